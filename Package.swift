@@ -1,0 +1,111 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Traits guard every reference to an outside package but swift-log, so that a backend that embeds only the log
+// (`traits: []`) neither builds nor downloads an HTTP stack. `Tests/Embedding` proves it. Sinks: webhook, S3 and
+// directory. Server: HTTP ingest and the reference receiver, which needs Sinks.
+let sinks: TargetDependencyCondition? = .when(traits: ["Sinks"])
+let server: TargetDependencyCondition? = .when(traits: ["Server"])
+
+let house: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+  name: "penstock",
+  platforms: [.macOS(.v26)],
+  products: [
+    .library(name: "PenstockLog", targets: ["PenstockLog"]),
+    .library(name: "PenstockEvents", targets: ["PenstockEvents"]),
+    .library(name: "PenstockDelivery", targets: ["PenstockDelivery"]),
+    .library(name: "PenstockSinks", targets: ["PenstockSinks"]),
+    .library(name: "PenstockServer", targets: ["PenstockServer"]),
+    .library(name: "PenstockTestKit", targets: ["PenstockTestKit"]),
+    .executable(name: "penstock", targets: ["PenstockCLI"]),
+  ],
+  traits: [
+    .trait(name: "Sinks", description: "Delivery to webhooks, S3 and directories, and the command line."),
+    .trait(name: "Server", description: "HTTP serving: the reference receiver.", enabledTraits: ["Sinks"]),
+    .default(enabledTraits: ["Sinks", "Server"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+    .package(url: "https://github.com/CoreOffice/XMLCoder", from: "0.18.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+  ],
+  targets: [
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .target(name: "CPenstock"),
+    .target(
+      name: "PenstockLog",
+      dependencies: ["CZstd", "CPenstock", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: house),
+    .target(name: "PenstockEvents", swiftSettings: house),
+    .target(
+      name: "PenstockDelivery",
+      dependencies: [
+        "PenstockLog",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Crypto", package: "swift-crypto", condition: sinks),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
+      ],
+      swiftSettings: house),
+    .target(
+      name: "PenstockSinks",
+      dependencies: [
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "CZlib",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client", condition: sinks),
+        .product(name: "NIOCore", package: "swift-nio", condition: sinks),
+        .product(name: "NIOHTTP1", package: "swift-nio", condition: sinks),
+        .product(name: "Crypto", package: "swift-crypto", condition: sinks),
+        .product(name: "XMLCoder", package: "XMLCoder", condition: sinks),
+      ],
+      swiftSettings: house),
+    .target(
+      name: "PenstockServer",
+      dependencies: [
+        "PenstockSinks", "PenstockDelivery", "PenstockEvents",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Crypto", package: "swift-crypto", condition: sinks),
+        .product(name: "Hummingbird", package: "hummingbird", condition: server),
+      ],
+      swiftSettings: house),
+    .executableTarget(
+      name: "PenstockCLI",
+      dependencies: [
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer",
+        .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
+        .product(name: "Yams", package: "Yams", condition: sinks),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
+      ],
+      swiftSettings: house),
+    .target(
+      name: "PenstockTestKit",
+      dependencies: ["PenstockLog", "PenstockDelivery"],
+      swiftSettings: house),
+    .testTarget(
+      name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockTestKit"],
+      resources: [.copy("Golden")], swiftSettings: house),
+    .testTarget(
+      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),
+    .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents"], swiftSettings: house),
+    .testTarget(
+      name: "PenstockDeliveryTests", dependencies: ["PenstockDelivery", "PenstockTestKit"], swiftSettings: house),
+    .testTarget(
+      name: "PenstockSinksTests", dependencies: ["PenstockSinks", "PenstockServer", "PenstockTestKit"],
+      swiftSettings: house),
+    .testTarget(name: "PenstockServerTests", dependencies: ["PenstockServer", "PenstockSinks"], swiftSettings: house),
+  ],
+  swiftLanguageModes: [.v6]
+)

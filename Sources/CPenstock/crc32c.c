@@ -1,0 +1,70 @@
+#include "CPenstock.h"
+
+#include <string.h>
+
+// Filled before main, so that no reader ever races with it.
+static uint32_t table[8][256];
+
+__attribute__((constructor)) static void fill_table(void) {
+  for (uint32_t n = 0; n < 256; n++) {
+    uint32_t c = n;
+    for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
+    table[0][n] = c;
+  }
+  for (uint32_t n = 0; n < 256; n++)
+    for (int k = 1; k < 8; k++) table[k][n] = table[0][table[k - 1][n] & 0xff] ^ (table[k - 1][n] >> 8);
+}
+
+uint32_t penstock_crc32c_portable(uint32_t crc, const void *bytes, size_t length) {
+  const uint8_t *p = bytes;
+  uint32_t c = ~crc;
+  while (length >= 8) {
+    uint32_t low = c ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+    c = table[7][low & 0xff] ^ table[6][low >> 8 & 0xff] ^ table[5][low >> 16 & 0xff] ^ table[4][low >> 24] ^
+        table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
+    p += 8;
+    length -= 8;
+  }
+  while (length--) c = table[0][(c ^ *p++) & 0xff] ^ (c >> 8);
+  return ~c;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_hardware(uint32_t crc, const uint8_t *p, size_t length) {
+  uint64_t c = (uint32_t)~crc;
+  while (length >= 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    c = __builtin_ia32_crc32di(c, word);
+    p += 8;
+    length -= 8;
+  }
+  while (length--) c = __builtin_ia32_crc32qi((uint32_t)c, *p++);
+  return ~(uint32_t)c;
+}
+static int has_hardware(void) { return __builtin_cpu_supports("sse4.2"); }
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+#include <arm_acle.h>
+static uint32_t crc32c_hardware(uint32_t crc, const uint8_t *p, size_t length) {
+  uint32_t c = ~crc;
+  while (length >= 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    c = __crc32cd(c, word);
+    p += 8;
+    length -= 8;
+  }
+  while (length--) c = __crc32cb(c, *p++);
+  return ~c;
+}
+static int has_hardware(void) { return 1; }
+#else
+static uint32_t crc32c_hardware(uint32_t crc, const uint8_t *p, size_t length) {
+  return penstock_crc32c_portable(crc, p, length);
+}
+static int has_hardware(void) { return 0; }
+#endif
+
+uint32_t penstock_crc32c(uint32_t crc, const void *bytes, size_t length) {
+  return has_hardware() ? crc32c_hardware(crc, bytes, length) : penstock_crc32c_portable(crc, bytes, length);
+}

@@ -1,0 +1,14 @@
+#ifndef CPENSTOCK_H
+#define CPENSTOCK_H
+#include <stddef.h>
+#include <stdint.h>
+
+/// CRC-32C (Castagnoli, reflected 0x82F63B78) of `length` bytes, continuing from `crc`. The pre- and post-inversion are
+/// inside, so `penstock_crc32c(penstock_crc32c(s, a, n), b, m)` is the checksum of a followed by b seeded with s.
+/// Uses the SSE 4.2 or ARMv8 instruction where the processor has it, a table otherwise; equal results.
+uint32_t penstock_crc32c(uint32_t crc, const void *bytes, size_t length);
+
+/// The table implementation, for the test that holds the two against each other.
+uint32_t penstock_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
+
+#endif

@@ -1,0 +1,4 @@
+import ArgumentParser
+import Yams
+import PenstockServer
+@main struct Penstock: ParsableCommand { }

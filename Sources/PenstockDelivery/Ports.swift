@@ -1,0 +1,38 @@
+public import PenstockLog
+
+// Delivery reads a log and keeps a cursor through these two protocols, so that a cluster can stand behind them later.
+// `Log` and `LogReader` give both.
+
+/// Where records come from: blocks up to a durable end.
+public protocol RecordSource: Sendable {
+  /// The log's UUID, as 32 hexadecimal digits.
+  var logID: String { get }
+
+  /// One past the last record that may be read.
+  var durableEnd: Offset { get async }
+
+  /// The records from `first` on, up to `maxRecords` and `maxBytes` (of record bytes), at least one; nil when `first` is
+  /// the durable end. Complexity: O(blocks touched).
+  func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch?
+
+  /// Exactly `first ..< end`.
+  func records(in range: Range<Offset>) async throws(LogError) -> Batch
+
+  /// Returns true when the durable end has passed `offset`, false when `timeout` passed first or the source was closed.
+  /// Cancellation makes it return false soon.
+  func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool
+}
+
+/// The right to move one cursor, until a later holder takes it.
+public protocol CursorLease: Sendable {
+  var name: String { get }
+
+  /// Where the cursor stands now, as made durable.
+  var state: CursorState { get async }
+
+  /// Returns when the intent is on stable storage.
+  func begin(_ intent: Intent) async throws(LogError)
+
+  /// Returns the state after the commit, once it is on stable storage.
+  func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState
+}

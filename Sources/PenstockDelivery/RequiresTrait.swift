@@ -1,0 +1,3 @@
+#if !Sinks
+  #error("PenstockDelivery needs the trait Sinks of the package penstock")
+#endif

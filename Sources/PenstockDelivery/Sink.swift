@@ -1,0 +1,130 @@
+public import PenstockLog
+
+/// A destination.
+///
+/// ## The contract
+/// A delivery goes through four calls; the first three are pure and may be repeated, the last one acts:
+/// 1. ``plan(_:)`` fixes, for a *new* batch, everything that shapes its bytes and its name (field selection, encoding,
+///    key). The plan is made durable in the cursor's intent. After that only the plan counts: a sink with a changed
+///    configuration is given the old plan for the old batch and must follow the plan.
+/// 2. ``prepare(_:plan:)`` renders the body. Equal records and an equal plan give a body with an equal content digest,
+///    in every process and version of the sink.
+/// 3. The intent is synced.
+/// 4. ``deliver(_:)`` sends. It is called again with an equal delivery after any failure, timeout or crash, for as long
+///    as it does not answer ``DeliveryOutcome/delivered(receipt:)``; the sink must make that safe (create-only writes, a
+///    stable id). It classifies every outcome and never throws.
+///
+/// Calls for one cursor do not overlap unless `maxInFlight` > 1; calls for different cursors may. A sink keeps no state
+/// that a delivery depends on. `SinkLaws` in PenstockTestKit checks this contract against any sink.
+public protocol Sink: Sendable {
+  /// What and where, for people and logs; holds no secret. For example `webhook https://example.com/v1/ingest`.
+  var description: String { get }
+
+  /// Fixes how the batch is rendered and named. At most ``Intent/maxPlanBytes`` bytes, versioned by the sink itself.
+  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8]
+
+  /// Renders the body. Throws when the plan cannot be followed (written by a later version, say): the delivery stops
+  /// and says so; nothing is skipped.
+  func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody
+
+  /// Sends, and says what came of it.
+  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome
+
+  /// Lets go of connections. Called once, after the last `deliver` has returned.
+  func close() async
+}
+
+extension Sink {
+  public func close() async {}
+}
+
+/// What is known of a new batch before it is rendered.
+public struct BatchOutline: Sendable, Hashable {
+  /// The log's UUID, as 32 hexadecimal digits.
+  public var logID: String
+  public var cursor: String
+  public var first: Offset
+  /// One past the last record.
+  public var end: Offset
+  public var byteCount: Int
+  /// When the log took the first record.
+  public var firstAppendTime: Timestamp
+  /// When the plan is made.
+  public var plannedAt: Timestamp
+
+  public init(
+    logID: String, cursor: String, first: Offset, end: Offset, byteCount: Int, firstAppendTime: Timestamp,
+    plannedAt: Timestamp
+  ) {
+    self.logID = logID
+    self.cursor = cursor
+    self.first = first
+    self.end = end
+    self.byteCount = byteCount
+    self.firstAppendTime = firstAppendTime
+    self.plannedAt = plannedAt
+  }
+}
+
+/// A rendered batch.
+public struct PreparedBody: Sendable {
+  /// The bytes to be sent (compressed, where the plan says so).
+  public var bytes: [UInt8]
+  /// SHA-256 of the uncompressed body: 32 bytes. What makes two deliveries equal.
+  public var contentDigest: [UInt8]
+  /// Length of the uncompressed body in bytes.
+  public var contentLength: Int
+  /// How many events are in it; fewer than records when some were filtered.
+  public var eventCount: Int
+
+  public init(bytes: [UInt8], contentDigest: [UInt8], contentLength: Int, eventCount: Int) {
+    self.bytes = bytes
+    self.contentDigest = contentDigest
+    self.contentLength = contentLength
+    self.eventCount = eventCount
+  }
+}
+
+/// One delivery, whose intent is durable.
+public struct PendingDelivery: Sendable {
+  public var intent: Intent
+  public var body: PreparedBody
+  public var logID: String
+  public var cursor: String
+  /// 1 for the first attempt in this process.
+  public var attempt: Int
+
+  public init(intent: Intent, body: PreparedBody, logID: String, cursor: String, attempt: Int) {
+    self.intent = intent
+    self.body = body
+    self.logID = logID
+    self.cursor = cursor
+    self.attempt = attempt
+  }
+}
+
+/// What came of an attempt.
+public enum DeliveryOutcome: Sendable, Hashable {
+  /// The destination holds the batch, now or since an earlier attempt. The receipt (a status, an ETag) is for people.
+  case delivered(receipt: String)
+  /// Not known to be delivered; try again, not before `after` has passed if the destination said so.
+  case retry(reason: String, after: Duration?)
+  /// The destination says the content is wrong (400, 413, 422): sending it again is useless.
+  case rejected(reason: String)
+  /// The destination refuses us, not the batch (401, 403, 404, 410, a bucket that does not exist): a person must act.
+  case refused(reason: String)
+  /// Something else stands where the batch should be: another writer, or the same log twice. Never overwritten.
+  case conflict(reason: String)
+}
+
+/// Why a batch cannot be planned or rendered.
+public struct SinkError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let message: String
+  /// The record that is the reason, where one is.
+  public let offset: Offset?
+  public init(_ message: String, offset: Offset? = nil) {
+    self.message = message
+    self.offset = offset
+  }
+  public var description: String { offset.map { "record \($0): \(message)" } ?? message }
+}

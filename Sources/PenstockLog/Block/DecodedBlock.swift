@@ -1,0 +1,68 @@
+/// A block's records, decompressed and proven; immutable, and so shared by every reader that wants them.
+package final class DecodedBlock: Sendable {
+  package let baseOffset: Offset
+  package let appendTime: Timestamp
+  /// Every record followed by one line feed.
+  private let payload: [UInt8]
+  /// For each record, one past its last byte in `payload` (its line feed's place).
+  private let ends: [UInt32]
+
+  package var count: Int { ends.count }
+  package var endOffset: Offset { baseOffset + ends.count }
+  /// What the block holds in memory, in bytes.
+  package var footprint: Int { payload.count + ends.count * 4 }
+
+  /// - Precondition: `ends` rises and its last element is the place of the payload's last byte.
+  package init(baseOffset: Offset, appendTime: Timestamp, payload: [UInt8], ends: [UInt32]) {
+    precondition(ends.last.map { Int($0) + 1 == payload.count } ?? payload.isEmpty)
+    self.baseOffset = baseOffset
+    self.appendTime = appendTime
+    self.payload = payload
+    self.ends = ends
+  }
+
+  private func start(of index: Int) -> Int { index == 0 ? 0 : Int(ends[index - 1]) + 1 }
+
+  /// The records' bytes together, without line feeds.
+  package func byteCount(of indices: Range<Int>) -> Int {
+    guard !indices.isEmpty else { return 0 }
+    return Int(ends[indices.upperBound - 1]) - start(of: indices.lowerBound) - (indices.count - 1)
+  }
+
+  /// How many records from `index` on fit `maxRecords` and `maxBytes`; at least one when `atLeastOne` and there is one.
+  package func prefixCount(from index: Int, maxRecords: Int, maxBytes: Int, atLeastOne: Bool) -> Int {
+    var taken = 0
+    var bytes = 0
+    while index + taken < count, taken < maxRecords {
+      let size = Int(ends[index + taken]) - start(of: index + taken)
+      if bytes + size > maxBytes, !(taken == 0 && atLeastOne) { break }
+      bytes += size
+      taken += 1
+    }
+    return taken
+  }
+
+  package func forEachRecord<Failure: Error>(
+    in indices: Range<Int>, _ body: (RecordView) throws(Failure) -> Void
+  ) throws(Failure) {
+    guard !indices.isEmpty else { return }
+    var failure: Failure?
+    payload.withUnsafeBytes { bytes in
+      ends.withUnsafeBufferPointer { ends in
+        var position = start(of: indices.lowerBound)
+        for index in indices {
+          let end = Int(ends[index])
+          let view = RecordView(
+            offset: baseOffset + index, appendTime: appendTime,
+            bytes: UnsafeRawBufferPointer(rebasing: bytes[position..<end]))
+          do throws(Failure) { try body(view) } catch {
+            failure = error
+            return
+          }
+          position = end + 1
+        }
+      }
+    }
+    if let failure { throw failure }
+  }
+}

@@ -1,0 +1,60 @@
+/// One record, as it lies in a decoded block. Valid only inside the closure that received it.
+public struct RecordView {
+  public let offset: Offset
+  /// When the log took it; never falls from one record to the next.
+  public let appendTime: Timestamp
+  /// The bytes as appended. Copy what is to outlive the closure.
+  public let bytes: UnsafeRawBufferPointer
+
+  package init(offset: Offset, appendTime: Timestamp, bytes: UnsafeRawBufferPointer) {
+    self.offset = offset
+    self.appendTime = appendTime
+    self.bytes = bytes
+  }
+}
+
+/// A contiguous range of records, ready to be read without copying: it shares the decoded blocks it lies in.
+public struct Batch: Sendable {
+  /// The first record's offset.
+  public let first: Offset
+  /// One past the last record's offset.
+  public let end: Offset
+  /// The records' bytes together, without separators.
+  public let byteCount: Int
+  /// The blocks, in order, with the part of each that belongs to the batch.
+  package let slices: [BlockSlice]
+
+  public var count: Int { end - first }
+  /// When the log took the first record.
+  public var firstAppendTime: Timestamp { slices.first?.block.appendTime ?? Timestamp(nanoseconds: 0) }
+
+  package init(slices: [BlockSlice]) {
+    precondition(!slices.isEmpty, "a batch has at least one record")
+    self.slices = slices
+    first = slices[0].first
+    end = slices[slices.count - 1].end
+    byteCount = slices.reduce(0) { $0 + $1.byteCount }
+  }
+
+  /// Calls `body` with every record in offset order. No allocation, no copy, no reference counting per record.
+  public func forEachRecord<Failure: Error>(
+    _ body: (RecordView) throws(Failure) -> Void
+  ) throws(Failure) {
+    for slice in slices { try slice.forEachRecord(body) }
+  }
+}
+
+/// A run of records of one decoded block.
+package struct BlockSlice: Sendable {
+  package let block: DecodedBlock
+  /// Indices of records within the block.
+  package let indices: Range<Int>
+
+  package var first: Offset { block.baseOffset + indices.lowerBound }
+  package var end: Offset { block.baseOffset + indices.upperBound }
+  package var byteCount: Int { block.byteCount(of: indices) }
+
+  package func forEachRecord<Failure: Error>(_ body: (RecordView) throws(Failure) -> Void) throws(Failure) {
+    try block.forEachRecord(in: indices, body)
+  }
+}

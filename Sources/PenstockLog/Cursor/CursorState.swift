@@ -1,0 +1,142 @@
+/// Where a cursor stands, and the only moves it may make. A pure value: a move either returns the next state or throws,
+/// and has no other effect. The durable shell (``CursorStore``) writes the next state before anyone sees it.
+///
+/// States
+/// - *free*: `epoch` 0, never held.
+/// - *held, idle*: some holder has `epoch`; no intent is open.
+/// - *held, in flight*: one or more intents are open.
+///
+/// Invariants (checked by ``violations(durableEnd:)`` and by the exhaustive test)
+/// 1. `epoch` never falls; only ``acquire()`` raises it, by one.
+/// 2. `committed` never falls but by ``seek(to:epoch:durableEnd:)``, and never passes the log's durable end.
+/// 3. Open intents are contiguous: the first begins at `committed`, each next where the one before ends.
+/// 4. `committed` passes an intent only when it and all before it are delivered.
+/// 5. A move with an epoch other than the current one changes nothing.
+public struct CursorState: Hashable, Sendable, Codable {
+  /// Everything below this offset is done.
+  public private(set) var committed: Offset
+  /// The number of the present holder; a new holder has a higher one.
+  public private(set) var epoch: UInt32
+  /// Open intents in offset order, at most ``maxInFlight``.
+  public private(set) var inFlight: [OpenIntent]
+  /// What the destination said to the newest committed batch, for people; at most 256 bytes are kept.
+  public private(set) var lastReceipt: String?
+
+  /// An intent, and whether its delivery has been confirmed while an earlier one is still open.
+  public struct OpenIntent: Hashable, Sendable, Codable {
+    public let intent: Intent
+    public fileprivate(set) var isDelivered: Bool
+  }
+
+  /// 4 intents may be open at once.
+  public static let maxInFlight = 4
+
+  /// A cursor nobody has held yet, standing at `start`.
+  public init(startingAt start: Offset) {
+    committed = start
+    epoch = 0
+    inFlight = []
+    lastReceipt = nil
+  }
+
+  /// Where the next intent begins.
+  public var nextFirst: Offset { inFlight.last?.intent.end ?? committed }
+}
+
+/// Why a move was refused. The state is as before.
+public enum CursorMoveError: Error, Hashable, Sendable {
+  /// A later holder has taken the cursor; this one must stop.
+  case fenced(held: UInt32, attempted: UInt32)
+  /// The range does not begin where the cursor stands, is empty, or passes the durable end.
+  case outOfOrder(expected: Offset, found: Offset)
+  /// More than ``CursorState/maxInFlight`` intents.
+  case tooManyInFlight
+  /// No open intent of that id.
+  case unknownIntent(DeliveryID)
+  /// The move needs a cursor without open intents.
+  case intentsOpen(Int)
+  /// A plan or a digest of the wrong length.
+  case malformedIntent(String)
+}
+
+extension CursorState {
+  /// A new holder takes the cursor. Open intents stay: the new holder finishes them first.
+  public func acquired() -> CursorState {
+    var next = self
+    next.epoch += 1
+    return next
+  }
+
+  /// Notes that a batch is about to be delivered.
+  public func beginning(_ intent: Intent, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    guard inFlight.count < Self.maxInFlight else { throw .tooManyInFlight }
+    guard intent.first == nextFirst else { throw .outOfOrder(expected: nextFirst, found: intent.first) }
+    guard intent.end > intent.first, intent.end <= durableEnd else {
+      throw .outOfOrder(expected: durableEnd, found: intent.end)
+    }
+    guard intent.contentDigest.count == 32 else { throw .malformedIntent("a content digest has 32 bytes") }
+    guard intent.plan.count <= Intent.maxPlanBytes else { throw .malformedIntent("a plan has at most 2,048 bytes") }
+    guard !inFlight.contains(where: { $0.intent.id == intent.id }) else {
+      throw .malformedIntent("delivery \(intent.id) is open already")
+    }
+    var next = self
+    next.inFlight.append(OpenIntent(intent: intent, isDelivered: false))
+    return next
+  }
+
+  /// Notes that a delivery is confirmed; commits as far as all before it are, too.
+  public func completing(_ id: DeliveryID, receipt: String, epoch: UInt32) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    guard let index = inFlight.firstIndex(where: { $0.intent.id == id }) else { throw .unknownIntent(id) }
+    var next = self
+    next.inFlight[index].isDelivered = true
+    next.lastReceipt = String(decoding: Array(receipt.utf8.prefix(256)), as: UTF8.self)
+    while let head = next.inFlight.first, head.isDelivered {
+      next.committed = head.intent.end
+      next.inFlight.removeFirst()
+    }
+    return next
+  }
+
+  /// Moves a cursor that delivers without intents (the reader's own effects are its own affair) forward to `offset`.
+  public func committing(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    guard offset >= committed else { throw .outOfOrder(expected: committed, found: offset) }
+    guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
+    var next = self
+    next.committed = offset
+    return next
+  }
+
+  /// Moves the cursor anywhere in the log, also back.
+  public func seeking(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
+    var next = self
+    next.committed = offset
+    return next
+  }
+
+  private func check(_ attempted: UInt32) throws(CursorMoveError) {
+    guard attempted == epoch else { throw .fenced(held: epoch, attempted: attempted) }
+  }
+
+  /// What is wrong with this state, in words; empty when nothing is.
+  public func violations(durableEnd: Offset) -> [String] {
+    var found: [String] = []
+    if committed > durableEnd { found.append("committed \(committed) is past the durable end \(durableEnd)") }
+    if inFlight.count > Self.maxInFlight { found.append("\(inFlight.count) intents are open") }
+    if inFlight.first?.isDelivered == true { found.append("a delivered intent at the head was not committed") }
+    var expected = committed
+    for open in inFlight {
+      if open.intent.first != expected { found.append("intent at \(open.intent.first), expected \(expected)") }
+      if open.intent.end <= open.intent.first { found.append("an empty intent at \(open.intent.first)") }
+      expected = open.intent.end
+    }
+    if expected > durableEnd { found.append("intents reach \(expected), past the durable end \(durableEnd)") }
+    return found
+  }
+}

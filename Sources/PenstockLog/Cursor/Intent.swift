@@ -1,0 +1,46 @@
+/// The name of one delivery: equal for every attempt at it, across retries, restarts and configuration changes.
+///
+/// 32 lowercase hexadecimal characters; derived from what is delivered, so one id has one content.
+public struct DeliveryID: Hashable, Sendable, Codable, CustomStringConvertible {
+  public let rawValue: String
+  public init(_ rawValue: String) { self.rawValue = rawValue }
+  public var description: String { rawValue }
+  public init(from decoder: any Decoder) throws {
+    rawValue = try decoder.singleValueContainer().decode(String.self)
+  }
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(rawValue)
+  }
+}
+
+/// The durable note of a batch in flight: everything needed to send the identical bytes again under the identical name.
+///
+/// An intent is on stable storage before the first byte of its delivery leaves the process.
+public struct Intent: Hashable, Sendable, Codable {
+  public let id: DeliveryID
+  /// The records of the batch, `first ..< end`; never empty.
+  public let first: Offset
+  public let end: Offset
+  /// SHA-256 of the rendered, uncompressed body: 32 bytes. A rendering with another digest must not be sent.
+  public let contentDigest: [UInt8]
+  /// The sink's own, versioned description of everything that shapes the bytes and the name (field selection, encoding,
+  /// key); at most ``maxPlanBytes``. Opaque here.
+  public let plan: [UInt8]
+  /// When the intent was made; retention and people use it, the delivery does not.
+  public let createdAt: Timestamp
+
+  /// 2,048 bytes.
+  public static let maxPlanBytes = 2048
+
+  public init(
+    id: DeliveryID, first: Offset, end: Offset, contentDigest: [UInt8], plan: [UInt8], createdAt: Timestamp
+  ) {
+    self.id = id
+    self.first = first
+    self.end = end
+    self.contentDigest = contentDigest
+    self.plan = plan
+    self.createdAt = createdAt
+  }
+}

@@ -1,0 +1,18 @@
+/// Wall-clock time: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+public struct Timestamp: Hashable, Comparable, Sendable, Codable {
+  public var nanoseconds: Int64
+  public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+  /// Seconds since 1970; saturates at the ends of the range (years 1677 and 2262).
+  public init(seconds: Double) {
+    let scaled = seconds * 1e9
+    nanoseconds = scaled >= 9.2e18 ? .max : scaled <= -9.2e18 ? .min : Int64(scaled)
+  }
+  public var seconds: Double { Double(nanoseconds) / 1e9 }
+  public static func < (a: Timestamp, b: Timestamp) -> Bool { a.nanoseconds < b.nanoseconds }
+}
+
+/// The time of day, as far as the engine needs it. Injected, so that a test can make it jump.
+public protocol WallClock: Sendable {
+  /// The time now. May jump in both directions; the log makes its own append times monotone.
+  func now() -> Timestamp
+}

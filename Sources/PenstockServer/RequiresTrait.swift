@@ -1,0 +1,3 @@
+#if !Server
+  #error("PenstockServer needs the trait Server of the package penstock")
+#endif
