@@ -11,4 +11,11 @@ uint32_t penstock_crc32c(uint32_t crc, const void *bytes, size_t length);
 /// The table implementation, for the test that holds the two against each other.
 uint32_t penstock_crc32c_portable(uint32_t crc, const void *bytes, size_t length);
 
+/// Writes the position of every line feed in `bytes` to `positions`, at most `capacity` of them; returns how many there
+/// are, which may be more than `capacity`.
+size_t penstock_line_feeds(const void *bytes, size_t length, uint32_t *positions, size_t capacity);
+
+/// One past the last byte that is not zero; 0 when all are zero.
+size_t penstock_nonzero_end(const void *bytes, size_t length);
+
 #endif

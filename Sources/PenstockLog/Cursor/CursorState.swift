@@ -26,6 +26,11 @@ public struct CursorState: Hashable, Sendable, Codable {
   public struct OpenIntent: Hashable, Sendable, Codable {
     public let intent: Intent
     public fileprivate(set) var isDelivered: Bool
+
+    package init(intent: Intent, isDelivered: Bool) {
+      self.intent = intent
+      self.isDelivered = isDelivered
+    }
   }
 
   /// 4 intents may be open at once.
@@ -37,6 +42,14 @@ public struct CursorState: Hashable, Sendable, Codable {
     epoch = 0
     inFlight = []
     lastReceipt = nil
+  }
+
+  /// A state read back from stable storage.
+  package init(restoring committed: Offset, epoch: UInt32, inFlight: [OpenIntent], lastReceipt: String?) {
+    self.committed = committed
+    self.epoch = epoch
+    self.inFlight = inFlight
+    self.lastReceipt = lastReceipt
   }
 
   /// Where the next intent begins.

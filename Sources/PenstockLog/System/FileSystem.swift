@@ -130,8 +130,8 @@ extension FileSystem {
     while done < bytes.count {
       do {
         done += try write(file, UnsafeRawBufferPointer(rebasing: bytes[done...]), at: position + UInt64(done))
-      } catch where error.code == .interrupted {
-        continue
+      } catch {
+        guard error.code == .interrupted else { throw error }
       }
     }
   }
@@ -147,8 +147,8 @@ extension FileSystem {
           file, into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...]), at: position + UInt64(done))
         if count == 0 { break }
         done += count
-      } catch where error.code == .interrupted {
-        continue
+      } catch {
+        guard error.code == .interrupted else { throw error }
       }
     }
     return done

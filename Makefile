@@ -1,0 +1,19 @@
+.PHONY: help demo test bench lab lint docs clean kill-test
+help: ; @awk -F' ## ' '/^# .* ## /{printf "make %-12s %s\n", substr($$1, 3), $$2}' Makefile
+
+# demo ## the whole corridor on this machine, proving itself (EVENTS=200000 INPUT=file DIR=folder CONFIG=debug ARGS=…)
+demo: ; @scripts/demo $(ARGS)
+# test ## every test, against real S3 servers on loopback (PENSTOCK_WITHOUT_S3=1 leaves those out; ARGS='--filter …')
+test: ; @scripts/test $(ARGS)
+# bench ## the benchmarks, with the raw probe beside every figure (ARGS='append --json')
+bench: ; @scripts/bench $(ARGS)
+# lab ## the long tests, one figure per row (ROUNDS=2000)
+lab: ; @scripts/lab $(ARGS)
+# lint ## the formatter's strict check and the house rules
+lint: ; @scripts/lint $(ARGS)
+# docs ## the API documentation as a site in .build-docs
+docs: ; @scripts/docs $(ARGS)
+# clean ## removes what the builds made
+clean: ; @rm -rf .build .build-* Tests/Embedding/Package.resolved
+# kill-test ## SIGKILL at random moments, then proof that nothing was lost or doubled (ROUNDS=200 CONFIG=debug ARGS=…)
+kill-test: ; @scripts/kill-test $${ROUNDS:-200} $(ARGS)

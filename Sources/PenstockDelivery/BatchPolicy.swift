@@ -1,0 +1,40 @@
+/// When a batch is full, or old enough to be sent as it is. The first limit that is reached counts.
+public struct BatchPolicy: Sendable, Hashable {
+  /// At most this many records; at least 1.
+  public var maxRecords: Int
+  /// At most this many record bytes, but for a single record that is larger; at least 1. What a sink renders of them may
+  /// be larger or smaller.
+  public var maxBytes: Int
+  /// How long the *first* record of a batch may wait for more. Later records do not start the wait again, and an idle log
+  /// does not prolong it.
+  public var maxWait: Duration
+  /// A batch does not stay open past a multiple of this since 1970 in UTC: an hour gives "at every full hour". Nil for
+  /// none. Below a nanosecond is taken as none.
+  public var boundary: Duration?
+
+  /// 500 records, 1 MiB, 5 seconds, no boundary: the window of a webhook.
+  public init(
+    maxRecords: Int = 500, maxBytes: Int = 1 << 20, maxWait: Duration = .seconds(5), boundary: Duration? = nil
+  ) {
+    self.maxRecords = max(1, maxRecords)
+    self.maxBytes = max(1, maxBytes)
+    self.maxWait = max(.zero, maxWait)
+    self.boundary = boundary
+  }
+}
+
+/// Why a batch was closed where it was.
+public enum CloseReason: String, Sendable, Hashable, CaseIterable {
+  /// It has ``BatchPolicy/maxRecords``.
+  case records
+  /// The next record would pass ``BatchPolicy/maxBytes``.
+  case bytes
+  /// Its first record waited for ``BatchPolicy/maxWait``.
+  case age
+  /// The time of day passed a ``BatchPolicy/boundary``.
+  case boundary
+  /// Nothing more was there, and the delivery does not wait for more.
+  case caughtUp
+  /// It was open already when this process took the cursor; why it was closed is no longer known.
+  case reopened
+}

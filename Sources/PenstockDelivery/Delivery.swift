@@ -1,0 +1,138 @@
+public import Logging
+public import PenstockLog
+public import ServiceLifecycle
+import Synchronization
+
+/// Brings the records of a log to one destination: plan, intent, deliver, commit, for ever or until caught up.
+///
+/// Whatever happens in between, a crash included, the destination gets every batch; gets a batch again only under the
+/// same id and with the same bytes; and gets batches in the log's order, each after the one before is committed. What that
+/// makes of a destination is said in ``Sink``.
+///
+/// Deliveries share nothing but the log they read: a destination that hangs or fails holds up its own cursor, no other.
+/// One delivery holds at most one batch and its rendering in memory. It runs once; to run again, make another one.
+public final class Delivery: Service {
+  private let lease: any CursorLease
+  private let source: any RecordSource
+  private let sink: any Sink
+  private let policy: BatchPolicy
+  private let retry: RetryPolicy
+  private let seams: DeliverySeams
+  private let observer: (@Sendable (DeliveryNotice) -> Void)?
+  private let board: Watched<DeliveryProgress>
+  private let signals = Watched(DeliverySignals())
+  private let hasRun = Atomic(false)
+
+  /// Makes a delivery; nothing happens before it is run.
+  ///
+  /// - Parameters:
+  ///   - lease: The cursor that moves. Its holder must hold it alone.
+  ///   - source: The log of that cursor.
+  ///   - sink: The destination. The delivery closes it when it ends.
+  ///   - clock: Measures waits.
+  ///   - wallClock: Gives the time of day for intents and for people; decides when a boundary has passed.
+  ///   - random: 64 random bits for the jitter of retries.
+  ///   - observer: Told about every batch; see ``DeliveryNotice``.
+  public init(
+    from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy = BatchPolicy(),
+    retry: RetryPolicy = RetryPolicy(), clock: any DeliveryClock = SystemDeliveryClock(),
+    wallClock: any WallClock = SystemWallClock(), random: @escaping @Sendable () -> UInt64 = Delivery.systemRandom,
+    logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryNotice) -> Void)? = nil
+  ) {
+    self.lease = lease
+    self.source = source
+    self.sink = sink
+    self.policy = policy
+    self.retry = retry
+    self.observer = observer
+    var logger = logger
+    logger[metadataKey: "cursor"] = "\(lease.name)"
+    logger[metadataKey: "destination"] = "\(sink.description)"
+    seams = DeliverySeams(clock: clock, wallClock: wallClock, random: random, logger: logger)
+    board = Watched(DeliveryProgress(cursor: lease.name, destination: sink.description))
+  }
+
+  /// 64 bits of the operating system's generator.
+  public static let systemRandom: @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
+
+  /// Delivers until graceful shutdown or cancellation.
+  ///
+  /// A graceful shutdown lets the attempt in flight finish, commits it if it succeeded, and begins no other; so does
+  /// ``stop()``. Cancellation does the same, and the sink sees it, so that it may break the attempt off. What is then not
+  /// delivered stays open in the cursor and is the first thing the next run does. Trouble is waited out: retried after a
+  /// backoff, or, where a person is needed, held until ``resume()``. No record is ever skipped.
+  ///
+  /// - Throws: ``DeliveryFailure`` when another holder has taken the cursor, or the cursor cannot be written.
+  public func run() async throws { _ = try await run(.service) }
+
+  /// Delivers everything below `end`, in partial batches where the log has no more at present, and returns.
+  ///
+  /// Stops early, without an error, as ``run()`` does; see ``DeliveryReport/ending``.
+  ///
+  /// - Parameter end: One past the last record to deliver; by default the durable end at the call. A batch that was open
+  ///   before is finished even if it goes on past `end`. An `end` that the log has not reached yet is waited for.
+  /// - Throws: ``DeliveryFailure``: the destination refuses or rejects, has something else in the batch's place, or failed
+  ///   for longer than ``RetryPolicy/giveUpAfter``; or as ``run()``.
+  public func run(untilCaughtUpWith end: Offset? = nil) async throws(DeliveryFailure) -> DeliveryReport {
+    if let end { return try await run(.until(end)) }
+    return try await run(.until(await source.durableEnd))
+  }
+
+  /// How far it is. May be read at any time, also before and after the run.
+  public var progress: DeliveryProgress {
+    get async {
+      var progress = board.value
+      progress.end = max(progress.end, await source.durableEnd)
+      if progress.activity == .idle { progress.committed = await lease.state.committed }
+      return progress
+    }
+  }
+
+  /// Ends a wait after trouble: a person has put something right, or wants the next try now. Without a wait, nothing.
+  public func resume() { signals.update { $0.resume = true } }
+
+  /// Stops as a graceful shutdown does. May be called at any time, more than once, also before the run.
+  public func stop() { signals.update { $0.stop = true } }
+
+  /// Waits until the progress, as the delivery itself publishes it, is as described; false when cancelled first.
+  package func waitForProgress(_ condition: @escaping @Sendable (DeliveryProgress) -> Bool) async -> Bool {
+    await board.wait(until: condition)
+  }
+
+  private func run(_ mode: DeliveryState.Mode) async throws(DeliveryFailure) -> DeliveryReport {
+    guard !hasRun.exchange(true, ordering: .relaxed) else {
+      throw DeliveryFailure(
+        DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
+        destination: sink.description, range: nil, cause: nil)
+    }
+    var runner = DeliveryRunner(
+      state: DeliveryState(await lease.state, mode: mode, retry: retry), lease: lease, source: source, sink: sink,
+      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), seams: seams, observer: observer,
+      board: board, signals: signals)
+    let result = await withTaskCancellationHandler {
+      await withGracefulShutdownHandler {
+        await runner.run()
+      } onGracefulShutdown: {
+        self.stop()
+      }
+    } onCancel: {
+      self.stop()
+    }
+    await sink.close()
+    return try result.get()
+  }
+}
+
+/// What a person or a shutdown wants of a running delivery.
+struct DeliverySignals: Sendable {
+  var stop = false
+  var resume = false
+}
+
+/// Everything a delivery takes from the world besides log, cursor and sink.
+struct DeliverySeams: Sendable {
+  let clock: any DeliveryClock
+  let wallClock: any WallClock
+  let random: @Sendable () -> UInt64
+  let logger: Logger
+}

@@ -1,0 +1,96 @@
+public import PenstockLog
+
+/// How far a delivery is. Counts are of this process and begin at 0.
+public struct DeliveryProgress: Sendable, Hashable {
+  public enum Activity: String, Sendable, Hashable, CaseIterable {
+    /// Not run yet.
+    case idle
+    /// Waits for records, or for the batch to fill.
+    case gathering
+    /// Plans or renders a batch, or writes its intent.
+    case preparing
+    /// An attempt is under way.
+    case sending
+    /// Writes that the batch is delivered.
+    case committing
+    /// Waits before it tries again.
+    case backingOff
+    /// Waits for a person; after a refusal it tries again by itself, too.
+    case halted
+    case ended
+  }
+
+  public let cursor: String
+  /// The sink's own words for itself.
+  public let destination: String
+  public internal(set) var activity = Activity.idle
+  /// Everything below is delivered.
+  public internal(set) var committed: Offset
+  /// The source's durable end, as last seen.
+  public internal(set) var end: Offset
+  /// The records of the batch in flight.
+  public internal(set) var inFlight: Range<Offset>?
+  public internal(set) var deliveryID: DeliveryID?
+  /// Attempts at the batch in flight.
+  public internal(set) var attemptsAtBatch = 0
+  public internal(set) var attempts = 0
+  /// Attempts that were not the first at their batch.
+  public internal(set) var retries = 0
+  public internal(set) var batches = 0
+  public internal(set) var records = 0
+  /// Record bytes, as in the log.
+  public internal(set) var bytes = 0
+  /// What is in the way, while it is.
+  public internal(set) var trouble: DeliveryTrouble?
+  /// What was in the way last.
+  public internal(set) var lastTrouble: DeliveryTrouble?
+  /// When the next try is due, by the time of day; nil while none is.
+  public internal(set) var nextTry: Timestamp?
+
+  init(cursor: String, destination: String) {
+    self.cursor = cursor
+    self.destination = destination
+    committed = .zero
+    end = .zero
+  }
+
+  /// Records that are durable and not delivered.
+  public var lagRecords: Int { end > committed ? end - committed : 0 }
+}
+
+/// What a delivery did from its start to its orderly end.
+public struct DeliveryReport: Sendable, Hashable {
+  public enum Ending: String, Sendable, Hashable, CaseIterable {
+    /// The cursor has reached the end that was asked for.
+    case caughtUp
+    /// Graceful shutdown or cancellation.
+    case stopped
+    /// The log was closed.
+    case sourceClosed
+  }
+
+  public let ending: Ending
+  /// Where the cursor stood when the delivery began.
+  public let first: Offset
+  /// Where it stands now: `first ..< end` was delivered.
+  public let end: Offset
+  public let batches: Int
+  public let records: Int
+  /// Record bytes, as in the log.
+  public let bytes: Int
+  public let attempts: Int
+  /// Attempts that were not the first at their batch.
+  public let retries: Int
+}
+
+/// Something that happened to one batch. Handed to an observer, which must return soon: the delivery waits for it.
+public enum DeliveryNotice: Sendable {
+  /// A batch is closed and its intent durable, or was found open.
+  case opened(Intent, closedBy: CloseReason, eventCount: Int)
+  /// An attempt was answered, after `duration`.
+  case answered(Intent, attempt: Int, DeliveryOutcome, duration: Duration)
+  /// The cursor has passed the batch.
+  case committed(Intent, receipt: String)
+  /// The delivery waits for a person.
+  case halted(DeliveryTrouble)
+}

@@ -1,0 +1,59 @@
+import PenstockLog
+
+extension DeliveryRunner {
+  /// Shows where the state is to whoever reads the progress.
+  func publish() {
+    let (activity, trouble, nextTry) = (state.activity, state.trouble, nextTry)
+    let intent = state.intent
+    let committed = state.committed
+    board.update {
+      $0.activity = activity
+      $0.committed = committed
+      $0.end = max($0.end, committed)
+      if $0.deliveryID != intent?.id { $0.attemptsAtBatch = 0 }
+      $0.inFlight = intent.map { $0.first..<$0.end }
+      $0.deliveryID = intent?.id
+      $0.trouble = trouble
+      $0.lastTrouble = trouble ?? $0.lastTrouble
+      $0.nextTry = nextTry
+    }
+  }
+
+  /// The moment of the next try, in the time of day as it is now.
+  private var nextTry: Timestamp? {
+    let until: Moment
+    switch state.phase {
+    case .backingOff(_, let moment, _), .halted(_, let moment?, _): until = moment
+    case .working, .halted, .ended: return nil
+    }
+    let wait = until - seams.clock.now()
+    return Timestamp(seconds: seams.wallClock.now().seconds + wait / .seconds(1))
+  }
+
+  func end(_ ending: DeliveryState.Ending, first: Offset) -> Result<DeliveryReport, DeliveryFailure> {
+    switch ending {
+    case .caughtUp: .success(report(.caughtUp, first: first))
+    case .stopped: .success(report(.stopped, first: first))
+    case .sourceClosed: .success(report(.sourceClosed, first: first))
+    case .failed(let trouble): .failure(failure(trouble))
+    }
+  }
+
+  private func report(_ ending: DeliveryReport.Ending, first: Offset) -> DeliveryReport {
+    let progress = board.value
+    return DeliveryReport(
+      ending: ending, first: first, end: state.committed, batches: progress.batches, records: progress.records,
+      bytes: progress.bytes, attempts: progress.attempts, retries: progress.retries)
+  }
+
+  private func failure(_ trouble: DeliveryTrouble) -> DeliveryFailure {
+    let isByLog =
+      switch trouble.kind {
+      case .fenced, .cursorFailed, .unreadable, .gaveUp: true
+      default: false
+      }
+    return DeliveryFailure(
+      trouble, cursor: lease.name, destination: sink.description, range: lastRange,
+      cause: isByLog ? lastLogError : nil)
+  }
+}

@@ -1,0 +1,96 @@
+import PenstockLog
+
+extension DeliveryRunner {
+  private enum Wakeup: Sendable {
+    case records, sourceClosed, time, signal
+  }
+
+  /// Collects a batch: counts what becomes visible until the planner closes it. Costs one look per wake-up at records
+  /// that were not counted yet; none is looked at twice.
+  mutating func gather(from first: Offset) async -> DeliveryState.Event {
+    var open = OpenBatch(first: first)
+    gathered = nil
+    while true {
+      do throws(LogError) { try await countIn(&open) } catch { return failed(error) }
+      switch planner.decide(open, now: seams.clock.now(), timeOfDay: seams.wallClock.now()) {
+      case .take(let reason): return .gathered(open.range, reason)
+      case .wait(let deadline):
+        switch await wait(recordsPast: open.end, until: deadline) {
+        case .records, .time: break
+        case .sourceClosed: return .sourceClosed
+        case .signal:
+          if mustStop { return .stop }
+          signals.update { $0.resume = false }
+        }
+      }
+    }
+  }
+
+  /// Counts in every visible record that fits.
+  private mutating func countIn(_ open: inout OpenBatch) async throws(LogError) {
+    let durableEnd = await source.durableEnd
+    if durableEnd != board.value.end { board.update { $0.end = durableEnd } }
+    let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
+    while open.fullBy == nil, open.end < limit {
+      let room = open.room(planner.policy)
+      let records = min(room.records, limit - open.end)
+      let next = try await source.records(from: open.end, maxRecords: records, maxBytes: room.bytes)
+      guard let batch = next else { return }
+      let isFirst = open.count == 0
+      let seen = visibleSince(batch.firstAppendTime)
+      let isIn = open.add(
+        upTo: batch.end, bytes: batch.byteCount, appendTime: batch.firstAppendTime, since: seen, planner.policy)
+      if isIn { gathered = isFirst ? batch : nil }
+    }
+  }
+
+  /// When a record appended at `time` became visible: by its append time, so that a record that waited through a long
+  /// attempt or a restart has its age, and no later than now. A time of day that jumped forward closes a batch early, one
+  /// that jumped back makes it wait from now; neither can make it wait longer.
+  private func visibleSince(_ time: Timestamp) -> Moment {
+    let age: Duration = .nanoseconds(seams.wallClock.now().nanoseconds) - .nanoseconds(time.nanoseconds)
+    let now = seams.clock.now()
+    return Moment(sinceStart: now.sinceStart - max(.zero, age))
+  }
+
+  /// Waits out a backoff or a halt.
+  func pause(until deadline: Moment?) async -> DeliveryState.Event {
+    while true {
+      switch await wait(recordsPast: nil, until: deadline) {
+      case .time: return .wake(at: seams.clock.now())
+      case .signal:
+        if mustStop { return .stop }
+        signals.update { $0.resume = false }
+        return .resume
+      case .records, .sourceClosed: break
+      }
+    }
+  }
+
+  /// Waits for whatever comes first. Without an offset it does not wait for records, without a deadline not for time.
+  private func wait(recordsPast offset: Offset?, until deadline: Moment?) async -> Wakeup {
+    let (source, clock, signals) = (source, seams.clock, signals)
+    return await withTaskGroup(of: Wakeup.self) { group in
+      group.addTask {
+        _ = await signals.wait { $0.stop || $0.resume }
+        return .signal
+      }
+      if let offset {
+        group.addTask {
+          let isThere = await source.waitForRecords(past: offset, timeout: nil)
+          // A cancelled wait answers as a closed source does.
+          return Task.isCancelled ? .signal : isThere ? .records : .sourceClosed
+        }
+      }
+      if let deadline {
+        group.addTask {
+          do { try await clock.sleep(until: deadline) } catch { return .signal }
+          return .time
+        }
+      }
+      let first = await group.next() ?? .signal
+      group.cancelAll()
+      return first
+    }
+  }
+}

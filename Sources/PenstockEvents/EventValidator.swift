@@ -1,0 +1,94 @@
+/// What the validator learnt about an event on its way.
+public struct EventSummary: Hashable, Sendable {
+  /// `ts` in nanoseconds since 1970-01-01T00:00:00Z; nil if the event has none. Digits below a nanosecond are cut off;
+  /// a time outside the years 1677 to 2262 becomes the nearest that `Int64` can hold.
+  public let eventTime: Int64?
+  /// `type`; nil if the event has none.
+  public let type: EventType?
+
+  public init(eventTime: Int64?, type: EventType?) {
+    self.eventTime = eventTime
+    self.type = type
+  }
+}
+
+/// Checks that a record is a usage event: strict on what is present, asking for nothing that delivery does not need.
+///
+/// - A record is one JSON object (RFC 8259) in UTF-8, with nothing but white space around it.
+/// - Where a known field is present, its value has the kind the event format gives it. `null` is refused: a field
+///   without a value is left out.
+/// - `type` is one of `page`, `track`, `custom`. `ts` is a number of seconds since 1970, with or without decimals.
+/// - A known field occurs once at the top level; keys are compared after unescaping.
+/// - Nothing else is asked for. No field is required: delivery needs a well-formed object, and an event without `ts` is
+///   found by the time it was appended. Unknown fields, and whatever is nested within known ones, may be any JSON.
+///
+/// Takes one pass, O(record bytes), and allocates only to report an error.
+public struct EventValidator: Sendable {
+  /// How many arrays and objects may be open at once, the event itself included; 1...128.
+  public let depthLimit: Int
+
+  /// - Parameter depthLimit: how many arrays and objects may be open at once, the event itself included; clamped to
+  ///   1...128.
+  public init(depthLimit: Int = 128) {
+    self.depthLimit = min(max(depthLimit, 1), JSONScanner.deepest)
+  }
+
+  /// Checks one record.
+  ///
+  /// - Throws: `EventError` for the first thing wrong, with its byte in the record and without a record number, which
+  ///   only the caller knows: `throw error.inRecord(17)`.
+  public func validate(_ record: UnsafeRawBufferPointer) throws(EventError) -> EventSummary {
+    var scanner = JSONScanner(record, depthLimit: depthLimit)
+    do { try scanner.beginDocument() } catch { throw EventError(error, in: record) }
+    guard scanner.current == UInt8(ascii: "{") else { throw Self.notAnObject(record, at: scanner.position) }
+    var walk = ObjectWalk(scanner)
+    var seen: UInt16 = 0
+    var eventTime: Int64?
+    var type: EventType?
+    while true {
+      let member: ObjectWalk.Member?
+      do { member = try walk.next() } catch { throw EventError(error, in: record, field: walk.currentField) }
+      guard let member else { break }
+      guard let field = member.field else { continue }
+      try Self.check(member, field, &seen)
+      if field == .timestamp { eventTime = EventTime.nanoseconds(member.value, in: record) }
+      if field == .type { type = try Self.type(of: member, in: record) }
+    }
+    return EventSummary(eventTime: eventTime, type: type)
+  }
+
+  @inline(__always)
+  private static func check(
+    _ member: ObjectWalk.Member, _ field: EventField, _ seen: inout UInt16
+  ) throws(EventError) {
+    if seen & field.bit != 0 {
+      throw EventError(.duplicateField, "expected the field once, found it again", position: member.start, field: field)
+    }
+    seen |= field.bit
+    guard member.kind == field.kind else { throw wrongType(member, field) }
+  }
+
+  private static func type(
+    of member: ObjectWalk.Member, in record: UnsafeRawBufferPointer
+  ) throws(EventError) -> EventType {
+    guard let string = member.string, let type = EventType(string, in: record) else {
+      let message = "expected \"page\", \"track\" or \"custom\", found another string"
+      throw EventError(.wrongValue, message, position: member.value.lowerBound, field: .type)
+    }
+    return type
+  }
+
+  private static func wrongType(_ member: ObjectWalk.Member, _ field: EventField) -> EventError {
+    let wanted = field == .timestamp ? "a number of epoch seconds" : field.kind.noun
+    let advice = member.kind == .null ? "; a field without a value is left out" : ""
+    let message = "expected \(wanted), found \(member.kind.noun)\(advice)"
+    return EventError(.wrongType, message, position: member.value.lowerBound, field: field)
+  }
+
+  private static func notAnObject(_ record: UnsafeRawBufferPointer, at position: Int) -> EventError {
+    guard let kind = JSONKind(firstByte: record[position]) else {
+      return EventError(JSONFault(reason: .expectedValue, position: position), in: record)
+    }
+    return EventError(.notAnObject, "expected an object, found \(kind.noun)", position: position)
+  }
+}

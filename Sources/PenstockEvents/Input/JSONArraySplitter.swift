@@ -1,0 +1,91 @@
+/// Splits a body that is one JSON array into its elements, without copying them.
+///
+/// Takes the whole body at once, one pass, O(body bytes), and allocates only to report an error. The elements are checked
+/// to be JSON; whether they are events is the validator's work.
+public struct JSONArraySplitter: Sendable {
+  /// The longest body allowed, in bytes.
+  public let maxBodyBytes: Int
+  /// The longest element allowed, in bytes.
+  public let maxRecordBytes: Int
+  /// How many arrays and objects may be open at once within an element, as for `EventValidator`.
+  public let depthLimit: Int
+
+  public init(maxBodyBytes: Int, maxRecordBytes: Int = .max, depthLimit: Int = 128) {
+    self.maxBodyBytes = maxBodyBytes
+    self.maxRecordBytes = maxRecordBytes
+    self.depthLimit = min(max(depthLimit, 1), JSONScanner.deepest)
+  }
+
+  /// Calls `element` with the byte range and the number (from 0) of each element, in order.
+  ///
+  /// A range holds the element alone, without the white space around it. Elements before a fault have been handed on by
+  /// the time it is found: whoever wants all or nothing collects first.
+  ///
+  /// - Returns: how many elements the array has.
+  /// - Throws: `EventError` for the first thing wrong, or what `element` throws. A fault in an element names its number
+  ///   and the byte within it, and so does one right after an element, such as a missing comma; one outside of every
+  ///   element, such as a body that is no array, names the byte of the body.
+  @discardableResult
+  public func split(
+    _ body: UnsafeRawBufferPointer,
+    _ element: (Range<Int>, _ number: Int) throws(EventError) -> Void
+  ) throws(EventError) -> Int {
+    if body.count > maxBodyBytes {
+      throw EventError(.bodyTooLong, "the body is longer than \(maxBodyBytes) bytes", position: maxBodyBytes)
+    }
+    var scanner = JSONScanner(body, depthLimit: depthLimit)
+    do { try scanner.beginDocument() } catch { throw EventError(error, in: body) }
+    guard scanner.current == UInt8(ascii: "[") else { throw Self.notAnArray(body, at: scanner.position) }
+    scanner.position += 1
+    let count = try splitElements(&scanner, element)
+    do { try scanner.endDocument() } catch { throw EventError(error, in: body) }
+    return count
+  }
+
+  /// Goes from behind the opening bracket to behind the closing one.
+  private func splitElements(
+    _ scanner: inout JSONScanner, _ element: (Range<Int>, _ number: Int) throws(EventError) -> Void
+  ) throws(EventError) -> Int {
+    var number = 0
+    scanner.skipWhitespace()
+    if scanner.current == UInt8(ascii: "]") {
+      scanner.position += 1
+      return number
+    }
+    while true {
+      scanner.skipWhitespace()
+      let range = try scanElement(&scanner, number)
+      try element(range, number)
+      scanner.skipWhitespace()
+      let byte = scanner.current
+      guard byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") else {
+        let fault = scanner.fault(.expectedCommaOrBracket)
+        throw EventError(fault, in: scanner.bytes, origin: range.lowerBound)
+          .inRecord(number, startingAt: range.lowerBound)
+      }
+      scanner.position += 1
+      number += 1
+      if byte == UInt8(ascii: "]") { return number }
+    }
+  }
+
+  private func scanElement(_ scanner: inout JSONScanner, _ number: Int) throws(EventError) -> Range<Int> {
+    let start = scanner.position
+    do { try scanner.scanValue() } catch {
+      throw EventError(error, in: scanner.bytes, origin: start).inRecord(number, startingAt: start)
+    }
+    let range = start..<scanner.position
+    if range.count > maxRecordBytes {
+      let message = "the record is longer than \(maxRecordBytes) bytes"
+      throw EventError(.recordTooLong, message, position: maxRecordBytes).inRecord(number, startingAt: start)
+    }
+    return range
+  }
+
+  private static func notAnArray(_ body: UnsafeRawBufferPointer, at position: Int) -> EventError {
+    guard let kind = JSONKind(firstByte: body[position]) else {
+      return EventError(JSONFault(reason: .expectedValue, position: position), in: body)
+    }
+    return EventError(.notAnArray, "expected an array, found \(kind.noun)", position: position)
+  }
+}

@@ -1,0 +1,213 @@
+/// The one writer of a log: blocks into segments, segments into a directory, and what is durable to the readers. Synchronous
+/// and without a lock: `Log` confines it to its committer thread, the crash tests drive it directly.
+///
+/// Order of effects, each durable before the next begins: header of a segment → its name → its blocks → the beacon →
+/// readers. A failed write or sync leaves the writer *poisoned*: every later call throws, for ever.
+package final class LogWriter {
+  package let view: LogView
+  package let logID: [UInt8]
+  package let recovery: RecoveryReport
+  /// Makes the next segment ready; may be called from another thread while blocks are written.
+  package let preparer: SegmentPreparer
+  package private(set) var epoch: UInt32
+
+  private let environment: LogEnvironment
+  private let configuration: LogConfiguration
+  private let paths: LogPaths
+  private let lock: OpenFile
+  private let beacon: OpenFile
+  private let metaFile: SlotFile
+  private var meta: LogMeta
+  private var segments: [Segment]
+  private var hot: SegmentWriter
+  private var hotSegment: Segment
+  private var encoder: BlockEncoder
+  private var durable: Beacon.End
+  /// Blocks that readers do not see yet.
+  private var unpublished: [BlockEntry] = []
+  private var poison: LogError?
+  private var isClosed = false
+
+  private var fileSystem: any FileSystem { environment.fileSystem }
+
+  /// The parts that opening found or made; see `LogOpening`.
+  package struct Parts {
+    var environment: LogEnvironment
+    var configuration: LogConfiguration
+    var paths: LogPaths
+    var lock: OpenFile
+    var beacon: OpenFile
+    var metaFile: SlotFile
+    var meta: LogMeta
+    var segments: [Segment]
+    var hot: SegmentWriter
+    var hotSegment: Segment
+    var recovery: RecoveryReport
+  }
+
+  package init(_ parts: sending Parts) throws(LogError) {
+    environment = parts.environment
+    configuration = parts.configuration
+    paths = parts.paths
+    lock = parts.lock
+    beacon = parts.beacon
+    metaFile = parts.metaFile
+    meta = parts.meta
+    segments = parts.segments
+    hot = parts.hot
+    hotSegment = parts.hotSegment
+    recovery = parts.recovery
+    preparer = SegmentPreparer(
+      parts.environment.fileSystem, parts.paths, bytes: UInt64(parts.configuration.segmentBytes))
+    logID = parts.meta.logID
+    epoch = parts.meta.epoch
+    encoder = try BlockEncoder(level: parts.configuration.compressionLevel)
+    durable = parts.hot.end
+    view = LogView()
+    try publish()
+  }
+
+  /// One past the last record written, durable or not.
+  package var end: Offset { hot.cursor.offset }
+  package var durableEnd: Offset { durable.offset }
+
+  /// Whether the next segment should be made ready now, because half of this one is used.
+  package var wantsNextSegment: Bool {
+    hot.cursor.position > UInt64(configuration.segmentBytes / 2)
+  }
+
+  /// Writes the batches as one block, beginning a new segment when this one is full; returns their offsets. Volatile until
+  /// ``synchronize()``, unseen until ``publish()``.
+  ///
+  /// Throws `.noSpace` when there is no room for the next segment: nothing is written, and a later call may succeed. Any
+  /// other failure poisons.
+  package func write(_ batches: some Collection<RecordBatch>) throws(LogError) -> Range<Offset> {
+    try checkUsable()
+    let length = try encoder.compress(batches)
+    if hot.cursor.position + UInt64(length) > UInt64(configuration.segmentBytes), !hot.isEmpty { try roll() }
+    try makeRoom(for: UInt64(length))
+    let place = hot.place(epoch: epoch, appendTime: environment.clock.now())
+    do throws(FileSystemError) {
+      let entry = try encoder.finish(at: place) { (block, bytes) throws(FileSystemError) in
+        try hot.write(block, bytes)
+        return BlockEntry(block)
+      }
+      unpublished.append(entry)
+    } catch {
+      throw poisoned(by: error, while: "write a block")
+    }
+    return place.baseOffset..<hot.cursor.offset
+  }
+
+  /// Returns when everything written is on stable storage.
+  package func synchronize() throws(LogError) {
+    try checkUsable()
+    guard durable != hot.end else { return }
+    do throws(FileSystemError) {
+      try hot.synchronize()
+    } catch {
+      throw poisoned(by: error, while: "sync the log")
+    }
+    durable = hot.end
+  }
+
+  /// Lets readers see what is durable (what is written, in a log of weaker durability).
+  package func publish() throws(LogError) {
+    let visible = configuration.durability == .disk ? durable : hot.end
+    if visible == hot.end {
+      hotSegment.append(unpublished, scanned: hot.cursor)
+      unpublished.removeAll(keepingCapacity: true)
+    }
+    try writeBeacon(Beacon(durable: durable, visible: visible, epoch: epoch))
+    view.publish(SegmentSet(segments: segments, end: visible.offset))
+  }
+
+  /// The beacon is not synced: whatever version of it survives was true when it was written.
+  private func writeBeacon(_ value: Beacon) throws(LogError) {
+    var failure: FileSystemError?
+    value.encoded(logID: logID).withUnsafeBytes { bytes in
+      do throws(FileSystemError) { try fileSystem.writeAll(beacon.handle, bytes, at: 0) } catch { failure = error }
+    }
+    if let failure { throw poisoned(by: failure, while: "write the beacon") }
+  }
+
+  /// Ends this segment and begins the next.
+  private func roll() throws(LogError) {
+    try preparer.prepare()
+    try synchronize()
+    try publish()
+    preparer.taken()
+    let opened: (SegmentWriter, Segment)
+    do throws(FileSystemError) {
+      opened = try LogOpening.beginSegment(
+        fileSystem, paths, header: nextHeader(), filled: UInt64(configuration.segmentBytes))
+    } catch {
+      throw poisoned(by: error, while: "begin a segment")
+    }
+    do throws(FileSystemError) {
+      try hot.trim()
+    } catch {
+      throw poisoned(by: error, while: "trim the finished segment")
+    }
+    (hot, hotSegment) = opened
+    segments.append(hotSegment)
+    durable = hot.end
+    try publish()
+  }
+
+  private func nextHeader() -> SegmentHeader {
+    SegmentHeader(
+      logID: logID, sequence: hot.header.sequence + 1, epoch: epoch, baseOffset: hot.cursor.offset,
+      salt: environment.randomBytes(), previousChain: hot.cursor.chain ?? 0,
+      begunAt: max(environment.clock.now(), hot.cursor.appendTime))
+  }
+
+  /// The first segment of an opening is filled with zeros by doubling, so that a small log stays small; the ones after it
+  /// come whole.
+  private func makeRoom(for length: UInt64) throws(LogError) {
+    let needed = hot.cursor.position + length
+    guard needed > hot.filledEnd else { return }
+    let doubled = min(max(hot.filledEnd * 2, LogOpening.firstFill), UInt64(configuration.segmentBytes))
+    do throws(FileSystemError) {
+      try hot.fill(upTo: max(needed, doubled))
+    } catch {
+      // A write of zeros that found no room has harmed nothing; a sync that failed has.
+      if error.code == .noSpace, error.operation != "synchronize" { throw LogError(error, while: "make room for a block") }
+      throw poisoned(by: error, while: "make room for a block")
+    }
+  }
+
+  /// Syncs, notes the end, gives back unused room and lets go of the lock. The writer is unusable afterwards.
+  package func close() throws(LogError) {
+    guard !isClosed else { return }
+    defer {
+      isClosed = true
+      view.close()
+    }
+    guard poison == nil else { return }
+    try synchronize()
+    try publish()
+    do throws(FileSystemError) {
+      try hot.trim()
+      try preparer.discard()
+    } catch {
+      throw poisoned(by: error, while: "close the log")
+    }
+    meta.cleanEnd = durable
+    try metaFile.write(meta.encoded())
+  }
+
+  private func checkUsable() throws(LogError) {
+    if let poison {
+      throw LogError(
+        .poisoned, "an earlier write failed, so the log takes no more appends; open it again to recover", cause: poison)
+    }
+    if isClosed { throw LogError(.closed, "the log is closed") }
+  }
+
+  private func poisoned(by failure: FileSystemError, while doing: String) -> LogError {
+    let error = LogError(.poisoned, "could not \(doing); the log takes no more appends", place: .init(path: failure.path), cause: failure)
+    if poison == nil { poison = error }
+    return error
+  }
+}

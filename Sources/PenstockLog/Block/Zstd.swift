@@ -1,0 +1,84 @@
+internal import CZstd
+
+/// The only place that knows libzstd. Frames carry their content's size and a content checksum; no dictionaries, so that
+/// stock tools read everything.
+package enum Zstd {
+  /// The library's version, as in "1.5.4".
+  package static var version: String { String(cString: ZSTD_versionString()) }
+
+  package static func compressBound(_ count: Int) -> Int { ZSTD_compressBound(count) }
+
+  /// One frame holding `bytes`. Level −7 to 19; 1 is the log's own.
+  package static func compress(_ bytes: UnsafeRawBufferPointer, level: Int) throws(LogError) -> [UInt8] {
+    let compressor = try ZstdCompressor(level: level)
+    var failure: LogError?
+    let frame = [UInt8](unsafeUninitializedCapacity: compressBound(bytes.count)) { buffer, count in
+      do throws(LogError) {
+        count = try compressor.compress(bytes, into: UnsafeMutableRawBufferPointer(buffer))
+      } catch {
+        failure = error
+        count = 0
+      }
+    }
+    if let failure { throw failure }
+    return frame
+  }
+
+  /// The content of one frame, which must be exactly `count` bytes.
+  package static func decompress(_ frame: UnsafeRawBufferPointer, count: Int) throws(LogError) -> [UInt8] {
+    try ZstdDecompressor().decompress(frame, count: count)
+  }
+}
+
+/// A compression context that is used again and again. Not for two threads at once.
+package final class ZstdCompressor {
+  private let context: OpaquePointer
+
+  package init(level: Int) throws(LogError) {
+    guard let context = ZSTD_createCCtx() else { throw LogError(.io, "no memory for a zstd context") }
+    self.context = context
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
+    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
+    ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1)
+  }
+
+  deinit { ZSTD_freeCCtx(context) }
+
+  /// Compresses `bytes` as one frame into `buffer`, which must hold `Zstd.compressBound`; returns the frame's length.
+  package func compress(
+    _ bytes: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(LogError) -> Int {
+    let result = ZSTD_compress2(context, buffer.baseAddress, buffer.count, bytes.baseAddress, bytes.count)
+    guard ZSTD_isError(result) == 0 else {
+      throw LogError(.io, "zstd could not compress: \(String(cString: ZSTD_getErrorName(result)))")
+    }
+    return result
+  }
+}
+
+/// A decompression context that is used again and again. Not for two threads at once.
+///
+/// `@unchecked Sendable`: whoever takes it out of the pool is its only holder until it is put back.
+package final class ZstdDecompressor: @unchecked Sendable {
+  private let context: OpaquePointer?
+
+  package init() { context = ZSTD_createDCtx() }
+
+  deinit { ZSTD_freeDCtx(context) }
+
+  /// The content of one frame. Anything but exactly `count` bytes is an error; memory is bounded by `count`.
+  package func decompress(_ frame: UnsafeRawBufferPointer, count: Int) throws(LogError) -> [UInt8] {
+    var result = 0
+    let content = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      result = ZSTD_decompressDCtx(context, buffer.baseAddress, count, frame.baseAddress, frame.count)
+      initialized = ZSTD_isError(result) == 0 ? result : 0
+    }
+    guard ZSTD_isError(result) == 0 else {
+      throw LogError(.damaged, "a zstd frame does not decompress: \(String(cString: ZSTD_getErrorName(result)))")
+    }
+    guard result == count else {
+      throw LogError(.damaged, "a zstd frame holds \(result) bytes, \(count) were expected")
+    }
+    return content
+  }
+}

@@ -1,0 +1,130 @@
+internal import Synchronization
+
+/// Where cursors are kept: one ``SlotFile`` each, of fixed size, so that a commit works on a full disk.
+package enum CursorStore {
+  static let slotKind: UInt16 = 2
+  /// Holds four intents with the longest plans.
+  static let slotSize = 16 << 10
+  static let suffix = ".cur"
+
+  /// 1 … 64 characters from A–Z a–z 0–9 . _ -, not beginning with a dot: a name becomes a file's name.
+  package static func validate(_ name: String) throws(LogError) {
+    let isAllowed = name.utf8.allSatisfy {
+      switch $0 {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
+    guard isAllowed, (1...64).contains(name.utf8.count), !name.hasPrefix(".") else {
+      throw LogError(
+        .invalidName, "\"\(name)\" is no cursor name: 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'")
+    }
+  }
+
+  /// The names of all cursors, sorted.
+  package static func names(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
+    do throws(FileSystemError) {
+      return try fileSystem.list(paths.cursors).filter { $0.hasSuffix(suffix) }
+        .map { String($0.dropLast(suffix.count)) }.sorted()
+    } catch {
+      if error.code == .notFound { return [] }
+      throw LogError(error, while: "list the cursors")
+    }
+  }
+
+  /// Where a cursor stands, without taking it.
+  package static func peek(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
+  ) throws(LogError) -> CursorState {
+    let value = try SlotFile.peek(fileSystem, paths.cursor(name), kind: slotKind, slotSize: slotSize)
+    return try CursorRecord(decoding: value).state
+  }
+
+  /// Takes a cursor, making it first if there is none of that name. Throws `.cursorHeld` when another process has it.
+  package static func hold(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], name: String, startingAt start: Offset
+  ) throws(LogError) -> HeldCursor {
+    try validate(name)
+    let path = paths.cursor(name)
+    let isThere: Bool
+    do throws(FileSystemError) {
+      isThere = try fileSystem.exists(path)
+    } catch {
+      throw LogError(error, while: "look for cursor \(name)")
+    }
+    if !isThere {
+      let record = CursorRecord(logID: logID, name: name, state: CursorState(startingAt: start))
+      try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+    }
+    guard let (slots, value) = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: true)
+    else {
+      throw LogError(
+        .cursorHeld, "another process delivers with cursor \(name); stop it first", place: .init(path: path))
+    }
+    let record = try CursorRecord(decoding: value)
+    guard record.logID == logID, record.name == name else {
+      throw LogError(
+        .damaged, "the cursor belongs to another log or has another name (\(record.name))", place: .init(path: path))
+    }
+    return HeldCursor(slots, record)
+  }
+}
+
+/// A cursor whose file this process has locked. Every move is on stable storage before anyone sees it.
+package final class HeldCursor: Sendable {
+  private struct Kept {
+    let slots: SlotFile
+    var record: CursorRecord
+  }
+  /// The lock is held while the slot is written: moves happen one after the other.
+  private let kept: Mutex<Kept>
+  package let name: String
+
+  package init(_ slots: sending SlotFile, _ record: CursorRecord) {
+    name = record.name
+    kept = Mutex(Kept(slots: slots, record: record))
+  }
+
+  package var state: CursorState { kept.withLock { $0.record.state } }
+
+  /// Makes a move durable and returns the new state. Blocks for one sync.
+  @discardableResult
+  package func move(
+    _ step: (CursorState) throws(CursorMoveError) -> CursorState
+  ) throws(LogError) -> CursorState {
+    try kept.withLock { kept throws(LogError) in
+      var record = kept.record
+      do throws(CursorMoveError) {
+        record.state = try step(record.state)
+      } catch {
+        throw LogError(error, cursor: name)
+      }
+      if record != kept.record {
+        try kept.slots.write(record.encoded())
+        kept.record = record
+      }
+      return record.state
+    }
+  }
+}
+
+extension LogError {
+  init(_ refusal: CursorMoveError, cursor name: String) {
+    switch refusal {
+    case .fenced(let held, let attempted):
+      self.init(.fenced, "cursor \(name) was taken over (epoch \(held), this holder has \(attempted))", cause: refusal)
+    case .outOfOrder(let expected, let found):
+      self.init(.illegalMove, "cursor \(name) expected offset \(expected), not \(found)", cause: refusal)
+    case .tooManyInFlight:
+      self.init(.illegalMove, "cursor \(name) has \(CursorState.maxInFlight) batches in flight already", cause: refusal)
+    case .unknownIntent(let id):
+      self.init(.illegalMove, "cursor \(name) has no open batch \(id)", cause: refusal)
+    case .intentsOpen(let count):
+      self.init(.illegalMove, "cursor \(name) has \(count) open batches; finish them first", cause: refusal)
+    case .malformedIntent(let why):
+      self.init(.illegalMove, "cursor \(name): \(why)", cause: refusal)
+    }
+  }
+}

@@ -1,0 +1,97 @@
+/// How safe records are when an append returns, and from when on readers see them.
+public enum Durability: String, Hashable, Sendable, Codable, Comparable, CaseIterable {
+  /// In the process's memory: lost with the process, and when the disk is full. The offset is only a forecast.
+  case accepted
+  /// In the operating system: survives a killed process, not a power cut.
+  case kernel
+  /// On stable storage.
+  case disk
+
+  public static func < (a: Durability, b: Durability) -> Bool { a.rank < b.rank }
+  private var rank: Int {
+    switch self {
+    case .accepted: 0
+    case .kernel: 1
+    case .disk: 2
+    }
+  }
+}
+
+/// What an append was given.
+public struct Receipt: Hashable, Sendable {
+  /// The records' offsets, in the order of the batch.
+  public let offsets: Range<Offset>
+  /// How safe they were when the append returned.
+  public let durability: Durability
+}
+
+/// Every knob of a log. The defaults suit a service on an SSD.
+public struct LogConfiguration: Hashable, Sendable {
+  /// The most a segment file grows to before the next is begun, in bytes. Default 64 MiB; 64 KiB … 4 GiB. Recovery reads
+  /// one segment, so this bounds the time to open.
+  public var segmentBytes = 64 << 20
+  /// The most uncompressed bytes gathered into one block, in bytes. Default 1 MiB; 4 KiB … 16 MiB. Larger compresses
+  /// better and makes a single read dearer.
+  public var blockBytes = 1 << 20
+  /// The longest record, in bytes. Default 16 MiB; at most `batchBytes`.
+  public var recordBytes = 16 << 20
+  /// The most one append may hold, in bytes; it becomes one block, because it is all or nothing. Default 32 MiB; at most
+  /// 1 GiB.
+  public var batchBytes = 32 << 20
+  /// Bytes waiting to be written before `append` makes its callers wait. Default 16 MiB. A single larger batch is taken
+  /// when nothing else waits.
+  public var queueBytes = 16 << 20
+  /// zstd's level for new blocks. Default 1; −7 … 19.
+  public var compressionLevel = 1
+  /// When readers see a record, and what `append` waits for unless told otherwise. Default `.disk`. With `.kernel` the log
+  /// syncs only when a segment is full, when it is closed, and when an append asks for `.disk`.
+  public var durability = Durability.disk
+  /// Refuse to open, instead of cutting, when the last bytes cannot be proven to be unacknowledged. Default off: they are
+  /// cut and a copy is kept.
+  public var strictRecovery = false
+
+  public init() {}
+
+  /// Throws `.invalidConfiguration`, naming the knob and its range.
+  func validate() throws(LogError) {
+    func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(LogError) {
+      guard range.contains(value) else {
+        throw LogError(
+          .invalidConfiguration, "\(name) is \(value); it must be \(range.lowerBound) … \(range.upperBound)")
+      }
+    }
+    try check("segmentBytes", segmentBytes, (64 << 10)...(4 << 30))
+    try check("blockBytes", blockBytes, (4 << 10)...(16 << 20))
+    try check("batchBytes", batchBytes, 1...(1 << 30))
+    try check("recordBytes", recordBytes, 1...batchBytes)
+    try check("queueBytes", queueBytes, 1...(4 << 30))
+    try check("compressionLevel", compressionLevel, -7...19)
+  }
+}
+
+/// The outside world, injected: a disk, a clock, and chance.
+public struct LogEnvironment: Sendable {
+  public var fileSystem: any FileSystem
+  public var clock: any WallClock
+  /// 16 bytes nobody can foresee, for the log's UUID and the segments' salts.
+  public var randomBytes: @Sendable () -> [UInt8]
+
+  public init(
+    fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8]
+  ) {
+    self.fileSystem = fileSystem
+    self.clock = clock
+    self.randomBytes = randomBytes
+  }
+
+  /// This machine.
+  public static var system: LogEnvironment {
+    LogEnvironment(fileSystem: POSIXFileSystem(), clock: SystemWallClock()) {
+      var generator = SystemRandomNumberGenerator()
+      var bytes: [UInt8] = []
+      bytes.append(littleEndian: generator.next() as UInt64)
+      bytes.append(littleEndian: generator.next() as UInt64)
+      return bytes
+    }
+  }
+}

@@ -1,0 +1,173 @@
+internal import Synchronization
+
+/// The segments of a log at one moment, and how far they may be read. Immutable: the writer swaps it whole.
+package struct SegmentSet: Sendable {
+  package var segments: [Segment]
+  /// One past the last readable record.
+  package var end: Offset
+
+  package init(segments: [Segment] = [], end: Offset = .zero) {
+    self.segments = segments
+    self.end = end
+  }
+
+  package var first: Offset { segments.first?.name.baseOffset ?? .zero }
+
+  /// The place of the segment that holds `offset`: the last one that begins at or before it. O(log segments).
+  package func index(holding offset: Offset) -> Int? {
+    var (low, high) = (0, segments.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if segments[middle].name.baseOffset <= offset { low = middle + 1 } else { high = middle }
+    }
+    return low == 0 ? nil : low - 1
+  }
+
+  /// Where the records of a segment end: the next one's beginning, or the readable end.
+  package func end(ofSegmentAt index: Int) -> Offset {
+    index + 1 < segments.count ? segments[index + 1].name.baseOffset : end
+  }
+}
+
+/// The reading side of a log: finds, decodes and shares blocks, and lets readers wait for more. What `Log` publishes and
+/// `LogReader` discovers; both read through it. Safe for any number of readers at once.
+package final class LogView: Sendable {
+  private struct State {
+    var set = SegmentSet()
+    var isClosed = false
+    var waiters: [(id: UInt64, past: Offset, continuation: CheckedContinuation<Bool, Never>)] = []
+    var nextWaiter: UInt64 = 0
+    /// Segments read lately, newest last: the only ones that keep a file and an index.
+    var warm: [Segment] = []
+    /// Blocks decoded lately, newest last.
+    var blocks: [DecodedBlock] = []
+    var decompressors: [ZstdDecompressor] = []
+  }
+  private let state = Mutex(State())
+
+  /// At most so many segments keep a file and an index in memory.
+  private static let warmSegments = 16
+  /// Decoded blocks are kept up to so many bytes together.
+  private static let cachedBytes = 8 << 20
+
+  package init() {}
+
+  package var set: SegmentSet { state.withLock { $0.set } }
+  package var end: Offset { state.withLock { $0.set.end } }
+
+  /// Shows readers a new state of the log and wakes those who waited for it.
+  package func publish(_ set: SegmentSet) {
+    let woken = state.withLock { state in
+      state.set = set
+      let woken = state.waiters.filter { $0.past < set.end }
+      state.waiters.removeAll { $0.past < set.end }
+      return woken
+    }
+    for waiter in woken { waiter.continuation.resume(returning: true) }
+  }
+
+  /// Ends all waiting. Reading goes on.
+  package func close() {
+    let woken = state.withLock { state in
+      state.isClosed = true
+      defer { state.waiters = [] }
+      return state.waiters
+    }
+    for waiter in woken { waiter.continuation.resume(returning: false) }
+  }
+
+  /// Returns true once a record at `offset` is readable; false when the view is closed or the task cancelled first.
+  package func wait(past offset: Offset) async -> Bool {
+    let id = state.withLock { state in
+      state.nextWaiter += 1
+      return state.nextWaiter
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let answer: Bool? = state.withLock { state in
+          if state.set.end > offset { return true }
+          if state.isClosed || Task.isCancelled { return false }
+          state.waiters.append((id, offset, continuation))
+          return nil
+        }
+        if let answer { continuation.resume(returning: answer) }
+      }
+    } onCancel: {
+      let waiter = state.withLock { state in
+        let found = state.waiters.first { $0.id == id }
+        state.waiters.removeAll { $0.id == id }
+        return found
+      }
+      waiter?.continuation.resume(returning: false)
+    }
+  }
+
+  /// What stands at an offset.
+  package enum Located: Sendable {
+    case block(Segment, BlockEntry)
+    case gap(Gap)
+    /// Nothing yet: the offset is the readable end or later.
+    case end
+  }
+
+  /// Finds the block that holds `offset`. O(log segments + log blocks), plus one scan of headers for a segment that was not
+  /// read lately.
+  package func locate(_ offset: Offset) throws(LogError) -> Located {
+    let set = set
+    guard offset < set.end else { return .end }
+    guard let index = set.index(holding: offset) else {
+      return .gap(Gap(first: offset, end: set.first, reason: .trimmed, path: nil))
+    }
+    let segment = set.segments[index]
+    let end = set.end(ofSegmentAt: index)
+    warm(segment)
+    let entries = try segment.entries(upTo: end)
+    var (low, high) = (0, entries.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if entries[middle].baseOffset <= offset { low = middle + 1 } else { high = middle }
+    }
+    if low > 0, offset < entries[low - 1].endOffset { return .block(segment, entries[low - 1]) }
+    let next = low < entries.count ? entries[low].baseOffset : end
+    return .gap(Gap(first: offset, end: next, reason: .damaged, path: segment.path))
+  }
+
+  /// The decoded block that holds `offset`; nil at the end. Throws a gap.
+  package func block(holding offset: Offset) throws(LogError) -> DecodedBlock? {
+    let cached = state.withLock { state -> DecodedBlock? in
+      guard offset < state.set.end else { return nil }
+      return state.blocks.last { $0.baseOffset <= offset && offset < $0.endOffset }
+    }
+    if let cached { return cached }
+    switch try locate(offset) {
+    case .end: return nil
+    case .gap(let gap): throw LogError(gap)
+    case .block(let segment, let entry): return try decode(segment, entry)
+    }
+  }
+
+  private func decode(_ segment: Segment, _ entry: BlockEntry) throws(LogError) -> DecodedBlock {
+    let decompressor = state.withLock { $0.decompressors.popLast() } ?? ZstdDecompressor()
+    defer { state.withLock { $0.decompressors.append(decompressor) } }
+    let block = try segment.decode(entry, with: decompressor)
+    state.withLock { state in
+      state.blocks.append(block)
+      var bytes = state.blocks.reduce(0) { $0 + $1.footprint }
+      while state.blocks.count > 1, bytes > Self.cachedBytes { bytes -= state.blocks.removeFirst().footprint }
+    }
+    return block
+  }
+
+  private func warm(_ segment: Segment) {
+    let cooled = state.withLock { state -> Segment? in
+      if state.warm.last === segment { return nil }
+      state.warm.removeAll { $0 === segment }
+      state.warm.append(segment)
+      guard state.warm.count > Self.warmSegments else { return nil }
+      let oldest = state.warm.removeFirst()
+      // The newest segment belongs to the writer, who knows things about it that are not yet in its file.
+      return oldest === state.set.segments.last ? nil : oldest
+    }
+    cooled?.release()
+  }
+}

@@ -1,0 +1,260 @@
+/// Opening a log for writing: take the lock, read everything, decide, and only then write.
+package enum LogOpening {
+  /// The first bytes of a log's first segment that are filled with zeros: 1 MiB.
+  package static let firstFill: UInt64 = 1 << 20
+
+  /// Opens or creates the log at `path`. Blocks; reads at most one segment whole.
+  package static func open(
+    _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment
+  ) throws(LogError) -> LogWriter {
+    try configuration.validate()
+    let paths = LogPaths(path)
+    let fileSystem = environment.fileSystem
+    let isNew = try !LogDirectory.exists(fileSystem, paths)
+    if isNew { try LogDirectory.create(fileSystem, paths) }
+    let lock = try LogDirectory.lock(fileSystem, paths)
+    var report = RecoveryReport(outcome: .clean, rule: "clean")
+    let found = try LogDirectory.listSegments(fileSystem, paths)
+    report.unknownFiles = found.unknown
+    let (metaFile, meta) = try openMeta(environment, paths, found.names, &report)
+
+    let recovered = try recover(environment, paths, configuration, meta, found.names, &report)
+    var raised = meta
+    raised.epoch = max(meta.epoch, recovered.highestEpoch) + 1
+    try metaFile.write(raised.encoded())
+    report.epoch = raised.epoch
+
+    let beacon = try LogDirectory.openBeacon(fileSystem, paths)
+    let (hot, segment): (SegmentWriter, Segment)
+    if let writable = recovered.writable {
+      (hot, segment) = writable
+    } else {
+      (hot, segment) = try begin(environment, paths, after: recovered, meta: raised)
+    }
+    report.end = hot.cursor.offset
+    var segments = recovered.earlier
+    segments.append(segment)
+    return try LogWriter(
+      LogWriter.Parts(
+        environment: environment, configuration: configuration, paths: paths, lock: lock, beacon: beacon,
+        metaFile: metaFile, meta: raised, segments: segments, hot: hot, hotSegment: segment, recovery: report))
+  }
+
+  private static func openMeta(
+    _ environment: LogEnvironment, _ paths: LogPaths, _ names: [SegmentName], _ report: inout RecoveryReport
+  ) throws(LogError) -> (SlotFile, LogMeta) {
+    let fileSystem = environment.fileSystem
+    let isThere: Bool
+    do throws(FileSystemError) { isThere = try fileSystem.exists(paths.meta) } catch {
+      throw LogError(error, while: "look for META")
+    }
+    if !isThere {
+      var meta = LogMeta(logID: environment.randomBytes(), epoch: 0, createdAt: environment.clock.now())
+      if let newest = names.last {
+        // META is gone, the segments are not: they say what it said.
+        let segment = Segment(fileSystem, newest, path: paths.segment(newest))
+        let header = try segment.open().1
+        meta.logID = header.logID
+        meta.epoch = header.epoch
+        report.rebuiltMeta = true
+      } else {
+        report = RecoveryReport(outcome: .created, rule: "created")
+      }
+      try SlotFile.create(
+        fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, value: meta.encoded())
+    }
+    guard
+      let (slots, value) = try SlotFile.open(
+        fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, locking: false)
+    else { throw LogError(.locked, "META is locked", place: .init(path: paths.meta)) }
+    return (slots, try LogMeta(decoding: value))
+  }
+
+  /// What recovery leaves for the writer.
+  private struct Recovered {
+    /// All segments but the one to be written.
+    var earlier: [Segment] = []
+    /// The newest segment, when it can be appended to.
+    var writable: (SegmentWriter, Segment)?
+    /// Otherwise, what a fresh one must continue.
+    var nextSequence: UInt64 = 1
+    var nextOffset = Offset.zero
+    var chain: UInt64 = 0
+    var appendTime = Timestamp(nanoseconds: .min)
+    var highestEpoch: UInt32 = 0
+  }
+
+  private static func recover(
+    _ environment: LogEnvironment, _ paths: LogPaths, _ configuration: LogConfiguration, _ meta: LogMeta,
+    _ names: [SegmentName], _ report: inout RecoveryReport
+  ) throws(LogError) -> Recovered {
+    let fileSystem = environment.fileSystem
+    let witnesses = try Witnesses.gather(fileSystem, paths, meta: meta)
+    var recovered = Recovered()
+    recovered.earlier = names.dropLast().map { Segment(fileSystem, $0, path: paths.segment($0)) }
+    report.gaps += try missingSegments(names, recovered.earlier)
+    guard let newest = names.last else {
+      recovered.nextSequence = witnesses.highestSegment + 1
+      recovered.nextOffset = witnesses.highestOffset
+      if witnesses.highestOffset > .zero {
+        report.outcome = .damaged
+        report.rule = "lost tail"
+        report.gaps.append(Gap(first: .zero, end: witnesses.highestOffset, reason: .missing))
+      }
+      return recovered
+    }
+
+    let path = paths.segment(newest)
+    let tail = try openTail(environment, paths, path, newest, configuration, meta)
+    let finding = try tail.examine(witnesses)
+    if let version = finding.futureVersion {
+      throw LogError(
+        .futureFormat, "a block was written by a later version (format \(version)); use a newer penstock",
+        place: .init(path: path, position: finding.tail.position))
+    }
+    report.segment = path
+    report.position = finding.tail.position
+    report.rule = finding.row.name
+    recovered.highestEpoch = max(finding.last.epoch, tail.header.epoch)
+
+    let segment = Segment(
+      fileSystem, path: path, header: tail.header, entries: finding.entries, scanned: finding.last)
+    try apply(finding, tail, witnesses, segment, configuration, &recovered, &report)
+    return recovered
+  }
+
+  /// Acts on the verdict; doing it twice is doing it once.
+  private static func apply(
+    _ finding: TailRecovery.Finding, _ tail: TailRecovery, _ witnesses: Witnesses, _ segment: Segment,
+    _ configuration: LogConfiguration, _ recovered: inout Recovered, _ report: inout RecoveryReport
+  ) throws(LogError) {
+    switch finding.row.verdict {
+    case .refuse:
+      throw LogError(
+        .undecidableTail,
+        "the log ends in bytes that may be an unacknowledged write or a damaged record (\(finding.flaw ?? "unknown")); "
+          + "open it without strict recovery to cut them and keep a copy",
+        place: .init(path: tail.path, position: finding.tail.position, offset: finding.tail.offset))
+    case .damaged:
+      report.outcome = .damaged
+      report.gaps += finding.gaps
+      report.quarantined = try tail.quarantine(finding.badRanges)
+      try settle(tail)
+      // A damaged segment is never written again. Offsets that somebody has seen are never given out again.
+      recovered.nextOffset = max(finding.last.offset, witnesses.highestOffset)
+      if recovered.nextOffset > finding.last.offset {
+        report.gaps.append(
+          Gap(first: finding.last.offset, end: recovered.nextOffset, reason: .damaged, path: tail.path))
+      }
+      recovered.nextSequence = max(tail.header.sequence, witnesses.highestSegment) + 1
+      recovered.chain = finding.last.chain ?? 0
+      recovered.appendTime = finding.last.appendTime
+      recovered.earlier.append(Segment(segment.fileSystem, segment.name, path: segment.path))
+      return
+    case .cutKeepingBytes:
+      report.outcome = .undecidable
+      report.quarantined = try tail.quarantine(finding.badRanges)
+      report.cutBytes = try tail.cut(finding)
+    case .cut:
+      report.outcome = .torn
+      report.cutBytes = try tail.cut(finding)
+    case .clean:
+      try settle(tail)
+    }
+    let size: UInt64
+    do throws(FileSystemError) { size = try tail.file.fileSystem.size(tail.file.handle) } catch {
+      throw LogError(error, while: "read the newest segment's size")
+    }
+    let kept = Segment(
+      segment.fileSystem, path: tail.path, header: tail.header,
+      entries: finding.entries.filter { $0.endPosition <= finding.tail.position }, scanned: finding.tail)
+    let writer = SegmentWriter(
+      tail.file, path: tail.path, header: tail.header, cursor: finding.tail,
+      filledEnd: max(finding.tail.position, size & ~UInt64(BlockFormat.alignment - 1)))
+    recovered.writable = (writer, kept)
+  }
+
+  /// Makes durable what validated: after a killed process it may be in the page cache alone, its file's name too, and nobody
+  /// may see a record before it is durable.
+  private static func settle(_ tail: TailRecovery) throws(LogError) {
+    do throws(FileSystemError) {
+      try tail.file.fileSystem.synchronize(tail.file.handle)
+      try tail.file.fileSystem.synchronizeDirectory(tail.paths.data)
+    } catch {
+      throw LogError(error, while: "sync the newest segment")
+    }
+  }
+
+  private static func openTail(
+    _ environment: LogEnvironment, _ paths: LogPaths, _ path: String, _ name: SegmentName,
+    _ configuration: LogConfiguration, _ meta: LogMeta
+  ) throws(LogError) -> TailRecovery {
+    let fileSystem = environment.fileSystem
+    let file: OpenFile
+    do throws(FileSystemError) { file = OpenFile(fileSystem, try fileSystem.open(path, .readWrite)) } catch {
+      throw LogError(error, while: "open the newest segment")
+    }
+    let header = try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
+    guard header.logID == meta.logID, header.sequence == name.sequence, header.baseOffset == name.baseOffset else {
+      throw LogError(.damaged, "the segment belongs to another log, or was renamed", place: .init(path: path))
+    }
+    guard header.isWritable else {
+      throw LogError(
+        .readOnlyFormat, "the segment has features this version may read but not write; use a newer penstock",
+        place: .init(path: path))
+    }
+    return TailRecovery(
+      environment: environment, paths: paths, file: file, path: path, header: header,
+      isStrict: configuration.strictRecovery)
+  }
+
+  /// Segments that should stand between two others and do not.
+  private static func missingSegments(_ names: [SegmentName], _ segments: [Segment]) throws(LogError) -> [Gap] {
+    var gaps: [Gap] = []
+    for (index, name) in names.enumerated().dropFirst() where name.sequence != names[index - 1].sequence + 1 {
+      let before = try segments[index - 1].entries(upTo: name.baseOffset)
+      let end = before.last?.endOffset ?? names[index - 1].baseOffset
+      if end < name.baseOffset { gaps.append(Gap(first: end, end: name.baseOffset, reason: .missing)) }
+    }
+    return gaps
+  }
+
+  private static func begin(
+    _ environment: LogEnvironment, _ paths: LogPaths, after recovered: Recovered, meta: LogMeta
+  ) throws(LogError) -> (SegmentWriter, Segment) {
+    let fileSystem = environment.fileSystem
+    let preparer = SegmentPreparer(fileSystem, paths, bytes: firstFill)
+    do throws(FileSystemError) { try preparer.discard() } catch {
+      throw LogError(error, while: "remove an unfinished segment")
+    }
+    try preparer.prepare()
+    let header = SegmentHeader(
+      logID: meta.logID, sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,
+      salt: environment.randomBytes(), previousChain: recovered.chain,
+      begunAt: max(environment.clock.now(), recovered.appendTime))
+    do throws(FileSystemError) {
+      return try beginSegment(fileSystem, paths, header: header, filled: firstFill)
+    } catch {
+      throw LogError(error, while: "begin a segment")
+    }
+  }
+
+  /// Turns the prepared file into a segment: header durable first, then its name.
+  package static func beginSegment(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, header: SegmentHeader, filled: UInt64
+  ) throws(FileSystemError) -> (SegmentWriter, Segment) {
+    let path = paths.segment(SegmentName(sequence: header.sequence, baseOffset: header.baseOffset))
+    let file = OpenFile(fileSystem, try fileSystem.open(paths.next, .readWrite))
+    var failure: FileSystemError?
+    header.encoded().withUnsafeBytes { bytes in
+      do throws(FileSystemError) { try fileSystem.writeAll(file.handle, bytes, at: 0) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    try fileSystem.synchronize(file.handle)
+    try fileSystem.rename(paths.next, to: path)
+    try fileSystem.synchronizeDirectory(paths.data)
+    let cursor = SegmentScanner.Cursor(startOf: header)
+    let writer = SegmentWriter(file, path: path, header: header, cursor: cursor, filledEnd: filled)
+    return (writer, Segment(fileSystem, path: path, header: header, entries: [], scanned: cursor))
+  }
+}

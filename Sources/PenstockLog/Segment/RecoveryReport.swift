@@ -1,0 +1,39 @@
+/// What opening a log found and did. Machine-readable; the command line prints it.
+public struct RecoveryReport: Hashable, Sendable, Codable {
+  public enum Outcome: String, Hashable, Sendable, Codable {
+    /// There was no log; an empty one was made.
+    case created
+    /// The newest segment ended as it should.
+    case clean
+    /// Bytes that were provably never acknowledged were cut off.
+    case torn
+    /// The last bytes validated as nothing and nothing spoke for them: cut off, and kept in quarantine.
+    case undecidable
+    /// Acknowledged records are lost; see `gaps`. Everything else is served.
+    case damaged
+  }
+  public var outcome: Outcome
+  /// The row of the recovery table that decided.
+  public var rule: String
+  /// The newest segment's file.
+  public var segment: String?
+  /// The first position in it at which no valid block stood.
+  public var position: UInt64?
+  /// Bytes cut off, up to the last that was not zero.
+  public var cutBytes: UInt64 = 0
+  /// Copies of cut or damaged bytes.
+  public var quarantined: [String] = []
+  public var gaps: [Gap] = []
+  /// Files that are none of the log's. They were left alone.
+  public var unknownFiles: [String] = []
+  /// META had to be made again from the segments.
+  public var rebuiltMeta = false
+  /// One past the newest record.
+  public var end = Offset.zero
+  public var epoch: UInt32 = 0
+
+  public init(outcome: Outcome, rule: String) {
+    self.outcome = outcome
+    self.rule = rule
+  }
+}

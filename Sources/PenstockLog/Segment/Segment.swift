@@ -1,0 +1,147 @@
+internal import Synchronization
+
+/// A file that closes itself when the last user lets go: a reader may go on reading a segment that retention has removed.
+package final class OpenFile: Sendable {
+  package let fileSystem: any FileSystem
+  package let handle: FileHandle
+
+  package init(_ fileSystem: any FileSystem, _ handle: FileHandle) {
+    self.fileSystem = fileSystem
+    self.handle = handle
+  }
+
+  deinit { fileSystem.close(handle) }
+}
+
+/// One segment, as readers see it: a name, a file opened when first needed, and an index of blocks built when first needed
+/// (by reading block headers, never payloads).
+package final class Segment: Sendable {
+  package let name: SegmentName
+  package let path: String
+  package let fileSystem: any FileSystem
+
+  private struct State {
+    var file: OpenFile?
+    var header: SegmentHeader?
+    var entries: [BlockEntry] = []
+    /// How far the index reaches; nil before the first look.
+    var scanned: SegmentScanner.Cursor?
+  }
+  private let state = Mutex(State())
+
+  package init(_ fileSystem: any FileSystem, _ name: SegmentName, path: String) {
+    self.fileSystem = fileSystem
+    self.name = name
+    self.path = path
+  }
+
+  /// The segment the writer is filling, with what it knows already.
+  package convenience init(
+    _ fileSystem: any FileSystem, path: String, header: SegmentHeader, entries: [BlockEntry],
+    scanned: SegmentScanner.Cursor
+  ) {
+    self.init(fileSystem, SegmentName(sequence: header.sequence, baseOffset: header.baseOffset), path: path)
+    state.withLock {
+      $0.header = header
+      $0.entries = entries
+      $0.scanned = scanned
+    }
+  }
+
+  /// Adds a block the writer has made durable.
+  package func append(_ entries: [BlockEntry], scanned: SegmentScanner.Cursor) {
+    state.withLock {
+      $0.entries.append(contentsOf: entries)
+      $0.scanned = scanned
+    }
+  }
+
+  /// The open file and the proven header.
+  package func open() throws(LogError) -> (OpenFile, SegmentHeader) {
+    try state.withLock { state throws(LogError) in try open(&state) }
+  }
+
+  private func open(_ state: inout sending State) throws(LogError) -> (OpenFile, SegmentHeader) {
+    if let file = state.file, let header = state.header { return (file, header) }
+    let file: OpenFile
+    do throws(FileSystemError) {
+      file = OpenFile(fileSystem, try fileSystem.open(path, .readOnly))
+    } catch {
+      throw LogError(error, while: "open a segment")
+    }
+    let header = try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
+    guard header.sequence == name.sequence, header.baseOffset == name.baseOffset else {
+      throw LogError(
+        .damaged, "the file's name and its header disagree (segment \(header.sequence), offset \(header.baseOffset))",
+        place: .init(path: path))
+    }
+    state.file = file
+    state.header = header
+    return (file, header)
+  }
+
+  /// Forgets the file and the index; the next use finds them again.
+  package func release() {
+    state.withLock {
+      $0.file = nil
+      $0.entries = []
+      $0.scanned = nil
+    }
+  }
+
+  /// The blocks in order, as far as they hold records below `end`. Blocks that do not validate are left out, so a hole
+  /// between two entries is a gap.
+  package func entries(upTo end: Offset) throws(LogError) -> [BlockEntry] {
+    try state.withLock { state throws(LogError) in
+      if let scanned = state.scanned, scanned.offset >= end { return state.entries }
+      let (file, header) = try open(&state)
+      let scanner = SegmentScanner(fileSystem, file.handle, header)
+      var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
+      var entries = state.entries
+      do throws(FileSystemError) {
+        while cursor.offset < end {
+          if case .block(let block, let next) = try scanner.look(at: cursor, proving: false) {
+            entries.append(BlockEntry(block))
+            cursor = next
+          } else if let later = try scanner.findBlock(
+            from: cursor.position + UInt64(BlockFormat.alignment), offset: cursor.offset)
+          {
+            cursor.position = later.position
+            cursor.offset = later.baseOffset
+            cursor.chain = nil
+          } else {
+            break
+          }
+        }
+      } catch {
+        throw LogError(error, while: "read block headers")
+      }
+      state.entries = entries
+      state.scanned = cursor
+      return entries
+    }
+  }
+
+  /// Reads, proves and decompresses a block.
+  package func decode(_ entry: BlockEntry, with decompressor: ZstdDecompressor) throws(LogError) -> DecodedBlock {
+    let (file, header) = try open()
+    let bytes: [UInt8]
+    do throws(FileSystemError) {
+      bytes = try fileSystem.readAll(file.handle, count: entry.length, at: entry.position)
+    } catch {
+      throw LogError(error, while: "read a block")
+    }
+    let seed = header.seed
+    var block: DecodedBlock?
+    bytes.withUnsafeBytes { bytes in
+      guard bytes.count == entry.length, let found = try? BlockHeader(decoding: bytes, seed: seed),
+        found.totalLength == entry.length, found.baseOffset == entry.baseOffset, found.position == entry.position
+      else { return }
+      block = try? BlockDecoder.decode(found, bytes, seed: seed, with: decompressor)
+    }
+    guard let block else {
+      throw LogError(Gap(first: entry.baseOffset, end: entry.endOffset, reason: .damaged, path: path))
+    }
+    return block
+  }
+}

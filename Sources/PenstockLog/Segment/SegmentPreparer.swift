@@ -1,0 +1,55 @@
+internal import Synchronization
+
+/// Makes the file of the next segment: zero-filled and synced, under a temporary name and without a header, so that a full
+/// disk is met here and never in the middle of a commit.
+///
+/// May be used from any thread; a caller waits for another's preparation instead of starting a second.
+package final class SegmentPreparer: Sendable {
+  private let fileSystem: any FileSystem
+  private let paths: LogPaths
+  private let bytes: UInt64
+  /// Held during the preparation. The value: whether the file is there.
+  private let isReady = Mutex(false)
+
+  package init(_ fileSystem: any FileSystem, _ paths: LogPaths, bytes: UInt64) {
+    self.fileSystem = fileSystem
+    self.paths = paths
+    self.bytes = bytes
+  }
+
+  private var unfinished: String { paths.next + ".part" }
+
+  /// Returns when the file is there. Slow the first time. Throws `.noSpace`, leaving nothing behind, when there is no room.
+  package func prepare() throws(LogError) {
+    try isReady.withLock { isReady throws(LogError) in
+      guard !isReady else { return }
+      do throws(FileSystemError) {
+        try make()
+      } catch {
+        try? fileSystem.remove(unfinished)
+        throw LogError(error, while: "make the next segment ready")
+      }
+      isReady = true
+    }
+  }
+
+  private func make() throws(FileSystemError) {
+    try fileSystem.removeIfPresent(unfinished)
+    let file = OpenFile(fileSystem, try fileSystem.open(unfinished, .create))
+    try SegmentWriter.zero(file, 0..<bytes)
+    try fileSystem.synchronize(file.handle)
+    try fileSystem.rename(unfinished, to: paths.next)
+  }
+
+  /// Says that the file was taken and is now a segment.
+  package func taken() { isReady.withLock { $0 = false } }
+
+  /// Removes a file nobody took.
+  package func discard() throws(FileSystemError) {
+    try isReady.withLock { isReady throws(FileSystemError) in
+      isReady = false
+      try fileSystem.removeIfPresent(paths.next)
+      try fileSystem.removeIfPresent(unfinished)
+    }
+  }
+}

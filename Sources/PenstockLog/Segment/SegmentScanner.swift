@@ -1,0 +1,191 @@
+/// A block as the index knows it.
+package struct BlockEntry: Hashable, Sendable {
+  package var position: UInt64
+  package var length: Int
+  package var baseOffset: Offset
+  package var count: Int
+  package var appendTime: Timestamp
+  package var eventTimes: ClosedRange<Int64>?
+
+  package var endOffset: Offset { baseOffset + count }
+  package var endPosition: UInt64 { position + UInt64(length) }
+
+  package init(_ header: BlockHeader) {
+    position = header.position
+    length = header.totalLength
+    baseOffset = header.baseOffset
+    count = header.recordCount
+    appendTime = header.appendTime
+    eventTimes = header.eventTimes
+  }
+}
+
+/// Walks a segment's blocks from its bytes alone. Reads, never writes.
+package struct SegmentScanner {
+  package let fileSystem: any FileSystem
+  package let file: FileHandle
+  package let header: SegmentHeader
+  package let seed: UInt32
+
+  package init(_ fileSystem: any FileSystem, _ file: FileHandle, _ header: SegmentHeader) {
+    self.fileSystem = fileSystem
+    self.file = file
+    self.header = header
+    seed = header.seed
+  }
+
+  /// Reads both header pages.
+  package static func readHeader(
+    _ fileSystem: any FileSystem, _ file: FileHandle, path: String
+  ) throws(LogError) -> SegmentHeader {
+    let bytes: [UInt8]
+    do throws(FileSystemError) {
+      bytes = try fileSystem.readAll(file, count: SegmentHeader.size, at: 0)
+    } catch {
+      throw LogError(error, while: "read the segment's header")
+    }
+    var flaw: SegmentHeader.Flaw?
+    let header: SegmentHeader? = bytes.withUnsafeBytes { bytes in
+      do throws(SegmentHeader.Flaw) { return try SegmentHeader(decoding: bytes) } catch {
+        flaw = error
+        return nil
+      }
+    }
+    if let header { return header }
+    if case .future(let what) = flaw {
+      throw LogError(
+        .futureFormat, "the segment was written by a later version (\(what)); use a newer penstock",
+        place: .init(path: path))
+    }
+    throw LogError(
+      .damaged, "neither copy of the segment's header is intact", place: .init(path: path, position: 0))
+  }
+
+  /// Where a walk stands: what the next block must fit.
+  package struct Cursor: Hashable, Sendable {
+    package var position: UInt64
+    package var offset: Offset
+    package var epoch: UInt32
+    package var appendTime: Timestamp
+    /// The digest the next block must carry; nil after a gap, when nothing can be demanded.
+    package var chain: UInt64?
+
+    /// Before the segment's first block, which continues the chain from the segment's header.
+    package init(startOf header: SegmentHeader) {
+      position = UInt64(SegmentHeader.size)
+      offset = header.baseOffset
+      epoch = header.epoch
+      appendTime = header.begunAt
+      chain = header.encoded().withUnsafeBytes {
+        Chain.link(UnsafeRawBufferPointer(rebasing: $0[..<SegmentHeader.pageSize]))
+      }
+    }
+
+    /// After a block, whose header's bytes are `bytes`.
+    package init(after header: BlockHeader, bytes: UnsafeRawBufferPointer) {
+      position = header.endPosition
+      offset = header.endOffset
+      epoch = header.epoch
+      appendTime = header.appendTime
+      chain = Chain.link(UnsafeRawBufferPointer(rebasing: bytes[..<BlockFormat.headerSize]))
+    }
+  }
+
+  /// What stands at a position.
+  package enum Found: Sendable {
+    /// A block that fits, and the place after it.
+    case block(BlockHeader, next: Cursor)
+    /// Zeros, or the file's end, where a header would begin.
+    case absent
+    case flawed(String)
+    case future(UInt16)
+  }
+
+  /// Looks at the block at `cursor`. With `proving`, its bytes are read and its checksums proven; without, the header's
+  /// alone, which is enough to find the way.
+  package func look(at cursor: Cursor, proving: Bool) throws(FileSystemError) -> Found {
+    let front = try fileSystem.readAll(file, count: BlockFormat.headerSize, at: cursor.position)
+    guard front.count == BlockFormat.headerSize else {
+      return front.withUnsafeBytes { Bytes.nonzeroEnd(of: $0) } == 0 ? .absent : .flawed("cut short")
+    }
+    let header: BlockHeader
+    switch decode(front) {
+    case .success(let decoded): header = decoded
+    case .failure(.absent): return .absent
+    case .failure(.invalid(let reason)): return .flawed(reason)
+    case .failure(.futureVersion(let version)): return .future(version)
+    }
+    if let misfit = misfit(header, at: cursor) { return .flawed(misfit) }
+    if proving {
+      let bytes = try fileSystem.readAll(file, count: header.totalLength, at: cursor.position)
+      guard bytes.count == header.totalLength else { return .flawed("cut short") }
+      if let flaw = prove(header, bytes) { return .flawed(flaw.reason) }
+    }
+    return .block(header, next: front.withUnsafeBytes { Cursor(after: header, bytes: $0) })
+  }
+
+  /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with an
+  /// offset not below `offset`. Searches in steps of 4 KiB up to the file's end. O(bytes).
+  package func findBlock(from position: UInt64, offset: Offset) throws(FileSystemError) -> BlockHeader? {
+    let window = 1 << 20
+    var start = BlockFormat.alignedUp(position)
+    while true {
+      let bytes = try fileSystem.readAll(file, count: window, at: start)
+      for local in stride(from: 0, to: bytes.count, by: BlockFormat.alignment)
+      where local + BlockFormat.headerSize <= bytes.count {
+        let front = Array(bytes[local..<(local + BlockFormat.headerSize)])
+        guard front[0] != 0, case .success(let header) = decode(front) else { continue }
+        if header.position == start + UInt64(local), header.segment == self.header.sequence, header.baseOffset >= offset {
+          return header
+        }
+      }
+      if bytes.count < window { return nil }
+      start += UInt64(window)
+    }
+  }
+
+  /// One past the last byte at or after `position` that is not zero; `position` when there is none. O(bytes).
+  package func nonzeroEnd(from position: UInt64) throws(FileSystemError) -> UInt64 {
+    let window = 1 << 20
+    var start = position
+    var end = position
+    while true {
+      let bytes = try fileSystem.readAll(file, count: window, at: start)
+      let local = bytes.withUnsafeBytes { Bytes.nonzeroEnd(of: $0) }
+      if local > 0 { end = start + UInt64(local) }
+      if bytes.count < window { return end }
+      start += UInt64(window)
+    }
+  }
+
+  private func misfit(_ header: BlockHeader, at cursor: Cursor) -> String? {
+    if header.position != cursor.position { return "a block of position \(header.position)" }
+    if header.segment != self.header.sequence { return "a block of segment \(header.segment)" }
+    if header.baseOffset != cursor.offset { return "a block of offset \(header.baseOffset), expected \(cursor.offset)" }
+    if header.epoch < cursor.epoch { return "a block of the earlier epoch \(header.epoch)" }
+    if header.appendTime < cursor.appendTime { return "an append time that falls" }
+    if let chain = cursor.chain, header.chain != chain { return "a block that does not continue the chain" }
+    return nil
+  }
+
+  private func decode(_ front: [UInt8]) -> Result<BlockHeader, BlockHeader.Flaw> {
+    front.withUnsafeBytes { bytes in
+      do throws(BlockHeader.Flaw) {
+        return .success(try BlockHeader(decoding: bytes, seed: seed))
+      } catch {
+        return .failure(error)
+      }
+    }
+  }
+
+  private func prove(_ header: BlockHeader, _ bytes: [UInt8]) -> BlockFlaw? {
+    bytes.withUnsafeBytes { bytes in
+      do throws(BlockFlaw) {
+        try BlockDecoder.verify(header, bytes, seed: seed)
+        return nil
+      } catch {
+        return error
+      }
+    }
+  }
+}

@@ -1,0 +1,95 @@
+/// The segment being filled: appends blocks, knows what is on stable storage. Confined to the one writer.
+///
+/// States: *empty* (headers only) → *written* (bytes above `durablePosition`) ⇄ *synced* → *left* for the next segment.
+/// Invariant: `durablePosition ≤ position ≤ filledEnd`, all multiples of 4 KiB, and a byte below `durablePosition` is never
+/// written again.
+package struct SegmentWriter {
+  package let header: SegmentHeader
+  package let path: String
+  package let file: OpenFile
+  /// Where the next block goes, and what it must continue.
+  package private(set) var cursor: SegmentScanner.Cursor
+  /// Every byte below is on stable storage.
+  package private(set) var durablePosition: UInt64
+  /// The file is written with zeros up to here, so that a commit allocates nothing.
+  package private(set) var filledEnd: UInt64
+
+  /// - Precondition: everything below `cursor.position` is on stable storage.
+  package init(
+    _ file: OpenFile, path: String, header: SegmentHeader, cursor: SegmentScanner.Cursor, filledEnd: UInt64
+  ) {
+    self.file = file
+    self.path = path
+    self.header = header
+    self.cursor = cursor
+    durablePosition = cursor.position
+    self.filledEnd = filledEnd
+  }
+
+  private var fileSystem: any FileSystem { file.fileSystem }
+  package var isEmpty: Bool { cursor.position == UInt64(SegmentHeader.size) }
+  package var end: Beacon.End {
+    Beacon.End(segment: header.sequence, position: cursor.position, offset: cursor.offset)
+  }
+
+  /// Where a block of these batches would stand.
+  package func place(epoch: UInt32, appendTime: Timestamp) -> BlockPlace {
+    BlockPlace(
+      position: cursor.position, baseOffset: cursor.offset, segment: header.sequence, epoch: epoch,
+      durableUpTo: durablePosition, appendTime: max(appendTime, cursor.appendTime), chain: cursor.chain ?? 0,
+      seed: header.seed)
+  }
+
+  /// Writes a block at its place. Volatile until ``synchronize()``.
+  package mutating func write(_ block: BlockHeader, _ bytes: UnsafeRawBufferPointer) throws(FileSystemError) {
+    precondition(block.position == cursor.position && block.endPosition <= filledEnd)
+    try fileSystem.writeAll(file.handle, bytes, at: block.position)
+    cursor = SegmentScanner.Cursor(after: block, bytes: bytes)
+  }
+
+  /// Returns when every block written is on stable storage.
+  package mutating func synchronize() throws(FileSystemError) {
+    try fileSystem.synchronize(file.handle)
+    durablePosition = cursor.position
+  }
+
+  /// Writes zeros up to `end`, synced, so that later commits there find allocated, written extents. Measured: a synced
+  /// 4 KiB commit costs 210 µs on a zero-filled file, 283 µs when it must grow, 342 µs into unwritten extents.
+  package mutating func fill(upTo end: UInt64) throws(FileSystemError) {
+    guard end > filledEnd else { return }
+    try Self.zero(file, filledEnd..<end)
+    try fileSystem.synchronize(file.handle)
+    filledEnd = end
+  }
+
+  /// Gives back the zeros behind the last block. They hold nothing, so losing the truncation to a crash is harmless.
+  package mutating func trim() throws(FileSystemError) {
+    precondition(durablePosition == cursor.position)
+    try fileSystem.truncate(file.handle, to: cursor.position)
+    try fileSystem.synchronize(file.handle)
+    filledEnd = cursor.position
+  }
+
+  /// Overwrites a range with zeros from an explicit source. Volatile.
+  package static func zero(_ file: OpenFile, _ range: Range<UInt64>) throws(FileSystemError) {
+    var position = range.lowerBound
+    var failure: FileSystemError?
+    Zeros.page.withUnsafeBytes { zeros in
+      do throws(FileSystemError) {
+        while position < range.upperBound {
+          let count = Int(min(UInt64(zeros.count), range.upperBound - position))
+          try file.fileSystem.writeAll(file.handle, UnsafeRawBufferPointer(rebasing: zeros[..<count]), at: position)
+          position += UInt64(count)
+        }
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+  }
+}
+
+/// A source of zeros that nothing can have written to.
+private enum Zeros {
+  static let page = [UInt8](repeating: 0, count: 1 << 20)
+}

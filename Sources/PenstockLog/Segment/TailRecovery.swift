@@ -1,0 +1,159 @@
+/// Recovery of the newest segment: read everything, decide by the table, and only then write.
+package struct TailRecovery {
+  package let environment: LogEnvironment
+  package let paths: LogPaths
+  package let file: OpenFile
+  package let path: String
+  package let header: SegmentHeader
+  package let isStrict: Bool
+
+  private var fileSystem: any FileSystem { environment.fileSystem }
+  private var scanner: SegmentScanner { SegmentScanner(fileSystem, file.handle, header) }
+
+  /// What the segment holds.
+  package struct Finding: Sendable {
+    package var facts: TailFacts
+    package var row: TailVerdict.Row
+    /// Valid blocks in order; a hole between two is a gap.
+    package var entries: [BlockEntry] = []
+    /// The place of F.
+    package var tail: SegmentScanner.Cursor
+    /// The place after the last valid block.
+    package var last: SegmentScanner.Cursor
+    /// Stretches of bytes that are neither valid blocks nor zeros at the end.
+    package var badRanges: [Range<UInt64>] = []
+    package var gaps: [Gap] = []
+    /// What looked wrong at F.
+    package var flaw: String?
+    /// A block of a later format version stands here, intact: nothing may be cut.
+    package var futureVersion: UInt16?
+  }
+
+  /// Reads the segment and decides. Writes nothing.
+  package func examine(_ witnesses: Witnesses) throws(LogError) -> Finding {
+    do throws(FileSystemError) {
+      return try examined(witnesses)
+    } catch {
+      throw LogError(error, while: "read the newest segment")
+    }
+  }
+
+  private func examined(_ witnesses: Witnesses) throws(FileSystemError) -> Finding {
+    var cursor = SegmentScanner.Cursor(startOf: header)
+    var entries: [BlockEntry] = []
+    var stop = try walk(from: &cursor, into: &entries)
+    var futureVersion = stop.futureVersion
+    var flaw = stop.flaw
+    let tail = cursor
+    let written = try scanner.nonzeroEnd(from: tail.position)
+    var laterBlocks = TailFacts.LaterBlocks.none
+    var gaps: [Gap] = []
+    var bad: [Range<UInt64>] = []
+    // Walk on behind F: what stands there tells whether F was synced, and is served if it was.
+    while let later = try nextValid(after: cursor) {
+      if later.durableUpTo > tail.position {
+        laterBlocks = .someSynced
+      } else if laterBlocks == .none {
+        laterBlocks = .allUnsynced
+      }
+      if later.baseOffset > cursor.offset {
+        gaps.append(Gap(first: cursor.offset, end: later.baseOffset, reason: .damaged, path: path))
+      }
+      bad.append(cursor.position..<later.position)
+      cursor.position = later.position
+      cursor.offset = later.baseOffset
+      cursor.chain = nil
+      stop = try walk(from: &cursor, into: &entries)
+      futureVersion = futureVersion ?? stop.futureVersion
+    }
+    if written > cursor.position { bad.append(cursor.position..<written) }
+    if flaw == nil, written > tail.position { flaw = "no block where one should be" }
+    let facts = TailFacts(
+      isAllZero: written == tail.position, laterBlocks: laterBlocks,
+      isWitnessed: witnesses.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict)
+    return Finding(
+      facts: facts, row: TailVerdict.row(for: facts), entries: entries, tail: tail, last: cursor, badRanges: bad,
+      gaps: gaps, flaw: flaw, futureVersion: futureVersion)
+  }
+
+  /// Collects blocks until one does not fit; returns why, or nothing for zeros.
+  private func walk(
+    from cursor: inout SegmentScanner.Cursor, into entries: inout [BlockEntry]
+  ) throws(FileSystemError) -> (flaw: String?, futureVersion: UInt16?) {
+    while true {
+      switch try scanner.look(at: cursor, proving: true) {
+      case .block(let header, let next):
+        entries.append(BlockEntry(header))
+        cursor = next
+      case .absent: return (nil, nil)
+      case .flawed(let reason): return (reason, nil)
+      case .future(let version): return ("a block of format version \(version)", version)
+      }
+    }
+  }
+
+  /// The next block behind a flaw whose header *and* payload are proven.
+  private func nextValid(after cursor: SegmentScanner.Cursor) throws(FileSystemError) -> BlockHeader? {
+    var position = cursor.position + UInt64(BlockFormat.alignment)
+    while let found = try scanner.findBlock(from: position, offset: cursor.offset) {
+      var place = cursor
+      place.position = found.position
+      place.offset = found.baseOffset
+      place.chain = nil
+      if case .block = try scanner.look(at: place, proving: true) { return found }
+      position = found.position + UInt64(BlockFormat.alignment)
+    }
+    return nil
+  }
+
+  /// Zeros everything from F on, synced.
+  package func cut(_ finding: Finding) throws(LogError) -> UInt64 {
+    do throws(FileSystemError) {
+      let end = try scanner.nonzeroEnd(from: finding.tail.position)
+      try SegmentWriter.zero(file, finding.tail.position..<end)
+      try fileSystem.synchronize(file.handle)
+      return end - finding.tail.position
+    } catch {
+      throw LogError(error, while: "cut the torn end of the newest segment")
+    }
+  }
+
+  /// Copies bytes to the quarantine folder, synced; returns the copies' paths. Doing it again gives the same files.
+  package func quarantine(_ ranges: [Range<UInt64>]) throws(LogError) -> [String] {
+    var copies: [String] = []
+    do throws(FileSystemError) {
+      for range in ranges {
+        let name = "segment-\(header.sequence)-position-\(range.lowerBound).bin"
+        let copy = paths.quarantined(name)
+        try fileSystem.removeIfPresent(copy)
+        let target = OpenFile(fileSystem, try fileSystem.open(copy, .create))
+        try copyBytes(range, to: target)
+        try fileSystem.synchronize(target.handle)
+        copies.append(copy)
+      }
+      if !copies.isEmpty { try fileSystem.synchronizeDirectory(paths.quarantine) }
+    } catch {
+      throw LogError(error, while: "keep a copy of damaged bytes")
+    }
+    return copies
+  }
+
+  private func copyBytes(_ range: Range<UInt64>, to target: OpenFile) throws(FileSystemError) {
+    var position = range.lowerBound
+    while position < range.upperBound {
+      let bytes = try fileSystem.readAll(
+        file.handle, count: Int(min(1 << 20, range.upperBound - position)), at: position)
+      if bytes.isEmpty { return }
+      var failure: FileSystemError?
+      bytes.withUnsafeBytes { bytes in
+        do throws(FileSystemError) {
+          try fileSystem.writeAll(target.handle, bytes, at: position - range.lowerBound)
+        } catch {
+          failure = error
+        }
+      }
+      if let failure { throw failure }
+      position += UInt64(bytes.count)
+    }
+  }
+}

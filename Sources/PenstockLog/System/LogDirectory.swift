@@ -1,0 +1,107 @@
+/// The directory of a log: what is in it, and who may write there.
+package enum LogDirectory {
+  private static let ownNames: Set<String> = ["LOCK", "META", "META.tmp", "BEACON", "data", "cursors", "quarantine"]
+
+  /// Whether there is a log. Throws `.notALog` for a directory that holds anything else: the log never moves in with
+  /// strangers.
+  package static func exists(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> Bool {
+    do throws(FileSystemError) {
+      let names = try fileSystem.list(paths.root)
+      if names.contains("META") { return true }
+      if let stranger = names.sorted().first(where: { !ownNames.contains($0) }) {
+        throw FileSystemError(.exists, operation: stranger, path: paths.root)
+      }
+      // Without META, but with a data directory: a creation that was cut short, or a META that was lost.
+      return names.contains("data") && names.contains("cursors") && names.contains("quarantine")
+    } catch {
+      switch error.code {
+      case .notFound: return false
+      case .exists:
+        throw LogError(
+          .notALog, "the directory holds other files (\(error.operation)) and no log; name an empty or a new one",
+          place: .init(path: paths.root))
+      case .notADirectory:
+        throw LogError(.notALog, "that is a file; a log is a directory", place: .init(path: paths.root))
+      default: throw LogError(error, while: "look at the log's directory")
+      }
+    }
+  }
+
+  /// Makes the directories, durably. Going on after a creation that was cut short is fine.
+  package static func create(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
+    do throws(FileSystemError) {
+      try make(fileSystem, paths.root)
+      try fileSystem.synchronizeDirectory(LogPaths.parent(of: paths.root))
+      for directory in [paths.data, paths.cursors, paths.quarantine] { try make(fileSystem, directory) }
+      try fileSystem.synchronizeDirectory(paths.root)
+    } catch {
+      throw LogError(error, while: "create the log's directory")
+    }
+  }
+
+  private static func make(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) {
+    do throws(FileSystemError) {
+      try fileSystem.makeDirectory(path)
+    } catch {
+      guard error.code == .exists else { throw error }
+    }
+  }
+
+  /// Takes the writer's lock; `.locked` when another writer has it. It ends with the handle or with the process, never by
+  /// time.
+  package static func lock(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> OpenFile {
+    do throws(FileSystemError) {
+      let file = OpenFile(fileSystem, try openOrCreate(fileSystem, paths.lock))
+      if try fileSystem.lock(file.handle) { return file }
+    } catch {
+      throw LogError(error, while: "lock the log")
+    }
+    throw LogError(
+      .locked, "another process is writing this log; read it (tail, status, deliver) or stop the writer",
+      place: .init(path: paths.lock))
+  }
+
+  package static func openBeacon(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> OpenFile {
+    do throws(FileSystemError) {
+      return OpenFile(fileSystem, try openOrCreate(fileSystem, paths.beacon))
+    } catch {
+      throw LogError(error, while: "open the beacon")
+    }
+  }
+
+  private static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> FileHandle {
+    do throws(FileSystemError) {
+      return try fileSystem.open(path, .readWrite)
+    } catch {
+      guard error.code == .notFound else { throw error }
+    }
+    do throws(FileSystemError) {
+      return try fileSystem.open(path, .create)
+    } catch {
+      // Somebody else made it in between.
+      guard error.code == .exists else { throw error }
+      return try fileSystem.open(path, .readWrite)
+    }
+  }
+
+  /// The segments in order, and the names of files in the data directory that are none of ours.
+  package static func listSegments(
+    _ fileSystem: any FileSystem, _ paths: LogPaths
+  ) throws(LogError) -> (names: [SegmentName], unknown: [String]) {
+    let all: [String]
+    do throws(FileSystemError) { all = try fileSystem.list(paths.data) } catch {
+      throw LogError(error, while: "list the segments")
+    }
+    let names = all.compactMap(SegmentName.init).sorted()
+    let unknown = all.filter { SegmentName($0) == nil && !$0.hasPrefix("next.tmp") }.sorted()
+    for (index, name) in names.enumerated().dropFirst() {
+      let before = names[index - 1]
+      guard before.sequence < name.sequence, before.baseOffset <= name.baseOffset else {
+        throw LogError(
+          .damaged, "two segments claim the same place; move one of them away",
+          place: .init(path: paths.segment(name), offset: name.baseOffset))
+      }
+    }
+    return (names, unknown.map { paths.data + "/" + $0 })
+  }
+}

@@ -1,0 +1,36 @@
+/// The names of everything in a log's directory.
+package struct LogPaths: Hashable, Sendable {
+  package let root: String
+
+  package init(_ root: String) {
+    var root = root
+    while root.count > 1, root.hasSuffix("/") { root.removeLast() }
+    self.root = root
+  }
+
+  package var lock: String { root + "/LOCK" }
+  package var meta: String { root + "/META" }
+  package var beacon: String { root + "/BEACON" }
+  package var data: String { root + "/data" }
+  package var next: String { root + "/data/next.tmp" }
+  package var cursors: String { root + "/cursors" }
+  package var quarantine: String { root + "/quarantine" }
+
+  package func segment(_ name: SegmentName) -> String { data + "/" + name.text }
+  package func cursor(_ name: String) -> String { cursors + "/" + name + ".cur" }
+  package func quarantined(_ name: String) -> String { quarantine + "/" + name }
+
+  /// The directory a path lies in.
+  package static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+}
+
+extension LogError {
+  /// A failed file system verb, told as what the log was about to do.
+  package init(_ failure: FileSystemError, while doing: String) {
+    let code: Code = failure.code == .noSpace ? .noSpace : .io
+    self.init(code, "could not \(doing)", place: Place(path: failure.path), cause: failure)
+  }
+}

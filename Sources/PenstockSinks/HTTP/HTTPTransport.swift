@@ -1,0 +1,97 @@
+/// One HTTP request, complete in memory.
+public struct TransportRequest: Sendable {
+  public var method: String
+  /// Absolute, percent-encoded.
+  public var url: String
+  public var headers: [(name: String, value: String)]
+  public var body: [UInt8]
+  /// For the whole exchange: connecting, sending and the response's head.
+  public var timeout: Duration
+
+  public init(
+    method: String, url: String, headers: [(name: String, value: String)], body: [UInt8] = [], timeout: Duration
+  ) {
+    self.method = method
+    self.url = url
+    self.headers = headers
+    self.body = body
+    self.timeout = timeout
+  }
+}
+
+/// What the server answered.
+public struct TransportResponse: Sendable {
+  public var status: Int
+  public var headers: [(name: String, value: String)]
+  /// The first ``bodyLimit`` bytes of the body at most; fewer also when the connection ended early.
+  public var body: [UInt8]
+
+  /// 64 KiB: what a sink reads of an answer.
+  public static let bodyLimit = 65_536
+
+  public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
+    self.status = status
+    self.headers = headers
+    self.body = body
+  }
+
+  /// The first header of that name, whatever its case.
+  public func header(_ name: String) -> String? {
+    let name = name.lowercased()
+    return headers.first { $0.name.lowercased() == name }?.value
+  }
+}
+
+/// The seam between sinks and the network.
+///
+/// An implementation sends each request once, follows no redirect, and hands back whatever status came. It may keep
+/// connections. Calls may overlap.
+public protocol HTTPTransport: Sendable {
+  /// Sends the request and returns the answer.
+  ///
+  /// Throws when no answer came. The server may have acted on the request all the same: only
+  /// ``TransportError/Kind/connectionRefused``, ``TransportError/Kind/unknownHost`` and ``TransportError/Kind/tls``
+  /// say that it cannot have.
+  func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse
+
+  /// Lets go of connections. Called once, by whoever made the transport, after the last `send` has returned.
+  func close() async
+}
+
+/// Why a request got no answer.
+public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
+  public enum Kind: Sendable, Hashable {
+    case connectionRefused, unknownHost, timeout, tls
+    /// The connection ended before the answer came.
+    case connectionLost
+    case cancelled
+    /// The request cannot be sent as it stands.
+    case invalidRequest
+    case other
+  }
+
+  public let kind: Kind
+  public let detail: String
+
+  public init(_ kind: Kind, _ detail: String = "") {
+    self.kind = kind
+    self.detail = detail
+  }
+
+  public var description: String { detail.isEmpty ? kind.explanation : "\(kind.explanation) (\(detail))" }
+}
+
+extension TransportError.Kind {
+  var explanation: String {
+    switch self {
+    case .connectionRefused: "connection refused"
+    case .unknownHost: "the host name is not known"
+    case .timeout: "timed out"
+    case .tls: "no secure connection could be made"
+    case .connectionLost: "the connection ended before an answer came"
+    case .cancelled: "cancelled"
+    case .invalidRequest: "the request cannot be sent"
+    case .other: "the request failed"
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/// Percent-encoding of everything but the unreserved characters (RFC 3986, section 2.3), as AWS signatures demand it too.
+package enum PercentEncoding {
+  /// - Parameter keepingSlash: leaves `/` as it is, for a path.
+  package static func encode(_ bytes: some Sequence<UInt8>, keepingSlash: Bool = false) -> String {
+    let digits = Array("0123456789ABCDEF".utf8)
+    var encoded: [UInt8] = []
+    for byte in bytes {
+      if isUnreserved(byte) || (keepingSlash && byte == UInt8(ascii: "/")) {
+        encoded.append(byte)
+      } else {
+        encoded.append(UInt8(ascii: "%"))
+        encoded.append(digits[Int(byte >> 4)])
+        encoded.append(digits[Int(byte & 15)])
+      }
+    }
+    return String(decoding: encoded, as: UTF8.self)
+  }
+
+  /// How long `encode` makes the bytes.
+  package static func encodedLength(_ bytes: some Sequence<UInt8>) -> Int {
+    bytes.reduce(0) { $0 + (isUnreserved($1) ? 1 : 3) }
+  }
+
+  private static func isUnreserved(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+      UInt8(ascii: "~"):
+      true
+    default: false
+    }
+  }
+}

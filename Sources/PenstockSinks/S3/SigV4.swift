@@ -1,0 +1,87 @@
+import PenstockLog
+
+/// AWS Signature Version 4 in the `Authorization` header, for S3.
+///
+/// Source: Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)",
+/// "Signature Calculations for the Authorization Header: Transferring Payload in a Single Chunk".
+struct SigV4 {
+  let credentials: S3Credentials
+  let region: String
+  var service = "s3"
+
+  /// What is signed. Nothing in it is percent-encoded.
+  struct Request {
+    var method: String
+    /// Begins with `/`.
+    var path: String
+    var query: [(name: String, value: String)] = []
+    /// Every one is signed; `host` must be among them.
+    var headers: [(name: String, value: String)]
+    /// SHA-256 of the body, in hexadecimal.
+    var payloadHash: String
+  }
+
+  /// The request's headers with those that make it authentic: `x-amz-date`, `x-amz-content-sha256`,
+  /// `x-amz-security-token` for temporary credentials, and `Authorization`.
+  func sign(_ request: Request, at time: Timestamp) -> [(name: String, value: String)] {
+    let date = Self.dateText(time)
+    var request = request
+    request.headers.append((name: "x-amz-content-sha256", value: request.payloadHash))
+    request.headers.append((name: "x-amz-date", value: date))
+    if let token = credentials.sessionToken {
+      request.headers.append((name: "x-amz-security-token", value: token.revealed))
+    }
+    let scope = "\(date.prefix(8))/\(region)/\(service)/aws4_request"
+    let canonical = Self.canonicalRequest(request)
+    let text = "AWS4-HMAC-SHA256\n\(date)\n\(scope)\n" + Digest.hex(Digest.sha256(Array(canonical.utf8)))
+    let signature = Digest.hex(Digest.hmac(key: signingKey(day: String(date.prefix(8))), Array(text.utf8)))
+    let names = Self.canonicalHeaders(request.headers).map(\.name).joined(separator: ";")
+    let value =
+      "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope),SignedHeaders=\(names),Signature=\(signature)"
+    return request.headers + [(name: "Authorization", value: value)]
+  }
+
+  private func signingKey(day: String) -> [UInt8] {
+    var key = Array("AWS4\(credentials.secretAccessKey.revealed)".utf8)
+    for part in [day, region, service, "aws4_request"] { key = Digest.hmac(key: key, Array(part.utf8)) }
+    return key
+  }
+
+  static func canonicalRequest(_ request: Request) -> String {
+    let headers = canonicalHeaders(request.headers)
+    return [
+      request.method,
+      PercentEncoding.encode(request.path.utf8, keepingSlash: true),
+      canonicalQuery(request.query),
+      headers.map { "\($0.name):\($0.value)\n" }.joined(),
+      headers.map(\.name).joined(separator: ";"),
+      request.payloadHash,
+    ].joined(separator: "\n")
+  }
+
+  /// Encoded, then sorted by name and by value, in the order of their bytes.
+  static func canonicalQuery(_ query: [(name: String, value: String)]) -> String {
+    query
+      .map { (PercentEncoding.encode($0.name.utf8), PercentEncoding.encode($0.value.utf8)) }
+      .sorted { $0 < $1 }
+      .map { "\($0.0)=\($0.1)" }
+      .joined(separator: "&")
+  }
+
+  /// Lowercase names in order; values without blanks around them and with single spaces within.
+  static func canonicalHeaders(_ headers: [(name: String, value: String)]) -> [(name: String, value: String)] {
+    headers
+      .map { header in
+        let words = header.value.split { $0 == " " || $0 == "\t" }
+        return (name: header.name.lowercased(), value: words.joined(separator: " "))
+      }
+      .sorted { $0.name < $1.name }
+  }
+
+  /// As in `20130524T000000Z`.
+  static func dateText(_ time: Timestamp) -> String {
+    let utc = CivilTime(time)
+    let day = utc.year.padded(4) + utc.month.padded(2) + utc.day.padded(2)
+    return "\(day)T\(utc.hour.padded(2))\(utc.minute.padded(2))\(utc.second.padded(2))Z"
+  }
+}

@@ -1,0 +1,75 @@
+import PenstockLog
+
+/// A moment as a UTC calendar shows it.
+///
+/// The date arithmetic is Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms" (`civil_from_days`,
+/// `days_from_civil`): proleptic Gregorian, exact for every `Timestamp`, no table and no time zone database.
+struct CivilTime: Hashable {
+  var year: Int
+  /// 1 to 12.
+  var month: Int
+  /// 1 to 31.
+  var day: Int
+  var hour: Int
+  var minute: Int
+  var second: Int
+
+  init(_ time: Timestamp) {
+    let seconds = Self.floorDivide(Int(time.nanoseconds), 1_000_000_000)
+    let days = Self.floorDivide(seconds, 86_400)
+    let secondOfDay = seconds - days * 86_400
+    hour = secondOfDay / 3600
+    minute = secondOfDay / 60 % 60
+    second = secondOfDay % 60
+
+    // Years begin in March here, so that the leap day is a year's last.
+    let shifted = days + 719_468
+    let era = Self.floorDivide(shifted, 146_097)
+    let dayOfEra = shifted - era * 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let shiftedMonth = (5 * dayOfYear + 2) / 153
+    day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
+    month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+    year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+  }
+
+  init(year: Int, month: Int, day: Int, hour: Int = 0, minute: Int = 0, second: Int = 0) {
+    self.year = year
+    self.month = month
+    self.day = day
+    self.hour = hour
+    self.minute = minute
+    self.second = second
+  }
+
+  /// Seconds since 1970-01-01T00:00:00Z.
+  var secondsSince1970: Int {
+    let shiftedYear = month <= 2 ? year - 1 : year
+    let era = Self.floorDivide(shiftedYear, 400)
+    let yearOfEra = shiftedYear - era * 400
+    let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+    let days = era * 146_097 + dayOfEra - 719_468
+    return days * 86_400 + hour * 3600 + minute * 60 + second
+  }
+
+  private static func floorDivide(_ a: Int, _ b: Int) -> Int { a >= 0 ? a / b : (a - b + 1) / b }
+}
+
+extension Int {
+  /// In decimal, with zeros in front up to `width` digits.
+  func padded(_ width: Int) -> String { String(self).leftPadded(width) }
+}
+
+extension UInt64 {
+  /// In decimal, with zeros in front up to `width` digits.
+  func padded(_ width: Int) -> String { String(self).leftPadded(width) }
+}
+
+extension String {
+  fileprivate func leftPadded(_ width: Int) -> String {
+    let missing = width - utf8.count
+    return missing > 0 ? String(repeating: "0", count: missing) + self : self
+  }
+}

@@ -1,0 +1,104 @@
+import PenstockDelivery
+public import PenstockEvents
+
+/// Where a webhook goes and how.
+///
+/// ## What is frozen
+/// ``method``, ``batching``, ``fields``, ``parameter`` and ``maxParameterBytes`` shape a delivery's bytes. A delivery under
+/// way keeps those it was planned with, across retries, restarts and changes of the configuration; new ones apply from
+/// the next batch on. ``url``, ``headers``, ``secrets`` and ``timeout`` say how to reach the receiver: changes to them apply
+/// to the next attempt at once.
+public struct WebhookConfiguration: Sendable {
+  public enum Method: String, Sendable, CaseIterable {
+    case post = "POST"
+    case put = "PUT"
+    /// One event a request, in a query parameter.
+    case get = "GET"
+  }
+
+  public enum Batching: String, Sendable, CaseIterable {
+    /// A JSON array of events.
+    case array
+    /// One event a request, as a bare object.
+    case single
+  }
+
+  /// A header of every request; its value is treated as a secret, for API keys are sent this way.
+  public struct Header: Sendable, Hashable {
+    public var name: String
+    public var value: Secret
+    public init(_ name: String, _ value: Secret) {
+      self.name = name
+      self.value = value
+    }
+
+    /// `Authorization: Bearer <token>`.
+    public static func bearer(_ token: Secret) -> Header {
+      Header("Authorization", Secret("Bearer " + token.revealed))
+    }
+  }
+
+  /// `http://` or `https://`. Redirects are not followed. The query is kept but never shown in messages.
+  public var url: String
+  public var method: Method = .post
+  /// Ignored with ``Method/get``, which carries one event.
+  public var batching: Batching = .array
+  public var headers: [Header] = []
+  /// Signing secrets as Standard Webhooks has them (`whsec_` and base64). Each signs; name the old and the new one while
+  /// a receiver changes over. Empty: requests are not signed.
+  public var secrets: [Secret] = []
+  public var fields: FieldSelection = .all
+  /// The query parameter for ``Method/get``.
+  public var parameter = "event"
+  /// The longest `parameter=value` for ``Method/get``, in bytes, percent-encoded: servers refuse longer lines.
+  public var maxParameterBytes = 8000
+  /// For one attempt.
+  public var timeout: Duration = .seconds(30)
+
+  /// The most events a delivery carries; 1 when it carries one at a time.
+  public var maxRecords: Int {
+    get { method == .get || batching == .single ? 1 : recordLimit }
+    set { recordLimit = newValue }
+  }
+  /// The most bytes of events a delivery carries; an event that is longer goes alone. 1 MiB unless set.
+  public var maxBytes = 1 << 20
+  /// How long an event waits for others to go with it; 59 seconds at most, 5 unless set.
+  public var maxWait: Duration = .seconds(5)
+  private var recordLimit = 500
+
+  public init(url: String) { self.url = url }
+}
+
+extension WebhookConfiguration {
+  /// Throws for the first thing that cannot work.
+  func validate() throws(SinkError) {
+    if method == .get, parameter.isEmpty { throw SinkError("the query parameter for GET has no name") }
+    guard maxParameterBytes > 0 else { throw SinkError("the limit for the query parameter must be above 0") }
+    guard maxRecords > 0, maxBytes > 0 else { throw SinkError("the limits of a batch must be above 0") }
+    guard maxWait >= .zero, maxWait <= .seconds(59) else { throw SinkError("a batch may wait 0 to 59 seconds") }
+    guard timeout > .zero else { throw SinkError("the timeout must be above 0") }
+    for header in headers { try header.validate() }
+  }
+}
+
+extension WebhookConfiguration.Header {
+  /// Headers that a delivery sets itself, or that would change where a request ends.
+  private static let reserved: Set<String> = [
+    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "idempotency-key",
+    "webhook-id", "webhook-timestamp", "webhook-signature", "x-penstock-range", "x-penstock-log",
+  ]
+
+  fileprivate func validate() throws(SinkError) {
+    let symbols = Set("!#$%&'*+-.^_`|~".utf8)
+    let isToken = name.utf8.allSatisfy {
+      (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || symbols.contains($0)
+    }
+    guard !name.isEmpty, isToken else { throw SinkError("\"\(name)\" cannot be the name of a header") }
+    guard !Self.reserved.contains(name.lowercased()) else {
+      throw SinkError("the header \(name) is set by the delivery itself")
+    }
+    guard value.revealed.utf8.allSatisfy({ ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x09 }) else {
+      throw SinkError("the value of the header \(name) contains a line break or another control character")
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import PenstockDelivery
+import PenstockEvents
+
+/// What a webhook delivery keeps for as long as it is under way.
+struct WebhookPlan: Hashable {
+  var method: WebhookConfiguration.Method
+  var form: BodyForm
+  var selection: FieldSelection
+  /// For GET.
+  var parameter: String
+  var maxParameterBytes: Int
+
+  private static let kind = "penstock-webhook"
+  private static let version = 1
+
+  init(_ configuration: WebhookConfiguration) {
+    method = configuration.method
+    form = configuration.method == .get || configuration.batching == .single ? .single : .array
+    selection = configuration.fields
+    parameter = configuration.parameter
+    maxParameterBytes = configuration.maxParameterBytes
+  }
+
+  func encoded() throws(SinkError) -> [UInt8] {
+    try PlanText.encode(
+      kind: Self.kind, version: Self.version,
+      [
+        "method": method.rawValue, "body": form.rawValue, "fields": selection.description, "parameter": parameter,
+        "limit": String(maxParameterBytes),
+      ])
+  }
+
+  init(parsing plan: [UInt8]) throws(SinkError) {
+    let text = try PlanText(
+      parsing: plan, kind: Self.kind, version: Self.version, keys: ["method", "body", "fields", "parameter", "limit"])
+    guard let method = WebhookConfiguration.Method(rawValue: try text.value("method")) else {
+      throw SinkError("the plan of this delivery has method=\(try text.value("method"))")
+    }
+    guard let form = BodyForm(rawValue: try text.value("body")), form != .rows else {
+      throw SinkError("the plan of this delivery has body=\(try text.value("body"))")
+    }
+    self.method = method
+    self.form = form
+    selection = try FieldSelection(plan: text.value("fields"))
+    parameter = try text.value("parameter")
+    maxParameterBytes = try text.integer("limit")
+  }
+}

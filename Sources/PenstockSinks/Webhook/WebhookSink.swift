@@ -1,0 +1,90 @@
+public import PenstockDelivery
+public import PenstockLog
+
+/// Delivers batches to a URL as JSON, by POST, PUT or GET.
+///
+/// A delivery arrives at least once, each time with the same `webhook-id` and the same bytes: a receiver that remembers
+/// ids, or the last offset of `X-Penstock-Range`, processes it exactly once. `webhook-id` and `Idempotency-Key` are the
+/// delivery's id; `X-Penstock-Range` names the first and the last offset; `X-Penstock-Log` the log they count in.
+public struct WebhookSink: Sink {
+  public let configuration: WebhookConfiguration
+  private let request: WebhookRequest
+  private let transport: any HTTPTransport
+  private let ownsTransport: Bool
+  private let clock: any WallClock
+
+  /// - Parameters:
+  ///   - transport: what sends; made and closed by the sink when nil.
+  ///   - clock: for `webhook-timestamp` and dates in `Retry-After`.
+  /// - Throws: `SinkError` for a configuration that cannot work.
+  public init(
+    _ configuration: WebhookConfiguration, transport: (any HTTPTransport)? = nil,
+    clock: any WallClock = SystemWallClock()
+  ) throws(SinkError) {
+    try configuration.validate()
+    self.configuration = configuration
+    request = WebhookRequest(
+      url: try DestinationURL(configuration.url),
+      headers: configuration.headers,
+      signature: configuration.secrets.isEmpty ? nil : try WebhookSignature(secrets: configuration.secrets),
+      timeout: configuration.timeout)
+    self.transport = transport ?? AsyncHTTPTransport()
+    ownsTransport = transport == nil
+    self.clock = clock
+  }
+
+  /// A signed webhook with every other setting as it comes.
+  public init(url: String, signing secret: Secret) throws(SinkError) {
+    var configuration = WebhookConfiguration(url: url)
+    configuration.secrets = [secret]
+    try self.init(configuration)
+  }
+
+  public var description: String { "webhook \(request.url.redacted)" }
+
+  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+    try WebhookPlan(configuration).encoded()
+  }
+
+  public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
+    let plan = try WebhookPlan(parsing: plan)
+    let body = try PreparedBody(rendering: batch, as: plan.form, selection: plan.selection)
+    if plan.method == .get {
+      let length = WebhookRequest.queryLength(plan.parameter, body.bytes)
+      guard length <= plan.maxParameterBytes else {
+        throw SinkError(
+          "the event takes \(length) bytes as a query parameter; at most \(plan.maxParameterBytes) are sent",
+          offset: batch.first)
+      }
+    }
+    return body
+  }
+
+  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+    let attempt: TransportRequest
+    do throws(SinkError) {
+      let plan = try WebhookPlan(parsing: delivery.intent.plan)
+      attempt = request.build(delivery, plan: plan, now: clock.now())
+    } catch {
+      return .refused(reason: error.description)
+    }
+    do throws(TransportError) {
+      let response = try await transport.send(attempt)
+      return OutcomeClassifier.classify(
+        status: response.status, retryAfter: response.header("Retry-After"),
+        detail: (200..<300).contains(response.status)
+          ? "" : OutcomeClassifier.excerpt(response.body, secrets: configuration.everySecret),
+        now: clock.now())
+    } catch {
+      return OutcomeClassifier.classify(error)
+    }
+  }
+
+  public func close() async {
+    if ownsTransport { await transport.close() }
+  }
+}
+
+extension WebhookConfiguration {
+  fileprivate var everySecret: [Secret] { headers.map(\.value) + secrets }
+}

@@ -1,0 +1,115 @@
+/// Which of the things that were not yet synced a machine finds after a power loss.
+///
+/// An *item* is one unsynced 512-byte sector write, one unsynced change of a file's size, or one unsynced creation, rename,
+/// removal or `makeDirectory`. What was synced always survives.
+public enum CrashPolicy: Sendable, Equatable {
+  /// Only what was synced.
+  case nothingUnsynced
+  /// Everything, as if the power had failed just after the kernel wrote it all out.
+  case everything
+  /// Each item by a coin; how loaded the coin is, is drawn per file and per directory, so that "almost all" and "almost
+  /// nothing" happen too. Equal seeds give equal outcomes.
+  case seeded(UInt64, CrashOptions = [])
+  /// Item *i* survives when bit *i* is set, for exhaustive enumeration of ``SimulatedFileSystem/unsyncedItemCount`` items.
+  /// Items past the 64th do not survive.
+  case subset(UInt64, CrashOptions = [])
+}
+
+/// Faults at a power loss that go beyond what ``FileSystem`` promises to its caller.
+public struct CrashOptions: OptionSet, Sendable, Equatable {
+  public let rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+
+  /// A sector in flight may hold zeros or garbage instead of its old or its new bytes (only with `.seeded`).
+  public static let tornSectors = CrashOptions(rawValue: 1)
+  /// Any subset of a directory's operations survives. Without it, a prefix of them does, in the order they were made.
+  public static let unorderedDirectories = CrashOptions(rawValue: 2)
+}
+
+/// What a faulty I/O leaves behind.
+public enum FaultEffect: Sendable, Equatable {
+  /// Nothing happens. After a failed sync everything unsynced stays so, and a later sync can still save it.
+  case nothing
+  /// A part of it happens, chosen by the seed: any subset of a write's sectors; a prefix, in the order they were made, of
+  /// what a sync was to make durable. For other verbs a coin decides between `nothing` and `complete`.
+  case partial
+  /// All of it happens, and the caller is not told.
+  case complete
+  /// Only for a failed sync: the kernel marks the pages clean. Reads show the new bytes, a later sync succeeds, and the
+  /// disk never sees them (ext4 and xfs).
+  case pagesLost
+  /// Only for a failed sync: the kernel throws the pages away; reads show the bytes of the last sync (btrfs).
+  case pagesReverted
+}
+
+/// Who lives and who dies at one crash; asked once per item, in a fixed order.
+struct CrashChooser {
+  private let policy: CrashPolicy
+  private var random: SplitMix64
+  private var load = 128
+  private var index: UInt64 = 0
+  /// Of every answer given, so that two outcomes of one crash are two traces, even if nobody looks at the files.
+  private(set) var digest = TraceHash()
+
+  init(_ policy: CrashPolicy) {
+    self.policy = policy
+    if case .seeded(let seed, _) = policy { random = SplitMix64(seed: seed) } else { random = SplitMix64(seed: 0) }
+  }
+
+  private var options: CrashOptions {
+    switch policy {
+    case .seeded(_, let options), .subset(_, let options): options
+    case .nothingUnsynced, .everything: []
+    }
+  }
+
+  var keepsDirectoryOrder: Bool { !options.contains(.unorderedDirectories) }
+
+  /// True or false when one answer holds for every item, which saves asking.
+  var unanimous: Bool? {
+    switch policy {
+    case .nothingUnsynced: false
+    case .everything: true
+    case .seeded, .subset: nil
+    }
+  }
+
+  /// Called before the items of each file and each directory.
+  mutating func begin() {
+    if case .seeded = policy { load = [8, 64, 128, 192, 248][random.below(5)] }
+  }
+
+  mutating func survives() -> Bool {
+    let answer: Bool
+    switch policy {
+    case .nothingUnsynced: answer = false
+    case .everything: answer = true
+    case .seeded: answer = random.chance(load)
+    case .subset(let mask, _):
+      answer = index < 64 && (mask >> index) & 1 == 1
+      index += 1
+    }
+    digest.mix(answer ? 1 : 2)
+    return answer
+  }
+
+  /// Whether a sector write that left the bytes as they were survives. It makes no difference that `survives` of the other
+  /// items does not make, so an enumeration spends no bit on it.
+  mutating func survivesUnaltered() -> Bool {
+    if case .subset = policy { return false }
+    return survives()
+  }
+
+  /// The bytes of a sector that neither kept its old nor got its new content; nil for a sector that did.
+  mutating func torn(_ sectorSize: Int) -> [UInt8]? {
+    guard case .seeded = policy, options.contains(.tornSectors), random.chance(24) else { return nil }
+    let zero = random.chance(128)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(sectorSize)
+    while bytes.count < sectorSize {
+      let word = zero ? 0 : random.next()
+      withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+    return bytes
+  }
+}

@@ -1,0 +1,122 @@
+public import PenstockDelivery
+public import PenstockLog
+
+/// What is durable of a cursor, in memory: it outlives the leases on it as a file outlives processes.
+public final class InMemoryCursor: Sendable {
+  public enum Call: Hashable, Sendable {
+    case begin, complete
+  }
+
+  /// What was made durable, in order.
+  public enum Entry: Hashable, Sendable {
+    case begun(Intent)
+    case completed(DeliveryID)
+  }
+
+  private struct State: Sendable {
+    var cursor: CursorState
+    var history: [Entry] = []
+    var failures: [Call: [LogError]] = [:]
+  }
+
+  public let name: String
+  private let source: InMemorySource
+  private let memory: Watched<State>
+
+  public init(named name: String = "test", of source: InMemorySource, startingAt start: Offset = .zero) {
+    self.name = name
+    self.source = source
+    memory = Watched(State(cursor: CursorState(startingAt: start)))
+  }
+
+  public var state: CursorState { memory.value.cursor }
+  public var history: [Entry] { memory.value.history }
+
+  /// Takes the cursor; every earlier lease is fenced from now on.
+  ///
+  /// - Parameter crash: Kills the holder before or after one of its calls.
+  public func acquire(crash: CrashSwitch? = nil) -> InMemoryLease {
+    let epoch = memory.update { state in
+      state.cursor = state.cursor.acquired()
+      return state.cursor.epoch
+    }
+    return InMemoryLease(cursor: self, epoch: epoch, crash: crash)
+  }
+
+  /// Makes the next calls of that kind fail, one after another, without effect.
+  public func failNext(_ call: Call, with errors: LogError...) {
+    memory.update { $0.failures[call, default: []] += errors }
+  }
+
+  /// Returns when the cursor is as described; false when the task is cancelled first.
+  public func wait(until condition: @escaping @Sendable (CursorState) -> Bool) async -> Bool {
+    await memory.wait { condition($0.cursor) }
+  }
+
+  fileprivate func move(
+    _ call: Call, _ entry: Entry, _ change: @Sendable (CursorState) throws(CursorMoveError) -> CursorState
+  ) throws(LogError) -> CursorState {
+    let result: Result<CursorState, LogError> = memory.update { state in
+      if let error = state.failures[call]?.first {
+        state.failures[call]?.removeFirst()
+        return .failure(error)
+      }
+      do throws(CursorMoveError) {
+        state.cursor = try change(state.cursor)
+        state.history.append(entry)
+        return .success(state.cursor)
+      } catch {
+        return .failure(Self.logError(error))
+      }
+    }
+    return try result.get()
+  }
+
+  fileprivate var durableEnd: Offset { source.end }
+
+  private static func logError(_ error: CursorMoveError) -> LogError {
+    if case .fenced = error { return LogError(.fenced, "a later holder has taken the cursor", cause: error) }
+    return LogError(.illegalMove, "the cursor does not make that move", cause: error)
+  }
+}
+
+/// One holder's right to an ``InMemoryCursor``.
+public struct InMemoryLease: CursorLease {
+  private let cursor: InMemoryCursor
+  private let epoch: UInt32
+  private let crash: CrashSwitch?
+
+  fileprivate init(cursor: InMemoryCursor, epoch: UInt32, crash: CrashSwitch?) {
+    self.cursor = cursor
+    self.epoch = epoch
+    self.crash = crash
+  }
+
+  public var name: String { cursor.name }
+  public var state: CursorState { get async { cursor.state } }
+
+  public func begin(_ intent: Intent) async throws(LogError) {
+    try await live("before begin")
+    let (epoch, end) = (epoch, cursor.durableEnd)
+    _ = try cursor.move(.begin, .begun(intent)) { state throws(CursorMoveError) in
+      try state.beginning(intent, epoch: epoch, durableEnd: end)
+    }
+    try await live("after begin")
+  }
+
+  public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+    try await live("before complete")
+    let epoch = epoch
+    let next = try cursor.move(.complete, .completed(id)) { state throws(CursorMoveError) in
+      try state.completing(id, receipt: receipt, epoch: epoch)
+    }
+    try await live("after complete")
+    return next
+  }
+
+  private func live(_ step: String) async throws(LogError) {
+    guard let crash, !crash.step(step) else { return }
+    await crash.hang()
+    throw LogError(.cancelled, "the simulated process is dead")
+  }
+}

@@ -1,0 +1,64 @@
+import PenstockDelivery
+public import PenstockLog
+
+/// What a ``ScriptedSink`` delivers to: keeps everything that ever arrived, across the lives of sinks and deliveries.
+public final class RecordingDestination: Sendable {
+  public struct Arrival: Hashable, Sendable {
+    public let id: DeliveryID
+    public let range: Range<Offset>
+    public let contentDigest: [UInt8]
+    public let plan: [UInt8]
+    public let bytes: [UInt8]
+    public let attempt: Int
+  }
+
+  private let log = Watched<[Arrival]>([])
+
+  public init() {}
+
+  /// Everything that arrived, repetitions included.
+  public var arrivals: [Arrival] { log.value }
+
+  /// What a receiver that dedupes by id holds: each id's first arrival.
+  public var distinct: [Arrival] {
+    var seen: Set<DeliveryID> = []
+    return arrivals.filter { seen.insert($0.id).inserted }
+  }
+
+  /// The distinct arrivals' bytes, one after another.
+  public var content: [UInt8] { distinct.flatMap(\.bytes) }
+
+  /// What breaks the promise made to a destination, in words; empty when nothing does.
+  public var violations: [String] {
+    var found: [String] = []
+    var contents: [DeliveryID: Arrival] = [:]
+    for arrival in arrivals {
+      if let first = contents[arrival.id] {
+        let isEqual =
+          first.bytes == arrival.bytes && first.range == arrival.range && first.plan == arrival.plan
+          && first.contentDigest == arrival.contentDigest
+        if !isEqual { found.append("delivery \(arrival.id) came with two contents") }
+      } else {
+        contents[arrival.id] = arrival
+      }
+    }
+    let ranges = distinct.map(\.range)
+    for (earlier, later) in zip(ranges, ranges.dropFirst()) where earlier.upperBound != later.lowerBound {
+      found.append("records \(later) came after \(earlier)")
+    }
+    return found
+  }
+
+  /// Returns when at least `count` deliveries have arrived, repetitions included.
+  public func untilArrivals(_ count: Int) async { _ = await log.wait { $0.count >= count } }
+
+  func take(_ delivery: PendingDelivery) {
+    let intent = delivery.intent
+    log.update {
+      $0.append(
+        Arrival(
+          id: intent.id, range: intent.first..<intent.end, contentDigest: delivery.body.contentDigest,
+          plan: intent.plan, bytes: delivery.body.bytes, attempt: delivery.attempt))
+    }
+  }
+}

@@ -1,0 +1,117 @@
+public import PenstockDelivery
+public import PenstockLog
+
+/// A sink that answers as it is told, and whose destination remembers everything.
+///
+/// It renders every record followed by its configuration's line ending, and puts that into the plan: a sink with another
+/// configuration renders an old plan as the old one did.
+public final class ScriptedSink: Sink {
+  public enum Step: Sendable, Hashable {
+    /// The destination takes the batch and says so.
+    case accept
+    /// The destination takes the batch; the answer is lost.
+    case loseAnswer
+    /// The destination does not take the batch and answers this.
+    case answer(DeliveryOutcome)
+    /// Nothing comes back until the task is cancelled; the destination takes nothing.
+    case hang
+    /// As `accept`, once ``release()`` has been called.
+    case acceptWhenReleased
+  }
+
+  private struct State: Sendable {
+    var script: [Step]
+    var renderings = 0
+    var deliveries = 0
+    var closings = 0
+    var isReleased = false
+  }
+
+  public let description: String
+  public let destination: RecordingDestination
+  private let lineEnding: String
+  private let last: Step
+  private let crash: CrashSwitch?
+  private let state: Watched<State>
+
+  /// - Parameters:
+  ///   - lineEnding: The configuration; at most 32 characters.
+  ///   - script: What the first attempts meet.
+  ///   - last: What all later attempts meet.
+  ///   - crash: Kills the process before or after one of its calls.
+  public init(
+    _ destination: RecordingDestination = RecordingDestination(), lineEnding: String = "\n", script: [Step] = [],
+    last: Step = .accept, crash: CrashSwitch? = nil, description: String = "scripted"
+  ) {
+    self.description = description
+    self.destination = destination
+    self.lineEnding = lineEnding
+    self.last = last
+    self.crash = crash
+    state = Watched(State(script: script))
+  }
+
+  public var renderings: Int { state.value.renderings }
+  public var closings: Int { state.value.closings }
+
+  /// Lets attempts that wait for it go on.
+  public func release() { state.update { $0.isReleased = true } }
+
+  /// Returns when `deliver` has been called `count` times, answered or not.
+  public func untilDeliveries(_ count: Int) async { _ = await state.wait { $0.deliveries >= count } }
+
+  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+    _ = crash?.step("plan")
+    return Array("1\(lineEnding)".utf8)
+  }
+
+  public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
+    _ = crash?.step("prepare")
+    guard plan.first == UInt8(ascii: "1") else { throw SinkError("a plan of an unknown version") }
+    state.update { $0.renderings += 1 }
+    var content: [UInt8] = []
+    batch.forEachRecord {
+      content += $0.bytes
+      content += plan.dropFirst()
+    }
+    return PreparedBody(content: content, eventCount: batch.count)
+  }
+
+  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+    guard await isAlive("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    let step = state.update { state in
+      state.deliveries += 1
+      return state.script.isEmpty ? nil : state.script.removeFirst()
+    }
+    let outcome = await perform(step ?? last, delivery)
+    guard await isAlive("after deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    return outcome
+  }
+
+  public func close() async { state.update { $0.closings += 1 } }
+
+  private func perform(_ step: Step, _ delivery: PendingDelivery) async -> DeliveryOutcome {
+    switch step {
+    case .accept:
+      destination.take(delivery)
+      return .delivered(receipt: "200")
+    case .loseAnswer:
+      destination.take(delivery)
+      return .retry(reason: "no answer in time", after: nil)
+    case .answer(let outcome): return outcome
+    case .hang:
+      await hangUntilCancelled()
+      return .retry(reason: "cancelled", after: nil)
+    case .acceptWhenReleased:
+      // In a task of its own, so that cancellation does not break the attempt off.
+      _ = await Task { [state] in await state.wait { $0.isReleased } }.value
+      return await perform(.accept, delivery)
+    }
+  }
+
+  private func isAlive(_ step: String) async -> Bool {
+    guard let crash, !crash.step(step) else { return true }
+    await crash.hang()
+    return false
+  }
+}

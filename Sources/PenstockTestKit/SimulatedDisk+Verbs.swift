@@ -1,0 +1,297 @@
+import PenstockLog
+
+// The verbs of a file system, with their faults. `SimulatedFileSystem` calls them under its lock.
+extension SimulatedDisk {
+  /// EBADF and EINVAL, equal on all our platforms.
+  private static let badHandle = FileSystemError.Code.other(errno: 9)
+  private static let badArgument = FileSystemError.Code.other(errno: 22)
+
+  /// Runs a verb on a machine that is up, and notes in the trace what came of it.
+  private mutating func run(
+    _ verb: Verb, _ path: String, _ position: UInt64 = 0, _ length: UInt64 = 0,
+    _ body: (inout SimulatedDisk) throws(FileSystemError) -> UInt64
+  ) throws(FileSystemError) -> UInt64 {
+    guard !isDown else { throw verb.error(.inputOutput, path) }
+    do {
+      let value = try body(&self)
+      record(verb, path, position, length, .success(value))
+      return value
+    } catch {
+      record(verb, path, position, length, .failure(error))
+      throw error
+    }
+  }
+
+  /// Counts an I/O and carries it out as the fault plan says. `change` is told how much of it is to happen.
+  private mutating func io(
+    _ verb: Verb, _ path: String,
+    _ change: (inout SimulatedDisk, FaultEffect) throws(FileSystemError) -> UInt64
+  ) throws(FileSystemError) -> UInt64 {
+    ioCount += 1
+    switch plan.fault(at: ioCount) {
+    case nil, .misdirection: return try change(&self, .complete)
+    case .pretence: return try change(&self, .nothing)
+    case .error(let code, let effect):
+      // The ordered error is the one to be seen, even where the verb would have failed of itself.
+      _ = try? change(&self, effect)
+      throw verb.error(code, path)
+    case .crash(let effect):
+      _ = try? change(&self, effect ?? [.nothing, .partial, .complete][random.below(3)])
+      isDown = true
+      throw verb.error(.inputOutput, path)
+    }
+  }
+
+  /// An I/O that happens or does not.
+  private mutating func indivisible(
+    _ verb: Verb, _ path: String, _ change: (inout SimulatedDisk) throws(FileSystemError) -> UInt64
+  ) throws(FileSystemError) -> UInt64 {
+    try io(verb, path) { (disk, effect) throws(FileSystemError) in
+      let happens = effect == .partial ? disk.random.chance(128) : effect == .complete
+      return happens ? try change(&disk) : 0
+    }
+  }
+
+  private func opened(_ handle: FileHandle, _ verb: Verb, writing: Bool = false) throws(FileSystemError) -> OpenFile {
+    guard let open = handles[handle.rawValue] else {
+      throw verb.error(isDown ? .inputOutput : Self.badHandle, "descriptor \(handle.rawValue)")
+    }
+    if writing && open.mode == .readOnly { throw verb.error(Self.badHandle, open.path) }
+    return open
+  }
+
+  private func position(_ position: UInt64, _ verb: Verb, _ path: String) throws(FileSystemError) -> Int {
+    guard let result = Int(exactly: position) else { throw verb.error(Self.badArgument, path) }
+    return result
+  }
+
+  // MARK: - Handles
+
+  mutating func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+    let raw = try run(mode == .create ? .create : .open, path) { (disk) throws(FileSystemError) in
+      let file = mode == .create ? try disk.create(path) : try disk.find(path)
+      defer { disk.nextHandle += 1 }
+      disk.handles[disk.nextHandle] = OpenFile(file: file, mode: mode, path: path)
+      return UInt64(disk.nextHandle)
+    }
+    return FileHandle(rawValue: Int32(raw))
+  }
+
+  private func find(_ path: String) throws(FileSystemError) -> Int {
+    switch try locate(path, .open).entry {
+    case .file(let file): return file
+    case .directory: throw Verb.open.error(.isADirectory, path)
+    case nil: throw Verb.open.error(.notFound, path)
+    }
+  }
+
+  private mutating func create(_ path: String) throws(FileSystemError) -> Int {
+    let place = try locate(path, .create)
+    guard place.entry == nil else { throw Verb.create.error(.exists, path) }
+    // A disk cannot pretend to have created a file: the caller would hold a handle of nothing.
+    if case .pretence = plan.fault(at: ioCount + 1) { plan.atIO[ioCount + 1] = nil }
+    return Int(
+      try indivisible(.create, path) { (disk) throws(FileSystemError) in
+        let file = disk.nextNode
+        disk.nextNode += 1
+        disk.files[file] = SimulatedFile()
+        disk.directories[place.directory]?.add(place.name, .file(file))
+        return UInt64(file)
+      })
+  }
+
+  mutating func close(_ handle: FileHandle) {
+    guard !isDown, let open = handles.removeValue(forKey: handle.rawValue) else { return }
+    if locks[open.file] == handle.rawValue { locks[open.file] = nil }
+    record(.close, open.path, 0, 0, .success(0))
+  }
+
+  mutating func lock(_ handle: FileHandle) throws(FileSystemError) -> Bool {
+    let open = try opened(handle, .lock)
+    return try run(.lock, open.path) { (disk) throws(FileSystemError) in
+      guard open.mode != .readOnly else { throw Verb.lock.error(.notSupported, open.path) }
+      if let holder = disk.locks[open.file] { return holder == handle.rawValue ? 1 : 0 }
+      disk.locks[open.file] = handle.rawValue
+      return 1
+    } == 1
+  }
+
+  // MARK: - Bytes
+
+  mutating func read(_ handle: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  {
+    let open = try opened(handle, .read)
+    return Int(
+      try run(.read, open.path, position, UInt64(buffer.count)) { (disk) throws(FileSystemError) in
+        if buffer.isEmpty { return 0 }
+        let start = try disk.position(position, .read, open.path)
+        let length = try disk.transferable(buffer.count, .read, open.path)
+        disk.readCount += 1
+        if let code = disk.plan.atRead[disk.readCount] { throw Verb.read.error(code, open.path) }
+        guard let file = disk.files[open.file] else { return 0 }
+        let end = min(start.addingReportingOverflow(length).partialValue, file.content.count)
+        if start < end, file.isUnreadable(start..<end) { throw Verb.read.error(.inputOutput, open.path) }
+        return UInt64(file.content.copy(to: UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]), from: start))
+      })
+  }
+
+  mutating func write(_ handle: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  {
+    let open = try opened(handle, .write, writing: true)
+    return Int(
+      try run(.write, open.path, position, UInt64(bytes.count)) { (disk) throws(FileSystemError) in
+        if bytes.isEmpty { return 0 }
+        let start = try disk.position(position, .write, open.path)
+        let length = try disk.transferable(bytes.count, .write, open.path)
+        disk.hash.mix(bytes)
+        return try disk.io(.write, open.path) { (disk, effect) throws(FileSystemError) in
+          let fitting = try disk.fitting(open, start, length)
+          var target = start
+          if case .misdirection(let elsewhere)? = disk.plan.fault(at: disk.ioCount) { target = Int(elsewhere) }
+          disk.put(UnsafeRawBufferPointer(rebasing: bytes[..<fitting]), at: target, in: open.file, effect)
+          return UInt64(fitting)
+        }
+      })
+  }
+
+  /// How much of a transfer this call does.
+  private mutating func transferable(_ count: Int, _ verb: Verb, _ path: String) throws(FileSystemError) -> Int {
+    if plan.interruptions > 0, random.next() >> 48 < plan.interruptions { throw verb.error(.interrupted, path) }
+    if plan.shortTransfers > 0, random.next() >> 48 < plan.shortTransfers { return 1 + random.below(count) }
+    return count
+  }
+
+  /// How much of a write there is space for; like a kernel, writes what fits before it reports a full disk.
+  private func fitting(_ open: OpenFile, _ start: Int, _ length: Int) throws(FileSystemError) -> Int {
+    guard start <= Self.largestFile - length else { throw Verb.write.error(.other(errno: 27), open.path) }
+    let end = allowedSize(of: open.file, growingTo: start + length)
+    guard end > start else { throw Verb.write.error(.noSpace, open.path) }
+    return end - start
+  }
+
+  private mutating func put(_ bytes: UnsafeRawBufferPointer, at start: Int, in file: Int, _ effect: FaultEffect) {
+    switch effect {
+    case .complete: files[file]?.write(bytes, at: start)
+    case .nothing, .pagesLost, .pagesReverted: break
+    case .partial:
+      let size = ByteImage.sectorSize
+      var position = start
+      while position < start + bytes.count {
+        let end = min((position / size + 1) * size, start + bytes.count)
+        if random.chance(128) {
+          files[file]?.write(UnsafeRawBufferPointer(rebasing: bytes[position - start..<end - start]), at: position)
+        }
+        position = end
+      }
+    }
+  }
+
+  mutating func size(_ handle: FileHandle) throws(FileSystemError) -> UInt64 {
+    let open = try opened(handle, .size)
+    return try run(.size, open.path) { (disk) throws(FileSystemError) in
+      UInt64(disk.files[open.file]?.content.count ?? 0)
+    }
+  }
+
+  mutating func truncate(_ handle: FileHandle, to size: UInt64) throws(FileSystemError) {
+    let open = try opened(handle, .truncate)
+    _ = try run(.truncate, open.path, 0, size) { (disk) throws(FileSystemError) in
+      guard open.mode != .readOnly else { throw Verb.truncate.error(Self.badArgument, open.path) }
+      let end = try disk.position(size, .truncate, open.path)
+      guard end <= Self.largestFile else { throw Verb.truncate.error(.other(errno: 27), open.path) }
+      return try disk.indivisible(.truncate, open.path) { (disk) throws(FileSystemError) in
+        guard disk.allowedSize(of: open.file, growingTo: end) == end else {
+          throw Verb.truncate.error(.noSpace, open.path)
+        }
+        disk.files[open.file]?.truncate(to: end)
+        return 0
+      }
+    }
+  }
+
+  mutating func synchronize(_ handle: FileHandle) throws(FileSystemError) {
+    let open = try opened(handle, .synchronize)
+    _ = try run(.synchronize, open.path) { (disk) throws(FileSystemError) in
+      try disk.io(.synchronize, open.path) { (disk, effect) throws(FileSystemError) in
+        var random = disk.random
+        disk.files[open.file]?.failToSynchronize(effect) { random.below($0 + 1) }
+        disk.random = random
+        return 0
+      }
+    }
+  }
+
+  // MARK: - Names
+
+  mutating func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+    _ = try run(.rename, path + " -> " + newPath) { (disk) throws(FileSystemError) in
+      let from = try disk.locate(path, .rename)
+      guard from.entry != nil else { throw Verb.rename.error(.notFound, path) }
+      let to = try disk.locate(newPath, .rename)
+      guard to.entry == nil else { throw Verb.rename.error(.exists, newPath) }
+      guard from.directory == to.directory else { throw Verb.rename.error(.notSupported, newPath) }
+      return try disk.indivisible(.rename, path) { (disk) throws(FileSystemError) in
+        disk.directories[from.directory]?.rename(from.name, to: to.name)
+        return 0
+      }
+    }
+  }
+
+  mutating func remove(_ path: String) throws(FileSystemError) {
+    _ = try run(.remove, path) { (disk) throws(FileSystemError) in
+      let place = try disk.locate(path, .remove)
+      guard let entry = place.entry else { throw Verb.remove.error(.notFound, path) }
+      guard case .file = entry else { throw Verb.remove.error(.isADirectory, path) }
+      return try disk.indivisible(.remove, path) { (disk) throws(FileSystemError) in
+        disk.directories[place.directory]?.remove(place.name)
+        return 0
+      }
+    }
+  }
+
+  mutating func list(_ path: String) throws(FileSystemError) -> [String] {
+    var names: [String] = []
+    _ = try run(.list, path) { (disk) throws(FileSystemError) in
+      let directory = try disk.directory(path, .list)
+      names = disk.directories[directory]?.entries.keys.sorted() ?? []
+      return UInt64(names.count)
+    }
+    // In no order, as promised; but in the same no order each time.
+    for index in names.indices.reversed() { names.swapAt(index, random.below(index + 1)) }
+    return names
+  }
+
+  mutating func makeDirectory(_ path: String) throws(FileSystemError) {
+    _ = try run(.makeDirectory, path) { (disk) throws(FileSystemError) in
+      let place = try disk.locate(path, .makeDirectory)
+      guard place.entry == nil else { throw Verb.makeDirectory.error(.exists, path) }
+      return try disk.indivisible(.makeDirectory, path) { (disk) throws(FileSystemError) in
+        let directory = disk.nextNode
+        disk.nextNode += 1
+        disk.directories[directory] = SimulatedDirectory()
+        disk.directories[place.directory]?.add(place.name, .directory(directory))
+        return 0
+      }
+    }
+  }
+
+  mutating func synchronizeDirectory(_ path: String) throws(FileSystemError) {
+    _ = try run(.synchronizeDirectory, path) { (disk) throws(FileSystemError) in
+      let directory = try disk.directory(path, .synchronizeDirectory)
+      return try disk.io(.synchronizeDirectory, path) { (disk, effect) throws(FileSystemError) in
+        let count = disk.directories[directory]?.unsyncedItemCount ?? 0
+        switch effect {
+        case .nothing: break
+        case .partial: disk.directories[directory]?.synchronize(first: disk.random.below(count + 1))
+        case .complete: disk.directories[directory]?.synchronize()
+        case .pagesLost, .pagesReverted:
+          disk.directories[directory]?.dropUnsynced(reverted: effect == .pagesReverted)
+        }
+        disk.collectGarbage()
+        return 0
+      }
+    }
+  }
+}

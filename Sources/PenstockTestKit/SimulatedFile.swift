@@ -1,0 +1,184 @@
+/// One file of a simulated disk: what is on the platter, what a reader sees, and the way from one to the other.
+///
+/// `durable` is the content as of the last sync; `content` is what reads see; `pending` are the unsynced changes in the
+/// order they were made. Applying all of `pending` to `durable` gives `content`, unless a failed sync lost pages.
+struct SimulatedFile: Sendable {
+  /// An unsynced change. A sector is written whole, as a drive does: it carries the unsynced bytes it already held.
+  private enum Change: Sendable {
+    /// `alters` is false when the write left every byte of the sectors as it was.
+    case sectors(first: Int, bytes: [UInt8], alters: Bool)
+    case grown(to: Int)
+    case truncated(to: Int)
+  }
+
+  private(set) var durable = ByteImage()
+  private(set) var content = ByteImage()
+  private var pending: [Change] = []
+  /// Numbers of sectors the drive cannot read. Asked for, never iterated.
+  private var unreadable: Set<Int> = []
+  /// Writing what is there already can matter: pages were lost, or a truncation is not durable yet.
+  private var sameBytesMatter = false
+
+  var unsyncedItemCount: Int {
+    pending.reduce(0) { sum, change in
+      switch change {
+      case .sectors(_, let bytes, let alters): sum + (alters ? bytes.count / ByteImage.sectorSize : 0)
+      case .grown, .truncated: sum + 1
+      }
+    }
+  }
+
+  // MARK: - What the running system does
+
+  mutating func write(_ bytes: UnsafeRawBufferPointer, at start: Int) {
+    guard !bytes.isEmpty else { return }
+    let end = start + bytes.count
+    let grows = end > content.count
+    if grows { content.resize(to: end) }
+    let runs = runs(of: bytes, at: start)
+    content.put(bytes, at: start)
+    for run in runs {
+      pending.append(
+        .sectors(first: run.sectors.lowerBound, bytes: content.sectors(run.sectors), alters: run.alters))
+      if !unreadable.isEmpty { unreadable.subtract(run.sectors) }
+    }
+    if grows { pending.append(.grown(to: end)) }
+  }
+
+  mutating func truncate(to size: Int) {
+    guard size != content.count else { return }
+    if size < content.count {
+      pending.append(.truncated(to: size))
+      sameBytesMatter = true
+    } else {
+      pending.append(.grown(to: size))
+    }
+    content.resize(to: size)
+  }
+
+  mutating func synchronize() {
+    durable = applied(pending[...])
+    durable.resize(to: content.count)
+    pending = []
+    // Lost pages stay different from the platter until they are written again.
+    if sameBytesMatter { sameBytesMatter = !durable.bytes.withUnsafeBytes { content.matches($0, at: 0) } }
+  }
+
+  /// A sync that failed. `cut` chooses the number of changes, from 0 to its argument, that had become durable.
+  mutating func failToSynchronize(_ effect: FaultEffect, cut: (Int) -> Int) {
+    switch effect {
+    case .nothing: break
+    case .complete: synchronize()
+    case .partial:
+      let done = cut(pending.count)
+      durable = applied(pending[..<done])
+      pending.removeFirst(done)
+    case .pagesLost:
+      pending = []
+      sameBytesMatter = true
+    case .pagesReverted:
+      content = durable
+      pending = []
+    }
+  }
+
+  /// Splits a write into runs of sectors that change something and runs that do not.
+  private func runs(of bytes: UnsafeRawBufferPointer, at start: Int) -> [(sectors: Range<Int>, alters: Bool)] {
+    let size = ByteImage.sectorSize
+    let all = start / size..<(start + bytes.count - 1) / size + 1
+    if sameBytesMatter { return [(all, true)] }
+    if content.matches(bytes, at: start) { return [(all, false)] }
+    var runs: [(sectors: Range<Int>, alters: Bool)] = []
+    for sector in all {
+      let from = max(sector * size, start) - start
+      let to = min((sector + 1) * size, start + bytes.count) - start
+      let alters = !content.matches(UnsafeRawBufferPointer(rebasing: bytes[from..<to]), at: start + from)
+      if let last = runs.last, last.alters == alters {
+        runs[runs.count - 1].sectors = last.sectors.lowerBound..<sector + 1
+      } else {
+        runs.append((sector..<sector + 1, alters))
+      }
+    }
+    return runs
+  }
+
+  private func applied(_ changes: ArraySlice<Change>) -> ByteImage {
+    var chooser = CrashChooser(.everything)
+    return Self.survived(durable, changes, &chooser)
+  }
+
+  // MARK: - What a machine finds after a power loss
+
+  func afterPowerCut(_ chooser: inout CrashChooser) -> SimulatedFile {
+    chooser.begin()
+    var file = self
+    file.durable = Self.survived(durable, pending[...], &chooser)
+    file.content = file.durable
+    file.pending = []
+    file.sameBytesMatter = false
+    return file
+  }
+
+  private static func survived(
+    _ durable: ByteImage, _ changes: ArraySlice<Change>, _ chooser: inout CrashChooser
+  ) -> ByteImage {
+    if changes.isEmpty || chooser.unanimous == false { return durable }
+    var image = durable
+    var size = durable.count
+    for change in changes {
+      switch change {
+      case .sectors(let first, let bytes, let alters):
+        place(bytes, at: first, alters, in: &image, &chooser)
+      case .grown(let end):
+        if chooser.survives() { size = end }
+      case .truncated(let end):
+        guard chooser.survives() else { continue }
+        size = end
+        if image.count > end { image.resize(to: end) }
+      }
+    }
+    image.resize(to: size)
+    return image
+  }
+
+  private static func place(
+    _ bytes: [UInt8], at first: Int, _ alters: Bool, in image: inout ByteImage, _ chooser: inout CrashChooser
+  ) {
+    let size = ByteImage.sectorSize
+    bytes.withUnsafeBytes { raw in
+      if chooser.unanimous == true { return image.put(raw, at: first * size) }
+      for index in 0..<raw.count / size {
+        let survives = alters ? chooser.survives() : chooser.survivesUnaltered()
+        let position = (first + index) * size
+        if let torn = chooser.torn(size) {
+          torn.withUnsafeBytes { image.put($0, at: position) }
+        } else if survives {
+          image.put(UnsafeRawBufferPointer(rebasing: raw[index * size..<(index + 1) * size]), at: position)
+        }
+      }
+    }
+  }
+
+  // MARK: - What a test does to a disk at rest
+
+  /// Whether a read of these bytes meets a sector that cannot be read.
+  func isUnreadable(_ range: Range<Int>) -> Bool {
+    if unreadable.isEmpty || range.isEmpty { return false }
+    let size = ByteImage.sectorSize
+    return (range.lowerBound / size...(range.upperBound - 1) / size).contains { unreadable.contains($0) }
+  }
+
+  mutating func makeUnreadable(at position: Int) { unreadable.insert(position / ByteImage.sectorSize) }
+
+  /// Changes the platter and the cache at once, past every sync.
+  mutating func damage(_ bytes: UnsafeRawBufferPointer, at position: Int) {
+    durable.put(bytes, at: position)
+    content.put(bytes, at: position)
+  }
+
+  mutating func replace(_ bytes: [UInt8]) {
+    self = SimulatedFile()
+    durable = ByteImage(bytes)
+    content = durable
+  }
+}

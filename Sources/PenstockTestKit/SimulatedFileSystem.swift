@@ -1,0 +1,81 @@
+public import PenstockLog
+import Synchronization
+
+/// A disk in memory that forgets at a crash everything ``FileSystem`` does not promise to keep, and fails on demand.
+///
+/// Each file has a durable content and a list of unsynced changes by 512-byte sector; each directory has durable entries
+/// and a list of unsynced operations. ``powerCut(_:)`` returns what a machine would find after a power loss,
+/// ``processKill()`` what the next process finds after a SIGKILL, both as a new file system that shares nothing mutable
+/// with this one. So one run can be branched into thousands of outcomes.
+///
+/// Everything is decided by the seed and the calls: equal seeds and equal calls give equal results and an equal
+/// ``traceHash``, in every process. Safe for concurrent use; calls then are ordered by a lock, and it is for the caller to
+/// make that order repeatable.
+///
+/// Stricter than a real disk on purpose: handle numbers are not used twice, `list` answers in a scrambled order, `rename`
+/// works within one directory only (`.notSupported`). Paths with and without a leading `/` are the same. The root exists.
+/// A file ends at 4 GiB.
+public final class SimulatedFileSystem: FileSystem {
+  let disk: Mutex<SimulatedDisk>
+
+  /// An empty disk. With `tracing`, ``trace`` keeps a line per verb.
+  public convenience init(seed: UInt64 = 0, tracing: Bool = false) {
+    self.init(SimulatedDisk(seed: seed, tracing: tracing))
+  }
+
+  init(_ disk: SimulatedDisk) { self.disk = Mutex(disk) }
+
+  public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.open(path, mode) }
+  }
+
+  public func close(_ file: FileHandle) { disk.withLock { $0.close(file) } }
+
+  public func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.read(file, into: buffer, at: position) }
+  }
+
+  public func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.write(file, bytes, at: position) }
+  }
+
+  public func synchronize(_ file: FileHandle) throws(FileSystemError) {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronize(file) }
+  }
+
+  public func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.size(file) }
+  }
+
+  public func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.truncate(file, to: size) }
+  }
+
+  public func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.rename(path, to: newPath) }
+  }
+
+  public func remove(_ path: String) throws(FileSystemError) {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.remove(path) }
+  }
+
+  public func list(_ path: String) throws(FileSystemError) -> [String] {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.list(path) }
+  }
+
+  public func makeDirectory(_ path: String) throws(FileSystemError) {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.makeDirectory(path) }
+  }
+
+  public func synchronizeDirectory(_ path: String) throws(FileSystemError) {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronizeDirectory(path) }
+  }
+
+  public func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.lock(file) }
+  }
+}

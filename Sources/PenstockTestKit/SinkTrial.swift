@@ -1,0 +1,52 @@
+import PenstockDelivery
+import PenstockLog
+
+/// The records a sink is checked with, once in one block and once with a block for each.
+struct SinkBench: Sendable {
+  let whole: InMemorySource
+  let pieces: InMemorySource
+  /// What was rendered for the trial before.
+  let lastBody = Watched<PreparedBody?>(nil)
+
+  init(records: [[UInt8]]) {
+    whole = InMemorySource()
+    pieces = InMemorySource()
+    whole.append(records)
+    for record in records { pieces.append([record]) }
+  }
+
+  /// The records up to `end` as a batch.
+  func trial(end: Int) async throws(LogError) -> SinkTrial {
+    let range = Offset.zero..<Offset.zero + end
+    return SinkTrial(
+      bench: self, batch: try await whole.records(in: range), batchInPieces: try await pieces.records(in: range))
+  }
+}
+
+/// One batch that a sink is checked with.
+struct SinkTrial: Sendable {
+  let bench: SinkBench
+  let batch: Batch
+  let batchInPieces: Batch
+
+  var outline: BatchOutline {
+    BatchOutline(
+      logID: bench.whole.logID, cursor: "sink-laws-\(batch.count)", first: batch.first, end: batch.end,
+      byteCount: batch.byteCount, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime)
+  }
+
+  var longestOutline: BatchOutline {
+    BatchOutline(
+      logID: bench.whole.logID, cursor: String(repeating: "c", count: 64), first: Offset(.max - 1), end: Offset(.max),
+      byteCount: .max, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime)
+  }
+
+  func intent(plan: [UInt8], body: PreparedBody) -> Intent {
+    Intent(
+      id: DeliveryID(
+        logID: outline.logID, cursor: outline.cursor, first: batch.first, end: batch.end,
+        contentDigest: body.contentDigest),
+      first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan,
+      createdAt: batch.firstAppendTime)
+  }
+}

@@ -1,0 +1,199 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@Suite("SimulatedFileSystem")
+struct SimulatedFileSystemTests {
+  @Test("keeps the laws of a file system", arguments: FileSystemLaws.all)
+  func laws(_ law: FileSystemLaw) throws {
+    let disk = SimulatedFileSystem()
+    try disk.makeDirectory("/law")
+    try law.check(disk, in: "/law")
+    #expect(disk.openHandleCount == 0)
+  }
+
+  @Test("keeps the laws when transfers are short and interrupted", arguments: FileSystemLaws.all)
+  func disturbedLaws(_ law: FileSystemLaw) throws {
+    let disk = SimulatedFileSystem(seed: 5)
+    try disk.makeDirectory("/law")
+    disk.disturb(shortTransfers: 0.5, interruptions: 0.3)
+    try law.check(disk, in: "/law")
+  }
+
+  // MARK: - What a power loss takes
+
+  @Test("after a power loss synced bytes are there and unsynced bytes are not")
+  func syncedBytesSurvive() throws {
+    let disk = try prepared(["/log/a": fill(1, 1024)])
+    let file = try disk.open("/log/a", .readWrite)
+    try disk.put(file, fill(2, 512), at: 512)
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 1024))
+    #expect(disk.powerCut(.everything).contents("/log/a") == fill(1, 512) + fill(2, 512))
+    try disk.synchronize(file)
+    #expect(disk.unsyncedItemCount == 0)
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 512) + fill(2, 512))
+  }
+
+  @Test("each unsynced sector survives by itself, and every subset can be had")
+  func everySubset() throws {
+    let disk = try prepared(["/log/a": fill(0, 2048)])
+    let file = try disk.open("/log/a", .readWrite)
+    try disk.put(file, fill(7, 1024 + 100), at: 300)
+    #expect(disk.unsyncedItemCount == 3)
+    var seen: Set<[UInt8]> = []
+    for mask in 0..<8 as Range<UInt64> {
+      let bytes = try #require(disk.powerCut(.subset(mask)).contents("/log/a"))
+      let news = [300..<512, 512..<1024, 1024..<1424]
+      for (index, range) in news.enumerated() {
+        let expected: UInt8 = mask >> UInt64(index) & 1 == 1 ? 7 : 0
+        #expect(bytes[range].allSatisfy { $0 == expected })
+      }
+      #expect(bytes[..<300].allSatisfy { $0 == 0 } && bytes[1424...].allSatisfy { $0 == 0 })
+      seen.insert(bytes)
+    }
+    #expect(seen.count == 8)
+  }
+
+  @Test("a sector written twice holds its old, its first or its second bytes")
+  func twoWritesOfOneSector() throws {
+    let disk = try prepared(["/log/a": fill(0, 512)])
+    let file = try disk.open("/log/a", .readWrite)
+    try disk.put(file, fill(1, 256), at: 0)
+    try disk.put(file, fill(2, 256), at: 256)
+    let outcomes = (0..<4 as Range<UInt64>).map { disk.powerCut(.subset($0)).contents("/log/a") }
+    let both = fill(1, 256) + fill(2, 256)
+    #expect(outcomes == [fill(0, 512), fill(1, 256) + fill(0, 256), both, both])
+  }
+
+  @Test("size and bytes of an append survive separately")
+  func sizeAndBytes() throws {
+    let disk = try prepared(["/log/a": fill(1, 512)])
+    let file = try disk.open("/log/a", .readWrite)
+    try disk.put(file, fill(2, 512), at: 512)
+    #expect(disk.unsyncedItemCount == 2)
+    let outcomes = (0..<4 as Range<UInt64>).map { disk.powerCut(.subset($0)).contents("/log/a") }
+    let old = fill(1, 512)
+    #expect(outcomes == [old, old, old + fill(0, 512), old + fill(2, 512)])
+  }
+
+  @Test("a cut-off end is back after a power loss, unless it was synced")
+  func truncation() throws {
+    let disk = try prepared(["/log/a": fill(1, 1024)])
+    let file = try disk.open("/log/a", .readWrite)
+    try disk.truncate(file, to: 100)
+    try disk.truncate(file, to: 600)
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 1024))
+    #expect(disk.powerCut(.subset(0b01)).contents("/log/a") == fill(1, 100))
+    #expect(disk.powerCut(.everything).contents("/log/a") == fill(1, 100) + fill(0, 500))
+    try disk.synchronize(file)
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 100) + fill(0, 500))
+  }
+
+  @Test("writing what is there already is no choice, except where a truncation is pending")
+  func sameBytes() throws {
+    let disk = try prepared(["/log/a": fill(1, 4096)])
+    let file = try disk.open("/log/a", .readWrite)
+    try disk.put(file, fill(1, 4096), at: 0)
+    #expect(disk.unsyncedItemCount == 0)
+    try disk.truncate(file, to: 0)
+    try disk.put(file, fill(0, 512), at: 0)
+    #expect(disk.unsyncedItemCount == 3)
+    #expect(disk.powerCut(.subset(0b110)).contents("/log/a") == fill(0, 512))
+  }
+
+  @Test("a file whose directory was not synced is gone, however often the file was")
+  func missingDirectorySync() throws {
+    let disk = try prepared([:])
+    let file = try disk.open("/log/a", .create)
+    try disk.put(file, fill(1, 512), at: 0)
+    try disk.synchronize(file)
+    #expect(disk.powerCut(.nothingUnsynced).filePaths == [])
+    #expect(disk.powerCut(.everything).contents("/log/a") == fill(1, 512))
+    try disk.synchronizeDirectory("/log")
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 512))
+  }
+
+  @Test("a synced name does not save unsynced bytes")
+  func nameWithoutBytes() throws {
+    let disk = try prepared([:])
+    let file = try disk.open("/log/a", .create)
+    try disk.put(file, fill(1, 512), at: 0)
+    try disk.synchronizeDirectory("/log")
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == [])
+  }
+
+  @Test("a directory that its parent does not know durably takes its files with it")
+  func lostDirectory() throws {
+    let disk = try prepared([:])
+    try disk.makeDirectory("/log/d")
+    let file = try disk.open("/log/d/a", .create)
+    try disk.synchronize(file)
+    try disk.synchronizeDirectory("/log/d")
+    #expect(disk.powerCut(.nothingUnsynced).filePaths == [])
+    try disk.synchronizeDirectory("/log")
+    #expect(disk.powerCut(.nothingUnsynced).filePaths == ["/log/d/a"])
+  }
+
+  @Test("of a directory's operations a prefix survives; with the stricter option any subset")
+  func directoryOrder() throws {
+    let disk = try prepared(["/log/a": [1], "/log/b": [2]])
+    try disk.rename("/log/a", to: "/log/c")
+    try disk.remove("/log/b")
+    #expect(disk.unsyncedItemCount == 2)
+    #expect(disk.powerCut(.subset(0b01)).filePaths == ["/log/b", "/log/c"])
+    #expect(disk.powerCut(.subset(0b10)).filePaths == ["/log/a", "/log/b"])
+    #expect(disk.powerCut(.subset(0b10, .unorderedDirectories)).filePaths == ["/log/a"])
+    #expect(disk.powerCut(.subset(0b11)).filePaths == ["/log/c"])
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/b") == [2])
+  }
+
+  @Test("a seeded power loss reaches every outcome and no other")
+  func seededOutcomes() throws {
+    let disk = try prepared(["/log/a": fill(0, 1024)])
+    try disk.put(try disk.open("/log/a", .readWrite), fill(1, 1024), at: 0)
+    let possible = Set((0..<4 as Range<UInt64>).compactMap { disk.powerCut(.subset($0)).contents("/log/a") })
+    let seen = Set((0..<200 as Range<UInt64>).compactMap { disk.powerCut(.seeded($0)).contents("/log/a") })
+    #expect(possible.count == 4)
+    #expect(seen == possible)
+    let torn = (0..<400 as Range<UInt64>).compactMap { disk.powerCut(.seeded($0, .tornSectors)).contents("/log/a") }
+    #expect(torn.contains { !possible.contains($0) && $0.contains { $0 > 1 } })
+  }
+
+  // MARK: - What a killed process leaves
+
+  @Test("after a kill everything written is there, still unsynced, and the lock is free")
+  func processKill() throws {
+    let disk = try prepared(["/log/a": fill(1, 512)])
+    let file = try disk.open("/log/a", .readWrite)
+    #expect(try disk.lock(file))
+    try disk.put(file, fill(2, 512), at: 0)
+    let next = disk.processKill()
+    #expect(next.contents("/log/a") == fill(2, 512))
+    #expect(next.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 512))
+    #expect(throws: FileSystemError.self) { try next.size(file) }
+    #expect(try next.lock(try next.open("/log/a", .readWrite)))
+    try next.put(try next.open("/log/a", .readWrite), fill(3, 512), at: 0)
+    #expect(disk.contents("/log/a") == fill(2, 512))
+  }
+
+  // MARK: - Helpers
+
+  private func fill(_ byte: UInt8, _ count: Int) -> [UInt8] { [UInt8](repeating: byte, count: count) }
+
+  private func prepared(_ files: [String: [UInt8]]) throws -> SimulatedFileSystem { try .prepared(files) }
+}
+
+extension SimulatedFileSystem {
+  /// A disk at rest with a durable directory `/log` and these files.
+  static func prepared(_ files: [String: [UInt8]], seed: UInt64 = 0) throws -> SimulatedFileSystem {
+    let disk = SimulatedFileSystem(seed: seed)
+    try disk.makeDirectory("/log")
+    try disk.synchronizeDirectory("/")
+    for (path, bytes) in files.sorted(by: { $0.key < $1.key }) { disk.install(path, bytes) }
+    return disk.powerCut(.nothingUnsynced)
+  }
+
+  func put(_ file: FileHandle, _ bytes: [UInt8], at position: UInt64) throws {
+    try bytes.withUnsafeBytes { try writeAll(file, $0, at: position) }
+  }
+}

@@ -1,0 +1,123 @@
+import PenstockDelivery
+import PenstockLog
+import Testing
+
+@Suite("What a delivery does next")
+struct DeliveryStateTests {
+  let now = Moment(sinceStart: .seconds(10))
+  let retry = RetryPolicy(first: .seconds(2), refusedWait: .seconds(300), giveUpAfter: .seconds(60))
+  let intent = DeliveryModel(mode: .service).intent(.zero..<Offset(2))
+
+  /// A delivery that has just begun its first attempt.
+  func sending(_ mode: DeliveryState.Mode = .service) throws -> DeliveryState {
+    let cursor = try CursorState(startingAt: .zero).acquired().beginning(intent, epoch: 1, durableEnd: Offset(3))
+    var state = DeliveryState(cursor, mode: mode, retry: retry)
+    try state.handle(.rendered(digest: intent.contentDigest))
+    return state
+  }
+
+  func answer(_ state: DeliveryState, _ outcome: DeliveryOutcome) throws -> DeliveryState {
+    var state = state
+    try state.handle(.answered(outcome, at: now, roll: 1 << 63))
+    return state
+  }
+
+  @Test("after a failed attempt it backs off, and wakes no sooner than that")
+  func backsOff() throws {
+    var state = try answer(sending(), .retry(reason: "503", after: nil))
+    let waiting = DeliveryState.Phase.backingOff(
+      .send(intent, attempt: 2), until: now + .seconds(1), DeliveryTrouble(.unavailable, "503"))
+    #expect(state.phase == waiting)
+    try state.handle(.wake(at: now + .milliseconds(999)))
+    #expect(state.phase == waiting)
+    try state.handle(.wake(at: now + .seconds(1)))
+    #expect(state.phase == .working(.send(intent, attempt: 2)))
+  }
+
+  @Test("refused, it tries again by itself after a long wait")
+  func refused() throws {
+    var state = try answer(sending(), .refused(reason: "401"))
+    #expect(
+      state.phase
+        == .halted(.send(intent, attempt: 2), until: now + .seconds(300), DeliveryTrouble(.refused, "401")))
+    try state.handle(.wake(at: now + .seconds(300)))
+    #expect(state.phase == .working(.send(intent, attempt: 2)))
+  }
+
+  @Test(
+    "rejected or in conflict, it waits for a person",
+    arguments: [DeliveryOutcome.rejected(reason: "422"), .conflict(reason: "another object")])
+  func halted(outcome: DeliveryOutcome) throws {
+    var state = try answer(sending(), outcome)
+    guard case .halted(let next, nil, _) = state.phase else {
+      Issue.record("\(state.phase)")
+      return
+    }
+    #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.wake(at: now + .seconds(1_000_000))) }
+    try state.handle(.resume)
+    #expect(state.phase == .working(next) && next == .send(intent, attempt: 2))
+  }
+
+  @Test("a rendering that differs from the intent is not sent")
+  func contentChanged() throws {
+    let cursor = try CursorState(startingAt: .zero).acquired().beginning(intent, epoch: 1, durableEnd: Offset(3))
+    var state = DeliveryState(cursor, mode: .service, retry: retry)
+    try state.handle(.rendered(digest: [UInt8](repeating: 7, count: 32)))
+    #expect(state.trouble?.kind == .contentChanged)
+    try state.handle(.resume)
+    #expect(state.phase == .working(.reopen(intent)))
+  }
+
+  @Test("running until it has caught up, it ends by what would halt a service")
+  func failsFast() throws {
+    for outcome in [DeliveryOutcome.rejected(reason: ""), .refused(reason: ""), .conflict(reason: "")] {
+      let state = try answer(sending(.until(Offset(3))), outcome)
+      guard case .ended(.failed) = state.phase else {
+        Issue.record("\(outcome) led to \(state.phase)")
+        continue
+      }
+    }
+  }
+
+  @Test("only a delivery that runs until it has caught up gives up", arguments: [true, false])
+  func givesUp(isService: Bool) throws {
+    var state = try answer(sending(isService ? .service : .until(Offset(3))), .retry(reason: "", after: nil))
+    try state.handle(.resume)
+    try state.handle(.answered(.retry(reason: "down", after: nil), at: now + .seconds(61), roll: 0))
+    #expect((state.trouble?.kind == .gaveUp) == !isService)
+  }
+
+  @Test("several open intents are finished in order, and one that is delivered already is not sent again")
+  func severalOpen() throws {
+    let model = DeliveryModel(mode: .service)
+    let second = model.intent(Offset(2)..<Offset(3))
+    let third = model.intent(Offset(3)..<Offset(5))
+    var cursor = CursorState(startingAt: .zero).acquired()
+    for intent in [intent, second, third] { cursor = try cursor.beginning(intent, epoch: 1, durableEnd: Offset(9)) }
+    cursor = try cursor.completing(second.id, receipt: "", epoch: 1)
+    var state = DeliveryState(cursor, mode: .service, retry: retry)
+    #expect(state.phase == .working(.reopen(intent)))
+    try state.handle(.rendered(digest: intent.contentDigest))
+    try state.handle(.answered(.delivered(receipt: ""), at: now, roll: 0))
+    try state.handle(.committed(cursor.completing(intent.id, receipt: "", epoch: 1)))
+    #expect(state.committed == Offset(3) && state.phase == .working(.reopen(third)))
+  }
+
+  @Test("a full disk delays the cursor's writes and ends nothing")
+  func noSpace() throws {
+    var state = DeliveryState(CursorState(startingAt: .zero).acquired(), mode: .service, retry: retry)
+    try state.handle(.gathered(.zero..<Offset(2), .age))
+    try state.handle(.planned(intent))
+    try state.handle(.failed(.noSpace, message: "full", at: now, roll: 0))
+    try state.handle(.wake(at: now))
+    #expect(state.phase == .working(.begin(intent)))
+  }
+
+  @Test("a plan for other records than those gathered is refused")
+  func wrongRange() throws {
+    var state = DeliveryState(CursorState(startingAt: .zero).acquired(), mode: .service, retry: retry)
+    #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.gathered(Offset(1)..<Offset(2), .age)) }
+    try state.handle(.gathered(.zero..<Offset(1), .age))
+    #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.planned(intent)) }
+  }
+}

@@ -1,0 +1,68 @@
+import PenstockEvents
+import Testing
+
+private let records = [#"{"app_id":"a","n":1}"#, #"{"n":2}"#, " {\"n\" : 3,\r\n\"app_id\":1} "].map { Array($0.utf8) }
+
+@Suite("Event renderers")
+struct EventRendererTests {
+  @Test("an array joins records with commas, as sent")
+  func array() {
+    #expect(text(body(ArrayRenderer(), [])) == "[]")
+    #expect(text(body(ArrayRenderer(), [records[0]])) == #"[{"app_id":"a","n":1}]"#)
+    #expect(
+      text(body(ArrayRenderer(), records)) == "[{\"app_id\":\"a\",\"n\":1},{\"n\":2}, {\"n\" : 3,\r\n\"app_id\":1} ]")
+    let dropping = ArrayRenderer(selection: FieldSelection(keeping: []))
+    #expect(text(body(dropping, records)) == "[{\"n\":1},{\"n\":2}, {\"n\" : 3} ]")
+  }
+
+  @Test("a renderer begins afresh each time")
+  func beginsAfresh() {
+    var renderer = ArrayRenderer()
+    var single = SingleRenderer()
+    for _ in 0..<2 {
+      var output: [UInt8] = []
+      renderer.begin(&output)
+      records[1].withUnsafeBytes { renderer.append($0, to: &output) }
+      renderer.finish(&output)
+      #expect(text(output) == #"[{"n":2}]"#)
+      output = []
+      single.begin(&output)
+      records[1].withUnsafeBytes { single.append($0, to: &output) }
+      single.finish(&output)
+      #expect(text(output) == #"{"n":2}"#)
+    }
+  }
+
+  @Test("rows end with a line feed each, and a record without one is not touched")
+  func rows() {
+    #expect(body(NDJSONRenderer(), []) == [])
+    #expect(text(body(NDJSONRenderer(), Array(records[..<2]))) == "{\"app_id\":\"a\",\"n\":1}\n{\"n\":2}\n")
+    let returns = Array("{\r\"n\":1}\r".utf8)
+    #expect(body(NDJSONRenderer(), [returns]) == returns + [0x0A])
+    let binary: [UInt8] = [0xFF, 0x0D, 0x00]
+    #expect(body(NDJSONRenderer(), [binary]) == binary + [0x0A])
+  }
+
+  @Test("a record that spans lines becomes one row of the same JSON")
+  func flattened() {
+    let pretty = Array("{\r\n  \"a\\n\": [\n1,\r2\n],\n\"app_id\":\"x\"\n}\n".utf8)
+    #expect(
+      text(body(NDJSONRenderer(), [records[1], pretty])) == "{\"n\":2}\n{    \"a\\n\": [ 1, 2 ], \"app_id\":\"x\" } \n")
+    let dropping = NDJSONRenderer(selection: FieldSelection(keeping: []))
+    #expect(text(body(dropping, [pretty, records[0]])) == "{    \"a\\n\": [ 1, 2 ] } \n{\"n\":1}\n")
+    #expect(text(body(NDJSONRenderer(), [Array("not\njson\r\n".utf8)])) == "not json  \n")
+  }
+
+  @Test("a single body is the bare object")
+  func single() {
+    #expect(body(SingleRenderer(), [records[2]]) == records[2])
+    #expect(text(body(SingleRenderer(selection: FieldSelection(keeping: [])), [records[0]])) == #"{"n":1}"#)
+  }
+
+  @Test("a second record in a single body stops the program")
+  func secondRecord() async {
+    await #expect(processExitsWith: .failure) {
+      _ = body(SingleRenderer(), [Array("{}".utf8), Array("{}".utf8)])
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+@Suite("POSIXFileSystem")
+struct POSIXFileSystemTests {
+  private let disk = POSIXFileSystem()
+
+  @Test("keeps the laws of a file system", arguments: FileSystemLaws.all)
+  func laws(_ law: FileSystemLaw) throws {
+    try withDirectory { try law.check(disk, in: $0) }
+  }
+
+  @Test("answers as the simulated disk does, verb by verb", arguments: 1...8 as ClosedRange<UInt64>)
+  func comparison(_ seed: UInt64) throws {
+    let simulated = SimulatedFileSystem()
+    try simulated.makeDirectory("/log")
+    try withDirectory {
+      try FileSystemComparison.run(disk, in: $0, simulated, in: "/log", seed: seed, steps: 600)
+    }
+  }
+
+  @Test("creates files and directories for their owner only, and no child process inherits a descriptor")
+  func permissions() throws {
+    try withDirectory { directory in
+      try disk.makeDirectory(directory + "/d")
+      let file = try disk.open(directory + "/d/a", .create)
+      defer { disk.close(file) }
+      var found = stat()
+      #expect(stat(directory + "/d", &found) == 0)
+      #expect(found.st_mode & 0o777 == 0o700)
+      #expect(fstat(file.rawValue, &found) == 0)
+      #expect(found.st_mode & 0o777 == 0o600)
+      #expect(fcntl(file.rawValue, F_GETFD) & FD_CLOEXEC != 0)
+    }
+  }
+
+  @Test("gives no lock to a handle that cannot write")
+  func readOnlyLock() throws {
+    try withDirectory { directory in
+      disk.close(try disk.open(directory + "/a", .create))
+      let file = try disk.open(directory + "/a", .readOnly)
+      defer { disk.close(file) }
+      let error = #expect(throws: FileSystemError.self) { try disk.lock(file) }
+      #expect(error?.code == .notSupported)
+    }
+  }
+
+  @Test("names the file in the error of a handle")
+  func errorPath() throws {
+    try withDirectory { directory in
+      disk.close(try disk.open(directory + "/a", .create))
+      let file = try disk.open(directory + "/a", .readOnly)
+      defer { disk.close(file) }
+      let error = #expect(throws: FileSystemError.self) { try write(file) }
+      #expect(error?.operation == "write")
+      #if os(Linux)
+        #expect(error?.path.hasSuffix("/a") == true)
+      #endif
+    }
+  }
+
+  #if os(Linux)
+    @Test("reports a full device and a device error as the kernel does")
+    func kernelErrors() throws {
+      let full = try disk.open("/dev/full", .readWrite)
+      defer { disk.close(full) }
+      #expect(#expect(throws: FileSystemError.self) { try write(full) }?.code == .noSpace)
+
+      // Nothing is mapped at address 0 of a process, and its memory file says so with EIO.
+      let memory = try disk.open("/proc/self/mem", .readOnly)
+      defer { disk.close(memory) }
+      let error = #expect(throws: FileSystemError.self) {
+        var byte: UInt8 = 0
+        _ = try withUnsafeMutableBytes(of: &byte) { try disk.read(memory, into: $0, at: 0) }
+      }
+      #expect(error?.code == .inputOutput)
+    }
+  #endif
+
+  @Test("gives every errno its meaning")
+  func errnoMapping() {
+    let expected: [(Int32, FileSystemError.Code)] = [
+      (ENOENT, .notFound), (EEXIST, .exists), (EACCES, .permissionDenied), (EPERM, .permissionDenied),
+      (ENOTDIR, .notADirectory), (EISDIR, .isADirectory), (ENOSPC, .noSpace), (EDQUOT, .noSpace),
+      (EIO, .inputOutput), (EINTR, .interrupted), (EMFILE, .tooManyOpenFiles), (ENFILE, .tooManyOpenFiles),
+      (EROFS, .readOnlyFileSystem), (ENOTSUP, .notSupported), (EOPNOTSUPP, .notSupported), (ENOSYS, .notSupported),
+      (EFBIG, .other(errno: EFBIG)),
+    ]
+    for (code, meaning) in expected { #expect(FileSystemError.Code(errno: code) == meaning, "errno \(code)") }
+  }
+
+  @Test("the system clock and the system's randomness move")
+  func clockAndRandomness() {
+    let before = Date().timeIntervalSince1970
+    let now = SystemWallClock().now().seconds
+    #expect(abs(now - before) < 60)
+    let first = Randomness.system.bytes16()
+    #expect(first.count == 16)
+    #expect(first != Randomness.system.bytes16())
+    #expect(Randomness({ 0x0102_0304_0506_0708 }).bytes16() == [8, 7, 6, 5, 4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1])
+  }
+
+  // MARK: - Helpers
+
+  private func write(_ file: PenstockLog.FileHandle) throws {
+    _ = try withUnsafeBytes(of: UInt8(1)) { try disk.write(file, $0, at: 0) }
+  }
+
+  private func withDirectory(_ body: (String) throws -> Void) throws {
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("penstock-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    try body(directory.path)
+  }
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""The house rules a formatter cannot know. Prints `file:line: rule: what was found` and exits 1 when there is any.
+
+usage: house-lint.py [CHECKOUT]
+       house-lint.py --self-test     plants one violation of each rule in a copy and checks that it is found, there
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CODE = ("Sources/", "Tests/", "Benchmarks/")
+TEXT = (".swift", ".c", ".h", ".md", ".py", ".sh", ".yml", ".yaml", ".modulemap")
+BARE_LOG = ("Sources/PenstockLog/", "Sources/PenstockEvents/")
+MAX_LINES = 400
+
+FORCED_TRY = re.compile(r"\btry!")
+UNCHECKED = re.compile(r"@unchecked\s+Sendable")
+IMPORT = re.compile(r"^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+"
+                    r"(?:(?:struct|class|enum|protocol|typealias|func|var|let)\s+)?(\w+)")
+# Spelled in two parts, so that this file does not find itself.
+UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
+MACHINE = re.compile(r"(?<![\w.~$})\]-])/(?:work|tmp|opt|root|home|Users)/[\w.]")
+
+
+def files(root):
+    """Every text file of the checkout that is not made by a build, as a path relative to it."""
+    for folder, names, entries in os.walk(root):
+        skipped = (".git", "__pycache__"), (".build", ".swiftpm")
+        names[:] = sorted(n for n in names if n not in skipped[0] and not n.startswith(skipped[1]))
+        for entry in sorted(entries):
+            path = os.path.relpath(os.path.join(folder, entry), root)
+            bare = "." not in entry and path.startswith("scripts/")
+            if path.endswith(TEXT) or bare or path in ("Makefile", ".ci/run"):
+                yield path
+
+
+def code_of(line):
+    return line.split("//", 1)[0]
+
+
+def explained(lines, index):
+    """A comment on the line, or in the unbroken run of comments and attributes above it."""
+    if "//" in lines[index]:
+        return True
+    while index > 0:
+        index -= 1
+        above = lines[index].strip()
+        if above.startswith("//"):
+            return True
+        if not above.startswith("@"):
+            return False
+    return False
+
+
+def findings(path, lines):
+    swift = path.endswith(".swift")
+    for index, line in enumerate(lines):
+        number = index + 1
+        if swift and path.startswith(CODE) and FORCED_TRY.search(code_of(line)):
+            yield number, "forced-try", "handle the error, or make the function throw"
+        if swift and UNCHECKED.search(code_of(line)) and not explained(lines, index):
+            yield number, "unexplained-sendable", "say beside it what protects the state"
+        found = IMPORT.match(line) if swift and path.startswith(BARE_LOG) else None
+        if found and re.match(r"_?Foundation|_?NIO", found[1]):
+            yield number, "bare-log-import", f"{found[1]} does not belong in the log or the events"
+        if UNFINISHED.search(line):
+            yield number, "unfinished", "finish it, or open an issue"
+        if MACHINE.search(line):
+            yield number, "machine-path", f"a path of one machine: {MACHINE.search(line)[0]}…"
+    if swift and path.startswith("Sources/") and len(lines) > MAX_LINES:
+        yield MAX_LINES + 1, "long-file", f"{len(lines)} lines; more than {MAX_LINES} hide a second file"
+
+
+def check(root):
+    found = []
+    for path in files(root):
+        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+        found += [f"{path}:{number}: {rule}: {what}" for number, rule, what in findings(path, lines)]
+    return found
+
+
+# rule, file, text with the violation on its third line (long-file: on its line 401).
+PLANTED = [
+    ("forced-try", "Sources/PenstockSinks/Planted.swift", "\n\nlet a = try! open()\n"),
+    ("forced-try", "Tests/PenstockLogTests/Planted.swift", "\n\nlet a = try! open()\n"),
+    ("unexplained-sendable", "Sources/PenstockSinks/Planted.swift", "// far\n\nclass A: @unchecked Sendable {}\n"),
+    ("bare-log-import", "Sources/PenstockLog/Planted.swift", "\n\nimport Foundation\n"),
+    ("bare-log-import", "Sources/PenstockLog/Planted.swift", "\n\n@preconcurrency public import NIOCore\n"),
+    ("bare-log-import", "Sources/PenstockEvents/Planted.swift", "\n\nimport struct FoundationEssentials.Date\n"),
+    ("unfinished", "Sources/PenstockLog/Planted.swift", "\n\n// TO" "DO: later\n"),
+    ("unfinished", "docs/planted.md", "\n\nFIX" "ME\n"),
+    ("machine-path", "docs/planted.md", "\n\nsee `/ho" "me/someone/file`\n"),
+    ("machine-path", "scripts/planted", "\n\ncd /wo" "rk/main\n"),
+    ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
+]
+INNOCENT = [
+    ("Sources/PenstockSinks/Planted.swift", "// the mutex below protects it\n@available(macOS 26, *)\n"
+                                            "final class A: @unchecked Sendable {}\n"
+                                            "class B: @unchecked Sendable {}  // never changes after init\n"
+                                            "let c = try open()  // not try!\n"),
+    ("Sources/PenstockSinks/Planted2.swift", "import Foundation\nimport NIOCore\n" + "\n" * (MAX_LINES - 2)),
+    ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\n"),
+]
+
+
+def self_test():
+    failures, formatter = 0, shutil.which("swift")
+    with tempfile.TemporaryDirectory() as copy:
+        for path in files(ROOT):
+            os.makedirs(os.path.dirname(os.path.join(copy, path)), exist_ok=True)
+            shutil.copy(os.path.join(ROOT, path), os.path.join(copy, path))
+
+        def planted(path, text):
+            """What is found in the planted file, and only there: the checkout may have findings of its own."""
+            place = os.path.join(copy, path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "w") as file:
+                file.write(text)
+            found = [line for line in check(copy) if line.startswith(path + ":")]
+            os.remove(place)
+            return found
+
+        for rule, path, text in PLANTED:
+            line = MAX_LINES + 1 if rule == "long-file" else 3
+            found = planted(path, text)
+            good = len(found) == 1 and found[0].startswith(f"{path}:{line}: {rule}: ")
+            failures += not good
+            print(f"{'found' if good else 'MISSED'}  {rule:21} {path}" + ("" if good else f"  {found}"))
+        for path, text in INNOCENT:
+            found = planted(path, text)
+            failures += bool(found)
+            print(f"{'WRONG' if found else 'silent'} {'(innocent)':21} {path}" + (f"  {found}" if found else ""))
+        if formatter:
+            place = os.path.join(copy, "Planted.swift")
+            with open(place, "w") as file:
+                file.write("func f() {\n    let a = b!\n}\n")
+            shutil.copy(os.path.join(ROOT, ".swift-format"), copy)
+            result = subprocess.run([formatter, "format", "lint", "--strict", place], capture_output=True, text=True)
+            good = result.returncode != 0 and "Planted.swift:2:" in result.stderr
+            failures += not good
+            print(f"{'found' if good else 'MISSED'}  {'swift format':21} Planted.swift")
+    return failures
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--self-test"]:
+        sys.exit(1 if self_test() else 0)
+    problems = check(sys.argv[1] if len(sys.argv) > 1 else ROOT)
+    print(*problems, sep="\n", end="\n" if problems else "")
+    sys.exit(1 if problems else 0)

