@@ -57,7 +57,7 @@ destinations:
     credentials: {{ accessKey: "${{PENSTOCK_S3_ACCESS_KEY}}", secretKey: "${{PENSTOCK_S3_SECRET_KEY}}" }}
     prefix: {prefix}
     compression: zstd
-    rotate: {{ maxRecords: 2000, maxAge: 1s }}
+    rotate: {{ maxRecords: 500, maxAge: 1s }}
 """
 
 
@@ -137,7 +137,7 @@ class KillTest:
         self.log = self.path("log")
         self.rounds, self.problems = [], []
         self.killed = {"append": 0, "deliver": 0}
-        self.receiver, self.objects, self.live = None, [], []
+        self.receiver, self.destinations, self.objects, self.live = None, [], [], []
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -174,6 +174,7 @@ class KillTest:
         bucket = s3.Bucket.from_environment()
         webhook = SlowAnswers(json.loads(line)["listening"], self.seed, SLOW_SECONDS)
         objects = SlowAnswers(os.environ["PENSTOCK_S3_ENDPOINT"], self.seed, SLOW_SECONDS)
+        self.destinations = [webhook, objects]
         with open(self.path("config.yaml"), "w") as file:
             file.write(CONFIGURATION.format(log=self.log, webhook=webhook.url, endpoint=objects.url,
                                             bucket=bucket.name, region=bucket.region, prefix=PREFIX))
@@ -198,9 +199,7 @@ class KillTest:
             begun = self.random.choice((lambda: True, lambda: append.acknowledged > 0))
             killers.append(self.killer(append.process, begun))
         if plan in ("deliver", "both"):
-            size = self.ledger_size()
-            begun = self.random.choice((lambda: True, lambda: self.ledger_size() > size))
-            killers.append(self.killer(deliver, begun))
+            killers.append(self.killer(deliver, self.random.choice((lambda: True, *map(more, self.destinations)))))
         for killer in killers:
             killer.join()
         self.killed["append"] += append.end(kill=plan in ("append", "both"))
@@ -224,12 +223,6 @@ class KillTest:
         thread = threading.Thread(target=kill, daemon=True)
         thread.start()
         return thread
-
-    def ledger_size(self):
-        try:
-            return os.path.getsize(self.path("ledger.ndjson"))
-        except FileNotFoundError:
-            return 0
 
     def finish(self):
         """The rest of the input and one delivery, undisturbed; then the evidence, as files."""
@@ -271,6 +264,12 @@ class KillTest:
                 process.wait()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def more(destination):
+    """Whether a request has reached the destination since this was asked for."""
+    before = destination.seen
+    return lambda: destination.seen > before
 
 
 def wait_until(condition, seconds=HUNG_SECONDS):

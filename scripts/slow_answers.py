@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 
 class SlowAnswers:
-    """Listens on a port of its own until the process ends. `url` stands for the target's address."""
+    """Listens on a port of its own until the process ends. `url` stands for the target's address, and `seen` grows
+    with every piece of a request that has passed."""
 
     def __init__(self, target, seed, longest):
         self.target, self.longest, self.random = urlsplit(target), longest, random.Random(seed)
+        self.seen = 0
         self.server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -36,6 +38,7 @@ class SlowAnswers:
                 if longest:
                     time.sleep(self.random.uniform(0, longest))
                 sink.sendall(data)
+                self.seen += longest == 0
         except OSError:
             pass  # one side was killed
         finally:

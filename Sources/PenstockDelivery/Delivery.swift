@@ -99,6 +99,9 @@ public final class Delivery: Service {
     await board.wait(until: condition)
   }
 
+  /// Returns when a stop or a shutdown has reached the delivery, which goes on with what it is at.
+  package func untilStopping() async { _ = await signals.wait { $0.stop } }
+
   private func run(_ mode: DeliveryState.Mode) async throws(DeliveryFailure) -> DeliveryReport {
     guard !hasRun.exchange(true, ordering: .relaxed) else {
       throw DeliveryFailure(

@@ -86,12 +86,7 @@ public struct LogEnvironment: Sendable {
 
   /// This machine.
   public static var system: LogEnvironment {
-    LogEnvironment(fileSystem: POSIXFileSystem(), clock: SystemWallClock()) {
-      var generator = SystemRandomNumberGenerator()
-      var bytes: [UInt8] = []
-      bytes.append(littleEndian: generator.next() as UInt64)
-      bytes.append(littleEndian: generator.next() as UInt64)
-      return bytes
-    }
+    LogEnvironment(
+      fileSystem: POSIXFileSystem(), clock: SystemWallClock(), randomBytes: { Randomness.system.bytes16() })
   }
 }

@@ -260,6 +260,7 @@ extension SimulatedDisk {
     }
     // In no order, as promised; but in the same no order each time.
     for index in names.indices.reversed() { names.swapAt(index, random.below(index + 1)) }
+    for name in names { hash.mix(name) }
     return names
   }
 

@@ -45,7 +45,8 @@ struct BatchPlannerTests {
   @Test("before a record that would pass the limit of bytes")
   func byNextRecord() {
     var open = open(records: 2, bytes: 60)
-    #expect(!open.add(upTo: Offset(10), bytes: 41, appendTime: noon, since: start, policy))
+    let isIn = open.add(upTo: Offset(10), bytes: 41, appendTime: noon, since: start, policy)
+    #expect(!isIn)
     #expect(open.range == Offset(7)..<Offset(9) && open.bytes == 60)
     #expect(decide(open) == .take(.bytes))
   }
@@ -60,7 +61,8 @@ struct BatchPlannerTests {
   @Test("when its first record has waited long enough; later records do not start the wait again")
   func age() {
     var open = open(records: 1, bytes: 1)
-    #expect(open.add(upTo: Offset(9), bytes: 1, appendTime: noon, since: start + .seconds(4), policy))
+    let isIn = open.add(upTo: Offset(9), bytes: 1, appendTime: noon, since: start + .seconds(4), policy)
+    #expect(isIn)
     #expect(decide(open, after: .milliseconds(4999)) == .wait(until: start + .seconds(5)))
     #expect(decide(open, after: .seconds(5)) == .take(.age))
   }

@@ -46,7 +46,7 @@ struct FlawedSink: Sink {
     var content: [UInt8] = []
     let ending = flaw == .ignoresPlan ? Array(lineEnding.utf8) : plan
     batch.forEachRecord { content += $0.bytes + ending }
-    if flaw == .timeInContent { content.append(UInt8(calls.update { $0 += 1; return $0 } & 0xff)) }
+    if flaw == .timeInContent { content.append(UInt8(countCall() & 0xff)) }
     if flaw == .readsBlocks { content.append(UInt8(batch.slices.count & 0xff)) }
     var body = PreparedBody(content: content, eventCount: batch.count)
     if flaw == .constantDigest { body.contentDigest = [UInt8](repeating: 5, count: 32) }
@@ -55,8 +55,15 @@ struct FlawedSink: Sink {
     return body
   }
 
+  private func countCall() -> Int {
+    calls.update { count in
+      count += 1
+      return count
+    }
+  }
+
   func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
-    let isFirst = calls.update { $0 += 1; return $0 == 1 }
+    let isFirst = countCall() == 1
     if flaw == .neverDelivers { return .retry(reason: "down", after: nil) }
     if flaw == .refusesRepetition, !isFirst { return .conflict(reason: "exists") }
     return .delivered(receipt: "ok")

@@ -18,4 +18,7 @@ size_t penstock_line_feeds(const void *bytes, size_t length, uint32_t *positions
 /// One past the last byte that is not zero; 0 when all are zero.
 size_t penstock_nonzero_end(const void *bytes, size_t length);
 
+/// Gives the calling thread a name for debuggers and profilers; at most 15 bytes are kept.
+void penstock_name_thread(const char *name);
+
 #endif

@@ -149,6 +149,8 @@ package final class LogWriter {
     } catch {
       throw poisoned(by: error, while: "trim the finished segment")
     }
+    // Readers find its blocks again when they need them; a long log must not fill the memory with old indexes.
+    hotSegment.release()
     (hot, hotSegment) = opened
     segments.append(hotSegment)
     durable = hot.end

@@ -66,3 +66,20 @@ extension LogView {
     return set.end(ofSegmentAt: low - 1)
   }
 }
+
+extension LogView {
+  /// Returns true once a record at `offset` is readable; false when `timeout` passed, the view was closed or the task
+  /// cancelled first.
+  package func wait(past offset: Offset, for timeout: Duration) async -> Bool {
+    await withTaskGroup(of: Bool?.self) { group in
+      group.addTask { await self.wait(past: offset) }
+      group.addTask {
+        try? await Task.sleep(for: timeout)
+        return nil
+      }
+      let first = await group.next() ?? nil
+      group.cancelAll()
+      return first ?? (end > offset)
+    }
+  }
+}

@@ -50,7 +50,12 @@ package final class LogView: Sendable {
   /// Decoded blocks are kept up to so many bytes together.
   private static let cachedBytes = 8 << 20
 
-  package init() {}
+  /// Looks for news, where nobody publishes them: a second process follows the writer by polling.
+  private let follow: (@Sendable (LogView) -> Void)?
+  /// How often a waiting reader looks.
+  private static let pollInterval = Duration.milliseconds(20)
+
+  package init(follow: (@Sendable (LogView) -> Void)? = nil) { self.follow = follow }
 
   package var set: SegmentSet { state.withLock { $0.set } }
   package var end: Offset { state.withLock { $0.set.end } }
@@ -78,6 +83,17 @@ package final class LogView: Sendable {
 
   /// Returns true once a record at `offset` is readable; false when the view is closed or the task cancelled first.
   package func wait(past offset: Offset) async -> Bool {
+    guard let follow else { return await waitForPublication(past: offset) }
+    while true {
+      follow(self)
+      let (end, isClosed) = state.withLock { ($0.set.end, $0.isClosed) }
+      if end > offset { return true }
+      if isClosed { return false }
+      do { try await Task.sleep(for: Self.pollInterval) } catch { return false }
+    }
+  }
+
+  private func waitForPublication(past offset: Offset) async -> Bool {
     let id = state.withLock { state in
       state.nextWaiter += 1
       return state.nextWaiter

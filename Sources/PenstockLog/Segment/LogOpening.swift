@@ -29,7 +29,7 @@ package enum LogOpening {
     if let writable = recovered.writable {
       (hot, segment) = writable
     } else {
-      (hot, segment) = try begin(environment, paths, after: recovered, meta: raised)
+      (hot, segment) = try begin(environment, paths, after: recovered, meta: raised, segmentBytes: UInt64(configuration.segmentBytes))
     }
     report.end = hot.cursor.offset
     var segments = recovered.earlier
@@ -220,10 +220,12 @@ package enum LogOpening {
   }
 
   private static func begin(
-    _ environment: LogEnvironment, _ paths: LogPaths, after recovered: Recovered, meta: LogMeta
+    _ environment: LogEnvironment, _ paths: LogPaths, after recovered: Recovered, meta: LogMeta,
+    segmentBytes: UInt64
   ) throws(LogError) -> (SegmentWriter, Segment) {
     let fileSystem = environment.fileSystem
-    let preparer = SegmentPreparer(fileSystem, paths, bytes: firstFill)
+    let filled = min(firstFill, segmentBytes)
+    let preparer = SegmentPreparer(fileSystem, paths, bytes: filled)
     do throws(FileSystemError) { try preparer.discard() } catch {
       throw LogError(error, while: "remove an unfinished segment")
     }
@@ -233,7 +235,7 @@ package enum LogOpening {
       salt: environment.randomBytes(), previousChain: recovered.chain,
       begunAt: max(environment.clock.now(), recovered.appendTime))
     do throws(FileSystemError) {
-      return try beginSegment(fileSystem, paths, header: header, filled: firstFill)
+      return try beginSegment(fileSystem, paths, header: header, filled: filled)
     } catch {
       throw LogError(error, while: "begin a segment")
     }

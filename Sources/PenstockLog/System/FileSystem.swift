@@ -6,7 +6,7 @@ public struct FileHandle: Hashable, Sendable {
 
 /// How a file is opened.
 public enum OpenMode: Sendable, Equatable {
-  /// The file must exist; only reads are allowed. `synchronize` and `lock` are allowed too.
+  /// The file must exist; only reads and `synchronize` are allowed.
   case readOnly
   /// The file must exist; reads and writes are allowed.
   case readWrite
@@ -68,7 +68,7 @@ public protocol FileSystem: Sendable {
   func synchronizeDirectory(_ path: String) throws(FileSystemError)
 
   /// Takes an exclusive lock on the whole file that ends with `close` or with the process; false when another open
-  /// handle, in this process or another, holds it.
+  /// handle, in this process or another, holds it. Needs a file opened for writing (`.notSupported` otherwise).
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool
 }
 

@@ -54,7 +54,7 @@ struct CivilTime: Hashable {
     return days * 86_400 + hour * 3600 + minute * 60 + second
   }
 
-  private static func floorDivide(_ a: Int, _ b: Int) -> Int { a >= 0 ? a / b : (a - b + 1) / b }
+  private static func floorDivide(_ a: Int, _ b: Int) -> Int { a >= 0 || a % b == 0 ? a / b : a / b - 1 }
 }
 
 extension Int {

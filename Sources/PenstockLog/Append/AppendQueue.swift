@@ -1,0 +1,122 @@
+/// Group commit, decided: what is taken in, what goes into the next block, who is told. A pure value; `Log` performs what it
+/// returns, under one lock for the decision and outside it for the acting.
+///
+/// While one group is being written and synced, the next gathers: the disk's own pace makes the groups, no timer does.
+///
+/// States: *open* → (*draining* by ``close()``) → *done*; from any, *failed* by ``fail(_:)``, for ever.
+///
+/// Invariants
+/// 1. Offsets are given out in the order of acceptance, without a hole.
+/// 2. `queuedBytes` is the sum over `queued`; it passes the limit only for a single batch alone.
+/// 3. Every ticket taken in is answered exactly once: by `completed` or by `failed`.
+/// 4. Nobody waits for room while there is room for the first in line.
+package struct AppendQueue<Ticket> {
+  package struct Pending {
+    package let ticket: Ticket
+    package let batch: RecordBatch
+    package let durability: Durability
+    package let first: Offset
+    package var offsets: Range<Offset> { first..<(first + batch.count) }
+  }
+
+  package enum Offer {
+    /// In the queue, with these offsets.
+    case accepted(Range<Offset>)
+    /// No room: wait and offer again.
+    case full
+    case refused(LogError)
+  }
+
+  private let blockBytes: Int
+  private let queueBytes: Int
+  private var queued: [Pending] = []
+  private var queuedBytes = 0
+  private var nextOffset: Offset
+  private var isCommitting = false
+  private var isClosing = false
+  private var failure: LogError?
+
+  package init(nextOffset: Offset, blockBytes: Int, queueBytes: Int) {
+    self.nextOffset = nextOffset
+    self.blockBytes = blockBytes
+    self.queueBytes = queueBytes
+  }
+
+  package var isIdle: Bool { queued.isEmpty && !isCommitting }
+
+  /// Whether an offer of this batch would not be answered with `full`.
+  package func hasRoom(for batch: RecordBatch) -> Bool {
+    queued.isEmpty || queuedBytes + batch.payload.count <= queueBytes
+  }
+
+  /// Takes a batch in, or says why not.
+  package mutating func offer(_ batch: RecordBatch, durability: Durability, ticket: Ticket) -> Offer {
+    if let failure { return .refused(failure) }
+    if isClosing { return .refused(LogError(.closed, "the log is closed")) }
+    guard hasRoom(for: batch) else { return .full }
+    let pending = Pending(ticket: ticket, batch: batch, durability: durability, first: nextOffset)
+    queued.append(pending)
+    queuedBytes += batch.payload.count
+    nextOffset = nextOffset + batch.count
+    return .accepted(pending.offsets)
+  }
+
+  package enum Next {
+    /// Write these as one block, then call ``completed()``.
+    case commit([Pending])
+    /// Nothing to do yet.
+    case wait
+    /// Nothing will come any more.
+    case finish
+  }
+
+  /// What the committer does next: as many batches as fill a block, at least one.
+  package mutating func next() -> Next {
+    precondition(!isCommitting, "one group at a time")
+    guard !queued.isEmpty else { return isClosing || failure != nil ? .finish : .wait }
+    var bytes = 0
+    var count = 0
+    while count < queued.count, count == 0 || bytes + queued[count].batch.payload.count <= blockBytes {
+      bytes += queued[count].batch.payload.count
+      count += 1
+    }
+    let group = Array(queued[..<count])
+    queued.removeFirst(count)
+    queuedBytes -= bytes
+    isCommitting = true
+    return .commit(group)
+  }
+
+  /// The group is committed.
+  package mutating func completed() {
+    precondition(isCommitting)
+    isCommitting = false
+  }
+
+  /// The group found no room on the disk, and so will those behind it: returns them, to be told. What comes later is taken
+  /// in again, with offsets from `end` on.
+  package mutating func ranOutOfSpace(end: Offset) -> [Pending] {
+    precondition(isCommitting)
+    isCommitting = false
+    defer {
+      queued = []
+      queuedBytes = 0
+      nextOffset = end
+    }
+    return queued
+  }
+
+  /// Nothing can be written any more: returns those behind the group, to be told.
+  package mutating func fail(_ error: LogError) -> [Pending] {
+    isCommitting = false
+    failure = error
+    defer {
+      queued = []
+      queuedBytes = 0
+    }
+    return queued
+  }
+
+  /// Takes nothing more in; what is queued is still written.
+  package mutating func close() { isClosing = true }
+}

@@ -1,0 +1,246 @@
+internal import Synchronization
+
+/// The shell around ``AppendQueue`` and ``LogWriter``: one thread that writes, syncs and tells; any number of tasks that
+/// append.
+package final class Committer: Sendable {
+  /// Whoever waits for an append.
+  struct Waiter: Sendable {
+    let resume: @Sendable (Result<Receipt, LogError>) -> Void
+  }
+
+  private struct State {
+    var queue: AppendQueue<Waiter?>
+    /// Tasks waiting for room, in order of arrival.
+    var forRoom: [(id: UInt64, continuation: CheckedContinuation<Bool, Never>)] = []
+    var nextID: UInt64 = 0
+    var isFinished = false
+    var whenFinished: [CheckedContinuation<Void, Never>] = []
+    /// Set by ``sync()``: how far somebody wants to be durable at once.
+    var syncWaiters: [CheckedContinuation<LogError?, Never>] = []
+  }
+  private let monitor: Monitor<State>
+  private let configuration: LogConfiguration
+  private let closingError: Mutex<LogError?> = Mutex(nil)
+
+  /// Starts the thread, which owns the writer from here on.
+  init(_ writer: sending LogWriter, _ configuration: LogConfiguration, worker: Worker) {
+    self.configuration = configuration
+    monitor = Monitor(
+      State(
+        queue: AppendQueue(
+          nextOffset: writer.end, blockBytes: configuration.blockBytes, queueBytes: configuration.queueBytes)))
+    let owned = Owned(writer)
+    LogThread.start(name: "penstock-commit") { [self] in run(owned.writer, worker) }
+  }
+
+  /// Hands the writer to its thread.
+  ///
+  /// `@unchecked Sendable`: it crosses once, from the task that opened the log to the thread, which alone uses it.
+  private final class Owned: @unchecked Sendable {
+    let writer: LogWriter
+    init(_ writer: sending LogWriter) { self.writer = writer }
+  }
+
+  // MARK: Appending
+
+  /// Returns when the batch is as safe as asked. Waits for room; cancelling that wait leaves nothing behind, and once the
+  /// batch is in the queue it is written, cancelled or not.
+  func append(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
+    try check(batch)
+    while true {
+      if let receipt = try await offer(batch, durability) { return receipt }
+      guard await waitForRoom(for: batch) else { throw LogError(.cancelled, "the append was cancelled; nothing was written") }
+    }
+  }
+
+  /// Like ``append(_:_:)``, but throws `.overloaded` where that would wait for room.
+  func tryAppend(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
+    try check(batch)
+    if let receipt = try await offer(batch, durability) { return receipt }
+    throw LogError(.overloaded, "\(configuration.queueBytes) bytes wait to be written already; try again later")
+  }
+
+  /// One continuation for the whole append: resumed by the commit, or at once with nil when there is no room.
+  private func offer(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt? {
+    let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
+      let waiter = Waiter { continuation.resume(returning: $0) }
+      let offer = monitor.withLock { state in
+        state.queue.offer(batch, durability: durability, ticket: durability == .accepted ? nil : waiter)
+      }
+      switch offer {
+      case .accepted(let offsets):
+        monitor.signal()
+        if durability == .accepted {
+          continuation.resume(returning: .success(Receipt(offsets: offsets, durability: .accepted)))
+        }
+      case .full: continuation.resume(returning: nil)
+      case .refused(let error): continuation.resume(returning: .failure(error))
+      }
+    }
+    return try answer?.get()
+  }
+
+  private func check(_ batch: RecordBatch) throws(LogError) {
+    guard !batch.isEmpty else { throw LogError(.emptyBatch, "a batch must hold at least one record") }
+    guard batch.longestRecord <= configuration.recordBytes else {
+      throw LogError(
+        .recordTooLarge, "a record has \(batch.longestRecord) bytes; the log takes at most \(configuration.recordBytes)")
+    }
+    guard batch.byteCount <= configuration.batchBytes else {
+      throw LogError(
+        .batchTooLarge, "the batch has \(batch.byteCount) bytes; one append takes at most \(configuration.batchBytes)")
+    }
+  }
+
+  private func waitForRoom(for batch: RecordBatch) async -> Bool {
+    let id = monitor.withLock { state in
+      state.nextID += 1
+      return state.nextID
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let answer: Bool? = monitor.withLock { state in
+          if Task.isCancelled { return false }
+          if state.queue.hasRoom(for: batch) || state.isFinished { return true }
+          state.forRoom.append((id, continuation))
+          return nil
+        }
+        if let answer { continuation.resume(returning: answer) }
+      }
+    } onCancel: {
+      let waiter = monitor.withLock { state in
+        let found = state.forRoom.first { $0.id == id }
+        state.forRoom.removeAll { $0.id == id }
+        return found?.continuation
+      }
+      waiter?.resume(returning: false)
+    }
+  }
+
+  // MARK: The thread
+
+  private enum Step {
+    case commit([AppendQueue<Waiter?>.Pending], wakes: [CheckedContinuation<Bool, Never>])
+    case sync([CheckedContinuation<LogError?, Never>])
+    case finish
+  }
+
+  private func run(_ writer: LogWriter, _ worker: Worker) {
+    var hasAskedForNext = false
+    loop: while true {
+      let step: Step = monitor.wait { state in
+        switch state.queue.next() {
+        case .commit(let group):
+          defer { state.forRoom.removeAll() }
+          return .commit(group, wakes: state.forRoom.map(\.continuation))
+        case .wait:
+          guard !state.syncWaiters.isEmpty else { return nil }
+          defer { state.syncWaiters = [] }
+          return .sync(state.syncWaiters)
+        case .finish: return .finish
+        }
+      }
+      switch step {
+      case .commit(let group, let wakes):
+        for wake in wakes { wake.resume(returning: true) }
+        commit(group, writer)
+        if !writer.wantsNextSegment {
+          hasAskedForNext = false
+        } else if !hasAskedForNext {
+          hasAskedForNext = true
+          let preparer = writer.preparer
+          // A full disk is met again, and told, when the segment is really needed.
+          worker.start { try? preparer.prepare() }
+        }
+      case .sync(let waiters):
+        let failure = capture { () throws(LogError) in
+          try writer.synchronize()
+          try writer.publish()
+        }
+        for waiter in waiters { waiter.resume(returning: failure) }
+      case .finish: break loop
+      }
+    }
+    let failure = capture { () throws(LogError) in try writer.close() }
+    closingError.withLock { $0 = failure }
+    let (finished, waiting, syncing) = monitor.withLock { state in
+      state.isFinished = true
+      defer {
+        state.whenFinished = []
+        state.forRoom = []
+        state.syncWaiters = []
+      }
+      return (state.whenFinished, state.forRoom.map(\.continuation), state.syncWaiters)
+    }
+    for waiter in waiting { waiter.resume(returning: true) }
+    for waiter in syncing { waiter.resume(returning: failure) }
+    for waiter in finished { waiter.resume() }
+  }
+
+  private func capture(_ body: () throws(LogError) -> Void) -> LogError? {
+    do throws(LogError) {
+      try body()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  private func commit(_ group: [AppendQueue<Waiter?>.Pending], _ writer: LogWriter) {
+    let wantsDisk =
+      configuration.durability == .disk || group.contains { $0.durability == .disk }
+    var isPartlyTold = false
+    do throws(LogError) {
+      let offsets = try writer.write(group.lazy.map(\.batch))
+      precondition(offsets.lowerBound == group[0].first, "the queue and the writer disagree about offsets")
+      if !wantsDisk { try writer.publish() }
+      tell(group) { $0 < .disk }
+      isPartlyTold = true
+      if wantsDisk {
+        try writer.synchronize()
+        try writer.publish()
+      }
+      monitor.withLock { $0.queue.completed() }
+      tell(group) { $0 == .disk }
+    } catch {
+      let behind = monitor.withLock { state in
+        error.code == .noSpace ? state.queue.ranOutOfSpace(end: writer.end) : state.queue.fail(error)
+      }
+      let untold = group.filter { !isPartlyTold || $0.durability == .disk }
+      for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
+    }
+  }
+
+  private func tell(_ group: [AppendQueue<Waiter?>.Pending], _ applies: (Durability) -> Bool) {
+    for pending in group where applies(pending.durability) {
+      pending.ticket?.resume(.success(Receipt(offsets: pending.offsets, durability: pending.durability)))
+    }
+  }
+
+  // MARK: Ending
+
+  /// Returns when everything written so far is on stable storage.
+  func sync() async throws(LogError) {
+    let failure: LogError? = await withCheckedContinuation { continuation in
+      let isFinished = monitor.withLock { state in
+        if !state.isFinished { state.syncWaiters.append(continuation) }
+        return state.isFinished
+      }
+      if isFinished { continuation.resume(returning: LogError(.closed, "the log is closed")) } else { monitor.signal() }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Writes what is queued, closes the writer and ends the thread. Calling it again waits for the same end.
+  func close() async throws(LogError) {
+    await withCheckedContinuation { continuation in
+      let isFinished = monitor.withLock { state in
+        state.queue.close()
+        if !state.isFinished { state.whenFinished.append(continuation) }
+        return state.isFinished
+      }
+      if isFinished { continuation.resume() } else { monitor.signal() }
+    }
+    if let failure = closingError.withLock({ $0 }) { throw failure }
+  }
+}

@@ -1,0 +1,153 @@
+internal import Synchronization
+
+/// A named, durable place in a log, held by this process until somebody else takes it.
+///
+/// ```swift
+/// let billing = try await log.cursor(named: "billing")
+/// while let batch = try await billing.next(upTo: .init(records: 500, wait: .seconds(5))) {
+///     try await charge(batch)             // after a crash: the equal batch again
+///     try await billing.commit(batch)
+/// }
+/// ```
+///
+/// ``next(upTo:)`` notes the batch durably before it hands it out, so that the *equal* batch comes again after a crash, whatever
+/// has been appended meanwhile; ``commit(_:)`` moves the place durably.
+public final class Cursor: Sendable {
+  /// How much a batch may hold, and how long it may wait to be filled.
+  public struct Limits: Hashable, Sendable {
+    public var records: Int
+    /// Bytes of records; a batch with a single record may be larger.
+    public var bytes: Int
+    /// How long a batch that is not full waits for more, counted from when its first record was there. Default: not at all.
+    public var wait: Duration
+    public init(records: Int = 500, bytes: Int = 1 << 20, wait: Duration = .zero) {
+      self.records = records
+      self.bytes = bytes
+      self.wait = wait
+    }
+  }
+
+  public let name: String
+  /// This holder's number; a later holder's is higher.
+  public let epoch: UInt32
+  private let held: HeldCursor
+  private let view: LogView
+  private let worker: Worker
+  private let clock: any WallClock
+
+  init(_ held: HeldCursor, epoch: UInt32, view: LogView, worker: Worker, clock: any WallClock) {
+    self.held = held
+    self.epoch = epoch
+    self.view = view
+    self.worker = worker
+    self.clock = clock
+    name = held.name
+  }
+
+  /// Where the cursor stands, as made durable.
+  public var state: CursorState { held.state }
+
+  /// The next batch, noted durably: one sync. The batch handed out before, if it was not committed. Nil when the log was
+  /// closed or the task cancelled. Throws `.gap` where records are lost (``seek(to:)`` behind it goes on) and `.fenced`.
+  public func next(upTo limits: Limits = Limits()) async throws(LogError) -> Batch? {
+    if let open = state.inFlight.first?.intent { return try view.batch(in: open.first..<open.end) }
+    let first = state.committed
+    guard await view.wait(past: first) else { return nil }
+    guard let batch = try await fill(from: first, limits) else { return nil }
+    // The range alone names the delivery: what is done with it is the reader's own affair.
+    try await begin(
+      Intent(
+        id: Self.id(batch), first: batch.first, end: batch.end, contentDigest: [UInt8](repeating: 0, count: 32),
+        plan: [], createdAt: clock.now()))
+    return batch
+  }
+
+  private func fill(from first: Offset, _ limits: Limits) async throws(LogError) -> Batch? {
+    let deadline = ContinuousClock.now + limits.wait
+    while true {
+      guard let batch = try view.batch(from: first, maxRecords: limits.records, maxBytes: limits.bytes) else {
+        return nil
+      }
+      let isFull = batch.count == limits.records || batch.end < view.end
+      let left = deadline - .now
+      if isFull || left <= .zero { return batch }
+      guard await view.wait(past: batch.end, for: left) else { return batch }
+    }
+  }
+
+  private static func id(_ batch: Batch) -> DeliveryID { DeliveryID("\(batch.first)-\(batch.end)") }
+
+  /// Moves the cursor past the batch that ``next(upTo:)`` handed out: one sync.
+  public func commit(_ batch: Batch) async throws(LogError) {
+    _ = try await complete(Self.id(batch), receipt: "")
+  }
+
+  /// Moves the cursor anywhere in the log, also back: one sync. Throws `.illegalMove` while a batch is open.
+  public func seek(to place: Position) async throws(LogError) {
+    let offset = try view.offset(of: place)
+    try await move { [epoch, view] (state) throws(CursorMoveError) in
+      try state.seeking(to: offset, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Notes a delivery: one sync. See ``Intent``.
+  public func begin(_ intent: Intent) async throws(LogError) {
+    try await move { [epoch, view] (state) throws(CursorMoveError) in
+      try state.beginning(intent, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Confirms a delivery and commits as far as all before it are confirmed: one sync. Returns the new state.
+  public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+    try await move { [epoch] (state) throws(CursorMoveError) in
+      try state.completing(id, receipt: receipt, epoch: epoch)
+    }
+  }
+
+  @discardableResult
+  private func move(
+    _ step: @escaping @Sendable (CursorState) throws(CursorMoveError) -> CursorState
+  ) async throws(LogError) -> CursorState {
+    let held = held
+    return try await worker.run { () throws(LogError) in try held.move(step) }
+  }
+}
+
+/// The cursors this process holds in one log.
+final class CursorRegistry: Sendable {
+  private let environment: LogEnvironment
+  private let paths: LogPaths
+  private let logID: [UInt8]
+  private let view: LogView
+  private let worker: Worker
+  private let held = Mutex<[String: HeldCursor]>([:])
+
+  init(_ environment: LogEnvironment, _ paths: LogPaths, logID: [UInt8], view: LogView, worker: Worker) {
+    self.environment = environment
+    self.paths = paths
+    self.logID = logID
+    self.view = view
+    self.worker = worker
+  }
+
+  /// Takes a cursor: raises its epoch durably, so that whoever held it before is refused from now on.
+  func cursor(named name: String, startingAt start: Offset) async throws(LogError) -> Cursor {
+    try await worker.run { [self] () throws(LogError) in
+      let cursor: HeldCursor
+      if let known = held.withLock({ $0[name] }) {
+        cursor = known
+      } else {
+        // Only the worker's thread comes here, so nobody takes the same name in between.
+        cursor = try CursorStore.hold(environment.fileSystem, paths, logID: logID, name: name, startingAt: start)
+        held.withLock { $0[name] = cursor }
+      }
+      let state = try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+      return Cursor(cursor, epoch: state.epoch, view: view, worker: worker, clock: environment.clock)
+    }
+  }
+
+  /// Lets go of all cursors; handles still around keep their files until they are gone, and can move no more.
+  func close() {
+    held.withLock { $0 = [:] }
+  }
+}

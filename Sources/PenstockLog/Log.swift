@@ -1,0 +1,142 @@
+internal import Synchronization
+
+/// A durable, compressed, append-only log of records in one directory, written by one process.
+///
+/// ```swift
+/// let log = try await Log.open(at: "/var/lib/shop/events")
+/// var batch = RecordBatch()
+/// batch.append(#"{"event":"Home Page","ts":1630476856}"#)
+/// let receipt = try await log.append(batch)          // durable when it returns
+/// for try await record in log.records(from: .beginning) { print(record.offset, record.text) }
+/// try await log.close()
+/// ```
+///
+/// The way of a record: `append` → queue → block → segment → sync → readers. Nothing is visible before it is durable (unless
+/// the log was opened with a weaker ``Durability``).
+///
+/// All methods may be called from any task at any time.
+public final class Log: Sendable {
+  /// What opening found and did.
+  public let recovery: RecoveryReport
+  /// The directory.
+  public let path: String
+  /// The log's UUID, as 32 hexadecimal digits.
+  public let logID: String
+  private let configuration: LogConfiguration
+  private let committer: Committer
+  let cursors: CursorRegistry
+  package let view: LogView
+
+  /// Opens the log at `path`, or creates one in a new or empty directory: takes the writer's lock, recovers, raises the
+  /// epoch. Reads at most one segment whole.
+  ///
+  /// Throws `.locked` when another process writes it, `.notALog` when the directory holds anything else, `.futureFormat`,
+  /// `.damaged`, `.undecidableTail` (strict recovery only), `.noSpace`, `.io`.
+  public static func open(
+    at path: String, configuration: LogConfiguration = LogConfiguration(), environment: LogEnvironment = .system
+  ) async throws(LogError) -> Log {
+    let worker = Worker(name: "penstock-io")
+    return try await worker.run { () throws(LogError) in
+      let writer = try LogOpening.open(path, configuration, environment)
+      return Log(writer, path, configuration, environment, worker)
+    }
+  }
+
+  private init(
+    _ writer: sending LogWriter, _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment,
+    _ worker: Worker
+  ) {
+    self.path = path
+    self.configuration = configuration
+    recovery = writer.recovery
+    logID = LogMeta.hex(writer.logID)
+    view = writer.view
+    cursors = CursorRegistry(
+      environment, LogPaths(path), logID: writer.logID, view: writer.view, worker: worker)
+    committer = Committer(writer, configuration, worker: worker)
+  }
+
+  /// One past the last record readers see.
+  public var end: Offset { view.end }
+  /// The first record still in the log.
+  public var first: Offset { view.set.first }
+
+  /// Appends the batch, all of it or nothing, and returns when it is as safe as asked; by default as the log was configured.
+  ///
+  /// Waits while the queue is full. Cancelling that wait throws `.cancelled` and leaves nothing behind; a batch that was
+  /// taken into the queue is written, cancelled or not. Throws `.recordTooLarge` and `.batchTooLarge` before anything is
+  /// written, `.noSpace` when there is no room for a next segment (nothing was written; appends work again once there is),
+  /// `.poisoned` after a failed write or sync, `.closed`.
+  @discardableResult
+  public func append(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
+    try await committer.append(batch, durability ?? configuration.durability)
+  }
+
+  /// Appends one record.
+  @discardableResult
+  public func append(_ record: String, durability: Durability? = nil) async throws(LogError) -> Receipt {
+    try await append(contentsOf: CollectionOfOne(record.utf8), durability: durability)
+  }
+
+  /// Appends the records, all of them or nothing.
+  @discardableResult
+  public func append(
+    contentsOf records: some Sequence<some Sequence<UInt8>>, durability: Durability? = nil
+  ) async throws(LogError) -> Receipt {
+    var batch = RecordBatch()
+    for record in records { batch.append(record) }
+    return try await append(batch, durability: durability)
+  }
+
+  /// Like ``append(_:durability:)-(RecordBatch,_)``, but throws `.overloaded` instead of waiting for room in the queue.
+  @discardableResult
+  public func tryAppend(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
+    try await committer.tryAppend(batch, durability ?? configuration.durability)
+  }
+
+  /// Returns when everything appended so far is on stable storage. Only a log opened with a durability weaker than `.disk`
+  /// needs it.
+  public func sync() async throws(LogError) { try await committer.sync() }
+
+  /// Writes what is queued, syncs, gives back unused room and lets go of the lock. Cursors and readers end.
+  public func close() async throws(LogError) {
+    cursors.close()
+    try await committer.close()
+  }
+
+  /// Takes the named cursor, making it at `start` if there is none of that name. An earlier holder in this process is fenced
+  /// off; throws `.cursorHeld` when another process has it.
+  public func cursor(named name: String, startingAt start: Position = .beginning) async throws(LogError) -> Cursor {
+    try await cursors.cursor(named: name, startingAt: try offset(of: start))
+  }
+
+  /// The records from a place on, in order; with `tailing`, also those to come, until the log is closed.
+  public func records(from start: Position = .beginning, to end: Position = .end, tailing: Bool = false) -> Records {
+    Records(view: view, start: start, end: tailing ? nil : end)
+  }
+
+  /// The offset a place stands for now. A time is looked up among append times. O(log records).
+  public func offset(of place: Position) throws(LogError) -> Offset { try view.offset(of: place) }
+}
+
+/// A place in a log.
+public enum Position: Hashable, Sendable {
+  /// The first record still there.
+  case beginning
+  /// One past the last record there is now.
+  case end
+  case offset(Offset)
+  /// The first record appended at or after this time.
+  case time(Timestamp)
+}
+
+extension LogView {
+  package func offset(of place: Position) throws(LogError) -> Offset {
+    switch place {
+    case .beginning: set.first
+    case .end: end
+    case .offset(let offset): offset
+    case .time(let time): try offset(atOrAfter: time)
+    }
+  }
+}

@@ -1,0 +1,61 @@
+internal import Synchronization
+
+/// Finds out from the files alone how far a log reaches.
+final class LogFollower: Sendable {
+  let environment: LogEnvironment
+  let paths: LogPaths
+  let logID: [UInt8]
+  private let known = Mutex<[SegmentName: Segment]>([:])
+
+  init(_ environment: LogEnvironment, _ paths: LogPaths) throws(LogError) {
+    self.environment = environment
+    self.paths = paths
+    do throws(FileSystemError) {
+      guard try environment.fileSystem.exists(paths.meta) else {
+        throw FileSystemError(.notFound, operation: "open", path: paths.meta)
+      }
+    } catch {
+      switch error.code {
+      case .notFound:
+        throw LogError(
+          .notALog, "there is no log here; `penstock append --log` makes one", place: .init(path: paths.root))
+      case .notADirectory:
+        throw LogError(.notALog, "that is a file; a log is a directory", place: .init(path: paths.root))
+      default: throw LogError(error, while: "look for a log")
+      }
+    }
+    logID = try Self.readMeta(environment, paths).logID
+  }
+
+  private static func readMeta(_ environment: LogEnvironment, _ paths: LogPaths) throws(LogError) -> LogMeta {
+    try LogMeta(
+      decoding: try SlotFile.peek(
+        environment.fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize))
+  }
+
+  /// Publishes how far the log reaches now. O(segments) when there is something new, else two small reads.
+  func refresh(_ view: LogView) throws(LogError) {
+    // First the end, then the list: the segments an end speaks of are there when it is written.
+    let end = max(try readableEnd(), view.end)
+    let set = view.set
+    if end <= set.end, !set.segments.isEmpty { return }
+    let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
+    let segments = known.withLock { known in
+      let listed = names.filter { $0.baseOffset <= end }
+      let names = Set(listed)
+      known = known.filter { names.contains($0.key) }
+      return listed.map { name in
+        let segment = known[name] ?? Segment(environment.fileSystem, name, path: paths.segment(name))
+        known[name] = segment
+        return segment
+      }
+    }
+    if !segments.isEmpty { view.publish(SegmentSet(segments: segments, end: end)) }
+  }
+
+  private func readableEnd() throws(LogError) -> Offset {
+    let clean = try Self.readMeta(environment, paths).cleanEnd?.offset ?? .zero
+    let beacon = try Witnesses.readBeacon(environment.fileSystem, paths, logID: logID)
+    return max(beacon?.visible.offset ?? .zero, clean)
+  }
+}

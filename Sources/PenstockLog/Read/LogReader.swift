@@ -1,0 +1,71 @@
+/// A log opened for reading, in any process, beside its writer or without one.
+///
+/// Takes no lock, never repairs, writes nothing (but the cursors it is asked to hold). Shows only what is durable, as the
+/// writer's beacon says; what a crashed writer left behind the beacon appears once a writer has recovered the log. Follows
+/// the writer by looking at the beacon again, every 20 ms while somebody waits.
+public final class LogReader: Sendable {
+  /// The directory.
+  public let path: String
+  /// The log's UUID, as 32 hexadecimal digits.
+  public let logID: String
+  private let follower: LogFollower
+  private let cursors: CursorRegistry
+  package let view: LogView
+
+  /// Throws `.notALog`, `.futureFormat`, `.damaged`, `.io`. O(segments).
+  public static func open(
+    at path: String, environment: LogEnvironment = .system
+  ) async throws(LogError) -> LogReader {
+    let worker = Worker(name: "penstock-io")
+    return try await worker.run { () throws(LogError) in try LogReader(path, environment, worker) }
+  }
+
+  private init(_ path: String, _ environment: LogEnvironment, _ worker: Worker) throws(LogError) {
+    self.path = path
+    let follower = try LogFollower(environment, LogPaths(path))
+    self.follower = follower
+    logID = LogMeta.hex(follower.logID)
+    // A look that fails is made again by the next one; reading will say what is wrong.
+    let view = LogView { try? follower.refresh($0) }
+    self.view = view
+    cursors = CursorRegistry(environment, follower.paths, logID: follower.logID, view: view, worker: worker)
+    try refresh()
+  }
+
+  /// Looks how far the log reaches now. O(segments) when there are new ones, else one small read.
+  public func refresh() throws(LogError) { try follower.refresh(view) }
+
+  /// One past the last record that may be read, as of the last look.
+  public var end: Offset { view.end }
+  /// The first record still in the log.
+  public var first: Offset { view.set.first }
+
+  /// Takes the named cursor; see ``Log/cursor(named:startingAt:)``. Other processes are kept from it by a lock on its file.
+  public func cursor(named name: String, startingAt start: Position = .beginning) async throws(LogError) -> Cursor {
+    try await cursors.cursor(named: name, startingAt: try offset(of: start))
+  }
+
+  /// The names of all cursors, and where each stands.
+  public func cursorStates() throws(LogError) -> [(name: String, state: CursorState)] {
+    var states: [(name: String, state: CursorState)] = []
+    let (fileSystem, paths) = (follower.environment.fileSystem, follower.paths)
+    for name in try CursorStore.names(fileSystem, paths) {
+      states.append((name, try CursorStore.peek(fileSystem, paths, name: name)))
+    }
+    return states
+  }
+
+  /// The records from a place on, in order; with `tailing`, also those to come, until the reader is closed.
+  public func records(from start: Position = .beginning, to end: Position = .end, tailing: Bool = false) -> Records {
+    Records(view: view, start: start, end: tailing ? nil : end)
+  }
+
+  /// The offset a place stands for now. A time is looked up among append times.
+  public func offset(of place: Position) throws(LogError) -> Offset { try view.offset(of: place) }
+
+  /// Lets go of the cursors and ends all waiting.
+  public func close() {
+    cursors.close()
+    view.close()
+  }
+}

@@ -1,0 +1,48 @@
+import Logging
+import PenstockDelivery
+import PenstockLog
+import PenstockTestKit
+
+/// A log, a clock and a cursor in memory, and deliveries over them.
+struct DeliveryRig: Sendable {
+  let clock: ManualDeliveryClock
+  let source: InMemorySource
+  let cursor: InMemoryCursor
+
+  init(records: Int = 0) {
+    clock = ManualDeliveryClock()
+    source = InMemorySource(timeOfDay: clock.timeOfDay, clock: clock)
+    cursor = InMemoryCursor(named: "billing", of: source)
+    for number in 0..<records { source.append("record \(number)") }
+  }
+
+  /// Waits are half of their bound.
+  func delivery(
+    to sink: any Sink, cursor: InMemoryCursor? = nil, policy: BatchPolicy = BatchPolicy(maxRecords: 3),
+    retry: RetryPolicy = RetryPolicy(), crash: CrashSwitch? = nil,
+    observer: (@Sendable (DeliveryNotice) -> Void)? = nil
+  ) -> Delivery {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return Delivery(
+      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, policy: policy, retry: retry,
+      clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger, observer: observer)
+  }
+
+  /// The source's records, each with a line feed.
+  var content: [UInt8] { source.allRecords.flatMap { $0 + [UInt8(ascii: "\n")] } }
+}
+
+/// Keeps what an observer is told.
+struct NoticeLog: Sendable {
+  private let notices = Watched<[DeliveryNotice]>([])
+  var observer: @Sendable (DeliveryNotice) -> Void { { notice in notices.update { $0.append(notice) } } }
+
+  var closeReasons: [CloseReason] {
+    notices.value.compactMap { if case .opened(_, let reason, _) = $0 { reason } else { nil } }
+  }
+
+  var outcomes: [DeliveryOutcome] {
+    notices.value.compactMap { if case .answered(_, _, let outcome, _) = $0 { outcome } else { nil } }
+  }
+}

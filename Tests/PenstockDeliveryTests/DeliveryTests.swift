@@ -1,0 +1,187 @@
+import PenstockDelivery
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@Suite("A delivery", .timeLimit(.minutes(1)))
+struct DeliveryTests {
+  @Test("until caught up brings every record in order, in full batches and a partial one, and reports it")
+  func untilCaughtUp() async throws {
+    let rig = DeliveryRig(records: 8)
+    let sink = ScriptedSink()
+    let notices = NoticeLog()
+    let delivery = rig.delivery(to: sink, observer: notices.observer)
+    let report = try await delivery.run(untilCaughtUpWith: nil)
+    #expect(report.ending == .caughtUp && report.first == .zero && report.end == Offset(8))
+    #expect(report.batches == 3 && report.records == 8 && report.bytes == 64)
+    #expect(report.attempts == 3 && report.retries == 0)
+    #expect(sink.destination.content == rig.content && sink.destination.violations.isEmpty)
+    #expect(notices.closeReasons == [.records, .records, .caughtUp])
+    #expect(sink.closings == 1 && sink.renderings == 3)
+    let progress = await delivery.progress
+    #expect(progress.activity == .ended && progress.committed == Offset(8) && progress.lagRecords == 0)
+  }
+
+  @Test("run again with nothing new, it sends nothing")
+  func nothingNew() async throws {
+    let rig = DeliveryRig(records: 4)
+    let destination = RecordingDestination()
+    _ = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
+    let report = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
+    #expect(report.attempts == 0 && report.ending == .caughtUp && destination.arrivals.count == 2)
+  }
+
+  @Test("up to an end takes nothing from beyond it, and waits for an end that is not there yet")
+  func upToAnEnd() async throws {
+    let rig = DeliveryRig(records: 5)
+    let sink = ScriptedSink()
+    let first = try await rig.delivery(to: sink).run(untilCaughtUpWith: Offset(2))
+    #expect(first.end == Offset(2) && sink.destination.arrivals.map(\.range) == [.zero..<Offset(2)])
+    let delivery = rig.delivery(to: sink)
+    let run = Task { try await delivery.run(untilCaughtUpWith: Offset(6)) }
+    await rig.source.untilSomebodyWaits(past: Offset(5))
+    rig.source.append("record 5", "record 6")
+    #expect(try await run.value.end == Offset(6))
+  }
+
+  @Test("closes a batch before it passes the limit of bytes, and gives a large record its own")
+  func bytes() async throws {
+    let rig = DeliveryRig()
+    rig.source.append("aaaa", "bbbb", "cccc")
+    rig.source.append("a large record, larger than the limit", "dd")
+    let sink = ScriptedSink()
+    let notices = NoticeLog()
+    _ = try await rig.delivery(
+      to: sink, policy: BatchPolicy(maxRecords: 100, maxBytes: 9), observer: notices.observer
+    ).run(untilCaughtUpWith: nil)
+    #expect(sink.destination.distinct.map { $0.range.lowerBound.rawValue } == [0, 2, 3, 4])
+    #expect(notices.closeReasons == [.bytes, .bytes, .bytes, .caughtUp])
+    #expect(sink.destination.content == rig.content)
+  }
+
+  @Test("sends the same id and bytes again when the answer is lost, rendered once")
+  func lostAnswer() async throws {
+    let rig = DeliveryRig(records: 3)
+    let sink = ScriptedSink(script: [.loseAnswer, .loseAnswer])
+    let delivery = rig.delivery(to: sink, retry: RetryPolicy(first: .zero, cap: .zero))
+    let report = try await delivery.run(untilCaughtUpWith: nil)
+    #expect(report.attempts == 3 && report.retries == 2 && report.batches == 1)
+    let arrivals = sink.destination.arrivals
+    #expect(arrivals.map(\.attempt) == [1, 2, 3] && Set(arrivals.map(\.id)).count == 1)
+    #expect(sink.destination.violations.isEmpty && sink.renderings == 1)
+  }
+
+  @Test(
+    "until caught up fails, with the range and the reason, where a person is needed",
+    arguments: [
+      (DeliveryOutcome.refused(reason: "401"), DeliveryTrouble.Kind.refused),
+      (.rejected(reason: "422"), .rejected), (.conflict(reason: "another writer"), .conflict),
+    ])
+  func failure(outcome: DeliveryOutcome, kind: DeliveryTrouble.Kind) async throws {
+    let rig = DeliveryRig(records: 5)
+    let sink = ScriptedSink(script: [.accept, .answer(outcome)])
+    let delivery = rig.delivery(to: sink)
+    let failure = await #expect(throws: DeliveryFailure.self) { try await delivery.run(untilCaughtUpWith: nil) }
+    #expect(failure?.trouble.kind == kind && failure?.cursor == "billing")
+    #expect(failure?.range == Offset(3)..<Offset(5))
+    #expect(rig.cursor.state.committed == Offset(3) && rig.cursor.state.inFlight.count == 1)
+    #expect(sink.closings == 1)
+  }
+
+  @Test("as a service it halts on a rejected batch, skips nothing, and goes on when told to")
+  func halts() async throws {
+    let rig = DeliveryRig(records: 4)
+    let sink = ScriptedSink(script: [.answer(.rejected(reason: "422"))])
+    let delivery = rig.delivery(to: sink, policy: BatchPolicy(maxRecords: 2))
+    let run = Task { try await delivery.run() }
+    #expect(await delivery.waitForProgress { $0.activity == .halted })
+    rig.clock.advance(by: .seconds(1_000_000))
+    let progress = await delivery.progress
+    #expect(progress.trouble == DeliveryTrouble(.rejected, "422") && progress.inFlight == .zero..<Offset(2))
+    #expect(progress.lagRecords == 4 && progress.nextTry == nil && rig.clock.sleepers.isEmpty)
+    delivery.resume()
+    #expect(await rig.cursor.wait { $0.committed == Offset(4) })
+    delivery.stop()
+    try await run.value
+    #expect(sink.destination.content == rig.content && sink.destination.arrivals.map(\.attempt) == [2, 1])
+  }
+
+  @Test("a later holder of the cursor ends it with an error, and what it sent is sent again equal")
+  func fenced() async throws {
+    let rig = DeliveryRig(records: 3)
+    let destination = RecordingDestination()
+    let sink = ScriptedSink(destination, script: [.acceptWhenReleased])
+    let delivery = rig.delivery(to: sink)
+    let run = Task { try await delivery.run() }
+    await sink.untilDeliveries(1)
+    _ = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
+    sink.release()
+    let failure = await #expect(throws: DeliveryFailure.self) { try await run.value }
+    #expect(failure?.trouble.kind == .fenced && (failure?.cause as? LogError)?.code == .fenced)
+    #expect(destination.arrivals.count == 2 && destination.violations.isEmpty && destination.content == rig.content)
+  }
+
+  @Test("beside a destination that hangs, another one goes on and catches up")
+  func isolation() async throws {
+    let rig = DeliveryRig(records: 9)
+    let hung = ScriptedSink(last: .hang, description: "hung")
+    let stuck = rig.delivery(to: hung)
+    let run = Task { try await stuck.run() }
+    await hung.untilDeliveries(1)
+    let other = InMemoryCursor(named: "other", of: rig.source)
+    let healthy = ScriptedSink()
+    let report = try await rig.delivery(to: healthy, cursor: other).run(untilCaughtUpWith: nil)
+    #expect(report.records == 9 && healthy.destination.content == rig.content)
+    let progress = await stuck.progress
+    #expect(progress.activity == .sending && progress.committed == .zero && progress.lagRecords == 9)
+    run.cancel()
+    try await run.value
+    #expect(rig.cursor.state.inFlight.count == 1 && hung.destination.arrivals.isEmpty)
+  }
+
+  @Test("a full disk under the cursor delays it; a failed disk ends it")
+  func cursorFailures() async throws {
+    let rig = DeliveryRig(records: 6)
+    rig.cursor.failNext(.begin, with: LogError(.noSpace, "full"))
+    rig.cursor.failNext(.complete, with: LogError(.noSpace, "full"), LogError(.noSpace, "full"))
+    let sink = ScriptedSink()
+    let retry = RetryPolicy(first: .zero, cap: .zero)
+    _ = try await rig.delivery(to: sink, retry: retry).run(untilCaughtUpWith: Offset(3))
+    #expect(sink.destination.arrivals.count == 1)
+    rig.cursor.failNext(.begin, with: LogError(.poisoned, "a sync failed"))
+    let delivery = rig.delivery(to: sink, retry: retry)
+    let failure = await #expect(throws: DeliveryFailure.self) { try await delivery.run() }
+    #expect(failure?.trouble.kind == .cursorFailed && sink.destination.arrivals.count == 1)
+  }
+
+  @Test("records that the log has lost halt it; they are not skipped")
+  func lostRecords() async throws {
+    let rig = DeliveryRig(records: 3)
+    rig.source.failReads(with: LogError(.gap, "records 0..<3 are lost"))
+    let delivery = rig.delivery(to: ScriptedSink())
+    let run = Task { try await delivery.run() }
+    #expect(await delivery.waitForProgress { $0.activity == .halted && $0.trouble?.kind == .unreadable })
+    rig.source.failReads(with: nil)
+    delivery.resume()
+    #expect(await rig.cursor.wait { $0.committed == Offset(3) })
+    delivery.stop()
+    try await run.value
+  }
+
+  @Test("ends when the log is closed")
+  func closedLog() async throws {
+    let rig = DeliveryRig()
+    let delivery = rig.delivery(to: ScriptedSink())
+    let run = Task { try await delivery.run(untilCaughtUpWith: Offset(1)) }
+    await rig.source.untilSomebodyWaits(past: .zero)
+    rig.source.close()
+    #expect(try await run.value.ending == .sourceClosed)
+  }
+
+  @Test("runs once")
+  func once() async throws {
+    let delivery = DeliveryRig(records: 1).delivery(to: ScriptedSink())
+    _ = try await delivery.run(untilCaughtUpWith: nil)
+    await #expect(throws: DeliveryFailure.self) { try await delivery.run() }
+  }
+}

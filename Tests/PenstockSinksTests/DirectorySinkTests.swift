@@ -1,0 +1,163 @@
+import PenstockDelivery
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@testable import PenstockSinks
+
+struct DirectorySinkTests {
+  private let batch = makeBatch([#"{"a":1}"#, #"{"b":2}"#, #"{"c":3}"#], first: 7)
+  private let rows = Array("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n".utf8)
+  private let key = "exports/usages-2026-02-28T23-00000000000000000007-00000000000000000009.json"
+
+  private func layout(_ compression: ExportCompression) -> ExportLayout {
+    var layout = ExportLayout()
+    layout.compression = compression
+    return layout
+  }
+
+  @Test("a batch becomes one file of rows under the key, with nothing beside it")
+  func create() async throws {
+    try await withTemporaryDirectory { directory in
+      let sink = try DirectorySink(root: directory + "/root")
+      #expect(await sink.deliver(try makeDelivery(sink, batch)) == .delivered(receipt: "\(directory)/root/\(key)"))
+      #expect(try files(below: directory + "/root") == [key])
+      #expect(try read(directory + "/root/" + key) == rows)
+    }
+  }
+
+  @Test("the same delivery again finds its file and leaves it alone", arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
+  func again(compression: ExportCompression) async throws {
+    try await withTemporaryDirectory { directory in
+      let sink = try DirectorySink(root: directory, layout: layout(compression))
+      let delivery = try makeDelivery(sink, batch)
+      #expect(await sink.deliver(delivery).isDelivered)
+      let before = try read(directory + "/" + key + compression.suffix)
+      let outcome = await sink.deliver(delivery)
+      #expect(outcome.isDelivered)
+      #expect(outcome.words.contains("already there"))
+      #expect(try files(below: directory) == [key + compression.suffix])
+      #expect(try read(directory + "/" + key + compression.suffix) == before)
+    }
+  }
+
+  @Test("a compressed file by another version of the library is equal when its content is")
+  func otherCompressor() async throws {
+    try await withTemporaryDirectory { directory in
+      for compression in [ExportCompression.gzip(), .zstd()] {
+        let sink = try DirectorySink(root: directory, layout: layout(compression))
+        let delivery = try makeDelivery(sink, batch)
+        #expect(await sink.deliver(delivery).isDelivered)
+        let path = directory + "/" + key + compression.suffix
+        let other: ExportCompression = compression == .gzip() ? .gzip(level: 1) : .zstd(level: 19)
+        var bytes = try other.compress(rows)
+        // The operating system's byte of the gzip header.
+        if compression == .gzip() { bytes[9] = 255 }
+        try #require(bytes != delivery.body.bytes)
+        try write(bytes, to: path)
+        #expect(await sink.deliver(delivery).isDelivered)
+        #expect(try read(path) == bytes)
+      }
+    }
+  }
+
+  @Test("a file with other content is a conflict and is left alone", arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
+  func conflict(compression: ExportCompression) async throws {
+    try await withTemporaryDirectory { directory in
+      let sink = try DirectorySink(root: directory, layout: layout(compression))
+      let delivery = try makeDelivery(sink, batch)
+      #expect(await sink.deliver(delivery).isDelivered)
+      let path = directory + "/" + key + compression.suffix
+      var swapped = rows
+      swapped.swapAt(2, 10)
+      for content in [rows.dropLast(), rows + [0x0A], swapped, []] {
+        let bytes = try compression.compress(Array(content))
+        try write(bytes, to: path)
+        #expect(await sink.deliver(delivery).isConflict)
+        #expect(try read(path) == bytes)
+        #expect(try files(below: directory) == [key + compression.suffix])
+      }
+    }
+  }
+
+  @Test("what a crash left of an attempt is replaced, even if it was the whole file under both names")
+  func leftovers() async throws {
+    try await withTemporaryDirectory { directory in
+      let sink = try DirectorySink(root: directory)
+      let delivery = try makeDelivery(sink, batch)
+      #expect(await sink.deliver(delivery).isDelivered)
+      let temporary = "exports/.tmp-\(delivery.intent.id)"
+      try link(directory + "/" + key, directory + "/" + temporary)
+      #expect(await sink.deliver(delivery).isDelivered)
+      #expect(try read(directory + "/" + key) == rows)
+      #expect(try files(below: directory) == [key])
+    }
+  }
+
+  @Test("a place that cannot be written is refused")
+  func refused() async throws {
+    try await withTemporaryDirectory { directory in
+      try write([1], to: directory + "/file")
+      for root in [directory + "/file", directory + "/missing/root"] {
+        let sink = try DirectorySink(root: root)
+        let outcome = await sink.deliver(try makeDelivery(sink, batch))
+        #expect(outcome.isRefused, "\(outcome)")
+      }
+    }
+  }
+
+  @Test("a full or failing disk is retried, and what was begun is taken away")
+  func failingDisk() async throws {
+    let reference = try await io(of: SimulatedFileSystem())
+    for number in 1...reference {
+      for code in [FileSystemError.Code.noSpace, .inputOutput] {
+        let disk = SimulatedFileSystem()
+        disk.fail(atIO: number, code)
+        let sink = try DirectorySink(root: "root", fileSystem: disk)
+        let delivery = try makeDelivery(sink, batch)
+        #expect(await sink.deliver(delivery).isRetry, "at \(number)")
+        disk.clearFaults()
+        #expect(await sink.deliver(delivery).isDelivered, "at \(number)")
+        #expect(disk.filePaths.map(Self.name) == [Self.name(key)], "at \(number)")
+        #expect(disk.openHandleCount == 0)
+      }
+    }
+  }
+
+  @Test("a power cut at any I/O leaves the whole file or a delivery that can be repeated, never a claim without a file")
+  func powerCuts() async throws {
+    let reference = try await io(of: SimulatedFileSystem())
+    var claims = 0
+    for number in 1...(reference + 1) {
+      for seed in 0..<12 as Range<UInt64> {
+        let policy: CrashPolicy = seed == 0 ? .nothingUnsynced : seed == 1 ? .everything : .seeded(seed, .tornSectors)
+        let disk = SimulatedFileSystem(seed: seed)
+        disk.crash(atIO: number)
+        let delivery = try makeDelivery(try DirectorySink(root: "root", fileSystem: disk), batch)
+        let outcome = await (try DirectorySink(root: "root", fileSystem: disk)).deliver(delivery)
+        let after = disk.powerCut(policy)
+        if outcome.isDelivered {
+          claims += 1
+          #expect(after.contents("root/" + key) == rows, "claimed at \(number), seed \(seed)")
+        } else if let found = after.contents("root/" + key) {
+          #expect(found == rows, "half a file at \(number), seed \(seed)")
+        }
+        let again = try DirectorySink(root: "root", fileSystem: after)
+        #expect(await again.deliver(delivery).isDelivered, "at \(number), seed \(seed)")
+        let second = after.powerCut(.nothingUnsynced)
+        #expect(second.contents("root/" + key) == rows, "after the second attempt at \(number), seed \(seed)")
+      }
+    }
+    #expect(claims >= 12)
+  }
+
+  /// How many I/Os a delivery takes.
+  private func io(of disk: SimulatedFileSystem) async throws -> Int {
+    let sink = try DirectorySink(root: "root", fileSystem: disk)
+    let outcome = await sink.deliver(try makeDelivery(sink, batch))
+    #expect(outcome.isDelivered, "\(outcome)")
+    return disk.ioCount
+  }
+
+  private static func name(_ path: String) -> Substring { path.split(separator: "/").last ?? "" }
+}

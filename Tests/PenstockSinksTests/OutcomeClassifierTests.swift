@@ -1,0 +1,63 @@
+import PenstockDelivery
+import PenstockLog
+import Testing
+
+@testable import PenstockSinks
+
+struct OutcomeClassifierTests {
+  private func classify(_ status: Int, retryAfter: String? = nil) -> DeliveryOutcome {
+    OutcomeClassifier.classify(status: status, retryAfter: retryAfter, detail: "", now: .fixed)
+  }
+
+  @Test("every status has its class")
+  func everyStatus() {
+    for status in 100...599 {
+      let outcome = classify(status)
+      let matches =
+        switch status {
+        case 200...299: outcome.isDelivered
+        case 300...399, 401, 403, 404, 410: outcome.isRefused
+        case 408, 425, 429, 500...599: outcome.isRetry
+        case 400...499: outcome.isRejected
+        default: outcome.isRetry
+        }
+      #expect(matches, "\(status): \(outcome)")
+    }
+  }
+
+  @Test("content that is found wrong is rejected, and only that", arguments: [400, 413, 422])
+  func wrongContent(status: Int) { #expect(classify(status).isRejected) }
+
+  @Test("a redirect says that it is not followed", arguments: [301, 302, 303, 307, 308])
+  func redirects(status: Int) {
+    #expect(classify(status).isRefused)
+    #expect(classify(status).words.contains("redirects are not followed"))
+  }
+
+  @Test("Retry-After counts wherever a retry is asked for", arguments: [408, 425, 429, 500, 503])
+  func retryAfter(status: Int) {
+    #expect(
+      classify(status, retryAfter: "17")
+        == .retry(reason: "the receiver answered \(status)", after: .seconds(17)))
+    #expect(classify(status, retryAfter: "nonsense") == .retry(reason: "the receiver answered \(status)", after: nil))
+  }
+
+  @Test("network failures are retried; a request that cannot be sent is refused")
+  func networkFailures() {
+    for kind in [TransportError.Kind.connectionRefused, .unknownHost, .timeout, .tls, .connectionLost, .cancelled] {
+      #expect(OutcomeClassifier.classify(TransportError(kind)).isRetry)
+    }
+    #expect(OutcomeClassifier.classify(TransportError(.invalidRequest)).isRefused)
+  }
+
+  @Test("an excerpt is one bounded line without secrets")
+  func excerpts() {
+    let secret = Secret("k3y")
+    let body = Array("no\r\n  such\u{1B}[31m key: k3y".utf8)
+    #expect(OutcomeClassifier.excerpt(body, secrets: [secret]) == "no such [31m key: <secret>")
+    let long = OutcomeClassifier.excerpt(Array(String(repeating: "x", count: 5000).utf8), secrets: [])
+    #expect(long.count == 301)
+    let atTheEdge = String(repeating: "x", count: 298) + "k3y"
+    #expect(!OutcomeClassifier.excerpt(Array(atTheEdge.utf8), secrets: [secret]).contains("k3"))
+  }
+}

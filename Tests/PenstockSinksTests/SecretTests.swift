@@ -1,0 +1,55 @@
+import PenstockDelivery
+import Testing
+
+@testable import PenstockSinks
+
+struct SecretTests {
+  @Test("a secret shows in no description")
+  func noDescriptionShowsIt() {
+    let secret = Secret("hunter2")
+    var dumped = ""
+    dump(secret, to: &dumped)
+    dump([secret], to: &dumped)
+    let texts = ["\(secret)", "\([secret])", String(reflecting: secret), "\(Optional(secret) as Any)", dumped]
+    for text in texts { #expect(!text.contains("hunter2"), "\(text)") }
+    #expect("\(secret)" == "<secret>")
+  }
+
+  @Test("configurations with secrets print without them")
+  func configurationsPrintWithoutThem() throws {
+    var webhook = WebhookConfiguration(url: "https://example.com/?key=hunter2")
+    webhook.headers = [.bearer(Secret("hunter2")), .init("api-key", Secret("hunter2"))]
+    let s3 = S3Configuration(
+      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
+    var text = "\(webhook.headers)\(s3)"
+    dump(s3, to: &text)
+    dump(webhook.headers, to: &text)
+    text += try WebhookSink(webhook, transport: ScriptedTransport()).description
+    text += try S3Sink(s3, transport: ScriptedTransport()).description
+    #expect(!text.contains("hunter2"), "\(text)")
+  }
+
+  @Test("an environment variable that is missing is named")
+  func missingVariable() {
+    expectSinkError(containing: "PENSTOCK_TEST_NO_SUCH_VARIABLE") {
+      _ = try Secret(environment: "PENSTOCK_TEST_NO_SUCH_VARIABLE")
+    }
+  }
+
+  @Test("a secret from a file has no line feed at its end, and keeps every other byte")
+  func fromAFile() throws {
+    try withTemporaryDirectory { directory in
+      for (content, expected) in [("abc\n", "abc"), ("abc\r\n", "abc"), ("abc", "abc"), (" a b \n\n", " a b \n")] {
+        try write(Array(content.utf8), to: directory + "/key")
+        #expect(try Secret(contentsOfFile: directory + "/key").revealed == expected)
+      }
+      try write([], to: directory + "/empty")
+      expectSinkError(containing: "is empty") { _ = try Secret(contentsOfFile: directory + "/empty") }
+      try write([0xFF, 0xFE], to: directory + "/binary")
+      expectSinkError(containing: "not UTF-8") { _ = try Secret(contentsOfFile: directory + "/binary") }
+      try write([UInt8](repeating: 65, count: 65_537), to: directory + "/long")
+      expectSinkError(containing: "cannot be read") { _ = try Secret(contentsOfFile: directory + "/long") }
+      expectSinkError(containing: "No such file") { _ = try Secret(contentsOfFile: directory + "/none") }
+    }
+  }
+}
