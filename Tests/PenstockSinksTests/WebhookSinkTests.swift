@@ -90,7 +90,7 @@ struct WebhookSinkTests {
     let event = #"{"a":"éé"}"#
     // event= and the encoded event
     let length = "event=".utf8.count + PercentEncoding.encode(event.utf8).utf8.count
-    #expect(length == 50)
+    #expect(length == 40)
     for (limit, fits) in [(length, true), (length - 1, false)] {
       let sink = try sink {
         $0.method = .get
@@ -103,7 +103,7 @@ struct WebhookSinkTests {
       } else {
         let error = #expect(throws: SinkError.self) { try sink.prepare(batch, plan: plan) }
         #expect(error?.offset == Offset(9))
-        #expect(error?.message.contains("50 bytes") == true)
+        #expect(error?.message.contains("40 bytes") == true)
       }
     }
   }

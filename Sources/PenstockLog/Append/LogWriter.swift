@@ -14,7 +14,8 @@ package final class LogWriter {
   private let environment: LogEnvironment
   private let configuration: LogConfiguration
   private let paths: LogPaths
-  private let lock: OpenFile
+  /// Until the log is closed.
+  private var lock: OpenFile?
   private let beacon: OpenFile
   private let metaFile: SlotFile
   private var meta: LogMeta
@@ -184,6 +185,7 @@ package final class LogWriter {
     guard !isClosed else { return }
     defer {
       isClosed = true
+      lock = nil
       view.close()
     }
     guard poison == nil else { return }

@@ -24,6 +24,12 @@ package enum LogOpening {
     try metaFile.write(raised.encoded())
     report.epoch = raised.epoch
 
+    do throws(FileSystemError) {
+      // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
+      try SegmentPreparer.discard(fileSystem, paths)
+    } catch {
+      throw LogError(error, while: "remove an unfinished segment")
+    }
     let beacon = try LogDirectory.openBeacon(fileSystem, paths)
     let (hot, segment): (SegmentWriter, Segment)
     if let writable = recovered.writable {
@@ -226,9 +232,6 @@ package enum LogOpening {
     let fileSystem = environment.fileSystem
     let filled = min(firstFill, segmentBytes)
     let preparer = SegmentPreparer(fileSystem, paths, bytes: filled)
-    do throws(FileSystemError) { try preparer.discard() } catch {
-      throw LogError(error, while: "remove an unfinished segment")
-    }
     try preparer.prepare()
     let header = SegmentHeader(
       logID: meta.logID, sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,

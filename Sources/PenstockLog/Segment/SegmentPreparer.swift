@@ -17,8 +17,6 @@ package final class SegmentPreparer: Sendable {
     self.bytes = bytes
   }
 
-  private var unfinished: String { paths.next + ".part" }
-
   /// Returns when the file is there. Slow the first time. Throws `.noSpace`, leaving nothing behind, when there is no room.
   package func prepare() throws(LogError) {
     try isReady.withLock { isReady throws(LogError) in
@@ -26,7 +24,7 @@ package final class SegmentPreparer: Sendable {
       do throws(FileSystemError) {
         try make()
       } catch {
-        try? fileSystem.remove(unfinished)
+        try? fileSystem.remove(paths.unfinishedNext)
         throw LogError(error, while: "make the next segment ready")
       }
       isReady = true
@@ -34,11 +32,11 @@ package final class SegmentPreparer: Sendable {
   }
 
   private func make() throws(FileSystemError) {
-    try fileSystem.removeIfPresent(unfinished)
-    let file = OpenFile(fileSystem, try fileSystem.open(unfinished, .create))
+    try fileSystem.removeIfPresent(paths.unfinishedNext)
+    let file = OpenFile(fileSystem, try fileSystem.open(paths.unfinishedNext, .create))
     try SegmentWriter.zero(file, 0..<bytes)
     try fileSystem.synchronize(file.handle)
-    try fileSystem.rename(unfinished, to: paths.next)
+    try fileSystem.rename(paths.unfinishedNext, to: paths.next)
   }
 
   /// Says that the file was taken and is now a segment.
@@ -48,8 +46,12 @@ package final class SegmentPreparer: Sendable {
   package func discard() throws(FileSystemError) {
     try isReady.withLock { isReady throws(FileSystemError) in
       isReady = false
-      try fileSystem.removeIfPresent(paths.next)
-      try fileSystem.removeIfPresent(unfinished)
+      try Self.discard(fileSystem, paths)
     }
+  }
+
+  package static func discard(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(FileSystemError) {
+    try fileSystem.removeIfPresent(paths.next)
+    try fileSystem.removeIfPresent(paths.unfinishedNext)
   }
 }

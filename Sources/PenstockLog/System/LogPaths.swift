@@ -13,6 +13,7 @@ package struct LogPaths: Hashable, Sendable {
   package var beacon: String { root + "/BEACON" }
   package var data: String { root + "/data" }
   package var next: String { root + "/data/next.tmp" }
+  package var unfinishedNext: String { root + "/data/next.tmp.part" }
   package var cursors: String { root + "/cursors" }
   package var quarantine: String { root + "/quarantine" }
 

@@ -54,7 +54,7 @@ package final class SlotFile {
     }
   }
 
-  /// Opens the file for writing and returns its value. With `locking`, takes the file's lock first; nil if another
+  /// Opens the file for writing and returns its value, which is durable from then on. With `locking`, takes the file's lock first; nil if another
   /// holder has it.
   package static func open(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, locking: Bool
@@ -71,6 +71,10 @@ package final class SlotFile {
         fileSystem.close(file)
         return nil
       }
+      // A killed process may have left the newest value, or the very name, in the page cache alone. The next write goes
+      // over the older slot, so the newer one must be durable first: else a power cut could take both.
+      try fileSystem.synchronize(file)
+      try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
       newest = try read(fileSystem, file, kind: kind, slotSize: slotSize)
     } catch {
       fileSystem.close(file)

@@ -37,7 +37,8 @@ public struct WebhookReceiver: Sendable {
   /// first in the latter case. Throws when the port cannot be had.
   public func run() async throws {
     var logger = Logger(label: "penstock.receiver")
-    logger.logLevel = .error
+    // Being stopped is logged as an error for each connection that is still open.
+    logger.logLevel = .critical
     let application = Application(
       responder: CallbackResponder<BasicRequestContext> { request, _ in try await respond(to: request) },
       configuration: ApplicationConfiguration(address: .hostname(configuration.host, port: configuration.port)),

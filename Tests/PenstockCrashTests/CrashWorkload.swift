@@ -1,0 +1,181 @@
+import PenstockLog
+import PenstockTestKit
+import Synchronization
+
+/// What the outside world has been promised, and what was being asked for when the power went.
+struct Promises {
+  /// Records that were acknowledged, or seen by a reader, by offset.
+  var records: [[UInt8]] = []
+  /// The batch whose append had not returned.
+  var pending: [[UInt8]] = []
+  /// Where the cursor may be found: the state last made durable alone, or, while a move has not returned, also the state it
+  /// was going to. Nil: not created.
+  var cursors: [CursorState?] = [nil]
+}
+
+struct BrokenPromise: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// A deterministic piece of work over the engine: appends of many shapes, rolls, a cursor with intents, orderly closes. Every
+/// effect goes through the file system it is given; when that goes down the work stops where it is.
+struct CrashWorkload {
+  static let path = "/log"
+  var random: SplitMix64
+  var promises = Promises()
+  let clock = ManualClock()
+
+  init(seed: UInt64) { random = SplitMix64(seed: seed) }
+
+  static func configuration(_ durability: Durability = .disk) -> LogConfiguration {
+    var configuration = LogConfiguration()
+    configuration.segmentBytes = 64 << 10
+    configuration.blockBytes = 8 << 10
+    configuration.durability = durability
+    return configuration
+  }
+
+  func environment(_ fileSystem: SimulatedFileSystem, salt: UInt64) -> LogEnvironment {
+    let salts = SaltSource(seed: salt)
+    return LogEnvironment(fileSystem: fileSystem, clock: clock, randomBytes: { salts.next() })
+  }
+
+  /// Opens the log, does `steps` pieces of work and leaves it open, as a crash would.
+  mutating func run(_ fileSystem: SimulatedFileSystem, salt: UInt64, steps: Int) throws(LogError) {
+    var writer: LogWriter? = try LogOpening.open(Self.path, Self.configuration(), environment(fileSystem, salt: salt))
+    var cursor: HeldCursor?
+    for step in 0..<steps {
+      guard let open = writer else { return }
+      clock.advance(nanoseconds: 1_000_000)
+      try append(to: open)
+      if step % 3 == 1 { try moveCursor(&cursor, fileSystem, open) }
+      if step % 11 == 7 { try open.preparer.prepare() }
+      if step % 17 == 16 {
+        try open.close()
+        cursor = nil
+        writer = nil
+        writer = try LogOpening.open(Self.path, Self.configuration(), environment(fileSystem, salt: salt &+ UInt64(step)))
+      }
+    }
+  }
+
+  private mutating func append(to writer: LogWriter) throws(LogError) {
+    promises.pending = (0..<(1 + random.below(3))).map { _ in record() }
+    var batch = RecordBatch()
+    for record in promises.pending { batch.append(record) }
+    _ = try writer.write([batch])
+    try writer.synchronize()
+    try writer.publish()
+    promises.records += promises.pending
+    promises.pending = []
+  }
+
+  /// From nothing to larger than a block, some with line feeds, some that do not compress.
+  private mutating func record() -> [UInt8] {
+    let size = [0, 1, 60, 500, 3_000, 9_000][random.below(6)]
+    switch random.below(4) {
+    case 0: return (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    case 1: return Array(String(repeating: "{\"event\":\"Home\",\n\"n\":\(random.next() % 1000)}", count: size / 30).utf8)
+    default: return Array(String(repeating: "{\"event\":\"Goal\",\"n\":\(random.next() % 1000)}", count: size / 30).utf8)
+    }
+  }
+
+  private mutating func moveCursor(
+    _ held: inout HeldCursor?, _ fileSystem: SimulatedFileSystem, _ writer: LogWriter
+  ) throws(LogError) {
+    let end = writer.durableEnd
+    guard let cursor = held else {
+      // Creating is a promise only once it has returned; so is taking over.
+      held = try takeCursor(fileSystem, writer.logID)
+      return
+    }
+    let state = cursor.state
+    let next: CursorState
+    do throws(CursorMoveError) {
+      if let open = state.inFlight.first {
+        next = try state.completing(open.intent.id, receipt: "200", epoch: state.epoch)
+      } else if state.committed < end {
+        next = try state.beginning(intent(from: state.committed, to: end), epoch: state.epoch, durableEnd: end)
+      } else {
+        return
+      }
+    } catch {
+      preconditionFailure("the workload made an illegal move: \(error)")
+    }
+    promises.cursors.append(next)
+    promises.cursors = [try cursor.move { (_) throws(CursorMoveError) in next }]
+  }
+
+  private mutating func takeCursor(_ fileSystem: SimulatedFileSystem, _ logID: [UInt8]) throws(LogError) -> HeldCursor {
+    let fresh = CursorState(startingAt: .zero)
+    promises.cursors += promises.cursors.map { ($0 ?? fresh).acquired() }
+    if promises.cursors.contains(nil) { promises.cursors.append(fresh) }
+    let cursor = try CursorStore.hold(
+      fileSystem, LogPaths(Self.path), logID: logID, name: "webhook", startingAt: .zero)
+    promises.cursors = [try cursor.move { (state) throws(CursorMoveError) in state.acquired() }]
+    return cursor
+  }
+
+  private mutating func intent(from first: Offset, to end: Offset) -> Intent {
+    let last = first + 1 + random.below(end - first)
+    return Intent(
+      id: DeliveryID("\(first)-\(last)"), first: first, end: last,
+      contentDigest: [UInt8](repeating: UInt8(truncatingIfNeeded: first.rawValue), count: 32),
+      plan: Array("plan \(random.next())".utf8), createdAt: clock.now())
+  }
+
+  /// Opens the log that a crash left, and holds it against what was promised. What is found becomes promised: a reader may
+  /// have seen it.
+  mutating func check(_ fileSystem: SimulatedFileSystem, salt: UInt64, allowingDamage: Bool = false) throws {
+    let writer = try LogOpening.open(Self.path, Self.configuration(), environment(fileSystem, salt: salt))
+    if writer.recovery.outcome == .damaged {
+      throw BrokenPromise("recovery calls an honest crash damage: \(writer.recovery)")
+    }
+    let found = try Self.readAll(writer.view)
+    guard found.count >= promises.records.count else {
+      throw BrokenPromise("\(promises.records.count) records were acknowledged, \(found.count) are there")
+    }
+    for (offset, record) in promises.records.enumerated() where found[offset] != record {
+      throw BrokenPromise("offset \(offset) holds other bytes than were acknowledged")
+    }
+    let extra = Array(found[promises.records.count...])
+    guard extra.isEmpty || extra == promises.pending else {
+      throw BrokenPromise("\(extra.count) records nobody appended, or half a batch of \(promises.pending.count)")
+    }
+    promises.records = found
+    promises.pending = []
+    try checkCursor(fileSystem, writer.logID, end: writer.durableEnd)
+  }
+
+  private mutating func checkCursor(_ fileSystem: SimulatedFileSystem, _ logID: [UInt8], end: Offset) throws {
+    let paths = LogPaths(Self.path)
+    let names = try CursorStore.names(fileSystem, paths)
+    let found = try names.contains("webhook") ? CursorStore.peek(fileSystem, paths, name: "webhook") : nil
+    guard promises.cursors.contains(found) else {
+      throw BrokenPromise("the cursor is \(String(describing: found)), it may be \(promises.cursors)")
+    }
+    if let violation = found?.violations(durableEnd: end).first { throw BrokenPromise("the cursor: \(violation)") }
+    // Looking is no promise; taking it over is, for what was found.
+    if found != nil { _ = try takeCursor(fileSystem, logID) }
+  }
+
+  static func readAll(_ view: LogView) throws(LogError) -> [[UInt8]] {
+    var records: [[UInt8]] = []
+    var offset = view.set.first
+    while let batch = try view.batch(from: offset, maxRecords: 1_000, maxBytes: 1 << 20) {
+      batch.forEachRecord { records.append(Array($0.bytes)) }
+      offset = batch.end
+    }
+    return records
+  }
+}
+
+/// Salts that are equal in every run of one seed.
+final class SaltSource: Sendable {
+  private let random: Mutex<SplitMix64>
+  init(seed: UInt64) { random = Mutex(SplitMix64(seed: seed)) }
+  func next() -> [UInt8] {
+    random.withLock { random in (0..<16).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
+  }
+}

@@ -1,0 +1,127 @@
+import Testing
+
+@testable import PenstockSinks
+
+struct AsyncHTTPTransportTests {
+  private func send(
+    to server: CannedServer, timeout: Duration = .seconds(20)
+  ) async -> Result<TransportResponse, TransportError> {
+    let transport = AsyncHTTPTransport()
+    let result: Result<TransportResponse, TransportError>
+    do throws(TransportError) {
+      result = .success(
+        try await transport.send(
+          TransportRequest(
+            method: "POST", url: "http://127.0.0.1:\(server.port)/", headers: [], body: [1, 2, 3], timeout: timeout)))
+    } catch {
+      result = .failure(error)
+    }
+    await transport.close()
+    return result
+  }
+
+  private func kind(_ result: Result<TransportResponse, TransportError>) -> TransportError.Kind? {
+    if case .failure(let error) = result { error.kind } else { nil }
+  }
+
+  @Test("a redirect is handed back, not followed")
+  func redirect() async throws {
+    let server = try CannedServer(
+      reply: Array("HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n".utf8))
+    defer { server.stop() }
+    let response = try await send(to: server).get()
+    #expect(response.status == 307)
+    #expect(response.header("LOCATION") == "/elsewhere")
+    #expect(server.connections == 1)
+  }
+
+  @Test("no more than 64 KiB of an answer are read")
+  func boundedBody() async throws {
+    let length = 3_000_000
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: \(length)\r\n\r\n"
+    let server = try CannedServer(reply: Array(head.utf8) + [UInt8](repeating: 65, count: length))
+    defer { server.stop() }
+    let response = try await send(to: server).get()
+    #expect(response.status == 200)
+    #expect(response.body.count == TransportResponse.bodyLimit)
+  }
+
+  @Test("a status whose body breaks off still counts")
+  func brokenBody() async throws {
+    let server = try CannedServer(reply: Array("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc".utf8))
+    defer { server.stop() }
+    let response = try await send(to: server).get()
+    #expect(response.status == 200)
+    #expect(response.body.count <= 3)
+  }
+
+  @Test("nobody listening is a refused connection")
+  func connectionRefused() async throws {
+    let server = try CannedServer(reply: nil)
+    // Bound and listening once, so the port is ours to know; gone before the request.
+    server.stop()
+    let result = await send(to: server)
+    #expect(kind(result) == .connectionRefused || kind(result) == .connectionLost, "\(result)")
+  }
+
+  @Test("a connection that ends without an answer is a lost one")
+  func connectionLost() async throws {
+    let server = try CannedServer(reply: nil)
+    defer { server.stop() }
+    let result = await send(to: server)
+    #expect(kind(result) == .connectionLost, "\(result)")
+  }
+
+  @Test("a server that never answers times out")
+  func timeout() async throws {
+    let server = try CannedServer(reply: [])
+    defer { server.stop() }
+    let result = await send(to: server, timeout: .milliseconds(200))
+    #expect(kind(result) == .timeout, "\(result)")
+  }
+
+  @Test("a server without TLS gives no secure connection")
+  func noTLS() async throws {
+    let server = try CannedServer(reply: Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8))
+    defer { server.stop() }
+    let transport = AsyncHTTPTransport(connectTimeout: .milliseconds(300))
+    let error = await #expect(throws: TransportError.self) {
+      // The plain answer comes after the first line of the handshake is read as a head that never ends, so the
+      // handshake's own timeout may be what is seen.
+      try await transport.send(
+        TransportRequest(
+          method: "GET", url: "https://127.0.0.1:\(server.port)/", headers: [], timeout: .milliseconds(300)))
+    }
+    #expect([.tls, .timeout].contains(error?.kind), "\(error.debugDescription)")
+    await transport.close()
+  }
+
+  @Test("a cancelled task's request ends as cancelled")
+  func cancellation() async throws {
+    let server = try CannedServer(reply: [])
+    defer { server.stop() }
+    let task = Task { await send(to: server) }
+    while server.connections == 0 { await Task.yield() }
+    task.cancel()
+    #expect(kind(await task.value) == .cancelled)
+  }
+
+  @Test("a transport may be dropped without being closed, and closed twice")
+  func lifetime() async throws {
+    _ = AsyncHTTPTransport()
+    let transport = AsyncHTTPTransport()
+    await transport.close()
+    await transport.close()
+    await #expect(throws: TransportError.self) {
+      try await transport.send(
+        TransportRequest(method: "GET", url: "http://127.0.0.1:9/", headers: [], timeout: .seconds(1)))
+    }
+  }
+
+  @Test("a duration has its nanoseconds, and saturates")
+  func nanoseconds() {
+    #expect(Duration.milliseconds(1500).wholeNanoseconds == 1_500_000_000)
+    #expect(Duration.seconds(Int64.max / 2).wholeNanoseconds == .max)
+    #expect(Duration.seconds(Int64.min / 2).wholeNanoseconds == .min)
+  }
+}

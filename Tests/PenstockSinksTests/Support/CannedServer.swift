@@ -1,0 +1,80 @@
+import Foundation
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A TCP server on the loopback address that reads a request's head and answers each connection with the same bytes: what
+/// no well-behaved server does, tests can.
+final class CannedServer: Sendable {
+  let port: Int
+  private let listener: Int32
+  private let accepted = Atomic(0)
+
+  /// - Parameter reply: nil ends the connection without an answer, an empty one never answers.
+  init(reply: [UInt8]?) throws {
+    #if canImport(Glibc)
+      let stream = Int32(SOCK_STREAM.rawValue)
+    #else
+      let stream = SOCK_STREAM
+    #endif
+    let listener = socket(AF_INET, stream, 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+        bind(listener, pointer, length) == 0 && listen(listener, 16) == 0
+          && getsockname(listener, pointer, &length) == 0
+      }
+    }
+    guard isBound else { throw CocoaError(.featureUnsupported) }
+    self.listener = listener
+    port = Int(UInt16(bigEndian: address.sin_port))
+    let server = self
+    Thread.detachNewThread { server.serve(reply) }
+  }
+
+  var connections: Int { accepted.load(ordering: .acquiring) }
+
+  /// Ends the listening; the thread ends with it.
+  func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+
+  private func serve(_ reply: [UInt8]?) {
+    var kept: [Int32] = []
+    while true {
+      let connection = accept(listener, nil, nil)
+      guard connection >= 0 else { break }
+      accepted.add(1, ordering: .releasing)
+      var head: [UInt8] = []
+      var byte: UInt8 = 0
+      while !head.suffix(4).elementsEqual("\r\n\r\n".utf8), recv(connection, &byte, 1, 0) == 1 { head.append(byte) }
+      if let reply, reply.isEmpty {
+        kept.append(connection)
+        continue
+      }
+      var sent = 0
+      while let reply, sent < reply.count {
+        let count = reply.withUnsafeBytes { send(connection, $0.baseAddress.map { $0 + sent }, reply.count - sent, noSignal) }
+        if count <= 0 { break }
+        sent += count
+      }
+      // Read what is left: closing with unread bytes would reset the connection and take the answer with it.
+      shutdown(connection, Int32(SHUT_WR))
+      while reply != nil, recv(connection, &byte, 1, 0) == 1 {}
+      close(connection)
+    }
+    for connection in kept { close(connection) }
+    close(listener)
+  }
+
+  #if canImport(Glibc)
+    private var noSignal: Int32 { Int32(MSG_NOSIGNAL) }
+  #else
+    private var noSignal: Int32 { 0 }
+  #endif
+}
