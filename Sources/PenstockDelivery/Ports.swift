@@ -30,9 +30,11 @@ public protocol CursorLease: Sendable {
   /// Where the cursor stands now, as made durable.
   var state: CursorState { get async }
 
-  /// Returns when the intent is on stable storage.
+  /// Returns when the intent is on stable storage. Throws `.fenced` when a later holder has taken the cursor; `.noSpace`
+  /// and `.overloaded` say that nothing was written and that the same call may be made again. After any other error the
+  /// cursor may or may not have moved, and this lease is of no more use.
   func begin(_ intent: Intent) async throws(LogError)
 
-  /// Returns the state after the commit, once it is on stable storage.
+  /// Returns the state after the commit, once it is on stable storage. Throws as ``begin(_:)`` does.
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState
 }

@@ -12,7 +12,10 @@ public import PenstockLog
 /// 3. The intent is synced.
 /// 4. ``deliver(_:)`` sends. It is called again with an equal delivery after any failure, timeout or crash, for as long
 ///    as it does not answer ``DeliveryOutcome/delivered(receipt:)``; the sink must make that safe (create-only writes, a
-///    stable id). It classifies every outcome and never throws.
+///    stable id). It classifies every outcome and never throws. It bounds its own time: nobody else breaks an attempt
+///    off, since only the sink knows what that leaves behind. When its task is cancelled it returns soon, with `retry`
+///    unless it knows better. A batch of which nothing is to be sent (`eventCount` 0) is delivered like any other; a sink
+///    may answer `delivered` at once.
 ///
 /// Calls for one cursor do not overlap unless `maxInFlight` > 1; calls for different cursors may. A sink keeps no state
 /// that a delivery depends on. `SinkLaws` in PenstockTestKit checks this contract against any sink.

@@ -1,3 +1,5 @@
+public import Logging
+
 /// How safe records are when an append returns, and from when on readers see them.
 public enum Durability: String, Hashable, Sendable, Codable, Comparable, CaseIterable {
   /// In the process's memory: lost with the process, and when the disk is full. The offset is only a forecast.
@@ -75,10 +77,14 @@ public struct LogEnvironment: Sendable {
   public var clock: any WallClock
   /// 16 bytes nobody can foresee, for the log's UUID and the segments' salts.
   public var randomBytes: @Sendable () -> [UInt8]
+  /// Told once per opening, when recovery had something to do. Nothing is logged per record.
+  public var logger: Logger
 
   public init(
-    fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8]
+    fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],
+    logger: Logger = Logger(label: "penstock.log")
   ) {
+    self.logger = logger
     self.fileSystem = fileSystem
     self.clock = clock
     self.randomBytes = randomBytes

@@ -74,6 +74,13 @@ struct DeliveryCrashTests {
     #expect(lifetimes > 500)
   }
 
+  @Test("again and again, at steps drawn from a seed, still finishes", arguments: 0..<100 as Range<UInt64>)
+  func manyTimes(seed: UInt64) async throws {
+    var generator = SplitMix64(seed: seed)
+    let steps = (0..<8).map { _ in 1 + generator.below(14) }
+    #expect(try await lives(dyingAt: steps).count == 9)
+  }
+
   @Test("and comes back with another configuration keeps range, bytes, plan and id of its open batch, but no longer")
   func changedConfiguration() async throws {
     let rig = DeliveryRig(records: 4)

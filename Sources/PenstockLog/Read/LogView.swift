@@ -47,7 +47,8 @@ package final class LogView: Sendable {
 
   /// At most so many segments keep a file and an index in memory.
   private static let warmSegments = 16
-  /// Decoded blocks are kept up to so many bytes together.
+  /// Decoded blocks are kept up to so many, and up to so many bytes together.
+  private static let cachedBlocks = 32
   private static let cachedBytes = 8 << 20
 
   /// Looks for news, where nobody publishes them: a second process follows the writer by polling.
@@ -169,7 +170,9 @@ package final class LogView: Sendable {
     state.withLock { state in
       state.blocks.append(block)
       var bytes = state.blocks.reduce(0) { $0 + $1.footprint }
-      while state.blocks.count > 1, bytes > Self.cachedBytes { bytes -= state.blocks.removeFirst().footprint }
+      while state.blocks.count > 1, bytes > Self.cachedBytes || state.blocks.count > Self.cachedBlocks {
+        bytes -= state.blocks.removeFirst().footprint
+      }
     }
     return block
   }

@@ -1,3 +1,5 @@
+internal import Logging
+
 /// Opening a log for writing: take the lock, read everything, decide, and only then write.
 package enum LogOpening {
   /// The first bytes of a log's first segment that are filled with zeros: 1 MiB.
@@ -38,12 +40,27 @@ package enum LogOpening {
       (hot, segment) = try begin(environment, paths, after: recovered, meta: raised, segmentBytes: UInt64(configuration.segmentBytes))
     }
     report.end = hot.cursor.offset
+    tell(report, environment.logger)
     var segments = recovered.earlier
     segments.append(segment)
     return try LogWriter(
       LogWriter.Parts(
         environment: environment, configuration: configuration, paths: paths, lock: lock, beacon: beacon,
         metaFile: metaFile, meta: raised, segments: segments, hot: hot, hotSegment: segment, recovery: report))
+  }
+
+  private static func tell(_ report: RecoveryReport, _ logger: Logger) {
+    let metadata: Logger.Metadata = [
+      "rule": "\(report.rule)", "segment": "\(report.segment ?? "")", "position": "\(report.position ?? 0)",
+      "cutBytes": "\(report.cutBytes)", "end": "\(report.end)",
+    ]
+    switch report.outcome {
+    case .created, .clean: logger.debug("the log is open", metadata: metadata)
+    case .torn, .undecidable: logger.notice("the log was cut at its last valid block", metadata: metadata)
+    case .damaged:
+      logger.error("the log has lost acknowledged records", metadata: metadata)
+      for gap in report.gaps { logger.error("\(gap)") }
+    }
   }
 
   private static func openMeta(
