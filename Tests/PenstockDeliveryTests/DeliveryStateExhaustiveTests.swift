@@ -173,11 +173,13 @@ extension DeliveryModel {
       return []
     }
     if !next.violations(durableEnd: Self.end).isEmpty { violations.append("the cursor is broken: \(next)") }
+    let stale = step(.committed(cursor), &violations)
+    if stale.state.trouble?.kind != .defect { violations.append("a commit that moved nothing was believed") }
     var durable = self
     durable.cursor = next
     return [
       step(.committed(next), &violations) { $0.cursor = next }, step(Self.failed(.noSpace), &violations),
-      step(Self.failed(.fenced), &violations), step(.committed(cursor), &violations),
+      step(Self.failed(.fenced), &violations), stale,
     ] + durable.crashed()
   }
 }

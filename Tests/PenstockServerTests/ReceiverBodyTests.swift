@@ -17,7 +17,9 @@ struct ReceiverBodyTests {
     #expect(try ReceiverBody.rows(of: Array("[1,2,3]".utf8)).count == 3)
   }
 
-  @Test("what is no JSON array and no object is refused", arguments: ["", " ", "1", "\"x\"", "{", "[{}", "[{},]", "{}{}", "{},{}", "[{}] x", "null"])
+  @Test(
+    "what is no JSON array and no object is refused",
+    arguments: ["", " ", "1", "\"x\"", "{", "[{}", "[{},]", "{}{}", "{},{}", "[{}] x", "null"])
   func refused(body: String) {
     #expect(throws: EventError.self) { try rows(body) }
   }
@@ -32,7 +34,9 @@ struct ReceiverBodyTests {
     #expect(ReceiverBody.parameter("event", in: query).map { String(decoding: $0, as: UTF8.self) } == value)
   }
 
-  @Test("a parameter that is missing or wrongly encoded is none", arguments: ["", "x=1", "events=1", "event=%", "event=%4", "event=%GG"])
+  @Test(
+    "a parameter that is missing or wrongly encoded is none",
+    arguments: ["", "x=1", "events=1", "event=%", "event=%4", "event=%GG"])
   func noParameter(query: String) {
     #expect(ReceiverBody.parameter("event", in: query) == nil)
   }

@@ -24,7 +24,8 @@ struct CompressionTests {
     }
   }
 
-  @Test("damaged or cut content does not come back as something else", arguments: [.gzip(), .zstd()] as [ExportCompression])
+  @Test(
+    "damaged or cut content does not come back as something else", arguments: [.gzip(), .zstd()] as [ExportCompression])
   func damage(compression: ExportCompression) throws {
     let sample = Self.samples[3]
     let compressed = try compression.compress(sample)

@@ -26,7 +26,9 @@ struct DirectorySinkTests {
     }
   }
 
-  @Test("the same delivery again finds its file and leaves it alone", arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
+  @Test(
+    "the same delivery again finds its file and leaves it alone",
+    arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
   func again(compression: ExportCompression) async throws {
     try await withTemporaryDirectory { directory in
       let sink = try DirectorySink(root: directory, layout: layout(compression))
@@ -66,7 +68,9 @@ struct DirectorySinkTests {
     }
   }
 
-  @Test("a file with other content is a conflict and is left alone", arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
+  @Test(
+    "a file with other content is a conflict and is left alone",
+    arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
   func conflict(compression: ExportCompression) async throws {
     try await withTemporaryDirectory { directory in
       let sink = try DirectorySink(root: directory, layout: layout(compression))

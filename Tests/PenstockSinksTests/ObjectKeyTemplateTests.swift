@@ -53,7 +53,8 @@ struct ObjectKeyTemplateTests {
     "a template that is not one is refused",
     arguments: [
       ("{first}{last}{hour}", "{hour}"), ("{first}{last}{}", "{}"), ("{first}{last", "brace"),
-      ("{first}}{last}", "brace"), ("}{first}{last}", "brace"), ("{First}{last}", "{First}"), ("{{first}}{last}", "{{first}"),
+      ("{first}}{last}", "brace"), ("}{first}{last}", "brace"), ("{First}{last}", "{First}"),
+      ("{{first}}{last}", "{{first}"),
     ])
   func malformed(template: String, words: String) {
     expectSinkError(containing: words) { _ = try ObjectKeyTemplate(template) }
@@ -61,7 +62,10 @@ struct ObjectKeyTemplateTests {
 
   @Test(
     "a key that would be read as another place is refused",
-    arguments: ["/{first}-{last}", "a//{first}-{last}", "../{first}-{last}", "a/./{first}{last}", "{first}{last}/", "a\n{first}{last}"])
+    arguments: [
+      "/{first}-{last}", "a//{first}-{last}", "../{first}-{last}", "a/./{first}{last}", "{first}{last}/",
+      "a\n{first}{last}",
+    ])
   func strangePlaces(template: String) {
     #expect(throws: SinkError.self) { try key(template) }
   }

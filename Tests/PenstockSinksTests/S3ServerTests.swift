@@ -83,7 +83,8 @@ struct S3ServerTests {
   }
 
   @Test(
-    "a server that checks signatures and digests takes a strange key", .enabled(if: S3Server.strict != nil, strictNeeded),
+    "a server that checks signatures and digests takes a strange key",
+    .enabled(if: S3Server.strict != nil, strictNeeded),
     arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
   func strictSignatures(compression: ExportCompression) async throws {
     var configuration = try #require(S3Server.strict).configuration
@@ -106,7 +107,8 @@ struct S3ServerTests {
     var wrongRegion = right
     wrongRegion.region = "eu-nowhere-1"
     let sinks = [
-      try S3Sink(wrongKey), try S3Sink(wrongRegion), try S3Sink(right, clock: FixedClock(time: Timestamp(seconds: 1e9))),
+      try S3Sink(wrongKey), try S3Sink(wrongRegion),
+      try S3Sink(right, clock: FixedClock(time: Timestamp(seconds: 1e9))),
     ]
     for sink in sinks {
       let outcome = await sink.deliver(try makeDelivery(sink, batch))

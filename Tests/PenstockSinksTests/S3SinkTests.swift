@@ -128,7 +128,8 @@ struct S3SinkTests {
     arguments: [
       (403, "AccessDenied", "AccessDenied: words"), (403, "SignatureDoesNotMatch", "secret access key is wrong"),
       (403, "RequestTimeTooSkewed", "clock"), (404, "NoSuchBucket", "NoSuchBucket"), (400, "InvalidArgument", "400"),
-      (301, "PermanentRedirect", "region"), (501, "NotImplemented", "If-None-Match"), (401, "", "401"), (405, "", "405"),
+      (301, "PermanentRedirect", "region"), (501, "NotImplemented", "If-None-Match"), (401, "", "401"),
+      (405, "", "405"),
     ])
   func refused(status: Int, code: String, words: String) async throws {
     let outcome = try await deliver(Self.error(status, code)).outcome
@@ -230,7 +231,8 @@ struct S3SinkTests {
       ("secret access key is empty", { $0.credentials.secretAccessKey = Secret("") }),
       ("path", { $0.endpoint = "http://h/bucket" }), ("http", { $0.endpoint = "ftp://h" }),
       ("{first}", { $0.layout.keyTemplate = "x" }), ("levels", { $0.layout.compression = .gzip(level: 12) }),
-      ("limits", { $0.maxBytes = 0 }), ("limits", { $0.maxBytes = 6 << 30 }), ("below 0", { $0.maxWait = .seconds(-1) }),
+      ("limits", { $0.maxBytes = 0 }), ("limits", { $0.maxBytes = 6 << 30 }),
+      ("below 0", { $0.maxWait = .seconds(-1) }),
     ]
     for (words, change) in changes {
       expectSinkError(containing: words) { _ = try sink(ScriptedTransport(), change) }

@@ -9,7 +9,8 @@ struct SigV4Tests {
   private static let host = (name: "Host", value: "examplebucket.s3.amazonaws.com")
 
   private func signature(
-    _ request: SigV4.Request, region: String = "us-east-1", at time: CivilTime = CivilTime(year: 2013, month: 5, day: 24),
+    _ request: SigV4.Request, region: String = "us-east-1",
+    at time: CivilTime = CivilTime(year: 2013, month: 5, day: 24),
     token: String? = nil
   ) throws -> (signature: String, names: String) {
     let signer = SigV4(

@@ -59,7 +59,8 @@ struct WebhookConfigurationTests {
     expectSinkError(containing: "cannot be the name") { _ = try open { $0.headers = [.init(name, Secret("v"))] } }
   }
 
-  @Test("headers that a delivery sets are refused", arguments: ["Webhook-Id", "content-type", "Host", "x-penstock-log"])
+  @Test(
+    "headers that a delivery sets are refused", arguments: ["Webhook-Id", "content-type", "Host", "x-penstock-log"])
   func reservedHeaders(name: String) {
     expectSinkError(containing: "set by the delivery") { _ = try open { $0.headers = [.init(name, Secret("v"))] } }
   }

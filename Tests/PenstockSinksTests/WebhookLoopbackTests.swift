@@ -15,7 +15,8 @@ struct WebhookLoopbackTests {
 
   @Test("what is delivered is what is stored, byte for byte, once", arguments: WebhookConfiguration.Method.allCases)
   func delivered(method: WebhookConfiguration.Method) async throws {
-    try await withReceiver { _ in } body: { url, receiver, output in
+    try await withReceiver { _ in
+    } body: { url, receiver, output in
       let sink = try makeSink(url) { $0.method = method }
       let count = method == .get ? 1 : records.count
       for first in stride(from: 0, to: records.count, by: count) {
@@ -61,7 +62,8 @@ struct WebhookLoopbackTests {
 
   @Test("another secret is refused, and nothing is stored")
   func otherSecret() async throws {
-    try await withReceiver { _ in } body: { url, receiver, output in
+    try await withReceiver { _ in
+    } body: { url, receiver, output in
       let sink = try makeSink(url) { $0.secrets = [Secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")] }
       let outcome = await sink.deliver(try makeDelivery(sink, makeBatch(records)))
       await sink.close()
@@ -90,7 +92,9 @@ struct WebhookLoopbackTests {
 
   @Test("a body that is no JSON is rejected, and one too long is")
   func rejected() async throws {
-    try await withReceiver { $0.maxBodyBytes = 100 } body: { url, receiver, output in
+    try await withReceiver {
+      $0.maxBodyBytes = 100
+    } body: { url, receiver, output in
       let sink = try makeSink(url)
       #expect(await sink.deliver(try makeDelivery(sink, makeBatch(["{]"]))).isRejected)
       let long = await sink.deliver(try makeDelivery(sink, makeBatch([String(repeating: "1", count: 100)])))
@@ -104,7 +108,8 @@ struct WebhookLoopbackTests {
 
   @Test("a megabyte and more passes")
   func large() async throws {
-    try await withReceiver { _ in } body: { url, _, output in
+    try await withReceiver { _ in
+    } body: { url, _, output in
       let sink = try makeSink(url)
       let record = #"{"text":"\#(String(repeating: "x", count: 3 << 20))"}"#
       #expect(await sink.deliver(try makeDelivery(sink, makeBatch([record, record]))).isDelivered)

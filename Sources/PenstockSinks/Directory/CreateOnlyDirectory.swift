@@ -26,7 +26,7 @@ struct CreateOnlyDirectory: Sendable {
     var outcome = DeliveryOutcome.delivered(receipt: path)
     do throws(FileSystemError) {
       try fileSystem.rename(temporary, to: path)
-    } catch where error.code == .exists {
+    } catch  where error.code == .exists {
       try removeIfPresent(temporary)
       outcome = try compare(path, delivery.body, plan.compression)
     }
@@ -40,7 +40,7 @@ struct CreateOnlyDirectory: Sendable {
     try makeIfMissing(root)
     do throws(FileSystemError) {
       try fileSystem.synchronizeDirectory(Self.parent(of: root))
-    } catch where error.code == .permissionDenied {
+    } catch  where error.code == .permissionDenied {
       // Whoever gave us the root, but not the directory it is in, made the root.
     }
     var directories = [root]
@@ -56,13 +56,13 @@ struct CreateOnlyDirectory: Sendable {
   private func makeIfMissing(_ path: String) throws(FileSystemError) {
     do throws(FileSystemError) {
       try fileSystem.makeDirectory(path)
-    } catch where error.code == .exists {}
+    } catch  where error.code == .exists {}
   }
 
   private func removeIfPresent(_ path: String) throws(FileSystemError) {
     do throws(FileSystemError) {
       try fileSystem.remove(path)
-    } catch where error.code == .notFound {}
+    } catch  where error.code == .notFound {}
   }
 
   private func writeFile(_ path: String, _ bytes: [UInt8]) throws(FileSystemError) {

@@ -59,7 +59,9 @@ final class CannedServer: Sendable {
       }
       var sent = 0
       while let reply, sent < reply.count {
-        let count = reply.withUnsafeBytes { send(connection, $0.baseAddress.map { $0 + sent }, reply.count - sent, noSignal) }
+        let count = reply.withUnsafeBytes {
+          send(connection, $0.baseAddress.map { $0 + sent }, reply.count - sent, noSignal)
+        }
         if count <= 0 { break }
         sent += count
       }

@@ -29,7 +29,8 @@ func files(below path: String) throws -> [String] {
   try FileManager.default.subpathsOfDirectory(atPath: path)
     .filter { name in
       var isDirectory: ObjCBool = false
-      return FileManager.default.fileExists(atPath: path + "/" + name, isDirectory: &isDirectory) && !isDirectory.boolValue
+      return FileManager.default.fileExists(atPath: path + "/" + name, isDirectory: &isDirectory)
+        && !isDirectory.boolValue
     }
     .sorted()
 }

@@ -1,0 +1,3 @@
+#if !Sinks || !Server
+  #error("The command line needs the traits Sinks and Server of the package penstock")
+#endif

@@ -1,0 +1,148 @@
+/// A log's files looked at as they are: takes no lock, writes nothing, repairs nothing. Works beside a writer, up to the
+/// end that was durable when the inspector was made.
+///
+/// Where readers serve what they can and name the rest a gap, the inspector says what exactly is wrong and where.
+package struct LogInspector: Sendable {
+  package let path: String
+  package let meta: LogMeta
+  package let beacon: Beacon?
+  /// One past the last durable record, as META and the beacon say.
+  package let end: Offset
+  /// In order; those that were begun at or before `end`.
+  package let segments: [SegmentName]
+  /// Files in the data directory that are none of the log's.
+  package let unknownFiles: [String]
+  let environment: LogEnvironment
+  let paths: LogPaths
+
+  /// Throws `.notALog`, `.futureFormat`, `.damaged`, `.io`.
+  package init(_ path: String, environment: LogEnvironment = .system) throws(LogError) {
+    let paths = LogPaths(path)
+    // It knows how to say that there is no log.
+    _ = try LogFollower(environment, paths)
+    meta = try LogMeta(
+      decoding: try SlotFile.peek(
+        environment.fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize))
+    beacon = try Witnesses.readBeacon(environment.fileSystem, paths, logID: meta.logID)
+    // First the end, then the list: the segments an end speaks of are there when it is written.
+    let end = max(beacon?.durable.offset ?? .zero, meta.cleanEnd?.offset ?? .zero)
+    let (names, unknown) = try LogDirectory.listSegments(environment.fileSystem, paths)
+    segments = names.filter { $0.baseOffset <= end }
+    unknownFiles = unknown
+    self.end = end
+    self.path = path
+    self.environment = environment
+    self.paths = paths
+  }
+
+  package var logID: String { LogMeta.hex(meta.logID) }
+
+  package func path(of segment: SegmentName) -> String { paths.segment(segment) }
+
+  /// Whether the newest segment is exactly as an orderly close left it, so that opening the log for writing would find
+  /// nothing to recover.
+  package var isClosedCleanly: Bool {
+    guard let clean = meta.cleanEnd, let newest = segments.last, newest.sequence == clean.segment,
+      clean.offset == end, let size = try? size(of: newest)
+    else { return false }
+    return size == clean.position
+  }
+
+  /// A segment file's length in bytes, zeros filled ahead included.
+  package func size(of segment: SegmentName) throws(LogError) -> UInt64 {
+    do throws(FileSystemError) {
+      let file = OpenFile(environment.fileSystem, try environment.fileSystem.open(path(of: segment), .readOnly))
+      return try environment.fileSystem.size(file.handle)
+    } catch {
+      throw LogError(error, while: "look at a segment")
+    }
+  }
+
+  /// Where the records of a segment should end: at the next one's beginning, or the log's end.
+  package func limit(ofSegmentAt index: Int) -> Offset {
+    index + 1 < segments.count ? segments[index + 1].baseOffset : end
+  }
+
+  /// Walks all segments in order, each linked to the one before.
+  ///
+  /// `segmentDone` is called after each segment and decides whether to go on. O(bytes), or O(blocks) with ``Depth/headers``.
+  package func walk(
+    _ depth: InspectionDepth, visit: (SegmentName, BlockHeader, [UInt8]) -> Void = { _, _, _ in },
+    segmentDone: (SegmentFinding) -> Bool = { _ in true }
+  ) -> [SegmentFinding] {
+    var findings: [SegmentFinding] = []
+    for index in segments.indices {
+      let finding = inspect(segmentAt: index, depth, after: findings.last) { visit(segments[index], $0, $1) }
+      findings.append(finding)
+      if !segmentDone(finding) { break }
+    }
+    return findings
+  }
+
+  /// What the blocks that hold these records take in their files, in bytes. O(blocks).
+  package func storedBytes(of records: Range<Offset>) -> UInt64 {
+    var bytes: UInt64 = 0
+    for index in segments.indices where limit(ofSegmentAt: index) > records.lowerBound {
+      guard segments[index].baseOffset < records.upperBound else { break }
+      _ = inspect(segmentAt: index, .headers, after: nil) { block, _ in
+        if block.baseOffset < records.upperBound, block.endOffset > records.lowerBound {
+          bytes += UInt64(block.totalLength)
+        }
+      }
+    }
+    return bytes
+  }
+
+  /// What is wrong with the cursors: they must be readable, consistent, and not past the end.
+  package func cursorProblems() throws(LogError) -> [InspectionProblem] {
+    var problems: [InspectionProblem] = []
+    for name in try CursorStore.names(environment.fileSystem, paths) {
+      let path = paths.cursor(name)
+      do throws(LogError) {
+        let state = try CursorStore.peek(environment.fileSystem, paths, name: name)
+        // The cursor may have moved on with the log since the end was read.
+        let end = max(end, try LogInspector(self.path, environment: environment).end)
+        problems += state.violations(durableEnd: end).map { InspectionProblem(path: path, message: $0) }
+      } catch {
+        problems.append(InspectionProblem(path: path, message: error.description))
+      }
+    }
+    return problems
+  }
+}
+
+/// How closely to look.
+package enum InspectionDepth: Int, Comparable, Sendable {
+  /// Segment and block headers: finds the way, reads no payload.
+  case headers
+  /// Also every checksum and every payload, decompressed and split into records.
+  case contents
+  /// Also every checksum a second time, by the table implementation instead of the processor's instruction.
+  case deep
+
+  package static func < (a: InspectionDepth, b: InspectionDepth) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// One thing that is wrong.
+package struct InspectionProblem: Hashable, Sendable, CustomStringConvertible {
+  package var path: String
+  /// The byte in that file.
+  package var position: UInt64?
+  /// The records concerned.
+  package var offsets: Range<Offset>?
+  package var message: String
+
+  package init(path: String, position: UInt64? = nil, offsets: Range<Offset>? = nil, message: String) {
+    self.path = path
+    self.position = position
+    self.offsets = offsets
+    self.message = message
+  }
+
+  package var description: String {
+    var text = path
+    if let position { text += ", byte \(position)" }
+    if let offsets { text += ", records \(offsets.lowerBound) ..< \(offsets.upperBound)" }
+    return text + ": " + message
+  }
+}

@@ -1,0 +1,194 @@
+/// What a walk through one segment found.
+package struct SegmentFinding: Sendable {
+  package let name: SegmentName
+  package let path: String
+  /// Nil when neither copy is intact.
+  package var header: SegmentHeader?
+  /// The file's length in bytes, zeros filled ahead included.
+  package var fileBytes: UInt64 = 0
+  /// Where the walk ended: behind the last block in bounds.
+  package var usedBytes: UInt64 = 0
+  package var blocks = 0
+  package var records = 0
+  /// Payloads, uncompressed, each record with its line feed.
+  package var rawBytes = 0
+  /// The zstd frames.
+  package var storedBytes = 0
+  /// One past the last record.
+  package var end: Offset
+  /// What the next segment's `previousChain` must be; nil when it cannot be demanded.
+  package var chain: UInt64?
+  /// Bytes behind the last block, up to the last that is not zero.
+  package var bytesBehind: UInt64 = 0
+  package var problems: [InspectionProblem] = []
+
+  init(_ name: SegmentName, path: String) {
+    self.name = name
+    self.path = path
+    end = name.baseOffset
+  }
+
+  mutating func complain(_ message: String, at position: UInt64? = nil, _ offsets: Range<Offset>? = nil) {
+    problems.append(InspectionProblem(path: path, position: position, offsets: offsets, message: message))
+  }
+}
+
+extension LogInspector {
+  /// Walks one segment up to where its records should end. Never throws: what cannot be read is a problem found.
+  ///
+  /// - Parameters:
+  ///   - previous: the finding of the segment before, which this one must continue; nil to ask for nothing.
+  ///   - visit: called with every block and its bytes (its header's alone with ``InspectionDepth/headers``).
+  package func inspect(
+    segmentAt index: Int, _ depth: InspectionDepth, after previous: SegmentFinding?,
+    visit: (BlockHeader, [UInt8]) -> Void = { _, _ in }
+  ) -> SegmentFinding {
+    let name = segments[index]
+    var finding = SegmentFinding(name, path: path(of: name))
+    do throws(FileSystemError) {
+      let fileSystem = environment.fileSystem
+      let file = OpenFile(fileSystem, try fileSystem.open(finding.path, .readOnly))
+      finding.fileBytes = try fileSystem.size(file.handle)
+      let pages = try fileSystem.readAll(file.handle, count: SegmentHeader.size, at: 0)
+      readHeader(pages, &finding)
+      guard let header = finding.header else {
+        finding.complain("neither copy of the header is intact", at: 0, name.baseOffset..<limit(ofSegmentAt: index))
+        return finding
+      }
+      compare(header, to: previous, isFirst: index == 0, &finding)
+      let scanner = SegmentScanner(fileSystem, file.handle, header)
+      try walk(scanner, limit: limit(ofSegmentAt: index), depth, &finding, visit)
+      if depth >= .contents { try lookBehind(scanner, isLast: index == segments.count - 1, &finding) }
+    } catch {
+      finding.complain("cannot be read: \(error)")
+    }
+    return finding
+  }
+
+  /// Both copies, each for itself: readers need only one, but a lost one is worth knowing before the other goes.
+  private func readHeader(_ pages: [UInt8], _ finding: inout SegmentFinding) {
+    var copies: [SegmentHeader?] = []
+    for copy in 0..<2 {
+      // The decoder takes the first valid copy it is shown, so it is shown one.
+      var alone = pages
+      let other = (1 - copy) * SegmentHeader.pageSize
+      for place in other..<min(other + SegmentHeader.pageSize, alone.count) { alone[place] = 0 }
+      let header = alone.withUnsafeBytes { try? SegmentHeader(decoding: $0) }
+      if header == nil {
+        finding.complain("copy \(copy) of the header is not intact", at: UInt64(copy * SegmentHeader.pageSize))
+      }
+      copies.append(header)
+    }
+    if let first = copies[0], let second = copies[1], first != second {
+      finding.complain("the two copies of the header differ", at: 0)
+    }
+    finding.header = copies[0] ?? copies[1]
+  }
+
+  private func compare(
+    _ header: SegmentHeader, to previous: SegmentFinding?, isFirst: Bool, _ finding: inout SegmentFinding
+  ) {
+    if header.logID != meta.logID { finding.complain("the segment belongs to another log", at: 40) }
+    if header.sequence != finding.name.sequence || header.baseOffset != finding.name.baseOffset {
+      finding.complain("name and header disagree (segment \(header.sequence), offset \(header.baseOffset))", at: 56)
+    }
+    if isFirst, header.sequence == 1, header.previousChain != 0 {
+      finding.complain("the first segment continues a chain", at: 96)
+    }
+    guard let previous else { return }
+    if header.sequence != previous.name.sequence + 1 {
+      finding.complain("follows segment \(previous.name.sequence): the ones between are missing")
+    } else if let chain = previous.chain, header.previousChain != chain {
+      finding.complain("does not continue the chain of segment \(previous.name.sequence)", at: 96)
+    }
+  }
+
+  private func walk(
+    _ scanner: SegmentScanner, limit: Offset, _ depth: InspectionDepth, _ finding: inout SegmentFinding,
+    _ visit: (BlockHeader, [UInt8]) -> Void
+  ) throws(FileSystemError) {
+    var cursor = SegmentScanner.Cursor(startOf: scanner.header)
+    let decompressor = ZstdDecompressor()
+    walking: while cursor.offset < limit {
+      switch try scanner.look(at: cursor, proving: false) {
+      case .block(let block, let next):
+        let count = depth == .headers ? BlockFormat.headerSize : block.totalLength
+        let bytes = try scanner.fileSystem.readAll(scanner.file, count: count, at: block.position)
+        if let flaw = flaw(in: block, bytes, depth, scanner.seed, decompressor) {
+          finding.complain(flaw, at: block.position, block.baseOffset..<block.endOffset)
+        }
+        finding.count(block)
+        visit(block, bytes)
+        cursor = next
+      case .future(let version):
+        finding.complain("a block of the later format version \(version)", at: cursor.position, cursor.offset..<limit)
+        break walking
+      case .absent: try skip("there is no block where one must be", scanner, &cursor, limit, &finding)
+      case .flawed(let reason): try skip("no valid block: \(reason)", scanner, &cursor, limit, &finding)
+      }
+    }
+    if cursor.offset > limit {
+      finding.complain("the last block reaches past the records that belong here", at: cursor.position)
+    }
+    finding.end = cursor.offset
+    finding.usedBytes = cursor.position
+    finding.chain = cursor.chain
+  }
+
+  /// Goes on at the next block that belongs here, as readers do; at the limit when there is none.
+  private func skip(
+    _ message: String, _ scanner: SegmentScanner, _ cursor: inout SegmentScanner.Cursor, _ limit: Offset,
+    _ finding: inout SegmentFinding
+  ) throws(FileSystemError) {
+    let start = cursor.position + UInt64(BlockFormat.alignment)
+    let found = try scanner.findBlock(from: start, offset: cursor.offset).flatMap { $0.baseOffset < limit ? $0 : nil }
+    finding.complain(message, at: cursor.position, cursor.offset..<(found?.baseOffset ?? limit))
+    cursor.chain = nil
+    cursor.offset = found?.baseOffset ?? limit
+    if let found { cursor.position = found.position }
+  }
+
+  private func flaw(
+    in block: BlockHeader, _ bytes: [UInt8], _ depth: InspectionDepth, _ seed: UInt32, _ decompressor: ZstdDecompressor
+  ) -> String? {
+    if block.totalLength % BlockFormat.alignment != 0 { return "the block does not end on a page" }
+    if block.durableUpTo > block.position { return "durableUpTo lies behind the block's own position" }
+    var again = [UInt8](repeating: 0, count: BlockFormat.headerSize)
+    again.withUnsafeMutableBytes { block.encode(into: $0, seed: seed) }
+    if !bytes.starts(with: again) { return "the header says more than this version knows" }
+    guard depth >= .contents else { return nil }
+    guard bytes.count == block.totalLength else { return "the file ends within the block" }
+    return bytes.withUnsafeBytes { raw -> String? in
+      do throws(BlockFlaw) {
+        _ = try BlockDecoder.decode(block, raw, seed: seed, with: decompressor)
+      } catch {
+        return error.reason
+      }
+      guard depth == .deep else { return nil }
+      let stored = Array(raw[block.frontLength...])
+      return Checksum.portable(stored, seed: seed) == block.payloadChecksum
+        ? nil : "the processor's checksum and the table's differ"
+    }
+  }
+
+  /// Behind the last block there are zeros, or nothing. In the newest segment a writer may be at work there, or a crash
+  /// may have left what recovery has not looked at yet; after an orderly close, neither.
+  private func lookBehind(
+    _ scanner: SegmentScanner, isLast: Bool, _ finding: inout SegmentFinding
+  ) throws(FileSystemError) {
+    finding.bytesBehind = try scanner.nonzeroEnd(from: finding.usedBytes) - finding.usedBytes
+    let isKept = isLast && !isClosedCleanly
+    if finding.bytesBehind > 0, !isKept {
+      finding.complain("\(finding.bytesBehind) bytes behind the last block are not zero", at: finding.usedBytes)
+    }
+  }
+}
+
+extension SegmentFinding {
+  fileprivate mutating func count(_ block: BlockHeader) {
+    blocks += 1
+    records += block.recordCount
+    rawBytes += block.rawLength
+    storedBytes += block.storedLength
+  }
+}
