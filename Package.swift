@@ -34,6 +34,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -74,10 +75,12 @@ let package = Package(
     .target(
       name: "PenstockServer",
       dependencies: [
-        "PenstockSinks", "PenstockDelivery", "PenstockEvents",
+        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
+        .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
         .product(name: "Hummingbird", package: "hummingbird", condition: server),
+        .product(name: "NIOCore", package: "swift-nio", condition: sinks),
       ],
       swiftSettings: house),
     .executableTarget(
@@ -101,11 +104,17 @@ let package = Package(
       name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),
     .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents"], swiftSettings: house),
     .testTarget(
-      name: "PenstockDeliveryTests", dependencies: ["PenstockDelivery", "PenstockTestKit"], swiftSettings: house),
-    .testTarget(
-      name: "PenstockSinksTests", dependencies: ["PenstockSinks", "PenstockServer", "PenstockTestKit"],
+      name: "PenstockDeliveryTests", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
       swiftSettings: house),
-    .testTarget(name: "PenstockServerTests", dependencies: ["PenstockServer", "PenstockSinks"], swiftSettings: house),
+    .testTarget(
+      name: "PenstockSinksTests",
+      dependencies: [
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer", "PenstockTestKit",
+      ],
+      swiftSettings: house),
+    .testTarget(
+      name: "PenstockServerTests", dependencies: ["PenstockEvents", "PenstockSinks", "PenstockServer"],
+      swiftSettings: house),
   ],
   swiftLanguageModes: [.v6]
 )

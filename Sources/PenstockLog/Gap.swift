@@ -33,7 +33,8 @@ extension LogError {
   /// A read met a gap.
   package init(_ gap: Gap) {
     self.init(
-      .gap, "the log has a gap; reading on from offset \(gap.end) skips it", place: Place(path: gap.path, offset: gap.first),
+      .gap, "the log has a gap; reading on from offset \(gap.end) skips it",
+      place: Place(path: gap.path, offset: gap.first),
       cause: gap)
   }
 

@@ -55,7 +55,8 @@ struct CrashWorkload {
         try open.close()
         cursor = nil
         writer = nil
-        writer = try LogOpening.open(Self.path, Self.configuration(), environment(fileSystem, salt: salt &+ UInt64(step)))
+        writer = try LogOpening.open(
+          Self.path, Self.configuration(), environment(fileSystem, salt: salt &+ UInt64(step)))
       }
     }
   }
@@ -76,8 +77,10 @@ struct CrashWorkload {
     let size = [0, 1, 60, 500, 3_000, 9_000][random.below(6)]
     switch random.below(4) {
     case 0: return (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
-    case 1: return Array(String(repeating: "{\"event\":\"Home\",\n\"n\":\(random.next() % 1000)}", count: size / 30).utf8)
-    default: return Array(String(repeating: "{\"event\":\"Goal\",\"n\":\(random.next() % 1000)}", count: size / 30).utf8)
+    case 1:
+      return Array(String(repeating: "{\"event\":\"Home\",\n\"n\":\(random.next() % 1000)}", count: size / 30).utf8)
+    default:
+      return Array(String(repeating: "{\"event\":\"Goal\",\"n\":\(random.next() % 1000)}", count: size / 30).utf8)
     }
   }
 

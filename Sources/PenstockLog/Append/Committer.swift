@@ -49,7 +49,9 @@ package final class Committer: Sendable {
     try check(batch)
     while true {
       if let receipt = try await offer(batch, durability) { return receipt }
-      guard await waitForRoom(for: batch) else { throw LogError(.cancelled, "the append was cancelled; nothing was written") }
+      guard await waitForRoom(for: batch) else {
+        throw LogError(.cancelled, "the append was cancelled; nothing was written")
+      }
     }
   }
 
@@ -84,7 +86,8 @@ package final class Committer: Sendable {
     guard !batch.isEmpty else { throw LogError(.emptyBatch, "a batch must hold at least one record") }
     guard batch.longestRecord <= configuration.recordBytes else {
       throw LogError(
-        .recordTooLarge, "a record has \(batch.longestRecord) bytes; the log takes at most \(configuration.recordBytes)")
+        .recordTooLarge, "a record has \(batch.longestRecord) bytes; the log takes at most \(configuration.recordBytes)"
+      )
     }
     guard batch.byteCount <= configuration.batchBytes else {
       throw LogError(

@@ -175,7 +175,9 @@ package final class LogWriter {
       try hot.fill(upTo: max(needed, doubled))
     } catch {
       // A write of zeros that found no room has harmed nothing; a sync that failed has.
-      if error.code == .noSpace, error.operation != "synchronize" { throw LogError(error, while: "make room for a block") }
+      if error.code == .noSpace, error.operation != "synchronize" {
+        throw LogError(error, while: "make room for a block")
+      }
       throw poisoned(by: error, while: "make room for a block")
     }
   }
@@ -210,7 +212,8 @@ package final class LogWriter {
   }
 
   private func poisoned(by failure: FileSystemError, while doing: String) -> LogError {
-    let error = LogError(.poisoned, "could not \(doing); the log takes no more appends", place: .init(path: failure.path), cause: failure)
+    let error = LogError(
+      .poisoned, "could not \(doing); the log takes no more appends", place: .init(path: failure.path), cause: failure)
     if poison == nil { poison = error }
     return error
   }

@@ -47,9 +47,10 @@ package struct BlockEncoder {
     header.rawLength = batches.reduce(0) { $0 + $1.payload.count }
     precondition(header.recordCount > 0, "a block has at least one record")
     for times in batches.lazy.compactMap(\.eventTimes) {
-      header.eventTimes = header.eventTimes.map {
-        min($0.lowerBound, times.lowerBound)...max($0.upperBound, times.upperBound)
-      } ?? times
+      header.eventTimes =
+        header.eventTimes.map {
+          min($0.lowerBound, times.lowerBound)...max($0.upperBound, times.upperBound)
+        } ?? times
     }
     buildTrailer(batches)
     header.trailerLength = trailer.count

@@ -119,7 +119,8 @@ package struct BlockHeader: Hashable, Sendable {
     precondition(bytes.count >= BlockFormat.headerSize)
     let header = UnsafeRawBufferPointer(rebasing: bytes[..<BlockFormat.headerSize])
     if Bytes.nonzeroEnd(of: header) == 0 { throw .absent }
-    guard header.get(UInt32.self, at: 0) == BlockFormat.skippableMagic, header.get(UInt32.self, at: 8) == BlockFormat.magic
+    guard header.get(UInt32.self, at: 0) == BlockFormat.skippableMagic,
+      header.get(UInt32.self, at: 8) == BlockFormat.magic
     else { throw .invalid("no block magic") }
     guard Checksum.of(UnsafeRawBufferPointer(rebasing: header[..<108]), seed: seed) == header.get(UInt32.self, at: 108)
     else { throw .invalid("header checksum") }

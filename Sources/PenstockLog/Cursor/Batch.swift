@@ -50,6 +50,11 @@ package struct BlockSlice: Sendable {
   /// Indices of records within the block.
   package let indices: Range<Int>
 
+  package init(block: DecodedBlock, indices: Range<Int>) {
+    self.block = block
+    self.indices = indices
+  }
+
   package var first: Offset { block.baseOffset + indices.lowerBound }
   package var end: Offset { block.baseOffset + indices.upperBound }
   package var byteCount: Int { block.byteCount(of: indices) }

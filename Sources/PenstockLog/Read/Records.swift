@@ -41,7 +41,9 @@ public struct Records: AsyncSequence, Sendable {
         pending.removeAll(keepingCapacity: true)
         next = 0
         guard let batch = try await batches.next(isolation: actor) else { return nil }
-        batch.forEachRecord { pending.append(Record(offset: $0.offset, appendTime: $0.appendTime, bytes: Array($0.bytes))) }
+        batch.forEachRecord {
+          pending.append(Record(offset: $0.offset, appendTime: $0.appendTime, bytes: Array($0.bytes)))
+        }
       }
       defer { next += 1 }
       return pending[next]

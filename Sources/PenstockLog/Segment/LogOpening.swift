@@ -37,7 +37,8 @@ package enum LogOpening {
     if let writable = recovered.writable {
       (hot, segment) = writable
     } else {
-      (hot, segment) = try begin(environment, paths, after: recovered, meta: raised, segmentBytes: UInt64(configuration.segmentBytes))
+      (hot, segment) = try begin(
+        environment, paths, after: recovered, meta: raised, segmentBytes: UInt64(configuration.segmentBytes))
     }
     report.end = hot.cursor.offset
     tell(report, environment.logger)

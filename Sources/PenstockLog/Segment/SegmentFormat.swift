@@ -71,7 +71,8 @@ package struct SegmentHeader: Hashable, Sendable {
     bytes.withUnsafeMutableBytes { bytes in
       for copy in 0..<2 {
         encode(
-          copy: UInt16(copy), into: UnsafeMutableRawBufferPointer(rebasing: bytes[(copy * Self.pageSize)..<((copy + 1) * Self.pageSize)]))
+          copy: UInt16(copy),
+          into: UnsafeMutableRawBufferPointer(rebasing: bytes[(copy * Self.pageSize)..<((copy + 1) * Self.pageSize)]))
       }
     }
     return bytes

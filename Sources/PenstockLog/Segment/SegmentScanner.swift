@@ -135,7 +135,8 @@ package struct SegmentScanner {
       where local + BlockFormat.headerSize <= bytes.count {
         let front = Array(bytes[local..<(local + BlockFormat.headerSize)])
         guard front[0] != 0, case .success(let header) = decode(front) else { continue }
-        if header.position == start + UInt64(local), header.segment == self.header.sequence, header.baseOffset >= offset {
+        if header.position == start + UInt64(local), header.segment == self.header.sequence, header.baseOffset >= offset
+        {
           return header
         }
       }

@@ -21,7 +21,9 @@ package final class SlotFile {
   /// Set by the first failed write or sync: after that nobody knows what the disk holds.
   private var isPoisoned = false
 
-  private init(_ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, file: FileHandle, generation: UInt64) {
+  private init(
+    _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, file: FileHandle, generation: UInt64
+  ) {
     self.fileSystem = fileSystem
     self.path = path
     self.kind = kind
@@ -123,7 +125,8 @@ package final class SlotFile {
   }
 
   private static func damaged(_ path: String) -> LogError {
-    LogError(.damaged, "neither copy of the value is intact; the file was changed from outside", place: .init(path: path))
+    LogError(
+      .damaged, "neither copy of the value is intact; the file was changed from outside", place: .init(path: path))
   }
 
   private static func write(
@@ -160,7 +163,9 @@ package final class SlotFile {
     var newest: (generation: UInt64, value: [UInt8])?
     for slot in 0..<2 where bytes.count >= slot * slotSize + headerSize {
       let found = bytes.withUnsafeBytes { bytes in
-        decode(UnsafeRawBufferPointer(rebasing: bytes[(slot * slotSize)..<min((slot + 1) * slotSize, bytes.count)]), kind: kind)
+        decode(
+          UnsafeRawBufferPointer(rebasing: bytes[(slot * slotSize)..<min((slot + 1) * slotSize, bytes.count)]),
+          kind: kind)
       }
       if let found, found.generation > (newest?.generation ?? 0) { newest = found }
     }

@@ -1,5 +1,5 @@
 import PenstockDelivery
-@testable import PenstockLog
+import PenstockLog
 import Synchronization
 import Testing
 

@@ -1,0 +1,89 @@
+import PenstockLog
+import Synchronization
+
+/// A file system whose writes and syncs of chosen files stop before they happen, until a test lets them go on.
+///
+/// `@unchecked` is not needed: all state is in a `Monitor` and a `Mutex`.
+final class GatedFileSystem: FileSystem {
+  private struct Gate {
+    /// Paths that end in one of these stop.
+    var closedFor: [String] = []
+    var waiting = 0
+    var failure: FileSystemError.Code?
+    var arrivals: [CheckedContinuation<Void, Never>] = []
+  }
+  private let base: any FileSystem
+  private let gate = Monitor(Gate())
+  private let names = Mutex<[FileHandle: String]>([:])
+
+  init(_ base: any FileSystem) { self.base = base }
+
+  /// From now on, writes and syncs of files whose path ends so stop.
+  func close(for suffixes: String...) { gate.withLock { $0.closedFor = suffixes } }
+
+  /// Lets everything go on; with `failing`, the calls that wait fail.
+  func open(failing failure: FileSystemError.Code? = nil) {
+    gate.withLock {
+      $0.closedFor = []
+      $0.failure = failure
+    }
+    gate.signal()
+  }
+
+  /// Returns when a call waits at the gate.
+  func arrival() async {
+    await withCheckedContinuation { continuation in
+      let isThere = gate.withLock { gate in
+        if gate.waiting == 0 { gate.arrivals.append(continuation) }
+        return gate.waiting > 0
+      }
+      if isThere { continuation.resume() }
+    }
+  }
+
+  private func pass(_ file: FileHandle, _ operation: String) throws(FileSystemError) {
+    let path = names.withLock { $0[file] ?? "" }
+    let arrived = gate.withLock { gate -> [CheckedContinuation<Void, Never>] in
+      guard gate.closedFor.contains(where: { path.hasSuffix($0) }) else { return [] }
+      gate.waiting += 1
+      defer { gate.arrivals = [] }
+      return gate.arrivals
+    }
+    let hadToWait = gate.withLock { $0.closedFor.contains { path.hasSuffix($0) } }
+    for continuation in arrived { continuation.resume() }
+    guard hadToWait else { return }
+    let failure = gate.wait { gate -> FileSystemError.Code?? in
+      guard gate.closedFor.isEmpty else { return nil }
+      gate.waiting -= 1
+      return .some(gate.failure)
+    }
+    gate.signal()
+    if let failure { throw FileSystemError(failure, operation: operation, path: path) }
+  }
+
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+    let file = try base.open(path, mode)
+    names.withLock { $0[file] = path }
+    return file
+  }
+  func close(_ file: FileHandle) { base.close(file) }
+  func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  { try base.read(file, into: buffer, at: position) }
+  func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+    try pass(file, "write")
+    return try base.write(file, bytes, at: position)
+  }
+  func synchronize(_ file: FileHandle) throws(FileSystemError) {
+    try pass(file, "synchronize")
+    try base.synchronize(file)
+  }
+  func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
+  func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
+  func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }
+  func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
+  func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
+  func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
+  func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
+  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+}
