@@ -27,7 +27,7 @@ struct DeliveryCrashTests {
       crash: crash)
     let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
     let reaper = Task { if await crash.untilDead() { run.cancel() } }
-    let report = try await run.value
+    let report = try await outcome(of: run)
     reaper.cancel()
     await reaper.value
     #expect(report.ending == (crash.isDead ? .stopped : .caughtUp))
@@ -91,7 +91,7 @@ struct DeliveryCrashTests {
     let run = Task { try await first.run() }
     await lost.untilDeliveries(2)
     run.cancel()
-    try await run.value
+    try await outcome(of: run)
     let changed = ScriptedSink(destination, lineEnding: "\r\n")
     let notices = NoticeLog()
     _ = try await rig.delivery(to: changed, policy: BatchPolicy(maxRecords: 1), observer: notices.observer)
@@ -114,7 +114,7 @@ struct DeliveryCrashTests {
     let run = Task { try await first.run(untilCaughtUpWith: nil) }
     await hung.untilDeliveries(2)
     run.cancel()
-    _ = try await run.value
+    _ = try await outcome(of: run)
 
     let second = rig.delivery(to: CarelessSink(inner: ScriptedSink(destination), version: 50), retry: retry)
     if asService {
@@ -123,7 +123,7 @@ struct DeliveryCrashTests {
       _ = await second.waitForProgress { $0.activity == .halted || $0.committed > .zero }
       #expect(await second.progress.trouble?.kind == .contentChanged)
       second.stop()
-      try await run.value
+      try await outcome(of: run)
     } else {
       let failure = await #expect(throws: DeliveryFailure.self) { try await second.run(untilCaughtUpWith: nil) }
       #expect(failure?.trouble.kind == .contentChanged)

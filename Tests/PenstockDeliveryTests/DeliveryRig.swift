@@ -46,3 +46,12 @@ struct NoticeLog: Sendable {
     notices.value.compactMap { if case .answered(_, _, let outcome, _) = $0 { outcome } else { nil } }
   }
 }
+
+/// Waits for a task; a test that is cancelled, by its time limit, cancels it, so that a failing test does not hang.
+func outcome<Success: Sendable>(of task: Task<Success, any Error>) async throws -> Success {
+  try await withTaskCancellationHandler {
+    try await task.value
+  } onCancel: {
+    task.cancel()
+  }
+}

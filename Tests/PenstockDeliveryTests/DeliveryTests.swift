@@ -41,7 +41,7 @@ struct DeliveryTests {
     let run = Task { try await delivery.run(untilCaughtUpWith: Offset(6)) }
     await rig.source.untilSomebodyWaits(past: Offset(5))
     rig.source.append("record 5", "record 6")
-    #expect(try await run.value.end == Offset(6))
+    #expect(try await outcome(of: run).end == Offset(6))
   }
 
   @Test("closes a batch before it passes the limit of bytes, and gives a large record its own")
@@ -102,7 +102,7 @@ struct DeliveryTests {
     delivery.resume()
     #expect(await rig.cursor.wait { $0.committed == Offset(4) })
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
     #expect(sink.destination.content == rig.content && sink.destination.arrivals.map(\.attempt) == [2, 1])
   }
 
@@ -116,7 +116,7 @@ struct DeliveryTests {
     await sink.untilDeliveries(1)
     _ = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
     sink.release()
-    let failure = await #expect(throws: DeliveryFailure.self) { try await run.value }
+    let failure = await #expect(throws: DeliveryFailure.self) { try await outcome(of: run) }
     #expect(failure?.trouble.kind == .fenced && (failure?.cause as? LogError)?.code == .fenced)
     #expect(destination.arrivals.count == 2 && destination.violations.isEmpty && destination.content == rig.content)
   }
@@ -135,7 +135,7 @@ struct DeliveryTests {
     let progress = await stuck.progress
     #expect(progress.activity == .sending && progress.committed == .zero && progress.lagRecords == 9)
     run.cancel()
-    try await run.value
+    try await outcome(of: run)
     #expect(rig.cursor.state.inFlight.count == 1 && hung.destination.arrivals.isEmpty)
   }
 
@@ -165,7 +165,7 @@ struct DeliveryTests {
     delivery.resume()
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
   }
 
   @Test("ends when the log is closed")
@@ -175,7 +175,7 @@ struct DeliveryTests {
     let run = Task { try await delivery.run(untilCaughtUpWith: Offset(1)) }
     await rig.source.untilSomebodyWaits(past: .zero)
     rig.source.close()
-    #expect(try await run.value.ending == .sourceClosed)
+    #expect(try await outcome(of: run).ending == .sourceClosed)
   }
 
   @Test("runs once")

@@ -30,7 +30,7 @@ struct DeliveryTimingTests {
     #expect(await rig.cursor.wait { $0.committed == Offset(2) })
     #expect(sink.destination.arrivals.count == 1 && notices.closeReasons == [.age])
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
   }
 
   @Test("sends a full batch at once, without the clock")
@@ -43,7 +43,7 @@ struct DeliveryTimingTests {
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
     #expect(rig.clock.now() == Moment(sinceStart: .zero) && sink.destination.arrivals.count == 1)
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
   }
 
   @Test("a record that was appended before a restart does not wait as long again")
@@ -54,7 +54,7 @@ struct DeliveryTimingTests {
     let run = Task { try await delivery.run() }
     #expect(await rig.clock.sleeper() == Moment(sinceStart: .seconds(5)))
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
   }
 
   @Test("a time of day that jumps back an hour does not make a batch wait longer than its policy says")
@@ -65,7 +65,7 @@ struct DeliveryTimingTests {
     let run = Task { try await delivery.run() }
     #expect(await rig.clock.sleeper() == Moment(sinceStart: .seconds(5)))
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
   }
 
   @Test("closes a batch at the full hour")
@@ -81,7 +81,7 @@ struct DeliveryTimingTests {
     #expect(await rig.cursor.wait { $0.committed == Offset(1) })
     #expect(notices.closeReasons == [.boundary])
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
   }
 
   @Test("backs off longer after every failure, for as long as the destination asks, and starts anew after success")
@@ -107,7 +107,7 @@ struct DeliveryTimingTests {
     }
     #expect(await rig.cursor.wait { $0.committed == Offset(6) })
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
     #expect(sink.destination.content == rig.content && sink.renderings == 2)
   }
 
@@ -126,7 +126,7 @@ struct DeliveryTimingTests {
     delivery.resume()
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
   }
 
   @Test("gives up, if it may, when failures have lasted too long")
@@ -136,7 +136,7 @@ struct DeliveryTimingTests {
     let delivery = rig.delivery(to: sink, retry: RetryPolicy(giveUpAfter: .seconds(10)))
     let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
     for _ in 1...2 { rig.clock.advance(to: await rig.clock.sleeper()) }
-    let failure = await #expect(throws: DeliveryFailure.self) { try await run.value }
+    let failure = await #expect(throws: DeliveryFailure.self) { try await outcome(of: run) }
     #expect(failure?.trouble.kind == .gaveUp && rig.clock.now() == Moment(sinceStart: .seconds(8)))
     #expect(rig.cursor.state.inFlight.count == 1)
   }
@@ -155,7 +155,7 @@ struct DeliveryTimingTests {
     await delivery.untilStopping()
     sink.release()
     // The group sees a service that returned during its shutdown, which is in order.
-    _ = try await run.value
+    _ = try await outcome(of: run)
     #expect(rig.cursor.state.committed == Offset(6) && rig.cursor.state.inFlight.isEmpty)
     #expect(sink.destination.arrivals.count == 2 && sink.closings == 1)
   }
@@ -168,7 +168,7 @@ struct DeliveryTimingTests {
     let run = Task { try await delivery.run() }
     _ = await rig.clock.sleeper()
     delivery.stop()
-    try await run.value
+    try await outcome(of: run)
     #expect(rig.cursor.state.inFlight.count == 1)
     _ = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
     #expect(destination.arrivals.count == 2 && destination.distinct.count == 1 && destination.violations.isEmpty)

@@ -12,7 +12,7 @@ enum Words {
       value /= 1024
       unit += 1
     }
-    return unit == 0 ? "\(count) B" : String(format: value < 10 ? "%.2f %@" : "%.1f %@", value, units[unit])
+    return unit == 0 ? "\(count) B" : String(format: value < 10 ? "%.2f " : "%.1f ", value) + units[unit]
   }
 
   static func bytes(_ count: UInt64) -> String { bytes(Int(clamping: count)) }

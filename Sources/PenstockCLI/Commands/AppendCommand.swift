@@ -1,0 +1,49 @@
+import ArgumentParser
+import PenstockEvents
+import PenstockLog
+
+struct AppendCommand: ReportingCommand {
+  static let spokenName = "append"
+  static let configuration = CommandConfiguration(
+    commandName: "append",
+    abstract: "Appends events to a log, durably.",
+    discussion: """
+      Reads one event a line (NDJSON), or one JSON array, from a file or from standard input. The log is made if there is
+      none. A record is a line's bytes as they came, without the line's end.
+
+      A file is checked as a whole first, so that bad input appends nothing at all. Standard input is appended batch by
+      batch as it arrives; on bad input the batch at fault is left out, and the message says how many records before it
+      are in the log. What is acknowledged is durable.
+
+        penstock append --log ./events events.ndjson
+        zstd -dc events.ndjson.zst | penstock append --log ./events -
+        penstock append --log ./events --format array body.json
+        penstock append --log ./events --json events.ndjson     one line of JSON for each durable batch
+      """)
+
+  enum Format: String, ExpressibleByArgument, CaseIterable { case ndjson, array }
+  enum Safety: String, ExpressibleByArgument, CaseIterable { case disk, kernel }
+
+  @OptionGroup var logOption: LogOption
+  @Argument(help: "The file to read; - for standard input.") var file = "-"
+  @Option(help: "ndjson: one event a line. array: one JSON array, read whole (at most 256 MiB).") var format = Format.ndjson
+  @Option(help: "disk: acknowledged records survive a power cut. kernel: they survive a killed process only.")
+  var durability = Safety.disk
+  @Option(help: "Records appended at once, all or nothing; fewer where they are long.") var batch = 1000
+  @Flag(name: .customLong("no-validate"), help: "Take any line as a record, without checking that it is a usage event.")
+  var takesAnything = false
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    guard (1...100_000).contains(batch) else { throw ValidationError("--batch must be 1 to 100000") }
+    if format == .array, takesAnything { throw ValidationError("--no-validate needs --format ndjson") }
+  }
+
+  func perform() async throws {
+    let input = try InputFile(file)
+    let job = AppendJob(
+      command: self, input: input, validator: takesAnything ? nil : EventValidator(),
+      reader: Worker(name: "penstock-input"))
+    try await job.run()
+  }
+}

@@ -1,0 +1,193 @@
+import PenstockEvents
+import PenstockLog
+
+/// One run of `penstock append`.
+struct AppendJob {
+  let command: AppendCommand
+  let input: InputFile
+  let validator: EventValidator?
+  /// Reads block, so a thread of their own does them.
+  let reader: Worker
+  private static let arrayLimit = 256 << 20
+
+  func run() async throws {
+    let token = Interruption.handle { _ in }
+    defer { Interruption.forget(token) }
+    let started = ContinuousClock.now
+    // Before the log is opened, so that bad input does not even make one.
+    let array = try await prepare()
+    let log = try await open()
+    do {
+      try await append(array, to: log, started: started)
+    } catch {
+      try? await log.close()
+      throw error
+    }
+  }
+
+  /// Checks what can be checked beforehand; returns the array's events, if it is one.
+  private func prepare() async throws -> RecordFeed? {
+    if command.format == .array {
+      let bytes = try await reader.run { [input] () throws(Failure) in try input.readAll(limit: Self.arrayLimit) }
+      let feed = RecordFeed(validator: validator, maxRecords: command.batch)
+      do throws(EventError) { try feed.feed(array: bytes) } catch { throw bad(error, feed, "nothing was appended") }
+      guard feed.records > 0 else { throw empty }
+      return feed
+    }
+    if input.isSeekable {
+      try await reader.run { () throws(Failure) in try self.check() }
+      input.rewind()
+    }
+    return nil
+  }
+
+  /// One pass over the whole file.
+  private func check() throws(Failure) {
+    var feed = RecordFeed(validator: validator, maxRecords: command.batch, isKeeping: false)
+    ProgressLine.shared.begin("checking", total: input.size)
+    var done = 0
+    while true {
+      let bytes = try input.read()
+      if Interruption.received != nil { throw interrupted }
+      do throws(EventError) {
+        if bytes.isEmpty {
+          try feed.finish()
+          break
+        }
+        try feed.feed(bytes)
+      } catch {
+        throw bad(error, feed, "nothing was appended")
+      }
+      done += bytes.count
+      ProgressLine.shared.update(done)
+    }
+    guard feed.records > 0 else { throw empty }
+  }
+
+  /// Opens the log. A lock that is held is asked for a few times: `deliver` and `recover` hold it for a moment.
+  private func open() async throws -> Log {
+    var configuration = LogConfiguration()
+    configuration.durability = command.durability == .disk ? .disk : .kernel
+    let log = try await LogAccess.open(command.logOption.log, configuration)
+    if command.common.json {
+      Output.standard.line(
+        .object([("opened", .object([("end", .number(log.end.rawValue)), ("recovery", .encoding(log.recovery))]))]))
+    } else if log.recovery.outcome != .clean, log.recovery.outcome != .created {
+      Output.note("penstock append: opening the log recovered it (\(log.recovery.outcome.rawValue))")
+    }
+    return log
+  }
+
+  private func append(_ array: RecordFeed?, to log: Log, started: ContinuousClock.Instant) async throws {
+    let isSpeakingJSON = command.common.json
+    let pipeline = AppendPipeline(log, log.durability(command.durability)) { receipt, tally in
+      if isSpeakingJSON {
+        let (first, last) = (receipt.offsets.lowerBound.rawValue, receipt.offsets.upperBound.rawValue - 1)
+        Output.standard.line(#"{"acknowledged":{"first":\#(first),"last":\#(last)}}"#)
+      }
+      ProgressLine.shared.update(tally.bytes + tally.records, Words.count(tally.records, "record"))
+    }
+    ProgressLine.shared.begin("appending", total: input.size)
+    do {
+      if let array {
+        for batch in array.takeFull() { try await pipeline.append(batch) }
+      } else {
+        try await stream(into: pipeline)
+      }
+      try await pipeline.finish()
+    } catch let error as LogError {
+      throw stopped(error, pipeline.tally)
+    }
+    let wasInterrupted = Interruption.received != nil && array == nil
+    try await log.close()
+    if wasInterrupted { throw interrupted(after: pipeline.tally) }
+    guard pipeline.tally.records > 0 else { throw empty }
+    report(pipeline.tally, seconds: (ContinuousClock.now - started) / .seconds(1))
+  }
+
+  private func stream(into pipeline: AppendPipeline) async throws {
+    var feed = RecordFeed(validator: validator, maxRecords: command.batch)
+    while Interruption.received == nil {
+      // While nothing arrives, what is there is not kept waiting; but as long as an append is under way, what arrives
+      // meanwhile goes together into the next.
+      guard await isReady(within: feed.hasOpenBatch ? (pipeline.isBusy ? 1 : 0) : 100) else {
+        if feed.hasOpenBatch, !pipeline.isBusy {
+          feed.closeOpenBatch()
+          for batch in feed.takeFull() { try await pipeline.append(batch) }
+        }
+        continue
+      }
+      let bytes = try await reader.run { [input] () throws(Failure) in try input.read() }
+      var fault: EventError?
+      do throws(EventError) {
+        if bytes.isEmpty { try feed.finish() } else { try feed.feed(bytes) }
+      } catch {
+        fault = error
+      }
+      for batch in feed.takeFull() { try await pipeline.append(batch) }
+      if let fault {
+        try await pipeline.finish()
+        throw bad(fault, feed, Self.extent(pipeline.tally))
+      }
+      if bytes.isEmpty { return }
+    }
+  }
+
+  private func isReady(within milliseconds: Int32) async -> Bool {
+    if input.isSeekable { return true }
+    if milliseconds == 0 { return input.isReady(within: 0) }
+    return await reader.run { [input] in input.isReady(within: milliseconds) }
+  }
+
+  // MARK: Words
+
+  private func report(_ tally: AppendPipeline.Tally, seconds: Double) {
+    guard let first = tally.first, let end = tally.end else { return }
+    let stored = (try? LogInspector(command.logOption.log))?.storedBytes(of: first..<end) ?? 0
+    let raw = tally.bytes + tally.records
+    command.tell(
+      .object([
+        ("appended", .number(tally.records)), ("bytes", .number(tally.bytes)), ("first", .number(first.rawValue)),
+        ("last", .number(end.rawValue - 1)), ("seconds", .number(seconds)), ("bytesOnDisk", .number(stored)),
+      ]),
+      "\(Words.count(tally.records, "record")) appended, offsets \(first) to \(end.rawValue - 1): "
+        + "\(Words.bytes(raw)) in, \(Words.bytes(stored)) on disk (\(Words.share(stored, of: UInt64(raw)))), "
+        + "\(Words.seconds(seconds)), \(Words.bytes(Int(Double(raw) / max(seconds, 0.001))))/s")
+  }
+
+  /// How far the input got.
+  private static func extent(_ tally: AppendPipeline.Tally) -> String {
+    guard let first = tally.first, let end = tally.end else { return "nothing was appended" }
+    return "\(Words.count(tally.records, "record")) before it are in the log (offsets \(first) to \(end.rawValue - 1)), "
+      + "nothing behind them"
+  }
+
+  private var empty: Failure { Failure(.bad, "empty", "no records in \(input.name)") }
+
+  private var interrupted: Failure { Failure(.interrupted, "interrupted", "interrupted; nothing was appended") }
+
+  private func interrupted(after tally: AppendPipeline.Tally) -> Failure {
+    Failure(.interrupted, "interrupted", "interrupted; " + Self.extent(tally))
+  }
+
+  private func bad(_ error: EventError, _ feed: RecordFeed, _ extent: String) -> Failure {
+    var failure = Failure(event: error, line: feed.lineAtFault, in: input.name)
+    failure.message += "; \(extent)"
+    if error.code == .recordTooLong {
+      failure.advice = "a record may have \(Words.bytes(RecordFeed.recordLimit)); split it, or leave it out"
+    } else {
+      failure.advice = "mend the record and send the input again from there (--no-validate takes any line)"
+    }
+    return failure
+  }
+
+  private func stopped(_ error: LogError, _ tally: AppendPipeline.Tally) -> Failure {
+    var failure = Failure(log: error)
+    failure.message += "; " + Self.extent(tally)
+    return failure
+  }
+}
+
+extension Log {
+  fileprivate func durability(_ safety: AppendCommand.Safety) -> Durability { safety == .disk ? .disk : .kernel }
+}

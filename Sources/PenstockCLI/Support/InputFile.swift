@@ -1,0 +1,82 @@
+import Foundation
+import PenstockLog
+
+/// What a command reads: a file, or standard input. Read by one task at a time.
+final class InputFile: Sendable {
+  /// As people call it.
+  let name: String
+  /// In bytes; nil where it is not known before the end.
+  let size: Int?
+  private let descriptor: Int32
+  private static let chunk = 1 << 20
+
+  /// Opens a file; `-` is standard input.
+  init(_ path: String) throws(Failure) {
+    if path == "-" {
+      name = "standard input"
+      descriptor = STDIN_FILENO
+    } else {
+      name = path
+      descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { throw Self.failure("open", path) }
+    }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw Self.failure("look at", name) }
+    guard status.st_mode & S_IFMT != S_IFDIR else {
+      throw Failure(.cannot, "unreadable", "\(path) is a directory; name a file, or - for standard input")
+    }
+    let isRegular = status.st_mode & S_IFMT == S_IFREG
+    size = isRegular && path != "-" ? Int(status.st_size) : nil
+    #if os(Linux)
+      // F_SETPIPE_SZ: a pipe that holds more wakes both sides less often. A refusal costs nothing but that.
+      if !isRegular { _ = fcntl(descriptor, 1031, Int32(Self.chunk)) }
+    #endif
+  }
+
+  deinit {
+    if descriptor != STDIN_FILENO { close(descriptor) }
+  }
+
+  /// Whether it can be read twice.
+  var isSeekable: Bool { size != nil }
+
+  /// The next bytes, at least one; empty at the end. Blocks.
+  func read() throws(Failure) -> [UInt8] {
+    while true {
+      var count = 0
+      let bytes = [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, initialized in
+        count = Foundation.read(descriptor, buffer.baseAddress, Self.chunk)
+        initialized = max(0, count)
+      }
+      if count >= 0 { return bytes }
+      guard errno == EINTR else { throw Self.failure("read", name) }
+    }
+  }
+
+  /// Whether a read would not wait, after waiting at most so long. Always true for a file.
+  func isReady(within milliseconds: Int32) -> Bool {
+    var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return Foundation.poll(&poll, 1, milliseconds) != 0
+  }
+
+  func rewind() { lseek(descriptor, 0, SEEK_SET) }
+
+  /// Everything, up to `limit` bytes.
+  func readAll(limit: Int) throws(Failure) -> [UInt8] {
+    var all: [UInt8] = []
+    while true {
+      let bytes = try read()
+      if bytes.isEmpty { return all }
+      guard all.count + bytes.count <= limit else {
+        throw Failure(
+          .bad, "body_too_long", "\(name) is longer than \(Words.bytes(limit)), and an array is read whole",
+          advice: "send one event a line instead (--format ndjson): that streams, whatever its length")
+      }
+      all += bytes
+    }
+  }
+
+  private static func failure(_ verb: String, _ path: String) -> Failure {
+    Failure(.cannot, "unreadable", "could not \(verb) \(path): \(String(cString: strerror(errno)))")
+  }
+}

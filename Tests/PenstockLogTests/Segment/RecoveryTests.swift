@@ -1,0 +1,251 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+/// Opening images whose end is as a crash may leave it.
+@Suite struct RecoveryTests {
+  private let log = TestLog()
+  private let paths = TestLog.paths
+
+  /// Where block `index` of the first segment stands, when all blocks are small.
+  private func position(_ index: Int) -> Int { 8192 + index * 4096 }
+
+  /// A log of `durable` blocks of one record, and as many more that were written and never synced, in a killed process.
+  private func image(durable: Int, unsynced: Int, keepingBeacon: Bool = true) throws -> TestLog {
+    let writer = try log.openWriter()
+    for number in 0..<durable { try writer.commit(record(number)) }
+    for number in durable..<(durable + unsynced) { _ = try writer.write([batch([record(number)])]) }
+    let image = log.killed()
+    if !keepingBeacon { try image.remove(paths.beacon) }
+    return image
+  }
+
+  private func damage(_ image: TestLog, block index: Int, byte: Int = 200) throws {
+    let path = try #require(image.segments.last)
+    // The payload stands at the end of its page.
+    try #require(image.disk.flipBit(path, at: position(index) + 4096 - byte % 40 - 1, bit: 3))
+  }
+
+  @Test func `a new log is created, an untouched one is clean`() throws {
+    let first = try log.openWriter()
+    #expect(first.recovery.outcome == .created)
+    #expect(first.recovery.end == .zero)
+    let again = try log.killed().openWriter()
+    #expect(again.recovery.outcome == .clean)
+    #expect(again.recovery.gaps.isEmpty && again.recovery.cutBytes == 0 && again.recovery.quarantined.isEmpty)
+    #expect(again.epoch == first.epoch + 1)
+  }
+
+  @Test func `what validates is kept, synced or not`() throws {
+    let image = try image(durable: 2, unsynced: 2)
+    let writer = try image.openWriter()
+    #expect(writer.recovery.outcome == .clean)
+    #expect(try Reading(writer.view).inOrder == records(0..<4))
+    // Seen now, so it must stay.
+    #expect(try Reading(image.afterPowerCut().openWriter().view).inOrder == records(0..<4))
+  }
+
+  @Test func `a torn block with later blocks of the same window is cut, and its place used again`() throws {
+    let image = try image(durable: 2, unsynced: 3)
+    try damage(image, block: 2)
+    let writer = try image.openWriter()
+    #expect(writer.recovery.outcome == .torn)
+    #expect(writer.recovery.rule == "torn")
+    #expect(writer.recovery.position == UInt64(position(2)))
+    #expect(writer.recovery.cutBytes == 3 * 4096)
+    #expect(writer.recovery.quarantined.isEmpty && writer.recovery.gaps.isEmpty)
+    #expect(writer.recovery.end == Offset(2))
+    let bytes = try #require(image.disk.contents(try #require(image.segments.last)))
+    #expect(bytes[position(2)...].allSatisfy { $0 == 0 })
+    #expect(try writer.commit(record(7)) == Offset(2)..<Offset(3))
+    let reading = try Reading(image.afterPowerCut().openWriter().view)
+    #expect(reading.inOrder == records(0..<2) + [record(7)] && reading.gaps.isEmpty)
+  }
+
+  @Test func `a torn last block is cut, and its bytes are kept`() throws {
+    let image = try image(durable: 2, unsynced: 1)
+    try damage(image, block: 2)
+    let bad = try #require(image.disk.contents(try #require(image.segments.last)))[position(2)..<position(3)]
+    let writer = try image.openWriter()
+    #expect(writer.recovery.outcome == .undecidable)
+    #expect(writer.recovery.rule == "undecidable")
+    #expect(writer.recovery.end == Offset(2))
+    #expect(writer.recovery.quarantined.count == 1)
+    let copy = try #require(image.afterPowerCut().disk.contents(try #require(writer.recovery.quarantined.first)))
+    #expect(copy == Array(bad))
+    #expect(try Reading(writer.view).inOrder == records(0..<2))
+  }
+
+  @Test func `strict recovery refuses a torn last block and changes nothing`() throws {
+    var image = try image(durable: 2, unsynced: 1)
+    try damage(image, block: 2)
+    let before = image.segments.map { image.disk.contents($0) }
+    image.configuration.strictRecovery = true
+    let error = #expect(throws: LogError.self) { try image.openWriter() }
+    #expect(error?.code == .undecidableTail)
+    #expect(error?.place.position == UInt64(position(2)) && error?.place.offset == Offset(2))
+    #expect(image.segments.map { image.disk.contents($0) } == before)
+    image.configuration.strictRecovery = false
+    #expect(try image.openWriter().recovery.outcome == .undecidable)
+  }
+
+  @Test func `strict recovery opens what is clean and what is provably torn`() throws {
+    var image = try image(durable: 2, unsynced: 3)
+    image.configuration.strictRecovery = true
+    #expect(try image.killed().openWriter().recovery.outcome == .clean)
+    try damage(image, block: 2)
+    #expect(try image.openWriter().recovery.outcome == .torn)
+  }
+
+  @Test func `a block whose first sector never reached the disk is no clean end`() throws {
+    let image = try image(durable: 1, unsynced: 1)
+    let path = try #require(image.segments.last)
+    image.disk.overwrite(path, at: position(1), [UInt8](repeating: 0, count: 512))
+    #expect(try image.openWriter().recovery.outcome == .undecidable)
+  }
+
+  @Test(arguments: [0, 1, 2])
+  func `recovering again changes nothing`(kind: Int) throws {
+    let image = try image(durable: 2, unsynced: kind == 2 ? 0 : 1 + kind)
+    try damage(image, block: kind == 2 ? 1 : 2)
+    _ = try image.openWriter()
+    func files(_ log: TestLog) -> [String: [UInt8]] {
+      let kept = log.disk.filePaths.filter { $0.hasSuffix(".seg") || $0.hasPrefix(paths.quarantine) }
+      return Dictionary(uniqueKeysWithValues: kept.map { ($0, log.disk.contents($0) ?? []) })
+    }
+    let once = files(image)
+    let again = try image.killed().openWriter()
+    #expect(again.recovery.outcome == .clean)
+    #expect(files(image.killed()) == once)
+    let third = image.killed().killed()
+    _ = try third.openWriter()
+    #expect(files(third) == once)
+  }
+
+  @Test func `a crash at every I/O of a recovery never loses the bytes it keeps`() throws {
+    let image = try image(durable: 1, unsynced: 0)
+    // Three pages of garbage that no block is.
+    var random = SplitMix64(seed: 5)
+    let garbage = random.bytes(3 * 4096)
+    image.disk.overwrite(try #require(image.segments.last), at: position(1), garbage)
+    let quiet = image.killed()
+    _ = try quiet.openWriter()
+    for number in 1...quiet.disk.ioCount {
+      for seed in 0..<6 as Range<UInt64> {
+        let crashed = image.killed()
+        crashed.disk.crash(atIO: number)
+        _ = try? crashed.openWriter()
+        let found = crashed.afterPowerCut(.seeded(seed &+ UInt64(number) &* 100))
+        let writer = try found.openWriter()
+        #expect(try Reading(writer.view).inOrder == [record(0)])
+        let kept = found.afterPowerCut()
+        let copies = kept.quarantine.compactMap { kept.disk.contents($0) }
+        #expect(copies.contains(garbage), "crash at I/O \(number), seed \(seed)")
+      }
+    }
+  }
+
+  @Test func `two torn ends at one place leave two copies`() throws {
+    let image = try image(durable: 1, unsynced: 1)
+    try damage(image, block: 1, byte: 1)
+    let first = try #require(try image.openWriter().recovery.quarantined.first)
+    let bytes = try #require(image.disk.contents(first))
+    let second = image.killed()
+    let writer = try second.openWriter()
+    _ = try writer.write([batch([record(77)])])
+    let third = second.killed()
+    try damage(third, block: 1, byte: 2)
+    #expect(try third.openWriter().recovery.outcome == .undecidable)
+    let copies = third.quarantine.compactMap { third.disk.contents($0) }
+    #expect(copies.count == 2)
+    #expect(copies.contains(bytes))
+  }
+
+  @Test func `a block of a later version is never cut`() throws {
+    for isSynced in [true, false] {
+      let image = try image(durable: isSynced ? 3 : 2, unsynced: isSynced ? 0 : 1)
+      let path = try #require(image.segments.last)
+      try makeFuture(image, block: 2)
+      let before = image.disk.contents(path)
+      let error = #expect(throws: LogError.self) { try image.openWriter() }
+      #expect(error?.code == .futureFormat)
+      #expect(image.disk.contents(path) == before)
+    }
+  }
+
+  @Test func `a block of a later version behind a torn one is not cut either`() throws {
+    let image = try image(durable: 1, unsynced: 2)
+    let path = try #require(image.segments.last)
+    try damage(image, block: 1)
+    try makeFuture(image, block: 2)
+    let before = image.disk.contents(path)
+    #expect(#expect(throws: LogError.self) { try image.openWriter() }?.code == .futureFormat)
+    #expect(image.disk.contents(path) == before)
+  }
+
+  private func makeFuture(_ image: TestLog, block index: Int) throws {
+    let path = try #require(image.segments.last)
+    let bytes = try #require(image.disk.contents(path))
+    let header = try bytes.withUnsafeBytes { try SegmentHeader(decoding: $0) }
+    let block = Array(bytes[position(index)..<position(index + 1)])
+    image.disk.overwrite(path, at: position(index), Blocks.ofFutureVersion(block, seed: header.seed))
+  }
+
+  @Test func `files that are none of the log's stay as they are and are named`() throws {
+    let image = try image(durable: 1, unsynced: 0)
+    let strangers = [
+      paths.data + "/notes.txt", paths.data + "/0000000001-00000000000000000000.seg.bak",
+      paths.data + "/+000000001-00000000000000000000.seg",
+    ]
+    for path in strangers { image.disk.install(path, [1, 2, 3]) }
+    image.disk.install(paths.root + "/README", [4])
+    let writer = try image.openWriter()
+    #expect(writer.recovery.unknownFiles == strangers.sorted())
+    for number in 1..<40 { try writer.commit(record(number)) }
+    try writer.close()
+    for path in strangers { #expect(image.disk.contents(path) == [1, 2, 3]) }
+    #expect(image.disk.contents(paths.root + "/README") == [4])
+  }
+
+  @Test func `a META that is gone is made again from the segments`() throws {
+    let image = try image(durable: 2, unsynced: 0)
+    let id = try image.killed().openWriter().logID
+    try image.remove(paths.meta)
+    let writer = try image.openWriter()
+    #expect(writer.recovery.rebuiltMeta)
+    #expect(writer.logID == id)
+    #expect(try Reading(writer.view).inOrder == records(0..<2))
+    try writer.commit(record(2))
+    let again = try image.killed().openWriter()
+    #expect(!again.recovery.rebuiltMeta && again.logID == id)
+    #expect(try Reading(again.view).inOrder == records(0..<3))
+  }
+
+  @Test func `a writer that died while it made the next segment ready leaves nothing in the way`() throws {
+    let writer = try log.openWriter()
+    try writer.commit(record(0))
+    try writer.preparer.prepare()
+    let image = log.killed()
+    let next = try image.openWriter()
+    for number in 1..<60 { try next.commit(record(number)) }
+    #expect(image.segments.count > 1)
+    #expect(try Reading(next.view).inOrder == records(0..<60))
+  }
+
+  @Test func `every opening raises the epoch, and blocks carry it`() throws {
+    var image = log
+    var epochs: [UInt32] = []
+    for number in 0..<4 {
+      let writer = try image.openWriter()
+      epochs.append(writer.epoch)
+      #expect(writer.recovery.epoch == writer.epoch)
+      try writer.commit(record(number))
+      image = image.killed()
+    }
+    #expect(epochs == Array(epochs[0]..<(epochs[0] + 4)))
+    let bytes = try #require(image.disk.contents(try #require(image.segments.last)))
+    for (index, epoch) in epochs.enumerated() {
+      #expect(bytes.withUnsafeBytes { $0.get(UInt32.self, at: position(index) + 56) } == epoch)
+    }
+  }
+}

@@ -1,0 +1,165 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@Suite struct SlotFileTests {
+  private static let path = "/d/value"
+  private static let size = 1024
+
+  private func disk() throws -> SimulatedFileSystem {
+    let disk = SimulatedFileSystem()
+    try disk.makeDirectory("/d")
+    try disk.synchronizeDirectory("/")
+    return disk
+  }
+
+  private func create(_ disk: SimulatedFileSystem, _ value: [UInt8]) throws(LogError) {
+    try SlotFile.create(disk, Self.path, kind: 5, slotSize: Self.size, value: value)
+  }
+
+  private func open(_ disk: SimulatedFileSystem) throws -> (slots: SlotFile, value: [UInt8]) {
+    try #require(try SlotFile.open(disk, Self.path, kind: 5, slotSize: Self.size, locking: false))
+  }
+
+  private func peek(_ disk: SimulatedFileSystem, kind: UInt16 = 5) throws(LogError) -> [UInt8] {
+    try SlotFile.peek(disk, Self.path, kind: kind, slotSize: Self.size)
+  }
+
+  @Test func `a value is replaced, durably, in a file that never grows`() throws {
+    let disk = try disk()
+    try create(disk, [1])
+    let slots = try open(disk).slots
+    for round in 2...9 as ClosedRange<UInt8> {
+      let value = [UInt8](repeating: round, count: Int(round) * 100)
+      try slots.write(value)
+      #expect(try peek(disk) == value)
+      #expect(try peek(disk.powerCut(.nothingUnsynced)) == value)
+      #expect(disk.contents(Self.path)?.count == 2 * Self.size)
+    }
+    #expect(try open(disk).value == [UInt8](repeating: 9, count: 900))
+  }
+
+  @Test func `an empty value and one that fills the slot come back`() throws {
+    let disk = try disk()
+    try create(disk, [])
+    #expect(try peek(disk) == [])
+    let full = [UInt8](repeating: 7, count: Self.size - SlotFile.headerSize)
+    try open(disk).slots.write(full)
+    #expect(try peek(disk) == full)
+  }
+
+  @Test func `whatever becomes of a write under way, the value before or the value after is there`() throws {
+    let disk = try disk()
+    try create(disk, [1, 1, 1])
+    let slots = try open(disk).slots
+    try slots.write([2, 2, 2])
+    // The next write, stopped before its sync: every subset of its sectors.
+    disk.fail(atIO: disk.ioCount + 2)
+    let value = (0..<900).map { UInt8($0 % 251) }
+    #expect(throws: LogError.self) { try slots.write(value) }
+    let items = disk.unsyncedItemCount
+    try #require(items > 0 && items < 8)
+    var seen: Set<[UInt8]> = []
+    for subset in 0..<(1 << UInt64(items)) { seen.insert(try peek(disk.powerCut(.subset(subset)))) }
+    for seed in 0..<200 as Range<UInt64> { seen.insert(try peek(disk.powerCut(.seeded(seed, .tornSectors)))) }
+    #expect(seen == [[2, 2, 2], value])
+  }
+
+  @Test func `every damaged byte of the newer slot gives the older value, of the older slot the newer`() throws {
+    let disk = try disk()
+    try create(disk, [1, 1])
+    try open(disk).slots.write([2, 2])
+    for position in 0..<(2 * Self.size) {
+      let damaged = disk.processKill()
+      damaged.flipBit(Self.path, at: position, bit: position % 8)
+      let slot = position / Self.size
+      let isUsed = position % Self.size < SlotFile.headerSize + 2
+      // Generation 2 lies in slot 0.
+      let expected: [UInt8] = slot == 0 && isUsed ? [1, 1] : [2, 2]
+      if try peek(damaged) != expected { Issue.record("byte \(position)") }
+    }
+  }
+
+  @Test func `two damaged slots, another kind and an empty file are refused`() throws {
+    let disk = try disk()
+    try create(disk, [1])
+    try open(disk).slots.write([2])
+    #expect(#expect(throws: LogError.self) { try peek(disk, kind: 6) }?.code == .damaged)
+    disk.flipBit(Self.path, at: 30, bit: 0)
+    disk.flipBit(Self.path, at: Self.size + 20, bit: 0)
+    // Byte 30 lies behind the value of slot 0.
+    #expect(try peek(disk) == [2])
+    disk.flipBit(Self.path, at: 24, bit: 0)
+    #expect(#expect(throws: LogError.self) { try peek(disk) }?.code == .damaged)
+    #expect(#expect(throws: LogError.self) { try open(disk) }?.code == .damaged)
+    disk.install(Self.path, [])
+    #expect(#expect(throws: LogError.self) { try peek(disk) }?.code == .damaged)
+  }
+
+  @Test func `a failed sync poisons, and a later opening finds a whole value`() throws {
+    for effect in [FaultEffect.nothing, .partial, .complete, .pagesLost, .pagesReverted] {
+      let disk = try disk()
+      try create(disk, [1])
+      let slots = try open(disk).slots
+      disk.fail(atIO: disk.ioCount + 2, effect: effect)
+      #expect(#expect(throws: LogError.self) { try slots.write([2]) }?.code == .io)
+      #expect(#expect(throws: LogError.self) { try slots.write([3]) }?.code == .poisoned)
+      let value = try open(disk).value
+      #expect(value == [1] || value == [2])
+      // What an opening returned is acted on; it must not be gone after a power cut.
+      #expect(try peek(disk.powerCut(.nothingUnsynced)) == value, "\(effect)")
+    }
+  }
+
+  @Test func `a crash at every I/O of a creation leaves no file or a whole one, and creating again works`() throws {
+    let quiet = try disk()
+    let before = quiet.ioCount
+    try create(quiet, [9])
+    let after = quiet.ioCount
+    var kinds: Set<Bool> = []
+    for number in (before + 1)...after {
+      for effect in [FaultEffect.nothing, .partial, .complete] {
+        let disk = try disk()
+        disk.crash(atIO: number, effect: effect)
+        #expect(throws: LogError.self) { try create(disk, [9]) }
+        for seed in 0..<24 as Range<UInt64> {
+          let found = disk.powerCut(.seeded(seed, [.tornSectors, .unorderedDirectories]))
+          let isThere = found.contents(Self.path) != nil
+          kinds.insert(isThere)
+          if isThere {
+            #expect(try peek(found) == [9], "I/O \(number), seed \(seed)")
+          } else {
+            try create(found, [8])
+            #expect(try peek(found.powerCut(.nothingUnsynced)) == [8])
+          }
+        }
+      }
+    }
+    #expect(kinds == [true, false])
+  }
+
+  @Test func `a lock keeps the second holder out until the first is gone`() throws {
+    let disk = try disk()
+    try create(disk, [1])
+    func hold() throws -> SlotFile? {
+      try SlotFile.open(disk, Self.path, kind: 5, slotSize: Self.size, locking: true)?.slots
+    }
+    var first = try hold()
+    #expect(first != nil)
+    #expect(try hold() == nil)
+    #expect(try peek(disk) == [1])
+    first = nil
+    #expect(try hold() != nil)
+  }
+
+  @Test func `no handle is left open`() throws {
+    let disk = try disk()
+    try create(disk, [1])
+    _ = try peek(disk)
+    _ = try open(disk)
+    disk.install(Self.path, [])
+    _ = try? open(disk)
+    _ = try? peek(disk)
+    #expect(disk.openHandleCount == 0)
+  }
+}
