@@ -53,7 +53,7 @@ public final class Log: Sendable {
     view = writer.view
     cursors = CursorRegistry(
       environment, LogPaths(path), logID: writer.logID, view: writer.view, worker: worker)
-    committer = Committer(writer, configuration, worker: worker)
+    committer = Committer(writer, configuration)
   }
 
   /// One past the last record readers see.

@@ -23,14 +23,14 @@ package final class Committer: Sendable {
   private let closingError: Mutex<LogError?> = Mutex(nil)
 
   /// Starts the thread, which owns the writer from here on.
-  init(_ writer: sending LogWriter, _ configuration: LogConfiguration, worker: Worker) {
+  init(_ writer: sending LogWriter, _ configuration: LogConfiguration) {
     self.configuration = configuration
     monitor = Monitor(
       State(
         queue: AppendQueue(
           nextOffset: writer.end, blockBytes: configuration.blockBytes, queueBytes: configuration.queueBytes)))
     let owned = Owned(writer)
-    LogThread.start(name: "penstock-commit") { [self] in run(owned.writer, worker) }
+    LogThread.start(name: "penstock-commit") { [self] in run(owned.writer) }
   }
 
   /// Hands the writer to its thread.
@@ -128,7 +128,9 @@ package final class Committer: Sendable {
     case finish
   }
 
-  private func run(_ writer: LogWriter, _ worker: Worker) {
+  private func run(_ writer: LogWriter) {
+    // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
+    let filler = Worker(name: "penstock-fill")
     var hasAskedForNext = false
     loop: while true {
       let step: Step = monitor.wait { state in
@@ -153,7 +155,7 @@ package final class Committer: Sendable {
           hasAskedForNext = true
           let preparer = writer.preparer
           // A full disk is met again, and told, when the segment is really needed.
-          worker.start { try? preparer.prepare() }
+          filler.start { try? preparer.prepare() }
         }
       case .sync(let waiters):
         let failure = capture { () throws(LogError) in

@@ -21,7 +21,7 @@ import Testing
   }
 
   private func damage(_ image: TestLog, block index: Int, byte: Int = 200) throws {
-    let path = try #require(image.segments.last)
+    let path = try image.newestSegment
     // The payload stands at the end of its page.
     try #require(image.disk.flipBit(path, at: position(index) + 4096 - byte % 40 - 1, bit: 3))
   }
@@ -55,7 +55,7 @@ import Testing
     #expect(writer.recovery.cutBytes == 3 * 4096)
     #expect(writer.recovery.quarantined.isEmpty && writer.recovery.gaps.isEmpty)
     #expect(writer.recovery.end == Offset(2))
-    let bytes = try #require(image.disk.contents(try #require(image.segments.last)))
+    let bytes = try image.contents(image.newestSegment)
     #expect(bytes[position(2)...].allSatisfy { $0 == 0 })
     #expect(try writer.commit(record(7)) == Offset(2)..<Offset(3))
     let reading = try Reading(image.afterPowerCut().openWriter().view)
@@ -65,13 +65,13 @@ import Testing
   @Test func `a torn last block is cut, and its bytes are kept`() throws {
     let image = try image(durable: 2, unsynced: 1)
     try damage(image, block: 2)
-    let bad = try #require(image.disk.contents(try #require(image.segments.last)))[position(2)..<position(3)]
+    let bad = try image.contents(image.newestSegment)[position(2)..<position(3)]
     let writer = try image.openWriter()
     #expect(writer.recovery.outcome == .undecidable)
     #expect(writer.recovery.rule == "undecidable")
     #expect(writer.recovery.end == Offset(2))
     #expect(writer.recovery.quarantined.count == 1)
-    let copy = try #require(image.afterPowerCut().disk.contents(try #require(writer.recovery.quarantined.first)))
+    let copy = try image.afterPowerCut().contents(try #require(writer.recovery.quarantined.first))
     #expect(copy == Array(bad))
     #expect(try Reading(writer.view).inOrder == records(0..<2))
   }
@@ -99,7 +99,7 @@ import Testing
 
   @Test func `a block whose first sector never reached the disk is no clean end`() throws {
     let image = try image(durable: 1, unsynced: 1)
-    let path = try #require(image.segments.last)
+    let path = try image.newestSegment
     image.disk.overwrite(path, at: position(1), [UInt8](repeating: 0, count: 512))
     #expect(try image.openWriter().recovery.outcome == .undecidable)
   }
@@ -127,7 +127,7 @@ import Testing
     // Three pages of garbage that no block is.
     var random = SplitMix64(seed: 5)
     let garbage = random.bytes(3 * 4096)
-    image.disk.overwrite(try #require(image.segments.last), at: position(1), garbage)
+    image.disk.overwrite(try image.newestSegment, at: position(1), garbage)
     let quiet = image.killed()
     _ = try quiet.openWriter()
     for number in 1...quiet.disk.ioCount {
@@ -140,7 +140,8 @@ import Testing
         #expect(try Reading(writer.view).inOrder == [record(0)])
         let kept = found.afterPowerCut()
         let copies = kept.quarantine.compactMap { kept.disk.contents($0) }
-        #expect(copies.contains(garbage), "crash at I/O \(number), seed \(seed)")
+        let isKept = copies.contains(garbage)
+        #expect(isKept, "crash at I/O \(number), seed \(seed)")
       }
     }
   }
@@ -148,8 +149,8 @@ import Testing
   @Test func `two torn ends at one place leave two copies`() throws {
     let image = try image(durable: 1, unsynced: 1)
     try damage(image, block: 1, byte: 1)
-    let first = try #require(try image.openWriter().recovery.quarantined.first)
-    let bytes = try #require(image.disk.contents(first))
+    let quarantined = try image.openWriter().recovery.quarantined
+    let bytes = try image.contents(try #require(quarantined.first))
     let second = image.killed()
     let writer = try second.openWriter()
     _ = try writer.write([batch([record(77)])])
@@ -158,33 +159,36 @@ import Testing
     #expect(try third.openWriter().recovery.outcome == .undecidable)
     let copies = third.quarantine.compactMap { third.disk.contents($0) }
     #expect(copies.count == 2)
-    #expect(copies.contains(bytes))
+    let isKept = copies.contains(bytes)
+    #expect(isKept)
   }
 
   @Test func `a block of a later version is never cut`() throws {
     for isSynced in [true, false] {
       let image = try image(durable: isSynced ? 3 : 2, unsynced: isSynced ? 0 : 1)
-      let path = try #require(image.segments.last)
+      let path = try image.newestSegment
       try makeFuture(image, block: 2)
-      let before = image.disk.contents(path)
+      let before = try image.contents(path)
       let error = #expect(throws: LogError.self) { try image.openWriter() }
       #expect(error?.code == .futureFormat)
-      #expect(image.disk.contents(path) == before)
+      let isUntouched = try image.contents(path) == before
+      #expect(isUntouched)
     }
   }
 
   @Test func `a block of a later version behind a torn one is not cut either`() throws {
     let image = try image(durable: 1, unsynced: 2)
-    let path = try #require(image.segments.last)
+    let path = try image.newestSegment
     try damage(image, block: 1)
     try makeFuture(image, block: 2)
-    let before = image.disk.contents(path)
+    let before = try image.contents(path)
     #expect(#expect(throws: LogError.self) { try image.openWriter() }?.code == .futureFormat)
-    #expect(image.disk.contents(path) == before)
+    let isUntouched = try image.contents(path) == before
+    #expect(isUntouched)
   }
 
   private func makeFuture(_ image: TestLog, block index: Int) throws {
-    let path = try #require(image.segments.last)
+    let path = try image.newestSegment
     let bytes = try #require(image.disk.contents(path))
     let header = try bytes.withUnsafeBytes { try SegmentHeader(decoding: $0) }
     let block = Array(bytes[position(index)..<position(index + 1)])
@@ -243,7 +247,7 @@ import Testing
       image = image.killed()
     }
     #expect(epochs == Array(epochs[0]..<(epochs[0] + 4)))
-    let bytes = try #require(image.disk.contents(try #require(image.segments.last)))
+    let bytes = try image.contents(image.newestSegment)
     for (index, epoch) in epochs.enumerated() {
       #expect(bytes.withUnsafeBytes { $0.get(UInt32.self, at: position(index) + 56) } == epoch)
     }

@@ -1,6 +1,8 @@
+import Logging
 import PenstockLog
 import PenstockTestKit
 import Synchronization
+import Testing
 
 /// A log on a simulated disk, with a clock that stands still and salts that are equal in every run.
 struct TestLog {
@@ -21,7 +23,9 @@ struct TestLog {
 
   func environment(on fileSystem: (any FileSystem)? = nil) -> LogEnvironment {
     let salts = salts
-    return LogEnvironment(fileSystem: fileSystem ?? disk, clock: clock, randomBytes: { salts.next() })
+    return LogEnvironment(
+      fileSystem: fileSystem ?? disk, clock: clock, randomBytes: { salts.next() },
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   }
 
   func openWriter() throws(LogError) -> LogWriter {
@@ -54,6 +58,9 @@ struct TestLog {
 
   /// The paths of all segments, in order.
   var segments: [String] { disk.filePaths.filter { $0.hasSuffix(".seg") } }
+  var newestSegment: String { get throws { try #require(segments.last) } }
+  /// The bytes of a file, as a reader would see them now.
+  func contents(_ path: String) throws -> [UInt8] { try #require(disk.contents(path)) }
   var quarantine: [String] { disk.filePaths.filter { $0.hasPrefix(Self.paths.quarantine + "/") } }
 }
 

@@ -18,7 +18,8 @@ import Testing
   }
 
   private func open(_ disk: SimulatedFileSystem) throws -> (slots: SlotFile, value: [UInt8]) {
-    try #require(try SlotFile.open(disk, Self.path, kind: 5, slotSize: Self.size, locking: false))
+    let opened = try SlotFile.open(disk, Self.path, kind: 5, slotSize: Self.size, locking: false)
+    return try #require(opened)
   }
 
   private func peek(_ disk: SimulatedFileSystem, kind: UInt16 = 5) throws(LogError) -> [UInt8] {
@@ -60,7 +61,7 @@ import Testing
     let items = disk.unsyncedItemCount
     try #require(items > 0 && items < 8)
     var seen: Set<[UInt8]> = []
-    for subset in 0..<(1 << UInt64(items)) { seen.insert(try peek(disk.powerCut(.subset(subset)))) }
+    for subset in 0..<(UInt64(1) << items) { seen.insert(try peek(disk.powerCut(.subset(subset)))) }
     for seed in 0..<200 as Range<UInt64> { seen.insert(try peek(disk.powerCut(.seeded(seed, .tornSectors)))) }
     #expect(seen == [[2, 2, 2], value])
   }

@@ -1,0 +1,135 @@
+import ArgumentParser
+import PenstockLog
+
+struct CursorCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "cursor",
+    abstract: "Lists, shows, moves and deletes cursors.",
+    discussion: """
+      A cursor is a destination's durable place in the log. Stop the destination before moving or deleting its cursor.
+
+        penstock cursor list --log ./events
+        penstock cursor show archive --log ./events --json
+        penstock cursor seek archive --to 2026-11-23T00:00:00Z --log ./events
+        penstock cursor delete archive --log ./events --yes
+      """,
+    subcommands: [List.self, Show.self, Seek.self, Delete.self])
+
+  struct List: ReportingCommand {
+    static let spokenName = "cursor list"
+    static let configuration = CommandConfiguration(
+      abstract: "Lists the cursors of a log.", discussion: "  penstock cursor list --log ./events")
+    @OptionGroup var logOption: LogOption
+    @OptionGroup var common: CommonOptions
+
+    func perform() async throws {
+      let reader = try await LogReader.open(at: logOption.log)
+      let (states, end) = (try reader.cursorStates(), reader.end)
+      tell(
+        .object([("cursors", .array(states.map { StatusCommand.json($0.name, $0.state, end: end) }))]),
+        StatusCommand.table(states, end: end))
+    }
+  }
+
+  struct Show: ReportingCommand {
+    static let spokenName = "cursor show"
+    static let configuration = CommandConfiguration(
+      abstract: "Shows where one cursor stands.", discussion: "  penstock cursor show archive --log ./events")
+    @Argument(help: "The cursor.") var name: String
+    @OptionGroup var logOption: LogOption
+    @OptionGroup var common: CommonOptions
+
+    func perform() async throws {
+      let reader = try await LogReader.open(at: logOption.log)
+      let state = try CursorCommand.state(name, reader)
+      tell(
+        StatusCommand.json(name, state, end: reader.end), StatusCommand.table([(name, state)], end: reader.end))
+    }
+  }
+
+  struct Seek: ReportingCommand {
+    static let spokenName = "cursor seek"
+    static let configuration = CommandConfiguration(
+      abstract: "Moves a cursor, also back: records behind it are delivered again, records before it are not delivered.",
+      discussion: """
+        Without --yes it says what would happen. A cursor with a batch in flight is not moved: let its delivery finish
+        first, for its destination may hold the batch already.
+
+          penstock cursor seek archive --to beginning --log ./events
+          penstock cursor seek archive --to 120000 --log ./events --yes
+        """)
+    @Argument(help: "The cursor.") var name: String
+    @Option(help: ArgumentHelp("Where to: " + Place.explanation)) var to: Place
+    @Flag(help: "Do it.") var yes = false
+    @OptionGroup var logOption: LogOption
+    @OptionGroup var common: CommonOptions
+
+    func perform() async throws {
+      let reader = try await LogReader.open(at: logOption.log)
+      let state = try CursorCommand.state(name, reader)
+      let target = try reader.offset(of: to.position)
+      guard target <= reader.end else {
+        throw Failure(.bad, "outOfRange", "the log ends at offset \(reader.end); \(target) is behind it")
+      }
+      try CursorCommand.refuseOpenBatch(name, state)
+      let effect =
+        target < state.committed
+        ? "\(Words.count(state.committed - target, "record")) will be delivered again"
+        : "\(Words.count(target - state.committed, "record")) will not be delivered"
+      try CursorCommand.ask(yes, "cursor \(name) would move from \(state.committed) to \(target): \(effect)")
+      let cursor = try await reader.cursor(named: name)
+      try await cursor.seek(to: .offset(target))
+      tell(
+        StatusCommand.json(name, cursor.state, end: reader.end),
+        "cursor \(name) moved from \(state.committed) to \(target): \(effect)")
+    }
+  }
+
+  struct Delete: ReportingCommand {
+    static let spokenName = "cursor delete"
+    static let configuration = CommandConfiguration(
+      abstract: "Deletes a cursor. A destination of its name begins again at the log's beginning.",
+      discussion: "  penstock cursor delete archive --log ./events --yes")
+    @Argument(help: "The cursor.") var name: String
+    @Flag(help: "Do it.") var yes = false
+    @OptionGroup var logOption: LogOption
+    @OptionGroup var common: CommonOptions
+
+    func perform() async throws {
+      let reader = try await LogReader.open(at: logOption.log)
+      let state = try CursorCommand.state(name, reader)
+      let open = state.inFlight.isEmpty ? "" : ", with a batch in flight that its destination may hold already"
+      try CursorCommand.ask(yes, "cursor \(name) at offset \(state.committed) would be deleted\(open)")
+      let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(logOption.log))
+      let meta = try LogInspector(logOption.log).meta
+      // Held until it is gone, so that nobody delivers with it meanwhile.
+      let held = try CursorStore.hold(
+        fileSystem, paths, logID: meta.logID, name: name, startingAt: state.committed)
+      try fileSystem.remove(paths.cursor(held.name))
+      try fileSystem.synchronizeDirectory(paths.cursors)
+      tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
+    }
+  }
+
+  private static func state(_ name: String, _ reader: LogReader) throws -> CursorState {
+    try CursorStore.validate(name)
+    let states = try reader.cursorStates()
+    if let found = states.first(where: { $0.name == name }) { return found.state }
+    let names = states.map(\.name)
+    let near = Spelling.nearest(to: name, among: names).map { "did you mean \($0)?" }
+    throw Failure(
+      .bad, "unknownCursor", "the log has no cursor \(name)",
+      advice: near ?? (names.isEmpty ? "it has none at all" : "it has \(names.joined(separator: ", "))"))
+  }
+
+  private static func refuseOpenBatch(_ name: String, _ state: CursorState) throws {
+    guard let open = state.inFlight.first?.intent else { return }
+    throw Failure(
+      .bad, "illegalMove", "cursor \(name) has a batch in flight (records \(open.first) ..< \(open.end))",
+      advice: "finish it first (penstock deliver --until-caught-up); its destination may hold it already")
+  }
+
+  private static func ask(_ yes: Bool, _ words: String) throws {
+    if !yes { throw Failure(.usage, "needsYes", words, advice: "add --yes to do it") }
+  }
+}

@@ -1,0 +1,116 @@
+import ArgumentParser
+import Foundation
+import Logging
+import PenstockServer
+import PenstockSinks
+import ServiceLifecycle
+
+struct ReceiveCommand: ReportingCommand {
+  static let spokenName = "receive"
+  static let configuration = CommandConfiguration(
+    commandName: "receive",
+    abstract: "Receives webhooks: verifies, stores each batch once, counts.",
+    discussion: """
+      A reference receiver to deliver to. It takes POST, PUT and GET on any path, knows a batch by its webhook-id, writes
+      the events of each batch once, and answers 409 when an id comes with another body. With --ledger a restarted
+      receiver goes on where it was. SIGTERM or Ctrl-C ends it.
+
+        penstock receive --listen 127.0.0.1:8080 --out received.ndjson --ledger ledger.ndjson
+        PENSTOCK_WEBHOOK_SECRET=whsec_… penstock receive --out received.ndjson
+        penstock receive --api-key 'your-api-key=abcdef' --fail 0.1 --delay 20 --json
+      """)
+
+  @Option(help: ArgumentHelp("Address and port; port 0 takes a free one.", valueName: "host:port"))
+  var listen = "127.0.0.1:0"
+  @Option(
+    help: """
+      A signing secret (Standard Webhooks); may be repeated. Others can see a command's arguments: better set \
+      PENSTOCK_WEBHOOK_SECRET.
+      """)
+  var secret: [String] = []
+  @Option(help: ArgumentHelp("A header every request must have.", valueName: "header=value")) var apiKey: String?
+  @Option(help: ArgumentHelp("The file that gets every event once, one a line.", valueName: "file")) var out: String?
+  @Option(help: ArgumentHelp("The file that gets a line of JSON for each request.", valueName: "file"))
+  var ledger: String?
+  @Flag(help: "Sync both files before every answer.") var sync = false
+  @Option(help: ArgumentHelp("The share of requests answered 500 on purpose.", valueName: "0…1")) var fail = 0.0
+  @Option(help: ArgumentHelp("Hold every answer back.", valueName: "milliseconds")) var delay = 0
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    guard (0...1).contains(fail) else { throw ValidationError("--fail must be 0 to 1") }
+    guard (0...600_000).contains(delay) else { throw ValidationError("--delay must be 0 to 600000") }
+    guard address != nil else { throw ValidationError("--listen must be host:port, such as 127.0.0.1:8080") }
+    if apiKey != nil, key == nil { throw ValidationError("--api-key must be header=value") }
+  }
+
+  private var address: (host: String, port: Int)? {
+    guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...]) else {
+      return nil
+    }
+    let host = listen[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
+    return host.isEmpty ? nil : (host, Int(port))
+  }
+
+  private var key: WebhookConfiguration.Header? {
+    guard let apiKey, let equals = apiKey.firstIndex(of: "="), equals != apiKey.startIndex else { return nil }
+    return .init(String(apiKey[..<equals]), Secret(String(apiKey[apiKey.index(after: equals)...])))
+  }
+
+  func perform() async throws {
+    guard let (host, port) = address else { return }
+    var configuration = ReceiverConfiguration()
+    configuration.host = host
+    configuration.port = port
+    configuration.secrets = secret.map { Secret($0) }
+    if let secret = ProcessInfo.processInfo.environment["PENSTOCK_WEBHOOK_SECRET"], !secret.isEmpty {
+      configuration.secrets.append(Secret(secret))
+    }
+    configuration.requiredHeader = key
+    configuration.output = out
+    configuration.ledger = ledger
+    configuration.isSynced = sync
+    configuration.failureRate = fail
+    configuration.delay = .milliseconds(delay)
+    let receiver = try WebhookReceiver(configuration) { [common] port in
+      let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+      Output.standard.line(
+        common.json ? JSON.object([("listening", .string(url))]).text : "listening on \(url); SIGTERM or Ctrl-C ends it")
+    }
+    try await serve(receiver)
+    let counters = await receiver.counters
+    tell(.object([("received", .encoding(counters))]), counters.words)
+    try end(Interruption.status)
+  }
+
+  private func serve(_ receiver: WebhookReceiver) async throws {
+    struct Receiving: Service {
+      let receiver: WebhookReceiver
+      func run() async throws { try await receiver.run() }
+    }
+    let quiet = Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: Receiving(receiver: receiver), successTerminationBehavior: .ignore)], logger: quiet))
+    let token = Interruption.handle { _ in Task { await group.triggerGracefulShutdown() } }
+    defer { Interruption.forget(token) }
+    do {
+      try await group.run()
+    } catch {
+      throw Failure(.cannot, "receiver", "cannot listen on \(listen): \(error)")
+    }
+  }
+}
+
+extension ReceiverCounters {
+  fileprivate var words: String {
+    var text = "\(Words.count(rows, "event")) in \(Words.count(batches)) batches by \(Words.count(requests, "request"))"
+    for (count, name) in [
+      (duplicates, "repeated"), (violations, "contradicting"), (unauthorized, "unauthorized"), (malformed, "malformed"),
+      (injectedFailures, "failed on purpose"),
+    ] where count > 0 {
+      text += ", \(Words.count(count)) \(name)"
+    }
+    return text
+  }
+}

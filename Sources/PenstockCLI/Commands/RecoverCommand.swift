@@ -1,0 +1,44 @@
+import ArgumentParser
+import PenstockLog
+
+struct RecoverCommand: ReportingCommand {
+  static let spokenName = "recover"
+  static let configuration = CommandConfiguration(
+    commandName: "recover",
+    abstract: "Opens a log for writing, which recovers it, and says what was found.",
+    discussion: """
+      Every opening for writing does the same; this one only tells more. What is cut or damaged is kept in the log's
+      quarantine directory. Exit code 1 when acknowledged records are lost.
+
+        penstock recover --log ./events
+        penstock recover --log ./events --strict --json     refuse to cut what cannot be proven to be unacknowledged
+      """)
+
+  @OptionGroup var logOption: LogOption
+  @Flag(help: "Refuse, instead of cutting, when the last bytes cannot be proven to be unacknowledged.") var strict = false
+  @OptionGroup var common: CommonOptions
+
+  func perform() async throws {
+    try LogAccess.requireLog(logOption.log)
+    var configuration = LogConfiguration()
+    configuration.strictRecovery = strict
+    let log = try await LogAccess.open(logOption.log, configuration)
+    let report = log.recovery
+    try await log.close()
+    tell(.object([("recovery", .encoding(report))]), words(report))
+    try end(report.outcome == .damaged ? .bad : .done)
+  }
+
+  private func words(_ report: RecoveryReport) -> String {
+    var rows = [["outcome", report.outcome.rawValue], ["rule", report.rule], ["end", report.end.description]]
+    rows.append(["epoch", String(report.epoch)])
+    if let segment = report.segment { rows.append(["segment", segment]) }
+    if let position = report.position { rows.append(["valid up to", "byte \(position)"]) }
+    if report.cutBytes > 0 { rows.append(["cut", Words.bytes(report.cutBytes)]) }
+    for path in report.quarantined { rows.append(["kept in", path]) }
+    for gap in report.gaps { rows.append(["lost", gap.description]) }
+    for path in report.unknownFiles { rows.append(["not ours", path]) }
+    if report.rebuiltMeta { rows.append(["META", "was made again from the segments"]) }
+    return Words.table(rows)
+  }
+}

@@ -1,0 +1,168 @@
+import Foundation
+import Yams
+
+/// What is wrong with a configuration file, and at which key.
+struct ConfigurationError: Error {
+  /// As in `destinations[0].batch.maxWait`.
+  let key: String
+  let message: String
+  /// Counted from 1.
+  let line: Int?
+}
+
+/// A value of the configuration file that knows where it stands.
+struct ConfigurationNode {
+  let node: Node
+  let key: String
+
+  func error(_ message: String) -> ConfigurationError {
+    ConfigurationError(key: key, message: message, line: node.mark?.line)
+  }
+
+  /// The members; their names must be among `known`. A name in `later` is one of a version to come: it is refused in words
+  /// of its own, for to ignore it would change what the file says.
+  func members(known: [String], later: [String] = []) throws(ConfigurationError) -> ConfigurationMembers {
+    guard let mapping = node.mapping else { throw error("expected keys and values") }
+    var members: [String: ConfigurationNode] = [:]
+    for (name, value) in mapping {
+      let text = name.string ?? ""
+      let child = ConfigurationNode(node: value, key: key.isEmpty ? text : "\(key).\(text)")
+      let place = ConfigurationNode(node: name, key: child.key)
+      if later.contains(text) { throw place.error("is not supported in this version; leave it out") }
+      guard known.contains(text) else {
+        let nearest = Spelling.nearest(to: text, among: known + later)
+        throw place.error(
+          "is no known key" + (nearest.map { "; did you mean \($0)?" } ?? "; known are \(known.joined(separator: ", "))"))
+      }
+      members[text] = child
+    }
+    return ConfigurationMembers(owner: self, members: members)
+  }
+
+  func elements() throws(ConfigurationError) -> [ConfigurationNode] {
+    guard let sequence = node.sequence else { throw error("expected a list") }
+    return sequence.enumerated().map { ConfigurationNode(node: $1, key: "\(key)[\($0)]") }
+  }
+
+  /// Text with `${NAME}` replaced from the environment.
+  func text() throws(ConfigurationError) -> String {
+    guard let scalar = node.scalar else { throw error("expected a single value") }
+    var result = ""
+    var rest = scalar.string[...]
+    while let start = rest.range(of: "${") {
+      result += rest[..<start.lowerBound]
+      guard let end = rest[start.upperBound...].firstIndex(of: "}") else { throw error("has ${ without its }") }
+      let name = String(rest[start.upperBound..<end])
+      guard let value = ProcessInfo.processInfo.environment[name] else {
+        throw error("needs the environment variable \(name), which is not set")
+      }
+      result += value
+      rest = rest[rest.index(after: end)...]
+    }
+    return result + rest
+  }
+
+  func integer(_ range: ClosedRange<Int>) throws(ConfigurationError) -> Int {
+    guard let value = Int(try text()), range.contains(value) else {
+      throw error("expected a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  func bool() throws(ConfigurationError) -> Bool {
+    switch try text() {
+    case "true": return true
+    case "false": return false
+    default: throw error("expected true or false")
+    }
+  }
+
+  /// Bytes: `1048576`, `64MiB`, `10MB`.
+  func bytes() throws(ConfigurationError) -> Int {
+    guard let value = Units.bytes(try text()) else { throw error("expected a size such as 64MiB, 10MB or 65536") }
+    return value
+  }
+
+  /// `250ms`, `5s`, `5m`, `1h`.
+  func duration() throws(ConfigurationError) -> Duration {
+    guard let value = Units.duration(try text()) else { throw error("expected a time such as 250ms, 5s, 5m or 1h") }
+    return value
+  }
+
+  func choice<Value>(_ choices: KeyValuePairs<String, Value>) throws(ConfigurationError) -> Value {
+    let text = try text()
+    guard let found = choices.first(where: { $0.key.lowercased() == text.lowercased() }) else {
+      throw error("expected one of \(choices.map(\.key).joined(separator: ", "))")
+    }
+    return found.value
+  }
+}
+
+/// The keys of one mapping.
+struct ConfigurationMembers {
+  let owner: ConfigurationNode
+  let members: [String: ConfigurationNode]
+
+  subscript(name: String) -> ConfigurationNode? { members[name] }
+
+  func require(_ name: String) throws(ConfigurationError) -> ConfigurationNode {
+    guard let node = members[name] else { throw owner.error("needs the key \(name)") }
+    return node
+  }
+
+  /// Does something with a value that is there.
+  func with(
+    _ name: String, _ body: (ConfigurationNode) throws(ConfigurationError) -> Void
+  ) throws(ConfigurationError) {
+    if let node = members[name] { try body(node) }
+  }
+}
+
+/// Numbers with units.
+enum Units {
+  static func bytes(_ text: String) -> Int? {
+    let units: [String: Int] = [
+      "": 1, "B": 1, "KB": 1000, "MB": 1_000_000, "GB": 1_000_000_000, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+    ]
+    guard let (number, unit) = split(text), let factor = units[unit], number * Double(factor) < 9e18 else { return nil }
+    return Int(number * Double(factor))
+  }
+
+  static func duration(_ text: String) -> Duration? {
+    let units: [String: Double] = ["ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400]
+    guard let (number, unit) = split(text), let factor = units[unit], number * factor < 1e12 else { return nil }
+    return .seconds(number * factor)
+  }
+
+  private static func split(_ text: String) -> (Double, String)? {
+    let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+    guard let number = Double(digits) else { return nil }
+    return (number, text.dropFirst(digits.count).trimmingCharacters(in: .whitespaces))
+  }
+}
+
+/// Finds the word that was meant.
+enum Spelling {
+  /// The nearest of `words`, if one is near: at most a third of its letters differ.
+  static func nearest(to word: String, among words: [String]) -> String? {
+    let ranked = words.map { ($0, distance(word.lowercased(), $0.lowercased())) }
+    guard let best = ranked.min(by: { $0.1 < $1.1 }), best.1 <= max(1, best.0.count / 3) else { return nil }
+    return best.0
+  }
+
+  /// Letters to insert, remove or replace (Levenshtein 1966).
+  private static func distance(_ a: String, _ b: String) -> Int {
+    let b = Array(b)
+    var row = Array(0...b.count)
+    for (i, letter) in a.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for j in b.indices {
+        let above = row[j + 1]
+        row[j + 1] = min(above + 1, row[j] + 1, diagonal + (letter == b[j] ? 0 : 1))
+        diagonal = above
+      }
+    }
+    return row[b.count]
+  }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import PenstockDelivery
+import PenstockEvents
+import PenstockSinks
+
+extension WebhookConfiguration {
+  init(_ members: ConfigurationMembers) throws(ConfigurationError) {
+    self.init(url: try members.require("url").text())
+    try members.with("method") { (node) throws(ConfigurationError) in
+      method = try node.choice(["POST": .post, "PUT": .put, "GET": .get])
+    }
+    try members.with("batching") { (node) throws(ConfigurationError) in
+      batching = try node.choice(["array": .array, "single": .single])
+    }
+    try members.with("headers") { (node) throws(ConfigurationError) in
+      guard let mapping = node.node.mapping else { throw node.error("expected names and values") }
+      for (name, value) in mapping {
+        let text = name.string ?? ""
+        let value = ConfigurationNode(node: value, key: "\(node.key).\(text)")
+        headers.append(Header(text, Secret(try value.text())))
+      }
+    }
+    try members.with("signing") { (node) throws(ConfigurationError) in
+      for secret in try node.members(known: ["secrets"]).require("secrets").elements() {
+        secrets.append(Secret(try secret.text()))
+      }
+    }
+    try members.with("batch") { (node) throws(ConfigurationError) in
+      let batch = try node.members(known: ["maxEvents", "maxBytes", "maxWait"])
+      try batch.with("maxEvents") { (node) throws(ConfigurationError) in
+        maxRecords = try node.integer(1...1_000_000)
+      }
+      try batch.with("maxBytes") { (node) throws(ConfigurationError) in maxBytes = try node.bytes() }
+      try batch.with("maxWait") { (node) throws(ConfigurationError) in maxWait = try node.duration() }
+    }
+    try members.with("parameter") { (node) throws(ConfigurationError) in parameter = try node.text() }
+    try members.with("maxParameterBytes") { (node) throws(ConfigurationError) in
+      maxParameterBytes = try node.integer(1...1_000_000)
+    }
+    try members.with("timeout") { (node) throws(ConfigurationError) in timeout = try node.duration() }
+    fields = try FieldSelection(members)
+  }
+}
+
+extension FieldSelection {
+  /// `fields: { optional: [app_id, …] }`; everything when it is not said.
+  init(_ members: ConfigurationMembers) throws(ConfigurationError) {
+    guard let fields = members["fields"] else {
+      self = .all
+      return
+    }
+    let known = OptionalField.allCases.map(\.rawValue)
+    var kept: [OptionalField] = []
+    for node in try fields.members(known: ["optional"]).require("optional").elements() {
+      let text = try node.text()
+      guard let field = OptionalField(rawValue: text) else {
+        let nearest = Spelling.nearest(to: text, among: known)
+        throw node.error(
+          "is \"\(text)\", which is no optional field; "
+            + (nearest.map { "did you mean \($0)?" } ?? "there are \(known.joined(separator: ", "))"))
+      }
+      kept.append(field)
+    }
+    self.init(keeping: kept)
+  }
+}
+
+/// What S3 and directories have in common.
+struct ExportSettings {
+  static let keys = ["prefix", "keyTemplate", "compression", "rotate"]
+
+  var layout = ExportLayout()
+  var policy = BatchPolicy(maxRecords: 1_000_000, maxBytes: 64 << 20, maxWait: .seconds(300))
+
+  init(_ members: ConfigurationMembers) throws(ConfigurationError) {
+    if let node = members["prefix"] {
+      if members["keyTemplate"] != nil { throw node.error("cannot stand beside keyTemplate, which says it already") }
+      layout = ExportLayout(prefix: try node.text())
+    }
+    try members.with("keyTemplate") { (node) throws(ConfigurationError) in layout.keyTemplate = try node.text() }
+    try members.with("compression") { (node) throws(ConfigurationError) in
+      layout.compression = try node.choice(["none": .none, "gzip": .gzip(), "zstd": .zstd()])
+    }
+    layout.fields = try FieldSelection(members)
+    try members.with("rotate") { (node) throws(ConfigurationError) in try readRotation(node) }
+  }
+
+  private mutating func readRotation(_ node: ConfigurationNode) throws(ConfigurationError) {
+    let rotate = try node.members(known: ["maxRecords", "maxEvents", "maxBytes", "maxAge", "atHour", "boundary"])
+    for key in ["maxRecords", "maxEvents"] {
+      try rotate.with(key) { (node) throws(ConfigurationError) in
+        policy.maxRecords = try node.integer(1...100_000_000)
+      }
+    }
+    try rotate.with("maxBytes") { (node) throws(ConfigurationError) in policy.maxBytes = try node.bytes() }
+    try rotate.with("maxAge") { (node) throws(ConfigurationError) in policy.maxWait = try node.duration() }
+    try rotate.with("boundary") { (node) throws(ConfigurationError) in policy.boundary = try node.duration() }
+    try rotate.with("atHour") { (node) throws(ConfigurationError) in
+      if try node.bool() { policy.boundary = .seconds(3600) }
+    }
+  }
+}
+
+extension S3Configuration {
+  init(_ members: ConfigurationMembers, _ export: ExportSettings) throws(ConfigurationError) {
+    self.init(bucket: try members.require("bucket").text(), credentials: try Self.credentials(members))
+    try members.with("region") { (node) throws(ConfigurationError) in region = try node.text() }
+    try members.with("endpoint") { (node) throws(ConfigurationError) in endpoint = try node.text() }
+    try members.with("addressing") { (node) throws(ConfigurationError) in
+      addressing = try node.choice(["automatic": .automatic, "path": .path, "virtualHost": .virtualHost])
+    }
+    try members.with("timeout") { (node) throws(ConfigurationError) in timeout = try node.duration() }
+    layout = export.layout
+    maxRecords = export.policy.maxRecords
+    maxBytes = export.policy.maxBytes
+    maxWait = export.policy.maxWait
+    boundary = export.policy.boundary
+  }
+
+  /// As the file says, or from the environment under the names every S3 tool knows.
+  private static func credentials(_ members: ConfigurationMembers) throws(ConfigurationError) -> S3Credentials {
+    if let node = members["credentials"] {
+      let keys = try node.members(known: ["accessKey", "secretKey", "sessionToken"])
+      let token = try keys["sessionToken"]?.text()
+      return S3Credentials(
+        accessKeyID: try keys.require("accessKey").text(), secretAccessKey: Secret(try keys.require("secretKey").text()),
+        sessionToken: token.map { Secret($0) })
+    }
+    let environment = ProcessInfo.processInfo.environment
+    guard let key = environment["AWS_ACCESS_KEY_ID"], let secret = environment["AWS_SECRET_ACCESS_KEY"] else {
+      throw members.owner.error("needs credentials: the key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    }
+    return S3Credentials(
+      accessKeyID: key, secretAccessKey: Secret(secret),
+      sessionToken: environment["AWS_SESSION_TOKEN"].map { Secret($0) })
+  }
+}
