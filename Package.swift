@@ -104,7 +104,12 @@ let package = Package(
       name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),
     .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents"], swiftSettings: house),
     .testTarget(
-      name: "PenstockDeliveryTests", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      name: "PenstockDeliveryTests",
+      dependencies: [
+        "PenstockLog", "PenstockDelivery", "PenstockTestKit",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
+      ],
       swiftSettings: house),
     .testTarget(
       name: "PenstockSinksTests",
