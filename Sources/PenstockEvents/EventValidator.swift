@@ -15,8 +15,8 @@ public struct EventSummary: Hashable, Sendable {
 /// Checks that a record is a usage event: strict on what is present, asking for nothing that delivery does not need.
 ///
 /// - A record is one JSON object (RFC 8259) in UTF-8, with nothing but white space around it.
-/// - Where a known field is present, its value has the kind the event format gives it. `null` is refused: a field
-///   without a value is left out.
+/// - Where a known field is present, its value has the kind the event format gives it, or is `null`, which many producers
+///   send for a field without a value.
 /// - `type` is one of `page`, `track`, `custom`. `ts` is a number of seconds since 1970, with or without decimals.
 /// - A known field occurs once at the top level; keys are compared after unescaping.
 /// - Nothing else is asked for. No field is required: delivery needs a well-formed object, and an event without `ts` is
@@ -51,6 +51,7 @@ public struct EventValidator: Sendable {
       guard let member else { break }
       guard let field = member.field else { continue }
       try Self.check(member, field, &seen)
+      if member.kind == .null { continue }
       if field == .timestamp { eventTime = EventTime.nanoseconds(member.value, in: record) }
       if field == .type { type = try Self.type(of: member, in: record) }
     }
@@ -65,7 +66,7 @@ public struct EventValidator: Sendable {
       throw EventError(.duplicateField, "expected the field once, found it again", position: member.start, field: field)
     }
     seen |= field.bit
-    guard member.kind == field.kind else { throw wrongType(member, field) }
+    guard member.kind == field.kind || member.kind == .null else { throw wrongType(member, field) }
   }
 
   private static func type(
@@ -80,8 +81,7 @@ public struct EventValidator: Sendable {
 
   private static func wrongType(_ member: ObjectWalk.Member, _ field: EventField) -> EventError {
     let wanted = field == .timestamp ? "a number of epoch seconds" : field.kind.noun
-    let advice = member.kind == .null ? "; a field without a value is left out" : ""
-    let message = "expected \(wanted), found \(member.kind.noun)\(advice)"
+    let message = "expected \(wanted), found \(member.kind.noun)"
     return EventError(.wrongType, message, position: member.value.lowerBound, field: field)
   }
 

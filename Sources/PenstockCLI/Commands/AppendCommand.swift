@@ -26,7 +26,8 @@ struct AppendCommand: ReportingCommand {
 
   @OptionGroup var logOption: LogOption
   @Argument(help: "The file to read; - for standard input.") var file = "-"
-  @Option(help: "ndjson: one event a line. array: one JSON array, read whole (at most 256 MiB).") var format = Format.ndjson
+  @Option(help: "ndjson: one event a line. array: one JSON array, read whole (at most 256 MiB).") var format = Format
+    .ndjson
   @Option(help: "disk: acknowledged records survive a power cut. kernel: they survive a killed process only.")
   var durability = Safety.disk
   @Option(help: "Records appended at once, all or nothing; fewer where they are long.") var batch = 1000

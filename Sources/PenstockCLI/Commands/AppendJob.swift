@@ -158,7 +158,8 @@ struct AppendJob {
   /// How far the input got.
   private static func extent(_ tally: AppendPipeline.Tally) -> String {
     guard let first = tally.first, let end = tally.end else { return "nothing was appended" }
-    return "\(Words.count(tally.records, "record")) before it are in the log (offsets \(first) to \(end.rawValue - 1)), "
+    return
+      "\(Words.count(tally.records, "record")) before it are in the log (offsets \(first) to \(end.rawValue - 1)), "
       + "nothing behind them"
   }
 

@@ -50,7 +50,8 @@ struct CursorCommand: AsyncParsableCommand {
   struct Seek: ReportingCommand {
     static let spokenName = "cursor seek"
     static let configuration = CommandConfiguration(
-      abstract: "Moves a cursor, also back: records behind it are delivered again, records before it are not delivered.",
+      abstract:
+        "Moves a cursor, also back: records behind it are delivered again, records before it are not delivered.",
       discussion: """
         Without --yes it says what would happen. A cursor with a batch in flight is not moved: let its delivery finish
         first, for its destination may hold the batch already.

@@ -46,7 +46,8 @@ struct DeliverCommand: ReportingCommand {
   @Option(help: ArgumentHelp("Deliver to these destinations alone; may be repeated.", valueName: "name"))
   var only: [String] = []
   @Flag(help: "End when every destination has what was durable at the start.") var untilCaughtUp = false
-  @Option(help: ArgumentHelp("How long failures in a row may last before a destination is given up.", valueName: "seconds"))
+  @Option(
+    help: ArgumentHelp("How long failures in a row may last before a destination is given up.", valueName: "seconds"))
   var giveUpAfter: Double?
   @Flag(help: "Tell about every batch on standard error.") var verbose = false
   @OptionGroup var common: CommonOptions

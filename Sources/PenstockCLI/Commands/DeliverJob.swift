@@ -62,7 +62,8 @@ struct DeliverJob {
     let group = ServiceGroup(configuration: ServiceGroupConfiguration(services: services, logger: logger))
     let token = Interruption.handle { _ in Task { await group.triggerGracefulShutdown() } }
     defer { Interruption.forget(token) }
-    Output.note("penstock deliver: delivering to \(lanes.map(\.name).joined(separator: ", ")); SIGTERM or Ctrl-C ends it")
+    Output.note(
+      "penstock deliver: delivering to \(lanes.map(\.name).joined(separator: ", ")); SIGTERM or Ctrl-C ends it")
     try await group.run()
   }
 

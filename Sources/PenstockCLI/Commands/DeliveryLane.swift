@@ -106,7 +106,8 @@ final class DeliveryLane: Service {
         return state.lastTrouble != words
       }
       if isNew || isVerbose {
-        Output.note("penstock deliver: \(name): records \(intent.first) ..< \(intent.end), attempt \(attempt): \(words)")
+        Output.note(
+          "penstock deliver: \(name): records \(intent.first) ..< \(intent.end), attempt \(attempt): \(words)")
       }
     case .committed(let intent, let receipt):
       let hadTrouble = state.withLock { state in

@@ -35,7 +35,8 @@ struct InspectCommand: ReportingCommand {
     }
     var blocks: [(header: BlockHeader, bytes: [UInt8])] = []
     let wanted = block
-    let finding = inspector.inspect(segmentAt: index, wanted == nil ? .headers : .contents, after: nil) { header, bytes in
+    let finding = inspector.inspect(segmentAt: index, wanted == nil ? .headers : .contents, after: nil) {
+      header, bytes in
       if wanted == nil || blocks.count == wanted { return blocks.append((header, bytes)) }
       blocks.append((header, []))
     }

@@ -75,7 +75,8 @@ struct ReceiveCommand: ReportingCommand {
     let receiver = try WebhookReceiver(configuration) { [common] port in
       let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
       Output.standard.line(
-        common.json ? JSON.object([("listening", .string(url))]).text : "listening on \(url); SIGTERM or Ctrl-C ends it")
+        common.json ? JSON.object([("listening", .string(url))]).text : "listening on \(url); SIGTERM or Ctrl-C ends it"
+      )
     }
     try await serve(receiver)
     let counters = await receiver.counters

@@ -15,7 +15,8 @@ struct RecoverCommand: ReportingCommand {
       """)
 
   @OptionGroup var logOption: LogOption
-  @Flag(help: "Refuse, instead of cutting, when the last bytes cannot be proven to be unacknowledged.") var strict = false
+  @Flag(help: "Refuse, instead of cutting, when the last bytes cannot be proven to be unacknowledged.") var strict =
+    false
   @OptionGroup var common: CommonOptions
 
   func perform() async throws {

@@ -61,7 +61,8 @@ struct TailCommand: ReportingCommand {
     Output.standard.edit { output in
       batch.forEachRecord { record in
         if isSpeakingJSON {
-          output += Array(#"{"offset":\#(record.offset),"appendTime":"\#(Words.time(record.appendTime))","record":"#.utf8)
+          output += Array(
+            #"{"offset":\#(record.offset),"appendTime":"\#(Words.time(record.appendTime))","record":"#.utf8)
           output.append(contentsOf: record.bytes)
           output += Array("}\n".utf8)
         } else {

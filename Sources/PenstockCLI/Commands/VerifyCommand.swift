@@ -71,7 +71,8 @@ struct VerifyCommand: ReportingCommand {
   private static func json(_ problem: InspectionProblem) -> JSON {
     .object([
       ("path", .string(problem.path)), ("position", .optional(problem.position)),
-      ("first", .optional(problem.offsets?.lowerBound.rawValue)), ("end", .optional(problem.offsets?.upperBound.rawValue)),
+      ("first", .optional(problem.offsets?.lowerBound.rawValue)),
+      ("end", .optional(problem.offsets?.upperBound.rawValue)),
       ("message", .string(problem.message)),
     ])
   }

@@ -32,7 +32,8 @@ struct ConfigurationNode {
       guard known.contains(text) else {
         let nearest = Spelling.nearest(to: text, among: known + later)
         throw place.error(
-          "is no known key" + (nearest.map { "; did you mean \($0)?" } ?? "; known are \(known.joined(separator: ", "))"))
+          "is no known key"
+            + (nearest.map { "; did you mean \($0)?" } ?? "; known are \(known.joined(separator: ", "))"))
       }
       members[text] = child
     }

@@ -123,7 +123,8 @@ extension S3Configuration {
       let keys = try node.members(known: ["accessKey", "secretKey", "sessionToken"])
       let token = try keys["sessionToken"]?.text()
       return S3Credentials(
-        accessKeyID: try keys.require("accessKey").text(), secretAccessKey: Secret(try keys.require("secretKey").text()),
+        accessKeyID: try keys.require("accessKey").text(),
+        secretAccessKey: Secret(try keys.require("secretKey").text()),
         sessionToken: token.map { Secret($0) })
     }
     let environment = ProcessInfo.processInfo.environment

@@ -3,7 +3,8 @@ import PenstockLog
 /// Opening logs the way commands need it.
 enum LogAccess {
   /// Opens for writing. Asks a few times for a lock that is held: `deliver` and `recover` hold it for a moment.
-  static func open(_ path: String, _ configuration: LogConfiguration = LogConfiguration()) async throws(LogError) -> Log {
+  static func open(_ path: String, _ configuration: LogConfiguration = LogConfiguration()) async throws(LogError) -> Log
+  {
     for _ in 0..<20 {
       do throws(LogError) {
         return try await Log.open(at: path, configuration: configuration)

@@ -40,7 +40,9 @@ final class Output: Sendable {
   private static func drain(_ bytes: inout [UInt8], to descriptor: Int32 = STDOUT_FILENO) {
     var done = 0
     while done < bytes.count {
-      let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress.map { $0 + done }, $0.count - done) }
+      let count = bytes.withUnsafeBytes {
+        Foundation.write(descriptor, $0.baseAddress.map { $0 + done }, $0.count - done)
+      }
       if count >= 0 {
         done += count
       } else if errno == EAGAIN {

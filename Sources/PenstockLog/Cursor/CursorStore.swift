@@ -38,8 +38,15 @@ package enum CursorStore {
   package static func peek(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
   ) throws(LogError) -> CursorState {
+    try record(fileSystem, paths, name: name).state
+  }
+
+  /// The same, with what says whose cursor it is.
+  static func record(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
+  ) throws(LogError) -> CursorRecord {
     let value = try SlotFile.peek(fileSystem, paths.cursor(name), kind: slotKind, slotSize: slotSize)
-    return try CursorRecord(decoding: value).state
+    return try CursorRecord(decoding: value)
   }
 
   /// Takes a cursor, making it first if there is none of that name. Throws `.cursorHeld` when another process has it.

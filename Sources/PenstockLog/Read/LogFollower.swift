@@ -45,7 +45,7 @@ final class LogFollower: Sendable {
       let names = Set(listed)
       known = known.filter { names.contains($0.key) }
       return listed.map { name in
-        let segment = known[name] ?? Segment(environment.fileSystem, name, path: paths.segment(name))
+        let segment = known[name] ?? Segment(environment.fileSystem, name, path: paths.segment(name), logID: logID)
         known[name] = segment
         return segment
       }

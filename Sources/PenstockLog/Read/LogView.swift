@@ -23,6 +23,18 @@ package struct SegmentSet: Sendable {
     return low == 0 ? nil : low - 1
   }
 
+  /// What is lost between the last block of a segment and the next segment.
+  func gap(from offset: Offset, behindSegmentAt index: Int) throws(LogError) -> Gap {
+    let end = end(ofSegmentAt: index)
+    let isMissing =
+      index + 1 < segments.count && segments[index + 1].name.sequence > segments[index].name.sequence + 1
+    // Zeros alone behind the last block: it ended there, and what followed was in a file that is gone.
+    guard isMissing, try segments[index].isWhole() else {
+      return Gap(first: offset, end: end, reason: .damaged, path: segments[index].path)
+    }
+    return Gap(first: offset, end: end, reason: .missing)
+  }
+
   /// Where the records of a segment end: the next one's beginning, or the readable end.
   package func end(ofSegmentAt index: Int) -> Offset {
     index + 1 < segments.count ? segments[index + 1].name.baseOffset : end
@@ -138,15 +150,24 @@ package final class LogView: Sendable {
     let segment = set.segments[index]
     let end = set.end(ofSegmentAt: index)
     warm(segment)
-    let entries = try segment.entries(upTo: end)
+    let entries: [BlockEntry]
+    do throws(LogError) {
+      entries = try segment.entries(upTo: end)
+    } catch {
+      // Nothing of the segment can be believed.
+      guard error.code == .damaged else { throw error }
+      return .gap(Gap(first: offset, end: end, reason: .damaged, path: segment.path))
+    }
     var (low, high) = (0, entries.count)
     while low < high {
       let middle = (low + high) / 2
       if entries[middle].baseOffset <= offset { low = middle + 1 } else { high = middle }
     }
     if low > 0, offset < entries[low - 1].endOffset { return .block(segment, entries[low - 1]) }
-    let next = low < entries.count ? entries[low].baseOffset : end
-    return .gap(Gap(first: offset, end: next, reason: .damaged, path: segment.path))
+    if low < entries.count {
+      return .gap(Gap(first: offset, end: entries[low].baseOffset, reason: .damaged, path: segment.path))
+    }
+    return .gap(try set.gap(from: offset, behindSegmentAt: index))
   }
 
   /// The decoded block that holds `offset`; nil at the end. Throws a gap.

@@ -115,7 +115,9 @@ package enum LogOpening {
     let fileSystem = environment.fileSystem
     let witnesses = try Witnesses.gather(fileSystem, paths, meta: meta)
     var recovered = Recovered()
-    recovered.earlier = names.dropLast().map { Segment(fileSystem, $0, path: paths.segment($0)) }
+    recovered.earlier = names.dropLast().map {
+      Segment(fileSystem, $0, path: paths.segment($0), logID: meta.logID)
+    }
     report.gaps += try missingSegments(names, recovered.earlier)
     guard let newest = names.last else {
       recovered.nextSequence = witnesses.highestSegment + 1
@@ -144,6 +146,7 @@ package enum LogOpening {
     let segment = Segment(
       fileSystem, path: path, header: tail.header, entries: finding.entries, scanned: finding.last)
     try apply(finding, tail, witnesses, segment, configuration, &recovered, &report)
+    if !report.gaps.isEmpty { report.outcome = .damaged }
     return recovered
   }
 
@@ -165,10 +168,14 @@ package enum LogOpening {
       report.quarantined = try tail.quarantine(finding.badRanges)
       try settle(tail)
       // A damaged segment is never written again. Offsets that somebody has seen are never given out again.
-      recovered.nextOffset = max(finding.last.offset, witnesses.highestOffset)
+      recovered.nextOffset = max(finding.writtenEnd, witnesses.highestOffset)
       if recovered.nextOffset > finding.last.offset {
+        // Nothing wrong here and a later segment was seen: it is that one which is gone.
+        let isMissing = finding.badRanges.isEmpty && witnesses.highestSegment > tail.header.sequence
         report.gaps.append(
-          Gap(first: finding.last.offset, end: recovered.nextOffset, reason: .damaged, path: tail.path))
+          Gap(
+            first: finding.last.offset, end: recovered.nextOffset, reason: isMissing ? .missing : .damaged,
+            path: isMissing ? nil : tail.path))
       }
       recovered.nextSequence = max(tail.header.sequence, witnesses.highestSegment) + 1
       recovered.chain = finding.last.chain ?? 0
@@ -236,8 +243,9 @@ package enum LogOpening {
   private static func missingSegments(_ names: [SegmentName], _ segments: [Segment]) throws(LogError) -> [Gap] {
     var gaps: [Gap] = []
     for (index, name) in names.enumerated().dropFirst() where name.sequence != names[index - 1].sequence + 1 {
-      let before = try segments[index - 1].entries(upTo: name.baseOffset)
-      let end = before.last?.endOffset ?? names[index - 1].baseOffset
+      // A segment before it that cannot be read at all is a gap of its own, for readers.
+      let before = try? segments[index - 1].entries(upTo: name.baseOffset)
+      let end = before?.last?.endOffset ?? names[index - 1].baseOffset
       if end < name.baseOffset { gaps.append(Gap(first: end, end: name.baseOffset, reason: .missing)) }
     }
     return gaps

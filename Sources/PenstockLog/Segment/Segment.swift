@@ -19,6 +19,8 @@ package final class Segment: Sendable {
   package let name: SegmentName
   package let path: String
   package let fileSystem: any FileSystem
+  /// The log it must belong to; nil where that is not known.
+  private let logID: [UInt8]?
 
   private struct State {
     var file: OpenFile?
@@ -29,8 +31,9 @@ package final class Segment: Sendable {
   }
   private let state = Mutex(State())
 
-  package init(_ fileSystem: any FileSystem, _ name: SegmentName, path: String) {
+  package init(_ fileSystem: any FileSystem, _ name: SegmentName, path: String, logID: [UInt8]? = nil) {
     self.fileSystem = fileSystem
+    self.logID = logID
     self.name = name
     self.path = path
   }
@@ -74,6 +77,9 @@ package final class Segment: Sendable {
       throw LogError(
         .damaged, "the file's name and its header disagree (segment \(header.sequence), offset \(header.baseOffset))",
         place: .init(path: path))
+    }
+    guard logID == nil || header.logID == logID else {
+      throw LogError(.damaged, "the segment belongs to another log", place: .init(path: path))
     }
     state.file = file
     state.header = header
@@ -119,6 +125,18 @@ package final class Segment: Sendable {
       state.entries = entries
       state.scanned = cursor
       return entries
+    }
+  }
+
+  /// Whether nothing but zeros stands behind the last block. O(bytes behind it).
+  package func isWhole() throws(LogError) -> Bool {
+    let entries = try entries(upTo: Offset(.max))
+    let (file, header) = try open()
+    let position = entries.last?.endPosition ?? UInt64(SegmentHeader.size)
+    do throws(FileSystemError) {
+      return try SegmentScanner(fileSystem, file.handle, header).nonzeroEnd(from: position) == position
+    } catch {
+      throw LogError(error, while: "read the end of a segment")
     }
   }
 

@@ -156,6 +156,8 @@ package struct SegmentName: Hashable, Comparable, Sendable {
       let base = UInt64(parts[1])
     else { return nil }
     self.init(sequence: sequence, baseOffset: Offset(base))
+    // Numbers may be written with a sign; names are not.
+    guard self.text == text else { return nil }
   }
 
   package var text: String { "\(Self.padded(sequence, to: 10))-\(Self.padded(baseOffset.rawValue, to: 20)).seg" }

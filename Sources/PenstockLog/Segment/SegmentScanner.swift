@@ -145,6 +145,35 @@ package struct SegmentScanner {
     }
   }
 
+  /// What intact headers say, whatever became of the blocks behind them.
+  package struct Evidence: Hashable, Sendable {
+    /// Everything below was on stable storage.
+    package var durableUpTo: UInt64 = 0
+    /// One past the last record that was ever written here.
+    package var endOffset = Offset.zero
+    package var futureVersion: UInt16?
+  }
+
+  /// Looks at every place at or after `position` where a block may begin. O(bytes).
+  package func evidence(from position: UInt64) throws(FileSystemError) -> Evidence {
+    var evidence = Evidence()
+    var place = BlockFormat.alignedUp(position)
+    let end = try nonzeroEnd(from: place)
+    while place < end {
+      let front = try fileSystem.readAll(file, count: BlockFormat.headerSize, at: place)
+      guard front.count == BlockFormat.headerSize else { break }
+      switch decode(front) {
+      case .success(let header) where header.position == place && header.segment == self.header.sequence:
+        evidence.durableUpTo = max(evidence.durableUpTo, header.durableUpTo)
+        evidence.endOffset = max(evidence.endOffset, header.endOffset)
+      case .failure(.futureVersion(let version)): evidence.futureVersion = evidence.futureVersion ?? version
+      case .success, .failure: break
+      }
+      place += UInt64(BlockFormat.alignment)
+    }
+    return evidence
+  }
+
   /// One past the last byte at or after `position` that is not zero; `position` when there is none. O(bytes).
   package func nonzeroEnd(from position: UInt64) throws(FileSystemError) -> UInt64 {
     let window = 1 << 20

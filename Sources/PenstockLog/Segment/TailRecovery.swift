@@ -22,6 +22,8 @@ package struct TailRecovery {
     package var last: SegmentScanner.Cursor
     /// Stretches of bytes that are neither valid blocks nor zeros at the end.
     package var badRanges: [Range<UInt64>] = []
+    /// One past the last record that some intact header speaks of.
+    package var writtenEnd: Offset
     package var gaps: [Gap] = []
     /// What looked wrong at F.
     package var flaw: String?
@@ -41,21 +43,17 @@ package struct TailRecovery {
   private func examined(_ witnesses: Witnesses) throws(FileSystemError) -> Finding {
     var cursor = SegmentScanner.Cursor(startOf: header)
     var entries: [BlockEntry] = []
-    var stop = try walk(from: &cursor, into: &entries)
-    var futureVersion = stop.futureVersion
-    var flaw = stop.flaw
+    var flaw = try walk(from: &cursor, into: &entries)
     let tail = cursor
     let written = try scanner.nonzeroEnd(from: tail.position)
-    var laterBlocks = TailFacts.LaterBlocks.none
+    let evidence = try scanner.evidence(from: tail.position)
+    // Not only the next block tells whether F was synced, and not only one whose payload is whole.
+    var laterBlocks = evidence.durableUpTo > tail.position ? TailFacts.LaterBlocks.someSynced : .none
     var gaps: [Gap] = []
     var bad: [Range<UInt64>] = []
-    // Walk on behind F: what stands there tells whether F was synced, and is served if it was.
+    // Walk on behind F: what stands there is served if F was synced.
     while let later = try nextValid(after: cursor) {
-      if later.durableUpTo > tail.position {
-        laterBlocks = .someSynced
-      } else if laterBlocks == .none {
-        laterBlocks = .allUnsynced
-      }
+      if laterBlocks == .none { laterBlocks = .allUnsynced }
       if later.baseOffset > cursor.offset {
         gaps.append(Gap(first: cursor.offset, end: later.baseOffset, reason: .damaged, path: path))
       }
@@ -63,8 +61,7 @@ package struct TailRecovery {
       cursor.position = later.position
       cursor.offset = later.baseOffset
       cursor.chain = nil
-      stop = try walk(from: &cursor, into: &entries)
-      futureVersion = futureVersion ?? stop.futureVersion
+      _ = try walk(from: &cursor, into: &entries)
     }
     if written > cursor.position { bad.append(cursor.position..<written) }
     if flaw == nil, written > tail.position { flaw = "no block where one should be" }
@@ -73,21 +70,21 @@ package struct TailRecovery {
       isWitnessed: witnesses.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict)
     return Finding(
       facts: facts, row: TailVerdict.row(for: facts), entries: entries, tail: tail, last: cursor, badRanges: bad,
-      gaps: gaps, flaw: flaw, futureVersion: futureVersion)
+      writtenEnd: max(cursor.offset, evidence.endOffset), gaps: gaps, flaw: flaw, futureVersion: evidence.futureVersion)
   }
 
   /// Collects blocks until one does not fit; returns why, or nothing for zeros.
   private func walk(
     from cursor: inout SegmentScanner.Cursor, into entries: inout [BlockEntry]
-  ) throws(FileSystemError) -> (flaw: String?, futureVersion: UInt16?) {
+  ) throws(FileSystemError) -> String? {
     while true {
       switch try scanner.look(at: cursor, proving: true) {
       case .block(let header, let next):
         entries.append(BlockEntry(header))
         cursor = next
-      case .absent: return (nil, nil)
-      case .flawed(let reason): return (reason, nil)
-      case .future(let version): return ("a block of format version \(version)", version)
+      case .absent: return nil
+      case .flawed(let reason): return reason
+      case .future(let version): return "a block of format version \(version)"
       }
     }
   }
@@ -123,7 +120,10 @@ package struct TailRecovery {
     var copies: [String] = []
     do throws(FileSystemError) {
       for range in ranges {
-        let name = "segment-\(header.sequence)-position-\(range.lowerBound).bin"
+        // The content is part of the name: bytes that differ, because a crash cut half of a cut, or because the place was
+        // used again, never replace an earlier copy.
+        let checksum = String(try checksum(of: range), radix: 16)
+        let name = "segment-\(header.sequence)-position-\(range.lowerBound)-\(checksum).bin"
         let copy = paths.quarantined(name)
         try fileSystem.removeIfPresent(copy)
         let target = OpenFile(fileSystem, try fileSystem.open(copy, .create))
@@ -136,6 +136,19 @@ package struct TailRecovery {
       throw LogError(error, while: "keep a copy of damaged bytes")
     }
     return copies
+  }
+
+  private func checksum(of range: Range<UInt64>) throws(FileSystemError) -> UInt32 {
+    var checksum = Checksum()
+    var position = range.lowerBound
+    while position < range.upperBound {
+      let bytes = try fileSystem.readAll(
+        file.handle, count: Int(min(1 << 20, range.upperBound - position)), at: position)
+      if bytes.isEmpty { break }
+      bytes.withUnsafeBytes { checksum.update($0) }
+      position += UInt64(bytes.count)
+    }
+    return checksum.value
   }
 
   private func copyBytes(_ range: Range<UInt64>, to target: OpenFile) throws(FileSystemError) {

@@ -18,8 +18,10 @@ package struct Witnesses: Hashable, Sendable {
     if let end = meta.cleanEnd { found.ends.append(end) }
     if let beacon = try readBeacon(fileSystem, paths, logID: meta.logID) { found.ends.append(beacon.durable) }
     for name in try CursorStore.names(fileSystem, paths) {
-      guard let state = try? CursorStore.peek(fileSystem, paths, name: name) else { continue }
-      found.offsets.append(state.nextFirst)
+      guard let cursor = try? CursorStore.record(fileSystem, paths, name: name), cursor.logID == meta.logID,
+        cursor.name == name
+      else { continue }
+      found.offsets.append(cursor.state.nextFirst)
     }
     return found
   }

@@ -122,6 +122,9 @@ struct Reading: Equatable {
     end = offset
   }
 
+  /// The offsets in gaps, in order.
+  var lost: [Offset] { gaps.flatMap { gap in (0..<(gap.end - gap.first)).map { gap.first + $0 } } }
+
   /// The records by offset, when there is no gap.
   var inOrder: [[UInt8]] { records.sorted { $0.key < $1.key }.map(\.value) }
 }

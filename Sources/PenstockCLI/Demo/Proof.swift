@@ -1,0 +1,113 @@
+import Foundation
+import PenstockLog
+
+/// Holds against one another what a demo left: acknowledged = in the log = received once = exported, same bytes, same order.
+struct Proof {
+  struct Finding {
+    let name: String
+    let isTrue: Bool
+    let detail: String
+  }
+
+  let files: DemoFiles
+  let total: Int
+  let outcome: Corridor.Outcome
+
+  func findings() throws -> [Finding] {
+    [
+      acknowledgedAreThere(), try logIsInput(), try receivedOnce(), try receivedIsLog(), try exportIsLog(),
+      try logIsSound(),
+    ]
+  }
+
+  private func acknowledgedAreThere() -> Finding {
+    let end = (try? LogInspector(files.log))?.end.rawValue ?? 0
+    let records = Int(clamping: end)
+    let ranges = outcome.acknowledged
+    // What the killed process had in the log but had not told yet lies between its ranges and the next one's.
+    let isInOrder = zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }
+    let isInside = ranges.allSatisfy { $0.lowerBound >= 0 && $0.upperBound < records }
+    let count = ranges.reduce(0) { $0 + $1.count }
+    return Finding(
+      name: "every acknowledged event is in the log, and no other",
+      isTrue: isInOrder && isInside && records == total && count > 0,
+      detail:
+        "\(Words.count(count)) acknowledged, \(Words.count(records - count)) taken in by the killed process before "
+        + "it could say so, \(Words.count(records)) in the log")
+  }
+
+  private func logIsInput() throws -> Finding {
+    let pipe = try Pipe()
+    let tail = try ChildProcess(
+      ["tail", "--log", files.log], output: pipe.writing, errors: files.errors, environment: [:])
+    close(pipe.writing)
+    let found = ByteStream.compare(ByteStream([pipe.reading]), try ByteStream(files: [files.input]))
+    let ending = tail.wait()
+    return equality("the log is the input, byte for byte, in order", found, isComplete: ending == .exited(0))
+  }
+
+  private func receivedOnce() throws -> Finding {
+    struct Entry: Decodable {
+      let id: String
+      let range: String?
+      let sha256: String
+      let status: Int
+      let stored: Bool
+    }
+    let name = "each batch was received once by its id; repeats had the same bytes"
+    var seen: [String: String] = [:]
+    var (next, repeats) = (0, 0)
+    for line in try Data(contentsOf: URL(filePath: files.ledger)).split(separator: UInt8(ascii: "\n")) {
+      let entry = try JSONDecoder().decode(Entry.self, from: Data(line))
+      if let known = seen[entry.id] {
+        repeats += 1
+        guard known == entry.sha256, !entry.stored else {
+          return Finding(
+            name: name, isTrue: false, detail: "\(entry.id) came again with other bytes, or was stored again")
+        }
+      } else if entry.stored {
+        seen[entry.id] = entry.sha256
+        let bounds = (entry.range ?? "").split(separator: "-").compactMap { Int($0) }
+        guard bounds.count == 2, bounds[0] == next else {
+          return Finding(name: name, isTrue: false, detail: "after offset \(next) came \(entry.range ?? "no range")")
+        }
+        next = bounds[1] + 1
+      }
+    }
+    return Finding(
+      name: name, isTrue: next == total,
+      detail: "\(Words.count(seen.count)) batches, \(Words.count(repeats)) repeated, offsets 0 to \(next - 1)")
+  }
+
+  private func receivedIsLog() throws -> Finding {
+    let found = ByteStream.compare(try ByteStream(files: [files.received]), try ByteStream(files: [files.input]))
+    return equality("what was received is the log, byte for byte, in order", found)
+  }
+
+  private func exportIsLog() throws -> Finding {
+    let exported = files.exportedFiles()
+    let found = ByteStream.compare(try ByteStream(files: exported), try ByteStream(files: [files.input]))
+    let finding = equality("the exported rows are the log, byte for byte, in order of names", found)
+    return Finding(
+      name: finding.name, isTrue: finding.isTrue,
+      detail: finding.detail + " in \(Words.count(exported.count, "file"))")
+  }
+
+  private func logIsSound() throws -> Finding {
+    let findings = try LogInspector(files.log).walk(.contents)
+    let problems = findings.flatMap(\.problems)
+    let blocks = findings.reduce(0) { $0 + $1.blocks }
+    return Finding(
+      name: "every checksum, chain and count of the log holds", isTrue: problems.isEmpty,
+      detail: problems.first?.description ?? "\(Words.count(blocks, "block"))")
+  }
+
+  private func equality(_ name: String, _ found: ByteStream.Comparison, isComplete: Bool = true) -> Finding {
+    let isTrue = found.isEqual && isComplete && found.rows == total
+    return Finding(
+      name: name, isTrue: isTrue,
+      detail: isTrue
+        ? "\(Words.count(found.rows, "row")), \(Words.bytes(found.bytes))"
+        : "equal up to row \(Words.count(found.rows)) (counted from 0), byte \(Words.count(found.bytes))")
+  }
+}
