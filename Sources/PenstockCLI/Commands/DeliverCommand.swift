@@ -1,4 +1,5 @@
 import ArgumentParser
+import PenstockDelivery
 import PenstockLog
 
 struct DeliverCommand: ReportingCommand {

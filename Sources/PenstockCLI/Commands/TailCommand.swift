@@ -17,7 +17,7 @@ struct TailCommand: ReportingCommand {
       """)
 
   @OptionGroup var logOption: LogOption
-  @Option(help: ArgumentHelp("Where to begin: " + Place.explanation)) var from = Place(argument: "beginning")
+  @Option(help: ArgumentHelp("Where to begin: " + Place.explanation)) var from = Place.beginning
   @Option(help: "Where to end; as --from.") var to: Place?
   @Flag(help: "Go on with the records to come.") var follow = false
   @Flag(help: "Tell about lost records and go on behind them, instead of ending there.") var skipGaps = false
@@ -31,7 +31,7 @@ struct TailCommand: ReportingCommand {
     let reader = try await LogReader.open(at: logOption.log)
     let token = Interruption.handle { _ in reader.close() }
     defer { Interruption.forget(token) }
-    var start = from?.position ?? .beginning
+    var start = from.position
     reading: while true {
       do {
         let batches = reader.records(from: start, to: to?.position ?? .end, tailing: follow).batches()
@@ -40,7 +40,7 @@ struct TailCommand: ReportingCommand {
           if Interruption.received != nil { break reading }
         }
         break
-      } catch let error as LogError {
+      } catch {
         guard let gap = error.gap else { throw error }
         Output.standard.flush()
         guard skipGaps else {

@@ -10,7 +10,8 @@ struct VerifyCommand: ReportingCommand {
       Reads everything: both copies of each segment's header, every block's header, checksums, payload and record count,
       the chain of blocks within and across segments, the offsets without a hole, zeros behind the end, and the cursors.
       Changes nothing; beside a writer it goes up to the end that was durable at the start. --deep computes the checksums
-      a second time in another way. Exit code 1 when there is a problem; each is told with segment, position and offsets.
+      a second time in another way. Exit code 1 when there is a problem, each told with segment, position and offsets; 3 when a
+      later version wrote the log.
 
         penstock verify --log ./events
         penstock verify --log ./events --deep --json
@@ -25,11 +26,11 @@ struct VerifyCommand: ReportingCommand {
     let inspector = try LogInspector(logOption.log)
     let total = try inspector.segments.reduce(0) { total, segment in total + Int(try inspector.size(of: segment)) }
     ProgressLine.shared.begin("verifying", total: total)
-    var done = 0
     let depth = deep ? InspectionDepth.deep : .contents
     let worker = Worker(name: "penstock-verify")
     let findings = await worker.run { () -> [SegmentFinding] in
-      inspector.walk(
+      var done = 0
+      return inspector.walk(
         depth,
         visit: { _, block, _ in
           done += block.totalLength
@@ -39,6 +40,7 @@ struct VerifyCommand: ReportingCommand {
     let problems = findings.flatMap(\.problems) + (try inspector.cursorProblems())
     let seconds = (ContinuousClock.now - started) / .seconds(1)
     report(inspector, findings, problems, seconds)
+    if findings.contains(where: \.isOfLaterVersion) { try end(.cannot) }
     try end(problems.isEmpty ? .done : .bad)
   }
 

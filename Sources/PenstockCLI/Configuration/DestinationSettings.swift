@@ -2,6 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockEvents
 import PenstockSinks
+import Yams
 
 extension WebhookConfiguration {
   init(_ members: ConfigurationMembers) throws(ConfigurationError) {

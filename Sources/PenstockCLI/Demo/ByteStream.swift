@@ -67,10 +67,9 @@ struct ByteStream {
         result.isEqual = one.position == one.buffer.count && other.position == other.buffer.count
         return result
       }
-      let (a, b) = (
-        one.buffer[one.position..<(one.position + count)], other.buffer[other.position..<(other.position + count)]
-      )
-      let isEqual = a.withUnsafeBytes { a in b.withUnsafeBytes { memcmp(a.baseAddress, b.baseAddress, count) == 0 } }
+      let a = one.buffer[one.position..<(one.position + count)]
+      let b = other.buffer[other.position..<(other.position + count)]
+      let isEqual = a == b
       let same = isEqual ? count : zip(a, b).prefix { $0 == $1 }.count
       result.rows += a.prefix(same).withUnsafeBytes { $0.reduce(0) { $0 + ($1 == UInt8(ascii: "\n") ? 1 : 0) } }
       result.bytes += same

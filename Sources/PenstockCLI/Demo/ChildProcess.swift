@@ -12,7 +12,7 @@ final class ChildProcess: Sendable {
   let name: String
   let pid: pid_t
   private let ending = Mutex<Ending?>(nil)
-  private static let alive = Mutex<[pid_t: String]>([:])
+  private static let alive = Mutex<Set<pid_t>>([])
 
   /// - Parameters:
   ///   - input: its standard input; nothing when nil.
@@ -50,7 +50,7 @@ final class ChildProcess: Sendable {
     var pid: pid_t = 0
     let result = Self.alive.withLock { alive in
       let result = posix_spawn(&pid, program, &actions, nil, &arguments, &variables)
-      if result == 0 { alive[pid] = name }
+      if result == 0 { alive.insert(pid) }
       return result
     }
     guard result == 0 else {
@@ -63,9 +63,15 @@ final class ChildProcess: Sendable {
   func wait() -> Ending {
     ending.withLock { ending in
       if let ending { return ending }
-      var status: Int32 = 0
-      while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-      Self.alive.withLock { $0[pid] = nil }
+      // First only seen, then reaped under the lock: its id is nobody else's before that.
+      var info = siginfo_t()
+      while waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+      let status: Int32 = Self.alive.withLock { alive in
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        alive.remove(pid)
+        return status
+      }
       // WIFEXITED and its like are macros, which Swift does not see.
       let found: Ending = status & 0x7F == 0 ? .exited((status >> 8) & 0xFF) : .killed(status & 0x7F)
       ending = found
@@ -76,7 +82,7 @@ final class ChildProcess: Sendable {
   /// Whether it is still running, without waiting.
   var isRunning: Bool {
     Self.alive.withLock { alive in
-      guard alive[pid] != nil else { return false }
+      guard alive.contains(pid) else { return false }
       var info = siginfo_t()
       return waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_signo != SIGCHLD
     }
@@ -85,14 +91,14 @@ final class ChildProcess: Sendable {
   func send(_ signal: Int32) {
     // Under the lock, so that the id cannot have been given to somebody else in between.
     Self.alive.withLock { alive in
-      if alive[pid] != nil { kill(pid, signal) }
+      if alive.contains(pid) { kill(pid, signal) }
     }
   }
 
   /// Kills whatever this process has started and not seen the end of.
   static func endAll() {
     alive.withLock { alive in
-      for pid in alive.keys { kill(pid, SIGKILL) }
+      for pid in alive { kill(pid, SIGKILL) }
     }
   }
 }

@@ -38,8 +38,8 @@ struct DemoFiles {
   }
 
   func size(of path: String) -> Int {
-    var status = stat()
-    return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    let found = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? NSNumber
+    return found?.intValue ?? 0
   }
 
   /// Writes the events a demo works with, one a line; returns how many there are.

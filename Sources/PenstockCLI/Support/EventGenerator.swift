@@ -9,11 +9,11 @@ struct EventGenerator {
 
   /// Adds event `number`, without a line feed.
   func append(_ number: Int, to output: inout [UInt8]) {
-    var chance = Chance(seed &+ UInt64(number) &* 0x9E37_79B9_7F4A_7C15)
+    var chance = Chance(seed, number)
     func put(_ text: String) { output.append(contentsOf: text.utf8) }
     // A user comes back: of the stream's visitors, few make many of the events.
     let visitor = chance.below(chance.below(4) == 0 ? 50_000 : 800)
-    var identity = Chance(seed ^ UInt64(visitor) &* 0xBF58_476D_1CE4_E5B9)
+    var identity = Chance(~seed, visitor)
     put(#"{"app_id":"5deca919-35fc-52ac-9914-1b72479d216c","user_id":""#)
     if identity.below(3) == 0 { put(String(100_000 + visitor)) }
     put(#"","anonymous_user_id":""#)
@@ -28,7 +28,7 @@ struct EventGenerator {
     put(Self.pages[site].id)
     put(#"","values":[{"url_hash":"","url_path":""#)
     put(Self.pages[site].path)
-    if chance.below(2) == 0 { put("/\(chance.pick(Self.slugs))-\(chance.below(2000))") }
+    if chance.below(3) > 0 || site == 0 { put("/\(chance.pick(Self.slugs))-\(chance.below(2000))") }
     put(#"","query_params":""#)
     if chance.below(4) == 0 { put("utm_source=\(chance.pick(Self.sources))&page=\(chance.below(40))") }
     put(#""}],"options":{"use_regex":\#(chance.below(8) == 0)}},"traits":{"user_agent":""#)
@@ -68,7 +68,11 @@ struct EventGenerator {
 private struct Chance {
   private var state: UInt64
 
-  init(_ seed: UInt64) { state = seed }
+  /// The seed is mixed with the number: streams whose states differ by a step of the sequence would overlap.
+  init(_ seed: UInt64, _ number: Int) {
+    state = UInt64(number) &* 0xD1B5_4A32_D192_ED03
+    state = seed ^ next()
+  }
 
   mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
@@ -93,7 +97,7 @@ private struct Chance {
 
 extension EventGenerator {
   private static let pages: [(name: String, path: String, id: String)] = [
-    ("Home Page", "/", "8e282c72-07da-4c2f-bf91-85df633828af"),
+    ("Home Page", "", "8e282c72-07da-4c2f-bf91-85df633828af"),
     ("Section /presentations", "/presentations", "17051f84-242e-5bcb-8cdf-890afdccea79"),
     ("Section /articles", "/articles", "3c1d93b4-90a5-5c26-9e46-4b0f3fb6c6ad"),
     ("Pricing", "/pricing", "a6a8c3c1-6c40-5f1b-8f53-0b7c2f6f0d11"),

@@ -15,21 +15,23 @@ final class InputFile: Sendable {
     if path == "-" {
       name = "standard input"
       descriptor = STDIN_FILENO
+      size = nil
     } else {
       name = path
-      descriptor = open(path, O_RDONLY | O_CLOEXEC)
-      guard descriptor >= 0 else { throw Self.failure("open", path) }
+      do throws(FileSystemError) {
+        descriptor = try POSIXFileSystem().open(path, .readOnly).rawValue
+      } catch {
+        let advice = error.code == .isADirectory ? "; name a file, or - for standard input" : ""
+        throw Failure(.cannot, "unreadable", "could not open \(path): \(error.code.explanation)\(advice)")
+      }
+      // A pipe has no end to go to.
+      let end = lseek(descriptor, 0, SEEK_END)
+      size = end < 0 ? nil : Int(end)
+      if end >= 0 { lseek(descriptor, 0, SEEK_SET) }
     }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw Self.failure("look at", name) }
-    guard status.st_mode & S_IFMT != S_IFDIR else {
-      throw Failure(.cannot, "unreadable", "\(path) is a directory; name a file, or - for standard input")
-    }
-    let isRegular = status.st_mode & S_IFMT == S_IFREG
-    size = isRegular && path != "-" ? Int(status.st_size) : nil
     #if os(Linux)
       // F_SETPIPE_SZ: a pipe that holds more wakes both sides less often. A refusal costs nothing but that.
-      if !isRegular { _ = fcntl(descriptor, 1031, Int32(Self.chunk)) }
+      if size == nil { _ = fcntl(descriptor, 1031, Int32(Self.chunk)) }
     #endif
   }
 

@@ -16,10 +16,12 @@ enum Interruption {
   static func watch() {
     for number in [SIGINT, SIGTERM] {
       signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler { arrived(number) }
-      source.resume()
-      sources.withLock { $0.append(source) }
+      sources.withLock { sources in
+        let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+        source.setEventHandler { arrived(number) }
+        source.resume()
+        sources.append(source)
+      }
     }
   }
 

@@ -6,8 +6,11 @@ import PenstockLog
 /// (`2026-11-23T15:00:00Z`) or seconds since 1970 behind an `@` (`@1431857103`).
 struct Place: ExpressibleByArgument {
   let position: Position
+  static let beginning = Place(.beginning)
   static let explanation =
     "`beginning`, `end`, an offset, or the append time: RFC 3339 (2026-11-23T15:00:00Z) or @seconds since 1970."
+
+  private init(_ position: Position) { self.position = position }
 
   init?(argument: String) {
     switch argument {

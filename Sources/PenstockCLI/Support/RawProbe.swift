@@ -96,18 +96,17 @@ enum Machine {
     return "\(text(name.sysname)) \(text(name.release)) \(text(name.machine))"
   }
 
+  /// The type of the mount the directory lies in.
   private static func fileSystem(_ directory: String) -> String {
-    #if os(Linux)
-      var status = statfs()
-      guard statfs(directory, &status) == 0 else { return "unknown" }
-      // The numbers of <linux/magic.h>.
-      let names: [Int: String] = [
-        0xEF53: "ext4", 0x5846_5342: "xfs", 0x9123_683E: "btrfs", 0x0102_1994: "tmpfs", 0x794C_7630: "overlay",
-        0x2FC1_2FC1: "zfs",
-      ]
-      return names[Int(status.f_type)] ?? "type 0x" + String(Int(status.f_type), radix: 16)
-    #else
-      return "unknown"
-    #endif
+    let path = URL(filePath: directory).resolvingSymlinksInPath().path
+    guard let mounts = try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8) else { return "unknown" }
+    var best = (length: 0, type: "unknown")
+    for mount in mounts.split(separator: "\n") {
+      let fields = mount.split(separator: " ")
+      guard fields.count > 2 else { continue }
+      let place = fields[1] == "/" ? "/" : fields[1] + "/"
+      if (path + "/").hasPrefix(place), place.count >= best.length { best = (place.count, String(fields[2])) }
+    }
+    return best.type
   }
 }

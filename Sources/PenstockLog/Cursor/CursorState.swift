@@ -88,6 +88,9 @@ extension CursorState {
     guard intent.end > intent.first, intent.end <= durableEnd else {
       throw .outOfOrder(expected: durableEnd, found: intent.end)
     }
+    guard (1...Intent.maxIDBytes).contains(intent.id.rawValue.utf8.count) else {
+      throw .malformedIntent("a delivery's name has 1 to \(Intent.maxIDBytes) bytes")
+    }
     guard intent.contentDigest.count == 32 else { throw .malformedIntent("a content digest has 32 bytes") }
     guard intent.plan.count <= Intent.maxPlanBytes else { throw .malformedIntent("a plan has at most 2,048 bytes") }
     guard !inFlight.contains(where: { $0.intent.id == intent.id }) else {
@@ -104,7 +107,7 @@ extension CursorState {
     guard let index = inFlight.firstIndex(where: { $0.intent.id == id }) else { throw .unknownIntent(id) }
     var next = self
     next.inFlight[index].isDelivered = true
-    next.lastReceipt = String(decoding: Array(receipt.utf8.prefix(256)), as: UTF8.self)
+    next.lastReceipt = Self.shortened(receipt)
     while let head = next.inFlight.first, head.isDelivered {
       next.committed = head.intent.end
       next.inFlight.removeFirst()
@@ -131,6 +134,13 @@ extension CursorState {
     var next = self
     next.committed = offset
     return next
+  }
+
+  /// The first 256 bytes at most, and no part of a character.
+  private static func shortened(_ receipt: String) -> String {
+    var kept = receipt.utf8.prefix(256)
+    while String(kept) == nil { kept.removeLast() }
+    return String(kept) ?? ""
   }
 
   private func check(_ attempted: UInt32) throws(CursorMoveError) {

@@ -30,6 +30,8 @@ public struct Intent: Hashable, Sendable, Codable {
   /// When the intent was made; retention and people use it, the delivery does not.
   public let createdAt: Timestamp
 
+  /// 256 bytes: a cursor's slot must hold four intents.
+  package static let maxIDBytes = 256
   /// 2,048 bytes.
   public static let maxPlanBytes = 2048
 

@@ -21,6 +21,8 @@ package struct SegmentFinding: Sendable {
   /// Bytes behind the last block, up to the last that is not zero.
   package var bytesBehind: UInt64 = 0
   package var problems: [InspectionProblem] = []
+  /// A later version wrote it, so that its problems may be none.
+  package var isOfLaterVersion = false
 
   init(_ name: SegmentName, path: String) {
     self.name = name
@@ -52,7 +54,7 @@ extension LogInspector {
       let pages = try fileSystem.readAll(file.handle, count: SegmentHeader.size, at: 0)
       readHeader(pages, &finding)
       guard let header = finding.header else {
-        finding.complain("neither copy of the header is intact", at: 0, name.baseOffset..<limit(ofSegmentAt: index))
+        finding.complain("without a header nothing can be read", at: 0, name.baseOffset..<limit(ofSegmentAt: index))
         return finding
       }
       compare(header, to: previous, isFirst: index == 0, &finding)
@@ -73,10 +75,18 @@ extension LogInspector {
       var alone = pages
       let other = (1 - copy) * SegmentHeader.pageSize
       for place in other..<min(other + SegmentHeader.pageSize, alone.count) { alone[place] = 0 }
-      let header = alone.withUnsafeBytes { try? SegmentHeader(decoding: $0) }
-      if header == nil {
-        finding.complain("copy \(copy) of the header is not intact", at: UInt64(copy * SegmentHeader.pageSize))
+      var header: SegmentHeader?
+      var complaint = "copy \(copy) of the header is not intact"
+      alone.withUnsafeBytes { bytes in
+        do throws(SegmentHeader.Flaw) {
+          header = try SegmentHeader(decoding: bytes)
+        } catch {
+          guard case .future(let what) = error else { return }
+          complaint = "the segment was written by a later version (\(what)); use a newer penstock"
+          finding.isOfLaterVersion = true
+        }
       }
+      if header == nil { finding.complain(complaint, at: UInt64(copy * SegmentHeader.pageSize)) }
       copies.append(header)
     }
     if let first = copies[0], let second = copies[1], first != second {
@@ -122,6 +132,7 @@ extension LogInspector {
         cursor = next
       case .future(let version):
         finding.complain("a block of the later format version \(version)", at: cursor.position, cursor.offset..<limit)
+        finding.isOfLaterVersion = true
         break walking
       case .absent: try skip("there is no block where one must be", scanner, &cursor, limit, &finding)
       case .flawed(let reason): try skip("no valid block: \(reason)", scanner, &cursor, limit, &finding)

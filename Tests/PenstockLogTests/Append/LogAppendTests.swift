@@ -1,0 +1,264 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@Suite struct LogAppendTests {
+  private func text(_ log: Log, from start: Position = .beginning) async throws -> [String] {
+    var found: [String] = []
+    for try await record in log.records(from: start) { found.append(record.text) }
+    return found
+  }
+
+  @Test func `a log on the real disk keeps what was appended, over closing and opening`() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = directory + "/log"
+      let log = try await Log.open(at: path)
+      #expect(log.recovery.outcome == .created && log.end == .zero)
+      #expect(try await log.append("one").offsets == .zero..<Offset(1))
+      var batch = RecordBatch()
+      for text in ["two", "", "with\nline feed", "five"] { batch.append(text) }
+      let receipt = try await log.append(batch)
+      #expect(receipt.offsets == Offset(1)..<Offset(5) && receipt.durability == .disk)
+      #expect(log.end == Offset(5))
+      #expect(try await text(log) == ["one", "two", "", "with\nline feed", "five"])
+      try await log.close()
+
+      let again = try await Log.open(at: path + "/")
+      #expect(again.recovery.outcome == .clean && again.logID == log.logID && again.end == Offset(5))
+      #expect(try await again.append(contentsOf: ["six".utf8, "seven".utf8]).offsets == Offset(5)..<Offset(7))
+      #expect(try await text(again, from: .offset(Offset(4))) == ["five", "six", "seven"])
+      try await again.close()
+      try await again.close()
+    }
+  }
+
+  @Test(arguments: [Durability.disk, .kernel, .accepted])
+  func `offsets of hundreds of tasks are dense, and every batch is whole`(durability: Durability) async throws {
+    var test = TestLog()
+    test.configuration.queueBytes = 2_000
+    let log = try await test.open()
+    let receipts = try await withThrowingTaskGroup(of: (Int, Receipt).self) { group in
+      for task in 0..<300 {
+        group.addTask {
+          let records = (0...(task % 3)).map { Array("\(task)/\($0)".utf8) }
+          return (task, try await log.append(batch(records), durability: durability))
+        }
+      }
+      return try await group.reduce(into: [Int: Receipt]()) { $0[$1.0] = $1.1 }
+    }
+    try await log.close()
+    let reopened = try await test.open()
+    let found = try await text(reopened)
+    #expect(found.count == 600)
+    var covered: Set<UInt64> = []
+    for (task, receipt) in receipts {
+      #expect(receipt.durability == durability)
+      #expect(receipt.offsets.upperBound - receipt.offsets.lowerBound == task % 3 + 1)
+      for index in 0...(task % 3) {
+        let offset = receipt.offsets.lowerBound + index
+        covered.insert(offset.rawValue)
+        if found[Int(offset.rawValue)] != "\(task)/\(index)" { Issue.record("offset \(offset)") }
+      }
+    }
+    #expect(covered == Set(0..<600))
+    try await reopened.close()
+  }
+
+  @Test func `one task's appends keep their order`() async throws {
+    let log = try await TestLog().open()
+    for number in 0..<50 { #expect(try await log.append("\(number)").offsets.lowerBound == Offset(UInt64(number))) }
+    #expect(try await text(log) == (0..<50).map(String.init))
+    try await log.close()
+  }
+
+  @Test func `limits are told before anything is written`() async throws {
+    var test = TestLog()
+    test.configuration.recordBytes = 100
+    test.configuration.batchBytes = 150
+    let log = try await test.open()
+    func refusal(_ records: [Int]) async -> LogError.Code? {
+      do throws(LogError) {
+        _ = try await log.append(batch(records.map { [UInt8](repeating: 65, count: $0) }))
+        return nil
+      } catch { return error.code }
+    }
+    #expect(await refusal([]) == .emptyBatch)
+    #expect(await refusal([101]) == .recordTooLarge)
+    #expect(await refusal([1, 101, 1]) == .recordTooLarge)
+    #expect(await refusal([100, 51]) == .batchTooLarge)
+    #expect(log.end == .zero)
+    #expect(await refusal([100]) == nil)
+    #expect(await refusal([100, 50]) == nil)
+    #expect(await refusal([0]) == nil)
+    #expect(log.end == Offset(4))
+    let error = await #expect(throws: LogError.self) { try await log.tryAppend(RecordBatch()) }
+    #expect(error?.code == .emptyBatch)
+    try await log.close()
+  }
+
+  @Test func `a batch larger than a block, the queue and a segment is one block`() async throws {
+    var test = TestLog()
+    test.configuration.queueBytes = 1_000
+    let log = try await test.open()
+    try await log.append("before")
+    var random = SplitMix64(seed: 3)
+    let big = (0..<3).map { _ in random.bytes(50_000) }
+    #expect(try await log.append(batch(big)).offsets == Offset(1)..<Offset(4))
+    try await log.append("after")
+    var found: [[UInt8]] = []
+    for try await record in log.records() { found.append(record.bytes) }
+    #expect(found == [Array("before".utf8)] + big + [Array("after".utf8)])
+    try await log.close()
+    let again = try await test.open()
+    #expect(again.recovery.outcome == .clean && again.end == Offset(5))
+    try await again.close()
+  }
+
+  @Test func `a wrong configuration is refused, and the knob is named`() async throws {
+    let changes: [(name: String, change: (inout LogConfiguration) -> Void)] = [
+      ("segmentBytes", { $0.segmentBytes = (64 << 10) - 1 }), ("segmentBytes", { $0.segmentBytes = (4 << 30) + 1 }),
+      ("blockBytes", { $0.blockBytes = 4095 }), ("blockBytes", { $0.blockBytes = (16 << 20) + 1 }),
+      ("recordBytes", { $0.recordBytes = 0 }), ("recordBytes", { $0.recordBytes = $0.batchBytes + 1 }),
+      ("batchBytes", { $0.batchBytes = (1 << 30) + 1 }), ("queueBytes", { $0.queueBytes = 0 }),
+      ("compressionLevel", { $0.compressionLevel = 20 }), ("compressionLevel", { $0.compressionLevel = -8 }),
+    ]
+    for (name, change) in changes {
+      var changed = TestLog()
+      change(&changed.configuration)
+      let test = changed
+      let error = await #expect(throws: LogError.self) { try await test.open() }
+      #expect(error?.code == .invalidConfiguration)
+      #expect(error?.message.hasPrefix(name) == true)
+      #expect(test.disk.filePaths.isEmpty)
+    }
+  }
+
+  @Test func `closed is closed`() async throws {
+    let log = try await TestLog().open()
+    try await log.append("a")
+    try await log.close()
+    #expect(await #expect(throws: LogError.self) { try await log.append("b") }?.code == .closed)
+    #expect(await #expect(throws: LogError.self) { try await log.tryAppend(batch([[1]])) }?.code == .closed)
+    #expect(await #expect(throws: LogError.self) { try await log.sync() }?.code == .closed)
+    #expect(try await text(log) == ["a"])
+  }
+
+  @Test func `closing writes what is queued`() async throws {
+    let test = TestLog()
+    let log = try await test.open()
+    for number in 0..<20 { try await log.append("\(number)", durability: .accepted) }
+    try await log.close()
+    let image = test.afterPowerCut()
+    let again = try await image.open()
+    #expect(try await text(again) == (0..<20).map(String.init))
+    try await again.close()
+  }
+
+  @Test func `closing gives back unused room`() async throws {
+    let test = TestLog()
+    let log = try await test.open()
+    for number in 0..<10 { try await log.append("\(number)") }
+    try await log.close()
+    #expect(try test.contents(test.newestSegment).count == 8192 + 10 * 4096)
+    #expect(test.disk.filePaths.filter { $0.contains("next.tmp") }.isEmpty)
+  }
+
+  @Test func `a next segment made ready too late leaves nothing behind`() throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    try writer.commit(record(0))
+    try writer.close()
+    try? writer.preparer.prepare()
+    #expect(test.disk.filePaths.filter { $0.contains("next.tmp") }.isEmpty)
+  }
+
+  @Test func `a second writer is locked out, and let in afterwards`() async throws {
+    try await withTemporaryDirectory { path in
+      let log = try await Log.open(at: path)
+      #expect(await #expect(throws: LogError.self) { try await Log.open(at: path) }?.code == .locked)
+      try await log.append("a")
+      try await log.close()
+      let next = try await Log.open(at: path)
+      #expect(next.end == Offset(1))
+      try await next.close()
+    }
+  }
+
+  @Test func `what is no log stays as it is`() async throws {
+    let test = TestLog()
+    test.disk.install("/log/letter.txt", [1])
+    #expect(await #expect(throws: LogError.self) { try await test.open() }?.code == .notALog)
+    #expect(test.disk.filePaths == ["/log/letter.txt"])
+    let file = TestLog()
+    file.disk.install("/log", [1])
+    #expect(await #expect(throws: LogError.self) { try await file.open() }?.code == .notALog)
+    #expect(file.disk.filePaths == ["/log"])
+    let reader = await #expect(throws: LogError.self) {
+      try await LogReader.open(at: "/log", environment: file.environment())
+    }
+    #expect(reader?.code == .notALog)
+    let nothing = TestLog()
+    let missing = await #expect(throws: LogError.self) {
+      try await LogReader.open(at: "/log", environment: nothing.environment())
+    }
+    #expect(missing?.code == .notALog)
+    #expect(nothing.disk.filePaths.isEmpty)
+  }
+
+  @Test func `a META of a later version is refused by writers and readers`() async throws {
+    let test = TestLog()
+    try await test.open().close()
+    try test.remove(TestLog.paths.meta)
+    var value = LogMeta(logID: Array(1...16), epoch: 9, createdAt: Timestamp(nanoseconds: 0)).encoded()
+    value[0] = 2
+    try SlotFile.create(
+      test.disk, TestLog.paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, value: value)
+    #expect(await #expect(throws: LogError.self) { try await test.open() }?.code == .futureFormat)
+    let error = await #expect(throws: LogError.self) {
+      try await LogReader.open(at: TestLog.path, environment: test.environment())
+    }
+    #expect(error?.code == .futureFormat)
+  }
+
+  @Test func `append times never fall, whatever the clock does`() async throws {
+    let test = TestLog()
+    let start = test.clock.now()
+    var log = try await test.open()
+    for seconds in [0, 10, -1_000_000_000, 5, 2_000_000_000] as [Int64] {
+      test.clock.advance(seconds: seconds)
+      try await log.append("x")
+      try await log.close()
+      log = try await test.open()
+    }
+    var times: [Int64] = []
+    for try await record in log.records() { times.append(record.appendTime.nanoseconds - start.nanoseconds) }
+    #expect(times == times.sorted())
+    #expect(times.prefix(4) == [0, 10_000_000_000, 10_000_000_000, 10_000_000_000])
+    try await log.close()
+  }
+
+  @Test func `META comes back as it was written`() throws {
+    var meta = LogMeta(logID: Array(1...16), epoch: 7, createdAt: Timestamp(nanoseconds: -9))
+    #expect(try LogMeta(decoding: meta.encoded()) == meta)
+    meta.cleanEnd = Beacon.End(segment: 3, position: 8192, offset: Offset(77))
+    #expect(try LogMeta(decoding: meta.encoded()) == meta)
+    #expect(LogMeta.hex([0, 1, 0xAB, 0xFF]) == "0001abff")
+  }
+
+  @Test func `a beacon comes back as it was written, and damaged not at all`() {
+    let id: [UInt8] = Array(1...16)
+    let beacon = Beacon(
+      durable: .init(segment: 1, position: 2, offset: Offset(3)), visible: .init(segment: 4, position: 5, offset: Offset(6)),
+      epoch: 7)
+    var bytes = beacon.encoded(logID: id)
+    #expect(bytes.count == Beacon.size)
+    #expect(Beacon(decoding: bytes, logID: id) == beacon)
+    #expect(Beacon(decoding: bytes, logID: id.reversed()) == nil)
+    for bit in 0..<(Beacon.size * 8) {
+      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+      if Beacon(decoding: bytes, logID: id) != nil { Issue.record("bit \(bit)") }
+      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+    }
+    for length in 0..<Beacon.size { #expect(Beacon(decoding: Array(bytes[..<length]), logID: id) == nil) }
+  }
+}

@@ -1,0 +1,160 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@Suite struct CursorStoreTests {
+  private let logID: [UInt8] = Array(1...16)
+  private let paths = LogPaths("/log")
+
+  private func disk() throws -> SimulatedFileSystem {
+    let disk = SimulatedFileSystem()
+    try LogDirectory.create(disk, paths)
+    return disk
+  }
+
+  private func hold(_ disk: SimulatedFileSystem, _ name: String = "c", at start: UInt64 = 0) throws(LogError) -> HeldCursor {
+    try CursorStore.hold(disk, paths, logID: logID, name: name, startingAt: Offset(start))
+  }
+
+  private func intent(_ first: UInt64, _ end: UInt64, plan: Int = 3) -> Intent {
+    Intent(
+      id: DeliveryID("\(first)-\(end)"), first: Offset(first), end: Offset(end),
+      contentDigest: (0..<32).map { UInt8($0) }, plan: [UInt8](repeating: 9, count: plan),
+      createdAt: Timestamp(nanoseconds: -1))
+  }
+
+  @Test func `a record comes back as it was written, up to the largest`() throws {
+    var states = [CursorState(startingAt: Offset(UInt64.max))]
+    var full = CursorState(startingAt: Offset(5)).acquired()
+    for first in 5..<9 as Range<UInt64> {
+      full = try full.beginning(intent(first, first + 1, plan: Intent.maxPlanBytes), epoch: 1, durableEnd: Offset(9))
+      states.append(full)
+    }
+    full = try full.completing(DeliveryID("6-7"), receipt: String(repeating: "é", count: 300), epoch: 1)
+    states.append(full)
+    for state in states {
+      let record = CursorRecord(logID: logID, name: String(repeating: "n", count: 64), state: state)
+      #expect(try CursorRecord(decoding: record.encoded()) == record)
+    }
+  }
+
+  @Test func `a record that is cut, from the future, or contradicts itself is refused`() throws {
+    let state = try CursorState(startingAt: .zero).acquired().beginning(intent(0, 1), epoch: 1, durableEnd: Offset(1))
+    let bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()
+    for length in 0..<bytes.count {
+      #expect(throws: LogError.self) { try CursorRecord(decoding: Array(bytes[..<length])) }
+    }
+    var future = bytes
+    future[0] = 2
+    #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: future) }?.code == .futureFormat)
+    let broken = CursorState(
+      restoring: Offset(7), epoch: 1, inFlight: [.init(intent: intent(0, 1), isDelivered: false)], lastReceipt: nil)
+    let record = CursorRecord(logID: logID, name: "c", state: broken)
+    #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: record.encoded()) }?.code == .damaged)
+  }
+
+  @Test func `a cursor is made once, held, and every move is durable when it returns`() throws {
+    let disk = try disk()
+    let cursor = try hold(disk, at: 4)
+    #expect(cursor.state == CursorState(startingAt: Offset(4)))
+    #expect(try CursorStore.peek(disk.powerCut(.nothingUnsynced), paths, name: "c") == cursor.state)
+    func check(_ state: CursorState) throws {
+      #expect(cursor.state == state)
+      #expect(try CursorStore.peek(disk.powerCut(.nothingUnsynced), paths, name: "c") == state)
+    }
+    let intent = intent(4, 6)
+    try check(cursor.move { (state) throws(CursorMoveError) in state.acquired() })
+    try check(
+      cursor.move { (state) throws(CursorMoveError) in
+        try state.beginning(intent, epoch: 1, durableEnd: Offset(9))
+      })
+    try check(
+      cursor.move { (state) throws(CursorMoveError) in
+        try state.completing(intent.id, receipt: "ok", epoch: 1)
+      })
+    try check(
+      cursor.move { (state) throws(CursorMoveError) in
+        try state.seeking(to: Offset(1), epoch: 1, durableEnd: Offset(9))
+      })
+    #expect(cursor.state.committed == Offset(1) && cursor.state.lastReceipt == "ok")
+    #expect(try hold(disk.powerCut(.nothingUnsynced), at: 99).state == cursor.state)
+    #expect(try CursorStore.names(disk, paths) == ["c"])
+  }
+
+  @Test func `a refused move writes nothing, and so does one that changes nothing`() throws {
+    let disk = try disk()
+    let cursor = try hold(disk)
+    let before = (disk.ioCount, cursor.state)
+    let error = #expect(throws: LogError.self) {
+      try cursor.move { (state) throws(CursorMoveError) in try state.committing(to: .zero, epoch: 7, durableEnd: .zero) }
+    }
+    #expect(error?.code == .fenced)
+    try cursor.move { (state) throws(CursorMoveError) in state }
+    #expect(disk.ioCount == before.0 && cursor.state == before.1)
+  }
+
+  @Test func `a second holder is kept out until the first lets go`() throws {
+    let disk = try disk()
+    var first: HeldCursor? = try hold(disk)
+    try first?.move { (state) throws(CursorMoveError) in state.acquired() }
+    let error = #expect(throws: LogError.self) { try hold(disk) }
+    #expect(error?.code == .cursorHeld)
+    #expect(try CursorStore.peek(disk, paths, name: "c").epoch == 1)
+    #expect(try hold(disk, "d").state.epoch == 0)
+    first = nil
+    #expect(try hold(disk).state.epoch == 1)
+  }
+
+  @Test func `after a failed sync the cursor moves no more, and says what was durable`() throws {
+    let disk = try disk()
+    let cursor = try hold(disk)
+    disk.fail(atIO: disk.ioCount + 2)
+    #expect(throws: LogError.self) { try cursor.move { (state) throws(CursorMoveError) in state.acquired() } }
+    #expect(cursor.state.epoch == 0)
+    let error = #expect(throws: LogError.self) {
+      try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+    }
+    #expect(error?.code == .poisoned)
+  }
+
+  @Test func `a commit works on a full disk`() throws {
+    let disk = try disk()
+    let cursor = try hold(disk)
+    disk.capacityBytes = 0
+    try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+    #expect(try CursorStore.peek(disk.powerCut(.nothingUnsynced), paths, name: "c").epoch == 1)
+    #expect(#expect(throws: LogError.self) { try hold(disk, "new") }?.code == .noSpace)
+    disk.capacityBytes = nil
+    #expect(try hold(disk, "new").state.committed == .zero)
+  }
+
+  @Test func `a cursor of another log, or under another's name, is refused`() throws {
+    let disk = try disk()
+    _ = try hold(disk)
+    let other = [UInt8](repeating: 0, count: 16)
+    #expect(
+      #expect(throws: LogError.self) {
+        try CursorStore.hold(disk, paths, logID: other, name: "c", startingAt: .zero)
+      }?.code == .damaged)
+    disk.install(paths.cursor("d"), try #require(disk.contents(paths.cursor("c"))))
+    #expect(#expect(throws: LogError.self) { try hold(disk, "d") }?.code == .damaged)
+    #expect(disk.openHandleCount == 0)
+  }
+
+  @Test(arguments: ["", ".", "..", ".hidden", "a/b", "a b", "ä", "a\n", "a\0", String(repeating: "a", count: 65), "*"])
+  func `a name that is no file's name is refused`(name: String) throws {
+    let disk = try disk()
+    let before = disk.filePaths
+    #expect(#expect(throws: LogError.self) { try hold(disk, name) }?.code == .invalidName)
+    #expect(disk.filePaths == before)
+  }
+
+  @Test(arguments: ["a", "A-z_0.9", "-", String(repeating: "a", count: 64), "x.cur", "x.cur.tmp"])
+  func `any other name is fine`(name: String) throws {
+    let disk = try disk()
+    let cursor = try hold(disk, name)
+    try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+    #expect(try CursorStore.peek(disk, paths, name: name).epoch == 1)
+    #expect(try CursorStore.names(disk, paths) == [name])
+  }
+}
