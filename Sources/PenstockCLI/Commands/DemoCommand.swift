@@ -9,15 +9,15 @@ struct DemoCommand: ReportingCommand {
     commandName: "demo",
     abstract: "Shows the whole corridor on this machine, then proves it.",
     discussion: """
-      Starts a webhook receiver, appends a stream of usage events, delivers it by signed webhooks and into a directory,
-      kills the appending and the delivering process hard in the middle, recovers, finishes, and holds the results
-      against one another byte by byte. The directory is kept, to look at. Exit code 1 when a proof fails. A bucket needs
+      Starts a webhook receiver, appends a stream of usage events, delivers it by signed webhooks and into a directory, \
+      kills the appending and the delivering process hard in the middle, recovers, finishes, and holds the results \
+      against one another byte by byte. The directory is kept, to look at. Exit code 1 when a proof fails. A bucket needs \
       AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment; what is written there is kept, too.
 
         penstock demo
         penstock demo --events 20000 --dir ./demo
         penstock demo --input events.ndjson --json
-        penstock demo --s3-endpoint http://127.0.0.1:9000 --s3-bucket events    into a bucket instead of a directory
+        penstock demo --s3-endpoint http://127.0.0.1:9000 --s3-bucket events
       """)
 
   @Option(help: "How many events to generate.") var events = 200_000
