@@ -142,6 +142,40 @@ import Testing
     try await log.close()
   }
 
+  @Test func `what is written and not synced is not shown, even when publishing`() throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    try writer.commit(record(0))
+    _ = try writer.write([batch([record(1)])])
+    try writer.publish()
+    #expect(writer.view.end == Offset(1) && writer.end == Offset(2) && writer.durableEnd == Offset(1))
+    #expect(try Reading(writer.view).inOrder == records(0..<1))
+    let reader = try Witnesses.readBeacon(test.disk, TestLog.paths, logID: writer.logID)
+    #expect(reader?.visible.offset == Offset(1) && reader?.durable.offset == Offset(1))
+    try writer.synchronize()
+    #expect(writer.view.end == Offset(1))
+    try writer.publish()
+    #expect(try Reading(writer.view).inOrder == records(0..<2))
+    for number in 2..<6 { try writer.commit(record(number)) }
+    #expect(try Reading(writer.view).inOrder == records(0..<6))
+  }
+
+  @Test func `a log of weaker durability syncs a segment before it leaves it`() throws {
+    var test = TestLog()
+    test.configuration.durability = .kernel
+    let writer = try test.openWriter()
+    var count = 0
+    while test.segments.count < 3 {
+      _ = try writer.write([batch([record(count)])])
+      try writer.publish()
+      count += 1
+    }
+    #expect(try Reading(writer.view).inOrder == records(0..<count))
+    let kept = try Reading(test.afterPowerCut().openWriter().view)
+    // All but what stands in the third segment, which was never synced.
+    #expect(kept.gaps.isEmpty && kept.inOrder == records(0..<(count - 1)))
+  }
+
   // MARK: Back-pressure
 
   @Test func `a full queue makes append wait and tryAppend throw, and cancelling leaves nothing behind`() async throws {
