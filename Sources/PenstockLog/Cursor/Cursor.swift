@@ -18,7 +18,7 @@ public final class Cursor: Sendable {
     public var records: Int
     /// Bytes of records; a batch with a single record may be larger.
     public var bytes: Int
-    /// How long a batch that is not full waits for more, counted from when its first record was there. Default: not at all.
+    /// How long a batch that is not full waits for more, counted from when `next` saw its first record. Default: not at all.
     public var wait: Duration
     public init(records: Int = 500, bytes: Int = 1 << 20, wait: Duration = .zero) {
       self.records = records

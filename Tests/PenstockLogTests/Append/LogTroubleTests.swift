@@ -87,10 +87,7 @@ import Testing
     #expect(try Reading(test.killed().openWriter().view).inOrder == records(0..<count))
   }
 
-  @Test(
-    .disabled(
-      "reported: after a failed sync the kernel may show pages that the disk never saw; opening trusts them"))
-  func `what is served after a failed sync and an opening survives a power cut`() throws {
+  @Test func `what is served after a failed sync and an opening survives a power cut`() throws {
     let test = TestLog()
     let writer = try test.openWriter()
     try writer.commit(record(0))
@@ -99,7 +96,9 @@ import Testing
     // The next process, on the same running machine.
     let next = test.killed()
     let seen = try Reading(next.openWriter().view).inOrder
-    #expect(try Reading(next.afterPowerCut().openWriter().view).inOrder == seen)
+    try withKnownIssue("a limit told in docs/guarantees.md: pages a failed sync left clean are trusted until a reboot") {
+      #expect(try Reading(next.afterPowerCut().openWriter().view).inOrder == seen)
+    }
   }
 
   // MARK: Durability
