@@ -15,12 +15,14 @@ extension BenchCommand {
           penstock bench append
           penstock bench append --dir /data/bench --events 1000000 --batch 500 --producers 8 --threads 4 --json
           penstock bench append --sweep
+          perf record penstock bench append --without-probe
         """)
     @OptionGroup var options: BenchOptions
     @Option(help: "Events a round.") var events = 400_000
     @Option(help: "Events appended at once.") var batch = 1000
     @Option(help: "Tasks that append.") var producers = 1
     @Option(help: "The probe's compressing threads; all cores unless set.") var threads: Int?
+    @Flag(help: "Ours alone, for a profiler.") var withoutProbe = false
     @Flag(help: "Also over batch sizes, producers and threads, for plots.") var sweep = false
     @OptionGroup var common: CommonOptions
 
@@ -33,7 +35,7 @@ extension BenchCommand {
 
     func measure(in directory: String) async throws -> BenchReport {
       let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
-      let bench = AppendBench(directory: directory, events: events)
+      let bench = AppendBench(directory: directory, events: events, isProbed: !withoutProbe)
       return try await bench.run(
         batch: batch, producers: producers, threads: threads, rounds: options.rounds, sweep: sweep)
     }
@@ -44,6 +46,7 @@ extension BenchCommand {
 struct AppendBench {
   let directory: String
   let events: Int
+  let isProbed: Bool
 
   func run(batch: Int, producers: Int, threads: Int, rounds: Int, sweep: Bool) async throws -> BenchReport {
     let batches = BenchEvents.batches(of: batch, for: events)
@@ -59,17 +62,17 @@ struct AppendBench {
     var bytes = BenchRow(
       id: "append.bytes", measure: "  the same, in record bytes", unit: "MB/s", probeIs: "the same")
     for number in 0..<rounds {
-      var (ours, probe) = (0.0, 0.0)
+      var (ours, probe): (Double, Double?) = (0, nil)
       // Who goes first alternates: what the disk still does for the one before, it does for both.
       for isOurs in number.isMultiple(of: 2) ? [true, false] : [false, true] {
         if isOurs {
           ours = try await rate(log, batches, producers)
-        } else {
+        } else if isProbed {
           probe = try roofline.run(directory + "/probe", bytes: Int(Double(events) * bytesPerEvent), threads: threads)
         }
       }
-      row.add(ours, probe / bytesPerEvent)
-      bytes.add(ours * bytesPerEvent / 1e6, probe / 1e6)
+      row.add(ours, probe.map { $0 / bytesPerEvent })
+      bytes.add(ours * bytesPerEvent / 1e6, probe.map { $0 / 1e6 })
       ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
     var report = BenchReport(

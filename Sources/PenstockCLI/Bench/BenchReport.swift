@@ -21,7 +21,8 @@ struct BenchTarget {
 
   var json: JSON {
     .object([
-      ("of", .string(figure.rawValue)), ("bound", .number(bound)), ("direction", .string(isFloor ? "atLeast" : "atMost")),
+      ("of", .string(figure.rawValue)), ("bound", .number(bound)),
+      ("direction", .string(isFloor ? "atLeast" : "atMost")),
     ])
   }
 
@@ -40,6 +41,8 @@ struct BenchRow {
   let probeIs: String
   var targets: [BenchTarget] = []
   var note: String?
+  /// Whether ours divided by the probe says anything.
+  var isCompared = true
   var rounds: [(ours: Double, probe: Double?)] = []
 
   var ours: Double { Samples.median(rounds.map(\.ours)) }
@@ -48,7 +51,9 @@ struct BenchRow {
     return probes.isEmpty ? nil : Samples.median(probes)
   }
   /// Each round's own, so that a disk that was slow for a while was slow for both.
-  var ratios: [Double] { rounds.compactMap { round in round.probe.map { round.ours / $0 } } }
+  var ratios: [Double] {
+    isCompared ? rounds.compactMap { round in round.probe.map { round.ours / $0 } } : []
+  }
   var ratio: Double? { ratios.isEmpty ? nil : Samples.median(ratios) }
   var isMet: Bool? { targets.isEmpty ? nil : targets.allSatisfy { $0.isMet(ours: ours, ratio: ratio) } }
 
@@ -113,7 +118,8 @@ struct BenchReport {
   func words(_ machine: String) -> String {
     let table = Words.table(
       [["median of the rounds", "ours", "probe", "ratio", "target", "met"]] + rows.map(\.words), right: [1, 2, 3])
-    let probes = rows.map { "  \($0.measure): \($0.probeIs)\($0.note.map { ". \($0)" } ?? "")" }
+    let probes = rows.filter { !$0.measure.hasPrefix(" ") }
+      .map { "  \($0.measure): \($0.probeIs)\($0.note.map { ". \($0)" } ?? "")" }
     return table + "\n\nagainst\n" + probes.joined(separator: "\n") + "\n" + machine
   }
 }

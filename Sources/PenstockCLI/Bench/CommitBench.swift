@@ -80,8 +80,10 @@ struct CommitBench {
       ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
     report.series = [
-      BenchSeries(plot: "commit-latency", name: "penstock, 1 producer", points: Samples(seconds: all.ours).distribution),
-      BenchSeries(plot: "commit-latency", name: "write and sync 4 KiB", points: Samples(seconds: all.page).distribution),
+      BenchSeries(
+        plot: "commit-latency", name: "penstock, 1 producer", points: Samples(seconds: all.ours).distribution),
+      BenchSeries(
+        plot: "commit-latency", name: "write and sync 4 KiB", points: Samples(seconds: all.page).distribution),
       BenchSeries(
         plot: "commit-latency", name: "penstock, \(producers) producers", points: Samples(seconds: crowds).distribution),
     ]
@@ -104,7 +106,8 @@ struct CommitBench {
         id: "commit.single.p50", measure: "1 producer, 1 record, p50", unit: "µs", probeIs: page,
         targets: [.atMost(1.15)]),
       BenchRow(
-        id: "commit.single.p99", measure: "1 producer, 1 record, p99", unit: "µs", probeIs: page, targets: [.atMost(1.5)]),
+        id: "commit.single.p99", measure: "1 producer, 1 record, p99", unit: "µs", probeIs: page,
+        targets: [.atMost(1.5)]),
       BenchRow(
         id: "commit.crowd.rate", measure: "\(producers) awaiting producers", unit: "events/s",
         probeIs: "as many records as a block came to, for every write and sync of such a block; nothing compressed",

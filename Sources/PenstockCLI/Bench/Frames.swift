@@ -45,7 +45,8 @@ struct Frames {
           for index in stride(from: thread, to: frames.count, by: threads) {
             let frame = frames[index]
             do throws(LogError) {
-              _ = try decompressor.decompress(UnsafeRawBufferPointer(rebasing: bytes[frame.bytes]), count: frame.content)
+              _ = try decompressor.decompress(
+                UnsafeRawBufferPointer(rebasing: bytes[frame.bytes]), count: frame.content)
             } catch {
               failures.withLock { $0.append(error) }
             }

@@ -18,7 +18,7 @@ struct LongLog {
   let path: String
   let segments: Int
   private(set) var places: [Place] = []
-  private static let lookups = 24
+  private static let lookups = 8
   /// Between two segments' append times.
   private static let step: Int64 = 60_000_000_000
 

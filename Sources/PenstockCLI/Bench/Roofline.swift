@@ -23,7 +23,9 @@ struct Roofline {
   func run(_ path: String, bytes: Int, threads: Int) throws -> Double {
     let mean = blocks.reduce(0) { $0 + $1.count } / blocks.count
     let turns = max(1, (bytes + mean - 1) / mean)
-    let stored = try blocks.map { try $0.withUnsafeBytes { BlockFormat.alignedUp(try Zstd.compress($0, level: level).count) } }
+    let stored = try blocks.map {
+      try $0.withUnsafeBytes { BlockFormat.alignedUp(try Zstd.compress($0, level: level).count) }
+    }
     let room = (0..<turns).reduce(0) { $0 + stored[$1 % stored.count] }
     let probe = try RawProbe(path, bytes: room)
     defer { probe.end() }

@@ -55,7 +55,8 @@ struct TailBench {
     report.rows = rows
     report.series = [
       BenchSeries(plot: "tail-latency", name: "penstock, tailing reader", points: Samples(seconds: ours).distribution),
-      BenchSeries(plot: "tail-latency", name: "one thread wakes another", points: Samples(seconds: threads).distribution),
+      BenchSeries(
+        plot: "tail-latency", name: "one thread wakes another", points: Samples(seconds: threads).distribution),
     ]
     return report
   }
