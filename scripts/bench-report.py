@@ -45,13 +45,19 @@ def keep(name, found):
 
 
 def keep_profile(text):
-    symbols = []
+    sums = {}
     for line in text.splitlines():
         found = re.match(r"\s*([\d.]+)%\s+(\S+)\s+(?:\[[.k]\]\s+)?(.+?)\s*$", line)
         if found:
-            symbols.append({"percent": float(found[1]), "in": found[2], "symbol": readable(found[3])})
-    if not symbols:
+            # A library without symbols is one line, not one for every address.
+            symbol = "(no symbols: all of it)" if found[3].startswith("0x") else found[3]
+            sums[found[2], symbol] = sums.get((found[2], symbol), 0) + float(found[1])
+    if not sums:
         sys.exit("bench-report.py: no symbols in what perf said")
+    dearest = sorted(sums.items(), key=lambda entry: -entry[1])
+    symbols = [{"percent": round(percent, 2), "in": where, "symbol": symbol} for (where, symbol), percent in dearest]
+    for entry in symbols[:10]:
+        entry["symbol"] = readable(entry["symbol"])
     keep("profile", {"bench": "append --without-probe", "top": symbols[:10],
                      "zstdPercent": round(sum(s["percent"] for s in symbols if "zstd" in s["in"]), 2)})
 
