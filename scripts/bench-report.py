@@ -4,6 +4,7 @@
 usage: scripts/bench-report.py keep NAME      JSON of `penstock bench NAME --json` on standard input
        scripts/bench-report.py keep-profile   the text of `perf report` on standard input
        scripts/bench-report.py write          tables into docs/performance.md, plots into docs/images/
+       scripts/bench-report.py print          the table of measured, target and met, for a terminal
 """
 import datetime, html, json, math, os, re, subprocess, sys
 
@@ -117,6 +118,19 @@ def machine_words(machine):
             f"{machine['fileSystem']}, zstd {machine['zstd']}")
 
 
+def print_table():
+    rows = [["measure", "ours", "probe", "ratio", "target", "met"]]
+    for row in (row for name in BENCHES for row in (load(name) or {"rows": []})["rows"]):
+        rows.append([
+            row["measure"], f"{figure(row['ours'])} {row['unit']}", figure(row["probe"]),
+            "–" if row["ratio"] is None else f"{row['ratio']:.2f}",
+            ", ".join(target_words(t, row["unit"]) for t in row["targets"]), {True: "yes", False: "NO", None: ""}[row["met"]]])
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    for row in rows:
+        print("  ".join(cell.rjust(width) if 1 <= column <= 3 else cell.ljust(width)
+                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip())
+
+
 def profile_table():
     found = load("profile")
     if not found:
@@ -154,10 +168,12 @@ def put(page, mark, text):
 # --- plots
 
 COLORS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#5c5f66")
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 380, 78, 20, 44, 88
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 380, 78, 30, 44, 88
 
 
 def short(value):
+    if 1000 <= value < 10_000:
+        return f"{value:,.0f}"
     for bound, suffix in ((1e6, " M"), (1e3, " k")):
         if abs(value) >= bound:
             return f"{value / bound:g}{suffix}"
@@ -257,5 +273,7 @@ if __name__ == "__main__":
         keep_profile(sys.stdin.read())
     elif sys.argv[1:] == ["write"]:
         write()
+    elif sys.argv[1:] == ["print"]:
+        print_table()
     else:
         sys.exit(__doc__.strip())

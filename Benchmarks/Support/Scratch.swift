@@ -1,4 +1,4 @@
-public import Foundation
+import Foundation
 public import PenstockLog
 
 /// A folder that is removed when the last user lets go.

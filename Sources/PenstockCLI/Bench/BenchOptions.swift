@@ -15,7 +15,7 @@ struct BenchOptions: ParsableArguments {
   }
 }
 
-/// A bench: what it needs to be run by ``BenchRun``.
+/// A bench: it measures in a directory of its own.
 protocol BenchSubcommand: ReportingCommand {
   var options: BenchOptions { get }
   func measure(in directory: String) async throws -> BenchReport
