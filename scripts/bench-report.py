@@ -2,6 +2,8 @@
 """Keeps what the benches found and writes it down.
 
 usage: scripts/bench-report.py keep NAME      JSON of `penstock bench NAME --json` on standard input
+       scripts/bench-report.py keep-allocations FILE N A1 A2 R1 R2
+                                              counts of appending N and 2 N records, of replaying too; FILE names the machine
        scripts/bench-report.py keep-profile   the text of `perf report` on standard input
        scripts/bench-report.py write          tables into docs/performance.md, plots into docs/images/
        scripts/bench-report.py print          the table of measured, target and met, for a terminal
@@ -12,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, "Benchmarks", "results")
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 IMAGES = os.path.join(ROOT, "docs", "images")
-BENCHES = ("append", "commit", "replay", "recover", "tail")
+BENCHES = ("append", "commit", "replay", "recover", "tail", "allocations")
 
 
 def path_of(name):
@@ -61,6 +63,22 @@ def keep_profile(text):
         entry["symbol"] = readable(entry["symbol"])
     keep("profile", {"bench": "append --without-probe", "top": symbols[:10],
                      "zstdPercent": round(sum(s["percent"] for s in symbols if "zstd" in s["in"]), 2)})
+
+
+def keep_allocations(file, records, counts):
+    with open(file, encoding="utf-8") as text:
+        machine = json.load(text)["machine"]
+    rows = []
+    for name, measure, (once, twice) in (("append", "allocations per record, streaming append", counts[:2]),
+                                         ("replay", "allocations per record, append and replay", counts[2:])):
+        found = (twice - once) / records
+        # Once for a block of a thousand records or two is allowed, once for a record is not.
+        rows.append({
+            "id": f"allocations.{name}", "measure": measure, "unit": "allocations", "ours": found, "probe": None, "ratio": None,
+            "probeIs": f"nothing; the difference between {2 * records:,} and {records:,} records, divided by {records:,}",
+            "targets": [{"of": "ours", "bound": 0.1, "direction": "atMost"}], "met": found <= 0.1, "note": None,
+            "eachRound": [[found, None]]})
+    keep("allocations", {"bench": "allocations", "rows": rows, "series": [], "machine": machine})
 
 
 def readable(symbol):
@@ -269,6 +287,8 @@ def write():
 if __name__ == "__main__":
     if sys.argv[1:2] == ["keep"] and len(sys.argv) == 3:
         keep(sys.argv[2], json.load(sys.stdin))
+    elif sys.argv[1:2] == ["keep-allocations"] and len(sys.argv) == 8:
+        keep_allocations(sys.argv[2], int(sys.argv[3]), [int(count) for count in sys.argv[4:]])
     elif sys.argv[1:] == ["keep-profile"]:
         keep_profile(sys.stdin.read())
     elif sys.argv[1:] == ["write"]:

@@ -3,7 +3,7 @@ import BenchmarkSupport
 import PenstockLog
 
 let benchmarks: @Sendable () -> Void = {
-  let metrics: [BenchmarkMetric] = [.wallClock, .cpuTotal, .throughput, .peakMemoryResident]
+  let metrics: [BenchmarkMetric] = [.wallClock, .throughput, .peakMemoryResident]
 
   Benchmark(
     "one record, durable", configuration: .init(metrics: metrics, maxDuration: .seconds(3), maxIterations: 2000)

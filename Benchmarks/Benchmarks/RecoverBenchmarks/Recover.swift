@@ -4,7 +4,7 @@ import Foundation
 import PenstockLog
 
 let benchmarks: @Sendable () -> Void = {
-  let metrics: [BenchmarkMetric] = [.wallClock, .cpuTotal, .peakMemoryResident]
+  let metrics: [BenchmarkMetric] = [.wallClock, .peakMemoryResident]
 
   Benchmark(
     "open what a killed writer of 100,000 records left",

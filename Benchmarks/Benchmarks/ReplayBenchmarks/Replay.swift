@@ -3,7 +3,7 @@ import BenchmarkSupport
 import PenstockLog
 
 let benchmarks: @Sendable () -> Void = {
-  let metrics: [BenchmarkMetric] = [.wallClock, .cpuTotal, .throughput, .peakMemoryResident]
+  let metrics: [BenchmarkMetric] = [.wallClock, .throughput, .peakMemoryResident]
   let events = 100_000
 
   Benchmark(
