@@ -76,6 +76,7 @@ struct CommitBench {
       report.rows[2].add(crowd.rate, crowd.recordsPerBlock / (block.percentile(0.5) / 1e6))
       report.rows[3].add(crowd.acknowledged.percentile(0.99), block.percentile(0.99))
       report.rows[4].add(crowd.recordsPerBlock)
+      report.rows[5].add(Double(ours.count) / ours.reduce(0, +), Double(page.count) / page.reduce(0, +))
       crowds += crowd.acknowledged.sorted.map { $0 / 1e6 }
       ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
@@ -116,6 +117,7 @@ struct CommitBench {
         id: "commit.crowd.p99", measure: "\(producers) awaiting producers, p99", unit: "µs",
         probeIs: "a block of the same size written and synced, p99", targets: [.atMost(2.5)]),
       BenchRow(id: "commit.crowd.block", measure: "  records in a block", unit: "records", probeIs: "nothing"),
+      BenchRow(id: "commit.single.rate", measure: "1 producer, 1 record", unit: "events/s", probeIs: page),
     ]
   }
 
