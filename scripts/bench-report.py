@@ -114,7 +114,7 @@ def bench_table():
         described = found
         for row in found["rows"]:
             inner = row["measure"].startswith(" ")
-            ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
+            ratio = "–" if row["ratio"] is None else f"{row['ratio']:.3f}"
             met = {True: "yes", False: "**no**", None: ""}[row["met"]]
             targets = ", ".join(target_words(t, row["unit"]) for t in row["targets"])
             measure = ("… " if inner else "") + row["measure"].strip()
@@ -141,7 +141,7 @@ def print_table():
     for row in (row for name in BENCHES for row in (load(name) or {"rows": []})["rows"]):
         rows.append([
             row["measure"], f"{figure(row['ours'])} {row['unit']}", figure(row["probe"]),
-            "–" if row["ratio"] is None else f"{row['ratio']:.2f}",
+            "–" if row["ratio"] is None else f"{row['ratio']:.3f}",
             ", ".join(target_words(t, row["unit"]) for t in row["targets"]), {True: "yes", False: "NO", None: ""}[row["met"]]])
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     for row in rows:
