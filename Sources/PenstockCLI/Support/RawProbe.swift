@@ -1,22 +1,20 @@
 import Foundation
 import PenstockLog
 
-/// The least a durable append can cost, in plain code: compress, write at a place that is filled with zeros already, sync.
+/// The least a durable write can cost, in plain code: write at a place that is filled with zeros already, sync.
 struct RawProbe {
   private let descriptor: Int32
   private let path: String
-  private var position: off_t = 0
-  private let compressor: ZstdCompressor
-  private var frame: [UInt8] = []
 
-  /// Makes a file of `bytes` zeros, on stable storage.
+  /// Makes a file of at least `bytes` zeros, on stable storage.
   init(_ path: String, bytes: Int) throws {
     self.path = path
-    compressor = try ZstdCompressor(level: LogConfiguration().compressionLevel)
     descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw Self.failure("create", path) }
     let zeros = [UInt8](repeating: 0, count: 1 << 20)
-    for start in stride(from: 0, to: bytes, by: zeros.count) { try write(zeros, zeros.count, at: off_t(start)) }
+    try zeros.withUnsafeBytes { zeros in
+      for start in stride(from: 0, to: bytes, by: zeros.count) { try write(zeros, at: start) }
+    }
     try synchronize()
   }
 
@@ -26,40 +24,19 @@ struct RawProbe {
     unlink(path)
   }
 
-  /// One block: compressed as one frame, written on the next page, synced.
-  mutating func append(_ payload: [UInt8]) throws {
-    let bound = Zstd.compressBound(payload.count)
-    if frame.count < bound { frame = [UInt8](repeating: 0, count: bound) }
-    let compressor = compressor
-    let count = try payload.withUnsafeBytes { source in
-      try frame.withUnsafeMutableBytes { target in try compressor.compress(source, into: target) }
-    }
-    let padded = min(BlockFormat.alignedUp(count), frame.count)
-    try write(frame, padded, at: position)
-    try synchronize()
-    position += off_t(BlockFormat.alignedUp(count))
-  }
-
-  /// One page, written and synced.
-  mutating func appendPage(_ page: [UInt8]) throws {
-    try write(page, page.count, at: position)
-    try synchronize()
-    position += off_t(page.count)
-  }
-
-  private func write(_ bytes: [UInt8], _ count: Int, at place: off_t) throws {
+  func write(_ bytes: UnsafeRawBufferPointer, at position: Int) throws {
     var done = 0
-    while done < count {
-      let written = bytes.withUnsafeBytes {
-        pwrite(descriptor, $0.baseAddress.map { $0 + done }, count - done, place + off_t(done))
-      }
+    while done < bytes.count {
+      let written = pwrite(
+        descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, off_t(position + done))
       if written < 0, errno == EINTR { continue }
       guard written > 0 else { throw Self.failure("write", path) }
       done += written
     }
   }
 
-  private func synchronize() throws {
+  /// The cheapest call after which the written bytes are on stable storage.
+  func synchronize() throws {
     #if os(Linux)
       let result = fdatasync(descriptor)
     #else
@@ -73,11 +50,38 @@ struct RawProbe {
   }
 }
 
+/// Writes and syncs of equal size, one behind the other in a file of zeros; from the start again when it is full.
+struct SyncProbe {
+  private let probe: RawProbe
+  private let bytes: [UInt8]
+  private let room: Int
+  private var position = 0
+
+  /// `size` bytes each time, rounded up to pages.
+  init(_ path: String, size: Int, count: Int) throws {
+    let size = max(BlockFormat.alignment, BlockFormat.alignedUp(size))
+    bytes = [UInt8](repeating: 0x55, count: size)
+    room = size * count
+    probe = try RawProbe(path, bytes: room)
+  }
+
+  func end() { probe.end() }
+
+  /// One write and one sync.
+  mutating func once() throws {
+    if position + bytes.count > room { position = 0 }
+    try bytes.withUnsafeBytes { try probe.write($0, at: position) }
+    try probe.synchronize()
+    position += bytes.count
+  }
+}
+
 /// The machine a figure was measured on.
 enum Machine {
   static func json(_ directory: String) -> JSON {
     .object([
-      ("cores", .number(ProcessInfo.processInfo.activeProcessorCount)), ("kernel", .string(kernel)),
+      ("cores", .number(ProcessInfo.processInfo.activeProcessorCount)), ("processor", .string(processor)),
+      ("memoryBytes", .number(ProcessInfo.processInfo.physicalMemory)), ("kernel", .string(kernel)),
       ("fileSystem", .string(fileSystem(directory))), ("zstd", .string(Zstd.version)),
     ])
   }
@@ -85,6 +89,14 @@ enum Machine {
   static func words(_ directory: String) -> String {
     "\(Words.count(ProcessInfo.processInfo.activeProcessorCount, "core")), \(kernel), \(fileSystem(directory)), "
       + "zstd \(Zstd.version)"
+  }
+
+  private static var processor: String {
+    guard let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8),
+      let line = text.split(separator: "\n").first(where: { $0.hasPrefix("model name") }),
+      let name = line.split(separator: ":", maxSplits: 1).last
+    else { return "unknown" }
+    return name.trimmingCharacters(in: .whitespaces)
   }
 
   private static var kernel: String {

@@ -1,0 +1,41 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package of its own, so that nobody who uses the log downloads a benchmark harness. `traits: []` on both: no jemalloc for
+// the harness, no HTTP stack for the log.
+let house: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func benchmarks(_ name: String) -> Target {
+  .executableTarget(
+    name: name,
+    dependencies: [
+      "BenchmarkSupport",
+      .product(name: "Benchmark", package: "benchmark"),
+      .product(name: "PenstockLog", package: "penstock"),
+    ],
+    path: "Benchmarks/\(name)",
+    swiftSettings: house,
+    plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")])
+}
+
+let package = Package(
+  name: "penstock-benchmarks",
+  platforms: [.macOS(.v26)],
+  dependencies: [
+    .package(name: "penstock", path: "../", traits: []),
+    .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
+  ],
+  targets: [
+    .target(
+      name: "BenchmarkSupport", dependencies: [.product(name: "PenstockLog", package: "penstock")],
+      path: "Support", swiftSettings: house),
+    benchmarks("AppendBenchmarks"),
+    benchmarks("ReplayBenchmarks"),
+    benchmarks("RecoverBenchmarks"),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,60 @@
+import Foundation
+import PenstockLog
+import Synchronization
+
+/// Sums from several tasks.
+final class Visits: Sendable {
+  private let sums = Mutex((records: 0, bytes: 0))
+  func add(_ records: Int, _ bytes: Int) { sums.withLock { $0 = ($0.records + records, $0.bytes + bytes) } }
+  var records: Int { sums.withLock { $0.records } }
+}
+
+/// The zstd frames of a log, in memory.
+struct Frames {
+  private struct Frame {
+    let bytes: Range<Int>
+    let content: Int
+  }
+  private var bytes: [UInt8] = []
+  private var frames: [Frame] = []
+  let records: Int
+
+  init(of path: String) async throws {
+    let reader = try await LogReader.open(at: path)
+    defer { reader.close() }
+    records = reader.end - reader.first
+    for (segment, entry) in try BenchEvents.blocks(reader.view, from: reader.first, to: reader.end) {
+      let (file, header) = try segment.open()
+      let block = try file.fileSystem.readAll(file.handle, count: entry.length, at: entry.position)
+      let found = try block.withUnsafeBytes { try BlockHeader(decoding: $0, seed: header.seed) }
+      let start = bytes.count
+      bytes += block[found.frontLength...]
+      frames.append(Frame(bytes: start..<bytes.count, content: found.rawLength))
+    }
+  }
+
+  /// Decompresses all frames, dealt out to so many threads; records a second.
+  func rate(threads: Int) throws -> Double {
+    let failures = Mutex<[any Error]>([])
+    let took = seconds {
+      bytes.withUnsafeBytes { bytes in
+        // Nothing but these threads reads the buffer, and it outlives them: concurrentPerform returns when all have.
+        nonisolated(unsafe) let bytes = bytes
+        DispatchQueue.concurrentPerform(iterations: threads) { thread in
+          let decompressor = ZstdDecompressor()
+          for index in stride(from: thread, to: frames.count, by: threads) {
+            let frame = frames[index]
+            do throws(LogError) {
+              _ = try decompressor.decompress(
+                UnsafeRawBufferPointer(rebasing: bytes[frame.bytes]), count: frame.content)
+            } catch {
+              failures.withLock { $0.append(error) }
+            }
+          }
+        }
+      }
+    }
+    if let failure = failures.withLock({ $0.first }) { throw failure }
+    return Double(records) / took
+  }
+}
