@@ -28,6 +28,11 @@ package struct ProducerTable: Hashable, Sendable {
   package struct Append: Hashable, Sendable {
     package var sequence: UInt64
     package var offsets: Range<Offset>
+
+    package init(sequence: UInt64, offsets: Range<Offset>) {
+      self.sequence = sequence
+      self.offsets = offsets
+    }
   }
 
   package struct Entry: Hashable, Sendable {
