@@ -217,11 +217,17 @@ package final class Committer: Sendable {
       monitor.withLock { $0.queue.completed() }
       tell(group) { $0 == .disk }
     } catch {
-      let behind = writer.producers.abandon(because: error) {
+      let (behind, wakes) = writer.producers.abandon(because: error) {
         monitor.withLock { state in
-          error.code == .noSpace ? state.queue.ranOutOfSpace(end: writer.end) : state.queue.fail(error)
+          defer { state.forRoom.removeAll() }
+          let wakes = state.forRoom.map(\.continuation)
+          return (
+            error.code == .noSpace ? state.queue.ranOutOfSpace(end: writer.end) : state.queue.fail(error), wakes
+          )
         }
       }
+      // The queue is empty: nobody else would tell them that there is room.
+      for wake in wakes { wake.resume(returning: true) }
       let untold = group.filter { !isPartlyTold || $0.durability == .disk }
       for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
     }
