@@ -19,7 +19,9 @@ import Testing
       batch.append("x")
       batch.producer = ProducerMark(
         name: "producer-\(producer)", epoch: 1, sequence: sequence, source: [UInt8](repeating: 7, count: 60))
-      if let trailer = ProducerTrailer([batch]) { table.apply(trailer, at: Offset(sequence), upTo: Offset(sequence + 1)) }
+      if let trailer = ProducerTrailer([batch]) {
+        table.apply(trailer, at: Offset(sequence), upTo: Offset(sequence + 1))
+      }
     }
     return table
   }

@@ -19,7 +19,8 @@ package enum CursorStore {
     }
     guard isAllowed, (1...64).contains(name.utf8.count), !name.hasPrefix(".") else {
       throw LogError(
-        .invalidName, "\"\(name)\" is no \(kind) name: 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'")
+        .invalidName, "\"\(name)\" is no \(kind) name: 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'"
+      )
     }
   }
 

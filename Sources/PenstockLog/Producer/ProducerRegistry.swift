@@ -239,7 +239,8 @@ extension LogError {
         "the log may have forgotten appends of producer \(name) (it knows of \(last)); find out how far it got and "
           + "say so with resume(after:)", cause: refusal)
     case .fenced(let held, let attempted):
-      self.init(.fenced, "producer \(name) was taken over (epoch \(held), this holder has \(attempted))", cause: refusal)
+      self.init(
+        .fenced, "producer \(name) was taken over (epoch \(held), this holder has \(attempted))", cause: refusal)
     case .outOfSequence(let expected):
       self.init(.outOfSequence, "producer \(name) must append \(expected) next", cause: refusal)
     case .full(let capacity):

@@ -285,7 +285,8 @@ package enum LogOpening {
     let preparer = SegmentPreparer(fileSystem, paths, bytes: filled)
     try preparer.prepare()
     let header = SegmentHeader(
-      readOnlyFeatures: hadProducers ? SegmentHeader.producersFeature : 0, logID: meta.logID, sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,
+      readOnlyFeatures: hadProducers ? SegmentHeader.producersFeature : 0, logID: meta.logID,
+      sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,
       salt: environment.randomBytes(), previousChain: recovered.chain,
       begunAt: max(environment.clock.now(), recovered.appendTime))
     do throws(FileSystemError) {

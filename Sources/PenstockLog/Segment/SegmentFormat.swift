@@ -51,7 +51,8 @@ package struct SegmentHeader: Hashable, Sendable {
   package var begunAt: Timestamp
 
   package init(
-    readOnlyFeatures: UInt64 = 0, logID: [UInt8], sequence: UInt64, epoch: UInt32, baseOffset: Offset, salt: [UInt8], previousChain: UInt64,
+    readOnlyFeatures: UInt64 = 0, logID: [UInt8], sequence: UInt64, epoch: UInt32, baseOffset: Offset, salt: [UInt8],
+    previousChain: UInt64,
     begunAt: Timestamp
   ) {
     precondition(logID.count == 16 && salt.count == 16)

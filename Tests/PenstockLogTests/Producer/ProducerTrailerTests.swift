@@ -16,7 +16,8 @@ import Testing
   }
 
   @Test func `a producer has one entry, whatever it appended`() throws {
-    let batches = [batch("a", 4, records: 2, source: [1])] + (5...40).map { batch($0 % 2 == 0 ? nil : "b", $0) }
+    let batches =
+      [batch("a", 4, records: 2, source: [1])] + (5...40).map { batch($0 % 2 == 0 ? nil : "b", $0) }
       + [batch("a", 5, records: 3, source: [2])]
     let trailer = try #require(ProducerTrailer(batches))
     // b's numbers jump by two, so each stands alone.
