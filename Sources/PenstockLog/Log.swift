@@ -23,7 +23,8 @@ public final class Log: Sendable {
   /// The log's UUID, as 32 hexadecimal digits.
   public let logID: String
   private let configuration: LogConfiguration
-  private let committer: Committer
+  let committer: Committer
+  let producers: ProducerRegistry
   let cursors: CursorRegistry
   package let view: LogView
 
@@ -53,6 +54,7 @@ public final class Log: Sendable {
     view = writer.view
     cursors = CursorRegistry(
       environment, LogPaths(path), logID: writer.logID, view: writer.view, worker: worker)
+    producers = writer.producers
     committer = Committer(writer, configuration)
   }
 

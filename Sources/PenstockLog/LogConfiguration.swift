@@ -25,6 +25,8 @@ public struct Receipt: Hashable, Sendable {
   public let offsets: Range<Offset>
   /// How safe they were when the append returned.
   public let durability: Durability
+  /// Whether a producer had appended this number before: the offsets are those of the first time, nothing was written now.
+  public internal(set) var isDuplicate = false
 }
 
 /// Every knob of a log. The defaults suit a service on an SSD.
@@ -51,6 +53,10 @@ public struct LogConfiguration: Hashable, Sendable {
   /// Refuse to open, instead of cutting, when the last bytes cannot be proven to be unacknowledged. Default off: they are
   /// cut and a copy is kept.
   public var strictRecovery = false
+  /// Producers whose last sequence is remembered. Default 16,384; 1 … 65,536, about 1 KiB of memory each at most. Beyond it the
+  /// least recently used is forgotten, and refused until it says how far it got.
+  public var maxProducers = 16_384
+  static let producersRange = 1...65_536
 
   public init() {}
 
@@ -68,6 +74,7 @@ public struct LogConfiguration: Hashable, Sendable {
     try check("recordBytes", recordBytes, 1...batchBytes)
     try check("queueBytes", queueBytes, 1...(4 << 30))
     try check("compressionLevel", compressionLevel, -7...19)
+    try check("maxProducers", maxProducers, Self.producersRange)
   }
 }
 

@@ -5,6 +5,7 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
       case notALog, futureFormat, readOnlyFormat, locked, damaged, undecidableTail, poisoned, closed, cancelled
       case recordTooLarge, batchTooLarge, emptyBatch, overloaded, noSpace, io, outOfRange, gap
       case invalidName, cursorHeld, fenced, illegalMove, invalidConfiguration, unknownCursor
+      case outOfSequence, duplicate, unknownProducer, tooManyProducers, sourceTooLarge
     }
     private let value: Value
     private init(_ value: Value) { self.value = value }
@@ -40,12 +41,22 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let invalidName = Code(.invalidName)
     /// Another process holds the cursor.
     public static let cursorHeld = Code(.cursorHeld)
-    /// A later holder has taken the cursor.
+    /// A later holder has taken the cursor, or the producer.
     public static let fenced = Code(.fenced)
     /// A cursor move that is against the rules.
     public static let illegalMove = Code(.illegalMove)
     public static let invalidConfiguration = Code(.invalidConfiguration)
     public static let unknownCursor = Code(.unknownCursor)
+    /// Not the number a producer must append next; the message names it.
+    public static let outOfSequence = Code(.outOfSequence)
+    /// The producer has appended this number already, and its offsets are no longer remembered.
+    public static let duplicate = Code(.duplicate)
+    /// The log may have forgotten what the producer appended; see `Producer.resume(after:)`.
+    public static let unknownProducer = Code(.unknownProducer)
+    /// All of the producers the log remembers are in use.
+    public static let tooManyProducers = Code(.tooManyProducers)
+    /// A source position of more than 64 bytes.
+    public static let sourceTooLarge = Code(.sourceTooLarge)
 
     public var description: String { value.rawValue }
   }

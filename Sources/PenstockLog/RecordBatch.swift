@@ -12,6 +12,8 @@ public struct RecordBatch: Sendable {
   package private(set) var longestRecord = 0
   /// The earliest and latest event time, where the caller knows them; nanoseconds since 1970.
   package private(set) var eventTimes: ClosedRange<Int64>?
+  /// Whose append it is, when it is a producer's.
+  package var producer: ProducerMark?
 
   public init() {}
 

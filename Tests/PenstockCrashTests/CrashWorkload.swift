@@ -8,6 +8,9 @@ struct Promises {
   var records: [[UInt8]] = []
   /// The batch whose append had not returned.
   var pending: [[UInt8]] = []
+  /// What the producer has had acknowledged, and the append of it that had not returned.
+  var producer: [ProducerTable.Append] = []
+  var pendingMark: ProducerMark?
   /// Where the cursor may be found: the state last made durable alone, or, while a move has not returned, also the state it
   /// was going to. Nil: not created.
   var cursors: [CursorState?] = [nil]
@@ -63,13 +66,28 @@ struct CrashWorkload {
 
   private mutating func append(to writer: LogWriter) throws(LogError) {
     promises.pending = (0..<(1 + random.below(3))).map { _ in record() }
+    promises.pendingMark = random.below(2) == 0 ? nil : ProducerWork.mark(after: promises.producer)
+    try appendPending(to: writer)
+  }
+
+  mutating func appendPending(to writer: LogWriter) throws(LogError) {
     var batch = RecordBatch()
     for record in promises.pending { batch.append(record) }
-    _ = try writer.write([batch])
+    batch.producer = promises.pendingMark
+    let offsets = try writer.write([batch])
     try writer.synchronize()
     try writer.publish()
+    settle(offsets)
     promises.records += promises.pending
     promises.pending = []
+  }
+
+  /// The pending append is in the log.
+  mutating func settle(_ offsets: Range<Offset>) {
+    if let mark = promises.pendingMark {
+      promises.producer.append(ProducerTable.Append(sequence: mark.sequence, offsets: offsets))
+    }
+    promises.pendingMark = nil
   }
 
   /// From nothing to larger than a block, some with line feeds, some that do not compress.
@@ -146,8 +164,14 @@ struct CrashWorkload {
     guard extra.isEmpty || extra == promises.pending else {
       throw BrokenPromise("\(extra.count) records nobody appended, or half a batch of \(promises.pending.count)")
     }
+    try checkProducer(writer, isPendingThere: !extra.isEmpty)
     promises.records = found
-    promises.pending = []
+    // A producer sends again what was not acknowledged; where it is in the log, that must change nothing.
+    if promises.pendingMark != nil {
+      try appendPending(to: writer)
+    } else {
+      promises.pending = []
+    }
     try checkCursor(fileSystem, writer.logID, end: writer.durableEnd)
   }
 

@@ -19,6 +19,10 @@ struct AppendCommand: ReportingCommand {
         zstd -dc events.ndjson.zst | penstock append --log ./events -
         penstock append --log ./events --format array body.json
         penstock append --log ./events --json events.ndjson
+        penstock append --log ./events --producer import events.ndjson
+
+      With --producer the log remembers, with each batch, how far in the file it came: after a crash, or when the file has
+      grown, the same command goes on where the last one stopped and appends nothing twice. One name for each file.
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case ndjson, array }
@@ -31,12 +35,18 @@ struct AppendCommand: ReportingCommand {
   @Option(help: "disk: acknowledged records survive a power cut. kernel: they survive a killed process only.")
   var durability = Safety.disk
   @Option(help: "Records appended at once, all or nothing; fewer where they are long.") var batch = 1000
+  @Option(help: "A name under which the log remembers how far in FILE it came, so that nothing is appended twice.")
+  var producer: String?
+  @Flag(name: .customLong("start-anew"), help: "With --producer: go on although the log may have forgotten the name.")
+  var startsAnew = false
   @Flag(name: .customLong("no-validate"), help: "Take any line as a record, without checking that it is a usage event.")
   var takesAnything = false
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     guard (1...100_000).contains(batch) else { throw ValidationError("--batch must be 1 to 100000") }
+    if producer != nil, format == .array || file == "-" { throw ValidationError("--producer needs a file of NDJSON") }
+    if producer == nil, startsAnew { throw ValidationError("--start-anew needs --producer") }
     if format == .array, takesAnything { throw ValidationError("--no-validate needs --format ndjson") }
   }
 

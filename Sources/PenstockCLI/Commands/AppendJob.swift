@@ -36,7 +36,7 @@ struct AppendJob {
     }
     if input.isSeekable {
       try await reader.run { () throws(Failure) in try self.check() }
-      input.rewind()
+      input.seek(to: 0)
     }
     return nil
   }
@@ -80,7 +80,8 @@ struct AppendJob {
 
   private func append(_ array: RecordFeed?, to log: Log, started: ContinuousClock.Instant) async throws {
     let isSpeakingJSON = command.common.json
-    let pipeline = AppendPipeline(log, log.durability(command.durability)) { receipt, tally in
+    let numbering = try await takeProducer(of: log)
+    let pipeline = AppendPipeline(log, log.durability(command.durability), numbering) { receipt, tally in
       if isSpeakingJSON {
         let (first, last) = (receipt.offsets.lowerBound.rawValue, receipt.offsets.upperBound.rawValue - 1)
         Output.standard.line(#"{"acknowledged":{"first":\#(first),"last":\#(last)}}"#)
@@ -101,8 +102,31 @@ struct AppendJob {
     let wasInterrupted = Interruption.received != nil && array == nil
     try await log.close()
     if wasInterrupted { throw interrupted(after: pipeline.tally) }
+    if pipeline.tally.records == 0, let numbering, numbering.start > 0 {
+      command.tell(.object([("appended", .number(0))]), "nothing new in \(input.name): all of it is in the log")
+      return
+    }
     guard pipeline.tally.records > 0 else { throw empty }
     report(pipeline.tally, seconds: (ContinuousClock.now - started) / .seconds(1))
+  }
+
+  /// Takes the producer, and goes to where in the file it came.
+  private func takeProducer(of log: Log) async throws -> AppendPipeline.Numbering? {
+    guard let name = command.producer else { return nil }
+    guard let size = input.size else {
+      throw Failure(.usage, "usage", "--producer needs a file that can be read from any place")
+    }
+    let producer = try await log.producer(named: name)
+    if command.startsAnew, producer.history == .uncertain { try producer.resume(after: producer.lastSequence ?? 0) }
+    let source = String(decoding: producer.source, as: UTF8.self)
+    guard let start = source.isEmpty ? 0 : Int(source), (0...size).contains(start) else {
+      throw Failure(
+        .bad, "other_input", "producer \(name) came as far as byte \(source), and \(input.name) has \(size)",
+        advice: "name the file it was, or another producer")
+    }
+    if start > 0 { Output.note("penstock append: resuming at byte \(start)") }
+    input.seek(to: start)
+    return AppendPipeline.Numbering(producer: producer, start: start)
   }
 
   private func stream(into pipeline: AppendPipeline) async throws {

@@ -61,7 +61,8 @@ final class InputFile: Sendable {
     return Foundation.poll(&poll, 1, milliseconds) != 0
   }
 
-  func rewind() { lseek(descriptor, 0, SEEK_SET) }
+  /// Goes on reading from a byte on. Only where `isSeekable`.
+  func seek(to position: Int) { lseek(descriptor, off_t(position), SEEK_SET) }
 
   /// Everything, up to `limit` bytes.
   func readAll(limit: Int) throws(Failure) -> [UInt8] {

@@ -10,6 +10,12 @@ struct RecordFeed {
   /// A batch becomes one block; a block is about this long, in bytes.
   private static let batchBytes = 1 << 20
 
+  struct FullBatch {
+    let batch: RecordBatch
+    /// One past its last record's last byte in the input that was fed; a line's end may follow.
+    let end: Int
+  }
+
   private var splitter = NDJSONSplitter(maxLineBytes: Self.recordLimit)
   private let collector: Collector
 
@@ -18,7 +24,9 @@ struct RecordFeed {
     let validator: EventValidator?
     let maxRecords: Int
     let isKeeping: Bool
-    var full: [RecordBatch] = []
+    var full: [FullBatch] = []
+    /// Where the newest record of the open batch ends in the input.
+    var end = 0
     var open = RecordBatch()
     var records = 0
     var lineAtFault: Int?
@@ -45,12 +53,13 @@ struct RecordFeed {
       guard isKeeping else { return }
       if !open.isEmpty, open.byteCount + record.count > RecordFeed.batchBytes { close() }
       open.append(record, eventTime: time)
+      end = position + record.count
       if open.count == maxRecords { close() }
     }
 
     func close() {
       guard !open.isEmpty else { return }
-      full.append(open)
+      full.append(FullBatch(batch: open, end: end))
       open = RecordBatch(reservingBytes: min(open.byteCount * 9 / 8, RecordFeed.batchBytes))
     }
   }
@@ -101,7 +110,7 @@ struct RecordFeed {
   }
 
   /// The batches that are full by now.
-  func takeFull() -> [RecordBatch] {
+  func takeFull() -> [FullBatch] {
     defer { collector.full.removeAll(keepingCapacity: true) }
     return collector.full
   }

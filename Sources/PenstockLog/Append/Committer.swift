@@ -84,7 +84,16 @@ package final class Committer: Sendable {
     return try answer?.get()
   }
 
-  private func check(_ batch: RecordBatch) throws(LogError) {
+  /// How safe a producer's append is when it returns.
+  var producersDurability: Durability { max(configuration.durability, .kernel) }
+
+  /// Takes a producer's append in, or says why not, without waiting.
+  func offerNow(_ batch: RecordBatch, _ waiter: Waiter) -> AppendQueue<Waiter?>.Offer {
+    defer { monitor.signal() }
+    return monitor.withLock { $0.queue.offer(batch, durability: producersDurability, ticket: waiter) }
+  }
+
+  func check(_ batch: RecordBatch) throws(LogError) {
     guard !batch.isEmpty else { throw LogError(.emptyBatch, "a batch must hold at least one record") }
     guard batch.longestRecord <= configuration.recordBytes else {
       throw LogError(
@@ -97,7 +106,7 @@ package final class Committer: Sendable {
     }
   }
 
-  private func waitForRoom(for batch: RecordBatch) async -> Bool {
+  func waitForRoom(for batch: RecordBatch) async -> Bool {
     let id = monitor.withLock { state in
       state.nextID += 1
       return state.nextID
@@ -213,12 +222,16 @@ package final class Committer: Sendable {
       monitor.withLock { $0.queue.completed() }
       tell(group) { $0 == .disk }
     } catch {
-      let (behind, wakes) = monitor.withLock { state in
-        // The queue is empty now, so nobody may go on waiting for room in it.
-        defer { state.forRoom = [] }
-        let behind = error.code == .noSpace ? state.queue.ranOutOfSpace(end: writer.end) : state.queue.fail(error)
-        return (behind, state.forRoom.map(\.continuation))
+      let (behind, wakes) = writer.producers.abandon(because: error) {
+        monitor.withLock { state in
+          defer { state.forRoom.removeAll() }
+          let wakes = state.forRoom.map(\.continuation)
+          return (
+            error.code == .noSpace ? state.queue.ranOutOfSpace(end: writer.end) : state.queue.fail(error), wakes
+          )
+        }
       }
+      // The queue is empty: nobody else would tell them that there is room.
       for wake in wakes { wake.resume(returning: true) }
       let untold = group.filter { !isPartlyTold || $0.durability == .disk }
       for pending in untold + behind { pending.ticket?.resume(.failure(error)) }

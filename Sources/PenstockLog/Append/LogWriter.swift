@@ -1,3 +1,5 @@
+internal import Logging
+
 /// The one writer of a log: blocks into segments, segments into a directory, and what is durable to the readers. Synchronous
 /// and without a lock: `Log` confines it to its committer thread, the crash tests drive it directly.
 ///
@@ -10,6 +12,7 @@ package final class LogWriter {
   /// Makes the next segment ready; may be called from another thread while blocks are written.
   package let preparer: SegmentPreparer
   package private(set) var epoch: UInt32
+  package let producers: ProducerRegistry
 
   private let environment: LogEnvironment
   private let configuration: LogConfiguration
@@ -26,6 +29,9 @@ package final class LogWriter {
   private var durable: Beacon.End
   /// Blocks that readers do not see yet.
   private var unpublished: [BlockEntry] = []
+  /// What they say of producers.
+  private var unapplied: [ProducerRegistry.Written] = []
+  private var producerStore: ProducerStore
   private var poison: LogError?
   private var isClosed = false
 
@@ -44,6 +50,8 @@ package final class LogWriter {
     var hot: SegmentWriter
     var hotSegment: Segment
     var recovery: RecoveryReport
+    var producers: ProducerRegistry
+    var producerStore: ProducerStore
   }
 
   package init(_ parts: sending Parts) throws(LogError) {
@@ -58,6 +66,8 @@ package final class LogWriter {
     hot = parts.hot
     hotSegment = parts.hotSegment
     recovery = parts.recovery
+    producers = parts.producers
+    producerStore = parts.producerStore
     preparer = SegmentPreparer(
       parts.environment.fileSystem, parts.paths, bytes: UInt64(parts.configuration.segmentBytes))
     logID = parts.meta.logID
@@ -96,6 +106,9 @@ package final class LogWriter {
         return BlockEntry(block)
       }
       unpublished.append(entry)
+      if let trailer = encoder.producers {
+        unapplied.append(.init(trailer: trailer, offsets: entry.baseOffset..<entry.endOffset))
+      }
     } catch {
       throw poisoned(by: error, while: "write a block")
     }
@@ -123,6 +136,9 @@ package final class LogWriter {
     }
     try writeBeacon(Beacon(durable: durable, visible: visible, epoch: epoch))
     view.publish(SegmentSet(segments: segments, end: visible.offset))
+    guard visible == hot.end, !unapplied.isEmpty else { return }
+    producers.apply(unapplied)
+    unapplied.removeAll(keepingCapacity: true)
   }
 
   /// The beacon is not synced: whatever version of it survives was true when it was written.
@@ -144,6 +160,7 @@ package final class LogWriter {
     }
     try synchronize()
     try publish()
+    noteProducers()
     preparer.taken()
     let opened: (SegmentWriter, Segment)
     do throws(FileSystemError) {
@@ -165,8 +182,20 @@ package final class LogWriter {
     try publish()
   }
 
+  /// Recovery reads the blocks behind the newest note, so it is renewed before the next segment takes any. Where it cannot
+  /// be, on a full disk say, the older one stays and recovery reads more.
+  private func noteProducers() {
+    guard !producers.isTrivial else { return }
+    do throws(LogError) {
+      try producerStore.save(producers.table, at: hot.end.offset)
+    } catch {
+      environment.logger.warning("\(error)")
+    }
+  }
+
   private func nextHeader() -> SegmentHeader {
     SegmentHeader(
+      readOnlyFeatures: producers.isTrivial ? 0 : SegmentHeader.producersFeature,
       logID: logID, sequence: hot.header.sequence + 1, epoch: epoch, baseOffset: hot.cursor.offset,
       salt: environment.randomBytes(), previousChain: hot.cursor.chain ?? 0,
       begunAt: max(environment.clock.now(), hot.cursor.appendTime))

@@ -62,7 +62,7 @@ package enum BlockDecoder {
     return ends
   }
 
-  private static func section(_ kind: UInt16, in trailer: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+  static func section(_ kind: UInt16, in trailer: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     var position = 0
     while position + 8 <= trailer.count {
       let length = Int(trailer.get(UInt32.self, at: position + 4))

@@ -36,6 +36,8 @@ package struct BlockEncoder {
   private var buffer: [UInt8] = []
   private var frameStart = 0
   private var trailer: [UInt8] = []
+  /// The producers of the block under construction, when there are any.
+  package private(set) var producers: ProducerTrailer?
   private var header = BlockHeader()
 
   package init(level: Int) throws(LogError) { compressor = try ZstdCompressor(level: level) }
@@ -91,6 +93,13 @@ package struct BlockEncoder {
 
   private mutating func buildTrailer(_ batches: some Collection<RecordBatch>) {
     trailer.removeAll(keepingCapacity: true)
+    producers = ProducerTrailer(batches)
+    if let content = producers?.encoded() {
+      trailer.append(littleEndian: ProducerTrailer.section)
+      trailer.append(littleEndian: UInt16(0))
+      trailer.append(littleEndian: UInt32(content.count))
+      trailer.append(contentsOf: content)
+    }
     guard batches.contains(where: \.containsLineFeed) else { return }
     header.flags |= BlockFormat.lengthsFlag
     trailer.append(littleEndian: BlockFormat.lengthsSection)

@@ -31,8 +31,8 @@
 // The payload is the records, each followed by one line feed. Where no record contains one, readers find the ends by
 // searching; otherwise the trailer says the lengths.
 //
-// Trailer: sections of  u16 kind, u16 zero, u32 length, bytes.  Kind 1: a u32 length for each record. Unknown kinds are
-// skipped.
+// Trailer: sections of  u16 kind, u16 zero, u32 length, bytes.  Kind 1: a u32 length for each record. Kind 2: producers
+// (`ProducerTrailer`). Unknown kinds are skipped.
 //
 // All checksums are CRC-32C seeded with the CRC-32C of the segment's salt. The header's covers every length before any
 // length is trusted. An all-zero header is the absence of a block; no checksum value means anything by itself.

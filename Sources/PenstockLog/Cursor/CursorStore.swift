@@ -8,7 +8,7 @@ package enum CursorStore {
   static let suffix = ".cur"
 
   /// 1 … 64 characters from A–Z a–z 0–9 . _ -, not beginning with a dot: a name becomes a file's name.
-  package static func validate(_ name: String) throws(LogError) {
+  package static func validate(_ name: String, of kind: String = "cursor") throws(LogError) {
     let isAllowed = name.utf8.allSatisfy {
       switch $0 {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -19,7 +19,8 @@ package enum CursorStore {
     }
     guard isAllowed, (1...64).contains(name.utf8.count), !name.hasPrefix(".") else {
       throw LogError(
-        .invalidName, "\"\(name)\" is no cursor name: 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'")
+        .invalidName, "\"\(name)\" is no \(kind) name: 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'"
+      )
     }
   }
 

@@ -20,11 +20,14 @@ package enum LogOpening {
     report.unknownFiles = found.unknown
     let (metaFile, meta) = try openMeta(environment, paths, found.names, &report)
 
-    let recovered = try recover(environment, paths, configuration, meta, found.names, &report)
+    var noted = try ProducerStore.open(fileSystem, paths, logID: meta.logID)
+    let recovered = try recover(environment, paths, configuration, meta, found.names, noted.newest, &report)
+    var producers = rebuildProducers(noted, recovered, configuration, &report)
     var raised = meta
     raised.epoch = max(meta.epoch, recovered.highestEpoch) + 1
     try metaFile.write(raised.encoded())
     report.epoch = raised.epoch
+    producers.begin(logEpoch: raised.epoch)
 
     do throws(FileSystemError) {
       // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
@@ -32,13 +35,18 @@ package enum LogOpening {
     } catch {
       throw LogError(error, while: "remove an unfinished segment")
     }
+    if recovered.writable == nil, !producers.isTrivial {
+      // Best effort, as at every new segment: a hole is then looked at once, not at every opening.
+      try? noted.store.save(producers, at: recovered.nextOffset)
+    }
     let beacon = try LogDirectory.openBeacon(fileSystem, paths)
     let (hot, segment): (SegmentWriter, Segment)
     if let writable = recovered.writable {
       (hot, segment) = writable
     } else {
       (hot, segment) = try begin(
-        environment, paths, after: recovered, meta: raised, segmentBytes: UInt64(configuration.segmentBytes))
+        environment, paths, after: recovered, meta: raised, hadProducers: !producers.isTrivial,
+        segmentBytes: UInt64(configuration.segmentBytes))
     }
     report.end = hot.cursor.offset
     tell(report, environment.logger)
@@ -47,7 +55,22 @@ package enum LogOpening {
     return try LogWriter(
       LogWriter.Parts(
         environment: environment, configuration: configuration, paths: paths, lock: lock, beacon: beacon,
-        metaFile: metaFile, meta: raised, segments: segments, hot: hot, hotSegment: segment, recovery: report))
+        metaFile: metaFile, meta: raised, segments: segments, hot: hot, hotSegment: segment, recovery: report,
+        producers: ProducerRegistry(producers), producerStore: noted.store))
+  }
+
+  private static func rebuildProducers(
+    _ noted: ProducerStore.Found, _ recovered: Recovered, _ configuration: LogConfiguration,
+    _ report: inout RecoveryReport
+  ) -> ProducerTable {
+    var segments = recovered.earlier
+    if let (_, hot) = recovered.writable { segments.append(hot) }
+    let end = recovered.writable?.0.cursor.offset ?? recovered.nextOffset
+    let (table, finding) = ProducerReplay.rebuild(
+      noted.newest, segments, end: end, capacity: configuration.maxProducers)
+    report.producers = finding
+    report.producers.damagedSnapshots = noted.damaged
+    return table
   }
 
   private static func tell(_ report: RecoveryReport, _ logger: Logger) {
@@ -110,10 +133,12 @@ package enum LogOpening {
 
   private static func recover(
     _ environment: LogEnvironment, _ paths: LogPaths, _ configuration: LogConfiguration, _ meta: LogMeta,
-    _ names: [SegmentName], _ report: inout RecoveryReport
+    _ names: [SegmentName], _ producers: ProducerSnapshot?, _ report: inout RecoveryReport
   ) throws(LogError) -> Recovered {
     let fileSystem = environment.fileSystem
-    let witnesses = try Witnesses.gather(fileSystem, paths, meta: meta)
+    var witnesses = try Witnesses.gather(fileSystem, paths, meta: meta)
+    // It was written only after everything below it had been synced.
+    if let end = producers?.end { witnesses.offsets.append(end) }
     var recovered = Recovered()
     recovered.earlier = names.dropLast().map {
       Segment(fileSystem, $0, path: paths.segment($0), logID: meta.logID)
@@ -252,7 +277,7 @@ package enum LogOpening {
   }
 
   private static func begin(
-    _ environment: LogEnvironment, _ paths: LogPaths, after recovered: Recovered, meta: LogMeta,
+    _ environment: LogEnvironment, _ paths: LogPaths, after recovered: Recovered, meta: LogMeta, hadProducers: Bool,
     segmentBytes: UInt64
   ) throws(LogError) -> (SegmentWriter, Segment) {
     let fileSystem = environment.fileSystem
@@ -260,7 +285,8 @@ package enum LogOpening {
     let preparer = SegmentPreparer(fileSystem, paths, bytes: filled)
     try preparer.prepare()
     let header = SegmentHeader(
-      logID: meta.logID, sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,
+      readOnlyFeatures: hadProducers ? SegmentHeader.producersFeature : 0, logID: meta.logID,
+      sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,
       salt: environment.randomBytes(), previousChain: recovered.chain,
       begunAt: max(environment.clock.now(), recovered.appendTime))
     do throws(FileSystemError) {

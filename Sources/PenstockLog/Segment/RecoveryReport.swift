@@ -31,6 +31,28 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
   /// One past the newest record.
   public var end = Offset.zero
   public var epoch: UInt32 = 0
+  public var producers = Producers()
+
+  /// What became of the producers' sequences.
+  public struct Producers: Hashable, Sendable, Codable {
+    /// How many are known.
+    public var count = 0
+    /// Whether every other has never appended. Otherwise some were evicted, or records that may have been theirs are lost.
+    public var isComplete = true
+    /// Producers that may have appended more than is known, because records are lost.
+    public var uncertain: [String] = []
+    /// The offset at which the snapshot was made that was used; nil when there was none.
+    public var snapshot: Offset?
+    /// From here on blocks were looked at.
+    public var readFrom = Offset.zero
+    /// Snapshot files that could not be used.
+    public var damagedSnapshots: [String] = []
+
+    init(snapshot: Offset? = nil, readFrom: Offset = .zero) {
+      self.snapshot = snapshot
+      self.readFrom = readFrom
+    }
+  }
 
   public init(outcome: Outcome, rule: String) {
     self.outcome = outcome

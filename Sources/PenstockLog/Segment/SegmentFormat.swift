@@ -12,7 +12,7 @@
 //    12  u16  format version, 1
 //    14  u16  which copy: 0 or 1
 //    16  u64  incompatible features: an unknown bit → refuse to read
-//    24  u64  read-only features: an unknown bit → refuse to write
+//    24  u64  read-only features: an unknown bit → refuse to write. Bit 0: the log had producers when this was begun
 //    32  u64  compatible features: unknown bits are ignored
 //    40  16B  log UUID
 //    56  u64  sequence: 1, 2, 3, …
@@ -35,7 +35,9 @@ package struct SegmentHeader: Hashable, Sendable {
   package static let magic: UInt32 = 0x3153_4E50  // "PNS1"
   package static let version: UInt16 = 1
   package static let knownIncompatible: UInt64 = 0
-  package static let knownReadOnly: UInt64 = 0
+  /// Some producer had appended before the segment was begun. A writer that does not know of producers must not go on.
+  package static let producersFeature: UInt64 = 1
+  package static let knownReadOnly = producersFeature
 
   package var incompatibleFeatures: UInt64 = 0
   package var readOnlyFeatures: UInt64 = 0
@@ -49,10 +51,12 @@ package struct SegmentHeader: Hashable, Sendable {
   package var begunAt: Timestamp
 
   package init(
-    logID: [UInt8], sequence: UInt64, epoch: UInt32, baseOffset: Offset, salt: [UInt8], previousChain: UInt64,
+    readOnlyFeatures: UInt64 = 0, logID: [UInt8], sequence: UInt64, epoch: UInt32, baseOffset: Offset, salt: [UInt8],
+    previousChain: UInt64,
     begunAt: Timestamp
   ) {
     precondition(logID.count == 16 && salt.count == 16)
+    self.readOnlyFeatures = readOnlyFeatures
     self.logID = logID
     self.sequence = sequence
     self.epoch = epoch

@@ -1,6 +1,9 @@
 /// The directory of a log: what is in it, and who may write there.
 package enum LogDirectory {
-  private static let ownNames: Set<String> = ["LOCK", "META", "META.tmp", "BEACON", "data", "cursors", "quarantine"]
+  private static let ownNames: Set<String> = [
+    "LOCK", "META", "META.tmp", "BEACON", "PRODUCERS.a", "PRODUCERS.b", "PRODUCERS.tmp", "data", "cursors",
+    "quarantine",
+  ]
 
   /// Whether there is a log. Throws `.notALog` for a directory that holds anything else: the log never moves in with
   /// strangers.

@@ -15,6 +15,9 @@ package struct LogPaths: Hashable, Sendable {
   package var next: String { root + "/data/next.tmp" }
   package var unfinishedNext: String { root + "/data/next.tmp.part" }
   package var cursors: String { root + "/cursors" }
+  /// The producers' snapshots, written in turn.
+  package func producers(_ slot: UInt64) -> String { root + (slot == 0 ? "/PRODUCERS.a" : "/PRODUCERS.b") }
+  package var unfinishedProducers: String { root + "/PRODUCERS.tmp" }
   package var quarantine: String { root + "/quarantine" }
 
   package func segment(_ name: SegmentName) -> String { data + "/" + name.text }

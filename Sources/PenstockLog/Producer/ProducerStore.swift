@@ -1,0 +1,96 @@
+/// Keeps the newest two ``ProducerSnapshot``s, each in a file of its own. Confined to the log's one writer.
+///
+/// A save never touches the newest snapshot that is known to be durable: it writes a file beside, syncs it, and only then
+/// gives it the name of the *older* one. So a crash at any moment, or a full disk, leaves a snapshot that is whole and old at
+/// worst; recovery then reads more of the log.
+package struct ProducerStore: Sendable {
+  private let fileSystem: any FileSystem
+  private let paths: LogPaths
+  private let logID: [UInt8]
+  /// Of the newest snapshot known to be durable; 0 when there is none.
+  private var generation: UInt64 = 0
+
+  private init(_ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]) {
+    self.fileSystem = fileSystem
+    self.paths = paths
+    self.logID = logID
+  }
+
+  /// What opening found.
+  package struct Found: Sendable {
+    package var store: ProducerStore
+    package var newest: ProducerSnapshot?
+    /// Files that are no snapshot of this log, or not whole.
+    package var damaged: [String] = []
+  }
+
+  /// The newest snapshot that is whole. It is durable, name and all, when this returns.
+  package static func open(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
+  ) throws(LogError) -> Found {
+    var found = Found(store: ProducerStore(fileSystem, paths, logID: logID))
+    for path in [paths.producers(0), paths.producers(1)] {
+      do throws(FileSystemError) {
+        guard let bytes = try contents(fileSystem, path) else { continue }
+        guard let snapshot = try? ProducerSnapshot(decoding: bytes), snapshot.logID == logID else {
+          found.damaged.append(path)
+          continue
+        }
+        if snapshot.generation > (found.newest?.generation ?? 0) { found.newest = snapshot }
+      } catch {
+        throw LogError(error, while: "read \(path)")
+      }
+    }
+    if let newest = found.newest {
+      do throws(FileSystemError) {
+        // A killed process may have left the name in memory alone, and the next save removes the older one.
+        try fileSystem.synchronizeDirectory(paths.root)
+      } catch {
+        throw LogError(error, while: "sync the log's directory")
+      }
+      found.store.generation = newest.generation
+    }
+    return found
+  }
+
+  private static func contents(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> [UInt8]? {
+    guard try fileSystem.exists(path) else { return nil }
+    let file = OpenFile(fileSystem, try fileSystem.open(path, .readOnly))
+    let size = Int(min(try fileSystem.size(file.handle), UInt64(ProducerSnapshot.maxBytes)))
+    return try fileSystem.readAll(file.handle, count: size, at: 0)
+  }
+
+  /// Writes the table as it is at `end`, durably. Precondition: every block below `end` is on stable storage.
+  ///
+  /// After a failure the snapshot before is still there, and a later save may succeed.
+  package mutating func save(_ table: ProducerTable, at end: Offset) throws(LogError) {
+    let next = generation + 1
+    let bytes = ProducerSnapshot(table, logID: logID, generation: next, end: end).encoded()
+    let (temporary, path) = (paths.unfinishedProducers, paths.producers(next % 2))
+    do throws(FileSystemError) {
+      do throws(FileSystemError) {
+        try fileSystem.removeIfPresent(temporary)
+        try write(bytes, to: temporary)
+      } catch {
+        try? fileSystem.remove(temporary)
+        throw error
+      }
+      try fileSystem.removeIfPresent(path)
+      try fileSystem.rename(temporary, to: path)
+      try fileSystem.synchronizeDirectory(paths.root)
+    } catch {
+      throw LogError(error, while: "note what is known of the producers")
+    }
+    generation = next
+  }
+
+  private func write(_ bytes: [UInt8], to path: String) throws(FileSystemError) {
+    let file = OpenFile(fileSystem, try fileSystem.open(path, .create))
+    var failure: FileSystemError?
+    bytes.withUnsafeBytes { bytes in
+      do throws(FileSystemError) { try fileSystem.writeAll(file.handle, bytes, at: 0) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    try fileSystem.synchronize(file.handle)
+  }
+}
