@@ -11,14 +11,16 @@ package final class LogWriter {
   package let preparer: SegmentPreparer
   package private(set) var epoch: UInt32
 
+  /// Removes the log's beginning; from any thread.
+  package let trimmer: LogTrimmer
+
   private let environment: LogEnvironment
   private let configuration: LogConfiguration
   private let paths: LogPaths
   /// Until the log is closed.
   private var lock: OpenFile?
   private let beacon: OpenFile
-  private let metaFile: SlotFile
-  private var meta: LogMeta
+  private let metaFile: MetaFile
   private var segments: [Segment]
   private var hot: SegmentWriter
   private var hotSegment: Segment
@@ -38,8 +40,7 @@ package final class LogWriter {
     var paths: LogPaths
     var lock: OpenFile
     var beacon: OpenFile
-    var metaFile: SlotFile
-    var meta: LogMeta
+    var metaFile: MetaFile
     var segments: [Segment]
     var hot: SegmentWriter
     var hotSegment: Segment
@@ -53,24 +54,28 @@ package final class LogWriter {
     lock = parts.lock
     beacon = parts.beacon
     metaFile = parts.metaFile
-    meta = parts.meta
     segments = parts.segments
     hot = parts.hot
     hotSegment = parts.hotSegment
     recovery = parts.recovery
     preparer = SegmentPreparer(
       parts.environment.fileSystem, parts.paths, bytes: UInt64(parts.configuration.segmentBytes))
-    logID = parts.meta.logID
-    epoch = parts.meta.epoch
+    logID = parts.metaFile.value.logID
+    epoch = parts.metaFile.value.epoch
     encoder = try BlockEncoder(level: parts.configuration.compressionLevel)
     durable = parts.hot.end
     view = LogView()
+    trimmer = LogTrimmer(
+      parts.environment, parts.configuration.retention, parts.paths, parts.metaFile, view)
     try publish()
   }
 
   /// One past the last record written, durable or not.
   package var end: Offset { hot.cursor.offset }
   package var durableEnd: Offset { durable.offset }
+
+  /// The number of the segment being written.
+  package var segment: UInt64 { hot.header.sequence }
 
   /// Whether the next segment should be made ready now, because half of this one is used.
   package var wantsNextSegment: Bool {
@@ -137,14 +142,18 @@ package final class LogWriter {
     try preparer.prepare()
     try synchronize()
     try publish()
-    preparer.taken()
     let opened: (SegmentWriter, Segment)
     do throws(FileSystemError) {
       opened = try LogOpening.beginSegment(
         fileSystem, paths, header: nextHeader(), filled: UInt64(configuration.segmentBytes))
     } catch {
+      // The prepared file has no name of a segment yet, so nothing has changed.
+      if error.code == .noSpace, error.operation == "rename" || error.operation == "write" {
+        throw LogError(error, while: "begin a segment")
+      }
       throw poisoned(by: error, while: "begin a segment")
     }
+    preparer.taken()
     do throws(FileSystemError) {
       try hot.trim()
     } catch {
@@ -153,6 +162,8 @@ package final class LogWriter {
     // Readers find its blocks again when they need them; a long log must not fill the memory with old indexes.
     hotSegment.release()
     (hot, hotSegment) = opened
+    // As readers have them: retention may have dropped some.
+    segments = view.set.segments
     segments.append(hotSegment)
     durable = hot.end
     try publish()
@@ -171,14 +182,18 @@ package final class LogWriter {
     let needed = hot.cursor.position + length
     guard needed > hot.filledEnd else { return }
     let doubled = min(max(hot.filledEnd * 2, LogOpening.firstFill), UInt64(configuration.segmentBytes))
-    do throws(FileSystemError) {
-      try hot.fill(upTo: max(needed, doubled))
-    } catch {
-      // A write of zeros that found no room has harmed nothing; a sync that failed has.
-      if error.code == .noSpace, error.operation != "synchronize" {
-        throw LogError(error, while: "make room for a block")
+    // On a nearly full disk there may be room for the block alone.
+    for end in [max(needed, doubled), needed] {
+      do throws(FileSystemError) {
+        return try hot.fill(upTo: end)
+      } catch {
+        // A write of zeros that found no room has harmed nothing; a sync that failed has.
+        if error.code == .noSpace, error.operation != "synchronize" {
+          if end > needed { continue }
+          throw LogError(error, while: "make room for a block")
+        }
+        throw poisoned(by: error, while: "make room for a block")
       }
-      throw poisoned(by: error, while: "make room for a block")
     }
   }
 
@@ -187,6 +202,7 @@ package final class LogWriter {
     guard !isClosed else { return }
     defer {
       isClosed = true
+      trimmer.close()
       lock = nil
       view.close()
     }
@@ -199,8 +215,7 @@ package final class LogWriter {
     } catch {
       throw poisoned(by: error, while: "close the log")
     }
-    meta.cleanEnd = durable
-    try metaFile.write(meta.encoded())
+    try metaFile.update { $0.cleanEnd = durable }
   }
 
   private func checkUsable() throws(LogError) {

@@ -18,20 +18,13 @@ package enum LogOpening {
     var report = RecoveryReport(outcome: .clean, rule: "clean")
     let found = try LogDirectory.listSegments(fileSystem, paths)
     report.unknownFiles = found.unknown
-    let (metaFile, meta) = try openMeta(environment, paths, found.names, &report)
-
+    let metaFile = try openMeta(environment, paths, found.names, &report)
+    let meta = metaFile.value
     let recovered = try recover(environment, paths, configuration, meta, found.names, &report)
-    var raised = meta
-    raised.epoch = max(meta.epoch, recovered.highestEpoch) + 1
-    try metaFile.write(raised.encoded())
+    try metaFile.update { $0.epoch = max(meta.epoch, recovered.highestEpoch) + 1 }
+    let raised = metaFile.value
     report.epoch = raised.epoch
 
-    do throws(FileSystemError) {
-      // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
-      try SegmentPreparer.discard(fileSystem, paths)
-    } catch {
-      throw LogError(error, while: "remove an unfinished segment")
-    }
     let beacon = try LogDirectory.openBeacon(fileSystem, paths)
     let (hot, segment): (SegmentWriter, Segment)
     if let writable = recovered.writable {
@@ -47,7 +40,7 @@ package enum LogOpening {
     return try LogWriter(
       LogWriter.Parts(
         environment: environment, configuration: configuration, paths: paths, lock: lock, beacon: beacon,
-        metaFile: metaFile, meta: raised, segments: segments, hot: hot, hotSegment: segment, recovery: report))
+        metaFile: metaFile, segments: segments, hot: hot, hotSegment: segment, recovery: report))
   }
 
   private static func tell(_ report: RecoveryReport, _ logger: Logger) {
@@ -66,14 +59,16 @@ package enum LogOpening {
 
   private static func openMeta(
     _ environment: LogEnvironment, _ paths: LogPaths, _ names: [SegmentName], _ report: inout RecoveryReport
-  ) throws(LogError) -> (SlotFile, LogMeta) {
+  ) throws(LogError) -> MetaFile {
     let fileSystem = environment.fileSystem
     let isThere: Bool
     do throws(FileSystemError) { isThere = try fileSystem.exists(paths.meta) } catch {
       throw LogError(error, while: "look for META")
     }
     if !isThere {
-      var meta = LogMeta(logID: environment.randomBytes(), epoch: 0, createdAt: environment.clock.now())
+      var meta = LogMeta(
+        logID: environment.randomBytes(), epoch: 0, createdAt: environment.clock.now(),
+        start: names.first ?? SegmentName(sequence: 1, baseOffset: .zero))
       if let newest = names.last {
         // META is gone, the segments are not: they say what it said.
         let segment = Segment(fileSystem, newest, path: paths.segment(newest))
@@ -91,7 +86,7 @@ package enum LogOpening {
       let (slots, value) = try SlotFile.open(
         fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, locking: false)
     else { throw LogError(.locked, "META is locked", place: .init(path: paths.meta)) }
-    return (slots, try LogMeta(decoding: value))
+    return MetaFile(slots, try LogMeta(decoding: value))
   }
 
   /// What recovery leaves for the writer.
@@ -110,22 +105,28 @@ package enum LogOpening {
 
   private static func recover(
     _ environment: LogEnvironment, _ paths: LogPaths, _ configuration: LogConfiguration, _ meta: LogMeta,
-    _ names: [SegmentName], _ report: inout RecoveryReport
+    _ all: [SegmentName], _ report: inout RecoveryReport
   ) throws(LogError) -> Recovered {
     let fileSystem = environment.fileSystem
+    // Below the start stands what retention dropped and did not get to remove.
+    let names = all.filter { $0.sequence >= meta.start?.sequence ?? 0 }
     let witnesses = try Witnesses.gather(fileSystem, paths, meta: meta)
     var recovered = Recovered()
     recovered.earlier = names.dropLast().map {
       Segment(fileSystem, $0, path: paths.segment($0), logID: meta.logID)
     }
     report.gaps += try missingSegments(names, recovered.earlier)
+    if let start = meta.start, let oldest = names.first, oldest.baseOffset > start.baseOffset {
+      report.gaps.insert(Gap(first: start.baseOffset, end: oldest.baseOffset, reason: .missing), at: 0)
+    }
     guard let newest = names.last else {
+      try clear(fileSystem, paths, [])
       recovered.nextSequence = witnesses.highestSegment + 1
       recovered.nextOffset = witnesses.highestOffset
       if witnesses.highestOffset > .zero {
         report.outcome = .damaged
         report.rule = "lost tail"
-        report.gaps.append(Gap(first: .zero, end: witnesses.highestOffset, reason: .missing))
+        report.gaps.append(Gap(first: meta.start?.baseOffset ?? .zero, end: witnesses.highestOffset, reason: .missing))
       }
       return recovered
     }
@@ -138,6 +139,8 @@ package enum LogOpening {
         .futureFormat, "a block was written by a later version (format \(version)); use a newer penstock",
         place: .init(path: path, position: finding.tail.position))
     }
+    // The verdict is known; what may go goes now, because acting on it may need room.
+    try clear(fileSystem, paths, all.dropLast(names.count).map { paths.segment($0) })
     report.segment = path
     report.position = finding.tail.position
     report.rule = finding.row.name
@@ -148,6 +151,19 @@ package enum LogOpening {
     try apply(finding, tail, witnesses, segment, configuration, &recovered, &report)
     if !report.gaps.isEmpty { report.outcome = .damaged }
     return recovered
+  }
+
+  /// Removes what a crash left behind.
+  private static func clear(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, _ leftovers: [String]
+  ) throws(LogError) {
+    try LogTrimmer.remove(leftovers, fileSystem, paths)
+    do throws(FileSystemError) {
+      // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
+      try SegmentPreparer.discard(fileSystem, paths)
+    } catch {
+      throw LogError(error, while: "remove an unfinished segment")
+    }
   }
 
   /// Acts on the verdict; doing it twice is doing it once.
