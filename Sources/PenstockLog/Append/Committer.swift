@@ -143,8 +143,14 @@ package final class Committer: Sendable {
     for pending in withdrawn {
       pending.ticket?.resume(.failure(LogError(.cancelled, "the append was cancelled; nothing was written")))
     }
-    // Those behind may be all that is left, and a sync may have waited for these.
-    if !withdrawn.isEmpty { monitor.signal() }
+    guard !withdrawn.isEmpty else { return }
+    let waiting = monitor.withLock { state in
+      defer { state.forRoom.removeAll() }
+      return state.forRoom.map(\.continuation)
+    }
+    for waiter in waiting { waiter.resume(returning: true) }
+    // A sync may have waited for these.
+    monitor.signal()
   }
 
   private func check(_ batch: RecordBatch) throws(LogError) {

@@ -210,7 +210,7 @@ import Testing
     try await test.open().close()
     try test.remove(TestLog.paths.meta)
     var value = LogMeta(logID: Array(1...16), epoch: 9, createdAt: Timestamp(nanoseconds: 0)).encoded()
-    value[0] = 2
+    value[0] = 3
     try SlotFile.create(
       test.disk, TestLog.paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, value: value)
     #expect(await #expect(throws: LogError.self) { try await test.open() }?.code == .futureFormat)

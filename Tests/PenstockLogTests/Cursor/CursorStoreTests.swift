@@ -45,7 +45,7 @@ import Testing
       #expect(throws: LogError.self) { try CursorRecord(decoding: Array(bytes[..<length])) }
     }
     var future = bytes
-    future[0] = 2
+    future[0] = 3
     #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: future) }?.code == .futureFormat)
     let broken = CursorState(
       restoring: Offset(7), epoch: 1, inFlight: [.init(intent: intent(0, 1), isDelivered: false)], lastReceipt: nil)
