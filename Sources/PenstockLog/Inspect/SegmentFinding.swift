@@ -105,6 +105,11 @@ extension LogInspector {
     if isFirst, header.sequence == 1, header.previousChain != 0 {
       finding.complain("the first segment continues a chain", at: 96)
     }
+    let start = meta.start ?? SegmentName(sequence: 1, baseOffset: .zero)
+    if isFirst, header.sequence > start.sequence {
+      // Not retention: that would have moved the start.
+      finding.complain("the segments before this one are missing", at: 56, start.baseOffset..<header.baseOffset)
+    }
     guard let previous else { return }
     if header.sequence != previous.name.sequence + 1 {
       finding.complain("follows segment \(previous.name.sequence): the ones between are missing")

@@ -5,6 +5,7 @@ final class LogFollower: Sendable {
   let environment: LogEnvironment
   let paths: LogPaths
   let logID: [UInt8]
+  /// The segments found so far. Held during a whole look, so that an older end is never published after a newer one.
   private let known = Mutex<[SegmentName: Segment]>([:])
 
   init(_ environment: LogEnvironment, _ paths: LogPaths) throws(LogError) {
@@ -35,27 +36,27 @@ final class LogFollower: Sendable {
 
   /// Publishes how far the log reaches now. O(segments) when there is something new, else two small reads.
   func refresh(_ view: LogView) throws(LogError) {
-    // First the end, then the list: the segments an end speaks of are there when it is written.
-    let (found, start) = try extent()
-    let end = max(found, view.end)
-    let set = view.set
-    // Retention moves the start before it removes a file, so a start that stands still means that all are there.
-    let isTrimmed = start.map { set.first < $0.baseOffset } ?? false
-    if end <= set.end, !isTrimmed, !set.segments.isEmpty { return }
-    let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
-    let segments = known.withLock { known in
+    try known.withLock { known throws(LogError) in
+      // First the end, then the list: the segments an end speaks of are there when it is written.
+      let (found, start) = try extent()
+      let end = max(found, view.end)
+      let set = view.set
+      // Retention moves the start before it removes a file, so a start that stands still means that all are there.
+      let isTrimmed = start.map { set.first < $0.baseOffset } ?? false
+      if end <= set.end, !isTrimmed, !set.segments.isEmpty { return }
+      let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
       let listed = names.filter { $0.baseOffset <= end && $0.sequence >= start?.sequence ?? 0 }
-      let names = Set(listed)
-      known = known.filter { names.contains($0.key) }
-      return listed.map { name in
+      let current = Set(listed)
+      known = known.filter { current.contains($0.key) }
+      let segments = listed.map { name in
         let segment = known[name] ?? Segment(environment.fileSystem, name, path: paths.segment(name), logID: logID)
         known[name] = segment
         return segment
       }
+      guard !segments.isEmpty else { return }
+      if let start { view.trim(to: start) }
+      view.publish(SegmentSet(segments: segments, end: end))
     }
-    guard !segments.isEmpty else { return }
-    if isTrimmed, let start { view.trim(to: start) }
-    view.publish(SegmentSet(segments: segments, end: end))
   }
 
   /// How far the log reaches, and where it begins.

@@ -58,11 +58,12 @@ extension LogView {
 
   private func offsetNow(atOrAfter time: Timestamp) throws(LogError) -> Offset {
     let set = set
-    // The last segment begun at or before `time` holds the place, or the one after it begins there.
+    // The last segment begun before `time` holds the place, or the one after it begins there. Not the last begun *at* it:
+    // where the clock stood still, the one before ends with records of that time.
     var (low, high) = (0, set.segments.count)
     while low < high {
       let middle = (low + high) / 2
-      if try set.segments[middle].open().1.begunAt <= time { low = middle + 1 } else { high = middle }
+      if try set.segments[middle].open().1.begunAt < time { low = middle + 1 } else { high = middle }
     }
     guard low > 0 else { return set.first }
     let entries = try set.segments[low - 1].entries(upTo: set.end(ofSegmentAt: low - 1))

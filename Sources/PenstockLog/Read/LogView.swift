@@ -188,7 +188,10 @@ package final class LogView: Sendable {
     let set = set
     guard offset < set.end else { return .end }
     guard let index = set.index(holding: offset) else {
-      return .gap(Gap(first: offset, end: set.first, reason: .trimmed, path: nil))
+      // Below the start it was retention; between the start and the first segment there should be one.
+      let start = state.withLock { $0.start?.baseOffset } ?? set.first
+      let isTrimmed = offset < start
+      return .gap(Gap(first: offset, end: isTrimmed ? start : set.first, reason: isTrimmed ? .trimmed : .missing))
     }
     let segment = set.segments[index]
     let end = set.end(ofSegmentAt: index)
