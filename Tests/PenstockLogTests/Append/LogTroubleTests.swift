@@ -96,8 +96,8 @@ import Testing
     // The next process, on the same running machine.
     let next = test.killed()
     let seen = try Reading(next.openWriter().view).inOrder
-    try withKnownIssue("a limit told in docs/guarantees.md: pages a failed sync left clean are trusted until a reboot")
-    {
+    try withKnownIssue("a limit told in docs/guarantees.md: pages a failed sync left clean are trusted until a reboot") {
+      () throws -> Void in
       #expect(try Reading(next.afterPowerCut().openWriter().view).inOrder == seen)
     }
   }
