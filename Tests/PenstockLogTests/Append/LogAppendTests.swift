@@ -242,6 +242,14 @@ import Testing
     #expect(try LogMeta(decoding: meta.encoded()) == meta)
     meta.cleanEnd = Beacon.End(segment: 3, position: 8192, offset: Offset(77))
     #expect(try LogMeta(decoding: meta.encoded()) == meta)
+    meta.start = SegmentName(sequence: 4, baseOffset: Offset(99))
+    #expect(try LogMeta(decoding: meta.encoded()) == meta)
+    // Version 1 did not say where the log begins.
+    meta.start = nil
+    var old = meta.encoded()
+    #expect(old.removeLast() == 0)
+    old[0] = 1
+    #expect(try LogMeta(decoding: old) == meta)
     #expect(LogMeta.hex([0, 1, 0xAB, 0xFF]) == "0001abff")
   }
 
