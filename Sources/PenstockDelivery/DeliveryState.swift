@@ -25,7 +25,8 @@ package import PenstockLog
 /// 1. An attempt is made only for an intent that is durable, and only for the oldest one that is open.
 /// 2. An attempt is made only after a rendering, in this process, whose digest is the intent's.
 /// 3. A commit follows only a `delivered` answer to an attempt for the same intent.
-/// 4. Nothing is skipped: a batch begins where the cursor stands, and the only way past it is its commit.
+/// 4. Nothing is skipped: a batch begins where the cursor stands, and the only way past it is its commit,
+///    or a person's word that it is lost.
 /// 5. A stopped delivery begins no attempt and no batch.
 package struct DeliveryState: Hashable, Sendable {
   package enum Work: Hashable, Sendable {

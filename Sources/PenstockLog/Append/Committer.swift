@@ -7,6 +7,8 @@ package final class Committer: Sendable {
   struct Waiter: Sendable {
     /// By which a waiting append is found again when it is cancelled.
     var id: UInt64 = 0
+    /// Does not wait for room on the disk.
+    var isImpatient = false
     let resume: @Sendable (Result<Receipt, LogError>) -> Void
   }
 
@@ -26,9 +28,10 @@ package final class Committer: Sendable {
     /// Set by ``sync()``: how far somebody wants to be durable at once.
     var syncWaiters: [CheckedContinuation<LogError?, Never>] = []
 
-    mutating func withdrawCancelled() -> [AppendQueue<Waiter?>.Pending] {
-      if cancelled.isEmpty { return [] }
-      return queue.withdraw { ticket in ticket.map { cancelled.contains($0.id) } ?? false }
+    /// Takes back those that were cancelled or do not wait, once the disk is full.
+    mutating func withdraw() -> [AppendQueue<Waiter?>.Pending] {
+      guard queue.isParked else { return [] }
+      return queue.withdraw { ticket in ticket.map { $0.isImpatient || cancelled.contains($0.id) } ?? false }
     }
   }
   private let monitor: Monitor<State>
@@ -85,24 +88,21 @@ package final class Committer: Sendable {
   /// Like ``append(_:_:)``, but throws `.overloaded` where that would wait for room.
   func tryAppend(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
     try check(batch)
-    if monitor.withLock({ $0.queue.isParked }) {
-      throw LogError(.noSpace, "the disk is full, and appends wait for room")
-    }
-    if let receipt = try await offer(batch, durability) { return receipt }
+    if let receipt = try await offer(batch, durability, isImpatient: true) { return receipt }
     throw LogError(.overloaded, "\(configuration.queueBytes) bytes wait to be written already; try again later")
   }
 
   /// One continuation for the whole append: resumed by the commit, or at once with nil when there is no room.
   private func offer(
-    _ batch: RecordBatch, _ durability: Durability, id: UInt64 = 0
+    _ batch: RecordBatch, _ durability: Durability, id: UInt64 = 0, isImpatient: Bool = false
   ) async throws(LogError) -> Receipt? {
     let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
-      let waiter = Waiter(id: id) { continuation.resume(returning: $0) }
+      let waiter = Waiter(id: id, isImpatient: isImpatient) { continuation.resume(returning: $0) }
       let (offer, withdrawn) = monitor.withLock { state in
         let offer = state.queue.offer(batch, durability: durability, ticket: durability == .accepted ? nil : waiter)
-        return (offer, state.withdrawCancelled())
+        return (offer, state.withdraw())
       }
-      tellCancelled(withdrawn)
+      tellWithdrawn(withdrawn)
       switch offer {
       case .accepted(let offsets):
         monitor.signal()
@@ -134,16 +134,20 @@ package final class Committer: Sendable {
     } onCancel: {
       let withdrawn = monitor.withLock { state in
         state.cancelled.insert(id)
-        return state.withdrawCancelled()
+        return state.withdraw()
       }
-      tellCancelled(withdrawn)
+      tellWithdrawn(withdrawn)
     }
     return try answer.get()
   }
 
-  private func tellCancelled(_ withdrawn: [AppendQueue<Waiter?>.Pending]) {
+  private func tellWithdrawn(_ withdrawn: [AppendQueue<Waiter?>.Pending]) {
     for pending in withdrawn {
-      pending.ticket?.resume(.failure(LogError(.cancelled, "the append was cancelled; nothing was written")))
+      let error =
+        pending.ticket?.isImpatient == true
+        ? LogError(.noSpace, "the disk is full, and appends wait for room")
+        : LogError(.cancelled, "the append was cancelled; nothing was written")
+      pending.ticket?.resume(.failure(error))
     }
     guard !withdrawn.isEmpty else { return }
     let waiting = monitor.withLock { state in
@@ -310,10 +314,10 @@ package final class Committer: Sendable {
   private func park(_ group: [AppendQueue<Waiter?>.Pending]) -> Bool {
     let withdrawn: [AppendQueue<Waiter?>.Pending]? = monitor.withLock { state in
       guard state.queue.park(group) else { return nil }
-      return state.withdrawCancelled()
+      return state.withdraw()
     }
     guard let withdrawn else { return false }
-    tellCancelled(withdrawn)
+    tellWithdrawn(withdrawn)
     trim { hasDropped in if hasDropped { self.lookForRoom() } }
     let isFirst = monitor.withLock { state in
       defer { state.isLookingForRoom = true }

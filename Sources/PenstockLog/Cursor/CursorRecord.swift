@@ -72,7 +72,7 @@ package struct CursorRecord: Hashable, Sendable {
     var lost: Range<Offset>?
     if version > 1, try reader.take(UInt8.self) == 1 {
       let (first, end) = (try reader.take(UInt64.self), try reader.take(UInt64.self))
-      guard first <= end else { throw LogError(.damaged, "the cursor \(name) has lost records that end before they begin") }
+      guard first <= end else { throw LogError(.damaged, "the cursor \(name) contradicts itself: lost records") }
       lost = Offset(first)..<Offset(end)
     }
     state = CursorState(

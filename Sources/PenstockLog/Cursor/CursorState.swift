@@ -177,7 +177,9 @@ extension CursorState {
 
   /// The holder knows that the records of `gap` are lost to it: those of ``lost``, or, with no batch open, records missing
   /// where the cursor stands. Reading goes on behind them.
-  public func acknowledging(_ gap: Range<Offset>, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+  public func acknowledging(
+    _ gap: Range<Offset>, epoch: UInt32, durableEnd: Offset
+  ) throws(CursorMoveError) -> CursorState {
     try check(epoch)
     var next = self
     if let lost {

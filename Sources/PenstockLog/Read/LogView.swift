@@ -162,7 +162,9 @@ package final class LogView: Sendable {
   /// Finds the block that holds `offset`. O(log segments + log blocks), plus one scan of headers for a segment that was not
   /// read lately.
   package func locate(_ offset: Offset) throws(LogError) -> Located {
-    try despiteTrimming { () throws(LogError) in try locateNow(offset) } otherwise: {
+    try despiteTrimming { () throws(LogError) in
+      try locateNow(offset)
+    } otherwise: {
       // Not retention: the file is gone.
       let set = set
       guard let index = set.index(holding: offset) else { return nil }

@@ -147,8 +147,8 @@ package final class LogTrimmer: Sendable {
         report.holds.append(
           RetentionReport.Hold(
             cursor: name, reason: .heldElsewhere, offset: cursors[index].holds,
-            message: "another process holds cursor \(name) at offset \(cursors[index].holds), so the hard cap cannot pass it"
-          ))
+            message: "another process holds cursor \(name), so the hard cap cannot pass it at offset "
+              + cursors[index].holds.description))
       }
     }
     return grasped

@@ -42,10 +42,11 @@ import Testing
 
   private static let batches = sizes.enumerated().map { sized($1, records: $0 + 1) }
 
-  @Test(arguments: [
-    [.offerSmall, .offerBlock, .offerHuge, .next, .completed, .ranOutOfSpace, .fail, .close],
-    [.offerSmall, .offerBlock, .next, .completed, .park, .unpark, .withdrawFirst, .withdrawLast, .close],
-  ] as [[Call]])
+  @Test(
+    arguments: [
+      [.offerSmall, .offerBlock, .offerHuge, .next, .completed, .ranOutOfSpace, .fail, .close],
+      [.offerSmall, .offerBlock, .next, .completed, .park, .unpark, .withdrawFirst, .withdrawLast, .close],
+    ] as [[Call]])
   private func `every sequence of eight calls gives dense offsets and one answer for each ticket`(calls: [Call]) {
     var sequences = 0
     func explore(_ queue: AppendQueue<Int>, _ model: Model, _ path: [Call]) {

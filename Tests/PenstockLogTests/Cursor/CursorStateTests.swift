@@ -123,7 +123,8 @@ import Testing
     case .acknowledge(let first, let last, _):
       let gap = Offset(first)..<Offset(last)
       if let lost = before.lost {
-        return gap == lost && after.lost == nil && after.committed == before.committed ? nil : "acknowledged another loss"
+        let isIt = gap == lost && after.lost == nil && after.committed == before.committed
+        return isIt ? nil : "acknowledged another loss"
       }
       let isSkip = before.inFlight.isEmpty && before.committed == gap.lowerBound && after.committed == gap.upperBound
       return isSkip ? nil : "skipped more than the gap"

@@ -62,7 +62,8 @@ import Testing
     func goes(_ index: Int) -> Bool {
       guard index + 1 < segments.count else { return false }
       let left = segments[index...].reduce(0) { $0 + Int($1.bytes) }
-      let isOld = policy.maxAge.map { .nanoseconds(now.nanoseconds - segments[index].newestAppend.nanoseconds) > $0 } ?? false
+      let age = Duration.nanoseconds(now.nanoseconds - segments[index].newestAppend.nanoseconds)
+      let isOld = policy.maxAge.map { age > $0 } ?? false
       let isTooMuch = policy.maxBytes.map { left > $0 } ?? false
       let isOverCap = policy.hardCapBytes.map { left > $0 } ?? false
       let needing = cursors.filter { $0.holds < segments[index].end }
@@ -112,7 +113,8 @@ import Testing
     #expect(complaint(RetentionPolicy(maxAge: .zero)).hasPrefix("retention.maxAge"))
     #expect(complaint(RetentionPolicy(maxBytes: segment - 1)).hasPrefix("retention.maxBytes"))
     #expect(complaint(RetentionPolicy(hardCapBytes: segment - 1)).hasPrefix("retention.hardCapBytes"))
-    #expect(complaint(RetentionPolicy(maxBytes: segment + 1, hardCapBytes: segment)).hasPrefix("retention.hardCapBytes"))
+    let crossed = RetentionPolicy(maxBytes: segment + 1, hardCapBytes: segment)
+    #expect(complaint(crossed).hasPrefix("retention.hardCapBytes"))
     #expect(complaint(RetentionPolicy(maxAge: .nanoseconds(1), maxBytes: segment, hardCapBytes: segment)) == "")
   }
 }

@@ -119,9 +119,10 @@ import Testing
     let slots = try open(disk).slots
     #expect(throws: LogError.self) { try slots.write([2]) }
     let value = try open(disk).value
-    try withKnownIssue("a limit told in docs/guarantees.md: pages a failed sync left clean are trusted until a reboot") {
-      () throws -> Void in
-      #expect(try peek(disk.powerCut(.nothingUnsynced)) == value)
+    let limit: Comment = "docs/guarantees.md: pages a failed sync left clean are trusted until a reboot"
+    try withKnownIssue(limit) {
+      let later = try peek(disk.powerCut(.nothingUnsynced))
+      #expect(later == value)
     }
   }
 
