@@ -8,6 +8,7 @@ extension DeliveryRunner {
   /// Collects a batch: counts what becomes visible until the planner closes it. Costs one look per wake-up at records
   /// that were not counted yet; none is looked at twice.
   mutating func gather(from first: Offset) async -> DeliveryState.Event {
+    if let passed = await passedByRetention(expecting: first) { return passed }
     var open = OpenBatch(first: first)
     gathered = nil
     while true {
@@ -24,6 +25,14 @@ extension DeliveryRunner {
         }
       }
     }
+  }
+
+  /// Retention's hard cap may have passed the cursor: nothing new is begun before somebody has acknowledged what is lost,
+  /// and then it goes on where the cursor stands.
+  private mutating func passedByRetention(expecting first: Offset) async -> DeliveryState.Event? {
+    let cursor = await lease.state
+    if let gap = cursor.gap { return failed(LogError(gap)) }
+    return cursor.committed > first ? .moved(cursor) : nil
   }
 
   /// Counts in every visible record that fits.

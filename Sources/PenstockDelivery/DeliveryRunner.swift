@@ -99,6 +99,12 @@ struct DeliveryRunner {
 
   private mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {
     closedBy = .reopened
+    let cursor = await lease.state
+    if !cursor.inFlight.contains(where: { $0.intent.id == intent.id }) {
+      // Retention has cut it.
+      if let gap = cursor.gap { return failed(LogError(gap)) }
+      return .moved(cursor)
+    }
     let batch: Batch
     do throws(LogError) { batch = try await read(intent.first..<intent.end) } catch { return failed(error) }
     do throws(SinkError) {

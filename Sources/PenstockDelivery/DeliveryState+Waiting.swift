@@ -11,6 +11,7 @@ import PenstockLog
 //   gather, plan, reopen  io, overloaded             backing off: a read may succeed later
 //   gather, plan, reopen  any other                  halted: records are damaged, lost or trimmed; a person must decide
 //   begin, commit         noSpace, overloaded        backing off: nothing was written, and there may be room later
+//   begin, commit         gap                        halted: retention took the records; acknowledged, it goes on behind
 //   begin, commit         any other                  ended: the cursor's state on disk is uncertain; only opening the log
 //                                                    again settles it
 
@@ -29,6 +30,9 @@ extension DeliveryState {
       let trouble = DeliveryTrouble(.unreadable, message)
       guard code == .io || code == .overloaded else { return halt(work, trouble) }
       return backOff(work, trouble, at: now, retryAfter: nil, roll: roll)
+    case .begin where code == .gap: return halt(.gather(from: committed), DeliveryTrouble(.unreadable, message))
+    case .commit(let intent, _) where code == .gap:
+      return halt(.reopen(intent), DeliveryTrouble(.unreadable, message))
     case .begin, .commit, .send:
       let trouble = DeliveryTrouble(.cursorFailed, message)
       guard code == .noSpace || code == .overloaded else { return .ended(.failed(trouble)) }

@@ -16,6 +16,7 @@ package import PenstockLog
 /// halted        the work waits for a person        resume → the work;  after a refusal also: wake → the work
 /// ended         nothing more happens
 /// ```
+/// A cursor that retention has passed (`moved`) leads from gather and reopen to reopen, if an intent is open, or gather.
 /// A log that cannot be read or written (`failed`) leads from any work to backing off, halted or ended; see
 /// `DeliveryState+Failures`. `stop` ends a delivery that waits; one that works does what it is at first, but an attempt
 /// that failed is not followed by another. A delivery that runs until it has caught up ends where a service halts.
@@ -24,7 +25,8 @@ package import PenstockLog
 /// 1. An attempt is made only for an intent that is durable, and only for the oldest one that is open.
 /// 2. An attempt is made only after a rendering, in this process, whose digest is the intent's.
 /// 3. A commit follows only a `delivered` answer to an attempt for the same intent.
-/// 4. Nothing is skipped: a batch begins where the cursor stands, and the only way past it is its commit.
+/// 4. Nothing is skipped: a batch begins where the cursor stands, and the only way past it is its commit,
+///    or a person's word that it is lost.
 /// 5. A stopped delivery begins no attempt and no batch.
 package struct DeliveryState: Hashable, Sendable {
   package enum Work: Hashable, Sendable {
@@ -68,6 +70,8 @@ package struct DeliveryState: Hashable, Sendable {
     /// `roll`: 64 random bits for the backoff.
     case answered(DeliveryOutcome, at: Moment, roll: UInt64)
     case committed(CursorState)
+    /// The cursor stands elsewhere than this delivery left it: retention passed it, and that was acknowledged.
+    case moved(CursorState)
     case failed(LogError.Code, message: String, at: Moment, roll: UInt64)
     case wake(at: Moment)
     /// A person says: go on now. Has no effect on a delivery that does not wait.
@@ -130,6 +134,11 @@ package struct DeliveryState: Hashable, Sendable {
     case (.reopen(let intent), .rendered(let digest)):
       guard digest == intent.contentDigest else { return halt(work, Self.contentChanged(intent)) }
       return begin(.send(intent, attempt: 1))
+    case (.gather, .moved(let cursor)), (.reopen, .moved(let cursor)):
+      guard cursor.committed >= committed, cursor.lost == nil else { return nil }
+      committed = cursor.committed
+      open = cursor.undelivered
+      return nextBatch()
     case (.send(let intent, let attempt), .answered(let outcome, let now, let roll)):
       return answered(outcome, intent, attempt: attempt, at: now, roll: roll)
     case (.commit(let intent, _), .committed(let cursor)): return adopt(cursor, after: intent)

@@ -1,3 +1,4 @@
+internal import Logging
 internal import Synchronization
 
 /// A durable, compressed, append-only log of records in one directory, written by one process.
@@ -25,7 +26,11 @@ public final class Log: Sendable {
   private let configuration: LogConfiguration
   let committer: Committer
   let producers: ProducerRegistry
+  private let trimmer: LogTrimmer
+  private let worker: Worker
   let cursors: CursorRegistry
+  /// Runs retention on the thread that moves cursors.
+  private let trimSoon: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   package let view: LogView
 
   /// Opens the log at `path`, or creates one in a new or empty directory: takes the writer's lock, recovers, raises the
@@ -39,7 +44,9 @@ public final class Log: Sendable {
     let worker = Worker(name: "penstock-io")
     return try await worker.run { () throws(LogError) in
       let writer = try LogOpening.open(path, configuration, environment)
-      return Log(writer, path, configuration, environment, worker)
+      let log = Log(writer, path, configuration, environment, worker)
+      log.trimSoon { _ in }
+      return log
     }
   }
 
@@ -52,10 +59,25 @@ public final class Log: Sendable {
     recovery = writer.recovery
     logID = LogMeta.hex(writer.logID)
     view = writer.view
-    cursors = CursorRegistry(
+    let cursors = CursorRegistry(
       environment, LogPaths(path), logID: writer.logID, view: writer.view, worker: worker)
     producers = writer.producers
-    committer = Committer(writer, configuration)
+    let trimmer = writer.trimmer
+    let logger = environment.logger
+    trimSoon = { then in
+      worker.start {
+        do throws(LogError) {
+          then(try trimmer.trim(held: cursors.holders).droppedSegments > 0)
+        } catch {
+          if error.code != .closed { logger.error("retention could not do its work", metadata: ["error": "\(error)"]) }
+          then(false)
+        }
+      }
+    }
+    self.cursors = cursors
+    self.trimmer = trimmer
+    self.worker = worker
+    committer = Committer(writer, configuration, sleep: environment.sleep, trim: trimSoon)
   }
 
   /// One past the last record readers see.
@@ -67,7 +89,8 @@ public final class Log: Sendable {
   ///
   /// Waits while the queue is full. Cancelling that wait throws `.cancelled` and leaves nothing behind; a batch that was
   /// taken into the queue is written, cancelled or not. Throws `.recordTooLarge` and `.batchTooLarge` before anything is
-  /// written, `.noSpace` when there is no room for a next segment (nothing was written; appends work again once there is),
+  /// written, `.noSpace` when there is no room for a next segment (nothing was written; appends work again once there is;
+  /// with ``WhenFull/wait`` it waits for that instead),
   /// `.poisoned` after a failed write or sync, `.closed`.
   @discardableResult
   public func append(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
@@ -99,6 +122,19 @@ public final class Log: Sendable {
   /// Returns when everything appended so far is on stable storage. Only a log opened with a durability weaker than `.disk`
   /// needs it.
   public func sync() async throws(LogError) { try await committer.sync() }
+
+  /// Removes now what ``LogConfiguration/retention`` lets go; the log does so itself when it is opened and after every
+  /// segment. Says what was removed and what stands in the way. Durable when it returns.
+  ///
+  /// Throws `.io`, having removed nothing or something that the next run or opening finishes; `.poisoned`, `.closed`.
+  @discardableResult
+  public func trim() async throws(LogError) -> RetentionReport {
+    let report = try await worker.run { [trimmer, cursors] () throws(LogError) in
+      try trimmer.trim(held: cursors.holders)
+    }
+    if report.droppedSegments > 0 { committer.lookForRoom() }
+    return report
+  }
 
   /// Writes what is queued, syncs, gives back unused room and lets go of the lock. Cursors and readers end.
   public func close() async throws(LogError) {

@@ -19,6 +19,17 @@ public enum Durability: String, Hashable, Sendable, Codable, Comparable, CaseIte
   }
 }
 
+/// What an append does when the disk has no room for it.
+public enum WhenFull: String, Hashable, Sendable, Codable, CaseIterable {
+  /// It throws `.noSpace`, and nothing is written.
+  case fail
+  /// It waits, and with it all behind it, until there is room: when retention has removed something, and else the log looks
+  /// once a second. Cancelling such an append throws `.cancelled` and leaves nothing behind. `tryAppend` throws `.noSpace`
+  /// instead of waiting. A producer's append that is in the queue waits on, cancelled or not, because those behind it have
+  /// their numbers.
+  case wait
+}
+
 /// What an append was given.
 public struct Receipt: Hashable, Sendable {
   /// The records' offsets, in the order of the batch.
@@ -57,6 +68,10 @@ public struct LogConfiguration: Hashable, Sendable {
   /// least recently used is forgotten, and refused until it says how far it got.
   public var maxProducers = 16_384
   static let producersRange = 1...65_536
+  /// What may be removed from the log's beginning. Default: nothing.
+  public var retention = RetentionPolicy()
+  /// What an append does when the disk has no room. Default `.fail`.
+  public var whenFull = WhenFull.fail
 
   public init() {}
 
@@ -75,6 +90,7 @@ public struct LogConfiguration: Hashable, Sendable {
     try check("queueBytes", queueBytes, 1...(4 << 30))
     try check("compressionLevel", compressionLevel, -7...19)
     try check("maxProducers", maxProducers, Self.producersRange)
+    try retention.validate(segmentBytes: segmentBytes)
   }
 }
 
@@ -86,6 +102,8 @@ public struct LogEnvironment: Sendable {
   public var randomBytes: @Sendable () -> [UInt8]
   /// Told once per opening, when recovery had something to do. Nothing is logged per record.
   public var logger: Logger
+  /// Waits between two looks for room on a full disk. Replaceable, so that a test decides when time has passed.
+  public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
 
   public init(
     fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],

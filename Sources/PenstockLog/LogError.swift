@@ -74,6 +74,9 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether a file that should be there is not.
+  var isAboutMissingFile: Bool { (cause as? FileSystemError)?.code == .notFound }
+
   public let code: Code
   /// A sentence for a person, with the way out where there is one.
   public let message: String

@@ -43,6 +43,19 @@ public final class InMemoryCursor: Sendable {
     return InMemoryLease(cursor: self, epoch: epoch, crash: crash)
   }
 
+  /// Retention passes the cursor, as its hard cap does.
+  public func pass(upTo start: Offset) { memory.update { $0.cursor = $0.cursor.passed(upTo: start) } }
+
+  /// Somebody takes note of what retention took.
+  public func acknowledgeLoss() {
+    let end = source.end
+    memory.update { state in
+      guard let lost = state.cursor.lost else { return }
+      let next = try? state.cursor.acknowledging(lost, epoch: state.cursor.epoch, durableEnd: end)
+      state.cursor = next ?? state.cursor
+    }
+  }
+
   /// Makes the next calls of that kind fail, one after another, without effect.
   public func failNext(_ call: Call, with errors: LogError...) {
     memory.update { $0.failures[call, default: []] += errors }
@@ -76,6 +89,9 @@ public final class InMemoryCursor: Sendable {
 
   private static func logError(_ error: CursorMoveError) -> LogError {
     if case .fenced = error { return LogError(.fenced, "a later holder has taken the cursor", cause: error) }
+    if case .lost(let range) = error {
+      return LogError(Gap(first: range.lowerBound, end: range.upperBound, reason: .trimmed))
+    }
     return LogError(.illegalMove, "the cursor does not make that move", cause: error)
   }
 }

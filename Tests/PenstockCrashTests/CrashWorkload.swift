@@ -14,6 +14,10 @@ struct Promises {
   /// Where the cursor may be found: the state last made durable alone, or, while a move has not returned, also the state it
   /// was going to. Nil: not created.
   var cursors: [CursorState?] = [nil]
+  /// Where the log begins; while a run of retention has not returned, also everywhere it may make it begin.
+  var starts: [Offset] = [.zero]
+  /// Files that retention has said are gone.
+  var dropped: Set<String> = []
 }
 
 struct BrokenPromise: Error, CustomStringConvertible {
@@ -36,6 +40,8 @@ struct CrashWorkload {
     configuration.segmentBytes = 64 << 10
     configuration.blockBytes = 8 << 10
     configuration.durability = durability
+    // Small enough to drop something in every run, large enough for the hard cap to be needed now and then.
+    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 160 << 10)
     return configuration
   }
 
@@ -54,6 +60,7 @@ struct CrashWorkload {
       try append(to: open)
       if step % 3 == 1 { try moveCursor(&cursor, fileSystem, open) }
       if step % 11 == 7 { try open.preparer.prepare() }
+      if step % 6 == 5 { try trim(open, cursor, fileSystem) }
       if step % 17 == 16 {
         try open.close()
         cursor = nil
@@ -114,7 +121,9 @@ struct CrashWorkload {
     let state = cursor.state
     let next: CursorState
     do throws(CursorMoveError) {
-      if let open = state.inFlight.first {
+      if let lost = state.lost {
+        next = try state.acknowledging(lost, epoch: state.epoch, durableEnd: end)
+      } else if let open = state.inFlight.first {
         next = try state.completing(open.intent.id, receipt: "200", epoch: state.epoch)
       } else if state.committed < end {
         next = try state.beginning(intent(from: state.committed, to: end), epoch: state.epoch, durableEnd: end)
@@ -126,6 +135,26 @@ struct CrashWorkload {
     }
     promises.cursors.append(next)
     promises.cursors = [try cursor.move { (_) throws(CursorMoveError) in next }]
+  }
+
+  /// Retention, which may pass the cursor, held or not.
+  private mutating func trim(
+    _ writer: LogWriter, _ held: HeldCursor?, _ fileSystem: SimulatedFileSystem
+  ) throws(LogError) {
+    let names = writer.view.set.segments.map(\.name)
+    let bases = names.map(\.baseOffset)
+    promises.starts = bases
+    promises.cursors += promises.cursors.flatMap { cursor in bases.map { cursor?.passed(upTo: $0) } }
+    let report = try writer.trimmer.trim(held: held.map { ["webhook": $0] } ?? [:])
+    promises.starts = [report.first]
+    promises.dropped.formUnion(names.filter { $0.baseOffset < report.first }.map(LogPaths(Self.path).segment))
+    if let held {
+      promises.cursors = [held.state]
+    } else {
+      let paths = LogPaths(Self.path)
+      let isThere = try CursorStore.names(fileSystem, paths).contains("webhook")
+      promises.cursors = [isThere ? try CursorStore.peek(fileSystem, paths, name: "webhook") : nil]
+    }
   }
 
   private mutating func takeCursor(_ fileSystem: SimulatedFileSystem, _ logID: [UInt8]) throws(LogError) -> HeldCursor {
@@ -149,33 +178,55 @@ struct CrashWorkload {
   /// Opens the log that a crash left, and holds it against what was promised. What is found becomes promised: a reader may
   /// have seen it.
   mutating func check(_ fileSystem: SimulatedFileSystem, salt: UInt64, allowingDamage: Bool = false) throws {
+    if let file = fileSystem.filePaths.first(where: promises.dropped.contains) {
+      throw BrokenPromise("retention said that \(file) is gone, and it is back")
+    }
     let writer = try LogOpening.open(Self.path, Self.configuration(), environment(fileSystem, salt: salt))
     if writer.recovery.outcome == .damaged {
       throw BrokenPromise("recovery calls an honest crash damage: \(writer.recovery)")
     }
     let found = try Self.readAll(writer.view)
-    guard found.count >= promises.records.count else {
-      throw BrokenPromise("\(promises.records.count) records were acknowledged, \(found.count) are there")
+    let start = try checkStart(writer, fileSystem)
+    let first = start - .zero
+    guard first + found.count >= promises.records.count else {
+      throw BrokenPromise(
+        "\(promises.records.count) records were acknowledged, \(first) dropped, \(found.count) are there")
     }
-    for (offset, record) in promises.records.enumerated() where found[offset] != record {
+    for (offset, record) in promises.records.enumerated().dropFirst(first) where found[offset - first] != record {
       throw BrokenPromise("offset \(offset) holds other bytes than were acknowledged")
     }
-    let extra = Array(found[promises.records.count...])
+    let extra = Array(found[(promises.records.count - first)...])
     guard extra.isEmpty || extra == promises.pending else {
       throw BrokenPromise("\(extra.count) records nobody appended, or half a batch of \(promises.pending.count)")
     }
     try checkProducer(writer, isPendingThere: !extra.isEmpty)
-    promises.records = found
+    promises.records += extra
     // A producer sends again what was not acknowledged; where it is in the log, that must change nothing.
     if promises.pendingMark != nil {
       try appendPending(to: writer)
     } else {
       promises.pending = []
     }
-    try checkCursor(fileSystem, writer.logID, end: writer.durableEnd)
+    try checkCursor(fileSystem, writer.logID, start: start, end: writer.durableEnd)
   }
 
-  private mutating func checkCursor(_ fileSystem: SimulatedFileSystem, _ logID: [UInt8], end: Offset) throws {
+  /// The log begins where retention left it, and nothing of what it dropped lies about.
+  private mutating func checkStart(_ writer: LogWriter, _ fileSystem: SimulatedFileSystem) throws -> Offset {
+    let set = writer.view.set
+    guard promises.starts.contains(set.first) else {
+      throw BrokenPromise("the log begins at \(set.first), it may begin at \(promises.starts)")
+    }
+    let files = fileSystem.filePaths.filter { $0.hasSuffix(".seg") }
+    guard files.count == set.segments.count else {
+      throw BrokenPromise("\(files.count) files for \(set.segments.count) segments: \(files)")
+    }
+    promises.starts = [set.first]
+    return set.first
+  }
+
+  private mutating func checkCursor(
+    _ fileSystem: SimulatedFileSystem, _ logID: [UInt8], start: Offset, end: Offset
+  ) throws {
     let paths = LogPaths(Self.path)
     let names = try CursorStore.names(fileSystem, paths)
     let found = try names.contains("webhook") ? CursorStore.peek(fileSystem, paths, name: "webhook") : nil
@@ -183,6 +234,10 @@ struct CrashWorkload {
       throw BrokenPromise("the cursor is \(String(describing: found)), it may be \(promises.cursors)")
     }
     if let violation = found?.violations(durableEnd: end).first { throw BrokenPromise("the cursor: \(violation)") }
+    // No gap but a reported one: nothing is dropped that the cursor needs and was not told of.
+    if let found, found.committed < start {
+      throw BrokenPromise("the log begins at \(start), the cursor stands at \(found.committed) and knows of no loss")
+    }
     // Looking is no promise; taking it over is, for what was found.
     if found != nil { _ = try takeCursor(fileSystem, logID) }
   }

@@ -168,6 +168,45 @@ struct DeliveryTests {
     try await outcome(of: run)
   }
 
+  @Test("a cursor that retention has passed halts it until that is acknowledged, then it goes on behind the gap")
+  func passedByRetention() async throws {
+    let rig = DeliveryRig(records: 9)
+    rig.cursor.pass(upTo: Offset(4))
+    let sink = ScriptedSink()
+    let delivery = rig.delivery(to: sink)
+    let run = Task { try await delivery.run() }
+    #expect(await delivery.waitForProgress { $0.activity == .halted && $0.trouble?.kind == .unreadable })
+    #expect(sink.destination.arrivals.isEmpty)
+    rig.cursor.acknowledgeLoss()
+    delivery.resume()
+    #expect(await rig.cursor.wait { $0.committed == Offset(7) })
+    #expect(sink.destination.arrivals.count == 1)
+    delivery.stop()
+    try await outcome(of: run)
+  }
+
+  @Test("a batch in flight that retention has cut is not sent again, and its confirmation is answered with the gap")
+  func cutInFlight() async throws {
+    let rig = DeliveryRig(records: 9)
+    let sink = ScriptedSink(last: .hang)
+    let delivery = rig.delivery(to: sink)
+    let run = Task { try await delivery.run() }
+    await sink.untilDeliveries(1)
+    run.cancel()
+    try await outcome(of: run)
+    // Its intent is open; now its first record goes.
+    rig.cursor.pass(upTo: Offset(1))
+    #expect(rig.cursor.state.lost == .zero..<Offset(3))
+    let next = ScriptedSink()
+    let failure = await #expect(throws: DeliveryFailure.self) {
+      try await rig.delivery(to: next).run(untilCaughtUpWith: nil)
+    }
+    #expect(failure?.trouble.kind == .unreadable && (failure?.cause as? LogError)?.gap?.end == Offset(3))
+    rig.cursor.acknowledgeLoss()
+    #expect(try await rig.delivery(to: next).run(untilCaughtUpWith: nil).first == Offset(3))
+    #expect(next.destination.arrivals.count == 2)
+  }
+
   @Test("ends when the log is closed")
   func closedLog() async throws {
     let rig = DeliveryRig()

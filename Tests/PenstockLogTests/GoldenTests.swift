@@ -197,11 +197,17 @@ import Testing
       }
       #expect(then.blocks.map(stable) == now.blocks.map(stable), "\(name)")
     }
-    for name in ["META", "cursors/golden.cur"] {
-      let then = Array(try Data(contentsOf: golden.appendingPathComponent(name)))
-      // META ends with the position of the end, which depends on the compressed sizes rounded to pages.
-      let isEqual = try #require(disk.contents("/log/" + name)) == then
-      #expect(isEqual, "\(name)")
+    // Slot files are written in the newest version; they say what they said, and META also where the log begins.
+    let (old, new) = (LogPaths(golden.path), LogPaths("/log"))
+    func meta(_ fileSystem: any FileSystem, _ paths: LogPaths) throws -> LogMeta {
+      try LogMeta(
+        decoding: SlotFile.peek(fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize))
     }
+    var then = try meta(POSIXFileSystem(), old)
+    #expect(then.start == nil)
+    then.start = SegmentName(sequence: 1, baseOffset: .zero)
+    #expect(try meta(disk, new) == then)
+    #expect(
+      try CursorStore.peek(disk, new, name: "golden") == CursorStore.peek(POSIXFileSystem(), old, name: "golden"))
   }
 }

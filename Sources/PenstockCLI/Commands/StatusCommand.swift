@@ -39,6 +39,8 @@ struct StatusCommand: ReportingCommand {
       ("fileBytes", .number(findings.reduce(0) { $0 + $1.fileBytes })),
       ("rawBytes", .number(findings.reduce(0) { $0 + $1.rawBytes })),
       ("writer", isWritten.map { .bool($0) } ?? .null), ("closedCleanly", .bool(inspector.isClosedCleanly)),
+      ("dropped", .number(inspector.meta.start?.baseOffset.rawValue ?? 0)),
+      ("heldBy", .optional(Self.slowest(cursors)?.name)),
       ("segments", .array(findings.map(Self.json))),
       ("cursors", .array(cursors.map { Self.json($0.name, $0.state, end: inspector.end) })),
       ("problems", .array(findings.flatMap(\.problems).map { .string($0.description) })),
@@ -72,6 +74,12 @@ struct StatusCommand: ReportingCommand {
             ])
           })
       ),
+      (
+        "lost",
+        state.lost.map {
+          JSON.object([("first", .number($0.lowerBound.rawValue)), ("end", .number($0.upperBound.rawValue))])
+        } ?? .null
+      ),
     ])
   }
 
@@ -86,11 +94,12 @@ struct StatusCommand: ReportingCommand {
       case false?: inspector.isClosedCleanly ? "closed in good order" : "no writer; the next one recovers it first"
       case nil: "not known"
       }
-    var text = Words.table([
-      ["log", inspector.path], ["id", inspector.logID], ["writer", writer],
-      ["records", "\(Words.count(inspector.end - first)) (offsets \(first) ..< \(inspector.end))"],
-      ["size", "\(Words.bytes(used)) on disk for \(Words.bytes(raw)) (\(Words.share(used, of: UInt64(raw))))"],
-    ])
+    var text = Words.table(
+      [
+        ["log", inspector.path], ["id", inspector.logID], ["writer", writer],
+        ["records", "\(Words.count(inspector.end - first)) (offsets \(first) ..< \(inspector.end))"],
+        ["size", "\(Words.bytes(used)) on disk for \(Words.bytes(raw)) (\(Words.share(used, of: UInt64(raw))))"],
+      ] + Self.retention(inspector, cursors))
     var segments = [["segment", "first", "records", "blocks", "raw", "on disk"]]
     for finding in findings {
       segments.append([
@@ -103,6 +112,25 @@ struct StatusCommand: ReportingCommand {
     let problems = findings.flatMap(\.problems)
     if !problems.isEmpty { text += "\n\n\(Words.count(problems.count, "problem")); see penstock verify" }
     return text
+  }
+
+  /// The cursor that is furthest behind: retention without a hard cap keeps everything from there on.
+  private static func slowest(_ cursors: Cursors) -> (name: String, state: CursorState)? {
+    cursors.min { $0.state.committed < $1.state.committed }
+  }
+
+  private static func retention(_ inspector: LogInspector, _ cursors: Cursors) -> [[String]] {
+    var rows: [[String]] = []
+    if let start = inspector.meta.start?.baseOffset, start > .zero {
+      rows.append(["dropped", "\(Words.count(start - .zero, "record")) by retention (offsets 0 ..< \(start))"])
+    }
+    if let slowest = slowest(cursors) {
+      rows.append(["held by", "cursor \(slowest.name), from offset \(slowest.state.committed) on"])
+    }
+    for (name, state) in cursors {
+      if let gap = state.gap { rows.append(["lost", "cursor \(name): \(gap); acknowledge it or seek"]) }
+    }
+    return rows
   }
 
   /// Shared with `penstock cursor`.

@@ -5,6 +5,10 @@ internal import Synchronization
 package final class Committer: Sendable {
   /// Whoever waits for an append.
   struct Waiter: Sendable {
+    /// By which a waiting append is found again when it is cancelled.
+    var id: UInt64 = 0
+    /// Does not wait for room on the disk.
+    var isImpatient = false
     let resume: @Sendable (Result<Receipt, LogError>) -> Void
   }
 
@@ -13,20 +17,41 @@ package final class Committer: Sendable {
     /// Tasks waiting for room, in order of arrival.
     var forRoom: [(id: UInt64, continuation: CheckedContinuation<Bool, Never>)] = []
     var nextID: UInt64 = 0
+    /// Appends that were cancelled and have not returned.
+    var cancelled: Set<UInt64> = []
+    /// Whether somebody will look for room on the disk again.
+    var isLookingForRoom = false
     var isFinished = false
     /// What ended the writer before its time.
     var poison: LogError?
     var whenFinished: [CheckedContinuation<Void, Never>] = []
     /// Set by ``sync()``: how far somebody wants to be durable at once.
     var syncWaiters: [CheckedContinuation<LogError?, Never>] = []
+
+    /// Takes back those that were cancelled or do not wait, once the disk is full.
+    mutating func withdraw() -> [AppendQueue<Waiter?>.Pending] {
+      guard queue.isParked else { return [] }
+      return queue.withdraw { ticket in ticket.map { $0.isImpatient || cancelled.contains($0.id) } ?? false }
+    }
   }
   private let monitor: Monitor<State>
   private let configuration: LogConfiguration
   private let closingError: Mutex<LogError?> = Mutex(nil)
+  /// Runs retention on another thread, then says whether it removed anything.
+  private let trim: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
+  private let sleep: @Sendable (Duration) async -> Void
+  /// How long appends that wait for room on the disk wait before they look again.
+  private static let roomInterval = Duration.seconds(1)
 
   /// Starts the thread, which owns the writer from here on.
-  init(_ writer: sending LogWriter, _ configuration: LogConfiguration) {
+  init(
+    _ writer: sending LogWriter, _ configuration: LogConfiguration,
+    sleep: @escaping @Sendable (Duration) async -> Void,
+    trim: @escaping @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
+  ) {
     self.configuration = configuration
+    self.sleep = sleep
+    self.trim = trim
     monitor = Monitor(
       State(
         queue: AppendQueue(
@@ -50,7 +75,10 @@ package final class Committer: Sendable {
   func append(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
     try check(batch)
     while true {
-      if let receipt = try await offer(batch, durability) { return receipt }
+      let receipt =
+        configuration.whenFull == .wait
+        ? try await offerCancellably(batch, durability) : try await offer(batch, durability)
+      if let receipt { return receipt }
       guard await waitForRoom(for: batch) else {
         throw LogError(.cancelled, "the append was cancelled; nothing was written")
       }
@@ -60,17 +88,21 @@ package final class Committer: Sendable {
   /// Like ``append(_:_:)``, but throws `.overloaded` where that would wait for room.
   func tryAppend(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
     try check(batch)
-    if let receipt = try await offer(batch, durability) { return receipt }
+    if let receipt = try await offer(batch, durability, isImpatient: true) { return receipt }
     throw LogError(.overloaded, "\(configuration.queueBytes) bytes wait to be written already; try again later")
   }
 
   /// One continuation for the whole append: resumed by the commit, or at once with nil when there is no room.
-  private func offer(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt? {
+  private func offer(
+    _ batch: RecordBatch, _ durability: Durability, id: UInt64 = 0, isImpatient: Bool = false
+  ) async throws(LogError) -> Receipt? {
     let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
-      let waiter = Waiter { continuation.resume(returning: $0) }
-      let offer = monitor.withLock { state in
-        state.queue.offer(batch, durability: durability, ticket: durability == .accepted ? nil : waiter)
+      let waiter = Waiter(id: id, isImpatient: isImpatient) { continuation.resume(returning: $0) }
+      let (offer, withdrawn) = monitor.withLock { state in
+        let offer = state.queue.offer(batch, durability: durability, ticket: durability == .accepted ? nil : waiter)
+        return (offer, state.withdraw())
       }
+      tellWithdrawn(withdrawn)
       switch offer {
       case .accepted(let offsets):
         monitor.signal()
@@ -82,6 +114,49 @@ package final class Committer: Sendable {
       }
     }
     return try answer?.get()
+  }
+
+  /// An append that can be taken back while the disk is full. Dearer, so only where appends wait for that.
+  private func offerCancellably(
+    _ batch: RecordBatch, _ durability: Durability
+  ) async throws(LogError) -> Receipt? {
+    let id = monitor.withLock { state in
+      state.nextID += 1
+      return state.nextID
+    }
+    defer { monitor.withLock { _ = $0.cancelled.remove(id) } }
+    let answer: Result<Receipt?, LogError> = await withTaskCancellationHandler {
+      do throws(LogError) {
+        return .success(try await offer(batch, durability, id: id))
+      } catch {
+        return .failure(error)
+      }
+    } onCancel: {
+      let withdrawn = monitor.withLock { state in
+        state.cancelled.insert(id)
+        return state.withdraw()
+      }
+      tellWithdrawn(withdrawn)
+    }
+    return try answer.get()
+  }
+
+  private func tellWithdrawn(_ withdrawn: [AppendQueue<Waiter?>.Pending]) {
+    for pending in withdrawn {
+      let error =
+        pending.ticket?.isImpatient == true
+        ? LogError(.noSpace, "the disk is full, and appends wait for room")
+        : LogError(.cancelled, "the append was cancelled; nothing was written")
+      pending.ticket?.resume(.failure(error))
+    }
+    guard !withdrawn.isEmpty else { return }
+    let waiting = monitor.withLock { state in
+      defer { state.forRoom.removeAll() }
+      return state.forRoom.map(\.continuation)
+    }
+    for waiter in waiting { waiter.resume(returning: true) }
+    // A sync may have waited for these.
+    monitor.signal()
   }
 
   /// How safe a producer's append is when it returns.
@@ -143,6 +218,7 @@ package final class Committer: Sendable {
     // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
     let filler = Worker(name: "penstock-fill")
     var hasAskedForNext = false
+    var segment = writer.segment
     loop: while true {
       let step: Step = monitor.wait { state in
         switch state.queue.next() {
@@ -153,6 +229,7 @@ package final class Committer: Sendable {
           guard !state.syncWaiters.isEmpty else { return nil }
           defer { state.syncWaiters = [] }
           return .sync(state.syncWaiters)
+        case .parked: return nil
         case .finish: return .finish
         }
       }
@@ -160,6 +237,10 @@ package final class Committer: Sendable {
       case .commit(let group, let wakes):
         for wake in wakes { wake.resume(returning: true) }
         commit(group, writer)
+        if writer.segment != segment {
+          segment = writer.segment
+          trim { _ in }
+        }
         if !writer.wantsNextSegment {
           hasAskedForNext = false
         } else if !hasAskedForNext {
@@ -222,6 +303,10 @@ package final class Committer: Sendable {
       monitor.withLock { $0.queue.completed() }
       tell(group) { $0 == .disk }
     } catch {
+      if error.code == .noSpace {
+        if configuration.whenFull == .wait, park(group) { return }
+        trim { _ in }
+      }
       let (behind, wakes) = writer.producers.abandon(because: error) {
         monitor.withLock { state in
           defer { state.forRoom.removeAll() }
@@ -236,6 +321,35 @@ package final class Committer: Sendable {
       let untold = group.filter { !isPartlyTold || $0.durability == .disk }
       for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
     }
+  }
+
+  /// Keeps the group, and all behind it, until there is room on the disk. False when the log is being closed.
+  private func park(_ group: [AppendQueue<Waiter?>.Pending]) -> Bool {
+    let withdrawn: [AppendQueue<Waiter?>.Pending]? = monitor.withLock { state in
+      guard state.queue.park(group) else { return nil }
+      return state.withdraw()
+    }
+    guard let withdrawn else { return false }
+    tellWithdrawn(withdrawn)
+    trim { hasDropped in if hasDropped { self.lookForRoom() } }
+    let isFirst = monitor.withLock { state in
+      defer { state.isLookingForRoom = true }
+      return !state.isLookingForRoom
+    }
+    if isFirst {
+      Task {
+        await sleep(Self.roomInterval)
+        monitor.withLock { $0.isLookingForRoom = false }
+        trim { _ in self.lookForRoom() }
+      }
+    }
+    return true
+  }
+
+  /// Tries again to write what waits for room on the disk.
+  func lookForRoom() {
+    monitor.withLock { $0.queue.unpark() }
+    monitor.signal()
   }
 
   private func tell(_ group: [AppendQueue<Waiter?>.Pending], _ applies: (Durability) -> Bool) {

@@ -14,14 +14,16 @@ package final class LogWriter {
   package private(set) var epoch: UInt32
   package let producers: ProducerRegistry
 
+  /// Removes the log's beginning; from any thread.
+  package let trimmer: LogTrimmer
+
   private let environment: LogEnvironment
   private let configuration: LogConfiguration
   private let paths: LogPaths
   /// Until the log is closed.
   private var lock: OpenFile?
   private let beacon: OpenFile
-  private let metaFile: SlotFile
-  private var meta: LogMeta
+  private let metaFile: MetaFile
   private var segments: [Segment]
   private var hot: SegmentWriter
   private var hotSegment: Segment
@@ -44,8 +46,7 @@ package final class LogWriter {
     var paths: LogPaths
     var lock: OpenFile
     var beacon: OpenFile
-    var metaFile: SlotFile
-    var meta: LogMeta
+    var metaFile: MetaFile
     var segments: [Segment]
     var hot: SegmentWriter
     var hotSegment: Segment
@@ -61,7 +62,6 @@ package final class LogWriter {
     lock = parts.lock
     beacon = parts.beacon
     metaFile = parts.metaFile
-    meta = parts.meta
     segments = parts.segments
     hot = parts.hot
     hotSegment = parts.hotSegment
@@ -70,11 +70,15 @@ package final class LogWriter {
     producerStore = parts.producerStore
     preparer = SegmentPreparer(
       parts.environment.fileSystem, parts.paths, bytes: UInt64(parts.configuration.segmentBytes))
-    logID = parts.meta.logID
-    epoch = parts.meta.epoch
+    logID = parts.metaFile.value.logID
+    epoch = parts.metaFile.value.epoch
     encoder = try BlockEncoder(level: parts.configuration.compressionLevel)
     durable = parts.hot.end
     view = LogView()
+    if let start = parts.metaFile.value.start { view.trim(to: start) }
+    trimmer = LogTrimmer(
+      parts.environment, parts.configuration.retention, parts.paths, parts.metaFile, view,
+      producers: parts.producers)
     try publish()
   }
 
@@ -83,6 +87,9 @@ package final class LogWriter {
   /// One past the last record written, durable or not.
   package var end: Offset { hot.cursor.offset }
   package var durableEnd: Offset { durable.offset }
+
+  /// The number of the segment being written.
+  package var segment: UInt64 { hot.header.sequence }
 
   /// Whether the next segment should be made ready now, because half of this one is used.
   package var wantsNextSegment: Bool {
@@ -155,20 +162,27 @@ package final class LogWriter {
     do throws(LogError) {
       try preparer.prepare()
     } catch {
-      if error.code == .noSpace { throw error }
+      if error.code == .noSpace {
+        try noteProducersLate()
+        throw error
+      }
       throw poisoned(by: error, at: error.place.path, while: "make the next segment ready")
     }
     try synchronize()
     try publish()
-    noteProducers()
-    preparer.taken()
+    let hasProducers = noteProducers()
     let opened: (SegmentWriter, Segment)
     do throws(FileSystemError) {
       opened = try LogOpening.beginSegment(
-        fileSystem, paths, header: nextHeader(), filled: UInt64(configuration.segmentBytes))
+        fileSystem, paths, header: nextHeader(hasProducers: hasProducers), filled: UInt64(configuration.segmentBytes))
     } catch {
+      // The prepared file has no name of a segment yet, so nothing has changed.
+      if error.code == .noSpace, error.operation == "rename" || error.operation == "write" {
+        throw LogError(error, while: "begin a segment")
+      }
       throw poisoned(by: error, while: "begin a segment")
     }
+    preparer.taken()
     do throws(FileSystemError) {
       try hot.trim()
     } catch {
@@ -177,25 +191,44 @@ package final class LogWriter {
     // Readers find its blocks again when they need them; a long log must not fill the memory with old indexes.
     hotSegment.release()
     (hot, hotSegment) = opened
+    // As readers have them: retention may have dropped some.
+    segments = view.set.segments
     segments.append(hotSegment)
     durable = hot.end
     try publish()
   }
 
   /// Recovery reads the blocks behind the newest note, so it is renewed before the next segment takes any. Where it cannot
-  /// be, on a full disk say, the older one stays and recovery reads more.
-  private func noteProducers() {
-    guard !producers.isTrivial else { return }
+  /// be, on a full disk say, the older one stays, recovery reads more, and retention leaves what it reads. False where there
+  /// is nothing to note.
+  @discardableResult
+  private func noteProducers() -> Bool {
+    let table = producers.table
+    let end = hot.end.offset
+    guard !table.isTrivial else {
+      producers.note(countedIn: end)
+      return false
+    }
     do throws(LogError) {
-      try producerStore.save(producers.table, at: hot.end.offset)
+      try producerStore.save(table, at: end)
+      producers.note(countedIn: end)
     } catch {
       environment.logger.warning("\(error)")
     }
+    return true
   }
 
-  private func nextHeader() -> SegmentHeader {
+  /// There is no room, and retention may be kept from making some by a note that found none earlier. A note is small.
+  private func noteProducersLate() throws(LogError) {
+    guard producers.countedIn < hot.header.baseOffset else { return }
+    try synchronize()
+    try publish()
+    noteProducers()
+  }
+
+  private func nextHeader(hasProducers: Bool) -> SegmentHeader {
     SegmentHeader(
-      readOnlyFeatures: producers.isTrivial ? 0 : SegmentHeader.producersFeature,
+      readOnlyFeatures: !hasProducers ? 0 : SegmentHeader.producersFeature,
       logID: logID, sequence: hot.header.sequence + 1, epoch: epoch, baseOffset: hot.cursor.offset,
       salt: environment.randomBytes(), previousChain: hot.cursor.chain ?? 0,
       begunAt: max(environment.clock.now(), hot.cursor.appendTime))
@@ -207,14 +240,19 @@ package final class LogWriter {
     let needed = hot.cursor.position + length
     guard needed > hot.filledEnd else { return }
     let doubled = min(max(hot.filledEnd * 2, LogOpening.firstFill), UInt64(configuration.segmentBytes))
-    do throws(FileSystemError) {
-      try hot.fill(upTo: max(needed, doubled))
-    } catch {
-      // A write of zeros that found no room has harmed nothing; a sync that failed has.
-      if error.code == .noSpace, error.operation != "synchronize" {
-        throw LogError(error, while: "make room for a block")
+    // On a nearly full disk there may be room for the block alone.
+    for end in [max(needed, doubled), needed] {
+      do throws(FileSystemError) {
+        return try hot.fill(upTo: end)
+      } catch {
+        // A write of zeros that found no room has harmed nothing; a sync that failed has.
+        if error.code == .noSpace, error.operation != "synchronize" {
+          if end > needed { continue }
+          try noteProducersLate()
+          throw LogError(error, while: "make room for a block")
+        }
+        throw poisoned(by: error, while: "make room for a block")
       }
-      throw poisoned(by: error, while: "make room for a block")
     }
   }
 
@@ -223,6 +261,7 @@ package final class LogWriter {
     guard !isClosed else { return }
     defer {
       isClosed = true
+      trimmer.close()
       lock = nil
       view.close()
     }
@@ -238,8 +277,7 @@ package final class LogWriter {
     } catch {
       throw poisoned(by: error, while: "close the log")
     }
-    meta.cleanEnd = durable
-    try metaFile.write(meta.encoded())
+    try metaFile.update { $0.cleanEnd = durable }
   }
 
   private func checkUsable() throws(LogError) {

@@ -48,8 +48,10 @@ public final class Cursor: Sendable {
   public var state: CursorState { held.state }
 
   /// The next batch, noted durably: one sync. The batch handed out before, if it was not committed. Nil when the log was
-  /// closed or the task cancelled. Throws `.gap` where records are lost (``seek(to:)`` behind it goes on) and `.fenced`.
+  /// closed or the task cancelled. Throws `.gap` where records are lost, every time until ``acknowledge(_:)`` or
+  /// ``seek(to:)``, and `.fenced`.
   public func next(upTo limits: Limits = Limits()) async throws(LogError) -> Batch? {
+    if let gap = state.gap { throw LogError(gap) }
     if let open = state.inFlight.first?.intent { return try view.batch(in: open.first..<open.end) }
     let first = state.committed
     guard await view.wait(past: first) else { return nil }
@@ -87,6 +89,14 @@ public final class Cursor: Sendable {
     let offset = try view.offset(of: place)
     try await move { [epoch, view] (state) throws(CursorMoveError) in
       try state.seeking(to: offset, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Takes note that the records of a gap, as ``next(upTo:)`` threw it, are lost to this cursor, and goes on behind them: one
+  /// sync. Throws `.gap` with the new one when retention has gone on since, `.illegalMove` when the gap is not this cursor's.
+  public func acknowledge(_ gap: Gap) async throws(LogError) {
+    try await move { [epoch, view] (state) throws(CursorMoveError) in
+      try state.acknowledging(gap.first..<gap.end, epoch: epoch, durableEnd: view.end)
     }
   }
 
@@ -157,6 +167,9 @@ final class CursorRegistry: Sendable {
       return Cursor(cursor, epoch: state.epoch, view: view, worker: worker, clock: environment.clock)
     }
   }
+
+  /// The cursors held now, by name.
+  var holders: [String: HeldCursor] { held.withLock { $0 ?? [:] } }
 
   /// Lets go of all cursors; handles still around can move no more.
   func close() {

@@ -1,10 +1,10 @@
 /// A cursor as its slot holds it.
 ///
-/// Little endian: u16 version 1 · 16 bytes log UUID · name · u64 committed · u32 epoch · u8 has receipt, receipt · u8 number of
-/// open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at.
+/// Little endian: u16 version 2 · 16 bytes log UUID · name · u64 committed · u32 epoch · u8 has receipt, receipt · u8 number of
+/// open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at · u8 has lost records, u64 first, u64 end (version 1 ends before this).
 /// Name, receipt, id and plan are a u16 length and bytes.
 package struct CursorRecord: Hashable, Sendable {
-  private static let version: UInt16 = 1
+  private static let version: UInt16 = 2
 
   package let logID: [UInt8]
   package let name: String
@@ -39,6 +39,11 @@ package struct CursorRecord: Hashable, Sendable {
       put(open.intent.plan)
       bytes.append(littleEndian: open.intent.createdAt.nanoseconds)
     }
+    bytes.append(state.lost == nil ? 0 : 1)
+    if let lost = state.lost {
+      bytes.append(littleEndian: lost.lowerBound.rawValue)
+      bytes.append(littleEndian: lost.upperBound.rawValue)
+    }
     return bytes
   }
 
@@ -47,7 +52,7 @@ package struct CursorRecord: Hashable, Sendable {
     func field() throws(LogError) -> [UInt8] { try reader.take(Int(try reader.take(UInt16.self))) }
     func text() throws(LogError) -> String { String(decoding: try field(), as: UTF8.self) }
     let version = try reader.take(UInt16.self)
-    guard version == Self.version else {
+    guard (1...Self.version).contains(version) else {
       throw LogError(.futureFormat, "the cursor has version \(version), this penstock knows \(Self.version)")
     }
     logID = try reader.take(16)
@@ -64,7 +69,14 @@ package struct CursorRecord: Hashable, Sendable {
         createdAt: Timestamp(nanoseconds: try reader.take(Int64.self)))
       inFlight.append(CursorState.OpenIntent(intent: intent, isDelivered: isDelivered))
     }
-    state = CursorState(restoring: committed, epoch: epoch, inFlight: inFlight, lastReceipt: receipt)
+    var lost: Range<Offset>?
+    if version > 1, try reader.take(UInt8.self) == 1 {
+      let (first, end) = (try reader.take(UInt64.self), try reader.take(UInt64.self))
+      guard first <= end else { throw LogError(.damaged, "the cursor \(name) contradicts itself: lost records") }
+      lost = Offset(first)..<Offset(end)
+    }
+    state = CursorState(
+      restoring: committed, epoch: epoch, inFlight: inFlight, lastReceipt: receipt, lost: lost)
     // The checksum held, so this is our own mistake or a forgery; either way it must not be acted on.
     if let violation = state.violations(durableEnd: Offset(.max)).first {
       throw LogError(.damaged, "the cursor \(name) contradicts itself: \(violation)")

@@ -12,6 +12,8 @@
 /// 3. Open intents are contiguous: the first begins at `committed`, each next where the one before ends.
 /// 4. `committed` passes an intent only when it and all before it are delivered.
 /// 5. A move with an epoch other than the current one changes nothing.
+/// 6. Records that retention took before they were delivered stand in `lost`, at or below `committed`, and no batch is begun
+///    until ``acknowledging(_:epoch:)`` or a seek has taken them off.
 public struct CursorState: Hashable, Sendable, Codable {
   /// Everything below this offset is done.
   public private(set) var committed: Offset
@@ -21,6 +23,10 @@ public struct CursorState: Hashable, Sendable, Codable {
   public private(set) var inFlight: [OpenIntent]
   /// What the destination said to the newest committed batch, for people; at most 256 bytes are kept.
   public private(set) var lastReceipt: String?
+  /// Records that retention's hard cap removed before their delivery was confirmed, until somebody has acknowledged that.
+  /// Where a batch was in flight, all of it: whether its destination holds it, only the destination knows. Where several
+  /// were, those confirmed out of order in between are included.
+  public private(set) var lost: Range<Offset>?
 
   /// An intent, and whether its delivery has been confirmed while an earlier one is still open.
   public struct OpenIntent: Hashable, Sendable, Codable {
@@ -42,15 +48,23 @@ public struct CursorState: Hashable, Sendable, Codable {
     epoch = 0
     inFlight = []
     lastReceipt = nil
+    lost = nil
   }
 
   /// A state read back from stable storage.
-  package init(restoring committed: Offset, epoch: UInt32, inFlight: [OpenIntent], lastReceipt: String?) {
+  package init(
+    restoring committed: Offset, epoch: UInt32, inFlight: [OpenIntent], lastReceipt: String?,
+    lost: Range<Offset>? = nil
+  ) {
     self.committed = committed
     self.epoch = epoch
     self.inFlight = inFlight
     self.lastReceipt = lastReceipt
+    self.lost = lost
   }
+
+  /// What is lost to the cursor, as a reader is told it.
+  public var gap: Gap? { lost.map { Gap(first: $0.lowerBound, end: $0.upperBound, reason: .trimmed) } }
 
   /// Where the next intent begins.
   public var nextFirst: Offset { inFlight.last?.intent.end ?? committed }
@@ -64,6 +78,8 @@ public enum CursorMoveError: Error, Hashable, Sendable {
   case outOfOrder(expected: Offset, found: Offset)
   /// More than ``CursorState/maxInFlight`` intents.
   case tooManyInFlight
+  /// Retention took these records before they were delivered; that must be acknowledged first.
+  case lost(Range<Offset>)
   /// No open intent of that id.
   case unknownIntent(DeliveryID)
   /// The move needs a cursor without open intents.
@@ -83,6 +99,7 @@ extension CursorState {
   /// Notes that a batch is about to be delivered.
   public func beginning(_ intent: Intent, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
     try check(epoch)
+    if let lost { throw .lost(lost) }
     guard inFlight.count < Self.maxInFlight else { throw .tooManyInFlight }
     guard intent.first == nextFirst else { throw .outOfOrder(expected: nextFirst, found: intent.first) }
     guard intent.end > intent.first, intent.end <= durableEnd else {
@@ -104,20 +121,21 @@ extension CursorState {
   /// Notes that a delivery is confirmed; commits as far as all before it are, too.
   public func completing(_ id: DeliveryID, receipt: String, epoch: UInt32) throws(CursorMoveError) -> CursorState {
     try check(epoch)
-    guard let index = inFlight.firstIndex(where: { $0.intent.id == id }) else { throw .unknownIntent(id) }
+    guard let index = inFlight.firstIndex(where: { $0.intent.id == id }) else {
+      if let lost { throw .lost(lost) }
+      throw .unknownIntent(id)
+    }
     var next = self
     next.inFlight[index].isDelivered = true
     next.lastReceipt = Self.shortened(receipt)
-    while let head = next.inFlight.first, head.isDelivered {
-      next.committed = head.intent.end
-      next.inFlight.removeFirst()
-    }
+    next.commitDelivered()
     return next
   }
 
   /// Moves a cursor that delivers without intents (the reader's own effects are its own affair) forward to `offset`.
   public func committing(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
     try check(epoch)
+    if let lost { throw .lost(lost) }
     guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
     guard offset >= committed else { throw .outOfOrder(expected: committed, found: offset) }
     guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
@@ -126,14 +144,63 @@ extension CursorState {
     return next
   }
 
-  /// Moves the cursor anywhere in the log, also back.
+  /// Moves the cursor anywhere in the log, also back. Who seeks has decided about lost records, too.
   public func seeking(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
     try check(epoch)
     guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
     guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
     var next = self
     next.committed = offset
+    next.lost = nil
     return next
+  }
+
+  /// Retention removes everything below `start`, which this cursor has not passed: it does so now, whoever holds it, and
+  /// keeps in ``lost`` what it did not deliver.
+  ///
+  /// A batch in flight that is cut is given up whole and its range never delivered under another name: its destination may
+  /// hold it already, and nobody here can know. Later batches in flight stay open.
+  public func passed(upTo start: Offset) -> CursorState {
+    guard start > committed else { return self }
+    var next = self
+    var end = start > nextFirst ? start : committed
+    while let head = next.inFlight.first, head.intent.first < start {
+      if !head.isDelivered { end = max(end, head.intent.end) }
+      next.committed = head.intent.end
+      next.inFlight.removeFirst()
+    }
+    next.committed = max(next.committed, start)
+    next.commitDelivered()
+    next.lost = (lost?.lowerBound ?? committed)..<end
+    return next
+  }
+
+  /// The holder knows that the records of `gap` are lost to it: those of ``lost``, or, with no batch open, records missing
+  /// where the cursor stands. Reading goes on behind them.
+  public func acknowledging(
+    _ gap: Range<Offset>, epoch: UInt32, durableEnd: Offset
+  ) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    var next = self
+    if let lost {
+      // Retention may have gone on since the holder was told.
+      guard gap == lost else { throw .lost(lost) }
+      next.lost = nil
+      return next
+    }
+    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    guard gap.lowerBound == committed else { throw .outOfOrder(expected: committed, found: gap.lowerBound) }
+    guard gap.upperBound <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: gap.upperBound) }
+    next.committed = gap.upperBound
+    return next
+  }
+
+  /// Commits as far as deliveries are confirmed without a hole.
+  private mutating func commitDelivered() {
+    while let head = inFlight.first, head.isDelivered {
+      committed = head.intent.end
+      inFlight.removeFirst()
+    }
   }
 
   /// The first 256 bytes at most, and no part of a character.
@@ -158,6 +225,9 @@ extension CursorState {
       if open.intent.first != expected { found.append("intent at \(open.intent.first), expected \(expected)") }
       if open.intent.end <= open.intent.first { found.append("an empty intent at \(open.intent.first)") }
       expected = open.intent.end
+    }
+    if let lost, lost.isEmpty || lost.upperBound > committed {
+      found.append("records \(lost.lowerBound) ..< \(lost.upperBound) are lost, committed is \(committed)")
     }
     if expected > durableEnd { found.append("intents reach \(expected), past the durable end \(durableEnd)") }
     return found

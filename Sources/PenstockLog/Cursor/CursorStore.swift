@@ -66,6 +66,14 @@ package enum CursorStore {
       let record = CursorRecord(logID: logID, name: name, state: CursorState(startingAt: start))
       try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
     }
+    return try take(fileSystem, paths, logID: logID, name: name)
+  }
+
+  /// Takes a cursor that is there.
+  package static func take(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], name: String
+  ) throws(LogError) -> HeldCursor {
+    let path = paths.cursor(name)
     guard let (slots, value) = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: true)
     else {
       throw LogError(
@@ -136,6 +144,13 @@ extension LogError {
       self.init(.illegalMove, "cursor \(name) has no open batch \(id)", cause: refusal)
     case .intentsOpen(let count):
       self.init(.illegalMove, "cursor \(name) has \(count) open batches; finish them first", cause: refusal)
+    case .lost(let range):
+      self.init(
+        .gap,
+        "retention removed records \(range.lowerBound) ..< \(range.upperBound) before cursor \(name) had delivered them; "
+          + "acknowledge the gap, or seek, to go on",
+        place: .init(offset: range.lowerBound),
+        cause: Gap(first: range.lowerBound, end: range.upperBound, reason: .trimmed))
     case .malformedIntent(let why):
       self.init(.illegalMove, "cursor \(name): \(why)", cause: refusal)
     }

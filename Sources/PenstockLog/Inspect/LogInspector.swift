@@ -27,7 +27,9 @@ package struct LogInspector: Sendable {
     // First the end, then the list: the segments an end speaks of are there when it is written.
     let end = max(beacon?.durable.offset ?? .zero, meta.cleanEnd?.offset ?? .zero)
     let (names, unknown) = try LogDirectory.listSegments(environment.fileSystem, paths)
-    segments = names.filter { $0.baseOffset <= end }
+    // What stands below the start was dropped by retention and is only not removed yet.
+    let start = meta.start?.sequence ?? 0
+    segments = names.filter { $0.baseOffset <= end && $0.sequence >= start }
     unknownFiles = unknown
     self.end = end
     self.path = path

@@ -18,6 +18,7 @@ package final class ProducerRegistry: Sendable {
 
   private struct State {
     var table: ProducerTable
+    var countedIn: Offset
     /// Appends that are in flight or in line, for those who wait.
     var pending: [Key: PendingAppend] = [:]
     /// Appends that found the queue full, per producer in order; those of one producer have consecutive sequences.
@@ -31,7 +32,9 @@ package final class ProducerRegistry: Sendable {
   }
   private let state: Mutex<State>
 
-  package init(_ table: ProducerTable) { state = Mutex(State(table: table)) }
+  package init(_ table: ProducerTable, countedIn: Offset) {
+    state = Mutex(State(table: table, countedIn: countedIn))
+  }
 
   /// What is known of the producer.
   package func entry(_ name: String) -> ProducerTable.Entry? { state.withLock { $0.table.entries[name] } }
@@ -43,6 +46,9 @@ package final class ProducerRegistry: Sendable {
 
   package var isTrivial: Bool { state.withLock { $0.table.isTrivial } }
   package var table: ProducerTable { state.withLock { $0.table } }
+  /// Recovery asks no block below this about producers: a durable snapshot counts them in, or none of them has any.
+  package var countedIn: Offset { state.withLock { $0.countedIn } }
+  func note(countedIn end: Offset) { state.withLock { $0.countedIn = end } }
 
   /// A block with producers' records is visible.
   package struct Written: Sendable {

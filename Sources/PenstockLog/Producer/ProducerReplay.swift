@@ -23,13 +23,14 @@ package enum ProducerReplay {
     return (table, report)
   }
 
-  /// Without a snapshot: nothing was known when the newest segment was begun, if its header says so. Otherwise only the whole
-  /// log can tell, and where its beginning is gone, not even that.
+  /// Without a snapshot: nothing was known when a segment was begun, if its header says so, and the newest of those is where
+  /// to begin. Otherwise only the whole log can tell, and where its beginning is gone, not even that.
   private static func start(_ snapshot: ProducerSnapshot?, _ segments: [Segment], capacity: Int) -> ProducerTable {
     if let snapshot { return snapshot.table(capacity: capacity) }
-    guard let newest = segments.last else { return ProducerTable(capacity: capacity) }
-    if let header = try? newest.open().1, header.readOnlyFeatures & SegmentHeader.producersFeature == 0 {
-      return ProducerTable(capacity: capacity, end: newest.name.baseOffset)
+    for segment in segments.reversed() {
+      if let header = try? segment.open().1, header.readOnlyFeatures & SegmentHeader.producersFeature == 0 {
+        return ProducerTable(capacity: capacity, end: segment.name.baseOffset)
+      }
     }
     return ProducerTable(capacity: capacity)
   }

@@ -38,11 +38,14 @@ final class LogFollower: Sendable {
   func refresh(_ view: LogView) throws(LogError) {
     try known.withLock { known throws(LogError) in
       // First the end, then the list: the segments an end speaks of are there when it is written.
-      let end = max(try readableEnd(), view.end)
+      let (found, start) = try extent()
+      let end = max(found, view.end)
       let set = view.set
-      if end <= set.end, !set.segments.isEmpty { return }
+      // Retention moves the start before it removes a file, so a start that stands still means that all are there.
+      let isTrimmed = start.map { set.first < $0.baseOffset } ?? false
+      if end <= set.end, !isTrimmed, !set.segments.isEmpty { return }
       let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
-      let listed = names.filter { $0.baseOffset <= end }
+      let listed = names.filter { $0.baseOffset <= end && $0.sequence >= start?.sequence ?? 0 }
       let current = Set(listed)
       known = known.filter { current.contains($0.key) }
       let segments = listed.map { name in
@@ -50,13 +53,16 @@ final class LogFollower: Sendable {
         known[name] = segment
         return segment
       }
-      if !segments.isEmpty { view.publish(SegmentSet(segments: segments, end: end)) }
+      guard !segments.isEmpty else { return }
+      if let start { view.trim(to: start) }
+      view.publish(SegmentSet(segments: segments, end: end))
     }
   }
 
-  private func readableEnd() throws(LogError) -> Offset {
-    let clean = try Self.readMeta(environment, paths).cleanEnd?.offset ?? .zero
+  /// How far the log reaches, and where it begins.
+  private func extent() throws(LogError) -> (end: Offset, start: SegmentName?) {
+    let meta = try Self.readMeta(environment, paths)
     let beacon = try Witnesses.readBeacon(environment.fileSystem, paths, logID: logID)
-    return max(beacon?.visible.offset ?? .zero, clean)
+    return (max(beacon?.visible.offset ?? .zero, meta.cleanEnd?.offset ?? .zero), meta.start)
   }
 }

@@ -53,6 +53,10 @@ extension LogView {
   /// The first offset whose append time is not before `time`; the end when there is none. Append times never fall, so this
   /// is a binary search: O(log segments + log blocks), plus one scan of headers.
   package func offset(atOrAfter time: Timestamp) throws(LogError) -> Offset {
+    try despiteTrimming { () throws(LogError) in try offsetNow(atOrAfter: time) }
+  }
+
+  private func offsetNow(atOrAfter time: Timestamp) throws(LogError) -> Offset {
     let set = set
     // The last segment begun before `time` holds the place, or the one after it begins there. Not the last begun *at* it:
     // where the clock stood still, the one before ends with records of that time.

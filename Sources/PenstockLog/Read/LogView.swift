@@ -13,6 +13,12 @@ package struct SegmentSet: Sendable {
 
   package var first: Offset { segments.first?.name.baseOffset ?? .zero }
 
+  /// Without the segments that retention has dropped.
+  package func trimmed(to start: SegmentName) -> SegmentSet {
+    guard let oldest = segments.first?.name, oldest.sequence < start.sequence else { return self }
+    return SegmentSet(segments: segments.filter { $0.name.sequence >= start.sequence }, end: end)
+  }
+
   /// The place of the segment that holds `offset`: the last one that begins at or before it. O(log segments).
   package func index(holding offset: Offset) -> Int? {
     var (low, high) = (0, segments.count)
@@ -46,6 +52,8 @@ package struct SegmentSet: Sendable {
 package final class LogView: Sendable {
   private struct State {
     var set = SegmentSet()
+    /// Where retention has let the log begin.
+    var start: SegmentName?
     var isClosed = false
     var waiters: [(id: UInt64, past: Offset, continuation: CheckedContinuation<Bool, Never>)] = []
     var nextWaiter: UInt64 = 0
@@ -76,12 +84,24 @@ package final class LogView: Sendable {
   /// Shows readers a new state of the log and wakes those who waited for it.
   package func publish(_ set: SegmentSet) {
     let woken = state.withLock { state in
-      state.set = set
+      state.set = state.start.map { set.trimmed(to: $0) } ?? set
       let woken = state.waiters.filter { $0.past < set.end }
       state.waiters.removeAll { $0.past < set.end }
       return woken
     }
     for waiter in woken { waiter.continuation.resume(returning: true) }
+  }
+
+  /// Lets go of what retention drops; reading below `start` is a gap from now on.
+  package func trim(to start: SegmentName) {
+    let dropped = state.withLock { state in
+      state.start = start
+      state.set = state.set.trimmed(to: start)
+      state.blocks.removeAll { $0.endOffset <= start.baseOffset }
+      defer { state.warm.removeAll { $0.name.sequence < start.sequence } }
+      return state.warm.filter { $0.name.sequence < start.sequence }
+    }
+    for segment in dropped { segment.release() }
   }
 
   /// Ends all waiting. Reading goes on.
@@ -142,10 +162,38 @@ package final class LogView: Sendable {
   /// Finds the block that holds `offset`. O(log segments + log blocks), plus one scan of headers for a segment that was not
   /// read lately.
   package func locate(_ offset: Offset) throws(LogError) -> Located {
+    try despiteTrimming { () throws(LogError) in
+      try locateNow(offset)
+    } otherwise: {
+      // Not retention: the file is gone.
+      let set = set
+      guard let index = set.index(holding: offset) else { return nil }
+      return .gap(
+        Gap(
+          first: offset, end: set.end(ofSegmentAt: index), reason: .missing, path: set.segments[index].path))
+    }
+  }
+
+  /// Looks again when a file is gone: retention may have removed it since the list was made.
+  func despiteTrimming<Found>(
+    _ find: () throws(LogError) -> Found, otherwise: () -> Found? = { nil }
+  ) throws(LogError) -> Found {
+    do throws(LogError) { return try find() } catch { guard error.isAboutMissingFile else { throw error } }
+    follow?(self)
+    do throws(LogError) { return try find() } catch {
+      guard error.isAboutMissingFile, let found = otherwise() else { throw error }
+      return found
+    }
+  }
+
+  private func locateNow(_ offset: Offset) throws(LogError) -> Located {
     let set = set
     guard offset < set.end else { return .end }
     guard let index = set.index(holding: offset) else {
-      return .gap(Gap(first: offset, end: set.first, reason: .trimmed, path: nil))
+      // Below the start it was retention; between the start and the first segment there should be one.
+      let start = state.withLock { $0.start?.baseOffset } ?? set.first
+      let isTrimmed = offset < start
+      return .gap(Gap(first: offset, end: isTrimmed ? start : set.first, reason: isTrimmed ? .trimmed : .missing))
     }
     let segment = set.segments[index]
     let end = set.end(ofSegmentAt: index)
@@ -177,10 +225,12 @@ package final class LogView: Sendable {
       return state.blocks.last { $0.baseOffset <= offset && offset < $0.endOffset }
     }
     if let cached { return cached }
-    switch try locate(offset) {
-    case .end: return nil
-    case .gap(let gap): throw LogError(gap)
-    case .block(let segment, let entry): return try decode(segment, entry)
+    return try despiteTrimming { () throws(LogError) -> DecodedBlock? in
+      switch try locate(offset) {
+      case .end: return nil
+      case .gap(let gap): throw LogError(gap)
+      case .block(let segment, let entry): return try decode(segment, entry)
+      }
     }
   }
 

@@ -18,26 +18,26 @@ package enum LogOpening {
     var report = RecoveryReport(outcome: .clean, rule: "clean")
     let found = try LogDirectory.listSegments(fileSystem, paths)
     report.unknownFiles = found.unknown
-    let (metaFile, meta) = try openMeta(environment, paths, found.names, &report)
+    let metaFile = try openMeta(environment, paths, found.names, &report)
+    let meta = metaFile.value
 
     var noted = try ProducerStore.open(fileSystem, paths, logID: meta.logID)
     let recovered = try recover(environment, paths, configuration, meta, found.names, noted.newest, &report)
     var producers = rebuildProducers(noted, recovered, configuration, &report)
-    var raised = meta
-    raised.epoch = max(meta.epoch, recovered.highestEpoch) + 1
-    try metaFile.write(raised.encoded())
+    try metaFile.update { $0.epoch = max(meta.epoch, recovered.highestEpoch) + 1 }
+    let raised = metaFile.value
     report.epoch = raised.epoch
     producers.begin(logEpoch: raised.epoch)
 
-    do throws(FileSystemError) {
-      // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
-      try SegmentPreparer.discard(fileSystem, paths)
-    } catch {
-      throw LogError(error, while: "remove an unfinished segment")
-    }
+    var countedIn = report.producers.readFrom
     if recovered.writable == nil, !producers.isTrivial {
       // Best effort, as at every new segment: a hole is then looked at once, not at every opening.
-      try? noted.store.save(producers, at: recovered.nextOffset)
+      do throws(LogError) {
+        try noted.store.save(producers, at: recovered.nextOffset)
+        countedIn = recovered.nextOffset
+      } catch {
+        environment.logger.warning("\(error)")
+      }
     }
     let beacon = try LogDirectory.openBeacon(fileSystem, paths)
     let (hot, segment): (SegmentWriter, Segment)
@@ -55,8 +55,8 @@ package enum LogOpening {
     return try LogWriter(
       LogWriter.Parts(
         environment: environment, configuration: configuration, paths: paths, lock: lock, beacon: beacon,
-        metaFile: metaFile, meta: raised, segments: segments, hot: hot, hotSegment: segment, recovery: report,
-        producers: ProducerRegistry(producers), producerStore: noted.store))
+        metaFile: metaFile, segments: segments, hot: hot, hotSegment: segment, recovery: report,
+        producers: ProducerRegistry(producers, countedIn: countedIn), producerStore: noted.store))
   }
 
   private static func rebuildProducers(
@@ -89,14 +89,16 @@ package enum LogOpening {
 
   private static func openMeta(
     _ environment: LogEnvironment, _ paths: LogPaths, _ names: [SegmentName], _ report: inout RecoveryReport
-  ) throws(LogError) -> (SlotFile, LogMeta) {
+  ) throws(LogError) -> MetaFile {
     let fileSystem = environment.fileSystem
     let isThere: Bool
     do throws(FileSystemError) { isThere = try fileSystem.exists(paths.meta) } catch {
       throw LogError(error, while: "look for META")
     }
     if !isThere {
-      var meta = LogMeta(logID: environment.randomBytes(), epoch: 0, createdAt: environment.clock.now())
+      var meta = LogMeta(
+        logID: environment.randomBytes(), epoch: 0, createdAt: environment.clock.now(),
+        start: names.first ?? SegmentName(sequence: 1, baseOffset: .zero))
       if let newest = names.last {
         // META is gone, the segments are not: they say what it said.
         let segment = Segment(fileSystem, newest, path: paths.segment(newest))
@@ -114,7 +116,7 @@ package enum LogOpening {
       let (slots, value) = try SlotFile.open(
         fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, locking: false)
     else { throw LogError(.locked, "META is locked", place: .init(path: paths.meta)) }
-    return (slots, try LogMeta(decoding: value))
+    return MetaFile(slots, try LogMeta(decoding: value))
   }
 
   /// What recovery leaves for the writer.
@@ -133,9 +135,11 @@ package enum LogOpening {
 
   private static func recover(
     _ environment: LogEnvironment, _ paths: LogPaths, _ configuration: LogConfiguration, _ meta: LogMeta,
-    _ names: [SegmentName], _ producers: ProducerSnapshot?, _ report: inout RecoveryReport
+    _ all: [SegmentName], _ producers: ProducerSnapshot?, _ report: inout RecoveryReport
   ) throws(LogError) -> Recovered {
     let fileSystem = environment.fileSystem
+    // Below the start stands what retention dropped and did not get to remove.
+    let names = all.filter { $0.sequence >= meta.start?.sequence ?? 0 }
     var witnesses = try Witnesses.gather(fileSystem, paths, meta: meta)
     // It was written only after everything below it had been synced.
     if let end = producers?.end { witnesses.offsets.append(end) }
@@ -144,13 +148,17 @@ package enum LogOpening {
       Segment(fileSystem, $0, path: paths.segment($0), logID: meta.logID)
     }
     report.gaps += try missingSegments(names, recovered.earlier)
+    if let start = meta.start, let oldest = names.first, oldest.baseOffset > start.baseOffset {
+      report.gaps.insert(Gap(first: start.baseOffset, end: oldest.baseOffset, reason: .missing), at: 0)
+    }
     guard let newest = names.last else {
+      try clear(fileSystem, paths, [])
       recovered.nextSequence = witnesses.highestSegment + 1
       recovered.nextOffset = witnesses.highestOffset
       if witnesses.highestOffset > .zero {
         report.outcome = .damaged
         report.rule = "lost tail"
-        report.gaps.append(Gap(first: .zero, end: witnesses.highestOffset, reason: .missing))
+        report.gaps.append(Gap(first: meta.start?.baseOffset ?? .zero, end: witnesses.highestOffset, reason: .missing))
       }
       return recovered
     }
@@ -163,6 +171,8 @@ package enum LogOpening {
         .futureFormat, "a block was written by a later version (format \(version)); use a newer penstock",
         place: .init(path: path, position: finding.tail.position))
     }
+    // The verdict is known; what may go goes now, because acting on it may need room.
+    try clear(fileSystem, paths, all.dropLast(names.count).map { paths.segment($0) })
     report.segment = path
     report.position = finding.tail.position
     report.rule = finding.row.name
@@ -173,6 +183,19 @@ package enum LogOpening {
     try apply(finding, tail, witnesses, segment, configuration, &recovered, &report)
     if !report.gaps.isEmpty { report.outcome = .damaged }
     return recovered
+  }
+
+  /// Removes what a crash left behind.
+  private static func clear(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, _ leftovers: [String]
+  ) throws(LogError) {
+    try LogTrimmer.remove(leftovers, fileSystem, paths)
+    do throws(FileSystemError) {
+      // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
+      try SegmentPreparer.discard(fileSystem, paths)
+    } catch {
+      throw LogError(error, while: "remove an unfinished segment")
+    }
   }
 
   /// Acts on the verdict; doing it twice is doing it once.

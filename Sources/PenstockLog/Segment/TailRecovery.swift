@@ -118,6 +118,7 @@ package struct TailRecovery {
   /// Copies bytes to the quarantine folder, synced; returns the copies' paths. Doing it again gives the same files.
   package func quarantine(_ ranges: [Range<UInt64>]) throws(LogError) -> [String] {
     var copies: [String] = []
+    var unfinished: String?
     do throws(FileSystemError) {
       for range in ranges {
         // The content is part of the name: bytes that differ, because a crash cut half of a cut, or because the place was
@@ -126,13 +127,17 @@ package struct TailRecovery {
         let name = "segment-\(header.sequence)-position-\(range.lowerBound)-\(checksum).bin"
         let copy = paths.quarantined(name)
         try fileSystem.removeIfPresent(copy)
+        unfinished = copy
         let target = OpenFile(fileSystem, try fileSystem.open(copy, .create))
         try copyBytes(range, to: target)
         try fileSystem.synchronize(target.handle)
         copies.append(copy)
+        unfinished = nil
       }
       if !copies.isEmpty { try fileSystem.synchronizeDirectory(paths.quarantine) }
     } catch {
+      // On a full disk: what it took is given back, and nothing is cut that could not be kept.
+      if let unfinished { try? fileSystem.removeIfPresent(unfinished) }
       throw LogError(error, while: "keep a copy of damaged bytes")
     }
     return copies

@@ -66,7 +66,12 @@ package enum LogDirectory {
 
   package static func openBeacon(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> OpenFile {
     do throws(FileSystemError) {
-      return OpenFile(fileSystem, try openOrCreate(fileSystem, paths.beacon))
+      let file = OpenFile(fileSystem, try openOrCreate(fileSystem, paths.beacon))
+      if try fileSystem.size(file.handle) < UInt64(Beacon.size) {
+        // A first version that says nothing, so that no later one needs room on the disk.
+        try SegmentWriter.zero(file, 0..<UInt64(Beacon.size))
+      }
+      return file
     } catch {
       throw LogError(error, while: "open the beacon")
     }

@@ -11,14 +11,18 @@ import Testing
 
   private enum Call: CaseIterable {
     case offerSmall, offerBlock, offerHuge, next, completed, ranOutOfSpace, fail, close
+    case park, unpark, withdrawFirst, withdrawLast
   }
 
   /// The queue as a list of tickets.
   private struct Model {
     var queued: [(ticket: Int, size: Int, count: Int)] = []
     var group: [Int] = []
+    /// The same, as it is put back.
+    var parked: [AppendQueue<Int>.Pending] = []
     var isCommitting = false
     var isClosing = false
+    var isParked = false
     var hasFailed = false
     /// One past the last offset that was written, and that was given out.
     var written = 100
@@ -38,11 +42,16 @@ import Testing
 
   private static let batches = sizes.enumerated().map { sized($1, records: $0 + 1) }
 
-  @Test func `every sequence of eight calls gives dense offsets and one answer for each ticket`() {
+  @Test(
+    arguments: [
+      [.offerSmall, .offerBlock, .offerHuge, .next, .completed, .ranOutOfSpace, .fail, .close],
+      [.offerSmall, .offerBlock, .next, .completed, .park, .unpark, .withdrawFirst, .withdrawLast, .close],
+    ] as [[Call]])
+  private func `every sequence of eight calls gives dense offsets and one answer for each ticket`(calls: [Call]) {
     var sequences = 0
     func explore(_ queue: AppendQueue<Int>, _ model: Model, _ path: [Call]) {
       guard path.count < 8 else { return }
-      for call in Call.allCases {
+      for call in calls {
         var (queue, model) = (queue, model)
         guard let wrong = Self.apply(call, &queue, &model) else { continue }
         sequences += 1
@@ -79,6 +88,7 @@ import Testing
       model.answer(model.group + behind.map(\.ticket))
       model.queued = []
       model.isCommitting = false
+      model.isParked = false
     case .fail:
       guard model.isCommitting else { return nil }
       let behind = queue.fail(LogError(.poisoned, "test"))
@@ -87,11 +97,45 @@ import Testing
       model.queued = []
       model.isCommitting = false
       model.hasFailed = true
+    case .park:
+      guard model.isCommitting else { return nil }
+      return park(&queue, &model)
+    case .unpark:
+      queue.unpark()
+      model.isParked = false
+    case .withdrawFirst: return withdraw(model.queued.first?.ticket, &queue, &model)
+    case .withdrawLast: return withdraw(model.queued.last?.ticket, &queue, &model)
     case .close:
       guard !model.isClosing else { return nil }
       queue.close()
       model.isClosing = true
     }
+    return settled(queue, model)
+  }
+
+  private static func park(_ queue: inout AppendQueue<Int>, _ model: inout Model) -> String? {
+    let isParked = queue.park(model.parked)
+    if isParked == model.isClosing { return "parks while closing, or does not park" }
+    // Who closes must tell all; that is another call.
+    guard isParked else { return settled(queue, model) }
+    model.queued = model.parked.map { ($0.ticket, $0.batch.payload.count, $0.batch.count) } + model.queued
+    model.written -= model.groupCount
+    model.isCommitting = false
+    model.isParked = true
+    return settled(queue, model)
+  }
+
+  /// Takes one back, and nothing unless parked.
+  private static func withdraw(_ ticket: Int?, _ queue: inout AppendQueue<Int>, _ model: inout Model) -> String? {
+    guard let ticket else { return nil }
+    let withdrawn = queue.withdraw { $0 == ticket }.map(\.ticket)
+    if withdrawn != (model.isParked ? [ticket] : []) { return "withdrew \(withdrawn)" }
+    guard let gone = model.queued.firstIndex(where: { $0.ticket == ticket }), model.isParked else {
+      return settled(queue, model)
+    }
+    model.given -= model.queued.remove(at: gone).count
+    model.answer([ticket])
+    if model.queued.isEmpty { model.isParked = false }
     return settled(queue, model)
   }
 
@@ -132,10 +176,13 @@ import Testing
       }
       if group[0].first != Offset(UInt64(model.written)) { return "a hole in front of the group" }
       for (one, other) in zip(group, group.dropFirst()) where one.offsets.upperBound != other.first { return "a hole" }
+      if model.isParked, !model.isClosing { return "commits while parked" }
       model.group = group.map(\.ticket)
+      model.parked = group
       model.queued.removeFirst(group.count)
       model.written += group.reduce(0) { $0 + $1.batch.count }
       model.isCommitting = true
+    case .parked: if !model.isParked || model.isClosing || model.queued.isEmpty { return "parks" }
     case .wait: if !model.queued.isEmpty || model.isClosing || model.hasFailed { return "waits" }
     case .finish: if !model.queued.isEmpty || !(model.isClosing || model.hasFailed) { return "finishes" }
     }

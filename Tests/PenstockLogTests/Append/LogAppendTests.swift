@@ -210,7 +210,7 @@ import Testing
     try await test.open().close()
     try test.remove(TestLog.paths.meta)
     var value = LogMeta(logID: Array(1...16), epoch: 9, createdAt: Timestamp(nanoseconds: 0)).encoded()
-    value[0] = 2
+    value[0] = 3
     try SlotFile.create(
       test.disk, TestLog.paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, value: value)
     #expect(await #expect(throws: LogError.self) { try await test.open() }?.code == .futureFormat)
@@ -242,6 +242,14 @@ import Testing
     #expect(try LogMeta(decoding: meta.encoded()) == meta)
     meta.cleanEnd = Beacon.End(segment: 3, position: 8192, offset: Offset(77))
     #expect(try LogMeta(decoding: meta.encoded()) == meta)
+    meta.start = SegmentName(sequence: 4, baseOffset: Offset(99))
+    #expect(try LogMeta(decoding: meta.encoded()) == meta)
+    // Version 1 did not say where the log begins.
+    meta.start = nil
+    var old = meta.encoded()
+    #expect(old.removeLast() == 0)
+    old[0] = 1
+    #expect(try LogMeta(decoding: old) == meta)
     #expect(LogMeta.hex([0, 1, 0xAB, 0xFF]) == "0001abff")
   }
 

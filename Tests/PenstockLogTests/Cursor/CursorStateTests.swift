@@ -20,6 +20,8 @@ import Testing
     case complete(String, UInt32)
     case commit(UInt64, UInt32)
     case seek(UInt64, UInt32)
+    case pass(UInt64)
+    case acknowledge(UInt64, UInt64, UInt32)
 
     var description: String {
       switch self {
@@ -28,12 +30,15 @@ import Testing
       case .complete(let id, let epoch): "complete \(id) as \(epoch)"
       case .commit(let offset, let epoch): "commit \(offset) as \(epoch)"
       case .seek(let offset, let epoch): "seek \(offset) as \(epoch)"
+      case .pass(let start): "passed up to \(start)"
+      case .acknowledge(let first, let end, let epoch): "acknowledge \(first) ..< \(end) as \(epoch)"
       }
     }
 
     var epoch: UInt32? {
       switch self {
-      case .acquire: nil
+      case .acquire, .pass: nil
+      case .acknowledge(_, _, let epoch): epoch
       case .begin(_, let epoch), .complete(_, let epoch), .commit(_, let epoch), .seek(_, let epoch): epoch
       }
     }
@@ -45,6 +50,9 @@ import Testing
       case .complete(let id, let epoch): try state.completing(DeliveryID(id), receipt: id, epoch: epoch)
       case .commit(let offset, let epoch): try state.committing(to: Offset(offset), epoch: epoch, durableEnd: end)
       case .seek(let offset, let epoch): try state.seeking(to: Offset(offset), epoch: epoch, durableEnd: end)
+      case .pass(let start): state.passed(upTo: Offset(start))
+      case .acknowledge(let first, let last, let epoch):
+        try state.acknowledging(Offset(first)..<Offset(last), epoch: epoch, durableEnd: end)
       }
     }
   }
@@ -60,7 +68,11 @@ import Testing
         moves.append(.commit(offset, epoch))
         moves.append(.seek(offset, epoch))
       }
+      for (first, last) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3), (2, 4)] as [(UInt64, UInt64)] {
+        moves.append(.acknowledge(first, last, epoch))
+      }
     }
+    for start in 1...3 as ClosedRange<UInt64> { moves.append(.pass(start)) }
     return moves
   }()
 
@@ -86,17 +98,36 @@ import Testing
     #expect(seen.contains { $0.inFlight.count == 3 })
     #expect(seen.contains { $0.inFlight.contains { $0.isDelivered } })
     #expect(seen.contains { $0.committed == Self.end })
+    #expect(seen.contains { $0.lost != nil && !$0.inFlight.isEmpty })
+    #expect(seen.contains { state in state.lost.map { $0.upperBound < state.committed } ?? false })
   }
 
   /// What a move did that it must not do.
   private static func wrong(_ before: CursorState, _ move: Move, _ after: CursorState) -> String? {
     if let violation = after.violations(durableEnd: end).first { return violation }
     if let epoch = move.epoch, epoch != before.epoch { return "a move of another epoch was taken" }
-    if after.epoch != before.epoch + (move.epoch == nil ? 1 : 0) { return "the epoch is \(after.epoch)" }
+    var isAcquiring = false
+    if case .acquire = move { isAcquiring = true }
+    if after.epoch != before.epoch + (isAcquiring ? 1 : 0) { return "the epoch is \(after.epoch)" }
     if after.committed < before.committed {
       guard case .seek = move else { return "committed fell" }
     }
+    // What is lost is forgotten by nobody but those who say so, and nothing new is begun before.
     switch move {
+    case .pass, .acknowledge, .seek: break
+    case .begin where before.lost != nil, .commit where before.lost != nil: return "went on over a loss"
+    default: if after.lost != before.lost { return "the loss changed" }
+    }
+    switch move {
+    case .pass(let start): return wrongPass(before, Offset(start), after)
+    case .acknowledge(let first, let last, _):
+      let gap = Offset(first)..<Offset(last)
+      if let lost = before.lost {
+        let isIt = gap == lost && after.lost == nil && after.committed == before.committed
+        return isIt ? nil : "acknowledged another loss"
+      }
+      let isSkip = before.inFlight.isEmpty && before.committed == gap.lowerBound && after.committed == gap.upperBound
+      return isSkip ? nil : "skipped more than the gap"
     case .acquire:
       return after.inFlight == before.inFlight && after.committed == before.committed ? nil : "acquiring changed more"
     case .begin(let intent, _):
@@ -111,6 +142,49 @@ import Testing
       if after.committed != Offset(offset) || !before.inFlight.isEmpty { return "moved among open intents" }
     }
     return nil
+  }
+
+  /// What retention may do to a cursor: nothing it has passed; else every undelivered record below the start, and whole
+  /// batches, are in the loss.
+  private static func wrongPass(_ before: CursorState, _ start: Offset, _ after: CursorState) -> String? {
+    guard start > before.committed else { return after == before ? nil : "passed a cursor that was beyond" }
+    guard let lost = after.lost else { return "nobody is told" }
+    if after.committed < start { return "the cursor still needs what is gone" }
+    if lost.lowerBound != before.lost?.lowerBound ?? before.committed { return "the loss begins at \(lost.lowerBound)" }
+    let cut = before.inFlight.filter { $0.intent.first < start }
+    let undelivered = cut.filter { !$0.isDelivered }.map(\.intent.end).max() ?? .zero
+    let end = start > before.nextFirst ? start : undelivered
+    if lost.upperBound != end { return "the loss ends at \(lost.upperBound), not \(end)" }
+    let kept = before.inFlight.filter { $0.intent.first >= start }
+    let open = kept.filter { !$0.isDelivered }
+    if after.inFlight.filter({ !$0.isDelivered }) != open { return "later batches are not as before" }
+    return nil
+  }
+
+  @Test func `a batch in flight that is cut is given up whole, and its confirmation is refused with the gap`() throws {
+    var state = CursorState(startingAt: .zero).acquired()
+    for (first, end) in [(0, 3), (3, 6), (6, 9)] as [(UInt64, UInt64)] {
+      state = try state.beginning(Self.intent(first, end), epoch: 1, durableEnd: Offset(20))
+    }
+    state = try state.completing(DeliveryID("3-6"), receipt: "", epoch: 1)
+    state = state.passed(upTo: Offset(1))
+    #expect(state.lost == .zero..<Offset(3) && state.committed == Offset(6), "the batch behind it is delivered")
+    #expect(state.inFlight.map(\.intent.id.rawValue) == ["6-9"])
+    #expect(throws: CursorMoveError.lost(.zero..<Offset(3))) {
+      try state.completing(DeliveryID("0-3"), receipt: "", epoch: 1)
+    }
+    #expect(throws: CursorMoveError.lost(.zero..<Offset(3))) {
+      try state.beginning(Self.intent(9, 10), epoch: 1, durableEnd: Offset(20))
+    }
+    // Retention goes on before anybody has seen the first loss: one range, and the old word for it does not count.
+    state = state.passed(upTo: Offset(15))
+    #expect(state.lost == .zero..<Offset(15) && state.committed == Offset(15) && state.inFlight.isEmpty)
+    #expect(throws: CursorMoveError.lost(.zero..<Offset(15))) {
+      try state.acknowledging(.zero..<Offset(3), epoch: 1, durableEnd: Offset(20))
+    }
+    state = try state.acknowledging(.zero..<Offset(15), epoch: 1, durableEnd: Offset(20))
+    #expect(state.lost == nil && state.committed == Offset(15))
+    #expect(try state.beginning(Self.intent(15, 16), epoch: 1, durableEnd: Offset(20)).inFlight.count == 1)
   }
 
   @Test func `every refusal says why, and has no effect`() throws {

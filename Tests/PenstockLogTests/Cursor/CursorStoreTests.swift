@@ -34,10 +34,20 @@ import Testing
     }
     full = try full.completing(DeliveryID("6-7"), receipt: String(repeating: "é", count: 300), epoch: 1)
     states.append(full)
+    states.append(full.passed(upTo: Offset(6)))
     for state in states {
       let record = CursorRecord(logID: logID, name: String(repeating: "n", count: 64), state: state)
       #expect(try CursorRecord(decoding: record.encoded()) == record)
     }
+  }
+
+  @Test func `a record of version 1 is read, as one that has lost nothing`() throws {
+    let state = try CursorState(startingAt: .zero).acquired().beginning(intent(0, 1), epoch: 1, durableEnd: Offset(1))
+    var bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()
+    // Version 1 ends before the byte that says whether records are lost.
+    #expect(bytes.removeLast() == 0)
+    bytes[0] = 1
+    #expect(try CursorRecord(decoding: bytes).state == state)
   }
 
   @Test func `a record that is cut, from the future, or contradicts itself is refused`() throws {
@@ -47,7 +57,7 @@ import Testing
       #expect(throws: LogError.self) { try CursorRecord(decoding: Array(bytes[..<length])) }
     }
     var future = bytes
-    future[0] = 2
+    future[0] = 3
     #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: future) }?.code == .futureFormat)
     let broken = CursorState(
       restoring: Offset(7), epoch: 1, inFlight: [.init(intent: intent(0, 1), isDelivered: false)], lastReceipt: nil)

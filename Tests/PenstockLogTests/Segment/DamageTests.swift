@@ -207,13 +207,14 @@ import Testing
     #expect(try writer.commit(record(count)).lowerBound == Offset(UInt64(count)))
   }
 
-  @Test func `a missing first segment is as after retention`() throws {
+  @Test func `a missing first segment is not taken for retention`() throws {
     let (image, bases, count) = try rolled()
     try image.remove(image.segments[0])
     let writer = try image.openWriter()
-    #expect(writer.recovery.outcome == .clean)
+    let gap = Gap(first: .zero, end: Offset(UInt64(bases[1])), reason: .missing)
+    #expect(writer.recovery.outcome == .damaged && writer.recovery.gaps == [gap])
     let reading = try Reading(writer.view)
-    #expect(reading.gaps == [Gap(first: .zero, end: Offset(UInt64(bases[1])), reason: .trimmed)])
+    #expect(reading.gaps == [gap])
     #expect(reading.inOrder == records(bases[1]..<count))
   }
 

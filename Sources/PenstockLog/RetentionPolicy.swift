@@ -1,0 +1,129 @@
+/// What a log keeps: whole segments are removed from its beginning, never the newest one.
+///
+/// Age and size only remove what every cursor has passed; a cursor that stands still keeps everything behind it. The hard cap
+/// is for those who would rather lose records than the disk: it passes cursors, and each is told exactly what it lost.
+public struct RetentionPolicy: Hashable, Sendable {
+  /// Remove records this much older than the newest record. Default nil: of any age. Measured on append times, which never
+  /// fall: a clock that jumps while nothing is appended removes nothing, and an idle log keeps what it has.
+  public var maxAge: Duration?
+  /// Keep the segments' files at or below so many bytes, zeros filled ahead in the newest one included. Default nil: of any
+  /// size. At least `segmentBytes`.
+  public var maxBytes: Int?
+  /// Keep the files at or below so many bytes even where a cursor has not passed: its next read throws a ``Gap`` (reason
+  /// `.trimmed`) that must be acknowledged. Default nil: never. At least `segmentBytes` and `maxBytes`.
+  public var hardCapBytes: Int?
+
+  /// Keeps everything unless told otherwise.
+  public init(maxAge: Duration? = nil, maxBytes: Int? = nil, hardCapBytes: Int? = nil) {
+    self.maxAge = maxAge
+    self.maxBytes = maxBytes
+    self.hardCapBytes = hardCapBytes
+  }
+
+  package var keepsEverything: Bool { maxAge == nil && maxBytes == nil && hardCapBytes == nil }
+
+  /// `maxAge` in nanoseconds; saturates after 292 years.
+  var maxAgeNanoseconds: Int64? {
+    maxAge.map { age in
+      let (seconds, attoseconds) = age.components
+      let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+      let (sum, isLate) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
+      return overflow || isLate ? .max : sum
+    }
+  }
+
+  /// Throws `.invalidConfiguration`, naming the knob and its range.
+  func validate(segmentBytes: Int) throws(LogError) {
+    if let maxAge, maxAge <= .zero {
+      throw LogError(.invalidConfiguration, "retention.maxAge is \(maxAge); it must be longer than nothing")
+    }
+    if let maxBytes, maxBytes < segmentBytes {
+      throw LogError(
+        .invalidConfiguration,
+        "retention.maxBytes is \(maxBytes); it must be at least segmentBytes (\(segmentBytes)), because the newest segment "
+          + "is never removed")
+    }
+    let least = max(segmentBytes, maxBytes ?? 0)
+    if let hardCapBytes, hardCapBytes < least {
+      throw LogError(
+        .invalidConfiguration,
+        "retention.hardCapBytes is \(hardCapBytes); it must be at least segmentBytes and retention.maxBytes (\(least))")
+    }
+  }
+}
+
+// The age in seconds, as people write it, not as the pair of integers that `Duration` makes of it.
+extension RetentionPolicy: Codable {
+  private enum Key: String, CodingKey {
+    case maxAgeSeconds, maxBytes, hardCapBytes
+  }
+
+  public init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: Key.self)
+    maxAge = try values.decodeIfPresent(Double.self, forKey: .maxAgeSeconds).map { .seconds($0) }
+    maxBytes = try values.decodeIfPresent(Int.self, forKey: .maxBytes)
+    hardCapBytes = try values.decodeIfPresent(Int.self, forKey: .hardCapBytes)
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var values = encoder.container(keyedBy: Key.self)
+    try values.encodeIfPresent(maxAge.map { $0 / .seconds(1) }, forKey: .maxAgeSeconds)
+    try values.encodeIfPresent(maxBytes, forKey: .maxBytes)
+    try values.encodeIfPresent(hardCapBytes, forKey: .hardCapBytes)
+  }
+}
+
+/// What a run of retention did, and what kept it from doing more.
+public struct RetentionReport: Hashable, Sendable, Codable {
+  /// Something that keeps records which the policy would remove.
+  public struct Hold: Hashable, Sendable, Codable {
+    public enum Reason: String, Hashable, Sendable, Codable {
+      /// The cursor has not passed them, and only the hard cap would pass it.
+      case notPassed
+      /// The hard cap would pass the cursor, but another process holds it, so it could not be told what it loses.
+      case heldElsewhere
+      /// Where the cursor stands cannot be read, so nothing at all is removed.
+      case unreadable
+    }
+    public var cursor: String
+    public var reason: Reason
+    /// The first record it holds; nil where that is not known.
+    public var offset: Offset?
+    /// In words.
+    public var message: String
+
+    public init(cursor: String, reason: Reason, offset: Offset?, message: String) {
+      self.cursor = cursor
+      self.reason = reason
+      self.offset = offset
+      self.message = message
+    }
+  }
+
+  /// What a cursor lost to the hard cap.
+  public struct Loss: Hashable, Sendable, Codable {
+    public var cursor: String
+    public var gap: Gap
+
+    public init(cursor: String, gap: Gap) {
+      self.cursor = cursor
+      self.gap = gap
+    }
+  }
+
+  /// The log's first record before the run, and after it.
+  public var firstBefore: Offset
+  public var first: Offset
+  public var droppedSegments = 0
+  public var droppedBytes: UInt64 = 0
+  /// The files of the segments that are left, in bytes.
+  public var bytes: UInt64 = 0
+  /// Cursors that the hard cap has passed in this run.
+  public var losses: [Loss] = []
+  public var holds: [Hold] = []
+
+  public init(first: Offset) {
+    firstBefore = first
+    self.first = first
+  }
+}

@@ -1,0 +1,106 @@
+// Which of the oldest segments may go. Counted from the beginning of the log:
+//
+//   wanted   what age or size would remove
+//   passed   what every cursor has passed
+//   forced   what the hard cap must remove, cursors or not, as long as those in the way can be told
+//
+//   → min(wanted, passed) or forced, whichever is more; never the newest segment, nor one
+//     that recovery would ask about producers
+
+/// The decision, without clock or disk. Exhaustively tested.
+package struct Retention: Sendable {
+  package struct SegmentFacts: Hashable, Sendable {
+    package var name: SegmentName
+    /// One past its last record: where the next segment begins.
+    package var end: Offset
+    package var bytes: UInt64
+    /// When its last record was appended, or later.
+    package var newestAppend: Timestamp
+
+    package init(name: SegmentName, end: Offset, bytes: UInt64, newestAppend: Timestamp) {
+      self.name = name
+      self.end = end
+      self.bytes = bytes
+      self.newestAppend = newestAppend
+    }
+  }
+
+  package struct CursorFacts: Hashable, Sendable {
+    package var name: String
+    /// The first record it still needs: of its oldest open intent, or the one it stands at.
+    package var holds: Offset
+    /// Whether its loss could be recorded in its file.
+    package var canBePassed: Bool
+
+    package init(name: String, holds: Offset, canBePassed: Bool = true) {
+      self.name = name
+      self.holds = holds
+      self.canBePassed = canBePassed
+    }
+  }
+
+  package struct Plan: Hashable, Sendable {
+    /// How many segments go.
+    package var count = 0
+    /// Cursors that lose records by it.
+    package var passes: [String] = []
+    /// How many more would go, were it not for cursors.
+    package var held = 0
+    /// Those cursors.
+    package var heldBy: [CursorFacts] = []
+
+    package init() {}
+  }
+
+  package let policy: RetentionPolicy
+
+  package init(_ policy: RetentionPolicy) { self.policy = policy }
+
+  /// - Parameters:
+  ///   - segments: oldest first, the newest included.
+  ///   - now: the newest record's append time.
+  ///   - countedIn: segments that end above it stay, whatever the policy says.
+  package func plan(
+    _ segments: [SegmentFacts], _ cursors: [CursorFacts], now: Timestamp, countedIn: Offset = Offset(.max)
+  ) -> Plan {
+    var plan = Plan()
+    let limit = max(0, min(segments.count - 1, count(of: segments, upTo: [countedIn])))
+    let wanted = min(limit, max(aged(segments, now: now), oversize(segments, policy.maxBytes)))
+    let cap = min(limit, oversize(segments, policy.hardCapBytes))
+    let passed = count(of: segments, upTo: cursors.map(\.holds))
+    let forced = min(cap, count(of: segments, upTo: cursors.filter { !$0.canBePassed }.map(\.holds)))
+    plan.count = max(min(max(wanted, cap), passed), forced)
+    let start = plan.count > 0 ? segments[plan.count - 1].end : .zero
+    plan.passes = cursors.filter { $0.holds < start }.map(\.name)
+    plan.held = max(wanted, cap) - plan.count
+    if plan.held > 0 {
+      let next = segments[plan.count].end
+      plan.heldBy = cursors.filter { $0.holds < next }
+    }
+    return plan
+  }
+
+  /// How many segments end before every one of these places.
+  private func count(of segments: [SegmentFacts], upTo places: [Offset]) -> Int {
+    guard let lowest = places.min() else { return segments.count }
+    return segments.prefix { $0.end <= lowest }.count
+  }
+
+  private func aged(_ segments: [SegmentFacts], now: Timestamp) -> Int {
+    guard let maxAge = policy.maxAgeNanoseconds else { return 0 }
+    let (oldest, overflow) = now.nanoseconds.subtractingReportingOverflow(maxAge)
+    guard !overflow else { return 0 }
+    return segments.prefix { $0.newestAppend.nanoseconds < oldest }.count
+  }
+
+  /// How many of the oldest must go for the rest to fit.
+  private func oversize(_ segments: [SegmentFacts], _ maxBytes: Int?) -> Int {
+    guard let maxBytes else { return 0 }
+    var bytes = segments.reduce(0) { $0 + $1.bytes }
+    return segments.prefix { segment in
+      guard bytes > UInt64(maxBytes) else { return false }
+      bytes -= segment.bytes
+      return true
+    }.count
+  }
+}

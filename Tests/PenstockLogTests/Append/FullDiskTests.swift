@@ -1,0 +1,225 @@
+import PenstockLog
+import PenstockTestKit
+import Synchronization
+import Testing
+
+/// A disk without room, from both sides: what is refused or waits, and what goes on all the same.
+@Suite(.timeLimit(.minutes(1))) struct FullDiskTests {
+  private func code(_ body: () async throws(LogError) -> some Any) async -> LogError.Code? {
+    do throws(LogError) {
+      _ = try await body()
+      return nil
+    } catch { return error.code }
+  }
+
+  /// A log that waits for room, on a disk that has none left, with looks for room when the test says so.
+  private func full(_ configure: (inout LogConfiguration) -> Void = { _ in }) async throws -> (TestLog, Log, Ticks) {
+    var test = TestLog()
+    test.configuration.whenFull = .wait
+    configure(&test.configuration)
+    let ticks = Ticks()
+    var environment = test.environment()
+    environment.sleep = { _ in await ticks.next() }
+    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    test.disk.capacityBytes = 0
+    // The first segment was filled with zeros; these fit.
+    for number in 0..<14 { try await log.append(batch([record(number)])) }
+    return (test, log, ticks)
+  }
+
+  @Test func `appends wait for room, cursors commit meanwhile, and all is written when it comes`() async throws {
+    let (test, log, ticks) = try await full()
+    let first = Task { try await log.append(batch([record(14)])) }
+    await ticks.arrival()
+    let others = (15..<20).map { number in Task { try await log.append(batch([record(number)])) } }
+    #expect(await code { () throws(LogError) in try await log.tryAppend(batch([record(99)])) } == .noSpace)
+    let cursor = try await heldCursor(test, log)
+    let next = try #require(try await cursor.next(upTo: .init(records: 5)))
+    try await cursor.commit(next)
+    #expect(log.end == Offset(14) && cursor.state.committed == Offset(5))
+    // A look in vain, and one more.
+    ticks.tick()
+    await ticks.arrival()
+    #expect(log.end == Offset(14))
+    test.disk.capacityBytes = nil
+    ticks.tick()
+    #expect(try await first.value.offsets.lowerBound == Offset(14))
+    for other in others { _ = try await other.value }
+    let found = try Reading(log.view)
+    #expect(found.gaps.isEmpty && Set(found.inOrder) == Set(records(0..<20)) && found.inOrder[14] == record(14))
+    try await log.close()
+    #expect(try Reading(test.killed().openWriter().view) == found)
+  }
+
+  /// Its file needs room once, when it is made.
+  private func heldCursor(_ test: TestLog, _ log: Log) async throws -> Cursor {
+    let capacity = test.disk.capacityBytes
+    test.disk.capacityBytes = nil
+    defer { test.disk.capacityBytes = capacity }
+    return try await log.cursor(named: "c")
+  }
+
+  @Test func `an append that waits for room can be cancelled, and leaves nothing behind`() async throws {
+    let (test, log, ticks) = try await full()
+    let first = Task { try await log.append(batch([record(50), record(51)])) }
+    await ticks.arrival()
+    let second = Task { try await log.append(batch([record(14)])) }
+    let third = Task { await code { () throws(LogError) in try await log.append(batch([record(52)])) } }
+    third.cancel()
+    #expect(await third.value == .cancelled)
+    first.cancel()
+    await #expect(throws: LogError.self) { try await first.value }
+    test.disk.capacityBytes = nil
+    ticks.tick()
+    #expect(try await second.value.offsets == Offset(14)..<Offset(15))
+    #expect(try Reading(log.view).inOrder == records(0..<15))
+    try await log.close()
+  }
+
+  @Test func `what retention removes is room at once`() async throws {
+    let (test, log, ticks) = try await full { $0.retention = RetentionPolicy(maxBytes: 64 << 10) }
+    let cursor = try await heldCursor(test, log)
+    // Room for one more segment: then there are two, and the cursor holds the first.
+    let used = test.disk.filePaths.reduce(0) { $0 + (test.disk.contents($1)?.count ?? 0) }
+    test.disk.capacityBytes = used + (64 << 10)
+    for number in 14..<20 { try await log.append(batch([record(number)])) }
+    #expect(test.segments.count == 2 && log.first == .zero)
+    let waiting = Task {
+      for number in 20..<30 { try await log.append(batch([record(number)])) }
+    }
+    await ticks.arrival()
+    #expect(log.end > Offset(20) && log.end < Offset(30))
+    try await cursor.seek(to: .end)
+    #expect(try await log.trim().droppedSegments == 1)
+    try await waiting.value
+    #expect(log.end == Offset(30) && log.first > .zero)
+    try await log.close()
+  }
+
+  @Test func `closing does not wait for room: the log is whole, and who waited is told`() async throws {
+    let (test, log, ticks) = try await full()
+    let waiting = (0..<3).map { number in
+      Task { await code { () throws(LogError) in try await log.append(batch([record(90 + number)])) } }
+    }
+    await ticks.arrival()
+    try await log.close()
+    for task in waiting { #expect([.noSpace, .closed].contains(await task.value)) }
+    let again = try await test.open()
+    #expect(again.recovery.outcome == .clean)
+    #expect(try Reading(again.view).inOrder == records(0..<14))
+    try await again.close()
+  }
+
+  @Test func `wherever the disk fills up, what was acknowledged is there, and the log goes on later`() throws {
+    for capacity in stride(from: 120_000, to: 420_000, by: 2_900) {
+      let test = TestLog()
+      let writer = try test.openWriter()
+      let cursor = try CursorStore.hold(
+        test.disk, TestLog.paths, logID: writer.logID, name: "c", startingAt: .zero)
+      test.disk.capacityBytes = capacity
+      var count = 0
+      var refusals = 0
+      while refusals < 3, count < 80 {
+        do throws(LogError) {
+          try writer.commit(record(count))
+          count += 1
+        } catch {
+          #expect(error.code == .noSpace, "capacity \(capacity)")
+          refusals += 1
+        }
+      }
+      try cursor.move { (state) throws(CursorMoveError) in
+        try state.committing(to: writer.durableEnd, epoch: 0, durableEnd: writer.durableEnd)
+      }
+      // The next process finds the disk as full as it is.
+      for image in [test.killed(), test.afterPowerCut(), test.afterPowerCut(.everything)] {
+        #expect(image.disk.capacityBytes == capacity)
+        let next = try image.openWriter()
+        #expect(next.recovery.gaps.isEmpty && next.durableEnd == Offset(UInt64(count)), "capacity \(capacity)")
+        image.disk.capacityBytes = nil
+        try next.commit(record(count))
+        #expect(try Reading(next.view).inOrder == records(0...count), "capacity \(capacity)")
+        try next.close()
+      }
+    }
+  }
+
+  @Test func `bytes that must be kept before they are cut are not cut on a full disk`() throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    for number in 0..<3 { try writer.commit(record(number)) }
+    let image = test.killed()
+    let segment = try image.newestSegment
+    // Half of a block that nobody vouches for.
+    #expect(image.disk.overwrite(segment, at: 8192 + 3 * 4096, [1, 2, 3, 4]))
+    let before = try image.contents(segment)
+    image.disk.capacityBytes = 0
+    #expect(#expect(throws: LogError.self) { try image.openWriter() }?.code == .noSpace)
+    #expect(try image.contents(segment) == before && image.quarantine.isEmpty)
+    image.disk.capacityBytes = nil
+    let next = try image.killed().openWriter()
+    #expect(next.recovery.outcome == .undecidable && next.recovery.quarantined.count == 1)
+    #expect(try Reading(next.view).inOrder == records(0..<3))
+  }
+
+  @Test func `a directory without room for a name refuses the append and harms nothing`() throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    try writer.preparer.prepare()
+    for number in 0..<14 { try writer.commit(record(number)) }
+    // The beacon, the header, its sync, the name.
+    for io in [2, 4] {
+      test.disk.fail(atIO: test.disk.ioCount + io, .noSpace)
+      #expect(#expect(throws: LogError.self) { try writer.commit(record(14)) }?.code == .noSpace, "I/O \(io)")
+      #expect(test.segments.count == 1)
+    }
+    try writer.commit(record(14))
+    #expect(test.segments.count == 2)
+    #expect(try Reading(writer.view).inOrder == records(0..<15))
+    #expect(try Reading(test.afterPowerCut().openWriter().view).inOrder == records(0..<15))
+  }
+}
+
+private func records(_ numbers: ClosedRange<Int>) -> [[UInt8]] { records(Range(numbers)) }
+
+/// Time that passes when the test says so.
+final class Ticks: Sendable {
+  private struct State {
+    var sleeper: CheckedContinuation<Void, Never>?
+    var arrivals: [CheckedContinuation<Void, Never>] = []
+  }
+  private let state = Mutex(State())
+
+  /// What the log calls to wait.
+  func next() async {
+    await withCheckedContinuation { continuation in
+      let woken = state.withLock { state in
+        state.sleeper = continuation
+        defer { state.arrivals = [] }
+        return state.arrivals
+      }
+      for arrival in woken { arrival.resume() }
+    }
+  }
+
+  /// Returns when somebody waits for time to pass.
+  func arrival() async {
+    await withCheckedContinuation { continuation in
+      let isThere = state.withLock { state in
+        if state.sleeper == nil { state.arrivals.append(continuation) }
+        return state.sleeper != nil
+      }
+      if isThere { continuation.resume() }
+    }
+  }
+
+  func tick() {
+    let sleeper = state.withLock { state in
+      defer { state.sleeper = nil }
+      return state.sleeper
+    }
+    sleeper?.resume()
+  }
+
+  deinit { state.withLock { $0.sleeper?.resume() } }
+}
