@@ -76,6 +76,25 @@ import Testing
     try await log.close()
   }
 
+  @Test func `a producer's appends wait for room in their order, cancelled or not`() async throws {
+    let (test, log, ticks) = try await full()
+    let producer = try await log.producer(named: "p")
+    let first = Task.immediate { try await producer.append(batch([record(14)]), sequence: 1) }
+    await ticks.arrival()
+    let second = Task.immediate { try await producer.append(batch([record(15)]), sequence: 2) }
+    let other = Task { await code { () throws(LogError) in try await log.append(batch([record(99)])) } }
+    other.cancel()
+    second.cancel()
+    #expect(await other.value == .cancelled)
+    test.disk.capacityBytes = nil
+    ticks.tick()
+    #expect(try await first.value.offsets == Offset(14)..<Offset(15))
+    #expect(try await second.value.offsets == Offset(15)..<Offset(16))
+    #expect(try await producer.append(batch([record(14)]), sequence: 1).isDuplicate)
+    #expect(try Reading(log.view).inOrder == records(0..<16))
+    try await log.close()
+  }
+
   @Test func `what retention removes is room at once`() async throws {
     let (test, log, ticks) = try await full { $0.retention = RetentionPolicy(maxBytes: 64 << 10) }
     let cursor = try await heldCursor(test, log)
