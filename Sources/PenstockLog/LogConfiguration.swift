@@ -51,6 +51,8 @@ public struct LogConfiguration: Hashable, Sendable {
   /// Refuse to open, instead of cutting, when the last bytes cannot be proven to be unacknowledged. Default off: they are
   /// cut and a copy is kept.
   public var strictRecovery = false
+  /// Whether full segments are written again, smaller, in the background. Default on.
+  public var sealing = Sealing.on
 
   public init() {}
 
@@ -68,6 +70,11 @@ public struct LogConfiguration: Hashable, Sendable {
     try check("recordBytes", recordBytes, 1...batchBytes)
     try check("queueBytes", queueBytes, 1...(4 << 30))
     try check("compressionLevel", compressionLevel, -7...19)
+    if case .settings(let settings) = sealing {
+      try check("sealing.level", settings.level, -7...19)
+      try check("sealing.blockBytes", settings.blockBytes, (4 << 10)...(16 << 20))
+      try check("sealing.bytesPerSecond", settings.bytesPerSecond, 0...(1 << 40))
+    }
   }
 }
 

@@ -11,6 +11,8 @@ struct Promises {
   /// Where the cursor may be found: the state last made durable alone, or, while a move has not returned, also the state it
   /// was going to. Nil: not created.
   var cursors: [CursorState?] = [nil]
+  /// Segments whose sealing has returned: they stay sealed.
+  var sealed: Set<SegmentName> = []
 }
 
 struct BrokenPromise: Error, CustomStringConvertible {
@@ -33,6 +35,9 @@ struct CrashWorkload {
     configuration.segmentBytes = 64 << 10
     configuration.blockBytes = 8 << 10
     configuration.durability = durability
+    var sealing = SealingSettings()
+    sealing.blockBytes = 32 << 10
+    configuration.sealing = .settings(sealing)
     return configuration
   }
 
@@ -45,11 +50,13 @@ struct CrashWorkload {
   mutating func run(_ fileSystem: SimulatedFileSystem, salt: UInt64, steps: Int) throws(LogError) {
     var writer: LogWriter? = try LogOpening.open(Self.path, Self.configuration(), environment(fileSystem, salt: salt))
     var cursor: HeldCursor?
+    var plan = SealingPlan()
     for step in 0..<steps {
       guard let open = writer else { return }
       clock.advance(nanoseconds: 1_000_000)
       try append(to: open)
       if step % 3 == 1 { try moveCursor(&cursor, fileSystem, open) }
+      if step % 4 == 3 { try seal(&plan, open) }
       if step % 11 == 7 { try open.preparer.prepare() }
       if step % 17 == 16 {
         try open.close()
@@ -57,6 +64,21 @@ struct CrashWorkload {
         writer = nil
         writer = try LogOpening.open(
           Self.path, Self.configuration(), environment(fileSystem, salt: salt &+ UInt64(step)))
+      }
+    }
+  }
+
+  /// Seals the oldest segment that is not.
+  private mutating func seal(_ plan: inout SealingPlan, _ writer: LogWriter) throws(LogError) {
+    while let sealer = writer.sealer, let job = plan.next(in: writer.view.set.segments.map(\.name)) {
+      let outcome = try sealer.seal(job, in: writer.view)
+      plan.finished(job, .done)
+      switch outcome {
+      case .wasSealed: break
+      case .left(let reason): throw LogError(.damaged, "a whole segment was not sealed: \(reason)")
+      case .sealed:
+        promises.sealed.insert(job.segment)
+        return
       }
     }
   }
@@ -148,6 +170,12 @@ struct CrashWorkload {
     }
     promises.records = found
     promises.pending = []
+    for segment in writer.view.set.segments where promises.sealed.contains(segment.name) {
+      guard try segment.open().1.isSealed else { throw BrokenPromise("segment \(segment.name.text) is not sealed any more") }
+    }
+    guard !fileSystem.filePaths.contains(where: { $0.hasSuffix(".sealing") }) else {
+      throw BrokenPromise("a leftover of sealing was not removed")
+    }
     try checkCursor(fileSystem, writer.logID, end: writer.durableEnd)
   }
 

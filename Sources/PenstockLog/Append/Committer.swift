@@ -131,6 +131,8 @@ package final class Committer: Sendable {
   private func run(_ writer: LogWriter) {
     // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
     let filler = Worker(name: "penstock-fill")
+    let sealer = writer.sealer.map { BackgroundSealer($0, writer.view, logger: writer.logger) }
+    var segmentCount = writer.segmentCount
     var hasAskedForNext = false
     loop: while true {
       let step: Step = monitor.wait { state in
@@ -149,6 +151,10 @@ package final class Committer: Sendable {
       case .commit(let group, let wakes):
         for wake in wakes { wake.resume(returning: true) }
         commit(group, writer)
+        if writer.segmentCount != segmentCount {
+          segmentCount = writer.segmentCount
+          sealer?.wake()
+        }
         if !writer.wantsNextSegment {
           hasAskedForNext = false
         } else if !hasAskedForNext {
@@ -166,6 +172,8 @@ package final class Committer: Sendable {
       case .finish: break loop
       }
     }
+    // Before the lock is let go of: another writer may take over then.
+    sealer?.stop()
     let failure = capture { () throws(LogError) in try writer.close() }
     closingError.withLock { $0 = failure }
     let (finished, waiting, syncing) = monitor.withLock { state in

@@ -54,16 +54,35 @@ extension LogView {
   /// is a binary search: O(log segments + log blocks), plus one scan of headers.
   package func offset(atOrAfter time: Timestamp) throws(LogError) -> Offset {
     let set = set
-    // The last segment begun at or before `time` holds the place, or the one after it begins there.
+    // The last segment begun before `time` holds the place, or the one after it begins there.
     var (low, high) = (0, set.segments.count)
     while low < high {
       let middle = (low + high) / 2
-      if try set.segments[middle].open().1.begunAt <= time { low = middle + 1 } else { high = middle }
+      if try set.segments[middle].open().1.begunAt < time { low = middle + 1 } else { high = middle }
     }
     guard low > 0 else { return set.first }
     let entries = try set.segments[low - 1].entries(upTo: set.end(ofSegmentAt: low - 1))
-    if let entry = entries.first(where: { $0.appendTime >= time }) { return entry.baseOffset }
-    return set.end(ofSegmentAt: low - 1)
+    let later = entries.firstIndex { $0.appendTime >= time } ?? entries.count
+    // A sealed block holds records of several times: the first at or after `time` may be within the block before.
+    if later > 0, let offset = try offset(atOrAfter: time, in: entries[later - 1]) { return offset }
+    return later < entries.count ? entries[later].baseOffset : set.end(ofSegmentAt: low - 1)
+  }
+
+  private func offset(atOrAfter time: Timestamp, in entry: BlockEntry) throws(LogError) -> Offset? {
+    guard entry.hasAppendTimes else { return nil }
+    var offset = entry.baseOffset
+    do throws(LogError) {
+      // Blocks of the original may still be in memory, so several may lie where the index knows one.
+      while offset < entry.endOffset, let block = try block(holding: offset) {
+        if let index = block.appendTimes.firstIndex(atOrAfter: time) { return max(block.baseOffset + index, offset) }
+        offset = block.endOffset
+      }
+      return nil
+    } catch {
+      // Where the times are lost, so are the records: reading from here on meets the gap and tells.
+      guard error.gap != nil else { throw error }
+      return offset
+    }
   }
 }
 

@@ -177,10 +177,29 @@ package final class LogView: Sendable {
       return state.blocks.last { $0.baseOffset <= offset && offset < $0.endOffset }
     }
     if let cached { return cached }
-    switch try locate(offset) {
-    case .end: return nil
-    case .gap(let gap): throw LogError(gap)
-    case .block(let segment, let entry): return try decode(segment, entry)
+    return try withBlock(holding: offset) { (segment, entry) throws(LogError) in try decode(segment, entry) }
+  }
+
+  /// Locates the block that holds `offset` and lets `read` read it; nil at the end. Throws a gap.
+  ///
+  /// Between the two the segment may be sealed, and what was located stand elsewhere: then both are done again. A block
+  /// that is located twice at one place and cannot be read is a gap.
+  package func withBlock<Result>(
+    holding offset: Offset, _ read: (Segment, BlockEntry) throws(LogError) -> Result
+  ) throws(LogError) -> Result? {
+    var before: BlockEntry?
+    while true {
+      switch try locate(offset) {
+      case .end: return nil
+      case .gap(let gap): throw LogError(gap)
+      case .block(let segment, let entry):
+        do throws(LogError) {
+          return try read(segment, entry)
+        } catch {
+          guard error.gap != nil, entry != before else { throw error }
+          before = entry
+        }
+      }
     }
   }
 

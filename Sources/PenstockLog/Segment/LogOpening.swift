@@ -29,6 +29,7 @@ package enum LogOpening {
     do throws(FileSystemError) {
       // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
       try SegmentPreparer.discard(fileSystem, paths)
+      try SegmentSealer.removeLeftovers(fileSystem, paths)
     } catch {
       throw LogError(error, while: "remove an unfinished segment")
     }
@@ -106,6 +107,26 @@ package enum LogOpening {
     var chain: UInt64 = 0
     var appendTime = Timestamp(nanoseconds: .min)
     var highestEpoch: UInt32 = 0
+
+    /// A segment is sealed only when there is a later one, so that one is gone, whether or not anybody knows how far it
+    /// reached. Its number is not given out again.
+    mutating func continueBehind(
+      _ seal: SegmentSeal, _ tail: TailRecovery, _ witnesses: Witnesses, _ report: inout RecoveryReport
+    ) {
+      report.segment = tail.path
+      report.position = seal.footerPosition
+      report.outcome = .damaged
+      report.rule = "lost tail"
+      nextOffset = max(seal.endOffset, witnesses.highestOffset)
+      if nextOffset > seal.endOffset {
+        report.gaps.append(Gap(first: seal.endOffset, end: nextOffset, reason: .missing))
+      }
+      nextSequence = max(tail.header.sequence + 1, witnesses.highestSegment) + 1
+      chain = seal.chain
+      appendTime = seal.lastAppendTime
+      highestEpoch = tail.header.epoch
+      earlier.append(Segment(tail.environment.fileSystem, tail.header.name, path: tail.path))
+    }
   }
 
   private static func recover(
@@ -132,6 +153,10 @@ package enum LogOpening {
 
     let path = paths.segment(newest)
     let tail = try openTail(environment, paths, path, newest, configuration, meta)
+    if let seal = tail.header.seal {
+      recovered.continueBehind(seal, tail, witnesses, &report)
+      return recovered
+    }
     let finding = try tail.examine(witnesses)
     if let version = finding.futureVersion {
       throw LogError(
@@ -229,7 +254,7 @@ package enum LogOpening {
     guard header.logID == meta.logID, header.sequence == name.sequence, header.baseOffset == name.baseOffset else {
       throw LogError(.damaged, "the segment belongs to another log, or was renamed", place: .init(path: path))
     }
-    guard header.isWritable else {
+    guard header.isWritable || header.isSealed else {
       throw LogError(
         .readOnlyFormat, "the segment has features this version may read but not write; use a newer penstock",
         place: .init(path: path))
