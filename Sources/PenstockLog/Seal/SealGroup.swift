@@ -98,11 +98,14 @@ package struct SegmentBlocks {
   package private(set) var cursor: SegmentScanner.Cursor
   /// Where the records must end.
   package let limit: Offset
+  /// Keeps the scanner's file open.
+  private let file: OpenFile
   private let path: String
   private let decompressor = ZstdDecompressor()
 
-  package init(_ scanner: SegmentScanner, limit: Offset, path: String) {
-    self.scanner = scanner
+  package init(_ file: OpenFile, _ header: SegmentHeader, limit: Offset, path: String) {
+    self.file = file
+    scanner = SegmentScanner(file.fileSystem, file.handle, header)
     self.limit = limit
     self.path = path
     cursor = SegmentScanner.Cursor(startOf: scanner.header)

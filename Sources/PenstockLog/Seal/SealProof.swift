@@ -14,8 +14,7 @@ package enum SealProof {
     guard let seal = header.seal, header.isOriginal(of: original.scanner.header) else {
       throw mistake.found("the header is not that of the original, sealed")
     }
-    var sealed = SegmentBlocks(
-      SegmentScanner(fileSystem, sealedFile.handle, header), limit: original.limit, path: path)
+    var sealed = SegmentBlocks(sealedFile, header, limit: original.limit, path: path)
     var blocks: [BlockHeader] = []
     while let block = try sealed.next() {
       try pace(block.header.totalLength)

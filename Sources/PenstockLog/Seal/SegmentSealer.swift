@@ -38,7 +38,7 @@ package struct SegmentSealer: Sendable {
     let header = try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
     if header.isSealed { return .wasSealed }
     guard header.isWritable else { return .left("it has features of a later version") }
-    let original = SegmentBlocks(SegmentScanner(fileSystem, file.handle, header), limit: job.end, path: path)
+    let original = SegmentBlocks(file, header, limit: job.end, path: path)
     var sealed = try SealedFile(
       fileSystem, paths.sealing(job.segment), of: header, salt: randomBytes(), level: settings.level)
     var isPublished = false
@@ -93,7 +93,10 @@ package struct SegmentSealer: Sendable {
 
   private func confirmedChain(_ original: SegmentBlocks, _ next: SegmentName) throws(LogError) -> UInt64 {
     let path = paths.segment(next)
-    let following = try SegmentScanner.readHeader(fileSystem, try open(path).handle, path: path)
+    let file = try open(path)
+    let following = try withExtendedLifetime(file) { () throws(LogError) in
+      try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
+    }
     let end: UInt64
     do throws(FileSystemError) {
       end = try original.scanner.nonzeroEnd(from: original.cursor.position)
