@@ -98,7 +98,8 @@ let package = Package(
       dependencies: ["PenstockLog", "PenstockDelivery"],
       swiftSettings: house),
     .testTarget(
-      name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockTestKit"],
+      name: "PenstockLogTests",
+      dependencies: ["PenstockLog", "PenstockTestKit", .product(name: "Logging", package: "swift-log")],
       resources: [.copy("Golden")], swiftSettings: house),
     .testTarget(
       name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),

@@ -11,16 +11,16 @@ struct Penstock: AsyncParsableCommand {
     commandName: "penstock",
     abstract: "A durable event log that feeds webhooks and S3.",
     discussion: """
-      A log is a directory. Append events to it, read them, deliver them to destinations; each destination has a
+      A log is a directory. Append events to it, read them, deliver them to destinations; each destination has a \
       durable place of its own.
 
-        penstock demo                                      see it all work, on this machine
-        penstock append --log ./events events.ndjson       take events in, durably
-        penstock tail --log ./events --follow              watch them, byte for byte
-        penstock deliver --config penstock.yaml            send them on
+        penstock demo                                   see it work
+        penstock append --log ./events events.ndjson    take events in, durably
+        penstock tail --log ./events --follow           watch them, byte for byte
+        penstock deliver --config penstock.yaml         send them on
 
-      Every command explains itself with --help and speaks JSON with --json.
-      Exit codes: 0 done, 1 the input or the thing checked is bad, 2 wrong use, 3 cannot (lock held, no permission,
+      Every command explains itself with --help and speaks JSON with --json. \
+      Exit codes: 0 done, 1 the input or the thing checked is bad, 2 wrong use, 3 cannot (lock held, no permission, \
       no disk, unreachable), 130 interrupted.
       """,
     version: "penstock 0.1.0",

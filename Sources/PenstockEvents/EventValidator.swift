@@ -89,6 +89,8 @@ public struct EventValidator: Sendable {
     guard let kind = JSONKind(firstByte: record[position]) else {
       return EventError(JSONFault(reason: .expectedValue, position: position), in: record)
     }
-    return EventError(.notAnObject, "expected an object, found \(kind.noun)", position: position)
+    // The kind is read off the first byte, which says little where it may begin any word.
+    let found = kind == .boolean || kind == .null ? "another word" : kind.noun
+    return EventError(.notAnObject, "expected an object, found \(found)", position: position)
   }
 }

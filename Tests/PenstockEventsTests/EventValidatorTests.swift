@@ -46,7 +46,8 @@ struct EventValidatorTests {
     #expect(try validate(text).get().eventTime == 2_000_000_000)
   }
 
-  @Test("every known field takes its own kind of value, or null, and refuses every other", arguments: EventField.allCases)
+  @Test(
+    "every known field takes its own kind of value, or null, and refuses every other", arguments: EventField.allCases)
   func wrongTypes(_ field: EventField) throws {
     for value in values {
       let text = "{\"x\":1, \"\(field.rawValue)\": \(value.text)}"

@@ -8,17 +8,17 @@ struct AppendCommand: ReportingCommand {
     commandName: "append",
     abstract: "Appends events to a log, durably.",
     discussion: """
-      Reads one event a line (NDJSON), or one JSON array, from a file or from standard input. The log is made if there is
+      Reads one event a line (NDJSON), or one JSON array, from a file or from standard input. The log is made if there is \
       none. A record is a line's bytes as they came, without the line's end.
 
-      A file is checked as a whole first, so that bad input appends nothing at all. Standard input is appended batch by
-      batch as it arrives; on bad input the batch at fault is left out, and the message says how many records before it
+      A file is checked as a whole first, so that bad input appends nothing at all. Standard input is appended batch by \
+      batch as it arrives; on bad input the batch at fault is left out, and the message says how many records before it \
       are in the log. What is acknowledged is durable.
 
         penstock append --log ./events events.ndjson
         zstd -dc events.ndjson.zst | penstock append --log ./events -
         penstock append --log ./events --format array body.json
-        penstock append --log ./events --json events.ndjson     one line of JSON for each durable batch
+        penstock append --log ./events --json events.ndjson
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case ndjson, array }

@@ -17,8 +17,8 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Durable appends, against plain code that compresses the same blocks, writes and syncs.",
       discussion: """
-        Five rounds, each of ours and of the probe, in turn on the same directory; the median counts. Streaming: batches of
-        generated events, one after the other, the next made ready while one is written. Single: one record at a time,
+        Five rounds, each of ours and of the probe, in turn on the same directory; the median counts. Streaming: batches of \
+        generated events, one after the other, the next made ready while one is written. Single: one record at a time, \
         each synced, against writing and syncing 4 KiB. What is measured is removed afterwards.
 
           penstock bench append

@@ -53,7 +53,7 @@ struct CursorCommand: AsyncParsableCommand {
       abstract:
         "Moves a cursor, also back: records behind it are delivered again, records before it are not delivered.",
       discussion: """
-        Without --yes it says what would happen. A cursor with a batch in flight is not moved: let its delivery finish
+        Without --yes it says what would happen. A cursor with a batch in flight is not moved: let its delivery finish \
         first, for its destination may hold the batch already.
 
           penstock cursor seek archive --to beginning --log ./events

@@ -8,17 +8,17 @@ struct DeliverCommand: ReportingCommand {
     commandName: "deliver",
     abstract: "Delivers a log to its destinations.",
     discussion: """
-      Reads a configuration file (YAML or JSON), and delivers to each destination from a durable cursor of the
-      destination's name, beside a running writer or without one. Runs until SIGTERM or SIGINT; with --until-caught-up,
+      Reads a configuration file (YAML or JSON), and delivers to each destination from a durable cursor of the \
+      destination's name, beside a running writer or without one. Runs until SIGTERM or SIGINT; with --until-caught-up, \
       until every destination has committed the log's durable end as it was at the start.
 
-      A destination in trouble holds up no other. With --until-caught-up, one that refuses, rejects or holds something
-      else ends with exit code 1, one that cannot be reached with 3; what is not delivered is the first thing the next run
+      A destination in trouble holds up no other. With --until-caught-up, one that refuses, rejects or holds something \
+      else ends with exit code 1, one that cannot be reached with 3; what is not delivered is the first thing the next run \
       does, under the same ids and with the same bytes.
 
         penstock deliver --config penstock.yaml
         penstock deliver --config penstock.yaml --until-caught-up
-        penstock deliver --config penstock.yaml --log ./events --only archive --until-caught-up --json
+        penstock deliver --config penstock.yaml --only archive --until-caught-up
 
       A file:
 
@@ -33,7 +33,9 @@ struct DeliverCommand: ReportingCommand {
             type: s3
             bucket: acme-events
             region: eu-central-1
-            credentials: { accessKey: "${AWS_ACCESS_KEY_ID}", secretKey: "${AWS_SECRET_ACCESS_KEY}" }
+            credentials:
+              accessKey: "${AWS_ACCESS_KEY_ID}"
+              secretKey: "${AWS_SECRET_ACCESS_KEY}"
             prefix: exports/usages
             compression: zstd
             rotate: { maxBytes: 64MiB, maxAge: 5m, atHour: true }

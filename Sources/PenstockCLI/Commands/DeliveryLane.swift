@@ -98,9 +98,8 @@ final class DeliveryLane: Service {
   /// Tells people about trouble, once for each kind, and again when it is over.
   private func note(_ notice: DeliveryNotice, isVerbose: Bool) {
     switch notice {
-    case .answered(_, _, .delivered, _): break
-    case .answered(let intent, let attempt, let outcome, _):
-      let words = outcome.words
+    case .answered(let intent, let attempt, .retry(let reason, _), _):
+      let words = reason + "; will be tried again"
       let isNew = state.withLock { state in
         defer { state.lastTrouble = words }
         return state.lastTrouble != words
@@ -117,20 +116,11 @@ final class DeliveryLane: Service {
       if hadTrouble || isVerbose {
         Output.note("penstock deliver: \(name): records \(intent.first) ..< \(intent.end) delivered (\(receipt))")
       }
-    case .halted(let trouble): Output.note("penstock deliver: \(name): waits for a person: \(trouble.message)")
-    case .opened: break
-    }
-  }
-}
-
-extension DeliveryOutcome {
-  fileprivate var words: String {
-    switch self {
-    case .delivered(let receipt): "delivered (\(receipt))"
-    case .retry(let reason, _): "\(reason); will be tried again"
-    case .rejected(let reason): "rejected: \(reason)"
-    case .refused(let reason): "refused: \(reason)"
-    case .conflict(let reason): "conflict: \(reason)"
+    case .halted(let trouble):
+      state.withLock { $0.lastTrouble = trouble.message }
+      Output.note("penstock deliver: \(name): waits for a person: \(trouble)")
+    // Every other answer is the delivery's end or a halt, and told as that.
+    case .answered, .opened: break
     }
   }
 }

@@ -11,12 +11,12 @@ struct ReceiveCommand: ReportingCommand {
     commandName: "receive",
     abstract: "Receives webhooks: verifies, stores each batch once, counts.",
     discussion: """
-      A reference receiver to deliver to. It takes POST, PUT and GET on any path, knows a batch by its webhook-id, writes
-      the events of each batch once, and answers 409 when an id comes with another body. With --ledger a restarted
+      A reference receiver to deliver to. It takes POST, PUT and GET on any path, knows a batch by its webhook-id, writes \
+      the events of each batch once, and answers 409 when an id comes with another body. With --ledger a restarted \
       receiver goes on where it was. SIGTERM or Ctrl-C ends it.
 
-        penstock receive --listen 127.0.0.1:8080 --out received.ndjson --ledger ledger.ndjson
-        PENSTOCK_WEBHOOK_SECRET=whsec_… penstock receive --out received.ndjson
+        penstock receive --listen 127.0.0.1:8080 --out received.ndjson
+        PENSTOCK_WEBHOOK_SECRET=whsec_… penstock receive --out in.ndjson
         penstock receive --api-key 'your-api-key=abcdef' --fail 0.1 --delay 20 --json
       """)
 

@@ -7,11 +7,11 @@ struct RecoverCommand: ReportingCommand {
     commandName: "recover",
     abstract: "Opens a log for writing, which recovers it, and says what was found.",
     discussion: """
-      Every opening for writing does the same; this one only tells more. What is cut or damaged is kept in the log's
+      Every opening for writing does the same; this one only tells more. What is cut or damaged is kept in the log's \
       quarantine directory. Exit code 1 when acknowledged records are lost.
 
         penstock recover --log ./events
-        penstock recover --log ./events --strict --json     refuse to cut what cannot be proven to be unacknowledged
+        penstock recover --log ./events --strict --json
       """)
 
   @OptionGroup var logOption: LogOption

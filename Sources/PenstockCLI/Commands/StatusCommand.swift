@@ -7,7 +7,7 @@ struct StatusCommand: ReportingCommand {
     commandName: "status",
     abstract: "Shows a log's segments and cursors, and how far behind each cursor is.",
     discussion: """
-      Reads only, beside a running writer or without one, and takes no lock. The end is the durable end, as the writer
+      Reads only, beside a running writer or without one, and takes no lock. The end is the durable end, as the writer \
       published it.
 
         penstock status --log ./events

@@ -7,13 +7,14 @@ struct TailCommand: ReportingCommand {
     commandName: "tail",
     abstract: "Prints records, byte for byte as they were appended, one a line.",
     discussion: """
-      Reads beside a running writer. --to is exclusive. A record that contains line feeds is printed with them.
+      Reads beside a running writer. --to is exclusive. A record that contains line feeds is printed with them. \
+      With --json, a record stands in its line as it is: events are JSON already.
 
         penstock tail --log ./events | head
         penstock tail --log ./events --from end --follow
-        penstock tail --log ./events --from 2026-11-23T15:00:00Z --to 2026-11-23T16:00:00Z
+        penstock tail --log ./events --from 2026-11-23T15:00:00Z --to end
         penstock tail --log ./events --from @1431857103 --to 100000
-        penstock tail --log ./events --json                 {"offset":…,"appendTime":…,"record":…} a line
+        penstock tail --log ./events --json
       """)
 
   @OptionGroup var logOption: LogOption

@@ -7,10 +7,10 @@ struct VerifyCommand: ReportingCommand {
     commandName: "verify",
     abstract: "Proves every checksum, chain and count of a log.",
     discussion: """
-      Reads everything: both copies of each segment's header, every block's header, checksums, payload and record count,
-      the chain of blocks within and across segments, the offsets without a hole, zeros behind the end, and the cursors.
-      Changes nothing; beside a writer it goes up to the end that was durable at the start. --deep computes the checksums
-      a second time in another way. Exit code 1 when there is a problem, each told with segment, position and offsets; 3 when a
+      Reads everything: both copies of each segment's header, every block's header, checksums, payload and record count, \
+      the chain of blocks within and across segments, the offsets without a hole, zeros behind the end, and the cursors. \
+      Changes nothing; beside a writer it goes up to the end that was durable at the start. --deep computes the checksums \
+      a second time in another way. Exit code 1 when there is a problem, each told with segment, position and offsets; 3 when a \
       later version wrote the log.
 
         penstock verify --log ./events

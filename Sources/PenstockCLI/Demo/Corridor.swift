@@ -11,7 +11,7 @@ final class Corridor: Sendable {
   private let acknowledged = Mutex<[ClosedRange<Int>]>([])
 
   /// What the run leaves behind beside its files.
-  struct Outcome {
+  struct Outcome: Sendable {
     var acknowledged: [ClosedRange<Int>] = []
     var wasAppendKilled = false
     var wasDeliverKilled = false

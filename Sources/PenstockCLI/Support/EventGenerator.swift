@@ -28,14 +28,14 @@ struct EventGenerator {
     put(Self.pages[site].id)
     put(#"","values":[{"url_hash":"","url_path":""#)
     put(Self.pages[site].path)
-    if chance.below(3) > 0 || site == 0 { put("/\(chance.pick(Self.slugs))-\(chance.below(2000))") }
+    if chance.below(2) == 0 || site == 0 { put("/\(chance.pick(Self.slugs))-\(chance.below(2000))") }
     put(#"","query_params":""#)
     if chance.below(4) == 0 { put("utm_source=\(chance.pick(Self.sources))&page=\(chance.below(40))") }
     put(#""}],"options":{"use_regex":\#(chance.below(8) == 0)}},"traits":{"user_agent":""#)
     put(identity.pick(Self.agents))
-    put(#"","plan":"\#(identity.pick(Self.plans))","country":"\#(identity.pick(Self.countries))","visits":"#)
+    put(#"","plan":"\#(identity.pick(Self.plans))","visits":"#)
     put("\(chance.below(300))}")
-    if chance.below(3) == 0 {
+    if chance.below(4) == 0 {
       put(#","segments":[{"id":"\#(7000 + identity.below(40))","name":"\#(identity.pick(Self.segments))"}]"#)
     }
     if kind == .custom {
@@ -114,7 +114,6 @@ extension EventGenerator {
   private static let slugs = ["guide", "release-notes", "season", "how-we-build", "interview", "offer"]
   private static let sources = ["newsletter", "search", "partner", "social"]
   private static let plans = ["free", "trial", "monthly", "annual"]
-  private static let countries = ["US", "DE", "BR", "IN", "JP", "NG", "FR"]
   private static let segments = ["Engaged", "At risk", "New this week", "Win-back", "Annual upgrade candidates"]
   private static let zones = ["banner", "modal", "inline", "settings"]
   private static let agents = [

@@ -14,6 +14,8 @@ package final class Committer: Sendable {
     var forRoom: [(id: UInt64, continuation: CheckedContinuation<Bool, Never>)] = []
     var nextID: UInt64 = 0
     var isFinished = false
+    /// What ended the writer before its time.
+    var poison: LogError?
     var whenFinished: [CheckedContinuation<Void, Never>] = []
     /// Set by ``sync()``: how far somebody wants to be durable at once.
     var syncWaiters: [CheckedContinuation<LogError?, Never>] = []
@@ -176,8 +178,10 @@ package final class Committer: Sendable {
     sealer?.stop()
     let failure = capture { () throws(LogError) in try writer.close() }
     closingError.withLock { $0 = failure }
+    let poison = writer.failure
     let (finished, waiting, syncing) = monitor.withLock { state in
       state.isFinished = true
+      state.poison = poison
       defer {
         state.whenFinished = []
         state.forRoom = []
@@ -186,7 +190,8 @@ package final class Committer: Sendable {
       return (state.whenFinished, state.forRoom.map(\.continuation), state.syncWaiters)
     }
     for waiter in waiting { waiter.resume(returning: true) }
-    for waiter in syncing { waiter.resume(returning: failure) }
+    // A poisoned writer closes without a word, but it has not synced.
+    for waiter in syncing { waiter.resume(returning: failure ?? poison) }
     for waiter in finished { waiter.resume() }
   }
 
@@ -216,9 +221,13 @@ package final class Committer: Sendable {
       monitor.withLock { $0.queue.completed() }
       tell(group) { $0 == .disk }
     } catch {
-      let behind = monitor.withLock { state in
-        error.code == .noSpace ? state.queue.ranOutOfSpace(end: writer.end) : state.queue.fail(error)
+      let (behind, wakes) = monitor.withLock { state in
+        // The queue is empty now, so nobody may go on waiting for room in it.
+        defer { state.forRoom = [] }
+        let behind = error.code == .noSpace ? state.queue.ranOutOfSpace(end: writer.end) : state.queue.fail(error)
+        return (behind, state.forRoom.map(\.continuation))
       }
+      for wake in wakes { wake.resume(returning: true) }
       let untold = group.filter { !isPartlyTold || $0.durability == .disk }
       for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
     }
@@ -235,11 +244,12 @@ package final class Committer: Sendable {
   /// Returns when everything written so far is on stable storage.
   func sync() async throws(LogError) {
     let failure: LogError? = await withCheckedContinuation { continuation in
-      let isFinished = monitor.withLock { state in
-        if !state.isFinished { state.syncWaiters.append(continuation) }
-        return state.isFinished
+      let refusal: LogError? = monitor.withLock { state in
+        if state.isFinished { return state.poison ?? LogError(.closed, "the log is closed") }
+        state.syncWaiters.append(continuation)
+        return nil
       }
-      if isFinished { continuation.resume(returning: LogError(.closed, "the log is closed")) } else { monitor.signal() }
+      if let refusal { continuation.resume(returning: refusal) } else { monitor.signal() }
     }
     if let failure { throw failure }
   }

@@ -78,6 +78,8 @@ package final class LogWriter {
   package var segmentCount: Int { segments.count }
   package var logger: Logger { environment.logger }
 
+  /// What poisoned the writer, if anything did.
+  package var failure: LogError? { poison }
   /// One past the last record written, durable or not.
   package var end: Offset { hot.cursor.offset }
   package var durableEnd: Offset { durable.offset }
@@ -144,7 +146,12 @@ package final class LogWriter {
 
   /// Ends this segment and begins the next.
   private func roll() throws(LogError) {
-    try preparer.prepare()
+    do throws(LogError) {
+      try preparer.prepare()
+    } catch {
+      if error.code == .noSpace { throw error }
+      throw poisoned(by: error, at: error.place.path, while: "make the next segment ready")
+    }
     try synchronize()
     try publish()
     preparer.taken()
@@ -200,12 +207,15 @@ package final class LogWriter {
       lock = nil
       view.close()
     }
-    guard poison == nil else { return }
+    guard poison == nil else {
+      try? preparer.end()
+      return
+    }
     try synchronize()
     try publish()
     do throws(FileSystemError) {
       try hot.trim()
-      try preparer.discard()
+      try preparer.end()
     } catch {
       throw poisoned(by: error, while: "close the log")
     }
@@ -222,8 +232,12 @@ package final class LogWriter {
   }
 
   private func poisoned(by failure: FileSystemError, while doing: String) -> LogError {
+    poisoned(by: failure, at: failure.path, while: doing)
+  }
+
+  private func poisoned(by failure: any Error, at path: String?, while doing: String) -> LogError {
     let error = LogError(
-      .poisoned, "could not \(doing); the log takes no more appends", place: .init(path: failure.path), cause: failure)
+      .poisoned, "could not \(doing); the log takes no more appends", place: .init(path: path), cause: failure)
     if poison == nil { poison = error }
     return error
   }

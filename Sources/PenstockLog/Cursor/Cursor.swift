@@ -18,7 +18,7 @@ public final class Cursor: Sendable {
     public var records: Int
     /// Bytes of records; a batch with a single record may be larger.
     public var bytes: Int
-    /// How long a batch that is not full waits for more, counted from when its first record was there. Default: not at all.
+    /// How long a batch that is not full waits for more, counted from when `next` saw its first record. Default: not at all.
     public var wait: Duration
     public init(records: Int = 500, bytes: Int = 1 << 20, wait: Duration = .zero) {
       self.records = records
@@ -120,7 +120,8 @@ final class CursorRegistry: Sendable {
   private let logID: [UInt8]
   private let view: LogView
   private let worker: Worker
-  private let held = Mutex<[String: HeldCursor]>([:])
+  /// Nil once closed.
+  private let held = Mutex<[String: HeldCursor]?>([:])
 
   init(_ environment: LogEnvironment, _ paths: LogPaths, logID: [UInt8], view: LogView, worker: Worker) {
     self.environment = environment
@@ -133,21 +134,36 @@ final class CursorRegistry: Sendable {
   /// Takes a cursor: raises its epoch durably, so that whoever held it before is refused from now on.
   func cursor(named name: String, startingAt start: Offset) async throws(LogError) -> Cursor {
     try await worker.run { [self] () throws(LogError) in
+      guard let known = held.withLock({ $0 }) else { throw LogError(.closed, "the log is closed") }
+      // A cursor past the end would bear witness to records that never were.
+      guard start <= view.end else {
+        throw LogError(
+          .outOfRange, "cursor \(name) cannot begin at offset \(start); the log ends at \(view.end)",
+          place: .init(offset: start))
+      }
       let cursor: HeldCursor
-      if let known = held.withLock({ $0[name] }) {
+      if let known = known[name] {
         cursor = known
       } else {
         // Only the worker's thread comes here, so nobody takes the same name in between.
         cursor = try CursorStore.hold(environment.fileSystem, paths, logID: logID, name: name, startingAt: start)
-        held.withLock { $0[name] = cursor }
+        let isOpen = held.withLock { held in
+          held?[name] = cursor
+          return held != nil
+        }
+        if !isOpen { cursor.close() }
       }
       let state = try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
       return Cursor(cursor, epoch: state.epoch, view: view, worker: worker, clock: environment.clock)
     }
   }
 
-  /// Lets go of all cursors; handles still around keep their files until they are gone, and can move no more.
+  /// Lets go of all cursors; handles still around can move no more.
   func close() {
-    held.withLock { $0 = [:] }
+    let held = held.withLock { held in
+      defer { held = nil }
+      return held
+    }
+    for cursor in (held ?? [:]).values { cursor.close() }
   }
 }

@@ -82,7 +82,8 @@ package enum CursorStore {
 /// A cursor whose file this process has locked. Every move is on stable storage before anyone sees it.
 package final class HeldCursor: Sendable {
   private struct Kept {
-    let slots: SlotFile
+    /// Nil once the cursor was let go.
+    var slots: SlotFile?
     var record: CursorRecord
   }
   /// The lock is held while the slot is written: moves happen one after the other.
@@ -94,6 +95,9 @@ package final class HeldCursor: Sendable {
     kept = Mutex(Kept(slots: slots, record: record))
   }
 
+  /// Lets go of the file and its lock; the cursor moves no more.
+  package func close() { kept.withLock { $0.slots = nil } }
+
   package var state: CursorState { kept.withLock { $0.record.state } }
 
   /// Makes a move durable and returns the new state. Blocks for one sync.
@@ -102,6 +106,7 @@ package final class HeldCursor: Sendable {
     _ step: (CursorState) throws(CursorMoveError) -> CursorState
   ) throws(LogError) -> CursorState {
     try kept.withLock { kept throws(LogError) in
+      guard let slots = kept.slots else { throw LogError(.closed, "the log of cursor \(name) is closed") }
       var record = kept.record
       do throws(CursorMoveError) {
         record.state = try step(record.state)
@@ -109,7 +114,7 @@ package final class HeldCursor: Sendable {
         throw LogError(error, cursor: name)
       }
       if record != kept.record {
-        try kept.slots.write(record.encoded())
+        try slots.write(record.encoded())
         kept.record = record
       }
       return record.state

@@ -107,6 +107,10 @@ extension LogInspector {
     if isFirst, header.sequence == 1, header.previousChain != 0 {
       finding.complain("the first segment continues a chain", at: 96)
     }
+    if isFirst, header.sequence != 1 {
+      // Nothing in this version removes segments.
+      finding.complain("the segments before this one are missing", at: 56, .zero..<header.baseOffset)
+    }
     guard let previous else { return }
     if header.sequence != previous.name.sequence + 1 {
       finding.complain("follows segment \(previous.name.sequence): the ones between are missing")

@@ -5,6 +5,7 @@ final class LogFollower: Sendable {
   let environment: LogEnvironment
   let paths: LogPaths
   let logID: [UInt8]
+  /// The segments found so far. Held during a whole look, so that an older end is never published after a newer one.
   private let known = Mutex<[SegmentName: Segment]>([:])
 
   init(_ environment: LogEnvironment, _ paths: LogPaths) throws(LogError) {
@@ -35,22 +36,22 @@ final class LogFollower: Sendable {
 
   /// Publishes how far the log reaches now. O(segments) when there is something new, else two small reads.
   func refresh(_ view: LogView) throws(LogError) {
-    // First the end, then the list: the segments an end speaks of are there when it is written.
-    let end = max(try readableEnd(), view.end)
-    let set = view.set
-    if end <= set.end, !set.segments.isEmpty { return }
-    let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
-    let segments = known.withLock { known in
+    try known.withLock { known throws(LogError) in
+      // First the end, then the list: the segments an end speaks of are there when it is written.
+      let end = max(try readableEnd(), view.end)
+      let set = view.set
+      if end <= set.end, !set.segments.isEmpty { return }
+      let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
       let listed = names.filter { $0.baseOffset <= end }
-      let names = Set(listed)
-      known = known.filter { names.contains($0.key) }
-      return listed.map { name in
+      let current = Set(listed)
+      known = known.filter { current.contains($0.key) }
+      let segments = listed.map { name in
         let segment = known[name] ?? Segment(environment.fileSystem, name, path: paths.segment(name), logID: logID)
         known[name] = segment
         return segment
       }
+      if !segments.isEmpty { view.publish(SegmentSet(segments: segments, end: end)) }
     }
-    if !segments.isEmpty { view.publish(SegmentSet(segments: segments, end: end)) }
   }
 
   private func readableEnd() throws(LogError) -> Offset {

@@ -54,7 +54,8 @@ extension LogView {
   /// is a binary search: O(log segments + log blocks), plus one scan of headers.
   package func offset(atOrAfter time: Timestamp) throws(LogError) -> Offset {
     let set = set
-    // The last segment begun before `time` holds the place, or the one after it begins there.
+    // The last segment begun before `time` holds the place, or the one after it begins there. Not the last begun *at* it:
+    // where the clock stood still, the one before ends with records of that time.
     var (low, high) = (0, set.segments.count)
     while low < high {
       let middle = (low + high) / 2

@@ -8,8 +8,15 @@ package final class SegmentPreparer: Sendable {
   private let fileSystem: any FileSystem
   private let paths: LogPaths
   private let bytes: UInt64
-  /// Held during the preparation. The value: whether the file is there.
-  private let isReady = Mutex(false)
+  private enum State {
+    case absent
+    /// The file is there.
+    case ready
+    /// No more files are made: the directory may belong to another writer by now.
+    case ended
+  }
+  /// Held during the preparation.
+  private let state = Mutex(State.absent)
 
   package init(_ fileSystem: any FileSystem, _ paths: LogPaths, bytes: UInt64) {
     self.fileSystem = fileSystem
@@ -19,15 +26,19 @@ package final class SegmentPreparer: Sendable {
 
   /// Returns when the file is there. Slow the first time. Throws `.noSpace`, leaving nothing behind, when there is no room.
   package func prepare() throws(LogError) {
-    try isReady.withLock { isReady throws(LogError) in
-      guard !isReady else { return }
+    try state.withLock { state throws(LogError) in
+      switch state {
+      case .ready: return
+      case .ended: throw LogError(.closed, "the log is closed")
+      case .absent: break
+      }
       do throws(FileSystemError) {
         try make()
       } catch {
         try? fileSystem.remove(paths.unfinishedNext)
         throw LogError(error, while: "make the next segment ready")
       }
-      isReady = true
+      state = .ready
     }
   }
 
@@ -40,12 +51,12 @@ package final class SegmentPreparer: Sendable {
   }
 
   /// Says that the file was taken and is now a segment.
-  package func taken() { isReady.withLock { $0 = false } }
+  package func taken() { state.withLock { $0 = .absent } }
 
-  /// Removes a file nobody took.
-  package func discard() throws(FileSystemError) {
-    try isReady.withLock { isReady throws(FileSystemError) in
-      isReady = false
+  /// Removes a file nobody took, and makes no more.
+  package func end() throws(FileSystemError) {
+    try state.withLock { state throws(FileSystemError) in
+      state = .ended
       try Self.discard(fileSystem, paths)
     }
   }

@@ -248,8 +248,8 @@ import Testing
   @Test func `a beacon comes back as it was written, and damaged not at all`() {
     let id: [UInt8] = Array(1...16)
     let beacon = Beacon(
-      durable: .init(segment: 1, position: 2, offset: Offset(3)), visible: .init(segment: 4, position: 5, offset: Offset(6)),
-      epoch: 7)
+      durable: .init(segment: 1, position: 2, offset: Offset(3)),
+      visible: .init(segment: 4, position: 5, offset: Offset(6)), epoch: 7)
     var bytes = beacon.encoded(logID: id)
     #expect(bytes.count == Beacon.size)
     #expect(Beacon(decoding: bytes, logID: id) == beacon)

@@ -56,14 +56,12 @@ import Testing
     gate.close(for: ".seg")
     async let first = code { () throws(LogError) in try await log.append("first") }
     await gate.arrival()
-    async let queued = code { () throws(LogError) in try await log.append("queued") }
+    try await log.append("in q", durability: .accepted)
+    async let queued = code { () throws(LogError) in try await log.append("too") }
     async let waiting = code { () throws(LogError) in try await log.append("waits for room") }
     async let syncing = code { () throws(LogError) in try await log.sync() }
-    // Until all three stand in line; one of them in the queue.
-    while await code({ () throws(LogError) in try await log.tryAppend(batch([record(1)])) }) != .overloaded {
-      await Task.yield()
-    }
-    for _ in 0..<200 { await Task.yield() }
+    // Time to stand in line; who comes later must be told just the same.
+    for _ in 0..<1_000 { await Task.yield() }
     gate.open(failing: .inputOutput)
     #expect(await first == .poisoned)
     #expect(await queued == .poisoned)
@@ -89,8 +87,7 @@ import Testing
     #expect(try Reading(test.killed().openWriter().view).inOrder == records(0..<count))
   }
 
-  @Test(.disabled("reported: after a failed sync the kernel may show pages that the disk never saw; opening trusts them"))
-  func `what is served after a failed sync and an opening survives a power cut`() throws {
+  @Test func `what is served after a failed sync and an opening survives a power cut`() throws {
     let test = TestLog()
     let writer = try test.openWriter()
     try writer.commit(record(0))
@@ -99,7 +96,10 @@ import Testing
     // The next process, on the same running machine.
     let next = test.killed()
     let seen = try Reading(next.openWriter().view).inOrder
-    #expect(try Reading(next.afterPowerCut().openWriter().view).inOrder == seen)
+    try withKnownIssue("a limit told in docs/guarantees.md: pages a failed sync left clean are trusted until a reboot")
+    {
+      #expect(try Reading(next.afterPowerCut().openWriter().view).inOrder == seen)
+    }
   }
 
   // MARK: Durability
@@ -142,6 +142,40 @@ import Testing
     try await log.close()
   }
 
+  @Test func `what is written and not synced is not shown, even when publishing`() throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    try writer.commit(record(0))
+    _ = try writer.write([batch([record(1)])])
+    try writer.publish()
+    #expect(writer.view.end == Offset(1) && writer.end == Offset(2) && writer.durableEnd == Offset(1))
+    #expect(try Reading(writer.view).inOrder == records(0..<1))
+    let reader = try Witnesses.readBeacon(test.disk, TestLog.paths, logID: writer.logID)
+    #expect(reader?.visible.offset == Offset(1) && reader?.durable.offset == Offset(1))
+    try writer.synchronize()
+    #expect(writer.view.end == Offset(1))
+    try writer.publish()
+    #expect(try Reading(writer.view).inOrder == records(0..<2))
+    for number in 2..<6 { try writer.commit(record(number)) }
+    #expect(try Reading(writer.view).inOrder == records(0..<6))
+  }
+
+  @Test func `a log of weaker durability syncs a segment before it leaves it`() throws {
+    var test = TestLog()
+    test.configuration.durability = .kernel
+    let writer = try test.openWriter()
+    var count = 0
+    while test.segments.count < 3 {
+      _ = try writer.write([batch([record(count)])])
+      try writer.publish()
+      count += 1
+    }
+    #expect(try Reading(writer.view).inOrder == records(0..<count))
+    let kept = try Reading(test.afterPowerCut().openWriter().view)
+    // All but what stands in the third segment, which was never synced.
+    #expect(kept.gaps.isEmpty && kept.inOrder == records(0..<(count - 1)))
+  }
+
   // MARK: Back-pressure
 
   @Test func `a full queue makes append wait and tryAppend throw, and cancelling leaves nothing behind`() async throws {
@@ -152,10 +186,9 @@ import Testing
     gate.close(for: ".seg")
     async let first = log.append("first")
     await gate.arrival()
-    async let second = log.append("second fills it up")
-    while await code({ () throws(LogError) in try await log.tryAppend(batch([record(1)])) }) != .overloaded {
-      await Task.yield()
-    }
+    // Accepted is in the queue.
+    try await log.append("second fills it up", durability: .accepted)
+    #expect(await code { () throws(LogError) in try await log.tryAppend(batch([record(1)])) } == .overloaded)
     let cancelled = Task { await code { () throws(LogError) in try await log.append("never") } }
     let late = Task { try await log.append("late") }
     for _ in 0..<100 { await Task.yield() }
@@ -167,20 +200,12 @@ import Testing
     }
     #expect(await alreadyCancelled.value == .cancelled)
     gate.open()
-    _ = try await (first, second, late.value)
+    _ = try await (first, late.value)
     #expect(try await texts(log) == ["first", "second fills it up", "late"])
     try await log.close()
   }
 
   // MARK: A full disk
-
-  /// A log whose first segment is nearly full, on a disk that is full.
-  private func full(_ count: Int = 13) async throws -> (TestLog, Log) {
-    let test = TestLog()
-    let log = try await test.open()
-    for number in 0..<count { try await log.append("\(number)") }
-    return (test, log)
-  }
 
   @Test func `a full disk refuses whole batches, and appends work again when there is room`() async throws {
     let test = TestLog()
@@ -227,21 +252,20 @@ import Testing
     test.configuration.queueBytes = 10
     let gate = GatedFileSystem(test.disk)
     let log = try await opened(test, on: gate)
+    test.disk.capacityBytes = 0
     for number in 0..<14 { try await log.append("\(number)") }
-    gate.close(for: "next.tmp.part", ".seg")
+    gate.close(for: "next.tmp.part")
     async let first = code { () throws(LogError) in try await log.append("rolls") }
     await gate.arrival()
-    async let queued = code { () throws(LogError) in try await log.append("queued") }
-    while await code({ () throws(LogError) in try await log.tryAppend(batch([record(1)])) }) != .overloaded {
-      await Task.yield()
-    }
-    let waiting = Task { await code { () throws(LogError) in try await log.append("waits for room") } }
-    for _ in 0..<200 { await Task.yield() }
-    gate.open(failing: .noSpace)
-    // Whether it was told or taken in: it must come back.
-    let answers = [await first, await queued, await waiting.value]
-    #expect(answers.prefix(2) == [.noSpace, .noSpace])
-    #expect([nil, .noSpace].contains(answers[2]))
+    try await log.append("in q", durability: .accepted)
+    async let queued = code { () throws(LogError) in try await log.append("too") }
+    async let waiting = code { () throws(LogError) in try await log.append("waits for room") }
+    for _ in 0..<1_000 { await Task.yield() }
+    gate.open()
+    #expect(await first == .noSpace)
+    // Told, or taken in and written in the end: but they must come back.
+    let others = [await queued, await waiting]
+    #expect(others.allSatisfy { $0 == nil || $0 == .noSpace })
     try await log.close()
   }
 

@@ -5,7 +5,9 @@ import Testing
 @Suite struct CursorStateTests {
   private static let end = Offset(3)
 
-  private static func intent(_ first: UInt64, _ end: UInt64, id: String? = nil, digest: Int = 32, plan: Int = 0) -> Intent {
+  private static func intent(
+    _ first: UInt64, _ end: UInt64, id: String? = nil, digest: Int = 32, plan: Int = 0
+  ) -> Intent {
     Intent(
       id: DeliveryID(id ?? "\(first)-\(end)"), first: Offset(first), end: Offset(end),
       contentDigest: [UInt8](repeating: 1, count: digest), plan: [UInt8](repeating: 2, count: plan),
@@ -117,10 +119,11 @@ import Testing
       do { _ = try move(state) } catch { return error as? CursorMoveError }
       return nil
     }
-    #expect(refusal { try $0.beginning(Self.intent(1, 2), epoch: 0, durableEnd: Self.end) } == .fenced(held: 1, attempted: 0))
-    #expect(refusal { try $0.completing(DeliveryID("x"), receipt: "", epoch: 2) } == .fenced(held: 1, attempted: 2))
-    #expect(refusal { try $0.committing(to: Offset(2), epoch: 0, durableEnd: Self.end) } == .fenced(held: 1, attempted: 0))
-    #expect(refusal { try $0.seeking(to: Offset(2), epoch: 0, durableEnd: Self.end) } == .fenced(held: 1, attempted: 0))
+    let fenced = CursorMoveError.fenced(held: 1, attempted: 2)
+    #expect(refusal { try $0.beginning(Self.intent(1, 2), epoch: 2, durableEnd: Self.end) } == fenced)
+    #expect(refusal { try $0.completing(DeliveryID("x"), receipt: "", epoch: 2) } == fenced)
+    #expect(refusal { try $0.committing(to: Offset(2), epoch: 2, durableEnd: Self.end) } == fenced)
+    #expect(refusal { try $0.seeking(to: Offset(2), epoch: 2, durableEnd: Self.end) } == fenced)
     #expect(
       refusal { try $0.beginning(Self.intent(0, 2), epoch: 1, durableEnd: Self.end) }
         == .outOfOrder(expected: Offset(1), found: .zero))

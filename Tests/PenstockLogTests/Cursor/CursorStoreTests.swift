@@ -12,7 +12,9 @@ import Testing
     return disk
   }
 
-  private func hold(_ disk: SimulatedFileSystem, _ name: String = "c", at start: UInt64 = 0) throws(LogError) -> HeldCursor {
+  private func hold(
+    _ disk: SimulatedFileSystem, _ name: String = "c", at start: UInt64 = 0
+  ) throws(LogError) -> HeldCursor {
     try CursorStore.hold(disk, paths, logID: logID, name: name, startingAt: Offset(start))
   }
 
@@ -86,7 +88,8 @@ import Testing
     let cursor = try hold(disk)
     let before = (disk.ioCount, cursor.state)
     let error = #expect(throws: LogError.self) {
-      try cursor.move { (state) throws(CursorMoveError) in try state.committing(to: .zero, epoch: 7, durableEnd: .zero) }
+      try cursor.move { (state) throws(CursorMoveError) in try state.committing(to: .zero, epoch: 7, durableEnd: .zero)
+      }
     }
     #expect(error?.code == .fenced)
     try cursor.move { (state) throws(CursorMoveError) in state }

@@ -24,7 +24,9 @@ import Testing
   }
 
   /// Changes a field of one copy and makes its checksum right again.
-  private func changed(_ bytes: [UInt8], copies: [Int] = [0, 1], _ change: (UnsafeMutableRawBufferPointer) -> Void) -> [UInt8] {
+  private func changed(
+    _ bytes: [UInt8], copies: [Int] = [0, 1], _ change: (UnsafeMutableRawBufferPointer) -> Void
+  ) -> [UInt8] {
     var bytes = bytes
     bytes.withUnsafeMutableBytes { bytes in
       for copy in copies {

@@ -55,7 +55,8 @@ import Testing
       let lost = records.indices.filter { reading.records[Offset(UInt64($0))] == nil }
       for index in lost {
         let offset = Offset(UInt64(index))
-        if !(reading.gaps + report.gaps).contains(where: { $0.covers(offset) }) { return "loses offset \(offset) silently" }
+        let isTold = (reading.gaps + report.gaps).contains { $0.covers(offset) }
+        if !isTold { return "loses offset \(offset) silently" }
       }
       if reading.gaps.contains(where: { $0.end.rawValue > UInt64(records.count) }) { return "tells of too large a gap" }
       return nil

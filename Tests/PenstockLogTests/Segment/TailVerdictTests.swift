@@ -46,7 +46,8 @@ import Testing
       (false, .someSynced, true, false, "witnessed", .damaged),
       (false, .someSynced, true, true, "witnessed", .damaged),
     ]
-    #expect(Set(expected.map { TailFacts(isAllZero: $0.0, laterBlocks: $0.1, isWitnessed: $0.2, isStrict: $0.3) }).count == 16)
+    let facts = expected.map { TailFacts(isAllZero: $0.0, laterBlocks: $0.1, isWitnessed: $0.2, isStrict: $0.3) }
+    #expect(Set(facts).count == 16)
     for (isAllZero, laterBlocks, isWitnessed, isStrict, name, verdict) in expected {
       let facts = TailFacts(
         isAllZero: isAllZero, laterBlocks: laterBlocks, isWitnessed: isWitnessed, isStrict: isStrict)

@@ -1,9 +1,8 @@
 import PenstockLog
 import Synchronization
 
-/// A file system whose writes and syncs of chosen files stop before they happen, until a test lets them go on.
-///
-/// `@unchecked` is not needed: all state is in a `Monitor` and a `Mutex`.
+/// A file system whose writes and syncs of chosen files stop before they happen, until a test lets them go on. Only for
+/// files that the log's own threads write: a task must not be stopped so.
 final class GatedFileSystem: FileSystem {
   private struct Gate {
     /// Paths that end in one of these stop.
@@ -43,15 +42,14 @@ final class GatedFileSystem: FileSystem {
 
   private func pass(_ file: FileHandle, _ operation: String) throws(FileSystemError) {
     let path = names.withLock { $0[file] ?? "" }
-    let arrived = gate.withLock { gate -> [CheckedContinuation<Void, Never>] in
-      guard gate.closedFor.contains(where: { path.hasSuffix($0) }) else { return [] }
+    let arrived = gate.withLock { gate -> [CheckedContinuation<Void, Never>]? in
+      guard gate.closedFor.contains(where: { path.hasSuffix($0) }) else { return nil }
       gate.waiting += 1
       defer { gate.arrivals = [] }
       return gate.arrivals
     }
-    let hadToWait = gate.withLock { $0.closedFor.contains { path.hasSuffix($0) } }
+    guard let arrived else { return }
     for continuation in arrived { continuation.resume() }
-    guard hadToWait else { return }
     let failure = gate.wait { gate -> FileSystemError.Code?? in
       guard gate.closedFor.isEmpty else { return nil }
       gate.waiting -= 1
@@ -80,7 +78,10 @@ final class GatedFileSystem: FileSystem {
   }
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
   func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
-  func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }
+  func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+    try base.rename(path, to: newPath)
+    names.withLock { $0 = $0.mapValues { $0 == path ? newPath : $0 } }
+  }
   func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
   func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
   func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }

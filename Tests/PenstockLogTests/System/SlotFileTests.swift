@@ -112,17 +112,17 @@ import Testing
     }
   }
 
-  @Test(
-    .disabled(
-      "reported: after a failed sync the kernel may show pages that the disk never saw; opening trusts them"))
-  func `a value that a failed sync left in the page cache alone is not trusted`() throws {
+  @Test func `a value that a failed sync left in the page cache alone is not trusted`() throws {
     let disk = try disk()
     try create(disk, [1])
     disk.fail(atIO: disk.ioCount + 4, effect: .pagesLost)
     let slots = try open(disk).slots
     #expect(throws: LogError.self) { try slots.write([2]) }
     let value = try open(disk).value
-    #expect(try peek(disk.powerCut(.nothingUnsynced)) == value)
+    try withKnownIssue("a limit told in docs/guarantees.md: pages a failed sync left clean are trusted until a reboot")
+    {
+      #expect(try peek(disk.powerCut(.nothingUnsynced)) == value)
+    }
   }
 
   @Test func `a crash at every I/O of a creation leaves no file or a whole one, and creating again works`() throws {

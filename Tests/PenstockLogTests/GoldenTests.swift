@@ -1,0 +1,207 @@
+import Foundation
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+/// Files written by earlier versions, kept in the repository: what was once written is read for ever.
+///
+/// `v1` was made by `writes the golden files` below. It is not to be made again; a new format gets a new folder. To make
+/// one: `PENSTOCK_REGENERATE_GOLDEN=<directory> swift test --filter GoldenTests`, and copy the result here.
+@Suite struct GoldenTests {
+  private static let target = ProcessInfo.processInfo.environment["PENSTOCK_REGENERATE_GOLDEN"]
+  private static let start = Timestamp(nanoseconds: 1_800_000_000_000_000_000)
+  private static let segments = [
+    "data/0000000001-00000000000000000000.seg", "data/0000000002-00000000000000000006.seg",
+  ]
+
+  /// The batches, as they were appended; one second after the other. The fourth begins the second segment.
+  private static let batches: [[[UInt8]]] = {
+    var random = SplitMix64(seed: 1)
+    return [
+      [Array(#"{"event":"Home Page","ts":1800000000}"#.utf8), Array(#"{"event":"Plan","ts":1800000001}"#.utf8)],
+      [[], Array("line\nfeeds\n".utf8), Array("none".utf8)],
+      [random.bytes(46_000)],
+      [Array("é🚰".utf8), [0], [10]],
+      [random.bytes(3_000), Array("second segment".utf8)],
+      [Array(String(repeating: "compresses ", count: 500).utf8)],
+    ]
+  }()
+
+  private struct Settings {
+    let clock = ManualClock(GoldenTests.start)
+    let salts = Salts(seed: 77)
+    var configuration = LogConfiguration()
+    init() { configuration.segmentBytes = 64 << 10 }
+
+    func environment(_ fileSystem: any FileSystem) -> LogEnvironment {
+      let salts = salts
+      return LogEnvironment(fileSystem: fileSystem, clock: clock, randomBytes: { salts.next() })
+    }
+  }
+
+  private static func write(_ fileSystem: any FileSystem, at path: String) throws {
+    let settings = Settings()
+    let writer = try LogOpening.open(path, settings.configuration, settings.environment(fileSystem))
+    for (number, records) in batches.enumerated() {
+      settings.clock.set(Timestamp(nanoseconds: start.nanoseconds + Int64(number) * 1_000_000_000))
+      var batch = RecordBatch()
+      let eventTime = Timestamp(nanoseconds: start.nanoseconds - Int64(number))
+      for record in records { batch.append(record, eventTime: eventTime) }
+      _ = try writer.write([batch])
+      try writer.synchronize()
+      try writer.publish()
+    }
+    let cursor = try CursorStore.hold(
+      fileSystem, LogPaths(path), logID: writer.logID, name: "golden", startingAt: .zero)
+    try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+    for (first, end) in [(0, 2), (2, 4), (4, 8)] as [(UInt64, UInt64)] {
+      let intent = intent(first, end)
+      try cursor.move { (state) throws(CursorMoveError) in
+        try state.beginning(intent, epoch: 1, durableEnd: Offset(12))
+      }
+    }
+    try cursor.move { (state) throws(CursorMoveError) in
+      try state.completing(DeliveryID("0-2"), receipt: "200 OK", epoch: 1)
+    }
+    try cursor.move { (state) throws(CursorMoveError) in
+      try state.completing(DeliveryID("4-8"), receipt: "202", epoch: 1)
+    }
+    try writer.close()
+  }
+
+  private static func intent(_ first: UInt64, _ end: UInt64) -> Intent {
+    Intent(
+      id: DeliveryID("\(first)-\(end)"), first: Offset(first), end: Offset(end),
+      contentDigest: (0..<32).map { UInt8($0) }, plan: Array("plan".utf8), createdAt: start)
+  }
+
+  @Test(.enabled(if: target != nil, "makes files, only when asked to"))
+  func `writes the golden files`() throws {
+    let target = try #require(Self.target)
+    try Self.write(POSIXFileSystem(), at: target)
+  }
+
+  // MARK: Reading
+
+  private func withCopy(_ body: (String) async throws -> Void) async throws {
+    let golden = try #require(Bundle.module.url(forResource: "Golden/v1", withExtension: nil))
+    try await withTemporaryDirectory { directory in
+      let copy = directory + "/log"
+      try FileManager.default.copyItem(atPath: golden.path, toPath: copy)
+      // What a repository does not keep: empty directories.
+      for name in ["quarantine"] {
+        try? FileManager.default.createDirectory(atPath: copy + "/" + name, withIntermediateDirectories: false)
+      }
+      try await body(copy)
+    }
+  }
+
+  private func check(_ view: LogView) throws {
+    #expect(try Reading(view).inOrder == Self.batches.flatMap { $0 })
+    var expected: [Timestamp] = []
+    for (number, records) in Self.batches.enumerated() {
+      let time = Timestamp(nanoseconds: Self.start.nanoseconds + Int64(number) * 1_000_000_000)
+      expected += records.map { _ in time }
+    }
+    var times: [Timestamp] = []
+    var offset = Offset.zero
+    while let batch = try view.batch(from: offset, maxRecords: 100, maxBytes: 1 << 20) {
+      batch.forEachRecord { times.append($0.appendTime) }
+      offset = batch.end
+    }
+    #expect(times == expected)
+    for (index, time) in expected.enumerated() {
+      #expect(try view.offset(atOrAfter: time) == Offset(UInt64(expected.firstIndex(of: time) ?? index)))
+    }
+  }
+
+  @Test func `a log of version 1 is read and written`() async throws {
+    try await withCopy { path in
+      let log = try await Log.open(at: path)
+      #expect(log.recovery.outcome == .clean && log.recovery.unknownFiles.isEmpty)
+      #expect(log.first == .zero && log.end == Offset(12))
+      #expect(log.logID == LogMeta.hex(Salts(seed: 77).next()))
+      try check(log.view)
+      let offsets = try await log.append("more").offsets
+      #expect(offsets == Offset(12)..<Offset(13))
+      try await log.close()
+    }
+  }
+
+  @Test func `a log of version 1 is read without a writer`() async throws {
+    try await withCopy { path in
+      let reader = try await LogReader.open(at: path)
+      #expect(reader.end == Offset(12))
+      try check(reader.view)
+    }
+  }
+
+  @Test func `a cursor of version 1 stands where it stood`() async throws {
+    try await withCopy { path in
+      let state = try CursorStore.peek(POSIXFileSystem(), LogPaths(path), name: "golden")
+      #expect(state.committed == Offset(2) && state.epoch == 1 && state.lastReceipt == "202")
+      #expect(state.inFlight.map(\.intent) == [Self.intent(2, 4), Self.intent(4, 8)])
+      #expect(state.inFlight.map(\.isDelivered) == [false, true])
+    }
+  }
+
+  // MARK: Writing
+
+  /// What of a block does not depend on the version of libzstd: header fields before the lengths, and those after them.
+  private func stable(_ header: BlockHeader) -> BlockHeader {
+    var header = header
+    header.position = 0
+    header.storedLength = 0
+    header.paddingLength = 0
+    header.payloadChecksum = 0
+    header.trailerChecksum = 0
+    header.durableUpTo = 0
+    header.chain = 0
+    return header
+  }
+
+  private func headers(_ bytes: [UInt8]) throws -> (segment: [UInt8], blocks: [BlockHeader]) {
+    let header = try bytes.withUnsafeBytes { try SegmentHeader(decoding: $0) }
+    var blocks: [BlockHeader] = []
+    var position = SegmentHeader.size
+    while position < bytes.count {
+      let rest = Array(bytes[position...])
+      let block = try rest.withUnsafeBytes { try BlockHeader(decoding: $0, seed: header.seed) }
+      blocks.append(block)
+      position += block.totalLength
+    }
+    return (Array(bytes[..<SegmentHeader.size]), blocks)
+  }
+
+  @Test func `the same records with the same salts are written in the same way today`() throws {
+    let disk = SimulatedFileSystem()
+    try Self.write(disk, at: "/log")
+    let golden = try #require(Bundle.module.url(forResource: "Golden/v1", withExtension: nil))
+    for (index, name) in Self.segments.enumerated() {
+      let then = try headers(Array(Data(contentsOf: golden.appendingPathComponent(name))))
+      let now = try headers(try #require(disk.contents("/log/" + name)))
+      if index == 0 {
+        let isEqual = then.segment == now.segment
+        #expect(isEqual)
+      } else {
+        // The chain over the last block before depends on its compressed bytes.
+        var (old, new) = (then.segment, now.segment)
+        for page in [0, 4096] {
+          for field in [96..<104, 4092..<4096] {
+            old.replaceSubrange((page + field.lowerBound)..<(page + field.upperBound), with: field.map { _ in 0 })
+            new.replaceSubrange((page + field.lowerBound)..<(page + field.upperBound), with: field.map { _ in 0 })
+          }
+        }
+        let isEqual = old == new
+        #expect(isEqual)
+      }
+      #expect(then.blocks.map(stable) == now.blocks.map(stable), "\(name)")
+    }
+    for name in ["META", "cursors/golden.cur"] {
+      let then = Array(try Data(contentsOf: golden.appendingPathComponent(name)))
+      // META ends with the position of the end, which depends on the compressed sizes rounded to pages.
+      let isEqual = try #require(disk.contents("/log/" + name)) == then
+      #expect(isEqual, "\(name)")
+    }
+  }
+}
