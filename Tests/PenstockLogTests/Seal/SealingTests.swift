@@ -130,13 +130,42 @@ import Testing
     image.disk.flipBit(segment.path, at: Int(seal.footerPosition) + 50, bit: 0)
     #expect(try bench.isWhole(image.openWriter().view))
     #expect(try image.openWriterAgain().view.set.segments[0].entries(upTo: seal.endOffset) == entries)
-    image.disk.flipBit(segment.path, at: Int(entries[1].position) + 60, bit: 0)
+    image.disk.flipBit(segment.path, at: Int(entries[0].position) + 60, bit: 0)
     let reading = try Reading(image.openWriterAgain().view)
-    #expect(reading.gaps.map { [$0.first, $0.end] } == [[entries[1].baseOffset, entries[1].endOffset]])
+    #expect(reading.gaps.map { [$0.first, $0.end] } == [[entries[0].baseOffset, entries[0].endOffset]])
     // The last block, whose end only the seal knows.
     image.disk.flipBit(segment.path, at: Int(entries[entries.count - 1].position) + 60, bit: 0)
     let last = try Reading(image.openWriterAgain().view).gaps.last
     #expect(last?.first == entries.last?.baseOffset && last?.end == seal.endOffset && last?.reason == .damaged)
+  }
+
+  @Test func `verify and inspect find nothing wrong in a sealed log, and every flaw that is planted`() throws {
+    let bench = try SealBench(segments: 4, blockBytes: 12 << 10)
+    let writer = try bench.log.openWriter()
+    try writer.sealAll()
+    try writer.close()
+    func problems(_ log: TestLog) throws -> [String] {
+      try LogInspector(TestLog.path, environment: log.environment()).walk(.deep).flatMap(\.problems).map(\.message)
+    }
+    let findings = try LogInspector(TestLog.path, environment: bench.log.environment()).walk(.deep)
+    #expect(findings.flatMap(\.problems) == [])
+    #expect(findings.map { $0.header?.isSealed } == [true, true, true, false])
+    #expect(findings.dropLast().allSatisfy { ($0.bytesBeforeSealing ?? 0) > $0.fileBytes })
+    let seal = try #require(findings[1].header?.seal)
+    for position in stride(from: Int(seal.footerPosition), to: Int(seal.fileLength), by: 9) {
+      let image = bench.log.killed()
+      image.disk.flipBit(findings[1].path, at: position, bit: 1)
+      #expect(!(try problems(image)).isEmpty, "byte \(position)")
+    }
+    let image = bench.log.killed()
+    image.disk.install(findings[1].path, try image.contents(findings[1].path) + [0])
+    #expect(!(try problems(image)).isEmpty)
+    // A sealed segment of another history does not continue the chain.
+    let other = try SealBench(segments: 4, blockBytes: 12 << 10, seed: 2)
+    let stranger = try other.log.openWriter()
+    try stranger.sealAll()
+    image.disk.install(findings[0].path, try other.log.contents(other.log.segments[0]))
+    #expect(!(try problems(image)).isEmpty)
   }
 
   @Test func `when the segment behind a sealed one is gone, the log says so and goes on under a new number`() throws {
