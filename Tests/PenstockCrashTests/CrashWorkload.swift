@@ -171,7 +171,9 @@ struct CrashWorkload {
     promises.records = found
     promises.pending = []
     for segment in writer.view.set.segments where promises.sealed.contains(segment.name) {
-      guard try segment.open().1.isSealed else { throw BrokenPromise("segment \(segment.name.text) is not sealed any more") }
+      guard try segment.open().1.isSealed else {
+        throw BrokenPromise("segment \(segment.name.text) is not sealed any more")
+      }
     }
     guard !fileSystem.filePaths.contains(where: { $0.hasSuffix(".sealing") }) else {
       throw BrokenPromise("a leftover of sealing was not removed")

@@ -21,7 +21,8 @@ import Testing
   private func run(
     _ log: TestLog, _ view: LogView, _ sealer: SegmentSealer, clock: any PaceClock = SystemPaceClock(), segments: Int
   ) async throws {
-    let background = BackgroundSealer(sealer, view, clock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let background = BackgroundSealer(sealer, view, clock: clock, logger: logger)
     while log.disk.filePaths.contains(where: { $0.hasSuffix(".sealing") }) || log.sealedCount < segments {
       await Task.yield()
     }
@@ -137,9 +138,9 @@ extension TestLog {
   fileprivate func follower() throws -> LogView {
     let names = try LogDirectory.listSegments(disk, TestLog.paths).names
     let view = LogView()
+    let end = try LogInspector(TestLog.path, environment: environment()).end
     view.publish(
-      SegmentSet(
-        segments: names.map { Segment(disk, $0, path: TestLog.paths.segment($0)) }, end: try LogInspector(TestLog.path, environment: environment()).end))
+      SegmentSet(segments: names.map { Segment(disk, $0, path: TestLog.paths.segment($0)) }, end: end))
     return view
   }
 }

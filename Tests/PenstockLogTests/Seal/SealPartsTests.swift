@@ -29,10 +29,11 @@ import Testing
     #expect(whole.steps.count == 1)
   }
 
-  @Test(arguments: [
-    [0x80], [1], [0, 1], [1, 0], [5, 1], [4, 1, 1, 1], [1, 0x80],
-    [1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1],
-  ] as [[UInt8]])
+  @Test(
+    arguments: [
+      [0x80], [1], [0, 1], [1, 0], [5, 1], [4, 1, 1, 1], [1, 0x80],
+      [1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1],
+    ] as [[UInt8]])
   func `append times that cannot be are refused`(bytes: [UInt8]) {
     #expect(throws: BlockFlaw.self) { try AppendTimes(time(0), decoding: bytes, count: 5) }
   }

@@ -48,7 +48,7 @@ import Testing
     #expect(frames > 20 && edges > 30)
   }
 
-  @Test func `neighbouring edges are one range, a damaged frame is a gap, and nothing behind the end is promised`() throws {
+  @Test func `neighbouring edges are one range, a damaged frame is a gap, and the end is the end`() throws {
     let log = TestLog()
     let writer = try log.openWriter()
     for _ in 0..<3 { try writer.commit(record(0), record(1)) }
