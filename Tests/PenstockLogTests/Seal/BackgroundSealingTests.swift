@@ -23,10 +23,12 @@ import Testing
   ) async throws {
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let background = BackgroundSealer(sealer, view, clock: clock, logger: logger)
+    defer { background.stop() }
     while log.disk.filePaths.contains(where: { $0.hasSuffix(".sealing") }) || log.sealedCount < segments {
+      // A sealer that does not seal is ended by the time limit.
+      try Task.checkCancellation()
       await Task.yield()
     }
-    background.stop()
   }
 
   @Test func `all segments but the newest are sealed, at the rate asked for`() async throws {
@@ -52,7 +54,10 @@ import Testing
       let log = try await Log.open(at: path, configuration: configuration)
       let reader = try await LogReader.open(at: path)
       for number in 0..<60 { try await log.append(batch([record(number)])) }
-      while try !log.view.set.segments.dropLast().allSatisfy({ try $0.headerOnDisk().isSealed }) { await Task.yield() }
+      while try !log.view.set.segments.dropLast().allSatisfy({ try $0.headerOnDisk().isSealed }) {
+        try Task.checkCancellation()
+        await Task.yield()
+      }
       try reader.refresh()
       #expect(try Reading(reader.view).inOrder == records(0..<60))
       #expect(try Reading(log.view).inOrder == records(0..<60))
