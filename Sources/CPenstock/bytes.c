@@ -13,6 +13,8 @@ size_t penstock_line_feeds(const void *bytes, size_t length, uint32_t *positions
   return count;
 }
 
+int penstock_equal(const void *a, const void *b, size_t length) { return length == 0 || memcmp(a, b, length) == 0; }
+
 size_t penstock_nonzero_end(const void *bytes, size_t length) {
   const uint8_t *p = bytes;
   while (length >= 8) {

@@ -3,6 +3,10 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
+#if defined(__APPLE__)
+#include <pthread/qos.h>
+#endif
 
 void penstock_name_thread(const char *name) {
 #if defined(__APPLE__)
@@ -13,5 +17,14 @@ void penstock_name_thread(const char *name) {
   strncpy(kept, name, 15);
   kept[15] = 0;
   pthread_setname_np(pthread_self(), kept);
+#endif
+}
+
+void penstock_background_thread(void) {
+#if defined(__linux__)
+  // Linux keeps a priority for every thread: the calling one's, here.
+  setpriority(PRIO_PROCESS, 0, 10);
+#elif defined(__APPLE__)
+  pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0);
 #endif
 }

@@ -72,6 +72,8 @@ public struct LogConfiguration: Hashable, Sendable {
   public var retention = RetentionPolicy()
   /// What an append does when the disk has no room. Default `.fail`.
   public var whenFull = WhenFull.fail
+  /// Whether full segments are written again, smaller, in the background. Default on.
+  public var sealing = Sealing.on
 
   public init() {}
 
@@ -91,6 +93,11 @@ public struct LogConfiguration: Hashable, Sendable {
     try check("compressionLevel", compressionLevel, -7...19)
     try check("maxProducers", maxProducers, Self.producersRange)
     try retention.validate(segmentBytes: segmentBytes)
+    if case .settings(let settings) = sealing {
+      try check("sealing.level", settings.level, -7...19)
+      try check("sealing.blockBytes", settings.blockBytes, (4 << 10)...(16 << 20))
+      try check("sealing.bytesPerSecond", settings.bytesPerSecond, 0...(1 << 40))
+    }
   }
 }
 

@@ -31,7 +31,7 @@ public enum FileSystemComparison {
     let fill: UInt8
 
     init(_ random: inout SplitMix64) {
-      verb = random.below(16)
+      verb = random.below(17)
       name = ["a", "b", "c", "d/a", "d", "e/a"][random.below(6)]
       other = ["a", "b", "c"][random.below(3)]
       slot = random.below(3)
@@ -75,6 +75,7 @@ public enum FileSystemComparison {
       // Within one directory; the simulation refuses what a kernel would do beyond that.
       case 3:
         try disk.rename(bench.path(step.other), to: bench.path(["a", "b", "c", "d"][step.slot]))
+      case 16: try disk.replace(bench.path(["a", "b", "c", "d"][step.slot]), with: bench.path(step.other))
       case 4: try disk.remove(bench.path(step.other))
       case 5: try disk.makeDirectory(bench.path("d"))
       case 6: return "\(try disk.list(directory).sorted())"

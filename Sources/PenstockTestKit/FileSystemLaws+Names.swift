@@ -33,6 +33,35 @@ extension FileSystemLaws {
       }
       try bench.expect(bench.disk.list(bench.directory), ["b"], "the names")
     },
+    FileSystemLaw("replace puts one file in another's place, and the other lives on for its handles") { bench in
+      try bench.create("a", [1, 1])
+      try bench.create("b", [2])
+      try bench.with("a", .readWrite) { old in
+        try bench.with("b", .readWrite) { new in
+          try bench.disk.replace(bench.path("a"), with: bench.path("b"))
+          try bench.write(old, [3], at: 0)
+          try bench.write(new, [4], at: 1)
+        }
+        try bench.expect(bench.read(old, 9, at: 0), [3, 1], "the old file")
+      }
+      try bench.expect(bench.disk.list(bench.directory), ["a"], "the names")
+      try bench.expect(bench.contents("a"), [2, 4], "the new file")
+    },
+    FileSystemLaw("replace needs both files") { bench in
+      try bench.create("a", [1])
+      try bench.disk.makeDirectory(bench.path("d"))
+      try bench.refuse("with nothing", .notFound) { try bench.disk.replace(bench.path("a"), with: bench.path("b")) }
+      try bench.refuse("of nothing", .notFound) { try bench.disk.replace(bench.path("b"), with: bench.path("a")) }
+      try bench.refuse("of a directory", .isADirectory) {
+        try bench.disk.replace(bench.path("d"), with: bench.path("a"))
+      }
+      try bench.refuse("with a directory", .isADirectory) {
+        try bench.disk.replace(bench.path("a"), with: bench.path("d"))
+      }
+      try bench.disk.replace(bench.path("a"), with: bench.path("a"))
+      try bench.expect(bench.contents("a"), [1], "the bytes")
+      try bench.expect(bench.disk.list(bench.directory).sorted(), ["a", "d"], "the names")
+    },
     FileSystemLaw("a removed file lives on for its handles only") { bench in
       try bench.with("a", .create) { file in
         try bench.write(file, [1], at: 0)

@@ -239,6 +239,27 @@ extension SimulatedDisk {
     }
   }
 
+  mutating func replace(_ path: String, with newer: String) throws(FileSystemError) {
+    _ = try run(.replace, newer + " over " + path) { (disk) throws(FileSystemError) in
+      let from = try disk.locate(newer, .replace)
+      let to = try disk.locate(path, .replace)
+      for (place, name) in [(from, newer), (to, path)] {
+        switch place.entry {
+        case .file: break
+        case .directory: throw Verb.replace.error(.isADirectory, name)
+        case nil: throw Verb.replace.error(.notFound, name)
+        }
+      }
+      guard from.directory == to.directory else { throw Verb.replace.error(.notSupported, path) }
+      return try disk.indivisible(.replace, path) { (disk) throws(FileSystemError) in
+        // Two names of one file, or one name twice: nothing to do, as for a kernel.
+        if from.entry != to.entry { disk.directories[from.directory]?.rename(from.name, to: to.name) }
+        disk.collectGarbage()
+        return 0
+      }
+    }
+  }
+
   mutating func remove(_ path: String) throws(FileSystemError) {
     _ = try run(.remove, path) { (disk) throws(FileSystemError) in
       let place = try disk.locate(path, .remove)

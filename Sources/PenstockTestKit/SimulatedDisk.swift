@@ -141,7 +141,7 @@ struct SimulatedDisk: Sendable {
 /// What is done to a disk, for errors, traces and digests.
 enum Verb: UInt64, Sendable {
   case open = 1, create, close, read, write, synchronize, size, truncate, rename, remove, list, makeDirectory
-  case synchronizeDirectory, lock
+  case synchronizeDirectory, lock, replace
 
   func error(_ code: FileSystemError.Code, _ path: String) -> FileSystemError {
     FileSystemError(code, operation: self == .create ? "open" : "\(self)", path: path)

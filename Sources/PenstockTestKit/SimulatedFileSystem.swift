@@ -13,7 +13,7 @@ import Synchronization
 /// make that order repeatable.
 ///
 /// Stricter than a real disk on purpose: handle numbers are not used twice, `list` answers in a scrambled order, `rename`
-/// works within one directory only (`.notSupported`). Paths with and without a leading `/` are the same. The root exists.
+/// and `replace` work within one directory only (`.notSupported`). Paths with and without a leading `/` are the same. The root exists.
 /// A file ends at 4 GiB.
 public final class SimulatedFileSystem: FileSystem {
   let disk: Mutex<SimulatedDisk>
@@ -57,6 +57,10 @@ public final class SimulatedFileSystem: FileSystem {
 
   public func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.rename(path, to: newPath) }
+  }
+
+  public func replace(_ path: String, with newer: String) throws(FileSystemError) {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.replace(path, with: newer) }
   }
 
   public func remove(_ path: String) throws(FileSystemError) {

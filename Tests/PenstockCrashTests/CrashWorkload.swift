@@ -18,6 +18,8 @@ struct Promises {
   var starts: [Offset] = [.zero]
   /// Files that retention has said are gone.
   var dropped: Set<String> = []
+  /// Segments whose sealing has returned: they stay sealed.
+  var sealed: Set<SegmentName> = []
 }
 
 struct BrokenPromise: Error, CustomStringConvertible {
@@ -42,6 +44,9 @@ struct CrashWorkload {
     configuration.durability = durability
     // Small enough to drop something in every run, large enough for the hard cap to be needed now and then.
     configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 160 << 10)
+    var sealing = SealingSettings()
+    sealing.blockBytes = 32 << 10
+    configuration.sealing = .settings(sealing)
     return configuration
   }
 
@@ -54,11 +59,13 @@ struct CrashWorkload {
   mutating func run(_ fileSystem: SimulatedFileSystem, salt: UInt64, steps: Int) throws(LogError) {
     var writer: LogWriter? = try LogOpening.open(Self.path, Self.configuration(), environment(fileSystem, salt: salt))
     var cursor: HeldCursor?
+    var plan = SealingPlan()
     for step in 0..<steps {
       guard let open = writer else { return }
       clock.advance(nanoseconds: 1_000_000)
       try append(to: open)
       if step % 3 == 1 { try moveCursor(&cursor, fileSystem, open) }
+      if step % 4 == 3 { try seal(&plan, open) }
       if step % 11 == 7 { try open.preparer.prepare() }
       if step % 6 == 5 { try trim(open, cursor, fileSystem) }
       if step % 17 == 16 {
@@ -67,6 +74,21 @@ struct CrashWorkload {
         writer = nil
         writer = try LogOpening.open(
           Self.path, Self.configuration(), environment(fileSystem, salt: salt &+ UInt64(step)))
+      }
+    }
+  }
+
+  /// Seals the oldest segment that is not.
+  private mutating func seal(_ plan: inout SealingPlan, _ writer: LogWriter) throws(LogError) {
+    while let sealer = writer.sealer, let job = plan.next(in: writer.view.set.segments.map(\.name)) {
+      let outcome = try sealer.seal(job, in: writer.view)
+      plan.finished(job, .done)
+      switch outcome {
+      case .wasSealed, .dropped: break
+      case .left(let reason): throw LogError(.damaged, "a whole segment was not sealed: \(reason)")
+      case .sealed:
+        promises.sealed.insert(job.segment)
+        return
       }
     }
   }
@@ -201,6 +223,14 @@ struct CrashWorkload {
     }
     try checkProducer(writer, isPendingThere: !extra.isEmpty)
     promises.records += extra
+    for segment in writer.view.set.segments where promises.sealed.contains(segment.name) {
+      guard try segment.open().1.isSealed else {
+        throw BrokenPromise("segment \(segment.name.text) is not sealed any more")
+      }
+    }
+    guard !fileSystem.filePaths.contains(where: { $0.hasSuffix(".sealing") }) else {
+      throw BrokenPromise("a leftover of sealing was not removed")
+    }
     // A producer sends again what was not acknowledged; where it is in the log, that must change nothing.
     if promises.pendingMark != nil {
       try appendPending(to: writer)

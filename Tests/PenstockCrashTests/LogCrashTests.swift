@@ -88,6 +88,7 @@ import Testing
     let disk = SimulatedFileSystem(seed: seed)
     var workload = CrashWorkload(seed: seed)
     try workload.run(disk, salt: 1, steps: steps)
+    #expect(workload.promises.sealed.count >= min(2, steps / 17), "a workload that seals nothing proves nothing of it")
     return disk.ioCount
   }
 

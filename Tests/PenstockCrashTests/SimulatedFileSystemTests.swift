@@ -147,6 +147,25 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/b") == [2])
   }
 
+  @Test("after a replacement the name is the old file's or the new one's, and never nobody's")
+  func replacement() throws {
+    let disk = try prepared(["/log/a": [1], "/log/b": [2]])
+    try disk.replace("/log/a", with: "/log/b")
+    #expect(disk.unsyncedItemCount == 1)
+    let before = disk.powerCut(.nothingUnsynced)
+    #expect(before.contents("/log/a") == [1] && before.contents("/log/b") == [2])
+    let after = disk.powerCut(.everything)
+    #expect(after.contents("/log/a") == [2] && after.filePaths == ["/log/a"])
+    try disk.synchronizeDirectory("/log")
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == [2])
+    // A new file's bytes are as volatile under the name it took as under its own.
+    let file = try disk.open("/log/c", .create)
+    try disk.put(file, [3], at: 0)
+    try disk.replace("/log/a", with: "/log/c")
+    try disk.synchronizeDirectory("/log")
+    #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == [])
+  }
+
   @Test("a seeded power loss reaches every outcome and no other")
   func seededOutcomes() throws {
     let disk = try prepared(["/log/a": fill(0, 1024)])

@@ -18,6 +18,12 @@ size_t penstock_line_feeds(const void *bytes, size_t length, uint32_t *positions
 /// One past the last byte that is not zero; 0 when all are zero.
 size_t penstock_nonzero_end(const void *bytes, size_t length);
 
+/// Whether both have the same `length` bytes.
+int penstock_equal(const void *a, const void *b, size_t length);
+
+/// Lets the calling thread run only where others leave the processor free, as far as the system can do that for a thread.
+void penstock_background_thread(void);
+
 /// Gives the calling thread a name for debuggers and profilers; at most 15 bytes are kept.
 void penstock_name_thread(const char *name);
 

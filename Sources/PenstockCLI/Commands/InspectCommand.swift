@@ -68,7 +68,7 @@ struct InspectCommand: ReportingCommand {
     for finding in findings {
       text += "\n\n\(finding.path)"
       if let header = finding.header {
-        text += "\n" + Words.table(Self.fields(header).map { ["  " + $0.0, $0.1.plain] })
+        text += "\n" + Words.table((Self.fields(header) + Self.sizes(finding)).map { ["  " + $0.0, $0.1.plain] })
       }
     }
     tell(

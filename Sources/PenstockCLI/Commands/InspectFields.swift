@@ -4,6 +4,21 @@ import PenstockLog
 // The fields of the format by name, for people and machines alike.
 extension InspectCommand {
   static func fields(_ header: SegmentHeader) -> [(String, JSON)] {
+    plainFields(header) + sealFields(header.seal)
+  }
+
+  private static func sealFields(_ seal: SegmentSeal?) -> [(String, JSON)] {
+    guard let seal else { return [("sealed", .bool(false))] }
+    return [
+      ("sealed", .bool(true)), ("originalBytes", .number(seal.originalBytes)),
+      ("originalStoredBytes", .number(seal.originalStoredBytes)), ("originalBlocks", .number(seal.originalBlocks)),
+      ("originalChain", .string(hex(seal.chain))), ("endOffset", .number(seal.endOffset.rawValue)),
+      ("footerPosition", .number(seal.footerPosition)), ("fileLength", .number(seal.fileLength)),
+      ("lastAppendTime", .string(Words.time(seal.lastAppendTime))),
+    ]
+  }
+
+  private static func plainFields(_ header: SegmentHeader) -> [(String, JSON)] {
     [
       ("sequence", .number(header.sequence)), ("baseOffset", .number(header.baseOffset.rawValue)),
       ("epoch", .number(header.epoch)), ("log", .string(LogMeta.hex(header.logID))),
@@ -37,7 +52,21 @@ extension InspectCommand {
       ("problems", .array(finding.problems.map { .string($0.description) })),
     ]
     if let header = finding.header { members += fields(header) }
-    return .object(members)
+    return .object(members + sizes(finding))
+  }
+
+  /// What the records take: uncompressed, as they were written, and as they lie there now.
+  static func sizes(_ finding: SegmentFinding) -> [(String, JSON)] {
+    let raw = finding.rawBytes
+    let before = finding.bytesBeforeSealing ?? finding.usedBytes
+    var members: [(String, JSON)] = [("rawBytes", .number(raw)), ("ratioWritten", ratio(before, of: raw))]
+    if finding.bytesBeforeSealing != nil { members.append(("ratioSealed", ratio(finding.fileBytes, of: raw))) }
+    return members
+  }
+
+  /// A file's bytes for one byte of records.
+  private static func ratio(_ bytes: UInt64, of raw: Int) -> JSON {
+    raw == 0 ? .null : .number(Double(bytes) / Double(raw))
   }
 
   private static func time(_ nanoseconds: Int64?) -> JSON {

@@ -217,6 +217,7 @@ package final class Committer: Sendable {
   private func run(_ writer: LogWriter) {
     // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
     let filler = Worker(name: "penstock-fill")
+    let sealer = writer.sealer.map { BackgroundSealer($0, writer.view, logger: writer.logger) }
     var hasAskedForNext = false
     var segment = writer.segment
     loop: while true {
@@ -240,6 +241,7 @@ package final class Committer: Sendable {
         if writer.segment != segment {
           segment = writer.segment
           trim { _ in }
+          sealer?.wake()
         }
         if !writer.wantsNextSegment {
           hasAskedForNext = false
@@ -258,6 +260,8 @@ package final class Committer: Sendable {
       case .finish: break loop
       }
     }
+    // Before the lock is let go of: another writer may take over then.
+    sealer?.stop()
     let failure = capture { () throws(LogError) in try writer.close() }
     closingError.withLock { $0 = failure }
     let poison = writer.failure

@@ -1,4 +1,4 @@
-internal import Logging
+package import Logging
 
 /// The one writer of a log: blocks into segments, segments into a directory, and what is durable to the readers. Synchronous
 /// and without a lock: `Log` confines it to its committer thread, the crash tests drive it directly.
@@ -81,6 +81,14 @@ package final class LogWriter {
       producers: parts.producers)
     try publish()
   }
+
+  /// Seals segments of this log; nil when that is switched off.
+  package var sealer: SegmentSealer? {
+    guard case .settings(let settings) = configuration.sealing else { return nil }
+    return SegmentSealer(fileSystem, paths, settings, randomBytes: environment.randomBytes)
+  }
+  package var segmentCount: Int { segments.count }
+  package var logger: Logger { environment.logger }
 
   /// What poisoned the writer, if anything did.
   package var failure: LogError? { poison }

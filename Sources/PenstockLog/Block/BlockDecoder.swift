@@ -30,7 +30,8 @@ package enum BlockDecoder {
       throw BlockFlaw(error.message)
     }
     let ends = try recordEnds(header, bytes, payload)
-    return DecodedBlock(baseOffset: header.baseOffset, appendTime: header.appendTime, payload: payload, ends: ends)
+    return DecodedBlock(
+      baseOffset: header.baseOffset, appendTimes: try appendTimes(header, bytes), payload: payload, ends: ends)
   }
 
   private static func recordEnds(
@@ -60,6 +61,18 @@ package enum BlockDecoder {
     }
     guard position == payload.count else { throw BlockFlaw("record lengths do not add up to the payload") }
     return ends
+  }
+
+  private static func appendTimes(
+    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer
+  ) throws(BlockFlaw) -> AppendTimes {
+    guard header.flags & BlockFormat.appendTimesFlag != 0 else { return AppendTimes(header.appendTime) }
+    let trailer = UnsafeRawBufferPointer(
+      rebasing: bytes[BlockFormat.headerSize..<(BlockFormat.headerSize + header.trailerLength)])
+    guard let found = section(BlockFormat.appendTimesSection, in: trailer) else {
+      throw BlockFlaw("no append times in the trailer")
+    }
+    return try AppendTimes(header.appendTime, decoding: Array(found), count: header.recordCount)
   }
 
   static func section(_ kind: UInt16, in trailer: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {

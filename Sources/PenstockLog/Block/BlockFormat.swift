@@ -11,6 +11,7 @@
 //     8  u32  "PNB1"
 //    12  u16  format version, 1
 //    14  u16  flags: bit 0 = record lengths stand in the trailer (some record contains a line feed)
+//             bit 1 = append times stand in the trailer (sealed: the records were appended at several times)
 //    16  u64  own position in the file
 //    24  u64  base offset: the first record's
 //    32  u32  records, at least 1
@@ -21,7 +22,7 @@
 //    56  u32  writer epoch
 //    60  u32  checksum of the stored bytes
 //    64  u64  durableUpTo: every byte of this file below it was on stable storage when this block was built
-//    72  i64  append time, nanoseconds since 1970; never less than the block's before
+//    72  i64  append time of the first record, nanoseconds since 1970; never less than the block's before
 //    80  i64  earliest event time   } minimum > maximum when no event time is known
 //    88  i64  latest event time     }
 //    96  u64  chain: a digest of the header of the block before (of the segment header, for the first)
@@ -32,7 +33,9 @@
 // searching; otherwise the trailer says the lengths.
 //
 // Trailer: sections of  u16 kind, u16 zero, u32 length, bytes.  Kind 1: a u32 length for each record. Kind 2: producers
-// (`ProducerTrailer`). Unknown kinds are skipped.
+// (`ProducerTrailer`). Kind 3: append times (`AppendTimes`). Unknown kinds are skipped.
+//
+// In a sealed segment blocks lie one behind the other: no padding, any position, durableUpTo is 0.
 //
 // All checksums are CRC-32C seeded with the CRC-32C of the segment's salt. The header's covers every length before any
 // length is trusted. An all-zero header is the absence of a block; no checksum value means anything by itself.
@@ -46,7 +49,9 @@ package enum BlockFormat {
   package static let framePrefix = 8
   package static let alignment = 4096
   package static let lengthsFlag: UInt16 = 1
+  package static let appendTimesFlag: UInt16 = 2
   package static let lengthsSection: UInt16 = 1
+  package static let appendTimesSection: UInt16 = 3
 
   package static func alignedUp(_ count: Int) -> Int { (count + alignment - 1) & ~(alignment - 1) }
   package static func alignedUp(_ position: UInt64) -> UInt64 { (position + 4095) & ~4095 }

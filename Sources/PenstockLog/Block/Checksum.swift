@@ -66,6 +66,10 @@ package enum Bytes {
     penstock_line_feeds(bytes.baseAddress, bytes.count, nil, 0) > 0
   }
 
+  package static func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+    a.count == b.count && penstock_equal(a.baseAddress, b.baseAddress, a.count) != 0
+  }
+
   /// One past the last byte that is not zero; 0 when all are.
   package static func nonzeroEnd(of bytes: UnsafeRawBufferPointer) -> Int {
     penstock_nonzero_end(bytes.baseAddress, bytes.count)

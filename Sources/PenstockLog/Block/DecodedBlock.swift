@@ -1,11 +1,11 @@
 /// A block's records, decompressed and proven; immutable, and so shared by every reader that wants them.
 package final class DecodedBlock: Sendable {
   package let baseOffset: Offset
-  package let appendTime: Timestamp
+  package let appendTimes: AppendTimes
   /// Every record followed by one line feed.
-  private let payload: [UInt8]
+  package let payload: [UInt8]
   /// For each record, one past its last byte in `payload` (its line feed's place).
-  private let ends: [UInt32]
+  package let ends: [UInt32]
 
   package var count: Int { ends.count }
   package var endOffset: Offset { baseOffset + ends.count }
@@ -13,15 +13,24 @@ package final class DecodedBlock: Sendable {
   package var footprint: Int { payload.count + ends.count * 4 }
 
   /// - Precondition: `ends` rises and its last element is the place of the payload's last byte.
-  package init(baseOffset: Offset, appendTime: Timestamp, payload: [UInt8], ends: [UInt32]) {
+  package init(baseOffset: Offset, appendTimes: AppendTimes, payload: [UInt8], ends: [UInt32]) {
     precondition(ends.last.map { Int($0) + 1 == payload.count } ?? payload.isEmpty)
     self.baseOffset = baseOffset
-    self.appendTime = appendTime
+    self.appendTimes = appendTimes
     self.payload = payload
     self.ends = ends
   }
 
-  private func start(of index: Int) -> Int { index == 0 ? 0 : Int(ends[index - 1]) + 1 }
+  /// A block whose records were all appended at one time.
+  package convenience init(baseOffset: Offset, appendTime: Timestamp, payload: [UInt8], ends: [UInt32]) {
+    self.init(baseOffset: baseOffset, appendTimes: AppendTimes(appendTime), payload: payload, ends: ends)
+  }
+
+  /// When the log took the first record.
+  package var appendTime: Timestamp { appendTimes.first }
+
+  /// One past the last byte of the records before `index`, line feeds included.
+  package func start(of index: Int) -> Int { index == 0 ? 0 : Int(ends[index - 1]) + 1 }
 
   /// The records' bytes together, without line feeds.
   package func byteCount(of indices: Range<Int>) -> Int {
@@ -50,10 +59,17 @@ package final class DecodedBlock: Sendable {
     payload.withUnsafeBytes { bytes in
       ends.withUnsafeBufferPointer { ends in
         var position = start(of: indices.lowerBound)
+        let steps = appendTimes.steps
+        var step = appendTimes.stepCount { $0.index <= indices.lowerBound }
+        var time = appendTimes.time(of: indices.lowerBound)
         for index in indices {
+          if step < steps.count, steps[step].index == index {
+            time = steps[step].time
+            step += 1
+          }
           let end = Int(ends[index])
           let view = RecordView(
-            offset: baseOffset + index, appendTime: appendTime,
+            offset: baseOffset + index, appendTime: time,
             bytes: UnsafeRawBufferPointer(rebasing: bytes[position..<end]))
           do throws(Failure) { try body(view) } catch {
             failure = error

@@ -26,7 +26,7 @@ public struct Batch: Sendable {
 
   public var count: Int { end - first }
   /// When the log took the first record.
-  public var firstAppendTime: Timestamp { slices.first?.block.appendTime ?? Timestamp(nanoseconds: 0) }
+  public var firstAppendTime: Timestamp { slices.first?.firstAppendTime ?? Timestamp(nanoseconds: 0) }
 
   package init(slices: [BlockSlice]) {
     precondition(!slices.isEmpty, "a batch has at least one record")
@@ -58,6 +58,7 @@ package struct BlockSlice: Sendable {
   package var first: Offset { block.baseOffset + indices.lowerBound }
   package var end: Offset { block.baseOffset + indices.upperBound }
   package var byteCount: Int { block.byteCount(of: indices) }
+  package var firstAppendTime: Timestamp { block.appendTimes.time(of: indices.lowerBound) }
 
   package func forEachRecord<Failure: Error>(_ body: (RecordView) throws(Failure) -> Void) throws(Failure) {
     try block.forEachRecord(in: indices, body)

@@ -21,6 +21,8 @@ package struct SegmentFinding: Sendable {
   /// Bytes behind the last block, up to the last that is not zero.
   package var bytesBehind: UInt64 = 0
   package var problems: [InspectionProblem] = []
+  /// All blocks, in a sealed segment, to hold its footer against.
+  fileprivate var sealedBlocks: [BlockHeader] = []
   /// A later version wrote it, so that its problems may be none.
   package var isOfLaterVersion = false
 
@@ -129,10 +131,14 @@ extension LogInspector {
       case .block(let block, let next):
         let count = depth == .headers ? BlockFormat.headerSize : block.totalLength
         let bytes = try scanner.fileSystem.readAll(scanner.file, count: count, at: block.position)
+        if !scanner.header.isSealed, block.totalLength % BlockFormat.alignment != 0 {
+          finding.complain("the block does not end on a page", at: block.position)
+        }
         if let flaw = flaw(in: block, bytes, depth, scanner.seed, decompressor) {
           finding.complain(flaw, at: block.position, block.baseOffset..<block.endOffset)
         }
         finding.count(block)
+        if scanner.header.isSealed { finding.sealedBlocks.append(block) }
         visit(block, bytes)
         cursor = next
       case .future(let version):
@@ -148,7 +154,8 @@ extension LogInspector {
     }
     finding.end = cursor.offset
     finding.usedBytes = cursor.position
-    finding.chain = cursor.chain
+    // The blocks of a sealed segment are not those the next segment continues; its header remembers.
+    finding.chain = scanner.header.seal?.chain ?? cursor.chain
   }
 
   /// Goes on at the next block that belongs here, as readers do; at the limit when there is none.
@@ -156,7 +163,7 @@ extension LogInspector {
     _ message: String, _ scanner: SegmentScanner, _ cursor: inout SegmentScanner.Cursor, _ limit: Offset,
     _ finding: inout SegmentFinding
   ) throws(FileSystemError) {
-    let start = cursor.position + UInt64(BlockFormat.alignment)
+    let start = cursor.position + scanner.stride
     let found = try scanner.findBlock(from: start, offset: cursor.offset).flatMap { $0.baseOffset < limit ? $0 : nil }
     finding.complain(message, at: cursor.position, cursor.offset..<(found?.baseOffset ?? limit))
     cursor.chain = nil
@@ -167,7 +174,6 @@ extension LogInspector {
   private func flaw(
     in block: BlockHeader, _ bytes: [UInt8], _ depth: InspectionDepth, _ seed: UInt32, _ decompressor: ZstdDecompressor
   ) -> String? {
-    if block.totalLength % BlockFormat.alignment != 0 { return "the block does not end on a page" }
     if block.durableUpTo > block.position { return "durableUpTo lies behind the block's own position" }
     var again = [UInt8](repeating: 0, count: BlockFormat.headerSize)
     again.withUnsafeMutableBytes { block.encode(into: $0, seed: seed) }
@@ -192,6 +198,7 @@ extension LogInspector {
   private func lookBehind(
     _ scanner: SegmentScanner, isLast: Bool, _ finding: inout SegmentFinding
   ) throws(FileSystemError) {
+    if let seal = scanner.header.seal { return try lookAtFooter(seal, scanner, &finding) }
     finding.bytesBehind = try scanner.nonzeroEnd(from: finding.usedBytes) - finding.usedBytes
     let isKept = isLast && !isClosedCleanly
     if finding.bytesBehind > 0, !isKept {
@@ -200,7 +207,36 @@ extension LogInspector {
   }
 }
 
+extension LogInspector {
+  /// Behind the last block of a sealed segment there are the footer and zstd's seek table, which repeat what the blocks say,
+  /// and nothing else.
+  private func lookAtFooter(
+    _ seal: SegmentSeal, _ scanner: SegmentScanner, _ finding: inout SegmentFinding
+  ) throws(FileSystemError) {
+    if seal.endOffset != finding.end {
+      finding.complain("the seal speaks of another end, \(seal.endOffset)", at: 120)
+    }
+    let count = finding.fileBytes - min(seal.footerPosition, finding.fileBytes)
+    let found = try scanner.fileSystem.readAll(scanner.file, count: Int(count), at: seal.footerPosition)
+    // What is wrong with a block has been told; the footer can only be held against blocks that are there.
+    if finding.sealedBlocks.last?.endPosition == seal.footerPosition,
+      found != SealFooter.encoded(finding.sealedBlocks, at: seal.footerPosition, scanner.header),
+      finding.problems.isEmpty
+    {
+      finding.complain("footer or seek table do not say what the blocks say", at: seal.footerPosition)
+    } else if try SealFooter.read(scanner.fileSystem, scanner.file, scanner.header) == nil {
+      finding.complain("the footer is not intact", at: seal.footerPosition)
+    }
+    if finding.fileBytes != seal.fileLength {
+      finding.complain("the file has \(finding.fileBytes) bytes, its seal speaks of \(seal.fileLength)", at: 144)
+    }
+  }
+}
+
 extension SegmentFinding {
+  /// What the original took in its file, in bytes; nil when the segment is not sealed.
+  package var bytesBeforeSealing: UInt64? { header?.seal?.originalBytes }
+
   fileprivate mutating func count(_ block: BlockHeader) {
     blocks += 1
     records += block.recordCount

@@ -98,6 +98,16 @@ package struct ProducerTrailer: Hashable, Sendable {
     for entry in next.entries { add(entry) }
   }
 
+  /// The section of a block that joins others; nil when one of theirs cannot be read.
+  @Sendable package static func joined(_ parts: [TrailerSections.Part]) -> [UInt8]? {
+    var all = ProducerTrailer()
+    for part in parts {
+      guard let one = try? ProducerTrailer(decoding: part.bytes, recordCount: part.recordCount) else { return nil }
+      all.join(one.rebased(by: part.firstRecord))
+    }
+    return all.encoded()
+  }
+
   /// The section's content.
   package func encoded() -> [UInt8] {
     var bytes: [UInt8] = []

@@ -67,8 +67,27 @@ extension LogView {
     }
     guard low > 0 else { return set.first }
     let entries = try set.segments[low - 1].entries(upTo: set.end(ofSegmentAt: low - 1))
-    if let entry = entries.first(where: { $0.appendTime >= time }) { return entry.baseOffset }
-    return set.end(ofSegmentAt: low - 1)
+    let later = entries.firstIndex { $0.appendTime >= time } ?? entries.count
+    // A sealed block holds records of several times: the first at or after `time` may be within the block before.
+    if later > 0, let offset = try offset(atOrAfter: time, in: entries[later - 1]) { return offset }
+    return later < entries.count ? entries[later].baseOffset : set.end(ofSegmentAt: low - 1)
+  }
+
+  private func offset(atOrAfter time: Timestamp, in entry: BlockEntry) throws(LogError) -> Offset? {
+    guard entry.hasAppendTimes else { return nil }
+    var offset = entry.baseOffset
+    do throws(LogError) {
+      // Blocks of the original may still be in memory, so several may lie where the index knows one.
+      while offset < entry.endOffset, let block = try block(holding: offset) {
+        if let index = block.appendTimes.firstIndex(atOrAfter: time) { return max(block.baseOffset + index, offset) }
+        offset = block.endOffset
+      }
+      return nil
+    } catch {
+      // Where the times are lost, so are the records: reading from here on meets the gap and tells.
+      guard error.gap != nil else { throw error }
+      return offset
+    }
   }
 }
 

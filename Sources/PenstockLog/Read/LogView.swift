@@ -64,6 +64,8 @@ package final class LogView: Sendable {
     var decompressors: [ZstdDecompressor] = []
   }
   private let state = Mutex(State())
+  /// Held while a segment's file takes another's name, and while segments are dropped: one that is dropped stays gone.
+  private let files = Mutex(())
 
   /// At most so many segments keep a file and an index in memory.
   private static let warmSegments = 16
@@ -94,14 +96,32 @@ package final class LogView: Sendable {
 
   /// Lets go of what retention drops; reading below `start` is a gap from now on.
   package func trim(to start: SegmentName) {
-    let dropped = state.withLock { state in
-      state.start = start
-      state.set = state.set.trimmed(to: start)
-      state.blocks.removeAll { $0.endOffset <= start.baseOffset }
-      defer { state.warm.removeAll { $0.name.sequence < start.sequence } }
-      return state.warm.filter { $0.name.sequence < start.sequence }
+    let dropped = files.withLock { _ in
+      state.withLock { state in
+        state.start = start
+        state.set = state.set.trimmed(to: start)
+        state.blocks.removeAll { $0.endOffset <= start.baseOffset }
+        defer { state.warm.removeAll { $0.name.sequence < start.sequence } }
+        return state.warm.filter { $0.name.sequence < start.sequence }
+      }
     }
     for segment in dropped { segment.release() }
+  }
+
+  package func contains(_ name: SegmentName) -> Bool { set.segments.contains { $0.name == name } }
+
+  /// Lets `replace` put another file in the place of a segment's, and readers find it. False, and nothing done, when the log
+  /// does not have the segment any more.
+  package func replaceFile(
+    of name: SegmentName, _ replace: () throws(FileSystemError) -> Void
+  ) throws(FileSystemError) -> Bool {
+    try files.withLock { (_) throws(FileSystemError) in
+      guard let segment = set.segments.first(where: { $0.name == name }) else { return false }
+      try replace()
+      // Readers that are at the old file keep it until they let go.
+      segment.release()
+      return true
+    }
   }
 
   /// Ends all waiting. Reading goes on.
@@ -225,11 +245,30 @@ package final class LogView: Sendable {
       return state.blocks.last { $0.baseOffset <= offset && offset < $0.endOffset }
     }
     if let cached { return cached }
-    return try despiteTrimming { () throws(LogError) -> DecodedBlock? in
-      switch try locate(offset) {
-      case .end: return nil
-      case .gap(let gap): throw LogError(gap)
-      case .block(let segment, let entry): return try decode(segment, entry)
+    return try withBlock(holding: offset) { (segment, entry) throws(LogError) in try decode(segment, entry) }
+  }
+
+  /// Locates the block that holds `offset` and lets `read` read it; nil at the end. Throws a gap.
+  ///
+  /// Between the two the segment may be sealed, and what was located stand elsewhere: then both are done again. A block
+  /// that is located twice at one place and cannot be read is a gap.
+  package func withBlock<Result>(
+    holding offset: Offset, _ read: (Segment, BlockEntry) throws(LogError) -> Result
+  ) throws(LogError) -> Result? {
+    try despiteTrimming { () throws(LogError) -> Result? in
+      var before: BlockEntry?
+      while true {
+        switch try locate(offset) {
+        case .end: return nil
+        case .gap(let gap): throw LogError(gap)
+        case .block(let segment, let entry):
+          do throws(LogError) {
+            return try read(segment, entry)
+          } catch {
+            guard error.gap != nil, entry != before else { throw error }
+            before = entry
+          }
+        }
       }
     }
   }

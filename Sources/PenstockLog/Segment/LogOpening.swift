@@ -131,6 +131,26 @@ package enum LogOpening {
     var chain: UInt64 = 0
     var appendTime = Timestamp(nanoseconds: .min)
     var highestEpoch: UInt32 = 0
+
+    /// A segment is sealed only when there is a later one, so that one is gone, whether or not anybody knows how far it
+    /// reached. Its number is not given out again.
+    mutating func continueBehind(
+      _ seal: SegmentSeal, _ tail: TailRecovery, _ witnesses: Witnesses, _ report: inout RecoveryReport
+    ) {
+      report.segment = tail.path
+      report.position = seal.footerPosition
+      report.outcome = .damaged
+      report.rule = "lost tail"
+      nextOffset = max(seal.endOffset, witnesses.highestOffset)
+      if nextOffset > seal.endOffset {
+        report.gaps.append(Gap(first: seal.endOffset, end: nextOffset, reason: .missing))
+      }
+      nextSequence = max(tail.header.sequence + 1, witnesses.highestSegment) + 1
+      chain = seal.chain
+      appendTime = seal.lastAppendTime
+      highestEpoch = tail.header.epoch
+      earlier.append(Segment(tail.environment.fileSystem, tail.header.name, path: tail.path))
+    }
   }
 
   private static func recover(
@@ -165,6 +185,12 @@ package enum LogOpening {
 
     let path = paths.segment(newest)
     let tail = try openTail(environment, paths, path, newest, configuration, meta)
+    let leftovers = all.dropLast(names.count).map { paths.segment($0) }
+    if let seal = tail.header.seal {
+      try clear(fileSystem, paths, leftovers)
+      recovered.continueBehind(seal, tail, witnesses, &report)
+      return recovered
+    }
     let finding = try tail.examine(witnesses)
     if let version = finding.futureVersion {
       throw LogError(
@@ -172,7 +198,7 @@ package enum LogOpening {
         place: .init(path: path, position: finding.tail.position))
     }
     // The verdict is known; what may go goes now, because acting on it may need room.
-    try clear(fileSystem, paths, all.dropLast(names.count).map { paths.segment($0) })
+    try clear(fileSystem, paths, leftovers)
     report.segment = path
     report.position = finding.tail.position
     report.rule = finding.row.name
@@ -193,6 +219,7 @@ package enum LogOpening {
     do throws(FileSystemError) {
       // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
       try SegmentPreparer.discard(fileSystem, paths)
+      try SegmentSealer.removeLeftovers(fileSystem, paths)
     } catch {
       throw LogError(error, while: "remove an unfinished segment")
     }
@@ -277,7 +304,7 @@ package enum LogOpening {
     guard header.logID == meta.logID, header.sequence == name.sequence, header.baseOffset == name.baseOffset else {
       throw LogError(.damaged, "the segment belongs to another log, or was renamed", place: .init(path: path))
     }
-    guard header.isWritable else {
+    guard header.isWritable || header.isSealed else {
       throw LogError(
         .readOnlyFormat, "the segment has features this version may read but not write; use a newer penstock",
         place: .init(path: path))

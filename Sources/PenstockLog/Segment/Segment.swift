@@ -86,10 +86,12 @@ package final class Segment: Sendable {
     return (file, header)
   }
 
-  /// Forgets the file and the index; the next use finds them again.
+  /// Forgets the file, its header and the index, all together; the next use finds them again, and finds a sealed file where
+  /// the segment has been sealed meanwhile. Whoever is reading keeps the old file until then.
   package func release() {
     state.withLock {
       $0.file = nil
+      $0.header = nil
       $0.entries = []
       $0.scanned = nil
     }
@@ -105,12 +107,20 @@ package final class Segment: Sendable {
       var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
       var entries = state.entries
       do throws(FileSystemError) {
+        if state.scanned == nil, let seal = header.seal,
+          let index = try SealFooter.read(fileSystem, file.handle, header)
+        {
+          entries = index
+          cursor.position = seal.footerPosition
+          cursor.offset = seal.endOffset
+          cursor.chain = nil
+        }
         while cursor.offset < end {
           if case .block(let block, let next) = try scanner.look(at: cursor, proving: false) {
             entries.append(BlockEntry(block))
             cursor = next
           } else if let later = try scanner.findBlock(
-            from: cursor.position + UInt64(BlockFormat.alignment), offset: cursor.offset)
+            from: cursor.position + scanner.stride, offset: cursor.offset)
           {
             cursor.position = later.position
             cursor.offset = later.baseOffset
@@ -128,10 +138,11 @@ package final class Segment: Sendable {
     }
   }
 
-  /// Whether nothing but zeros stands behind the last block. O(bytes behind it).
+  /// Whether nothing but zeros stands behind the last block, or sealing has noted that nothing did. O(bytes behind it).
   package func isWhole() throws(LogError) -> Bool {
     let entries = try entries(upTo: Offset(.max))
     let (file, header) = try open()
+    if let seal = header.seal { return entries.last?.endOffset == seal.endOffset }
     let position = entries.last?.endPosition ?? UInt64(SegmentHeader.size)
     do throws(FileSystemError) {
       return try SegmentScanner(fileSystem, file.handle, header).nonzeroEnd(from: position) == position
@@ -142,6 +153,25 @@ package final class Segment: Sendable {
 
   /// Reads, proves and decompresses a block.
   package func decode(_ entry: BlockEntry, with decompressor: ZstdDecompressor) throws(LogError) -> DecodedBlock {
+    try prove(entry) { (block, bytes, seed) throws(BlockFlaw) in
+      try BlockDecoder.decode(block, bytes, seed: seed, with: decompressor)
+    }
+  }
+
+  /// The block's zstd frame as it is stored, proven by its checksum.
+  package func storedFrame(_ entry: BlockEntry) throws(LogError) -> (header: BlockHeader, frame: [UInt8]) {
+    try prove(entry) { (block, bytes, seed) throws(BlockFlaw) in
+      try BlockDecoder.verify(block, bytes, seed: seed)
+      return (block, Array(bytes[block.frontLength...]))
+    }
+  }
+
+  /// Reads a block, proves that it is the one the index speaks of, and hands it on. Throws a gap when it, or `body`, does not
+  /// believe the bytes.
+  private func prove<Result>(
+    _ entry: BlockEntry,
+    _ body: (BlockHeader, UnsafeRawBufferPointer, _ seed: UInt32) throws(BlockFlaw) -> Result
+  ) throws(LogError) -> Result {
     let (file, header) = try open()
     let bytes: [UInt8]
     do throws(FileSystemError) {
@@ -150,16 +180,16 @@ package final class Segment: Sendable {
       throw LogError(error, while: "read a block")
     }
     let seed = header.seed
-    var block: DecodedBlock?
+    var result: Result?
     bytes.withUnsafeBytes { bytes in
       guard bytes.count == entry.length, let found = try? BlockHeader(decoding: bytes, seed: seed),
         found.totalLength == entry.length, found.baseOffset == entry.baseOffset, found.position == entry.position
       else { return }
-      block = try? BlockDecoder.decode(found, bytes, seed: seed, with: decompressor)
+      result = try? body(found, bytes, seed)
     }
-    guard let block else {
+    guard let result else {
       throw LogError(Gap(first: entry.baseOffset, end: entry.endOffset, reason: .damaged, path: path))
     }
-    return block
+    return result
   }
 }

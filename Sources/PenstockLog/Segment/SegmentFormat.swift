@@ -22,7 +22,7 @@
 //    80  16B  salt, random
 //    96  u64  chain: a digest of the last block header of the segment before; 0 in the first
 //   104  i64  append time at which the segment was begun
-//   112  …    zeros
+//   112  …    zeros; in a sealed segment what `SegmentSeal` says
 //  4092  u32  CRC-32C of bytes 0 ..< 4092, not seeded: every version keeps it there
 //
 // A file's name is its sequence and its base offset in decimal: 0000000001-00000000000000000000.seg. Name and header agree.
@@ -34,7 +34,9 @@ package struct SegmentHeader: Hashable, Sendable {
   package static let skippableMagic: UInt32 = 0x184D_2A51
   package static let magic: UInt32 = 0x3153_4E50  // "PNS1"
   package static let version: UInt16 = 1
-  package static let knownIncompatible: UInt64 = 0
+  /// Incompatible feature bit 0: the segment is sealed.
+  package static let sealedFeature: UInt64 = 1
+  package static let knownIncompatible = sealedFeature
   /// Some producer had appended before the segment was begun. A writer that does not know of producers must not go on.
   package static let producersFeature: UInt64 = 1
   package static let knownReadOnly = producersFeature
@@ -49,11 +51,12 @@ package struct SegmentHeader: Hashable, Sendable {
   package var salt: [UInt8]
   package var previousChain: UInt64
   package var begunAt: Timestamp
+  /// What sealing left to know; nil in a segment that is as it was written.
+  package private(set) var seal: SegmentSeal?
 
   package init(
     readOnlyFeatures: UInt64 = 0, logID: [UInt8], sequence: UInt64, epoch: UInt32, baseOffset: Offset, salt: [UInt8],
-    previousChain: UInt64,
-    begunAt: Timestamp
+    previousChain: UInt64, begunAt: Timestamp
   ) {
     precondition(logID.count == 16 && salt.count == 16)
     self.readOnlyFeatures = readOnlyFeatures
@@ -68,6 +71,26 @@ package struct SegmentHeader: Hashable, Sendable {
 
   /// What every checksum of the segment starts from.
   package var seed: UInt32 { Checksum.of(salt) }
+
+  package var name: SegmentName { SegmentName(sequence: sequence, baseOffset: baseOffset) }
+  package var isSealed: Bool { seal != nil }
+
+  /// The same segment, sealed, under a salt of its own: its bytes and the original's never pass for each other.
+  package func sealed(_ seal: SegmentSeal, salt: [UInt8]) -> SegmentHeader {
+    precondition(salt.count == 16)
+    var header = self
+    header.incompatibleFeatures |= Self.sealedFeature
+    header.salt = salt
+    header.seal = seal
+    return header
+  }
+
+  /// What the first block's chain value must be. What a seal says is left out: it is known only when all blocks are written.
+  package var chain: UInt64 {
+    var header = self
+    header.seal = nil
+    return header.encoded().withUnsafeBytes { Chain.link(UnsafeRawBufferPointer(rebasing: $0[..<Self.pageSize])) }
+  }
 
   /// Both copies: 8,192 bytes.
   package func encoded() -> [UInt8] {
@@ -98,6 +121,7 @@ package struct SegmentHeader: Hashable, Sendable {
     page[80..<96].copyBytes(from: salt)
     page.put(previousChain, at: 96)
     page.put(begunAt.nanoseconds, at: 104)
+    seal?.encode(into: page)
     page.put(Checksum.of(UnsafeRawBufferPointer(rebasing: page[..<4092])), at: 4092)
   }
 
@@ -135,11 +159,12 @@ package struct SegmentHeader: Hashable, Sendable {
     header.compatibleFeatures = page.get(UInt64.self, at: 32)
     let unknown = header.incompatibleFeatures & ~knownIncompatible
     guard unknown == 0 else { throw .future("incompatible feature bits 0x\(String(unknown, radix: 16))") }
+    if header.incompatibleFeatures & sealedFeature != 0 { header.seal = SegmentSeal(decoding: page) }
     return header
   }
 
   /// Whether this code may append to a segment with these features.
-  package var isWritable: Bool { readOnlyFeatures & ~Self.knownReadOnly == 0 }
+  package var isWritable: Bool { readOnlyFeatures & ~Self.knownReadOnly == 0 && !isSealed }
 }
 
 /// A segment's file name.

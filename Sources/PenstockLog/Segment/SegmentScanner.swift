@@ -6,6 +6,8 @@ package struct BlockEntry: Hashable, Sendable {
   package var count: Int
   package var appendTime: Timestamp
   package var eventTimes: ClosedRange<Int64>?
+  /// Whether records of the block were appended at several times, of which `appendTime` is the first.
+  package var hasAppendTimes: Bool
 
   package var endOffset: Offset { baseOffset + count }
   package var endPosition: UInt64 { position + UInt64(length) }
@@ -17,6 +19,7 @@ package struct BlockEntry: Hashable, Sendable {
     count = header.recordCount
     appendTime = header.appendTime
     eventTimes = header.eventTimes
+    hasAppendTimes = header.flags & BlockFormat.appendTimesFlag != 0
   }
 }
 
@@ -76,9 +79,7 @@ package struct SegmentScanner {
       offset = header.baseOffset
       epoch = header.epoch
       appendTime = header.begunAt
-      chain = header.encoded().withUnsafeBytes {
-        Chain.link(UnsafeRawBufferPointer(rebasing: $0[..<SegmentHeader.pageSize]))
-      }
+      chain = header.chain
     }
 
     /// After a block, whose header's bytes are `bytes`.
@@ -124,24 +125,30 @@ package struct SegmentScanner {
     return .block(header, next: front.withUnsafeBytes { Cursor(after: header, bytes: $0) })
   }
 
+  /// Where blocks may begin: at multiples of 4 KiB, or, in a sealed segment, anywhere.
+  package var stride: UInt64 { header.isSealed ? 1 : UInt64(BlockFormat.alignment) }
+
   /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with an
-  /// offset not below `offset`. Searches in steps of 4 KiB up to the file's end. O(bytes).
+  /// offset not below `offset`. Searches every place where one may begin, up to the file's end. O(bytes).
   package func findBlock(from position: UInt64, offset: Offset) throws(FileSystemError) -> BlockHeader? {
+    // Windows overlap where a header may lie across two of them.
     let window = 1 << 20
-    var start = BlockFormat.alignedUp(position)
+    let step = header.isSealed ? window - BlockFormat.headerSize : window
+    var start = header.isSealed ? position : BlockFormat.alignedUp(position)
     while true {
       let bytes = try fileSystem.readAll(file, count: window, at: start)
-      for local in stride(from: 0, to: bytes.count, by: BlockFormat.alignment)
+      for local in Swift.stride(from: 0, to: bytes.count, by: Int(stride))
       where local + BlockFormat.headerSize <= bytes.count {
+        guard bytes[local] == UInt8(truncatingIfNeeded: BlockFormat.skippableMagic) else { continue }
         let front = Array(bytes[local..<(local + BlockFormat.headerSize)])
-        guard front[0] != 0, case .success(let header) = decode(front) else { continue }
+        guard case .success(let header) = decode(front) else { continue }
         if header.position == start + UInt64(local), header.segment == self.header.sequence, header.baseOffset >= offset
         {
           return header
         }
       }
       if bytes.count < window { return nil }
-      start += UInt64(window)
+      start += UInt64(step)
     }
   }
 

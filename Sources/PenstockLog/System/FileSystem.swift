@@ -54,6 +54,12 @@ public protocol FileSystem: Sendable {
   /// `synchronizeDirectory`.
   func rename(_ path: String, to newPath: String) throws(FileSystemError)
 
+  /// Gives the file `newer` the name `path` in place of the file that has it, and takes its own name away; both must be
+  /// there (`.notFound`), be files (`.isADirectory`), and lie in one directory. Atomic: at every moment, and after a crash,
+  /// `path` names the old file or the new one, whole. Volatile until `synchronizeDirectory`. Handles of the old file keep
+  /// working.
+  func replace(_ path: String, with newer: String) throws(FileSystemError)
+
   /// Removes a file. Volatile until `synchronizeDirectory`. Open handles keep working.
   func remove(_ path: String) throws(FileSystemError)
 
@@ -64,7 +70,7 @@ public protocol FileSystem: Sendable {
   /// `synchronizeDirectory` of its parent.
   func makeDirectory(_ path: String) throws(FileSystemError)
 
-  /// Returns when every creation, rename and removal made in the directory before the call is on stable storage.
+  /// Returns when every creation, rename, replacement and removal made in the directory before the call is on stable storage.
   func synchronizeDirectory(_ path: String) throws(FileSystemError)
 
   /// Takes an exclusive lock on the whole file that ends with `close` or with the process; false when another open

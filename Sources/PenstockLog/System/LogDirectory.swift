@@ -101,7 +101,9 @@ package enum LogDirectory {
       throw LogError(error, while: "list the segments")
     }
     let names = all.compactMap(SegmentName.init).sorted()
-    let unknown = all.filter { SegmentName($0) == nil && !$0.hasPrefix("next.tmp") }.sorted()
+    let unknown = all.filter {
+      SegmentName($0) == nil && !$0.hasPrefix("next.tmp") && !LogPaths.isSealing($0)
+    }.sorted()
     for (index, name) in names.enumerated().dropFirst() {
       let before = names[index - 1]
       guard before.sequence < name.sequence, before.baseOffset <= name.baseOffset else {

@@ -21,6 +21,12 @@ package struct LogPaths: Hashable, Sendable {
   package var quarantine: String { root + "/quarantine" }
 
   package func segment(_ name: SegmentName) -> String { data + "/" + name.text }
+  /// Where a segment's sealed form is written before it takes the segment's name.
+  package func sealing(_ name: SegmentName) -> String { segment(name) + ".sealing" }
+  /// Whether a name in the data directory is that of a sealed form not yet in place.
+  package static func isSealing(_ name: String) -> Bool {
+    name.hasSuffix(".sealing") && SegmentName(String(name.dropLast(8))) != nil
+  }
   package func cursor(_ name: String) -> String { cursors + "/" + name + ".cur" }
   package func quarantined(_ name: String) -> String { quarantine + "/" + name }
 

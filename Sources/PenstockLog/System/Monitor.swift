@@ -75,6 +75,9 @@ package enum LogThread {
     #endif
   }
 
+  /// From here on the calling thread runs only where others leave the processor free.
+  package static func yieldToOthers() { penstock_background_thread() }
+
   fileprivate final class Job {
     let name: String
     let body: @Sendable () -> Void

@@ -17,7 +17,7 @@
 /// - `lock` takes an open-file-description lock, which belongs to the handle: closing another handle of the same file
 ///   does not drop it, as it would a classic POSIX record lock. The handle must be opened `.readWrite` or `.create`; the
 ///   kernel refuses a write lock on a read-only descriptor, and that is `.notSupported` here.
-/// - `rename` looks whether the target exists before it renames. Two processes could race between the two steps; a log
+/// - `rename` looks whether the target exists before it renames, and `replace` whether both files do. Two processes could race between the two steps; a log
 ///   has one writer, which holds its lock.
 /// - `list` repairs names that are not UTF-8, so such a name cannot be opened. The log creates none.
 public struct POSIXFileSystem: FileSystem {
@@ -97,6 +97,15 @@ public struct POSIXFileSystem: FileSystem {
     }
     guard errno == ENOENT else { throw failure("rename", newPath) }
     _ = try check("rename", path) { systemRename(path, newPath) }
+  }
+
+  public func replace(_ path: String, with newer: String) throws(FileSystemError) {
+    for name in [newer, path] {
+      var found = stat()
+      _ = try check("replace", name) { lstat(name, &found) }
+      if found.st_mode & S_IFMT == S_IFDIR { throw FileSystemError(.isADirectory, operation: "replace", path: name) }
+    }
+    _ = try check("replace", path) { systemRename(newer, path) }
   }
 
   public func remove(_ path: String) throws(FileSystemError) {

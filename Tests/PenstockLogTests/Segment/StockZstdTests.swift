@@ -45,6 +45,26 @@ import Testing
   }
 
   @Test(.enabled(if: tool != nil, "there is no zstd tool here"))
+  func `of a sealed segment it prints the same bytes as before sealing, and succeeds`() async throws {
+    let bench = try SealBench(segments: 3)
+    let writer = try bench.log.openWriter()
+    let paths = bench.log.segments.dropLast()
+    let before = try paths.map { try bench.log.contents($0) }
+    try writer.sealAll()
+    for (path, original) in zip(paths, before) {
+      let sealed = try bench.log.contents(path)
+      #expect(sealed != original)
+      try await withTemporaryDirectory { directory in
+        let (status, output) = try print(sealed, in: directory)
+        let expected = try print(original, in: directory).output
+        #expect(status == 0 && !output.isEmpty)
+        let isEqual = output == expected
+        #expect(isEqual)
+      }
+    }
+  }
+
+  @Test(.enabled(if: tool != nil, "there is no zstd tool here"))
   func `of a segment being written it prints every record, too, before it complains about the zeros`() async throws {
     let test = TestLog()
     let writer = try test.openWriter()

@@ -82,6 +82,7 @@ final class GatedFileSystem: FileSystem {
     try base.rename(path, to: newPath)
     names.withLock { $0 = $0.mapValues { $0 == path ? newPath : $0 } }
   }
+  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
   func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
   func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }

@@ -19,6 +19,8 @@ struct TestLog {
     salts = Salts(seed: seed)
     configuration.segmentBytes = 64 << 10
     configuration.blockBytes = 4 << 10
+    // Nothing happens in a test but what it asks for.
+    configuration.sealing = .off
   }
 
   func environment(on fileSystem: (any FileSystem)? = nil) -> LogEnvironment {

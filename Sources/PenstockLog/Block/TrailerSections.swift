@@ -1,0 +1,100 @@
+/// The sections of a block's trailer, taken apart and put together again.
+///
+/// A kind says something about records by their index in the block. When blocks are joined, each kind must say how its
+/// sections are joined: ``joins`` is the list, and whoever adds a kind adds a line there. A block that carries a kind this
+/// version cannot join stays a block of its own, its sections copied as they are: nothing is dropped for not being understood.
+package struct TrailerSections: Hashable, Sendable {
+  package struct Section: Hashable, Sendable {
+    package var kind: UInt16
+    package var bytes: [UInt8]
+
+    package init(kind: UInt16, bytes: [UInt8]) {
+      self.kind = kind
+      self.bytes = bytes
+    }
+  }
+
+  /// One block's section, as it goes into a joined one.
+  package struct Part: Hashable, Sendable {
+    package var bytes: [UInt8]
+    /// What the index of the block's first record becomes: add it to every record index.
+    package var firstRecord: Int
+    package var recordCount: Int
+  }
+  /// The joined section; nil when the parts cannot be joined.
+  package typealias Join = @Sendable ([Part]) -> [UInt8]?
+
+  /// How sections of a kind become one. Record lengths and append times are not here: whoever joins the records writes
+  /// those anew.
+  package static let joins: [UInt16: Join] = [ProducerTrailer.section: ProducerTrailer.joined]
+  private static let rewritten: Set<UInt16> = [BlockFormat.lengthsSection, BlockFormat.appendTimesSection]
+
+  package private(set) var sections: [Section] = []
+
+  package init() {}
+
+  /// Takes a proven trailer apart. Throws when its lengths do not add up.
+  package init(parsing trailer: UnsafeRawBufferPointer) throws(BlockFlaw) {
+    var position = 0
+    while position < trailer.count {
+      guard position + 8 <= trailer.count else { throw BlockFlaw("a trailer section is cut short") }
+      let end = position + 8 + Int(trailer.get(UInt32.self, at: position + 4))
+      guard end <= trailer.count else { throw BlockFlaw("a trailer section passes the trailer's end") }
+      append(kind: trailer.get(UInt16.self, at: position), Array(trailer[(position + 8)..<end]))
+      position = end
+    }
+  }
+
+  /// The bytes of the first section of a kind.
+  package subscript(kind: UInt16) -> [UInt8]? { sections.first { $0.kind == kind }?.bytes }
+
+  package mutating func append(kind: UInt16, _ bytes: [UInt8]) { sections.append(Section(kind: kind, bytes: bytes)) }
+
+  package func encoded() -> [UInt8] {
+    var bytes: [UInt8] = []
+    for section in sections {
+      bytes.append(littleEndian: section.kind)
+      bytes.append(littleEndian: UInt16(0))
+      bytes.append(littleEndian: UInt32(section.bytes.count))
+      bytes.append(contentsOf: section.bytes)
+    }
+    return bytes
+  }
+
+  /// All sections but those that whoever joins records writes anew.
+  package var carried: TrailerSections {
+    var carried = TrailerSections()
+    carried.sections = sections.filter { !Self.rewritten.contains($0.kind) }
+    return carried
+  }
+
+  /// Whether a block of so many records with these sections can be part of a joined one.
+  package func canBeJoined(recordCount: Int, joins: [UInt16: Join] = joins) -> Bool {
+    carried.sections.allSatisfy { section in
+      joins[section.kind]?([Part(bytes: section.bytes, firstRecord: 0, recordCount: recordCount)]) != nil
+    }
+  }
+
+  /// What several blocks' carried sections are together, in order of kind; nil when they cannot be joined. One block's stay
+  /// as they are.
+  package static func joined(
+    _ blocks: [(sections: TrailerSections, recordCount: Int)], joins: [UInt16: Join] = joins
+  ) -> TrailerSections? {
+    if blocks.count == 1 { return blocks[0].sections.carried }
+    var parts: [UInt16: [Part]] = [:]
+    var first = 0
+    for block in blocks {
+      for section in block.sections.carried.sections {
+        parts[section.kind, default: []].append(
+          Part(bytes: section.bytes, firstRecord: first, recordCount: block.recordCount))
+      }
+      first += block.recordCount
+    }
+    var result = TrailerSections()
+    for (kind, parts) in parts.sorted(by: { $0.key < $1.key }) {
+      guard let bytes = joins[kind]?(parts) else { return nil }
+      result.append(kind: kind, bytes)
+    }
+    return result
+  }
+}
