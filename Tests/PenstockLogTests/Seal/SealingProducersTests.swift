@@ -46,7 +46,8 @@ import Testing
     }
   }
 
-  @Test func `a segment that is dropped while it is sealed stays gone`() throws {
+  @Test(arguments: [true, false])
+  func `a segment that is dropped while it is sealed is not replaced`(isRemoved: Bool) throws {
     var test = TestLog()
     test.configuration.sealing = .on
     let writer = try filled(test)
@@ -54,15 +55,18 @@ import Testing
     let sealer = try #require(writer.sealer)
     let job = try #require(SealingPlan().next(in: names))
     let path = TestLog.paths.segment(job.segment)
+    let before = try test.contents(path)
     var isDropped = false
     let outcome = try sealer.seal(job, in: writer.view) { _ throws(LogError) in
       guard !isDropped else { return }
       isDropped = true
       writer.view.trim(to: names[1])
-      try LogTrimmer.remove([path], test.disk, TestLog.paths)
+      if isRemoved { try LogTrimmer.remove([path], test.disk, TestLog.paths) }
     }
     #expect(outcome == .dropped && isDropped)
-    #expect(!test.disk.filePaths.contains { $0 == path || $0.hasSuffix(".sealing") })
+    #expect(test.disk.filePaths.contains(path) == !isRemoved)
+    #expect(!test.disk.filePaths.contains { $0.hasSuffix(".sealing") })
+    if !isRemoved { #expect(try test.contents(path) == before) }
     #expect(try sealer.seal(job, in: writer.view) == .dropped)
   }
 }
