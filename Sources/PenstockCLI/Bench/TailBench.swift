@@ -141,6 +141,7 @@ struct StampingFileSystem: FileSystem {
     try base.truncate(file, to: size)
   }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }
+  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
   func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
   func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
