@@ -86,7 +86,7 @@ struct DeliveryRunner {
     let plan = try sink.plan(
       BatchOutline(
         logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, byteCount: batch.byteCount,
-        firstAppendTime: batch.firstAppendTime, plannedAt: now))
+        firstAppendTime: batch.firstAppendTime, plannedAt: now, closedBy: closedBy))
     guard plan.count <= Intent.maxPlanBytes else {
       throw SinkError("the sink's plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
     }

@@ -10,7 +10,7 @@ package import PenstockLog
 /// begin    its intent is on the way to the disk    begun → send
 /// reopen   an open intent is rendered again        rendered, digest equal → send       digest differs → halted
 /// send     one attempt is under way                answered delivered → commit         retry → backing off
-///                                                  refused, rejected, conflict → halted
+///                                                  refused, disabled, rejected, conflict → halted
 /// commit   the receipt is on the way to the disk   committed → reopen, if another intent is open; else gather
 /// backing off   the work waits for a moment        wake → the work
 /// halted        the work waits for a person        resume → the work;  after a refusal also: wake → the work
@@ -160,6 +160,7 @@ package struct DeliveryState: Hashable, Sendable {
       return backOff(again, DeliveryTrouble(.unavailable, reason), at: now, retryAfter: after, roll: roll)
     case .refused(let reason):
       return halt(again, until: now + backoff.policy.refusedWait, DeliveryTrouble(.refused, reason))
+    case .disabled(let reason): return halt(again, DeliveryTrouble(.disabled, reason))
     case .rejected(let reason): return halt(again, DeliveryTrouble(.rejected, reason))
     case .conflict(let reason): return halt(again, DeliveryTrouble(.conflict, reason))
     }

@@ -7,6 +7,8 @@ public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
     case unavailable
     /// The destination refuses us; see ``DeliveryOutcome/refused(reason:)``.
     case refused
+    /// The destination wants nothing more; see ``DeliveryOutcome/disabled(reason:)``.
+    case disabled
     /// The destination says the content is wrong; see ``DeliveryOutcome/rejected(reason:)``.
     case rejected
     /// Something else stands where the batch should be; see ``DeliveryOutcome/conflict(reason:)``.

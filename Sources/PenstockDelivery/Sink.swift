@@ -54,10 +54,12 @@ public struct BatchOutline: Sendable, Hashable {
   public var firstAppendTime: Timestamp
   /// When the plan is made.
   public var plannedAt: Timestamp
+  /// Why the batch ends where it ends.
+  public var closedBy: CloseReason
 
   public init(
     logID: String, cursor: String, first: Offset, end: Offset, byteCount: Int, firstAppendTime: Timestamp,
-    plannedAt: Timestamp
+    plannedAt: Timestamp, closedBy: CloseReason
   ) {
     self.logID = logID
     self.cursor = cursor
@@ -66,6 +68,7 @@ public struct BatchOutline: Sendable, Hashable {
     self.byteCount = byteCount
     self.firstAppendTime = firstAppendTime
     self.plannedAt = plannedAt
+    self.closedBy = closedBy
   }
 }
 
@@ -114,8 +117,10 @@ public enum DeliveryOutcome: Sendable, Hashable {
   case retry(reason: String, after: Duration?)
   /// The destination says the content is wrong (400, 413, 422): sending it again is useless.
   case rejected(reason: String)
-  /// The destination refuses us, not the batch (401, 403, 404, 410, a bucket that does not exist): a person must act.
+  /// The destination refuses us, not the batch (401, 403, 404, a bucket that does not exist): a person must act.
   case refused(reason: String)
+  /// The destination wants nothing more, ever (410): nothing is sent until a person says so.
+  case disabled(reason: String)
   /// Something else stands where the batch should be: another writer, or the same log twice. Never overwritten.
   case conflict(reason: String)
 }

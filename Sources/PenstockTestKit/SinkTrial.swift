@@ -32,13 +32,14 @@ struct SinkTrial: Sendable {
   var outline: BatchOutline {
     BatchOutline(
       logID: bench.whole.logID, cursor: "sink-laws-\(batch.count)", first: batch.first, end: batch.end,
-      byteCount: batch.byteCount, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime)
+      byteCount: batch.byteCount, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime,
+      closedBy: .records)
   }
 
   var longestOutline: BatchOutline {
     BatchOutline(
       logID: bench.whole.logID, cursor: String(repeating: "c", count: 64), first: Offset(.max - 1), end: Offset(.max),
-      byteCount: .max, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime)
+      byteCount: .max, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime, closedBy: .records)
   }
 
   func intent(plan: [UInt8], body: PreparedBody) -> Intent {

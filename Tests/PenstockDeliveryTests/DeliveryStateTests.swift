@@ -46,7 +46,7 @@ struct DeliveryStateTests {
 
   @Test(
     "rejected or in conflict, it waits for a person",
-    arguments: [DeliveryOutcome.rejected(reason: "422"), .conflict(reason: "another object")])
+    arguments: [DeliveryOutcome.rejected(reason: "422"), .disabled(reason: "410"), .conflict(reason: "another object")])
   func halted(outcome: DeliveryOutcome) throws {
     var state = try answer(sending(), outcome)
     guard case .halted(let next, nil, _) = state.phase else {

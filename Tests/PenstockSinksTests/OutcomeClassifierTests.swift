@@ -16,7 +16,8 @@ struct OutcomeClassifierTests {
       let matches =
         switch status {
         case 200...299: outcome.isDelivered
-        case 300...399, 401, 403, 404, 410: outcome.isRefused
+        case 300...399, 401, 403, 404: outcome.isRefused
+        case 410: outcome.isDisabled
         case 408, 425, 429, 500...599: outcome.isRetry
         case 400...499: outcome.isRejected
         default: outcome.isRetry

@@ -91,7 +91,7 @@ struct DemoSettings: Sendable {
     let plan = try sink.plan(
       BatchOutline(
         logID: reader.logID, cursor: "exports", first: batch.first, end: batch.end, byteCount: batch.byteCount,
-        firstAppendTime: batch.firstAppendTime, plannedAt: time))
+        firstAppendTime: batch.firstAppendTime, plannedAt: time, closedBy: .caughtUp))
     let body = try sink.prepare(batch, plan: plan)
     let intent = Intent(
       id: DeliveryID("proof"), first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan,

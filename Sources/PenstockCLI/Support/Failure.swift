@@ -107,7 +107,7 @@ extension DeliveryTrouble {
   /// Whether the destination or the log is at fault, or something that may be well the next time.
   var exitStatus: ExitStatus {
     switch kind {
-    case .refused, .rejected, .conflict, .unrenderable, .contentChanged, .unreadable, .defect: .bad
+    case .refused, .disabled, .rejected, .conflict, .unrenderable, .contentChanged, .unreadable, .defect: .bad
     case .unavailable, .fenced, .cursorFailed, .gaveUp: .cannot
     }
   }

@@ -13,7 +13,8 @@ package enum OutcomeClassifier {
     switch status {
     case 200..<300: return .delivered(receipt: "HTTP \(status)")
     case 300..<400: return .refused(reason: reason + "; redirects are not followed, use the final address")
-    case 401, 403, 404, 410: return .refused(reason: reason)
+    case 401, 403, 404: return .refused(reason: reason)
+    case 410: return .disabled(reason: reason)
     case 408, 425, 429, 500...:
       return .retry(reason: reason, after: retryAfter.flatMap { RetryAfter.parse($0, now: now) })
     case 400..<500: return .rejected(reason: reason)

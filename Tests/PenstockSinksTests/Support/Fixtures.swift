@@ -27,7 +27,7 @@ func makeBatch(_ records: [String], first: UInt64 = 0) -> Batch {
 func outline(_ batch: Batch, plannedAt: Timestamp = .fixed, cursor: String = "archive") -> BatchOutline {
   BatchOutline(
     logID: logID, cursor: cursor, first: batch.first, end: batch.end, byteCount: batch.byteCount,
-    firstAppendTime: batch.firstAppendTime, plannedAt: plannedAt)
+    firstAppendTime: batch.firstAppendTime, plannedAt: plannedAt, closedBy: .records)
 }
 
 let logID = "0123456789abcdef0123456789abcdef"
@@ -63,11 +63,14 @@ extension DeliveryOutcome {
   var isRetry: Bool { if case .retry = self { true } else { false } }
   var isRejected: Bool { if case .rejected = self { true } else { false } }
   var isRefused: Bool { if case .refused = self { true } else { false } }
+  var isDisabled: Bool { if case .disabled = self { true } else { false } }
   var isConflict: Bool { if case .conflict = self { true } else { false } }
   var isDelivered: Bool { if case .delivered = self { true } else { false } }
   var words: String {
     switch self {
-    case .delivered(let text), .retry(let text, _), .rejected(let text), .refused(let text), .conflict(let text): text
+    case .delivered(let text), .retry(let text, _), .rejected(let text), .refused(let text), .disabled(let text),
+      .conflict(let text):
+      text
     }
   }
 }
