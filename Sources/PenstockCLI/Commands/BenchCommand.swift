@@ -14,6 +14,8 @@ struct BenchCommand: AsyncParsableCommand {
         penstock bench replay
         penstock bench recover
         penstock bench tail
+        penstock bench seal
+        penstock bench idle
       """,
-    subcommands: [Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Events.self])
+    subcommands: [Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Events.self])
 }
