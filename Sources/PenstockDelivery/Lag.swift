@@ -42,7 +42,8 @@ public struct LagFacts: Sendable, Hashable {
 
 /// When a lag becomes a matter for an operator.
 public struct LagThresholds: Sendable, Hashable {
-  /// The oldest undelivered record is older than this: behind.
+  /// The oldest undelivered record is older than this: behind. Longer than a batch may wait to be filled
+  /// (``BatchPolicy/maxWait``), or a healthy destination is behind before each of its batches.
   public var behindAfter: Duration
   /// Records wait and none has been committed for this long: stuck.
   public var stuckAfter: Duration

@@ -5,10 +5,13 @@ public struct LagMeter: Sendable, Hashable {
   public let cursor: String
   public let thresholds: LagThresholds
   private var last: LagFacts?
+  /// The look that rates are counted from. Between two commits everything appended looks like falling behind, so a look
+  /// counts only when something was committed, when nothing waits, or when too long has passed for that to be all.
+  private var sample: LagFacts?
   private var delivered = SmoothedRate()
   private var appended = SmoothedRate()
-  /// Growth of what retention's hard cap measures, in bytes a second.
-  private var kept = SmoothedRate()
+  /// Growth of the stored bytes that the cursor has before it, a second. Not of the files: those grow by whole segments.
+  private var growth = SmoothedRate()
   /// The last look at which something was committed, or nothing waited.
   private var movedAt: Moment?
 
@@ -35,21 +38,23 @@ public struct LagMeter: Sendable, Hashable {
 
   private mutating func learn(_ facts: LagFacts) {
     defer { last = facts }
-    guard let last else {
-      movedAt = facts.at
+    guard let last, let sample else {
+      (movedAt, sample) = (facts.at, facts)
       return
     }
-    if facts.committed != last.committed || facts.committed >= facts.end { movedAt = facts.at }
-    let elapsed = (facts.at - last.at) / .seconds(1)
-    guard elapsed > 0 else { return }
-    let window = thresholds.rateWindow / .seconds(1)
+    let isCaughtUp = facts.committed >= facts.end
+    if facts.committed != last.committed || isCaughtUp { movedAt = facts.at }
+    let elapsed = facts.at - sample.at
+    guard elapsed > .zero else { return }
+    guard facts.committed != sample.committed || isCaughtUp || elapsed >= thresholds.behindAfter else { return }
+    self.sample = facts
+    let (seconds, window) = (elapsed / .seconds(1), thresholds.rateWindow / .seconds(1))
     // A cursor that was moved back by hand delivered nothing by it.
-    let moved = facts.committed > last.committed ? facts.committed - last.committed : 0
-    let grown = facts.end > last.end ? facts.end - last.end : 0
-    delivered.add(Double(moved), over: elapsed, window: window)
-    appended.add(Double(grown), over: elapsed, window: window)
-    guard let now = facts.keptBytes, let before = last.keptBytes else { return }
-    kept.add(Double(now - before), over: elapsed, window: window)
+    let moved = facts.committed > sample.committed ? facts.committed - sample.committed : 0
+    let grown = facts.end > sample.end ? facts.end - sample.end : 0
+    delivered.add(Double(moved), over: seconds, window: window)
+    appended.add(Double(grown), over: seconds, window: window)
+    growth.add(Double(facts.storedBytes - sample.storedBytes), over: seconds, window: window)
   }
 
   private func timeToDrain(_ records: Int) -> Duration? {
@@ -62,7 +67,7 @@ public struct LagMeter: Sendable, Hashable {
     if facts.lost != nil { return .zero }
     guard let cap = facts.hardCapBytes, let bytes = facts.keptBytes, facts.committed < facts.end else { return nil }
     if bytes > cap { return .zero }
-    guard let growth = kept.value else { return nil }
+    guard let growth = growth.value else { return nil }
     return .ifRepresentable(seconds: Double(cap - bytes) / growth)
   }
 

@@ -3,18 +3,23 @@ public import PenstockLog
 // What a lag needs to know of a log, cheaply.
 
 extension LogView {
-  /// Stored bytes from `offset` to the end, as a share: of the first segment, by its records; of all later ones, their files.
-  /// O(segments from there on); no index is read.
+  /// Stored bytes from `offset` to the end: an estimate, a little high. From the index of the cursor's segment, which its
+  /// reader is at, and of the newest, which is in memory; of those in between the sizes of the files.
   fileprivate func storedBytes(from offset: Offset) throws(LogError) -> Int {
     let set = set
-    guard offset < set.end, let index = set.index(holding: offset) else {
-      return offset < set.end ? try keptBytes(from: offset) : 0
+    guard offset < set.end, let newest = set.segments.last else { return 0 }
+    let index = set.index(holding: offset) ?? 0
+    var bytes = 0
+    for (number, segment) in set.segments.enumerated() where number >= index {
+      if number > index, segment !== newest {
+        bytes += try segment.fileBytes()
+      } else {
+        // Finds it as its reader does, so that not two keep its index.
+        if number == index { _ = try locate(offset) }
+        bytes += try segment.storedBytes(from: offset, upTo: set.end(ofSegmentAt: number))
+      }
     }
-    let (first, end) = (set.segments[index].name.baseOffset, set.end(ofSegmentAt: index))
-    let all = try keptBytes(from: offset)
-    let later = end < set.end ? try keptBytes(from: end) : 0
-    guard end > offset else { return later }
-    return later + Int(Double(all - later) * (Double(end - offset) / Double(end - first)))
+    return bytes
   }
 
   fileprivate func facts(
@@ -53,5 +58,21 @@ extension LogReader {
     timeOfDay: Timestamp
   ) throws(LogError) -> LagFacts {
     try view.facts(of: cursor, retention: retention, progress: progress, at: now, timeOfDay: timeOfDay)
+  }
+}
+
+extension Segment {
+  /// Zero for a segment that cannot be believed: its records are a gap.
+  fileprivate func storedBytes(from offset: Offset, upTo end: Offset) throws(LogError) -> Int {
+    let entries: [BlockEntry]
+    do throws(LogError) { entries = try self.entries(upTo: end) } catch {
+      guard error.code == .damaged else { throw error }
+      return 0
+    }
+    return entries.reduce(0) { bytes, entry in
+      guard entry.endOffset > offset else { return bytes }
+      let left = entry.endOffset - max(entry.baseOffset, offset)
+      return bytes + entry.length * left / entry.count
+    }
   }
 }

@@ -59,33 +59,55 @@ struct LagTests {
     }
   }
 
-  @Test("the hard cap of retention is forecast in time, at the rate at which the kept files grow")
+  @Test("the hard cap of retention is forecast in time, at the rate at which the cursor falls behind")
   func losing() throws {
-    var meter = LagMeter(cursor: "billing")
-    let cap = 1_000_000 + 11_520 * 100
+    var meter = LagMeter(cursor: "billing", thresholds: LagThresholds(behindAfter: .seconds(1)))
+    // A record of 10 stored bytes a second.
+    let cap = 1_000_000 + 11_520 * 10
     var lag = try #require(
-      watch(&meter, 0..<11) {
-        facts($0, committed: 5, end: UInt64(100 + $0), kept: 1_000_000 + $0 * 100 - 1000, cap: cap)
-      })
+      watch(&meter, 0..<11) { facts($0, committed: 5, end: UInt64(100 + $0), kept: 1_000_000, cap: cap) })
     let left = try #require(lag.timeToLoss)
     #expect(abs(left / .seconds(1) - 11_520) < 1e-3 && lag.health == .losing)
     #expect(lag.words.hasPrefix("at this rate cursor billing loses data in 3 h 1"))
     // Far away, it is not yet a matter.
-    lag = meter.observe(facts(11, committed: 5, end: 111, kept: 1_000_100, cap: cap * 1000))
+    lag = meter.observe(facts(11, committed: 5, end: 111, kept: 1_000_000, cap: cap * 1000))
     #expect(lag.health != .losing && lag.timeToLoss != nil)
-    lag = meter.observe(facts(12, committed: 5, end: 111, kept: cap + 1, cap: cap))
+    lag = meter.observe(facts(12, committed: 5, end: 112, kept: cap + 1, cap: cap))
     #expect(lag.timeToLoss == .zero && lag.words.contains("with the next run of retention"))
-    lag = meter.observe(facts(13, committed: 5, end: 111, lost: Offset(2)..<Offset(5)))
+    lag = meter.observe(facts(13, committed: 5, end: 112, lost: Offset(2)..<Offset(5)))
     #expect(lag.timeToLoss == .zero && lag.health == .losing && lag.words.contains("has lost records 2 ..< 5"))
   }
 
-  @Test("files that shrink or stand, and no cap, forecast no loss")
+  @Test("a cursor that keeps up or stands in a log that stands, and no cap, forecast no loss")
   func notLosing() throws {
-    for (step, cap) in [(0, 2_000_000), (-100, 2_000_000), (100, nil)] as [(Int, Int?)] {
+    for (appended, committed, cap) in [(0, 0, 2_000_000), (1, 1, 2_000_000), (1, 2, 2_000_000), (1, 0, nil)]
+      as [(Int, Int, Int?)]
+    {
       var meter = LagMeter(cursor: "billing")
       let lag = try #require(
-        watch(&meter, 0..<20) { facts($0, committed: 5, end: 200, kept: 1_000_000 + $0 * step, cap: cap) })
-      #expect(lag.timeToLoss == nil && lag.health == .ok)
+        watch(&meter, 0..<200) {
+          var look = facts(
+            $0, committed: UInt64($0 * committed), end: UInt64(1000 + $0 * appended), kept: 1_000_000, cap: cap)
+          look.oldestAppendTime = look.timeOfDay
+          return look
+        })
+      #expect(lag.timeToLoss == nil && lag.health == .ok, "\(appended) \(committed)")
+    }
+  }
+
+  @Test("a destination that commits every five minutes is well at every moment in between")
+  func sawtooth() {
+    var meter = LagMeter(cursor: "archive", thresholds: LagThresholds(behindAfter: .seconds(600)))
+    for second in stride(from: 0, to: 7200, by: 5) {
+      // 100 records a second, and a cap that would be reached in three hours if nothing were delivered any more.
+      let committed = second / 300 * 300
+      var look = facts(
+        second, committed: UInt64(committed * 100), end: UInt64(second * 100 + 1), kept: 1_000_000,
+        cap: 1_000_000 + 10_800 * 1000)
+      look.oldestAppendTime = Timestamp(nanoseconds: Int64(committed) * 1_000_000_000)
+      let lag = meter.observe(look)
+      #expect(lag.health == .ok, "second \(second): \(lag.words)")
+      if second > 600 { #expect(abs((lag.recordsPerSecond ?? 0) - 100) < 2, "second \(second)") }
     }
   }
 

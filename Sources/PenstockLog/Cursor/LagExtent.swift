@@ -80,18 +80,24 @@ extension LogView {
     let set = set
     var bytes = 0
     for segment in set.segments[(set.index(holding: offset) ?? 0)...] {
-      do throws(FileSystemError) {
-        let file = OpenFile(segment.fileSystem, try segment.fileSystem.open(segment.path, .readOnly))
-        bytes += Int(clamping: try segment.fileSystem.size(file.handle))
-      } catch {
-        guard error.code == .notFound else { throw LogError(error, while: "look at a segment") }
-      }
+      bytes += try segment.fileBytes()
     }
     return bytes
   }
 }
 
 extension Segment {
+  /// The file's size; zero when it is gone.
+  package func fileBytes() throws(LogError) -> Int {
+    do throws(FileSystemError) {
+      let file = OpenFile(fileSystem, try fileSystem.open(path, .readOnly))
+      return Int(clamping: try fileSystem.size(file.handle))
+    } catch {
+      if error.code == .notFound { return 0 }
+      throw LogError(error, while: "look at a segment")
+    }
+  }
+
   /// The same file, with nothing known of it.
   fileprivate func copy() -> Segment { Segment(fileSystem, name, path: path) }
 }

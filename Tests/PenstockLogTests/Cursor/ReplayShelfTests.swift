@@ -154,6 +154,11 @@ import Testing
       let extent = try log.extent(of: Offset(UInt64(low))..<Offset(UInt64(high)))
       #expect(extent.records == high - low && extent.missing == 0, "round \(round)")
       let bytes = sizes[low..<high].reduce(0, +)
+      // Each append is a block of one page with three records.
+      let stored = stride(from: 0, to: end, by: 3).reduce(0) { sum, first in
+        sum + 4096 * max(0, min(first + 3, high) - max(first, low)) / 3
+      }
+      #expect(extent.storedBytes == stored, "round \(round)")
       if high - low > 30 {
         #expect(abs(Double(extent.recordBytes) / Double(bytes) - 1) < 0.2, "\(extent) for \(bytes)")
       }
