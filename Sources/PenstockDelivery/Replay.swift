@@ -127,8 +127,8 @@ public final class Replay: Sendable {
     return ReplayEstimate(try log.extent(of: manifest.window), policy: settings.policy, pace: settings.pace)
   }
 
-  /// Removes a replay: its cursor, and what is known of it. Its id is free then, and batches sent under it are sent again,
-  /// under the same ids and names, if the same window is replayed under it.
+  /// Removes a replay: its cursor, and what is known of it. Its id is free then, and what was sent under it is sent again if
+  /// the same window is replayed under it.
   public static func discard(_ id: String, in store: any ReplayStore) async throws(LogError) {
     try await store.removeReplay(id, manifest: true)
   }
@@ -141,10 +141,7 @@ public final class Replay: Sendable {
     let found = try await store.replay(settings.id)
     switch try ReplayDecision.make(settings, destination: sink.description, found: found, resolve: resolve) {
     case .refuse(let code, let message): throw ReplayError(code, message)
-    case .finished(let done):
-      board.update { $0.manifest = done }
-      try await store.removeReplay(done.id, manifest: false)
-      return ReplayReport(manifest: done, ending: .alreadyFinished, committed: done.end)
+    case .finished(let done): return try await finished(done)
     case .resume(let known): manifest = known
     case .begin(let window):
       manifest = try ReplayDecision.manifest(
@@ -155,11 +152,20 @@ public final class Replay: Sendable {
     return try await deliver(manifest)
   }
 
+  /// The cursor may still be there.
+  private func finished(_ done: ReplayManifest) async throws(LogError) -> ReplayReport {
+    board.update { $0.manifest = done }
+    try await store.removeReplay(done.id, manifest: false)
+    return ReplayReport(manifest: done, ending: .alreadyFinished, committed: done.end)
+  }
+
   private func deliver(_ begun: ReplayManifest) async throws -> ReplayReport {
-    var manifest = begun
-    let lease = try await store.replayLease(manifest)
-    let (first, now) = (await lease.state.committed, seams.clock.now())
-    board.update { ($0.manifest, $0.first, $0.startedAt) = (begun, first, now) }
+    let lease = try await store.replayLease(begun)
+    // Another process may have ended it before this one got the cursor, which then began anew.
+    var manifest = try await store.replay(begun.id) ?? begun
+    if manifest.isFinished { return try await finished(manifest) }
+    let (known, first, now) = (manifest, await lease.state.committed, seams.clock.now())
+    board.update { ($0.manifest, $0.first, $0.startedAt) = (known, first, now) }
     var totals = ReplayReport(manifest: manifest, ending: .stopped, committed: first)
     // Short of the window's end only to deliver what stands before a gap.
     var limit = manifest.end

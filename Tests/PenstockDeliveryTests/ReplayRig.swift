@@ -39,6 +39,16 @@ struct ReplayRig: Sendable {
     ReplayWindow(from: .offset(Offset(first)), to: .offset(Offset(end)))
   }
 
+  /// The next moment that is slept for; the present one when the run ends instead.
+  func sleeper(of run: Task<ReplayReport, any Error>) async -> Moment {
+    let sleeper = Task { await clock.sleeper() }
+    Task {
+      _ = await run.result
+      sleeper.cancel()
+    }
+    return await sleeper.value
+  }
+
   /// The records of a range, each with a line feed.
   func content(_ range: Range<Int>) -> [UInt8] { source.allRecords[range].flatMap { $0 + [UInt8(ascii: "\n")] } }
 }
@@ -70,5 +80,34 @@ struct GappySource: RecordSource {
 
   private func told(_ gap: Range<Offset>, from first: Offset) -> Gap {
     Gap(first: first, end: gap.upperBound, reason: .damaged)
+  }
+}
+
+/// A log in which something happens just before a replay gets its cursor.
+struct OvertakenLog: ReplayStore, RecordSource {
+  let inner: InMemoryReplayLog
+  let before: @Sendable () async throws -> Void
+
+  func offset(of place: Position) throws(LogError) -> Offset { try inner.offset(of: place) }
+  func extent(of range: Range<Offset>) throws(LogError) -> LogExtent { try inner.extent(of: range) }
+  func replay(_ id: String) async throws(LogError) -> ReplayManifest? { try await inner.replay(id) }
+  func createReplay(_ manifest: ReplayManifest) async throws(LogError) { try await inner.createReplay(manifest) }
+  func updateReplay(_ manifest: ReplayManifest) async throws(LogError) { try await inner.updateReplay(manifest) }
+  func replayLease(_ manifest: ReplayManifest) async throws(LogError) -> any ReplayLease {
+    do { try await before() } catch { throw LogError(.io, "what should have happened before did not", cause: error) }
+    return try await inner.replayLease(manifest)
+  }
+  func removeReplay(_ id: String, manifest: Bool) async throws(LogError) {
+    try await inner.removeReplay(id, manifest: manifest)
+  }
+
+  var logID: String { inner.logID }
+  var durableEnd: Offset { get async { await inner.durableEnd } }
+  func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
+    try await inner.records(from: first, maxRecords: maxRecords, maxBytes: maxBytes)
+  }
+  func records(in range: Range<Offset>) async throws(LogError) -> Batch { try await inner.records(in: range) }
+  func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool {
+    await inner.waitForRecords(past: offset, timeout: timeout)
   }
 }

@@ -150,13 +150,7 @@ struct ReplayTests {
     let run = Task { try await replay.run() }
     var arrivals = 0
     for second in 0..<2 {
-      // A replay that does not wait ends instead, and the test with it.
-      let sleeper = Task { await rig.clock.sleeper() }
-      Task {
-        _ = await run.result
-        sleeper.cancel()
-      }
-      let due = await sleeper.value
+      let due = await rig.sleeper(of: run)
       arrivals = rig.destination.arrivals.count
       #expect(arrivals == second + 1 && due == Moment(sinceStart: .seconds(second + 1)))
       rig.clock.advance(to: due)
@@ -167,13 +161,29 @@ struct ReplayTests {
 
     let stopped = rig.replay(rig.window(0, 9), id: "stopped", pace: pace)
     let second = Task { try await stopped.run() }
-    _ = await rig.clock.sleeper()
+    _ = await rig.sleeper(of: second)
     let progress = await stopped.progress
     #expect(progress.done == 3 && progress.total == 9 && progress.delivery?.activity == .sending)
     stopped.stop()
     let report = try await second.value
     #expect(report.ending == .stopped && report.records == 3 && rig.destination.arrivals.count == 4)
     #expect(try await rig.replay(nil, id: "stopped").run().records == 6)
+  }
+
+  @Test("that another process ends before this one has the cursor does not begin again")
+  func race() async throws {
+    let rig = ReplayRig()
+    let log = rig.replays.log()
+    let stopped = rig.replay(rig.window(2, 9))
+    stopped.stop()
+    #expect(try await stopped.run().ending == .stopped)
+    let late = OvertakenLog(inner: log) { _ = try await rig.replay(nil).run() }
+    let report = try await Replay(
+      ReplaySettings(id: "again", window: nil, policy: BatchPolicy(maxRecords: 2)), of: late,
+      to: ScriptedSink(rig.destination)
+    ).run()
+    #expect(report.ending == .alreadyFinished && rig.destination.arrivals.count == 3)
+    #expect(rig.replays.cursor("again") == nil)
   }
 
   @Test("estimates the time that is left by the pace so far")
