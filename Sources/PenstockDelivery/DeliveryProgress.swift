@@ -38,6 +38,8 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var retries = 0
   public internal(set) var batches = 0
   public internal(set) var records = 0
+  /// Events that were in the batches delivered; the other ``records`` were filtered.
+  public internal(set) var events = 0
   /// Record bytes, as in the log.
   public internal(set) var bytes = 0
   /// What is in the way, while it is.
@@ -53,6 +55,9 @@ public struct DeliveryProgress: Sendable, Hashable {
     committed = .zero
     end = .zero
   }
+
+  /// Records delivered batches did not carry, because a filter left them out.
+  public var filtered: Int { records - events }
 
   /// Records that are durable and not delivered.
   public var lagRecords: Int { end > committed ? end - committed : 0 }
@@ -76,6 +81,8 @@ public struct DeliveryReport: Sendable, Hashable {
   public let end: Offset
   public let batches: Int
   public let records: Int
+  /// Events that were in the batches delivered; the other ``records`` were filtered.
+  public let events: Int
   /// Record bytes, as in the log.
   public let bytes: Int
   public let attempts: Int

@@ -43,7 +43,7 @@ extension DeliveryRunner {
     let progress = board.value
     return DeliveryReport(
       ending: ending, first: first, end: state.committed, batches: progress.batches, records: progress.records,
-      bytes: progress.bytes, attempts: progress.attempts, retries: progress.retries)
+      events: progress.events, bytes: progress.bytes, attempts: progress.attempts, retries: progress.retries)
   }
 
   private func failure(_ trouble: DeliveryTrouble) -> DeliveryFailure {

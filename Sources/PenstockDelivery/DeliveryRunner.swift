@@ -160,10 +160,11 @@ struct DeliveryRunner {
   private mutating func commit(_ intent: Intent, receipt: String) async -> DeliveryState.Event {
     let next: CursorState
     do throws(LogError) { next = try await lease.complete(intent.id, receipt: receipt) } catch { return failed(error) }
-    let bytes = batchBytes
+    let (bytes, events) = (batchBytes, body?.eventCount ?? 0)
     board.update {
       $0.batches += 1
       $0.records += intent.end - intent.first
+      $0.events += events
       $0.bytes += bytes
       $0.committed = next.committed
     }

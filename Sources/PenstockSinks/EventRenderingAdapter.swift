@@ -14,28 +14,79 @@ package enum BodyForm: String, Sendable {
 
 // The one place where sinks meet the renderers of PenstockEvents.
 extension PreparedBody {
-  /// Renders a batch, not compressed.
-  package init(rendering batch: Batch, as form: BodyForm, selection: FieldSelection) throws(SinkError) {
+  /// Renders what the filter lets pass of a batch, not compressed.
+  package init(
+    rendering batch: Batch, as form: BodyForm, selection: FieldSelection, filter: EventFilter = .all
+  ) throws(SinkError) {
     switch form {
-    case .array: self.init(batch, ArrayRenderer(selection: selection))
-    case .rows: self.init(batch, NDJSONRenderer(selection: selection))
+    case .array: try self.init(batch, filter, ArrayRenderer(selection: selection))
+    case .rows: try self.init(batch, filter, NDJSONRenderer(selection: selection))
     case .single:
       guard batch.count == 1 else {
         throw SinkError("this delivery carries one event, and the batch has \(batch.count)", offset: batch.first)
       }
-      self.init(batch, SingleRenderer(selection: selection))
+      try self.init(batch, filter, SingleRenderer(selection: selection))
     }
   }
 
-  private init(_ batch: Batch, _ renderer: some EventRenderer) {
+  private init(_ batch: Batch, _ filter: EventFilter, _ renderer: some EventRenderer) throws(SinkError) {
     var renderer = renderer
     var bytes: [UInt8] = []
+    var count = 0
     bytes.reserveCapacity(batch.byteCount + batch.count + 2)
     renderer.begin(&bytes)
-    batch.forEachRecord { renderer.append($0.bytes, to: &bytes) }
+    try batch.forEachRecord { (record) throws(SinkError) in
+      guard try filter.wants(record) else { return }
+      renderer.append(record.bytes, to: &bytes)
+      count += 1
+    }
     renderer.finish(&bytes)
-    self.init(
-      bytes: bytes, contentDigest: Digest.sha256(bytes), contentLength: bytes.count, eventCount: batch.count)
+    self.init(bytes: bytes, contentDigest: Digest.sha256(bytes), contentLength: bytes.count, eventCount: count)
+  }
+}
+
+extension EventFilter {
+  /// Whether a record is part of the body.
+  @inline(__always)
+  fileprivate func wants(_ record: RecordView) throws(SinkError) -> Bool {
+    switch verdict(on: record.bytes) {
+    case .passes: return true
+    case .filtered: return false
+    case .malformed:
+      switch malformed {
+      case .pass: return true
+      case .drop: return false
+      case .halt:
+        throw SinkError(
+          "it is not a JSON object, and this destination's filter says malformed=halt; change that to drop or pass",
+          offset: record.offset)
+      }
+    }
+  }
+
+  /// Reads a filter out of a plan; plans from before there were filters have none.
+  init(plan text: String?) throws(SinkError) {
+    do throws(ParseError) {
+      self = try text.map { (text) throws(ParseError) in try EventFilter(parsing: text) } ?? .all
+    } catch {
+      throw SinkError("the plan of this delivery has a filter this release does not know: \(error)")
+    }
+  }
+
+  /// What a plan says of the filter: nothing when everything passes.
+  var planEntry: [(String, String)] { passesEverything ? [] : [("filter", description)] }
+}
+
+extension DeliveryOutcome {
+  /// What a sink answers for a batch of which the filter left nothing.
+  static let nothingToSend = DeliveryOutcome.delivered(receipt: "nothing to send: every record was filtered")
+}
+
+/// The name of a replay, as it stands in headers and keys.
+enum ReplayMark {
+  static func validate(_ id: String?) throws(SinkError) {
+    guard let id else { return }
+    do throws(LogError) { try ReplayShelf.validate(id) } catch { throw SinkError(error.message) }
   }
 }
 

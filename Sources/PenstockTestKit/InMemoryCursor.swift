@@ -4,13 +4,14 @@ public import PenstockLog
 /// What is durable of a cursor, in memory: it outlives the leases on it as a file outlives processes.
 public final class InMemoryCursor: Sendable {
   public enum Call: Hashable, Sendable {
-    case begin, complete
+    case begin, complete, acknowledge
   }
 
   /// What was made durable, in order.
   public enum Entry: Hashable, Sendable {
     case begun(Intent)
     case completed(DeliveryID)
+    case acknowledged(Range<Offset>)
   }
 
   private struct State: Sendable {
@@ -97,7 +98,7 @@ public final class InMemoryCursor: Sendable {
 }
 
 /// One holder's right to an ``InMemoryCursor``.
-public struct InMemoryLease: CursorLease {
+public struct InMemoryLease: ReplayLease {
   private let cursor: InMemoryCursor
   private let epoch: UInt32
   private let crash: CrashSwitch?
@@ -128,6 +129,15 @@ public struct InMemoryLease: CursorLease {
     }
     try await live("after complete")
     return next
+  }
+
+  public func acknowledge(_ gap: Gap) async throws(LogError) {
+    try await live("before acknowledge")
+    let (epoch, end, range) = (epoch, cursor.durableEnd, gap.first..<gap.end)
+    _ = try cursor.move(.acknowledge, .acknowledged(range)) { state throws(CursorMoveError) in
+      try state.acknowledging(range, epoch: epoch, durableEnd: end)
+    }
+    try await live("after acknowledge")
   }
 
   private func live(_ step: String) async throws(LogError) {

@@ -59,10 +59,13 @@ public final class InMemorySource: RecordSource {
 
   /// Every record so far.
   public var allRecords: [[UInt8]] {
-    let blocks = state.value.blocks
     var records: [[UInt8]] = []
-    for block in blocks { block.forEachRecord(in: 0..<block.count) { records.append(Array($0.bytes)) } }
+    forEachRecord { records.append(Array($0.bytes)) }
     return records
+  }
+
+  func forEachRecord(_ body: (RecordView) -> Void) {
+    for block in state.value.blocks { block.forEachRecord(in: 0..<block.count, body) }
   }
 
   /// Returns when somebody waits for records past `offset`.

@@ -46,6 +46,39 @@ struct JSONString {
   }
 }
 
+extension JSONString {
+  /// Calls `body` with the string's bytes after unescaping, well-formed UTF-8. Allocates only where there are escapes.
+  @inline(__always)
+  func withUnescaped<Result>(in bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    hasEscapes ? unescaped(in: bytes).withUnsafeBytes(body) : body(bytes.part(content))
+  }
+
+  /// The string has been scanned, so its escapes are well formed and surrogates come in pairs.
+  @inline(never)
+  private func unescaped(in bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    var result: [UInt8] = []
+    result.reserveCapacity(content.count)
+    var position = content.lowerBound
+    while position < content.upperBound {
+      var next = position
+      if let byte = unescapedASCII(at: &next, in: bytes) {
+        result.append(byte)
+        position = next
+      } else {
+        var unit = UInt32(hexUnit(at: position + 2, in: bytes) ?? 0xFFFD)
+        position += 6
+        if 0xD800...0xDBFF ~= unit {
+          let low = UInt32(hexUnit(at: position + 2, in: bytes) ?? 0xDC00)
+          unit = 0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00)
+          position += 6
+        }
+        result.append(contentsOf: String(Unicode.Scalar(unit) ?? "\u{FFFD}").utf8)
+      }
+    }
+    return result
+  }
+}
+
 /// The UTF-16 code unit that four hexadecimal digits spell; nil if they are not there.
 func hexUnit(at position: Int, in bytes: UnsafeRawBufferPointer) -> UInt16? {
   guard position + 4 <= bytes.count else { return nil }

@@ -5,6 +5,7 @@ struct ObjectWalk {
     let separator: Int
     /// The position of the key's opening quote.
     let start: Int
+    let key: JSONString
     let field: EventField?
     let kind: JSONKind
     let value: Range<Int>
@@ -58,6 +59,6 @@ struct ObjectWalk {
     }
     let value = valueStart..<scanner.position
     scanner.skipWhitespace()
-    return Member(separator: separator, start: start, field: field, kind: kind, value: value, string: string)
+    return Member(separator: separator, start: start, key: key, field: field, kind: kind, value: value, string: string)
   }
 }

@@ -124,14 +124,14 @@ public final class Cursor: Sendable {
 }
 
 /// The cursors this process holds in one log.
-final class CursorRegistry: Sendable {
-  private let environment: LogEnvironment
-  private let paths: LogPaths
-  private let logID: [UInt8]
+package final class CursorRegistry: Sendable {
+  let environment: LogEnvironment
+  let paths: LogPaths
+  let logID: [UInt8]
   private let view: LogView
-  private let worker: Worker
+  let worker: Worker
   /// Nil once closed.
-  private let held = Mutex<[String: HeldCursor]?>([:])
+  let held = Mutex<[String: HeldCursor]?>([:])
 
   init(_ environment: LogEnvironment, _ paths: LogPaths, logID: [UInt8], view: LogView, worker: Worker) {
     self.environment = environment
@@ -142,8 +142,11 @@ final class CursorRegistry: Sendable {
   }
 
   /// Takes a cursor: raises its epoch durably, so that whoever held it before is refused from now on.
-  func cursor(named name: String, startingAt start: Offset) async throws(LogError) -> Cursor {
-    try await worker.run { [self] () throws(LogError) in
+  func cursor(
+    named name: String, startingAt start: Offset, isReplay: Bool = false
+  ) async throws(LogError) -> Cursor {
+    try ReplayShelf.checkName(name, isReplay: isReplay)
+    return try await worker.run { [self] () throws(LogError) in
       guard let known = held.withLock({ $0 }) else { throw LogError(.closed, "the log is closed") }
       // A cursor past the end would bear witness to records that never were.
       guard start <= view.end else {

@@ -9,7 +9,7 @@ public final class LogReader: Sendable {
   /// The log's UUID, as 32 hexadecimal digits.
   public let logID: String
   private let follower: LogFollower
-  private let cursors: CursorRegistry
+  let cursors: CursorRegistry
   package let view: LogView
 
   /// Throws `.notALog`, `.futureFormat`, `.damaged`, `.io`. O(segments).

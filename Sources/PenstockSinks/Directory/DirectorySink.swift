@@ -42,6 +42,7 @@ public struct DirectorySink: Sink {
   }
 
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+    if delivery.body.eventCount == 0 { return .nothingToSend }
     let plan: ExportPlan
     do throws(SinkError) {
       plan = try ExportPlan(parsing: delivery.intent.plan)

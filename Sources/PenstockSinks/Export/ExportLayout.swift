@@ -15,6 +15,12 @@ public struct ExportLayout: Sendable {
   public var keyTemplate = ObjectKeyTemplate.standard
   public var compression: ExportCompression = .none
   public var fields: FieldSelection = .all
+  /// Which events are written at all. A batch of which nothing remains makes no object, and counts as delivered: names then
+  /// leave out its range.
+  public var filter: EventFilter = .all
+  /// The id of the replay that this sink is for: `replays/<id>/` stands behind the first folder of the key, so that the
+  /// standard names begin `exports/replays/<id>/usages`.
+  public var replay: String?
 
   public init() {}
 
@@ -22,19 +28,30 @@ public struct ExportLayout: Sendable {
   public init(prefix: String) { keyTemplate = prefix + "-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json" }
 
   func validate() throws(SinkError) {
-    _ = try ObjectKeyTemplate(keyTemplate)
     try compression.validate()
+    try ReplayMark.validate(replay)
+    // The longest plan there can be, so that a filter that does not fit is refused now and not by a batch.
+    let longest = BatchOutline(
+      logID: "", cursor: String(repeating: "c", count: 64), first: .zero, end: Offset(.max), byteCount: 0,
+      firstAppendTime: Timestamp(nanoseconds: 0), plannedAt: Timestamp(nanoseconds: 0), closedBy: .records)
+    _ = try plan(longest).encoded()
   }
 
   func plan(_ outline: BatchOutline) throws(SinkError) -> ExportPlan {
-    let key = try ObjectKeyTemplate(keyTemplate).key(for: outline, suffix: compression.suffix)
-    return ExportPlan(key: key, compression: compression, selection: fields)
+    var template = keyTemplate
+    if let replay {
+      let folder = template.firstIndex(of: "/").map { template.index(after: $0) } ?? template.startIndex
+      template.insert(contentsOf: "replays/\(replay)/", at: folder)
+    }
+    let key = try ObjectKeyTemplate(template).key(for: outline, suffix: compression.suffix)
+    return ExportPlan(key: key, compression: compression, selection: fields, filter: filter)
   }
 }
 
 extension ExportPlan {
   func prepare(_ batch: Batch) throws(SinkError) -> PreparedBody {
-    var body = try PreparedBody(rendering: batch, as: .rows, selection: selection)
+    var body = try PreparedBody(rendering: batch, as: .rows, selection: selection, filter: filter)
+    if body.eventCount == 0 { return body }
     body.bytes = try compression.compress(body.bytes)
     return body
   }

@@ -6,14 +6,16 @@ struct ExportPlan: Hashable {
   let key: String
   let compression: ExportCompression
   let selection: FieldSelection
+  let filter: EventFilter
 
   private static let kind = "penstock-export"
   private static let version = 1
 
-  init(key: String, compression: ExportCompression, selection: FieldSelection) {
+  init(key: String, compression: ExportCompression, selection: FieldSelection, filter: EventFilter = .all) {
     self.key = key
     self.compression = compression
     self.selection = selection
+    self.filter = filter
   }
 
   func encoded() throws(SinkError) -> [UInt8] {
@@ -25,12 +27,13 @@ struct ExportPlan: Hashable {
       }
     return try PlanText.encode(
       kind: Self.kind, version: Self.version,
-      ["key": key, "compression": name, "level": String(level), "fields": selection.description])
+      [("key", key), ("compression", name), ("level", String(level)), ("fields", selection.description)]
+        + filter.planEntry)
   }
 
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
-      parsing: plan, kind: Self.kind, version: Self.version, keys: ["key", "compression", "level", "fields"])
+      parsing: plan, kind: Self.kind, version: Self.version, keys: ["key", "compression", "level", "fields", "filter"])
     key = try text.value("key")
     try ObjectKeyTemplate.validate(key: key)
     let level = try text.integer("level")
@@ -43,5 +46,6 @@ struct ExportPlan: Hashable {
     }
     try compression.validate()
     selection = try FieldSelection(plan: text.value("fields"))
+    filter = try EventFilter(plan: text.optional("filter"))
   }
 }

@@ -45,6 +45,7 @@ public struct S3Sink: Sink {
   }
 
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+    if delivery.body.eventCount == 0 { return .nothingToSend }
     let plan: ExportPlan
     do throws(SinkError) {
       plan = try ExportPlan(parsing: delivery.intent.plan)

@@ -14,7 +14,7 @@ struct PlanText {
   private var values: [String: String] = [:]
 
   static func encode(
-    kind: String, version: Int, _ entries: KeyValuePairs<String, String>
+    kind: String, version: Int, _ entries: [(String, String)]
   ) throws(SinkError) -> [UInt8] {
     var text = "\(kind) \(version)\n"
     for (key, value) in entries {
@@ -51,6 +51,9 @@ struct PlanText {
       }
     }
   }
+
+  /// For what older plans do not have.
+  func optional(_ key: String) -> String? { values[key] }
 
   func value(_ key: String) throws(SinkError) -> String {
     guard let value = values[key] else { throw SinkError("the plan of this delivery lacks \(key)") }

@@ -4,8 +4,8 @@ public import PenstockEvents
 /// Where a webhook goes and how.
 ///
 /// ## What is frozen
-/// ``method``, ``batching``, ``fields``, ``parameter`` and ``maxParameterBytes`` shape a delivery's bytes. A delivery under
-/// way keeps those it was planned with, across retries, restarts and changes of the configuration; new ones apply from
+/// ``method``, ``batching``, ``fields``, ``filter``, ``replay``, ``parameter`` and ``maxParameterBytes`` shape a delivery's
+/// bytes. A delivery under way keeps those it was planned with, across retries, restarts and changes of the configuration; new ones apply from
 /// the next batch on. ``url``, ``headers``, ``secrets`` and ``timeout`` say how to reach the receiver: changes to them apply
 /// to the next attempt at once.
 public struct WebhookConfiguration: Sendable {
@@ -48,6 +48,10 @@ public struct WebhookConfiguration: Sendable {
   /// a receiver changes over. Empty: requests are not signed.
   public var secrets: [Secret] = []
   public var fields: FieldSelection = .all
+  /// Which events are sent at all. A batch of which nothing remains is not sent, and counts as delivered.
+  public var filter: EventFilter = .all
+  /// The id of the replay that this sink is for: deliveries carry it in the header `webhook-replay`.
+  public var replay: String?
   /// The query parameter for ``Method/get``.
   public var parameter = "event"
   /// The longest `parameter=value` for ``Method/get``, in bytes, percent-encoded: servers refuse longer lines.
@@ -76,6 +80,8 @@ extension WebhookConfiguration {
     guard maxParameterBytes > 0 else { throw SinkError("the limit for the query parameter must be above 0") }
     guard maxRecords > 0, maxBytes > 0 else { throw SinkError("the limits of a batch must be above 0") }
     guard maxWait >= .zero, maxWait <= .seconds(59) else { throw SinkError("a batch may wait 0 to 59 seconds") }
+    try ReplayMark.validate(replay)
+    _ = try WebhookPlan(self).encoded()
     guard timeout > .zero else { throw SinkError("the timeout must be above 0") }
     for header in headers { try header.validate() }
   }
@@ -85,7 +91,7 @@ extension WebhookConfiguration.Header {
   /// Headers that a delivery sets itself, or that would change where a request ends.
   private static let reserved: Set<String> = [
     "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "idempotency-key",
-    "webhook-id", "webhook-timestamp", "webhook-signature", "x-penstock-range", "x-penstock-log",
+    "webhook-id", "webhook-timestamp", "webhook-signature", "webhook-replay", "x-penstock-range", "x-penstock-log",
   ]
 
   fileprivate func validate() throws(SinkError) {

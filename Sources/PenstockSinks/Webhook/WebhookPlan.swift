@@ -6,6 +6,9 @@ struct WebhookPlan: Hashable {
   var method: WebhookConfiguration.Method
   var form: BodyForm
   var selection: FieldSelection
+  var filter: EventFilter
+  /// The replay that the delivery is part of.
+  var replay: String?
   /// For GET.
   var parameter: String
   var maxParameterBytes: Int
@@ -17,6 +20,8 @@ struct WebhookPlan: Hashable {
     method = configuration.method
     form = configuration.method == .get || configuration.batching == .single ? .single : .array
     selection = configuration.fields
+    filter = configuration.filter
+    replay = configuration.replay
     parameter = configuration.parameter
     maxParameterBytes = configuration.maxParameterBytes
   }
@@ -25,14 +30,15 @@ struct WebhookPlan: Hashable {
     try PlanText.encode(
       kind: Self.kind, version: Self.version,
       [
-        "method": method.rawValue, "body": form.rawValue, "fields": selection.description, "parameter": parameter,
-        "limit": String(maxParameterBytes),
-      ])
+        ("method", method.rawValue), ("body", form.rawValue), ("fields", selection.description),
+        ("parameter", parameter), ("limit", String(maxParameterBytes)),
+      ] + filter.planEntry + (replay.map { [("replay", $0)] } ?? []))
   }
 
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
-      parsing: plan, kind: Self.kind, version: Self.version, keys: ["method", "body", "fields", "parameter", "limit"])
+      parsing: plan, kind: Self.kind, version: Self.version,
+      keys: ["method", "body", "fields", "parameter", "limit", "filter", "replay"])
     guard let method = WebhookConfiguration.Method(rawValue: try text.value("method")) else {
       throw SinkError("the plan of this delivery has method=\(try text.value("method"))")
     }
@@ -42,6 +48,9 @@ struct WebhookPlan: Hashable {
     self.method = method
     self.form = form
     selection = try FieldSelection(plan: text.value("fields"))
+    filter = try EventFilter(plan: text.optional("filter"))
+    replay = text.optional("replay")
+    try ReplayMark.validate(replay)
     parameter = try text.value("parameter")
     maxParameterBytes = try text.integer("limit")
   }

@@ -13,7 +13,7 @@ struct WebhookRequest {
     return TransportRequest(
       method: plan.method.rawValue,
       url: url.string(adding: isGet ? Self.query(plan.parameter, delivery.body.bytes) : nil),
-      headers: fields(delivery, isGet: isGet, now: now),
+      headers: fields(delivery, plan, now: now),
       body: isGet ? [] : delivery.body.bytes,
       timeout: timeout)
   }
@@ -28,14 +28,17 @@ struct WebhookRequest {
     PercentEncoding.encodedLength(parameter.utf8) + 1 + PercentEncoding.encodedLength(value)
   }
 
-  private func fields(_ delivery: PendingDelivery, isGet: Bool, now: Timestamp) -> [(name: String, value: String)] {
+  private func fields(
+    _ delivery: PendingDelivery, _ plan: WebhookPlan, now: Timestamp
+  ) -> [(name: String, value: String)] {
     let intent = delivery.intent
     let id = intent.id.rawValue
     var fields = [(name: "User-Agent", value: "penstock")]
-    if !isGet { fields.append((name: "Content-Type", value: "application/json")) }
+    if plan.method != .get { fields.append((name: "Content-Type", value: "application/json")) }
     fields.append((name: "Idempotency-Key", value: id))
     fields.append((name: "X-Penstock-Range", value: "\(intent.first)-\(intent.end.rawValue - 1)"))
     fields.append((name: "X-Penstock-Log", value: delivery.logID))
+    if let replay = plan.replay { fields.append((name: "webhook-replay", value: replay)) }
     let timestamp = now.nanoseconds / 1_000_000_000
     fields.append((name: "webhook-id", value: id))
     fields.append((name: "webhook-timestamp", value: String(timestamp)))

@@ -48,8 +48,8 @@ public struct WebhookSink: Sink {
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     let plan = try WebhookPlan(parsing: plan)
-    let body = try PreparedBody(rendering: batch, as: plan.form, selection: plan.selection)
-    if plan.method == .get {
+    let body = try PreparedBody(rendering: batch, as: plan.form, selection: plan.selection, filter: plan.filter)
+    if plan.method == .get, body.eventCount > 0 {
       let length = WebhookRequest.queryLength(plan.parameter, body.bytes)
       guard length <= plan.maxParameterBytes else {
         throw SinkError(
@@ -61,6 +61,7 @@ public struct WebhookSink: Sink {
   }
 
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+    if delivery.body.eventCount == 0 { return .nothingToSend }
     let attempt: TransportRequest
     do throws(SinkError) {
       let plan = try WebhookPlan(parsing: delivery.intent.plan)

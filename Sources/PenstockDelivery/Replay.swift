@@ -1,0 +1,246 @@
+public import Logging
+public import PenstockLog
+import ServiceLifecycle
+import Synchronization
+
+/// Delivers a window of the log once more, to any sink, beside everything that is live.
+///
+/// A replay is a cursor with an end, and a manifest that fixes the window. Both are durable: the same id after a crash or a
+/// stop goes on where it stood, finishing an open batch with the bytes and under the id or name it has; after the end it
+/// says so, and nothing is sent again. Its batches have ids of their own, since an id counts the cursor's name in. Mark them
+/// for receivers with the sinks' own setting (`WebhookConfiguration.replay`, `ExportLayout.replay`).
+///
+/// Live cursors are not touched: a replay's cursor has a name no other can have, and nothing is shared but the log that is
+/// read. While a replay is not done its cursor holds the records it still needs against retention, as any cursor does;
+/// ``discard(_:in:)`` ends that.
+public final class Replay: Sendable {
+  public let settings: ReplaySettings
+  private let store: any ReplayStore
+  private let source: any RecordSource
+  private let sink: any Sink
+  private let paced: PacedSink
+  private let seams: DeliverySeams
+  private let observer: (@Sendable (ReplayNotice) -> Void)?
+  private let board: Watched<Board>
+  private let hasRun = Atomic(false)
+
+  private struct Board: Sendable {
+    var manifest: ReplayManifest?
+    var delivery: Delivery?
+    /// Where the run found the cursor.
+    var first: Offset?
+    var startedAt: Moment?
+    var isStopping = false
+  }
+
+  /// Makes a replay; nothing happens before it is run.
+  ///
+  /// - Parameters:
+  ///   - log: Where the records are, and the replay is kept.
+  ///   - sink: The destination. The replay closes it when the run ends.
+  ///   - observer: Told about every batch and every gap; must return soon.
+  public convenience init(
+    _ settings: ReplaySettings, of log: any ReplayStore & RecordSource, to sink: any Sink,
+    clock: any DeliveryClock = SystemDeliveryClock(), wallClock: any WallClock = SystemWallClock(),
+    random: @escaping @Sendable () -> UInt64 = Delivery.systemRandom,
+    logger: Logger = Logger(label: "penstock.replay"), observer: (@Sendable (ReplayNotice) -> Void)? = nil
+  ) {
+    self.init(
+      settings, store: log, source: log, to: sink,
+      seams: DeliverySeams(clock: clock, wallClock: wallClock, random: random, logger: logger), observer: observer)
+  }
+
+  init(
+    _ settings: ReplaySettings, store: any ReplayStore, source: any RecordSource, to sink: any Sink,
+    seams: DeliverySeams, observer: (@Sendable (ReplayNotice) -> Void)?
+  ) {
+    self.settings = settings
+    self.store = store
+    self.source = source
+    self.sink = sink
+    self.seams = seams
+    self.observer = observer
+    paced = PacedSink(sink, settings.pace, clock: seams.clock)
+    board = Watched(Board())
+  }
+
+  /// Begins the replay or goes on with it, until the window is delivered, ``stop()``, graceful shutdown or cancellation.
+  ///
+  /// - Throws: ``ReplayError`` when the id has another window or destination, or records are lost that are not to be
+  ///   skipped; ``DeliveryFailure`` as ``Delivery/run(untilCaughtUpWith:)`` does; `LogError`. The replay stays as it is, and
+  ///   can be run again.
+  public func run() async throws -> ReplayReport {
+    guard !hasRun.exchange(true, ordering: .relaxed) else {
+      throw ReplayError(.alreadyRun, "a Replay runs once; make another one")
+    }
+    return try await withTaskCancellationHandler {
+      try await withGracefulShutdownHandler {
+        let result: Result<ReplayReport, any Error>
+        do { result = .success(try await replay()) } catch { result = .failure(error) }
+        await sink.close()
+        return try result.get()
+      } onGracefulShutdown: {
+        self.stop()
+      }
+    } onCancel: {
+      self.stop()
+    }
+  }
+
+  /// Lets the attempt in flight finish and begins no other. May be called at any time, more than once.
+  public func stop() {
+    let delivery = board.update { board in
+      board.isStopping = true
+      return board.delivery
+    }
+    // First the delivery, so that it does not try again what the sink gives up.
+    delivery?.stop()
+    paced.stop()
+  }
+
+  /// Ends a wait after trouble, as ``Delivery/resume()`` does.
+  public func resume() { board.value.delivery?.resume() }
+
+  /// How far it is. May be read at any time.
+  public var progress: ReplayProgress {
+    get async {
+      let board = board.value
+      return ReplayProgress(
+        manifest: board.manifest, delivery: await board.delivery?.progress, first: board.first,
+        elapsed: board.startedAt.map { seams.clock.now() - $0 })
+    }
+  }
+
+  /// What a replay would be, without beginning it: reads indexes and at most three blocks.
+  ///
+  /// - Throws: ``ReplayError`` for a window that cannot be, `LogError`.
+  public static func dryRun(
+    _ settings: ReplaySettings, of log: any ReplayStore & RecordSource
+  ) async throws -> ReplayEstimate {
+    let end = await log.durableEnd
+    guard let window = settings.window else {
+      throw ReplayError(.unknown, "a dry run needs a window")
+    }
+    let manifest = try ReplayDecision.manifest(
+      settings, window, destination: "", durableEnd: end, now: Timestamp(nanoseconds: 0)
+    ) { (place) throws(LogError) in try log.offset(of: place) }
+    return ReplayEstimate(try log.extent(of: manifest.window), policy: settings.policy, pace: settings.pace)
+  }
+
+  /// Removes a replay: its cursor, and what is known of it. Its id is free then, and what was sent under it is sent again if
+  /// the same window is replayed under it.
+  public static func discard(_ id: String, in store: any ReplayStore) async throws(LogError) {
+    try await store.removeReplay(id, manifest: true)
+  }
+
+  // MARK: The run
+
+  private func replay() async throws -> ReplayReport {
+    let manifest: ReplayManifest
+    let resolve = { [store] (place: Position) throws(LogError) -> Offset in try store.offset(of: place) }
+    let found = try await store.replay(settings.id)
+    switch try ReplayDecision.make(settings, destination: sink.description, found: found, resolve: resolve) {
+    case .refuse(let code, let message): throw ReplayError(code, message)
+    case .finished(let done): return try await finished(done)
+    case .resume(let known): manifest = known
+    case .begin(let window):
+      manifest = try ReplayDecision.manifest(
+        settings, window, destination: sink.description, durableEnd: await source.durableEnd,
+        now: seams.wallClock.now(), resolve: resolve)
+      try await store.createReplay(manifest)
+    }
+    return try await deliver(manifest)
+  }
+
+  /// The cursor may still be there.
+  private func finished(_ done: ReplayManifest) async throws(LogError) -> ReplayReport {
+    board.update { $0.manifest = done }
+    try await store.removeReplay(done.id, manifest: false)
+    return ReplayReport(manifest: done, ending: .alreadyFinished, committed: done.end)
+  }
+
+  private func deliver(_ begun: ReplayManifest) async throws -> ReplayReport {
+    let lease = try await store.replayLease(begun)
+    // Another process may have ended it before this one got the cursor, which then began anew.
+    var manifest = try await store.replay(begun.id) ?? begun
+    if manifest.isFinished { return try await finished(manifest) }
+    let (known, first, now) = (manifest, await lease.state.committed, seams.clock.now())
+    board.update { ($0.manifest, $0.first, $0.startedAt) = (known, first, now) }
+    var totals = ReplayReport(manifest: manifest, ending: .stopped, committed: first)
+    // Short of the window's end only to deliver what stands before a gap.
+    var limit = manifest.end
+    while true {
+      let delivery = makeDelivery(lease)
+      let isStopping = board.update { board in
+        board.delivery = delivery
+        return board.isStopping
+      }
+      if isStopping { delivery.stop() }
+      let report: DeliveryReport
+      do throws(DeliveryFailure) {
+        report = try await delivery.run(untilCaughtUpWith: limit)
+      } catch {
+        totals.add(await delivery.progress)
+        limit = try await afterGap(error, lease, &manifest)
+        continue
+      }
+      totals.add(await delivery.progress)
+      if report.ending == .caughtUp, limit < manifest.end {
+        limit = manifest.end
+        continue
+      }
+      return try await end(report, manifest, totals)
+    }
+  }
+
+  private func makeDelivery(_ lease: any ReplayLease) -> Delivery {
+    var notices: (@Sendable (DeliveryNotice) -> Void)?
+    if let observer { notices = { observer(.delivery($0)) } }
+    return Delivery(
+      from: lease, source: source, to: paced, policy: settings.policy, retry: settings.retry, clock: seams.clock,
+      wallClock: seams.wallClock, random: seams.random, logger: seams.logger,
+      observer: notices)
+  }
+
+  private func end(
+    _ report: DeliveryReport, _ manifest: ReplayManifest, _ totals: ReplayReport
+  ) async throws(LogError) -> ReplayReport {
+    var totals = totals
+    var manifest = manifest
+    totals.committed = report.end
+    guard report.ending == .caughtUp else { return totals }
+    manifest.finish(at: seams.wallClock.now())
+    try await store.updateReplay(manifest)
+    try await store.removeReplay(manifest.id, manifest: false)
+    let done = manifest
+    board.update { $0.manifest = done }
+    totals.manifest = manifest
+    totals.ending = .finished
+    return totals
+  }
+
+  /// Goes on up to a gap, or behind it, if that is what stands in the way and it may. Returns how far.
+  private func afterGap(
+    _ failure: DeliveryFailure, _ lease: any ReplayLease, _ manifest: inout ReplayManifest
+  ) async throws -> Offset {
+    guard failure.trouble.kind == .unreadable, let gap = (failure.cause as? LogError)?.gap else { throw failure }
+    let state = await lease.state
+    if gap.first > state.nextFirst { return gap.first }
+    // What retention took must be acknowledged as it was told; anything else no further than the window reaches.
+    let end = state.lost == nil ? min(gap.end, manifest.end) : gap.end
+    guard settings.gaps == .skip else {
+      throw ReplayError(
+        .gap,
+        "replay \(manifest.id): \(gap); run it again with gaps skipped to go on behind them", range: gap.first..<end)
+    }
+    manifest.skip(gap.first..<end)
+    let counted = manifest
+    // Counted before it is passed: a crash in between tells the gap again, and it is counted once.
+    try await store.updateReplay(counted)
+    board.update { $0.manifest = counted }
+    try await lease.acknowledge(Gap(first: gap.first, end: end, reason: gap.reason, path: gap.path))
+    observer?(.skipped(gap))
+    seams.logger.warning("replay skipped lost records", metadata: ["replay": "\(manifest.id)", "gap": "\(gap)"])
+    return manifest.end
+  }
+}

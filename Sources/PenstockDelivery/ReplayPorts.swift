@@ -1,0 +1,65 @@
+public import PenstockLog
+
+/// Where replays are kept. `Log` and `LogReader` are such places; a cluster can be one later.
+public protocol ReplayStore: Sendable {
+  /// What a place stands for now. This is the seam for windows by event time: a place of that kind is looked up here.
+  func offset(of place: Position) throws(LogError) -> Offset
+
+  /// How much there is of a range, from indexes.
+  func extent(of range: Range<Offset>) throws(LogError) -> LogExtent
+
+  /// What is durable of a replay; nil when there is none of that id. Throws `.invalidName`.
+  func replay(_ id: String) async throws(LogError) -> ReplayManifest?
+
+  /// Makes a replay durable. Throws when there is one of that id.
+  func createReplay(_ manifest: ReplayManifest) async throws(LogError)
+
+  /// Replaces what is durable of a replay; for the holder of its cursor alone.
+  func updateReplay(_ manifest: ReplayManifest) async throws(LogError)
+
+  /// Takes the replay's cursor, making it at the window's beginning if there is none.
+  func replayLease(_ manifest: ReplayManifest) async throws(LogError) -> any ReplayLease
+
+  /// Removes the replay's cursor, durably; with `manifest`, also what is kept of the replay. Nothing when there is none.
+  func removeReplay(_ id: String, manifest: Bool) async throws(LogError)
+}
+
+/// The right to move a replay's cursor.
+public protocol ReplayLease: CursorLease {
+  /// Passes lost records, on stable storage when it returns.
+  func acknowledge(_ gap: Gap) async throws(LogError)
+}
+
+extension Cursor: ReplayLease {}
+
+extension Log: ReplayStore {
+  public func replay(_ id: String) async throws(LogError) -> ReplayManifest? { try await replayShelf.replay(id) }
+  public func createReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await replayShelf.createReplay(manifest)
+  }
+  public func updateReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await replayShelf.updateReplay(manifest)
+  }
+  public func replayLease(_ manifest: ReplayManifest) async throws(LogError) -> any ReplayLease {
+    try await replayShelf.replayCursor(manifest)
+  }
+  public func removeReplay(_ id: String, manifest: Bool) async throws(LogError) {
+    try await replayShelf.removeReplay(id, manifest: manifest)
+  }
+}
+
+extension LogReader: ReplayStore {
+  public func replay(_ id: String) async throws(LogError) -> ReplayManifest? { try await replayShelf.replay(id) }
+  public func createReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await replayShelf.createReplay(manifest)
+  }
+  public func updateReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await replayShelf.updateReplay(manifest)
+  }
+  public func replayLease(_ manifest: ReplayManifest) async throws(LogError) -> any ReplayLease {
+    try await replayShelf.replayCursor(manifest)
+  }
+  public func removeReplay(_ id: String, manifest: Bool) async throws(LogError) {
+    try await replayShelf.removeReplay(id, manifest: manifest)
+  }
+}

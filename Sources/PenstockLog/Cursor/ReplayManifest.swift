@@ -1,0 +1,148 @@
+/// What is durable of a replay besides its cursor: the window, fixed when it began, what it had to leave out, and whether
+/// it is done. It outlives the cursor, so that a replay that is done says so instead of beginning again.
+public struct ReplayManifest: Hashable, Sendable {
+  /// 1 to 40 letters, digits, '.', '_' or '-', not beginning with a dot.
+  public let id: String
+  /// What was asked for; a later call under the same id must ask for the same.
+  public let from: Position
+  public let to: Position
+  /// What that was when the replay began: the records `first ..< end`.
+  public let first: Offset
+  public let end: Offset
+  /// The sink's own words for itself.
+  public let destination: String
+  public let createdAt: Timestamp
+  /// Records of the window that are lost and were passed, because the replay was told to skip them.
+  public private(set) var skippedRecords: Int
+  /// Where the last of them ends: what lies below was counted.
+  public private(set) var skippedUpTo: Offset
+  /// When the last record was delivered; nil while there are some left.
+  public private(set) var finishedAt: Timestamp?
+
+  /// 40 bytes: with what stands before it, a cursor's name.
+  public static let maxIDBytes = 40
+  static let maxDestinationBytes = 1024
+
+  public init(
+    id: String, from: Position, to: Position, first: Offset, end: Offset, destination: String, createdAt: Timestamp
+  ) {
+    self.id = id
+    self.from = from
+    self.to = to
+    self.first = first
+    self.end = end
+    self.destination = Self.shortened(destination)
+    self.createdAt = createdAt
+    skippedRecords = 0
+    skippedUpTo = first
+    finishedAt = nil
+  }
+
+  public var window: Range<Offset> { first..<end }
+  public var isFinished: Bool { finishedAt != nil }
+  /// The name of its cursor.
+  public var cursorName: String { Self.cursorName(of: id) }
+
+  /// Names that begin so belong to replays; other cursors cannot have them.
+  package static let namePrefix = "replay."
+  public static func cursorName(of id: String) -> String { namePrefix + id }
+  /// Whether a cursor of that name can only be a replay's.
+  public static func isReplay(cursor name: String) -> Bool { name.hasPrefix(namePrefix) }
+
+  /// As much of a destination's words as is kept.
+  package static func shortened(_ text: String) -> String {
+    var kept = text.utf8.prefix(maxDestinationBytes)
+    while String(kept) == nil { kept.removeLast() }
+    return String(kept) ?? ""
+  }
+
+  /// Counts a gap in. Equal gaps count once, however often they are told: the count is made durable before the cursor
+  /// passes the gap, and a crash in between tells it again.
+  public mutating func skip(_ gap: Range<Offset>) {
+    let (low, high) = (max(gap.lowerBound, skippedUpTo), min(gap.upperBound, end))
+    guard low < high else { return }
+    skippedRecords += high - low
+    skippedUpTo = high
+  }
+
+  public mutating func finish(at time: Timestamp) { finishedAt = finishedAt ?? time }
+}
+
+extension ReplayManifest {
+  private static let version: UInt16 = 1
+
+  /// Little endian: u16 version 1 · 16 bytes log UUID · id · from · to · u64 first · u64 end · destination · i64 created at ·
+  /// u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts are a u16 length and bytes; a place
+  /// is u8 kind (0 beginning, 1 end, 2 offset, 3 append time) and i64.
+  package func encoded(logID: [UInt8]) -> [UInt8] {
+    var bytes: [UInt8] = []
+    func put(_ text: String) {
+      bytes.append(littleEndian: UInt16(text.utf8.count))
+      bytes.append(contentsOf: text.utf8)
+    }
+    bytes.append(littleEndian: Self.version)
+    bytes.append(contentsOf: logID)
+    put(id)
+    for place in [from, to] {
+      let (kind, value) = place.encoded
+      bytes.append(kind)
+      bytes.append(littleEndian: value)
+    }
+    bytes.append(littleEndian: first.rawValue)
+    bytes.append(littleEndian: end.rawValue)
+    put(destination)
+    bytes.append(littleEndian: createdAt.nanoseconds)
+    bytes.append(littleEndian: UInt64(skippedRecords))
+    bytes.append(littleEndian: skippedUpTo.rawValue)
+    bytes.append(isFinished ? 1 : 0)
+    bytes.append(littleEndian: finishedAt?.nanoseconds ?? 0)
+    return bytes
+  }
+
+  package init(decoding bytes: [UInt8], logID: [UInt8]) throws(LogError) {
+    var reader = ByteReader(bytes, of: "the replay")
+    func text() throws(LogError) -> String {
+      String(decoding: try reader.take(Int(try reader.take(UInt16.self))), as: UTF8.self)
+    }
+    func offset() throws(LogError) -> Offset { Offset(try reader.take(UInt64.self)) }
+    let version = try reader.take(UInt16.self)
+    guard version == Self.version else {
+      throw LogError(.futureFormat, "the replay has version \(version), this penstock knows \(Self.version)")
+    }
+    guard try reader.take(16) == logID else { throw LogError(.damaged, "the replay belongs to another log") }
+    id = try text()
+    from = try Position(kind: try reader.take(UInt8.self), value: try reader.take(UInt64.self))
+    to = try Position(kind: try reader.take(UInt8.self), value: try reader.take(UInt64.self))
+    first = try offset()
+    end = try offset()
+    destination = try text()
+    createdAt = Timestamp(nanoseconds: try reader.take(Int64.self))
+    skippedRecords = Int(clamping: try reader.take(UInt64.self))
+    skippedUpTo = try offset()
+    let isFinished = try reader.take(UInt8.self) == 1
+    let time = Timestamp(nanoseconds: try reader.take(Int64.self))
+    finishedAt = isFinished ? time : nil
+    guard first <= end else { throw LogError(.damaged, "the replay \(id) contradicts itself: its window") }
+  }
+}
+
+extension Position {
+  fileprivate var encoded: (kind: UInt8, value: UInt64) {
+    switch self {
+    case .beginning: (0, 0)
+    case .end: (1, 0)
+    case .offset(let offset): (2, offset.rawValue)
+    case .time(let time): (3, UInt64(bitPattern: time.nanoseconds))
+    }
+  }
+
+  fileprivate init(kind: UInt8, value: UInt64) throws(LogError) {
+    switch kind {
+    case 0: self = .beginning
+    case 1: self = .end
+    case 2: self = .offset(Offset(value))
+    case 3: self = .time(Timestamp(nanoseconds: Int64(bitPattern: value)))
+    default: throw LogError(.futureFormat, "the replay's window begins or ends at a place of kind \(kind)")
+    }
+  }
+}

@@ -1,0 +1,167 @@
+internal import Synchronization
+
+/// Where replays are kept: beside their cursors, a ``SlotFile`` each, of fixed size.
+///
+/// Order of effects, each durable before the next: the manifest → the cursor → … → the manifest, finished → the cursor is
+/// removed. A cursor without a manifest is therefore no replay's, and a finished manifest may still have its cursor.
+package enum ReplayShelf {
+  static let slotKind: UInt16 = 4
+  static let slotSize = 4096
+  static let suffix = ".replay"
+
+  static func path(_ id: String, _ paths: LogPaths) -> String { paths.cursors + "/" + id + suffix }
+
+  package static func validate(_ id: String) throws(LogError) {
+    try CursorStore.validate(id, of: "replay")
+    guard id.utf8.count <= ReplayManifest.maxIDBytes else {
+      throw LogError(.invalidName, "\"\(id)\" is no replay name: at most \(ReplayManifest.maxIDBytes) characters")
+    }
+  }
+
+  /// Keeps replays' cursors and all others apart.
+  static func checkName(_ name: String, isReplay: Bool) throws(LogError) {
+    guard ReplayManifest.isReplay(cursor: name) == isReplay else {
+      throw LogError(
+        .invalidName,
+        "cursor names that begin with \"\(ReplayManifest.namePrefix)\" belong to replays, not to \"\(name)\"")
+    }
+  }
+
+  /// Nil when there is none of that id.
+  package static func manifest(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], id: String
+  ) throws(LogError) -> ReplayManifest? {
+    try validate(id)
+    let value: [UInt8]
+    do throws(LogError) {
+      value = try SlotFile.peek(fileSystem, path(id, paths), kind: slotKind, slotSize: slotSize)
+    } catch {
+      if error.isAboutMissingFile { return nil }
+      throw error
+    }
+    let manifest = try ReplayManifest(decoding: value, logID: logID)
+    guard manifest.id == id else {
+      throw LogError(.damaged, "the file is that of replay \(manifest.id)", place: .init(path: path(id, paths)))
+    }
+    return manifest
+  }
+
+  /// Makes a replay durable. Throws `.illegalMove` when there is one of that id, or a cursor where its own is to be.
+  package static func create(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
+  ) throws(LogError) {
+    try validate(manifest.id)
+    for path in [path(manifest.id, paths), paths.cursor(manifest.cursorName)] {
+      var isThere = false
+      do throws(FileSystemError) { isThere = try fileSystem.exists(path) } catch {
+        throw LogError(error, while: "look for replay \(manifest.id)")
+      }
+      if isThere {
+        throw LogError(.illegalMove, "there is a replay or a cursor of that name already", place: .init(path: path))
+      }
+    }
+    try SlotFile.create(
+      fileSystem, path(manifest.id, paths), kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+  }
+
+  /// Replaces what is durable of a replay. For the holder of its cursor alone.
+  package static func update(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
+  ) throws(LogError) {
+    let path = path(manifest.id, paths)
+    let opened = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: false)
+    guard let (slots, _) = opened else { throw LogError(.io, "could not open it", place: .init(path: path)) }
+    try slots.write(manifest.encoded(logID: logID))
+  }
+
+  /// The ids of all replays, sorted.
+  package static func ids(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
+    do throws(FileSystemError) {
+      return try fileSystem.list(paths.cursors).filter { $0.hasSuffix(suffix) }
+        .map { String($0.dropLast(suffix.count)) }.sorted()
+    } catch {
+      throw LogError(error, while: "list the replays")
+    }
+  }
+
+  /// Removes files, if they are there. Durable when it returns.
+  package static func remove(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, _ files: [String]
+  ) throws(LogError) {
+    do throws(FileSystemError) {
+      for file in files { try fileSystem.removeIfPresent(file) }
+      try fileSystem.synchronizeDirectory(paths.cursors)
+    } catch {
+      throw LogError(error, while: "remove a replay's cursor")
+    }
+  }
+}
+
+extension CursorRegistry {
+  /// What is durable of a replay; nil when there is none of that id.
+  package func replay(_ id: String) async throws(LogError) -> ReplayManifest? {
+    try await worker.run { [self] () throws(LogError) in
+      try ReplayShelf.manifest(environment.fileSystem, paths, logID: logID, id: id)
+    }
+  }
+
+  package func replays() async throws(LogError) -> [ReplayManifest] {
+    try await worker.run { [self] () throws(LogError) in
+      var found: [ReplayManifest] = []
+      for id in try ReplayShelf.ids(environment.fileSystem, paths) {
+        let manifest = try ReplayShelf.manifest(environment.fileSystem, paths, logID: logID, id: id)
+        if let manifest { found.append(manifest) }
+      }
+      return found
+    }
+  }
+
+  package func createReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await worker.run { [self] () throws(LogError) in
+      try ReplayShelf.create(environment.fileSystem, paths, logID: logID, manifest)
+    }
+  }
+
+  package func updateReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await worker.run { [self] () throws(LogError) in
+      try ReplayShelf.update(environment.fileSystem, paths, logID: logID, manifest)
+    }
+  }
+
+  package func replayCursor(_ manifest: ReplayManifest) async throws(LogError) -> Cursor {
+    try await cursor(named: manifest.cursorName, startingAt: manifest.first, isReplay: true)
+  }
+
+  /// Lets go of a replay's cursor and removes it; with `manifest`, also what is kept of the replay, so that its id is free
+  /// again. Throws `.cursorHeld` when another process is at it.
+  package func removeReplay(_ id: String, manifest: Bool) async throws(LogError) {
+    try ReplayShelf.validate(id)
+    try await worker.run { [self] () throws(LogError) in
+      let name = ReplayManifest.cursorName(of: id)
+      let known = held.withLock { $0?.removeValue(forKey: name) }
+      if let known {
+        known.close()
+      } else {
+        do throws(LogError) {
+          try CursorStore.take(environment.fileSystem, paths, logID: logID, name: name).close()
+        } catch {
+          guard error.isAboutMissingFile else { throw error }
+        }
+      }
+      let files = [paths.cursor(name)] + (manifest ? [ReplayShelf.path(id, paths)] : [])
+      try ReplayShelf.remove(environment.fileSystem, paths, files)
+    }
+  }
+}
+
+extension Log {
+  package var replayShelf: CursorRegistry { cursors }
+  /// The replays this log remembers, done or not.
+  public func replays() async throws(LogError) -> [ReplayManifest] { try await cursors.replays() }
+}
+
+extension LogReader {
+  package var replayShelf: CursorRegistry { cursors }
+  /// The replays the log remembers, done or not.
+  public func replays() async throws(LogError) -> [ReplayManifest] { try await cursors.replays() }
+}

@@ -1,0 +1,144 @@
+import Dispatch
+public import PenstockDelivery
+public import PenstockEvents
+public import PenstockLog
+
+/// Writes every event as a row into one file: a replay to look at, or to hand to another program.
+///
+/// A delivery's plan holds the position at which its rows begin, so a repeated delivery writes the same bytes to the same
+/// place: rows are in the file exactly once, in order, without a hole. Rows are on stable storage before their delivery counts
+/// as done. The file belongs to one cursor, and nobody else may write it; one batch is in flight at a time.
+public struct FileSink: Sink {
+  public let path: String
+  public var fields: FieldSelection
+  public var filter: EventFilter
+  private let fileSystem: any FileSystem
+
+  /// - Parameter path: The file; made when it is missing, in a directory that is there. What it holds already stays.
+  /// - Throws: `SinkError` for a filter that does not fit a plan.
+  public init(
+    path: String, fields: FieldSelection = .all, filter: EventFilter = .all,
+    fileSystem: any FileSystem = POSIXFileSystem()
+  ) throws(SinkError) {
+    guard !path.isEmpty else { throw SinkError("the file has no name") }
+    self.path = path
+    self.fields = fields
+    self.filter = filter
+    self.fileSystem = fileSystem
+    _ = try FilePlan(position: .max, selection: fields, filter: filter).encoded()
+  }
+
+  public var description: String { "file \(path)" }
+
+  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+    let position: UInt64
+    do throws(FileSystemError) {
+      position = try size()
+    } catch {
+      throw SinkError("cannot say how long the file is: \(error)")
+    }
+    return try FilePlan(position: position, selection: fields, filter: filter).encoded()
+  }
+
+  public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
+    let plan = try FilePlan(parsing: plan)
+    return try PreparedBody(rendering: batch, as: .rows, selection: plan.selection, filter: plan.filter)
+  }
+
+  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+    if delivery.body.eventCount == 0 { return .nothingToSend }
+    let plan: FilePlan
+    do throws(SinkError) {
+      plan = try FilePlan(parsing: delivery.intent.plan)
+    } catch {
+      return .refused(reason: error.description)
+    }
+    // Writing and syncing block; the threads that run tasks are few and must not.
+    return await withCheckedContinuation { continuation in
+      DispatchQueue.global().async {
+        continuation.resume(returning: write(delivery.body.bytes, at: plan.position))
+      }
+    }
+  }
+
+  /// Zero for a file that is not there.
+  private func size() throws(FileSystemError) -> UInt64 {
+    let file: FileHandle
+    do throws(FileSystemError) {
+      file = try fileSystem.open(path, .readOnly)
+    } catch {
+      if error.code == .notFound { return 0 }
+      throw error
+    }
+    defer { fileSystem.close(file) }
+    return try fileSystem.size(file)
+  }
+
+  private func write(_ bytes: [UInt8], at position: UInt64) -> DeliveryOutcome {
+    do throws(FileSystemError) {
+      let size = try size()
+      guard size >= position, size <= position + UInt64(bytes.count) else {
+        return .conflict(
+          reason: "\(path) has \(size) bytes, and the rows belong at \(position): something else has changed the file")
+      }
+      try write(bytes, to: try openOrCreate(), at: position)
+      return .delivered(receipt: "\(path), bytes \(position) to \(position + UInt64(bytes.count))")
+    } catch {
+      switch error.code {
+      case .permissionDenied, .notADirectory, .isADirectory, .readOnlyFileSystem, .notFound:
+        return .refused(reason: error.description)
+      default: return .retry(reason: error.description, after: nil)
+      }
+    }
+  }
+
+  private func openOrCreate() throws(FileSystemError) -> FileHandle {
+    do throws(FileSystemError) { return try fileSystem.open(path, .readWrite) } catch {
+      guard error.code == .notFound else { throw error }
+    }
+    return try fileSystem.open(path, .create)
+  }
+
+  private func write(_ bytes: [UInt8], to file: FileHandle, at position: UInt64) throws(FileSystemError) {
+    defer { fileSystem.close(file) }
+    try bytes.withUnsafeBufferPointer { (bytes) throws(FileSystemError) in
+      try fileSystem.writeAll(file, UnsafeRawBufferPointer(bytes), at: position)
+    }
+    try fileSystem.synchronize(file)
+    // Each time: an attempt that made the file may have ended before its name was durable.
+    try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
+  }
+}
+
+/// What a delivery into a file keeps for as long as it is under way.
+struct FilePlan: Hashable {
+  let position: UInt64
+  let selection: FieldSelection
+  let filter: EventFilter
+
+  private static let kind = "penstock-file"
+  private static let version = 1
+
+  init(position: UInt64, selection: FieldSelection, filter: EventFilter) {
+    self.position = position
+    self.selection = selection
+    self.filter = filter
+  }
+
+  func encoded() throws(SinkError) -> [UInt8] {
+    try PlanText.encode(
+      kind: Self.kind, version: Self.version,
+      [("position", String(position)), ("fields", selection.description)] + filter.planEntry)
+  }
+
+  init(parsing plan: [UInt8]) throws(SinkError) {
+    let text = try PlanText(
+      parsing: plan, kind: Self.kind, version: Self.version, keys: ["position", "fields", "filter"])
+    guard let position = UInt64(try text.value("position")) else {
+      throw SinkError("the plan of this delivery has position=\(try text.value("position"))")
+    }
+    self.position = position
+    selection = try FieldSelection(plan: text.value("fields"))
+    filter = try EventFilter(plan: text.optional("filter"))
+  }
+}

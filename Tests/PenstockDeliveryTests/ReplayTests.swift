@@ -1,0 +1,217 @@
+import PenstockDelivery
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@Suite("A replay", .timeLimit(.minutes(2)))
+struct ReplayTests {
+  @Test("delivers its window, from the first record up to and without the last, and is over")
+  func window() async throws {
+    let rig = ReplayRig()
+    let report = try await rig.replay(rig.window(2, 9)).run()
+    #expect(rig.destination.content == rig.content(2..<9))
+    #expect(rig.destination.distinct.map(\.range.upperBound.rawValue) == [5, 8, 9])
+    #expect(report.ending == .finished && report.records == 7 && report.events == 7 && report.batches == 3)
+    #expect(report.committed == Offset(9) && report.manifest.isFinished)
+    #expect(rig.replays.cursor("again") == nil)
+  }
+
+  @Test("that is over says so, and sends nothing again")
+  func finished() async throws {
+    let rig = ReplayRig()
+    _ = try await rig.replay(rig.window(2, 9)).run()
+    for window in [rig.window(2, 9), nil] {
+      let again = rig.replay(window)
+      #expect(try await again.run().ending == .alreadyFinished)
+      #expect(await again.progress.fraction == 1)
+    }
+    #expect(rig.destination.arrivals.count == 3)
+    try await Replay.discard("again", in: rig.replays.log())
+    _ = try await rig.replay(rig.window(2, 9)).run()
+    // Discarded and made again it is the same replay: the same ids.
+    #expect(rig.destination.arrivals.count == 6 && rig.destination.distinct.count == 3)
+  }
+
+  @Test("has ids of its own, which differ from the live ones and from another replay's")
+  func ids() async throws {
+    let rig = ReplayRig()
+    let live = InMemoryCursor(named: "billing", of: rig.source)
+    _ = try await Delivery(
+      from: live.acquire(), source: rig.source, to: ScriptedSink(rig.destination), policy: BatchPolicy(maxRecords: 3),
+      clock: rig.clock, wallClock: rig.clock.timeOfDay
+    ).run(untilCaughtUpWith: Offset(9))
+    let stood = live.state
+    _ = try await rig.replay(rig.window(0, 9)).run()
+    _ = try await rig.replay(rig.window(0, 9), id: "other").run()
+    #expect(Set(rig.destination.arrivals.map(\.id)).count == 9)
+    #expect(live.state == stood)
+  }
+
+  @Test("by time begins and ends at the first records appended at or after, and keeps that window")
+  func times() async throws {
+    let rig = ReplayRig()
+    let start = rig.clock.timeOfDay.now().nanoseconds - 10_000_000_000
+    let window = ReplayWindow(
+      from: .time(Timestamp(nanoseconds: start + 2_500_000_000)),
+      to: .time(Timestamp(nanoseconds: start + 6_000_000_000)))
+    _ = try await rig.replay(window).run()
+    #expect(rig.destination.content == rig.content(3..<6))
+  }
+
+  @Test("up to the end means the end when it began")
+  func fixedEnd() async throws {
+    let rig = ReplayRig(records: 4)
+    let sink = ScriptedSink(rig.destination, script: [.accept], last: .hang)
+    let window = ReplayWindow(from: .beginning, to: .end)
+    let first = rig.replay(window, to: sink)
+    let run = Task { try await first.run() }
+    await sink.untilDeliveries(2)
+    run.cancel()
+    #expect(try await run.value.ending == .stopped)
+    rig.source.append("too late")
+    let report = try await rig.replay(window).run()
+    #expect(report.manifest.end == Offset(4) && rig.destination.content == rig.content(0..<4))
+  }
+
+  @Test("of nothing is over at once, without a delivery")
+  func empty() async throws {
+    let rig = ReplayRig()
+    let report = try await rig.replay(rig.window(4, 4)).run()
+    #expect(report.ending == .finished && rig.destination.arrivals.isEmpty)
+  }
+
+  @Test(
+    "of a window that cannot be is refused, and leaves nothing behind",
+    arguments: [(5, 4, ReplayError.Code.badWindow), (0, 11, .badWindow), (11, 11, .badWindow)]
+      as [(UInt64, UInt64, ReplayError.Code)])
+  func badWindow(first: UInt64, end: UInt64, code: ReplayError.Code) async throws {
+    let rig = ReplayRig()
+    let error = await #expect(throws: ReplayError.self) { try await rig.replay(rig.window(first, end)).run() }
+    #expect(error?.code == code && rig.replays.manifest("again") == nil)
+  }
+
+  @Test("under an id that has another window or destination is refused with words that say so; none is unknown")
+  func changed() async throws {
+    let rig = ReplayRig()
+    let unknown = await #expect(throws: ReplayError.self) { try await rig.replay(nil).run() }
+    #expect(unknown?.code == .unknown)
+    _ = try await rig.replay(rig.window(2, 9)).run()
+    let moved = await #expect(throws: ReplayError.self) { try await rig.replay(rig.window(2, 8)).run() }
+    #expect(moved?.code == .changed && moved?.message.contains("2 ..< 9, not 2 ..< 8") == true)
+    let other = ScriptedSink(rig.destination, description: "elsewhere")
+    let elsewhere = await #expect(throws: ReplayError.self) {
+      try await rig.replay(rig.window(2, 9), to: other).run()
+    }
+    #expect(elsewhere?.code == .changed && elsewhere?.message.contains("elsewhere") == true && other.closings == 1)
+  }
+
+  @Test("that meets lost records stops and tells, or goes on behind them and counts, as it was asked")
+  func gaps() async throws {
+    let rig = ReplayRig()
+    let gappy = GappySource(
+      inner: rig.source, gaps: [Offset(1)..<Offset(3), Offset(4)..<Offset(6), Offset(8)..<Offset(10)])
+    let error = await #expect(throws: ReplayError.self) {
+      try await rig.replay(rig.window(2, 9), reading: gappy).run()
+    }
+    #expect(error?.code == .gap && error?.range == Offset(2)..<Offset(3) && rig.destination.arrivals.isEmpty)
+    let told = Watched<[Range<Offset>]>([])
+    let report = try await rig.replay(nil, reading: gappy, gaps: .skip) { notice in
+      if case .skipped(let gap) = notice { told.update { $0.append(gap.first..<gap.end) } }
+    }.run()
+    #expect(report.ending == .finished && report.manifest.skippedRecords == 4 && report.records == 3)
+    #expect(rig.destination.content == rig.content(3..<4) + rig.content(6..<8))
+    #expect(told.value == [Offset(2)..<Offset(3), Offset(4)..<Offset(6), Offset(8)..<Offset(10)])
+  }
+
+  @Test("that retention's hard cap passes is told what it lost, and skips it")
+  func trimmed() async throws {
+    let rig = ReplayRig()
+    let sink = ScriptedSink(rig.destination, script: [.accept], last: .hang)
+    let first = rig.replay(rig.window(0, 9), to: sink)
+    let run = Task { try await first.run() }
+    await sink.untilDeliveries(2)
+    first.stop()
+    run.cancel()
+    _ = try await run.value
+    // The batch 3 ..< 6 was in flight and is cut whole.
+    rig.replays.cursor("again")?.pass(upTo: Offset(5))
+    let error = await #expect(throws: ReplayError.self) { try await rig.replay(nil).run() }
+    #expect(error?.code == .gap && error?.range == Offset(3)..<Offset(6))
+    let report = try await rig.replay(nil, gaps: .skip).run()
+    #expect(report.manifest.skippedRecords == 3 && report.ending == .finished)
+    #expect(rig.destination.content == rig.content(0..<3) + rig.content(6..<9))
+  }
+
+  @Test("goes no faster than it may, shows how far it is, and can be stopped while it waits")
+  func pace() async throws {
+    let rig = ReplayRig()
+    let pace = PaceLimits(recordsPerSecond: 3)
+    let replay = rig.replay(rig.window(0, 9), pace: pace)
+    let run = Task { try await replay.run() }
+    var arrivals = 0
+    for second in 0..<2 {
+      let due = await rig.sleeper(of: run)
+      arrivals = rig.destination.arrivals.count
+      #expect(arrivals == second + 1 && due == Moment(sinceStart: .seconds(second + 1)))
+      rig.clock.advance(to: due)
+      await rig.destination.untilArrivals(second + 2)
+    }
+    #expect(try await run.value.ending == .finished)
+    #expect(rig.clock.now() == Moment(sinceStart: .seconds(2)))
+
+    let stopped = rig.replay(rig.window(0, 9), id: "stopped", pace: pace)
+    let second = Task { try await stopped.run() }
+    _ = await rig.sleeper(of: second)
+    let progress = await stopped.progress
+    #expect(progress.done == 3 && progress.total == 9 && progress.delivery?.activity == .sending)
+    stopped.stop()
+    let report = try await second.value
+    #expect(report.ending == .stopped && report.records == 3 && rig.destination.arrivals.count == 4)
+    #expect(try await rig.replay(nil, id: "stopped").run().records == 6)
+  }
+
+  @Test("that another process ends before this one has the cursor does not begin again")
+  func race() async throws {
+    let rig = ReplayRig()
+    let log = rig.replays.log()
+    let stopped = rig.replay(rig.window(2, 9))
+    stopped.stop()
+    #expect(try await stopped.run().ending == .stopped)
+    let late = OvertakenLog(inner: log) { _ = try await rig.replay(nil).run() }
+    let report = try await Replay(
+      ReplaySettings(id: "again", window: nil, policy: BatchPolicy(maxRecords: 2)), of: late,
+      to: ScriptedSink(rig.destination)
+    ).run()
+    #expect(report.ending == .alreadyFinished && rig.destination.arrivals.count == 3)
+    #expect(rig.replays.cursor("again") == nil)
+  }
+
+  @Test("estimates the time that is left by the pace so far")
+  func timeLeft() async throws {
+    let rig = ReplayRig()
+    let sink = ScriptedSink(rig.destination, script: [.accept], last: .acceptWhenReleased)
+    let replay = rig.replay(rig.window(0, 9), to: sink)
+    #expect(await replay.progress.timeLeft == nil)
+    let run = Task { try await replay.run() }
+    await sink.untilDeliveries(2)
+    rig.clock.advance(by: .seconds(10))
+    let progress = await replay.progress
+    #expect(progress.done == 3 && progress.timeLeft == .seconds(20))
+    sink.release()
+    #expect(try await run.value.ending == .finished)
+    #expect(await replay.progress.timeLeft == .zero)
+  }
+
+  @Test("can be told before it begins what it will be, and a dry run leaves nothing behind")
+  func dryRun() async throws {
+    let rig = ReplayRig()
+    let settings = ReplaySettings(
+      id: "dry", window: rig.window(1, 9), pace: PaceLimits(recordsPerSecond: 2), policy: BatchPolicy(maxRecords: 3))
+    let estimate = try await Replay.dryRun(settings, of: rig.replays.log())
+    #expect(estimate.extent.records == 8 && estimate.extent.recordBytes == 64 && estimate.batches == 3)
+    #expect(estimate.duration == .seconds(4) && rig.replays.manifest("dry") == nil)
+    var endless = settings
+    endless.window = rig.window(1, 99)
+    await #expect(throws: ReplayError.self) { try await Replay.dryRun(endless, of: rig.replays.log()) }
+  }
+}
