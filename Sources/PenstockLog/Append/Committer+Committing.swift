@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// The thread that writes, syncs and tells.
 extension Committer {
   private enum Step {
@@ -15,8 +17,9 @@ extension Committer {
     let sealer = writer.sealer.map { BackgroundSealer($0, writer.view, logger: writer.logger) }
     var hasAskedForNext = false
     var segment = writer.segment
+    var spin = SpinRule(processors: ProcessorCount.online)
     loop: while true {
-      switch monitor.wait(on: Channel.committer, until: step) {
+      switch nextStep(&spin) {
       case .commit(let groups, let wakes):
         for wake in wakes { wake.resume(returning: true) }
         commit(groups, writer)
@@ -45,6 +48,19 @@ extension Committer {
     // Before the lock is let go of: another writer may take over then.
     sealer?.stop()
     finish(capture { () throws(LogError) in try writer.close() })
+  }
+
+  /// Waits for something to do; for a moment awake, where that has been worth it.
+  private func nextStep(_ spin: inout SpinRule) -> Step {
+    let seen = calls.load(ordering: .acquiring)
+    let (next, isIdle) = monitor.withLock { (step(&$0), $0.queue.isIdle) }
+    if let next { return next }
+    // Encoders that are at work need the processors.
+    if isIdle, spin.mayWait() {
+      spin.waited(
+        hasMet: LogThread.linger(atMost: SpinRule.moment) { calls.load(ordering: .acquiring) != seen })
+    }
+    return monitor.wait(on: Channel.committer, until: step)
   }
 
   /// What to do next. Who waits for a sync comes first: the next group may always be there.

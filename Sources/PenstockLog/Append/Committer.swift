@@ -52,6 +52,8 @@ package final class Committer: Sendable {
   enum Channel { static let (committer, encoders) = (0, 1) }
 
   let monitor: Monitor<State>
+  /// Raised whenever there is something for the committer to do, for one that waits awake.
+  let calls = Atomic<Int>(0)
   let configuration: LogConfiguration
   /// Runs retention on another thread, then says whether it removed anything.
   let trim: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
@@ -96,7 +98,10 @@ package final class Committer: Sendable {
       }
       return result
     }
-    if wakesCommitter { monitor.signal(Channel.committer) }
+    if wakesCommitter {
+      calls.wrappingAdd(1, ordering: .releasing)
+      monitor.signal(Channel.committer)
+    }
     if encoder.isMissing {
       LogThread.start(name: "penstock-encode") { [self] in encode() }
     } else if encoder.isWanted {

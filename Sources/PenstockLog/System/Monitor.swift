@@ -81,6 +81,18 @@ package enum LogThread {
     #endif
   }
 
+  /// Waits awake until `isOver` or for at most so many nanoseconds, leaving the processor to whoever wants it; returns whether
+  /// it was over.
+  package static func linger(atMost nanoseconds: UInt64, until isOver: () -> Bool) -> Bool {
+    let clock = SystemPaceClock()
+    let end = clock.now() + Int64(nanoseconds)
+    while !isOver() {
+      if clock.now() >= end { return false }
+      penstock_linger()
+    }
+    return true
+  }
+
   /// From here on the calling thread runs only where others leave the processor free.
   package static func yieldToOthers() { penstock_background_thread() }
 
