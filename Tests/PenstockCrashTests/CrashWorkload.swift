@@ -132,6 +132,7 @@ struct CrashWorkload {
       let block = EncodedBlock()
       try encoder.compress(CollectionOfOne(pending.batch), into: block)
       offsets.append(try writer.write(block))
+      try writer.publish()
       // Not synced, so not to be seen, unless the segment was full.
       guard writer.view.end <= writer.durableEnd else { preconditionFailure("shown before it was synced") }
     }
