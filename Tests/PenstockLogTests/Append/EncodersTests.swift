@@ -1,5 +1,6 @@
 import PenstockLog
 import PenstockTestKit
+import Synchronization
 import Testing
 
 /// Blocks that are compressed ahead of the one that writes, and what may go wrong with them under way.
@@ -142,21 +143,15 @@ import Testing
   @Test func `a sync is answered although the queue never empties`() async throws {
     var test = TestLog()
     test.configuration.durability = .kernel
-    test.configuration.queueBytes = 2_000
-    let log = try await test.open()
-    let flood = Task {
-      while !Task.isCancelled {
-        _ = try? log.appendWithoutWaiting(batch([record(1)]))
-        await Task.yield()
-      }
-    }
-    for _ in 0..<5 {
-      let accepted = try await log.append("x", durability: .kernel).offsets.upperBound
-      try await log.sync()
-      #expect(log.end >= accepted)
-    }
-    flood.cancel()
-    await flood.value
+    let clock = FloodingClock()
+    var environment = test.environment()
+    environment.clock = clock
+    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    clock.flood(log, count: 2_000)
+    try await log.append("x", durability: .accepted)
+    try await log.sync()
+    #expect(clock.left > 0, "it waited until the flood was over")
+    clock.stop()
     try await log.close()
   }
 
@@ -227,5 +222,24 @@ import Testing
         }
       }
     }
+  }
+}
+
+/// Time that somebody appends in: whenever a block is about to be written, one more record is accepted.
+private final class FloodingClock: WallClock {
+  private let flood = Mutex<(log: Log?, left: Int)>((nil, 0))
+
+  func flood(_ log: Log, count: Int) { flood.withLock { $0 = (log, count) } }
+  func stop() { flood.withLock { $0.log = nil } }
+  var left: Int { flood.withLock { $0.left } }
+
+  func now() -> Timestamp {
+    let log = flood.withLock { flood -> Log? in
+      guard flood.left > 0 else { return nil }
+      flood.left -= 1
+      return flood.log
+    }
+    _ = try? log?.appendWithoutWaiting(batch([record(1)]))
+    return Timestamp(nanoseconds: 0)
   }
 }
