@@ -2,6 +2,7 @@
 #include "CPenstock.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #if defined(__APPLE__)
@@ -27,4 +28,15 @@ void penstock_background_thread(void) {
 #elif defined(__APPLE__)
   pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0);
 #endif
+}
+
+void penstock_linger(void) {
+  for (int turn = 0; turn < 24; turn++) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+  }
+  sched_yield();
 }

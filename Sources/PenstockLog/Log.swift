@@ -119,9 +119,30 @@ public final class Log: Sendable {
     try await committer.tryAppend(batch, durability ?? configuration.durability)
   }
 
-  /// Returns when everything appended so far is on stable storage. Only a log opened with a durability weaker than `.disk`
-  /// needs it.
+  /// Appends the batch, all of it or nothing, as `.accepted`, and returns at once: for callers that are not asynchronous and
+  /// must not wait.
+  ///
+  /// Nothing is durable when it returns. The batch is in the process's memory, and is lost with the process and when the disk
+  /// is full; the offsets are only a forecast. ``sync()`` and ``syncBlockingThread()`` make it durable, or throw. Takes one lock for a
+  /// moment; never waits for room, for the disk or for another append.
+  ///
+  /// Throws `.overloaded` when there is no room in the queue, `.emptyBatch`, `.recordTooLarge`, `.batchTooLarge`, `.poisoned`
+  /// after a failed write or sync, `.closed`.
+  @discardableResult
+  public func appendWithoutWaiting(_ batch: RecordBatch) throws(LogError) -> Receipt {
+    try committer.appendWithoutWaiting(batch)
+  }
+
+  /// Returns when everything accepted before the call is on stable storage, whatever is appended meanwhile. Needed in a log
+  /// of a durability weaker than `.disk`, and after appends that were only `.accepted`.
+  ///
+  /// Throws `.noSpace` when some of that was accepted and then found no room on the disk, `.poisoned`, `.closed`.
   public func sync() async throws(LogError) { try await committer.sync() }
+
+  /// Like ``sync()``, for a thread of the caller's own: blocks it until then. Never call it from a task: the thread it would
+  /// block is one of the few that run all tasks.
+  @available(*, noasync, message: "use sync()")
+  public func syncBlockingThread() throws(LogError) { try committer.syncBlockingThread() }
 
   /// Removes now what ``LogConfiguration/retention`` lets go; the log does so itself when it is opened and after every
   /// segment. Says what was removed and what stands in the way. Durable when it returns.
@@ -137,6 +158,9 @@ public final class Log: Sendable {
   }
 
   /// Writes what is queued, syncs, gives back unused room and lets go of the lock. Cursors and readers end.
+  ///
+  /// Throws what ended the log, when a failed write or sync had ended it before: then what was not acknowledged may be lost.
+  /// It is closed all the same.
   public func close() async throws(LogError) {
     cursors.close()
     try await committer.close()

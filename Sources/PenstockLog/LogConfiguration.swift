@@ -58,6 +58,10 @@ public struct LogConfiguration: Hashable, Sendable {
   public var queueBytes = 16 << 20
   /// zstd's level for new blocks. Default 1; −7 … 19.
   public var compressionLevel = 1
+  /// Threads that compress ahead of the one that writes and syncs, started when a whole block waits. Default: one for each
+  /// core, at most 8. 0 … 64; with 0 the writing thread compresses everything itself. Each takes up to about 4 times
+  /// `blockBytes`, and about 1 MiB for zstd.
+  public var encoders = min(8, ProcessorCount.online)
   /// When readers see a record, and what `append` waits for unless told otherwise. Default `.disk`. With `.kernel` the log
   /// syncs only when a segment is full, when it is closed, and when an append asks for `.disk`.
   public var durability = Durability.disk
@@ -91,6 +95,7 @@ public struct LogConfiguration: Hashable, Sendable {
     try check("recordBytes", recordBytes, 1...batchBytes)
     try check("queueBytes", queueBytes, 1...(4 << 30))
     try check("compressionLevel", compressionLevel, -7...19)
+    try check("encoders", encoders, 0...64)
     try check("maxProducers", maxProducers, Self.producersRange)
     try retention.validate(segmentBytes: segmentBytes)
     if case .settings(let settings) = sealing {

@@ -4,13 +4,24 @@ import Synchronization
 
 /// What the outside world has been promised, and what was being asked for when the power went.
 struct Promises {
+  struct Pending {
+    var records: [[UInt8]]
+    var mark: ProducerMark?
+
+    var batch: RecordBatch {
+      var batch = RecordBatch()
+      for record in records { batch.append(record) }
+      batch.producer = mark
+      return batch
+    }
+  }
+
   /// Records that were acknowledged, or seen by a reader, by offset.
   var records: [[UInt8]] = []
-  /// The batch whose append had not returned.
-  var pending: [[UInt8]] = []
-  /// What the producer has had acknowledged, and the append of it that had not returned.
+  /// The batches whose appends had not returned, in order: each becomes a block of its own.
+  var pending: [Pending] = []
+  /// What the producer has had acknowledged.
   var producer: [ProducerTable.Append] = []
-  var pendingMark: ProducerMark?
   /// Where the cursor may be found: the state last made durable alone, or, while a move has not returned, also the state it
   /// was going to. Nil: not created.
   var cursors: [CursorState?] = [nil]
@@ -34,6 +45,9 @@ struct CrashWorkload {
   var random: SplitMix64
   var promises = Promises()
   let clock = ManualClock()
+  /// Syncs for several blocks, and those of them whose blocks lie in two segments.
+  private(set) var joinedSyncs = 0
+  private(set) var rollsBetween = 0
 
   init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
@@ -93,30 +107,48 @@ struct CrashWorkload {
     }
   }
 
+  /// One block before a sync, or several, as when encoders have run ahead of the committer; now and then the segment is full
+  /// between two of them.
   private mutating func append(to writer: LogWriter) throws(LogError) {
-    promises.pending = (0..<(1 + random.below(3))).map { _ in record() }
-    promises.pendingMark = random.below(2) == 0 ? nil : ProducerWork.mark(after: promises.producer)
+    promises.pending = []
+    var appends = promises.producer.count
+    for _ in 0..<[1, 1, 2, 4][random.below(4)] {
+      var mark: ProducerMark?
+      if random.below(2) == 0 {
+        mark = ProducerWork.mark(promises.producer, ahead: appends - promises.producer.count)
+        appends += 1
+      }
+      promises.pending.append(.init(records: (0..<(1 + random.below(3))).map { _ in record() }, mark: mark))
+    }
     try appendPending(to: writer)
   }
 
   mutating func appendPending(to writer: LogWriter) throws(LogError) {
-    var batch = RecordBatch()
-    for record in promises.pending { batch.append(record) }
-    batch.producer = promises.pendingMark
-    let offsets = try writer.write([batch])
+    var offsets: [Range<Offset>] = []
+    let segment = writer.segment
+    // Compressed ahead of time, as encoders do it.
+    var encoder = try BlockEncoder(level: Self.configuration().compressionLevel)
+    for pending in promises.pending {
+      let block = EncodedBlock()
+      try encoder.compress(CollectionOfOne(pending.batch), into: block)
+      offsets.append(try writer.write(block))
+      try writer.publish()
+      // Not synced, so not to be seen, unless the segment was full.
+      guard writer.view.end <= writer.durableEnd else { preconditionFailure("shown before it was synced") }
+    }
+    if offsets.count > 1, writer.segment != segment { rollsBetween += 1 }
+    if offsets.count > 1 { joinedSyncs += 1 }
     try writer.synchronize()
     try writer.publish()
-    settle(offsets)
-    promises.records += promises.pending
-    promises.pending = []
+    for offsets in offsets { settle(promises.pending.removeFirst(), offsets) }
   }
 
   /// The pending append is in the log.
-  mutating func settle(_ offsets: Range<Offset>) {
-    if let mark = promises.pendingMark {
+  mutating func settle(_ pending: Promises.Pending, _ offsets: Range<Offset>) {
+    if let mark = pending.mark {
       promises.producer.append(ProducerTable.Append(sequence: mark.sequence, offsets: offsets))
     }
-    promises.pendingMark = nil
+    promises.records += pending.records
   }
 
   /// From nothing to larger than a block, some with line feeds, some that do not compress.
@@ -217,12 +249,7 @@ struct CrashWorkload {
     for (offset, record) in promises.records.enumerated().dropFirst(first) where found[offset - first] != record {
       throw BrokenPromise("offset \(offset) holds other bytes than were acknowledged")
     }
-    let extra = Array(found[(promises.records.count - first)...])
-    guard extra.isEmpty || extra == promises.pending else {
-      throw BrokenPromise("\(extra.count) records nobody appended, or half a batch of \(promises.pending.count)")
-    }
-    try checkProducer(writer, isPendingThere: !extra.isEmpty)
-    promises.records += extra
+    try checkPending(writer, Array(found[(promises.records.count - first)...]))
     for segment in writer.view.set.segments where promises.sealed.contains(segment.name) {
       guard try segment.open().1.isSealed else {
         throw BrokenPromise("segment \(segment.name.text) is not sealed any more")
@@ -232,12 +259,27 @@ struct CrashWorkload {
       throw BrokenPromise("a leftover of sealing was not removed")
     }
     // A producer sends again what was not acknowledged; where it is in the log, that must change nothing.
-    if promises.pendingMark != nil {
-      try appendPending(to: writer)
-    } else {
-      promises.pending = []
+    if let unsent = promises.pending.firstIndex(where: { $0.mark == nil }) {
+      promises.pending.removeSubrange(unsent...)
     }
+    try appendPending(to: writer)
     try checkCursor(fileSystem, writer.logID, start: start, end: writer.durableEnd)
+  }
+
+  /// Of the appends that had not returned, the first few may be there, each of them whole.
+  private mutating func checkPending(_ writer: LogWriter, _ extra: [[UInt8]]) throws {
+    var rest = extra[...]
+    var there = 0
+    while let next = promises.pending.dropFirst(there).first, !rest.isEmpty {
+      guard rest.starts(with: next.records) else { break }
+      rest = rest.dropFirst(next.records.count)
+      there += 1
+    }
+    guard rest.isEmpty else {
+      throw BrokenPromise(
+        "\(extra.count) records nobody appended, or half a batch of \(promises.pending.map(\.records.count))")
+    }
+    try checkProducer(writer, pendingThere: there)
   }
 
   /// The log begins where retention left it, and nothing of what it dropped lies about.

@@ -89,6 +89,8 @@ import Testing
     var workload = CrashWorkload(seed: seed)
     try workload.run(disk, salt: 1, steps: steps)
     #expect(workload.promises.sealed.count >= min(2, steps / 17), "a workload that seals nothing proves nothing of it")
+    #expect(workload.joinedSyncs >= steps / 4, "a workload that syncs every block proves nothing of those that wait")
+    #expect(workload.rollsBetween >= steps / 34, "nor of a segment that ends between two of them")
     return disk.ioCount
   }
 

@@ -24,6 +24,9 @@ int penstock_equal(const void *a, const void *b, size_t length);
 /// Lets the calling thread run only where others leave the processor free, as far as the system can do that for a thread.
 void penstock_background_thread(void);
 
+/// Waits awake for about a microsecond, and lets another thread have the processor if one wants it.
+void penstock_linger(void);
+
 /// Gives the calling thread a name for debuggers and profilers; at most 15 bytes are kept.
 void penstock_name_thread(const char *name);
 

@@ -28,6 +28,8 @@ package final class LogWriter {
   private var hot: SegmentWriter
   private var hotSegment: Segment
   private var encoder: BlockEncoder
+  /// For batches that nobody has compressed ahead of time.
+  private let block = EncodedBlock()
   private var durable: Beacon.End
   /// Blocks that readers do not see yet.
   private var unpublished: [BlockEntry] = []
@@ -104,24 +106,31 @@ package final class LogWriter {
     hot.cursor.position > UInt64(configuration.segmentBytes / 2)
   }
 
-  /// Writes the batches as one block, beginning a new segment when this one is full; returns their offsets. Volatile until
-  /// ``synchronize()``, unseen until ``publish()``.
+  /// Writes the batches as one block; see ``write(_:)-(EncodedBlock)``.
+  package func write(_ batches: some Collection<RecordBatch>) throws(LogError) -> Range<Offset> {
+    try checkUsable()
+    try encoder.compress(batches, into: block)
+    return try write(block)
+  }
+
+  /// Writes a block that somebody has compressed, beginning a new segment when this one is full; returns its offsets. Volatile
+  /// until ``synchronize()``, unseen until ``publish()``; several may be written before either.
   ///
   /// Throws `.noSpace` when there is no room for the next segment: nothing is written, and a later call may succeed. Any
   /// other failure poisons.
-  package func write(_ batches: some Collection<RecordBatch>) throws(LogError) -> Range<Offset> {
+  package func write(_ block: EncodedBlock) throws(LogError) -> Range<Offset> {
     try checkUsable()
-    let length = try encoder.compress(batches)
-    if hot.cursor.position + UInt64(length) > UInt64(configuration.segmentBytes), !hot.isEmpty { try roll() }
-    try makeRoom(for: UInt64(length))
+    let length = UInt64(block.length)
+    if hot.cursor.position + length > UInt64(configuration.segmentBytes), !hot.isEmpty { try roll() }
+    try makeRoom(for: length)
     let place = hot.place(epoch: epoch, appendTime: environment.clock.now())
     do throws(FileSystemError) {
-      let entry = try encoder.finish(at: place) { (block, bytes) throws(FileSystemError) in
-        try hot.write(block, bytes)
-        return BlockEntry(block)
+      let entry = try block.finish(at: place) { (header, bytes) throws(FileSystemError) in
+        try hot.write(header, bytes)
+        return BlockEntry(header)
       }
       unpublished.append(entry)
-      if let trailer = encoder.producers {
+      if let trailer = block.producers {
         unapplied.append(.init(trailer: trailer, offsets: entry.baseOffset..<entry.endOffset))
       }
     } catch {
@@ -264,7 +273,8 @@ package final class LogWriter {
     }
   }
 
-  /// Syncs, notes the end, gives back unused room and lets go of the lock. The writer is unusable afterwards.
+  /// Syncs, notes the end, gives back unused room and lets go of the lock. The writer is unusable afterwards. Throws what
+  /// poisoned the writer, if anything did: then nothing was synced.
   package func close() throws(LogError) {
     guard !isClosed else { return }
     defer {
@@ -273,9 +283,9 @@ package final class LogWriter {
       lock = nil
       view.close()
     }
-    guard poison == nil else {
+    if let poison {
       try? preparer.end()
-      return
+      throw poison
     }
     try synchronize()
     try publish()

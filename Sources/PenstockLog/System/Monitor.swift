@@ -8,29 +8,32 @@ internal import CPenstock
   internal import Darwin
 #endif
 
-/// A value with a lock and a condition: one thread waits until another has changed it.
+/// A value with a lock and conditions: a thread waits until another has changed it.
 ///
-/// For the log's own threads, which may block. Tasks never wait here.
+/// For threads that may block, the log's own above all. Tasks never wait here. Threads that wait for different things wait on
+/// different channels, so that a signal does not wake the wrong one.
 ///
 /// `@unchecked Sendable`: `value` is touched only while `mutex` is held.
 package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
   private var value: Value
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let condition: UnsafeMutablePointer<pthread_cond_t>
+  private let conditions: UnsafeMutablePointer<pthread_cond_t>
+  private let channels: Int
 
-  package init(_ value: consuming sending Value) {
+  package init(_ value: consuming sending Value, channels: Int = 1) {
     self.value = value
+    self.channels = channels
     mutex = .allocate(capacity: 1)
-    condition = .allocate(capacity: 1)
+    conditions = .allocate(capacity: channels)
     pthread_mutex_init(mutex, nil)
-    pthread_cond_init(condition, nil)
+    for channel in 0..<channels { pthread_cond_init(conditions + channel, nil) }
   }
 
   deinit {
-    pthread_cond_destroy(condition)
+    for channel in 0..<channels { pthread_cond_destroy(conditions + channel) }
     pthread_mutex_destroy(mutex)
     mutex.deallocate()
-    condition.deallocate()
+    conditions.deallocate()
   }
 
   /// Reads or changes the value.
@@ -42,16 +45,19 @@ package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
     return try body(&value)
   }
 
-  /// Wakes the waiting thread.
-  package func signal() { pthread_cond_signal(condition) }
+  /// Wakes one thread that waits on the channel. Costs no system call when none does.
+  package func signal(_ channel: Int = 0) { pthread_cond_signal(conditions + channel) }
 
-  /// Calls `body` until it returns something, sleeping in between until ``signal()``.
-  package func wait<Result>(until body: (inout Value) -> Result?) -> Result {
+  /// Wakes all threads that wait on the channel.
+  package func signalAll(_ channel: Int = 0) { pthread_cond_broadcast(conditions + channel) }
+
+  /// Calls `body` until it returns something, sleeping in between until ``signal(_:)``.
+  package func wait<Result>(on channel: Int = 0, until body: (inout Value) -> Result?) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     while true {
       if let result = body(&value) { return result }
-      pthread_cond_wait(condition, mutex)
+      pthread_cond_wait(conditions + channel, mutex)
     }
   }
 }
@@ -73,6 +79,18 @@ package enum LogThread {
     #else
       pthread_detach(thread)
     #endif
+  }
+
+  /// Waits awake until `isOver` or for at most so many nanoseconds, leaving the processor to whoever wants it; returns whether
+  /// it was over.
+  package static func linger(atMost nanoseconds: UInt64, until isOver: () -> Bool) -> Bool {
+    let clock = SystemPaceClock()
+    let end = clock.now() + Int64(nanoseconds)
+    while !isOver() {
+      if clock.now() >= end { return false }
+      penstock_linger()
+    }
+    return true
   }
 
   /// From here on the calling thread runs only where others leave the processor free.

@@ -1,0 +1,206 @@
+internal import Synchronization
+
+/// The thread that writes, syncs and tells.
+extension Committer {
+  private enum Step {
+    case commit([Queue.Group], wakes: [CheckedContinuation<Bool, Never>])
+    case sync([@Sendable (LogError?) -> Void])
+    case finish
+  }
+
+  /// How long appends that wait for room on the disk wait before they look again.
+  private static let roomInterval = Duration.seconds(1)
+
+  func run(_ writer: LogWriter) {
+    // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
+    let filler = Worker(name: "penstock-fill")
+    let sealer = writer.sealer.map { BackgroundSealer($0, writer.view, logger: writer.logger) }
+    var hasAskedForNext = false
+    var segment = writer.segment
+    var spin = SpinRule(processors: ProcessorCount.online)
+    loop: while true {
+      switch nextStep(&spin) {
+      case .commit(let groups, let wakes):
+        for wake in wakes { wake.resume(returning: true) }
+        commit(groups, writer)
+        if writer.segment != segment {
+          segment = writer.segment
+          trim { _ in }
+          sealer?.wake()
+        }
+        if !writer.wantsNextSegment {
+          hasAskedForNext = false
+        } else if !hasAskedForNext {
+          hasAskedForNext = true
+          let preparer = writer.preparer
+          // A full disk is met again, and told, when the segment is really needed.
+          filler.start { try? preparer.prepare() }
+        }
+      case .sync(let waiters):
+        let failure = capture { () throws(LogError) in
+          try writer.synchronize()
+          try writer.publish()
+        }
+        for waiter in waiters { waiter(failure) }
+      case .finish: break loop
+      }
+    }
+    // Before the lock is let go of: another writer may take over then.
+    sealer?.stop()
+    finish(capture { () throws(LogError) in try writer.close() })
+  }
+
+  /// Waits for something to do; for a moment awake, where that has been worth it.
+  private func nextStep(_ spin: inout SpinRule) -> Step {
+    let seen = calls.load(ordering: .acquiring)
+    let (next, isIdle) = monitor.withLock { (step(&$0), $0.queue.isIdle) }
+    if let next { return next }
+    // Encoders that are at work need the processors.
+    if isIdle, spin.mayWait() {
+      spin.waited(
+        hasMet: LogThread.linger(atMost: SpinRule.moment) { calls.load(ordering: .acquiring) != seen })
+    }
+    return monitor.wait(on: Channel.committer, until: step)
+  }
+
+  /// What to do next. Who waits for a sync comes first: the next group may always be there.
+  private func step(_ state: inout State) -> Step? {
+    let syncs = state.syncs.due(writtenUpTo: state.queue.writtenEnd)
+    if !syncs.isEmpty { return .sync(syncs) }
+    let groups: [Queue.Group]
+    switch state.queue.next() {
+    case .compress(let group): groups = [group]
+    case .write(let all): groups = all
+    case .wait, .parked: return nil
+    case .finish: return .finish
+    }
+    defer { state.forRoom.removeAll() }
+    return .commit(groups, wakes: state.forRoom.map(\.continuation))
+  }
+
+  private func capture(_ body: () throws(LogError) -> Void) -> LogError? {
+    do throws(LogError) {
+      try body()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// Writes the groups, in order, and makes them as safe as they asked: one sync for all of them.
+  private func commit(_ groups: [Queue.Group], _ writer: LogWriter) {
+    var written = 0
+    var failure = capture { () throws(LogError) in
+      for group in groups {
+        try write(group, writer)
+        written += 1
+      }
+    }
+    var isPartlyTold = false
+    if written > 0, failure?.code != .poisoned {
+      let problem = capture { () throws(LogError) in try settle(groups[..<written], writer, &isPartlyTold) }
+      if problem != nil {
+        failure = problem
+        written = 0
+      }
+    } else {
+      written = 0
+    }
+    if let failure { giveUp(groups[written...], because: failure, writer, isPartlyTold: isPartlyTold) }
+  }
+
+  private func write(_ group: Queue.Group, _ writer: LogWriter) throws(LogError) {
+    let offsets =
+      if let block = group.block {
+        try writer.write(try block.get())
+      } else {
+        try writer.write(group.appends.lazy.map(\.batch))
+      }
+    precondition(offsets.lowerBound == group.first, "the queue and the writer disagree about offsets")
+  }
+
+  private func settle(
+    _ groups: ArraySlice<Queue.Group>, _ writer: LogWriter, _ isPartlyTold: inout Bool
+  ) throws(LogError) {
+    let wantsDisk =
+      configuration.durability == .disk || groups.contains { $0.appends.contains { $0.durability == .disk } }
+    if !wantsDisk { try writer.publish() }
+    tell(groups) { $0 < .disk }
+    isPartlyTold = true
+    if wantsDisk {
+      try writer.synchronize()
+      try writer.publish()
+    }
+    change { state in
+      state.queue.completed(groups.count)
+      for group in groups {
+        if case .success(let block) = group.block { state.release(block, configuration) }
+      }
+    }
+    tell(groups) { $0 == .disk }
+    isPartlyTold = false
+  }
+
+  private func tell(_ groups: ArraySlice<Queue.Group>, _ applies: (Durability) -> Bool) {
+    for group in groups {
+      for pending in group.appends where applies(pending.durability) {
+        pending.ticket?.resume(.success(Receipt(offsets: pending.offsets, durability: pending.durability)))
+      }
+    }
+  }
+
+  // MARK: Trouble
+
+  /// The groups were not written, or not synced: tells them and all behind them, unless they wait for room on the disk.
+  private func giveUp(
+    _ groups: ArraySlice<Queue.Group>, because error: LogError, _ writer: LogWriter, isPartlyTold: Bool
+  ) {
+    if error.code == .noSpace {
+      if configuration.whenFull == .wait, park() { return }
+      trim { _ in }
+    }
+    let (behind, wakes, syncs) = writer.producers.abandon(because: error) {
+      change { state in
+        defer { state.forRoom.removeAll() }
+        let wakes = state.forRoom.map(\.continuation)
+        if error.code == .noSpace {
+          let behind = state.queue.ranOutOfSpace(end: writer.end)
+          return (behind, wakes, state.syncs.lost(from: writer.end))
+        }
+        state.failure = error
+        return (state.queue.fail(error), wakes, state.syncs.all())
+      }
+    }
+    // The queue is empty: nobody else would tell them that there is room.
+    for wake in wakes { wake.resume(returning: true) }
+    let untold = groups.flatMap(\.appends).filter { !isPartlyTold || $0.durability == .disk }
+    for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
+    for sync in syncs { sync(error) }
+  }
+
+  /// Keeps what is left of the commit, and all behind it, until there is room on the disk. False when the log is being closed.
+  private func park() -> Bool {
+    let withdrawn: [Queue.Pending]? = change { state in
+      guard state.queue.park() else { return nil }
+      return state.withdraw()
+    }
+    guard let withdrawn else { return false }
+    tellWithdrawn(withdrawn)
+    trim { hasDropped in if hasDropped { self.lookForRoom() } }
+    let isFirst = monitor.withLock { state in
+      defer { state.isLookingForRoom = true }
+      return !state.isLookingForRoom
+    }
+    if isFirst {
+      Task {
+        await sleep(Self.roomInterval)
+        monitor.withLock { $0.isLookingForRoom = false }
+        trim { _ in self.lookForRoom() }
+      }
+    }
+    return true
+  }
+
+  /// Tries again to write what waits for room on the disk.
+  func lookForRoom() { change { $0.queue.unpark() } }
+}

@@ -1,0 +1,62 @@
+/// Syncing on demand, and the end.
+extension Committer {
+  /// Returns when everything accepted before the call is on stable storage.
+  func sync() async throws(LogError) {
+    let failure: LogError? = await withCheckedContinuation { continuation in
+      sync { continuation.resume(returning: $0) }
+    }
+    if let failure { throw failure }
+  }
+
+  /// The same for a thread that may block.
+  func syncBlockingThread() throws(LogError) {
+    let answer = Monitor<LogError??>(nil)
+    sync { failure in
+      answer.withLock { $0 = .some(failure) }
+      answer.signal()
+    }
+    if let failure = answer.wait(until: { $0 }) { throw failure }
+  }
+
+  private func sync(_ waiter: @escaping @Sendable (LogError?) -> Void) {
+    let refusal: LogError? = change { state in
+      if state.isFinished { return state.failure ?? LogError(.closed, "the log is closed") }
+      if let failure = state.failure { return failure }
+      state.syncs.wait(for: state.queue.acceptedEnd, waiter)
+      return nil
+    }
+    if let refusal { waiter(refusal) }
+  }
+
+  /// Writes what is queued, closes the writer and ends the threads. Calling it again waits for the same end. Throws what ended
+  /// the log, when it had ended before.
+  func close() async throws(LogError) {
+    await withCheckedContinuation { continuation in
+      let isFinished = change { state in
+        state.queue.close()
+        if !state.isFinished { state.whenFinished.append { continuation.resume() } }
+        return state.isFinished
+      }
+      if isFinished { continuation.resume() }
+    }
+    if let failure = monitor.withLock({ $0.failure }) { throw failure }
+  }
+
+  /// The thread has ended, and with it the writer.
+  func finish(_ failure: LogError?) {
+    let (finished, waiting, syncing, reason) = monitor.withLock { state in
+      state.isFinished = true
+      state.failure = state.failure ?? failure
+      defer {
+        state.whenFinished = []
+        state.forRoom = []
+        state.free = []
+      }
+      return (state.whenFinished, state.forRoom.map(\.continuation), state.syncs.all(), state.failure)
+    }
+    monitor.signalAll(Channel.encoders)
+    for waiter in waiting { waiter.resume(returning: true) }
+    for waiter in syncing { waiter(reason) }
+    for waiter in finished { waiter() }
+  }
+}

@@ -1,0 +1,48 @@
+import PenstockLog
+import Testing
+
+@Suite struct SpinRuleTests {
+  @Test func `who meets somebody waits awake every time, who does not ever more rarely`() {
+    var rule = SpinRule(processors: 2)
+    for _ in 0..<10 {
+      if !rule.mayWait() { Issue.record("sleeps although it meets somebody every time") }
+      rule.waited(hasMet: true)
+    }
+    var times: [Int] = []
+    for commit in 0..<2_000 where rule.mayWait() {
+      rule.waited(hasMet: false)
+      times.append(commit)
+    }
+    #expect(times.prefix(6) == [0, 2, 5, 10, 19, 36])
+    let gaps = zip(times.dropFirst(), times).map(-)
+    #expect(gaps.allSatisfy { $0 <= SpinRule.maxSkip + 1 } && gaps.last == SpinRule.maxSkip + 1)
+    // Once is enough to begin again.
+    while !rule.mayWait() {}
+    rule.waited(hasMet: true)
+    let mayWait = rule.mayWait()
+    #expect(mayWait)
+  }
+
+  @Test func `with a single processor it never waits awake`() {
+    var rule = SpinRule(processors: 1)
+    for _ in 0..<1_000 where rule.mayWait() { Issue.record("waits") }
+  }
+
+  @Test func `a sync waits for what was accepted before it, and for nothing later`() {
+    var line = SyncLine<String>()
+    line.wait(for: Offset(5), "a")
+    line.wait(for: Offset(8), "b")
+    line.wait(for: Offset(8), "c")
+    #expect(!line.isDue(writtenUpTo: Offset(4)) && line.isDue(writtenUpTo: Offset(5)))
+    let due = [line.due(writtenUpTo: Offset(7)), line.due(writtenUpTo: Offset(7))]
+    #expect(due == [["a"], []])
+    line.wait(for: Offset(9), "d")
+    let lost = line.lost(from: Offset(8))
+    #expect(lost == ["d"])
+    line.shrink(to: Offset(7))
+    let rest = line.due(writtenUpTo: Offset(7))
+    #expect(rest == ["b", "c"])
+    let none = line.all()
+    #expect(none.isEmpty)
+  }
+}
