@@ -111,6 +111,11 @@ public struct LogEnvironment: Sendable {
   public var logger: Logger
   /// Waits between two looks for room on a full disk. Replaceable, so that a test decides when time has passed.
   public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
+  /// Told what the log does, for metrics and traces. Default nil: nothing is measured.
+  public var observer: (any LogObserver)?
+  /// Measures for the observer.
+  package var paceClock: any PaceClock = SystemPaceClock()
+  package var observation: Observation { Observation(observer, clock: paceClock) }
 
   public init(
     fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],

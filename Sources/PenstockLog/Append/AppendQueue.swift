@@ -31,10 +31,10 @@ package struct AppendQueue<Ticket> {
   private let blockBytes: Int
   private let queueBytes: Int
   private var queued: [Pending] = []
-  private var queuedBytes = 0
+  package private(set) var queuedBytes = 0
   private var nextOffset: Offset
   private var isCommitting = false
-  private var isClosing = false
+  package private(set) var isClosing = false
   /// The disk is full, and what is queued waits for room there.
   package private(set) var isParked = false
   private var failure: LogError?

@@ -9,10 +9,12 @@ package final class Committer: Sendable {
     var id: UInt64 = 0
     /// Does not wait for room on the disk.
     var isImpatient = false
+    /// When it was offered, for the observer; 0 without one.
+    var since: Int64 = 0
     let resume: @Sendable (Result<Receipt, LogError>) -> Void
   }
 
-  private struct State {
+  struct State {
     var queue: AppendQueue<Waiter?>
     /// Tasks waiting for room, in order of arrival.
     var forRoom: [(id: UInt64, continuation: CheckedContinuation<Bool, Never>)] = []
@@ -34,23 +36,24 @@ package final class Committer: Sendable {
       return queue.withdraw { ticket in ticket.map { $0.isImpatient || cancelled.contains($0.id) } ?? false }
     }
   }
-  private let monitor: Monitor<State>
-  private let configuration: LogConfiguration
-  private let closingError: Mutex<LogError?> = Mutex(nil)
+  let monitor: Monitor<State>
+  let configuration: LogConfiguration
+  let closingError: Mutex<LogError?> = Mutex(nil)
   /// Runs retention on another thread, then says whether it removed anything.
   private let trim: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   private let sleep: @Sendable (Duration) async -> Void
+  let observation: Observation
   /// How long appends that wait for room on the disk wait before they look again.
   private static let roomInterval = Duration.seconds(1)
 
   /// Starts the thread, which owns the writer from here on.
   init(
-    _ writer: sending LogWriter, _ configuration: LogConfiguration,
-    sleep: @escaping @Sendable (Duration) async -> Void,
+    _ writer: sending LogWriter, _ configuration: LogConfiguration, _ environment: LogEnvironment,
     trim: @escaping @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   ) {
     self.configuration = configuration
-    self.sleep = sleep
+    sleep = environment.sleep
+    observation = environment.observation
     self.trim = trim
     monitor = Monitor(
       State(
@@ -97,7 +100,9 @@ package final class Committer: Sendable {
     _ batch: RecordBatch, _ durability: Durability, id: UInt64 = 0, isImpatient: Bool = false
   ) async throws(LogError) -> Receipt? {
     let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
-      let waiter = Waiter(id: id, isImpatient: isImpatient) { continuation.resume(returning: $0) }
+      let waiter = Waiter(id: id, isImpatient: isImpatient, since: observation.start()) {
+        continuation.resume(returning: $0)
+      }
       let (offer, withdrawn) = monitor.withLock { state in
         let offer = state.queue.offer(batch, durability: durability, ticket: durability == .accepted ? nil : waiter)
         return (offer, state.withdraw())
@@ -186,6 +191,8 @@ package final class Committer: Sendable {
       state.nextID += 1
       return state.nextID
     }
+    let start = observation.start()
+    defer { observation.tell(since: start) { .waitedForRoom(duration: $0) } }
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let answer: Bool? = monitor.withLock { state in
@@ -217,7 +224,9 @@ package final class Committer: Sendable {
   private func run(_ writer: LogWriter) {
     // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
     let filler = Worker(name: "penstock-fill")
-    let sealer = writer.sealer.map { BackgroundSealer($0, writer.view, logger: writer.logger) }
+    let sealer = writer.sealer.map {
+      BackgroundSealer($0, writer.view, logger: writer.logger, observation: observation)
+    }
     var hasAskedForNext = false
     var segment = writer.segment
     loop: while true {
@@ -264,6 +273,7 @@ package final class Committer: Sendable {
     sealer?.stop()
     let failure = capture { () throws(LogError) in try writer.close() }
     closingError.withLock { $0 = failure }
+    observation.tell(.closed(failure))
     let poison = writer.failure
     let (finished, waiting, syncing) = monitor.withLock { state in
       state.isFinished = true
@@ -304,8 +314,12 @@ package final class Committer: Sendable {
         try writer.synchronize()
         try writer.publish()
       }
-      monitor.withLock { $0.queue.completed() }
+      let queuedBytes = monitor.withLock { state in
+        state.queue.completed()
+        return state.queue.queuedBytes
+      }
       tell(group) { $0 == .disk }
+      report(group, offsets, queuedBytes: queuedBytes)
     } catch {
       if error.code == .noSpace {
         if configuration.whenFull == .wait, park(group) { return }
@@ -324,6 +338,7 @@ package final class Committer: Sendable {
       for wake in wakes { wake.resume(returning: true) }
       let untold = group.filter { !isPartlyTold || $0.durability == .disk }
       for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
+      observation.tell(.failed(appends: untold.count + behind.count, error.code))
     }
   }
 
@@ -335,6 +350,7 @@ package final class Committer: Sendable {
     }
     guard let withdrawn else { return false }
     tellWithdrawn(withdrawn)
+    observation.tell(.parked)
     trim { hasDropped in if hasDropped { self.lookForRoom() } }
     let isFirst = monitor.withLock { state in
       defer { state.isLookingForRoom = true }
@@ -360,33 +376,5 @@ package final class Committer: Sendable {
     for pending in group where applies(pending.durability) {
       pending.ticket?.resume(.success(Receipt(offsets: pending.offsets, durability: pending.durability)))
     }
-  }
-
-  // MARK: Ending
-
-  /// Returns when everything written so far is on stable storage.
-  func sync() async throws(LogError) {
-    let failure: LogError? = await withCheckedContinuation { continuation in
-      let refusal: LogError? = monitor.withLock { state in
-        if state.isFinished { return state.poison ?? LogError(.closed, "the log is closed") }
-        state.syncWaiters.append(continuation)
-        return nil
-      }
-      if let refusal { continuation.resume(returning: refusal) } else { monitor.signal() }
-    }
-    if let failure { throw failure }
-  }
-
-  /// Writes what is queued, closes the writer and ends the thread. Calling it again waits for the same end.
-  func close() async throws(LogError) {
-    await withCheckedContinuation { continuation in
-      let isFinished = monitor.withLock { state in
-        state.queue.close()
-        if !state.isFinished { state.whenFinished.append(continuation) }
-        return state.isFinished
-      }
-      if isFinished { continuation.resume() } else { monitor.signal() }
-    }
-    if let failure = closingError.withLock({ $0 }) { throw failure }
   }
 }

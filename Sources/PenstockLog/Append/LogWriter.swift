@@ -38,6 +38,7 @@ package final class LogWriter {
   private var isClosed = false
 
   private var fileSystem: any FileSystem { environment.fileSystem }
+  private let observation: Observation
 
   /// The parts that opening found or made; see `LogOpening`.
   package struct Parts {
@@ -57,6 +58,7 @@ package final class LogWriter {
 
   package init(_ parts: sending Parts) throws(LogError) {
     environment = parts.environment
+    observation = parts.environment.observation
     configuration = parts.configuration
     paths = parts.paths
     lock = parts.lock
@@ -74,7 +76,7 @@ package final class LogWriter {
     epoch = parts.metaFile.value.epoch
     encoder = try BlockEncoder(level: parts.configuration.compressionLevel)
     durable = parts.hot.end
-    view = LogView()
+    view = LogView(observation: parts.environment.observation)
     if let start = parts.metaFile.value.start { view.trim(to: start) }
     trimmer = LogTrimmer(
       parts.environment, parts.configuration.retention, parts.paths, parts.metaFile, view,
@@ -111,6 +113,7 @@ package final class LogWriter {
   /// other failure poisons.
   package func write(_ batches: some Collection<RecordBatch>) throws(LogError) -> Range<Offset> {
     try checkUsable()
+    let start = observation.start()
     let length = try encoder.compress(batches)
     if hot.cursor.position + UInt64(length) > UInt64(configuration.segmentBytes), !hot.isEmpty { try roll() }
     try makeRoom(for: UInt64(length))
@@ -127,15 +130,24 @@ package final class LogWriter {
     } catch {
       throw poisoned(by: error, while: "write a block")
     }
-    return place.baseOffset..<hot.cursor.offset
+    let offsets = place.baseOffset..<hot.cursor.offset
+    observation.tell(since: start) { duration in
+      .wroteBlock(
+        LogNotice.Block(
+          offsets: offsets, rawBytes: batches.reduce(0) { $0 + $1.payload.count }, storedBytes: length,
+          duration: duration))
+    }
+    return offsets
   }
 
   /// Returns when everything written is on stable storage.
   package func synchronize() throws(LogError) {
     try checkUsable()
     guard durable != hot.end else { return }
+    let start = observation.start()
     do throws(FileSystemError) {
       try hot.synchronize()
+      observation.tell(since: start) { .synced(duration: $0) }
     } catch {
       throw poisoned(by: error, while: "sync the log")
     }
@@ -167,6 +179,7 @@ package final class LogWriter {
 
   /// Ends this segment and begins the next.
   private func roll() throws(LogError) {
+    let (start, finished) = (observation.start(), segment)
     do throws(LogError) {
       try preparer.prepare()
     } catch {
@@ -204,6 +217,7 @@ package final class LogWriter {
     segments.append(hotSegment)
     durable = hot.end
     try publish()
+    observation.tell(since: start) { .rolled(segment: finished, duration: $0) }
   }
 
   /// Recovery reads the blocks behind the newest note, so it is renewed before the next segment takes any. Where it cannot
