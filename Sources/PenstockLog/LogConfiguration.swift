@@ -78,7 +78,7 @@ public struct LogConfiguration: Hashable, Sendable {
   public init() {}
 
   /// Throws `.invalidConfiguration`, naming the knob and its range.
-  func validate() throws(LogError) {
+  package func validate() throws(LogError) {
     func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(LogError) {
       guard range.contains(value) else {
         throw LogError(

@@ -14,6 +14,7 @@ struct BenchCommand: AsyncParsableCommand {
         penstock bench replay
         penstock bench recover
         penstock bench tail
+        penstock bench memory --gibibytes 1
       """,
-    subcommands: [Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Events.self])
+    subcommands: [Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Memory.self, Events.self])
 }

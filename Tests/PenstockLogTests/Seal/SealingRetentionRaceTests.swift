@@ -1,0 +1,42 @@
+import PenstockLog
+import PenstockTestKit
+import Synchronization
+import Testing
+
+/// Retention drops segments while they are being sealed. Every meeting point of the two is tried: the sealing stops at its
+/// nth step, a retention run takes the log's beginning, and the sealing goes on.
+@Suite(.timeLimit(.minutes(1))) struct SealingRetentionRaceTests {
+  private func settled(_ step: Int) throws -> Bool {
+    var bench = try SealBench(segments: 4)
+    bench.log.configuration.retention = RetentionPolicy(maxBytes: 64 << 10)
+    let writer = try bench.log.openWriter()
+    let sealer = SegmentSealer(
+      bench.log.disk, TestLog.paths, SealingSettings(), randomBytes: { [UInt8](repeating: 9, count: 16) })
+    let job = try #require(SealingPlan().next(in: writer.view.set.segments.map(\.name)))
+    var steps = 0
+    var dropped = 0
+    let outcome = try sealer.seal(job, in: writer.view) { (_) throws(LogError) in
+      steps += 1
+      if steps == step { dropped = try writer.trimmer.trim().droppedSegments }
+    }
+    let wasReached = steps >= step
+    if wasReached {
+      #expect(dropped == 3 && outcome == .dropped, "step \(step): \(outcome), \(dropped) segments dropped")
+    } else {
+      #expect(try writer.trimmer.trim().droppedSegments == 3)
+    }
+    // What is gone stays gone, nothing is left of the sealing, and the rest is whole, also after a power cut.
+    #expect(bench.log.segments.count == 1 && !bench.log.disk.filePaths.contains { $0.hasSuffix(".sealing") })
+    let next = try bench.log.afterPowerCut().openWriter()
+    #expect(next.recovery.gaps.isEmpty && next.recovery.end == writer.end)
+    #expect(next.view.set.segments.map(\.name) == writer.view.set.segments.map(\.name))
+    #expect(try Reading(next.view).gaps.map(\.reason) == [.trimmed])
+    return wasReached
+  }
+
+  @Test func `at whatever step retention comes, nothing that is dropped comes back`() throws {
+    var step = 1
+    while try settled(step) { step += 1 }
+    #expect(step > 10, "every block read is a step, and every block of the new file read back")
+  }
+}
