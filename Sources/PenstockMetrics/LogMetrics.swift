@@ -1,6 +1,5 @@
 public import CoreMetrics
 public import PenstockLog
-import Synchronization
 
 /// Makes metrics of what a log does, for any backend of swift-metrics.
 ///

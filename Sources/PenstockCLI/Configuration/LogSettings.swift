@@ -1,4 +1,5 @@
 import PenstockLog
+import Yams
 
 // The knobs of a log, as the configuration file's `log` says them.
 extension LogConfiguration {
