@@ -3,9 +3,11 @@ import PackageDescription
 
 // Traits guard every reference to an outside package but swift-log, so that a backend that embeds only the log
 // (`traits: []`) neither builds nor downloads an HTTP stack. `Tests/Embedding` proves it. Sinks: webhook, S3 and
-// directory. Server: HTTP ingest and the reference receiver, which needs Sinks.
+// directory. Server: HTTP ingest and the reference receiver, which needs Sinks. Metrics: what the log does, for the backends of
+// swift-metrics and swift-distributed-tracing; with Sinks also what deliveries do.
 let sinks: TargetDependencyCondition? = .when(traits: ["Sinks"])
 let server: TargetDependencyCondition? = .when(traits: ["Server"])
+let metrics: TargetDependencyCondition? = .when(traits: ["Metrics"])
 
 let house: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
@@ -22,16 +24,20 @@ let package = Package(
     .library(name: "PenstockDelivery", targets: ["PenstockDelivery"]),
     .library(name: "PenstockSinks", targets: ["PenstockSinks"]),
     .library(name: "PenstockServer", targets: ["PenstockServer"]),
+    .library(name: "PenstockMetrics", targets: ["PenstockMetrics"]),
     .library(name: "PenstockTestKit", targets: ["PenstockTestKit"]),
     .executable(name: "penstock", targets: ["PenstockCLI"]),
   ],
   traits: [
     .trait(name: "Sinks", description: "Delivery to webhooks, S3 and directories, and the command line."),
     .trait(name: "Server", description: "HTTP serving: the reference receiver.", enabledTraits: ["Sinks"]),
-    .default(enabledTraits: ["Sinks", "Server"]),
+    .trait(name: "Metrics", description: "Metrics and traces of the log, and of deliveries."),
+    .default(enabledTraits: ["Sinks", "Server", "Metrics"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
@@ -94,6 +100,14 @@ let package = Package(
       ],
       swiftSettings: house),
     .target(
+      name: "PenstockMetrics",
+      dependencies: [
+        "PenstockLog", .target(name: "PenstockDelivery", condition: sinks),
+        .product(name: "CoreMetrics", package: "swift-metrics", condition: metrics),
+        .product(name: "Tracing", package: "swift-distributed-tracing", condition: metrics),
+      ],
+      swiftSettings: house),
+    .target(
       name: "PenstockTestKit",
       dependencies: ["PenstockLog", "PenstockDelivery"],
       swiftSettings: house),
@@ -103,6 +117,16 @@ let package = Package(
       resources: [.copy("Golden")], swiftSettings: house),
     .testTarget(
       name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),
+    .testTarget(
+      name: "PenstockMetricsTests",
+      dependencies: [
+        "PenstockLog", "PenstockMetrics", "PenstockTestKit", .target(name: "PenstockDelivery", condition: sinks),
+        .product(name: "CoreMetrics", package: "swift-metrics", condition: metrics),
+        .product(name: "MetricsTestKit", package: "swift-metrics", condition: metrics),
+        .product(name: "Tracing", package: "swift-distributed-tracing", condition: metrics),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: metrics),
+      ],
+      swiftSettings: house),
     .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents"], swiftSettings: house),
     .testTarget(
       name: "PenstockDeliveryTests",

@@ -29,6 +29,7 @@ public final class Log: Sendable {
   private let trimmer: LogTrimmer
   private let worker: Worker
   let cursors: CursorRegistry
+  let keeper: LogKeeper
   /// Runs retention on the thread that moves cursors.
   private let trimSoon: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   package let view: LogView
@@ -43,7 +44,9 @@ public final class Log: Sendable {
   ) async throws(LogError) -> Log {
     let worker = Worker(name: "penstock-io")
     return try await worker.run { () throws(LogError) in
+      let start = environment.observation.start()
       let writer = try LogOpening.open(path, configuration, environment)
+      environment.observation.tell(since: start) { [recovery = writer.recovery] in .opened(recovery, duration: $0) }
       let log = Log(writer, path, configuration, environment, worker)
       log.trimSoon { _ in }
       return log
@@ -77,7 +80,8 @@ public final class Log: Sendable {
     self.cursors = cursors
     self.trimmer = trimmer
     self.worker = worker
-    committer = Committer(writer, configuration, sleep: environment.sleep, trim: trimSoon)
+    committer = Committer(writer, configuration, environment, trim: trimSoon)
+    keeper = LogKeeper(committer, cursors, environment.logger, path: path)
   }
 
   /// One past the last record readers see.
@@ -161,6 +165,9 @@ public final class Log: Sendable {
   ///
   /// Throws what ended the log, when a failed write or sync had ended it before: then what was not acknowledged may be lost.
   /// It is closed all the same.
+  ///
+  /// A log that is let go of without it, with all its cursors, producers and readers, does the same in the background, and
+  /// what goes wrong then is only logged; until it is done, opening the log again throws `.locked`.
   public func close() async throws(LogError) {
     cursors.close()
     try await committer.close()
@@ -169,12 +176,12 @@ public final class Log: Sendable {
   /// Takes the named cursor, making it at `start` if there is none of that name. An earlier holder in this process is fenced
   /// off; throws `.cursorHeld` when another process has it.
   public func cursor(named name: String, startingAt start: Position = .beginning) async throws(LogError) -> Cursor {
-    try await cursors.cursor(named: name, startingAt: try offset(of: start))
+    try await cursors.cursor(named: name, startingAt: try offset(of: start), keeper: keeper)
   }
 
   /// The records from a place on, in order; with `tailing`, also those to come, until the log is closed.
   public func records(from start: Position = .beginning, to end: Position = .end, tailing: Bool = false) -> Records {
-    Records(view: view, start: start, end: tailing ? nil : end)
+    Records(view: view, start: start, end: tailing ? nil : end, keeper: keeper)
   }
 
   /// The offset a place stands for now. A time is looked up among append times. O(log records).

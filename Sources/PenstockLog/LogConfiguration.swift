@@ -82,7 +82,7 @@ public struct LogConfiguration: Hashable, Sendable {
   public init() {}
 
   /// Throws `.invalidConfiguration`, naming the knob and its range.
-  func validate() throws(LogError) {
+  package func validate() throws(LogError) {
     func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(LogError) {
       guard range.contains(value) else {
         throw LogError(
@@ -116,6 +116,11 @@ public struct LogEnvironment: Sendable {
   public var logger: Logger
   /// Waits between two looks for room on a full disk. Replaceable, so that a test decides when time has passed.
   public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
+  /// Told what the log does, for metrics and traces. Default nil: nothing is measured.
+  public var observer: (any LogObserver)?
+  /// Measures for the observer.
+  package var paceClock: any PaceClock = SystemPaceClock()
+  package var observation: Observation { Observation(observer, clock: paceClock) }
 
   public init(
     fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],

@@ -84,15 +84,19 @@ public struct RetentionReport: Hashable, Sendable, Codable {
       case heldElsewhere
       /// Where the cursor stands cannot be read, so nothing at all is removed.
       case unreadable
+      /// No durable snapshot counts their producers in, so recovery would need them; one is tried with every segment, and
+      /// when the disk is full.
+      case neededForProducers
     }
-    public var cursor: String
+    /// Nil where it is not a cursor that keeps them.
+    public var cursor: String?
     public var reason: Reason
     /// The first record it holds; nil where that is not known.
     public var offset: Offset?
     /// In words.
     public var message: String
 
-    public init(cursor: String, reason: Reason, offset: Offset?, message: String) {
+    public init(cursor: String?, reason: Reason, offset: Offset?, message: String) {
       self.cursor = cursor
       self.reason = reason
       self.offset = offset

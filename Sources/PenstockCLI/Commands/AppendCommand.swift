@@ -20,6 +20,8 @@ struct AppendCommand: ReportingCommand {
         penstock append --log ./events --format array body.json
         penstock append --log ./events --json events.ndjson
         penstock append --log ./events --producer import events.ndjson
+        penstock append --log ./events --max-age 30d --max-bytes 200GiB events.ndjson
+        penstock append --log ./events --config penstock.yaml events.ndjson
 
       With --producer the log remembers, with each batch, how far in the file it came: after a crash, or when the file has
       grown, the same command goes on where the last one stopped and appends nothing twice. One name for each file.
@@ -32,8 +34,12 @@ struct AppendCommand: ReportingCommand {
   @Argument(help: "The file to read; - for standard input.") var file = "-"
   @Option(help: "ndjson: one event a line. array: one JSON array, read whole (at most 256 MiB).") var format = Format
     .ndjson
-  @Option(help: "disk: acknowledged records survive a power cut. kernel: they survive a killed process only.")
-  var durability = Safety.disk
+  @Option(
+    help: """
+      disk: acknowledged records survive a power cut. kernel: they survive a killed process only. Default: as --config says, \
+      or disk.
+      """)
+  var durability: Safety?
   @Option(help: "Records appended at once, all or nothing; fewer where they are long.") var batch = 1000
   @Option(help: "A name under which the log remembers how far in FILE it came, so that nothing is appended twice.")
   var producer: String?
@@ -41,6 +47,7 @@ struct AppendCommand: ReportingCommand {
   var startsAnew = false
   @Flag(name: .customLong("no-validate"), help: "Take any line as a record, without checking that it is a usage event.")
   var takesAnything = false
+  @OptionGroup(title: "How the log is opened") var knobs: LogKnobs
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -51,9 +58,11 @@ struct AppendCommand: ReportingCommand {
   }
 
   func perform() async throws {
+    var configuration = try knobs.configuration()
+    if let durability { configuration.durability = durability == .disk ? .disk : .kernel }
     let input = try InputFile(file)
     let job = AppendJob(
-      command: self, input: input, validator: takesAnything ? nil : EventValidator(),
+      command: self, input: input, validator: takesAnything ? nil : EventValidator(), configuration: configuration,
       reader: Worker(name: "penstock-input"))
     try await job.run()
   }

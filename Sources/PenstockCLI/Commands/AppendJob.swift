@@ -6,6 +6,7 @@ struct AppendJob {
   let command: AppendCommand
   let input: InputFile
   let validator: EventValidator?
+  let configuration: LogConfiguration
   /// Reads block, so a thread of their own does them.
   let reader: Worker
   private static let arrayLimit = 256 << 20
@@ -66,8 +67,6 @@ struct AppendJob {
 
   /// Opens the log. A lock that is held is asked for a few times: `deliver` and `recover` hold it for a moment.
   private func open() async throws -> Log {
-    var configuration = LogConfiguration()
-    configuration.durability = command.durability == .disk ? .disk : .kernel
     let log = try await LogAccess.open(command.logOption.log, configuration)
     if command.common.json {
       Output.standard.line(
@@ -81,7 +80,7 @@ struct AppendJob {
   private func append(_ array: RecordFeed?, to log: Log, started: ContinuousClock.Instant) async throws {
     let isSpeakingJSON = command.common.json
     let numbering = try await takeProducer(of: log)
-    let pipeline = AppendPipeline(log, log.durability(command.durability), numbering) { receipt, tally in
+    let pipeline = AppendPipeline(log, configuration.durability, numbering) { receipt, tally in
       if isSpeakingJSON {
         let (first, last) = (receipt.offsets.lowerBound.rawValue, receipt.offsets.upperBound.rawValue - 1)
         Output.standard.line(#"{"acknowledged":{"first":\#(first),"last":\#(last)}}"#)
@@ -100,6 +99,7 @@ struct AppendJob {
       throw stopped(error, pipeline.tally)
     }
     let wasInterrupted = Interruption.received != nil && array == nil
+    try await tidy(log)
     try await log.close()
     if wasInterrupted { throw interrupted(after: pipeline.tally) }
     if pipeline.tally.records == 0, let numbering, numbering.start > 0 {
@@ -108,6 +108,13 @@ struct AppendJob {
     }
     guard pipeline.tally.records > 0 else { throw empty }
     report(pipeline.tally, seconds: (ContinuousClock.now - started) / .seconds(1))
+  }
+
+  /// Lets retention finish its work, and tells what keeps it from doing more.
+  private func tidy(_ log: Log) async throws {
+    guard configuration.retention != RetentionPolicy() else { return }
+    let report = try await log.trim()
+    for hold in report.holds { Output.note("penstock append: retention: \(hold.message)") }
   }
 
   /// Takes the producer, and goes to where in the file it came.
@@ -211,8 +218,4 @@ struct AppendJob {
     failure.message += "; " + Self.extent(tally)
     return failure
   }
-}
-
-extension Log {
-  fileprivate func durability(_ safety: AppendCommand.Safety) -> Durability { safety == .disk ? .disk : .kernel }
 }

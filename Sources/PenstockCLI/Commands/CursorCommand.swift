@@ -11,9 +11,10 @@ struct CursorCommand: AsyncParsableCommand {
         penstock cursor list --log ./events
         penstock cursor show archive --log ./events --json
         penstock cursor seek archive --to 2026-11-23T00:00:00Z --log ./events
+        penstock cursor acknowledge archive --log ./events
         penstock cursor delete archive --log ./events --yes
       """,
-    subcommands: [List.self, Show.self, Seek.self, Delete.self])
+    subcommands: [List.self, Show.self, Seek.self, Acknowledge.self, Delete.self])
 
   struct List: ReportingCommand {
     static let spokenName = "cursor list"
@@ -23,11 +24,9 @@ struct CursorCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func perform() async throws {
-      let reader = try await LogReader.open(at: logOption.log)
-      let (states, end) = (try reader.cursorStates(), reader.end)
-      tell(
-        .object([("cursors", .array(states.map { StatusCommand.json($0.name, $0.state, end: end) }))]),
-        StatusCommand.table(states, end: end))
+      let cursors = try CursorLine.all(LogSurvey(LogInspector(logOption.log)))
+      let now = SystemWallClock().now()
+      tell(.object([("cursors", .array(cursors.map { $0.json(now: now) }))]), CursorLine.table(cursors, now: now))
     }
   }
 
@@ -40,10 +39,10 @@ struct CursorCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func perform() async throws {
-      let reader = try await LogReader.open(at: logOption.log)
-      let state = try CursorCommand.state(name, reader)
-      tell(
-        StatusCommand.json(name, state, end: reader.end), StatusCommand.table([(name, state)], end: reader.end))
+      _ = try CursorCommand.state(name, try await LogReader.open(at: logOption.log))
+      let cursor = try CursorLine.all(LogSurvey(LogInspector(logOption.log))).filter { $0.name == name }
+      let now = SystemWallClock().now()
+      tell(cursor.first?.json(now: now) ?? .null, CursorLine.table(cursor, now: now))
     }
   }
 
@@ -81,7 +80,7 @@ struct CursorCommand: AsyncParsableCommand {
       let cursor = try await reader.cursor(named: name)
       try await cursor.seek(to: .offset(target))
       tell(
-        StatusCommand.json(name, cursor.state, end: reader.end),
+        CursorLine(name: name, state: cursor.state, end: reader.end).json(now: SystemWallClock().now()),
         "cursor \(name) moved from \(state.committed) to \(target): \(effect)")
     }
   }
@@ -112,7 +111,7 @@ struct CursorCommand: AsyncParsableCommand {
     }
   }
 
-  private static func state(_ name: String, _ reader: LogReader) throws -> CursorState {
+  static func state(_ name: String, _ reader: LogReader) throws -> CursorState {
     try CursorStore.validate(name)
     let states = try reader.cursorStates()
     if let found = states.first(where: { $0.name == name }) { return found.state }
@@ -123,14 +122,14 @@ struct CursorCommand: AsyncParsableCommand {
       advice: near ?? (names.isEmpty ? "it has none at all" : "it has \(names.joined(separator: ", "))"))
   }
 
-  private static func refuseOpenBatch(_ name: String, _ state: CursorState) throws {
+  static func refuseOpenBatch(_ name: String, _ state: CursorState) throws {
     guard let open = state.inFlight.first?.intent else { return }
     throw Failure(
       .bad, "illegalMove", "cursor \(name) has a batch in flight (records \(open.first) ..< \(open.end))",
       advice: "finish it first (penstock deliver --until-caught-up); its destination may hold it already")
   }
 
-  private static func ask(_ yes: Bool, _ words: String) throws {
+  static func ask(_ yes: Bool, _ words: String) throws {
     if !yes { throw Failure(.usage, "needsYes", words, advice: "add --yes to do it") }
   }
 }

@@ -80,7 +80,7 @@ struct DeliverCommand: ReportingCommand {
         throw Failure(.usage, "configuration", "\(config): the destination \(destination.name): \(error.message)")
       }
     }
-    if let report = try await LogAccess.recoverIfNeeded(path), report.outcome != .clean {
+    if let report = try await LogAccess.recoverIfNeeded(path, configuration.log), report.outcome != .clean {
       Output.note("penstock deliver: recovered the log first (\(report.outcome.rawValue))")
     }
     let reader = try await LogReader.open(at: path)

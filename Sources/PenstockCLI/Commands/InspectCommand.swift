@@ -26,7 +26,7 @@ struct InspectCommand: ReportingCommand {
 
   func perform() async throws {
     let inspector = try LogInspector(logOption.log)
-    guard let segment else { return overview(inspector) }
+    guard let segment else { return try overview(inspector) }
     guard let index = inspector.segments.firstIndex(where: { $0.sequence == segment }) else {
       let names = inspector.segments.map { String($0.sequence) }
       throw Failure(
@@ -51,8 +51,9 @@ struct InspectCommand: ReportingCommand {
     for problem in finding.problems { Output.note("penstock inspect: \(problem)") }
   }
 
-  private func overview(_ inspector: LogInspector) {
+  private func overview(_ inspector: LogInspector) throws {
     let findings = inspector.walk(.headers)
+    let producers = try LogSurvey(inspector).producers()
     let meta = inspector.meta
     var rows = [
       ["log", inspector.logID], ["epoch", String(meta.epoch)], ["created", Words.time(meta.createdAt)],
@@ -64,7 +65,8 @@ struct InspectCommand: ReportingCommand {
     if let end = inspector.beacon?.durable {
       rows.append(["beacon", "segment \(end.segment), byte \(end.position), offset \(end.offset)"])
     }
-    var text = Words.table(rows)
+    if let end = producers.report.snapshot { rows.append(["producers noted", "up to offset \(end)"]) }
+    var text = Words.table(rows) + "\n\n" + ProducerLine.words(producers.table)
     for finding in findings {
       text += "\n\n\(finding.path)"
       if let header = finding.header {
@@ -75,6 +77,7 @@ struct InspectCommand: ReportingCommand {
       .object([
         ("log", .string(inspector.logID)), ("epoch", .number(meta.epoch)), ("end", .number(inspector.end.rawValue)),
         ("cleanEnd", .encoding(meta.cleanEnd)), ("beacon", .encoding(inspector.beacon?.durable)),
+        ("producers", .array(ProducerLine.all(producers.table).map(\.json))),
         ("segments", .array(findings.map(Self.json))),
       ]), text)
   }

@@ -5,145 +5,26 @@ struct StatusCommand: ReportingCommand {
   static let spokenName = "status"
   static let configuration = CommandConfiguration(
     commandName: "status",
-    abstract: "Shows a log's segments and cursors, and how far behind each cursor is.",
+    abstract: "Shows a log's size and age, its segments, producers and cursors, and how far behind each cursor is.",
     discussion: """
       Reads only, beside a running writer or without one, and takes no lock. The end is the durable end, as the writer \
-      published it.
+      published it. Looks at files and sizes, and into the newest segment, so that it answers at once on a log of any size; \
+      --deep walks every block.
 
         penstock status --log ./events
+        penstock status --log ./events --producers
+        penstock status --log ./events --deep
         penstock status --log ./events --json
       """)
 
   @OptionGroup var logOption: LogOption
+  @Flag(help: "Walk the headers of all blocks: blocks and uncompressed bytes of every segment, and what is wrong.")
+  var deep = false
+  @Flag(help: "List the producers, and the source position of each.") var producers = false
   @OptionGroup var common: CommonOptions
 
   func perform() async throws {
-    let inspector = try LogInspector(logOption.log)
-    let cursors = try await LogReader.open(at: logOption.log).cursorStates()
-    let findings = inspector.walk(.headers)
-    let isWritten = WriterLock.isHeld(logOption.log)
-    tell(
-      json(inspector, findings, cursors, isWritten), words(inspector, findings, cursors, isWritten))
-  }
-
-  private typealias Cursors = [(name: String, state: CursorState)]
-
-  private func json(
-    _ inspector: LogInspector, _ findings: [SegmentFinding], _ cursors: Cursors, _ isWritten: Bool?
-  ) -> JSON {
-    let first = inspector.segments.first?.baseOffset ?? .zero
-    return .object([
-      ("path", .string(inspector.path)), ("log", .string(inspector.logID)), ("first", .number(first.rawValue)),
-      ("end", .number(inspector.end.rawValue)), ("records", .number(inspector.end - first)),
-      ("bytesOnDisk", .number(findings.reduce(0) { $0 + $1.usedBytes })),
-      ("fileBytes", .number(findings.reduce(0) { $0 + $1.fileBytes })),
-      ("rawBytes", .number(findings.reduce(0) { $0 + $1.rawBytes })),
-      ("writer", isWritten.map { .bool($0) } ?? .null), ("closedCleanly", .bool(inspector.isClosedCleanly)),
-      ("dropped", .number(inspector.meta.start?.baseOffset.rawValue ?? 0)),
-      ("heldBy", .optional(Self.slowest(cursors)?.name)),
-      ("segments", .array(findings.map(Self.json))),
-      ("cursors", .array(cursors.map { Self.json($0.name, $0.state, end: inspector.end) })),
-      ("problems", .array(findings.flatMap(\.problems).map { .string($0.description) })),
-    ])
-  }
-
-  private static func json(_ finding: SegmentFinding) -> JSON {
-    .object([
-      ("sequence", .number(finding.name.sequence)), ("path", .string(finding.path)),
-      ("first", .number(finding.name.baseOffset.rawValue)), ("end", .number(finding.end.rawValue)),
-      ("blocks", .number(finding.blocks)), ("records", .number(finding.records)),
-      ("rawBytes", .number(finding.rawBytes)), ("bytesOnDisk", .number(finding.usedBytes)),
-      ("fileBytes", .number(finding.fileBytes)),
-    ])
-  }
-
-  /// Shared with `penstock cursor`.
-  static func json(_ name: String, _ state: CursorState, end: Offset) -> JSON {
-    .object([
-      ("name", .string(name)), ("committed", .number(state.committed.rawValue)),
-      ("lag", .number(end > state.committed ? end - state.committed : 0)), ("epoch", .number(state.epoch)),
-      ("lastReceipt", .optional(state.lastReceipt)),
-      (
-        "inFlight",
-        .array(
-          state.inFlight.map {
-            .object([
-              ("id", .string($0.intent.id.rawValue)), ("first", .number($0.intent.first.rawValue)),
-              ("last", .number($0.intent.end.rawValue - 1)), ("delivered", .bool($0.isDelivered)),
-              ("createdAt", .string(Words.time($0.intent.createdAt))),
-            ])
-          })
-      ),
-      (
-        "lost",
-        state.lost.map {
-          JSON.object([("first", .number($0.lowerBound.rawValue)), ("end", .number($0.upperBound.rawValue))])
-        } ?? .null
-      ),
-    ])
-  }
-
-  private func words(
-    _ inspector: LogInspector, _ findings: [SegmentFinding], _ cursors: Cursors, _ isWritten: Bool?
-  ) -> String {
-    let first = inspector.segments.first?.baseOffset ?? .zero
-    let (used, raw) = (findings.reduce(0) { $0 + $1.usedBytes }, findings.reduce(0) { $0 + $1.rawBytes })
-    let writer =
-      switch isWritten {
-      case true?: "a writer has it open"
-      case false?: inspector.isClosedCleanly ? "closed in good order" : "no writer; the next one recovers it first"
-      case nil: "not known"
-      }
-    var text = Words.table(
-      [
-        ["log", inspector.path], ["id", inspector.logID], ["writer", writer],
-        ["records", "\(Words.count(inspector.end - first)) (offsets \(first) ..< \(inspector.end))"],
-        ["size", "\(Words.bytes(used)) on disk for \(Words.bytes(raw)) (\(Words.share(used, of: UInt64(raw))))"],
-      ] + Self.retention(inspector, cursors))
-    var segments = [["segment", "first", "records", "blocks", "raw", "on disk"]]
-    for finding in findings {
-      segments.append([
-        String(finding.name.sequence), finding.name.baseOffset.description, Words.count(finding.records),
-        Words.count(finding.blocks), Words.bytes(finding.rawBytes), Words.bytes(finding.usedBytes),
-      ])
-    }
-    text += "\n\n" + Words.table(segments, right: [0, 1, 2, 3, 4, 5])
-    text += "\n\n" + Self.table(cursors, end: inspector.end)
-    let problems = findings.flatMap(\.problems)
-    if !problems.isEmpty { text += "\n\n\(Words.count(problems.count, "problem")); see penstock verify" }
-    return text
-  }
-
-  /// The cursor that is furthest behind: retention without a hard cap keeps everything from there on.
-  private static func slowest(_ cursors: Cursors) -> (name: String, state: CursorState)? {
-    cursors.min { $0.state.committed < $1.state.committed }
-  }
-
-  private static func retention(_ inspector: LogInspector, _ cursors: Cursors) -> [[String]] {
-    var rows: [[String]] = []
-    if let start = inspector.meta.start?.baseOffset, start > .zero {
-      rows.append(["dropped", "\(Words.count(start - .zero, "record")) by retention (offsets 0 ..< \(start))"])
-    }
-    if let slowest = slowest(cursors) {
-      rows.append(["held by", "cursor \(slowest.name), from offset \(slowest.state.committed) on"])
-    }
-    for (name, state) in cursors {
-      if let gap = state.gap { rows.append(["lost", "cursor \(name): \(gap); acknowledge it or seek"]) }
-    }
-    return rows
-  }
-
-  /// Shared with `penstock cursor`.
-  static func table(_ cursors: [(name: String, state: CursorState)], end: Offset) -> String {
-    if cursors.isEmpty { return "no cursors" }
-    var rows = [["cursor", "committed", "lag", "in flight", "last receipt"]]
-    for (name, state) in cursors {
-      let open = state.inFlight.map { "\($0.intent.first) ..< \($0.intent.end)" }.joined(separator: ", ")
-      rows.append([
-        name, state.committed.description, Words.count(end > state.committed ? end - state.committed : 0),
-        open.isEmpty ? "–" : open, state.lastReceipt ?? "–",
-      ])
-    }
-    return Words.table(rows, right: [1, 2])
+    let report = try StatusReport(logOption.log, deep: deep, listsProducers: producers)
+    tell(report.json, report.words)
   }
 }

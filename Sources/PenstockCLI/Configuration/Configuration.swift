@@ -18,7 +18,9 @@ struct Configuration {
   }
 
   /// Reads a file in YAML or JSON.
-  static func read(_ path: String) throws(Failure) -> Configuration {
+  ///
+  /// - Parameter needsDestinations: Whether a file without destinations is refused.
+  static func read(_ path: String, needsDestinations: Bool = true) throws(Failure) -> Configuration {
     let file = try InputFile(path)
     let bytes = try file.readAll(limit: 4 << 20)
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -30,7 +32,7 @@ struct Configuration {
     }
     guard let root else { throw Failure(.usage, "configuration", "\(path) is empty") }
     do throws(ConfigurationError) {
-      return try Configuration(ConfigurationNode(node: root, key: ""))
+      return try Configuration(ConfigurationNode(node: root, key: ""), needsDestinations: needsDestinations)
     } catch {
       let line = error.line.map { ":\($0)" } ?? ""
       let key = error.key.isEmpty ? "the file" : error.key
@@ -42,9 +44,10 @@ struct Configuration {
     "\(error)".split(whereSeparator: \.isNewline).first.map(String.init) ?? "it cannot be parsed"
   }
 
-  private init(_ root: ConfigurationNode) throws(ConfigurationError) {
+  private init(_ root: ConfigurationNode, needsDestinations: Bool) throws(ConfigurationError) {
     let members = try root.members(known: ["log", "destinations"], later: ["server"])
     try members.with("log") { (node) throws(ConfigurationError) in try readLog(node) }
+    guard needsDestinations || members["destinations"] != nil else { return }
     for node in try members.require("destinations").elements() {
       let destination = try Destination(node)
       guard !destinations.contains(where: { $0.name == destination.name }) else {
@@ -56,12 +59,9 @@ struct Configuration {
   }
 
   private mutating func readLog(_ node: ConfigurationNode) throws(ConfigurationError) {
-    let members = try node.members(known: ["path", "segmentSize", "durability"], later: ["retention"])
+    let members = try node.members(known: LogConfiguration.keys)
     logPath = try members["path"]?.text()
-    try members.with("segmentSize") { (node) throws(ConfigurationError) in log.segmentBytes = try node.bytes() }
-    try members.with("durability") { (node) throws(ConfigurationError) in
-      log.durability = try node.choice(["disk": .disk, "kernel": .kernel])
-    }
+    log = try LogConfiguration(members)
   }
 }
 

@@ -26,11 +26,13 @@ enum LogAccess {
   /// Lets a writer's recovery look at what a crash has left, unless nothing can be left or a writer is at work.
   ///
   /// A reader shows only what the writer is known to have made durable; after a power cut that can be less than what is.
-  static func recoverIfNeeded(_ path: String) async throws(LogError) -> RecoveryReport? {
+  static func recoverIfNeeded(
+    _ path: String, _ configuration: LogConfiguration
+  ) async throws(LogError) -> RecoveryReport? {
     if let inspector = try? LogInspector(path), inspector.isClosedCleanly { return nil }
     try requireLog(path)
     do throws(LogError) {
-      let log = try await Log.open(at: path)
+      let log = try await Log.open(at: path, configuration: configuration)
       try await log.close()
       return log.recovery
     } catch {

@@ -66,7 +66,7 @@ package struct AppendQueue<Ticket, Block> {
   private var nextOffset: Offset
   /// One past the last record whose group is completed.
   package private(set) var writtenEnd: Offset
-  private var isClosing = false
+  package private(set) var isClosing = false
   /// The disk is full, and what is queued waits for room there.
   package private(set) var isParked = false
   private var isTrying = false
@@ -84,7 +84,7 @@ package struct AppendQueue<Ticket, Block> {
   package var isIdle: Bool { queued.isEmpty && pipeline.isEmpty && committing.isEmpty }
   /// One past the last record accepted.
   package var acceptedEnd: Offset { nextOffset }
-  private var waitingBytes: Int { queuedBytes + pipelineBytes }
+  package var waitingBytes: Int { queuedBytes + pipelineBytes }
   private var isEnding: Bool { isClosing || failure != nil }
 
   /// Whether an offer of this batch would not be answered with `full`.

@@ -40,7 +40,9 @@ extension Committer {
     _ batch: RecordBatch, _ durability: Durability, id: UInt64 = 0, isImpatient: Bool = false
   ) async throws(LogError) -> Receipt? {
     let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
-      let waiter = Waiter(id: id, isImpatient: isImpatient) { continuation.resume(returning: $0) }
+      let waiter = Waiter(id: id, isImpatient: isImpatient, since: observation.start()) {
+        continuation.resume(returning: $0)
+      }
       let (offer, withdrawn) = change { state in
         let offer = state.queue.offer(batch, durability: durability, ticket: durability == .accepted ? nil : waiter)
         return (offer, state.withdraw())
@@ -125,6 +127,8 @@ extension Committer {
       state.nextID += 1
       return state.nextID
     }
+    let start = observation.start()
+    defer { observation.tell(since: start) { .waitedForRoom(duration: $0) } }
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let answer: Bool? = monitor.withLock { state in

@@ -14,7 +14,9 @@ extension Committer {
   func run(_ writer: LogWriter) {
     // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
     let filler = Worker(name: "penstock-fill")
-    let sealer = writer.sealer.map { BackgroundSealer($0, writer.view, logger: writer.logger) }
+    let sealer = writer.sealer.map {
+      BackgroundSealer($0, writer.view, logger: writer.logger, observation: observation)
+    }
     var hasAskedForNext = false
     var segment = writer.segment
     var spin = SpinRule(processors: ProcessorCount.online)
@@ -47,7 +49,9 @@ extension Committer {
     }
     // Before the lock is let go of: another writer may take over then.
     sealer?.stop()
-    finish(capture { () throws(LogError) in try writer.close() })
+    let failure = capture { () throws(LogError) in try writer.close() }
+    observation.tell(.closed(failure))
+    finish(failure)
   }
 
   /// Waits for something to do; for a moment awake, where that has been worth it.
@@ -131,14 +135,16 @@ extension Committer {
       try writer.synchronize()
       try writer.publish()
     }
-    change { state in
+    let waiting = change { state in
       state.queue.completed(groups.count)
       for group in groups {
         if case .success(let block) = group.block { state.release(block, configuration) }
       }
+      return state.queue.waitingBytes
     }
     tell(groups) { $0 == .disk }
     isPartlyTold = false
+    for group in groups { report(group, queuedBytes: waiting) }
   }
 
   private func tell(_ groups: ArraySlice<Queue.Group>, _ applies: (Durability) -> Bool) {
@@ -146,6 +152,17 @@ extension Committer {
       for pending in group.appends where applies(pending.durability) {
         pending.ticket?.resume(.success(Receipt(offsets: pending.offsets, durability: pending.durability)))
       }
+    }
+  }
+
+  private func report(_ group: Queue.Group, queuedBytes: Int) {
+    // Who appends without waiting has no ticket, and no time with it.
+    let since = group.appends.lazy.compactMap(\.ticket?.since).first ?? observation.start()
+    observation.tell(since: since) { latency in
+      .committed(
+        LogNotice.Group(
+          appends: group.appends.count, offsets: group.first..<group.end, latency: latency, queuedBytes: queuedBytes,
+          queueLimit: configuration.queueBytes))
     }
   }
 
@@ -176,6 +193,7 @@ extension Committer {
     let untold = groups.flatMap(\.appends).filter { !isPartlyTold || $0.durability == .disk }
     for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
     for sync in syncs { sync(error) }
+    observation.tell(.failed(appends: untold.count + behind.count, error.code))
   }
 
   /// Keeps what is left of the commit, and all behind it, until there is room on the disk. False when the log is being closed.
@@ -186,6 +204,7 @@ extension Committer {
     }
     guard let withdrawn else { return false }
     tellWithdrawn(withdrawn)
+    observation.tell(.parked)
     trim { hasDropped in if hasDropped { self.lookForRoom() } }
     let isFirst = monitor.withLock { state in
       defer { state.isLookingForRoom = true }

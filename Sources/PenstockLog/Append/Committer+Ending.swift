@@ -28,6 +28,14 @@ extension Committer {
     if let refusal { waiter(refusal) }
   }
 
+  /// The same as ``close()``, without waiting for it: nobody is left who could. True when nobody has closed it before.
+  func closeUnattended() -> Bool {
+    change { state in
+      defer { state.queue.close() }
+      return !state.queue.isClosing
+    }
+  }
+
   /// Writes what is queued, closes the writer and ends the threads. Calling it again waits for the same end. Throws what ended
   /// the log, when it had ended before.
   func close() async throws(LogError) {

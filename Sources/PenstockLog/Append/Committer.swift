@@ -11,6 +11,8 @@ package final class Committer: Sendable {
     var id: UInt64 = 0
     /// Does not wait for room on the disk.
     var isImpatient = false
+    /// When it was offered, for the observer; 0 without one.
+    var since: Int64 = 0
     let resume: @Sendable (Result<Receipt, LogError>) -> Void
   }
 
@@ -58,15 +60,16 @@ package final class Committer: Sendable {
   /// Runs retention on another thread, then says whether it removed anything.
   let trim: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   let sleep: @Sendable (Duration) async -> Void
+  let observation: Observation
 
   /// Starts the thread, which owns the writer from here on.
   init(
-    _ writer: sending LogWriter, _ configuration: LogConfiguration,
-    sleep: @escaping @Sendable (Duration) async -> Void,
+    _ writer: sending LogWriter, _ configuration: LogConfiguration, _ environment: LogEnvironment,
     trim: @escaping @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   ) {
     self.configuration = configuration
-    self.sleep = sleep
+    sleep = environment.sleep
+    observation = environment.observation
     self.trim = trim
     let queue = Queue(
       nextOffset: writer.end, blockBytes: configuration.blockBytes, queueBytes: configuration.queueBytes,

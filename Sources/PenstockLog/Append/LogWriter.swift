@@ -40,6 +40,7 @@ package final class LogWriter {
   private var isClosed = false
 
   private var fileSystem: any FileSystem { environment.fileSystem }
+  private let observation: Observation
 
   /// The parts that opening found or made; see `LogOpening`.
   package struct Parts {
@@ -59,6 +60,7 @@ package final class LogWriter {
 
   package init(_ parts: sending Parts) throws(LogError) {
     environment = parts.environment
+    observation = parts.environment.observation
     configuration = parts.configuration
     paths = parts.paths
     lock = parts.lock
@@ -76,7 +78,7 @@ package final class LogWriter {
     epoch = parts.metaFile.value.epoch
     encoder = try BlockEncoder(level: parts.configuration.compressionLevel)
     durable = parts.hot.end
-    view = LogView()
+    view = LogView(observation: parts.environment.observation)
     if let start = parts.metaFile.value.start { view.trim(to: start) }
     trimmer = LogTrimmer(
       parts.environment, parts.configuration.retention, parts.paths, parts.metaFile, view,
@@ -120,6 +122,7 @@ package final class LogWriter {
   /// other failure poisons.
   package func write(_ block: EncodedBlock) throws(LogError) -> Range<Offset> {
     try checkUsable()
+    let start = observation.start()
     let length = UInt64(block.length)
     if hot.cursor.position + length > UInt64(configuration.segmentBytes), !hot.isEmpty { try roll() }
     try makeRoom(for: length)
@@ -136,15 +139,23 @@ package final class LogWriter {
     } catch {
       throw poisoned(by: error, while: "write a block")
     }
-    return place.baseOffset..<hot.cursor.offset
+    let offsets = place.baseOffset..<hot.cursor.offset
+    observation.tell(since: start) { duration in
+      .wroteBlock(
+        LogNotice.Block(
+          offsets: offsets, rawBytes: block.rawLength, storedBytes: block.length, duration: duration))
+    }
+    return offsets
   }
 
   /// Returns when everything written is on stable storage.
   package func synchronize() throws(LogError) {
     try checkUsable()
     guard durable != hot.end else { return }
+    let start = observation.start()
     do throws(FileSystemError) {
       try hot.synchronize()
+      observation.tell(since: start) { .synced(duration: $0) }
     } catch {
       throw poisoned(by: error, while: "sync the log")
     }
@@ -176,6 +187,7 @@ package final class LogWriter {
 
   /// Ends this segment and begins the next.
   private func roll() throws(LogError) {
+    let (start, finished) = (observation.start(), segment)
     do throws(LogError) {
       try preparer.prepare()
     } catch {
@@ -213,6 +225,7 @@ package final class LogWriter {
     segments.append(hotSegment)
     durable = hot.end
     try publish()
+    observation.tell(since: start) { .rolled(segment: finished, duration: $0) }
   }
 
   /// Recovery reads the blocks behind the newest note, so it is renewed before the next segment takes any. Where it cannot

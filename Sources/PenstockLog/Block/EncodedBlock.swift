@@ -16,6 +16,8 @@ package final class EncodedBlock: @unchecked Sendable {
   /// The whole block's length in bytes.
   package var length: Int { header.totalLength }
   package var recordCount: Int { header.recordCount }
+  /// Of its records and their line feeds, in bytes.
+  package var rawLength: Int { header.rawLength }
   /// What it keeps for its next use.
   package var capacity: Int { buffer.count }
 

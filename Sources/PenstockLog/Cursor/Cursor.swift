@@ -34,8 +34,16 @@ public final class Cursor: Sendable {
   private let view: LogView
   private let worker: Worker
   private let clock: any WallClock
+  private let observation: Observation
+  /// Of the log that is read, where this process writes it.
+  private let keeper: LogKeeper?
 
-  init(_ held: HeldCursor, epoch: UInt32, view: LogView, worker: Worker, clock: any WallClock) {
+  init(
+    _ held: HeldCursor, epoch: UInt32, view: LogView, worker: Worker, clock: any WallClock,
+    observation: Observation = Observation(), keeper: LogKeeper? = nil
+  ) {
+    self.keeper = keeper
+    self.observation = observation
     self.held = held
     self.epoch = epoch
     self.view = view
@@ -87,7 +95,7 @@ public final class Cursor: Sendable {
   /// Moves the cursor anywhere in the log, also back: one sync. Throws `.illegalMove` while a batch is open.
   public func seek(to place: Position) async throws(LogError) {
     let offset = try view.offset(of: place)
-    try await move { [epoch, view] (state) throws(CursorMoveError) in
+    try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
       try state.seeking(to: offset, epoch: epoch, durableEnd: view.end)
     }
   }
@@ -95,31 +103,39 @@ public final class Cursor: Sendable {
   /// Takes note that the records of a gap, as ``next(upTo:)`` threw it, are lost to this cursor, and goes on behind them: one
   /// sync. Throws `.gap` with the new one when retention has gone on since, `.illegalMove` when the gap is not this cursor's.
   public func acknowledge(_ gap: Gap) async throws(LogError) {
-    try await move { [epoch, view] (state) throws(CursorMoveError) in
+    try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
       try state.acknowledging(gap.first..<gap.end, epoch: epoch, durableEnd: view.end)
     }
   }
 
   /// Notes a delivery: one sync. See ``Intent``.
   public func begin(_ intent: Intent) async throws(LogError) {
-    try await move { [epoch, view] (state) throws(CursorMoveError) in
+    try await move(.begin) { [epoch, view] (state) throws(CursorMoveError) in
       try state.beginning(intent, epoch: epoch, durableEnd: view.end)
     }
   }
 
   /// Confirms a delivery and commits as far as all before it are confirmed: one sync. Returns the new state.
   public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
-    try await move { [epoch] (state) throws(CursorMoveError) in
+    try await move(.commit) { [epoch] (state) throws(CursorMoveError) in
       try state.completing(id, receipt: receipt, epoch: epoch)
     }
   }
 
   @discardableResult
   private func move(
+    _ kind: LogNotice.CursorMove.Kind,
     _ step: @escaping @Sendable (CursorState) throws(CursorMoveError) -> CursorState
   ) async throws(LogError) -> CursorState {
     let held = held
-    return try await worker.run { () throws(LogError) in try held.move(step) }
+    let start = observation.start()
+    let state = try await worker.run { () throws(LogError) in try held.move(step) }
+    observation.tell(since: start) { duration in
+      .movedCursor(
+        LogNotice.CursorMove(
+          cursor: name, kind: kind, committed: state.committed, end: view.end, duration: duration))
+    }
+    return state
   }
 }
 
@@ -143,7 +159,7 @@ package final class CursorRegistry: Sendable {
 
   /// Takes a cursor: raises its epoch durably, so that whoever held it before is refused from now on.
   func cursor(
-    named name: String, startingAt start: Offset, isReplay: Bool = false
+    named name: String, startingAt start: Offset, isReplay: Bool = false, keeper: LogKeeper? = nil
   ) async throws(LogError) -> Cursor {
     try ReplayShelf.checkName(name, isReplay: isReplay)
     return try await worker.run { [self] () throws(LogError) in
@@ -167,7 +183,9 @@ package final class CursorRegistry: Sendable {
         if !isOpen { cursor.close() }
       }
       let state = try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
-      return Cursor(cursor, epoch: state.epoch, view: view, worker: worker, clock: environment.clock)
+      return Cursor(
+        cursor, epoch: state.epoch, view: view, worker: worker, clock: environment.clock,
+        observation: environment.observation, keeper: keeper)
     }
   }
 

@@ -32,8 +32,10 @@ public final class Producer: Sendable {
   public let history: History
   private let registry: ProducerRegistry
   private let committer: Committer
+  private let keeper: LogKeeper
 
-  init(_ name: String, epoch: UInt64, _ registry: ProducerRegistry, _ committer: Committer) {
+  init(_ name: String, epoch: UInt64, _ registry: ProducerRegistry, _ committer: Committer, _ keeper: LogKeeper) {
+    self.keeper = keeper
     self.name = name
     self.epoch = epoch
     self.registry = registry
@@ -115,6 +117,6 @@ extension Log {
     try CursorStore.validate(name, of: "producer")
     let (epoch, underWay) = try producers.open(name)
     for append in underWay { _ = await append.result() }
-    return Producer(name, epoch: epoch, producers, committer)
+    return Producer(name, epoch: epoch, producers, committer, keeper)
   }
 }

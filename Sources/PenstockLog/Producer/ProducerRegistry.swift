@@ -154,7 +154,7 @@ extension ProducerRegistry {
     let name = append.mark.name
     let (refused, error, first) = state.withLock { state -> ([PendingAppend], LogError?, PendingAppend?) in
       while let first = state.lined[name]?.first {
-        let waiter = Committer.Waiter { [self] result in finish(first, result) }
+        let waiter = Committer.Waiter(since: committer.observation.start()) { [self] result in finish(first, result) }
         switch committer.offerNow(first.batch, waiter) {
         case .accepted: state.advance(name)
         case .full: return ([], nil, state.lined[name]?.contains { $0 === append } == true ? first : nil)

@@ -29,18 +29,7 @@ package struct ProducerStore: Sendable {
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
   ) throws(LogError) -> Found {
     var found = Found(store: ProducerStore(fileSystem, paths, logID: logID))
-    for path in [paths.producers(0), paths.producers(1)] {
-      do throws(FileSystemError) {
-        guard let bytes = try contents(fileSystem, path) else { continue }
-        guard let snapshot = try? ProducerSnapshot(decoding: bytes), snapshot.logID == logID else {
-          found.damaged.append(path)
-          continue
-        }
-        if snapshot.generation > (found.newest?.generation ?? 0) { found.newest = snapshot }
-      } catch {
-        throw LogError(error, while: "read \(path)")
-      }
-    }
+    (found.newest, found.damaged) = try read(fileSystem, paths, logID: logID)
     if let newest = found.newest {
       do throws(FileSystemError) {
         // A killed process may have left the name in memory alone, and the next save removes the older one.
@@ -51,6 +40,27 @@ package struct ProducerStore: Sendable {
       found.store.generation = newest.generation
     }
     return found
+  }
+
+  /// The newest snapshot that is whole, and the files that are none of this log or not whole. Writes nothing.
+  static func read(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
+  ) throws(LogError) -> (newest: ProducerSnapshot?, damaged: [String]) {
+    var newest: ProducerSnapshot?
+    var damaged: [String] = []
+    for path in [paths.producers(0), paths.producers(1)] {
+      do throws(FileSystemError) {
+        guard let bytes = try contents(fileSystem, path) else { continue }
+        guard let snapshot = try? ProducerSnapshot(decoding: bytes), snapshot.logID == logID else {
+          damaged.append(path)
+          continue
+        }
+        if snapshot.generation > (newest?.generation ?? 0) { newest = snapshot }
+      } catch {
+        throw LogError(error, while: "read \(path)")
+      }
+    }
+    return (newest, damaged)
   }
 
   private static func contents(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> [UInt8]? {

@@ -26,7 +26,7 @@ public final class LogReader: Sendable {
     self.follower = follower
     logID = LogMeta.hex(follower.logID)
     // A look that fails is made again by the next one; reading will say what is wrong.
-    let view = LogView { try? follower.refresh($0) }
+    let view = LogView(follow: { try? follower.refresh($0) }, observation: environment.observation)
     self.view = view
     cursors = CursorRegistry(environment, follower.paths, logID: follower.logID, view: view, worker: worker)
     try refresh()

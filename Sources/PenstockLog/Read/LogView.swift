@@ -78,7 +78,12 @@ package final class LogView: Sendable {
   /// How often a waiting reader looks.
   private static let pollInterval = Duration.milliseconds(20)
 
-  package init(follow: (@Sendable (LogView) -> Void)? = nil) { self.follow = follow }
+  private let observation: Observation
+
+  package init(follow: (@Sendable (LogView) -> Void)? = nil, observation: Observation = Observation()) {
+    self.follow = follow
+    self.observation = observation
+  }
 
   package var set: SegmentSet { state.withLock { $0.set } }
   package var end: Offset { state.withLock { $0.set.end } }
@@ -244,8 +249,18 @@ package final class LogView: Sendable {
       guard offset < state.set.end else { return nil }
       return state.blocks.last { $0.baseOffset <= offset && offset < $0.endOffset }
     }
-    if let cached { return cached }
-    return try withBlock(holding: offset) { (segment, entry) throws(LogError) in try decode(segment, entry) }
+    if let cached {
+      observation.tell(.readBlock(LogNotice.Read(bytes: cached.footprint, wasCached: true, duration: .zero)))
+      return cached
+    }
+    let start = observation.start()
+    let found = try withBlock(holding: offset) { (segment, entry) throws(LogError) in try decode(segment, entry) }
+    if let found {
+      observation.tell(since: start) {
+        .readBlock(LogNotice.Read(bytes: found.footprint, wasCached: false, duration: $0))
+      }
+    }
+    return found
   }
 
   /// Locates the block that holds `offset` and lets `read` read it; nil at the end. Throws a gap.

@@ -21,6 +21,8 @@ public struct Records: AsyncSequence, Sendable {
   let start: Position
   /// Nil to wait for more.
   let end: Position?
+  /// Of the log that is read, where this process writes it.
+  var keeper: LogKeeper?
 
   /// The same records by the batch, without a copy.
   public func batches(maxRecords: Int = 10_000, maxBytes: Int = 4 << 20) -> Batches {

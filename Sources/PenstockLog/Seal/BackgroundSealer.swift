@@ -21,11 +21,16 @@ package final class BackgroundSealer: Sendable {
   private let view: LogView
   private let clock: any PaceClock
   private let logger: Logger
+  private let observation: Observation
   /// No sleep lasts longer, so that stopping is prompt.
   private static let nap: Int64 = 10_000_000
 
   /// Starts the thread, which first looks at the segments there are.
-  package init(_ sealer: SegmentSealer, _ view: LogView, clock: any PaceClock = SystemPaceClock(), logger: Logger) {
+  package init(
+    _ sealer: SegmentSealer, _ view: LogView, clock: any PaceClock = SystemPaceClock(), logger: Logger,
+    observation: Observation = Observation()
+  ) {
+    self.observation = observation
     self.sealer = sealer
     self.view = view
     self.clock = clock
@@ -73,21 +78,30 @@ package final class BackgroundSealer: Sendable {
   /// Nil when the sealer is stopping.
   private func perform(_ job: SealingPlan.Job, _ rate: inout RateLimit) -> SealingPlan.Outcome? {
     let name = job.segment.text
+    let start = observation.start()
     do throws(LogError) {
       let outcome = try sealer.seal(job, in: view) { (bytes) throws(LogError) in try keepPace(bytes, &rate) }
       switch outcome {
       case .wasSealed, .dropped: break
       case .left(let reason):
         logger.warning("a segment was not sealed", metadata: ["segment": "\(name)", "reason": "\(reason)"])
+        observation.tell(.notSealed(segment: job.segment.sequence, reason: reason))
       case .sealed(let seal):
         logger.debug(
           "a segment was sealed",
           metadata: ["segment": "\(name)", "before": "\(seal.originalBytes)", "after": "\(seal.fileLength)"])
+        observation.tell(since: start) { duration in
+          .sealed(
+            LogNotice.Sealed(
+              segment: job.segment.sequence, bytesBefore: seal.originalBytes, bytesAfter: seal.fileLength,
+              duration: duration))
+        }
       }
       return .done
     } catch {
       if state.withLock({ $0.isStopping }) { return nil }
       logger.warning("a segment could not be sealed", metadata: ["segment": "\(name)", "error": "\(error)"])
+      observation.tell(.notSealed(segment: job.segment.sequence, reason: error.description))
       return error.code == .noSpace ? .later : .done
     }
   }

@@ -48,6 +48,7 @@ package final class LogTrimmer: Sendable {
       let set = view.set
       var report = RetentionReport(first: set.first)
       guard !policy.keepsEverything else { return report }
+      let start = environment.observation.start()
       try removeLeftovers(&state)
       let (segments, now) = try facts(set)
       report.bytes = segments.reduce(0) { $0 + $1.bytes }
@@ -59,11 +60,12 @@ package final class LogTrimmer: Sendable {
       let passed = try grasp(plan.passes, held: held, &cursors, &report)
       // Some may be out of reach; the rest of the plan depends on it.
       plan = retention.plan(segments, cursors, now: now, countedIn: countedIn)
-      report.note(plan)
+      report.note(plan, countedIn: countedIn)
       if plan.count > 0 {
         try drop(segments, plan, passed, &state, &report)
         tell(report)
       }
+      environment.observation.tell(since: start) { [report] in .trimmed(report, duration: $0) }
       return report
     }
   }
@@ -224,8 +226,15 @@ package final class LogTrimmer: Sendable {
 }
 
 extension RetentionReport {
-  /// Cursors that stand in the way and are not named yet for a reason of their own.
-  fileprivate mutating func note(_ plan: Retention.Plan) {
+  /// What stands in the way and is not named yet for a reason of its own.
+  fileprivate mutating func note(_ plan: Retention.Plan, countedIn: Offset) {
+    if plan.keptForProducers > 0 {
+      holds.append(
+        Hold(
+          cursor: nil, reason: .neededForProducers, offset: countedIn,
+          message: "the newest snapshot of the producers reaches to offset \(countedIn) and keeps "
+            + "\(plan.keptForProducers) segments; another is made with the next segment, where there is room"))
+    }
     for cursor in plan.heldBy where !holds.contains(where: { $0.cursor == cursor.name }) {
       holds.append(
         Hold(

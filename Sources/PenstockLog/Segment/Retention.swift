@@ -48,6 +48,8 @@ package struct Retention: Sendable {
     package var held = 0
     /// Those cursors.
     package var heldBy: [CursorFacts] = []
+    /// How many more would be looked at, were it not for what recovery must ask about producers.
+    package var keptForProducers = 0
 
     package init() {}
   }
@@ -64,9 +66,13 @@ package struct Retention: Sendable {
     _ segments: [SegmentFacts], _ cursors: [CursorFacts], now: Timestamp, countedIn: Offset = Offset(.max)
   ) -> Plan {
     var plan = Plan()
-    let limit = max(0, min(segments.count - 1, count(of: segments, upTo: [countedIn])))
-    let wanted = min(limit, max(aged(segments, now: now), oversize(segments, policy.maxBytes)))
-    let cap = min(limit, oversize(segments, policy.hardCapBytes))
+    let older = max(0, segments.count - 1)
+    let limit = min(older, count(of: segments, upTo: [countedIn]))
+    let unlimited = max(aged(segments, now: now), oversize(segments, policy.maxBytes))
+    let wanted = min(limit, unlimited)
+    let wantedByCap = oversize(segments, policy.hardCapBytes)
+    let cap = min(limit, wantedByCap)
+    plan.keptForProducers = max(0, min(older, max(unlimited, wantedByCap)) - limit)
     let passed = count(of: segments, upTo: cursors.map(\.holds))
     let forced = min(cap, count(of: segments, upTo: cursors.filter { !$0.canBePassed }.map(\.holds)))
     plan.count = max(min(max(wanted, cap), passed), forced)

@@ -59,7 +59,9 @@ import Testing
     test.disk.capacityBytes = 0
     while test.segments.count < 2 { try append(&sequence, to: writer) }
     #expect(test.disk.filePaths.filter { $0.contains("PRODUCERS") }.isEmpty)
-    #expect(try writer.trimmer.trim().droppedSegments == 0 && writer.view.set.first == .zero)
+    let report = try writer.trimmer.trim()
+    #expect(report.droppedSegments == 0 && writer.view.set.first == .zero)
+    #expect(report.holds.map(\.reason) == [.neededForProducers] && report.holds.allSatisfy { $0.cursor == nil })
     var next = try recovered(test)
     #expect(next.recovery.producers.isComplete && next.recovery.producers.readFrom == .zero)
     #expect(try answer(next, sequence) == .append)

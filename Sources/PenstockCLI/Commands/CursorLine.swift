@@ -1,0 +1,108 @@
+import PenstockLog
+
+/// One cursor, as `penstock status` and `penstock cursor` show it.
+struct CursorLine {
+  let name: String
+  let state: CursorState
+  let end: Offset
+  /// What is before it; nil where that was not looked up.
+  var distance: LogSurvey.Distance?
+
+  static func all(_ survey: LogSurvey) throws -> [CursorLine] {
+    let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(survey.inspector.path))
+    return try CursorStore.names(fileSystem, paths).map { name in
+      let state = try CursorStore.peek(fileSystem, paths, name: name)
+      return CursorLine(
+        name: name, state: state, end: survey.end, distance: try survey.distance(from: state.committed))
+    }
+  }
+
+  private var lag: Int { end > state.committed ? end - state.committed : 0 }
+
+  /// Since the record it stands at was appended; at most that, where only its segment's age is known.
+  private func seconds(now: Timestamp) -> Double? {
+    guard let distance else { return nil }
+    return distance.since.map { max(0, now.seconds - $0.seconds) } ?? 0
+  }
+
+  func json(now: Timestamp) -> JSON {
+    .object([
+      ("name", .string(name)), ("committed", .number(state.committed.rawValue)), ("lag", .number(lag)),
+      ("lagBytes", .optional(distance?.bytes)), ("lagSeconds", seconds(now: now).map { .number($0) } ?? .null),
+      ("lagIsExact", distance.map { .bool($0.isExact) } ?? .null), ("epoch", .number(state.epoch)),
+      ("lastReceipt", .optional(state.lastReceipt)),
+      (
+        "inFlight",
+        .array(
+          state.inFlight.map {
+            .object([
+              ("id", .string($0.intent.id.rawValue)), ("first", .number($0.intent.first.rawValue)),
+              ("last", .number($0.intent.end.rawValue - 1)), ("delivered", .bool($0.isDelivered)),
+              ("createdAt", .string(Words.time($0.intent.createdAt))),
+            ])
+          })
+      ),
+      (
+        "lost",
+        state.lost.map {
+          JSON.object([("first", .number($0.lowerBound.rawValue)), ("end", .number($0.upperBound.rawValue))])
+        } ?? .null
+      ),
+    ])
+  }
+
+  static func table(_ cursors: [CursorLine], now: Timestamp) -> String {
+    if cursors.isEmpty { return "no cursors" }
+    var rows = [["cursor", "committed", "lag", "bytes", "age", "in flight", "last receipt"]]
+    for cursor in cursors {
+      let (state, distance) = (cursor.state, cursor.distance)
+      let open = state.inFlight.map { "\($0.intent.first) ..< \($0.intent.end)" }.joined(separator: ", ")
+      let (about, most) = distance?.isExact == false ? ("~", "≤ ") : ("", "")
+      rows.append([
+        cursor.name, state.committed.description, Words.count(cursor.lag),
+        distance.map { about + Words.bytes($0.bytes) } ?? "–",
+        cursor.seconds(now: now).map { $0 > 0 ? most + Words.seconds($0) : "–" } ?? "–",
+        open.isEmpty ? "–" : open, state.lastReceipt ?? "–",
+      ])
+    }
+    return Words.table(rows, right: [1, 2, 3, 4])
+  }
+}
+
+/// One producer, as `penstock status` and `penstock inspect` show it.
+struct ProducerLine {
+  let name: String
+  let entry: ProducerTable.Entry
+
+  static func all(_ table: ProducerTable) -> [ProducerLine] {
+    table.entries.sorted { $0.key < $1.key }.map { ProducerLine(name: $0.key, entry: $0.value) }
+  }
+
+  /// As text where it is some, else in hexadecimal digits.
+  private var source: String? {
+    if entry.source.isEmpty { return nil }
+    let text = String(validating: entry.source, as: UTF8.self)
+    let isPlain = entry.source.allSatisfy { (0x20...0x7E).contains($0) }
+    return text.flatMap { isPlain ? $0 : nil } ?? "0x" + InspectCommand.hex(entry.source)
+  }
+
+  var json: JSON {
+    .object([
+      ("name", .string(name)), ("lastSequence", .number(entry.last)), ("epoch", .number(entry.epoch)),
+      ("source", .optional(source)), ("end", .number(entry.usedAt.rawValue)),
+      ("uncertain", .bool(entry.isUncertain)),
+    ])
+  }
+
+  static func words(_ table: ProducerTable) -> String {
+    if table.entries.isEmpty { return "no producers" }
+    var rows = [["producer", "sequence", "up to", "source", ""]]
+    for line in all(table) {
+      rows.append([
+        line.name, Words.count(line.entry.last), line.entry.usedAt.description, line.source ?? "–",
+        line.entry.isUncertain ? "uncertain" : "",
+      ])
+    }
+    return Words.table(rows, right: [1, 2])
+  }
+}

@@ -1,0 +1,155 @@
+/// What can be said in milliseconds of a log of any size: from file names and sizes, a few segment headers, and the block
+/// headers of the newest segment. Takes no lock, writes nothing. Where it does not know exactly, it says so.
+package struct LogSurvey: Sendable {
+  package struct SegmentFacts: Hashable, Sendable {
+    package var name: SegmentName
+    /// One past its last record.
+    package var end: Offset
+    package var fileBytes: UInt64
+    package var records: Int { end - name.baseOffset }
+  }
+
+  /// How much sealing has saved, in the segments that were looked at.
+  package struct Sealing: Hashable, Sendable {
+    /// Of all but the newest; at most ``LogSurvey/sampled`` are looked at, evenly spread.
+    package var looked = 0
+    package var sealed = 0
+    /// Of the sealed ones' files.
+    package var bytesBefore: UInt64 = 0
+    package var bytesAfter: UInt64 = 0
+
+    package init() {}
+  }
+
+  /// What stands between a place and the log's end.
+  package struct Distance: Hashable, Sendable {
+    package var records = 0
+    /// On disk, from the block that holds the place on.
+    package var bytes: UInt64 = 0
+    /// When the record at the place was appended; nil at the end.
+    package var since: Timestamp?
+    /// Otherwise the place is in a segment without an index: `bytes` is in proportion to the records, and `since` is when the
+    /// segment was begun, which is no later.
+    package var isExact = true
+
+    package init() {}
+  }
+
+  package static let sampled = 64
+
+  package let inspector: LogInspector
+  package let segments: [SegmentFacts]
+  /// The blocks of the newest segment.
+  package let newest: [BlockEntry]
+  package let sealing: Sealing
+  /// When the oldest segment was begun: its first record is no older, and hardly younger.
+  package let oldest: Timestamp?
+  private let files: [Segment]
+
+  /// Throws `.io` and `.damaged`. O(segments + blocks of the newest).
+  package init(_ inspector: LogInspector) throws(LogError) {
+    self.inspector = inspector
+    files = inspector.segments.map {
+      Segment(inspector.environment.fileSystem, $0, path: inspector.path(of: $0), logID: inspector.meta.logID)
+    }
+    var segments: [SegmentFacts] = []
+    for (index, name) in inspector.segments.enumerated() {
+      // One that retention removes meanwhile takes no room.
+      let bytes = try Self.ifThere { () throws(LogError) in try inspector.size(of: name) } ?? 0
+      segments.append(SegmentFacts(name: name, end: inspector.limit(ofSegmentAt: index), fileBytes: bytes))
+    }
+    self.segments = segments
+    newest = try files.last?.entries(upTo: inspector.end) ?? []
+    oldest = try files.first.flatMap { (file) throws(LogError) in try Self.header(of: file)?.begunAt }
+    sealing = try Self.sample(files, segments)
+  }
+
+  package var first: Offset { segments.first?.name.baseOffset ?? .zero }
+  package var end: Offset { inspector.end }
+  package var fileBytes: UInt64 { segments.reduce(0) { $0 + $1.fileBytes } }
+  /// Without the zeros filled ahead in the newest segment.
+  package var usedBytes: UInt64 {
+    guard let last = segments.last else { return 0 }
+    return fileBytes - last.fileBytes + min(last.fileBytes, newest.last?.endPosition ?? UInt64(SegmentHeader.size))
+  }
+  /// When the newest record was appended, to within its block.
+  package var newestAppend: Timestamp? { newest.last?.appendTime }
+
+  /// How far `offset` is from the end. O(log segments + blocks of one segment with an index), one or two reads.
+  package func distance(from offset: Offset) throws(LogError) -> Distance {
+    var distance = Distance()
+    let place = max(offset, first)
+    guard place < end, let index = segments.lastIndex(where: { $0.name.baseOffset <= place }) else { return distance }
+    let (segment, later) = (segments[index], segments[(index + 1)...])
+    distance.records = end - place
+    distance.bytes = later.dropLast().reduce(0) { $0 + $1.fileBytes }
+    if !later.isEmpty { distance.bytes += usedBytes - (fileBytes - (segments.last?.fileBytes ?? 0)) }
+    if let entries = try entries(at: index) {
+      let ahead = entries.drop { $0.endOffset <= place }
+      distance.bytes += ahead.reduce(0) { $0 + UInt64($1.length) }
+      distance.since = ahead.first?.appendTime
+    } else {
+      distance.isExact = false
+      let share = Double(segment.end - place) / Double(max(1, segment.records))
+      distance.bytes += UInt64(Double(segment.fileBytes) * share)
+      distance.since = try Self.header(of: files[index])?.begunAt
+    }
+    return distance
+  }
+
+  /// The index of a segment, where there is one; nil where its blocks would have to be walked.
+  private func entries(at index: Int) throws(LogError) -> [BlockEntry]? {
+    if index == segments.count - 1 { return newest }
+    guard try Self.header(of: files[index])?.isSealed == true else { return nil }
+    return try Self.ifThere { () throws(LogError) in try files[index].entries(upTo: segments[index].end) }
+  }
+
+  /// What the log knows of its producers, as an opening would find it. Reads the newest snapshot and the trailers of the
+  /// blocks behind it.
+  package func producers() throws(LogError) -> (table: ProducerTable, report: RecoveryReport.Producers) {
+    let (snapshot, damaged) = try ProducerStore.read(
+      inspector.environment.fileSystem, inspector.paths, logID: inspector.meta.logID)
+    var found = ProducerReplay.rebuild(
+      snapshot, files, end: end, capacity: LogConfiguration.producersRange.upperBound)
+    found.report.damagedSnapshots = damaged
+    return found
+  }
+
+  private static func sample(_ files: [Segment], _ segments: [SegmentFacts]) throws(LogError) -> Sealing {
+    var sealing = Sealing()
+    let count = files.count - 1
+    guard count > 0 else { return sealing }
+    let looked = min(count, sampled)
+    for number in 0..<looked {
+      let index = number * count / looked
+      guard let header = try header(of: files[index]) else { continue }
+      sealing.looked += 1
+      guard let seal = header.seal else { continue }
+      sealing.sealed += 1
+      sealing.bytesBefore += seal.originalBytes
+      sealing.bytesAfter += segments[index].fileBytes
+    }
+    return sealing
+  }
+
+  /// Nil for a segment that retention has removed, or whose header is damaged: `penstock verify` speaks of that.
+  private static func header(of segment: Segment) throws(LogError) -> SegmentHeader? {
+    // Not kept open: a long log has more segments than a process may have files.
+    defer { segment.release() }
+    do throws(LogError) {
+      return try ifThere { () throws(LogError) in try segment.open().1 }
+    } catch {
+      guard error.code == .damaged else { throw error }
+      return nil
+    }
+  }
+
+  private static func ifThere<Found>(_ look: () throws(LogError) -> Found) throws(LogError) -> Found? {
+    do throws(LogError) {
+      return try look()
+    } catch {
+      guard error.isAboutMissingFile else { throw error }
+      return nil
+    }
+  }
+}

@@ -1,0 +1,78 @@
+#if Sinks
+  public import CoreMetrics
+  public import PenstockDelivery
+  import PenstockLog
+  public import Tracing
+
+  /// Makes metrics of what a delivery does: hand ``observe(_:)`` to the delivery as its observer.
+  ///
+  /// The dimension is `destination`, the cursor's name.
+  public final class DeliveryMetrics: Sendable {
+    private let delivered, records, retries, halts: Counter
+    private let attempt: [String: Timer]
+
+    public init(destination: String, factory: any MetricsFactory = MetricsSystem.factory) {
+      let make = MetricMaker(factory: factory, dimensions: [("destination", destination)])
+      delivered = make.counter("delivery_batches_total")
+      records = make.counter("delivery_records_total")
+      retries = make.counter("delivery_retries_total")
+      halts = make.counter("delivery_halts_total")
+      attempt = Dictionary(
+        uniqueKeysWithValues: DeliveryOutcome.names.map {
+          ($0, make.timer("delivery_attempt_duration_seconds", [("outcome", $0)]))
+        })
+    }
+
+    @Sendable public func observe(_ notice: DeliveryNotice) {
+      switch notice {
+      case .opened: break
+      case .answered(_, let number, let outcome, let duration):
+        attempt[outcome.name]?.record(duration)
+        if number > 1 { retries.increment() }
+      case .committed(let intent, _):
+        delivered.increment()
+        records.increment(by: intent.end - intent.first)
+      case .halted: halts.increment()
+      }
+    }
+  }
+
+  /// Makes a span of every delivery attempt: hand ``observe(_:)`` to the delivery as its observer.
+  public final class DeliveryTracing: Sendable {
+    private let destination: String
+    private let tracer: any Tracer
+
+    public init(destination: String, tracer: any Tracer = InstrumentationSystem.tracer) {
+      self.destination = destination
+      self.tracer = tracer
+    }
+
+    @Sendable public func observe(_ notice: DeliveryNotice) {
+      guard case .answered(let intent, let attempt, let outcome, let duration) = notice else { return }
+      Past.span("penstock.deliver", lasting: duration, tracer) {
+        $0["penstock.destination"] = destination
+        $0["penstock.delivery"] = intent.id.rawValue
+        $0["penstock.records"] = intent.end - intent.first
+        $0["penstock.attempt"] = attempt
+        $0["penstock.outcome"] = outcome.name
+      } isError: {
+        outcome.name != "delivered"
+      }
+    }
+  }
+
+  extension DeliveryOutcome {
+    fileprivate static let names = ["delivered", "retry", "rejected", "refused", "disabled", "conflict"]
+
+    fileprivate var name: String {
+      switch self {
+      case .delivered: "delivered"
+      case .retry: "retry"
+      case .rejected: "rejected"
+      case .refused: "refused"
+      case .disabled: "disabled"
+      case .conflict: "conflict"
+      }
+    }
+  }
+#endif

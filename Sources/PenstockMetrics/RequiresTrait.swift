@@ -1,0 +1,3 @@
+#if !Metrics
+  #error("PenstockMetrics needs the trait Metrics of the package penstock")
+#endif

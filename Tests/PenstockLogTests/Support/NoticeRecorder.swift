@@ -1,0 +1,43 @@
+import PenstockLog
+import Synchronization
+
+/// Keeps what it is told, and lets a test wait for one of it.
+final class NoticeRecorder: LogObserver {
+  private struct State {
+    var notices: [LogNotice] = []
+    var waiting: (@Sendable (LogNotice) -> Bool, CheckedContinuation<Void, Never>)?
+  }
+  private let state = Mutex(State())
+
+  func observe(_ notice: LogNotice) {
+    let woken = state.withLock { state -> CheckedContinuation<Void, Never>? in
+      state.notices.append(notice)
+      guard let (isIt, continuation) = state.waiting, isIt(notice) else { return nil }
+      state.waiting = nil
+      return continuation
+    }
+    woken?.resume()
+  }
+
+  var notices: [LogNotice] { state.withLock { $0.notices } }
+
+  /// Returns once such a notice has come, now or earlier.
+  func wait(for isIt: @escaping @Sendable (LogNotice) -> Bool) async {
+    await withCheckedContinuation { continuation in
+      let isThere = state.withLock { state in
+        if state.notices.contains(where: isIt) { return true }
+        state.waiting = (isIt, continuation)
+        return false
+      }
+      if isThere { continuation.resume() }
+    }
+  }
+}
+
+/// Goes on by a millisecond each time somebody looks.
+final class StepClock: PaceClock {
+  private let looks = Atomic<Int64>(0)
+  var count: Int64 { looks.load(ordering: .sequentiallyConsistent) }
+  func now() -> Int64 { looks.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue * 1_000_000 }
+  func sleep(nanoseconds: Int64) {}
+}
