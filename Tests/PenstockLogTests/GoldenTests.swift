@@ -166,6 +166,8 @@ import Testing
     var position = SegmentHeader.size
     while position < bytes.count {
       let rest = Array(bytes[position...])
+      // The index behind the blocks, which version 1 did not have from the beginning.
+      if rest.starts(with: [0x52, 0x2A, 0x4D, 0x18]) { break }
       let block = try rest.withUnsafeBytes { try BlockHeader(decoding: $0, seed: header.seed) }
       blocks.append(block)
       position += block.totalLength

@@ -191,10 +191,12 @@ package final class LogWriter {
       throw poisoned(by: error, while: "begin a segment")
     }
     preparer.taken()
+    // Only now: recovery looks at the newest segment alone, so it meets no index where it looks for a block.
+    let blocks = try hotSegment.entries(upTo: hot.cursor.offset)
     do throws(FileSystemError) {
-      try hot.trim()
+      try hot.finish(blocks)
     } catch {
-      throw poisoned(by: error, while: "trim the finished segment")
+      throw poisoned(by: error, while: "finish the segment")
     }
     // Readers find its blocks again when they need them; a long log must not fill the memory with old indexes.
     hotSegment.release()

@@ -265,7 +265,7 @@ package final class LogView: Sendable {
           do throws(LogError) {
             return try read(segment, entry)
           } catch {
-            guard error.gap != nil, entry != before else { throw error }
+            guard error.gap != nil, before?.isSame(as: entry) != true else { throw error }
             before = entry
           }
         }

@@ -266,6 +266,8 @@ package enum LogOpening {
       report.cutBytes = try tail.cut(finding)
     case .clean:
       try settle(tail)
+      // Blocks follow, and what they leave of it behind them would look like a flaw.
+      if finding.hasIndex { _ = try tail.cut(finding) }
     }
     let size: UInt64
     do throws(FileSystemError) { size = try tail.file.fileSystem.size(tail.file.handle) } catch {

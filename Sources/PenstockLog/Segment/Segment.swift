@@ -28,8 +28,19 @@ package final class Segment: Sendable {
     var entries: [BlockEntry] = []
     /// How far the index reaches; nil before the first look.
     var scanned: SegmentScanner.Cursor?
+    /// The entries come from a footer.
+    var isFromFooter = false
+    /// A footer was found to lie: the blocks themselves are asked from then on.
+    var distrustsFooter = false
+
+    mutating func forgetIndex() {
+      entries = []
+      scanned = nil
+      isFromFooter = false
+    }
   }
   private let state = Mutex(State())
+
 
   package init(_ fileSystem: any FileSystem, _ name: SegmentName, path: String, logID: [UInt8]? = nil) {
     self.fileSystem = fileSystem
@@ -92,8 +103,7 @@ package final class Segment: Sendable {
     state.withLock {
       $0.file = nil
       $0.header = nil
-      $0.entries = []
-      $0.scanned = nil
+      $0.forgetIndex()
     }
   }
 
@@ -107,12 +117,13 @@ package final class Segment: Sendable {
       var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
       var entries = state.entries
       do throws(FileSystemError) {
-        if state.scanned == nil, let seal = header.seal,
-          let index = try SealFooter.read(fileSystem, file.handle, header)
+        if state.scanned == nil, !state.distrustsFooter,
+          let index = try SegmentFooter.read(fileSystem, file.handle, header)
         {
-          entries = index
-          cursor.position = seal.footerPosition
-          cursor.offset = seal.endOffset
+          state.isFromFooter = true
+          entries = index.blocks
+          cursor.position = index.position
+          cursor.offset = entries.last?.endOffset ?? header.baseOffset
           cursor.chain = nil
         }
         while cursor.offset < end {
@@ -138,14 +149,22 @@ package final class Segment: Sendable {
     }
   }
 
-  /// Whether nothing but zeros stands behind the last block, or sealing has noted that nothing did. O(bytes behind it).
+  /// A block is not where the footer says, or not whole: the blocks themselves tell what there is.
+  private func distrustFooter() {
+    state.withLock {
+      guard $0.isFromFooter else { return }
+      $0.distrustsFooter = true
+      $0.forgetIndex()
+    }
+  }
+
+  /// Whether nothing but zeros and the index stands behind the last block, or sealing has noted that nothing did. O(bytes behind it).
   package func isWhole() throws(LogError) -> Bool {
     let entries = try entries(upTo: Offset(.max))
     let (file, header) = try open()
     if let seal = header.seal { return entries.last?.endOffset == seal.endOffset }
-    let position = entries.last?.endPosition ?? UInt64(SegmentHeader.size)
     do throws(FileSystemError) {
-      return try SegmentScanner(fileSystem, file.handle, header).nonzeroEnd(from: position) == position
+      return try SegmentScanner(fileSystem, file.handle, header).isBare(behind: entries)
     } catch {
       throw LogError(error, while: "read the end of a segment")
     }
@@ -183,11 +202,12 @@ package final class Segment: Sendable {
     var result: Result?
     bytes.withUnsafeBytes { bytes in
       guard bytes.count == entry.length, let found = try? BlockHeader(decoding: bytes, seed: seed),
-        found.totalLength == entry.length, found.baseOffset == entry.baseOffset, found.position == entry.position
+        BlockEntry(found).isSame(as: entry)
       else { return }
       result = try? body(found, bytes, seed)
     }
     guard let result else {
+      distrustFooter()
       throw LogError(Gap(first: entry.baseOffset, end: entry.endOffset, reason: .damaged, path: path))
     }
     return result
