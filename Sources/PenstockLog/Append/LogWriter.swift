@@ -31,6 +31,8 @@ package final class LogWriter {
   private var durable: Beacon.End
   /// Blocks that readers do not see yet.
   private var unpublished: [BlockEntry] = []
+  /// Those of them that readers at the end need not decode.
+  private var handover: [DecodedBlock] = []
   /// What they say of producers.
   private var unapplied: [ProducerRegistry.Written] = []
   private var producerStore: ProducerStore
@@ -121,6 +123,7 @@ package final class LogWriter {
         return BlockEntry(block)
       }
       unpublished.append(entry)
+      if view.isAwaited, let block = DecodedBlock(small: batches, at: place) { handover.append(block) }
       if let trailer = encoder.producers {
         unapplied.append(.init(trailer: trailer, offsets: entry.baseOffset..<entry.endOffset))
       }
@@ -150,8 +153,10 @@ package final class LogWriter {
       unpublished.removeAll(keepingCapacity: true)
     }
     try writeBeacon(Beacon(durable: durable, visible: visible, epoch: epoch))
-    view.publish(SegmentSet(segments: segments, end: visible.offset))
-    guard visible == hot.end, !unapplied.isEmpty else { return }
+    view.publish(SegmentSet(segments: segments, end: visible.offset), decoded: visible == hot.end ? handover : [])
+    guard visible == hot.end else { return }
+    handover.removeAll(keepingCapacity: true)
+    guard !unapplied.isEmpty else { return }
     producers.apply(unapplied)
     unapplied.removeAll(keepingCapacity: true)
   }
@@ -179,10 +184,13 @@ package final class LogWriter {
     try synchronize()
     try publish()
     let hasProducers = noteProducers()
+    // In memory: the newest segment's index is the writer's own.
+    let blocks = try hotSegment.entries(upTo: hot.cursor.offset)
     let opened: (SegmentWriter, Segment)
     do throws(FileSystemError) {
       opened = try LogOpening.beginSegment(
-        fileSystem, paths, header: nextHeader(hasProducers: hasProducers), filled: UInt64(configuration.segmentBytes))
+        fileSystem, paths, header: nextHeader(hasProducers: hasProducers, after: blocks),
+        filled: UInt64(configuration.segmentBytes))
     } catch {
       // The prepared file has no name of a segment yet, so nothing has changed.
       if error.code == .noSpace, error.operation == "rename" || error.operation == "write" {
@@ -192,7 +200,6 @@ package final class LogWriter {
     }
     preparer.taken()
     // Only now: recovery looks at the newest segment alone, so it meets no index where it looks for a block.
-    let blocks = try hotSegment.entries(upTo: hot.cursor.offset)
     do throws(FileSystemError) {
       try hot.finish(blocks)
     } catch {
@@ -236,12 +243,14 @@ package final class LogWriter {
     noteProducers()
   }
 
-  private func nextHeader(hasProducers: Bool) -> SegmentHeader {
-    SegmentHeader(
+  private func nextHeader(hasProducers: Bool, after blocks: [BlockEntry]) -> SegmentHeader {
+    var header = SegmentHeader(
       readOnlyFeatures: !hasProducers ? 0 : SegmentHeader.producersFeature,
       logID: logID, sequence: hot.header.sequence + 1, epoch: epoch, baseOffset: hot.cursor.offset,
       salt: environment.randomBytes(), previousChain: hot.cursor.chain ?? 0,
       begunAt: max(environment.clock.now(), hot.cursor.appendTime))
+    header.latestEventTime = blocks.latestEventTime(after: hot.header)
+    return header
   }
 
   /// The first segment of an opening is filled with zeros by doubling, so that a small log stays small; the ones after it

@@ -128,7 +128,7 @@ extension LogInspector {
     _ visit: (BlockHeader, [UInt8]) -> Void
   ) throws(FileSystemError) {
     var cursor = SegmentScanner.Cursor(startOf: scanner.header)
-    let decompressor = ZstdDecompressor()
+    let reader = BlockReader()
     walking: while cursor.offset < limit {
       switch try scanner.look(at: cursor, proving: false) {
       case .block(let block, let next):
@@ -137,7 +137,7 @@ extension LogInspector {
         if !scanner.header.isSealed, block.totalLength % BlockFormat.alignment != 0 {
           finding.complain("the block does not end on a page", at: block.position)
         }
-        if let flaw = flaw(in: block, bytes, depth, scanner.seed, decompressor) {
+        if let flaw = flaw(in: block, bytes, depth, scanner.seed, reader) {
           finding.complain(flaw, at: block.position, block.baseOffset..<block.endOffset)
         }
         finding.count(block)
@@ -175,7 +175,7 @@ extension LogInspector {
   }
 
   private func flaw(
-    in block: BlockHeader, _ bytes: [UInt8], _ depth: InspectionDepth, _ seed: UInt32, _ decompressor: ZstdDecompressor
+    in block: BlockHeader, _ bytes: [UInt8], _ depth: InspectionDepth, _ seed: UInt32, _ reader: BlockReader
   ) -> String? {
     if block.durableUpTo > block.position { return "durableUpTo lies behind the block's own position" }
     var again = [UInt8](repeating: 0, count: BlockFormat.headerSize)
@@ -185,7 +185,7 @@ extension LogInspector {
     guard bytes.count == block.totalLength else { return "the file ends within the block" }
     return bytes.withUnsafeBytes { raw -> String? in
       do throws(BlockFlaw) {
-        _ = try BlockDecoder.decode(block, raw, seed: seed, with: decompressor)
+        _ = try BlockDecoder.decode(block, raw, seed: seed, with: reader)
       } catch {
         return error.reason
       }

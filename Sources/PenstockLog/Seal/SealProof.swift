@@ -102,7 +102,8 @@ extension SegmentHeader {
     logID == original.logID && sequence == original.sequence && epoch == original.epoch
       && baseOffset == original.baseOffset && previousChain == original.previousChain && begunAt == original.begunAt
       && incompatibleFeatures == original.incompatibleFeatures | Self.sealedFeature
-      && readOnlyFeatures == original.readOnlyFeatures && compatibleFeatures == original.compatibleFeatures
+      && readOnlyFeatures == original.readOnlyFeatures && latestEventTime == original.latestEventTime
+      && compatibleFeatures == original.compatibleFeatures
       && salt != original.salt
   }
 }

@@ -57,3 +57,10 @@ extension [BlockEntry] {
     return (nil, low)
   }
 }
+
+extension [BlockEntry] {
+  /// What the segment behind these, which fill the one with `header`, has to say of event times.
+  package func latestEventTime(after header: SegmentHeader) -> Int64? {
+    header.latestEventTime.map { reduce($0) { Swift.max($0, $1.eventTimes?.upperBound ?? .min) } }
+  }
+}

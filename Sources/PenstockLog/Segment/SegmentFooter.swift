@@ -197,7 +197,7 @@ extension SegmentFooter {
 extension SegmentFooter {
   /// Whether `found` is what a crash may have left of `expected` being written over zeros: every byte one or the other, and
   /// nothing but zeros behind. Zeros alone are.
-  static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
+  package static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
     let common = min(found.count, expected.count)
     for index in 0..<common where found[index] != expected[index] && found[index] != 0 { return false }
     return Bytes.nonzeroEnd(of: UnsafeRawBufferPointer(rebasing: found[common...])) == 0

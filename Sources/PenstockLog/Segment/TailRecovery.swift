@@ -74,8 +74,8 @@ package struct TailRecovery {
       isWitnessed: witnesses.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict)
     return Finding(
       facts: facts, row: TailVerdict.row(for: facts), entries: entries, tail: tail, last: cursor, badRanges: bad,
-      writtenEnd: max(cursor.offset, evidence.endOffset), gaps: gaps, flaw: flaw, hasIndex: isBare && written > tail.position,
-      futureVersion: evidence.futureVersion)
+      writtenEnd: max(cursor.offset, evidence.endOffset), gaps: gaps, flaw: flaw,
+      hasIndex: isBare && written > tail.position, futureVersion: evidence.futureVersion)
   }
 
   /// Collects blocks until one does not fit; returns why, or nothing for zeros.

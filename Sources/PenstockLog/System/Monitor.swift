@@ -8,9 +8,9 @@ internal import CPenstock
   internal import Darwin
 #endif
 
-/// A value with a lock and a condition: one thread waits until another has changed it.
+/// A value with a lock and a condition: threads wait until another has changed it.
 ///
-/// For the log's own threads, which may block. Tasks never wait here.
+/// For the log's own threads, which may block. A task waits here only for what another thread is computing at that moment.
 ///
 /// `@unchecked Sendable`: `value` is touched only while `mutex` is held.
 package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
@@ -44,6 +44,9 @@ package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
 
   /// Wakes the waiting thread.
   package func signal() { pthread_cond_signal(condition) }
+
+  /// Wakes all that wait.
+  package func signalAll() { pthread_cond_broadcast(condition) }
 
   /// Calls `body` until it returns something, sleeping in between until ``signal()``.
   package func wait<Result>(until body: (inout Value) -> Result?) -> Result {
