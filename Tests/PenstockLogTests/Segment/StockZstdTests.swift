@@ -33,7 +33,8 @@ import Testing
     let writer = try test.openWriter()
     for number in 0..<17 { try writer.commit(record(number)) }
     let first = try #require(test.segments.first)
-    try #require(test.segments.count == 2 && test.contents(first).count > 8192 + 14 * 4096)
+    let length = try test.contents(first).count
+    try #require(test.segments.count == 2 && length > 8192 + 14 * 4096)
     try await withTemporaryDirectory { directory in
       let (status, output) = try print(try test.contents(first), in: directory)
       #expect(status == 0 && output == lines(records(0..<14)))
