@@ -40,6 +40,9 @@ package final class DecodedBlock: Sendable {
 
   /// How many records from `index` on fit `maxRecords` and `maxBytes`; at least one when `atLeastOne` and there is one.
   package func prefixCount(from index: Int, maxRecords: Int, maxBytes: Int, atLeastOne: Bool) -> Int {
+    let rest = index..<count
+    // Mostly all that is left fits.
+    if rest.count <= maxRecords, byteCount(of: rest) <= maxBytes { return rest.count }
     var taken = 0
     var bytes = 0
     while index + taken < count, taken < maxRecords {

@@ -4,11 +4,12 @@ import Testing
 
 /// The index behind the blocks of a segment that was left: always there, never needed, never believed against the blocks.
 @Suite struct SegmentFooterTests {
-  /// A log of two segments, 14 blocks of two records in the first; killed.
-  private func image(_ count: Int = 17) throws -> TestLog {
-    let test = TestLog()
+  /// A log of two segments, so many blocks of two records in the first, three in the second; killed.
+  private func image(_ blocks: Int = 14) throws -> TestLog {
+    var test = TestLog()
+    test.configuration.segmentBytes = 8192 + blocks * 4096
     let writer = try test.openWriter()
-    for number in 0..<count {
+    for number in 0..<(blocks + 3) {
       var batch = RecordBatch()
       batch.append(record(2 * number), eventTime: Timestamp(nanoseconds: Int64(number * 7 % 11)))
       batch.append(record(2 * number + 1))
@@ -178,7 +179,7 @@ import Testing
   /// The next segment is gone, and nothing tells of it: the one before is the newest, with an index, or what a crash left of it.
   @Test(arguments: 0..<12 as Range<UInt64>)
   func `where the next segment is lost, an index or a part of it is not taken for records`(seed: UInt64) throws {
-    var image = try image()
+    var image = try image(126)
     image.configuration.strictRecovery = true
     let (path, _, _) = try segment(image)
     let end = try ends(image)
@@ -193,14 +194,16 @@ import Testing
     try image.remove(TestLog.paths.beacon)
     let writer = try image.openWriter()
     #expect(writer.recovery.outcome == .clean && writer.recovery.gaps.isEmpty && image.quarantine.isEmpty)
-    #expect(writer.end == Offset(28))
-    #expect(try Reading(writer.view).inOrder == records(0..<28))
-    // Nothing of it is left behind what is appended now, and the log goes on.
-    for number in 28..<34 { try writer.commit(record(number)) }
-    for later in [image.killed(), image.afterPowerCut(.everything)] {
-      let again = try later.openWriter()
-      #expect(again.recovery.outcome == .clean)
-      #expect(try Reading(again.view).inOrder == records(0..<34))
+    #expect(writer.end == Offset(252))
+    #expect(try Reading(writer.view).inOrder == records(0..<252))
+    // Nothing of it, which takes three pages, is left behind what is appended now, and the log goes on.
+    for number in 252..<256 {
+      try writer.commit(record(number))
+      for later in [image.killed(), image.afterPowerCut(.everything)] {
+        let again = try later.openWriter()
+        #expect(again.recovery.outcome == .clean, "after record \(number)")
+        #expect(try Reading(again.view).inOrder == records(0..<(number + 1)))
+      }
     }
   }
 
