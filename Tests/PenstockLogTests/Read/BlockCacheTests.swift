@@ -40,8 +40,8 @@ import Testing
   @Test func `in every order of every few blocks, the newest stay`() {
     let (tail, passage) = (Cache.Limit(blocks: 2, bytes: 4), Cache.Limit(blocks: 2, bytes: 3))
     let pieces = [Piece(0), Piece(1, bytes: 2), Piece(2, bytes: 3), Piece(3), Piece(4, bytes: 9)]
-    // Every sequence of six insertions or look-ups among five blocks.
-    var sequence = [Int](repeating: 0, count: 6)
+    // Every sequence of five insertions or look-ups among five blocks.
+    var sequence = [Int](repeating: 0, count: 5)
     var tried = 0
     repeat {
       var cache = Cache(tail: tail, passage: passage)
@@ -67,10 +67,10 @@ import Testing
       }
       if place == sequence.count { break }
     } while true
-    #expect(tried == 15_625)
+    #expect(tried == 3_125)
   }
 
-  @Test(arguments: 1...20 as ClosedRange<UInt64>)
+  @Test(arguments: 1...8 as ClosedRange<UInt64>)
   func `a replay over a whole log leaves what is shared at its end alone`(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     let (tail, passage) = (Cache.Limit(blocks: 8, bytes: 40), Cache.Limit(blocks: 4, bytes: 20))
@@ -84,7 +84,7 @@ import Testing
         put.append(piece)
       }
     }
-    for _ in 0..<2_000 {
+    for step in 0..<600 {
       switch random.below(4) {
       case 0:
         end += 1
@@ -94,7 +94,7 @@ import Testing
         insert(scan)
         scan = (scan + 1) % end
       }
-      if let problem = check(cache, tail: tail, passage: passage, put: put) {
+      if step % 4 == 0, let problem = check(cache, tail: tail, passage: passage, put: put) {
         Issue.record("seed \(seed): \(problem)")
         return
       }
