@@ -180,12 +180,30 @@ public final class Log: Sendable {
   }
 
   /// The records from a place on, in order; with `tailing`, also those to come, until the log is closed.
-  public func records(from start: Position = .beginning, to end: Position = .end, tailing: Bool = false) -> Records {
-    Records(view: view, start: start, end: tailing ? nil : end, keeper: keeper)
+  ///
+  /// With `readAhead`, blocks are decoded ahead on threads of their own; the records and gaps are the same.
+  public func records(
+    from start: Position = .beginning, to end: Position = .end, tailing: Bool = false, readAhead: ReadAhead = .none
+  ) -> Records {
+    Records(view: view, start: start, end: tailing ? nil : end, readAhead: readAhead, keeper: keeper)
   }
 
-  /// The offset a place stands for now. A time is looked up among append times. O(log records).
+  /// The offset a place stands for now. A time costs a few small reads the first time, however long the log is, and one segment's
+  /// index: O(log records).
   public func offset(of place: Position) throws(LogError) -> Offset { try view.offset(of: place) }
+
+  /// Where to look for events of these times: the offsets of the blocks that may hold some, in order, joined where they follow
+  /// each other. Reads block headers' times from the segments' indexes, no block: O(segments from the first such event on).
+  ///
+  /// No record with an event time in the range stands anywhere else, as far as appends told event times
+  /// (``RecordBatch/append(_:eventTime:)``). Most of the records in the offsets are of other times: a block is as fine as this gets.
+  public func offsets(
+    mayHold eventTimes: Range<Timestamp>, from start: Position = .beginning, to end: Position = .end
+  ) throws(LogError) -> [Range<Offset>] {
+    let (first, end) = (try view.offset(of: start), try view.offset(of: end))
+    return try view.offsets(
+      mayHold: eventTimes.lowerBound.nanoseconds..<eventTimes.upperBound.nanoseconds, in: first..<max(first, end))
+  }
 }
 
 /// A place in a log.
@@ -197,6 +215,11 @@ public enum Position: Hashable, Sendable {
   case offset(Offset)
   /// The first record appended at or after this time.
   case time(Timestamp)
+  /// The first record of the first block that may hold an event at or after this time, by the event times that appends told
+  /// (``RecordBatch/append(_:eventTime:)``). Event times need not rise: no event at or after this time stands before the place,
+  /// and behind it there may be events of any time. Records without an event time are not looked for. Sealing makes blocks
+  /// larger, so the place may lie earlier afterwards.
+  case eventTime(Timestamp)
 }
 
 extension LogView {
@@ -206,6 +229,7 @@ extension LogView {
     case .end: end
     case .offset(let offset): offset
     case .time(let time): try offset(atOrAfter: time)
+    case .eventTime(let time): try offset(atOrAfterEventTime: time.nanoseconds)
     }
   }
 }

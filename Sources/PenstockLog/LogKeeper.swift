@@ -4,7 +4,7 @@ internal import Logging
 /// nobody has closed the log, it is closed then: otherwise its threads and its lock would stay until the process ends.
 ///
 /// Nobody waits for that, and nobody can be told what goes wrong, so it is a warning in the log of the process.
-final class LogKeeper: Sendable {
+package final class LogKeeper: Sendable {
   private let committer: Committer
   private let cursors: CursorRegistry
   private let logger: Logger

@@ -121,7 +121,11 @@ private struct Template {
       try put(bytes[range], blocks[index].position)
     }
     if !real.isEmpty { for block in moved { try put(encoded(block), block.position) } }
-    guard ftruncate(descriptor, off_t(size)) == 0, fdatasync(descriptor) == 0 else {
+    // Every segment but the newest ends in its index, as one that was left does.
+    let isNewest = real.count == blocks.count
+    let index = isNewest ? [] : SegmentFooter.encoded(moved.map(BlockEntry.init), at: UInt64(size), header)
+    try put(index, UInt64(size))
+    guard ftruncate(descriptor, off_t(size + index.count)) == 0, fdatasync(descriptor) == 0 else {
       throw Failure(.cannot, "io", "could not size \(path): \(String(cString: strerror(errno)))")
     }
     return (path, moved)

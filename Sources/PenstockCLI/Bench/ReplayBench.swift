@@ -47,6 +47,7 @@ struct ReplayBench {
     var rows = self.rows
     for number in 0..<rounds {
       let (one, two) = try await (replay(path, parts: 1), replay(path, parts: 2))
+      let ahead = try await replay(path, parts: 1, readAhead: .threads(2))
       let (probe, probes) = try (frames.rate(threads: 1), frames.rate(threads: 2))
       rows[0].add(one, probe)
       rows[1].add(two, one)
@@ -55,6 +56,7 @@ struct ReplayBench {
       let (single, many) = try await (follow(1, batches, number), follow(cursors, batches, number))
       rows[3].add(max(0, many - idle) * 1e3, max(1e-4, single - idle) * 1e3)
       rows[4].add(many * 1e3, single * 1e3)
+      rows[5].add(ahead, one)
       ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
     var report = BenchReport(
@@ -82,11 +84,14 @@ struct ReplayBench {
       BenchRow(
         id: "tail.cursors.total", measure: "  the same, appends included", unit: "ms of CPU",
         probeIs: "one tailing reader, appends included"),
+      BenchRow(
+        id: "replay.ahead", measure: "replay by one task, two threads read ahead", unit: "events/s",
+        probeIs: "ours on one thread"),
     ]
   }
 
   /// Visits every record; events a second. Each part is a task of its own.
-  private func replay(_ path: String, parts: Int) async throws -> Double {
+  private func replay(_ path: String, parts: Int, readAhead: ReadAhead = .none) async throws -> Double {
     let reader = try await LogReader.open(at: path)
     defer { reader.close() }
     let (first, count) = (reader.first, reader.end - reader.first)
@@ -96,14 +101,15 @@ struct ReplayBench {
         for part in 0..<parts {
           let range = (first + count * part / parts, first + count * (part + 1) / parts)
           group.addTask {
-            var (records, bytes) = (0, 0)
-            for try await batch in reader.records(from: .offset(range.0), to: .offset(range.1)).batches() {
+            var (visits, bytes) = (0, 0)
+            let records = reader.records(from: .offset(range.0), to: .offset(range.1), readAhead: readAhead)
+            for try await batch in records.batches() {
               batch.forEachRecord {
-                records += 1
+                visits += 1
                 bytes += $0.bytes.count
               }
             }
-            visited.add(records, bytes)
+            visited.add(visits, bytes)
           }
         }
         try await group.waitForAll()

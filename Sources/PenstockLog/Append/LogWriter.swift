@@ -33,6 +33,8 @@ package final class LogWriter {
   private var durable: Beacon.End
   /// Blocks that readers do not see yet.
   private var unpublished: [BlockEntry] = []
+  /// Those of them that readers at the end need not decode.
+  private var handover: [DecodedBlock] = []
   /// What they say of producers.
   private var unapplied: [ProducerRegistry.Written] = []
   private var producerStore: ProducerStore
@@ -112,7 +114,10 @@ package final class LogWriter {
   package func write(_ batches: some Collection<RecordBatch>) throws(LogError) -> Range<Offset> {
     try checkUsable()
     try encoder.compress(batches, into: block)
-    return try write(block)
+    let place = try put(block)
+    // What encoders compress is too large to be handed over.
+    if view.isAwaited, let decoded = DecodedBlock(small: batches, at: place) { handover.append(decoded) }
+    return place.baseOffset..<hot.cursor.offset
   }
 
   /// Writes a block that somebody has compressed, beginning a new segment when this one is full; returns its offsets. Volatile
@@ -121,6 +126,10 @@ package final class LogWriter {
   /// Throws `.noSpace` when there is no room for the next segment: nothing is written, and a later call may succeed. Any
   /// other failure poisons.
   package func write(_ block: EncodedBlock) throws(LogError) -> Range<Offset> {
+    try put(block).baseOffset..<hot.cursor.offset
+  }
+
+  private func put(_ block: EncodedBlock) throws(LogError) -> BlockPlace {
     try checkUsable()
     let start = observation.start()
     let length = UInt64(block.length)
@@ -145,7 +154,7 @@ package final class LogWriter {
         LogNotice.Block(
           offsets: offsets, rawBytes: block.rawLength, storedBytes: block.length, duration: duration))
     }
-    return offsets
+    return place
   }
 
   /// Returns when everything written is on stable storage.
@@ -170,8 +179,10 @@ package final class LogWriter {
       unpublished.removeAll(keepingCapacity: true)
     }
     try writeBeacon(Beacon(durable: durable, visible: visible, epoch: epoch))
-    view.publish(SegmentSet(segments: segments, end: visible.offset))
-    guard visible == hot.end, !unapplied.isEmpty else { return }
+    view.publish(SegmentSet(segments: segments, end: visible.offset), decoded: visible == hot.end ? handover : [])
+    guard visible == hot.end else { return }
+    handover.removeAll(keepingCapacity: true)
+    guard !unapplied.isEmpty else { return }
     producers.apply(unapplied)
     unapplied.removeAll(keepingCapacity: true)
   }
@@ -200,10 +211,13 @@ package final class LogWriter {
     try synchronize()
     try publish()
     let hasProducers = noteProducers()
+    // In memory: the newest segment's index is the writer's own.
+    let blocks = try hotSegment.entries(upTo: hot.cursor.offset)
     let opened: (SegmentWriter, Segment)
     do throws(FileSystemError) {
       opened = try LogOpening.beginSegment(
-        fileSystem, paths, header: nextHeader(hasProducers: hasProducers), filled: UInt64(configuration.segmentBytes))
+        fileSystem, paths, header: nextHeader(hasProducers: hasProducers, after: blocks),
+        filled: UInt64(configuration.segmentBytes))
     } catch {
       // The prepared file has no name of a segment yet, so nothing has changed.
       if error.code == .noSpace, error.operation == "rename" || error.operation == "write" {
@@ -212,10 +226,11 @@ package final class LogWriter {
       throw poisoned(by: error, while: "begin a segment")
     }
     preparer.taken()
+    // Only now: recovery looks at the newest segment alone, so it meets no index where it looks for a block.
     do throws(FileSystemError) {
-      try hot.trim()
+      try hot.finish(blocks)
     } catch {
-      throw poisoned(by: error, while: "trim the finished segment")
+      throw poisoned(by: error, while: "finish the segment")
     }
     // Readers find its blocks again when they need them; a long log must not fill the memory with old indexes.
     hotSegment.release()
@@ -256,12 +271,14 @@ package final class LogWriter {
     noteProducers()
   }
 
-  private func nextHeader(hasProducers: Bool) -> SegmentHeader {
-    SegmentHeader(
+  private func nextHeader(hasProducers: Bool, after blocks: [BlockEntry]) -> SegmentHeader {
+    var header = SegmentHeader(
       readOnlyFeatures: !hasProducers ? 0 : SegmentHeader.producersFeature,
       logID: logID, sequence: hot.header.sequence + 1, epoch: epoch, baseOffset: hot.cursor.offset,
       salt: environment.randomBytes(), previousChain: hot.cursor.chain ?? 0,
       begunAt: max(environment.clock.now(), hot.cursor.appendTime))
+    header.latestEventTime = blocks.latestEventTime(after: hot.header)
+    return header
   }
 
   /// The first segment of an opening is filled with zeros by doubling, so that a small log stays small; the ones after it

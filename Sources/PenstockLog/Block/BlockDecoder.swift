@@ -19,27 +19,28 @@ package enum BlockDecoder {
 
   /// The records. The decompressor only ever sees bytes that ``verify(_:_:seed:)`` has proven.
   package static func decode(
-    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32, with decompressor: ZstdDecompressor
+    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32, with reader: BlockReader
   ) throws(BlockFlaw) -> DecodedBlock {
     try verify(header, bytes, seed: seed)
     let stored = UnsafeRawBufferPointer(rebasing: bytes[header.frontLength...])
-    let payload: [UInt8]
+    let memory = reader.memory.take(header.rawLength)
     do throws(LogError) {
-      payload = try decompressor.decompress(stored, count: header.rawLength)
+      try reader.decompressor.decompress(stored, into: memory.mutableBytes(header.rawLength))
     } catch {
       throw BlockFlaw(error.message)
     }
-    let ends = try recordEnds(header, bytes, payload)
+    let payload = BlockPayload(memory, count: header.rawLength)
+    let ends = try payload.withUnsafeBytes { (payload) throws(BlockFlaw) in try recordEnds(header, bytes, payload) }
     return DecodedBlock(
       baseOffset: header.baseOffset, appendTimes: try appendTimes(header, bytes), payload: payload, ends: ends)
   }
 
   private static func recordEnds(
-    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, _ payload: [UInt8]
+    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer
   ) throws(BlockFlaw) -> [UInt32] {
     guard payload.last == UInt8(ascii: "\n") else { throw BlockFlaw("the payload does not end with a line feed") }
     guard header.flags & BlockFormat.lengthsFlag != 0 else {
-      let ends = payload.withUnsafeBytes { Bytes.lineFeeds(in: $0, expecting: header.recordCount) }
+      let ends = Bytes.lineFeeds(in: payload, expecting: header.recordCount)
       guard ends.count == header.recordCount else {
         throw BlockFlaw("\(ends.count) lines in a block of \(header.recordCount) records")
       }

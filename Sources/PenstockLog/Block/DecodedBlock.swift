@@ -3,7 +3,7 @@ package final class DecodedBlock: Sendable {
   package let baseOffset: Offset
   package let appendTimes: AppendTimes
   /// Every record followed by one line feed.
-  package let payload: [UInt8]
+  package let payload: BlockPayload
   /// For each record, one past its last byte in `payload` (its line feed's place).
   package let ends: [UInt32]
 
@@ -13,7 +13,7 @@ package final class DecodedBlock: Sendable {
   package var footprint: Int { payload.count + ends.count * 4 }
 
   /// - Precondition: `ends` rises and its last element is the place of the payload's last byte.
-  package init(baseOffset: Offset, appendTimes: AppendTimes, payload: [UInt8], ends: [UInt32]) {
+  package init(baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32]) {
     precondition(ends.last.map { Int($0) + 1 == payload.count } ?? payload.isEmpty)
     self.baseOffset = baseOffset
     self.appendTimes = appendTimes
@@ -23,7 +23,7 @@ package final class DecodedBlock: Sendable {
 
   /// A block whose records were all appended at one time.
   package convenience init(baseOffset: Offset, appendTime: Timestamp, payload: [UInt8], ends: [UInt32]) {
-    self.init(baseOffset: baseOffset, appendTimes: AppendTimes(appendTime), payload: payload, ends: ends)
+    self.init(baseOffset: baseOffset, appendTimes: AppendTimes(appendTime), payload: BlockPayload(payload), ends: ends)
   }
 
   /// When the log took the first record.
@@ -40,6 +40,9 @@ package final class DecodedBlock: Sendable {
 
   /// How many records from `index` on fit `maxRecords` and `maxBytes`; at least one when `atLeastOne` and there is one.
   package func prefixCount(from index: Int, maxRecords: Int, maxBytes: Int, atLeastOne: Bool) -> Int {
+    let rest = index..<count
+    // Mostly all that is left fits.
+    if rest.count <= maxRecords, byteCount(of: rest) <= maxBytes { return rest.count }
     var taken = 0
     var bytes = 0
     while index + taken < count, taken < maxRecords {
@@ -80,5 +83,22 @@ package final class DecodedBlock: Sendable {
       }
     }
     if let failure { throw failure }
+  }
+}
+
+extension DecodedBlock {
+  /// The block these batches become, for readers that wait for it, where joining them is cheaper than decoding: up to 64 KiB.
+  convenience init?(small batches: some Collection<RecordBatch>, at place: BlockPlace) {
+    let bytes = batches.reduce(0) { $0 + $1.payload.count }
+    guard bytes <= 64 << 10 else { return nil }
+    var payload: [UInt8] = []
+    var ends: [UInt32] = []
+    payload.reserveCapacity(bytes)
+    for batch in batches {
+      let start = UInt32(payload.count)
+      ends.append(contentsOf: batch.ends.lazy.map { start + $0 })
+      payload.append(contentsOf: batch.payload)
+    }
+    self.init(baseOffset: place.baseOffset, appendTime: place.appendTime, payload: payload, ends: ends)
   }
 }

@@ -66,6 +66,12 @@ package final class ZstdDecompressor: @unchecked Sendable {
 
   deinit { ZSTD_freeDCtx(context) }
 
+  /// Fills `buffer` with the content of one frame, which must be exactly as long.
+  func decompress(_ frame: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer) throws(LogError) {
+    try check(
+      ZSTD_decompressDCtx(context, buffer.baseAddress, buffer.count, frame.baseAddress, frame.count), buffer.count)
+  }
+
   /// The content of one frame. Anything but exactly `count` bytes is an error; memory is bounded by `count`.
   package func decompress(_ frame: UnsafeRawBufferPointer, count: Int) throws(LogError) -> [UInt8] {
     var result = 0
@@ -73,12 +79,16 @@ package final class ZstdDecompressor: @unchecked Sendable {
       result = ZSTD_decompressDCtx(context, buffer.baseAddress, count, frame.baseAddress, frame.count)
       initialized = ZSTD_isError(result) == 0 ? result : 0
     }
+    try check(result, count)
+    return content
+  }
+
+  private func check(_ result: Int, _ count: Int) throws(LogError) {
     guard ZSTD_isError(result) == 0 else {
       throw LogError(.damaged, "a zstd frame does not decompress: \(String(cString: ZSTD_getErrorName(result)))")
     }
     guard result == count else {
       throw LogError(.damaged, "a zstd frame holds \(result) bytes, \(count) were expected")
     }
-    return content
   }
 }

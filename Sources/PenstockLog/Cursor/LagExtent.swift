@@ -69,7 +69,7 @@ extension LogView {
     of offset: Offset, _ segment: Segment, _ entry: BlockEntry
   ) throws(LogError) -> Timestamp {
     guard entry.hasAppendTimes, offset > entry.baseOffset,
-      let block = try? segment.decode(entry, with: ZstdDecompressor())
+      let block = try? segment.decode(entry, with: BlockReader())
     else { return entry.appendTime }
     return block.appendTimes.time(of: offset - block.baseOffset)
   }
@@ -113,7 +113,7 @@ private struct BlockSample {
     defer { seen += 1 }
     guard seen == next, next <= 128 else { return }
     next = next == 0 ? 8 : next * 16
-    guard let block = try? segment.decode(entry, with: ZstdDecompressor()) else { return }
+    guard let block = try? segment.decode(entry, with: BlockReader()) else { return }
     stored += entry.length
     raw += block.byteCount(of: 0..<block.count)
   }

@@ -133,6 +133,7 @@ extension Position {
     case .end: (1, 0)
     case .offset(let offset): (2, offset.rawValue)
     case .time(let time): (3, UInt64(bitPattern: time.nanoseconds))
+    case .eventTime(let time): (4, UInt64(bitPattern: time.nanoseconds))
     }
   }
 
@@ -142,6 +143,7 @@ extension Position {
     case 1: self = .end
     case 2: self = .offset(Offset(value))
     case 3: self = .time(Timestamp(nanoseconds: Int64(bitPattern: value)))
+    case 4: self = .eventTime(Timestamp(nanoseconds: Int64(bitPattern: value)))
     default: throw LogError(.futureFormat, "the replay's window begins or ends at a place of kind \(kind)")
     }
   }

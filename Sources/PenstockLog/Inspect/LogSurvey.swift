@@ -28,7 +28,7 @@ package struct LogSurvey: Sendable {
     package var bytes: UInt64 = 0
     /// When the record at the place was appended; nil at the end.
     package var since: Timestamp?
-    /// Otherwise the place is in a segment without an index: `bytes` is in proportion to the records, and `since` is when the
+    /// Otherwise the place is in a segment that a crash left without an index: `bytes` is in proportion to the records, and `since` is when the
     /// segment was begun, which is no later.
     package var isExact = true
 
@@ -100,8 +100,9 @@ package struct LogSurvey: Sendable {
   /// The index of a segment, where there is one; nil where its blocks would have to be walked.
   private func entries(at index: Int) throws(LogError) -> [BlockEntry]? {
     if index == segments.count - 1 { return newest }
-    guard try Self.header(of: files[index])?.isSealed == true else { return nil }
-    return try Self.ifThere { () throws(LogError) in try files[index].entries(upTo: segments[index].end) }
+    guard try Self.header(of: files[index]) != nil else { return nil }
+    defer { files[index].release() }
+    return try Self.ifThere { () throws(LogError) in try files[index].index() } ?? nil
   }
 
   /// What the log knows of its producers, as an opening would find it. Reads the newest snapshot and the trailers of the

@@ -21,8 +21,10 @@ package struct SegmentFinding: Sendable {
   /// Bytes behind the last block, up to the last that is not zero.
   package var bytesBehind: UInt64 = 0
   package var problems: [InspectionProblem] = []
-  /// All blocks, in a sealed segment, to hold its footer against.
-  fileprivate var sealedBlocks: [BlockHeader] = []
+  /// Whether an index stands behind the blocks, whole, and says what they say.
+  package var isIndexed = false
+  /// All blocks, to hold the index behind them against.
+  fileprivate var entries: [BlockEntry] = []
   /// A later version wrote it, so that its problems may be none.
   package var isOfLaterVersion = false
 
@@ -63,6 +65,7 @@ extension LogInspector {
       let scanner = SegmentScanner(fileSystem, file.handle, header)
       try walk(scanner, limit: limit(ofSegmentAt: index), depth, &finding, visit)
       if depth >= .contents { try lookBehind(scanner, isLast: index == segments.count - 1, &finding) }
+      finding.entries = []
     } catch {
       finding.complain("cannot be read: \(error)")
     }
@@ -125,7 +128,7 @@ extension LogInspector {
     _ visit: (BlockHeader, [UInt8]) -> Void
   ) throws(FileSystemError) {
     var cursor = SegmentScanner.Cursor(startOf: scanner.header)
-    let decompressor = ZstdDecompressor()
+    let reader = BlockReader()
     walking: while cursor.offset < limit {
       switch try scanner.look(at: cursor, proving: false) {
       case .block(let block, let next):
@@ -134,11 +137,11 @@ extension LogInspector {
         if !scanner.header.isSealed, block.totalLength % BlockFormat.alignment != 0 {
           finding.complain("the block does not end on a page", at: block.position)
         }
-        if let flaw = flaw(in: block, bytes, depth, scanner.seed, decompressor) {
+        if let flaw = flaw(in: block, bytes, depth, scanner.seed, reader) {
           finding.complain(flaw, at: block.position, block.baseOffset..<block.endOffset)
         }
         finding.count(block)
-        if scanner.header.isSealed { finding.sealedBlocks.append(block) }
+        finding.entries.append(BlockEntry(block))
         visit(block, bytes)
         cursor = next
       case .future(let version):
@@ -172,7 +175,7 @@ extension LogInspector {
   }
 
   private func flaw(
-    in block: BlockHeader, _ bytes: [UInt8], _ depth: InspectionDepth, _ seed: UInt32, _ decompressor: ZstdDecompressor
+    in block: BlockHeader, _ bytes: [UInt8], _ depth: InspectionDepth, _ seed: UInt32, _ reader: BlockReader
   ) -> String? {
     if block.durableUpTo > block.position { return "durableUpTo lies behind the block's own position" }
     var again = [UInt8](repeating: 0, count: BlockFormat.headerSize)
@@ -182,7 +185,7 @@ extension LogInspector {
     guard bytes.count == block.totalLength else { return "the file ends within the block" }
     return bytes.withUnsafeBytes { raw -> String? in
       do throws(BlockFlaw) {
-        _ = try BlockDecoder.decode(block, raw, seed: seed, with: decompressor)
+        _ = try BlockDecoder.decode(block, raw, seed: seed, with: reader)
       } catch {
         return error.reason
       }
@@ -201,7 +204,11 @@ extension LogInspector {
     if let seal = scanner.header.seal { return try lookAtFooter(seal, scanner, &finding) }
     finding.bytesBehind = try scanner.nonzeroEnd(from: finding.usedBytes) - finding.usedBytes
     let isKept = isLast && !isClosedCleanly
-    if finding.bytesBehind > 0, !isKept {
+    if finding.bytesBehind > 0, finding.isGapless, try scanner.isBare(behind: finding.entries) {
+      // An index; one that is not whole was cut short by a crash, and nobody needs it.
+      let index = try SegmentFooter.read(scanner.fileSystem, scanner.file, scanner.header)
+      finding.isIndexed = index?.blocks == finding.entries
+    } else if finding.bytesBehind > 0, !isKept {
       finding.complain("\(finding.bytesBehind) bytes behind the last block are not zero", at: finding.usedBytes)
     }
   }
@@ -219,12 +226,12 @@ extension LogInspector {
     let count = finding.fileBytes - min(seal.footerPosition, finding.fileBytes)
     let found = try scanner.fileSystem.readAll(scanner.file, count: Int(count), at: seal.footerPosition)
     // What is wrong with a block has been told; the footer can only be held against blocks that are there.
-    if finding.sealedBlocks.last?.endPosition == seal.footerPosition,
-      found != SealFooter.encoded(finding.sealedBlocks, at: seal.footerPosition, scanner.header),
+    if finding.entries.last?.endPosition == seal.footerPosition,
+      found != SegmentFooter.encoded(finding.entries, at: seal.footerPosition, scanner.header),
       finding.problems.isEmpty
     {
       finding.complain("footer or seek table do not say what the blocks say", at: seal.footerPosition)
-    } else if try SealFooter.read(scanner.fileSystem, scanner.file, scanner.header) == nil {
+    } else if try SegmentFooter.read(scanner.fileSystem, scanner.file, scanner.header) == nil {
       finding.complain("the footer is not intact", at: seal.footerPosition)
     }
     if finding.fileBytes != seal.fileLength {
@@ -236,6 +243,16 @@ extension LogInspector {
 extension SegmentFinding {
   /// What the original took in its file, in bytes; nil when the segment is not sealed.
   package var bytesBeforeSealing: UInt64? { header?.seal?.originalBytes }
+
+  /// Whether the blocks found fill the segment from its beginning without a hole.
+  fileprivate var isGapless: Bool {
+    var position = UInt64(SegmentHeader.size)
+    for entry in entries {
+      guard entry.position == position else { return false }
+      position = entry.endPosition
+    }
+    return position == usedBytes
+  }
 
   fileprivate mutating func count(_ block: BlockHeader) {
     blocks += 1

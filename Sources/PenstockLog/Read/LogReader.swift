@@ -56,12 +56,30 @@ public final class LogReader: Sendable {
   }
 
   /// The records from a place on, in order; with `tailing`, also those to come, until the reader is closed.
-  public func records(from start: Position = .beginning, to end: Position = .end, tailing: Bool = false) -> Records {
-    Records(view: view, start: start, end: tailing ? nil : end)
+  ///
+  /// With `readAhead`, blocks are decoded ahead on threads of their own; the records and gaps are the same.
+  public func records(
+    from start: Position = .beginning, to end: Position = .end, tailing: Bool = false, readAhead: ReadAhead = .none
+  ) -> Records {
+    Records(view: view, start: start, end: tailing ? nil : end, readAhead: readAhead)
   }
 
-  /// The offset a place stands for now. A time is looked up among append times.
+  /// The offset a place stands for now. A time costs a few small reads the first time, however long the log is, and one segment's
+  /// index: O(log records).
   public func offset(of place: Position) throws(LogError) -> Offset { try view.offset(of: place) }
+
+  /// Where to look for events of these times: the offsets of the blocks that may hold some, in order, joined where they follow
+  /// each other. Reads block headers' times from the segments' indexes, no block: O(segments from the first such event on).
+  ///
+  /// No record with an event time in the range stands anywhere else, as far as appends told event times
+  /// (``RecordBatch/append(_:eventTime:)``). Most of the records in the offsets are of other times: a block is as fine as this gets.
+  public func offsets(
+    mayHold eventTimes: Range<Timestamp>, from start: Position = .beginning, to end: Position = .end
+  ) throws(LogError) -> [Range<Offset>] {
+    let (first, end) = (try view.offset(of: start), try view.offset(of: end))
+    return try view.offsets(
+      mayHold: eventTimes.lowerBound.nanoseconds..<eventTimes.upperBound.nanoseconds, in: first..<max(first, end))
+  }
 
   /// Lets go of the cursors and ends all waiting.
   public func close() {

@@ -1,52 +1,5 @@
 internal import Synchronization
 
-/// The segments of a log at one moment, and how far they may be read. Immutable: the writer swaps it whole.
-package struct SegmentSet: Sendable {
-  package var segments: [Segment]
-  /// One past the last readable record.
-  package var end: Offset
-
-  package init(segments: [Segment] = [], end: Offset = .zero) {
-    self.segments = segments
-    self.end = end
-  }
-
-  package var first: Offset { segments.first?.name.baseOffset ?? .zero }
-
-  /// Without the segments that retention has dropped.
-  package func trimmed(to start: SegmentName) -> SegmentSet {
-    guard let oldest = segments.first?.name, oldest.sequence < start.sequence else { return self }
-    return SegmentSet(segments: segments.filter { $0.name.sequence >= start.sequence }, end: end)
-  }
-
-  /// The place of the segment that holds `offset`: the last one that begins at or before it. O(log segments).
-  package func index(holding offset: Offset) -> Int? {
-    var (low, high) = (0, segments.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if segments[middle].name.baseOffset <= offset { low = middle + 1 } else { high = middle }
-    }
-    return low == 0 ? nil : low - 1
-  }
-
-  /// What is lost between the last block of a segment and the next segment.
-  func gap(from offset: Offset, behindSegmentAt index: Int) throws(LogError) -> Gap {
-    let end = end(ofSegmentAt: index)
-    let isMissing =
-      index + 1 < segments.count && segments[index + 1].name.sequence > segments[index].name.sequence + 1
-    // Zeros alone behind the last block: it ended there, and what followed was in a file that is gone.
-    guard isMissing, try segments[index].isWhole() else {
-      return Gap(first: offset, end: end, reason: .damaged, path: segments[index].path)
-    }
-    return Gap(first: offset, end: end, reason: .missing)
-  }
-
-  /// Where the records of a segment end: the next one's beginning, or the readable end.
-  package func end(ofSegmentAt index: Int) -> Offset {
-    index + 1 < segments.count ? segments[index + 1].name.baseOffset : end
-  }
-}
-
 /// The reading side of a log: finds, decodes and shares blocks, and lets readers wait for more. What `Log` publishes and
 /// `LogReader` discovers; both read through it. Safe for any number of readers at once.
 package final class LogView: Sendable {
@@ -54,29 +7,20 @@ package final class LogView: Sendable {
     var set = SegmentSet()
     /// Where retention has let the log begin.
     var start: SegmentName?
-    var isClosed = false
-    var waiters: [(id: UInt64, past: Offset, continuation: CheckedContinuation<Bool, Never>)] = []
-    var nextWaiter: UInt64 = 0
     /// Segments read lately, newest last: the only ones that keep a file and an index.
     var warm: [Segment] = []
-    /// Blocks decoded lately, newest last.
-    var blocks: [DecodedBlock] = []
-    var decompressors: [ZstdDecompressor] = []
   }
   private let state = Mutex(State())
+  let waiters = Waiters()
+  private let blocks = SharedBlocks()
   /// Held while a segment's file takes another's name, and while segments are dropped: one that is dropped stays gone.
   private let files = Mutex(())
 
   /// At most so many segments keep a file and an index in memory.
   private static let warmSegments = 16
-  /// Decoded blocks are kept up to so many, and up to so many bytes together.
-  private static let cachedBlocks = 32
-  private static let cachedBytes = 8 << 20
 
   /// Looks for news, where nobody publishes them: a second process follows the writer by polling.
-  private let follow: (@Sendable (LogView) -> Void)?
-  /// How often a waiting reader looks.
-  private static let pollInterval = Duration.milliseconds(20)
+  let follow: (@Sendable (LogView) -> Void)?
 
   private let observation: Observation
 
@@ -88,16 +32,16 @@ package final class LogView: Sendable {
   package var set: SegmentSet { state.withLock { $0.set } }
   package var end: Offset { state.withLock { $0.set.end } }
 
-  /// Shows readers a new state of the log and wakes those who waited for it.
-  package func publish(_ set: SegmentSet) {
-    let woken = state.withLock { state in
-      state.set = state.start.map { set.trimmed(to: $0) } ?? set
-      let woken = state.waiters.filter { $0.past < set.end }
-      state.waiters.removeAll { $0.past < set.end }
-      return woken
-    }
-    for waiter in woken { waiter.continuation.resume(returning: true) }
+  /// Shows readers a new state of the log and wakes those who waited for it. `decoded` are blocks among the new ones that the
+  /// writer had at hand.
+  package func publish(_ set: SegmentSet, decoded: [DecodedBlock] = []) {
+    blocks.insert(decoded)
+    state.withLock { state in state.set = state.start.map { set.trimmed(to: $0) } ?? set }
+    waiters.wake(upTo: set.end)
   }
+
+  /// Whether a reader waits at the end: then a block the writer has at hand is worth handing over.
+  package var isAwaited: Bool { waiters.areThere }
 
   /// Lets go of what retention drops; reading below `start` is a gap from now on.
   package func trim(to start: SegmentName) {
@@ -105,11 +49,11 @@ package final class LogView: Sendable {
       state.withLock { state in
         state.start = start
         state.set = state.set.trimmed(to: start)
-        state.blocks.removeAll { $0.endOffset <= start.baseOffset }
         defer { state.warm.removeAll { $0.name.sequence < start.sequence } }
         return state.warm.filter { $0.name.sequence < start.sequence }
       }
     }
+    blocks.drop(below: start.baseOffset)
     for segment in dropped { segment.release() }
   }
 
@@ -126,53 +70,6 @@ package final class LogView: Sendable {
       // Readers that are at the old file keep it until they let go.
       segment.release()
       return true
-    }
-  }
-
-  /// Ends all waiting. Reading goes on.
-  package func close() {
-    let woken = state.withLock { state in
-      state.isClosed = true
-      defer { state.waiters = [] }
-      return state.waiters
-    }
-    for waiter in woken { waiter.continuation.resume(returning: false) }
-  }
-
-  /// Returns true once a record at `offset` is readable; false when the view is closed or the task cancelled first.
-  package func wait(past offset: Offset) async -> Bool {
-    guard let follow else { return await waitForPublication(past: offset) }
-    while true {
-      follow(self)
-      let (end, isClosed) = state.withLock { ($0.set.end, $0.isClosed) }
-      if end > offset { return true }
-      if isClosed { return false }
-      do { try await Task.sleep(for: Self.pollInterval) } catch { return false }
-    }
-  }
-
-  private func waitForPublication(past offset: Offset) async -> Bool {
-    let id = state.withLock { state in
-      state.nextWaiter += 1
-      return state.nextWaiter
-    }
-    return await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let answer: Bool? = state.withLock { state in
-          if state.set.end > offset { return true }
-          if state.isClosed || Task.isCancelled { return false }
-          state.waiters.append((id, offset, continuation))
-          return nil
-        }
-        if let answer { continuation.resume(returning: answer) }
-      }
-    } onCancel: {
-      let waiter = state.withLock { state in
-        let found = state.waiters.first { $0.id == id }
-        state.waiters.removeAll { $0.id == id }
-        return found
-      }
-      waiter?.continuation.resume(returning: false)
     }
   }
 
@@ -223,38 +120,31 @@ package final class LogView: Sendable {
     let segment = set.segments[index]
     let end = set.end(ofSegmentAt: index)
     warm(segment)
-    let entries: [BlockEntry]
+    let found: BlockEntry?, next: BlockEntry?
     do throws(LogError) {
-      entries = try segment.entries(upTo: end)
+      (found, next) = try segment.search(offset, upTo: end)
     } catch {
       // Nothing of the segment can be believed.
       guard error.code == .damaged else { throw error }
       return .gap(Gap(first: offset, end: end, reason: .damaged, path: segment.path))
     }
-    var (low, high) = (0, entries.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if entries[middle].baseOffset <= offset { low = middle + 1 } else { high = middle }
-    }
-    if low > 0, offset < entries[low - 1].endOffset { return .block(segment, entries[low - 1]) }
-    if low < entries.count {
-      return .gap(Gap(first: offset, end: entries[low].baseOffset, reason: .damaged, path: segment.path))
-    }
+    if let found { return .block(segment, found) }
+    if let next { return .gap(Gap(first: offset, end: next.baseOffset, reason: .damaged, path: segment.path)) }
     return .gap(try set.gap(from: offset, behindSegmentAt: index))
   }
 
   /// The decoded block that holds `offset`; nil at the end. Throws a gap.
   package func block(holding offset: Offset) throws(LogError) -> DecodedBlock? {
-    let cached = state.withLock { state -> DecodedBlock? in
-      guard offset < state.set.end else { return nil }
-      return state.blocks.last { $0.baseOffset <= offset && offset < $0.endOffset }
-    }
-    if let cached {
-      observation.tell(.readBlock(LogNotice.Read(bytes: cached.footprint, wasCached: true, duration: .zero)))
-      return cached
+    // What is handed over may be there a moment before it may be seen.
+    guard offset < end else { return nil }
+    if let found = blocks.find(offset) {
+      observation.tell(.readBlock(LogNotice.Read(bytes: found.footprint, wasCached: true, duration: .zero)))
+      return found
     }
     let start = observation.start()
-    let found = try withBlock(holding: offset) { (segment, entry) throws(LogError) in try decode(segment, entry) }
+    let found = try withBlock(holding: offset) { (segment, entry) throws(LogError) in
+      try blocks.block(segment, entry, for: offset, end: end)
+    }
     if let found {
       observation.tell(since: start) {
         .readBlock(LogNotice.Read(bytes: found.footprint, wasCached: false, duration: $0))
@@ -280,7 +170,7 @@ package final class LogView: Sendable {
           do throws(LogError) {
             return try read(segment, entry)
           } catch {
-            guard error.gap != nil, entry != before else { throw error }
+            guard error.gap != nil, before?.isSame(as: entry) != true else { throw error }
             before = entry
           }
         }
@@ -288,21 +178,7 @@ package final class LogView: Sendable {
     }
   }
 
-  private func decode(_ segment: Segment, _ entry: BlockEntry) throws(LogError) -> DecodedBlock {
-    let decompressor = state.withLock { $0.decompressors.popLast() } ?? ZstdDecompressor()
-    defer { state.withLock { $0.decompressors.append(decompressor) } }
-    let block = try segment.decode(entry, with: decompressor)
-    state.withLock { state in
-      state.blocks.append(block)
-      var bytes = state.blocks.reduce(0) { $0 + $1.footprint }
-      while state.blocks.count > 1, bytes > Self.cachedBytes || state.blocks.count > Self.cachedBlocks {
-        bytes -= state.blocks.removeFirst().footprint
-      }
-    }
-    return block
-  }
-
-  private func warm(_ segment: Segment) {
+  func warm(_ segment: Segment) {
     let cooled = state.withLock { state -> Segment? in
       if state.warm.last === segment { return nil }
       state.warm.removeAll { $0 === segment }

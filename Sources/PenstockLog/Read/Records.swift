@@ -21,8 +21,19 @@ public struct Records: AsyncSequence, Sendable {
   let start: Position
   /// Nil to wait for more.
   let end: Position?
+  let readAhead: ReadAhead
   /// Of the log that is read, where this process writes it.
-  var keeper: LogKeeper?
+  let keeper: LogKeeper?
+
+  package init(
+    view: LogView, start: Position, end: Position?, readAhead: ReadAhead = .none, keeper: LogKeeper? = nil
+  ) {
+    self.view = view
+    self.start = start
+    self.end = end
+    self.readAhead = readAhead
+    self.keeper = keeper
+  }
 
   /// The same records by the batch, without a copy.
   public func batches(maxRecords: Int = 10_000, maxBytes: Int = 4 << 20) -> Batches {
@@ -68,6 +79,9 @@ public struct Batches: AsyncSequence, Sendable {
     private let source: Batches
     private var offset: Offset?
     private var end: Offset?
+    /// Begun with the first batch; its threads end with the iterator.
+    private var ahead: ReadAheadReader?
+    private var last: DecodedBlock?
 
     init(_ source: Batches) { self.source = source }
 
@@ -79,17 +93,51 @@ public struct Batches: AsyncSequence, Sendable {
       } else {
         first = try view.offset(of: source.records.start)
         end = try source.records.end.map { (place) throws(LogError) in try view.offset(of: place) }
+        let threads = source.records.readAhead.threads
+        if threads > 0 { ahead = ReadAheadReader(view, threads: threads) }
       }
       offset = first
       if let end, first >= end { return nil }
       let room = end.map { Swift.min($0 - first, source.maxRecords) } ?? source.maxRecords
       while true {
-        if let batch = try view.batch(from: first, maxRecords: room, maxBytes: source.maxBytes) {
+        if let batch = try await batch(from: first, maxRecords: room, isolation: actor) {
           offset = batch.end
           return batch
         }
+        // Reading ahead ends with the task, whatever there is to read.
+        if ahead != nil, Task.isCancelled { return nil }
         guard end == nil, await view.wait(past: first) else { return nil }
       }
+    }
+
+    private mutating func batch(
+      from first: Offset, maxRecords: Int, isolation actor: isolated (any Actor)?
+    ) async throws(LogError) -> Batch? {
+      guard let ahead else {
+        return try source.records.view.batch(from: first, maxRecords: maxRecords, maxBytes: source.maxBytes)
+      }
+      var builder = BatchBuilder(from: first, maxRecords: maxRecords, maxBytes: source.maxBytes)
+      while true {
+        do throws(LogError) {
+          guard let block = try await block(holding: builder.offset, ahead, isolation: actor), builder.take(block)
+          else {
+            return builder.batch
+          }
+        } catch {
+          if builder.isEmpty { throw error }
+          return builder.batch
+        }
+      }
+    }
+
+    private mutating func block(
+      holding offset: Offset, _ ahead: ReadAheadReader, isolation actor: isolated (any Actor)?
+    ) async throws(LogError) -> DecodedBlock? {
+      // The last batch may have ended within it.
+      if let last, last.baseOffset <= offset, offset < last.endOffset { return last }
+      last = nil
+      last = try await ahead.block(holding: offset)
+      return last
     }
   }
 }

@@ -46,10 +46,10 @@ package struct SealGroup: Sendable {
 
   /// The records, each with its line feed.
   package var payload: [UInt8] {
-    if blocks.count == 1 { return blocks[0].block.payload }
+    if blocks.count == 1 { return blocks[0].block.payload.bytes }
     var payload: [UInt8] = []
     payload.reserveCapacity(rawBytes)
-    for block in blocks { payload.append(contentsOf: block.block.payload) }
+    for block in blocks { block.block.payload.withUnsafeBytes { payload.append(contentsOf: $0) } }
     return payload
   }
 
@@ -103,7 +103,7 @@ package struct SegmentBlocks {
   /// Keeps the scanner's file open.
   private let file: OpenFile
   private let path: String
-  private let decompressor = ZstdDecompressor()
+  private let reader = BlockReader()
 
   package init(_ file: OpenFile, _ header: SegmentHeader, limit: Offset, path: String) {
     self.file = file
@@ -149,7 +149,7 @@ package struct SegmentBlocks {
     let seed = scanner.seed
     let block = bytes.withUnsafeBytes { bytes -> ReadBlock? in
       do throws(BlockFlaw) {
-        let block = try BlockDecoder.decode(header, bytes, seed: seed, with: decompressor)
+        let block = try BlockDecoder.decode(header, bytes, seed: seed, with: reader)
         let trailer = bytes[BlockFormat.headerSize..<(BlockFormat.headerSize + header.trailerLength)]
         return ReadBlock(header, block, try TrailerSections(parsing: UnsafeRawBufferPointer(rebasing: trailer)))
       } catch {

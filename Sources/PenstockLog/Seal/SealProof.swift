@@ -15,11 +15,11 @@ package enum SealProof {
       throw mistake.found("the header is not that of the original, sealed")
     }
     var sealed = SegmentBlocks(sealedFile, header, limit: original.limit, path: path)
-    var blocks: [BlockHeader] = []
+    var blocks: [BlockEntry] = []
     while let block = try sealed.next() {
       try pace(block.header.totalLength)
       try compare(block, &original, mistake)
-      blocks.append(block.header)
+      blocks.append(BlockEntry(block.header))
     }
     guard try original.next() == nil, sealed.cursor.offset == original.limit,
       original.cursor.offset == original.limit
@@ -34,7 +34,7 @@ package enum SealProof {
     } catch {
       throw LogError(error, while: "read a sealed segment's footer")
     }
-    guard tail == SealFooter.encoded(blocks, at: seal.footerPosition, header) else {
+    guard tail == SegmentFooter.encoded(blocks, at: seal.footerPosition, header) else {
       throw mistake.found("footer or seek table do not fit the blocks")
     }
   }
@@ -102,7 +102,8 @@ extension SegmentHeader {
     logID == original.logID && sequence == original.sequence && epoch == original.epoch
       && baseOffset == original.baseOffset && previousChain == original.previousChain && begunAt == original.begunAt
       && incompatibleFeatures == original.incompatibleFeatures | Self.sealedFeature
-      && readOnlyFeatures == original.readOnlyFeatures && compatibleFeatures == original.compatibleFeatures
+      && readOnlyFeatures == original.readOnlyFeatures && latestEventTime == original.latestEventTime
+      && compatibleFeatures == original.compatibleFeatures
       && salt != original.salt
   }
 }

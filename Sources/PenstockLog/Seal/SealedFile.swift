@@ -96,7 +96,7 @@ package struct SealedFile {
   /// Adds footer, seek table and header. The whole file is on stable storage when this returns, its name is not.
   package mutating func finish(_ seal: SegmentSeal) throws(LogError) -> SegmentHeader {
     var seal = seal
-    let footer = SealFooter.encoded(blocks, at: cursor.position, plain)
+    let footer = SegmentFooter.encoded(blocks.map(BlockEntry.init), at: cursor.position, plain)
     seal.endOffset = cursor.offset
     seal.footerPosition = cursor.position
     seal.fileLength = cursor.position + UInt64(footer.count)

@@ -88,10 +88,12 @@ package struct SegmentSealer: Sendable {
     var original = original
     var seal = SegmentSeal()
     var group: SealGroup?
+    var blocks: [BlockEntry] = []
     while let block = try original.next() {
       try pace(block.header.totalLength)
       seal.originalStoredBytes += UInt64(block.header.storedLength)
       seal.originalBlocks += 1
+      blocks.append(BlockEntry(block.header))
       seal.lastAppendTime = block.block.appendTimes.time(of: block.block.count - 1)
       if group?.take(block) == true { continue }
       if let full = group { try sealed.write(full) }
@@ -99,24 +101,26 @@ package struct SegmentSealer: Sendable {
     }
     if let last = group { try sealed.write(last) }
     seal.originalBytes = original.cursor.position
-    seal.chain = try confirmedChain(original, next)
+    seal.chain = try confirmedChain(original, blocks, next)
     return seal
   }
 
-  private func confirmedChain(_ original: SegmentBlocks, _ next: SegmentName) throws(LogError) -> UInt64 {
+  private func confirmedChain(
+    _ original: SegmentBlocks, _ blocks: [BlockEntry], _ next: SegmentName
+  ) throws(LogError) -> UInt64 {
     let path = paths.segment(next)
     let file = try open(path)
     let following = try withExtendedLifetime(file) { () throws(LogError) in
       try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
     }
-    let end: UInt64
+    let isBare: Bool
     do throws(FileSystemError) {
-      end = try original.scanner.nonzeroEnd(from: original.cursor.position)
+      isBare = try original.scanner.isBare(behind: blocks)
     } catch {
       throw LogError(error, while: "read the end of a segment")
     }
     guard original.cursor.offset == original.limit, let chain = original.cursor.chain,
-      following.previousChain == chain, following.baseOffset == original.limit, end == original.cursor.position
+      following.previousChain == chain, following.baseOffset == original.limit, isBare
     else {
       throw LogError(
         .damaged, "the next segment does not continue this one",

@@ -131,6 +131,7 @@ package enum LogOpening {
     var chain: UInt64 = 0
     var appendTime = Timestamp(nanoseconds: .min)
     var highestEpoch: UInt32 = 0
+    var latestEventTime: Int64?
 
     /// A segment is sealed only when there is a later one, so that one is gone, whether or not anybody knows how far it
     /// reached. Its number is not given out again.
@@ -149,7 +150,9 @@ package enum LogOpening {
       chain = seal.chain
       appendTime = seal.lastAppendTime
       highestEpoch = tail.header.epoch
-      earlier.append(Segment(tail.environment.fileSystem, tail.header.name, path: tail.path))
+      let segment = Segment(tail.environment.fileSystem, tail.header.name, path: tail.path)
+      latestEventTime = (try? segment.entries(upTo: seal.endOffset))?.latestEventTime(after: tail.header)
+      earlier.append(segment)
     }
   }
 
@@ -175,6 +178,8 @@ package enum LogOpening {
       try clear(fileSystem, paths, [])
       recovered.nextSequence = witnesses.highestSegment + 1
       recovered.nextOffset = witnesses.highestOffset
+      // No record is left that could have one.
+      recovered.latestEventTime = .min
       if witnesses.highestOffset > .zero {
         report.outcome = .damaged
         report.rule = "lost tail"
@@ -254,6 +259,7 @@ package enum LogOpening {
       }
       recovered.nextSequence = max(tail.header.sequence, witnesses.highestSegment) + 1
       recovered.chain = finding.last.chain ?? 0
+      recovered.latestEventTime = finding.entries.latestEventTime(after: tail.header)
       recovered.appendTime = finding.last.appendTime
       recovered.earlier.append(Segment(segment.fileSystem, segment.name, path: segment.path))
       return
@@ -266,6 +272,8 @@ package enum LogOpening {
       report.cutBytes = try tail.cut(finding)
     case .clean:
       try settle(tail)
+      // Blocks follow, and what they leave of it behind them would look like a flaw.
+      if finding.hasIndex { _ = try tail.cut(finding) }
     }
     let size: UInt64
     do throws(FileSystemError) { size = try tail.file.fileSystem.size(tail.file.handle) } catch {
@@ -334,11 +342,12 @@ package enum LogOpening {
     let filled = min(firstFill, segmentBytes)
     let preparer = SegmentPreparer(fileSystem, paths, bytes: filled)
     try preparer.prepare()
-    let header = SegmentHeader(
+    var header = SegmentHeader(
       readOnlyFeatures: hadProducers ? SegmentHeader.producersFeature : 0, logID: meta.logID,
       sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,
       salt: environment.randomBytes(), previousChain: recovered.chain,
       begunAt: max(environment.clock.now(), recovered.appendTime))
+    header.latestEventTime = recovered.latestEventTime
     do throws(FileSystemError) {
       return try beginSegment(fileSystem, paths, header: header, filled: filled)
     } catch {

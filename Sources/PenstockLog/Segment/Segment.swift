@@ -25,11 +25,30 @@ package final class Segment: Sendable {
   private struct State {
     var file: OpenFile?
     var header: SegmentHeader?
+    /// Kept when all else is let go of.
+    var landmark: Landmark?
     var entries: [BlockEntry] = []
     /// How far the index reaches; nil before the first look.
     var scanned: SegmentScanner.Cursor?
+    /// The entries come from a footer.
+    var isFromFooter = false
+    /// A footer was found to lie: the blocks themselves are asked from then on.
+    var distrustsFooter = false
+
+    mutating func forgetIndex() {
+      entries = []
+      scanned = nil
+      isFromFooter = false
+    }
   }
   private let state = Mutex(State())
+
+  /// What a search among segments asks of a header. Sealing changes none of it.
+  package struct Landmark: Hashable, Sendable {
+    package var begunAt: Timestamp
+    /// Of all segments before; nil where it is not known.
+    package var latestEventTime: Int64?
+  }
 
   package init(_ fileSystem: any FileSystem, _ name: SegmentName, path: String, logID: [UInt8]? = nil) {
     self.fileSystem = fileSystem
@@ -46,6 +65,7 @@ package final class Segment: Sendable {
     self.init(fileSystem, SegmentName(sequence: header.sequence, baseOffset: header.baseOffset), path: path)
     state.withLock {
       $0.header = header
+      $0.landmark = Landmark(begunAt: header.begunAt, latestEventTime: header.latestEventTime)
       $0.entries = entries
       $0.scanned = scanned
     }
@@ -56,6 +76,18 @@ package final class Segment: Sendable {
     state.withLock {
       $0.entries.append(contentsOf: entries)
       $0.scanned = scanned
+    }
+  }
+
+  /// One small read the first time, and no file that stays open.
+  package func landmark() throws(LogError) -> Landmark {
+    try state.withLock { state throws(LogError) in
+      if let known = state.landmark { return known }
+      let wasOpen = state.file != nil
+      _ = try open(&state)
+      if !wasOpen { state.file = nil }
+      guard let landmark = state.landmark else { preconditionFailure("an open segment has a landmark") }
+      return landmark
     }
   }
 
@@ -83,6 +115,7 @@ package final class Segment: Sendable {
     }
     state.file = file
     state.header = header
+    state.landmark = Landmark(begunAt: header.begunAt, latestEventTime: header.latestEventTime)
     return (file, header)
   }
 
@@ -92,8 +125,7 @@ package final class Segment: Sendable {
     state.withLock {
       $0.file = nil
       $0.header = nil
-      $0.entries = []
-      $0.scanned = nil
+      $0.forgetIndex()
     }
   }
 
@@ -101,66 +133,98 @@ package final class Segment: Sendable {
   /// between two entries is a gap.
   package func entries(upTo end: Offset) throws(LogError) -> [BlockEntry] {
     try state.withLock { state throws(LogError) in
-      if let scanned = state.scanned, scanned.offset >= end { return state.entries }
-      let (file, header) = try open(&state)
-      let scanner = SegmentScanner(fileSystem, file.handle, header)
-      var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
-      var entries = state.entries
-      do throws(FileSystemError) {
-        if state.scanned == nil, let seal = header.seal,
-          let index = try SealFooter.read(fileSystem, file.handle, header)
-        {
-          entries = index
-          cursor.position = seal.footerPosition
-          cursor.offset = seal.endOffset
-          cursor.chain = nil
-        }
-        while cursor.offset < end {
-          if case .block(let block, let next) = try scanner.look(at: cursor, proving: false) {
-            entries.append(BlockEntry(block))
-            cursor = next
-          } else if let later = try scanner.findBlock(
-            from: cursor.position + scanner.stride, offset: cursor.offset)
-          {
-            cursor.position = later.position
-            cursor.offset = later.baseOffset
-            cursor.chain = nil
-          } else {
-            break
-          }
-        }
-      } catch {
-        throw LogError(error, while: "read block headers")
-      }
-      state.entries = entries
-      state.scanned = cursor
-      return entries
+      try extendIndex(&state, upTo: end)
+      return state.entries
     }
   }
 
-  /// Whether nothing but zeros stands behind the last block, or sealing has noted that nothing did. O(bytes behind it).
+  /// The block that holds `offset`, or else the first one behind it, as far as there are any that hold records below `end`.
+  package func search(_ offset: Offset, upTo end: Offset) throws(LogError) -> (found: BlockEntry?, next: BlockEntry?) {
+    try state.withLock { state throws(LogError) in
+      try extendIndex(&state, upTo: end)
+      let (found, next) = state.entries.search(offset)
+      return (found, next < state.entries.count ? state.entries[next] : nil)
+    }
+  }
+
+  /// Its blocks as its own index says, without a walk; nil where it has none. Throws `.damaged`, `.io`.
+  package func index() throws(LogError) -> [BlockEntry]? {
+    let (file, header) = try open()
+    do throws(FileSystemError) {
+      return try SegmentFooter.read(fileSystem, file.handle, header)?.blocks
+    } catch {
+      throw LogError(error, while: "read the index of a segment")
+    }
+  }
+
+  private func extendIndex(_ state: inout sending State, upTo end: Offset) throws(LogError) {
+    if let scanned = state.scanned, scanned.offset >= end { return }
+    let (file, header) = try open(&state)
+    let scanner = SegmentScanner(fileSystem, file.handle, header)
+    var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
+    var entries = state.entries
+    do throws(FileSystemError) {
+      if state.scanned == nil, !state.distrustsFooter,
+        let index = try SegmentFooter.read(fileSystem, file.handle, header)
+      {
+        state.isFromFooter = true
+        entries = index.blocks
+        cursor.position = index.position
+        cursor.offset = entries.last?.endOffset ?? header.baseOffset
+        cursor.chain = nil
+      }
+      while cursor.offset < end {
+        if case .block(let block, let next) = try scanner.look(at: cursor, proving: false) {
+          entries.append(BlockEntry(block))
+          cursor = next
+        } else if let later = try scanner.findBlock(
+          from: cursor.position + scanner.stride, offset: cursor.offset)
+        {
+          cursor.position = later.position
+          cursor.offset = later.baseOffset
+          cursor.chain = nil
+        } else {
+          break
+        }
+      }
+    } catch {
+      throw LogError(error, while: "read block headers")
+    }
+    state.entries = entries
+    state.scanned = cursor
+  }
+
+  /// A block is not where the footer says, or not whole: the blocks themselves tell what there is.
+  private func distrustFooter() {
+    state.withLock {
+      guard $0.isFromFooter else { return }
+      $0.distrustsFooter = true
+      $0.forgetIndex()
+    }
+  }
+
+  /// Whether nothing but zeros and the index stands behind the last block, or sealing has noted that nothing did. O(bytes behind it).
   package func isWhole() throws(LogError) -> Bool {
     let entries = try entries(upTo: Offset(.max))
     let (file, header) = try open()
     if let seal = header.seal { return entries.last?.endOffset == seal.endOffset }
-    let position = entries.last?.endPosition ?? UInt64(SegmentHeader.size)
     do throws(FileSystemError) {
-      return try SegmentScanner(fileSystem, file.handle, header).nonzeroEnd(from: position) == position
+      return try SegmentScanner(fileSystem, file.handle, header).isBare(behind: entries)
     } catch {
       throw LogError(error, while: "read the end of a segment")
     }
   }
 
   /// Reads, proves and decompresses a block.
-  package func decode(_ entry: BlockEntry, with decompressor: ZstdDecompressor) throws(LogError) -> DecodedBlock {
-    try prove(entry) { (block, bytes, seed) throws(BlockFlaw) in
-      try BlockDecoder.decode(block, bytes, seed: seed, with: decompressor)
+  package func decode(_ entry: BlockEntry, with reader: BlockReader) throws(LogError) -> DecodedBlock {
+    try prove(entry, with: reader) { (block, bytes, seed) throws(BlockFlaw) in
+      try BlockDecoder.decode(block, bytes, seed: seed, with: reader)
     }
   }
 
   /// The block's zstd frame as it is stored, proven by its checksum.
   package func storedFrame(_ entry: BlockEntry) throws(LogError) -> (header: BlockHeader, frame: [UInt8]) {
-    try prove(entry) { (block, bytes, seed) throws(BlockFlaw) in
+    try prove(entry, with: BlockReader()) { (block, bytes, seed) throws(BlockFlaw) in
       try BlockDecoder.verify(block, bytes, seed: seed)
       return (block, Array(bytes[block.frontLength...]))
     }
@@ -169,25 +233,25 @@ package final class Segment: Sendable {
   /// Reads a block, proves that it is the one the index speaks of, and hands it on. Throws a gap when it, or `body`, does not
   /// believe the bytes.
   private func prove<Result>(
-    _ entry: BlockEntry,
+    _ entry: BlockEntry, with reader: BlockReader,
     _ body: (BlockHeader, UnsafeRawBufferPointer, _ seed: UInt32) throws(BlockFlaw) -> Result
   ) throws(LogError) -> Result {
     let (file, header) = try open()
-    let bytes: [UInt8]
-    do throws(FileSystemError) {
-      bytes = try fileSystem.readAll(file.handle, count: entry.length, at: entry.position)
-    } catch {
-      throw LogError(error, while: "read a block")
-    }
     let seed = header.seed
-    var result: Result?
-    bytes.withUnsafeBytes { bytes in
-      guard bytes.count == entry.length, let found = try? BlockHeader(decoding: bytes, seed: seed),
-        found.totalLength == entry.length, found.baseOffset == entry.baseOffset, found.position == entry.position
-      else { return }
-      result = try? body(found, bytes, seed)
+    let result = try reader.withBuffer(entry.length) { (buffer) throws(LogError) -> Result? in
+      do throws(FileSystemError) {
+        guard try fileSystem.readAll(file.handle, into: buffer, at: entry.position) == entry.length else { return nil }
+      } catch {
+        throw LogError(error, while: "read a block")
+      }
+      let bytes = UnsafeRawBufferPointer(buffer)
+      guard let found = try? BlockHeader(decoding: bytes, seed: seed),
+        BlockEntry(found).isSame(as: entry)
+      else { return nil }
+      return try? body(found, bytes, seed)
     }
     guard let result else {
+      distrustFooter()
       throw LogError(Gap(first: entry.baseOffset, end: entry.endOffset, reason: .damaged, path: path))
     }
     return result

@@ -13,7 +13,7 @@
 //    14  u16  which copy: 0 or 1
 //    16  u64  incompatible features: an unknown bit → refuse to read
 //    24  u64  read-only features: an unknown bit → refuse to write. Bit 0: the log had producers when this was begun
-//    32  u64  compatible features: unknown bits are ignored
+//    32  u64  compatible features: unknown bits are ignored. Bit 0: the latest event time before is known
 //    40  16B  log UUID
 //    56  u64  sequence: 1, 2, 3, …
 //    64  u32  writer epoch
@@ -23,6 +23,7 @@
 //    96  u64  chain: a digest of the last block header of the segment before; 0 in the first
 //   104  i64  append time at which the segment was begun
 //   112  …    zeros; in a sealed segment what `SegmentSeal` says
+//   176  i64  latest event time of all records before this segment, since the log began; least where there was none
 //  4092  u32  CRC-32C of bytes 0 ..< 4092, not seeded: every version keeps it there
 //
 // A file's name is its sequence and its base offset in decimal: 0000000001-00000000000000000000.seg. Name and header agree.
@@ -39,6 +40,8 @@ package struct SegmentHeader: Hashable, Sendable {
   package static let knownIncompatible = sealedFeature
   /// Some producer had appended before the segment was begun. A writer that does not know of producers must not go on.
   package static let producersFeature: UInt64 = 1
+  /// `latestEventTime` is there.
+  package static let eventTimesFeature: UInt64 = 1
   package static let knownReadOnly = producersFeature
 
   package var incompatibleFeatures: UInt64 = 0
@@ -51,6 +54,14 @@ package struct SegmentHeader: Hashable, Sendable {
   package var salt: [UInt8]
   package var previousChain: UInt64
   package var begunAt: Timestamp
+  /// The latest event time in all segments before, also those that retention has dropped: it never falls from one segment to
+  /// the next, so a search can halve. `Int64.min` when no record had one; nil where that is not known.
+  package var latestEventTime: Int64? {
+    didSet {
+      compatibleFeatures &= ~Self.eventTimesFeature
+      if latestEventTime != nil { compatibleFeatures |= Self.eventTimesFeature }
+    }
+  }
   /// What sealing left to know; nil in a segment that is as it was written.
   package private(set) var seal: SegmentSeal?
 
@@ -122,6 +133,7 @@ package struct SegmentHeader: Hashable, Sendable {
     page.put(previousChain, at: 96)
     page.put(begunAt.nanoseconds, at: 104)
     seal?.encode(into: page)
+    if let latestEventTime { page.put(latestEventTime, at: 176) }
     page.put(Checksum.of(UnsafeRawBufferPointer(rebasing: page[..<4092])), at: 4092)
   }
 
@@ -157,6 +169,7 @@ package struct SegmentHeader: Hashable, Sendable {
     header.incompatibleFeatures = page.get(UInt64.self, at: 16)
     header.readOnlyFeatures = page.get(UInt64.self, at: 24)
     header.compatibleFeatures = page.get(UInt64.self, at: 32)
+    if header.compatibleFeatures & eventTimesFeature != 0 { header.latestEventTime = page.get(Int64.self, at: 176) }
     let unknown = header.incompatibleFeatures & ~knownIncompatible
     guard unknown == 0 else { throw .future("incompatible feature bits 0x\(String(unknown, radix: 16))") }
     if header.incompatibleFeatures & sealedFeature != 0 { header.seal = SegmentSeal(decoding: page) }

@@ -1,28 +1,3 @@
-/// A block as the index knows it.
-package struct BlockEntry: Hashable, Sendable {
-  package var position: UInt64
-  package var length: Int
-  package var baseOffset: Offset
-  package var count: Int
-  package var appendTime: Timestamp
-  package var eventTimes: ClosedRange<Int64>?
-  /// Whether records of the block were appended at several times, of which `appendTime` is the first.
-  package var hasAppendTimes: Bool
-
-  package var endOffset: Offset { baseOffset + count }
-  package var endPosition: UInt64 { position + UInt64(length) }
-
-  package init(_ header: BlockHeader) {
-    position = header.position
-    length = header.totalLength
-    baseOffset = header.baseOffset
-    count = header.recordCount
-    appendTime = header.appendTime
-    eventTimes = header.eventTimes
-    hasAppendTimes = header.flags & BlockFormat.appendTimesFlag != 0
-  }
-}
-
 /// Walks a segment's blocks from its bytes alone. Reads, never writes.
 package struct SegmentScanner {
   package let fileSystem: any FileSystem

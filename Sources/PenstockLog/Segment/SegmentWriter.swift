@@ -70,6 +70,24 @@ package struct SegmentWriter {
     filledEnd = cursor.position
   }
 
+  /// Leaves the segment for good: writes the index of its blocks behind them and gives back the room behind that. The index
+  /// is never needed, so a disk that has no room for it gets none, and what a crash leaves of it is harmless.
+  package mutating func finish(_ blocks: [BlockEntry]) throws(FileSystemError) {
+    precondition(durablePosition == cursor.position)
+    let index = SegmentFooter.encoded(blocks, at: cursor.position, header)
+    do throws(FileSystemError) {
+      try index.withUnsafeBufferPointer { (index) throws(FileSystemError) in
+        try fileSystem.writeAll(file.handle, UnsafeRawBufferPointer(index), at: cursor.position)
+      }
+    } catch {
+      guard error.code == .noSpace else { throw error }
+      return try trim()
+    }
+    filledEnd = cursor.position + UInt64(index.count)
+    try fileSystem.truncate(file.handle, to: filledEnd)
+    try fileSystem.synchronize(file.handle)
+  }
+
   /// Overwrites a range with zeros from an explicit source. Volatile.
   package static func zero(_ file: OpenFile, _ range: Range<UInt64>) throws(FileSystemError) {
     var position = range.lowerBound

@@ -27,6 +27,8 @@ package struct TailRecovery {
     package var gaps: [Gap] = []
     /// What looked wrong at F.
     package var flaw: String?
+    /// Behind the last block stands its index, or a part of it: no record ever did.
+    package var hasIndex = false
     /// A block of a later format version stands here, intact: nothing may be cut.
     package var futureVersion: UInt16?
   }
@@ -63,14 +65,17 @@ package struct TailRecovery {
       cursor.chain = nil
       _ = try walk(from: &cursor, into: &entries)
     }
-    if written > cursor.position { bad.append(cursor.position..<written) }
-    if flaw == nil, written > tail.position { flaw = "no block where one should be" }
+    // Where the next segment is gone, an index may stand here: it was written when there was one.
+    let isBare = cursor.position == tail.position ? try scanner.isBare(behind: entries) : false
+    if written > cursor.position, !isBare { bad.append(cursor.position..<written) }
+    if isBare { flaw = nil } else if flaw == nil, written > tail.position { flaw = "no block where one should be" }
     let facts = TailFacts(
-      isAllZero: written == tail.position, laterBlocks: laterBlocks,
+      isAllZero: isBare, laterBlocks: laterBlocks,
       isWitnessed: witnesses.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict)
     return Finding(
       facts: facts, row: TailVerdict.row(for: facts), entries: entries, tail: tail, last: cursor, badRanges: bad,
-      writtenEnd: max(cursor.offset, evidence.endOffset), gaps: gaps, flaw: flaw, futureVersion: evidence.futureVersion)
+      writtenEnd: max(cursor.offset, evidence.endOffset), gaps: gaps, flaw: flaw,
+      hasIndex: isBare && written > tail.position, futureVersion: evidence.futureVersion)
   }
 
   /// Collects blocks until one does not fit; returns why, or nothing for zeros.

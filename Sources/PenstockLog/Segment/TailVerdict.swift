@@ -11,7 +11,8 @@
 //   refused        not all zero         none                               no                    yes        refuse
 //
 // A witness is anything durable that was written only after the bytes at F had been synced: the beacon, the end noted by an
-// orderly close, a cursor's commit or intent, a following segment. "All zero" excludes blocks after F by itself.
+// orderly close, a cursor's commit or intent, a following segment. "All zero" excludes blocks after F by itself. The index of
+// the blocks before F, or a part of it, counts as zeros: no record ever stood there.
 
 /// What recovery saw at the end of the newest segment.
 package struct TailFacts: Hashable, Sendable {

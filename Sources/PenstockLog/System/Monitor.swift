@@ -10,8 +10,8 @@ internal import CPenstock
 
 /// A value with a lock and conditions: a thread waits until another has changed it.
 ///
-/// For threads that may block, the log's own above all. Tasks never wait here. Threads that wait for different things wait on
-/// different channels, so that a signal does not wake the wrong one.
+/// For threads that may block, the log's own above all. A task waits here only for what another thread is computing at that
+/// moment. Threads that wait for different things wait on different channels, so that a signal does not wake the wrong one.
 ///
 /// `@unchecked Sendable`: `value` is touched only while `mutex` is held.
 package final class Monitor<Value: ~Copyable>: @unchecked Sendable {

@@ -62,7 +62,7 @@ import Testing
     _ read: ReadBlock, times: AppendTimes? = nil, eventTimes: ClosedRange<Int64>?? = nil,
     _ change: (inout [UInt8], inout [UInt32]) -> Void = { _, _ in }
   ) -> ReadBlock {
-    var (payload, ends) = (read.block.payload, read.block.ends)
+    var (payload, ends) = (read.block.payload.bytes, read.block.ends)
     change(&payload, &ends)
     var header = read.header
     header.rawLength = payload.count
@@ -72,7 +72,8 @@ import Testing
     return ReadBlock(
       header,
       DecodedBlock(
-        baseOffset: read.block.baseOffset, appendTimes: times ?? read.block.appendTimes, payload: payload, ends: ends),
+        baseOffset: read.block.baseOffset, appendTimes: times ?? read.block.appendTimes, payload: BlockPayload(payload),
+        ends: ends),
       read.sections)
   }
 

@@ -28,6 +28,20 @@ import Testing
   private func lines(_ records: [[UInt8]]) -> [UInt8] { records.flatMap { $0 + [10] } }
 
   @Test(.enabled(if: tool != nil, "there is no zstd tool here"))
+  func `of a segment with its index it prints every record, and succeeds`() async throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    for number in 0..<17 { try writer.commit(record(number)) }
+    let first = try #require(test.segments.first)
+    let length = try test.contents(first).count
+    try #require(test.segments.count == 2 && length > 8192 + 14 * 4096)
+    try await withTemporaryDirectory { directory in
+      let (status, output) = try print(try test.contents(first), in: directory)
+      #expect(status == 0 && output == lines(records(0..<14)))
+    }
+  }
+
+  @Test(.enabled(if: tool != nil, "there is no zstd tool here"))
   func `the zstd tool prints every record of a finished segment and succeeds`() async throws {
     let test = TestLog()
     let writer = try test.openWriter()

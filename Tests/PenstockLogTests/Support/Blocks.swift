@@ -27,7 +27,7 @@ enum Blocks {
       let header = try BlockHeader(decoding: bytes, seed: seed)
       guard bytes.count >= header.totalLength else { throw BlockFlaw("cut short") }
       let block = try BlockDecoder.decode(
-        header, UnsafeRawBufferPointer(rebasing: bytes[..<header.totalLength]), seed: seed, with: ZstdDecompressor())
+        header, UnsafeRawBufferPointer(rebasing: bytes[..<header.totalLength]), seed: seed, with: BlockReader())
       var records: [[UInt8]] = []
       block.forEachRecord(in: 0..<block.count) { records.append(Array($0.bytes)) }
       return (header, records)

@@ -1,0 +1,111 @@
+extension LogView {
+  /// The first offset whose append time is not before `time`; the end when there is none. Append times never fall: a search
+  /// among the segments' beginnings, each one small read and kept, then one segment's index.
+  package func offset(atOrAfter time: Timestamp) throws(LogError) -> Offset {
+    try despiteTrimming { () throws(LogError) in try offsetNow(atOrAfter: time) }
+  }
+
+  private func offsetNow(atOrAfter time: Timestamp) throws(LogError) -> Offset {
+    let set = set
+    // The last segment begun before `time` holds the place, or the one after it begins there. Not the last begun *at* it:
+    // where the clock stood still, the one before ends with records of that time.
+    var search = RisingSearch(count: set.segments.count, target: time.nanoseconds)
+    while let index = search.next() {
+      search.tell(try set.segments[index].landmark().begunAt.nanoseconds, at: index)
+    }
+    let index = search.result - 1
+    guard index >= 0 else { return set.first }
+    let entries = try entries(ofSegmentAt: index, in: set)
+    let later = entries.partition { $0.appendTime < time }
+    // A sealed block holds records of several times: the first at or after `time` may be within the block before.
+    if later > 0, let offset = try offset(atOrAfter: time, in: entries[later - 1]) { return offset }
+    return later < entries.count ? entries[later].baseOffset : set.end(ofSegmentAt: index)
+  }
+
+  private func offset(atOrAfter time: Timestamp, in entry: BlockEntry) throws(LogError) -> Offset? {
+    guard entry.hasAppendTimes else { return nil }
+    var offset = entry.baseOffset
+    do throws(LogError) {
+      // Blocks of the original may still be in memory, so several may lie where the index knows one.
+      while offset < entry.endOffset, let block = try block(holding: offset) {
+        if let index = block.appendTimes.firstIndex(atOrAfter: time) { return max(block.baseOffset + index, offset) }
+        offset = block.endOffset
+      }
+      return nil
+    } catch {
+      // Where the times are lost, so are the records: reading from here on meets the gap and tells.
+      guard error.gap != nil else { throw error }
+      return offset
+    }
+  }
+
+  /// The first record of the first block that may hold an event at or after `time`; the end when there is none.
+  ///
+  /// Event times may fall; what never falls is the latest event time so far, and every segment's header says what it was when
+  /// the segment was begun. So this is a search among headers, then one segment's index; and where retention has dropped an event
+  /// at or after `time`, or a header does not say, the segments' indexes one after the other.
+  package func offset(atOrAfterEventTime time: Int64) throws(LogError) -> Offset {
+    try despiteTrimming { () throws(LogError) in
+      let set = set
+      for index in try firstSegment(reachingEventTime: time, in: set)..<set.segments.count {
+        let entries = try entries(ofSegmentAt: index, in: set)
+        if let block = entries.first(where: { $0.eventTimes?.upperBound ?? .min >= time }) { return block.baseOffset }
+      }
+      return set.end
+    }
+  }
+
+  /// No segment before this one holds an event at or after `time`.
+  private func firstSegment(reachingEventTime time: Int64, in set: SegmentSet) throws(LogError) -> Int {
+    var search = RisingSearch(count: set.segments.count, target: time)
+    while let index = search.next() {
+      guard let latest = try set.segments[index].landmark().latestEventTime else { return 0 }
+      search.tell(latest, at: index)
+    }
+    return max(0, search.result - 1)
+  }
+
+  /// The offsets of the blocks among `offsets` that may hold events of these times, joined where they follow each other.
+  package func offsets(mayHold eventTimes: Range<Int64>, in offsets: Range<Offset>) throws(LogError) -> [Range<Offset>]
+  {
+    guard !eventTimes.isEmpty, !offsets.isEmpty else { return [] }
+    let first = max(offsets.lowerBound, try offset(atOrAfterEventTime: eventTimes.lowerBound))
+    return try despiteTrimming { () throws(LogError) in
+      var found: [Range<Offset>] = []
+      let set = set
+      let start = set.index(holding: first) ?? 0
+      for index in start..<set.segments.count where set.segments[index].name.baseOffset < offsets.upperBound {
+        for block in try entries(ofSegmentAt: index, in: set) {
+          guard let times = block.eventTimes, times.upperBound >= eventTimes.lowerBound,
+            times.lowerBound < eventTimes.upperBound
+          else { continue }
+          let (low, high) = (max(block.baseOffset, first), min(block.endOffset, offsets.upperBound, set.end))
+          guard low < high else { continue }
+          if let last = found.last, last.upperBound == low {
+            found[found.count - 1] = last.lowerBound..<high
+          } else {
+            found.append(low..<high)
+          }
+        }
+      }
+      return found
+    }
+  }
+
+  private func entries(ofSegmentAt index: Int, in set: SegmentSet) throws(LogError) -> [BlockEntry] {
+    warm(set.segments[index])
+    return try set.segments[index].entries(upTo: set.end(ofSegmentAt: index))
+  }
+}
+
+extension [BlockEntry] {
+  /// How many from the first on satisfy a condition that, once false, stays false.
+  fileprivate func partition(_ isBefore: (BlockEntry) -> Bool) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}

@@ -1,0 +1,48 @@
+/// Finds where a row of values that never falls reaches a target, and asks for few of the values, because each may be a read from
+/// a disk. A pure value.
+///
+/// Times are mostly spread evenly, so it guesses by proportion; and because they need not be, every second step halves. At most
+/// 2 · log₂ n + 4 values are asked for, where they are even about 5.
+///
+/// Invariant: every value below `low` is less than the target; every value from `high` on is not.
+package struct RisingSearch: Sendable {
+  package private(set) var low = 0
+  package private(set) var high: Int
+  private let target: Int64
+  private var before: Int64?
+  private var behind: Int64?
+  private var steps = 0
+
+  package init(count: Int, target: Int64) {
+    high = count
+    self.target = target
+  }
+
+  /// The index of the first value not less than the target, once nothing is left to ask.
+  package var result: Int { low }
+
+  /// Whose value to ask for next; nil at the end.
+  package mutating func next() -> Int? {
+    guard low < high else { return nil }
+    defer { steps += 1 }
+    if steps == 0 { return high - 1 }
+    if before == nil, behind != nil, low == 0, steps == 1 { return 0 }
+    // The least value stands for none, and says nothing of proportions.
+    guard steps % 2 == 0, let before, let behind, before > .min, behind > before else { return (low + high) / 2 }
+    // Value `before` stands at low − 1, `behind` at high.
+    let share = (Double(target) - Double(before)) / (Double(behind) - Double(before))
+    let guess = Double(low - 1) + (share * Double(high - low + 1)).rounded(.up)
+    return min(max(Int(guess), low), high - 1)
+  }
+
+  /// Tells the value at the index that ``next()`` gave.
+  package mutating func tell(_ value: Int64, at index: Int) {
+    if value < target {
+      low = index + 1
+      before = value
+    } else {
+      high = index
+      behind = value
+    }
+  }
+}

@@ -1,0 +1,53 @@
+internal import Synchronization
+
+/// Decoded blocks, shared by all readers of a log: whoever misses one first decodes it, and who misses it meanwhile waits for
+/// that. The shell around ``BlockCache``.
+final class SharedBlocks: Sendable {
+  private typealias Cache = BlockCache<DecodedBlock, Decoding>
+  private let cache = Mutex(
+    Cache(tail: .init(blocks: 64, bytes: 8 << 20), passage: .init(blocks: 64, bytes: 4 << 20)))
+  private let readers = BlockReaders()
+
+  /// A decoding under way, and its outcome.
+  private final class Decoding: Sendable {
+    private let outcome = Monitor<Result<DecodedBlock, LogError>?>(nil)
+
+    func end(_ result: Result<DecodedBlock, LogError>) {
+      outcome.withLock { $0 = result }
+      outcome.signalAll()
+    }
+
+    /// Blocks, as reading from the disk does, for as long as one block takes: who decodes runs already and waits for nobody.
+    func wait() throws(LogError) -> DecodedBlock { try outcome.wait { $0 }.get() }
+  }
+
+  func find(_ offset: Offset) -> DecodedBlock? { cache.withLock { $0.find(offset) } }
+
+  func insert(_ blocks: [DecodedBlock]) {
+    guard !blocks.isEmpty else { return }
+    cache.withLock { cache in for block in blocks { cache.insert(block) } }
+  }
+
+  func drop(below offset: Offset) { cache.withLock { $0.drop(below: offset) } }
+
+  /// The block of an entry that holds `offset`. A failure is everybody's who waited for it.
+  func block(
+    _ segment: Segment, _ entry: BlockEntry, for offset: Offset, end: Offset
+  ) throws(LogError) -> DecodedBlock {
+    let range = entry.baseOffset..<entry.endOffset
+    switch cache.withLock({ $0.begin(range, for: offset, ticket: Decoding()) }) {
+    case .found(let block): return block
+    case .wait(let decoding): return try decoding.wait()
+    case .decode(let decoding):
+      let result: Result<DecodedBlock, LogError>
+      do throws(LogError) {
+        result = .success(try readers.with { (reader) throws(LogError) in try segment.decode(entry, with: reader) })
+      } catch {
+        result = .failure(error)
+      }
+      cache.withLock { $0.finish(range, try? result.get(), end: end) }
+      decoding.end(result)
+      return try result.get()
+    }
+  }
+}

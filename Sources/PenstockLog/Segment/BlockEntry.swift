@@ -1,0 +1,66 @@
+/// A block as the index knows it: where it lies, and what its header says that searching needs.
+package struct BlockEntry: Hashable, Sendable {
+  package let position: UInt64
+  package let baseOffset: Offset
+  /// Of the block's first record.
+  package let appendTime: Timestamp
+  package let eventTimes: ClosedRange<Int64>?
+  private let records: UInt32
+  private let front: UInt32
+  private let stored: UInt32
+  private var raw: UInt32
+  package let flags: UInt16
+
+  package var count: Int { Int(records) }
+  /// The skippable frame's bytes.
+  package var frontLength: Int { Int(front) }
+  /// The zstd frame's bytes.
+  package var storedLength: Int { Int(stored) }
+  /// What it decompresses to; 0 where the index does not say.
+  package var rawLength: Int {
+    get { Int(raw) }
+    set { raw = UInt32(clamping: newValue) }
+  }
+  package var length: Int { frontLength + storedLength }
+  package var endOffset: Offset { baseOffset + count }
+  package var endPosition: UInt64 { position + UInt64(length) }
+  /// Whether records of the block were appended at several times, of which `appendTime` is the first.
+  package var hasAppendTimes: Bool { flags & BlockFormat.appendTimesFlag != 0 }
+
+  package init(_ header: BlockHeader) {
+    position = header.position
+    baseOffset = header.baseOffset
+    appendTime = header.appendTime
+    eventTimes = header.eventTimes
+    records = UInt32(clamping: header.recordCount)
+    front = UInt32(clamping: header.frontLength)
+    stored = UInt32(clamping: header.storedLength)
+    raw = UInt32(clamping: header.rawLength)
+    flags = header.flags
+  }
+
+  /// Whether both speak of one block, whatever the one knows and the other does not.
+  package func isSame(as other: BlockEntry) -> Bool {
+    position == other.position && length == other.length && baseOffset == other.baseOffset && count == other.count
+  }
+}
+
+extension [BlockEntry] {
+  /// The block that holds `offset`, or the place of the first one behind it. O(log blocks).
+  package func search(_ offset: Offset) -> (found: BlockEntry?, next: Int) {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if self[middle].baseOffset <= offset { low = middle + 1 } else { high = middle }
+    }
+    if low > 0, offset < self[low - 1].endOffset { return (self[low - 1], low) }
+    return (nil, low)
+  }
+}
+
+extension [BlockEntry] {
+  /// What the segment behind these, which fill the one with `header`, has to say of event times.
+  package func latestEventTime(after header: SegmentHeader) -> Int64? {
+    header.latestEventTime.map { reduce($0) { Swift.max($0, $1.eventTimes?.upperBound ?? .min) } }
+  }
+}

@@ -1,0 +1,221 @@
+// The footer, one skippable frame behind the last block of a segment that takes no more of them, sealed or not, little endian:
+//     0  u32  0x184D2A52
+//     4  u32  bytes of the frame after this field
+//     8  u32  "PNF1"
+//    12  u16  version, 1
+//    14  u16  zero
+//    16  u64  own position in the file
+//    24  u64  segment sequence
+//    32  u64  blocks
+//    40  56 bytes for each block: u64 position · u64 base offset · u32 records · u32 bytes of the skippable frame in front ·
+//        u32 bytes of the zstd frame · u32 flags (the block's) · i64 append time · i64 earliest, i64 latest event time
+//     …  u32  CRC-32C of everything before, seeded with the CRC-32C of the segment's salt
+//
+// Behind it zstd's seek table (facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md), one skippable frame:
+//     0  u32  0x184D2A5E
+//     4  u32  bytes of the frame after this field
+//     8  8 bytes for each frame before it: u32 compressed size · u32 uncompressed size, 0 for a skippable frame
+//     …  u32  frames · u8 zero · u32 0x8F92EAB1
+//
+// A sealed segment's header says where its footer begins. In any other it is found from the file's end: the seek table's last
+// 9 bytes give the number of blocks, and that gives both lengths.
+
+/// The index of a segment's blocks, as it stands behind them. Never needed, because the blocks say the same, and never a proof:
+/// whoever reads a block by it holds the block's own header against it.
+package enum SegmentFooter {
+  package static let skippableMagic: UInt32 = 0x184D_2A52
+  package static let magic: UInt32 = 0x3146_4E50  // "PNF1"
+  package static let version: UInt16 = 1
+  static let frontSize = 40
+  static let entrySize = 56
+  static let seekTableMagic: UInt32 = 0x184D_2A5E
+  static let seekableMagic: UInt32 = 0x8F92_EAB1
+  /// How a file with a seek table ends.
+  static let endSize = 9
+
+  /// What was found behind a segment's blocks.
+  package struct Index: Hashable, Sendable {
+    package var blocks: [BlockEntry]
+    /// Where the blocks end and the footer begins.
+    package var position: UInt64
+  }
+
+  static func footerLength(blocks: Int) -> Int { frontSize + blocks * entrySize + 4 }
+  /// Two pages of header, two frames for each block, and the footer.
+  static func frames(blocks: Int) -> Int { 2 * blocks + 3 }
+  static func seekTableLength(blocks: Int) -> Int { 8 + frames(blocks: blocks) * 8 + endSize }
+
+  /// The footer and the seek table behind blocks that end at `position`.
+  package static func encoded(_ blocks: [BlockEntry], at position: UInt64, _ header: SegmentHeader) -> [UInt8] {
+    let length = footerLength(blocks: blocks.count)
+    var bytes = [UInt8](repeating: 0, count: length + seekTableLength(blocks: blocks.count))
+    bytes.withUnsafeMutableBytes { bytes in
+      bytes.put(skippableMagic, at: 0)
+      bytes.put(UInt32(length - 8), at: 4)
+      bytes.put(magic, at: 8)
+      bytes.put(version, at: 12)
+      bytes.put(position, at: 16)
+      bytes.put(header.sequence, at: 24)
+      bytes.put(UInt64(blocks.count), at: 32)
+      for (index, block) in blocks.enumerated() { put(block, into: bytes, at: frontSize + index * entrySize) }
+      bytes.put(
+        Checksum.of(UnsafeRawBufferPointer(rebasing: bytes[..<(length - 4)]), seed: header.seed), at: length - 4)
+      putSeekTable(blocks, into: UnsafeMutableRawBufferPointer(rebasing: bytes[length...]), footerLength: length)
+    }
+    return bytes
+  }
+
+  private static func put(_ block: BlockEntry, into bytes: UnsafeMutableRawBufferPointer, at start: Int) {
+    bytes.put(block.position, at: start)
+    bytes.put(block.baseOffset.rawValue, at: start + 8)
+    bytes.put(UInt32(block.count), at: start + 16)
+    bytes.put(UInt32(block.frontLength), at: start + 20)
+    bytes.put(UInt32(block.storedLength), at: start + 24)
+    bytes.put(UInt32(block.flags), at: start + 28)
+    bytes.put(block.appendTime.nanoseconds, at: start + 32)
+    bytes.put(block.eventTimes?.lowerBound ?? 1, at: start + 40)
+    bytes.put(block.eventTimes?.upperBound ?? 0, at: start + 48)
+  }
+
+  /// Lets tools that know zstd's seekable format decompress from the middle.
+  private static func putSeekTable(
+    _ blocks: [BlockEntry], into bytes: UnsafeMutableRawBufferPointer, footerLength: Int
+  ) {
+    bytes.put(seekTableMagic, at: 0)
+    bytes.put(UInt32(bytes.count - 8), at: 4)
+    var place = 8
+    func put(_ compressed: Int, _ uncompressed: Int) {
+      bytes.put(UInt32(compressed), at: place)
+      bytes.put(UInt32(uncompressed), at: place + 4)
+      place += 8
+    }
+    put(SegmentHeader.pageSize, 0)
+    put(SegmentHeader.pageSize, 0)
+    for block in blocks {
+      put(block.frontLength, 0)
+      put(block.storedLength, block.rawLength)
+    }
+    put(footerLength, 0)
+    bytes.put(UInt32(frames(blocks: blocks.count)), at: place)
+    bytes.put(seekableMagic, at: place + 5)
+  }
+}
+
+extension SegmentFooter {
+  /// The index, when the footer is whole and its blocks lie gapless between header and footer; nil sends the caller to the
+  /// blocks themselves. O(blocks), one read of at most ``guess`` bytes and seldom a second.
+  package static func read(
+    _ fileSystem: any FileSystem, _ file: FileHandle, _ header: SegmentHeader
+  ) throws(FileSystemError) -> Index? {
+    let size = try fileSystem.size(file)
+    guard let seal = header.seal else { return try readFromEnd(fileSystem, file, header, size: size) }
+    guard seal.footerPosition < seal.fileLength else { return nil }
+    // A length is only believed as far as the file reaches.
+    let end = min(seal.fileLength, size)
+    guard seal.footerPosition < end else { return nil }
+    let bytes = try fileSystem.readAll(file, count: Int(end - seal.footerPosition), at: seal.footerPosition)
+    guard let index = bytes.withUnsafeBytes({ decode($0, at: seal.footerPosition, header) }),
+      index.blocks.last?.endOffset ?? header.baseOffset == seal.endOffset
+    else { return nil }
+    return index
+  }
+
+  /// What is read of a file's end before it is known how long its footer is: the index of 900 blocks.
+  static let guess = 64 << 10
+
+  private static func readFromEnd(
+    _ fileSystem: any FileSystem, _ file: FileHandle, _ header: SegmentHeader, size: UInt64
+  ) throws(FileSystemError) -> Index? {
+    guard size > UInt64(SegmentHeader.size) else { return nil }
+    let room = size - UInt64(SegmentHeader.size)
+    var bytes = try fileSystem.readAll(file, count: Int(min(room, UInt64(guess))), at: size - min(room, UInt64(guess)))
+    guard let length = bytes.withUnsafeBytes({ length(fromEnd: $0) }), UInt64(length) <= room else { return nil }
+    let position = size - UInt64(length)
+    if length > bytes.count {
+      bytes = try fileSystem.readAll(file, count: length, at: position)
+      guard bytes.count == length else { return nil }
+    }
+    return bytes.withUnsafeBytes {
+      decode(UnsafeRawBufferPointer(rebasing: $0[($0.count - length)...]), at: position, header)
+    }
+  }
+
+  /// How many bytes footer and seek table take together, as the last bytes of a file say; nil when they say nothing.
+  static func length(fromEnd bytes: UnsafeRawBufferPointer) -> Int? {
+    guard bytes.count >= endSize, bytes.get(UInt32.self, at: bytes.count - 4) == seekableMagic else { return nil }
+    let frames = Int(bytes.get(UInt32.self, at: bytes.count - endSize))
+    guard frames >= 3, frames % 2 == 1 else { return nil }
+    let blocks = (frames - 3) / 2
+    return footerLength(blocks: blocks) + seekTableLength(blocks: blocks)
+  }
+
+  /// `bytes` begin at `position`.
+  static func decode(_ bytes: UnsafeRawBufferPointer, at footerPosition: UInt64, _ header: SegmentHeader) -> Index? {
+    guard bytes.count >= frontSize + 4, bytes.get(UInt32.self, at: 0) == skippableMagic else { return nil }
+    let length = Int(bytes.get(UInt32.self, at: 4)) + 8
+    guard length >= frontSize + 4, length <= bytes.count,
+      Checksum.of(UnsafeRawBufferPointer(rebasing: bytes[..<(length - 4)]), seed: header.seed)
+        == bytes.get(UInt32.self, at: length - 4),
+      bytes.get(UInt32.self, at: 8) == magic, bytes.get(UInt16.self, at: 12) == version,
+      bytes.get(UInt64.self, at: 16) == footerPosition, bytes.get(UInt64.self, at: 24) == header.sequence,
+      (length - frontSize - 4) % entrySize == 0,
+      bytes.get(UInt64.self, at: 32) == UInt64((length - frontSize - 4) / entrySize)
+    else { return nil }
+    let count = (length - frontSize - 4) / entrySize
+    // The seek table has no checksum; what it says beside the footer is told and not relied on.
+    let hasSeekTable = bytes.count >= length + seekTableLength(blocks: count)
+    var blocks: [BlockEntry] = []
+    blocks.reserveCapacity(count)
+    var position = UInt64(SegmentHeader.size)
+    var offset = header.baseOffset
+    for index in 0..<count {
+      var entry = entry(bytes, at: frontSize + index * entrySize)
+      guard entry.position == position, entry.baseOffset == offset, entry.count > 0 else { return nil }
+      if hasSeekTable { entry.rawLength = Int(bytes.get(UInt32.self, at: length + 8 + (2 * index + 3) * 8 + 4)) }
+      blocks.append(entry)
+      position = entry.endPosition
+      offset = entry.endOffset
+    }
+    return position == footerPosition ? Index(blocks: blocks, position: footerPosition) : nil
+  }
+
+  private static func entry(_ bytes: UnsafeRawBufferPointer, at start: Int) -> BlockEntry {
+    var block = BlockHeader()
+    block.position = bytes.get(UInt64.self, at: start)
+    block.baseOffset = Offset(bytes.get(UInt64.self, at: start + 8))
+    block.recordCount = Int(bytes.get(UInt32.self, at: start + 16))
+    block.paddingLength = Int(bytes.get(UInt32.self, at: start + 20)) - BlockFormat.headerSize
+    block.storedLength = Int(bytes.get(UInt32.self, at: start + 24))
+    block.flags = UInt16(truncatingIfNeeded: bytes.get(UInt32.self, at: start + 28))
+    block.appendTime = Timestamp(nanoseconds: bytes.get(Int64.self, at: start + 32))
+    let (earliest, latest) = (bytes.get(Int64.self, at: start + 40), bytes.get(Int64.self, at: start + 48))
+    block.eventTimes = earliest <= latest ? earliest...latest : nil
+    return BlockEntry(block)
+  }
+}
+
+extension SegmentFooter {
+  /// Whether `found` is what a crash may have left of `expected` being written over zeros: every byte one or the other, and
+  /// nothing but zeros behind. Zeros alone are.
+  package static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
+    let common = min(found.count, expected.count)
+    for index in 0..<common where found[index] != expected[index] && found[index] != 0 { return false }
+    return Bytes.nonzeroEnd(of: UnsafeRawBufferPointer(rebasing: found[common...])) == 0
+  }
+}
+
+extension SegmentScanner {
+  /// Whether nothing stands behind these blocks, which fill the segment from its beginning without a hole, but zeros and their
+  /// index, whole or as far as it got before a crash. Then no record was ever there. O(bytes behind them).
+  package func isBare(behind blocks: [BlockEntry]) throws(FileSystemError) -> Bool {
+    let position = blocks.last?.endPosition ?? UInt64(SegmentHeader.size)
+    let expected = SegmentFooter.encoded(blocks, at: position, header)
+    let found = try fileSystem.readAll(file, count: expected.count, at: position)
+    let isRemainder = found.withUnsafeBytes { found in
+      expected.withUnsafeBytes { SegmentFooter.isRemainder(found, of: $0) }
+    }
+    guard isRemainder else { return false }
+    let behind = position + UInt64(expected.count)
+    return try nonzeroEnd(from: behind) == behind
+  }
+}
