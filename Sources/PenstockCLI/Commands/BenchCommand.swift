@@ -18,5 +18,7 @@ struct BenchCommand: AsyncParsableCommand {
         penstock bench idle
         penstock bench memory --gibibytes 1
       """,
-    subcommands: [Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Memory.self, Events.self])
+    subcommands: [
+      Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Memory.self, Events.self,
+    ])
 }
