@@ -23,8 +23,11 @@ void penstock_name_thread(const char *name) {
 
 void penstock_background_thread(void) {
 #if defined(__linux__)
-  // Linux keeps a priority for every thread: the calling one's, here.
-  setpriority(PRIO_PROCESS, 0, 10);
+  // Linux keeps policy and priority for every thread: the calling one's, here. A batch thread takes no processor from one that
+  // wakes. Not the idle policy: it may be kept from running while it holds what others wait for.
+  struct sched_param none = {0};
+  sched_setscheduler(0, SCHED_BATCH, &none);
+  setpriority(PRIO_PROCESS, 0, 19);
 #elif defined(__APPLE__)
   pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0);
 #endif

@@ -51,7 +51,7 @@ struct AppendBench {
   func run(batch: Int, producers: Int, threads: Int, rounds: Int, sweep: Bool) async throws -> BenchReport {
     let batches = BenchEvents.batches(of: batch, for: events)
     let roofline = Roofline(batches)
-    let log = try await Log.open(at: directory + "/log")
+    let log = try await Log.open(at: directory + "/log", configuration: BenchEvents.alone)
     // A handful of events is a trial of the command, not a measurement.
     if events >= 50_000 { try await BenchEvents.warmUp(log, batches) }
     let bytesPerEvent = Double(batches[0].payload.count) / Double(batches[0].count)
@@ -84,7 +84,21 @@ struct AppendBench {
     report.rows = [row, bytes]
     if sweep { report.series = try await sweeps(log, roofline, bytesPerEvent, threads, rounds: min(rounds, 3)) }
     try await log.close()
+    if isProbed { report.rows.append(try await besideSealing(batches, producers, rounds, alone: row)) }
     return report
+  }
+
+  private func besideSealing(
+    _ batches: [RecordBatch], _ producers: Int, _ rounds: Int, alone: BenchRow
+  ) async throws -> BenchRow {
+    var row = BenchRow(
+      id: "append.sealing", measure: "  the same, sealing beside it", unit: "events/s", probeIs: "ours without sealing",
+      note: "Full segments are sealed on the same cores, at a low priority")
+    let log = try await Log.open(at: directory + "/sealed")
+    if events >= 50_000 { try await BenchEvents.warmUp(log, batches) }
+    for _ in 0..<rounds { row.add(try await rate(log, batches, producers), alone.ours) }
+    try await log.close()
+    return row
   }
 
   /// Events a second.

@@ -57,6 +57,14 @@ final class Tickets: Sendable {
 
 /// What benches append.
 enum BenchEvents {
+  /// The defaults, without sealing: it goes on beside appends and after them, on the same processors, and what is measured would
+  /// be both. `bench append` has a row with it.
+  static let alone: LogConfiguration = {
+    var configuration = LogConfiguration()
+    configuration.sealing = .off
+    return configuration
+  }()
+
   /// Batches of generated events, at most 64 different ones, made before anything is measured.
   static func batches(of records: Int, for events: Int) -> [RecordBatch] {
     let generator = EventGenerator()

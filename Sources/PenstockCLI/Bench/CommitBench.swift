@@ -53,7 +53,7 @@ struct CommitBench {
 
   func run(producers: Int, rounds: Int, sweep: Bool) async throws -> BenchReport {
     let records = BenchEvents.batches(of: 1, for: 10_000)
-    let log = try await Log.open(at: directory + "/log")
+    let log = try await Log.open(at: directory + "/log", configuration: BenchEvents.alone)
     if events >= 50_000 { try await BenchEvents.warmUp(log, BenchEvents.batches(of: 1000, for: 64_000)) }
     var report = BenchReport(
       bench: "commit",

@@ -40,7 +40,7 @@ struct ReplayBench {
   func run(rounds: Int) async throws -> BenchReport {
     let batches = BenchEvents.batches(of: 1000, for: events)
     let path = directory + "/log"
-    let log = try await Log.open(at: path)
+    let log = try await Log.open(at: path, configuration: BenchEvents.alone)
     try await BenchEvents.stream(log, batches, turns: (events + 999) / 1000)
     try await log.close()
     let frames = try await Frames(of: path)
@@ -124,7 +124,7 @@ struct ReplayBench {
   /// Processor seconds of appending, with so many readers that follow.
   private func follow(_ readers: Int, _ batches: [RecordBatch], _ round: Int) async throws -> Double {
     let path = directory + "/follow-\(round)-\(readers)"
-    let log = try await Log.open(at: path)
+    let log = try await Log.open(at: path, configuration: BenchEvents.alone)
     let turns = min(batches.count, 64)
     let count = batches[..<turns].reduce(0) { $0 + $1.count }
     let before = processorSeconds()

@@ -65,7 +65,8 @@ struct TailBench {
     let durable = SharedMoment()
     var environment = LogEnvironment.system
     environment.fileSystem = StampingFileSystem(environment.fileSystem, durable)
-    let log = try await Log.open(at: directory + "/log-\(round)", environment: environment)
+    let log = try await Log.open(
+      at: directory + "/log-\(round)", configuration: BenchEvents.alone, environment: environment)
     let records = BenchEvents.batches(of: 1, for: 1000)
     let (seen, heard) = AsyncStream<Double>.makeStream()
     let reader = Task {

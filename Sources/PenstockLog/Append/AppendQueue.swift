@@ -40,6 +40,7 @@ package struct AppendQueue<Ticket, Block> {
     /// What an encoder made of it; nil while it does, and for a group that the committer compresses.
     package fileprivate(set) var block: Result<Block, LogError>?
     package var first: Offset { appends[0].first }
+    package var batches: [RecordBatch] { appends.map { $0.batch } }
     package var end: Offset { appends[appends.count - 1].offsets.upperBound }
   }
 

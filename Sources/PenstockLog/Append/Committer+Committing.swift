@@ -118,7 +118,7 @@ extension Committer {
       if let block = group.block {
         try writer.write(try block.get())
       } else {
-        try writer.write(group.appends.lazy.map(\.batch))
+        try writer.write(group.batches)
       }
     precondition(offsets.lowerBound == group.first, "the queue and the writer disagree about offsets")
   }

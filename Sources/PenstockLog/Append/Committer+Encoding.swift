@@ -6,7 +6,7 @@ extension Committer {
       let result: Result<EncodedBlock, LogError>
       do throws(LogError) {
         if encoder == nil { encoder = try BlockEncoder(level: configuration.compressionLevel) }
-        try encoder?.compress(group.appends.lazy.map(\.batch), into: block)
+        try encoder?.compress(group.batches, into: block)
         result = .success(block)
       } catch {
         result = .failure(error)
