@@ -222,7 +222,7 @@ struct WebhookTLSTests {
     #expect(outcome.isRetry, "\(outcome)")
   }
 
-  @Test("an answer that breaks off, and one that never ends, count by their status")
+  @Test("an answer that breaks off, and one that never ends, count by their status", .timeLimit(.minutes(1)))
   func brokenAnswers() async throws {
     #expect(try await deliver(server.main, "/half").isDelivered)
     let drip = try await deliver(server.main, "/drip") { $0.timeout = .seconds(2) }
