@@ -32,6 +32,7 @@ struct DemoSettings: Sendable {
       - name: webhook
         type: webhook
         url: \(webhook)
+        allowPrivateNetworks: true
         signing: { secrets: ["${PENSTOCK_WEBHOOK_SECRET}"] }
         batch: { maxEvents: 500, maxBytes: 1MiB, maxWait: 200ms }
       - name: exports
