@@ -13,13 +13,15 @@ struct DirectorySinkTests {
   private func layout(_ compression: ExportCompression) -> ExportLayout {
     var layout = ExportLayout()
     layout.compression = compression
+    // What these tests are about is the file; the manifest has tests of its own.
+    layout.manifest = false
     return layout
   }
 
   @Test("a batch becomes one file of rows under the key, with nothing beside it")
   func create() async throws {
     try await withTemporaryDirectory { directory in
-      let sink = try DirectorySink(root: directory + "/root")
+      let sink = try DirectorySink(root: directory + "/root", layout: layout(.none))
       #expect(await sink.deliver(try makeDelivery(sink, batch)) == .delivered(receipt: "\(directory)/root/\(key)"))
       #expect(try files(below: directory + "/root") == [key])
       #expect(try read(directory + "/root/" + key) == rows)
@@ -92,7 +94,7 @@ struct DirectorySinkTests {
   @Test("what a crash left of an attempt is replaced, even if it was the whole file under both names")
   func leftovers() async throws {
     try await withTemporaryDirectory { directory in
-      let sink = try DirectorySink(root: directory)
+      let sink = try DirectorySink(root: directory, layout: layout(.none))
       let delivery = try makeDelivery(sink, batch)
       #expect(await sink.deliver(delivery).isDelivered)
       let temporary = "exports/.tmp-\(delivery.intent.id)"
@@ -108,7 +110,7 @@ struct DirectorySinkTests {
     try await withTemporaryDirectory { directory in
       try write([1], to: directory + "/file")
       for root in [directory + "/file", directory + "/missing/root"] {
-        let sink = try DirectorySink(root: root)
+        let sink = try DirectorySink(root: root, layout: layout(.none))
         let outcome = await sink.deliver(try makeDelivery(sink, batch))
         #expect(outcome.isRefused, "\(outcome)")
       }
@@ -122,7 +124,7 @@ struct DirectorySinkTests {
       for code in [FileSystemError.Code.noSpace, .inputOutput] {
         let disk = SimulatedFileSystem()
         disk.fail(atIO: number, code)
-        let sink = try DirectorySink(root: "root", fileSystem: disk)
+        let sink = try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk)
         let delivery = try makeDelivery(sink, batch)
         #expect(await sink.deliver(delivery).isRetry, "at \(number)")
         disk.clearFaults()
@@ -142,8 +144,8 @@ struct DirectorySinkTests {
         let policy: CrashPolicy = seed == 0 ? .nothingUnsynced : seed == 1 ? .everything : .seeded(seed, .tornSectors)
         let disk = SimulatedFileSystem(seed: seed)
         disk.crash(atIO: number)
-        let delivery = try makeDelivery(try DirectorySink(root: "root", fileSystem: disk), batch)
-        let outcome = await (try DirectorySink(root: "root", fileSystem: disk)).deliver(delivery)
+        let delivery = try makeDelivery(try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk), batch)
+        let outcome = await (try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk)).deliver(delivery)
         let after = disk.powerCut(policy)
         if outcome.isDelivered {
           claims += 1
@@ -151,7 +153,7 @@ struct DirectorySinkTests {
         } else if let found = after.contents("root/" + key) {
           #expect(found == rows, "half a file at \(number), seed \(seed)")
         }
-        let again = try DirectorySink(root: "root", fileSystem: after)
+        let again = try DirectorySink(root: "root", layout: layout(.none), fileSystem: after)
         #expect(await again.deliver(delivery).isDelivered, "at \(number), seed \(seed)")
         let second = after.powerCut(.nothingUnsynced)
         #expect(second.contents("root/" + key) == rows, "after the second attempt at \(number), seed \(seed)")
@@ -162,7 +164,7 @@ struct DirectorySinkTests {
 
   /// How many I/Os a delivery takes.
   private func io(of disk: SimulatedFileSystem) async throws -> Int {
-    let sink = try DirectorySink(root: "root", fileSystem: disk)
+    let sink = try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk)
     let outcome = await sink.deliver(try makeDelivery(sink, batch))
     #expect(outcome.isDelivered, "\(outcome)")
     return disk.ioCount

@@ -75,7 +75,7 @@ struct S3ServerTests {
   @Test("a wrong secret key is refused", .enabled(if: S3Server.conditional != nil, needed))
   func wrongSecret() async throws {
     var configuration = try #require(S3Server.conditional).configuration
-    configuration.credentials.secretAccessKey = Secret("wrong")
+    configuration.credentials?.secretAccessKey = Secret("wrong")
     let sink = try S3Sink(configuration)
     let outcome = await sink.deliver(try makeDelivery(sink, batch))
     await sink.close()
@@ -103,7 +103,7 @@ struct S3ServerTests {
   func strictRefusals() async throws {
     let right = try #require(S3Server.strict).configuration
     var wrongKey = right
-    wrongKey.credentials.secretAccessKey = Secret("wrong")
+    wrongKey.credentials?.secretAccessKey = Secret("wrong")
     var wrongRegion = right
     wrongRegion.region = "eu-nowhere-1"
     let sinks = [

@@ -15,6 +15,9 @@ public struct ExportLayout: Sendable {
   public var keyTemplate = ObjectKeyTemplate.standard
   public var compression: ExportCompression = .none
   public var fields: FieldSelection = .all
+  /// Whether each object is written down in a manifest beside the objects, in the folder `_penstock`: what
+  /// ``ExportVerifier`` proves the export with, and what a lost cursor is rebuilt from. Costs one small object for each.
+  public var manifest = true
 
   public init() {}
 
@@ -27,13 +30,19 @@ public struct ExportLayout: Sendable {
   }
 
   func plan(_ outline: BatchOutline) throws(SinkError) -> ExportPlan {
-    let key = try ObjectKeyTemplate(keyTemplate).key(for: outline, suffix: compression.suffix)
-    return ExportPlan(key: key, compression: compression, selection: fields)
+    let template = try ObjectKeyTemplate(keyTemplate)
+    return ExportPlan(
+      key: try template.key(for: outline, suffix: compression.suffix), compression: compression, selection: fields,
+      closedBy: outline.closedBy,
+      manifest: manifest ? Manifest.place(template, logID: outline.logID, cursor: outline.cursor) : nil)
   }
 }
 
 extension ExportPlan {
-  func prepare(_ batch: Batch) throws(SinkError) -> PreparedBody {
+  /// - Parameter streamingAbove: a body of more uncompressed bytes is rendered twice, once for its digest and once while it
+  ///   is sent, instead of standing in memory.
+  func prepare(_ batch: Batch, streamingAbove limit: Int = .max) throws(SinkError) -> PreparedBody {
+    guard batch.byteCount + batch.count <= limit else { return ExportStream(batch: batch, plan: self).prepare() }
     var body = try PreparedBody(rendering: batch, as: .rows, selection: selection)
     body.bytes = try compression.compress(body.bytes)
     return body

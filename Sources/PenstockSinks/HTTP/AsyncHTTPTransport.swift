@@ -31,7 +31,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
       return TransportResponse(
         status: Int(response.status.code),
         headers: response.headers.map { (name: $0.name, value: $0.value) },
-        body: await Self.prefix(of: response.body))
+        body: await Self.prefix(of: response.body, limit: request.responseLimit))
     } catch {
       throw TransportError(describing: error)
     }
@@ -52,12 +52,12 @@ public final class AsyncHTTPTransport: HTTPTransport {
   }
 
   /// What of the body matters. The status has been read by now, so a body that breaks off changes nothing.
-  private static func prefix(of body: HTTPClientResponse.Body) async -> [UInt8] {
+  private static func prefix(of body: HTTPClientResponse.Body, limit: Int) async -> [UInt8] {
     var bytes: [UInt8] = []
     do {
       for try await chunk in body {
-        bytes.append(contentsOf: chunk.readableBytesView.prefix(TransportResponse.bodyLimit - bytes.count))
-        if bytes.count == TransportResponse.bodyLimit { break }
+        bytes.append(contentsOf: chunk.readableBytesView.prefix(limit - bytes.count))
+        if bytes.count == limit { break }
       }
     } catch {}
     return bytes
