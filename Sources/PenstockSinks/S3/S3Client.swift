@@ -18,7 +18,8 @@ final class S3Client: Sendable {
   private let skew = Mutex(Duration.zero)
 
   init(
-    _ configuration: S3Configuration, transport: (any HTTPTransport)?, clock: any WallClock
+    _ configuration: S3Configuration, transport: (any HTTPTransport)?, clock: any WallClock,
+    credentials: (any S3CredentialProvider)? = nil
   ) throws(SinkError) {
     address = try S3Address(configuration)
     region = configuration.region
@@ -26,7 +27,9 @@ final class S3Client: Sendable {
     self.transport = transport ?? AsyncHTTPTransport()
     ownsTransport = transport == nil
     self.clock = clock
-    if let credentials = configuration.credentials {
+    if let credentials {
+      self.credentials = credentials
+    } else if let credentials = configuration.credentials {
       self.credentials = FixedCredentials(credentials: credentials)
     } else {
       self.credentials = CachedCredentials(

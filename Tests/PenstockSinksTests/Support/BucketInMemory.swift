@@ -42,8 +42,14 @@ final class BucketInMemory: HTTPTransport {
   private let state = Mutex(State())
   private let fault: @Sendable (_ index: Int, _ call: String) -> Fault?
   private let pageSize: Int
+  private let appearing: (index: Int, key: String, object: Object)?
 
-  init(pageSize: Int = 1000, fault: @escaping @Sendable (_ index: Int, _ call: String) -> Fault? = { _, _ in nil }) {
+  /// - Parameter appearing: an object that somebody else creates right before that call.
+  init(
+    pageSize: Int = 1000, appearing: (index: Int, key: String, object: Object)? = nil,
+    fault: @escaping @Sendable (_ index: Int, _ call: String) -> Fault? = { _, _ in nil }
+  ) {
+    self.appearing = appearing
     self.pageSize = pageSize
     self.fault = fault
   }
@@ -73,6 +79,7 @@ final class BucketInMemory: HTTPTransport {
       let index = state.calls.count
       state.calls.append(call.name)
       state.requests.append(request)
+      if let appearing, appearing.index == index { state.objects[appearing.key] = appearing.object }
       var fault = fault(index, call.name)
       if !call.changesSomething, fault == .falseSuccess || fault == .falseFailure { fault = .slowDown }
       switch fault {
