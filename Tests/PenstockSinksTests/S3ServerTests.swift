@@ -7,7 +7,7 @@ import Testing
 
 /// A real S3-compatible server, named by environment variables.
 struct S3Server {
-  let configuration: S3Configuration
+  private let made: S3Configuration
 
   init?(_ prefix: String) {
     let environment = ProcessInfo.processInfo.environment
@@ -18,8 +18,14 @@ struct S3Server {
       bucket: bucket, region: environment["\(prefix)_REGION"] ?? "us-east-1",
       credentials: S3Credentials(accessKeyID: accessKey, secretAccessKey: Secret(secretKey)))
     configuration.endpoint = endpoint
+    self.made = configuration
+  }
+
+  /// With a strange place of its own each time it is asked for.
+  var configuration: S3Configuration {
+    var configuration = made
     configuration.layout.keyTemplate = "tests/\(UUID().uuidString)/a b+c=é (x)!*'~/{first}-{last}.json"
-    self.configuration = configuration
+    return configuration
   }
 
   static let conditional = S3Server("PENSTOCK_S3")
