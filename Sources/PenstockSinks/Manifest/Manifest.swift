@@ -106,11 +106,13 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
     return quoted + "\""
   }
 
-  /// Whether it says the same of the same object, whatever stood before it.
+  /// Whether it says the same of the same object, whatever stood before it and whyever it was closed: a cursor that was
+  /// sought back meets its own entries again.
   func names(sameObjectAs other: ManifestEntry) -> Bool {
     var other = other
     other.previous = previous
     other.stored = stored
+    other.closed = closed
     return self == other
   }
 }
