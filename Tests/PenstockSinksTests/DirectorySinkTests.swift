@@ -119,7 +119,7 @@ struct DirectorySinkTests {
 
   @Test("a full or failing disk is retried, and what was begun is taken away")
   func failingDisk() async throws {
-    let reference = try await io(of: SimulatedFileSystem())
+    let reference = try await io(of: SimulatedFileSystem(), layout(.none))
     for number in 1...reference {
       for code in [FileSystemError.Code.noSpace, .inputOutput] {
         let disk = SimulatedFileSystem()
@@ -135,36 +135,47 @@ struct DirectorySinkTests {
     }
   }
 
-  @Test("a power cut at any I/O leaves the whole file or a delivery that can be repeated, never a claim without a file")
-  func powerCuts() async throws {
-    let reference = try await io(of: SimulatedFileSystem())
+  @Test(
+    "a power cut at any I/O leaves the whole file or a delivery that can be repeated, never a claim without file and entry",
+    arguments: [false, true])
+  func powerCuts(manifest: Bool) async throws {
+    var layout = ExportLayout()
+    layout.manifest = manifest
+    let entry = "root/exports/_penstock/\(logID)/archive/00000000000000000010.json"
+    let reference = try await io(of: SimulatedFileSystem(), layout)
     var claims = 0
     for number in 1...(reference + 1) {
       for seed in 0..<12 as Range<UInt64> {
         let policy: CrashPolicy = seed == 0 ? .nothingUnsynced : seed == 1 ? .everything : .seeded(seed, .tornSectors)
         let disk = SimulatedFileSystem(seed: seed)
         disk.crash(atIO: number)
-        let delivery = try makeDelivery(try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk), batch)
-        let outcome = await (try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk)).deliver(delivery)
+        let delivery = try makeDelivery(try DirectorySink(root: "root", layout: layout, fileSystem: disk), batch)
+        let outcome = await (try DirectorySink(root: "root", layout: layout, fileSystem: disk)).deliver(delivery)
         let after = disk.powerCut(policy)
         if outcome.isDelivered {
           claims += 1
           #expect(after.contents("root/" + key) == rows, "claimed at \(number), seed \(seed)")
+          #expect(!manifest || after.contents(entry) != nil, "claimed at \(number), seed \(seed)")
         } else if let found = after.contents("root/" + key) {
           #expect(found == rows, "half a file at \(number), seed \(seed)")
         }
-        let again = try DirectorySink(root: "root", layout: layout(.none), fileSystem: after)
+        if let line = after.contents(entry) {
+          #expect(ManifestEntry.parse(line) != nil, "half an entry at \(number), seed \(seed)")
+          #expect(after.contents("root/" + key) == rows, "an entry without its file at \(number), seed \(seed)")
+        }
+        let again = try DirectorySink(root: "root", layout: layout, fileSystem: after)
         #expect(await again.deliver(delivery).isDelivered, "at \(number), seed \(seed)")
         let second = after.powerCut(.nothingUnsynced)
         #expect(second.contents("root/" + key) == rows, "after the second attempt at \(number), seed \(seed)")
+        #expect((second.contents(entry) != nil) == manifest, "after the second attempt at \(number), seed \(seed)")
       }
     }
     #expect(claims >= 12)
   }
 
   /// How many I/Os a delivery takes.
-  private func io(of disk: SimulatedFileSystem) async throws -> Int {
-    let sink = try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk)
+  private func io(of disk: SimulatedFileSystem, _ layout: ExportLayout) async throws -> Int {
+    let sink = try DirectorySink(root: "root", layout: layout, fileSystem: disk)
     let outcome = await sink.deliver(try makeDelivery(sink, batch))
     #expect(outcome.isDelivered, "\(outcome)")
     return disk.ioCount

@@ -62,6 +62,23 @@ struct S3ClientTests {
     #expect(await sink.deliver(try makeDelivery(sink, batch)).isRefused)
   }
 
+  @Test(
+    "the bucket itself is asked for as its store wants it",
+    arguments: [
+      (nil, S3Configuration.Addressing.virtualHost, "https://acme.s3.us-east-1.amazonaws.com/?list-type=2"),
+      (nil, .path, "https://s3.us-east-1.amazonaws.com/acme?list-type=2"),
+      ("http://127.0.0.1:9000", .automatic, "http://127.0.0.1:9000/acme?list-type=2"),
+    ] as [(String?, S3Configuration.Addressing, String)])
+  func bucketAddress(endpoint: String?, addressing: S3Configuration.Addressing, url: String) throws {
+    var configuration = Self.configuration()
+    configuration.endpoint = endpoint
+    configuration.addressing = addressing
+    let request = try S3Address(configuration).signed(
+      S3Request(method: "GET", query: [(name: "list-type", value: "2")]), region: "us-east-1",
+      credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s")), timeout: .seconds(1), at: .fixed)
+    #expect(request.url == url)
+  }
+
   // MARK: Credentials that end
 
   private final class Clock: WallClock {
