@@ -285,11 +285,73 @@ struct ManifestTests {
   func conflict() async throws {
     try await withExport(.bucket) { export in
       let entry = try export.bytes(Export.entry(12))
-      // Sought back, and cut into other batches: [10, 12) ends where [9, 12) ended.
+      // Two writers at once: [10, 12) ends where [9, 12) ended meanwhile.
       let batch = makeBatch(["{\"n\":10}", "{\"n\":11}"], first: 10)
-      let outcome = await export.sink.deliver(try makeDelivery(export.sink, batch))
-      #expect(outcome.isConflict && outcome.words.contains("another object"), "\(outcome)")
+      let delivery = try makeDelivery(export.sink, batch)
+      let plan = try ExportPlan(parsing: delivery.intent.plan)
+      let outcome = await ManifestWriter(store: export.store).record(delivery, plan, stored: 1)
+      #expect(outcome?.isConflict == true && outcome?.words.contains("another object") == true, "\(outcome as Any)")
       #expect(try export.bytes(Export.entry(12)) == entry)
+    }
+  }
+
+  @Test("a cursor that was sought back, in another hour, exports nothing twice", arguments: Place.allCases)
+  func soughtBack(place: Place) async throws {
+    try await withExport(place) { export in
+      let before = try await export.store.list(prefix: "exports/")
+      func deliver(_ batch: Batch, hours: Int64) async throws -> DeliveryOutcome {
+        let time = Timestamp(nanoseconds: Timestamp.fixed.nanoseconds + hours * 3_600_000_000_000)
+        let plan = try export.sink.plan(outline(batch, plannedAt: time))
+        var delivery = try makeDelivery(export.sink, batch)
+        delivery.intent = Intent(
+          id: delivery.intent.id, first: batch.first, end: batch.end, contentDigest: delivery.body.contentDigest,
+          plan: plan, createdAt: time)
+        return await export.sink.deliver(delivery)
+      }
+      for first in [0, 3, 27] {
+        let outcome = try await deliver(Export.batch(first), hours: 2)
+        #expect(outcome.isDelivered && outcome.words.contains(Export.object(first)), "\(outcome)")
+      }
+      // Cut otherwise: some of the records are there.
+      for range in [0..<2, 1..<4, 26..<30, 28..<33] {
+        let batch = makeBatch(range.map { "{\"n\":\($0)}" }, first: UInt64(range.lowerBound))
+        let outcome = try await deliver(batch, hours: 2)
+        #expect(outcome.isConflict && outcome.words.contains("exported already"), "\(range): \(outcome)")
+      }
+      #expect(try await export.store.list(prefix: "exports/") == before)
+      #expect(try await deliver(Export.batch(30), hours: 2).isDelivered)
+      #expect(try await export.verify(.content, expecting: 0..<33).isSound)
+    }
+  }
+
+  @Test("in a process that goes on, an object costs two requests")
+  func requests() async throws {
+    try await withExport(.bucket) { export in
+      let calls = try #require(export.bucket).calls
+      #expect(calls.prefix(3) == ["list", "put", "put"])
+      #expect(calls.dropFirst(3).allSatisfy { $0 == "put" })
+      #expect(calls.count == 21)
+    }
+  }
+
+  @Test("an export whose names were changed on the way is proved as one", arguments: Place.allCases)
+  func renamed(place: Place) async throws {
+    try await withExport(place) { export in
+      var layout = ExportLayout(prefix: "exports/events")
+      layout.compression = .gzip()
+      let plan = try layout.plan(outline(Export.batch(30))).encoded()
+      let body = try export.sink.prepare(Export.batch(30), plan: plan)
+      var delivery = try makeDelivery(export.sink, Export.batch(30))
+      delivery.body = body
+      delivery.intent = Intent(
+        id: delivery.intent.id, first: delivery.intent.first, end: delivery.intent.end,
+        contentDigest: body.contentDigest, plan: plan, createdAt: .fixed)
+      #expect(await export.sink.deliver(delivery).isDelivered)
+      for layout in [layout, export.layout] {
+        let verifier = try ExportVerifier(store: export.store, layout: layout, logID: logID, cursor: "archive")
+        let report = try await verifier.verify(.content, expecting: 0..<33)
+        #expect(report.isSound && report.objects == 11, "\(report.lines)")
+      }
     }
   }
 }

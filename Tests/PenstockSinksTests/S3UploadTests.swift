@@ -38,7 +38,8 @@ struct S3UploadTests {
     let delivery = try makeDelivery(sink, Self.batch)
     #expect(delivery.body.bytes.isEmpty)
     #expect(await sink.deliver(delivery).isDelivered)
-    #expect(bucket.calls == ["head", "uploads", "create", "part 1", "part 2", "part 3", "complete", "get", "put"])
+    #expect(
+      bucket.calls == ["list", "head", "uploads", "create", "part 1", "part 2", "part 3", "complete", "get", "put"])
     let object = try #require(bucket[Self.key])
     #expect(object.bytes == Self.rows)
     #expect(
@@ -208,7 +209,7 @@ extension S3UploadTests {
       })
     var rows: [UInt8] = []
     batch.forEachRecord { rows += Array($0.bytes) + [UInt8(ascii: "\n")] }
-    for index in 3...6 {
+    for index in 4...7 {
       let bucket = BucketInMemory { at, _ in at == index ? .lost : nil }
       let sink = try S3Sink(Self.configuration(.gzip(level: 1)), transport: bucket, clock: FixedClock())
       var delivery = try makeDelivery(sink, batch)
@@ -217,7 +218,7 @@ extension S3UploadTests {
       let taken = bucket.calls.count
       #expect(await sink.deliver(delivery).isDelivered)
       // Went on with the same upload, and sent again what differed.
-      #expect(bucket.calls.dropFirst(taken).first == "part 1")
+      #expect(Array(bucket.calls.dropFirst(taken).prefix(2)) == ["list", "part 1"])
       let key = try #require(bucket.keys(under: "exports/usages").first)
       let object = try #require(bucket[key])
       #expect(ExportCompression.gzip().decompress(object.bytes, count: rows.count) == rows, "fault at call \(index)")

@@ -23,6 +23,10 @@ public struct DirectoryExportStore: ExportStore {
     }
   }
 
+  public func firstKey(prefix: String, after key: String) async throws(ExportStoreError) -> String? {
+    try await list(prefix: prefix).first { key.utf8.lexicographicallyPrecedes($0.key.utf8) }?.key
+  }
+
   public func read(_ key: String, limit: Int) async throws(ExportStoreError) -> [UInt8]? {
     try await blocking { () throws(FileSystemError) in
       guard let file = try open(key) else { return nil }

@@ -51,6 +51,7 @@ public struct DirectorySink: Sink {
     } catch {
       return .refused(reason: error.description)
     }
+    if let known = await manifest.standing(of: delivery, plan) { return known }
     let outcome = await Blocking.run { store.write(delivery, plan) }
     guard case .delivered = outcome else { return outcome }
     let size = await Blocking.run { store.size(of: plan.key) } ?? delivery.body.bytes.count

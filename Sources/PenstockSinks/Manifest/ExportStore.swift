@@ -10,6 +10,9 @@ public protocol ExportStore: Sendable {
   /// Every object whose key begins so, in the order of keys' bytes. Complexity: O(objects).
   func list(prefix: String) async throws(ExportStoreError) -> [ExportObject]
 
+  /// The first key that begins so and sorts behind `key`; nil when there is none.
+  func firstKey(prefix: String, after key: String) async throws(ExportStoreError) -> String?
+
   /// The first `limit` bytes of an object, nil when there is none. Throws rather than give fewer than there are.
   func read(_ key: String, limit: Int) async throws(ExportStoreError) -> [UInt8]?
 

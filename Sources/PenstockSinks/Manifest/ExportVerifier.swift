@@ -15,7 +15,7 @@ public struct ExportVerifier: Sendable {
   private let place: String
 
   /// - Parameters:
-  ///   - layout: How the cursor's objects are named. Objects of an earlier template are not looked at.
+  ///   - layout: How the cursor's objects are named. Recorded objects of an earlier template in the same folder count, too.
   ///   - logID: The log's UUID, as 32 hexadecimal digits.
   /// - Throws: `SinkError` for a layout that cannot work.
   public init(
@@ -42,7 +42,7 @@ public struct ExportVerifier: Sendable {
     let lines = try await readManifest()
     let catalogue = ExportCatalogue(
       template: template, suffixes: Self.suffixes, log: log, cursor: cursor, lines: lines,
-      objects: try await listObjects())
+      objects: try await listObjects() + elsewhere(lines))
     var report = ExportReport(log: log, cursor: cursor, depth: depth)
     catalogue.check(&report)
     if let expected { report.findings += Self.outside(expected, report) }
@@ -75,6 +75,16 @@ public struct ExportVerifier: Sendable {
     return try await store.list(prefix: prefix).filter { object in
       !object.key.split(separator: "/").contains { $0 == Manifest.folder }
     }
+  }
+
+  /// Recorded objects that no list of this template's shows: the template was another one when they were written.
+  private func elsewhere(_ lines: [ExportCatalogue.Line]) async throws(ExportStoreError) -> [ExportObject] {
+    let prefix = template.prefix(cursor: cursor)
+    var found: [ExportObject] = []
+    for key in lines.compactMap({ $0.parsed?.entry.key }) where !key.hasPrefix(prefix) {
+      if let facts = try await store.facts(of: key) { found.append(ExportObject(key: key, size: facts.size)) }
+    }
+    return found
   }
 
   private static func outside(_ expected: Range<UInt64>, _ report: ExportReport) -> [ExportReport.Finding] {

@@ -48,6 +48,19 @@ public struct S3ExportStore: ExportStore {
     return found.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
   }
 
+  public func firstKey(prefix: String, after key: String) async throws(ExportStoreError) -> String? {
+    let query = [
+      (name: "list-type", value: "2"), (name: "max-keys", value: "1"), (name: "prefix", value: prefix),
+      (name: "start-after", value: key),
+    ]
+    let answer = try await send(S3Request(method: "GET", query: query), about: "a list of \(prefix)…")
+    guard answer.response.status == 200 else { throw Self.error(answer, "a list of \(prefix)…") }
+    guard let page = S3Documents.read(S3Documents.ObjectList.self, answer.response.body) else {
+      throw ExportStoreError("what the store answered is no list of objects, or broke off", isTemporary: true)
+    }
+    return page.Contents?.first?.Key
+  }
+
   /// In ranges of 8 MiB, so that a large object does not run into the time of one request.
   public func read(_ key: String, limit: Int) async throws(ExportStoreError) -> [UInt8]? {
     let piece = 8 << 20

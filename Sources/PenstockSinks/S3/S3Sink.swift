@@ -10,7 +10,7 @@ public import PenstockLog
 /// An object carries `x-amz-meta-penstock-` `sha256` and `length` (of the content before compression), `count` (rows),
 /// `first` and `last` (offsets), `closed` (why it ends there), `log`, `cursor` and `id`; and it is written down in a manifest
 /// (``ManifestEntry``) before its delivery counts as done. Needed rights: `s3:PutObject`, and `s3:GetObject` for the
-/// comparison and the manifest; for large objects also `s3:AbortMultipartUpload` and, to clean up behind a process that was
+/// comparison and the manifest; `s3:ListBucket` to notice that a cursor was sought back, or lost; for large objects also `s3:AbortMultipartUpload` and, to clean up behind a process that was
 /// killed, `s3:ListBucketMultipartUploads`.
 public struct S3Sink: Sink {
   public let configuration: S3Configuration
@@ -48,6 +48,7 @@ public struct S3Sink: Sink {
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
     do throws(SinkError) {
       let plan = try ExportPlan(parsing: delivery.intent.plan)
+      if let known = await manifest.standing(of: delivery, plan) { return known }
       let (outcome, size) = try await store(delivery, plan)
       guard case .delivered = outcome, let size else { return outcome }
       return await manifest.record(delivery, plan, stored: size) ?? outcome

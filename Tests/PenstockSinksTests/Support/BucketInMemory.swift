@@ -148,7 +148,10 @@ extension BucketInMemory.State {
     case "put": return put(key, call.request.body, call.request.headers, isConditional: call.isConditional)
     case "head": return get(key, range: nil, withBody: false)
     case "get": return get(key, range: call.request.header("range"), withBody: true)
-    case "list": return list(call.query["prefix"] ?? "", after: call.query["continuation-token"], pageSize: pageSize)
+    case "list":
+      return list(
+        call.query["prefix"] ?? "", after: call.query["continuation-token"] ?? call.query["start-after"],
+        pageSize: call.query["max-keys"].flatMap { Int($0) } ?? pageSize)
     case "uploads":
       let entries = uploads.filter { $0.value.key.hasPrefix(call.query["prefix"] ?? "") }.sorted { $0.key < $1.key }
       let text = entries.map { "<Upload><Key>\($0.value.key)</Key><UploadId>\($0.key)</UploadId></Upload>" }.joined()
