@@ -70,6 +70,8 @@ struct DemoSettings: Sendable {
     var configuration = S3Configuration(bucket: bucket.name, region: bucket.region, credentials: bucket.credentials)
     configuration.endpoint = bucket.endpoint
     configuration.layout.keyTemplate = bucket.keyTemplate
+    // Asked about objects alone: their entries say why each was closed, which is not known here.
+    configuration.layout.manifest = false
     let sink = try S3Sink(configuration)
     let reader = try await LogReader.open(at: files.log)
     var problem: String?

@@ -114,7 +114,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
       return TransportResponse(
         status: Int(response.status.code),
         headers: response.headers.map { (name: $0.name, value: $0.value) },
-        body: await prefix(of: response.body, until: deadline),
+        body: await prefix(of: response.body, limit: request.responseLimit, until: deadline),
         connection: TransportConnection(
           httpVersion: "\(response.version)", tlsVersion: request.isSecure ? pooled.tlsVersion : nil,
           address: address?.description))
@@ -138,15 +138,15 @@ public final class AsyncHTTPTransport: HTTPTransport {
   /// What of the body matters. The status has been read by now, so a body that breaks off, or that trickles in until the
   /// time is up, changes nothing.
   private static func prefix(
-    of body: HTTPClientResponse.Body, until deadline: ContinuousClock.Instant
+    of body: HTTPClientResponse.Body, limit: Int, until deadline: ContinuousClock.Instant
   ) async -> [UInt8] {
     let read = Mutex<[UInt8]>([])
     _ = await withDeadline(deadline) {
       do {
         for try await chunk in body {
           let isFull = read.withLock { bytes in
-            bytes.append(contentsOf: chunk.readableBytesView.prefix(TransportResponse.bodyLimit - bytes.count))
-            return bytes.count == TransportResponse.bodyLimit
+            bytes.append(contentsOf: chunk.readableBytesView.prefix(limit - bytes.count))
+            return bytes.count == limit
           }
           if isFull { break }
         }

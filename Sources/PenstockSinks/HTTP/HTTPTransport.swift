@@ -7,6 +7,8 @@ public struct TransportRequest: Sendable {
   public var body: [UInt8]
   /// For the whole exchange: looking the host up, connecting, sending and the answer.
   public var timeout: Duration
+  /// How much of the answer's body is wanted; ``TransportResponse/bodyLimit`` unless set.
+  public var responseLimit = TransportResponse.bodyLimit
 
   public init(
     method: String, url: String, headers: [(name: String, value: String)], body: [UInt8] = [], timeout: Duration
@@ -37,12 +39,12 @@ extension TransportRequest: CustomStringConvertible, CustomReflectable {
 public struct TransportResponse: Sendable {
   public var status: Int
   public var headers: [(name: String, value: String)]
-  /// The first ``bodyLimit`` bytes of the body at most; fewer also when the connection ended early.
+  /// The first ``TransportRequest/responseLimit`` bytes of the body at most; fewer also when the connection ended early.
   public var body: [UInt8]
   /// What is known of the connection it came over.
   public var connection: TransportConnection?
 
-  /// 64 KiB: what a sink reads of an answer.
+  /// 64 KiB: what a sink reads of an answer, unless it asks for more.
   public static let bodyLimit = 65_536
 
   public init(

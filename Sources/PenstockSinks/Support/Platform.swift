@@ -1,3 +1,9 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -7,6 +13,9 @@
 /// What the sinks ask of the operating system besides the `FileSystem` seam.
 enum Platform {
   static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
+  /// All of it, as it is now.
+  static func environment() -> [String: String] { ProcessInfo.processInfo.environment }
 
   /// A whole small file; throws when it is longer than `limit` bytes.
   static func contents(ofFile path: String, limit: Int) throws(PlatformError) -> [UInt8] {
@@ -93,6 +102,8 @@ struct PlatformError: Error, CustomStringConvertible {
   let code: Int32
   init(_ code: Int32) { self.code = code }
   var description: String { String(cString: strerror(code)) }
+  /// There is no such file, or none of its folders.
+  var isMissing: Bool { code == ENOENT || code == ENOTDIR }
 }
 
 extension TransportError {
