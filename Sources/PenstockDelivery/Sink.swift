@@ -74,8 +74,11 @@ public struct BatchOutline: Sendable, Hashable {
 
 /// A rendered batch.
 public struct PreparedBody: Sendable {
-  /// The bytes to be sent (compressed, where the plan says so).
+  /// The bytes to be sent (compressed, where the plan says so); empty when there is a ``stream``.
   public var bytes: [UInt8]
+  /// Gives the bytes piece by piece, where the whole ought not to stand in memory. Nil unless the sink's own `prepare` set
+  /// it; only that sink reads it.
+  public var stream: (any BodyStream)?
   /// SHA-256 of the uncompressed body: 32 bytes. What makes two deliveries equal.
   public var contentDigest: [UInt8]
   /// Length of the uncompressed body in bytes.
@@ -89,6 +92,22 @@ public struct PreparedBody: Sendable {
     self.contentLength = contentLength
     self.eventCount = eventCount
   }
+}
+
+/// A body that is rendered while it is sent, each time anew.
+///
+/// Every reader gives equal content (what the digest is of), but not necessarily equal bytes: a compressor may differ, or the
+/// blocks the records are taken from. Bytes of two readers must never be put together into one object without proof that
+/// they are equal.
+public protocol BodyStream: Sendable {
+  /// Begins at the beginning.
+  func makeReader() -> any BodyReader
+}
+
+/// Reads a ``BodyStream`` once.
+public protocol BodyReader {
+  /// The next `count` bytes; fewer, or none, only at the end.
+  mutating func read(_ count: Int) throws(SinkError) -> [UInt8]
 }
 
 /// One delivery, whose intent is durable.

@@ -48,7 +48,7 @@ extension PreparedBody {
 extension EventFilter {
   /// Whether a record is part of the body.
   @inline(__always)
-  fileprivate func wants(_ record: RecordView) throws(SinkError) -> Bool {
+  func wants(_ record: RecordView) throws(SinkError) -> Bool {
     switch verdict(on: record.bytes) {
     case .passes: return true
     case .filtered: return false

@@ -13,13 +13,15 @@ struct DirectorySinkTests {
   private func layout(_ compression: ExportCompression) -> ExportLayout {
     var layout = ExportLayout()
     layout.compression = compression
+    // What these tests are about is the file; the manifest has tests of its own.
+    layout.manifest = false
     return layout
   }
 
   @Test("a batch becomes one file of rows under the key, with nothing beside it")
   func create() async throws {
     try await withTemporaryDirectory { directory in
-      let sink = try DirectorySink(root: directory + "/root")
+      let sink = try DirectorySink(root: directory + "/root", layout: layout(.none))
       #expect(await sink.deliver(try makeDelivery(sink, batch)) == .delivered(receipt: "\(directory)/root/\(key)"))
       #expect(try files(below: directory + "/root") == [key])
       #expect(try read(directory + "/root/" + key) == rows)
@@ -92,7 +94,7 @@ struct DirectorySinkTests {
   @Test("what a crash left of an attempt is replaced, even if it was the whole file under both names")
   func leftovers() async throws {
     try await withTemporaryDirectory { directory in
-      let sink = try DirectorySink(root: directory)
+      let sink = try DirectorySink(root: directory, layout: layout(.none))
       let delivery = try makeDelivery(sink, batch)
       #expect(await sink.deliver(delivery).isDelivered)
       let temporary = "exports/.tmp-\(delivery.intent.id)"
@@ -108,7 +110,7 @@ struct DirectorySinkTests {
     try await withTemporaryDirectory { directory in
       try write([1], to: directory + "/file")
       for root in [directory + "/file", directory + "/missing/root"] {
-        let sink = try DirectorySink(root: root)
+        let sink = try DirectorySink(root: root, layout: layout(.none))
         let outcome = await sink.deliver(try makeDelivery(sink, batch))
         #expect(outcome.isRefused, "\(outcome)")
       }
@@ -117,12 +119,12 @@ struct DirectorySinkTests {
 
   @Test("a full or failing disk is retried, and what was begun is taken away")
   func failingDisk() async throws {
-    let reference = try await io(of: SimulatedFileSystem())
+    let reference = try await io(of: SimulatedFileSystem(), layout(.none))
     for number in 1...reference {
       for code in [FileSystemError.Code.noSpace, .inputOutput] {
         let disk = SimulatedFileSystem()
         disk.fail(atIO: number, code)
-        let sink = try DirectorySink(root: "root", fileSystem: disk)
+        let sink = try DirectorySink(root: "root", layout: layout(.none), fileSystem: disk)
         let delivery = try makeDelivery(sink, batch)
         #expect(await sink.deliver(delivery).isRetry, "at \(number)")
         disk.clearFaults()
@@ -133,36 +135,47 @@ struct DirectorySinkTests {
     }
   }
 
-  @Test("a power cut at any I/O leaves the whole file or a delivery that can be repeated, never a claim without a file")
-  func powerCuts() async throws {
-    let reference = try await io(of: SimulatedFileSystem())
+  @Test(
+    "a power cut at any I/O leaves the whole file or a delivery that can be repeated, never a claim without file and entry",
+    arguments: [false, true])
+  func powerCuts(manifest: Bool) async throws {
+    var layout = ExportLayout()
+    layout.manifest = manifest
+    let entry = "root/exports/_penstock/\(logID)/archive/00000000000000000010.json"
+    let reference = try await io(of: SimulatedFileSystem(), layout)
     var claims = 0
     for number in 1...(reference + 1) {
       for seed in 0..<12 as Range<UInt64> {
         let policy: CrashPolicy = seed == 0 ? .nothingUnsynced : seed == 1 ? .everything : .seeded(seed, .tornSectors)
         let disk = SimulatedFileSystem(seed: seed)
         disk.crash(atIO: number)
-        let delivery = try makeDelivery(try DirectorySink(root: "root", fileSystem: disk), batch)
-        let outcome = await (try DirectorySink(root: "root", fileSystem: disk)).deliver(delivery)
+        let delivery = try makeDelivery(try DirectorySink(root: "root", layout: layout, fileSystem: disk), batch)
+        let outcome = await (try DirectorySink(root: "root", layout: layout, fileSystem: disk)).deliver(delivery)
         let after = disk.powerCut(policy)
         if outcome.isDelivered {
           claims += 1
           #expect(after.contents("root/" + key) == rows, "claimed at \(number), seed \(seed)")
+          #expect(!manifest || after.contents(entry) != nil, "claimed at \(number), seed \(seed)")
         } else if let found = after.contents("root/" + key) {
           #expect(found == rows, "half a file at \(number), seed \(seed)")
         }
-        let again = try DirectorySink(root: "root", fileSystem: after)
+        if let line = after.contents(entry) {
+          #expect(ManifestEntry.parse(line) != nil, "half an entry at \(number), seed \(seed)")
+          #expect(after.contents("root/" + key) == rows, "an entry without its file at \(number), seed \(seed)")
+        }
+        let again = try DirectorySink(root: "root", layout: layout, fileSystem: after)
         #expect(await again.deliver(delivery).isDelivered, "at \(number), seed \(seed)")
         let second = after.powerCut(.nothingUnsynced)
         #expect(second.contents("root/" + key) == rows, "after the second attempt at \(number), seed \(seed)")
+        #expect((second.contents(entry) != nil) == manifest, "after the second attempt at \(number), seed \(seed)")
       }
     }
     #expect(claims >= 12)
   }
 
   /// How many I/Os a delivery takes.
-  private func io(of disk: SimulatedFileSystem) async throws -> Int {
-    let sink = try DirectorySink(root: "root", fileSystem: disk)
+  private func io(of disk: SimulatedFileSystem, _ layout: ExportLayout) async throws -> Int {
+    let sink = try DirectorySink(root: "root", layout: layout, fileSystem: disk)
     let outcome = await sink.deliver(try makeDelivery(sink, batch))
     #expect(outcome.isDelivered, "\(outcome)")
     return disk.ioCount

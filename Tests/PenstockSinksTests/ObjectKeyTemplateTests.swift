@@ -86,4 +86,41 @@ struct ObjectKeyTemplateTests {
     #expect(try key(fits + "{first}{last}").utf8.count == 1024)
     expectSinkError(containing: "1025 bytes") { _ = try key(fits + "x{first}{last}") }
   }
+
+  @Test("a key tells its range to the template that made it, and to no other")
+  func reading() throws {
+    let suffixes = ["", ".gz", ".zst"]
+    let standard = try ObjectKeyTemplate(ObjectKeyTemplate.standard)
+    let batch = makeBatch(["a", "b", "c"], first: 7)
+    for suffix in suffixes {
+      let key = try standard.key(for: PenstockSinksTests.outline(batch), suffix: suffix)
+      #expect(standard.range(of: key, cursor: "archive", suffixes: suffixes) == 7..<10)
+      #expect(standard.range(of: key + "x", cursor: "archive", suffixes: suffixes) == nil)
+      #expect(standard.range(of: "x" + key, cursor: "archive", suffixes: suffixes) == nil)
+    }
+    let adjacent = try ObjectKeyTemplate("{cursor}/{first}{last}-{first}")
+    let key = try adjacent.key(for: PenstockSinksTests.outline(batch), suffix: "")
+    #expect(adjacent.range(of: key, cursor: "archive", suffixes: suffixes) == 7..<10)
+    #expect(adjacent.range(of: key, cursor: "other", suffixes: suffixes) == nil)
+    #expect(adjacent.range(of: String(key.dropLast()) + "8", cursor: "archive", suffixes: suffixes) == nil)
+    #expect(adjacent.prefix(cursor: "archive") == "archive/")
+    #expect(standard.prefix(cursor: "archive") == "exports/usages-")
+    // The last before the first is no range, and the largest number has none behind it.
+    let zeros = String(repeating: "0", count: 19)
+    #expect(adjacent.range(of: "c/\(zeros)2\(zeros)1-\(zeros)2", cursor: "c", suffixes: [""]) == nil)
+    #expect(adjacent.range(of: "c/\(zeros)2\(UInt64.max)-\(zeros)2", cursor: "c", suffixes: [""]) == nil)
+  }
+
+  @Test("the manifest's folder is not the objects'")
+  func manifestFolder() throws {
+    expectSinkError(containing: "manifest") { _ = try ObjectKeyTemplate("a/_penstock/{first}-{last}") }
+    let places = ["exports/usages-{yyyy}-{first}-{last}", "{yyyy}/{first}-{last}", "a/{cursor}/b-{first}-{last}"].map {
+      try? Manifest.place(ObjectKeyTemplate($0), logID: "l", cursor: "c")
+    }
+    #expect(places == ["exports/_penstock/l/c/", "_penstock/l/c/", "a/c/_penstock/l/c/"])
+    #expect(Manifest.end(of: Manifest.key(in: "p/", end: 12), in: "p/") == 12)
+    for key in ["p/12.json", "p/", "q/00000000000000000012.json", "p/00000000000000000012.json.x"] {
+      #expect(Manifest.end(of: key, in: "p/") == nil, "\(key)")
+    }
+  }
 }

@@ -16,18 +16,31 @@ struct OutcomeClassifierTests {
       let matches =
         switch status {
         case 200...299: outcome.isDelivered
-        case 300...399, 401, 403, 404: outcome.isRefused
         case 410: outcome.isDisabled
         case 408, 425, 429, 500...599: outcome.isRetry
-        case 400...499: outcome.isRejected
+        case 400, 413, 422: outcome.isRejected
+        case 300...499: outcome.isRefused
         default: outcome.isRetry
         }
       #expect(matches, "\(status): \(outcome)")
     }
   }
 
-  @Test("content that is found wrong is rejected, and only that", arguments: [400, 413, 422])
-  func wrongContent(status: Int) { #expect(classify(status).isRejected) }
+  @Test("only three statuses blame the content")
+  func wrongContent() { #expect((100...599).filter { classify($0).isRejected } == [400, 413, 422]) }
+
+  @Test(
+    "a 400 about the connection blames no record",
+    arguments: [
+      ("<title>400 No required SSL certificate was sent</title>", true),
+      ("<title>400 The SSL certificate error</title>", true),
+      ("<title>400 The plain HTTP request was sent to HTTPS port</title>", true), ("bad certificate number", false),
+    ])
+  func connectionNotContent(detail: String, isConnection: Bool) {
+    let outcome = OutcomeClassifier.classify(status: 400, retryAfter: nil, detail: detail, now: .fixed)
+    #expect(outcome.isRefused == isConnection)
+    #expect(outcome.isRejected != isConnection)
+  }
 
   @Test("a redirect says that it is not followed", arguments: [301, 302, 303, 307, 308])
   func redirects(status: Int) {
@@ -45,10 +58,12 @@ struct OutcomeClassifierTests {
 
   @Test("network failures are retried; a request that cannot be sent is refused")
   func networkFailures() {
-    for kind in [TransportError.Kind.connectionRefused, .unknownHost, .timeout, .tls, .connectionLost, .cancelled] {
-      #expect(OutcomeClassifier.classify(TransportError(kind)).isRetry)
-    }
+    let kinds: [TransportError.Kind] = [
+      .connectionRefused, .unknownHost, .unreachable, .timeout, .tls, .connectionLost, .cancelled,
+    ]
+    for kind in kinds { #expect(OutcomeClassifier.classify(TransportError(kind)).isRetry) }
     #expect(OutcomeClassifier.classify(TransportError(.invalidRequest)).isRefused)
+    #expect(OutcomeClassifier.classify(TransportError(.forbiddenAddress)).isRefused)
   }
 
   @Test("an excerpt is one bounded line without secrets")

@@ -7,7 +7,7 @@ import Testing
 
 /// A real S3-compatible server, named by environment variables.
 struct S3Server {
-  let configuration: S3Configuration
+  private let made: S3Configuration
 
   init?(_ prefix: String) {
     let environment = ProcessInfo.processInfo.environment
@@ -18,8 +18,14 @@ struct S3Server {
       bucket: bucket, region: environment["\(prefix)_REGION"] ?? "us-east-1",
       credentials: S3Credentials(accessKeyID: accessKey, secretAccessKey: Secret(secretKey)))
     configuration.endpoint = endpoint
+    self.made = configuration
+  }
+
+  /// With a strange place of its own each time it is asked for.
+  var configuration: S3Configuration {
+    var configuration = made
     configuration.layout.keyTemplate = "tests/\(UUID().uuidString)/a b+c=é (x)!*'~/{first}-{last}.json"
-    self.configuration = configuration
+    return configuration
   }
 
   static let conditional = S3Server("PENSTOCK_S3")
@@ -75,7 +81,7 @@ struct S3ServerTests {
   @Test("a wrong secret key is refused", .enabled(if: S3Server.conditional != nil, needed))
   func wrongSecret() async throws {
     var configuration = try #require(S3Server.conditional).configuration
-    configuration.credentials.secretAccessKey = Secret("wrong")
+    configuration.credentials?.secretAccessKey = Secret("wrong")
     let sink = try S3Sink(configuration)
     let outcome = await sink.deliver(try makeDelivery(sink, batch))
     await sink.close()
@@ -99,22 +105,82 @@ struct S3ServerTests {
     await sink.close()
   }
 
-  @Test("a wrong key, region or clock is refused with the reason", .enabled(if: S3Server.strict != nil, strictNeeded))
+  @Test("a wrong key or region is refused with the reason", .enabled(if: S3Server.strict != nil, strictNeeded))
   func strictRefusals() async throws {
     let right = try #require(S3Server.strict).configuration
     var wrongKey = right
-    wrongKey.credentials.secretAccessKey = Secret("wrong")
+    wrongKey.credentials?.secretAccessKey = Secret("wrong")
     var wrongRegion = right
     wrongRegion.region = "eu-nowhere-1"
-    let sinks = [
-      try S3Sink(wrongKey), try S3Sink(wrongRegion),
-      try S3Sink(right, clock: FixedClock(time: Timestamp(seconds: 1e9))),
-    ]
-    for sink in sinks {
+    for configuration in [wrongKey, wrongRegion] {
+      let sink = try S3Sink(configuration)
       let outcome = await sink.deliver(try makeDelivery(sink, batch))
       await sink.close()
       #expect(outcome.isRefused, "\(outcome)")
       #expect(outcome.words.contains("the store answered 4"), "\(outcome)")
     }
+  }
+
+  @Test("a clock that is years off is corrected by the server's", .enabled(if: S3Server.strict != nil, strictNeeded))
+  func wrongClock() async throws {
+    let configuration = try #require(S3Server.strict).configuration
+    let sink = try S3Sink(configuration, clock: FixedClock(time: Timestamp(seconds: 1e9)))
+    let outcome = await sink.deliver(try makeDelivery(sink, batch))
+    await sink.close()
+    #expect(outcome.isDelivered, "\(outcome)")
+  }
+
+  // MARK: Parts, and the proof
+
+  /// Both servers with the name of what they are there for.
+  static let both: [(name: String, server: S3Server)] = [
+    ("conditional", S3Server.conditional), ("strict", S3Server.strict),
+  ].compactMap { name, server in server.map { (name, $0) } }
+
+  /// A little more than two parts that do not compress.
+  private static let large: Batch = {
+    var state: UInt64 = 42
+    let letters = Array("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_".utf8)
+    return makeBatch(
+      (0..<11).map { number in
+        let text = (0..<1 << 20).map { _ in
+          state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+          return letters[Int(state >> 58)]
+        }
+        return "{\"n\":\(number),\"text\":\"" + String(decoding: text, as: UTF8.self) + "\"}"
+      })
+  }()
+
+  @Test(
+    "a server takes an object in parts, finds it again, and the export proves itself",
+    .enabled(if: S3Server.conditional != nil && S3Server.strict != nil, needed), arguments: both.indices,
+    [nil, .sha256, .crc32c] as [S3StorageOptions.Checksum?])
+  func parts(index: Int, checksum: S3StorageOptions.Checksum?) async throws {
+    var configuration = Self.both[index].server.configuration
+    configuration.layout.keyTemplate = "tests/\(UUID().uuidString)/usages-{first}-{last}.json"
+    configuration.partBytes = 5 << 20
+    configuration.storage.checksum = checksum
+    let sink = try S3Sink(configuration)
+    let delivery = try makeDelivery(sink, Self.large)
+    let first = await sink.deliver(delivery)
+    #expect(first.isDelivered, "\(first)")
+    // Another process: nothing is remembered.
+    let other = try S3Sink(configuration)
+    let again = await other.deliver(delivery)
+    #expect(again.isDelivered && again.words.contains("already there"), "\(again)")
+    let impostor = await other.deliver(try makeDelivery(other, makeBatch((0..<11).map { "{\"n\":\($0)}" })))
+    #expect(impostor.isConflict, "\(impostor)")
+    let next = await other.deliver(try makeDelivery(other, makeBatch(["{\"n\":11}", "{\"n\":12}"], first: 11)))
+    #expect(next.isDelivered, "\(next)")
+    let store = try S3ExportStore(configuration)
+    let verifier = try ExportVerifier(store: store, layout: configuration.layout, logID: logID, cursor: "archive")
+    for depth in ExportReport.Depth.allCases {
+      let report = try await verifier.verify(depth, expecting: 0..<13)
+      #expect(report.isSound, "\(report.lines)")
+    }
+    let reader = try ManifestReader(store: store, layout: configuration.layout, logID: logID, cursor: "archive")
+    #expect(try await reader.committedEnd() == .init(source: .manifest, committedEnd: 13))
+    for closing in [sink, other] { await closing.close() }
+    await store.close()
   }
 }

@@ -1,4 +1,5 @@
 import PenstockDelivery
+import PenstockLog
 import Testing
 
 @testable import PenstockSinks
@@ -13,6 +14,30 @@ struct SecretTests {
     let texts = ["\(secret)", "\([secret])", String(reflecting: secret), "\(Optional(secret) as Any)", dumped]
     for text in texts { #expect(!text.contains("hunter2"), "\(text)") }
     #expect("\(secret)" == "<secret>")
+  }
+
+  @Test("nothing of a webhook prints a secret: configuration, sink, plan, request, error, report")
+  func nothingOfAWebhookPrintsASecret() async throws {
+    let signing = "whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVy"
+    let hidden = ["hunter2", "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVy", "104, 117, 110, 116, 101, 114", "queryK3y"]
+    var configuration = WebhookConfiguration(url: "https://example.com/in?key=queryK3y%20long")
+    configuration.headers = [.bearer(Secret("hunter2")), .init("api-key", Secret("hunter2!"))]
+    configuration.secrets = [Secret(signing)]
+    let echo = "no: hunter2! hunter2 aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVy queryK3y%20long queryK3y long \(signing)"
+    let transport = ScriptedTransport(
+      ScriptedTransport.answer(422, [], echo), ScriptedTransport.answer(401, [], echo), ScriptedTransport.fail(.tls))
+    let sink = try WebhookSink(configuration, transport: transport, clock: FixedClock())
+    let delivery = try makeDelivery(sink, makeBatch([#"{"a":1}"#]))
+    let outcomes = [await sink.deliver(delivery), (await sink.test()).outcome, (await sink.test()).outcome]
+    let requests = transport.requests
+    #expect(requests.count == 3)
+    var text = "\(configuration)\(sink)\(sink.description)\(delivery)\(outcomes)\(requests)\(sink.request)"
+    text += String(reflecting: configuration) + String(reflecting: sink) + String(reflecting: requests)
+    text += "\(try WebhookSignature(secrets: [Secret(signing)]))\(try DestinationURL(configuration.url))"
+    text += String(decoding: delivery.intent.plan, as: UTF8.self)
+    for value in [configuration, sink, delivery, outcomes, requests] as [Any] { dump(value, to: &text) }
+    for part in hidden { #expect(!text.contains(part), "\(part)") }
+    #expect(outcomes[0].words.contains("no: <secret> <secret>"), "\(outcomes[0])")
   }
 
   @Test("configurations with secrets print without them")

@@ -31,6 +31,7 @@ struct SinkContractTests {
     func make(_ compression: ExportCompression, _ template: String) throws -> S3Sink {
       var configuration = S3Configuration(
         bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
+      configuration.endpoint = BucketInMemory.endpoint
       configuration.layout.compression = compression
       configuration.layout.keyTemplate = template
       return try S3Sink(configuration, transport: bucket)
@@ -38,7 +39,7 @@ struct SinkContractTests {
     try await SinkLaws.check(
       records: records, secrets: ["hunter2"], reconfigured: { try make(.zstd(), "x/{first}{last}") },
       makeSink: { try make(.gzip(), "{cursor}/{first}{last}") })
-    #expect(bucket.count == 2)
+    #expect(bucket.keys(under: "").count { !$0.contains("_penstock") } == 2)
   }
 
   @Test("the webhook keeps the contract")
@@ -59,27 +60,5 @@ private struct AlwaysOK: HTTPTransport {
   func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
     TransportResponse(status: 200)
   }
-  func close() async {}
-}
-
-/// A bucket with conditional create and metadata, and no signatures.
-private final class BucketInMemory: HTTPTransport {
-  private let objects = Mutex<[String: TransportRequest]>([:])
-
-  var count: Int { objects.withLock { $0.count } }
-
-  func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
-    objects.withLock { objects in
-      if request.method == "PUT" {
-        if objects[request.url] != nil { return TransportResponse(status: 412) }
-        objects[request.url] = request
-        return TransportResponse(status: 200)
-      }
-      guard let object = objects[request.url] else { return TransportResponse(status: 404) }
-      let size = (name: "Content-Length", value: String(object.body.count))
-      return TransportResponse(status: 200, headers: object.headers + [size])
-    }
-  }
-
   func close() async {}
 }

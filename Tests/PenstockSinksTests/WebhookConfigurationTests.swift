@@ -46,6 +46,8 @@ struct WebhookConfigurationTests {
     expectSinkError(containing: "above 0") { _ = try open { $0.maxRecords = 0 } }
     expectSinkError(containing: "above 0") { _ = try open { $0.maxBytes = 0 } }
     expectSinkError(containing: "above 0") { _ = try open { $0.timeout = .zero } }
+    expectSinkError(containing: "above 0") { _ = try open { $0.connectTimeout = .zero } }
+    expectSinkError(containing: "above 0") { _ = try open { $0.idleTimeout = .zero } }
     expectSinkError(containing: "no name") {
       _ = try open {
         $0.method = .get
@@ -60,7 +62,8 @@ struct WebhookConfigurationTests {
   }
 
   @Test(
-    "headers that a delivery sets are refused", arguments: ["Webhook-Id", "content-type", "Host", "x-penstock-log"])
+    "headers that a delivery sets are refused",
+    arguments: ["Webhook-Id", "content-type", "Host", "x-penstock-log", "Webhook-Test"])
   func reservedHeaders(name: String) {
     expectSinkError(containing: "set by the delivery") { _ = try open { $0.headers = [.init(name, Secret("v"))] } }
   }

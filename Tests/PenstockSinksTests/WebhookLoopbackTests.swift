@@ -73,6 +73,34 @@ struct WebhookLoopbackTests {
     }
   }
 
+  @Test("a test delivery is checked by the receiver and leaves nothing there")
+  func testDelivery() async throws {
+    try await withReceiver { _ in
+    } body: { url, receiver, output in
+      let sink = try makeSink(url)
+      let report = await sink.test()
+      #expect(report.outcome.isDelivered && report.excerpt.contains("nothing stored"), "\(report)")
+      await sink.close()
+      let stranger = try makeSink(url) { $0.secrets = [Secret("whsec_" + String(repeating: "A", count: 32))] }
+      #expect((await stranger.test()).outcome.isRefused)
+      await stranger.close()
+      #expect(try read(output).isEmpty)
+      #expect(await receiver.counters.batches == 0)
+    }
+  }
+
+  @Test("the guard is on unless it is switched off")
+  func guarded() async throws {
+    expectSinkError(containing: "is loopback") {
+      _ = try makeSink("http://127.0.0.1:9/") { $0.addresses = .publicOnly }
+    }
+    #expect(WebhookConfiguration(url: "https://example.com").addresses == .publicOnly)
+    let sink = try makeSink("http://localhost:9/") { $0.addresses = .publicOnly }
+    let outcome = await sink.deliver(try makeDelivery(sink, makeBatch(records)))
+    await sink.close()
+    #expect(outcome.isRefused && outcome.words.contains("to which localhost resolves, is loopback"), "\(outcome)")
+  }
+
   @Test("a receiver that demands a key takes the right one only", arguments: [("right", true), ("wrong", false)])
   func key(key: String, isRight: Bool) async throws {
     try await withReceiver {
@@ -123,6 +151,7 @@ struct WebhookLoopbackTests {
   ) throws -> WebhookSink {
     var configuration = WebhookConfiguration(url: url)
     configuration.secrets = [Self.secret]
+    configuration.addresses = .publicAndPrivate
     change(&configuration)
     return try WebhookSink(configuration)
   }

@@ -108,6 +108,84 @@ struct WebhookSinkTests {
     }
   }
 
+  @Test("GET adds to a query that is there, is not answered from a cache, and does not say a parameter twice")
+  func getQueries() async throws {
+    for (url, expected) in [
+      ("https://example.com", "https://example.com/?event=%7B%7D"),
+      ("https://example.com/in?", "https://example.com/in?event=%7B%7D"),
+      ("https://example.com/in?a=1&b", "https://example.com/in?a=1&b&event=%7B%7D"),
+    ] {
+      let transport = ScriptedTransport(ScriptedTransport.answer(200))
+      let sink = try sink(
+        {
+          $0.url = url
+          $0.method = .get
+        }, transport)
+      _ = await sink.deliver(try makeDelivery(sink, makeBatch(["{}"])))
+      #expect(transport.requests.first?.url == expected)
+      #expect(transport.requests.first?.header("cache-control") == "no-store")
+    }
+    for url in ["https://example.com/?event=1", "https://example.com/?a&%65vent", "https://example.com/?event"] {
+      expectSinkError(containing: "has the query parameter event already") {
+        _ = try sink {
+          $0.url = url
+          $0.method = .get
+        }
+      }
+      _ = try sink { $0.url = url }
+    }
+  }
+
+  @Test("a batch of which nothing is left is delivered without a request")
+  func nothingLeft() async throws {
+    let transport = ScriptedTransport()
+    let sink = try sink({ _ in }, transport)
+    var delivery = try makeDelivery(sink, batch)
+    delivery.body.eventCount = 0
+    #expect(await sink.deliver(delivery) == .delivered(receipt: "nothing to send"))
+    #expect(transport.requests.isEmpty)
+  }
+
+  @Test(
+    "a test delivery is one marked, signed event in the destination's form",
+    arguments: WebhookConfiguration.Method.allCases)
+  func testDelivery(method: WebhookConfiguration.Method) async throws {
+    let transport = ScriptedTransport(
+      ScriptedTransport.answer(202, [], "thanks"), ScriptedTransport.fail(.connectionRefused))
+    let sink = try sink(
+      {
+        $0.method = method
+        $0.secrets = [Secret(key)]
+        $0.fields = FieldSelection(keeping: [.appID])
+      }, transport)
+    let report = await sink.test()
+    #expect(report.outcome == .delivered(receipt: "HTTP 202"))
+    #expect(report.status == 202 && report.excerpt == "thanks")
+    let request = try #require(transport.requests.first)
+    #expect(request.method == method.rawValue)
+    #expect(request.header("webhook-test") == "true")
+    #expect(request.header("webhook-id") == report.id)
+    #expect(report.id.hasPrefix("test_") && report.id.utf8.count == 37)
+    #expect(request.header("x-penstock-range") == nil)
+    #expect(request.header("x-penstock-log") == nil)
+    let sent = try #require(
+      method == .get
+        ? request.url.split(separator: "event=").last.flatMap { PercentEncoding.decode(String($0)) }
+        : nil
+          ?? String(decoding: request.body, as: UTF8.self))
+    try WebhookSignature(secrets: [Secret(key)]).verify(
+      id: request.header("webhook-id"), timestamp: request.header("webhook-timestamp"),
+      signature: request.header("webhook-signature"), body: Array(sent.utf8), now: 1_772_323_198)
+    let event = method == .get ? sent : String(sent.dropFirst().dropLast())
+    #expect(method == .get || (sent.hasPrefix("[") && sent.hasSuffix("]")))
+    _ = try Array(event.utf8).withUnsafeBytes { try EventValidator().validate($0) }
+    #expect(event.contains("app_id") && !event.contains("traits"), "\(event)")
+
+    let failed = await sink.test()
+    #expect(failed.status == nil && failed.outcome.isRetry && failed.connection == nil)
+    #expect(failed.id != report.id)
+  }
+
   @Test("headers of the user are sent, under any name")
   func headers() async throws {
     let transport = ScriptedTransport(ScriptedTransport.answer(200))

@@ -78,8 +78,9 @@ extension Configuration.Destination {
     case "webhook":
       let keys = [
         "url", "method", "headers", "signing", "batch", "batching", "parameter", "maxParameterBytes", "timeout",
+        "connectTimeout", "idleTimeout", "http", "tls", "allowPrivateNetworks",
       ]
-      let members = try node.members(known: Self.common + keys, later: later)
+      let members = try node.members(known: Self.common + keys, later: later.filter { $0 != "tls" })
       let configuration = try WebhookConfiguration(members)
       name = try Self.name(members)
       policy = BatchPolicy(

@@ -18,12 +18,12 @@ extension WebhookConfiguration {
       for (name, value) in mapping {
         let text = name.string ?? ""
         let value = ConfigurationNode(node: value, key: "\(node.key).\(text)")
-        headers.append(Header(text, Secret(try value.text())))
+        headers.append(Header(text, try value.secret()))
       }
     }
     try members.with("signing") { (node) throws(ConfigurationError) in
       for secret in try node.members(known: ["secrets"]).require("secrets").elements() {
-        secrets.append(Secret(try secret.text()))
+        secrets.append(try secret.secret())
       }
     }
     try members.with("batch") { (node) throws(ConfigurationError) in
@@ -40,6 +40,58 @@ extension WebhookConfiguration {
     }
     try members.with("timeout") { (node) throws(ConfigurationError) in timeout = try node.duration() }
     fields = try FieldSelection(members)
+    try readConnection(members)
+  }
+
+  private mutating func readConnection(_ members: ConfigurationMembers) throws(ConfigurationError) {
+    try members.with("connectTimeout") { (node) throws(ConfigurationError) in connectTimeout = try node.duration() }
+    try members.with("idleTimeout") { (node) throws(ConfigurationError) in idleTimeout = try node.duration() }
+    try members.with("http") { (node) throws(ConfigurationError) in
+      httpVersions = try node.choice(["automatic": .automatic, "1.1": .http1])
+    }
+    try members.with("tls") { (node) throws(ConfigurationError) in
+      let keys = try node.members(known: ["ca", "systemCA", "certificate", "key"])
+      tls.authorities = try keys["ca"]?.text()
+      try keys.with("systemCA") { (node) throws(ConfigurationError) in tls.alsoSystemAuthorities = try node.bool() }
+      tls.certificate = try keys["certificate"]?.text()
+      tls.key = try keys["key"]?.text()
+    }
+    try members.with("allowPrivateNetworks") { (node) throws(ConfigurationError) in
+      addresses = try AddressPolicy(node)
+    }
+  }
+}
+
+extension AddressPolicy {
+  /// `true`, `false`, or a list of networks such as `10.1.0.0/16`, which are then taken beside public addresses.
+  init(_ node: ConfigurationNode) throws(ConfigurationError) {
+    guard node.node.sequence != nil else {
+      self.init(allowsPrivate: try node.bool())
+      return
+    }
+    var networks: [IPNetwork] = []
+    for element in try node.elements() {
+      guard let network = IPNetwork(try element.text()) else {
+        throw element.error(
+          "expected a network such as 10.1.0.0/16, with zeros behind the bits that count, or an address")
+      }
+      networks.append(network)
+    }
+    self.init(allowed: networks)
+  }
+}
+
+extension ConfigurationNode {
+  /// A secret: text, in which `${NAME}` is taken from the environment, or `{ file: PATH }`.
+  func secret() throws(ConfigurationError) -> Secret {
+    guard node.mapping != nil else { return Secret(try text()) }
+    let file = try members(known: ["file"]).require("file")
+    let path = try file.text()
+    do throws(SinkError) {
+      return try Secret(contentsOfFile: path)
+    } catch {
+      throw file.error(error.message)
+    }
   }
 }
 

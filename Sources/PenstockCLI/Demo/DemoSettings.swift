@@ -32,6 +32,7 @@ struct DemoSettings: Sendable {
       - name: webhook
         type: webhook
         url: \(webhook)
+        allowPrivateNetworks: true
         signing: { secrets: ["${PENSTOCK_WEBHOOK_SECRET}"] }
         batch: { maxEvents: 500, maxBytes: 1MiB, maxWait: 200ms }
       - name: exports
@@ -69,6 +70,8 @@ struct DemoSettings: Sendable {
     var configuration = S3Configuration(bucket: bucket.name, region: bucket.region, credentials: bucket.credentials)
     configuration.endpoint = bucket.endpoint
     configuration.layout.keyTemplate = bucket.keyTemplate
+    // Asked about objects alone: their entries say why each was closed, which is not known here.
+    configuration.layout.manifest = false
     let sink = try S3Sink(configuration)
     let reader = try await LogReader.open(at: files.log)
     var problem: String?

@@ -9,7 +9,7 @@ import PenstockSinks
 /// Takes POST and PUT on any path (a JSON array or one object) and GET with the event in a query parameter. A batch is
 /// known by its `webhook-id`: the first request with an id adds the batch's events to ``ReceiverConfiguration/output``,
 /// later ones with the same body are answered 200 and counted, one with another body is answered 409 and counted as a
-/// violation. Rows and ledger are written, and synced if asked for, before the answer, so a receiver that is killed at any
+/// violation. A request with the header `webhook-test: true` is checked and thrown away. Rows and ledger are written, and synced if asked for, before the answer, so a receiver that is killed at any
 /// moment goes on from its files without losing or doubling an event it answered for.
 ///
 /// Status: 200 stored or seen before, 400 not readable, 401 not signed or no key, 405 another method, 409 violation, 413 too
@@ -61,7 +61,8 @@ public struct WebhookReceiver: Sendable {
       let received = ReceivedRequest(
         id: Self.header("webhook-id", request), timestamp: Self.header("webhook-timestamp", request),
         signature: Self.header("webhook-signature", request), range: Self.header("x-penstock-range", request),
-        key: configuration.requiredHeader.flatMap { Self.header($0.name, request) }, body: body)
+        key: configuration.requiredHeader.flatMap { Self.header($0.name, request) },
+        isTest: Self.header("webhook-test", request) == "true", body: body)
       return Self.response(await store.receive(received, now: secondsNow()))
     }
   }

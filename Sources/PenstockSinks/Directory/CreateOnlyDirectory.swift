@@ -19,20 +19,45 @@ struct CreateOnlyDirectory: Sendable {
 
   private func attempt(_ delivery: PendingDelivery, _ plan: ExportPlan) throws(FileSystemError) -> DeliveryOutcome {
     let path = root + "/" + plan.key
-    let directories = try makeDirectories(for: plan.key)
+    if try create(plan.key, delivery.body.bytes, temporary: delivery.intent.id.rawValue) {
+      return .delivered(receipt: path)
+    }
+    return try compare(path, delivery.body, plan.compression)
+  }
+
+  /// Returns true once the file is durable, false when there is one of that name, which is durable then, too.
+  ///
+  /// - Parameter temporary: what tells this attempt's file from those of others while it is written.
+  func create(_ key: String, _ bytes: [UInt8], temporary name: String) throws(FileSystemError) -> Bool {
+    let path = root + "/" + key
+    let directories = try makeDirectories(for: key)
     let directory = directories[directories.count - 1]
-    let temporary = directory + "/.tmp-" + delivery.intent.id.rawValue
-    try writeFile(temporary, delivery.body.bytes)
-    var outcome = DeliveryOutcome.delivered(receipt: path)
+    let temporary = directory + "/.tmp-" + name
+    try writeFile(temporary, bytes)
+    var isNew = true
     do throws(FileSystemError) {
       try fileSystem.rename(temporary, to: path)
     } catch  where error.code == .exists {
       try removeIfPresent(temporary)
-      outcome = try compare(path, delivery.body, plan.compression)
+      isNew = false
+      try synchronizeFile(path)
     }
     // All of them each time: an attempt that made one may have ended before it was synced.
     for directory in directories.reversed() { try fileSystem.synchronizeDirectory(directory) }
-    return outcome
+    return isNew
+  }
+
+  /// Nil when it cannot be said.
+  func size(of key: String) -> Int? {
+    guard let file = try? fileSystem.open(root + "/" + key, .readOnly) else { return nil }
+    defer { fileSystem.close(file) }
+    return (try? fileSystem.size(file)).map { Int($0) }
+  }
+
+  private func synchronizeFile(_ path: String) throws(FileSystemError) {
+    let file = try fileSystem.open(path, .readOnly)
+    defer { fileSystem.close(file) }
+    try fileSystem.synchronize(file)
   }
 
   /// Makes the root and what the key asks for below it. Returns the root and those below, from the outermost on.
@@ -93,7 +118,6 @@ struct CreateOnlyDirectory: Sendable {
     }
     bytes.removeLast(bytes.count - count)
     guard bytes == body.bytes || contentMatches(bytes, body, compression) else { return conflict }
-    try fileSystem.synchronize(file)
     return .delivered(receipt: path + ", already there")
   }
 
@@ -109,7 +133,7 @@ struct CreateOnlyDirectory: Sendable {
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
-  private static func outcome(of error: FileSystemError) -> DeliveryOutcome {
+  static func outcome(of error: FileSystemError) -> DeliveryOutcome {
     switch error.code {
     case .permissionDenied, .notADirectory, .isADirectory, .readOnlyFileSystem, .notSupported, .notFound:
       .refused(reason: error.description)

@@ -6,7 +6,8 @@ public import PenstockLog
 ///
 /// A file appears whole or not at all, is on stable storage before its delivery counts as done, and is never replaced: if a
 /// file of that name exists, its content is compared. While a file is being written it is called `.tmp-` and the
-/// delivery's id; one left behind by a crash is replaced by the next attempt at the same delivery.
+/// delivery's id; one left behind by a crash is replaced by the next attempt at the same delivery. Each file is written down
+/// in a manifest (``ManifestEntry``) before its delivery counts as done.
 public struct DirectorySink: Sink {
   /// The directory under which the keys are laid out. Created when missing.
   public let root: String
@@ -21,6 +22,7 @@ public struct DirectorySink: Sink {
   public var boundary: Duration?
 
   private let store: CreateOnlyDirectory
+  private let manifest: ManifestWriter
 
   /// - Throws: `SinkError` for a layout that cannot work.
   public init(
@@ -31,6 +33,7 @@ public struct DirectorySink: Sink {
     self.root = root
     self.layout = layout
     store = CreateOnlyDirectory(root: root, fileSystem: fileSystem)
+    manifest = ManifestWriter(store: DirectoryExportStore(root: root, fileSystem: fileSystem))
   }
 
   public var description: String { "directory \(root)" }
@@ -49,11 +52,19 @@ public struct DirectorySink: Sink {
     } catch {
       return .refused(reason: error.description)
     }
-    // Writing and syncing block; the threads that run tasks are few and must not.
-    return await withCheckedContinuation { continuation in
-      DispatchQueue.global().async {
-        continuation.resume(returning: store.write(delivery, plan))
-      }
+    if let known = await manifest.standing(of: delivery, plan) { return known }
+    let outcome = await Blocking.run { store.write(delivery, plan) }
+    guard case .delivered = outcome else { return outcome }
+    let size = await Blocking.run { store.size(of: plan.key) } ?? delivery.body.bytes.count
+    return await manifest.record(delivery, plan, stored: size) ?? outcome
+  }
+}
+
+/// Work that waits for a disk: the threads that run tasks are few and must not.
+enum Blocking {
+  static func run<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
+    await withCheckedContinuation { continuation in
+      DispatchQueue.global().async { continuation.resume(returning: work()) }
     }
   }
 }

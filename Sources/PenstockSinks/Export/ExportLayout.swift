@@ -21,6 +21,9 @@ public struct ExportLayout: Sendable {
   /// The id of the replay that this sink is for: `replays/<id>/` stands behind the first folder of the key, so that the
   /// standard names begin `exports/replays/<id>/usages`.
   public var replay: String?
+  /// Whether each object is written down in a manifest beside the objects, in the folder `_penstock`: what
+  /// ``ExportVerifier`` proves the export with, and what a lost cursor is rebuilt from. Costs one small object for each.
+  public var manifest = true
 
   public init() {}
 
@@ -37,19 +40,29 @@ public struct ExportLayout: Sendable {
     _ = try plan(longest).encoded()
   }
 
-  func plan(_ outline: BatchOutline) throws(SinkError) -> ExportPlan {
+  /// The template, with a replay's folder behind its first one.
+  private var placed: String {
+    guard let replay else { return keyTemplate }
     var template = keyTemplate
-    if let replay {
-      let folder = template.firstIndex(of: "/").map { template.index(after: $0) } ?? template.startIndex
-      template.insert(contentsOf: "replays/\(replay)/", at: folder)
-    }
-    let key = try ObjectKeyTemplate(template).key(for: outline, suffix: compression.suffix)
-    return ExportPlan(key: key, compression: compression, selection: fields, filter: filter)
+    let folder = template.firstIndex(of: "/").map { template.index(after: $0) } ?? template.startIndex
+    template.insert(contentsOf: "replays/\(replay)/", at: folder)
+    return template
+  }
+
+  func plan(_ outline: BatchOutline) throws(SinkError) -> ExportPlan {
+    let template = try ObjectKeyTemplate(placed)
+    return ExportPlan(
+      key: try template.key(for: outline, suffix: compression.suffix), compression: compression, selection: fields,
+      filter: filter, closedBy: outline.closedBy,
+      manifest: manifest ? Manifest.place(template, logID: outline.logID, cursor: outline.cursor) : nil)
   }
 }
 
 extension ExportPlan {
-  func prepare(_ batch: Batch) throws(SinkError) -> PreparedBody {
+  /// - Parameter streamingAbove: a body of more uncompressed bytes is rendered twice, once for its digest and once while it
+  ///   is sent, instead of standing in memory.
+  func prepare(_ batch: Batch, streamingAbove limit: Int = .max) throws(SinkError) -> PreparedBody {
+    guard batch.byteCount + batch.count <= limit else { return try ExportStream(batch: batch, plan: self).prepare() }
     var body = try PreparedBody(rendering: batch, as: .rows, selection: selection, filter: filter)
     if body.eventCount == 0 { return body }
     body.bytes = try compression.compress(body.bytes)

@@ -7,15 +7,24 @@ struct ExportPlan: Hashable {
   let compression: ExportCompression
   let selection: FieldSelection
   let filter: EventFilter
+  /// Why the batch ends where it ends; nil in plans of earlier builds.
+  var closedBy: CloseReason?
+  /// The folder of the manifest, with a slash at its end; nil for none.
+  var manifest: String?
 
   private static let kind = "penstock-export"
   private static let version = 1
 
-  init(key: String, compression: ExportCompression, selection: FieldSelection, filter: EventFilter = .all) {
+  init(
+    key: String, compression: ExportCompression, selection: FieldSelection, filter: EventFilter = .all,
+    closedBy: CloseReason? = nil, manifest: String? = nil
+  ) {
     self.key = key
     self.compression = compression
     self.selection = selection
     self.filter = filter
+    self.closedBy = closedBy
+    self.manifest = manifest
   }
 
   func encoded() throws(SinkError) -> [UInt8] {
@@ -27,13 +36,16 @@ struct ExportPlan: Hashable {
       }
     return try PlanText.encode(
       kind: Self.kind, version: Self.version,
-      [("key", key), ("compression", name), ("level", String(level)), ("fields", selection.description)]
-        + filter.planEntry)
+      [
+        ("key", key), ("compression", name), ("level", String(level)), ("fields", selection.description),
+        ("closed", closedBy?.rawValue ?? ""), ("manifest", manifest ?? ""),
+      ] + filter.planEntry)
   }
 
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
-      parsing: plan, kind: Self.kind, version: Self.version, keys: ["key", "compression", "level", "fields", "filter"])
+      parsing: plan, kind: Self.kind, version: Self.version,
+      keys: ["key", "compression", "level", "fields", "filter", "closed", "manifest"])
     key = try text.value("key")
     try ObjectKeyTemplate.validate(key: key)
     let level = try text.integer("level")
@@ -47,5 +59,13 @@ struct ExportPlan: Hashable {
     try compression.validate()
     selection = try FieldSelection(plan: text.value("fields"))
     filter = try EventFilter(plan: text.optional("filter"))
+    if let reason = text.optionalValue("closed") {
+      guard let closedBy = CloseReason(rawValue: reason) else {
+        throw SinkError("the plan of this delivery has closed=\(reason)")
+      }
+      self.closedBy = closedBy
+    }
+    manifest = text.optionalValue("manifest")
+    if let manifest { try ObjectKeyTemplate.validate(key: manifest + "x") }
   }
 }

@@ -31,7 +31,7 @@ enum Gzip {
   }
 
   /// The largest window, with a gzip header and trailer instead of zlib's.
-  private static let windowBits: Int32 = 15 + 16
+  fileprivate static let windowBits: Int32 = 15 + 16
 
   /// Runs zlib over the whole input; nil unless that ends the stream within `capacity`. zlib counts in 32 bits, so both
   /// buffers are handed over in pieces.
@@ -67,5 +67,59 @@ enum Gzip {
       }
     }
     return ended ? output : nil
+  }
+}
+
+extension Gzip {
+  /// One gzip member that is made piece by piece. Not for two threads at once.
+  final class Stream {
+    // In a place of its own: zlib remembers where it was called with it.
+    private let stream: UnsafeMutablePointer<z_stream>
+    private var isOpen = false
+    private static let roomBytes = 65_536
+
+    init() {
+      stream = .allocate(capacity: 1)
+      stream.initialize(to: z_stream())
+    }
+
+    deinit {
+      if isOpen { deflateEnd(stream) }
+      stream.deallocate()
+    }
+
+    /// Appends what of the member is known after these bytes; all of it when it ends with them.
+    func compress(_ bytes: [UInt8], level: Int, ends: Bool, into output: inout [UInt8]) throws(SinkError) {
+      if !isOpen {
+        let status = deflateInit2_(
+          stream, Int32(level), Z_DEFLATED, Gzip.windowBits, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+          Int32(MemoryLayout<z_stream>.size))
+        guard status == Z_OK else { throw SinkError("gzip could not start (zlib status \(status))") }
+        isOpen = true
+      }
+      // A block's rows are far below what zlib counts in 32 bits.
+      guard bytes.count <= Int(Int32.max) else {
+        throw SinkError("a piece of \(bytes.count) bytes is too large for gzip")
+      }
+      var status = Z_OK
+      var input = bytes
+      input.withUnsafeMutableBufferPointer { input in
+        stream.pointee.next_in = input.baseAddress
+        stream.pointee.avail_in = UInt32(input.count)
+        repeat {
+          let room = [UInt8](unsafeUninitializedCapacity: Self.roomBytes) { room, count in
+            stream.pointee.next_out = room.baseAddress
+            stream.pointee.avail_out = UInt32(room.count)
+            status = deflate(stream, ends ? Z_FINISH : Z_NO_FLUSH)
+            count = room.count - Int(stream.pointee.avail_out)
+          }
+          output += room
+        } while status == Z_OK && stream.pointee.avail_out == 0
+      }
+      // No progress was possible because there was nothing to do: not an error.
+      guard status == (ends ? Z_STREAM_END : Z_OK) || (!ends && status == Z_BUF_ERROR) else {
+        throw SinkError("the body could not be compressed by gzip (zlib status \(status))")
+      }
+    }
   }
 }

@@ -17,6 +17,16 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
   }
   private enum Field: String, CaseIterable {
     case yyyy, MM, dd, HH, mm, first, last, cursor
+
+    /// How long its value is; 0 for text of any length.
+    var digits: Int {
+      switch self {
+      case .yyyy: 4
+      case .MM, .dd, .HH, .mm: 2
+      case .first, .last: 20
+      case .cursor: 0
+      }
+    }
   }
 
   private let parts: [Part]
@@ -39,6 +49,9 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     parts.append(.text(String(rest)))
     guard parts.contains(.field(.first)), parts.contains(.field(.last)) else {
       throw SinkError("the key template \"\(text)\" needs {first} and {last}: without them two batches share a name")
+    }
+    guard !text.split(separator: "/").dropLast().contains(where: { $0 == Manifest.folder }) else {
+      throw SinkError("the key template \"\(text)\" leads into the folder \(Manifest.folder), which is the manifest's")
     }
     self.parts = parts
   }
@@ -69,6 +82,57 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     case .last: (outline.end.rawValue - 1).padded(20)
     case .cursor: outline.cursor
     }
+  }
+
+  /// What every key of a cursor begins with: a listing of it holds all of them.
+  package func prefix(cursor: String) -> String {
+    var prefix = ""
+    for part in parts {
+      switch part {
+      case .text(let text): prefix += text
+      case .field(.cursor): prefix += cursor
+      case .field: return prefix
+      }
+    }
+    return prefix
+  }
+
+  /// The records whose object has this key; nil when no batch of the cursor can have it. `suffix` is what compressed
+  /// objects' names end with.
+  package func range(of key: String, cursor: String, suffixes: [String]) -> Range<UInt64>? {
+    // The longest first: every name ends with the empty one.
+    for suffix in suffixes.sorted(by: { $0.utf8.count > $1.utf8.count }) where key.hasSuffix(suffix) {
+      for name in [key, String(key.dropLast(suffix.count))] {
+        if let range = range(matching: Substring(name), cursor: cursor) { return range }
+      }
+    }
+    return nil
+  }
+
+  private func range(matching key: Substring, cursor: String) -> Range<UInt64>? {
+    var rest = key
+    var first: UInt64?
+    var last: UInt64?
+    for part in parts {
+      switch part {
+      case .text(let text):
+        guard rest.hasPrefix(text) else { return nil }
+        rest = rest.dropFirst(text.count)
+      case .field(.cursor):
+        guard rest.hasPrefix(cursor) else { return nil }
+        rest = rest.dropFirst(cursor.count)
+      case .field(let field):
+        let digits = rest.prefix(field.digits)
+        guard digits.utf8.count == field.digits, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+          let number = UInt64(digits)
+        else { return nil }
+        rest = rest.dropFirst(field.digits)
+        if field == .first { if let first, first != number { return nil } else { first = number } }
+        if field == .last { if let last, last != number { return nil } else { last = number } }
+      }
+    }
+    guard rest.isEmpty, let first, let last, first <= last, last < .max else { return nil }
+    return first..<last + 1
   }
 
   /// Refuses what a bucket or a file system would read as another place than it says.

@@ -1,66 +1,194 @@
 import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
+import NIOSSL
+public import PenstockDelivery
 import Synchronization
 
 /// The ``HTTPTransport`` over async-http-client: pooled connections, TLS, HTTP/2 where a server offers it.
 public final class AsyncHTTPTransport: HTTPTransport {
-  private let client: HTTPClient
-  private let isClosed = Atomic(false)
-
-  /// - Parameter connectTimeout: for the TCP connection and the TLS handshake.
-  public init(connectTimeout: Duration = .seconds(10)) {
-    var configuration = HTTPClient.Configuration(
-      redirectConfiguration: .disallow,
-      timeout: .init(connect: .nanoseconds(connectTimeout.wholeNanoseconds)))
-    // Retrying is the delivery's work; here it would only hide for how long nobody has been listening.
-    configuration.connectionPool.retryConnectionEstablishment = false
-    client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  /// What decides where a request goes.
+  private enum Route {
+    /// The client resolves names by itself.
+    case byName(PooledClient)
+    case pinned(PinnedHosts)
   }
 
-  deinit {
-    // A client that is dropped without a shutdown stops the process in debug builds.
-    guard !isClosed.load(ordering: .acquiring) else { return }
-    client.shutdown { _ in }
+  private let route: Route
+  private let isClosed = Atomic(false)
+
+  /// Connects to every address, with the system's authorities.
+  ///
+  /// - Parameter connectTimeout: for the TCP connection and the TLS handshake.
+  public init(connectTimeout: Duration = .seconds(10)) {
+    var settings = TransportSettings()
+    settings.connectTimeout = connectTimeout
+    route = .byName(PooledClient(settings, tls: nil))
+  }
+
+  /// - Throws: `SinkError` for files of ``TransportSettings/tls`` that cannot be used.
+  public convenience init(_ settings: TransportSettings) throws(SinkError) {
+    try self.init(settings, resolver: SystemHostResolver())
+  }
+
+  package init(_ settings: TransportSettings, resolver: any HostResolver) throws(SinkError) {
+    let tls = settings.tls == TLSSettings() ? nil : try settings.tls.configuration()
+    guard let policy = settings.addresses else {
+      route = .byName(PooledClient(settings, tls: tls))
+      return
+    }
+    route = .pinned(
+      PinnedHosts(policy: policy, resolver: resolver) { host, address in
+        PooledClient(settings, tls: tls, pin: (host: host, address: address))
+      })
   }
 
   public func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
-    do {
-      let deadline = NIODeadline.now() + .nanoseconds(request.timeout.wholeNanoseconds)
-      let response = try await client.execute(Self.translated(request), deadline: deadline)
-      return TransportResponse(
-        status: Int(response.status.code),
-        headers: response.headers.map { (name: $0.name, value: $0.value) },
-        body: await Self.prefix(of: response.body))
-    } catch {
-      throw TransportError(describing: error)
+    guard !isClosed.load(ordering: .acquiring) else { throw TransportError(.cancelled, "the sink has been closed") }
+    switch route {
+    case .byName(let client):
+      return try await Self.send(request, over: client, until: .now + request.timeout, address: nil)
+    case .pinned(let hosts): return try await send(request, hosts)
     }
   }
 
   public func close() async {
     guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    // A failure to close cleanly means a request was cut off, and its sender has been told.
-    try? await client.shutdown()
+    switch route {
+    case .byName(let client): await client.close()
+    case .pinned(let hosts): for client in hosts.removeAll() { await client.close() }
+    }
+  }
+
+  /// Tries one address after the other for as long as nothing has been sent.
+  private func send(
+    _ request: TransportRequest, _ hosts: PinnedHosts
+  ) async throws(TransportError) -> TransportResponse {
+    let deadline = ContinuousClock.now + request.timeout
+    let host = try Self.host(of: request.url)
+    var failure = TransportError(.timeout, "looking up \(host)")
+    for address in try await Self.addresses(of: host, hosts, deadline) where ContinuousClock.now < deadline {
+      do throws(TransportError) {
+        let client = hosts.client(host, address)
+        return try await Self.send(request, over: client, until: deadline, address: address)
+      } catch {
+        failure = error
+        if !error.isBeforeSending { break }
+      }
+    }
+    if failure.isBeforeSending { hosts.forget(host) }
+    throw failure
+  }
+
+  private static func host(of url: String) throws(TransportError) -> String {
+    do throws(SinkError) {
+      return try DestinationURL(url).hostName
+    } catch {
+      throw TransportError(.invalidRequest, error.description)
+    }
+  }
+
+  private static func addresses(
+    of host: String, _ hosts: PinnedHosts, _ deadline: ContinuousClock.Instant
+  ) async throws(TransportError) -> [IPAddress] {
+    if let known = hosts.freshAddresses(of: host, now: .now) { return known }
+    let found = await withDeadline(deadline) { () async -> Result<[IPAddress], TransportError> in
+      do throws(TransportError) {
+        return .success(try await hosts.lookUp(host, now: .now))
+      } catch {
+        return .failure(error)
+      }
+    }
+    if Task.isCancelled { throw TransportError(.cancelled) }
+    guard let found else { throw TransportError(.timeout, "looking up \(host)") }
+    return try found.get()
+  }
+
+  static func send(
+    _ request: TransportRequest, over pooled: PooledClient, until deadline: ContinuousClock.Instant,
+    address: IPAddress?
+  ) async throws(TransportError) -> TransportResponse {
+    do {
+      let left = (deadline - .now).wholeNanoseconds
+      let response = try await pooled.client.execute(translated(request), deadline: .now() + .nanoseconds(left))
+      return TransportResponse(
+        status: Int(response.status.code),
+        headers: response.headers.map { (name: $0.name, value: $0.value) },
+        body: await prefix(of: response.body, limit: request.responseLimit, until: deadline),
+        connection: TransportConnection(
+          httpVersion: "\(response.version)", tlsVersion: request.isSecure ? pooled.tlsVersion : nil,
+          address: address?.description))
+    } catch {
+      throw TransportError(describing: error, host: (try? host(of: request.url)) ?? "the server")
+    }
   }
 
   private static func translated(_ request: TransportRequest) -> HTTPClientRequest {
     var translated = HTTPClientRequest(url: request.url)
     translated.method = HTTPMethod(rawValue: request.method)
     for (name, value) in request.headers { translated.headers.add(name: name, value: value) }
-    if !request.body.isEmpty { translated.body = .bytes(ByteBuffer(bytes: request.body)) }
+    if request.body.count > BodyPieces.size {
+      translated.body = .stream(BodyPieces(bytes: request.body), length: .known(Int64(request.body.count)))
+    } else if !request.body.isEmpty {
+      translated.body = .bytes(ByteBuffer(bytes: request.body))
+    }
     return translated
   }
 
-  /// What of the body matters. The status has been read by now, so a body that breaks off changes nothing.
-  private static func prefix(of body: HTTPClientResponse.Body) async -> [UInt8] {
-    var bytes: [UInt8] = []
-    do {
-      for try await chunk in body {
-        bytes.append(contentsOf: chunk.readableBytesView.prefix(TransportResponse.bodyLimit - bytes.count))
-        if bytes.count == TransportResponse.bodyLimit { break }
+  /// What of the body matters. The status has been read by now, so a body that breaks off, or that trickles in until the
+  /// time is up, changes nothing.
+  private static func prefix(
+    of body: HTTPClientResponse.Body, limit: Int, until deadline: ContinuousClock.Instant
+  ) async -> [UInt8] {
+    let read = Mutex<[UInt8]>([])
+    _ = await withDeadline(deadline) {
+      do {
+        for try await chunk in body {
+          let isFull = read.withLock { bytes in
+            bytes.append(contentsOf: chunk.readableBytesView.prefix(limit - bytes.count))
+            return bytes.count == limit
+          }
+          if isFull { break }
+        }
+      } catch {}
+    }
+    return read.withLock { $0 }
+  }
+
+  /// What `work` returns; nil when the time is up. `work` must return soon after it is cancelled.
+  private static func withDeadline<Result: Sendable>(
+    _ deadline: ContinuousClock.Instant, _ work: @Sendable @escaping () async -> Result
+  ) async -> Result? {
+    await withTaskGroup(of: Result?.self) { group in
+      group.addTask { await work() }
+      group.addTask {
+        try? await Task.sleep(until: deadline, clock: .continuous)
+        return nil
       }
-    } catch {}
-    return bytes
+      let first = await group.next() ?? nil
+      group.cancelAll()
+      return first
+    }
+  }
+}
+
+/// A long body in pieces: only one at a time is copied into what the network takes.
+private struct BodyPieces: AsyncSequence, Sendable {
+  static let size = 256 << 10
+
+  let bytes: [UInt8]
+
+  func makeAsyncIterator() -> Iterator { Iterator(rest: bytes[...]) }
+
+  struct Iterator: AsyncIteratorProtocol {
+    var rest: ArraySlice<UInt8>
+
+    mutating func next() async -> ByteBuffer? {
+      guard !rest.isEmpty else { return nil }
+      let piece = rest.prefix(BodyPieces.size)
+      rest = rest.dropFirst(piece.count)
+      return ByteBuffer(bytes: piece)
+    }
   }
 }
 
@@ -71,66 +199,5 @@ extension Duration {
     let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
     if overflow { return seconds > 0 ? .max : .min }
     return scaled.addingReportingOverflow(attoseconds / 1_000_000_000).partialValue
-  }
-}
-
-extension TransportError {
-  fileprivate init(describing error: any Error) {
-    switch error {
-    case let error as TransportError: self = error
-    case is CancellationError: self.init(.cancelled)
-    case let error as HTTPClientError: self.init(client: error)
-    case let error as ChannelError: self.init(channel: error)
-    default: self.init(system: error)
-    }
-  }
-
-  private init(client error: HTTPClientError) {
-    switch error {
-    case .connectTimeout, .readTimeout, .writeTimeout, .deadlineExceeded, .getConnectionFromPoolTimeout:
-      self.init(.timeout, error.shortDescription.lowercased())
-    case .tlsHandshakeTimeout: self.init(.tls, "the handshake timed out")
-    case .remoteConnectionClosed, .uncleanShutdown: self.init(.connectionLost)
-    case .cancelled: self.init(.cancelled)
-    case .alreadyShutdown: self.init(.cancelled, "the sink has been closed")
-    case .invalidURL, .emptyHost, .emptyScheme: self.init(.invalidRequest, error.shortDescription.lowercased())
-    // Descriptions of the others can hold header values, and a header value can be a secret.
-    default: self.init(.other, error.shortDescription.lowercased())
-    }
-  }
-
-  private init(channel error: ChannelError) {
-    switch error {
-    case .connectTimeout: self.init(.timeout, "connecting")
-    case .eof, .ioOnClosedChannel, .alreadyClosed, .inputClosed, .outputClosed: self.init(.connectionLost)
-    default: self.init(.other, "\(error)")
-    }
-  }
-
-  private init(system error: any Error) {
-    let type = String(reflecting: Swift.type(of: error))
-    if type.hasPrefix("NIOSSL.") {
-      self.init(.tls, "\(error)")
-    } else if let cause = Self.systemCause(of: error, depth: 0) {
-      switch cause.errnoCode {
-      case Self.refused: self.init(.connectionRefused)
-      case Self.reset, Self.brokenPipe: self.init(.connectionLost)
-      default: self.init(.other, "\(cause)")
-      }
-    } else if type.contains("NIOConnectionError") {
-      self.init(.unknownHost)
-    } else {
-      self.init(.other, type)
-    }
-  }
-
-  /// The `IOError` somewhere inside: a failure to connect wraps one for each address that was tried.
-  private static func systemCause(of value: Any, depth: Int) -> IOError? {
-    if let error = value as? IOError { return error }
-    guard depth < 5 else { return nil }
-    for child in Mirror(reflecting: value).children {
-      if let found = systemCause(of: child.value, depth: depth + 1) { return found }
-    }
-    return nil
   }
 }

@@ -33,9 +33,31 @@ struct DestinationURL: Hashable {
     if let port = parts.port, !(1...65_535).contains(port) { throw SinkError("the address has no valid port") }
     self.scheme = scheme
     self.host = parts.percentEncodedHost ?? host
+    // A zone names an interface of one machine, and no server knows what it means.
+    guard !self.host.contains("%") else {
+      throw SinkError("the address's host contains %; leave a zone such as %eth0 out")
+    }
     port = parts.port == (scheme == "https" ? 443 : 80) ? nil : parts.port
     path = parts.percentEncodedPath.isEmpty ? "/" : parts.percentEncodedPath
     query = parts.percentEncodedQuery
+  }
+
+  /// The name or address by itself: IPv6 without brackets.
+  var hostName: String {
+    host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : host
+  }
+
+  /// Whether the query names the parameter.
+  func hasParameter(_ name: String) -> Bool {
+    parameters.contains { (PercentEncoding.decode($0.name) ?? $0.name) == name }
+  }
+
+  /// The parameters of the query, percent-encoded.
+  var parameters: [(name: String, value: String)] {
+    (query ?? "").split(separator: "&").map { part in
+      let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      return (name: String(pair[0]), value: pair.count == 2 ? String(pair[1]) : "")
+    }
   }
 
   /// What the `Host` header says.
@@ -49,4 +71,10 @@ struct DestinationURL: Hashable {
     let query = [self.query, parameter].compactMap(\.self).filter { !$0.isEmpty }.joined(separator: "&")
     return redacted + (query.isEmpty ? "" : "?\(query)")
   }
+}
+
+/// The query is shown nowhere.
+extension DestinationURL: CustomStringConvertible, CustomReflectable {
+  var description: String { redacted }
+  var customMirror: Mirror { Mirror(self, children: ["url": redacted]) }
 }

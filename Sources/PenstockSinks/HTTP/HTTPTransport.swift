@@ -5,8 +5,10 @@ public struct TransportRequest: Sendable {
   public var url: String
   public var headers: [(name: String, value: String)]
   public var body: [UInt8]
-  /// For the whole exchange: connecting, sending and the response's head.
+  /// For the whole exchange: looking the host up, connecting, sending and the answer.
   public var timeout: Duration
+  /// How much of the answer's body is wanted; ``TransportResponse/bodyLimit`` unless set.
+  public var responseLimit = TransportResponse.bodyLimit
 
   public init(
     method: String, url: String, headers: [(name: String, value: String)], body: [UInt8] = [], timeout: Duration
@@ -17,28 +19,64 @@ public struct TransportRequest: Sendable {
     self.body = body
     self.timeout = timeout
   }
+
+  var isSecure: Bool { url.lowercased().hasPrefix("https:") }
+}
+
+/// Headers, and the query of an address, hold keys: they show in no description and no dump.
+extension TransportRequest: CustomStringConvertible, CustomReflectable {
+  public var description: String {
+    let address = url.prefix { $0 != "?" }
+    return "\(method) \(address), \(body.count) bytes"
+  }
+
+  public var customMirror: Mirror {
+    Mirror(self, children: ["request": description, "headers": headers.map(\.name), "timeout": timeout])
+  }
 }
 
 /// What the server answered.
 public struct TransportResponse: Sendable {
   public var status: Int
   public var headers: [(name: String, value: String)]
-  /// The first ``bodyLimit`` bytes of the body at most; fewer also when the connection ended early.
+  /// The first ``TransportRequest/responseLimit`` bytes of the body at most; fewer also when the connection ended early.
   public var body: [UInt8]
+  /// What is known of the connection it came over.
+  public var connection: TransportConnection?
 
-  /// 64 KiB: what a sink reads of an answer.
+  /// 64 KiB: what a sink reads of an answer, unless it asks for more.
   public static let bodyLimit = 65_536
 
-  public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
+  public init(
+    status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
+    connection: TransportConnection? = nil
+  ) {
     self.status = status
     self.headers = headers
     self.body = body
+    self.connection = connection
   }
 
   /// The first header of that name, whatever its case.
   public func header(_ name: String) -> String? {
     let name = name.lowercased()
     return headers.first { $0.name.lowercased() == name }?.value
+  }
+}
+
+/// How an answer came.
+public struct TransportConnection: Sendable, Hashable {
+  /// As in `HTTP/1.1` or `HTTP/2.0`.
+  public var httpVersion: String
+  /// As in `1.3`; nil without TLS.
+  public var tlsVersion: String?
+  /// Where the connection went, if it was pinned there.
+  public var address: String?
+
+  public init(httpVersion: String, tlsVersion: String? = nil, address: String? = nil) {
+    self.httpVersion = httpVersion
+    self.tlsVersion = tlsVersion
+    self.address = address
   }
 }
 
@@ -50,8 +88,8 @@ public protocol HTTPTransport: Sendable {
   /// Sends the request and returns the answer.
   ///
   /// Throws when no answer came. The server may have acted on the request all the same: only
-  /// ``TransportError/Kind/connectionRefused``, ``TransportError/Kind/unknownHost`` and ``TransportError/Kind/tls``
-  /// say that it cannot have.
+  /// ``TransportError/Kind/connectionRefused``, ``TransportError/Kind/unreachable``, ``TransportError/Kind/unknownHost``,
+  /// ``TransportError/Kind/tls`` and ``TransportError/Kind/forbiddenAddress`` say that it cannot have.
   func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse
 
   /// Lets go of connections. Called once, by whoever made the transport, after the last `send` has returned.
@@ -61,7 +99,9 @@ public protocol HTTPTransport: Sendable {
 /// Why a request got no answer.
 public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Kind: Sendable, Hashable {
-    case connectionRefused, unknownHost, timeout, tls
+    case connectionRefused, unknownHost, unreachable, timeout, tls
+    /// The host's address is one that must not be connected to.
+    case forbiddenAddress
     /// The connection ended before the answer came.
     case connectionLost
     case cancelled
@@ -86,6 +126,8 @@ extension TransportError.Kind {
     switch self {
     case .connectionRefused: "connection refused"
     case .unknownHost: "the host name is not known"
+    case .unreachable: "the host cannot be reached"
+    case .forbiddenAddress: "the address is not allowed"
     case .timeout: "timed out"
     case .tls: "no secure connection could be made"
     case .connectionLost: "the connection ended before an answer came"

@@ -18,8 +18,8 @@ public struct S3Credentials: Sendable, Hashable {
 ///
 /// ## What is frozen
 /// ``layout`` is frozen for a delivery under way and changes from the next object on. Everything else says how to reach the
-/// bucket, and changes with the next attempt. Do not change ``bucket`` while a delivery is under way unless the new bucket
-/// is to receive it.
+/// bucket and how it keeps objects, and changes with the next attempt. Do not change ``bucket`` while a delivery is under
+/// way unless the new bucket is to receive it.
 public struct S3Configuration: Sendable {
   public enum Addressing: Sendable, Hashable {
     /// ``path`` with an endpoint of one's own and for bucket names with dots, ``virtualHost`` otherwise.
@@ -32,24 +32,34 @@ public struct S3Configuration: Sendable {
 
   public var bucket: String
   public var region: String
-  public var credentials: S3Credentials
+  /// Nil looks for credentials where every AWS tool does; see ``S3CredentialChain``.
+  public var credentials: S3Credentials?
+  /// The section of the shared files to use; nil for `AWS_PROFILE`, and else `default`.
+  public var profile: String?
   /// `http://host:port` of an S3-compatible store; nil for Amazon S3.
   public var endpoint: String?
   public var addressing: Addressing = .automatic
   public var layout = ExportLayout()
+  /// How the store keeps the objects.
+  public var storage = S3StorageOptions()
   /// For one request.
   public var timeout: Duration = .seconds(120)
+  /// An object of more bytes than this (as it is sent) goes up in parts of this size; 8 MiB unless set. Amazon S3 takes none
+  /// below 5 MiB; other stores may. What an upload holds in memory besides the batch is a few of these.
+  public var partBytes = 8 << 20
 
   /// The most events an object holds; 1,000,000 unless set.
   public var maxRecords = 1_000_000
-  /// The most bytes of events an object holds, before compression; 64 MiB unless set. An object is built in memory.
+  /// The most bytes of events an object holds, before compression; 64 MiB unless set. The events of one object are held in
+  /// memory.
   public var maxBytes = 64 << 20
   /// How long an event waits for its object to fill; 5 minutes unless set.
   public var maxWait: Duration = .seconds(300)
   /// An object does not stay open past a multiple of this since 1970 in UTC: an hour gives "at every full hour". Nil for none.
   public var boundary: Duration?
 
-  public init(bucket: String, region: String = "us-east-1", credentials: S3Credentials) {
+  /// - Parameter credentials: nil looks for them; see ``S3CredentialChain``.
+  public init(bucket: String, region: String = "us-east-1", credentials: S3Credentials? = nil) {
     self.bucket = bucket
     self.region = region
     self.credentials = credentials
@@ -57,8 +67,12 @@ public struct S3Configuration: Sendable {
 }
 
 extension S3Configuration {
-  /// 5 GiB: what Amazon S3 takes in one PUT.
+  /// 5 GiB: what Amazon S3 takes in one PUT, and far below 10,000 parts of the smallest size.
   static let maxObjectBytes = 5 << 30
+  /// Amazon S3's limit for every part but the last.
+  static let minPartBytes = 5 << 20
+  /// A part is held in memory.
+  static let maxPartBytes = 1 << 30
 
   /// Throws for the first thing that cannot work.
   func validate() throws(SinkError) {
@@ -70,15 +84,32 @@ extension S3Configuration {
     guard !region.isEmpty, region.utf8.allSatisfy(letters.contains) else {
       throw SinkError("\"\(region)\" cannot be a region")
     }
-    let isVisible = credentials.accessKeyID.utf8.allSatisfy { (0x21...0x7E).contains($0) }
-    guard !credentials.accessKeyID.isEmpty, isVisible, !credentials.accessKeyID.contains("/") else {
-      throw SinkError("the access key ID is empty or has characters that none has")
-    }
-    guard !credentials.secretAccessKey.revealed.isEmpty else { throw SinkError("the secret access key is empty") }
+    if let problem = credentials?.problem { throw SinkError(problem) }
     guard maxRecords > 0, maxBytes > 0, maxBytes <= Self.maxObjectBytes else {
       throw SinkError("an object's limits must be above 0 and at most 5 GiB")
     }
+    guard partBytes >= (endpoint == nil ? Self.minPartBytes : 1), partBytes <= Self.maxPartBytes,
+      maxBytes / partBytes <= 5000
+    else {
+      throw SinkError(
+        "a part must have 5 MiB to 1 GiB (less only in stores that allow it), and an object at most 5,000 parts; "
+          + "\(partBytes) bytes are not possible")
+    }
     guard maxWait >= .zero, timeout > .zero else { throw SinkError("the waiting time or the timeout is below 0") }
+    try storage.validate()
     try layout.validate()
   }
+}
+
+extension S3Credentials {
+  /// Why these cannot be anybody's credentials, or nil.
+  var problem: String? {
+    let isVisible = accessKeyID.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    guard !accessKeyID.isEmpty, isVisible, !accessKeyID.contains("/") else {
+      return "the access key ID is empty or has characters that none has"
+    }
+    return secretAccessKey.revealed.isEmpty ? "the secret access key is empty" : nil
+  }
+
+  var secrets: [Secret] { [secretAccessKey] + (sessionToken.map { [$0] } ?? []) }
 }

@@ -4,17 +4,19 @@ public import PenstockLog
 /// Writes each batch as one object into a bucket of Amazon S3 or a compatible store.
 ///
 /// An object is created once and never overwritten: a second attempt at a delivery finds the first one's object, compares
-/// its SHA-256 and length, and is content. Rows appear exactly once as long as the store honours `If-None-Match: *` on
-/// PUT and nobody deletes objects while their delivery is under way.
+/// its SHA-256 and length, and is content. Rows appear exactly once as long as the store honours `If-None-Match: *` (on PUT
+/// and on CompleteMultipartUpload) and nobody deletes objects while their delivery is under way.
 ///
 /// An object carries `x-amz-meta-penstock-` `sha256` and `length` (of the content before compression), `count` (rows),
-/// `first` and `last` (offsets), `log` and `id`. Needed rights: `s3:PutObject`, and `s3:GetObject` for the comparison.
+/// `first` and `last` (offsets), `closed` (why it ends there), `log`, `cursor` and `id`; and it is written down in a manifest
+/// (``ManifestEntry``) before its delivery counts as done. Needed rights: `s3:PutObject`, and `s3:GetObject` for the
+/// comparison and the manifest; `s3:ListBucket` to notice that a cursor was sought back, or lost; for large objects also `s3:AbortMultipartUpload` and, to clean up behind a process that was
+/// killed, `s3:ListBucketMultipartUploads`.
 public struct S3Sink: Sink {
   public let configuration: S3Configuration
-  private let requests: S3Requests
-  private let transport: any HTTPTransport
-  private let ownsTransport: Bool
-  private let clock: any WallClock
+  private let client: S3Client
+  private let uploader: S3Uploader
+  private let manifest: ManifestWriter
 
   /// - Parameters:
   ///   - transport: what sends; made and closed by the sink when nil.
@@ -26,10 +28,9 @@ public struct S3Sink: Sink {
   ) throws(SinkError) {
     try configuration.validate()
     self.configuration = configuration
-    requests = try S3Requests(configuration)
-    self.transport = transport ?? AsyncHTTPTransport()
-    ownsTransport = transport == nil
-    self.clock = clock
+    client = try S3Client(configuration, transport: transport, clock: clock)
+    uploader = S3Uploader(client: client, storage: configuration.storage, partBytes: configuration.partBytes)
+    manifest = ManifestWriter(store: S3ExportStore(client: client, configuration: configuration))
   }
 
   public var description: String {
@@ -41,36 +42,88 @@ public struct S3Sink: Sink {
   }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
-    try ExportPlan(parsing: plan).prepare(batch)
+    try ExportPlan(parsing: plan).prepare(batch, streamingAbove: configuration.partBytes)
   }
 
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
     if delivery.body.eventCount == 0 { return .nothingToSend }
-    let plan: ExportPlan
     do throws(SinkError) {
-      plan = try ExportPlan(parsing: delivery.intent.plan)
+      let plan = try ExportPlan(parsing: delivery.intent.plan)
+      if let known = await manifest.standing(of: delivery, plan) { return known }
+      let (outcome, size) = try await store(delivery, plan)
+      guard case .delivered = outcome, let size else { return outcome }
+      return await manifest.record(delivery, plan, stored: size) ?? outcome
     } catch {
       return .refused(reason: error.description)
     }
-    do throws(TransportError) {
-      let response = try await transport.send(requests.create(delivery, plan: plan, now: clock.now()))
-      let detail = S3Detail(response, credentials: configuration.credentials)
-      switch S3Verdict.afterCreate(response, detail: detail, now: clock.now()) {
-      case .outcome(let outcome): return outcome
-      case .compare: return try await compare(delivery.body, plan)
+  }
+
+  public func close() async { await client.close() }
+
+  /// Brings the object under its key: at once where it fits one part, else in parts.
+  private func store(_ delivery: PendingDelivery, _ plan: ExportPlan) async throws(SinkError) -> S3Uploader.Result {
+    let headers = headers(of: delivery, plan)
+    guard let stream = delivery.body.stream else {
+      let bytes = delivery.body.bytes
+      guard bytes.count > configuration.partBytes else { return await put(bytes, delivery, plan, headers) }
+      return await uploader.upload(
+        delivery, plan, headers: headers, firstPart: Array(bytes[..<configuration.partBytes]),
+        reader: BytesReader(bytes: bytes[configuration.partBytes...]))
+    }
+    var reader = stream.makeReader()
+    let first = try reader.read(configuration.partBytes)
+    guard first.count == configuration.partBytes else { return await put(first, delivery, plan, headers) }
+    return await uploader.upload(delivery, plan, headers: headers, firstPart: first, reader: reader)
+  }
+
+  private func put(
+    _ bytes: [UInt8], _ delivery: PendingDelivery, _ plan: ExportPlan, _ headers: [(name: String, value: String)]
+  ) async -> S3Uploader.Result {
+    var headers = headers + [(name: "if-none-match", value: "*")]
+    if let checksum = configuration.storage.checksum {
+      headers.append((name: checksum.header, value: checksum.value(of: bytes)))
+    }
+    do throws(S3Failure) {
+      let answer = try await client.send(S3Request(method: "PUT", key: plan.key, headers: headers, body: bytes))
+      switch S3Verdict.afterCreate(answer) {
+      case .outcome(let outcome): return (outcome, bytes.count)
+      case .compare: break
+      }
+      let head = try await client.send(S3Request(method: "HEAD", key: plan.key))
+      switch S3Verdict.afterHead(head, key: plan.key, body: delivery.body, isCompressed: plan.compression != .none) {
+      case .equal(let receipt, let size): return (.delivered(receipt: receipt), size ?? bytes.count)
+      case .missing: return (.retry(reason: "the object \(plan.key) was there and is not any more", after: nil), nil)
+      case .outcome(let outcome): return (outcome, nil)
       }
     } catch {
-      return OutcomeClassifier.classify(error)
+      return (error.outcome, nil)
     }
   }
 
-  public func close() async {
-    if ownsTransport { await transport.close() }
+  /// What is said of an object when it is created.
+  private func headers(of delivery: PendingDelivery, _ plan: ExportPlan) -> [(name: String, value: String)] {
+    let (intent, body) = (delivery.intent, delivery.body)
+    return [
+      (name: "content-type", value: plan.compression.contentType),
+      (name: S3Verdict.Metadata.sha256, value: Digest.hex(body.contentDigest)),
+      (name: S3Verdict.Metadata.length, value: String(body.contentLength)),
+      (name: "x-amz-meta-penstock-count", value: String(body.eventCount)),
+      (name: "x-amz-meta-penstock-first", value: String(intent.first.rawValue)),
+      (name: "x-amz-meta-penstock-last", value: String(intent.end.rawValue - 1)),
+      (name: "x-amz-meta-penstock-closed", value: plan.closedBy?.rawValue ?? "unknown"),
+      (name: S3Verdict.Metadata.log, value: delivery.logID),
+      (name: "x-amz-meta-penstock-cursor", value: delivery.cursor),
+      (name: "x-amz-meta-penstock-id", value: intent.id.rawValue),
+    ] + configuration.storage.headers
   }
+}
 
-  private func compare(_ body: PreparedBody, _ plan: ExportPlan) async throws(TransportError) -> DeliveryOutcome {
-    let response = try await transport.send(requests.head(key: plan.key, now: clock.now()))
-    return S3Verdict.afterHead(
-      response, key: plan.key, body: body, isCompressed: plan.compression != .none, now: clock.now())
+/// Reads bytes that are in memory.
+struct BytesReader: BodyReader {
+  var bytes: ArraySlice<UInt8>
+
+  mutating func read(_ count: Int) -> [UInt8] {
+    defer { bytes = bytes.dropFirst(count) }
+    return Array(bytes.prefix(count))
   }
 }

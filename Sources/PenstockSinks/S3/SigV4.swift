@@ -24,21 +24,25 @@ struct SigV4 {
   /// The request's headers with those that make it authentic: `x-amz-date`, `x-amz-content-sha256`,
   /// `x-amz-security-token` for temporary credentials, and `Authorization`.
   func sign(_ request: Request, at time: Timestamp) -> [(name: String, value: String)] {
-    let date = Self.dateText(time)
     var request = request
     request.headers.append((name: "x-amz-content-sha256", value: request.payloadHash))
-    request.headers.append((name: "x-amz-date", value: date))
+    request.headers.append((name: "x-amz-date", value: Self.dateText(time)))
     if let token = credentials.sessionToken {
       request.headers.append((name: "x-amz-security-token", value: token.revealed))
     }
+    return request.headers + [(name: "Authorization", value: authorization(of: request, at: time))]
+  }
+
+  /// The value of `Authorization` for a request that has all its other headers.
+  func authorization(of request: Request, at time: Timestamp) -> String {
+    let date = Self.dateText(time)
     let scope = "\(date.prefix(8))/\(region)/\(service)/aws4_request"
     let canonical = Self.canonicalRequest(request)
     let text = "AWS4-HMAC-SHA256\n\(date)\n\(scope)\n" + Digest.hex(Digest.sha256(Array(canonical.utf8)))
     let signature = Digest.hex(Digest.hmac(key: signingKey(day: String(date.prefix(8))), Array(text.utf8)))
     let names = Self.canonicalHeaders(request.headers).map(\.name).joined(separator: ";")
-    let value =
+    return
       "AWS4-HMAC-SHA256 Credential=\(credentials.accessKeyID)/\(scope),SignedHeaders=\(names),Signature=\(signature)"
-    return request.headers + [(name: "Authorization", value: value)]
   }
 
   private func signingKey(day: String) -> [UInt8] {
@@ -68,14 +72,16 @@ struct SigV4 {
       .joined(separator: "&")
   }
 
-  /// Lowercase names in order; values without blanks around them and with single spaces within.
+  /// Lowercase names in order; values without blanks around them and with single spaces within. The values of headers of
+  /// one name are joined with commas, in the order in which they stand.
   static func canonicalHeaders(_ headers: [(name: String, value: String)]) -> [(name: String, value: String)] {
-    headers
-      .map { header in
-        let words = header.value.split { $0 == " " || $0 == "\t" }
-        return (name: header.name.lowercased(), value: words.joined(separator: " "))
-      }
-      .sorted { $0.name < $1.name }
+    var values: [String: String] = [:]
+    for header in headers {
+      let words = header.value.split { $0 == " " || $0 == "\t" }.joined(separator: " ")
+      let name = header.name.lowercased()
+      values[name] = values[name].map { "\($0),\(words)" } ?? words
+    }
+    return values.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }
   }
 
   /// As in `20130524T000000Z`.

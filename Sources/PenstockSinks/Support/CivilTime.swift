@@ -43,6 +43,26 @@ struct CivilTime: Hashable {
     self.second = second
   }
 
+  /// Reads `2026-02-28T23:59:58Z` (RFC 3339, in UTC); a fraction of a second is passed over. Nil for anything else.
+  init?(internetDate text: String) {
+    let bytes = Array(text.utf8)
+    guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"), bytes[4] == UInt8(ascii: "-"), bytes[7] == bytes[4],
+      bytes[10] == UInt8(ascii: "T"), bytes[13] == UInt8(ascii: ":"), bytes[16] == bytes[13],
+      bytes.count == 20 || bytes[19] == UInt8(ascii: ".")
+    else { return nil }
+    func number(_ range: Range<Int>, _ valid: ClosedRange<Int>) -> Int? {
+      let digits = bytes[range]
+      guard digits.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+      let value = digits.reduce(0) { $0 * 10 + Int($1) - 0x30 }
+      return valid.contains(value) ? value : nil
+    }
+    guard let year = number(0..<4, 0...9999), let month = number(5..<7, 1...12), let day = number(8..<10, 1...31),
+      let hour = number(11..<13, 0...23), let minute = number(14..<16, 0...59), let second = number(17..<19, 0...60),
+      bytes.count == 20 || number(20..<21, 0...9) != nil
+    else { return nil }
+    self.init(year: year, month: month, day: day, hour: hour, minute: minute, second: second)
+  }
+
   /// Seconds since 1970-01-01T00:00:00Z.
   var secondsSince1970: Int {
     let shiftedYear = month <= 2 ? year - 1 : year

@@ -32,6 +32,19 @@ package enum Digest {
     }
   }
 
+  /// Nil if `text` is not lowercase hexadecimal of whole bytes.
+  package static func decodeHex(_ text: String) -> [UInt8]? {
+    let digits = text.utf8.map { digit -> UInt8? in
+      switch digit {
+      case 0x30...0x39: digit - 0x30
+      case 0x61...0x66: digit - 0x61 + 10
+      default: nil
+      }
+    }
+    guard digits.count % 2 == 0, !digits.contains(nil) else { return nil }
+    return stride(from: 0, to: digits.count, by: 2).map { (digits[$0] ?? 0) << 4 | (digits[$0 + 1] ?? 0) }
+  }
+
   /// Whether `a` equals `b`, in a time that depends on their lengths alone: how far a guess was right must not show.
   package static func equalInConstantTime(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     guard a.count == b.count else { return false }

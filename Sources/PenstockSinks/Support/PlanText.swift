@@ -60,6 +60,9 @@ struct PlanText {
     return value
   }
 
+  /// Nil where the plan was made before there was such a key, or says that there is none.
+  func optionalValue(_ key: String) -> String? { values[key].flatMap { $0.isEmpty ? nil : $0 } }
+
   func integer(_ key: String) throws(SinkError) -> Int {
     let text = try value(key)
     guard let number = Int(text) else { throw SinkError("the plan of this delivery has \(key)=\(text), not a number") }

@@ -2,6 +2,16 @@ package import PenstockDelivery
 package import PenstockLog
 
 /// What a receiver's status means for the delivery.
+///
+/// | status | outcome |
+/// |---|---|
+/// | 2xx | delivered |
+/// | 3xx | refused: redirects are not followed |
+/// | 400, 413, 422 | rejected: the content is at fault, so a part of it may be delivered |
+/// | 408, 425, 429, 5xx | tried again, not before `Retry-After` |
+/// | 410 | disabled |
+/// | every other 4xx | refused: a person must act, and nothing is dropped |
+/// | everything else | tried again |
 package enum OutcomeClassifier {
   /// - Parameters:
   ///   - retryAfter: the header's value, if there was one.
@@ -13,18 +23,26 @@ package enum OutcomeClassifier {
     switch status {
     case 200..<300: return .delivered(receipt: "HTTP \(status)")
     case 300..<400: return .refused(reason: reason + "; redirects are not followed, use the final address")
-    case 401, 403, 404: return .refused(reason: reason)
     case 410: return .disabled(reason: reason)
     case 408, 425, 429, 500...:
       return .retry(reason: reason, after: retryAfter.flatMap { RetryAfter.parse($0, now: now) })
-    case 400..<500: return .rejected(reason: reason)
+    case 400 where isAboutTheConnection(detail): return .refused(reason: reason)
+    case 400, 413, 422: return .rejected(reason: reason)
+    case 400..<500: return .refused(reason: reason)
     default: return .retry(reason: "\(reason), which is no final status", after: nil)
     }
   }
 
+  /// Whether a 400 says that the connection is wrong. nginx answers so to who shows no client certificate, or a wrong one, or
+  /// speaks HTTP to a TLS port; taken for a judgement of the content, every record would be found guilty, one by one.
+  private static func isAboutTheConnection(_ detail: String) -> Bool {
+    ["No required SSL certificate was sent", "The SSL certificate error", "plain HTTP request was sent to HTTPS port"]
+      .contains { detail.contains($0) }
+  }
+
   package static func classify(_ error: TransportError) -> DeliveryOutcome {
     switch error.kind {
-    case .invalidRequest: .refused(reason: error.description)
+    case .invalidRequest, .forbiddenAddress: .refused(reason: error.description)
     default: .retry(reason: error.description, after: nil)
     }
   }

@@ -6,8 +6,11 @@ public import PenstockEvents
 /// ## What is frozen
 /// ``method``, ``batching``, ``fields``, ``filter``, ``replay``, ``parameter`` and ``maxParameterBytes`` shape a delivery's
 /// bytes. A delivery under way keeps those it was planned with, across retries, restarts and changes of the configuration; new ones apply from
-/// the next batch on. ``url``, ``headers``, ``secrets`` and ``timeout`` say how to reach the receiver: changes to them apply
-/// to the next attempt at once.
+/// the next batch on. Everything else says how to reach the receiver: a change of it applies to the next attempt at once.
+///
+/// ## Files and variables
+/// Secrets and certificates are read once, when ``Secret`` and the sink are made. A file that changes later counts from the next
+/// start on; a start costs a destination nothing.
 public struct WebhookConfiguration: Sendable {
   public enum Method: String, Sendable, CaseIterable {
     case post = "POST"
@@ -56,8 +59,17 @@ public struct WebhookConfiguration: Sendable {
   public var parameter = "event"
   /// The longest `parameter=value` for ``Method/get``, in bytes, percent-encoded: servers refuse longer lines.
   public var maxParameterBytes = 8000
-  /// For one attempt.
+  /// For one attempt: looking the host up, connecting, sending, and the answer.
   public var timeout: Duration = .seconds(30)
+  /// For the TCP connection and the TLS handshake together.
+  public var connectTimeout: Duration = .seconds(10)
+  /// How long a connection is kept that nothing is sent over.
+  public var idleTimeout: Duration = .seconds(60)
+  public var httpVersions: TransportSettings.Versions = .automatic
+  public var tls = TLS()
+  /// Where the host's name may lead to: addresses of the public internet, unless set. Looked at with every new connection, and
+  /// the address that was looked at is the one connected to.
+  public var addresses = AddressPolicy.publicOnly
 
   /// The most events a delivery carries; 1 when it carries one at a time.
   public var maxRecords: Int {
@@ -69,6 +81,8 @@ public struct WebhookConfiguration: Sendable {
   /// How long an event waits for others to go with it; 59 seconds at most, 5 unless set.
   public var maxWait: Duration = .seconds(5)
   private var recordLimit = 500
+
+  public typealias TLS = TLSSettings
 
   public init(url: String) { self.url = url }
 }
@@ -82,8 +96,52 @@ extension WebhookConfiguration {
     guard maxWait >= .zero, maxWait <= .seconds(59) else { throw SinkError("a batch may wait 0 to 59 seconds") }
     try ReplayMark.validate(replay)
     _ = try WebhookPlan(self).encoded()
-    guard timeout > .zero else { throw SinkError("the timeout must be above 0") }
+    guard timeout > .zero, connectTimeout > .zero, idleTimeout > .zero else {
+      throw SinkError("the timeouts must be above 0")
+    }
     for header in headers { try header.validate() }
+  }
+}
+
+extension WebhookConfiguration {
+  func validateQuery(_ url: DestinationURL) throws(SinkError) {
+    guard method == .get, url.hasParameter(parameter) else { return }
+    throw SinkError("the address has the query parameter \(parameter) already; an event would be the second")
+  }
+
+  /// Throws for an address that could never be connected to.
+  func validateAddress(_ url: DestinationURL) throws(SinkError) {
+    // A name is looked up when it is connected to; an address can be judged now, in whatever spelling.
+    guard let literal = SystemHostResolver.literal(url.hostName), let objection = addresses.objection(to: literal)
+    else {
+      return
+    }
+    throw SinkError(objection.message(host: url.hostName))
+  }
+
+  var transportSettings: TransportSettings {
+    var settings = TransportSettings()
+    settings.connectTimeout = connectTimeout
+    settings.idleTimeout = idleTimeout
+    settings.versions = httpVersions
+    settings.tls = tls
+    settings.addresses = addresses
+    return settings
+  }
+}
+
+/// The query of ``url`` can hold a key: it shows in no description and no dump.
+extension WebhookConfiguration: CustomReflectable {
+  public var customMirror: Mirror {
+    Mirror(
+      self,
+      children: [
+        "url": (try? DestinationURL(url).redacted) ?? "no URL", "method": method, "batching": batching,
+        "headers": headers, "secrets": secrets, "fields": fields, "parameter": parameter,
+        "maxParameterBytes": maxParameterBytes, "timeout": timeout, "connectTimeout": connectTimeout,
+        "idleTimeout": idleTimeout, "httpVersions": httpVersions, "tls": tls, "addresses": addresses,
+        "maxRecords": maxRecords, "maxBytes": maxBytes, "maxWait": maxWait,
+      ], displayStyle: .struct)
   }
 }
 
@@ -91,7 +149,8 @@ extension WebhookConfiguration.Header {
   /// Headers that a delivery sets itself, or that would change where a request ends.
   private static let reserved: Set<String> = [
     "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "idempotency-key",
-    "webhook-id", "webhook-timestamp", "webhook-signature", "webhook-replay", "x-penstock-range", "x-penstock-log",
+    "webhook-id", "webhook-timestamp", "webhook-signature", "webhook-replay", "webhook-test", "x-penstock-range",
+    "x-penstock-log",
   ]
 
   fileprivate func validate() throws(SinkError) {

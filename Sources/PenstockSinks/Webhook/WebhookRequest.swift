@@ -1,6 +1,30 @@
 import PenstockDelivery
 import PenstockLog
 
+/// What is sent, and under which name.
+struct WebhookMessage {
+  var id: String
+  var body: [UInt8]
+  /// Those of this message alone.
+  var headers: [(name: String, value: String)]
+
+  init(_ delivery: PendingDelivery) {
+    let intent = delivery.intent
+    id = intent.id.rawValue
+    body = delivery.body.bytes
+    headers = [
+      (name: "X-Penstock-Range", value: "\(intent.first)-\(intent.end.rawValue - 1)"),
+      (name: "X-Penstock-Log", value: delivery.logID),
+    ]
+  }
+
+  init(id: String, body: [UInt8], headers: [(name: String, value: String)]) {
+    self.id = id
+    self.body = body
+    self.headers = headers
+  }
+}
+
 /// Builds the request of one attempt. Two attempts at one delivery differ in nothing but the timestamp and what it signs.
 struct WebhookRequest {
   var url: DestinationURL
@@ -8,13 +32,13 @@ struct WebhookRequest {
   var signature: WebhookSignature?
   var timeout: Duration
 
-  func build(_ delivery: PendingDelivery, plan: WebhookPlan, now: Timestamp) -> TransportRequest {
+  func build(_ message: WebhookMessage, plan: WebhookPlan, now: Timestamp) -> TransportRequest {
     let isGet = plan.method == .get
     return TransportRequest(
       method: plan.method.rawValue,
-      url: url.string(adding: isGet ? Self.query(plan.parameter, delivery.body.bytes) : nil),
-      headers: fields(delivery, plan, now: now),
-      body: isGet ? [] : delivery.body.bytes,
+      url: url.string(adding: isGet ? Self.query(plan.parameter, message.body) : nil),
+      headers: fields(message, plan, now: now),
+      body: isGet ? [] : message.body,
       timeout: timeout)
   }
 
@@ -29,21 +53,21 @@ struct WebhookRequest {
   }
 
   private func fields(
-    _ delivery: PendingDelivery, _ plan: WebhookPlan, now: Timestamp
+    _ message: WebhookMessage, _ plan: WebhookPlan, now: Timestamp
   ) -> [(name: String, value: String)] {
-    let intent = delivery.intent
-    let id = intent.id.rawValue
     var fields = [(name: "User-Agent", value: "penstock")]
-    if plan.method != .get { fields.append((name: "Content-Type", value: "application/json")) }
-    fields.append((name: "Idempotency-Key", value: id))
-    fields.append((name: "X-Penstock-Range", value: "\(intent.first)-\(intent.end.rawValue - 1)"))
-    fields.append((name: "X-Penstock-Log", value: delivery.logID))
+    // Two equal events make the same address; an answer from a cache would swallow the second.
+    fields.append(
+      plan.method == .get
+        ? (name: "Cache-Control", value: "no-store") : (name: "Content-Type", value: "application/json"))
+    fields.append((name: "Idempotency-Key", value: message.id))
+    fields += message.headers
     if let replay = plan.replay { fields.append((name: "webhook-replay", value: replay)) }
     let timestamp = now.nanoseconds / 1_000_000_000
-    fields.append((name: "webhook-id", value: id))
+    fields.append((name: "webhook-id", value: message.id))
     fields.append((name: "webhook-timestamp", value: String(timestamp)))
     if let signature {
-      let value = signature.header(id: id, timestamp: timestamp, body: delivery.body.bytes)
+      let value = signature.header(id: message.id, timestamp: timestamp, body: message.body)
       fields.append((name: "webhook-signature", value: value))
     }
     for header in headers { fields.append((name: header.name, value: header.value.revealed)) }

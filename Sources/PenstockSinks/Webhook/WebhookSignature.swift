@@ -67,3 +67,8 @@ public struct WebhookSignature: Sendable {
     Digest.hmac(key: key, Array("\(id).\(timestamp).".utf8), body)
   }
 }
+
+extension WebhookSignature: CustomStringConvertible, CustomReflectable {
+  public var description: String { "signature by \(keys.count) secret\(keys.count == 1 ? "" : "s")" }
+  public var customMirror: Mirror { Mirror(self, children: ["secrets": keys.count]) }
+}

@@ -8,13 +8,16 @@ public import PenstockLog
 /// delivery's id; `X-Penstock-Range` names the first and the last offset; `X-Penstock-Log` the log they count in.
 public struct WebhookSink: Sink {
   public let configuration: WebhookConfiguration
-  private let request: WebhookRequest
-  private let transport: any HTTPTransport
+  let request: WebhookRequest
+  let transport: any HTTPTransport
   private let ownsTransport: Bool
-  private let clock: any WallClock
+  let clock: any WallClock
+  /// What an answer must not repeat in a message.
+  let secrets: [Secret]
 
   /// - Parameters:
-  ///   - transport: what sends; made and closed by the sink when nil.
+  ///   - transport: what sends; made and closed by the sink when nil. One that is handed in decides by itself about connections:
+  ///     ``WebhookConfiguration/tls``, ``WebhookConfiguration/addresses`` and the like are the sink's own transport's.
   ///   - clock: for `webhook-timestamp` and dates in `Retry-After`.
   /// - Throws: `SinkError` for a configuration that cannot work.
   public init(
@@ -22,15 +25,22 @@ public struct WebhookSink: Sink {
     clock: any WallClock = SystemWallClock()
   ) throws(SinkError) {
     try configuration.validate()
+    let url = try DestinationURL(configuration.url)
+    try configuration.validateQuery(url)
     self.configuration = configuration
     request = WebhookRequest(
-      url: try DestinationURL(configuration.url),
-      headers: configuration.headers,
+      url: url, headers: configuration.headers,
       signature: configuration.secrets.isEmpty ? nil : try WebhookSignature(secrets: configuration.secrets),
       timeout: configuration.timeout)
-    self.transport = transport ?? AsyncHTTPTransport()
+    if let transport {
+      self.transport = transport
+    } else {
+      try configuration.validateAddress(url)
+      self.transport = try AsyncHTTPTransport(configuration.transportSettings)
+    }
     ownsTransport = transport == nil
     self.clock = clock
+    secrets = configuration.everySecret(in: url)
   }
 
   /// A signed webhook with every other setting as it comes.
@@ -65,20 +75,23 @@ public struct WebhookSink: Sink {
     let attempt: TransportRequest
     do throws(SinkError) {
       let plan = try WebhookPlan(parsing: delivery.intent.plan)
-      attempt = request.build(delivery, plan: plan, now: clock.now())
+      attempt = request.build(WebhookMessage(delivery), plan: plan, now: clock.now())
     } catch {
       return .refused(reason: error.description)
     }
     do throws(TransportError) {
-      let response = try await transport.send(attempt)
-      return OutcomeClassifier.classify(
-        status: response.status, retryAfter: response.header("Retry-After"),
-        detail: (200..<300).contains(response.status)
-          ? "" : OutcomeClassifier.excerpt(response.body, secrets: configuration.everySecret),
-        now: clock.now())
+      return outcome(of: try await transport.send(attempt))
     } catch {
       return OutcomeClassifier.classify(error)
     }
+  }
+
+  func outcome(of response: TransportResponse) -> DeliveryOutcome {
+    OutcomeClassifier.classify(
+      status: response.status, retryAfter: response.header("Retry-After"),
+      detail: (200..<300).contains(response.status)
+        ? "" : OutcomeClassifier.excerpt(response.body, secrets: secrets),
+      now: clock.now())
   }
 
   public func close() async {
@@ -87,5 +100,17 @@ public struct WebhookSink: Sink {
 }
 
 extension WebhookConfiguration {
-  fileprivate var everySecret: [Secret] { headers.map(\.value) + secrets }
+  /// With the forms in which a receiver could repeat them.
+  fileprivate func everySecret(in url: DestinationURL) -> [Secret] {
+    var found = headers.map(\.value.revealed) + secrets.map(\.revealed)
+    found += found.compactMap { text in
+      ["Bearer ", "Basic ", "whsec_"].first { text.hasPrefix($0) }.map { String(text.dropFirst($0.count)) }
+    }
+    // A key may stand in the query; a short value there is none, and would be found in every text.
+    for (_, value) in url.parameters where value.utf8.count >= 8 {
+      found += [value, PercentEncoding.decode(value) ?? value]
+    }
+    // The longer first, so that no part of one is left.
+    return found.filter { !$0.isEmpty }.sorted { $0.utf8.count > $1.utf8.count }.map { Secret($0) }
+  }
 }

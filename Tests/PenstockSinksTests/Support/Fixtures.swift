@@ -36,7 +36,8 @@ let logID = "0123456789abcdef0123456789abcdef"
 func makeDelivery(_ sink: some Sink, _ batch: Batch, attempt: Int = 1) throws -> PendingDelivery {
   let plan = try sink.plan(outline(batch))
   let body = try sink.prepare(batch, plan: plan)
-  let id = DeliveryID(String(Digest.hex(Digest.sha256(body.contentDigest + plan)).prefix(32)))
+  let id = DeliveryID(
+    logID: logID, cursor: "archive", first: batch.first, end: batch.end, contentDigest: body.contentDigest)
   let intent = Intent(
     id: id, first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan, createdAt: .fixed)
   return PendingDelivery(intent: intent, body: body, logID: logID, cursor: "archive", attempt: attempt)

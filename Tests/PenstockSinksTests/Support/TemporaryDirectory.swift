@@ -38,3 +38,5 @@ func files(below path: String) throws -> [String] {
 func link(_ path: String, _ newPath: String) throws {
   try FileManager.default.linkItem(atPath: path, toPath: newPath)
 }
+
+func removeFile(_ path: String) throws { try FileManager.default.removeItem(atPath: path) }

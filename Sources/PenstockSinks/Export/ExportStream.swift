@@ -1,0 +1,156 @@
+import Crypto
+import PenstockDelivery
+import PenstockEvents
+import PenstockLog
+
+/// Renders and compresses a batch piece by piece. What it holds beside the batch is one block's rows, one frame or window of
+/// the compressor, and what was asked for.
+struct ExportStream: BodyStream {
+  let batch: Batch
+  let plan: ExportPlan
+
+  /// The first of two renderings: nothing of it is kept but its digest and length.
+  func prepare() throws(SinkError) -> PreparedBody {
+    var hash = SHA256()
+    var length = 0
+    var rows = RowCursor(batch: batch, plan)
+    var piece: [UInt8] = []
+    while try rows.next(&piece) {
+      piece.withUnsafeBytes { hash.update(bufferPointer: $0) }
+      length += piece.count
+      piece.removeAll(keepingCapacity: true)
+    }
+    var body = PreparedBody(
+      bytes: [], contentDigest: Array(hash.finalize()), contentLength: length, eventCount: rows.eventCount)
+    body.stream = self
+    return body
+  }
+
+  func makeReader() -> any BodyReader { ExportReader(self) }
+}
+
+/// The rows of a batch, a block at a time.
+struct RowCursor {
+  private let batch: Batch
+  private var renderer: NDJSONRenderer
+  private let filter: EventFilter
+  /// Rows so far.
+  private(set) var eventCount = 0
+  private var nextSlice = 0
+
+  init(batch: Batch, _ plan: ExportPlan) {
+    self.batch = batch
+    filter = plan.filter
+    renderer = NDJSONRenderer(selection: plan.selection)
+  }
+
+  /// Appends the next block's rows; false at the end.
+  mutating func next(_ output: inout [UInt8]) throws(SinkError) -> Bool {
+    guard nextSlice < batch.slices.count else { return false }
+    if nextSlice == 0 { renderer.begin(&output) }
+    try batch.slices[nextSlice].forEachRecord { (record) throws(SinkError) in
+      guard try filter.wants(record) else { return }
+      renderer.append(record.bytes, to: &output)
+      eventCount += 1
+    }
+    nextSlice += 1
+    if nextSlice == batch.slices.count { renderer.finish(&output) }
+    return true
+  }
+}
+
+/// Reads an ``ExportStream`` from its beginning.
+struct ExportReader: BodyReader {
+  private var rows: RowCursor
+  private var compressor: PieceCompressor
+  /// Compressed bytes that were not asked for yet, from `start` on.
+  private var ready: [UInt8] = []
+  private var hasEnded = false
+  private let plan: ExportPlan
+
+  init(_ stream: ExportStream) {
+    plan = stream.plan
+    rows = RowCursor(batch: stream.batch, stream.plan)
+    compressor = PieceCompressor(stream.plan.compression)
+  }
+
+  mutating func read(_ count: Int) throws(SinkError) -> [UInt8] {
+    var piece: [UInt8] = []
+    while ready.count < count, !hasEnded {
+      piece.removeAll(keepingCapacity: true)
+      if try rows.next(&piece) {
+        try compressor.add(piece, to: &ready)
+      } else {
+        try compressor.finish(&ready)
+        hasEnded = true
+      }
+    }
+    guard ready.count > count else {
+      defer { ready = [] }
+      return ready
+    }
+    let taken = Array(ready[..<count])
+    ready.removeFirst(count)
+    return taken
+  }
+}
+
+/// Compresses what comes in pieces.
+///
+/// zstd makes one frame of each 4 MiB of rows: frames in a row are one zstd file to every reader, and where they are cut
+/// depends on the rows alone. gzip makes one member, because some readers stop behind the first.
+struct PieceCompressor {
+  private enum Way {
+    case none
+    case gzip(Gzip.Stream, level: Int)
+    case zstd(level: Int)
+  }
+
+  private var way: Way
+  private var rows: [UInt8] = []
+  static let frameBytes = 4 << 20
+
+  init(_ compression: ExportCompression) {
+    way =
+      switch compression {
+      case .none: .none
+      case .gzip(let level): .gzip(Gzip.Stream(), level: level)
+      case .zstd(let level): .zstd(level: level)
+      }
+  }
+
+  mutating func add(_ piece: [UInt8], to output: inout [UInt8]) throws(SinkError) {
+    switch way {
+    case .none: output += piece
+    case .gzip(let stream, let level): try stream.compress(piece, level: level, ends: false, into: &output)
+    case .zstd(let level):
+      rows += piece
+      var start = 0
+      while rows.count - start >= Self.frameBytes {
+        try Self.frame(rows[start..<start + Self.frameBytes], level, &output)
+        start += Self.frameBytes
+      }
+      rows.removeFirst(start)
+    }
+  }
+
+  mutating func finish(_ output: inout [UInt8]) throws(SinkError) {
+    switch way {
+    case .none: break
+    case .gzip(let stream, let level): try stream.compress([], level: level, ends: true, into: &output)
+    case .zstd(let level): if !rows.isEmpty { try Self.frame(rows[...], level, &output) }
+    }
+    rows = []
+  }
+
+  private static func frame(_ rows: ArraySlice<UInt8>, _ level: Int, _ output: inout [UInt8]) throws(SinkError) {
+    let rows = Array(rows)
+    let frame: [UInt8]
+    do {
+      frame = try rows.withUnsafeBytes { (rows) throws(LogError) in try Zstd.compress(rows, level: level) }
+    } catch {
+      throw SinkError("the body could not be compressed: \(error)")
+    }
+    output += frame
+  }
+}

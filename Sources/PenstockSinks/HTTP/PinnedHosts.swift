@@ -1,0 +1,92 @@
+import Synchronization
+
+/// The addresses that names stand for at present, each checked, and a client for the one in use.
+///
+/// A connection goes to an address that was checked, never to a name: between a check and a connection by name, a name server
+/// could change its mind. Names are asked for again after `lifetime`, because `getaddrinfo` does not say for how long an
+/// answer holds; while an address in use is still among the answers, its connections stay.
+final class PinnedHosts: Sendable {
+  private struct Entry {
+    /// The one in use comes first.
+    var addresses: [IPAddress]
+    var freshUntil: ContinuousClock.Instant
+    var client: (address: IPAddress, client: PooledClient)?
+  }
+
+  static let lifetime: Duration = .seconds(30)
+
+  private let policy: AddressPolicy
+  private let resolver: any HostResolver
+  private let makeClient: @Sendable (_ host: String, _ address: IPAddress) -> PooledClient
+  private let entries = Mutex<[String: Entry]>([:])
+
+  init(
+    policy: AddressPolicy, resolver: any HostResolver,
+    makeClient: @escaping @Sendable (_ host: String, _ address: IPAddress) -> PooledClient
+  ) {
+    self.policy = policy
+    self.resolver = resolver
+    self.makeClient = makeClient
+  }
+
+  /// What is known and still holds.
+  func freshAddresses(of host: String, now: ContinuousClock.Instant) -> [IPAddress]? {
+    entries.withLock { entries in entries[host].flatMap { $0.freshUntil > now ? $0.addresses : nil } }
+  }
+
+  /// Asks for the addresses of `host`; returns those that may be connected to, the one in use first.
+  func lookUp(_ host: String, now: ContinuousClock.Instant) async throws(TransportError) -> [IPAddress] {
+    let known = entries.withLock { $0[host] }
+    let found: [IPAddress]
+    do throws(TransportError) {
+      found = try await resolver.addresses(of: host)
+    } catch {
+      // A name server that is out stops no delivery to an address that was right a moment ago.
+      if let known, error.kind == .unknownHost { return known.addresses }
+      throw error
+    }
+    let permitted = try permitted(found, host)
+    return entries.withLock { entries in
+      let used = entries[host]?.client.flatMap { permitted.contains($0.address) ? $0 : nil }
+      let addresses = used.map { Self.order(permitted, first: $0.address) } ?? permitted
+      entries[host] = Entry(addresses: addresses, freshUntil: now + Self.lifetime, client: used)
+      return addresses
+    }
+  }
+
+  private static func order(_ addresses: [IPAddress], first: IPAddress) -> [IPAddress] {
+    [first] + addresses.filter { $0 != first }
+  }
+
+  /// Those without an objection; throws the first objection when none is left.
+  private func permitted(_ found: [IPAddress], _ host: String) throws(TransportError) -> [IPAddress] {
+    let permitted = found.filter { policy.objection(to: $0) == nil }
+    guard permitted.isEmpty else { return permitted }
+    let objection = found.lazy.compactMap { self.policy.objection(to: $0) }.first
+    throw TransportError(.forbiddenAddress, objection?.message(host: host) ?? host)
+  }
+
+  /// The client for an address; the one before it ends with its last request.
+  func client(_ host: String, _ address: IPAddress) -> PooledClient {
+    entries.withLock { entries in
+      if let used = entries[host]?.client, used.address == address { return used.client }
+      let client = makeClient(host, address)
+      if let addresses = entries[host]?.addresses {
+        entries[host]?.addresses = Self.order(addresses, first: address)
+        entries[host]?.client = (address, client)
+      }
+      return client
+    }
+  }
+
+  /// Asks for the name again next time: no address of it can be reached.
+  func forget(_ host: String) { entries.withLock { $0[host]?.freshUntil = .now } }
+
+  /// The clients there are; none is kept.
+  func removeAll() -> [PooledClient] {
+    entries.withLock { entries in
+      defer { entries = [:] }
+      return entries.values.compactMap { $0.client?.client }
+    }
+  }
+}

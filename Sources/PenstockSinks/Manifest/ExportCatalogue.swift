@@ -1,0 +1,162 @@
+/// Everything a verification has read of names, sizes and entries, and what follows from that. Reads nothing itself.
+struct ExportCatalogue {
+  /// An entry as it stands in the store.
+  struct Line {
+    var key: String
+    /// From the key.
+    var end: UInt64
+    /// Nil for what is no entry.
+    var parsed: (entry: ManifestEntry, hash: String)?
+  }
+
+  let template: ObjectKeyTemplate
+  let suffixes: [String]
+  let log: String
+  let cursor: String
+  /// In the order of their ends.
+  var lines: [Line]
+  var objects: [ExportObject]
+
+  typealias Finding = ExportReport.Finding
+
+  /// Entries of this export that can be read, in the order of their records.
+  var entries: [ManifestEntry] {
+    lines.compactMap(\.parsed?.entry).sorted { ($0.first, $0.last) < ($1.first, $1.last) }
+  }
+
+  func check(_ report: inout ExportReport) {
+    report.hasManifest = !lines.isEmpty
+    report.findings += chainFindings()
+    let sizes = Dictionary(objects.map { ($0.key, $0.size) }, uniquingKeysWith: { first, _ in first })
+    let entries = entries
+    report.findings += entries.flatMap { objectFindings($0, sizes) }
+    var ranges = entries.map { (range: $0.first..<$0.last + 1, key: $0.key) }
+    let (pending, extra) = unrecorded(entries)
+    report.findings += extra
+    if let pending {
+      ranges.append(pending)
+      if report.hasManifest { report.pending = pending.key }
+    }
+    if lines.isEmpty { ranges = named }
+    report.findings += Self.rangeFindings(ranges)
+    report.first = ranges.map(\.range.lowerBound).min()
+    report.end = ranges.map(\.range.upperBound).max()
+    report.objects = objects.count
+    report.bytes = objects.reduce(0) { $0 + $1.size }
+    report.rows = entries.reduce(0) { $0 + $1.count }
+  }
+
+  /// Objects whose names are ones of this export, in the order of their records.
+  private var named: [(range: Range<UInt64>, key: String)] {
+    objects.compactMap { object in
+      template.range(of: object.key, cursor: cursor, suffixes: suffixes).map { (range: $0, key: object.key) }
+    }
+    .sorted { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
+  }
+
+  // MARK: The chain
+
+  private func chainFindings() -> [Finding] {
+    var hashes: [UInt64: String] = [:]
+    var unreadable: Set<UInt64> = []
+    for line in lines {
+      if let parsed = line.parsed { hashes[line.end] = parsed.hash } else { unreadable.insert(line.end) }
+    }
+    let begins = lines.compactMap(\.parsed?.entry.first).min()
+    return lines.flatMap { line -> [Finding] in
+      guard let entry = line.parsed?.entry else {
+        return [Finding(.unreadableEntry, key: line.key, nil, "is no entry of a manifest, or was changed")]
+      }
+      let range = entry.first..<entry.last + 1
+      var findings: [Finding] = []
+      if let problem = contradiction(in: entry, named: line.end) {
+        findings.append(Finding(.editedEntry, key: line.key, range, problem))
+      }
+      switch hashes[entry.first] {
+      case let hash? where hash != entry.previous:
+        findings.append(
+          Finding(
+            .editedEntry, key: line.key, range,
+            "does not follow from the entry that ends at \(entry.first): one of the two was changed"))
+      case nil where entry.previous != ManifestEntry.noPrevious && !unreadable.contains(entry.first):
+        let detail = "the entry that ends at \(entry.first) was there when the next was written, and is not any more"
+        findings.append(Finding(.missingEntry, key: line.key, begins.map { $0..<max($0, entry.first) }, detail))
+      default: break
+      }
+      return findings
+    }
+  }
+
+  /// What in an entry contradicts itself or its name.
+  private func contradiction(in entry: ManifestEntry, named end: UInt64) -> String? {
+    if entry.last + 1 != end { return "is named after \(end), and says that it ends at \(entry.last + 1)" }
+    if entry.log != log || entry.cursor != cursor { return "belongs to another log or cursor" }
+    if !entry.hasOwnID { return "its id does not follow from its range and hash" }
+    if let range = template.range(of: entry.key, cursor: cursor, suffixes: suffixes), range != entry.first..<end {
+      return "names an object of other records, \(entry.key)"
+    }
+    return nil
+  }
+
+  // MARK: The objects
+
+  private func objectFindings(_ entry: ManifestEntry, _ sizes: [String: Int]) -> [Finding] {
+    let range = entry.first..<entry.last + 1
+    guard let size = sizes[entry.key] else {
+      return [Finding(.missingObject, key: entry.key, range, "is in the manifest, and is not there")]
+    }
+    guard size != entry.stored else { return [] }
+    let word = size < entry.stored ? "is truncated" : "has grown"
+    return [Finding(.alteredObject, key: entry.key, range, "\(word): \(size) bytes instead of \(entry.stored)")]
+  }
+
+  /// Objects that no entry names: the one that follows the newest entry is a delivery that has not come further; others
+  /// do not belong here.
+  private func unrecorded(
+    _ entries: [ManifestEntry]
+  ) -> (pending: (range: Range<UInt64>, key: String)?, findings: [Finding]) {
+    let recorded = Set(entries.map(\.key))
+    let ranges = Dictionary(named.map { ($0.key, $0.range) }, uniquingKeysWith: { first, _ in first })
+    let end = lines.last.map(\.end)
+    var pending: (range: Range<UInt64>, key: String)?
+    var findings: [Finding] = []
+    for object in objects where !recorded.contains(object.key) {
+      guard let range = ranges[object.key] else {
+        findings.append(Finding(.foreignObject, key: object.key, nil, "is not an object of this export"))
+        continue
+      }
+      if lines.isEmpty { continue }
+      if range.lowerBound == end, pending == nil {
+        pending = (range, object.key)
+      } else if let other = entries.first(where: { $0.first < range.upperBound && range.lowerBound <= $0.last }) {
+        findings.append(
+          Finding(.overlap, key: object.key, range, "is not in the manifest and has records that \(other.key) has"))
+      } else {
+        findings.append(Finding(.missingEntry, key: object.key, range, "is not in the manifest"))
+      }
+    }
+    return (pending, findings)
+  }
+
+  // MARK: The ranges
+
+  static func rangeFindings(_ ranges: [(range: Range<UInt64>, key: String)]) -> [Finding] {
+    var findings: [Finding] = []
+    var before: (range: Range<UInt64>, key: String)?
+    for next in ranges.sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
+      defer { if next.range.upperBound > before?.range.upperBound ?? 0 { before = next } }
+      guard let before else { continue }
+      let (end, begin) = (before.range.upperBound, next.range.lowerBound)
+      if begin > end {
+        findings.append(
+          Finding(
+            .gap, end..<begin, "records \(end) to \(begin - 1) are in no object, between \(before.key) and \(next.key)")
+        )
+      } else if begin < end {
+        let common = begin..<min(end, next.range.upperBound)
+        findings.append(Finding(.overlap, key: next.key, common, "has records that \(before.key) has"))
+      }
+    }
+    return findings
+  }
+}

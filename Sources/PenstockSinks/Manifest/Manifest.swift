@@ -1,0 +1,118 @@
+import PenstockDelivery
+import PenstockLog
+
+/// The manifest of a cursor's export: one small object for each exported one, chained by hashes.
+///
+/// An entry's name is the end of its range. Batches follow each other without a gap, so the entry before a batch `first ..<
+/// end` is the one named `first`: it is found by its name, without a list and without anything remembered. An entry is
+/// written after its object and before the delivery is committed; a crash in between is put right by the delivery's next
+/// attempt, which finds the object and writes the entry. See docs/format.md, "Manifest".
+enum Manifest {
+  static let folder = "_penstock"
+
+  /// The folder of a cursor's entries; it lies beside the objects, and no listing of theirs shows it.
+  static func place(_ template: ObjectKeyTemplate, logID: String, cursor: String) -> String {
+    let prefix = template.prefix(cursor: cursor)
+    let beside = prefix.lastIndex(of: "/").map { String(prefix[...$0]) } ?? ""
+    return "\(beside)\(folder)/\(logID)/\(cursor)/"
+  }
+
+  /// - Parameter end: One past the last record.
+  static func key(in place: String, end: UInt64) -> String { place + end.padded(20) + ".json" }
+
+  /// The end that an entry's key tells, or nil.
+  static func end(of key: String, in place: String) -> UInt64? {
+    guard key.hasPrefix(place), key.hasSuffix(".json") else { return nil }
+    let digits = key.dropFirst(place.count).dropLast(5)
+    guard digits.utf8.count == 20, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+    return UInt64(digits)
+  }
+
+  /// Far more than an entry takes.
+  static let maxEntryBytes = 16_384
+}
+
+/// One line of a manifest: what one exported object holds.
+public struct ManifestEntry: Sendable, Hashable, Codable {
+  /// 1.
+  public var version = 1
+  /// The log's UUID, as 32 hexadecimal digits.
+  public var log: String
+  public var cursor: String
+  /// The delivery's id, which follows from log, cursor, range and content.
+  public var id: String
+  /// The object's key.
+  public var key: String
+  public var first: UInt64
+  /// The last record's offset.
+  public var last: UInt64
+  /// How many rows the object has; fewer than records when some were filtered.
+  public var count: Int
+  /// Length of the rows before compression.
+  public var bytes: Int
+  /// SHA-256 of the rows before compression, in hexadecimal.
+  public var sha256: String
+  /// The object's size in the store.
+  public var stored: Int
+  /// Why the batch ended where it ended; empty when that is not known.
+  public var closed: String
+  /// ``hash`` of the entry before; 64 zeros where none was.
+  public var previous: String
+
+  static let noPrevious = String(repeating: "0", count: 64)
+
+  init(_ delivery: PendingDelivery, _ plan: ExportPlan, stored: Int, previous: String) {
+    log = delivery.logID
+    cursor = delivery.cursor
+    id = delivery.intent.id.rawValue
+    key = plan.key
+    first = delivery.intent.first.rawValue
+    last = delivery.intent.end.rawValue - 1
+    count = delivery.body.eventCount
+    bytes = delivery.body.contentLength
+    sha256 = Digest.hex(delivery.body.contentDigest)
+    self.stored = stored
+    closed = plan.closedBy?.rawValue ?? ""
+    self.previous = previous
+  }
+
+  /// The line without its line feed: members in a fixed order, nothing between them. Equal entries have equal lines.
+  public var line: String {
+    let texts: [(String, String)] = [
+      ("version", String(version)), ("log", Self.quoted(log)), ("cursor", Self.quoted(cursor)), ("id", Self.quoted(id)),
+      ("key", Self.quoted(key)), ("first", String(first)), ("last", String(last)), ("count", String(count)),
+      ("bytes", String(bytes)), ("sha256", Self.quoted(sha256)), ("stored", String(stored)),
+      ("closed", Self.quoted(closed)), ("previous", Self.quoted(previous)),
+    ]
+    return "{" + texts.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
+  }
+
+  /// SHA-256 of ``line``, in hexadecimal.
+  public var hash: String { Self.hash(ofLine: Array(line.utf8)) }
+
+  static func hash(ofLine line: [UInt8]) -> String { Digest.hex(Digest.sha256(line)) }
+
+  /// JSON, with nothing escaped but what must be (RFC 8259, section 7).
+  private static func quoted(_ text: String) -> String {
+    var quoted = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": quoted += "\\\""
+      case "\\": quoted += "\\\\"
+      case _ where scalar.value < 0x20: quoted += "\\u00" + Digest.hex([UInt8(scalar.value)])
+      default: quoted.unicodeScalars.append(scalar)
+      }
+    }
+    return quoted + "\""
+  }
+
+  /// Whether it says the same of the same object, whatever stood before it and whyever it was closed: a cursor that was
+  /// sought back meets its own entries again.
+  func names(sameObjectAs other: ManifestEntry) -> Bool {
+    var other = other
+    other.previous = previous
+    other.stored = stored
+    other.closed = closed
+    return self == other
+  }
+}

@@ -1,0 +1,62 @@
+import PenstockDelivery
+import PenstockLog
+
+/// One request to a bucket, not signed yet.
+struct S3Request: Sendable {
+  var method: String
+  /// Nil for the bucket itself.
+  var key: String?
+  /// Not percent-encoded.
+  var query: [(name: String, value: String)] = []
+  var headers: [(name: String, value: String)] = []
+  var body: [UInt8] = []
+  var responseLimit = TransportResponse.bodyLimit
+}
+
+/// Where a bucket is.
+struct S3Address: Sendable, Hashable {
+  /// `https://host[:port]`
+  let origin: String
+  let host: String
+  /// The path of the bucket; ends with `/`.
+  let path: String
+
+  init(_ configuration: S3Configuration) throws(SinkError) {
+    let bucket = configuration.bucket
+    let endpoint = try DestinationURL(
+      configuration.endpoint ?? "https://s3.\(configuration.region).amazonaws.com")
+    guard endpoint.path == "/", endpoint.query == nil else {
+      throw SinkError("the endpoint \(endpoint.redacted) has a path or a query; the bucket is a setting of its own")
+    }
+    // A certificate for *.s3.amazonaws.com does not cover a bucket name with dots.
+    let usesPath =
+      switch configuration.addressing {
+      case .path: true
+      case .virtualHost: false
+      case .automatic: configuration.endpoint != nil || bucket.contains(".")
+      }
+    host = usesPath ? endpoint.authority : "\(bucket).\(endpoint.authority)"
+    origin = "\(endpoint.scheme)://\(host)"
+    path = usesPath ? "/\(bucket)/" : "/"
+  }
+
+  /// The request as it goes over the wire.
+  func signed(
+    _ request: S3Request, region: String, credentials: S3Credentials, timeout: Duration, at time: Timestamp
+  ) -> TransportRequest {
+    // A bucket in the path is asked for without a slash behind it.
+    let path = request.key.map { self.path + $0 } ?? (self.path == "/" ? "/" : String(self.path.dropLast()))
+    let query = SigV4.canonicalQuery(request.query)
+    let headers = SigV4(credentials: credentials, region: region).sign(
+      SigV4.Request(
+        method: request.method, path: path, query: request.query,
+        headers: [(name: "host", value: host)] + request.headers,
+        payloadHash: Digest.hex(Digest.sha256(request.body))),
+      at: time)
+    let url = origin + PercentEncoding.encode(path.utf8, keepingSlash: true) + (query.isEmpty ? "" : "?" + query)
+    var signed = TransportRequest(
+      method: request.method, url: url, headers: headers, body: request.body, timeout: timeout)
+    signed.responseLimit = request.responseLimit
+    return signed
+  }
+}

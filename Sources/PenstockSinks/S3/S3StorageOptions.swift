@@ -1,0 +1,122 @@
+import PenstockDelivery
+import PenstockLog
+
+/// How a store keeps the objects it is given: what Amazon S3 takes as headers when an object is created.
+///
+/// Nothing in it shapes an object's content or name, so a change applies from the next attempt on.
+public struct S3StorageOptions: Sendable, Hashable {
+  /// Encryption by the store.
+  public enum Encryption: Sendable, Hashable {
+    /// As the bucket is configured.
+    case bucketDefault
+    /// SSE-S3: with keys of the store.
+    case storeManaged
+    /// SSE-KMS: with a key of the key management service; nil for the account's own key for S3. A bucket key makes one call
+    /// to the service serve many objects. Needs `kms:GenerateDataKey`, and `kms:Decrypt` for objects in parts.
+    case keyManagement(keyID: String? = nil, bucketKey: Bool = false)
+  }
+
+  /// Who may use an object besides its owner ("canned ACL").
+  public enum AccessControl: String, Sendable, Hashable, CaseIterable {
+    case `private`
+    case publicRead = "public-read"
+    case publicReadWrite = "public-read-write"
+    case authenticatedRead = "authenticated-read"
+    case awsExecRead = "aws-exec-read"
+    case bucketOwnerRead = "bucket-owner-read"
+    case bucketOwnerFullControl = "bucket-owner-full-control"
+  }
+
+  /// A checksum the store compares with what arrived, and keeps.
+  public enum Checksum: String, Sendable, Hashable, CaseIterable {
+    case sha256, crc32c
+  }
+
+  public struct Tag: Sendable, Hashable {
+    public var name: String
+    public var value: String
+    public init(_ name: String, _ value: String) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  /// As in `STANDARD_IA`; nil for the bucket's own.
+  public var storageClass: String?
+  /// Nil for the bucket's own. Amazon refuses any but `bucketOwnerFullControl` where a bucket has ACLs switched off.
+  public var accessControl: AccessControl?
+  /// At most 10.
+  public var tags: [Tag] = []
+  public var encryption = Encryption.bucketDefault
+  /// Nil for none. Buckets with object lock demand one.
+  public var checksum: Checksum?
+
+  public init() {}
+}
+
+extension S3StorageOptions {
+  func validate() throws(SinkError) {
+    if let storageClass {
+      let letters = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-".utf8)
+      guard !storageClass.isEmpty, storageClass.utf8.allSatisfy(letters.contains) else {
+        throw SinkError("\"\(storageClass)\" cannot be a storage class; they look like STANDARD_IA")
+      }
+    }
+    guard tags.count <= 10 else { throw SinkError("an object has at most 10 tags, not \(tags.count)") }
+    guard Set(tags.map(\.name)).count == tags.count else { throw SinkError("two tags have the same name") }
+    for tag in tags {
+      guard (1...128).contains(tag.name.unicodeScalars.count), tag.value.unicodeScalars.count <= 256 else {
+        throw SinkError(
+          "the tag \"\(tag.name.prefix(40))\" is too long: a name has 1 to 128 characters, a value up to 256")
+      }
+    }
+    if case .keyManagement(let keyID?, _) = encryption {
+      guard !keyID.isEmpty, keyID.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+        throw SinkError("the key for SSE-KMS is empty or has characters that none has")
+      }
+    }
+  }
+
+  /// The headers of a request that creates an object, in parts or at once.
+  var headers: [(name: String, value: String)] {
+    var headers: [(name: String, value: String)] = []
+    if let storageClass { headers.append((name: "x-amz-storage-class", value: storageClass)) }
+    if let accessControl { headers.append((name: "x-amz-acl", value: accessControl.rawValue)) }
+    if !tags.isEmpty {
+      let pairs = tags.map {
+        PercentEncoding.encode($0.name.utf8) + "=" + PercentEncoding.encode($0.value.utf8)
+      }
+      headers.append((name: "x-amz-tagging", value: pairs.joined(separator: "&")))
+    }
+    switch encryption {
+    case .bucketDefault: break
+    case .storeManaged: headers.append((name: "x-amz-server-side-encryption", value: "AES256"))
+    case .keyManagement(let keyID, let bucketKey):
+      headers.append((name: "x-amz-server-side-encryption", value: "aws:kms"))
+      if let keyID { headers.append((name: "x-amz-server-side-encryption-aws-kms-key-id", value: keyID)) }
+      if bucketKey { headers.append((name: "x-amz-server-side-encryption-bucket-key-enabled", value: "true")) }
+    }
+    return headers
+  }
+}
+
+extension S3StorageOptions.Checksum {
+  /// What S3 calls it where an upload in parts begins.
+  var algorithm: String {
+    switch self {
+    case .sha256: "SHA256"
+    case .crc32c: "CRC32C"
+    }
+  }
+
+  var header: String { "x-amz-checksum-" + rawValue }
+
+  /// In base64, as S3 writes it; a CRC's most significant byte comes first.
+  func value(of bytes: [UInt8]) -> String {
+    switch self {
+    case .sha256: Digest.base64(Digest.sha256(bytes))
+    case .crc32c:
+      Digest.base64(withUnsafeBytes(of: PenstockLog.Checksum.of(bytes).bigEndian) { Array($0) })
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import PenstockDelivery
+import PenstockLog
+import Synchronization
+
+/// Performs what an ``S3Upload`` asks for, and keeps it between the attempts of one process.
+final class S3Uploader: Sendable {
+  let client: S3Client
+  let storage: S3StorageOptions
+  let partBytes: Int
+
+  /// Uploads that an attempt left open, by key. An optimisation only: without them an upload begins anew.
+  private let open = Mutex<[String: Open]>([:])
+  private struct Open {
+    var delivery: DeliveryID
+    var uploadID: String
+    var upload: S3Upload
+  }
+
+  init(client: S3Client, storage: S3StorageOptions, partBytes: Int) {
+    self.client = client
+    self.storage = storage
+    self.partBytes = partBytes
+  }
+
+  /// What came of an attempt; with the object's size in the store when it is delivered.
+  typealias Result = (outcome: DeliveryOutcome, size: Int?)
+
+  /// - Parameter reader: has given `firstPart`, and gives what follows.
+  func upload(
+    _ delivery: PendingDelivery, _ plan: ExportPlan, headers: [(name: String, value: String)], firstPart: [UInt8],
+    reader: any BodyReader
+  ) async -> Result {
+    var body = Parts(next: firstPart, reader: reader, partBytes: partBytes)
+    var upload = S3Upload()
+    var uploadID: String?
+    if let left = open.withLock({ $0.removeValue(forKey: plan.key) }), left.delivery == delivery.intent.id {
+      upload = left.upload
+      upload.resume(left.uploadID)
+      uploadID = left.uploadID
+    }
+    while let call = upload.call {
+      if case .part(let id, _) = call { uploadID = id }
+      do throws(S3Failure) {
+        try await perform(call, on: &upload, &body, delivery, plan, headers)
+      } catch {
+        upload.fail(error.outcome)
+      }
+    }
+    switch upload.phase {
+    case .paused(let outcome):
+      if let uploadID {
+        let left = Open(delivery: delivery.intent.id, uploadID: uploadID, upload: upload)
+        open.withLock { $0[plan.key] = left }
+      }
+      return (outcome, nil)
+    case .done(let outcome, let size): return (outcome, size)
+    default: return (.retry(reason: "the upload stopped in between", after: nil), nil)
+    }
+  }
+
+  private func perform(
+    _ call: S3Upload.Call, on upload: inout S3Upload, _ body: inout Parts, _ delivery: PendingDelivery,
+    _ plan: ExportPlan, _ headers: [(name: String, value: String)]
+  ) async throws(S3Failure) {
+    switch call {
+    case .head:
+      let answer = try await client.send(S3Request(method: "HEAD", key: plan.key))
+      upload.handle(
+        looked: S3Verdict.afterHead(
+          answer, key: plan.key, body: delivery.body, isCompressed: plan.compression != .none))
+    case .listUploads: upload.handle(openUploads: try await openUploads(of: plan.key))
+    case .abort(let id):
+      _ = try? await client.send(
+        S3Request(method: "DELETE", key: plan.key, query: [(name: "uploadId", value: id)]))
+      upload.handle(aborted: id)
+    case .create: try await create(&upload, plan, headers)
+    case .part(let id, let number): try await send(number, of: id, &upload, &body, plan)
+    case .complete(let id): try await complete(id, &upload, plan)
+    }
+  }
+
+  private func create(
+    _ upload: inout S3Upload, _ plan: ExportPlan, _ headers: [(name: String, value: String)]
+  ) async throws(S3Failure) {
+    var headers = headers
+    if let checksum = storage.checksum {
+      headers.append((name: "x-amz-checksum-algorithm", value: checksum.algorithm))
+    }
+    let answer = try await client.send(
+      S3Request(method: "POST", key: plan.key, query: [(name: "uploads", value: "")], headers: headers))
+    guard answer.response.status == 200, let new = S3Documents.read(S3Documents.NewUpload.self, answer.response.body)
+    else { return upload.fail(S3Verdict.failure(answer)) }
+    upload.handle(created: new.UploadId)
+  }
+
+  private func send(
+    _ number: Int, of id: String, _ upload: inout S3Upload, _ body: inout Parts, _ plan: ExportPlan
+  ) async throws(S3Failure) {
+    let bytes: [UInt8]
+    do throws(SinkError) { bytes = try body.take() } catch { return upload.fail(.refused(reason: error.message)) }
+    guard !bytes.isEmpty else { return upload.bodyEnded() }
+    let digest = Digest.sha256(bytes)
+    guard upload.offer(digest, size: bytes.count) else { return }
+    let checksum = storage.checksum.map { (name: $0.header, value: $0.value(of: bytes)) }
+    let answer = try await client.send(
+      S3Request(
+        method: "PUT", key: plan.key,
+        query: [(name: "partNumber", value: String(number)), (name: "uploadId", value: id)],
+        headers: checksum.map { [$0] } ?? [], body: bytes))
+    switch answer.response.status {
+    case 200:
+      guard let etag = answer.response.header("ETag"), !etag.isEmpty else {
+        return upload.fail(.retry(reason: "the store took part \(number) and gave no ETag for it", after: nil))
+      }
+      upload.took(S3Upload.Part(digest: digest, size: bytes.count, etag: etag, checksum: checksum?.value))
+    case 404 where answer.detail.code != "NoSuchBucket": upload.lostUpload()
+    default: upload.fail(S3Verdict.failure(answer))
+    }
+  }
+
+  private func complete(_ id: String, _ upload: inout S3Upload, _ plan: ExportPlan) async throws(S3Failure) {
+    let answer = try await client.send(
+      S3Request(
+        method: "POST", key: plan.key, query: [(name: "uploadId", value: id)],
+        headers: [(name: "if-none-match", value: "*"), (name: "content-type", value: "application/xml")],
+        body: S3Documents.completion(upload.parts, checksum: storage.checksum)))
+    // S3 begins to answer 200 before it is done, and says in the body when it fails after that. A body that breaks off
+    // says nothing.
+    let text = String(decoding: answer.response.body, as: UTF8.self)
+    let isSuccess = answer.response.status == 200 && text.contains("</CompleteMultipartUploadResult>")
+    upload.handle(completed: answer, isSuccess: isSuccess)
+  }
+
+  /// The ids of uploads of exactly this key. Not being allowed to ask is no reason not to upload.
+  private func openUploads(of key: String) async throws(S3Failure) -> [String] {
+    var request = S3Request(
+      method: "GET", query: [(name: "prefix", value: key), (name: "uploads", value: "")])
+    request.responseLimit = S3Documents.listLimit
+    let answer = try await client.send(request)
+    guard answer.response.status == 200,
+      let list = S3Documents.read(S3Documents.UploadList.self, answer.response.body)
+    else { return [] }
+    return (list.Upload ?? []).filter { $0.Key == key }.map(\.UploadId)
+  }
+}
+
+/// A body cut into parts.
+private struct Parts {
+  /// Taken from the reader already.
+  var next: [UInt8]?
+  var reader: any BodyReader
+  let partBytes: Int
+
+  /// Empty at the end.
+  mutating func take() throws(SinkError) -> [UInt8] {
+    if let taken = next {
+      next = nil
+      return taken
+    }
+    return try reader.read(partBytes)
+  }
+}
