@@ -79,7 +79,7 @@ extension EventFilter {
 
 extension DeliveryOutcome {
   /// What a sink answers for a batch of which the filter left nothing.
-  static let nothingToSend = DeliveryOutcome.delivered(receipt: "nothing to send: every record was filtered")
+  package static let nothingToSend = DeliveryOutcome.delivered(receipt: "nothing to send: every record was filtered")
 }
 
 /// The name of a replay, as it stands in headers and keys.

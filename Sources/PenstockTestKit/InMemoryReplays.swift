@@ -68,6 +68,8 @@ public struct InMemoryReplayLog: ReplayStore, RecordSource {
     case .end: memory.end
     case .offset(let offset): offset
     case .time(let time): memory.offset(atOrAfter: time)
+    // Records in memory have no event times.
+    case .eventTime: memory.end
     }
   }
 

@@ -131,7 +131,8 @@ struct ReplayOfLogTests {
     // Forty records, each in a block of one page; a few pages more for what segments in between hold besides blocks.
     #expect((40 * 4096...46 * 4096).contains(lag.storedBytes))
     let kept = try #require(facts.keptBytes)
-    #expect(kept >= lag.storedBytes && kept.isMultiple(of: 64 << 10))
+    // The newest segment's zeros filled ahead, and what the oldest holds before the cursor.
+    #expect(kept > lag.storedBytes)
     try await cursor.seek(to: .end)
     let none = try log.lagFacts(of: cursor.state, at: Moment(sinceStart: .zero), timeOfDay: clock.now())
     #expect(none.storedBytes == 0 && none.oldestAppendTime == nil && meter.observe(none).records == 0)

@@ -142,7 +142,7 @@ struct WebhookSinkTests {
     let sink = try sink({ _ in }, transport)
     var delivery = try makeDelivery(sink, batch)
     delivery.body.eventCount = 0
-    #expect(await sink.deliver(delivery) == .delivered(receipt: "nothing to send"))
+    #expect(await sink.deliver(delivery) == .nothingToSend)
     #expect(transport.requests.isEmpty)
   }
 
