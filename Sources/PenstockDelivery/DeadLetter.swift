@@ -48,6 +48,17 @@ public protocol DeadLetterBox: Sendable {
   /// Returns the letter's number when it is on stable storage. A letter with the offset and the bytes of the newest one of
   /// its cursor is that one: nothing is written again. Throws when there is no room; then nothing was written.
   func bury(_ letter: DeadLetter) async throws(LogError) -> Offset
+
+  /// Called once before the first letter. What fails here fails again at the first letter, and is told then.
+  func prepare() async throws(LogError)
+
+  /// Lets go of what it holds; the delivery calls it when it ends.
+  func close() async throws(LogError)
+}
+
+extension DeadLetterBox {
+  public func prepare() async throws(LogError) {}
+  public func close() async throws(LogError) {}
 }
 
 // Text before bytes, so that `zstd -dc | less` shows what happened without any tool:

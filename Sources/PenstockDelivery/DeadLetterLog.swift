@@ -56,7 +56,8 @@ public actor DeadLetterLog: DeadLetterBox {
       }
       if newest == key, log.end > .zero { return Offset(log.end.rawValue - 1) }
       let bytes = letter.encoded()
-      let used = Int((try await log.trim()).bytes)
+      _ = try await log.trim()
+      let used = try size(of: log)
       guard used + bytes.count <= policy.maxBytes else {
         throw LogError(
           .noSpace,
@@ -74,7 +75,13 @@ public actor DeadLetterLog: DeadLetterBox {
     }
   }
 
-  /// Lets go of the directory.
+  /// Opens the letters that are there already, so that those a crash hid from readers are shown again.
+  public func prepare() async throws(LogError) {
+    guard try LogDirectory.exists(environment.fileSystem, LogPaths(path)) else { return }
+    _ = try await opened()
+  }
+
+  /// Lets go of the directory; the next letter opens it again.
   public func close() async throws(LogError) {
     let log = log
     self.log = nil
@@ -89,21 +96,42 @@ public actor DeadLetterLog: DeadLetterBox {
     configuration.batchBytes = 256 << 20
     configuration.recordBytes = configuration.batchBytes
     configuration.retention.maxAge = policy.maxAge
-    do throws(FileSystemError) {
-      let directory = LogPaths.parent(of: path)
-      if !(try environment.fileSystem.exists(directory)) {
-        try environment.fileSystem.makeDirectory(directory)
-        try environment.fileSystem.synchronizeDirectory(LogPaths.parent(of: directory))
-      }
-    } catch { throw LogError(error, while: "make the directory of dead letters") }
+    try makeDirectory(LogPaths.parent(of: path))
     let opened = try await Log.open(at: path, configuration: configuration, environment: environment)
-    // While it was opened, somebody else may have come this way.
-    if let log {
-      try await opened.close()
-      return log
-    }
     log = opened
     return opened
+  }
+
+  /// Makes the directory of all dead letters, durably, if it is not there.
+  private func makeDirectory(_ directory: String) throws(LogError) {
+    let fileSystem = environment.fileSystem
+    do throws(FileSystemError) {
+      do throws(FileSystemError) {
+        try fileSystem.makeDirectory(directory)
+      } catch {
+        guard error.code == .exists else { throw error }
+      }
+      // Also when it was there: a killed process may have left it in the cache alone.
+      try fileSystem.synchronizeDirectory(LogPaths.parent(of: directory))
+    } catch {
+      throw LogError(error, while: "make the directory of dead letters")
+    }
+  }
+
+  /// What the letters take on disk, in bytes.
+  private func size(of log: Log) throws(LogError) -> Int {
+    var bytes: UInt64 = 0
+    let fileSystem = environment.fileSystem
+    do throws(FileSystemError) {
+      for segment in log.view.set.segments {
+        let file = try fileSystem.open(segment.path, .readOnly)
+        defer { fileSystem.close(file) }
+        bytes += try fileSystem.size(file)
+      }
+    } catch {
+      throw LogError(error, while: "look how much room the dead letters take")
+    }
+    return Int(bytes)
   }
 
   private static func newestKey(_ log: Log) async throws(LogError) -> [UInt8] {

@@ -116,6 +116,7 @@ public final class Delivery: Service {
         DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
         destination: sink.description, range: nil, cause: nil)
     }
+    try? await deadLetters?.prepare()
     var runner = DeliveryRunner(
       state: DeliveryState(
         await lease.state, mode: mode, retry: retry, options: options, buries: deadLetters != nil),
@@ -132,6 +133,8 @@ public final class Delivery: Service {
       self.stop()
     }
     await sink.close()
+    // What was buried is durable; a failure to let go of the place changes nothing about that.
+    try? await deadLetters?.close()
     return try result.get()
   }
 }
