@@ -16,7 +16,7 @@ public struct DeadLetter: Sendable, Hashable {
   public var deliveryID: DeliveryID
   /// Whether it could not be rendered, and so was never sent by itself.
   public var isUnrenderable: Bool
-  /// How often it was sent by itself, in the process that gave it up.
+  /// How often it was sent by itself, as far as the ``AttemptLog`` knows.
   public var attempts: Int
   /// The sink's own words for itself.
   public var destination: String

@@ -20,6 +20,8 @@ public final class Delivery: Service {
   private let seams: DeliverySeams
   private let options: DeliveryOptions
   private let deadLetters: (any DeadLetterBox)?
+  /// The newest attempts, while it runs and after.
+  public let attempts: AttemptLog
   private let observer: (@Sendable (DeliveryNotice) -> Void)?
   private let board: Watched<DeliveryProgress>
   private let signals = Watched(DeliverySignals())
@@ -33,6 +35,7 @@ public final class Delivery: Service {
   ///   - sink: The destination. The delivery closes it when it ends.
   ///   - deadLetters: Where records go that the destination rejects or the sink cannot render; nil: such a record halts the
   ///     destination.
+  ///   - attempts: Keeps the newest attempts; by default 100, in memory.
   ///   - clock: Measures waits.
   ///   - wallClock: Gives the time of day for intents and for people; decides when a boundary has passed.
   ///   - random: 64 random bits for the jitter of retries.
@@ -40,7 +43,8 @@ public final class Delivery: Service {
   public init(
     from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy = BatchPolicy(),
     retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
-    deadLetters: (any DeadLetterBox)? = nil, clock: any DeliveryClock = SystemDeliveryClock(),
+    deadLetters: (any DeadLetterBox)? = nil, attempts: AttemptLog = AttemptLog(),
+    clock: any DeliveryClock = SystemDeliveryClock(),
     wallClock: any WallClock = SystemWallClock(), random: @escaping @Sendable () -> UInt64 = Delivery.systemRandom,
     logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryNotice) -> Void)? = nil
   ) {
@@ -51,6 +55,7 @@ public final class Delivery: Service {
     self.retry = retry
     self.options = options
     self.deadLetters = deadLetters
+    self.attempts = attempts
     self.observer = observer
     var logger = logger
     logger[metadataKey: "cursor"] = "\(lease.name)"
@@ -120,7 +125,7 @@ public final class Delivery: Service {
     var runner = DeliveryRunner(
       state: DeliveryState(
         await lease.state, mode: mode, retry: retry, options: options, buries: deadLetters != nil),
-      lease: lease, source: source, sink: sink, deadLetters: deadLetters,
+      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
       planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), seams: seams, observer: observer,
       board: board, signals: signals)
     let result = await withTaskCancellationHandler {
@@ -151,7 +156,8 @@ struct DeliverySignals: Sendable {
 struct DeliveryAnswer: Sendable {
   let intent: Intent
   let attempt: Int
-  let bodyBytes: Int
+  /// Its number in the ``AttemptLog``.
+  let number: UInt64
   let outcome: DeliveryOutcome
   let start: Moment
   let end: Moment

@@ -10,6 +10,7 @@ extension DeliveryRunner {
     guard let rendering = rendered[intent.id] else {
       return .failed(.illegalMove, message: "nothing is rendered", at: start, roll: 0)
     }
+    let number = attempts.begin(intent, bodyBytes: rendering.body.bytes.count, at: seams.wallClock.now())
     board.update {
       $0.attempts += 1
       $0.attemptsAtBatch = attempt
@@ -20,8 +21,7 @@ extension DeliveryRunner {
     group.addTask { [sink, signals, clock = seams.clock] in
       let outcome = await sink.deliver(pending)
       let answer = DeliveryAnswer(
-        intent: intent, attempt: attempt, bodyBytes: pending.body.bytes.count, outcome: outcome, start: start,
-        end: clock.now())
+        intent: intent, attempt: attempt, number: number, outcome: outcome, start: start, end: clock.now())
       signals.update { $0.answers.append(answer) }
     }
     return .launched(at: start, bytes: rendering.recordBytes)
@@ -31,6 +31,7 @@ extension DeliveryRunner {
   mutating func takeAnswer() -> DeliveryState.Event? {
     let next = signals.update { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
     guard let answer = next else { return nil }
+    attempts.end(answer.number, answer.outcome, after: answer.end - answer.start)
     observer?(
       .answered(answer.intent, attempt: answer.attempt, answer.outcome, duration: answer.end - answer.start))
     if case .delivered = answer.outcome {
@@ -68,7 +69,7 @@ extension DeliveryRunner {
         DeadLetter(
           logID: source.logID, cursor: lease.name, offset: intent.first, appendTime: batch.firstAppendTime,
           buriedAt: seams.wallClock.now(), deliveryID: intent.id, isUnrenderable: intent.plan.isEmpty,
-          attempts: state.lanes.first { $0.intent == intent }?.attempts ?? 0, destination: sink.description,
+          attempts: attempts.count(of: intent.id), destination: sink.description,
           reason: reason, record: bytes))
       observer?(.deadLettered(intent, reason: reason))
       seams.logger.error(

@@ -8,6 +8,7 @@ struct DeliveryRunner {
   let source: any RecordSource
   let sink: any Sink
   let deadLetters: (any DeadLetterBox)?
+  let attempts: AttemptLog
   let planner: BatchPlanner
   let seams: DeliverySeams
   let observer: (@Sendable (DeliveryNotice) -> Void)?
