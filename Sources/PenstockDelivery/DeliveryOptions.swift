@@ -9,12 +9,12 @@ public struct DeliveryOptions: Sendable, Hashable {
   }
   public var rejection: RejectionPolicy
   public var circuit: CircuitPolicy
-  public var rate: RateLimit
+  public var rate: DeliveryRate
 
   /// One batch at a time, in strict order; as fast as the destination takes them.
   public init(
     maxInFlight: Int = 1, rejection: RejectionPolicy = RejectionPolicy(), circuit: CircuitPolicy = CircuitPolicy(),
-    rate: RateLimit = RateLimit()
+    rate: DeliveryRate = DeliveryRate()
   ) {
     self.maxInFlight = Self.bounded(maxInFlight)
     self.rejection = rejection

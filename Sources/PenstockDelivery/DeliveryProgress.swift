@@ -13,7 +13,7 @@ public struct DeliveryProgress: Sendable, Hashable {
     case sending
     /// Writes that the batch is delivered.
     case committing
-    /// Waits because of a ``RateLimit``, or to drain slowly after an outage.
+    /// Waits because of a ``DeliveryRate``, or to drain slowly after an outage.
     case pacing
     /// Waits before it tries again.
     case backingOff

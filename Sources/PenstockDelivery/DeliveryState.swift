@@ -51,7 +51,7 @@ package struct DeliveryState: Hashable, Sendable {
     case working(Work)
     /// Attempts are in the air, and there is nothing else to do.
     case sending
-    /// The next attempt waits for its ``RateLimit``, or because the destination was down.
+    /// The next attempt waits for its ``DeliveryRate``, or because the destination was down.
     case pacing(until: Moment)
     case backingOff(until: Moment, DeliveryTrouble)
     /// `until` is nil when only a person can end it.

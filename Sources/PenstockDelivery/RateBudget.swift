@@ -1,5 +1,5 @@
 /// How fast a destination may be sent to. Nil is unlimited.
-public struct RateLimit: Sendable, Hashable {
+public struct DeliveryRate: Sendable, Hashable {
   /// Records, of the log, in a second.
   public var recordsPerSecond: Double?
   /// Record bytes, as in the log, in a second.
@@ -14,16 +14,16 @@ public struct RateLimit: Sendable, Hashable {
   }
 }
 
-/// What an attempt costs of a ``RateLimit``, and when the next one may be made. Pure.
+/// What an attempt costs of a ``DeliveryRate``, and when the next one may be made. Pure.
 ///
 /// An attempt is paid for after it is made: one that is larger than a second's worth passes, and those behind it wait.
 /// Nothing is saved up while idle, so there are no bursts.
 package struct RateBudget: Hashable, Sendable {
-  package let limit: RateLimit
+  package let limit: DeliveryRate
   /// The earliest moment of the next attempt; nil: now.
   package private(set) var earliest: Moment?
 
-  package init(_ limit: RateLimit) { self.limit = limit }
+  package init(_ limit: DeliveryRate) { self.limit = limit }
 
   package mutating func charge(records: Int, bytes: Int, at now: Moment) {
     let costs = [

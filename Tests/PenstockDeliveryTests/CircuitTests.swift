@@ -102,7 +102,7 @@ struct RateBudgetTests {
 
   @Test("lets an attempt pass and makes the next one wait for what it cost, by the strictest limit")
   func costs() {
-    var budget = RateBudget(RateLimit(recordsPerSecond: 10, bytesPerSecond: 100, requestsPerSecond: 4))
+    var budget = RateBudget(DeliveryRate(recordsPerSecond: 10, bytesPerSecond: 100, requestsPerSecond: 4))
     #expect(budget.earliest == nil)
     budget.charge(records: 1, bytes: 1, at: now)
     #expect(budget.earliest == now + .milliseconds(250))
@@ -114,7 +114,7 @@ struct RateBudgetTests {
 
   @Test("over a long time sends as much as it says", arguments: [1, 7, 400])
   func longRun(records: Int) {
-    var budget = RateBudget(RateLimit(recordsPerSecond: 50))
+    var budget = RateBudget(DeliveryRate(recordsPerSecond: 50))
     var moment = now
     for _ in 0..<1000 {
       moment = max(moment, budget.earliest ?? moment)
@@ -126,10 +126,10 @@ struct RateBudgetTests {
 
   @Test("that does not exist costs nothing, and one of nothing at all waits a day, not for ever")
   func edges() {
-    var free = RateBudget(RateLimit())
+    var free = RateBudget(DeliveryRate())
     free.charge(records: 1_000_000, bytes: 1, at: now)
     #expect(free.earliest == nil)
-    var none = RateBudget(RateLimit(requestsPerSecond: 0))
+    var none = RateBudget(DeliveryRate(requestsPerSecond: 0))
     none.charge(records: 1, bytes: 1, at: now)
     #expect(none.earliest == now + .seconds(86_400))
   }

@@ -125,7 +125,7 @@ struct DeliveryLanesTests {
   @Test("a rate limit spaces the attempts, and after an outage the backlog comes slowly at first")
   func paced() async throws {
     let rig = DeliveryRig(records: 6)
-    let options = DeliveryOptions(rate: RateLimit(recordsPerSecond: 4))
+    let options = DeliveryOptions(rate: DeliveryRate(recordsPerSecond: 4))
     let delivery = rig.delivery(to: ScriptedSink(), policy: pairs, options: options)
     let run = Task { try await delivery.run() }
     for wait in [0.5, 1.0] {
