@@ -6,11 +6,11 @@ import Synchronization
 /// Brings the records of a log to one destination: plan, intent, deliver, commit, for ever or until caught up.
 ///
 /// Whatever happens in between, a crash included, the destination gets every batch; gets a batch again only under the
-/// same id and with the same bytes; and gets batches in the log's order, each after the one before is committed. What that
-/// makes of a destination is said in ``Sink``.
+/// same id and with the same bytes; and gets batches in the log's order, each after the one before is committed (unless
+/// ``DeliveryOptions/maxInFlight`` allows more). What that makes of a destination is said in ``Sink``.
 ///
 /// Deliveries share nothing but the log they read: a destination that hangs or fails holds up its own cursor, no other.
-/// One delivery holds at most one batch and its rendering in memory. It runs once; to run again, make another one.
+/// One delivery holds at most `maxInFlight` batches and their renderings in memory. It runs once; to run again, make another one.
 public final class Delivery: Service {
   private let lease: any CursorLease
   private let source: any RecordSource
@@ -18,6 +18,10 @@ public final class Delivery: Service {
   private let policy: BatchPolicy
   private let retry: RetryPolicy
   private let seams: DeliverySeams
+  private let options: DeliveryOptions
+  private let deadLetters: (any DeadLetterBox)?
+  /// The newest attempts, while it runs and after.
+  public let attempts: AttemptLog
   private let observer: (@Sendable (DeliveryNotice) -> Void)?
   private let board: Watched<DeliveryProgress>
   private let signals = Watched(DeliverySignals())
@@ -29,13 +33,18 @@ public final class Delivery: Service {
   ///   - lease: The cursor that moves. Its holder must hold it alone.
   ///   - source: The log of that cursor.
   ///   - sink: The destination. The delivery closes it when it ends.
+  ///   - deadLetters: Where records go that the destination rejects or the sink cannot render; nil: such a record halts the
+  ///     destination.
+  ///   - attempts: Keeps the newest attempts; by default 100, in memory.
   ///   - clock: Measures waits.
   ///   - wallClock: Gives the time of day for intents and for people; decides when a boundary has passed.
   ///   - random: 64 random bits for the jitter of retries.
   ///   - observer: Told about every batch; see ``DeliveryNotice``.
   public init(
     from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy = BatchPolicy(),
-    retry: RetryPolicy = RetryPolicy(), clock: any DeliveryClock = SystemDeliveryClock(),
+    retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
+    deadLetters: (any DeadLetterBox)? = nil, attempts: AttemptLog = AttemptLog(),
+    clock: any DeliveryClock = SystemDeliveryClock(),
     wallClock: any WallClock = SystemWallClock(), random: @escaping @Sendable () -> UInt64 = Delivery.systemRandom,
     logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryNotice) -> Void)? = nil
   ) {
@@ -44,6 +53,9 @@ public final class Delivery: Service {
     self.sink = sink
     self.policy = policy
     self.retry = retry
+    self.options = options
+    self.deadLetters = deadLetters
+    self.attempts = attempts
     self.observer = observer
     var logger = logger
     logger[metadataKey: "cursor"] = "\(lease.name)"
@@ -60,7 +72,8 @@ public final class Delivery: Service {
   /// A graceful shutdown lets the attempt in flight finish, commits it if it succeeded, and begins no other; so does
   /// ``stop()``. Cancellation does the same, and the sink sees it, so that it may break the attempt off. What is then not
   /// delivered stays open in the cursor and is the first thing the next run does. Trouble is waited out: retried after a
-  /// backoff, or, where a person is needed, held until ``resume()``. No record is ever skipped.
+  /// backoff, or, where a person is needed, held until ``resume()``. No record is skipped; one that the destination rejects, or that cannot
+  /// be rendered, becomes a dead letter, where a place for them is given.
   ///
   /// - Throws: ``DeliveryFailure`` when another holder has taken the cursor, or the cursor cannot be written.
   public func run() async throws { _ = try await run(.service) }
@@ -108,8 +121,11 @@ public final class Delivery: Service {
         DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
         destination: sink.description, range: nil, cause: nil)
     }
+    try? await deadLetters?.prepare()
     var runner = DeliveryRunner(
-      state: DeliveryState(await lease.state, mode: mode, retry: retry), lease: lease, source: source, sink: sink,
+      state: DeliveryState(
+        await lease.state, mode: mode, retry: retry, options: options, buries: deadLetters != nil),
+      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
       planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), seams: seams, observer: observer,
       board: board, signals: signals)
     let result = await withTaskCancellationHandler {
@@ -122,6 +138,8 @@ public final class Delivery: Service {
       self.stop()
     }
     await sink.close()
+    // What was buried is durable; a failure to let go of the place changes nothing about that.
+    try? await deadLetters?.close()
     return try result.get()
   }
 }
@@ -130,6 +148,19 @@ public final class Delivery: Service {
 struct DeliverySignals: Sendable {
   var stop = false
   var resume = false
+  /// What came of attempts, not taken up yet.
+  var answers: [DeliveryAnswer] = []
+}
+
+/// What came of an attempt that was made beside everything else.
+struct DeliveryAnswer: Sendable {
+  let intent: Intent
+  let attempt: Int
+  /// Its number in the ``AttemptLog``.
+  let number: UInt64
+  let outcome: DeliveryOutcome
+  let start: Moment
+  let end: Moment
 }
 
 /// Everything a delivery takes from the world besides log, cursor and sink.

@@ -13,6 +13,8 @@ public struct DeliveryProgress: Sendable, Hashable {
     case sending
     /// Writes that the batch is delivered.
     case committing
+    /// Waits because of a ``DeliveryRate``, or to drain slowly after an outage.
+    case pacing
     /// Waits before it tries again.
     case backingOff
     /// Waits for a person; after a refusal it tries again by itself, too.
@@ -28,10 +30,14 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var committed: Offset
   /// The source's durable end, as last seen.
   public internal(set) var end: Offset
-  /// The records of the batch in flight.
+  /// The records of the oldest batch in flight.
   public internal(set) var inFlight: Range<Offset>?
   public internal(set) var deliveryID: DeliveryID?
-  /// Attempts at the batch in flight.
+  /// Open batches; more than one only with ``DeliveryOptions/maxInFlight``, or as an earlier process left them.
+  public internal(set) var batchesInFlight = 0
+  /// Whether the destination is up.
+  public internal(set) var circuit = CircuitState.closed
+  /// Attempts at the oldest batch in flight.
   public internal(set) var attemptsAtBatch = 0
   public internal(set) var attempts = 0
   /// Attempts that were not the first at their batch.
@@ -42,6 +48,8 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var events = 0
   /// Record bytes, as in the log.
   public internal(set) var bytes = 0
+  /// Records that became dead letters; not counted in ``records``.
+  public internal(set) var deadLetters = 0
   /// What is in the way, while it is.
   public internal(set) var trouble: DeliveryTrouble?
   /// What was in the way last.
@@ -77,7 +85,7 @@ public struct DeliveryReport: Sendable, Hashable {
   public let ending: Ending
   /// Where the cursor stood when the delivery began.
   public let first: Offset
-  /// Where it stands now: `first ..< end` was delivered.
+  /// Where it stands now: `first ..< end` was delivered, but for ``deadLetters``.
   public let end: Offset
   public let batches: Int
   public let records: Int
@@ -88,6 +96,8 @@ public struct DeliveryReport: Sendable, Hashable {
   public let attempts: Int
   /// Attempts that were not the first at their batch.
   public let retries: Int
+  /// Records that became dead letters.
+  public let deadLetters: Int
 }
 
 /// Something that happened to one batch. Handed to an observer, which must return soon: the delivery waits for it.
@@ -96,6 +106,10 @@ public enum DeliveryNotice: Sendable {
   case opened(Intent, closedBy: CloseReason, eventCount: Int)
   /// An attempt was answered, after `duration`.
   case answered(Intent, attempt: Int, DeliveryOutcome, duration: Duration)
+  /// The destination rejected the batch; a part of it, opened next, takes its place.
+  case split(Intent, reason: String)
+  /// The batch's one record is durably a dead letter.
+  case deadLettered(Intent, reason: String)
   /// The cursor has passed the batch.
   case committed(Intent, receipt: String)
   /// The delivery waits for a person.

@@ -4,7 +4,7 @@ extension DeliveryRunner {
   /// Shows where the state is to whoever reads the progress.
   func publish() {
     let (activity, trouble, nextTry) = (state.activity, state.trouble, nextTry)
-    let intent = state.intent
+    let (intent, lanes, circuit) = (state.intent, state.lanes.count, state.circuit.state)
     let committed = state.committed
     board.update {
       $0.activity = activity
@@ -13,6 +13,8 @@ extension DeliveryRunner {
       if $0.deliveryID != intent?.id { $0.attemptsAtBatch = 0 }
       $0.inFlight = intent.map { $0.first..<$0.end }
       $0.deliveryID = intent?.id
+      $0.batchesInFlight = lanes
+      $0.circuit = circuit
       $0.trouble = trouble
       $0.lastTrouble = trouble ?? $0.lastTrouble
       $0.nextTry = nextTry
@@ -21,11 +23,7 @@ extension DeliveryRunner {
 
   /// The moment of the next try, in the time of day as it is now.
   private var nextTry: Timestamp? {
-    let until: Moment
-    switch state.phase {
-    case .backingOff(_, let moment, _), .halted(_, let moment?, _): until = moment
-    case .working, .halted, .ended: return nil
-    }
+    guard let until = state.deadline else { return nil }
     let wait = until - seams.clock.now()
     return Timestamp(seconds: seams.wallClock.now().seconds + wait / .seconds(1))
   }
@@ -43,7 +41,8 @@ extension DeliveryRunner {
     let progress = board.value
     return DeliveryReport(
       ending: ending, first: first, end: state.committed, batches: progress.batches, records: progress.records,
-      events: progress.events, bytes: progress.bytes, attempts: progress.attempts, retries: progress.retries)
+      events: progress.events, bytes: progress.bytes, attempts: progress.attempts, retries: progress.retries,
+      deadLetters: progress.deadLetters)
   }
 
   private func failure(_ trouble: DeliveryTrouble) -> DeliveryFailure {

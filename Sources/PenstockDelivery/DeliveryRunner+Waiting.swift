@@ -9,8 +9,10 @@ extension DeliveryRunner {
   /// that were not counted yet; none is looked at twice.
   mutating func gather(from first: Offset) async -> DeliveryState.Event {
     if let passed = await passedByRetention(expecting: first) { return passed }
-    var open = OpenBatch(first: first)
-    gathered = nil
+    // An answer interrupts gathering; what was counted until then counts.
+    var open = gathering.flatMap { $0.first == first ? $0 : nil } ?? OpenBatch(first: first)
+    if open.count == 0 { gathered = nil }
+    defer { gathering = open }
     while true {
       do throws(LogError) { try await countIn(&open) } catch { return failed(error) }
       switch planner.decide(open, now: seams.clock.now(), timeOfDay: seams.wallClock.now()) {
@@ -20,6 +22,7 @@ extension DeliveryRunner {
         case .records, .time: break
         case .sourceClosed: return .sourceClosed
         case .signal:
+          if let answer = takeAnswer() { return answer }
           if mustStop { return .stop }
           signals.update { $0.resume = false }
         }
@@ -32,7 +35,7 @@ extension DeliveryRunner {
   private mutating func passedByRetention(expecting first: Offset) async -> DeliveryState.Event? {
     let cursor = await lease.state
     if let gap = cursor.gap { return failed(LogError(gap)) }
-    return cursor.committed > first ? .moved(cursor) : nil
+    return cursor != state.cursor ? .moved(cursor) : nil
   }
 
   /// Counts in every visible record that fits.
@@ -62,12 +65,18 @@ extension DeliveryRunner {
     return Moment(sinceStart: now.sinceStart - max(.zero, age))
   }
 
-  /// Waits out a backoff or a halt.
-  func pause(until deadline: Moment?) async -> DeliveryState.Event {
+  /// Waits for an answer, and waits out a backoff or a halt.
+  mutating func pause(until deadline: Moment?) async -> DeliveryState.Event {
     while true {
+      if state.isStopping {
+        // All that is waited for is what is in the air; a cancelled task, too, waits for what its sinks make of that.
+        _ = await Task { [signals] in await signals.wait { !$0.answers.isEmpty } }.value
+      }
+      if let answer = takeAnswer() { return answer }
       switch await wait(recordsPast: nil, until: deadline) {
       case .time: return .wake(at: seams.clock.now())
       case .signal:
+        if let answer = takeAnswer() { return answer }
         if mustStop { return .stop }
         signals.update { $0.resume = false }
         return .resume
@@ -81,7 +90,7 @@ extension DeliveryRunner {
     let (source, clock, signals) = (source, seams.clock, signals)
     return await withTaskGroup(of: Wakeup.self) { group in
       group.addTask {
-        _ = await signals.wait { $0.stop || $0.resume }
+        _ = await signals.wait { $0.stop || $0.resume || !$0.answers.isEmpty }
         return .signal
       }
       if let offset {

@@ -7,32 +7,53 @@ struct DeliveryRunner {
   let lease: any CursorLease
   let source: any RecordSource
   let sink: any Sink
+  let deadLetters: (any DeadLetterBox)?
+  let attempts: AttemptLog
   let planner: BatchPlanner
   let seams: DeliverySeams
   let observer: (@Sendable (DeliveryNotice) -> Void)?
   let board: Watched<DeliveryProgress>
   let signals: Watched<DeliverySignals>
+  /// The batch that collects.
+  var gathering: OpenBatch?
   /// What gathering read, when that is the whole batch: saves reading it again.
   var gathered: Batch?
-  /// The rendering of the batch in flight, kept for retries.
-  var body: PreparedBody?
-  /// Record bytes of the batch in flight.
-  var batchBytes = 0
+  /// The renderings of the batches in flight, kept for retries.
+  var rendered: [DeliveryID: Rendering] = [:]
   var closedBy = CloseReason.reopened
   /// The newest error of log or cursor: the cause, if the delivery ends by it.
   var lastLogError: LogError?
   /// The records of the newest batch: what it was about, if the delivery ends by trouble.
   var lastRange: Range<Offset>?
 
+  struct Rendering {
+    var body: PreparedBody
+    /// Record bytes, as in the log.
+    var recordBytes: Int
+  }
+
   mutating func run() async -> Result<DeliveryReport, DeliveryFailure> {
+    await withDiscardingTaskGroup { group in
+      let result = await run(&group)
+      // Nothing is in the air unless the cursor was lost, and then another holder goes on with it.
+      group.cancelAll()
+      return result
+    }
+  }
+
+  private mutating func run(_ group: inout DiscardingTaskGroup) async -> Result<DeliveryReport, DeliveryFailure> {
     let first = state.committed
     publish()
     while true {
+      if let answer = takeAnswer() {
+        apply(answer)
+        continue
+      }
       switch state.phase {
       case .ended(let ending): return end(ending, first: first)
+      case .working(.send(let intent, let attempt)): apply(launch(intent, attempt: attempt, &group))
       case .working(let work): apply(await perform(work))
-      case .backingOff(_, let until, _): apply(await pause(until: until))
-      case .halted(_, let until, _): apply(await pause(until: until))
+      case .sending, .pacing, .backingOff, .halted: apply(await pause(until: state.deadline))
       }
     }
   }
@@ -42,17 +63,18 @@ struct DeliveryRunner {
 
   private mutating func apply(_ event: DeliveryState.Event) {
     lastRange = state.range
+    let before = state.trouble
     do throws(DeliveryState.IllegalEvent) {
       // First, so that what the event leads to is not begun.
       if mustStop { try state.handle(.stop) }
-      if case .ended = state.phase {} else { try state.handle(event) }
+      if case .ended = state.phase {} else if event != .stop { try state.handle(event) }
     } catch {
       state.phase = .ended(.failed(DeliveryTrouble(.defect, "\(error.event) does not follow on \(error.phase)")))
     }
     // A "go on" from before a wait was not meant for it. Forgotten before anyone can see that the delivery waits.
     if state.trouble != nil { signals.update { $0.resume = false } }
     publish()
-    if case .halted(_, _, let trouble) = state.phase {
+    if case .halted(_, let trouble) = state.phase, trouble != before {
       seams.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])
       observer?(.halted(trouble))
     }
@@ -61,10 +83,12 @@ struct DeliveryRunner {
   private mutating func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event {
     switch work {
     case .gather(let first): return await gather(from: first)
-    case .plan(let range, let reason): return await plan(range, closedBy: reason)
-    case .begin(let intent): return await begin(intent)
+    case .plan(let range, let reason, _, nil): return await plan(range, closedBy: reason)
+    case .plan(let range, let reason, _, .some): return await planDeadLetter(range, closedBy: reason)
+    case .begin(let intent, let old, let condemned): return await begin(intent, replacing: old, condemned: condemned)
     case .reopen(let intent): return await reopen(intent)
-    case .send(let intent, let attempt): return await send(intent, attempt: attempt)
+    case .send: return .failed(.illegalMove, message: "attempts are launched", at: seams.clock.now(), roll: 0)
+    case .bury(let intent, let reason): return await bury(intent, reason: reason)
     case .commit(let intent, let receipt): return await commit(intent, receipt: receipt)
     }
   }
@@ -91,10 +115,16 @@ struct DeliveryRunner {
       throw SinkError("the sink's plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
     }
     let body = try prepare(batch, plan: plan)
+    let intent = intent(batch, digest: body.contentDigest, plan: plan)
+    rendered[intent.id] = Rendering(body: body, recordBytes: batch.byteCount)
+    return intent
+  }
+
+  func intent(_ batch: Batch, digest: [UInt8], plan: [UInt8]) -> Intent {
     let id = DeliveryID(
-      logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, contentDigest: body.contentDigest)
+      logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, contentDigest: digest)
     return Intent(
-      id: id, first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan, createdAt: now)
+      id: id, first: batch.first, end: batch.end, contentDigest: digest, plan: plan, createdAt: seams.wallClock.now())
   }
 
   private mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {
@@ -109,6 +139,7 @@ struct DeliveryRunner {
     do throws(LogError) { batch = try await read(intent.first..<intent.end) } catch { return failed(error) }
     do throws(SinkError) {
       let body = try prepare(batch, plan: intent.plan)
+      rendered[intent.id] = Rendering(body: body, recordBytes: batch.byteCount)
       observer?(.opened(intent, closedBy: .reopened, eventCount: body.eventCount))
       seams.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
       return .rendered(digest: body.contentDigest)
@@ -117,58 +148,52 @@ struct DeliveryRunner {
     }
   }
 
-  private mutating func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
+  private func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     let prepared = try sink.prepare(batch, plan: plan)
     guard prepared.contentDigest.count == 32 else {
       throw SinkError("the sink's content digest has \(prepared.contentDigest.count) bytes instead of 32")
     }
-    body = prepared
-    batchBytes = batch.byteCount
     return prepared
   }
 
-  private mutating func begin(_ intent: Intent) async -> DeliveryState.Event {
-    do throws(LogError) { try await lease.begin(intent) } catch { return failed(error) }
-    observer?(.opened(intent, closedBy: closedBy, eventCount: body?.eventCount ?? 0))
-    return .begun
-  }
-
-  private mutating func send(_ intent: Intent, attempt: Int) async -> DeliveryState.Event {
-    guard let body else {
-      return .failed(.illegalMove, message: "nothing is rendered", at: seams.clock.now(), roll: 0)
+  private mutating func begin(
+    _ intent: Intent, replacing old: Intent?, condemned: String?
+  ) async -> DeliveryState.Event {
+    let next: CursorState
+    do throws(LogError) {
+      if let old {
+        next = try await lease.replace(old.id, with: intent, condemned: condemned)
+      } else {
+        try await lease.begin(intent, condemned: condemned)
+        next = await lease.state
+      }
+    } catch { return failed(error) }
+    if let old, old != intent {
+      rendered[old.id] = nil
+      observer?(.split(old, reason: "records \(intent.first) ..< \(intent.end) go by themselves"))
     }
-    board.update {
-      $0.attempts += 1
-      $0.attemptsAtBatch = attempt
-      if attempt > 1 { $0.retries += 1 }
+    if condemned == nil {
+      observer?(.opened(intent, closedBy: closedBy, eventCount: rendered[intent.id]?.body.eventCount ?? 0))
     }
-    let pending = PendingDelivery(
-      intent: intent, body: body, logID: source.logID, cursor: lease.name, attempt: attempt)
-    let start = seams.clock.now()
-    let outcome = await sink.deliver(pending)
-    let end = seams.clock.now()
-    observer?(.answered(intent, attempt: attempt, outcome, duration: end - start))
-    if case .delivered = outcome {
-    } else {
-      seams.logger.warning(
-        "delivery attempt failed",
-        metadata: ["delivery": "\(intent.id)", "attempt": "\(attempt)", "outcome": "\(outcome)"])
-    }
-    return .answered(outcome, at: end, roll: seams.random())
+    return .begun(next)
   }
 
   private mutating func commit(_ intent: Intent, receipt: String) async -> DeliveryState.Event {
     let next: CursorState
     do throws(LogError) { next = try await lease.complete(intent.id, receipt: receipt) } catch { return failed(error) }
-    let (bytes, events) = (batchBytes, body?.eventCount ?? 0)
+    let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.condemned != nil }
+    let sent = rendered.removeValue(forKey: intent.id)
     board.update {
-      $0.batches += 1
-      $0.records += intent.end - intent.first
-      $0.events += events
-      $0.bytes += bytes
+      if isDeadLetter {
+        $0.deadLetters += 1
+      } else {
+        $0.batches += 1
+        $0.records += intent.end - intent.first
+        $0.events += sent?.body.eventCount ?? 0
+        $0.bytes += sent?.recordBytes ?? 0
+      }
       $0.committed = next.committed
     }
-    body = nil
     lastLogError = nil
     observer?(.committed(intent, receipt: receipt))
     seams.logger.debug(
@@ -176,7 +201,7 @@ struct DeliveryRunner {
     return .committed(next)
   }
 
-  private mutating func read(_ range: Range<Offset>) async throws(LogError) -> Batch {
+  mutating func read(_ range: Range<Offset>) async throws(LogError) -> Batch {
     defer { gathered = nil }
     if let gathered, gathered.first == range.lowerBound, gathered.end == range.upperBound { return gathered }
     return try await source.records(in: range)

@@ -3,33 +3,33 @@ package import PenstockLog
 // What people and logs want to know of a state.
 
 extension DeliveryState {
-  /// The work under way or waiting.
-  private var work: Work? {
-    switch phase {
-    case .working(let work), .backingOff(let work, _, _), .halted(let work, _, _): work
-    case .ended: nil
-    }
-  }
-
-  /// The batch in flight, once it has a name.
+  /// The oldest batch in flight, once it has a name.
   package var intent: Intent? {
-    switch work {
-    case .begin(let intent), .reopen(let intent), .send(let intent, _), .commit(let intent, _): intent
-    case .gather, .plan, nil: nil
-    }
+    if let oldest = lanes.first { return oldest.intent }
+    if case .working(.begin(let intent, _, _)) = phase { return intent }
+    return nil
   }
 
   /// The records the work is about.
   package var range: Range<Offset>? {
-    if case .plan(let range, _) = work { return range }
+    if case .working(.plan(let range, _, _, _)) = phase { return range }
     return intent.map { $0.first..<$0.end }
   }
 
   /// What is in the way, while the delivery waits or when it has ended by it.
   package var trouble: DeliveryTrouble? {
     switch phase {
-    case .backingOff(_, _, let trouble), .halted(_, _, let trouble), .ended(.failed(let trouble)): trouble
-    case .working, .ended: nil
+    case .backingOff(_, let trouble), .halted(_, let trouble), .ended(.failed(let trouble)): trouble
+    case .working, .sending, .pacing, .ended: nil
+    }
+  }
+
+  /// When the phase ends by itself; nil when it does not.
+  package var deadline: Moment? {
+    switch phase {
+    case .backingOff(let until, _), .pacing(let until): until
+    case .halted(let until, _): until
+    case .working, .sending, .ended: nil
     }
   }
 
@@ -38,10 +38,12 @@ extension DeliveryState {
     case .backingOff: .backingOff
     case .halted: .halted
     case .ended: .ended
-    case .working(.gather): .gathering
+    case .sending: .sending
+    case .pacing: .pacing
+    case .working(.gather): isInAir ? .sending : .gathering
     case .working(.plan), .working(.begin), .working(.reopen): .preparing
     case .working(.send): .sending
-    case .working(.commit): .committing
+    case .working(.commit), .working(.bury): .committing
     }
   }
 }

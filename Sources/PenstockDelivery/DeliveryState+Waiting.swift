@@ -14,11 +14,14 @@ import PenstockLog
 //   begin, commit         gap                        halted: retention took the records; acknowledged, it goes on behind
 //   begin, commit         any other                  ended: the cursor's state on disk is uncertain; only opening the log
 //                                                    again settles it
+//   bury                  any but cancelled          halted, tried again as after a refusal: nothing is skipped
 
 extension DeliveryState {
   mutating func failed(
     _ work: Work, _ code: LogError.Code, message: String, at now: Moment, roll: UInt64
   ) -> Phase {
+    seen = max(seen, now)
+    if case .bury = work, code != .cancelled { return buryingFailed(message, at: now) }
     switch code {
     case .fenced: return .ended(.failed(DeliveryTrouble(.fenced, message)))
     case .closed: return .ended(.sourceClosed)
@@ -27,56 +30,89 @@ extension DeliveryState {
     }
     switch work {
     case .gather, .plan, .reopen:
+      if case .plan = work { unfinished = work }
       let trouble = DeliveryTrouble(.unreadable, message)
-      guard code == .io || code == .overloaded else { return halt(work, trouble) }
-      return backOff(work, trouble, at: now, retryAfter: nil, roll: roll)
-    case .begin where code == .gap: return halt(.gather(from: committed), DeliveryTrouble(.unreadable, message))
+      guard code == .io || code == .overloaded else { return halt(trouble) }
+      return wait(trouble, at: now, roll: roll)
+    case .begin where code == .gap: return halt(DeliveryTrouble(.unreadable, message))
     case .commit(let intent, _) where code == .gap:
-      return halt(.reopen(intent), DeliveryTrouble(.unreadable, message))
-    case .begin, .commit, .send:
+      update(intent) { $0.step = .unrendered }
+      return halt(DeliveryTrouble(.unreadable, message))
+    case .begin, .commit, .send, .bury:
       let trouble = DeliveryTrouble(.cursorFailed, message)
       guard code == .noSpace || code == .overloaded else { return .ended(.failed(trouble)) }
-      return backOff(work, trouble, at: now, retryAfter: nil, roll: roll)
+      if case .begin = work { unfinished = work }
+      return wait(trouble, at: now, roll: roll)
     }
   }
 
-  mutating func backOff(
-    _ next: Work, _ trouble: DeliveryTrouble, at now: Moment, retryAfter: Duration?, roll: UInt64
-  ) -> Phase {
-    let until = now + backoff.failed(at: now, retryAfter: retryAfter, roll: roll)
-    if isStopping { return .ended(.stopped) }
+  private mutating func buryingFailed(_ message: String, at now: Moment) -> Phase {
+    halt(until: now + circuit.backoff.policy.refusedWait, DeliveryTrouble(.deadLettersFailed, message))
+    return next()
+  }
+
+  private mutating func wait(_ trouble: DeliveryTrouble, at now: Moment, roll: UInt64) -> Phase {
+    backOff(trouble, until: now + circuit.failed(round: nil, at: now, retryAfter: nil, roll: roll))
+    return next()
+  }
+
+  /// Holds the destination until a moment, or longer if it is held already.
+  mutating func backOff(_ trouble: DeliveryTrouble, until: Moment) {
+    let backoff = circuit.backoff
     if case .until = mode, backoff.isTooLate(until) {
       let text = "after \(backoff.failures) failures in a row; the last: \(trouble.message)"
-      return .ended(.failed(DeliveryTrouble(.gaveUp, text)))
+      ending = ending ?? .failed(DeliveryTrouble(.gaveUp, text))
     }
-    return .backingOff(next, until: until, trouble)
+    guard var hold else { return hold = Hold(trouble: trouble, until: until, needsPerson: false) }
+    // A person's halt without an end stays one.
+    if let held = hold.until { hold.until = max(held, until) }
+    if !hold.needsPerson { hold.trouble = trouble }
+    self.hold = hold
   }
 
-  func halt(_ next: Work, until: Moment? = nil, _ trouble: DeliveryTrouble) -> Phase {
-    if case .until = mode { return .ended(.failed(trouble)) }
-    return isStopping ? .ended(.stopped) : .halted(next, until: until, trouble)
+  /// Holds the destination until a person, or a moment, ends it.
+  mutating func halt(until: Moment?, _ trouble: DeliveryTrouble) {
+    if case .until = mode { ending = ending ?? .failed(trouble) }
+    if let hold, hold.needsPerson, hold.until == nil { return }
+    let later = until.map { max($0, hold?.until ?? $0) }
+    hold = Hold(trouble: trouble, until: later, needsPerson: true)
+  }
+
+  mutating func halt(_ trouble: DeliveryTrouble) -> Phase {
+    halt(until: nil, trouble)
+    return next()
+  }
+
+  mutating func end(_ ending: Ending) -> Phase {
+    self.ending = self.ending ?? ending
+    return next()
   }
 
   /// Too early is not an error: the phase stays.
   mutating func wake(at now: Moment) throws(IllegalEvent) {
     switch phase {
-    case .backingOff(let next, let until, _), .halted(let next, let until?, _):
-      if now >= until { phase = .working(next) }
+    case .backingOff, .halted(.some, _), .pacing:
+      seen = max(seen, now)
+      if let until = hold?.until, until <= seen { release() }
+      phase = next()
     default: throw IllegalEvent(event: .wake(at: now), phase: phase)
     }
   }
 
   mutating func resume() {
     switch phase {
-    case .backingOff(let next, _, _), .halted(let next, _, _): phase = .working(next)
-    case .working, .ended: break
+    case .backingOff, .halted:
+      maxCondemnedInRow = Int(cursor.condemnedInRow) + options.rejection.maxInRow
+      release()
+      phase = next()
+    case .working, .sending, .pacing, .ended: break
     }
   }
 
   mutating func stop() {
     isStopping = true
     switch phase {
-    case .backingOff, .halted, .working(.gather): phase = .ended(.stopped)
+    case .backingOff, .halted, .pacing, .sending, .working(.gather): phase = next()
     case .working, .ended: break
     }
   }

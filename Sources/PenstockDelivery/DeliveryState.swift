@@ -3,47 +3,59 @@ package import PenstockLog
 /// Where one delivery stands, and the only moves it may make. A pure value: an event comes in, ``phase`` says what is to
 /// be done next. The shell (``DeliveryRunner``) does it and reports what came of it as the next event.
 ///
-/// Phases, the events each one takes, and where they lead
+/// Work is done one piece after the other; only attempts go on beside it, one for each *lane*. A lane is an open intent:
 /// ```
-/// gather   no intent is open; a batch collects     gathered → plan                     sourceClosed → ended
-/// plan     a new batch is planned and rendered     planned → begin                     unrenderable → halted
-/// begin    its intent is on the way to the disk    begun → send
-/// reopen   an open intent is rendered again        rendered, digest equal → send       digest differs → halted
-/// send     one attempt is under way                answered delivered → commit         retry → backing off
-///                                                  refused, disabled, rejected, conflict → halted
-/// commit   the receipt is on the way to the disk   committed → reopen, if another intent is open; else gather
-/// backing off   the work waits for a moment        wake → the work
-/// halted        the work waits for a person        resume → the work;  after a refusal also: wake → the work
-/// ended         nothing more happens
+/// unrendered  open in the cursor, by a process before this one     reopen: rendered, digest equal → ready
+/// ready       rendered                                             send: launched → in the air
+/// in the air  one attempt is under way                             answered delivered → delivered
+///                                                                  retry, refused, disabled, conflict → ready, held
+///                                                                  rejected → rejected; if nobody buries: ready, halted
+/// delivered   confirmed                                            commit: committed → no lane any more
+/// rejected    more than one record                                 plan, begin of the lower half in its place → ready
+///             one record                                           begin of itself, condemned → condemned
+/// condemned   will not be sent                                     bury, once it is the oldest: buried → delivered
 /// ```
-/// A cursor that retention has passed (`moved`) leads from gather and reopen to reopen, if an intent is open, or gather.
-/// A log that cannot be read or written (`failed`) leads from any work to backing off, halted or ended; see
-/// `DeliveryState+Failures`. `stop` ends a delivery that waits; one that works does what it is at first, but an attempt
-/// that failed is not followed by another. A delivery that runs until it has caught up ends where a service halts.
+/// What is done next, the first that applies: commit what is delivered · bury · wait, while the destination is *held* (backing
+/// off, or halted until a person, after a refusal also until a moment) · end, if stopping and nothing is in the air · take up
+/// what failed to be written · split · reopen · send · plan what a split reserved · gather a new batch, if a lane is free and
+/// no other is in trouble · wait for answers.
+///
+/// New batches go gather → plan → begin → ready. A record that cannot be rendered is planned as condemned; what stood before
+/// it in its batch goes first. A log that cannot be read or written leads from any work to backing off, halted or ended; see
+/// `DeliveryState+Waiting`. `stop` ends a delivery that waits; one that works does what it is at first, but an attempt that
+/// failed is not followed by another. A delivery that runs until it has caught up ends where a service halts.
 ///
 /// Invariants (checked over all sequences of events by the exhaustive test)
-/// 1. An attempt is made only for an intent that is durable, and only for the oldest one that is open.
+/// 1. An attempt is made only for an intent that is durable, and none for one that is condemned.
 /// 2. An attempt is made only after a rendering, in this process, whose digest is the intent's.
-/// 3. A commit follows only a `delivered` answer to an attempt for the same intent.
-/// 4. Nothing is skipped: a batch begins where the cursor stands, and the only way past it is its commit,
+/// 3. A commit follows only a `delivered` answer to an attempt for the same intent, or its dead letter.
+/// 4. Nothing is skipped: a batch begins where the one before ends, and the only way past it is its commit,
 ///    or a person's word that it is lost.
 /// 5. A stopped delivery begins no attempt and no batch.
+/// 6. First attempts are made in the order of offsets.
+/// 7. It never stands still: work, an attempt in the air, a moment, or a person ends every phase but the last.
 package struct DeliveryState: Hashable, Sendable {
   package enum Work: Hashable, Sendable {
     case gather(from: Offset)
-    case plan(Range<Offset>, closedBy: CloseReason)
-    case begin(Intent)
+    /// `condemned`: why the one record is not to be rendered.
+    case plan(Range<Offset>, closedBy: CloseReason, replacing: Intent?, condemned: String?)
+    case begin(Intent, replacing: Intent?, condemned: String?)
     case reopen(Intent)
     /// `attempt` is 1 for the first in this process.
     case send(Intent, attempt: Int)
+    case bury(Intent, reason: String)
     case commit(Intent, receipt: String)
   }
 
   package enum Phase: Hashable, Sendable {
     case working(Work)
-    case backingOff(Work, until: Moment, DeliveryTrouble)
+    /// Attempts are in the air, and there is nothing else to do.
+    case sending
+    /// The next attempt waits for its ``DeliveryRate``, or because the destination was down.
+    case pacing(until: Moment)
+    case backingOff(until: Moment, DeliveryTrouble)
     /// `until` is nil when only a person can end it.
-    case halted(Work, until: Moment?, DeliveryTrouble)
+    case halted(until: Moment?, DeliveryTrouble)
     case ended(Ending)
   }
 
@@ -60,15 +72,52 @@ package struct DeliveryState: Hashable, Sendable {
     case until(Offset)
   }
 
+  package struct Lane: Hashable, Sendable {
+    package enum Step: Hashable, Sendable {
+      case unrendered, ready
+      /// `round`: see ``Circuit/round``.
+      case inAir(round: Int)
+      case delivered(receipt: String)
+      case rejected(reason: String)
+      case condemned(reason: String)
+    }
+    package let intent: Intent
+    package var step: Step
+    /// Attempts in this process.
+    package var attempts = 0
+
+    package var isInAir: Bool { if case .inAir = step { true } else { false } }
+    /// Whether nothing is wrong with it so far: it has not been attempted in vain.
+    package var isSmooth: Bool {
+      switch step {
+      case .inAir: attempts == 1
+      case .delivered: true
+      case .ready, .unrendered: attempts == 0
+      case .rejected, .condemned: false
+      }
+    }
+  }
+
+  /// Keeps the destination from being attempted.
+  package struct Hold: Hashable, Sendable {
+    package var trouble: DeliveryTrouble
+    package var until: Moment?
+    package var needsPerson: Bool
+  }
+
   package enum Event: Hashable, Sendable {
     case gathered(Range<Offset>, CloseReason)
     case sourceClosed
     case planned(Intent)
     case rendered(digest: [UInt8])
     case unrenderable(SinkError)
-    case begun
+    /// The intent is durable; so stands the cursor now.
+    case begun(CursorState)
+    case launched(at: Moment, bytes: Int)
     /// `roll`: 64 random bits for the backoff.
-    case answered(DeliveryOutcome, at: Moment, roll: UInt64)
+    case answered(DeliveryID, DeliveryOutcome, at: Moment, roll: UInt64)
+    /// The dead letter is durable.
+    case buried(receipt: String)
     case committed(CursorState)
     /// The cursor stands elsewhere than this delivery left it: retention passed it, and that was acknowledged.
     case moved(CursorState)
@@ -86,21 +135,47 @@ package struct DeliveryState: Hashable, Sendable {
   }
 
   package let mode: Mode
-  package private(set) var committed: Offset
-  /// Open intents that are not delivered, oldest first. More than one only when a holder before us had several in flight.
-  package private(set) var open: [Intent]
+  package let options: DeliveryOptions
+  /// Whether there is a place for dead letters.
+  package let buries: Bool
+  package internal(set) var cursor: CursorState
+  /// Open intents that are not delivered, oldest first.
+  package internal(set) var lanes: [Lane] = []
   package internal(set) var phase: Phase
   package internal(set) var isStopping = false
-  package internal(set) var backoff: Backoff
+  /// How it will end, as soon as nothing is in the air.
+  package internal(set) var ending: Ending?
+  package internal(set) var hold: Hold?
+  package internal(set) var circuit: Circuit
+  package internal(set) var budget: RateBudget
+  /// The next attempt is not to be made before this.
+  package internal(set) var drainGate: Moment?
+  /// The newest moment any event told.
+  package internal(set) var seen = Moment(sinceStart: .zero)
+  /// A plan or a beginning that failed and is to be taken up again.
+  package internal(set) var unfinished: Work?
+  /// Attempts whose batch retention has taken away: their answers mean nothing any more.
+  package internal(set) var abandoned: Set<DeliveryID> = []
+  /// So many dead letters in a row are the most; see ``RejectionPolicy/maxInRow``.
+  package internal(set) var maxCondemnedInRow: Int
+
+  package var committed: Offset { cursor.committed }
 
   /// Starts where the cursor stands: with its oldest open intent, if there is one.
-  package init(_ cursor: CursorState, mode: Mode, retry: RetryPolicy) {
+  package init(
+    _ cursor: CursorState, mode: Mode, retry: RetryPolicy, options: DeliveryOptions = DeliveryOptions(),
+    buries: Bool = false
+  ) {
     self.mode = mode
-    committed = cursor.committed
-    open = cursor.undelivered
-    backoff = Backoff(policy: retry)
-    phase = .working(.gather(from: cursor.committed))
-    phase = nextBatch()
+    self.options = options
+    self.buries = buries && options.rejection.action == .deadLetter
+    self.cursor = cursor
+    circuit = Circuit(options.circuit, retry: retry)
+    budget = RateBudget(options.rate)
+    maxCondemnedInRow = options.rejection.maxInRow
+    phase = .sending
+    adopt(cursor)
+    phase = next()
   }
 
   package mutating func handle(_ event: Event) throws(IllegalEvent) {
@@ -108,6 +183,8 @@ package struct DeliveryState: Hashable, Sendable {
     case .stop: stop()
     case .resume: resume()
     case .wake(let now): try wake(at: now)
+    case .answered(let id, let outcome, let now, let roll):
+      try answered(id, outcome, event, at: now, roll: roll)
     default:
       guard case .working(let work) = phase, let next = next(after: work, event) else {
         throw IllegalEvent(event: event, phase: phase)
@@ -121,71 +198,83 @@ package struct DeliveryState: Hashable, Sendable {
     switch (work, event) {
     case (.gather(let first), .gathered(let range, let reason)):
       guard range.lowerBound == first, !range.isEmpty else { return nil }
-      return begin(.plan(range, closedBy: reason))
-    case (.gather, .sourceClosed): return .ended(.sourceClosed)
-    case (.plan(let range, _), .planned(let intent)):
+      return begin(.plan(range, closedBy: reason, replacing: nil, condemned: nil))
+    case (.gather, .sourceClosed): return end(.sourceClosed)
+    case (.plan(let range, _, let old, let condemned), .planned(let intent)):
       guard intent.first == range.lowerBound, intent.end == range.upperBound else { return nil }
-      return begin(.begin(intent))
-    case (.plan, .unrenderable(let error)), (.reopen, .unrenderable(let error)):
-      return halt(work, DeliveryTrouble(.unrenderable, error.description))
-    case (.begin(let intent), .begun):
-      open.append(intent)
-      return begin(.send(intent, attempt: 1))
+      return begin(.begin(intent, replacing: old, condemned: condemned))
+    case (.plan(let range, let reason, let old, nil), .unrenderable(let error)):
+      return unrenderable(range, closedBy: reason, replacing: old, error)
+    case (.reopen, .unrenderable(let error)):
+      return halt(DeliveryTrouble(.unrenderable, error.description))
+    case (.begin(let intent, _, let condemned), .begun(let cursor)):
+      return begun(intent, condemned: condemned, cursor)
     case (.reopen(let intent), .rendered(let digest)):
-      guard digest == intent.contentDigest else { return halt(work, Self.contentChanged(intent)) }
-      return begin(.send(intent, attempt: 1))
+      guard digest == intent.contentDigest else { return halt(Self.contentChanged(intent)) }
+      update(intent) { $0.step = .ready }
+      return next()
     case (.gather, .moved(let cursor)), (.reopen, .moved(let cursor)):
       guard cursor.committed >= committed, cursor.lost == nil else { return nil }
-      committed = cursor.committed
-      open = cursor.undelivered
-      return nextBatch()
-    case (.send(let intent, let attempt), .answered(let outcome, let now, let roll)):
-      return answered(outcome, intent, attempt: attempt, at: now, roll: roll)
-    case (.commit(let intent, _), .committed(let cursor)): return adopt(cursor, after: intent)
+      adopt(cursor)
+      return next()
+    case (.send(let intent, _), .launched(let now, let bytes)):
+      launched(intent, bytes: bytes, at: now)
+      return next()
+    case (.bury(let intent, _), .buried(let receipt)):
+      update(intent) { $0.step = .delivered(receipt: receipt) }
+      return next()
+    case (.commit(let intent, _), .committed(let cursor)): return committed(intent, cursor)
     case (_, .failed(let code, let message, let now, let roll)):
       return failed(work, code, message: message, at: now, roll: roll)
     default: return nil
     }
   }
 
-  private mutating func answered(
-    _ outcome: DeliveryOutcome, _ intent: Intent, attempt: Int, at now: Moment, roll: UInt64
-  ) -> Phase {
-    let again = Work.send(intent, attempt: attempt + 1)
-    switch outcome {
-    case .delivered(let receipt):
-      backoff.succeeded()
-      return .working(.commit(intent, receipt: receipt))
-    case .retry(let reason, let after):
-      return backOff(again, DeliveryTrouble(.unavailable, reason), at: now, retryAfter: after, roll: roll)
-    case .refused(let reason):
-      return halt(again, until: now + backoff.policy.refusedWait, DeliveryTrouble(.refused, reason))
-    case .disabled(let reason): return halt(again, DeliveryTrouble(.disabled, reason))
-    case .rejected(let reason): return halt(again, DeliveryTrouble(.rejected, reason))
-    case .conflict(let reason): return halt(again, DeliveryTrouble(.conflict, reason))
+  private mutating func begun(_ intent: Intent, condemned: String?, _ cursor: CursorState) -> Phase? {
+    guard cursor.inFlight.contains(where: { $0.intent == intent }) else {
+      // Retention was faster.
+      guard cursor.lost == nil else { return halt(DeliveryTrouble(.unreadable, "retention took \(intent.id)")) }
+      return nil
     }
+    adopt(cursor)
+    if condemned == nil { update(intent) { $0.step = .ready } }
+    return next()
   }
 
-  /// Takes over what the cursor says after a commit.
-  private mutating func adopt(_ cursor: CursorState, after intent: Intent) -> Phase {
-    guard cursor.committed >= intent.end, !cursor.undelivered.contains(intent) else {
+  private mutating func committed(_ intent: Intent, _ cursor: CursorState) -> Phase {
+    let isDone = !cursor.inFlight.contains { $0.intent.id == intent.id && !$0.isDelivered }
+    let isPassed = cursor.committed >= intent.end || cursor.inFlight.contains { $0.intent.id == intent.id }
+    guard isDone, isPassed else {
       let text = "delivery \(intent.id) was committed, but the cursor stands at \(cursor.committed)"
       return .ended(.failed(DeliveryTrouble(.defect, text)))
     }
-    committed = cursor.committed
-    open = cursor.undelivered
-    return nextBatch()
+    adopt(cursor)
+    return next()
   }
 
-  /// What comes when no work is under way.
-  private func nextBatch() -> Phase {
-    if let oldest = open.first { return begin(.reopen(oldest)) }
-    if case .until(let end) = mode, committed >= end { return .ended(.caughtUp) }
-    return begin(.gather(from: committed))
+  /// Takes over what the cursor says: a lane for each open intent.
+  private mutating func adopt(_ cursor: CursorState) {
+    self.cursor = cursor
+    let before = lanes
+    lanes = cursor.inFlight.filter { !$0.isDelivered }.map { open in
+      if let reason = open.condemned {
+        var lane = before.first { $0.intent == open.intent } ?? Lane(intent: open.intent, step: .unrendered)
+        // Its dead letter is durable, and only the commit is missing.
+        if case .delivered = lane.step { return lane }
+        lane.step = .condemned(reason: reason)
+        return lane
+      }
+      return before.first { $0.intent == open.intent } ?? Lane(intent: open.intent, step: .unrendered)
+    }
+    for lane in before where lane.isInAir && !lanes.contains(where: { $0.intent.id == lane.intent.id }) {
+      abandoned.insert(lane.intent.id)
+    }
   }
 
-  /// Begins work that a stopped delivery no longer begins.
-  private func begin(_ work: Work) -> Phase { isStopping ? .ended(.stopped) : .working(work) }
+  mutating func update(_ intent: Intent, _ change: (inout Lane) -> Void) {
+    guard let index = lanes.firstIndex(where: { $0.intent == intent }) else { return }
+    change(&lanes[index])
+  }
 
   private static func contentChanged(_ intent: Intent) -> DeliveryTrouble {
     DeliveryTrouble(
@@ -193,9 +282,4 @@ package struct DeliveryState: Hashable, Sendable {
       "delivery \(intent.id) was rendered again and differs from what its intent says; it is not sent. The sink must"
         + " render the plan of an open batch as it did when the batch was opened: run the version that opened it")
   }
-}
-
-extension CursorState {
-  /// Open intents whose delivery is not confirmed.
-  fileprivate var undelivered: [Intent] { inFlight.filter { !$0.isDelivered }.map(\.intent) }
 }

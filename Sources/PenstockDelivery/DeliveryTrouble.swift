@@ -11,6 +11,11 @@ public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
     case disabled
     /// The destination says the content is wrong; see ``DeliveryOutcome/rejected(reason:)``.
     case rejected
+    /// So many records in a row were rejected that the receiver itself must be suspected; see
+    /// ``RejectionPolicy/maxInRow``.
+    case rejectsEverything
+    /// A record's dead letter cannot be kept: no room, or no place for dead letters was given. The record is not skipped.
+    case deadLettersFailed
     /// Something else stands where the batch should be; see ``DeliveryOutcome/conflict(reason:)``.
     case conflict
     /// The sink cannot plan or render the batch.

@@ -30,11 +30,21 @@ public protocol CursorLease: Sendable {
   /// Where the cursor stands now, as made durable.
   var state: CursorState { get async }
 
-  /// Returns when the intent is on stable storage. Throws `.fenced` when a later holder has taken the cursor; `.noSpace`
+  /// Returns when the intent is on stable storage; with `condemned` it is not to be sent. Throws `.fenced` when a later holder has taken the cursor; `.noSpace`
   /// and `.overloaded` say that nothing was written and that the same call may be made again. After any other error the
   /// cursor may or may not have moved, and this lease is of no more use.
-  func begin(_ intent: Intent) async throws(LogError)
+  func begin(_ intent: Intent, condemned: String?) async throws(LogError)
 
-  /// Returns the state after the commit, once it is on stable storage. Throws as ``begin(_:)`` does.
+  /// Puts a smaller batch, or the same one condemned, in the place of an open one, all of it or nothing, and returns the
+  /// state once it is on stable storage; see ``CursorState/replacing(_:with:condemned:epoch:)``. Throws as
+  /// ``begin(_:condemned:)`` does.
+  func replace(_ id: DeliveryID, with intent: Intent, condemned: String?) async throws(LogError) -> CursorState
+
+  /// Returns the state after the commit, once it is on stable storage. Throws as ``begin(_:condemned:)`` does.
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState
+}
+
+extension CursorLease {
+  /// As ``begin(_:condemned:)``, of a batch that is to be sent.
+  public func begin(_ intent: Intent) async throws(LogError) { try await begin(intent, condemned: nil) }
 }

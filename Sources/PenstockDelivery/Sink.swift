@@ -17,6 +17,11 @@ public import PenstockLog
 ///    unless it knows better. A batch of which nothing is to be sent (`eventCount` 0) is delivered like any other; a sink
 ///    may answer `delivered` at once.
 ///
+/// ``DeliveryOutcome/rejected(reason:)`` says more than that the batch is useless: *none* of its records was taken. The
+/// delivery then plans and sends smaller parts of it under other names, until the record to blame stands alone and becomes
+/// a dead letter. A destination that may have taken a part is `retry`, `conflict` or `refused`. A sink that knows the record
+/// that it cannot plan or render names it in ``SinkError/offset``: the others go without it.
+///
 /// Calls for one cursor do not overlap unless `maxInFlight` > 1; calls for different cursors may. A sink keeps no state
 /// that a delivery depends on. `SinkLaws` in PenstockTestKit checks this contract against any sink.
 public protocol Sink: Sendable {
@@ -27,7 +32,7 @@ public protocol Sink: Sendable {
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8]
 
   /// Renders the body. Throws when the plan cannot be followed (written by a later version, say): the delivery stops
-  /// and says so; nothing is skipped.
+  /// and says so; nothing is skipped. Of a new batch, an error that names a record makes that record a dead letter.
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody
 
   /// Sends, and says what came of it.
@@ -134,7 +139,7 @@ public enum DeliveryOutcome: Sendable, Hashable {
   case delivered(receipt: String)
   /// Not known to be delivered; try again, not before `after` has passed if the destination said so.
   case retry(reason: String, after: Duration?)
-  /// The destination says the content is wrong (400, 413, 422): sending it again is useless.
+  /// The destination says the content is wrong (400, 413, 422), and has taken nothing of it: sending it again is useless.
   case rejected(reason: String)
   /// The destination refuses us, not the batch (401, 403, 404, a bucket that does not exist): a person must act.
   case refused(reason: String)

@@ -2,13 +2,16 @@
   public import CoreMetrics
   public import PenstockDelivery
   import PenstockLog
+  import Synchronization
   public import Tracing
 
   /// Makes metrics of what a delivery does: hand ``observe(_:)`` to the delivery as its observer.
   ///
   /// The dimension is `destination`, the cursor's name.
   public final class DeliveryMetrics: Sendable {
-    private let delivered, records, retries, halts: Counter
+    private let delivered, records, retries, halts, splits, deadLetters: Counter
+    /// Dead letters that are not passed yet.
+    private let buried = Mutex<Set<DeliveryID>>([])
     private let attempt: [String: Timer]
 
     public init(destination: String, factory: any MetricsFactory = MetricsSystem.factory) {
@@ -17,6 +20,8 @@
       records = make.counter("delivery_records_total")
       retries = make.counter("delivery_retries_total")
       halts = make.counter("delivery_halts_total")
+      splits = make.counter("delivery_splits_total")
+      deadLetters = make.counter("delivery_dead_letters_total")
       attempt = Dictionary(
         uniqueKeysWithValues: DeliveryOutcome.names.map {
           ($0, make.timer("delivery_attempt_duration_seconds", [("outcome", $0)]))
@@ -29,7 +34,13 @@
       case .answered(_, let number, let outcome, let duration):
         attempt[outcome.name]?.record(duration)
         if number > 1 { retries.increment() }
+      case .split: splits.increment()
+      case .deadLettered(let intent, _):
+        deadLetters.increment()
+        buried.withLock { _ = $0.insert(intent.id) }
       case .committed(let intent, _):
+        // Passed, not delivered.
+        if buried.withLock({ $0.remove(intent.id) }) != nil { return }
         delivered.increment()
         records.increment(by: intent.end - intent.first)
       case .halted: halts.increment()

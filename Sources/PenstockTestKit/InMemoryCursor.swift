@@ -4,12 +4,14 @@ public import PenstockLog
 /// What is durable of a cursor, in memory: it outlives the leases on it as a file outlives processes.
 public final class InMemoryCursor: Sendable {
   public enum Call: Hashable, Sendable {
-    case begin, complete, acknowledge
+    case begin, replace, complete, acknowledge
   }
 
   /// What was made durable, in order.
   public enum Entry: Hashable, Sendable {
     case begun(Intent)
+    /// A part, or the same batch condemned, took the place of the first.
+    case replaced(DeliveryID, by: Intent, condemned: String?)
     case completed(DeliveryID)
     case acknowledged(Range<Offset>)
   }
@@ -112,13 +114,26 @@ public struct InMemoryLease: ReplayLease {
   public var name: String { cursor.name }
   public var state: CursorState { get async { cursor.state } }
 
-  public func begin(_ intent: Intent) async throws(LogError) {
+  public func begin(_ intent: Intent, condemned: String?) async throws(LogError) {
     try await live("before begin")
     let (epoch, end) = (epoch, cursor.durableEnd)
     _ = try cursor.move(.begin, .begun(intent)) { state throws(CursorMoveError) in
-      try state.beginning(intent, epoch: epoch, durableEnd: end)
+      try state.beginning(intent, condemned: condemned, epoch: epoch, durableEnd: end)
     }
     try await live("after begin")
+  }
+
+  public func replace(
+    _ id: DeliveryID, with intent: Intent, condemned: String?
+  ) async throws(LogError) -> CursorState {
+    try await live("before replace")
+    let epoch = epoch
+    let entry = InMemoryCursor.Entry.replaced(id, by: intent, condemned: condemned)
+    let next = try cursor.move(.replace, entry) { state throws(CursorMoveError) in
+      try state.replacing(id, with: intent, condemned: condemned, epoch: epoch)
+    }
+    try await live("after replace")
+    return next
   }
 
   public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {

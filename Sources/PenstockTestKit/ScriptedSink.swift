@@ -23,6 +23,7 @@ public final class ScriptedSink: Sink {
     var script: [Step]
     var renderings = 0
     var deliveries = 0
+    var sentRanges: [Range<Offset>] = []
     var closings = 0
     var isReleased = false
   }
@@ -32,17 +33,25 @@ public final class ScriptedSink: Sink {
   private let lineEnding: String
   private let last: Step
   private let crash: CrashSwitch?
+  private let rejects: Set<Offset>
+  private let cannotRender: Set<Offset>
   private let state: Watched<State>
 
   /// - Parameters:
   ///   - lineEnding: The configuration; at most 32 characters.
   ///   - script: What the first attempts meet.
   ///   - last: What all later attempts meet.
+  ///   - rejects: A batch with one of these records is rejected (422), whatever the script says.
+  ///   - cannotRender: Of a new batch with one of these records, the first of them is named as the one that cannot be
+  ///     rendered.
   ///   - crash: Kills the process before or after one of its calls.
   public init(
     _ destination: RecordingDestination = RecordingDestination(), lineEnding: String = "\n", script: [Step] = [],
-    last: Step = .accept, crash: CrashSwitch? = nil, description: String = "scripted"
+    last: Step = .accept, rejects: Set<Offset> = [], cannotRender: Set<Offset> = [], crash: CrashSwitch? = nil,
+    description: String = "scripted"
   ) {
+    self.rejects = rejects
+    self.cannotRender = cannotRender
     self.description = description
     self.destination = destination
     self.lineEnding = lineEnding
@@ -52,6 +61,8 @@ public final class ScriptedSink: Sink {
   }
 
   public var renderings: Int { state.value.renderings }
+  /// The range of every attempt, in order, rejected ones included.
+  public var attempts: [Range<Offset>] { state.value.sentRanges }
   public var closings: Int { state.value.closings }
 
   /// Lets attempts that wait for it go on.
@@ -62,6 +73,9 @@ public final class ScriptedSink: Sink {
 
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
     _ = crash?.step("plan")
+    if let guilty = cannotRender.filter({ outline.first <= $0 && $0 < outline.end }).min() {
+      throw SinkError("nothing can be made of it", offset: guilty)
+    }
     return Array("1\(lineEnding)".utf8)
   }
 
@@ -81,9 +95,12 @@ public final class ScriptedSink: Sink {
     guard await isAlive("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
     let step = state.update { state in
       state.deliveries += 1
+      state.sentRanges.append(delivery.intent.first..<delivery.intent.end)
       return state.script.isEmpty ? nil : state.script.removeFirst()
     }
-    let outcome = await perform(step ?? last, delivery)
+    let range = delivery.intent.first..<delivery.intent.end
+    let isRejected = rejects.contains(where: range.contains)
+    let outcome = isRejected ? .rejected(reason: "422 \(range.lowerBound)") : await perform(step ?? last, delivery)
     guard await isAlive("after deliver") else { return .retry(reason: "the process is dead", after: nil) }
     return outcome
   }

@@ -33,6 +33,8 @@ public enum SinkLaws {
       let bodies = try await renderings(of: trial, plan: plan, by: [sink, other] + (changed.map { [$0] } ?? []))
       try await takesRepetitions(trial, plan: plan, bodies: bodies, by: [sink, sink, other])
     }
+    try canBeSplit(
+      sink, whole: try await bench.trial(end: records.count), upper: try await bench.trial(from: 1, end: records.count))
     for sink in [sink, other, changed] { await sink?.close() }
   }
 
@@ -94,6 +96,27 @@ public enum SinkLaws {
     return bodies
   }
 
+  /// A rejected batch is sent again in parts, each planned anew.
+  private static func canBeSplit(
+    _ sink: any Sink, whole: SinkTrial, upper: SinkTrial
+  ) throws(SinkLawViolation) {
+    let bodies: [PreparedBody]
+    do throws(SinkError) {
+      bodies = [
+        try sink.prepare(whole.batch, plan: try sink.plan(whole.outline)),
+        try sink.prepare(upper.batch, plan: try sink.plan(upper.outline)),
+      ]
+    } catch {
+      throw SinkLawViolation(.splitting, "a part of a batch cannot be rendered by itself: \(error)")
+    }
+    guard bodies[1].eventCount <= upper.batch.count else {
+      throw SinkLawViolation(.splitting, "\(bodies[1].eventCount) events from \(upper.batch.count) records")
+    }
+    guard bodies[0].eventCount == bodies[1].eventCount || bodies[0].contentDigest != bodies[1].contentDigest else {
+      throw SinkLawViolation(.splitting, "a batch and a part of it have the same digest")
+    }
+  }
+
   private static func digestsTellContentsApart(
     _ body: PreparedBody, _ trial: SinkTrial
   ) throws(SinkLawViolation) {
@@ -137,6 +160,8 @@ public struct SinkLawViolation: Error, Hashable, Sendable, CustomStringConvertib
     case plan
     /// Equal records and an equal plan have an equal digest, however the records lie and whoever renders them.
     case rendering
+    /// Any part of a batch can be planned and rendered as a batch of its own.
+    case splitting
     /// A delivery may be repeated.
     case delivery
   }

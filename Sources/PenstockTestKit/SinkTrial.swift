@@ -15,9 +15,9 @@ struct SinkBench: Sendable {
     for record in records { pieces.append([record]) }
   }
 
-  /// The records up to `end` as a batch.
-  func trial(end: Int) async throws(LogError) -> SinkTrial {
-    let range = Offset.zero..<Offset.zero + end
+  /// The records of a range as a batch.
+  func trial(from first: Int = 0, end: Int) async throws(LogError) -> SinkTrial {
+    let range = (Offset.zero + first)..<(Offset.zero + end)
     return SinkTrial(
       bench: self, batch: try await whole.records(in: range), batchInPieces: try await pieces.records(in: range))
   }

@@ -19,14 +19,16 @@ struct DeliveryRig: Sendable {
   /// Waits are half of their bound.
   func delivery(
     to sink: any Sink, cursor: InMemoryCursor? = nil, policy: BatchPolicy = BatchPolicy(maxRecords: 3),
-    retry: RetryPolicy = RetryPolicy(), crash: CrashSwitch? = nil,
+    retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
+    deadLetters: (any DeadLetterBox)? = nil, crash: CrashSwitch? = nil,
     observer: (@Sendable (DeliveryNotice) -> Void)? = nil
   ) -> Delivery {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     return Delivery(
       from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, policy: policy, retry: retry,
-      clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger, observer: observer)
+      options: options, deadLetters: deadLetters, clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 },
+      logger: logger, observer: observer)
   }
 
   /// The source's records, each with a line feed.

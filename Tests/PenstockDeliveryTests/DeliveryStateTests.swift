@@ -13,20 +13,20 @@ struct DeliveryStateTests {
     let cursor = try CursorState(startingAt: .zero).acquired().beginning(intent, epoch: 1, durableEnd: Offset(3))
     var state = DeliveryState(cursor, mode: mode, retry: retry)
     try state.handle(.rendered(digest: intent.contentDigest))
+    try state.handle(.launched(at: now, bytes: 9))
     return state
   }
 
   func answer(_ state: DeliveryState, _ outcome: DeliveryOutcome) throws -> DeliveryState {
     var state = state
-    try state.handle(.answered(outcome, at: now, roll: 1 << 63))
+    try state.handle(.answered(intent.id, outcome, at: now, roll: 1 << 63))
     return state
   }
 
   @Test("after a failed attempt it backs off, and wakes no sooner than that")
   func backsOff() throws {
     var state = try answer(sending(), .retry(reason: "503", after: nil))
-    let waiting = DeliveryState.Phase.backingOff(
-      .send(intent, attempt: 2), until: now + .seconds(1), DeliveryTrouble(.unavailable, "503"))
+    let waiting = DeliveryState.Phase.backingOff(until: now + .seconds(1), DeliveryTrouble(.unavailable, "503"))
     #expect(state.phase == waiting)
     try state.handle(.wake(at: now + .milliseconds(999)))
     #expect(state.phase == waiting)
@@ -37,9 +37,7 @@ struct DeliveryStateTests {
   @Test("refused, it tries again by itself after a long wait")
   func refused() throws {
     var state = try answer(sending(), .refused(reason: "401"))
-    #expect(
-      state.phase
-        == .halted(.send(intent, attempt: 2), until: now + .seconds(300), DeliveryTrouble(.refused, "401")))
+    #expect(state.phase == .halted(until: now + .seconds(300), DeliveryTrouble(.refused, "401")))
     try state.handle(.wake(at: now + .seconds(300)))
     #expect(state.phase == .working(.send(intent, attempt: 2)))
   }
@@ -49,13 +47,13 @@ struct DeliveryStateTests {
     arguments: [DeliveryOutcome.rejected(reason: "422"), .disabled(reason: "410"), .conflict(reason: "another object")])
   func halted(outcome: DeliveryOutcome) throws {
     var state = try answer(sending(), outcome)
-    guard case .halted(let next, nil, _) = state.phase else {
+    guard case .halted(nil, _) = state.phase else {
       Issue.record("\(state.phase)")
       return
     }
     #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.wake(at: now + .seconds(1_000_000))) }
     try state.handle(.resume)
-    #expect(state.phase == .working(next) && next == .send(intent, attempt: 2))
+    #expect(state.phase == .working(.send(intent, attempt: 2)))
   }
 
   @Test("a rendering that differs from the intent is not sent")
@@ -83,7 +81,8 @@ struct DeliveryStateTests {
   func givesUp(isService: Bool) throws {
     var state = try answer(sending(isService ? .service : .until(Offset(3))), .retry(reason: "", after: nil))
     try state.handle(.resume)
-    try state.handle(.answered(.retry(reason: "down", after: nil), at: now + .seconds(61), roll: 0))
+    try state.handle(.launched(at: now, bytes: 9))
+    try state.handle(.answered(intent.id, .retry(reason: "down", after: nil), at: now + .seconds(61), roll: 0))
     #expect((state.trouble?.kind == .gaveUp) == !isService)
   }
 
@@ -98,7 +97,8 @@ struct DeliveryStateTests {
     var state = DeliveryState(cursor, mode: .service, retry: retry)
     #expect(state.phase == .working(.reopen(intent)))
     try state.handle(.rendered(digest: intent.contentDigest))
-    try state.handle(.answered(.delivered(receipt: ""), at: now, roll: 0))
+    try state.handle(.launched(at: now, bytes: 9))
+    try state.handle(.answered(intent.id, .delivered(receipt: ""), at: now, roll: 0))
     try state.handle(.committed(cursor.completing(intent.id, receipt: "", epoch: 1)))
     #expect(state.committed == Offset(3) && state.phase == .working(.reopen(third)))
   }
@@ -110,7 +110,7 @@ struct DeliveryStateTests {
     try state.handle(.planned(intent))
     try state.handle(.failed(.noSpace, message: "full", at: now, roll: 0))
     try state.handle(.wake(at: now))
-    #expect(state.phase == .working(.begin(intent)))
+    #expect(state.phase == .working(.begin(intent, replacing: nil, condemned: nil)))
   }
 
   @Test("a plan for other records than those gathered is refused")

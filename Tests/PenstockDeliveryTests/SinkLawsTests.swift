@@ -7,7 +7,7 @@ import Testing
 struct FlawedSink: Sink {
   enum Flaw: CaseIterable {
     case emptyDescription, secretInDescription, longPlan, secretInPlan, refusesItsPlan, timeInContent, readsBlocks
-    case ignoresPlan, constantDigest, shortDigest, tooManyEvents, refusesRepetition, neverDelivers
+    case ignoresPlan, constantDigest, shortDigest, tooManyEvents, refusesRepetition, neverDelivers, needsTheBeginning
   }
 
   let flaw: Flaw
@@ -24,6 +24,7 @@ struct FlawedSink: Sink {
     case .emptyDescription, .secretInDescription: .description
     case .longPlan, .secretInPlan: .plan
     case .refusesRepetition, .neverDelivers: .delivery
+    case .needsTheBeginning: .splitting
     default: .rendering
     }
   }
@@ -37,6 +38,7 @@ struct FlawedSink: Sink {
   }
 
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+    if flaw == .needsTheBeginning, outline.first == Offset(1) { throw SinkError("a batch begins at 0") }
     if flaw == .longPlan { return [UInt8](repeating: 1, count: Int(outline.cursor.count * 40)) }
     return Array((flaw == .secretInPlan ? "hunter2" : lineEnding).utf8)
   }

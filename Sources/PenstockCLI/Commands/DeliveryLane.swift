@@ -119,8 +119,10 @@ final class DeliveryLane: Service {
     case .halted(let trouble):
       state.withLock { $0.lastTrouble = trouble.message }
       Output.note("penstock deliver: \(name): waits for a person: \(trouble)")
+    case .deadLettered(let intent, let reason):
+      Output.note("penstock deliver: \(name): record \(intent.first) became a dead letter: \(reason)")
     // Every other answer is the delivery's end or a halt, and told as that.
-    case .answered, .opened: break
+    case .answered, .opened, .split: break
     }
   }
 }

@@ -107,8 +107,10 @@ extension DeliveryTrouble {
   /// Whether the destination or the log is at fault, or something that may be well the next time.
   var exitStatus: ExitStatus {
     switch kind {
-    case .refused, .disabled, .rejected, .conflict, .unrenderable, .contentChanged, .unreadable, .defect: .bad
-    case .unavailable, .fenced, .cursorFailed, .gaveUp: .cannot
+    case .refused, .disabled, .rejected, .rejectsEverything, .conflict, .unrenderable, .contentChanged, .unreadable,
+      .defect:
+      .bad
+    case .unavailable, .deadLettersFailed, .fenced, .cursorFailed, .gaveUp: .cannot
     }
   }
 }

@@ -63,6 +63,10 @@ public final class Cursor: Sendable {
     if let open = state.inFlight.first?.intent { return try view.batch(in: open.first..<open.end) }
     let first = state.committed
     guard await view.wait(past: first) else { return nil }
+    var limits = limits
+    if let part = state.reserved.first, part.lowerBound == first {
+      limits.records = min(limits.records, part.upperBound - part.lowerBound)
+    }
     guard let batch = try await fill(from: first, limits) else { return nil }
     // The range alone names the delivery: what is done with it is the reader's own affair.
     try await begin(
@@ -108,10 +112,20 @@ public final class Cursor: Sendable {
     }
   }
 
-  /// Notes a delivery: one sync. See ``Intent``.
-  public func begin(_ intent: Intent) async throws(LogError) {
+  /// Notes a delivery: one sync. See ``Intent``. With `condemned` its one record is not to be sent.
+  public func begin(_ intent: Intent, condemned: String? = nil) async throws(LogError) {
     try await move(.begin) { [epoch, view] (state) throws(CursorMoveError) in
-      try state.beginning(intent, epoch: epoch, durableEnd: view.end)
+      try state.beginning(intent, condemned: condemned, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Puts a smaller batch, or the same one condemned, in the place of an open one: one sync, all of it or nothing. See
+  /// ``CursorState/replacing(_:with:condemned:epoch:)``. Returns the new state.
+  public func replace(
+    _ id: DeliveryID, with intent: Intent, condemned: String?
+  ) async throws(LogError) -> CursorState {
+    try await move(.begin) { [epoch] (state) throws(CursorMoveError) in
+      try state.replacing(id, with: intent, condemned: condemned, epoch: epoch)
     }
   }
 

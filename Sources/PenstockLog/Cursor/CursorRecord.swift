@@ -1,10 +1,13 @@
 /// A cursor as its slot holds it.
 ///
-/// Little endian: u16 version 2 · 16 bytes log UUID · name · u64 committed · u32 epoch · u8 has receipt, receipt · u8 number of
-/// open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at · u8 has lost records, u64 first, u64 end (version 1 ends before this).
+/// Little endian: u16 version · 16 bytes log UUID · name · u64 committed · u32 epoch · u8 has receipt, receipt · u8 number of
+/// open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at · u8 has lost records, u64 first, u64 end (version 1 ends before this)
+/// · version 3: for each open intent u8 is condemned, why; u8 number of reserved ranges, each: u64 first · u64 end; u32 condemned in a row.
 /// Name, receipt, id and plan are a u16 length and bytes.
 package struct CursorRecord: Hashable, Sendable {
-  private static let version: UInt16 = 2
+  /// The newest version that is read. Written is the oldest that can say what is to be said: an earlier penstock goes on
+  /// with a cursor that has nothing split and nothing condemned, and refuses one that has, instead of misreading it.
+  private static let version: UInt16 = 3
 
   package let logID: [UInt8]
   package let name: String
@@ -22,7 +25,7 @@ package struct CursorRecord: Hashable, Sendable {
       bytes.append(littleEndian: UInt16(field.count))
       bytes.append(contentsOf: field)
     }
-    bytes.append(littleEndian: Self.version)
+    bytes.append(littleEndian: needsVersion3 ? Self.version : 2)
     bytes.append(contentsOf: logID)
     put(name.utf8)
     bytes.append(littleEndian: state.committed.rawValue)
@@ -44,7 +47,22 @@ package struct CursorRecord: Hashable, Sendable {
       bytes.append(littleEndian: lost.lowerBound.rawValue)
       bytes.append(littleEndian: lost.upperBound.rawValue)
     }
+    guard needsVersion3 else { return bytes }
+    for open in state.inFlight {
+      bytes.append(open.condemned == nil ? 0 : 1)
+      if let reason = open.condemned { put(reason.utf8) }
+    }
+    bytes.append(UInt8(state.reserved.count))
+    for range in state.reserved {
+      bytes.append(littleEndian: range.lowerBound.rawValue)
+      bytes.append(littleEndian: range.upperBound.rawValue)
+    }
+    bytes.append(littleEndian: state.condemnedInRow)
     return bytes
+  }
+
+  private var needsVersion3: Bool {
+    !state.reserved.isEmpty || state.condemnedInRow > 0 || state.inFlight.contains { $0.condemned != nil }
   }
 
   package init(decoding bytes: [UInt8]) throws(LogError) {
@@ -69,14 +87,24 @@ package struct CursorRecord: Hashable, Sendable {
         createdAt: Timestamp(nanoseconds: try reader.take(Int64.self)))
       inFlight.append(CursorState.OpenIntent(intent: intent, isDelivered: isDelivered))
     }
-    var lost: Range<Offset>?
-    if version > 1, try reader.take(UInt8.self) == 1 {
+    let cursor = name
+    func range(_ what: String) throws(LogError) -> Range<Offset> {
       let (first, end) = (try reader.take(UInt64.self), try reader.take(UInt64.self))
-      guard first <= end else { throw LogError(.damaged, "the cursor \(name) contradicts itself: lost records") }
-      lost = Offset(first)..<Offset(end)
+      guard first <= end else { throw LogError(.damaged, "the cursor \(cursor) contradicts itself: \(what) records") }
+      return Offset(first)..<Offset(end)
+    }
+    var lost: Range<Offset>?
+    if version > 1, try reader.take(UInt8.self) == 1 { lost = try range("lost") }
+    var reserved: [Range<Offset>] = []
+    var condemnedInRow: UInt32 = 0
+    if version > 2 {
+      for index in inFlight.indices where try reader.take(UInt8.self) == 1 { inFlight[index].condemned = try text() }
+      for _ in 0..<(try reader.take(UInt8.self)) { reserved.append(try range("reserved")) }
+      condemnedInRow = try reader.take(UInt32.self)
     }
     state = CursorState(
-      restoring: committed, epoch: epoch, inFlight: inFlight, lastReceipt: receipt, lost: lost)
+      restoring: committed, epoch: epoch, inFlight: inFlight, lastReceipt: receipt, lost: lost, reserved: reserved,
+      condemnedInRow: condemnedInRow)
     // The checksum held, so this is our own mistake or a forgery; either way it must not be acted on.
     if let violation = state.violations(durableEnd: Offset(.max)).first {
       throw LogError(.damaged, "the cursor \(name) contradicts itself: \(violation)")

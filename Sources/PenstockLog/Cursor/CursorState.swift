@@ -9,38 +9,52 @@
 /// Invariants (checked by ``violations(durableEnd:)`` and by the exhaustive test)
 /// 1. `epoch` never falls; only ``acquire()`` raises it, by one.
 /// 2. `committed` never falls but by ``seek(to:epoch:durableEnd:)``, and never passes the log's durable end.
-/// 3. Open intents are contiguous: the first begins at `committed`, each next where the one before ends.
+/// 3. Open intents and reserved ranges together are contiguous: the first begins at `committed`, each next where the one
+///    before ends. A reserved range is what a split left of a batch its destination rejected: not in flight, and later a
+///    batch, or several, of its own, that do not reach beyond it.
 /// 4. `committed` passes an intent only when it and all before it are delivered.
 /// 5. A move with an epoch other than the current one changes nothing.
 /// 6. Records that retention took before they were delivered stand in `lost`, at or below `committed`, and no batch is begun
 ///    until ``acknowledging(_:epoch:)`` or a seek has taken them off.
+/// 7. A condemned intent has one record, stays condemned, and is not replaced.
 public struct CursorState: Hashable, Sendable, Codable {
   /// Everything below this offset is done.
-  public private(set) var committed: Offset
+  public internal(set) var committed: Offset
   /// The number of the present holder; a new holder has a higher one.
   public private(set) var epoch: UInt32
   /// Open intents in offset order, at most ``maxInFlight``.
-  public private(set) var inFlight: [OpenIntent]
+  public internal(set) var inFlight: [OpenIntent]
   /// What the destination said to the newest committed batch, for people; at most 256 bytes are kept.
-  public private(set) var lastReceipt: String?
+  public internal(set) var lastReceipt: String?
   /// Records that retention's hard cap removed before their delivery was confirmed, until somebody has acknowledged that.
   /// Where a batch was in flight, all of it: whether its destination holds it, only the destination knows. Where several
   /// were, those confirmed out of order in between are included.
-  public private(set) var lost: Range<Offset>?
+  public internal(set) var lost: Range<Offset>?
+
+  /// What splits have left over of rejected batches and is not in flight, in offset order; at most ``maxReserved``.
+  public internal(set) var reserved: [Range<Offset>]
+  /// Condemned records that were completed since a batch was delivered: a destination that rejects everything shows here.
+  public internal(set) var condemnedInRow: UInt32
 
   /// An intent, and whether its delivery has been confirmed while an earlier one is still open.
   public struct OpenIntent: Hashable, Sendable, Codable {
     public let intent: Intent
-    public fileprivate(set) var isDelivered: Bool
+    public internal(set) var isDelivered: Bool
+    /// Why its one record is not to be sent, any more or at all, but kept as a dead letter; nil for everything else. At
+    /// most 256 bytes.
+    public internal(set) var condemned: String?
 
-    package init(intent: Intent, isDelivered: Bool) {
+    package init(intent: Intent, isDelivered: Bool, condemned: String? = nil) {
       self.intent = intent
       self.isDelivered = isDelivered
+      self.condemned = condemned
     }
   }
 
   /// 4 intents may be open at once.
   public static let maxInFlight = 4
+  /// Four batches of 2³¹ records, each split down to one.
+  static let maxReserved = 128
 
   /// A cursor nobody has held yet, standing at `start`.
   public init(startingAt start: Offset) {
@@ -49,25 +63,31 @@ public struct CursorState: Hashable, Sendable, Codable {
     inFlight = []
     lastReceipt = nil
     lost = nil
+    reserved = []
+    condemnedInRow = 0
   }
 
   /// A state read back from stable storage.
   package init(
     restoring committed: Offset, epoch: UInt32, inFlight: [OpenIntent], lastReceipt: String?,
-    lost: Range<Offset>? = nil
+    lost: Range<Offset>? = nil, reserved: [Range<Offset>] = [], condemnedInRow: UInt32 = 0
   ) {
     self.committed = committed
     self.epoch = epoch
     self.inFlight = inFlight
     self.lastReceipt = lastReceipt
     self.lost = lost
+    self.reserved = reserved
+    self.condemnedInRow = condemnedInRow
   }
 
   /// What is lost to the cursor, as a reader is told it.
   public var gap: Gap? { lost.map { Gap(first: $0.lowerBound, end: $0.upperBound, reason: .trimmed) } }
 
   /// Where the next intent begins.
-  public var nextFirst: Offset { inFlight.last?.intent.end ?? committed }
+  public var nextFirst: Offset {
+    max(inFlight.last?.intent.end ?? committed, reserved.last?.upperBound ?? committed)
+  }
 }
 
 /// Why a move was refused. The state is as before.
@@ -96,25 +116,30 @@ extension CursorState {
     return next
   }
 
-  /// Notes that a batch is about to be delivered.
-  public func beginning(_ intent: Intent, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+  /// Notes that a batch is about to be delivered: at ``nextFirst``, or a reserved range from its beginning on, up to its
+  /// end or less. With `condemned` the intent is not to be sent: its one record becomes a dead letter.
+  public func beginning(
+    _ intent: Intent, condemned: String? = nil, epoch: UInt32, durableEnd: Offset
+  ) throws(CursorMoveError) -> CursorState {
     try check(epoch)
     if let lost { throw .lost(lost) }
     guard inFlight.count < Self.maxInFlight else { throw .tooManyInFlight }
-    guard intent.first == nextFirst else { throw .outOfOrder(expected: nextFirst, found: intent.first) }
-    guard intent.end > intent.first, intent.end <= durableEnd else {
-      throw .outOfOrder(expected: durableEnd, found: intent.end)
+    let from = reserved.firstIndex { $0.lowerBound == intent.first }
+    guard from != nil || intent.first == nextFirst else { throw .outOfOrder(expected: nextFirst, found: intent.first) }
+    let limit = from.map { reserved[$0].upperBound } ?? durableEnd
+    guard intent.end > intent.first, intent.end <= min(limit, durableEnd) else {
+      throw .outOfOrder(expected: limit, found: intent.end)
     }
-    guard (1...Intent.maxIDBytes).contains(intent.id.rawValue.utf8.count) else {
-      throw .malformedIntent("a delivery's name has 1 to \(Intent.maxIDBytes) bytes")
-    }
-    guard intent.contentDigest.count == 32 else { throw .malformedIntent("a content digest has 32 bytes") }
-    guard intent.plan.count <= Intent.maxPlanBytes else { throw .malformedIntent("a plan has at most 2,048 bytes") }
+    try checkForm(intent, condemned: condemned)
     guard !inFlight.contains(where: { $0.intent.id == intent.id }) else {
       throw .malformedIntent("delivery \(intent.id) is open already")
     }
     var next = self
-    next.inFlight.append(OpenIntent(intent: intent, isDelivered: false))
+    if let from {
+      next.reserved.remove(at: from)
+      next.reserve(intent.end..<limit)
+    }
+    next.insert(OpenIntent(intent: intent, isDelivered: false, condemned: condemned.map(Self.shortened)))
     return next
   }
 
@@ -127,6 +152,7 @@ extension CursorState {
     }
     var next = self
     next.inFlight[index].isDelivered = true
+    next.condemnedInRow = inFlight[index].condemned == nil ? 0 : min(condemnedInRow, .max - 1) + 1
     next.lastReceipt = Self.shortened(receipt)
     next.commitDelivered()
     return next
@@ -137,10 +163,12 @@ extension CursorState {
     try check(epoch)
     if let lost { throw .lost(lost) }
     guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    // With nothing in flight, reserved ranges only remember where a split was.
     guard offset >= committed else { throw .outOfOrder(expected: committed, found: offset) }
     guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
     var next = self
     next.committed = offset
+    next.reserved = []
     return next
   }
 
@@ -151,6 +179,7 @@ extension CursorState {
     guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
     var next = self
     next.committed = offset
+    next.reserved = []
     next.lost = nil
     return next
   }
@@ -169,7 +198,13 @@ extension CursorState {
       next.committed = head.intent.end
       next.inFlight.removeFirst()
     }
+    // What is reserved is not in flight, so the part of it that is left can still be delivered.
+    for range in reserved where range.lowerBound < start { end = max(end, min(range.upperBound, start)) }
     next.committed = max(next.committed, start)
+    next.reserved = []
+    for range in reserved where range.upperBound > start {
+      next.reserve(max(range.lowerBound, start)..<range.upperBound)
+    }
     next.commitDelivered()
     next.lost = (lost?.lowerBound ?? committed)..<end
     return next
@@ -192,25 +227,26 @@ extension CursorState {
     guard gap.lowerBound == committed else { throw .outOfOrder(expected: committed, found: gap.lowerBound) }
     guard gap.upperBound <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: gap.upperBound) }
     next.committed = gap.upperBound
+    next.reserved = []
     return next
   }
 
   /// Commits as far as deliveries are confirmed without a hole.
   private mutating func commitDelivered() {
-    while let head = inFlight.first, head.isDelivered {
+    while let head = inFlight.first, head.isDelivered, head.intent.first == committed {
       committed = head.intent.end
       inFlight.removeFirst()
     }
   }
 
   /// The first 256 bytes at most, and no part of a character.
-  private static func shortened(_ receipt: String) -> String {
+  static func shortened(_ receipt: String) -> String {
     var kept = receipt.utf8.prefix(256)
     while String(kept) == nil { kept.removeLast() }
     return String(kept) ?? ""
   }
 
-  private func check(_ attempted: UInt32) throws(CursorMoveError) {
+  func check(_ attempted: UInt32) throws(CursorMoveError) {
     guard attempted == epoch else { throw .fenced(held: epoch, attempted: attempted) }
   }
 
@@ -219,12 +255,17 @@ extension CursorState {
     var found: [String] = []
     if committed > durableEnd { found.append("committed \(committed) is past the durable end \(durableEnd)") }
     if inFlight.count > Self.maxInFlight { found.append("\(inFlight.count) intents are open") }
-    if inFlight.first?.isDelivered == true { found.append("a delivered intent at the head was not committed") }
+    let isHeadDelivered = inFlight.first.map { $0.isDelivered && $0.intent.first == committed }
+    if isHeadDelivered == true { found.append("a delivered intent at the head was not committed") }
+    if reserved.count > Self.maxReserved { found.append("\(reserved.count) ranges are reserved") }
     var expected = committed
-    for open in inFlight {
-      if open.intent.first != expected { found.append("intent at \(open.intent.first), expected \(expected)") }
-      if open.intent.end <= open.intent.first { found.append("an empty intent at \(open.intent.first)") }
-      expected = open.intent.end
+    for piece in pieces {
+      if piece.lowerBound != expected { found.append("a piece at \(piece.lowerBound), expected \(expected)") }
+      if piece.isEmpty { found.append("an empty piece at \(piece.lowerBound)") }
+      expected = piece.upperBound
+    }
+    for open in inFlight where open.condemned != nil && open.intent.end - open.intent.first != 1 {
+      found.append("\(open.intent.id) is condemned and has not one record")
     }
     if let lost, lost.isEmpty || lost.upperBound > committed {
       found.append("records \(lost.lowerBound) ..< \(lost.upperBound) are lost, committed is \(committed)")

@@ -3,7 +3,7 @@ internal import Synchronization
 /// Where cursors are kept: one ``SlotFile`` each, of fixed size, so that a commit works on a full disk.
 package enum CursorStore {
   static let slotKind: UInt16 = 2
-  /// Holds four intents with the longest plans.
+  /// Holds four intents with the longest plans and reasons, and all that may be reserved.
   static let slotSize = 16 << 10
   static let suffix = ".cur"
 

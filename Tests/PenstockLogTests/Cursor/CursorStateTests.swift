@@ -17,6 +17,7 @@ import Testing
   private enum Move: CustomStringConvertible {
     case acquire
     case begin(Intent, UInt32)
+    case replace(String, Intent, String?, UInt32)
     case complete(String, UInt32)
     case commit(UInt64, UInt32)
     case seek(UInt64, UInt32)
@@ -27,6 +28,8 @@ import Testing
       switch self {
       case .acquire: "acquire"
       case .begin(let intent, let epoch): "begin \(intent.id) as \(epoch)"
+      case .replace(let id, let intent, let condemned, let epoch):
+        "replace \(id) by \(intent.id), condemned: \(condemned ?? "no"), as \(epoch)"
       case .complete(let id, let epoch): "complete \(id) as \(epoch)"
       case .commit(let offset, let epoch): "commit \(offset) as \(epoch)"
       case .seek(let offset, let epoch): "seek \(offset) as \(epoch)"
@@ -38,7 +41,7 @@ import Testing
     var epoch: UInt32? {
       switch self {
       case .acquire, .pass: nil
-      case .acknowledge(_, _, let epoch): epoch
+      case .acknowledge(_, _, let epoch), .replace(_, _, _, let epoch): epoch
       case .begin(_, let epoch), .complete(_, let epoch), .commit(_, let epoch), .seek(_, let epoch): epoch
       }
     }
@@ -47,6 +50,8 @@ import Testing
       switch self {
       case .acquire: state.acquired()
       case .begin(let intent, let epoch): try state.beginning(intent, epoch: epoch, durableEnd: end)
+      case .replace(let id, let intent, let condemned, let epoch):
+        try state.replacing(DeliveryID(id), with: intent, condemned: condemned, epoch: epoch)
       case .complete(let id, let epoch): try state.completing(DeliveryID(id), receipt: id, epoch: epoch)
       case .commit(let offset, let epoch): try state.committing(to: Offset(offset), epoch: epoch, durableEnd: end)
       case .seek(let offset, let epoch): try state.seeking(to: Offset(offset), epoch: epoch, durableEnd: end)
@@ -63,7 +68,16 @@ import Testing
       for (first, last) in [(0, 1), (0, 2), (1, 2), (2, 3), (1, 1), (2, 4), (2, 1)] as [(UInt64, UInt64)] {
         moves.append(.begin(intent(first, last), epoch))
       }
-      for id in ["0-1", "0-2", "1-2", "2-3", "no"] { moves.append(.complete(id, epoch)) }
+      for (old, first, last) in [
+        ("0-2", 0, 1), ("0-3", 0, 2), ("0-3", 0, 1), ("0-2", 0, 3), ("1-3", 1, 2), ("0-1", 0, 2),
+      ]
+        as [(String, UInt64, UInt64)]
+      { moves.append(.replace(old, intent(first, last), nil, epoch)) }
+      for (first, last) in [(0, 1), (1, 2), (0, 2)] as [(UInt64, UInt64)] {
+        moves.append(.replace("\(first)-\(last)", intent(first, last), "no", epoch))
+      }
+      moves.append(.begin(intent(0, 3), epoch))
+      for id in ["0-1", "0-2", "1-2", "2-3", "0-3", "no"] { moves.append(.complete(id, epoch)) }
       for offset in [0, 1, 3, 4] as [UInt64] {
         moves.append(.commit(offset, epoch))
         moves.append(.seek(offset, epoch))
@@ -81,7 +95,7 @@ import Testing
     var seen: Set<CursorState> = [start]
     var frontier: [CursorState] = [start]
     var taken = 0
-    for _ in 0..<7 {
+    for _ in 0..<6 {
       var next: [CursorState] = []
       for state in frontier {
         for move in Self.moves {
@@ -98,6 +112,9 @@ import Testing
     #expect(seen.contains { $0.inFlight.count == 3 })
     #expect(seen.contains { $0.inFlight.contains { $0.isDelivered } })
     #expect(seen.contains { $0.committed == Self.end })
+    #expect(seen.contains { $0.reserved.count == 2 } && seen.contains { $0.condemnedInRow == 2 })
+    #expect(seen.contains { !$0.reserved.isEmpty && $0.inFlight.contains { $0.isDelivered } })
+    #expect(seen.contains { $0.lost != nil && !$0.reserved.isEmpty })
     #expect(seen.contains { $0.lost != nil && !$0.inFlight.isEmpty })
     #expect(seen.contains { state in state.lost.map { $0.upperBound < state.committed } ?? false })
   }
@@ -131,13 +148,26 @@ import Testing
     case .acquire:
       return after.inFlight == before.inFlight && after.committed == before.committed ? nil : "acquiring changed more"
     case .begin(let intent, _):
-      let isAppended = after.inFlight.dropLast() == before.inFlight[...] && after.inFlight.last?.intent == intent
-      return isAppended && after.committed == before.committed ? nil : "beginning did more than append"
+      let others = after.inFlight.filter { $0.intent != intent }
+      let isAdded = others == before.inFlight && after.inFlight.count == others.count + 1
+      let wasFree = intent.first >= before.nextFirst || before.reserved.contains { $0.contains(intent.first) }
+      return isAdded && wasFree && after.committed == before.committed ? nil : "beginning did more than add"
+    case .replace(let id, let intent, let condemned, _):
+      let others = { (state: CursorState, name: String) in state.inFlight.filter { $0.intent.id.rawValue != name } }
+      guard others(after, intent.id.rawValue) == others(before, id) else { return "others were replaced, too" }
+      guard after.committed == before.committed, after.nextFirst == before.nextFirst else { return "it moved" }
+      let new = after.inFlight.first { $0.intent == intent }
+      return new?.condemned == condemned && new?.isDelivered == false ? nil : "it is not in the place"
     case .complete(let id, _):
       let undelivered = before.inFlight.filter { !$0.isDelivered && $0.intent.id.rawValue != id }.map(\.intent)
       if after.inFlight.filter({ !$0.isDelivered }).map(\.intent) != undelivered { return "others were delivered, too" }
       if let first = undelivered.first, after.committed > first.first { return "committed passed an open intent" }
-      if undelivered.isEmpty, after.committed != before.nextFirst { return "all are delivered, not all committed" }
+      if let hole = before.reserved.first, after.committed > hole.lowerBound {
+        return "committed passed what is reserved"
+      }
+      if undelivered.isEmpty, before.reserved.isEmpty, after.committed != before.nextFirst {
+        return "all are delivered, not all committed"
+      }
     case .commit(let offset, _), .seek(let offset, _):
       if after.committed != Offset(offset) || !before.inFlight.isEmpty { return "moved among open intents" }
     }
@@ -153,7 +183,9 @@ import Testing
     if lost.lowerBound != before.lost?.lowerBound ?? before.committed { return "the loss begins at \(lost.lowerBound)" }
     let cut = before.inFlight.filter { $0.intent.first < start }
     let undelivered = cut.filter { !$0.isDelivered }.map(\.intent.end).max() ?? .zero
-    let end = start > before.nextFirst ? start : undelivered
+    let notSent = before.reserved.filter { $0.lowerBound < start }.map { min($0.upperBound, start) }.max() ?? .zero
+    let end = start > before.nextFirst ? start : max(undelivered, notSent)
+    if after.reserved.contains(where: { $0.lowerBound < start }) { return "what is gone is reserved" }
     if lost.upperBound != end { return "the loss ends at \(lost.upperBound), not \(end)" }
     let kept = before.inFlight.filter { $0.intent.first >= start }
     let open = kept.filter { !$0.isDelivered }
@@ -185,6 +217,49 @@ import Testing
     state = try state.acknowledging(.zero..<Offset(15), epoch: 1, durableEnd: Offset(20))
     #expect(state.lost == nil && state.committed == Offset(15))
     #expect(try state.beginning(Self.intent(15, 16), epoch: 1, durableEnd: Offset(20)).inFlight.count == 1)
+  }
+
+  @Test func `a rejected batch is split without a hole, and what is reserved goes in parts, in order`() throws {
+    var state = CursorState(startingAt: .zero).acquired()
+    state = try state.beginning(Self.intent(0, 8), epoch: 1, durableEnd: Offset(9))
+    state = try state.beginning(Self.intent(8, 9), epoch: 1, durableEnd: Offset(9))
+    state = try state.replacing(DeliveryID("0-8"), with: Self.intent(0, 4), condemned: nil, epoch: 1)
+    #expect(state.reserved == [Offset(4)..<Offset(8)] && state.nextFirst == Offset(9))
+    state = try state.completing(DeliveryID("8-9"), receipt: "", epoch: 1)
+    state = try state.completing(DeliveryID("0-4"), receipt: "", epoch: 1)
+    #expect(state.committed == Offset(4), "what is reserved is not passed")
+    #expect(throws: CursorMoveError.self) {
+      try state.beginning(Self.intent(4, 9), epoch: 1, durableEnd: Offset(9))
+    }
+    state = try state.beginning(Self.intent(4, 5), epoch: 1, durableEnd: Offset(9))
+    #expect(state.reserved == [Offset(5)..<Offset(8)])
+    state = try state.replacing(DeliveryID("4-5"), with: Self.intent(4, 5), condemned: "422", epoch: 1)
+    state = try state.completing(DeliveryID("4-5"), receipt: "", epoch: 1)
+    #expect(state.condemnedInRow == 1)
+    state = try state.beginning(Self.intent(5, 8), epoch: 1, durableEnd: Offset(9))
+    state = try state.completing(DeliveryID("5-8"), receipt: "", epoch: 1)
+    #expect(state.committed == Offset(9) && state.condemnedInRow == 0 && state.inFlight.isEmpty)
+  }
+
+  @Test func `nothing delivered or condemned is replaced, and only a single record is condemned`() throws {
+    let held = CursorState(startingAt: .zero).acquired()
+    let open = try held.beginning(Self.intent(0, 2), epoch: 1, durableEnd: Offset(9))
+    func isRefused(_ state: CursorState, _ intent: Intent, _ condemned: String?, epoch: UInt32 = 1) -> Bool {
+      (try? state.replacing(DeliveryID("0-2"), with: intent, condemned: condemned, epoch: epoch)) == nil
+    }
+    #expect(isRefused(open, Self.intent(0, 2), "no") && isRefused(open, Self.intent(0, 2), nil))
+    #expect(isRefused(open, Self.intent(1, 2), nil) && isRefused(open, Self.intent(0, 3), nil))
+    #expect(isRefused(open, Self.intent(0, 1), nil, epoch: 2) && isRefused(held, Self.intent(0, 1), nil))
+    #expect(!isRefused(open, Self.intent(0, 1), nil) && !isRefused(open, Self.intent(0, 1), "no"))
+    let one = try open.replacing(DeliveryID("0-2"), with: Self.intent(0, 1, id: "a"), condemned: "no", epoch: 1)
+    #expect(throws: CursorMoveError.self) {
+      try one.replacing(DeliveryID("a"), with: Self.intent(0, 1), condemned: nil, epoch: 1)
+    }
+    var behind = try open.beginning(Self.intent(2, 4), epoch: 1, durableEnd: Offset(9))
+    behind = try behind.completing(DeliveryID("2-4"), receipt: "", epoch: 1)
+    #expect(throws: CursorMoveError.self) {
+      try behind.replacing(DeliveryID("2-4"), with: Self.intent(2, 3), condemned: nil, epoch: 1)
+    }
   }
 
   @Test func `every refusal says why, and has no effect`() throws {

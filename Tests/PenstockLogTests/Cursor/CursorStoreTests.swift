@@ -41,6 +41,41 @@ import Testing
     }
   }
 
+  @Test func `what an earlier version would misread is written as a version it refuses, and nothing else is`() throws {
+    func version(_ state: CursorState) throws -> UInt8 {
+      let bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()
+      #expect(try CursorRecord(decoding: bytes).state == state)
+      return bytes[0]
+    }
+    var state = try CursorState(startingAt: .zero).acquired().beginning(intent(0, 4), epoch: 1, durableEnd: Offset(9))
+    #expect(try version(state) == 2)
+    state = try state.replacing(DeliveryID("0-4"), with: intent(0, 1), condemned: "422 no", epoch: 1)
+    #expect(try version(state) == 3)
+    state = try state.completing(DeliveryID("0-1"), receipt: "", epoch: 1)
+    #expect(try version(state) == 3 && state.condemnedInRow == 1)
+    state = try state.beginning(intent(1, 4), epoch: 1, durableEnd: Offset(9))
+    #expect(try version(state) == 3)
+    state = try state.completing(DeliveryID("1-4"), receipt: "", epoch: 1)
+    #expect(try version(state) == 2)
+  }
+
+  @Test func `the largest record fits its slot`() throws {
+    let reason = String(repeating: "x", count: 300)
+    let open = (0..<4 as Range<UInt64>).map { index in
+      let name = DeliveryID(String(repeating: "\(index)", count: Intent.maxIDBytes))
+      let intent = Intent(
+        id: name, first: Offset(index), end: Offset(index + 1), contentDigest: [UInt8](repeating: 0, count: 32),
+        plan: [UInt8](repeating: 9, count: Intent.maxPlanBytes), createdAt: Timestamp(nanoseconds: 0))
+      return CursorState.OpenIntent(intent: intent, isDelivered: false, condemned: String(reason.prefix(256)))
+    }
+    let reserved = (0..<128 as Range<UInt64>).map { Offset(4 + $0)..<Offset(5 + $0) }
+    let state = CursorState(
+      restoring: .zero, epoch: 1, inFlight: open, lastReceipt: String(reason.prefix(256)),
+      lost: Offset(0)..<Offset(0), reserved: reserved, condemnedInRow: 9)
+    let record = CursorRecord(logID: logID, name: String(repeating: "n", count: 64), state: state)
+    #expect(record.encoded().count + 24 <= 16 << 10)
+  }
+
   @Test func `a record of version 1 is read, as one that has lost nothing`() throws {
     let state = try CursorState(startingAt: .zero).acquired().beginning(intent(0, 1), epoch: 1, durableEnd: Offset(1))
     var bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()
@@ -57,7 +92,7 @@ import Testing
       #expect(throws: LogError.self) { try CursorRecord(decoding: Array(bytes[..<length])) }
     }
     var future = bytes
-    future[0] = 3
+    future[0] = 4
     #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: future) }?.code == .futureFormat)
     let broken = CursorState(
       restoring: Offset(7), epoch: 1, inFlight: [.init(intent: intent(0, 1), isDelivered: false)], lastReceipt: nil)

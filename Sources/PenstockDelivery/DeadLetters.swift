@@ -1,0 +1,70 @@
+public import PenstockLog
+
+/// The dead letters beside one log, for people: who has some, how many, and what is in them. Takes no lock, writes nothing;
+/// may be used while a delivery goes on, in any process.
+public struct DeadLetters: Sendable {
+  /// A letter and its number among its cursor's.
+  public struct Numbered: Sendable, Hashable {
+    public let number: Offset
+    public let letter: DeadLetter
+  }
+
+  private let directory: String
+  private let environment: LogEnvironment
+
+  /// - Parameter directory: As given to ``DeadLetterLog``.
+  public init(in directory: String, environment: LogEnvironment = .system) {
+    self.directory = directory
+    self.environment = environment
+  }
+
+  /// The cursors that have a place for dead letters, sorted.
+  public func cursors() throws(LogError) -> [String] {
+    do throws(FileSystemError) {
+      return try environment.fileSystem.list(directory).sorted()
+    } catch {
+      if error.code == .notFound { return [] }
+      throw LogError(error, while: "list the dead letters")
+    }
+  }
+
+  /// How many letters a cursor has, those left that retention has removed not counted. 0 where there is no place for any.
+  public func count(of cursor: String) async throws(LogError) -> Int {
+    guard let reader = try await reader(cursor) else { return 0 }
+    defer { reader.close() }
+    return reader.end - reader.first
+  }
+
+  /// Up to `limit` letters of a cursor from a number on, oldest first. O(letters).
+  public func list(
+    of cursor: String, from number: Offset = .zero, limit: Int = 100
+  ) async throws(LogError) -> [Numbered] {
+    guard let reader = try await reader(cursor) else { return [] }
+    defer { reader.close() }
+    let first = max(number, reader.first)
+    guard first < reader.end, limit > 0 else { return [] }
+    var found: [Numbered] = []
+    let end = min(reader.end, first + limit)
+    try await DeadLetterSource.forEachLetter(of: reader, in: first..<end) {
+      found.append(.init(number: $0, letter: $1))
+    }
+    return found
+  }
+
+  /// One letter; nil when there is none of that number.
+  public func letter(_ number: Offset, of cursor: String) async throws(LogError) -> DeadLetter? {
+    let found = try await list(of: cursor, from: number, limit: 1).first
+    return found?.number == number ? found?.letter : nil
+  }
+
+  /// The letters of a cursor as records that can be delivered again; nil when it has none.
+  public func source(of cursor: String) async throws(LogError) -> DeadLetterSource? {
+    try await reader(cursor).map(DeadLetterSource.init)
+  }
+
+  private func reader(_ cursor: String) async throws(LogError) -> LogReader? {
+    let path = DeadLetterLog.path(in: directory, cursor: cursor)
+    guard try cursors().contains(cursor) else { return nil }
+    return try await LogReader.open(at: path, environment: environment)
+  }
+}

@@ -1,0 +1,51 @@
+public import PenstockDelivery
+public import PenstockLog
+
+/// A place for dead letters in memory, as durable as an ``InMemoryCursor``.
+public final class InMemoryDeadLetters: Sendable {
+  private struct State: Sendable {
+    var letters: [DeadLetter] = []
+    var failures: [LogError] = []
+  }
+  private let state = Watched(State())
+
+  public init() {}
+
+  public var letters: [DeadLetter] { state.value.letters }
+
+  /// Makes the next burials fail, one after another, without effect.
+  public func failNext(with errors: LogError...) { state.update { $0.failures += errors } }
+
+  /// As one process has it.
+  public func box(crash: CrashSwitch? = nil) -> any DeadLetterBox { Box(deadLetters: self, crash: crash) }
+
+  fileprivate func bury(_ letter: DeadLetter) throws(LogError) -> Offset {
+    let result: Result<Offset, LogError> = state.update { state in
+      if !state.failures.isEmpty { return .failure(state.failures.removeFirst()) }
+      if let last = state.letters.last, last.offset == letter.offset, last.record == letter.record {
+        return .success(.zero + (state.letters.count - 1))
+      }
+      state.letters.append(letter)
+      return .success(.zero + (state.letters.count - 1))
+    }
+    return try result.get()
+  }
+
+  private struct Box: DeadLetterBox {
+    let deadLetters: InMemoryDeadLetters
+    let crash: CrashSwitch?
+
+    func bury(_ letter: DeadLetter) async throws(LogError) -> Offset {
+      try await live("before bury")
+      let number = try deadLetters.bury(letter)
+      try await live("after bury")
+      return number
+    }
+
+    private func live(_ step: String) async throws(LogError) {
+      guard let crash, !crash.step(step) else { return }
+      await crash.hang()
+      throw LogError(.cancelled, "the simulated process is dead")
+    }
+  }
+}

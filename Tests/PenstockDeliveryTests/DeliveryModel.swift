@@ -1,0 +1,267 @@
+import PenstockDelivery
+import PenstockLog
+
+/// A delivery, its cursor, its destination and its dead letters as a model, small enough to be walked through whole.
+///
+/// The log has three records. A batch takes one or two of them. The configuration of the sink may change at a crash, and the
+/// destination may answer anything at any time. Every event a phase may meet is tried in every state that can be reached.
+struct DeliveryModel: Hashable {
+  struct Content: Hashable {
+    let first: Offset, end: Offset
+    let digest: [UInt8], plan: [UInt8]
+  }
+
+  var state: DeliveryState
+  var cursor: CursorState
+  /// What the destination was ever sent, by id.
+  var sent: [DeliveryID: Content] = [:]
+  /// What it holds.
+  var taken: Set<DeliveryID> = []
+  /// Digests rendered in this process, by id.
+  var rendered: [DeliveryID: [UInt8]] = [:]
+  /// Deliveries whose newest attempt, in this process, was answered with success.
+  var confirmed: Set<DeliveryID> = []
+  /// The offsets of dead letters, in order, as the log of them has them.
+  var letters: [Offset] = []
+  /// Where the newest first attempt of this process began.
+  var newestFirst: Offset?
+  var configuration: UInt8 = 1
+  var crashes = 0
+  let maxCrashes: Int
+
+  static let end = Offset(3)
+  static let now = Moment(sinceStart: .zero)
+  static let retry = RetryPolicy(first: .zero, cap: .zero, refusedWait: .zero)
+
+  init(mode: DeliveryState.Mode, lanes: Int = 1, buries: Bool = false, maxCrashes: Int = 2) {
+    cursor = CursorState(startingAt: .zero).acquired()
+    let options = DeliveryOptions(
+      maxInFlight: lanes, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil))
+    state = DeliveryState(cursor, mode: mode, retry: Self.retry, options: options, buries: buries)
+    self.maxCrashes = maxCrashes
+  }
+
+  static func content(_ first: Offset, _ end: Offset, plan: [UInt8]) -> [UInt8] {
+    [plan.first ?? 0, UInt8(first.rawValue), UInt8(end.rawValue)] + [UInt8](repeating: 0, count: 29)
+  }
+
+  func intent(_ range: Range<Offset>, isRendered: Bool = true) -> Intent {
+    let plan = isRendered ? [configuration] : []
+    let digest = Self.content(range.lowerBound, range.upperBound, plan: plan)
+    return Intent(
+      id: DeliveryID("\(digest.prefix(3))"), first: range.lowerBound, end: range.upperBound, contentDigest: digest,
+      plan: plan, createdAt: Timestamp(nanoseconds: 0))
+  }
+
+  /// The process dies and another one takes the cursor, perhaps with another configuration.
+  func crashed() -> [DeliveryModel] {
+    guard crashes < maxCrashes else { return [] }
+    return [configuration, 3 - configuration].map { configuration in
+      var next = self
+      next.crashes += 1
+      next.configuration = configuration
+      next.cursor = cursor.acquired()
+      next.rendered = [:]
+      next.confirmed = []
+      next.newestFirst = nil
+      next.state = DeliveryState(
+        next.cursor, mode: state.mode, retry: Self.retry, options: state.options, buries: state.buries)
+      return next
+    }
+  }
+
+  static func failed(_ code: LogError.Code) -> DeliveryState.Event {
+    .failed(code, message: "no", at: now, roll: 0)
+  }
+}
+
+extension DeliveryModel {
+  /// The model after `change` and `event`; records what is wrong.
+  func step(
+    _ event: DeliveryState.Event, _ violations: inout [String], change: (inout DeliveryModel) -> Void = { _ in }
+  ) -> DeliveryModel {
+    var next = self
+    change(&next)
+    let wasStopping = state.isStopping
+    do {
+      try next.state.handle(event)
+    } catch {
+      violations.append("\(event) was refused in \(state.phase)")
+    }
+    if wasStopping || event == .stop, case .working(let work) = next.state.phase, next.state.phase != state.phase {
+      if case .commit = work {} else { violations.append("a stopped delivery began \(work)") }
+    }
+    // Nothing is stuck: every phase is ended by work, an attempt in the air, a moment, or a person who is named.
+    switch next.state.phase {
+    case .sending where !next.state.isInAir: violations.append("it waits for attempts, and none is in the air")
+    case .halted where next.state.trouble == nil: violations.append("it waits for a person who is not told")
+    case .pacing, .backingOff:
+      if next.state.deadline == nil { violations.append("it waits, and nothing is to end that") }
+    default: break
+    }
+    return next
+  }
+
+  /// Every model that can come next.
+  func successors(_ violations: inout [String]) -> [DeliveryModel] {
+    var next: [DeliveryModel] = []
+    if case .ended = state.phase { return crashed() }
+    for lane in state.lanes where lane.isInAir { next += answers(lane.intent, &violations) }
+    switch state.phase {
+    case .ended, .sending: break
+    case .backingOff, .halted(.some, _):
+      next.append(step(.wake(at: Self.now), &violations))
+      next.append(step(.resume, &violations))
+    case .pacing: next.append(step(.wake(at: Self.now), &violations))
+    case .halted: next.append(step(.resume, &violations))
+    case .working(let work): next += working(work, &violations)
+    }
+    next.append(step(.stop, &violations))
+    return next + crashed()
+  }
+
+  private func working(_ work: DeliveryState.Work, _ violations: inout [String]) -> [DeliveryModel] {
+    switch work {
+    case .gather(let first):
+      if first != cursor.nextFirst { violations.append("a batch begins at \(first), not at \(cursor.nextFirst)") }
+      var next = [step(.sourceClosed, &violations), step(Self.failed(.gap), &violations)]
+      for count in 1...2 where first + count <= Self.end {
+        next.append(step(.gathered(first..<first + count, .records), &violations))
+      }
+      return next
+    case .plan(let range, _, _, let condemned): return planning(range, condemned: condemned, &violations)
+    case .begin(let intent, let old, let condemned): return beginning(intent, old, condemned, &violations)
+    case .reopen(let intent):
+      let digest = Self.content(intent.first, intent.end, plan: intent.plan)
+      let wrong = Self.content(intent.first, intent.end, plan: [9])
+      return [
+        step(.rendered(digest: digest), &violations) { $0.rendered[intent.id] = digest },
+        step(.rendered(digest: wrong), &violations) { $0.rendered[intent.id] = wrong },
+        step(.unrenderable(SinkError("no", offset: intent.first)), &violations),
+        step(Self.failed(.damaged), &violations),
+      ]
+    case .send(let intent, let attempt): return [sending(intent, attempt: attempt, &violations)]
+    case .bury(let intent, _): return burying(intent, &violations)
+    case .commit(let intent, _): return committing(intent, &violations)
+    }
+  }
+
+  private func planning(
+    _ range: Range<Offset>, condemned: String?, _ violations: inout [String]
+  ) -> [DeliveryModel] {
+    let intent = intent(range, isRendered: condemned == nil)
+    var next = [step(Self.failed(.io), &violations)]
+    next.append(
+      step(.planned(intent), &violations) { if condemned == nil { $0.rendered[intent.id] = intent.contentDigest } })
+    guard condemned == nil else { return next }
+    next.append(step(.unrenderable(SinkError("no")), &violations))
+    next.append(step(.unrenderable(SinkError("no", offset: Offset(range.upperBound.rawValue - 1))), &violations))
+    return next
+  }
+
+  private func beginning(
+    _ intent: Intent, _ old: Intent?, _ condemned: String?, _ violations: inout [String]
+  ) -> [DeliveryModel] {
+    let begun: CursorState?
+    if let old {
+      if taken.contains(old.id), condemned == nil, state.lanes.first?.intent != old {
+        violations.append("split in the middle")
+      }
+      begun = try? cursor.replacing(old.id, with: intent, condemned: condemned, epoch: cursor.epoch)
+    } else {
+      begun = try? cursor.beginning(intent, condemned: condemned, epoch: cursor.epoch, durableEnd: Self.end)
+    }
+    guard let begun else {
+      violations.append("the cursor refuses \(intent.id)")
+      return []
+    }
+    if !begun.violations(durableEnd: Self.end).isEmpty { violations.append("the cursor is broken: \(begun)") }
+    var durable = self
+    durable.cursor = begun
+    return [
+      step(.begun(begun), &violations) { $0.cursor = begun }, step(Self.failed(.noSpace), &violations),
+      step(Self.failed(.poisoned), &violations), step(Self.failed(.fenced), &violations),
+    ] + durable.crashed()
+  }
+
+  private func sending(_ intent: Intent, attempt: Int, _ violations: inout [String]) -> DeliveryModel {
+    let open = cursor.inFlight.first { $0.intent == intent }
+    if open == nil { violations.append("\(intent.id) is sent and is not open") }
+    if open?.condemned != nil || open?.isDelivered == true { violations.append("\(intent.id) must not be sent again") }
+    if rendered[intent.id] != intent.contentDigest { violations.append("\(intent.id) is sent with another content") }
+    // Parts of a batch that was rejected, and so was attempted before, come later than those behind it.
+    let isPart = sent.values.contains { $0.first <= intent.first && intent.first < $0.end }
+    if attempt == 1, !isPart, let newestFirst, intent.first < newestFirst {
+      violations.append("first attempts out of order")
+    }
+    let content = Content(
+      first: intent.first, end: intent.end, digest: rendered[intent.id] ?? [], plan: intent.plan)
+    if let before = sent[intent.id], before != content { violations.append("\(intent.id) has two contents") }
+    return step(.launched(at: Self.now, bytes: 1), &violations) {
+      $0.sent[intent.id] = content
+      if attempt == 1, !isPart { $0.newestFirst = intent.first }
+    }
+  }
+
+  private func answers(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
+    var taken = self
+    taken.taken.insert(intent.id)
+    func answered(_ outcome: DeliveryOutcome) -> DeliveryState.Event {
+      .answered(intent.id, outcome, at: Self.now, roll: 0)
+    }
+    return [
+      taken.step(answered(.delivered(receipt: "")), &violations) { $0.confirmed.insert(intent.id) },
+      taken.step(answered(.retry(reason: "lost", after: nil)), &violations),
+      step(answered(.refused(reason: "")), &violations), step(answered(.rejected(reason: "")), &violations),
+      step(answered(.conflict(reason: "")), &violations),
+    ] + taken.crashed()
+  }
+
+  private func burying(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
+    let open = cursor.inFlight.first
+    if open?.intent != intent || open?.condemned == nil || cursor.committed != intent.first {
+      violations.append("\(intent.id) is buried and is not the oldest, condemned")
+    }
+    var buried = self
+    // The log of letters knows the newest one again.
+    if letters.last != intent.first { buried.letters.append(intent.first) }
+    return [
+      buried.step(.buried(receipt: ""), &violations), step(Self.failed(.noSpace), &violations),
+    ] + buried.crashed()
+  }
+
+  private func committing(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
+    let isCondemned = cursor.inFlight.contains { $0.intent == intent && $0.condemned != nil }
+    if isCondemned {
+      if letters.last != intent.first { violations.append("\(intent.id) is committed before its dead letter") }
+    } else {
+      if !confirmed.contains(intent.id) { violations.append("\(intent.id) is committed without a successful attempt") }
+      if !taken.contains(intent.id) { violations.append("\(intent.id) is committed and not delivered") }
+    }
+    guard let next = try? cursor.completing(intent.id, receipt: "", epoch: cursor.epoch) else {
+      violations.append("the cursor refuses to commit \(intent.id)")
+      return []
+    }
+    if !next.violations(durableEnd: Self.end).isEmpty { violations.append("the cursor is broken: \(next)") }
+    if next.committed > cursor.committed { checkPassed(next, &violations) }
+    let stale = step(.committed(cursor), &violations)
+    if stale.state.trouble?.kind != .defect { violations.append("a commit that moved nothing was believed") }
+    var durable = self
+    durable.cursor = next
+    return [
+      step(.committed(next), &violations) { $0.cursor = next }, step(Self.failed(.noSpace), &violations),
+      step(Self.failed(.fenced), &violations), stale,
+    ] + durable.crashed()
+  }
+
+  /// Every record below `committed` is with the destination or among the dead letters.
+  private func checkPassed(_ cursor: CursorState, _ violations: inout [String]) {
+    let held = taken.compactMap { sent[$0] }
+    for raw in 0..<cursor.committed.rawValue {
+      let offset = Offset(raw)
+      let isHeld = held.contains { $0.first <= offset && offset < $0.end } || letters.contains(offset)
+      if !isHeld { violations.append("record \(offset) is passed and nowhere") }
+    }
+    if Set(letters).count != letters.count { violations.append("a record has two dead letters") }
+  }
+}

@@ -1,0 +1,161 @@
+import PenstockDelivery
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+@Suite("A batch that is rejected", .timeLimit(.minutes(1)))
+struct RejectionTests {
+  let policy = BatchPolicy(maxRecords: 64)
+
+  func offsets(_ numbers: [UInt64]) -> Set<Offset> { Set(numbers.map { Offset($0) }) }
+
+  /// What arrived together with what is buried is everything, each once.
+  func expectEverything(_ rig: DeliveryRig, _ sink: ScriptedSink, _ dead: InMemoryDeadLetters) {
+    var seen = sink.destination.distinct.flatMap { Array($0.range.lowerBound.rawValue..<$0.range.upperBound.rawValue) }
+    seen += dead.letters.map(\.offset.rawValue)
+    #expect(seen.sorted() == Array(0..<rig.source.end.rawValue))
+    #expect(rig.cursor.state.committed == rig.source.end && rig.cursor.state.nextFirst == rig.source.end)
+    #expect(rig.cursor.state.violations(durableEnd: rig.source.end).isEmpty)
+  }
+
+  @Test(
+    "is taken apart until each guilty record is alone; they become dead letters and all others arrive, in order",
+    arguments: [[0], [63], [17], [31, 32], [0, 1, 2], [5, 40, 60], Array(20..<30)] as [[UInt64]])
+  func bisection(guilty: [UInt64]) async throws {
+    let rig = DeliveryRig(records: 70)
+    let sink = ScriptedSink(rejects: offsets(guilty))
+    let dead = InMemoryDeadLetters()
+    let report = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
+    #expect(dead.letters.map(\.offset.rawValue) == guilty)
+    #expect(dead.letters.allSatisfy { $0.record == Array("record \($0.offset)".utf8) && $0.attempts == 1 })
+    #expect(dead.letters.allSatisfy { $0.reason == "422 \($0.offset)" && $0.cursor == "billing" })
+    #expect(report.deadLetters == guilty.count && report.records == 70 - guilty.count)
+    expectEverything(rig, sink, dead)
+    // In order, no range twice, and no more attempts than halving needs.
+    let arrived = sink.destination.arrivals.map(\.range.lowerBound)
+    #expect(arrived == arrived.sorted())
+    #expect(sink.attempts.count <= 2 + guilty.count * 2 * 6 + 1)
+    #expect(Set(sink.attempts).count == sink.attempts.count)
+  }
+
+  @Test("with a record that cannot be rendered is sent without it, and that record becomes a dead letter unsent")
+  func unrenderable() async throws {
+    let rig = DeliveryRig(records: 9)
+    let sink = ScriptedSink(rejects: offsets([6]), cannotRender: offsets([0, 4, 5]))
+    let dead = InMemoryDeadLetters()
+    _ = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
+    #expect(dead.letters.map(\.offset.rawValue) == [0, 4, 5, 6])
+    #expect(dead.letters.map(\.isUnrenderable) == [true, true, true, false])
+    #expect(dead.letters[1].reason == "nothing can be made of it" && dead.letters[1].attempts == 0)
+    expectEverything(rig, sink, dead)
+  }
+
+  @Test("halts the destination instead, where the policy says so or there is no place for dead letters")
+  func halts() async throws {
+    for isPolicy in [true, false] {
+      let rig = DeliveryRig(records: 3)
+      let dead = InMemoryDeadLetters()
+      let delivery = rig.delivery(
+        to: ScriptedSink(rejects: offsets([1])),
+        options: DeliveryOptions(rejection: RejectionPolicy(isPolicy ? .halt : .deadLetter)),
+        deadLetters: isPolicy ? dead.box() : nil)
+      let failure = await #expect(throws: DeliveryFailure.self) { try await delivery.run(untilCaughtUpWith: nil) }
+      #expect(failure?.trouble.kind == .rejected && dead.letters.isEmpty && rig.cursor.state.committed == .zero)
+    }
+  }
+
+  @Test("by a receiver that rejects everything stops after so many dead letters in a row, also over restarts")
+  func rejectsEverything() async throws {
+    let rig = DeliveryRig(records: 40)
+    let dead = InMemoryDeadLetters()
+    let all = Set((0..<40).map { Offset.zero + $0 })
+    let options = DeliveryOptions(rejection: RejectionPolicy(maxInRow: 5))
+    for _ in 1...2 {
+      let failure = await #expect(throws: DeliveryFailure.self) {
+        try await rig.delivery(to: ScriptedSink(rejects: all), options: options, deadLetters: dead.box())
+          .run(untilCaughtUpWith: nil)
+      }
+      #expect(failure?.trouble.kind == .rejectsEverything)
+      #expect(dead.letters.count == 5 && rig.cursor.state.committed == Offset(5))
+    }
+    // A person's word allows as many again.
+    let service = rig.delivery(to: ScriptedSink(rejects: all), options: options, deadLetters: dead.box())
+    let run = Task { try await service.run() }
+    #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything })
+    service.resume()
+    #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything && $0.deadLetters == 5 })
+    service.stop()
+    try await outcome(of: run)
+    // A receiver that was mended gets what is left, the record that was held back first.
+    let mended = ScriptedSink()
+    _ = try await rig.delivery(to: mended, options: options, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
+    #expect(mended.attempts.first?.lowerBound == Offset(10) && rig.cursor.state.condemnedInRow == 0)
+    expectEverything(rig, mended, dead)
+  }
+
+  @Test("waits when the dead letters are full: the record is neither dropped nor passed")
+  func fullDeadLetters() async throws {
+    let rig = DeliveryRig(records: 3)
+    let dead = InMemoryDeadLetters()
+    dead.failNext(with: LogError(.noSpace, "full"), LogError(.noSpace, "full"))
+    let sink = ScriptedSink(rejects: offsets([1]))
+    let delivery = rig.delivery(
+      to: sink, retry: RetryPolicy(refusedWait: .seconds(60)), deadLetters: dead.box())
+    let run = Task { try await delivery.run() }
+    for _ in 1...2 {
+      let due = await rig.clock.sleeper()
+      #expect(await delivery.progress.trouble?.kind == .deadLettersFailed)
+      #expect(rig.cursor.state.committed == Offset(1) && rig.cursor.state.inFlight.first?.condemned != nil)
+      rig.clock.advance(to: due)
+    }
+    #expect(await rig.cursor.wait { $0.committed == Offset(3) })
+    delivery.stop()
+    try await outcome(of: run)
+    expectEverything(rig, sink, dead)
+  }
+
+  @Test("and dies at any step of that loses nothing, buries nothing twice, and sends no condemned record again")
+  func crashes() async throws {
+    func lives(_ steps: [Int]) async throws -> Int {
+      let rig = DeliveryRig(records: 6)
+      let destination = RecordingDestination()
+      let dead = InMemoryDeadLetters()
+      var first = 0
+      var condemned: Set<Offset> = []
+      for (number, step) in (steps.map(Optional.some) + [nil]).enumerated() {
+        let crash = CrashSwitch(at: step)
+        let sink = ScriptedSink(
+          destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.loseAnswer],
+          rejects: offsets([1, 4]), cannotRender: offsets([3]), crash: crash)
+        let delivery = rig.delivery(
+          to: sink, policy: BatchPolicy(maxRecords: 4 + number % 2), retry: RetryPolicy(first: .zero, cap: .zero),
+          deadLetters: dead.box(crash: crash), crash: crash)
+        let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
+        let reaper = Task { if await crash.untilDead() { run.cancel() } }
+        _ = try await outcome(of: run)
+        reaper.cancel()
+        await reaper.value
+        if number == 0 { first = crash.steps.count }
+        // Of a condemned record nothing is sent any more.
+        #expect(condemned.allSatisfy { offset in !sink.attempts.contains { $0.contains(offset) } }, "died at \(steps)")
+        for case .replaced(_, let intent, .some) in rig.cursor.history { condemned.insert(intent.first) }
+      }
+      #expect(dead.letters.map(\.offset.rawValue) == [1, 3, 4], "died at \(steps)")
+      let arrived = destination.distinct.flatMap { Array($0.range.lowerBound.rawValue..<$0.range.upperBound.rawValue) }
+      #expect(arrived.sorted() == [0, 2, 5], "died at \(steps)")
+      #expect(destination.content.filter { $0 != UInt8(ascii: "\r") } == Array("record 0\nrecord 2\nrecord 5\n".utf8))
+      #expect(rig.cursor.state.committed == Offset(6))
+      return first
+    }
+    let whole = try await lives([])
+    var lifetimes = 0
+    for first in 1...whole {
+      for second in [1, 3, 6, 10, 1000] {
+        _ = try await lives([first, second])
+        lifetimes += 1
+      }
+    }
+    print("delivery crash points, split and dead letters: \(whole) steps, \(lifetimes) pairs of deaths")
+    #expect(whole > 40)
+  }
+}
