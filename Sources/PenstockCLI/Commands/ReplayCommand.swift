@@ -11,12 +11,12 @@ struct ReplayCommand: AsyncParsableCommand {
       after a stop or a crash; when it is done, nothing is sent again. Live destinations are not disturbed. What is sent \
       is marked: webhooks carry the header webhook-replay, objects lie under replays/ID/.
 
-        penstock replay --config penstock.yaml --to archive --id june --from 2026-06-01T00:00:00Z --until 2026-07-01T00:00:00Z --dry-run
-        penstock replay --config penstock.yaml --to webhook --id june --from 120000 --until 130000 --records-per-second 2000
-        penstock replay --config penstock.yaml --to webhook --id june
-        penstock replay --log ./events --file june.ndjson --id june-file --from beginning --until end
+        penstock replay --config c.yaml --to web --id june --from 500 --until end
+        penstock replay --config c.yaml --to web --id june
+        penstock replay --log ./events --file f --id x --from 0 --until 9 --dry-run
         penstock replay list --log ./events
         penstock replay discard june --log ./events --yes
+        penstock replay run --help                      all its options
       """,
     subcommands: [Run.self, List.self, Discard.self], defaultSubcommand: Run.self)
 
