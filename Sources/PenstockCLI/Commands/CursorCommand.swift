@@ -1,4 +1,5 @@
 import ArgumentParser
+import PenstockDelivery
 import PenstockLog
 
 struct CursorCommand: AsyncParsableCommand {
@@ -106,6 +107,8 @@ struct CursorCommand: AsyncParsableCommand {
       let held = try CursorStore.hold(
         fileSystem, paths, logID: meta.logID, name: name, startingAt: state.committed)
       try fileSystem.remove(paths.cursor(held.name))
+      // What was attempted for the cursor that is gone says nothing about a new one of its name.
+      try fileSystem.removeIfPresent(AttemptLog.path(inLog: logOption.log, cursor: held.name))
       try fileSystem.synchronizeDirectory(paths.cursors)
       tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
     }

@@ -1,3 +1,4 @@
+import PenstockDelivery
 import PenstockLog
 
 /// One cursor, as `penstock status` and `penstock cursor` show it.
@@ -7,6 +8,9 @@ struct CursorLine {
   let end: Offset
   /// What is before it; nil where that was not looked up.
   var distance: LogSurvey.Distance?
+  /// Nil where that was not looked up.
+  var lag: Lag?
+  var deadLetters: Int?
 
   static func all(_ survey: LogSurvey) throws -> [CursorLine] {
     let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(survey.inspector.path))
@@ -17,7 +21,7 @@ struct CursorLine {
     }
   }
 
-  private var lag: Int { end > state.committed ? end - state.committed : 0 }
+  private var behind: Int { end > state.committed ? end - state.committed : 0 }
 
   /// Since the record it stands at was appended; at most that, where only its segment's age is known.
   private func seconds(now: Timestamp) -> Double? {
@@ -27,10 +31,11 @@ struct CursorLine {
 
   func json(now: Timestamp) -> JSON {
     .object([
-      ("name", .string(name)), ("committed", .number(state.committed.rawValue)), ("lag", .number(lag)),
+      ("name", .string(name)), ("committed", .number(state.committed.rawValue)), ("lag", .number(behind)),
       ("lagBytes", .optional(distance?.bytes)), ("lagSeconds", seconds(now: now).map { .number($0) } ?? .null),
       ("lagIsExact", distance.map { .bool($0.isExact) } ?? .null), ("epoch", .number(state.epoch)),
-      ("lastReceipt", .optional(state.lastReceipt)),
+      ("lastReceipt", .optional(state.lastReceipt)), ("health", .optional(lag?.health.rawValue)),
+      ("healthWords", .optional(lag?.words)), ("deadLetters", .optional(deadLetters)),
       (
         "inFlight",
         .array(
@@ -59,7 +64,7 @@ struct CursorLine {
       let open = state.inFlight.map { "\($0.intent.first) ..< \($0.intent.end)" }.joined(separator: ", ")
       let (about, most) = distance?.isExact == false ? ("~", "≤ ") : ("", "")
       rows.append([
-        cursor.name, state.committed.description, Words.count(cursor.lag),
+        cursor.name, state.committed.description, Words.count(cursor.behind),
         distance.map { about + Words.bytes($0.bytes) } ?? "–",
         cursor.seconds(now: now).map { $0 > 0 ? most + Words.seconds($0) : "–" } ?? "–",
         open.isEmpty ? "–" : open, state.lastReceipt ?? "–",

@@ -19,6 +19,11 @@ struct DeliverCommand: ReportingCommand {
         penstock deliver --config penstock.yaml
         penstock deliver --config penstock.yaml --until-caught-up
         penstock deliver --config penstock.yaml --only archive --until-caught-up
+        penstock deliver --config penstock.yaml --test webhook
+
+      --test sends one invented event, marked with the header webhook-test, to one webhook, and tells how it was answered; \
+      the log is not touched. Records that a webhook rejects, or that cannot be rendered for it, become dead letters beside \
+      the log (`onRejected: halt` switches that off); see penstock deadletters.
 
       A file:
 
@@ -52,33 +57,34 @@ struct DeliverCommand: ReportingCommand {
   @Option(
     help: ArgumentHelp("How long failures in a row may last before a destination is given up.", valueName: "seconds"))
   var giveUpAfter: Double?
+  @Option(help: ArgumentHelp("Send one test event to this webhook, and nothing else.", valueName: "name")) var test:
+    String?
   @Flag(help: "Tell about every batch on standard error.") var verbose = false
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
+    if test != nil, untilCaughtUp || !only.isEmpty {
+      throw ValidationError("--test sends nothing of the log; leave out --until-caught-up and --only")
+    }
     if giveUpAfter != nil, !untilCaughtUp { throw ValidationError("--give-up-after needs --until-caught-up") }
     if let giveUpAfter, !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
   }
 
   func perform() async throws {
     let configuration = try Configuration.read(config)
+    if let test {
+      let report = try await WebhookTest(try configuration.destination(test, in: config), from: config)
+      tell(report.json, report.words)
+      return try end(report.status)
+    }
     var destinations = configuration.destinations
-    for name in only where !destinations.contains(where: { $0.name == name }) {
-      let names = destinations.map(\.name).joined(separator: ", ")
-      throw Failure(.usage, "configuration", "\(config) has no destination \(name); it has \(names)")
-    }
+    for name in only { _ = try configuration.destination(name, in: config) }
     if !only.isEmpty { destinations.removeAll { !only.contains($0.name) } }
-    guard let path = log ?? configuration.logPath else {
-      throw Failure(.usage, "configuration", "\(config) says no log.path; name the log with --log")
-    }
+    let path = try configuration.path(log, in: config)
     // Before anything is delivered, so that a mistake in the last one does not show halfway.
     var lanes: [DeliveryLane] = []
     for destination in destinations {
-      do {
-        lanes.append(DeliveryLane(destination, sink: try destination.makeSink()))
-      } catch {
-        throw Failure(.usage, "configuration", "\(config): the destination \(destination.name): \(error.message)")
-      }
+      lanes.append(DeliveryLane(destination, sink: try destination.sink(from: config), log: path))
     }
     if let report = try await LogAccess.recoverIfNeeded(path, configuration.log), report.outcome != .clean {
       Output.note("penstock deliver: recovered the log first (\(report.outcome.rawValue))")

@@ -87,7 +87,8 @@ struct DeliverJob {
     var members: [(String, JSON)] = [
       ("name", .string(lane.name)), ("batches", .number(progress?.batches ?? 0)), ("records", .number(records)),
       ("bytes", .number(progress?.bytes ?? 0)), ("attempts", .number(progress?.attempts ?? 0)),
-      ("retries", .number(progress?.retries ?? 0)),
+      ("retries", .number(progress?.retries ?? 0)), ("events", .number(progress?.events ?? 0)),
+      ("deadLetters", .number(result.deadLetters)),
       ("first", records > 0 ? .optional(result.first?.rawValue) : .null),
       ("last", records > 0 ? .optional(result.first.map { $0.rawValue + UInt64(records) - 1 }) : .null),
       ("committed", .optional((progress?.committed ?? result.first)?.rawValue)), ("ended", .string(result.ended)),
@@ -109,6 +110,14 @@ struct DeliverJob {
         Words.bytes(progress?.bytes ?? 0), Words.count(progress?.retries ?? 0), result.ended,
       ])
     }
-    return Words.table(rows, right: [1, 2, 3, 4]) + "\n\(Words.seconds(seconds))"
+    return Words.table(rows, right: [1, 2, 3, 4]) + "\n\(Words.seconds(seconds))" + letters
+  }
+
+  /// Where to look for what was given up in this run.
+  private var letters: String {
+    lanes.filter { $0.result.deadLetters > 0 }.map {
+      "\n\($0.name): \(Words.count($0.result.deadLetters, "record")) became dead letters; "
+        + "penstock deadletters list \($0.name) --log \(lanes.first?.log ?? "DIR")"
+    }.joined()
   }
 }

@@ -12,16 +12,20 @@ final class DeliveryLane: Service {
     /// `caughtUp`, `stopped`, `sourceClosed`, or what went wrong in a word.
     var ended = "notStarted"
     var failure: Failure?
+    var deadLetters = 0
   }
 
   let name: String
-  private let policy: BatchPolicy
+  private let destination: Configuration.Destination
+  /// The log's directory.
+  let log: String
   private let sink: any Sink
   private let state = Mutex((result: Result(), delivery: Delivery?.none, lastTrouble: String?.none))
 
-  init(_ destination: Configuration.Destination, sink: any Sink) {
+  init(_ destination: Configuration.Destination, sink: any Sink, log: String) {
     name = destination.name
-    policy = destination.policy
+    self.destination = destination
+    self.log = log
     self.sink = sink
   }
 
@@ -32,9 +36,18 @@ final class DeliveryLane: Service {
   func prepare(_ reader: LogReader, giveUpAfter: Duration?, isVerbose: Bool, logger: Logger) async {
     do throws(LogError) {
       let cursor = try await reader.cursor(named: name)
+      let settings = destination.delivery
+      var retry = settings.retry
+      retry.giveUpAfter = giveUpAfter
+      // The file of attempts is for the holder of the cursor, which this is by now.
+      let attempts = AttemptLog(at: AttemptLog.path(inLog: log, cursor: name), capacity: settings.attempts)
+      let letters = settings.deadLetters.map {
+        DeadLetterLog(in: LogAccess.deadLetters(of: log), cursor: name, policy: $0)
+      }
       let delivery = Delivery(
-        from: cursor, source: reader, to: sink, policy: policy, retry: RetryPolicy(giveUpAfter: giveUpAfter),
-        logger: logger, observer: { [weak self] in self?.note($0, isVerbose: isVerbose) })
+        from: cursor, source: reader, to: sink, policy: destination.policy, retry: retry, options: settings.options,
+        deadLetters: letters, attempts: attempts, logger: logger,
+        observer: { [weak self] in self?.note($0, isVerbose: isVerbose) })
       state.withLock {
         $0.result.first = cursor.state.committed
         $0.delivery = delivery
@@ -120,6 +133,7 @@ final class DeliveryLane: Service {
       state.withLock { $0.lastTrouble = trouble.message }
       Output.note("penstock deliver: \(name): waits for a person: \(trouble)")
     case .deadLettered(let intent, let reason):
+      state.withLock { $0.result.deadLetters += 1 }
       Output.note("penstock deliver: \(name): record \(intent.first) became a dead letter: \(reason)")
     // Every other answer is the delivery's end or a halt, and told as that.
     case .answered, .opened, .split: break

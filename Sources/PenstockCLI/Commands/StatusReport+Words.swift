@@ -1,3 +1,4 @@
+import PenstockDelivery
 import PenstockLog
 
 // What `penstock status` says to people.
@@ -61,6 +62,12 @@ extension StatusReport {
     }
     if let slowest { rows.append(["held by", "cursor \(slowest.name), from offset \(slowest.state.committed) on"]) }
     for cursor in cursors {
+      if let lag = cursor.lag, lag.health != .ok { rows.append([lag.health.rawValue, "\(cursor.name): \(lag.words)"]) }
+      if let count = cursor.deadLetters, count > 0 {
+        rows.append([
+          "dead letters", "cursor \(cursor.name): \(Words.count(count)); penstock deadletters list \(cursor.name)",
+        ])
+      }
       if let gap = cursor.state.gap {
         rows.append([
           "lost", "cursor \(cursor.name): \(gap); penstock cursor acknowledge \(cursor.name), or seek",

@@ -14,12 +14,17 @@ struct StatusReport {
 
   var inspector: LogInspector { survey.inspector }
 
-  init(_ path: String, deep: Bool, listsProducers: Bool) throws {
+  init(_ path: String, deep: Bool, listsProducers: Bool, health: CursorHealth? = nil) throws {
     let inspector = try LogInspector(path)
     let survey = try LogSurvey(inspector)
     self.survey = survey
     self.listsProducers = listsProducers
-    cursors = try CursorLine.all(survey)
+    cursors = try CursorLine.all(survey).map { line in
+      var line = line
+      line.lag = health?.lags[line.name]
+      line.deadLetters = health.map { $0.deadLetters[line.name] ?? 0 }
+      return line
+    }
     producers = try survey.producers()
     isWritten = WriterLock.isHeld(path)
     findings = deep ? inspector.walk(.headers) : nil

@@ -1,7 +1,5 @@
 import Foundation
-import PenstockDelivery
 import PenstockLog
-import PenstockSinks
 import Yams
 
 /// What a configuration file says, as far as `penstock deliver` needs it.
@@ -9,13 +7,6 @@ struct Configuration {
   var logPath: String?
   var log = LogConfiguration()
   var destinations: [Destination] = []
-
-  /// A destination as it is configured; its sink is made when it is needed.
-  struct Destination {
-    let name: String
-    let policy: BatchPolicy
-    let makeSink: () throws(SinkError) -> any Sink
-  }
 
   /// Reads a file in YAML or JSON.
   ///
@@ -62,60 +53,5 @@ struct Configuration {
     let members = try node.members(known: LogConfiguration.keys)
     logPath = try members["path"]?.text()
     log = try LogConfiguration(members)
-  }
-}
-
-extension Configuration.Destination {
-  private static let common = ["name", "type", "fields"]
-
-  fileprivate init(_ node: ConfigurationNode) throws(ConfigurationError) {
-    // The type says which other keys there are, so it is looked at first.
-    guard let type = node.node["type"]?.string else {
-      throw node.error("needs the key type: webhook, s3 or directory")
-    }
-    let later = ["filter", "maxInFlight", "circuitBreaker", "tls", "deadLetters", "retry", "manifest"]
-    switch type {
-    case "webhook":
-      let keys = [
-        "url", "method", "headers", "signing", "batch", "batching", "parameter", "maxParameterBytes", "timeout",
-        "connectTimeout", "idleTimeout", "http", "tls", "allowPrivateNetworks",
-      ]
-      let members = try node.members(known: Self.common + keys, later: later.filter { $0 != "tls" })
-      let configuration = try WebhookConfiguration(members)
-      name = try Self.name(members)
-      policy = BatchPolicy(
-        maxRecords: configuration.maxRecords, maxBytes: configuration.maxBytes, maxWait: configuration.maxWait)
-      makeSink = { () throws(SinkError) in try WebhookSink(configuration) }
-    case "s3":
-      let keys = ["bucket", "region", "endpoint", "addressing", "credentials", "timeout"]
-      let members = try node.members(known: Self.common + keys + ExportSettings.keys, later: later + ["multipart"])
-      let export = try ExportSettings(members)
-      let configuration = try S3Configuration(members, export)
-      name = try Self.name(members)
-      policy = export.policy
-      makeSink = { () throws(SinkError) in try S3Sink(configuration) }
-    case "directory":
-      let members = try node.members(known: Self.common + ["path"] + ExportSettings.keys, later: later)
-      let export = try ExportSettings(members)
-      let root = try members.require("path").text()
-      name = try Self.name(members)
-      policy = export.policy
-      makeSink = { () throws(SinkError) in try DirectorySink(root: root, layout: export.layout) }
-    default:
-      throw ConfigurationError(
-        key: node.key + ".type", message: "is \"\(type)\"; expected webhook, s3 or directory",
-        line: node.node["type"]?.mark?.line)
-    }
-  }
-
-  private static func name(_ members: ConfigurationMembers) throws(ConfigurationError) -> String {
-    let node = try members.require("name")
-    let name = try node.text()
-    do throws(LogError) {
-      try CursorStore.validate(name)
-    } catch {
-      throw node.error("becomes the name of a cursor, but \(error.message)")
-    }
-    return name
   }
 }

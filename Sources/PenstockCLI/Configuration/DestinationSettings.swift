@@ -5,6 +5,11 @@ import PenstockSinks
 import Yams
 
 extension WebhookConfiguration {
+  static let keys = [
+    "url", "method", "headers", "signing", "batch", "batching", "parameter", "maxParameterBytes", "timeout",
+    "connectTimeout", "idleTimeout", "http", "tls", "allowPrivateNetworks",
+  ]
+
   init(_ members: ConfigurationMembers) throws(ConfigurationError) {
     self.init(url: try members.require("url").text())
     try members.with("method") { (node) throws(ConfigurationError) in
@@ -120,7 +125,7 @@ extension FieldSelection {
 
 /// What S3 and directories have in common.
 struct ExportSettings {
-  static let keys = ["prefix", "keyTemplate", "compression", "rotate"]
+  static let keys = ["prefix", "keyTemplate", "compression", "rotate", "manifest"]
 
   var layout = ExportLayout()
   var policy = BatchPolicy(maxRecords: 1_000_000, maxBytes: 64 << 20, maxWait: .seconds(300))
@@ -135,6 +140,8 @@ struct ExportSettings {
       layout.compression = try node.choice(["none": .none, "gzip": .gzip(), "zstd": .zstd()])
     }
     layout.fields = try FieldSelection(members)
+    layout.filter = try members["filter"].filter()
+    try members.with("manifest") { (node) throws(ConfigurationError) in layout.manifest = try node.bool() }
     try members.with("rotate") { (node) throws(ConfigurationError) in try readRotation(node) }
   }
 
@@ -151,41 +158,5 @@ struct ExportSettings {
     try rotate.with("atHour") { (node) throws(ConfigurationError) in
       if try node.bool() { policy.boundary = .seconds(3600) }
     }
-  }
-}
-
-extension S3Configuration {
-  init(_ members: ConfigurationMembers, _ export: ExportSettings) throws(ConfigurationError) {
-    self.init(bucket: try members.require("bucket").text(), credentials: try Self.credentials(members))
-    try members.with("region") { (node) throws(ConfigurationError) in region = try node.text() }
-    try members.with("endpoint") { (node) throws(ConfigurationError) in endpoint = try node.text() }
-    try members.with("addressing") { (node) throws(ConfigurationError) in
-      addressing = try node.choice(["automatic": .automatic, "path": .path, "virtualHost": .virtualHost])
-    }
-    try members.with("timeout") { (node) throws(ConfigurationError) in timeout = try node.duration() }
-    layout = export.layout
-    maxRecords = export.policy.maxRecords
-    maxBytes = export.policy.maxBytes
-    maxWait = export.policy.maxWait
-    boundary = export.policy.boundary
-  }
-
-  /// As the file says, or from the environment under the names every S3 tool knows.
-  private static func credentials(_ members: ConfigurationMembers) throws(ConfigurationError) -> S3Credentials {
-    if let node = members["credentials"] {
-      let keys = try node.members(known: ["accessKey", "secretKey", "sessionToken"])
-      let token = try keys["sessionToken"]?.text()
-      return S3Credentials(
-        accessKeyID: try keys.require("accessKey").text(),
-        secretAccessKey: Secret(try keys.require("secretKey").text()),
-        sessionToken: token.map { Secret($0) })
-    }
-    let environment = ProcessInfo.processInfo.environment
-    guard let key = environment["AWS_ACCESS_KEY_ID"], let secret = environment["AWS_SECRET_ACCESS_KEY"] else {
-      throw members.owner.error("needs credentials: the key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    }
-    return S3Credentials(
-      accessKeyID: key, secretAccessKey: Secret(secret),
-      sessionToken: environment["AWS_SESSION_TOKEN"].map { Secret($0) })
   }
 }

@@ -54,6 +54,7 @@ extension Failure {
     case let error as FileSystemError: self.init(.cannot, "io", error.description)
     case let error as SinkError: self.init(.usage, "configuration", error.description)
     case let error as DeliveryFailure: self.init(delivery: error)
+    case let error as ReplayError: self.init(.bad, error.code.rawValue, error.message, advice: Self.advice(for: error))
     case let error as ReceiverError: self.init(.cannot, "receiver", error.message)
     case is CancellationError: self.init(.interrupted, "interrupted", "interrupted")
     default: self.init(.cannot, "other", "\(error)")
@@ -88,6 +89,14 @@ extension Failure {
     case .poisoned: return "look at the disk, then run the command again: opening the log recovers it"
     case .damaged, .gap: return "`penstock verify --log` shows every damaged place"
     default: return nil
+    }
+  }
+
+  private static func advice(for error: ReplayError) -> String? {
+    switch error.code {
+    case .unknown: "give it --from and --until"
+    case .gap: "add --skip-gaps to go on behind them; `penstock verify --log` shows every damaged place"
+    case .changed, .badWindow, .alreadyRun: nil
     }
   }
 

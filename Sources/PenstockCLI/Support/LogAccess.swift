@@ -16,6 +16,13 @@ enum LogAccess {
     return try await Log.open(at: path, configuration: configuration)
   }
 
+  /// Where the dead letters of a log's cursors are: beside the log, as `LOG.deadletters`.
+  static func deadLetters(of path: String) -> String {
+    var path = path
+    while path.count > 1, path.last == "/" { path.removeLast() }
+    return path + ".deadletters"
+  }
+
   /// Throws `.notALog` where opening for writing would make a log.
   static func requireLog(_ path: String) throws(LogError) {
     guard try LogDirectory.exists(POSIXFileSystem(), LogPaths(path)) else {

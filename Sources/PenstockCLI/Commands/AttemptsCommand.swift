@@ -1,0 +1,57 @@
+import ArgumentParser
+import PenstockDelivery
+import PenstockLog
+
+struct AttemptsCommand: ReportingCommand {
+  static let spokenName = "attempts"
+  static let configuration = CommandConfiguration(
+    commandName: "attempts",
+    abstract: "Shows the newest attempts at one destination, the newest last.",
+    discussion: """
+      Reads what `penstock deliver` notes beside the cursor, also while it runs. The list survives a killed process; how \
+      long it is says `attempts` in the configuration file (100 unless set).
+
+        penstock attempts webhook --log ./events
+        penstock attempts webhook --log ./events --limit 5 --json
+      """)
+
+  @Argument(help: "The cursor.") var name: String
+  @Option(help: "At most so many.") var limit = 20
+  @OptionGroup var logOption: LogOption
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if limit < 1 { throw ValidationError("--limit must be above 0") }
+  }
+
+  func perform() async throws {
+    let reader = try await LogReader.open(at: logOption.log)
+    defer { reader.close() }
+    _ = try CursorCommand.state(name, reader)
+    let attempts = AttemptLog.attempts(at: AttemptLog.path(inLog: logOption.log, cursor: name)).suffix(limit)
+    tell(.object([("cursor", .string(name)), ("attempts", .array(attempts.map(json)))]), words(Array(attempts)))
+  }
+
+  private func json(_ attempt: Attempt) -> JSON {
+    .object([
+      ("number", .number(attempt.number)), ("time", .string(Words.time(attempt.time))),
+      ("first", .number(attempt.range.lowerBound.rawValue)), ("end", .number(attempt.range.upperBound.rawValue)),
+      ("id", .string(attempt.deliveryID.rawValue)), ("attempt", .number(attempt.attempt)),
+      ("outcome", .string(attempt.outcome.description)), ("milliseconds", .number(Double(attempt.nanoseconds) / 1e6)),
+      ("bytes", .number(attempt.bodyBytes)), ("words", .string(attempt.words)),
+    ])
+  }
+
+  private func words(_ attempts: [Attempt]) -> String {
+    if attempts.isEmpty { return "no attempts are noted for cursor \(name)" }
+    var rows = [["time", "records", "attempt", "outcome", "took", "bytes", "answer"]]
+    for attempt in attempts {
+      rows.append([
+        Words.time(attempt.time), "\(attempt.range.lowerBound) ..< \(attempt.range.upperBound)", "\(attempt.attempt)",
+        attempt.outcome.description, Words.seconds(Double(attempt.nanoseconds) / 1e9), Words.bytes(attempt.bodyBytes),
+        attempt.words.split(whereSeparator: \.isNewline).joined(separator: " "),
+      ])
+    }
+    return Words.table(rows, right: [2, 4, 5])
+  }
+}

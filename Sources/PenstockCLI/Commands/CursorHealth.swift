@@ -1,0 +1,28 @@
+import PenstockDelivery
+import PenstockLog
+
+/// How each cursor is, and what was given up for it: what `penstock status` says of destinations beyond distances.
+struct CursorHealth {
+  var lags: [String: Lag] = [:]
+  var deadLetters: [String: Int] = [:]
+
+  /// Never fails: what cannot be looked at is left out. One look: rates and forecasts need several.
+  init(_ path: String, configuration: Configuration?) async {
+    await countLetters(path)
+    guard let reader = try? await LogReader.open(at: path) else { return }
+    defer { reader.close() }
+    let (now, timeOfDay) = (SystemDeliveryClock().now(), SystemWallClock().now())
+    for (name, state) in (try? reader.cursorStates()) ?? [] {
+      let settings = configuration?.destinations.first { $0.name == name }?.delivery
+      var meter = LagMeter(cursor: name, thresholds: settings?.thresholds ?? LagThresholds())
+      let facts = try? reader.lagFacts(
+        of: state, retention: configuration?.log.retention, at: now, timeOfDay: timeOfDay)
+      if let facts { lags[name] = meter.observe(facts) }
+    }
+  }
+
+  private mutating func countLetters(_ path: String) async {
+    let letters = DeadLetters(in: LogAccess.deadLetters(of: path))
+    for name in (try? letters.cursors()) ?? [] { deadLetters[name] = try? await letters.count(of: name) }
+  }
+}

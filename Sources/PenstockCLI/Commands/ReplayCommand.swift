@@ -1,0 +1,128 @@
+import ArgumentParser
+import PenstockDelivery
+import PenstockLog
+
+struct ReplayCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "replay",
+    abstract: "Delivers a window of the log once more, to a destination or a file; lists and discards replays.",
+    discussion: """
+      A replay has an id, and under it one window and one destination, fixed when it begins. The id alone goes on with it \
+      after a stop or a crash; when it is done, nothing is sent again. Live destinations are not disturbed. What is sent \
+      is marked: webhooks carry the header webhook-replay, objects lie under replays/ID/.
+
+        penstock replay --config c.yaml --to web --id june --from 500 --until end
+        penstock replay --config c.yaml --to web --id june
+        penstock replay --log ./events --file f --id x --from 0 --until 9 --dry-run
+        penstock replay list --log ./events
+        penstock replay discard june --log ./events --yes
+        penstock replay run --help                      all its options
+      """,
+    subcommands: [Run.self, List.self, Discard.self], defaultSubcommand: Run.self)
+
+  struct Run: ReportingCommand {
+    static let spokenName = "replay"
+    static let configuration = CommandConfiguration(
+      abstract: "Begins a replay or goes on with it; what `penstock replay` does without another word.",
+      discussion: """
+        Records that are lost end the run, with exit code 1 and their range, after everything before them is delivered; \
+        --skip-gaps passes them. A destination that rejects a record ends the run too: replays make no dead letters.
+
+          penstock replay run --config penstock.yaml --to webhook --id june --from 120000 --until 130000
+        """)
+
+    @Option(help: ArgumentHelp("The configuration file, YAML or JSON.", valueName: "file")) var config: String?
+    @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir"))
+    var log: String?
+    @Option(help: ArgumentHelp("The destination of the configuration file.", valueName: "name")) var to: String?
+    @Option(help: ArgumentHelp("Instead of a destination: the file that gets one event a line.", valueName: "path"))
+    var file: String?
+    @Option(help: "The replay's name: 1 to 40 letters, digits, '.', '_' or '-'.") var id: String?
+    @Option(help: ArgumentHelp("The first record: " + Place.explanation, valueName: "place")) var from: Place?
+    @Option(help: ArgumentHelp("Up to this place, and without it.", valueName: "place")) var until: Place?
+    @Option(help: ArgumentHelp("The most records sent in a second.", valueName: "count")) var recordsPerSecond: Int?
+    @Option(help: ArgumentHelp("The most bytes sent in a second: 1MiB, 65536.", valueName: "size"))
+    var bytesPerSecond: String?
+    @Flag(help: "Pass records that are lost, and count them.") var skipGaps = false
+    @Flag(help: "Say what the replay would be, and send and write nothing.") var dryRun = false
+    @Option(
+      help: ArgumentHelp("How long failures in a row may last before the run ends.", valueName: "seconds"))
+    var giveUpAfter = 60.0
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+      guard (to == nil) != (file == nil) else { throw ValidationError("name one of --to DESTINATION and --file PATH") }
+      if to != nil, config == nil { throw ValidationError("--to needs --config, the file that has the destination") }
+      if log == nil, config == nil { throw ValidationError("name the log with --log or --config") }
+      if id == nil, !dryRun {
+        throw ValidationError("a replay needs --id; it goes on under it after a stop or a crash")
+      }
+      if (from == nil) != (until == nil) { throw ValidationError("--from and --until come together") }
+      if let recordsPerSecond, recordsPerSecond < 1 { throw ValidationError("--records-per-second must be above 0") }
+      _ = try pace
+      if !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
+    }
+
+    /// How fast it may go.
+    var pace: PaceLimits {
+      get throws {
+        var bytes: Int?
+        if let bytesPerSecond {
+          bytes = Units.bytes(bytesPerSecond)
+          if bytes.map({ $0 < 1 }) ?? true {
+            throw ValidationError("--bytes-per-second is \(bytesPerSecond); expected a size such as 1MiB or 65536")
+          }
+        }
+        return PaceLimits(recordsPerSecond: recordsPerSecond, bytesPerSecond: bytes)
+      }
+    }
+
+    func perform() async throws { try await ReplayJob(self).run() }
+  }
+
+  struct List: ReportingCommand {
+    static let spokenName = "replay list"
+    static let configuration = CommandConfiguration(
+      abstract: "Lists the replays a log remembers, done or not.",
+      discussion: "  penstock replay list --log ./events")
+    @OptionGroup var logOption: LogOption
+    @OptionGroup var common: CommonOptions
+
+    func perform() async throws {
+      let reader = try await LogReader.open(at: logOption.log)
+      defer { reader.close() }
+      let replays = try await ReplayLine.all(reader)
+      tell(.object([("replays", .array(replays.map(\.json)))]), ReplayLine.table(replays))
+    }
+  }
+
+  struct Discard: ReportingCommand {
+    static let spokenName = "replay discard"
+    static let configuration = CommandConfiguration(
+      abstract: "Forgets a replay and its place. Under its id the same would be sent again.",
+      discussion: """
+        A replay that is not done holds the records it still needs against retention; this ends that. Without --yes it says \
+        what would happen.
+
+          penstock replay discard june --log ./events --yes
+        """)
+    @Argument(help: "The replay's id.") var id: String
+    @Flag(help: "Do it.") var yes = false
+    @OptionGroup var logOption: LogOption
+    @OptionGroup var common: CommonOptions
+
+    func perform() async throws {
+      let reader = try await LogReader.open(at: logOption.log)
+      defer { reader.close() }
+      let replays = try await ReplayLine.all(reader)
+      guard let found = replays.first(where: { $0.manifest.id == id }) else {
+        let near = Spelling.nearest(to: id, among: replays.map(\.manifest.id)).map { "did you mean \($0)?" }
+        throw Failure(.bad, "unknown", "the log has no replay \(id)", advice: near)
+      }
+      try CursorCommand.ask(
+        yes, "replay \(id) to \(found.manifest.destination) (\(found.state)) would be forgotten, and its id be free")
+      try await Replay.discard(id, in: reader)
+      tell(.object([("discarded", .string(id))]), "replay \(id) discarded")
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import Foundation
+import Logging
+import PenstockDelivery
+import PenstockLog
+import PenstockSinks
+
+/// One run of `penstock replay`.
+struct ReplayJob {
+  private let command: ReplayCommand.Run
+  private let configuration: Configuration?
+  private let destination: Configuration.Destination?
+  private let path: String
+
+  init(_ command: ReplayCommand.Run) throws {
+    self.command = command
+    // Where it goes to a file, the configuration says where the log is, and that is all.
+    configuration = try command.config.map { try Configuration.read($0, needsDestinations: command.to != nil) }
+    let file = command.config ?? ""
+    if let to = command.to { destination = try configuration?.destination(to, in: file) } else { destination = nil }
+    if let configuration { path = try configuration.path(command.log, in: file) } else { path = command.log ?? "" }
+  }
+
+  func run() async throws {
+    if command.dryRun { return try await estimate() }
+    let sink = try makeSink()
+    let log = configuration?.log ?? LogConfiguration()
+    if let report = try await LogAccess.recoverIfNeeded(path, log), report.outcome != .clean {
+      Output.note("penstock replay: recovered the log first (\(report.outcome.rawValue))")
+    }
+    let reader = try await LogReader.open(at: path)
+    defer { reader.close() }
+    let quiet = Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
+    let replay = Replay(try settings(), of: reader, to: sink, logger: quiet, observer: Self.note)
+    let started = ContinuousClock.now
+    let token = Interruption.handle { _ in replay.stop() }
+    defer { Interruption.forget(token) }
+    let watching = Task { await watch(replay) }
+    defer { watching.cancel() }
+    let report = try await replay.run()
+    watching.cancel()
+    command.tell(json(report), words(report, seconds: (ContinuousClock.now - started) / .seconds(1)))
+    try command.end(report.ending == .stopped ? .interrupted : .done)
+  }
+
+  private func estimate() async throws {
+    let reader = try await LogReader.open(at: path)
+    defer { reader.close() }
+    var settings = try settings()
+    if settings.window == nil, let id = command.id, let known = try await reader.replay(id) {
+      settings.window = ReplayWindow(known.window)
+    }
+    guard settings.window != nil else {
+      throw Failure(
+        .bad, "unknown", "there is no such replay yet; a dry run needs a window", advice: "give it --from and --until")
+    }
+    let estimate = try await Replay.dryRun(settings, of: reader)
+    command.tell(json(estimate), words(estimate))
+  }
+
+  private func settings() throws -> ReplaySettings {
+    var window: ReplayWindow?
+    if let from = command.from, let until = command.until {
+      window = ReplayWindow(from: from.position, to: until.position)
+    }
+    var retry = destination?.delivery.retry ?? RetryPolicy()
+    retry.giveUpAfter = .seconds(command.giveUpAfter)
+    return ReplaySettings(
+      id: command.id ?? "dry-run", window: window, gaps: command.skipGaps ? .skip : .stop, pace: try command.pace,
+      policy: destination?.policy ?? BatchPolicy(maxRecords: 10_000, maxBytes: 4 << 20), retry: retry)
+  }
+
+  private func makeSink() throws -> any Sink {
+    if let destination { return try destination.sink(replay: command.id, from: command.config ?? "") }
+    // The whole path, because the replay remembers it, and may go on from another directory.
+    let path = URL(filePath: command.file ?? "").absoluteURL.standardizedFileURL.path
+    return try FileSink(path: path)
+  }
+
+  /// Shows how far it is until it is cancelled.
+  private func watch(_ replay: Replay) async {
+    ProgressLine.shared.begin("replaying", total: nil)
+    while !Task.isCancelled {
+      let progress = await replay.progress
+      ProgressLine.shared.update(progress.delivery?.bytes ?? 0, Self.line(progress))
+      try? await Task.sleep(for: .milliseconds(200))
+    }
+  }
+
+  private static func line(_ progress: ReplayProgress) -> String {
+    let left = progress.timeLeft.map { "  \(Words.seconds($0 / .seconds(1))) left" } ?? ""
+    return "\(Words.count(progress.done)) of \(Words.count(progress.total)) records "
+      + "(\(Words.share(progress.done, of: progress.total)))\(left)"
+  }
+
+  private static func note(_ notice: ReplayNotice) {
+    switch notice {
+    case .skipped(let gap): Output.note("penstock replay: skipped \(gap)")
+    case .delivery(.answered(let intent, let attempt, .retry(let reason, _), _)) where attempt == 1:
+      Output.note("penstock replay: records \(intent.first) ..< \(intent.end): \(reason); will be tried again")
+    case .delivery: break
+    }
+  }
+}
+
+// MARK: What it says
+
+extension ReplayJob {
+  private func json(_ report: ReplayReport) -> JSON {
+    let manifest = report.manifest
+    return .object([
+      ("id", .string(manifest.id)), ("destination", .string(manifest.destination)),
+      ("first", .number(manifest.first.rawValue)), ("end", .number(manifest.end.rawValue)),
+      ("committed", .number(report.committed.rawValue)), ("ended", .string(report.ending.rawValue)),
+      ("batches", .number(report.batches)), ("records", .number(report.records)), ("events", .number(report.events)),
+      ("bytes", .number(report.bytes)), ("attempts", .number(report.attempts)), ("retries", .number(report.retries)),
+      ("skipped", .number(manifest.skippedRecords)),
+    ])
+  }
+
+  private func words(_ report: ReplayReport, seconds: Double) -> String {
+    let manifest = report.manifest
+    let window = "the records \(manifest.first) ..< \(manifest.end)"
+    var text =
+      switch report.ending {
+      case .finished: "replay \(manifest.id) finished: \(window) are at \(manifest.destination)"
+      case .alreadyFinished: "nothing to do: replay \(manifest.id) was finished before; nothing was sent"
+      case .stopped: "replay \(manifest.id) stopped at offset \(report.committed) of \(window); the same id goes on"
+      }
+    if report.ending != .alreadyFinished {
+      text += "\n\(Words.count(report.records, "record")), \(Words.count(report.events, "event")) sent in "
+      text += "\(report.batches) batches, \(Words.bytes(report.bytes)), \(Words.seconds(seconds))"
+    }
+    if manifest.skippedRecords > 0 { text += "\n\(Words.count(manifest.skippedRecords, "record")) lost and skipped" }
+    return text
+  }
+
+  private func json(_ estimate: ReplayEstimate) -> JSON {
+    let extent = estimate.extent
+    return .object([
+      ("first", .number(extent.range.lowerBound.rawValue)), ("end", .number(extent.range.upperBound.rawValue)),
+      ("records", .number(extent.records)), ("missing", .number(extent.missing)),
+      ("storedBytes", .number(extent.storedBytes)), ("recordBytes", .number(extent.recordBytes)),
+      ("batches", .number(estimate.batches)),
+      ("seconds", estimate.duration.map { .number($0 / .seconds(1)) } ?? .null),
+    ])
+  }
+
+  private func words(_ estimate: ReplayEstimate) -> String {
+    let extent = estimate.extent
+    var rows = [
+      ["window", "\(extent.range.lowerBound) ..< \(extent.range.upperBound)"],
+      ["records", Words.count(extent.records)],
+      ["stored", Words.bytes(extent.storedBytes)], ["bytes", "about \(Words.bytes(extent.recordBytes))"],
+      ["batches", "about \(Words.count(estimate.batches))"],
+      [
+        "time",
+        estimate.duration.map { "\(Words.seconds($0 / .seconds(1))) at that pace" } ?? "as the destination goes",
+      ],
+    ]
+    if extent.missing > 0 { rows.insert(["lost", Words.count(extent.missing, "record")], at: 2) }
+    return Words.table(rows) + "\nnothing was sent; filters are not counted in"
+  }
+}

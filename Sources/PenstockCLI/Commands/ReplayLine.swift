@@ -1,0 +1,48 @@
+import PenstockLog
+
+/// One replay, as `penstock replay list` shows it.
+struct ReplayLine {
+  let manifest: ReplayManifest
+  /// Records of the window that are delivered or were skipped.
+  let done: Int
+
+  static func all(_ reader: LogReader) async throws(LogError) -> [ReplayLine] {
+    let cursors = try reader.cursorStates()
+    return try await reader.replays().map { manifest in
+      let committed = cursors.first { $0.name == manifest.cursorName }?.state.committed
+      return ReplayLine(manifest: manifest, committed: committed)
+    }
+  }
+
+  init(manifest: ReplayManifest, committed: Offset?) {
+    self.manifest = manifest
+    let known = manifest.isFinished ? manifest.end : committed ?? manifest.first
+    done = min(max(known, manifest.first), manifest.end) - manifest.first
+  }
+
+  var total: Int { manifest.end - manifest.first }
+  var state: String { manifest.isFinished ? "finished" : "\(Words.share(done, of: total)) done" }
+
+  var json: JSON {
+    .object([
+      ("id", .string(manifest.id)), ("destination", .string(manifest.destination)),
+      ("first", .number(manifest.first.rawValue)), ("end", .number(manifest.end.rawValue)), ("done", .number(done)),
+      ("total", .number(total)), ("skipped", .number(manifest.skippedRecords)),
+      ("createdAt", .string(Words.time(manifest.createdAt))),
+      ("finishedAt", manifest.finishedAt.map { .string(Words.time($0)) } ?? .null),
+    ])
+  }
+
+  static func table(_ replays: [ReplayLine]) -> String {
+    if replays.isEmpty { return "no replays" }
+    var rows = [["replay", "window", "records", "state", "skipped", "destination", "begun"]]
+    for replay in replays {
+      let manifest = replay.manifest
+      rows.append([
+        manifest.id, "\(manifest.first) ..< \(manifest.end)", Words.count(replay.total), replay.state,
+        Words.count(manifest.skippedRecords), manifest.destination, Words.time(manifest.createdAt),
+      ])
+    }
+    return Words.table(rows, right: [2, 4])
+  }
+}
