@@ -15,6 +15,8 @@ struct Configuration {
     let name: String
     let policy: BatchPolicy
     let makeSink: () throws(SinkError) -> any Sink
+    /// For those that make objects.
+    var export: ExportCheck.Place?
   }
 
   /// Reads a file in YAML or JSON.
@@ -88,12 +90,13 @@ extension Configuration.Destination {
       makeSink = { () throws(SinkError) in try WebhookSink(configuration) }
     case "s3":
       let keys = ["bucket", "region", "endpoint", "addressing", "credentials", "timeout"]
-      let members = try node.members(known: Self.common + keys + ExportSettings.keys, later: later + ["multipart"])
+      let members = try node.members(known: Self.common + keys + ExportSettings.keys + ["multipart"], later: later)
       let export = try ExportSettings(members)
       let configuration = try S3Configuration(members, export)
       name = try Self.name(members)
       policy = export.policy
       makeSink = { () throws(SinkError) in try S3Sink(configuration) }
+      self.export = .bucket(configuration)
     case "directory":
       let members = try node.members(known: Self.common + ["path"] + ExportSettings.keys, later: later)
       let export = try ExportSettings(members)
@@ -101,6 +104,7 @@ extension Configuration.Destination {
       name = try Self.name(members)
       policy = export.policy
       makeSink = { () throws(SinkError) in try DirectorySink(root: root, layout: export.layout) }
+      self.export = .directory(root, export.layout)
     default:
       throw ConfigurationError(
         key: node.key + ".type", message: "is \"\(type)\"; expected webhook, s3 or directory",

@@ -163,6 +163,11 @@ extension S3Configuration {
       addressing = try node.choice(["automatic": .automatic, "path": .path, "virtualHost": .virtualHost])
     }
     try members.with("timeout") { (node) throws(ConfigurationError) in timeout = try node.duration() }
+    try members.with("multipart") { (node) throws(ConfigurationError) in
+      try node.members(known: ["partBytes"]).with("partBytes") { (node) throws(ConfigurationError) in
+        partBytes = try node.bytes()
+      }
+    }
     layout = export.layout
     maxRecords = export.policy.maxRecords
     maxBytes = export.policy.maxBytes
