@@ -1,3 +1,4 @@
+import PenstockDelivery
 import PenstockLog
 import PenstockSinks
 

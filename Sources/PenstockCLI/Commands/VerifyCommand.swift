@@ -37,7 +37,9 @@ struct VerifyCommand: ReportingCommand {
   @Option(help: ArgumentHelp("The configuration file, YAML or JSON; for --s3.", valueName: "file")) var config: String?
   @Option(help: ArgumentHelp("The destination; for --s3, where there are several.", valueName: "name"))
   var destination: String?
-  @Option(help: ArgumentHelp("How much of an export is read: listing, metadata or content.", valueName: "depth"))
+  @Option(
+    help: ArgumentHelp("How much of an export is read: listing, metadata or content.", valueName: "depth"),
+    transform: VerifyExport.depth)
   var depth = ExportReport.Depth.metadata
   @Option(help: ArgumentHelp("The first record that must be exported.", valueName: "offset")) var expectFrom: UInt64 = 0
   @Option(
@@ -124,5 +126,3 @@ struct VerifyCommand: ReportingCommand {
     ])
   }
 }
-
-extension ExportReport.Depth: @retroactive ExpressibleByArgument {}

@@ -1,3 +1,4 @@
+import ArgumentParser
 import PenstockLog
 import PenstockSinks
 
@@ -18,6 +19,11 @@ struct VerifyExport {
     for finding in report.findings { Output.note("penstock verify: \(finding.kind.rawValue): \(finding)") }
     command.tell(.encoding(report), report.lines.prefix(report.pending == nil ? 1 : 2).joined(separator: "\n"))
     try command.end(report.isSound ? .done : .bad)
+  }
+
+  static func depth(_ text: String) throws -> ExportReport.Depth {
+    if let depth = ExportReport.Depth(rawValue: text) { return depth }
+    throw ValidationError("\"\(text)\" is no depth; there are listing, metadata and content")
   }
 
   /// What the log says of itself and of the cursor. The cursor is looked at before the export is: whatever it has committed
