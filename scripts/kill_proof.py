@@ -12,32 +12,78 @@ def record(seed, turn, number):
     digest = hashlib.blake2b(f"{seed}/{turn}/{number}".encode(), digest_size=16).hexdigest()
     size = int(digest[:4], 16)
     note = digest * (size % 9) if size % 97 else digest * 400
-    return (f'{{"user_id":"{digest[:8]}","anonymous_user_id":"{digest}","event":"Round {turn}","platform":"redfast",'
+    platform = "refused" if is_refused(digest) else "redfast"
+    return (f'{{"user_id":"{digest[:8]}","anonymous_user_id":"{digest}","event":"Round {turn}","platform":"{platform}",'
             f'"type":"track","ts":{1630476856 + number},"properties":{{"id":"8e282c72-07da-4c2f-bf91-85df633828af",'
             f'"values":[{{"round":{turn},"number":{number},"note":"{note}"}}],"options":{{"use_regex":false}}}}}}\n'
             ).encode()
 
 
+def is_refused(digest):
+    """One in some 1,500: each is found by a dozen requests."""
+    return int(digest[4:12], 16) % 1499 == 0
+
+
+def read_letters(path):
+    """(offset, row) of each dead letter, from `penstock tail` on the letters' log: a letter is text, an empty line, and
+    the record's bytes."""
+    with open(path, "rb") as file:
+        letters = file.read().split(b"penstock dead letter 1\n")[1:]
+    found = []
+    for letter in letters:
+        text, _, row = letter.partition(b"\n\n")
+        fields = dict(line.split(b" ", 1) for line in text.split(b"\n") if b" " in line)
+        found.append((int(fields[b"offset"]), row))
+    return found
+
+
 class Evidence:
-    """Three files of rows and the receiver's ledger in one folder, and the proof over them.
+    """Files of rows and the receiver's ledger in one folder, and the proof over them.
+
+    `letters` are the webhook's dead letters, None where the binary has none; `window` is what was replayed, or None.
 
     Each round has `turn` (its number), `fed` (how many records it was given at most), `acknowledged` (how many of them
     were acknowledged) and `first_offset` (the first acknowledged offset, or None).
     """
 
-    def __init__(self, folder, seed, rounds):
-        self.seed, self.rounds = seed, rounds
-        self.input, self.log, self.objects, self.received = (
+    def __init__(self, folder, seed, rounds, letters=None, window=None):
+        self.seed, self.rounds, self.letters, self.window = seed, rounds, letters, window
+        self.input, self.log, self.objects, self.received, self.accepted, self.replayed, self.cut = (
             os.path.join(folder, name) for name in
-            ("input.ndjson", "log.ndjson", "objects.ndjson", "received.ndjson"))
+            ("input.ndjson", "log.ndjson", "objects.ndjson", "received.ndjson", "accepted.ndjson", "replayed.ndjson",
+             "window.ndjson"))
         with open(os.path.join(folder, "ledger.ndjson")) as file:
             self.ledger = [json.loads(line) for line in file]
 
     def problems(self):
         count, found = self.check_log()
-        for name, path in (("s3", self.objects), ("webhook", self.received)):
-            found += compare(name, path, self.input)
-        return found + self.check_ledger(count)
+        refused = self.divide()
+        found += compare("s3", self.objects, self.input) + compare("webhook", self.received, self.accepted)
+        if self.window:
+            found += compare("replay", self.replayed, self.cut)
+        return found + self.check_letters(refused) + self.check_ledger(count, [offset for offset, _ in refused])
+
+    def divide(self):
+        """Writes what the webhook accepts and what was replayed; returns (offset, row) of what it refuses."""
+        refused = []
+        first, end = self.window or (0, 0)
+        with open(self.input, "rb") as rows, open(self.accepted, "wb") as accepted, open(self.cut, "wb") as cut:
+            for offset, row in enumerate(rows):
+                if first <= offset < end:
+                    cut.write(row)
+                if self.letters is not None and b'"platform":"refused"' in row:
+                    refused.append((offset, row))
+                else:
+                    accepted.write(row)
+        return refused
+
+    def check_letters(self, refused):
+        """Each refused record is a dead letter, once, with its own bytes, and nothing else is."""
+        if self.letters is None or self.letters == refused:
+            return []
+        wrong = set(self.letters) ^ set(refused)
+        offsets = sorted({offset for offset, _ in wrong}) or "the same ones, but not once each, or out of order"
+        return [f"letters: {len(self.letters)} dead letters for {len(refused)} refused records; they differ at {offsets}"]
 
     def check_log(self):
         """Writes input.ndjson: the prefixes of the rounds that the log holds. (records, problems)."""
@@ -63,11 +109,22 @@ class Evidence:
     def repeated(self):
         return len(self.ledger) - len({line["id"] for line in self.ledger})
 
-    def check_ledger(self, count):
-        seen, found, end = {}, [], 0
+    def check_ledger(self, count, refused):
+        seen, rejected, found, end = {}, {}, [], 0
+        holes = set(refused)
         for number, line in enumerate(self.ledger, 1):
             content = (line["range"], line["sha256"])
-            if line["status"] != 200:
+            first, last = map(int, line["range"].split("-"))
+            while end in holes and first > end:
+                end += 1  # a dead letter: nothing of it is ever stored
+            if line["status"] == 422:
+                if rejected.setdefault(line["id"], content) != content:
+                    found.append(f"webhook: ledger line {number}: {line['id']} came again with other content")
+                if line["id"] in seen or not any(first <= offset <= last for offset in refused):
+                    found.append(f"webhook: ledger line {number}: {line['range']} was rejected, and should not have been")
+            elif line["id"] in rejected:
+                found.append(f"webhook: ledger line {number}: {line['id']} was rejected, and then answered {line['status']}")
+            elif line["status"] != 200:
                 found.append(f"webhook: ledger line {number}: answered {line['status']}")
             elif line["id"] in seen:
                 if seen[line["id"]] != content:
@@ -76,11 +133,12 @@ class Evidence:
                 if not line["duplicate"]:
                     found.append(f"webhook: ledger line {number}: a repeated id was not called a duplicate")
             else:
-                first, last = map(int, line["range"].split("-"))
                 if line["duplicate"] or first != end:
                     found.append(f"webhook: ledger line {number}: a new id with range {line['range']} after {end - 1}, "
                                  f"duplicate {line['duplicate']}")
                 seen[line["id"]], end = content, last + 1
+        while end in holes:
+            end += 1
         if end != count:
             found.append(f"webhook: the ledger ends at {end}, the log at {count}")
         return found
@@ -95,18 +153,29 @@ class Evidence:
             copy.log = tampered(self.log, offset, 0)
         elif kind == "dup":
             copy.objects = tampered(self.objects, offset, 2)
+        elif kind == "buried":
+            copy.letters = self.letters[:1] + self.letters
+        elif kind == "again":
+            copy.replayed = tampered(self.replayed, 10, 2)
         elif kind == "changed":
             # A repeated request if there was one; else one is made up.
-            ids = [line["id"] for line in self.ledger]
-            again = next((i for i, line in enumerate(self.ledger) if line["id"] in ids[:i]), None)
-            line = self.ledger[-1 if again is None else again]
+            ids = [line["id"] if line["status"] == 200 else None for line in self.ledger]
+            again = next((i for i, name in enumerate(ids) if name and name in ids[:i]), None)
+            stored = [line for line in self.ledger if line["status"] == 200]
+            line = stored[-1] if again is None else self.ledger[again]
             wrong = {**line, "duplicate": True, "sha256": "0" * 64}
             copy.ledger = (self.ledger + [wrong] if again is None
                            else self.ledger[:again] + [wrong] + self.ledger[again + 1:])
         return copy
 
 
-PLANTS = {"lost": "log: ", "dup": "s3: ", "changed": "webhook: "}
+    def plants(self):
+        """The faults that can be planted into this evidence, and how the problem they make begins."""
+        return {kind: name for kind, name in PLANTS.items()
+                if (kind != "buried" or self.letters) and (kind != "again" or self.window)}
+
+
+PLANTS = {"lost": "log: ", "dup": "s3: ", "changed": "webhook: ", "buried": "letters: ", "again": "replay: "}
 
 
 def tampered(path, number, times):

@@ -160,6 +160,20 @@ struct ReceiverStoreTests {
     #expect(await store.receive(right, now: now).status == 200)
   }
 
+  @Test("a body that holds rejected text is answered 422 every time, and nothing of it is stored")
+  func rejections() async throws {
+    var configuration = ReceiverConfiguration()
+    configuration.rejected = ["\"a\":13", ""]
+    let store = try ReceiverStore(configuration)
+    var statuses: [Int] = []
+    for body in ["{\"a\":13}", "{\"a\":1}", "[{\"a\":12},{\"a\":13}]", "{\"a\":13}", "{}"] {
+      statuses.append(await store.receive(request("id \(statuses.count % 3)", body), now: now).status)
+    }
+    #expect(statuses == [422, 200, 422, 422, 409])
+    let counters = await store.counters
+    #expect(counters.rejected == 3 && counters.batches == 1 && counters.rows == 1)
+  }
+
   @Test("failures on purpose come before and after storing, at the rate asked for, the same for a seed")
   func failures() async throws {
     func run(seed: UInt64) async throws -> (statuses: [Int], counters: ReceiverCounters) {

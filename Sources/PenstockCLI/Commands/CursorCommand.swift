@@ -5,7 +5,7 @@ import PenstockLog
 struct CursorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "cursor",
-    abstract: "Lists, shows, moves and deletes cursors.",
+    abstract: "Lists, shows, moves, deletes and rebuilds cursors.",
     discussion: """
       A cursor is a destination's durable place in the log. Stop the destination before moving or deleting its cursor.
 
@@ -14,8 +14,9 @@ struct CursorCommand: AsyncParsableCommand {
         penstock cursor seek archive --to 2026-11-23T00:00:00Z --log ./events
         penstock cursor acknowledge archive --log ./events
         penstock cursor delete archive --log ./events --yes
+        penstock cursor rebuild archive --config penstock.yaml
       """,
-    subcommands: [List.self, Show.self, Seek.self, Acknowledge.self, Delete.self])
+    subcommands: [List.self, Show.self, Seek.self, Acknowledge.self, Delete.self, Rebuild.self])
 
   struct List: ReportingCommand {
     static let spokenName = "cursor list"

@@ -18,6 +18,7 @@ struct ReceiveCommand: ReportingCommand {
         penstock receive --listen 127.0.0.1:8080 --out received.ndjson
         PENSTOCK_WEBHOOK_SECRET=whsec_… penstock receive --out in.ndjson
         penstock receive --api-key 'your-api-key=abcdef' --fail 0.1 --delay 20 --json
+        penstock receive --reject '"platform":"unknown"'
       """)
 
   @Option(help: ArgumentHelp("Address and port; port 0 takes a free one.", valueName: "host:port"))
@@ -34,11 +35,17 @@ struct ReceiveCommand: ReportingCommand {
   var ledger: String?
   @Flag(help: "Sync both files before every answer.") var sync = false
   @Option(help: ArgumentHelp("The share of requests answered 500 on purpose.", valueName: "0…1")) var fail = 0.0
+  @Option(
+    help: ArgumentHelp(
+      "Answer 422 to every request whose body holds this text, and store nothing of it; may be repeated.",
+      valueName: "text"))
+  var reject: [String] = []
   @Option(help: ArgumentHelp("Hold every answer back.", valueName: "milliseconds")) var delay = 0
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     guard (0...1).contains(fail) else { throw ValidationError("--fail must be 0 to 1") }
+    if reject.contains("") { throw ValidationError("--reject must not be empty") }
     guard (0...600_000).contains(delay) else { throw ValidationError("--delay must be 0 to 600000") }
     guard address != nil else { throw ValidationError("--listen must be host:port, such as 127.0.0.1:8080") }
     if apiKey != nil, key == nil { throw ValidationError("--api-key must be header=value") }
@@ -71,6 +78,7 @@ struct ReceiveCommand: ReportingCommand {
     configuration.ledger = ledger
     configuration.isSynced = sync
     configuration.failureRate = fail
+    configuration.rejected = reject
     configuration.delay = .milliseconds(delay)
     let receiver = try WebhookReceiver(configuration) { [common] port in
       let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
@@ -108,7 +116,7 @@ extension ReceiverCounters {
     var text = "\(Words.count(rows, "event")) in \(Words.count(batches)) batches by \(Words.count(requests, "request"))"
     for (count, name) in [
       (duplicates, "repeated"), (violations, "contradicting"), (unauthorized, "unauthorized"), (malformed, "malformed"),
-      (injectedFailures, "failed on purpose"),
+      (injectedFailures, "failed on purpose"), (rejected, "rejected on purpose"),
     ] where count > 0 {
       text += ", \(Words.count(count)) \(name)"
     }

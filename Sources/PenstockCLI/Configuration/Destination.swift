@@ -39,6 +39,15 @@ extension Configuration {
 }
 
 extension Configuration.Destination {
+  /// Where its objects lie, for those that make objects.
+  var export: ExportCheck.Place? {
+    switch kind {
+    case .webhook: nil
+    case .s3(let configuration): .bucket(configuration)
+    case .directory(let root, let layout): .directory(root, layout)
+    }
+  }
+
   /// - Parameter replay: The id that marks what is sent, for receivers and in names.
   func makeSink(replay: String? = nil) throws(SinkError) -> any Sink {
     switch kind {

@@ -23,6 +23,8 @@ public struct ReceiverConfiguration: Sendable {
   public var isSynced = false
   /// The share of requests, 0 to 1, that are answered 500 on purpose: half of them before anything is stored, half after.
   public var failureRate = 0.0
+  /// A request whose body holds one of these is answered 422 and not stored, as a receiver does that cannot take some events.
+  public var rejected: [String] = []
   /// Makes the failures the same in every run.
   public var seed: UInt64 = 1
   /// How long every answer is held back.
@@ -47,6 +49,8 @@ public struct ReceiverCounters: Sendable, Hashable, Codable {
   public var unauthorized = 0
   /// Requests that could not be read.
   public var malformed = 0
+  /// Requests answered 422 on purpose.
+  public var rejected = 0
   /// Answers of 500 on purpose, before and after storing.
   public var injectedFailures = 0
 

@@ -27,6 +27,7 @@ actor ReceiverStore {
   private let output: ReceiverFile?
   private let ledgerFile: ReceiverFile?
   private var ledger: ReceiverLedger
+  private let rejected: [[UInt8]]
   private var chance: SeededChance
   private(set) var counters = ReceiverCounters()
 
@@ -52,6 +53,7 @@ actor ReceiverStore {
     self.output = output
     self.ledgerFile = ledgerFile
     self.ledger = ledger
+    rejected = configuration.rejected.filter { !$0.isEmpty }.map { Array($0.utf8) }
     chance = SeededChance(rate: configuration.failureRate, seed: configuration.seed)
   }
 
@@ -82,6 +84,10 @@ actor ReceiverStore {
       return try answer(400, "webhook-id is missing or too long", request, sha256)
     }
     if request.isTest { return ReceiverAnswer(status: 200, text: "a test delivery, nothing stored") }
+    if rejected.contains(where: { Self.holds($0, in: request.body) }) {
+      counters.rejected += 1
+      return try answer(422, "rejected on purpose, nothing stored", request, sha256)
+    }
     let failure = chance.next()
     if failure == .beforeStoring {
       counters.injectedFailures += 1
@@ -117,6 +123,19 @@ actor ReceiverStore {
       return nil
     } catch {
       return error.description
+    }
+  }
+
+  /// Complexity: O(body) for text that does not begin like itself.
+  private static func holds(_ text: [UInt8], in body: [UInt8]) -> Bool {
+    body.withUnsafeBytes { body in
+      text.withUnsafeBytes { text in
+        guard body.count >= text.count else { return false }
+        for start in 0...(body.count - text.count) where body[start] == text[0] {
+          if body[start..<(start + text.count)].elementsEqual(text) { return true }
+        }
+        return false
+      }
     }
   }
 

@@ -6,8 +6,8 @@ public import PenstockLog
 ///
 /// A file appears whole or not at all, is on stable storage before its delivery counts as done, and is never replaced: if a
 /// file of that name exists, its content is compared. While a file is being written it is called `.tmp-` and the
-/// delivery's id; one left behind by a crash is replaced by the next attempt at the same delivery. Each file is written down
-/// in a manifest (``ManifestEntry``) before its delivery counts as done.
+/// delivery's id; one left behind by a crash is replaced by the next attempt at the same delivery. Each batch is
+/// written down in a manifest (``ManifestEntry``) before its delivery counts as done, one without rows as well.
 public struct DirectorySink: Sink {
   /// The directory under which the keys are laid out. Created when missing.
   public let root: String
@@ -45,13 +45,13 @@ public struct DirectorySink: Sink {
   }
 
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
-    if delivery.body.eventCount == 0 { return .nothingToSend }
     let plan: ExportPlan
     do throws(SinkError) {
       plan = try ExportPlan(parsing: delivery.intent.plan)
     } catch {
       return .refused(reason: error.description)
     }
+    if delivery.body.eventCount == 0 { return await manifest.recordNothing(delivery, plan) }
     if let known = await manifest.standing(of: delivery, plan) { return known }
     let outcome = await Blocking.run { store.write(delivery, plan) }
     guard case .delivered = outcome else { return outcome }

@@ -16,12 +16,12 @@ public struct ExportLayout: Sendable {
   public var compression: ExportCompression = .none
   public var fields: FieldSelection = .all
   /// Which events are written at all. A batch of which nothing remains makes no object, and counts as delivered: names then
-  /// leave out its range.
+  /// leave out its range, and the manifest says that it had no rows.
   public var filter: EventFilter = .all
   /// The id of the replay that this sink is for: `replays/<id>/` stands behind the first folder of the key, so that the
   /// standard names begin `exports/replays/<id>/usages`.
   public var replay: String?
-  /// Whether each object is written down in a manifest beside the objects, in the folder `_penstock`: what
+  /// Whether each batch is written down in a manifest beside the objects, in the folder `_penstock`: what
   /// ``ExportVerifier`` proves the export with, and what a lost cursor is rebuilt from. Costs one small object for each.
   public var manifest = true
 

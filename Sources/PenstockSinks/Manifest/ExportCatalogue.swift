@@ -30,7 +30,7 @@ struct ExportCatalogue {
     let sizes = Dictionary(objects.map { ($0.key, $0.size) }, uniquingKeysWith: { first, _ in first })
     let entries = entries
     report.findings += entries.flatMap { objectFindings($0, sizes) }
-    var ranges = entries.map { (range: $0.first..<$0.last + 1, key: $0.key) }
+    var ranges = entries.map { (range: $0.first..<$0.last + 1, key: $0.subject) }
     let (pending, extra) = unrecorded(entries)
     report.findings += extra
     if let pending {
@@ -38,12 +38,13 @@ struct ExportCatalogue {
       if report.hasManifest { report.pending = pending.key }
     }
     if lines.isEmpty { ranges = named }
-    report.findings += Self.rangeFindings(ranges)
+    report.findings += rangeFindings(ranges)
     report.first = ranges.map(\.range.lowerBound).min()
     report.end = ranges.map(\.range.upperBound).max()
     report.objects = objects.count
     report.bytes = objects.reduce(0) { $0 + $1.size }
     report.rows = entries.reduce(0) { $0 + $1.count }
+    report.batchesWithoutRows = entries.count { !$0.hasObject }
   }
 
   /// Objects whose names are ones of this export, in the order of their records.
@@ -92,6 +93,9 @@ struct ExportCatalogue {
     if entry.last + 1 != end { return "is named after \(end), and says that it ends at \(entry.last + 1)" }
     if entry.log != log || entry.cursor != cursor { return "belongs to another log or cursor" }
     if !entry.hasOwnID { return "its id does not follow from its range and hash" }
+    if entry.hasObject != (entry.count > 0) || !entry.hasObject && (entry.bytes, entry.stored) != (0, 0) {
+      return "has \(entry.count) rows and \(entry.stored) bytes in \(entry.hasObject ? "an" : "no") object"
+    }
     if let range = template.range(of: entry.key, cursor: cursor, suffixes: suffixes), range != entry.first..<end {
       return "names an object of other records, \(entry.key)"
     }
@@ -101,6 +105,7 @@ struct ExportCatalogue {
   // MARK: The objects
 
   private func objectFindings(_ entry: ManifestEntry, _ sizes: [String: Int]) -> [Finding] {
+    guard entry.hasObject else { return [] }
     let range = entry.first..<entry.last + 1
     guard let size = sizes[entry.key] else {
       return [Finding(.missingObject, key: entry.key, range, "is in the manifest, and is not there")]
@@ -129,8 +134,8 @@ struct ExportCatalogue {
       if range.lowerBound == end, pending == nil {
         pending = (range, object.key)
       } else if let other = entries.first(where: { $0.first < range.upperBound && range.lowerBound <= $0.last }) {
-        findings.append(
-          Finding(.overlap, key: object.key, range, "is not in the manifest and has records that \(other.key) has"))
+        let word = other.hasObject ? "has records that \(other.key) has" : "is in the range of \(other.subject)"
+        findings.append(Finding(.overlap, key: object.key, range, "is not in the manifest and \(word)"))
       } else {
         findings.append(Finding(.missingEntry, key: object.key, range, "is not in the manifest"))
       }
@@ -140,18 +145,24 @@ struct ExportCatalogue {
 
   // MARK: The ranges
 
-  static func rangeFindings(_ ranges: [(range: Range<UInt64>, key: String)]) -> [Finding] {
+  private func rangeFindings(_ ranges: [(range: Range<UInt64>, key: String)]) -> [Finding] {
     var findings: [Finding] = []
     var before: (range: Range<UInt64>, key: String)?
+    let neverThere = Set(entries.filter { $0.previous == ManifestEntry.noPrevious }.map(\.first))
     for next in ranges.sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
       defer { if next.range.upperBound > before?.range.upperBound ?? 0 { before = next } }
       guard let before else { continue }
       let (end, begin) = (before.range.upperBound, next.range.lowerBound)
       if begin > end {
+        // Deleted objects leave an entry behind that names the one before it; here is one that found none.
+        let why =
+          neverThere.contains(begin)
+          ? ", and were in none when the next was written: dead letters, records lost to retention, or a cursor that was moved"
+          : ""
         findings.append(
           Finding(
-            .gap, end..<begin, "records \(end) to \(begin - 1) are in no object, between \(before.key) and \(next.key)")
-        )
+            .gap, end..<begin,
+            "records \(end) to \(begin - 1) are in no object, between \(before.key) and \(next.key)\(why)"))
       } else if begin < end {
         let common = begin..<min(end, next.range.upperBound)
         findings.append(Finding(.overlap, key: next.key, common, "has records that \(before.key) has"))

@@ -73,6 +73,9 @@ public struct ExportReport: Sendable, Hashable, Codable {
   /// In the order of the records.
   public var findings: [Finding] = []
 
+  /// Batches of which the filter left no row, and which therefore have no object.
+  public var batchesWithoutRows = 0
+
   /// Records `first ..< end`, no gap, no overlap, every hash right, as far as ``depth`` reaches.
   public var isSound: Bool { findings.isEmpty }
 

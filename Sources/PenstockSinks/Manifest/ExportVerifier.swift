@@ -2,8 +2,11 @@ import Crypto
 public import PenstockDelivery
 import PenstockLog
 
-/// Proves an export against its manifest: every record from the first to the last in exactly one object, and every object
-/// what was written.
+/// Proves an export against its manifest: every record from the first to the last in exactly one object, or in a batch that
+/// the manifest says had no rows, and every object what was written.
+///
+/// A record that became a dead letter, was lost to retention, or that the cursor was moved past, is in no object: that is a
+/// ``ExportReport/Finding/Kind/gap``, whose words say that nothing was there when the next entry was written.
 ///
 /// Looks at a cursor's objects and changes nothing. A delivery may be under way: its newest object can then stand without
 /// an entry, and is reported as ``ExportReport/pending``.
@@ -48,7 +51,7 @@ public struct ExportVerifier: Sendable {
     if let expected { report.findings += Self.outside(expected, report) }
     if depth != .listing {
       let missing = Set(report.findings.filter { $0.kind == .missingObject }.compactMap(\.key))
-      for entry in catalogue.entries where !missing.contains(entry.key) {
+      for entry in catalogue.entries where entry.hasObject && !missing.contains(entry.key) {
         try await look(at: entry, depth, &report)
       }
     }
@@ -81,7 +84,7 @@ public struct ExportVerifier: Sendable {
   private func elsewhere(_ lines: [ExportCatalogue.Line]) async throws(ExportStoreError) -> [ExportObject] {
     let prefix = template.prefix(cursor: cursor)
     var found: [ExportObject] = []
-    for key in lines.compactMap({ $0.parsed?.entry.key }) where !key.hasPrefix(prefix) {
+    for key in lines.compactMap({ $0.parsed?.entry.key }) where !key.isEmpty && !key.hasPrefix(prefix) {
       if let facts = try await store.facts(of: key) { found.append(ExportObject(key: key, size: facts.size)) }
     }
     return found

@@ -1,7 +1,8 @@
 import PenstockDelivery
 import PenstockLog
 
-/// The manifest of a cursor's export: one small object for each exported one, chained by hashes.
+/// The manifest of a cursor's export: one small object for each batch, chained by hashes. A batch of which the filter left
+/// nothing has an entry and no object, so that the chain shows that its records were looked at.
 ///
 /// An entry's name is the end of its range. Batches follow each other without a gap, so the entry before a batch `first ..<
 /// end` is the one named `first`: it is found by its name, without a list and without anything remembered. An entry is
@@ -32,7 +33,7 @@ enum Manifest {
   static let maxEntryBytes = 16_384
 }
 
-/// One line of a manifest: what one exported object holds.
+/// One line of a manifest: what one exported object holds, or that a batch had no rows to export.
 public struct ManifestEntry: Sendable, Hashable, Codable {
   /// 1.
   public var version = 1
@@ -41,7 +42,7 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
   public var cursor: String
   /// The delivery's id, which follows from log, cursor, range and content.
   public var id: String
-  /// The object's key.
+  /// The object's key; empty when there is no object, because no record of the range passed the filter.
   public var key: String
   public var first: UInt64
   /// The last record's offset.
@@ -59,13 +60,19 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
   /// ``hash`` of the entry before; 64 zeros where none was.
   public var previous: String
 
+  /// Whether there is an object: false where the filter left no row of the range.
+  public var hasObject: Bool { !key.isEmpty }
+
+  /// What it is about, for people.
+  var subject: String { hasObject ? key : "records \(first) to \(last), which have no rows" }
+
   static let noPrevious = String(repeating: "0", count: 64)
 
   init(_ delivery: PendingDelivery, _ plan: ExportPlan, stored: Int, previous: String) {
     log = delivery.logID
     cursor = delivery.cursor
     id = delivery.intent.id.rawValue
-    key = plan.key
+    key = delivery.body.eventCount == 0 ? "" : plan.key
     first = delivery.intent.first.rawValue
     last = delivery.intent.end.rawValue - 1
     count = delivery.body.eventCount

@@ -12,7 +12,7 @@ public struct ManifestReader: Sendable {
   /// What an export says of its cursor.
   public struct Standing: Sendable, Hashable, Codable {
     public enum Source: String, Sendable, Hashable, Codable {
-      /// The newest entry, whose object is there.
+      /// The newest entry, whose object, if it has one, is there.
       case manifest
       /// The objects' names alone.
       case listing
@@ -39,7 +39,7 @@ public struct ManifestReader: Sendable {
     place = Manifest.place(template, logID: logID, cursor: cursor)
   }
 
-  /// Where the cursor goes on. An object is created whole, so one that follows the newest entry counts as delivered, though
+  /// Where the cursor goes on, also behind records of which none passed the filter. An object is created whole, so one that follows the newest entry counts as delivered, though
   /// the process ended before its entry was written.
   ///
   /// Looks at the newest entry and at the names of all objects; whether all that came before is right is a question for
@@ -65,7 +65,7 @@ public struct ManifestReader: Sendable {
       return byNames
     }
     standing.committedEnd = entry.last + 1
-    if try await verifier.store.facts(of: entry.key)?.size != entry.stored {
+    if entry.hasObject, try await verifier.store.facts(of: entry.key)?.size != entry.stored {
       standing.doubts.append("the newest recorded object, \(entry.key), is not there as it was written")
     }
     for (range, key) in ranges where range.lowerBound >= standing.committedEnd {

@@ -43,17 +43,30 @@ final class ManifestWriter: Sendable {
   private func compare(
     _ found: ManifestEntry, _ ours: ManifestEntry
   ) async throws(ExportStoreError) -> DeliveryOutcome? {
-    // An equal object under an equal name is found and compared where it stands.
-    if found.key == ours.key { return nil }
-    guard found.id == ours.id, try await store.facts(of: found.key)?.size == found.stored else {
+    // An equal object under an equal name is found and compared where it stands. Entries without an object share the empty
+    // name, and it says nothing.
+    if found.hasObject, found.key == ours.key { return nil }
+    guard found.id == ours.id, try await isThere(found) else {
       // Behind us altogether, as after the manifest of a part was lost: not our records.
       if found.first > ours.last { return nil }
       return .conflict(
         reason:
-          "records \(found.first) to \(found.last) are exported already, as \(found.key); put the cursor where the "
-          + "manifest ends, or export under another prefix")
+          "records \(found.first) to \(found.last) are exported already, "
+          + (found.hasObject ? "as \(found.key)" : "without a row")
+          + "; put the cursor where the manifest ends, or export under another prefix")
     }
-    return .delivered(receipt: "\(found.key), already there")
+    return .delivered(receipt: "\(found.subject), already there")
+  }
+
+  private func isThere(_ entry: ManifestEntry) async throws(ExportStoreError) -> Bool {
+    guard entry.hasObject else { return true }
+    return try await store.facts(of: entry.key)?.size == entry.stored
+  }
+
+  /// Writes down a batch of which the filter left nothing: there is no object, and the chain goes on without a gap.
+  func recordNothing(_ delivery: PendingDelivery, _ plan: ExportPlan) async -> DeliveryOutcome {
+    if let known = await standing(of: delivery, plan) { return known }
+    return await record(delivery, plan, stored: 0) ?? .nothingToSend
   }
 
   /// Nil once the entry is there, now or since an earlier attempt.
@@ -79,7 +92,7 @@ final class ManifestWriter: Sendable {
       }
       guard let found = ManifestEntry.parse(standing), found.entry.names(sameObjectAs: entry) else {
         return .conflict(
-          reason: "the manifest entry \(key) is of another object than \(entry.key); it is not overwritten")
+          reason: "the manifest entry \(key) is of another object than \(entry.subject); it is not overwritten")
       }
       hash = found.hash
       // Whoever meets entries that were there may meet more.

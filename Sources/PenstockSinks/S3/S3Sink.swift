@@ -46,9 +46,9 @@ public struct S3Sink: Sink {
   }
 
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
-    if delivery.body.eventCount == 0 { return .nothingToSend }
     do throws(SinkError) {
       let plan = try ExportPlan(parsing: delivery.intent.plan)
+      if delivery.body.eventCount == 0 { return await manifest.recordNothing(delivery, plan) }
       if let known = await manifest.standing(of: delivery, plan) { return known }
       let (outcome, size) = try await store(delivery, plan)
       guard case .delivered = outcome, let size else { return outcome }

@@ -1,0 +1,68 @@
+import PenstockDelivery
+import PenstockLog
+import PenstockSinks
+
+/// A destination's export, as `verify --s3` and `cursor rebuild` look at it: which destination, whose log, where.
+struct ExportCheck {
+  /// Where a destination's objects lie, and what they are called.
+  enum Place {
+    case bucket(S3Configuration)
+    case directory(String, ExportLayout)
+
+    var layout: ExportLayout {
+      switch self {
+      case .bucket(let configuration): configuration.layout
+      case .directory(_, let layout): layout
+      }
+    }
+
+    /// The store, and what lets go of it.
+    func open() throws(SinkError) -> (store: any ExportStore, close: () async -> Void) {
+      switch self {
+      case .bucket(let configuration):
+        let store = try S3ExportStore(configuration)
+        return (store, { await store.close() })
+      case .directory(let root, _): return (DirectoryExportStore(root: root), {})
+      }
+    }
+  }
+
+  let destination: Configuration.Destination
+  let export: Place
+  /// As 32 hexadecimal digits.
+  let logID: String
+
+  /// - Parameter name: Nil takes the only destination that exports objects.
+  static func choose(
+    _ name: String?, in configuration: Configuration, file: String
+  ) throws(Failure) -> (Configuration.Destination, Place) {
+    let exports = configuration.destinations.filter { $0.export != nil }
+    let names = exports.map(\.name).joined(separator: ", ")
+    let found = exports.filter { name == nil || $0.name == name }
+    if found.count == 1, let export = found[0].export { return (found[0], export) }
+    let message =
+      switch (name, exports.isEmpty) {
+      case (_, true): "\(file) has no destination of type s3 or directory"
+      case (let name?, _): "\(file) has no destination \(name) of type s3 or directory; it has \(names)"
+      case (nil, _): "\(file) has several destinations of type s3 or directory: \(names)"
+      }
+    throw Failure(
+      .usage, "configuration", message, advice: name == nil && !exports.isEmpty ? "name one of them" : nil)
+  }
+
+  /// Opens the store, asks, and closes it, whatever becomes of it.
+  func ask<Value>(_ question: (any ExportStore) async throws -> Value) async throws -> Value {
+    let (store, close) = try export.open()
+    do {
+      let answer = try await question(store)
+      await close()
+      return answer
+    } catch {
+      await close()
+      guard let error = error as? ExportStoreError else { throw error }
+      throw Failure(
+        .cannot, "store", "\(store.description) cannot be asked: \(error)",
+        advice: "check the credentials, and the rights to list and to read (s3:ListBucket, s3:GetObject)")
+    }
+  }
+}
