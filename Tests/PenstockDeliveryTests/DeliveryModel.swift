@@ -124,6 +124,8 @@ extension DeliveryModel {
     switch work {
     case .gather(let first):
       if first != cursor.nextFirst { violations.append("a batch begins at \(first), not at \(cursor.nextFirst)") }
+      let isInTrouble = state.lanes.contains { $0.attempts > 1 || ($0.attempts == 1 && !$0.isInAir) }
+      if isInTrouble { violations.append("a new batch is begun beside one in trouble") }
       var next = [step(.sourceClosed, &violations), step(Self.failed(.gap), &violations)]
       for count in 1...2 where first + count <= Self.end {
         next.append(step(.gathered(first..<first + count, .records), &violations))
