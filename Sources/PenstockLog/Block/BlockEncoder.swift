@@ -33,26 +33,8 @@ package struct BlockEncoder {
   private let compressor: ZstdCompressor
   /// Batches joined, where there are several.
   private var joined: [UInt8] = []
-  /// For those who compress and finish at once.
-  private let own = EncodedBlock()
 
   package init(level: Int) throws(LogError) { compressor = try ZstdCompressor(level: level) }
-
-  /// The producers of the block that was compressed last without another place to go, when there are any.
-  package var producers: ProducerTrailer? { own.producers }
-
-  /// Compresses the records of `batches`, in order; returns the whole block's length in bytes.
-  package mutating func compress(_ batches: some Collection<RecordBatch>) throws(LogError) -> Int {
-    try compress(batches, into: own)
-    return own.length
-  }
-
-  /// Completes the block that was compressed last, and hands its bytes to `body`.
-  package mutating func finish<Result, Failure: Error>(
-    at place: BlockPlace, _ body: (BlockHeader, UnsafeRawBufferPointer) throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    try own.finish(at: place, body)
-  }
 
   /// Compresses the records of `batches`, in order, into `block`, whatever was there before.
   package mutating func compress(_ batches: some Collection<RecordBatch>, into block: EncodedBlock) throws(LogError) {

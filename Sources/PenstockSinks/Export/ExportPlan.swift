@@ -59,13 +59,13 @@ struct ExportPlan: Hashable {
     try compression.validate()
     selection = try FieldSelection(plan: text.value("fields"))
     filter = try EventFilter(plan: text.optional("filter"))
-    if let reason = text.optionalValue("closed") {
+    if let reason = text.optional("closed") {
       guard let closedBy = CloseReason(rawValue: reason) else {
         throw SinkError("the plan of this delivery has closed=\(reason)")
       }
       self.closedBy = closedBy
     }
-    manifest = text.optionalValue("manifest")
+    manifest = text.optional("manifest")
     if let manifest { try ObjectKeyTemplate.validate(key: manifest + "x") }
   }
 }

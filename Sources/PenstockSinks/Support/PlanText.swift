@@ -52,16 +52,13 @@ struct PlanText {
     }
   }
 
-  /// For what older plans do not have.
-  func optional(_ key: String) -> String? { values[key] }
-
   func value(_ key: String) throws(SinkError) -> String {
     guard let value = values[key] else { throw SinkError("the plan of this delivery lacks \(key)") }
     return value
   }
 
   /// Nil where the plan was made before there was such a key, or says that there is none.
-  func optionalValue(_ key: String) -> String? { values[key].flatMap { $0.isEmpty ? nil : $0 } }
+  func optional(_ key: String) -> String? { values[key].flatMap { $0.isEmpty ? nil : $0 } }
 
   func integer(_ key: String) throws(SinkError) -> Int {
     let text = try value(key)

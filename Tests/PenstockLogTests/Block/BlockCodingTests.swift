@@ -32,7 +32,7 @@ import Testing
 
   @Test func `random mixtures come back`() throws {
     var random = SplitMix64(seed: 22)
-    var encoder = try BlockEncoder(level: 1)
+    var encoder = try WholeBlockEncoder(level: 1)
     for round in 0..<60 {
       let batches: [[[UInt8]]] = (0...random.below(4)).map { _ in
         (0...random.below(6)).map { _ in
@@ -58,7 +58,7 @@ import Testing
   }
 
   @Test func `no byte of an earlier block is left in the padding`() throws {
-    var encoder = try BlockEncoder(level: 1)
+    var encoder = try WholeBlockEncoder(level: 1)
     var random = SplitMix64(seed: 23)
     _ = try encoder.compress([batch([random.bytes(9_000)])])
     encoder.finish(at: Blocks.place()) { (_, _) in }
@@ -122,7 +122,7 @@ import Testing
   }
 
   @Test func `one compressed block can be finished for two places`() throws {
-    var encoder = try BlockEncoder(level: 1)
+    var encoder = try WholeBlockEncoder(level: 1)
     _ = try encoder.compress([batch([record(1)])])
     var headers: [BlockHeader] = []
     for position in [8192, 16384] as [UInt64] {

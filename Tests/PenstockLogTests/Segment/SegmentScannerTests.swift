@@ -19,7 +19,7 @@ import Testing
         position: 8192, baseOffset: Offset(1_000), segment: 7, epoch: 3, durableUpTo: 8192,
         appendTime: Timestamp(nanoseconds: 50), chain: try #require(start.chain), seed: Blocks.seed)
       change(&place)
-      var encoder = try BlockEncoder(level: 1)
+      var encoder = try WholeBlockEncoder(level: 1)
       _ = try encoder.compress([batch([record(1), record(2)])])
       let block = encoder.finish(at: place) { (_, bytes) in Array(bytes) }
       disk.install("/s", SegmentScannerTests.header.encoded())

@@ -13,7 +13,7 @@ enum Blocks {
   }
 
   static func encode(_ batches: [RecordBatch], level: Int = 1) throws -> (header: BlockHeader, bytes: [UInt8]) {
-    var encoder = try BlockEncoder(level: level)
+    var encoder = try WholeBlockEncoder(level: level)
     let length = try encoder.compress(batches)
     let block = encoder.finish(at: place()) { (header, bytes) in (header, Array(bytes)) }
     precondition(block.1.count == length)
@@ -42,5 +42,23 @@ enum Blocks {
       bytes.put(Checksum.of(UnsafeRawBufferPointer(rebasing: bytes[..<108]), seed: seed), at: 108)
     }
     return block
+  }
+}
+
+/// Compresses and completes with one block, used again and again, as a committer does.
+struct WholeBlockEncoder {
+  private var encoder: BlockEncoder
+  private let block = EncodedBlock()
+
+  init(level: Int) throws { encoder = try BlockEncoder(level: level) }
+
+  /// Returns the whole block's length.
+  mutating func compress(_ batches: [RecordBatch]) throws -> Int {
+    try encoder.compress(batches, into: block)
+    return block.length
+  }
+
+  func finish<Result>(at place: BlockPlace, _ body: (BlockHeader, UnsafeRawBufferPointer) -> Result) -> Result {
+    block.finish(at: place, body)
   }
 }
