@@ -94,7 +94,7 @@ let package = Package(
     .executableTarget(
       name: "PenstockCLI",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer",
+        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
         .product(name: "Yams", package: "Yams", condition: sinks),
         .product(name: "Logging", package: "swift-log"),

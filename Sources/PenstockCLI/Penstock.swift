@@ -32,6 +32,7 @@ struct Penstock: AsyncParsableCommand {
     ])
 
   static func main() async {
+    Allocator.settle()
     // A reader that went away is noticed when writing to it; see `Output`.
     signal(SIGPIPE, SIG_IGN)
     Interruption.watch()

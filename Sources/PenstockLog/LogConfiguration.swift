@@ -53,9 +53,9 @@ public struct LogConfiguration: Hashable, Sendable {
   /// The most one append may hold, in bytes; it becomes one block, because it is all or nothing. Default 32 MiB; at most
   /// 1 GiB.
   public var batchBytes = 32 << 20
-  /// Bytes waiting to be written before `append` makes its callers wait. Default 16 MiB. A single larger batch is taken
-  /// when nothing else waits.
-  public var queueBytes = 16 << 20
+  /// Bytes waiting to be written before `append` makes its callers wait. Default: 4 MiB for each core, at least 8 and at most
+  /// 32, so that every encoder has work and memory stays small. A single larger batch is taken when nothing else waits.
+  public var queueBytes = min(32, max(8, 4 * ProcessorCount.online)) << 20
   /// zstd's level for new blocks. Default 1; −7 … 19.
   public var compressionLevel = 1
   /// Threads that compress ahead of the one that writes and syncs, started when a whole block waits. Default: one for each

@@ -72,6 +72,20 @@ extension FileSystemLaws {
       let after = before[..<700] + [UInt8](repeating: 255, count: 1500) + before[2200...]
       try bench.expect(bench.contents("a") == Array(after), true, "only the written bytes differ")
     },
+    FileSystemLaw("a filled file is zeros, as many as asked for, and takes writes") { bench in
+      for (number, length) in [0, 1, 4095, 4096, (1 << 20) + 4096, (1 << 20) + 5000].enumerated() {
+        let name = "filled-\(number)"
+        try bench.with(name, .create) { file in
+          try bench.disk.fill(file, zeros: UInt64(length))
+          try bench.expect(bench.disk.size(file), UInt64(length), "the size")
+          try bench.disk.synchronize(file)
+          if length > 4096 { try bench.write(file, [1, 2, 3], at: 4094) }
+        }
+        var expected = [UInt8](repeating: 0, count: length)
+        if length > 4096 { expected.replaceSubrange(4094..<4097, with: [1, 2, 3]) }
+        try bench.expect(bench.contents(name) == expected, true, "the bytes of \(length)")
+      }
+    },
     FileSystemLaw("a gap reads as zeros") { bench in
       try bench.with("a", .create) { file in
         try bench.write(file, [7], at: 1000)

@@ -21,6 +21,13 @@ size_t penstock_nonzero_end(const void *bytes, size_t length);
 /// Whether both have the same `length` bytes.
 int penstock_equal(const void *a, const void *b, size_t length);
 
+/// Writes `length` zeros from the file's beginning past the page cache, as far as that goes; returns how many. `*error` is 0
+/// when they are all there or the file system does not do such writes, else the errno that ended it.
+uint64_t penstock_zero_directly(int descriptor, uint64_t length, int *error);
+
+/// Makes the allocator share its memory among at most `count` arenas, where it has arenas (glibc). Before the first thread.
+void penstock_limit_arenas(int count);
+
 /// Lets the calling thread run only where others leave the processor free, as far as the system can do that for a thread.
 void penstock_background_thread(void);
 

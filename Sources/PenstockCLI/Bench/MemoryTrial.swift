@@ -67,7 +67,7 @@ struct MemoryTrial {
         group.addTask {
           let cursor = try await log.cursor(named: "reader-\(number)")
           var length = 0
-          while cursor.state.committed < end, let batch = try await cursor.next(upTo: .init(records: 2000)) {
+          while cursor.state.committed < end, let batch = try await cursor.next() {
             batch.forEachRecord { length &+= $0.bytes.count }
             try await cursor.commit(batch)
             course.did(batch.count)

@@ -45,7 +45,7 @@ package final class SegmentPreparer: Sendable {
   private func make() throws(FileSystemError) {
     try fileSystem.removeIfPresent(paths.unfinishedNext)
     let file = OpenFile(fileSystem, try fileSystem.open(paths.unfinishedNext, .create))
-    try SegmentWriter.zero(file, 0..<bytes)
+    try fileSystem.fill(file.handle, zeros: bytes)
     try fileSystem.synchronize(file.handle)
     try fileSystem.rename(paths.unfinishedNext, to: paths.next)
   }

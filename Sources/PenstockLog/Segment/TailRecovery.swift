@@ -112,7 +112,7 @@ package struct TailRecovery {
   package func cut(_ finding: Finding) throws(LogError) -> UInt64 {
     do throws(FileSystemError) {
       let end = try scanner.nonzeroEnd(from: finding.tail.position)
-      try SegmentWriter.zero(file, finding.tail.position..<end)
+      try file.fileSystem.writeZeros(file.handle, finding.tail.position..<end)
       try fileSystem.synchronize(file.handle)
       return end - finding.tail.position
     } catch {

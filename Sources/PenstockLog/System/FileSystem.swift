@@ -39,6 +39,10 @@ public protocol FileSystem: Sendable {
   /// sectors may hold the new bytes.
   func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int
 
+  /// Makes a file that is empty and that nobody else has open `length` zeros long, written out, so that writes into it
+  /// later find room. Volatile until `synchronize`, like any write.
+  func fill(_ file: FileHandle, zeros length: UInt64) throws(FileSystemError)
+
   /// Returns when every byte written to the file before the call, and the size needed to read it back, is on stable
   /// storage. After a failure nothing may be assumed of any byte written since the last success, and a second call
   /// proves nothing: the caller must not use the file for new data again.
@@ -128,6 +132,22 @@ extension FileSystemError.Code {
 }
 
 extension FileSystem {
+  public func fill(_ file: FileHandle, zeros length: UInt64) throws(FileSystemError) {
+    try writeZeros(file, 0..<length)
+  }
+
+  /// Overwrites a range with zeros from an explicit source. Volatile.
+  package func writeZeros(_ file: FileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
+    var position = range.lowerBound
+    while position < range.upperBound {
+      let count = Int(min(UInt64(Zeros.page.count), range.upperBound - position))
+      try Zeros.page.withUnsafeBufferPointer { (zeros) throws(FileSystemError) in
+        try writeAll(file, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(zeros)[..<count]), at: position)
+      }
+      position += UInt64(count)
+    }
+  }
+
   /// Writes all of `bytes` at `position`, going on after short writes and interruptions.
   package func writeAll(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
     throws(FileSystemError)
@@ -159,4 +179,9 @@ extension FileSystem {
     }
     return done
   }
+}
+
+/// A source of zeros that nothing can have written to.
+private enum Zeros {
+  static let page = [UInt8](repeating: 0, count: 1 << 18)
 }

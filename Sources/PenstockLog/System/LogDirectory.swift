@@ -69,7 +69,7 @@ package enum LogDirectory {
       let file = OpenFile(fileSystem, try openOrCreate(fileSystem, paths.beacon))
       if try fileSystem.size(file.handle) < UInt64(Beacon.size) {
         // A first version that says nothing, so that no later one needs room on the disk.
-        try SegmentWriter.zero(file, 0..<UInt64(Beacon.size))
+        try file.fileSystem.writeZeros(file.handle, 0..<UInt64(Beacon.size))
       }
       return file
     } catch {
