@@ -48,6 +48,9 @@ package struct OpenBatch: Hashable, Sendable {
     if count >= policy.maxRecords { fullBy = .records } else if bytes >= policy.maxBytes { fullBy = .bytes }
     return true
   }
+
+  /// The records behind those counted in are lost: the batch ends before them. Nothing when none are counted in.
+  package mutating func endBeforeGap() { if count > 0 { fullBy = fullBy ?? .gap } }
 }
 
 /// What to do with an open batch.

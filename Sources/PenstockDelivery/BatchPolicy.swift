@@ -35,6 +35,8 @@ public enum CloseReason: String, Sendable, Hashable, CaseIterable {
   case boundary
   /// Nothing more was there, and the delivery does not wait for more.
   case caughtUp
+  /// The records behind it are lost: damaged, or taken by retention.
+  case gap
   /// The destination rejected a larger batch that it is a part of, or the record behind it cannot be rendered.
   case split
   /// It was open already when this process took the cursor; why it was closed is no longer known.

@@ -72,7 +72,7 @@ public final class Delivery: Service {
   /// A graceful shutdown lets the attempt in flight finish, commits it if it succeeded, and begins no other; so does
   /// ``stop()``. Cancellation does the same, and the sink sees it, so that it may break the attempt off. What is then not
   /// delivered stays open in the cursor and is the first thing the next run does. Trouble is waited out: retried after a
-  /// backoff, or, where a person is needed, held until ``resume()``. No record is skipped; one that the destination rejects, or that cannot
+  /// backoff, or, where a person is needed, held until ``retryNow()``. No record is skipped; one that the destination rejects, or that cannot
   /// be rendered, becomes a dead letter, where a place for them is given.
   ///
   /// - Throws: ``DeliveryFailure`` when another holder has taken the cursor, or the cursor cannot be written.
@@ -101,8 +101,32 @@ public final class Delivery: Service {
     }
   }
 
-  /// Ends a wait after trouble: a person has put something right, or wants the next try now. Without a wait, nothing.
-  public func resume() { signals.update { $0.resume = true } }
+  /// Pauses the destination: durable when it returns, over restarts, until ``resume()`` or `penstock cursor resume`. May be
+  /// called at any time, also before and after the run, or more than once; the first pause stands.
+  ///
+  /// Attempts under way are answered, and what they delivered is committed. Nothing else is begun or sent: a batch that is not
+  /// delivered stays open in the cursor, and goes on under its id and with its bytes. A delivery that was to run until it has
+  /// caught up ends; see ``DeliveryReport/Ending/paused``. Retention goes on as without a pause.
+  ///
+  /// - Parameter reason: For people: one line of at most 256 bytes.
+  /// - Throws: `.noSpace`: it is not paused. `.io`: it may be. `.illegalMove`: the lease keeps no pauses.
+  public func pause(reason: String = "") async throws(LogError) {
+    try await lease.setPause(CursorPause(since: seams.wallClock.now(), reason: reason))
+    signals.update { $0.pauseChanged = true }
+  }
+
+  /// Takes a pause off, durably, whoever put it on; at once where this delivery runs. Without a pause, nothing. A wait after trouble goes on;
+  /// ``retryNow()`` ends that.
+  ///
+  /// - Throws: `.io`: the destination may be paused still.
+  public func resume() async throws(LogError) {
+    try await lease.setPause(nil)
+    signals.update { $0.pauseChanged = true }
+  }
+
+  /// Ends a wait after trouble: a person has put something right, or wants the next try now. Without such a wait, nothing; it does
+  /// not end a pause.
+  public func retryNow() { signals.update { $0.retry = true } }
 
   /// Stops as a graceful shutdown does. May be called at any time, more than once, also before the run.
   public func stop() { signals.update { $0.stop = true } }
@@ -147,7 +171,9 @@ public final class Delivery: Service {
 /// What a person or a shutdown wants of a running delivery.
 struct DeliverySignals: Sendable {
   var stop = false
-  var resume = false
+  var retry = false
+  /// The pause is to be looked at.
+  var pauseChanged = false
   /// What came of attempts, not taken up yet.
   var answers: [DeliveryAnswer] = []
 }

@@ -19,6 +19,9 @@ public struct DeliveryProgress: Sendable, Hashable {
     case backingOff
     /// Waits for a person; after a refusal it tries again by itself, too.
     case halted
+    /// A person has paused the destination; see ``DeliveryProgress/pause``. Nothing is in flight or under way but what was
+    /// before.
+    case paused
     case ended
   }
 
@@ -50,6 +53,8 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var bytes = 0
   /// Records that became dead letters; not counted in ``records``.
   public internal(set) var deadLetters = 0
+  /// The pause the delivery heeds, while it does: from the next thing it would have begun.
+  public internal(set) var pause: CursorPause?
   /// What is in the way, while it is.
   public internal(set) var trouble: DeliveryTrouble?
   /// What was in the way last.
@@ -80,6 +85,8 @@ public struct DeliveryReport: Sendable, Hashable {
     case stopped
     /// The log was closed.
     case sourceClosed
+    /// A person has paused the destination. Only where an end was asked for: a service waits.
+    case paused
   }
 
   public let ending: Ending
@@ -114,4 +121,8 @@ public enum DeliveryNotice: Sendable {
   case committed(Intent, receipt: String)
   /// The delivery waits for a person.
   case halted(DeliveryTrouble)
+  /// A person has paused the destination: nothing is begun from now on.
+  case paused(CursorPause)
+  /// A person lets it go on.
+  case resumed
 }

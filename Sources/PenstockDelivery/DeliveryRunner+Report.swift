@@ -5,6 +5,7 @@ extension DeliveryRunner {
   func publish() {
     let (activity, trouble, nextTry) = (state.activity, state.trouble, nextTry)
     let (intent, lanes, circuit) = (state.intent, state.lanes.count, state.circuit.state)
+    let pause = state.isPaused ? pause : nil
     let committed = state.committed
     board.update {
       $0.activity = activity
@@ -15,6 +16,7 @@ extension DeliveryRunner {
       $0.deliveryID = intent?.id
       $0.batchesInFlight = lanes
       $0.circuit = circuit
+      $0.pause = pause
       $0.trouble = trouble
       $0.lastTrouble = trouble ?? $0.lastTrouble
       $0.nextTry = nextTry
@@ -33,6 +35,7 @@ extension DeliveryRunner {
     case .caughtUp: .success(report(.caughtUp, first: first))
     case .stopped: .success(report(.stopped, first: first))
     case .sourceClosed: .success(report(.sourceClosed, first: first))
+    case .paused: .success(report(.paused, first: first))
     case .failed(let trouble): .failure(failure(trouble))
     }
   }

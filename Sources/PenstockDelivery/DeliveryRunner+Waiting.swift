@@ -1,7 +1,7 @@
 import PenstockLog
 
 extension DeliveryRunner {
-  private enum Wakeup: Sendable {
+  enum Wakeup: Sendable {
     case records, sourceClosed, time, signal
   }
 
@@ -24,7 +24,8 @@ extension DeliveryRunner {
         case .signal:
           if let answer = takeAnswer() { return answer }
           if mustStop { return .stop }
-          signals.update { $0.resume = false }
+          if let change = await changeOfPause() { return change }
+          signals.update { $0.retry = false }
         }
       }
     }
@@ -46,7 +47,14 @@ extension DeliveryRunner {
     while open.fullBy == nil, open.end < limit {
       let room = open.room(planner.policy)
       let records = min(room.records, limit - open.end)
-      let next = try await source.records(from: open.end, maxRecords: records, maxBytes: room.bytes)
+      let next: Batch?
+      do throws(LogError) {
+        next = try await source.records(from: open.end, maxRecords: records, maxBytes: room.bytes)
+      } catch {
+        // What stands before a gap is delivered first; then the gap is met with nothing before it.
+        guard error.gap != nil, open.count > 0 else { throw error }
+        return open.endBeforeGap()
+      }
       guard let batch = next else { return }
       let isFirst = open.count == 0
       let seen = visibleSince(batch.firstAppendTime)
@@ -66,7 +74,7 @@ extension DeliveryRunner {
   }
 
   /// Waits for an answer, and waits out a backoff or a halt.
-  mutating func pause(until deadline: Moment?) async -> DeliveryState.Event {
+  mutating func waitOut(until deadline: Moment?) async -> DeliveryState.Event {
     while true {
       if state.isStopping {
         // All that is waited for is what is in the air; a cancelled task, too, waits for what its sinks make of that.
@@ -78,19 +86,23 @@ extension DeliveryRunner {
       case .signal:
         if let answer = takeAnswer() { return answer }
         if mustStop { return .stop }
-        signals.update { $0.resume = false }
-        return .resume
+        if let change = await changeOfPause() { return change }
+        let wasAsked = signals.update { signals in
+          defer { signals.retry = false }
+          return signals.retry
+        }
+        if wasAsked { return .retryNow }
       case .records, .sourceClosed: break
       }
     }
   }
 
   /// Waits for whatever comes first. Without an offset it does not wait for records, without a deadline not for time.
-  private func wait(recordsPast offset: Offset?, until deadline: Moment?) async -> Wakeup {
+  func wait(recordsPast offset: Offset?, until deadline: Moment?) async -> Wakeup {
     let (source, clock, signals) = (source, seams.clock, signals)
     return await withTaskGroup(of: Wakeup.self) { group in
       group.addTask {
-        _ = await signals.wait { $0.stop || $0.resume || !$0.answers.isEmpty }
+        _ = await signals.wait { $0.stop || $0.retry || $0.pauseChanged || !$0.answers.isEmpty }
         return .signal
       }
       if let offset {

@@ -23,6 +23,8 @@ struct DeliveryRunner {
   var closedBy = CloseReason.reopened
   /// The newest error of log or cursor: the cause, if the delivery ends by it.
   var lastLogError: LogError?
+  /// The pause that is heeded.
+  var pause: CursorPause?
   /// The records of the newest batch: what it was about, if the delivery ends by trouble.
   var lastRange: Range<Offset>?
 
@@ -49,11 +51,16 @@ struct DeliveryRunner {
         apply(answer)
         continue
       }
+      if let change = await lookAtPause() {
+        apply(change)
+        continue
+      }
       switch state.phase {
       case .ended(let ending): return end(ending, first: first)
+      case .paused: apply(await waitWhilePaused())
       case .working(.send(let intent, let attempt)): apply(launch(intent, attempt: attempt, &group))
       case .working(let work): apply(await perform(work))
-      case .sending, .pacing, .backingOff, .halted: apply(await pause(until: state.deadline))
+      case .sending, .pacing, .backingOff, .halted: apply(await waitOut(until: state.deadline))
       }
     }
   }
@@ -72,7 +79,8 @@ struct DeliveryRunner {
       state.phase = .ended(.failed(DeliveryTrouble(.defect, "\(error.event) does not follow on \(error.phase)")))
     }
     // A "go on" from before a wait was not meant for it. Forgotten before anyone can see that the delivery waits.
-    if state.trouble != nil { signals.update { $0.resume = false } }
+    if state.trouble != nil { signals.update { $0.retry = false } }
+    if state.phase == .paused { (rendered, gathering, gathered) = ([:], nil, nil) }
     publish()
     if case .halted(_, let trouble) = state.phase, trouble != before {
       seams.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])

@@ -10,8 +10,9 @@ extension DeliveryState {
         return .working(.commit(lane.intent, receipt: receipt))
       }
     }
-    if let waiting = held() { return waiting }
     if isStopping || ending != nil { return isInAir ? .sending : .ended(ending ?? .stopped) }
+    if isPaused, !owesCommit { return paused() }
+    if let waiting = held() { return waiting }
     if let head = lanes.first, case .condemned(let reason) = head.step, head.intent.first == committed {
       return bury(head.intent, reason)
     }
@@ -34,10 +35,14 @@ extension DeliveryState {
     hold.map { $0.trouble.kind == .cursorFailed || $0.trouble.kind == .unreadable } ?? false
   }
 
+  /// Whether something is delivered that could not be committed yet.
+  private var owesCommit: Bool {
+    lanes.contains { if case .delivered = $0.step { true } else { false } }
+  }
+
   /// The phase of a destination that is held; nil when it is not, or no longer.
   private func held() -> Phase? {
     guard let hold else { return nil }
-    if isStopping || ending != nil { return isInAir ? .sending : .ended(ending ?? .stopped) }
     if hold.needsPerson { return .halted(until: hold.until, hold.trouble) }
     return hold.until.map { .backingOff(until: $0, hold.trouble) }
   }
@@ -67,9 +72,9 @@ extension DeliveryState {
     return isWanted && hasRoom && (isSmooth || lanes.isEmpty) ? .working(.gather(from: cursor.nextFirst)) : .sending
   }
 
-  /// Begins work that a stopped delivery no longer begins.
+  /// Begins work that a stopped or paused delivery does not begin.
   mutating func begin(_ work: Work) -> Phase {
-    if isStopping || ending != nil { return next() }
+    if isStopping || isPaused || ending != nil { return next() }
     return .working(work)
   }
 

@@ -20,7 +20,7 @@ extension DeliveryState {
   package var trouble: DeliveryTrouble? {
     switch phase {
     case .backingOff(_, let trouble), .halted(_, let trouble), .ended(.failed(let trouble)): trouble
-    case .working, .sending, .pacing, .ended: nil
+    case .working, .sending, .pacing, .paused, .ended: nil
     }
   }
 
@@ -29,7 +29,7 @@ extension DeliveryState {
     switch phase {
     case .backingOff(let until, _), .pacing(let until): until
     case .halted(let until, _): until
-    case .working, .sending, .ended: nil
+    case .working, .sending, .paused, .ended: nil
     }
   }
 
@@ -37,6 +37,7 @@ extension DeliveryState {
     switch phase {
     case .backingOff: .backingOff
     case .halted: .halted
+    case .paused: .paused
     case .ended: .ended
     case .sending: .sending
     case .pacing: .pacing

@@ -30,7 +30,8 @@ extension DeliveryState {
     }
     switch work {
     case .gather, .plan, .reopen:
-      if case .plan = work { unfinished = work }
+      // Records that were lost since they were gathered: gathered again, the batch ends before them.
+      if case .plan = work, code != .gap { unfinished = work }
       let trouble = DeliveryTrouble(.unreadable, message)
       guard code == .io || code == .overloaded else { return halt(trouble) }
       return wait(trouble, at: now, roll: roll)
@@ -99,21 +100,48 @@ extension DeliveryState {
     }
   }
 
-  mutating func resume() {
+  mutating func retryNow() {
     switch phase {
     case .backingOff, .halted:
       maxCondemnedInRow = Int(cursor.condemnedInRow) + options.rejection.maxInRow
       release()
       phase = next()
-    case .working, .sending, .pacing, .ended: break
+    case .working, .sending, .pacing, .paused, .ended: break
     }
   }
 
   mutating func stop() {
     isStopping = true
     switch phase {
-    case .backingOff, .halted, .pacing, .sending, .working(.gather): phase = next()
+    case .backingOff, .halted, .pacing, .sending, .paused, .working(.gather): phase = next()
     case .working, .ended: break
     }
+  }
+
+  mutating func pause() {
+    isPaused = true
+    switch phase {
+    case .ended, .working(.commit): break
+    default: phase = next()
+    }
+  }
+
+  mutating func unpause(at now: Moment) {
+    isPaused = false
+    seen = max(seen, now)
+    if let until = hold?.until, until <= seen { release() }
+    if case .working = phase { return }
+    if case .ended = phase { return }
+    phase = next()
+  }
+
+  /// The phase of a paused delivery, with everything let go that is not in the cursor: it comes of it again.
+  mutating func paused() -> Phase {
+    if isInAir { return .sending }
+    // Nobody can say how long the pause lasts, and who called waits for an end.
+    if case .until = mode { return end(.paused) }
+    unfinished = nil
+    for index in lanes.indices where lanes[index].step == .ready { lanes[index].step = .unrendered }
+    return .paused
   }
 }

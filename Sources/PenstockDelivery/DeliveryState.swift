@@ -10,20 +10,26 @@ package import PenstockLog
 /// in the air  one attempt is under way                             answered delivered → delivered
 ///                                                                  retry, refused, disabled, conflict → ready, held
 ///                                                                  rejected → rejected; if nobody buries: ready, halted
+/// ready       the delivery is paused                               unrendered
 /// delivered   confirmed                                            commit: committed → no lane any more
 /// rejected    more than one record                                 plan, begin of the lower half in its place → ready
 ///             one record                                           begin of itself, condemned → condemned
 /// condemned   will not be sent                                     bury, once it is the oldest: buried → delivered
 /// ```
-/// What is done next, the first that applies: commit what is delivered · bury · wait, while the destination is *held* (backing
-/// off, or halted until a person, after a refusal also until a moment) · end, if stopping and nothing is in the air · take up
-/// what failed to be written · split · reopen · send · plan what a split reserved · gather a new batch, if a lane is free and
+/// What is done next, the first that applies: commit what is delivered · end, if stopping and nothing is in the air · nothing,
+/// while a person has *paused* it and nothing is in the air · wait, while the destination is *held* (backing off, or halted until
+/// a person, after a refusal also until a moment) · bury · take up what failed to be written · split · reopen · send · plan what a split reserved · gather a new batch, if a lane is free and
 /// no other is in trouble · wait for answers.
 ///
 /// New batches go gather → plan → begin → ready. A record that cannot be rendered is planned as condemned; what stood before
 /// it in its batch goes first. A log that cannot be read or written leads from any work to backing off, halted or ended; see
 /// `DeliveryState+Waiting`. `stop` ends a delivery that waits; one that works does what it is at first, but an attempt that
 /// failed is not followed by another. A delivery that runs until it has caught up ends where a service halts.
+///
+/// `pause` comes between two pieces of work, and takes back what was to be done next unless that is a commit: what is in the air
+/// is answered, what is delivered is committed, and everything else stays in the cursor as a restart would find it. Nothing is
+/// kept in memory for it, since a pause may last for days. `unpause` goes on from there; what held the destination before still
+/// does, but for the time that has passed.
 ///
 /// Invariants (checked over all sequences of events by the exhaustive test)
 /// 1. An attempt is made only for an intent that is durable, and none for one that is condemned.
@@ -34,6 +40,7 @@ package import PenstockLog
 /// 5. A stopped delivery begins no attempt and no batch.
 /// 6. First attempts are made in the order of offsets.
 /// 7. It never stands still: work, an attempt in the air, a moment, or a person ends every phase but the last.
+/// 8. A paused delivery begins nothing, and passes nothing but what was delivered.
 package struct DeliveryState: Hashable, Sendable {
   package enum Work: Hashable, Sendable {
     case gather(from: Offset)
@@ -56,11 +63,13 @@ package struct DeliveryState: Hashable, Sendable {
     case backingOff(until: Moment, DeliveryTrouble)
     /// `until` is nil when only a person can end it.
     case halted(until: Moment?, DeliveryTrouble)
+    /// A person wants nothing to be sent, and only a person ends it.
+    case paused
     case ended(Ending)
   }
 
   package enum Ending: Hashable, Sendable {
-    case caughtUp, stopped, sourceClosed
+    case caughtUp, stopped, sourceClosed, paused
     case failed(DeliveryTrouble)
   }
 
@@ -123,8 +132,12 @@ package struct DeliveryState: Hashable, Sendable {
     case moved(CursorState)
     case failed(LogError.Code, message: String, at: Moment, roll: UInt64)
     case wake(at: Moment)
-    /// A person says: go on now. Has no effect on a delivery that does not wait.
-    case resume
+    /// A person says: try now. Has no effect on a delivery that does not wait.
+    case retryNow
+    /// A person has paused the destination. Told between two pieces of work.
+    case pause
+    /// It may go on.
+    case unpause(at: Moment)
     case stop
   }
 
@@ -143,6 +156,7 @@ package struct DeliveryState: Hashable, Sendable {
   package internal(set) var lanes: [Lane] = []
   package internal(set) var phase: Phase
   package internal(set) var isStopping = false
+  package internal(set) var isPaused = false
   /// How it will end, as soon as nothing is in the air.
   package internal(set) var ending: Ending?
   package internal(set) var hold: Hold?
@@ -181,7 +195,9 @@ package struct DeliveryState: Hashable, Sendable {
   package mutating func handle(_ event: Event) throws(IllegalEvent) {
     switch event {
     case .stop: stop()
-    case .resume: resume()
+    case .retryNow: retryNow()
+    case .pause: pause()
+    case .unpause(let now): unpause(at: now)
     case .wake(let now): try wake(at: now)
     case .answered(let id, let outcome, let now, let roll):
       try answered(id, outcome, event, at: now, roll: roll)

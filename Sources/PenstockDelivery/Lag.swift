@@ -20,11 +20,13 @@ public struct LagFacts: Sendable, Hashable {
   /// What the delivery is at, and what is in its way; nil when none runs.
   public var activity: DeliveryProgress.Activity?
   public var trouble: DeliveryTrouble?
+  /// The pause a person has put on the destination.
+  public var pause: CursorPause?
 
   public init(
     at: Moment, timeOfDay: Timestamp, committed: Offset, end: Offset, storedBytes: Int = 0,
     oldestAppendTime: Timestamp? = nil, keptBytes: Int? = nil, hardCapBytes: Int? = nil, lost: Range<Offset>? = nil,
-    activity: DeliveryProgress.Activity? = nil, trouble: DeliveryTrouble? = nil
+    activity: DeliveryProgress.Activity? = nil, trouble: DeliveryTrouble? = nil, pause: CursorPause? = nil
   ) {
     self.at = at
     self.timeOfDay = timeOfDay
@@ -37,6 +39,7 @@ public struct LagFacts: Sendable, Hashable {
     self.lost = lost
     self.activity = activity
     self.trouble = trouble
+    self.pause = pause
   }
 }
 
@@ -64,10 +67,13 @@ public struct LagThresholds: Sendable, Hashable {
   }
 }
 
-/// How a destination is, the worst that is true of it first in the order of the cases from the end.
+/// How a destination is, the worst that is true of it first in the order of the cases from the end; but of a paused one only whether it
+/// is losing.
 public enum LagHealth: String, Sendable, Hashable, CaseIterable, Comparable {
   /// Everything is delivered, or will be soon.
   case ok
+  /// A person has paused the destination, so that it falls behind is meant. Only what retention would take is worse.
+  case paused
   /// The oldest undelivered record is older than it should be.
   case behind
   /// Records wait, and nothing moves.
@@ -81,10 +87,11 @@ public enum LagHealth: String, Sendable, Hashable, CaseIterable, Comparable {
   private var rank: Int {
     switch self {
     case .ok: 0
-    case .behind: 1
-    case .stuck: 2
-    case .halted: 3
-    case .losing: 4
+    case .paused: 1
+    case .behind: 2
+    case .stuck: 3
+    case .halted: 4
+    case .losing: 5
     }
   }
 }

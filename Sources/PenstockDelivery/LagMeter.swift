@@ -73,6 +73,7 @@ public struct LagMeter: Sendable, Hashable {
 
   private func health(_ facts: LagFacts, age: Duration, still: Duration?, timeToLoss: Duration?) -> LagHealth {
     if let timeToLoss, timeToLoss <= thresholds.losingWithin { return .losing }
+    if facts.pause != nil { return .paused }
     if facts.activity == .halted { return .halted }
     if let still, still > thresholds.stuckAfter { return .stuck }
     return age > thresholds.behindAfter ? .behind : .ok
@@ -93,6 +94,10 @@ public struct LagMeter: Sendable, Hashable {
       let left = forecast.loss ?? .zero
       let when = left == .zero ? "with the next run of retention" : "in \(left.inWords)"
       return "at this rate cursor \(cursor) loses data \(when): \(behind)\(why)"
+    case .paused:
+      let since = facts.pause?.since.map { " for \(facts.timeOfDay.since($0).inWords)" } ?? ""
+      let reason = facts.pause.map { $0.reason.isEmpty ? "" : " (\($0.reason))" } ?? ""
+      return "cursor \(cursor) has been paused by a person\(since)\(reason): \(behind)\(why)"
     case .halted: return "cursor \(cursor) waits for a person: \(behind)\(why)"
     case .stuck: return "cursor \(cursor) has not moved for \((still ?? .zero).inWords): \(behind)\(why)"
     case .behind:

@@ -23,13 +23,14 @@ extension LogView {
   }
 
   fileprivate func facts(
-    of cursor: CursorState, retention: RetentionPolicy?, progress: DeliveryProgress?, at now: Moment,
-    timeOfDay: Timestamp
+    of cursor: CursorState, retention: RetentionPolicy?, progress: DeliveryProgress?, pause: CursorPause?,
+    at now: Moment, timeOfDay: Timestamp
   ) throws(LogError) -> LagFacts {
     var facts = LagFacts(at: now, timeOfDay: timeOfDay, committed: cursor.committed, end: end)
     facts.lost = cursor.lost
     facts.activity = progress?.activity
     facts.trouble = progress?.trouble
+    facts.pause = pause ?? progress?.pause
     guard cursor.committed < facts.end else { return facts }
     facts.storedBytes = try storedBytes(from: cursor.committed)
     facts.oldestAppendTime = try appendTime(at: cursor.committed)
@@ -44,20 +45,22 @@ extension LogView {
 extension Log {
   /// A look at a cursor's lag, for a ``LagMeter``. Reads names and sizes of files, one index, at most one block.
   public func lagFacts(
-    of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil, at now: Moment,
-    timeOfDay: Timestamp
+    of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil,
+    pause: CursorPause? = nil,
+    at now: Moment, timeOfDay: Timestamp
   ) throws(LogError) -> LagFacts {
-    try view.facts(of: cursor, retention: retention, progress: progress, at: now, timeOfDay: timeOfDay)
+    try view.facts(of: cursor, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
   }
 }
 
 extension LogReader {
   /// A look at a cursor's lag, for a ``LagMeter``. Reads names and sizes of files, one index, at most one block.
   public func lagFacts(
-    of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil, at now: Moment,
-    timeOfDay: Timestamp
+    of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil,
+    pause: CursorPause? = nil,
+    at now: Moment, timeOfDay: Timestamp
   ) throws(LogError) -> LagFacts {
-    try view.facts(of: cursor, retention: retention, progress: progress, at: now, timeOfDay: timeOfDay)
+    try view.facts(of: cursor, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
   }
 }
 

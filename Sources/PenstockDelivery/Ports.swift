@@ -42,9 +42,25 @@ public protocol CursorLease: Sendable {
 
   /// Returns the state after the commit, once it is on stable storage. Throws as ``begin(_:condemned:)`` does.
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState
+
+  /// The pause on the cursor as it is durable now, whoever put it on; nil when there is none. Asked before each batch and each
+  /// attempt, so it must be cheap.
+  func currentPause() async throws(LogError) -> CursorPause?
+
+  /// Puts a pause on the cursor unless there is one, or with nil takes it off; on stable storage when it returns. Anybody may,
+  /// also one who has lost the lease.
+  func setPause(_ pause: CursorPause?) async throws(LogError)
 }
 
 extension CursorLease {
+  /// None: of a lease that keeps no pauses.
+  public func currentPause() async throws(LogError) -> CursorPause? { nil }
+
+  /// Refuses: a pause that is not durable is none.
+  public func setPause(_ pause: CursorPause?) async throws(LogError) {
+    throw LogError(.illegalMove, "cursor \(name) keeps no pauses")
+  }
+
   /// As ``begin(_:condemned:)``, of a batch that is to be sent.
   public func begin(_ intent: Intent) async throws(LogError) { try await begin(intent, condemned: nil) }
 }

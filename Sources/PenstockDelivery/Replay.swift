@@ -98,8 +98,8 @@ public final class Replay: Sendable {
     paced.stop()
   }
 
-  /// Ends a wait after trouble, as ``Delivery/resume()`` does.
-  public func resume() { board.value.delivery?.resume() }
+  /// Ends a wait after trouble, as ``Delivery/retryNow()`` does.
+  public func retryNow() { board.value.delivery?.retryNow() }
 
   /// How far it is. May be read at any time.
   public var progress: ReplayProgress {
@@ -167,8 +167,6 @@ public final class Replay: Sendable {
     let (known, first, now) = (manifest, await lease.state.committed, seams.clock.now())
     board.update { ($0.manifest, $0.first, $0.startedAt) = (known, first, now) }
     var totals = ReplayReport(manifest: manifest, ending: .stopped, committed: first)
-    // Short of the window's end only to deliver what stands before a gap.
-    var limit = manifest.end
     while true {
       let delivery = makeDelivery(lease)
       let isStopping = board.update { board in
@@ -178,17 +176,13 @@ public final class Replay: Sendable {
       if isStopping { delivery.stop() }
       let report: DeliveryReport
       do throws(DeliveryFailure) {
-        report = try await delivery.run(untilCaughtUpWith: limit)
+        report = try await delivery.run(untilCaughtUpWith: manifest.end)
       } catch {
         totals.add(await delivery.progress)
-        limit = try await afterGap(error, lease, &manifest)
+        try await pass(error, lease, &manifest)
         continue
       }
       totals.add(await delivery.progress)
-      if report.ending == .caughtUp, limit < manifest.end {
-        limit = manifest.end
-        continue
-      }
       return try await end(report, manifest, totals)
     }
   }
@@ -219,13 +213,14 @@ public final class Replay: Sendable {
     return totals
   }
 
-  /// Goes on up to a gap, or behind it, if that is what stands in the way and it may. Returns how far.
-  private func afterGap(
+  /// Passes a gap, if that is what stands in the way and it may; what stood before it is delivered.
+  private func pass(
     _ failure: DeliveryFailure, _ lease: any ReplayLease, _ manifest: inout ReplayManifest
-  ) async throws -> Offset {
+  ) async throws {
     guard failure.trouble.kind == .unreadable, let gap = (failure.cause as? LogError)?.gap else { throw failure }
     let state = await lease.state
-    if gap.first > state.nextFirst { return gap.first }
+    // Lost since they were gathered: gathered again, the batch ends before them.
+    if gap.first > state.nextFirst { return }
     // What retention took must be acknowledged as it was told; anything else no further than the window reaches.
     let end = state.lost == nil ? min(gap.end, manifest.end) : gap.end
     guard settings.gaps == .skip else {
@@ -241,6 +236,5 @@ public final class Replay: Sendable {
     try await lease.acknowledge(Gap(first: gap.first, end: end, reason: gap.reason, path: gap.path))
     observer?(.skipped(gap))
     seams.logger.warning("replay skipped lost records", metadata: ["replay": "\(manifest.id)", "gap": "\(gap)"])
-    return manifest.end
   }
 }

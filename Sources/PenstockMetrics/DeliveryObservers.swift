@@ -44,6 +44,7 @@
         delivered.increment()
         records.increment(by: intent.end - intent.first)
       case .halted: halts.increment()
+      case .paused, .resumed: break
       }
     }
   }

@@ -4,7 +4,7 @@ public import PenstockLog
 /// What is durable of a cursor, in memory: it outlives the leases on it as a file outlives processes.
 public final class InMemoryCursor: Sendable {
   public enum Call: Hashable, Sendable {
-    case begin, replace, complete, acknowledge
+    case begin, replace, complete, acknowledge, pause
   }
 
   /// What was made durable, in order.
@@ -20,6 +20,7 @@ public final class InMemoryCursor: Sendable {
     var cursor: CursorState
     var history: [Entry] = []
     var failures: [Call: [LogError]] = [:]
+    var pause: CursorPause?
   }
 
   public let name: String
@@ -34,6 +35,12 @@ public final class InMemoryCursor: Sendable {
 
   public var state: CursorState { memory.value.cursor }
   public var history: [Entry] { memory.value.history }
+
+  /// The pause on it. Set from outside, it is as if another process had done it.
+  public var pause: CursorPause? {
+    get { memory.value.pause }
+    set { memory.update { $0.pause = newValue } }
+  }
 
   /// Takes the cursor; every earlier lease is fenced from now on.
   ///
@@ -86,6 +93,18 @@ public final class InMemoryCursor: Sendable {
       }
     }
     return try result.get()
+  }
+
+  fileprivate func set(_ pause: CursorPause?) throws(LogError) {
+    let result: Result<Void, LogError> = memory.update { state in
+      if let error = state.failures[.pause]?.first {
+        state.failures[.pause]?.removeFirst()
+        return .failure(error)
+      }
+      state.pause = pause == nil ? nil : state.pause ?? pause
+      return .success(())
+    }
+    try result.get()
   }
 
   fileprivate var durableEnd: Offset { source.end }
@@ -153,6 +172,12 @@ public struct InMemoryLease: ReplayLease {
       try state.acknowledging(range, epoch: epoch, durableEnd: end)
     }
     try await live("after acknowledge")
+  }
+
+  public func currentPause() async throws(LogError) -> CursorPause? { cursor.pause }
+
+  public func setPause(_ pause: CursorPause?) async throws(LogError) {
+    try cursor.set(pause)
   }
 
   private func live(_ step: String) async throws(LogError) {

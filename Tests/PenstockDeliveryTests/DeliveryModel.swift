@@ -28,17 +28,22 @@ struct DeliveryModel: Hashable {
   var configuration: UInt8 = 1
   var crashes = 0
   let maxCrashes: Int
+  /// How often a person may still put a pause on.
+  var pauses: Int
+  /// The pause is durable, so a crash does not take it off.
+  var isPaused = false
 
   static let end = Offset(3)
   static let now = Moment(sinceStart: .zero)
   static let retry = RetryPolicy(first: .zero, cap: .zero, refusedWait: .zero)
 
-  init(mode: DeliveryState.Mode, lanes: Int = 1, buries: Bool = false, maxCrashes: Int = 2) {
+  init(mode: DeliveryState.Mode, lanes: Int = 1, buries: Bool = false, maxCrashes: Int = 2, pauses: Int = 0) {
     cursor = CursorState(startingAt: .zero).acquired()
     let options = DeliveryOptions(
       maxInFlight: lanes, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil))
     state = DeliveryState(cursor, mode: mode, retry: Self.retry, options: options, buries: buries)
     self.maxCrashes = maxCrashes
+    self.pauses = pauses
   }
 
   static func content(_ first: Offset, _ end: Offset, plan: [UInt8]) -> [UInt8] {
@@ -66,6 +71,8 @@ struct DeliveryModel: Hashable {
       next.newestFirst = nil
       next.state = DeliveryState(
         next.cursor, mode: state.mode, retry: Self.retry, options: state.options, buries: state.buries)
+      // The shell looks before anything is begun.
+      if isPaused { try? next.state.handle(.pause) }
       return next
     }
   }
@@ -91,6 +98,7 @@ extension DeliveryModel {
     if wasStopping || event == .stop, case .working(let work) = next.state.phase, next.state.phase != state.phase {
       if case .commit = work {} else { violations.append("a stopped delivery began \(work)") }
     }
+    next.checkPause(&violations)
     // Nothing is stuck: every phase is ended by work, an attempt in the air, a moment, or a person who is named.
     switch next.state.phase {
     case .sending where !next.state.isInAir: violations.append("it waits for attempts, and none is in the air")
@@ -105,19 +113,49 @@ extension DeliveryModel {
   /// Every model that can come next.
   func successors(_ violations: inout [String]) -> [DeliveryModel] {
     var next: [DeliveryModel] = []
-    if case .ended = state.phase { return crashed() }
+    if case .ended(let ending) = state.phase { return ended(ending, &violations) }
     for lane in state.lanes where lane.isInAir { next += answers(lane.intent, &violations) }
+    next += pausing(&violations)
     switch state.phase {
-    case .ended, .sending: break
+    case .ended, .sending, .paused: break
     case .backingOff, .halted(.some, _):
       next.append(step(.wake(at: Self.now), &violations))
-      next.append(step(.resume, &violations))
+      next.append(step(.retryNow, &violations))
     case .pacing: next.append(step(.wake(at: Self.now), &violations))
-    case .halted: next.append(step(.resume, &violations))
+    case .halted: next.append(step(.retryNow, &violations))
     case .working(let work): next += working(work, &violations)
     }
     next.append(step(.stop, &violations))
     return next + crashed()
+  }
+
+  private func ended(_ ending: DeliveryState.Ending, _ violations: inout [String]) -> [DeliveryModel] {
+    if ending == .paused, state.mode == .service || !isPaused { violations.append("it ended by a pause") }
+    return crashed()
+  }
+
+  /// A person puts a pause on, or takes it off.
+  private func pausing(_ violations: inout [String]) -> [DeliveryModel] {
+    if isPaused { return [step(.unpause(at: Self.now), &violations) { $0.isPaused = false }] }
+    guard pauses > 0 else { return [] }
+    return [
+      step(.pause, &violations) {
+        $0.isPaused = true
+        $0.pauses -= 1
+      }
+    ]
+  }
+
+  /// A paused delivery begins nothing, and keeps nothing that a restart would not find in the cursor.
+  private mutating func checkPause(_ violations: inout [String]) {
+    if isPaused, case .working(let work) = state.phase {
+      if case .commit = work {} else { violations.append("a paused delivery began \(work)") }
+    }
+    guard state.phase == .paused else { return }
+    if !isPaused { violations.append("it waits for a pause to end, and there is none") }
+    if state.isInAir || state.unfinished != nil { violations.append("something goes on in a pause") }
+    // The shell lets all renderings go.
+    rendered = [:]
   }
 
   private func working(_ work: DeliveryState.Work, _ violations: inout [String]) -> [DeliveryModel] {

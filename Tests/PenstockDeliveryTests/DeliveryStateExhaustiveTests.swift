@@ -9,8 +9,11 @@ struct DeliveryStateExhaustiveTests {
     var lanes = 1
     var buries = false
     var crashes = 2
+    var pauses = 0
     var depth = 16
-    var testDescription: String { "\(mode), \(lanes) lanes\(buries ? ", dead letters" : ""), \(crashes) crashes" }
+    var testDescription: String {
+      "\(mode), \(lanes) lanes\(buries ? ", dead letters" : ""), \(crashes) crashes, \(pauses) pauses"
+    }
   }
 
   static let worlds = [
@@ -19,16 +22,20 @@ struct DeliveryStateExhaustiveTests {
     World(mode: .until(DeliveryModel.end), buries: true, crashes: 1, depth: 18),
     World(mode: .service, lanes: 2, crashes: 1, depth: 13),
     World(mode: .until(DeliveryModel.end), lanes: 2, buries: true, crashes: 1, depth: 15),
+    World(mode: .service, buries: true, crashes: 1, pauses: 2, depth: 13),
+    World(mode: .until(DeliveryModel.end), buries: true, crashes: 1, pauses: 1, depth: 15),
+    World(mode: .service, lanes: 2, crashes: 0, pauses: 1, depth: 13),
   ]
 
   @Test(
     "keeps the invariants: intent before attempt, one content for an id, commit after success, nothing skipped or stuck",
     arguments: worlds)
   func allSequences(world: World) {
-    let start = DeliveryModel(mode: world.mode, lanes: world.lanes, buries: world.buries, maxCrashes: world.crashes)
+    let start = DeliveryModel(
+      mode: world.mode, lanes: world.lanes, buries: world.buries, maxCrashes: world.crashes, pauses: world.pauses)
     var frontier: Set<DeliveryModel> = [start]
     var seen = frontier
-    var (moves, finished, inAir, buried) = (0, 0, 0, 0)
+    var (moves, finished, inAir, buried, paused) = (0, 0, 0, 0, 0)
     for _ in 1...world.depth {
       var next: Set<DeliveryModel> = []
       for model in frontier {
@@ -40,6 +47,7 @@ struct DeliveryStateExhaustiveTests {
         if model.cursor.committed == DeliveryModel.end { finished += 1 }
         inAir = max(inAir, model.state.lanes.count(where: \.isInAir))
         buried = max(buried, model.letters.count)
+        paused += model.state.phase == .paused || model.state.phase == .ended(.paused) ? 1 : 0
         for successor in successors where seen.insert(successor).inserted { next.insert(successor) }
       }
       frontier = next
@@ -48,6 +56,7 @@ struct DeliveryStateExhaustiveTests {
     // Figures below these mean that the walk no longer goes where it should.
     #expect(seen.count > 9_000 && moves > 20_000 && finished > 5)
     #expect(inAir == world.lanes && (buried > 0) == world.buries)
+    #expect((paused > 100) == (world.pauses > 0))
   }
 
   @Test("an event that a phase does not take is refused and changes nothing")

@@ -52,7 +52,7 @@ struct DeliveryStateTests {
       return
     }
     #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.wake(at: now + .seconds(1_000_000))) }
-    try state.handle(.resume)
+    try state.handle(.retryNow)
     #expect(state.phase == .working(.send(intent, attempt: 2)))
   }
 
@@ -62,7 +62,7 @@ struct DeliveryStateTests {
     var state = DeliveryState(cursor, mode: .service, retry: retry)
     try state.handle(.rendered(digest: [UInt8](repeating: 7, count: 32)))
     #expect(state.trouble?.kind == .contentChanged)
-    try state.handle(.resume)
+    try state.handle(.retryNow)
     #expect(state.phase == .working(.reopen(intent)))
   }
 
@@ -80,7 +80,7 @@ struct DeliveryStateTests {
   @Test("only a delivery that runs until it has caught up gives up", arguments: [true, false])
   func givesUp(isService: Bool) throws {
     var state = try answer(sending(isService ? .service : .until(Offset(3))), .retry(reason: "", after: nil))
-    try state.handle(.resume)
+    try state.handle(.retryNow)
     try state.handle(.launched(at: now, bytes: 9))
     try state.handle(.answered(intent.id, .retry(reason: "down", after: nil), at: now + .seconds(61), roll: 0))
     #expect((state.trouble?.kind == .gaveUp) == !isService)

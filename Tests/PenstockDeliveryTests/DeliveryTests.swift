@@ -99,7 +99,7 @@ struct DeliveryTests {
     let progress = await delivery.progress
     #expect(progress.trouble == DeliveryTrouble(.rejected, "422") && progress.inFlight == .zero..<Offset(2))
     #expect(progress.lagRecords == 4 && progress.nextTry == nil && rig.clock.sleepers.isEmpty)
-    delivery.resume()
+    delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(4) })
     delivery.stop()
     try await outcome(of: run)
@@ -162,7 +162,7 @@ struct DeliveryTests {
     let run = Task { try await delivery.run() }
     #expect(await delivery.waitForProgress { $0.activity == .halted && $0.trouble?.kind == .unreadable })
     rig.source.failReads(with: nil)
-    delivery.resume()
+    delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
     delivery.stop()
     try await outcome(of: run)
@@ -178,7 +178,7 @@ struct DeliveryTests {
     #expect(await delivery.waitForProgress { $0.activity == .halted && $0.trouble?.kind == .unreadable })
     #expect(sink.destination.arrivals.isEmpty)
     rig.cursor.acknowledgeLoss()
-    delivery.resume()
+    delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(7) })
     #expect(sink.destination.arrivals.count == 1)
     delivery.stop()

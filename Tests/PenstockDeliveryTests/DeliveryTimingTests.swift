@@ -123,7 +123,7 @@ struct DeliveryTimingTests {
     #expect(await delivery.progress.activity == .halted)
     rig.clock.advance(to: due)
     #expect(await rig.clock.sleeper() == Moment(sinceStart: .seconds(1200)))
-    delivery.resume()
+    delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
     delivery.stop()
     try await outcome(of: run)

@@ -82,7 +82,7 @@ struct RejectionTests {
     let service = rig.delivery(to: ScriptedSink(rejects: all), options: options, deadLetters: dead.box())
     let run = Task { try await service.run() }
     #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything })
-    service.resume()
+    service.retryNow()
     #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything && $0.deadLetters == 5 })
     service.stop()
     try await outcome(of: run)

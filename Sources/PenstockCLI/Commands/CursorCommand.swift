@@ -5,18 +5,22 @@ import PenstockLog
 struct CursorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "cursor",
-    abstract: "Lists, shows, moves, deletes and rebuilds cursors.",
+    abstract: "Lists, shows, pauses, moves, deletes and rebuilds cursors.",
     discussion: """
       A cursor is a destination's durable place in the log. Stop the destination before moving or deleting its cursor.
 
         penstock cursor list --log ./events
         penstock cursor show archive --log ./events --json
         penstock cursor seek archive --to 2026-11-23T00:00:00Z --log ./events
+        penstock cursor pause archive --reason "bucket moves" --log ./events
+        penstock cursor resume archive --log ./events
         penstock cursor acknowledge archive --log ./events
         penstock cursor delete archive --log ./events --yes
         penstock cursor rebuild archive --config penstock.yaml
       """,
-    subcommands: [List.self, Show.self, Seek.self, Acknowledge.self, Delete.self, Rebuild.self])
+    subcommands: [
+      List.self, Show.self, Seek.self, Pause.self, Resume.self, Acknowledge.self, Delete.self, Rebuild.self,
+    ])
 
   struct List: ReportingCommand {
     static let spokenName = "cursor list"
@@ -42,9 +46,9 @@ struct CursorCommand: AsyncParsableCommand {
 
     func perform() async throws {
       _ = try CursorCommand.state(name, try await LogReader.open(at: logOption.log))
-      let cursor = try CursorLine.all(LogSurvey(LogInspector(logOption.log))).filter { $0.name == name }
+      let cursor = try CursorLine.line(name, logOption.log)
       let now = SystemWallClock().now()
-      tell(cursor.first?.json(now: now) ?? .null, CursorLine.table(cursor, now: now))
+      tell(cursor.json(now: now), CursorLine.table([cursor], now: now))
     }
   }
 
@@ -110,7 +114,8 @@ struct CursorCommand: AsyncParsableCommand {
       try fileSystem.remove(paths.cursor(held.name))
       // What was attempted for the cursor that is gone says nothing about a new one of its name.
       try fileSystem.removeIfPresent(AttemptLog.path(inLog: logOption.log, cursor: held.name))
-      try fileSystem.synchronizeDirectory(paths.cursors)
+      // Also makes the rest durable: a pause was meant for the cursor that is gone.
+      try CursorStore.setPause(nil, fileSystem, paths, name: held.name)
       tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
     }
   }

@@ -16,7 +16,8 @@ struct CursorHealth {
       let settings = configuration?.destinations.first { $0.name == name }?.delivery
       var meter = LagMeter(cursor: name, thresholds: settings?.thresholds ?? LagThresholds())
       let facts = try? reader.lagFacts(
-        of: state, retention: configuration?.log.retention, at: now, timeOfDay: timeOfDay)
+        of: state, retention: configuration?.log.retention, pause: try? reader.pause(ofCursor: name), at: now,
+        timeOfDay: timeOfDay)
       if let facts { lags[name] = meter.observe(facts) }
     }
   }

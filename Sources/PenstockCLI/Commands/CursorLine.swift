@@ -11,14 +11,24 @@ struct CursorLine {
   /// Nil where that was not looked up.
   var lag: Lag?
   var deadLetters: Int?
+  var pause: CursorPause?
 
   static func all(_ survey: LogSurvey) throws -> [CursorLine] {
     let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(survey.inspector.path))
     return try CursorStore.names(fileSystem, paths).map { name in
       let state = try CursorStore.peek(fileSystem, paths, name: name)
       return CursorLine(
-        name: name, state: state, end: survey.end, distance: try survey.distance(from: state.committed))
+        name: name, state: state, end: survey.end, distance: try survey.distance(from: state.committed),
+        pause: try CursorStore.pause(fileSystem, paths, name: name))
     }
+  }
+
+  /// One of them, which is there.
+  static func line(_ name: String, _ log: String) throws -> CursorLine {
+    guard let found = try all(LogSurvey(LogInspector(log))).first(where: { $0.name == name }) else {
+      throw Failure(.bad, "unknownCursor", "cursor \(name) was deleted meanwhile")
+    }
+    return found
   }
 
   private var behind: Int { end > state.committed ? end - state.committed : 0 }
@@ -36,6 +46,12 @@ struct CursorLine {
       ("lagIsExact", distance.map { .bool($0.isExact) } ?? .null), ("epoch", .number(state.epoch)),
       ("lastReceipt", .optional(state.lastReceipt)), ("health", .optional(lag?.health.rawValue)),
       ("healthWords", .optional(lag?.words)), ("deadLetters", .optional(deadLetters)),
+      (
+        "paused",
+        pause.map {
+          .object([("since", .optional($0.since.map { Words.time($0) })), ("reason", .string($0.reason))])
+        } ?? .null
+      ),
       (
         "inFlight",
         .array(
@@ -64,7 +80,8 @@ struct CursorLine {
       let open = state.inFlight.map { "\($0.intent.first) ..< \($0.intent.end)" }.joined(separator: ", ")
       let (about, most) = distance?.isExact == false ? ("~", "≤ ") : ("", "")
       rows.append([
-        cursor.name, state.committed.description, Words.count(cursor.behind),
+        cursor.pause == nil ? cursor.name : cursor.name + " (paused)", state.committed.description,
+        Words.count(cursor.behind),
         distance.map { about + Words.bytes($0.bytes) } ?? "–",
         cursor.seconds(now: now).map { $0 > 0 ? most + Words.seconds($0) : "–" } ?? "–",
         open.isEmpty ? "–" : open, state.lastReceipt ?? "–",

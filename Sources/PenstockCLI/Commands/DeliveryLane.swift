@@ -64,6 +64,11 @@ final class DeliveryLane: Service {
     do throws(DeliveryFailure) {
       let report = try await delivery.run(untilCaughtUpWith: end)
       await keepProgress(delivery, ended: report.ending.rawValue)
+      guard report.ending == .paused else { return }
+      fail(
+        Failure(
+          .bad, "paused", "a person has paused the destination; records from offset \(report.end) on wait",
+          advice: "penstock cursor resume \(name) --log \(log)"), ended: report.ending.rawValue)
     } catch {
       await keepProgress(delivery, ended: error.trouble.kind.rawValue)
       fail(Failure(error), ended: error.trouble.kind.rawValue)
@@ -132,6 +137,10 @@ final class DeliveryLane: Service {
     case .halted(let trouble):
       state.withLock { $0.lastTrouble = trouble.message }
       Output.note("penstock deliver: \(name): waits for a person: \(trouble)")
+    case .paused(let pause):
+      let reason = pause.reason.isEmpty ? "" : " (\(pause.reason))"
+      Output.note("penstock deliver: \(name): paused by a person\(reason); penstock cursor resume \(name) --log \(log)")
+    case .resumed: Output.note("penstock deliver: \(name): goes on after a pause")
     case .deadLettered(let intent, let reason):
       state.withLock { $0.result.deadLetters += 1 }
       Output.note("penstock deliver: \(name): record \(intent.first) became a dead letter: \(reason)")

@@ -11,7 +11,7 @@ struct StatusCommand: ReportingCommand {
       published it. Looks at files and sizes, and into the newest segment, so that it answers at once on a log of any size; \
       --deep walks every block.
 
-      Each cursor has a health: ok, behind, or losing (to retention's hard cap). --config says for each destination when it is \
+      Each cursor has a health: ok, paused (by a person), behind, or losing (to retention's hard cap). --config says for each destination when it is \
       behind, and how the log is retained; without it a cursor is behind when a record waits for more than a minute.
 
         penstock status --log ./events

@@ -32,23 +32,23 @@ public final class Cursor: Sendable {
   public let epoch: UInt32
   private let held: HeldCursor
   private let view: LogView
-  private let worker: Worker
-  private let clock: any WallClock
-  private let observation: Observation
+  let worker: Worker
+  let environment: LogEnvironment
+  let paths: LogPaths
   /// Of the log that is read, where this process writes it.
   private let keeper: LogKeeper?
 
   init(
-    _ held: HeldCursor, epoch: UInt32, view: LogView, worker: Worker, clock: any WallClock,
-    observation: Observation = Observation(), keeper: LogKeeper? = nil
+    _ held: HeldCursor, epoch: UInt32, view: LogView, worker: Worker, environment: LogEnvironment, paths: LogPaths,
+    keeper: LogKeeper? = nil
   ) {
     self.keeper = keeper
-    self.observation = observation
     self.held = held
     self.epoch = epoch
     self.view = view
     self.worker = worker
-    self.clock = clock
+    self.environment = environment
+    self.paths = paths
     name = held.name
   }
 
@@ -72,7 +72,7 @@ public final class Cursor: Sendable {
     try await begin(
       Intent(
         id: Self.id(batch), first: batch.first, end: batch.end, contentDigest: [UInt8](repeating: 0, count: 32),
-        plan: [], createdAt: clock.now()))
+        plan: [], createdAt: environment.clock.now()))
     return batch
   }
 
@@ -142,6 +142,7 @@ public final class Cursor: Sendable {
     _ step: @escaping @Sendable (CursorState) throws(CursorMoveError) -> CursorState
   ) async throws(LogError) -> CursorState {
     let held = held
+    let observation = environment.observation
     let start = observation.start()
     let state = try await worker.run { () throws(LogError) in try held.move(step) }
     observation.tell(since: start) { duration in
@@ -198,8 +199,8 @@ package final class CursorRegistry: Sendable {
       }
       let state = try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
       return Cursor(
-        cursor, epoch: state.epoch, view: view, worker: worker, clock: environment.clock,
-        observation: environment.observation, keeper: keeper)
+        cursor, epoch: state.epoch, view: view, worker: worker, environment: environment, paths: paths,
+        keeper: keeper)
     }
   }
 
