@@ -56,13 +56,17 @@ class KillTest:
             return file.read().strip()[-600:] or "(nothing on stderr)"
 
     def wait(self, process, name):
-        try:
-            return process.wait(HUNG_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # Not with a timeout of its own: that looks only every 50 ms, and a round waits several times.
+        hung = threading.Event()
+        watchdog = threading.Timer(HUNG_SECONDS, lambda: (hung.set(), process.kill()))
+        watchdog.daemon = True
+        watchdog.start()
+        code = process.wait()
+        watchdog.cancel()
+        if hung.is_set():
             self.problems.append(f"{name} hung for {HUNG_SECONDS} s: {self.errors(name)}")
             return None
+        return code
 
     def output(self, name, arguments, file):
         """Runs a command that must end well, with its output in a file of the folder."""

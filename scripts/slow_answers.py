@@ -53,9 +53,9 @@ class SlowAnswers:
                 continue
             for one in (client, server):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            ear = self.listener()
-            threading.Thread(target=self.ask, args=(client, server, ear), daemon=True).start()
-            threading.Thread(target=self.answer, args=(server, client, ear), daemon=True).start()
+            conversation = (self.listener(), threading.Event())
+            threading.Thread(target=self.ask, args=(client, server, *conversation), daemon=True).start()
+            threading.Thread(target=self.answer, args=(server, client, *conversation), daemon=True).start()
 
     def turn_away(self, client):
         """Hears what was wanted, and hangs up."""
@@ -67,13 +67,14 @@ class SlowAnswers:
         finally:
             client.close()
 
-    def ask(self, client, server, ear):
+    def ask(self, client, server, ear, is_asked):
         try:
             while data := client.recv(1 << 18):
                 is_lost = self.down
                 ear.asked(data, is_lost)
                 if is_lost:
                     break
+                is_asked.set()
                 server.sendall(data)
                 self.seen += 1
         except OSError:
@@ -82,11 +83,13 @@ class SlowAnswers:
             # Ends this direction only: what the other side still says must arrive.
             shut(server)
 
-    def answer(self, server, client, ear):
+    def answer(self, server, client, ear, is_asked):
         try:
             while data := server.recv(1 << 16):
                 ear.answered(data)
-                time.sleep(self.random.uniform(0, self.longest))
+                if is_asked.is_set():  # the beginning of an answer: a long one is held back once
+                    is_asked.clear()
+                    time.sleep(self.random.uniform(0, self.longest))
                 if self.down:
                     break
                 client.sendall(data)
