@@ -8,7 +8,6 @@ import subprocess
 
 REFUSED = '"platform":"refused"'  # the receiver answers 422 to every body that holds it: see kill_proof.record
 REPLAY = "window"  # the replay's id
-REPLAY_PREFIX = f"exports/replays/{REPLAY}/usages"
 
 CONFIGURATION = """\
 log:
@@ -27,7 +26,6 @@ destinations:
     credentials: {{ accessKey: "${{PENSTOCK_S3_ACCESS_KEY}}", secretKey: "${{PENSTOCK_S3_SECRET_KEY}}" }}
     prefix: {prefix}
     compression: zstd
-    multipart: {{ partBytes: {part_bytes} }}
     rotate: {{ maxRecords: 500, maxAge: 1s }}
 {archive_keys}"""
 DEAD_LETTERS = "    onRejected: deadLetter\n"

@@ -5,6 +5,8 @@ Part of kill-test.py, which says in words what is proved here.
 import hashlib
 import json
 import os
+import random
+from base64 import b64encode
 
 
 def record(seed, turn, number):
@@ -17,6 +19,14 @@ def record(seed, turn, number):
             f'"type":"track","ts":{1630476856 + number},"properties":{{"id":"8e282c72-07da-4c2f-bf91-85df633828af",'
             f'"values":[{{"round":{turn},"number":{number},"note":"{note}"}}],"options":{{"use_regex":false}}}}}}\n'
             ).encode()
+
+
+def big_record(seed, turn, number):
+    """One usage event of a quarter of a MiB, of which hardly anything can be compressed away."""
+    noise = random.Random(f"{seed}/big/{turn}/{number}")
+    note = b64encode(noise.randbytes(noise.randrange(150_000, 240_000))).decode()
+    return (f'{{"user_id":"{number}","event":"Big {turn}","platform":"redfast","type":"track","ts":{1630476856 + number},'
+            f'"properties":{{"round":{turn},"number":{number},"note":"{note}"}}}}\n').encode()
 
 
 def is_refused(digest):
@@ -37,21 +47,57 @@ def read_letters(path):
     return found
 
 
-class Evidence:
-    """Files of rows and the receiver's ledger in one folder, and the proof over them.
-
-    `letters` are the webhook's dead letters, None where the binary has none; `window` is what was replayed, or None.
+class LogEvidence:
+    """A log's rows against what was fed.
 
     Each round has `turn` (its number), `fed` (how many records it was given at most), `acknowledged` (how many of them
     were acknowledged) and `first_offset` (the first acknowledged offset, or None).
     """
 
+    def __init__(self, folder, seed, rounds, make):
+        self.seed, self.rounds, self.make = seed, rounds, make
+        self.input, self.log, self.objects = (os.path.join(folder, name) for name in
+                                              ("input.ndjson", "log.ndjson", "objects.ndjson"))
+
+    def with_changes(self, **changes):
+        """The same evidence, but for what is said."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
+
+    def check_log(self):
+        """Writes input.ndjson: the prefixes of the rounds that the log holds. (records, problems)."""
+        offset, found = 0, []
+        with open(self.log, "rb") as log, open(self.input, "wb") as file:
+            row = log.readline()
+            for turn in self.rounds:
+                start, number = offset, 0
+                if turn.first_offset not in (None, start):
+                    found.append(f"log: round {turn.turn} was acknowledged from offset {turn.first_offset}, but its "
+                                 f"first record stands at {start}")
+                while number < turn.fed and row == (expected := self.make(self.seed, turn.turn, number)):
+                    file.write(expected)
+                    offset, number, row = offset + 1, number + 1, log.readline()
+                if number < turn.acknowledged:
+                    found.append(f"log: round {turn.turn}: {turn.acknowledged} records acknowledged, {number} there; "
+                                 f"at offset {offset} stands {row[:160]!r}")
+                    return offset, found
+            if row:
+                found.append(f"log: at offset {offset} stands a row that nobody appended there: {row[:160]!r}")
+        return offset, found
+
+
+class Evidence(LogEvidence):
+    """Files of rows and the receiver's ledger in one folder, and the proof over them.
+
+    `letters` are the webhook's dead letters, None where the binary has none; `window` is what was replayed, or None.
+    """
+
     def __init__(self, folder, seed, rounds, letters=None, window=None):
-        self.seed, self.rounds, self.letters, self.window = seed, rounds, letters, window
-        self.input, self.log, self.objects, self.received, self.accepted, self.replayed, self.cut = (
-            os.path.join(folder, name) for name in
-            ("input.ndjson", "log.ndjson", "objects.ndjson", "received.ndjson", "accepted.ndjson", "replayed.ndjson",
-             "window.ndjson"))
+        super().__init__(folder, seed, rounds, record)
+        self.letters, self.window = letters, window
+        self.received, self.accepted, self.replayed, self.cut = (os.path.join(folder, name) for name in (
+            "received.ndjson", "accepted.ndjson", "replayed.ndjson", "window.ndjson"))
         with open(os.path.join(folder, "ledger.ndjson")) as file:
             self.ledger = [json.loads(line) for line in file]
 
@@ -84,27 +130,6 @@ class Evidence:
         wrong = set(self.letters) ^ set(refused)
         offsets = sorted({offset for offset, _ in wrong}) or "the same ones, but not once each, or out of order"
         return [f"letters: {len(self.letters)} dead letters for {len(refused)} refused records; they differ at {offsets}"]
-
-    def check_log(self):
-        """Writes input.ndjson: the prefixes of the rounds that the log holds. (records, problems)."""
-        offset, found = 0, []
-        with open(self.log, "rb") as log, open(self.input, "wb") as file:
-            row = log.readline()
-            for turn in self.rounds:
-                start, number = offset, 0
-                if turn.first_offset not in (None, start):
-                    found.append(f"log: round {turn.turn} was acknowledged from offset {turn.first_offset}, but its "
-                                 f"first record stands at {start}")
-                while number < turn.fed and row == (expected := record(self.seed, turn.turn, number)):
-                    file.write(expected)
-                    offset, number, row = offset + 1, number + 1, log.readline()
-                if number < turn.acknowledged:
-                    found.append(f"log: round {turn.turn}: {turn.acknowledged} records acknowledged, {number} there; "
-                                 f"at offset {offset} stands {row[:160]!r}")
-                    return offset, found
-            if row:
-                found.append(f"log: at offset {offset} stands a row that nobody appended there: {row[:160]!r}")
-        return offset, found
 
     def repeated(self):
         return len(self.ledger) - len({line["id"] for line in self.ledger})
@@ -145,8 +170,7 @@ class Evidence:
 
     def planted(self, kind):
         """The same evidence with one thing wrong in it."""
-        copy = object.__new__(Evidence)
-        copy.__dict__.update(self.__dict__)
+        copy = self.with_changes()
         middle = self.rounds[len(self.rounds) // 2:]
         offset = next((turn.first_offset for turn in middle if turn.acknowledged), 0)
         if kind == "lost":
@@ -168,14 +192,14 @@ class Evidence:
                            else self.ledger[:again] + [wrong] + self.ledger[again + 1:])
         return copy
 
-
     def plants(self):
         """The faults that can be planted into this evidence, and how the problem they make begins."""
         return {kind: name for kind, name in PLANTS.items()
-                if (kind != "buried" or self.letters) and (kind != "again" or self.window)}
+                if kind != "part" and (kind != "buried" or self.letters) and (kind != "again" or self.window)}
 
 
-PLANTS = {"lost": "log: ", "dup": "s3: ", "changed": "webhook: ", "buried": "letters: ", "again": "replay: "}
+PLANTS = {"lost": "log: ", "dup": "s3: ", "changed": "webhook: ", "buried": "letters: ", "again": "replay: ",
+          "part": "parts: "}
 
 
 def tampered(path, number, times):

@@ -31,6 +31,14 @@ class Refused(Exception):
         super().__init__(f"{method} {path}: {status} {body[:300].decode('utf-8', 'replace')}")
 
 
+def document(body):
+    """An answer's XML, without its namespaces."""
+    root = ElementTree.fromstring(body)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
 class Bucket:
     """One bucket behind one endpoint. Not for use by several threads."""
 
@@ -68,14 +76,17 @@ class Bucket:
             query = {"list-type": "2", "prefix": prefix}
             if token:
                 query["continuation-token"] = token
-            root = ElementTree.fromstring(self.request("GET", query=query))
-            for element in root.iter():
-                element.tag = element.tag.rpartition("}")[2]
+            root = document(self.request("GET", query=query))
             for entry in root.iter("Contents"):
                 found.append((entry.findtext("Key"), int(entry.findtext("Size"))))
             token = root.findtext("NextContinuationToken")
             if root.findtext("IsTruncated") != "true" or not token:
                 return sorted(found, key=lambda object: object[0].encode())
+
+    def uploads(self, prefix=""):
+        """(key, id) of the uploads in parts that are open under the prefix; at most as many as one answer holds."""
+        root = document(self.request("GET", query={"prefix": prefix, "uploads": ""}))
+        return [(entry.findtext("Key"), entry.findtext("UploadId")) for entry in root.iter("Upload")]
 
     def request(self, method, key=None, query=None, body=b""):
         path = "/" + quote(self.name, safe="-_.~") + ("/" + quote(key, safe="-_.~/") if key is not None else "")
