@@ -23,7 +23,8 @@ extension HistoryChecker {
     guard memory.possible.contains(state) else {
       report(
         .cursorIsExact,
-        "\(name) stands at \(Self.words(state)); it may stand at \(memory.possible.map(Self.words).joined(separator: " or "))")
+        "\(name) stands at \(Self.words(state)); it may stand at \(memory.possible.map(Self.words).joined(separator: " or "))"
+      )
       return cursors[name, default: CursorMemory()].possible = [state]
     }
     // Looking makes nothing durable: what it may stand at as well, it may be found at after another crash.

@@ -89,7 +89,8 @@ extension Simulation {
     let view = process.writer.view
     let lease = RecordedLease(held: held, epoch: held.state.epoch, view: view, recorder: recorder)
     let first = held.state.committed
-    let rejects = Set((first.rawValue..<max(first.rawValue, view.end.rawValue)).filter { $0 % 29 == 7 }.map { Offset($0) })
+    let rejects = Set(
+      (first.rawValue..<max(first.rawValue, view.end.rawValue)).filter { $0 % 29 == 7 }.map { Offset($0) })
     let sink = RecordedSink(
       sink: ScriptedSink(
         lineEnding: random.below(2) == 0 ? "\n" : "\r\n", script: Self.answers(&random), rejects: rejects),

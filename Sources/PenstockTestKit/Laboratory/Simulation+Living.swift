@@ -197,7 +197,7 @@ extension Simulation {
   }
 
   private mutating func reopen(_ process: inout Process, _ disk: SimulatedFileSystem) throws(LogError) {
-    for held in process.held.values { held.close() }
+    for (_, held) in process.held.sorted(by: { $0.key < $1.key }) { held.close() }
     try process.writer.close()
     process = try start(disk)
   }

@@ -95,7 +95,8 @@ extension Simulation {
     if paths.count(where: { $0.hasSuffix(".seg") }) != segments.count {
       note(.failed("\(segments.count) segments, and the files \(paths)"))
     }
-    if let left = paths.first(where: { $0.hasSuffix(".sealing") || $0.hasSuffix("next.tmp") || $0.hasSuffix(".part") }) {
+    if let left = paths.first(where: { $0.hasSuffix(".sealing") || $0.hasSuffix("next.tmp") || $0.hasSuffix(".part") })
+    {
       note(.failed("\(left) was left lying about"))
     }
     for segment in segments where world.sealed.contains(segment.name) {

@@ -109,6 +109,12 @@ package struct Simulation {
     if isTold { result.steps.append(line()) }
   }
 
+  /// Everything the disk was asked for, in a telling that is to be compared with another one.
+  mutating func tellTrace(_ disk: SimulatedFileSystem) {
+    guard isTold else { return }
+    result.steps += disk.trace.map { "    " + $0 }
+  }
+
   mutating func note(_ event: History.Event) { world.checker.note(event) }
 
   mutating func drain() {
@@ -122,7 +128,7 @@ package struct Simulation {
   var hasFailed: Bool { !world.checker.violations.isEmpty }
 
   private mutating func run() {
-    var disk = SimulatedFileSystem(seed: script.seed)
+    var disk = SimulatedFileSystem(seed: script.seed, tracing: isTold)
     for (number, life) in script.lives.enumerated() {
       tell("life \(number + 1)")
       live(life, disk)
@@ -136,6 +142,7 @@ package struct Simulation {
   }
 
   private mutating func finish(_ disk: SimulatedFileSystem) {
+    tellTrace(disk)
     hash.mix(disk.traceHash)
     hash.mix(UInt64(world.checker.events))
     result.hash = hash.value

@@ -115,7 +115,9 @@ extension SimulationScript {
       let step = random.below(steps.count)
       steps[step].fault = .failure(io: random.below(8), effect: effects[random.below(effects.count)])
     }
-    let crash: (Int, Int)? = random.below(12) == 0 ? nil : (max(random.below(steps.count + 1), random.below(steps.count + 1)), random.below(10))
+    let crash: (Int, Int)? =
+      random.below(12) == 0
+      ? nil : (max(random.below(steps.count + 1), random.below(steps.count + 1)), random.below(10))
     return Life(
       steps: steps, crash: crash, isDisturbed: random.below(5) == 0,
       outcomes: (0..<7).map { outcome($0, &random) }, next: random.below(7))
