@@ -7,8 +7,9 @@ demo: ; @scripts/demo $(ARGS)
 test: ; @scripts/test $(ARGS)
 # bench ## the benchmarks, with the raw probe beside every figure (ARGS='append --json')
 bench: ; @scripts/bench $(ARGS)
-# lab ## the long tests, one figure per row (ROUNDS=2000)
+# lab ## the long tests, one figure per row; lab-LAYER for one of scripts/laboratory (DURATION=600 SEED=1 ROUNDS=2000)
 lab: ; @scripts/lab $(ARGS)
+lab-%: ; @scripts/lab $* $(ARGS)
 # lint ## the formatter's strict check and the house rules
 lint: ; @scripts/lint $(ARGS)
 # docs ## the API documentation as a site in .build-docs

@@ -111,8 +111,11 @@ let package = Package(
       swiftSettings: house),
     .target(
       name: "PenstockTestKit",
-      dependencies: ["PenstockLog", "PenstockDelivery"],
+      dependencies: ["PenstockLog", "PenstockDelivery", .product(name: "Logging", package: "swift-log")],
       swiftSettings: house),
+    // Not a product: it is run from a checkout, by `make lab-…`.
+    .executableTarget(
+      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"], swiftSettings: house),
     .testTarget(
       name: "PenstockLogTests",
       dependencies: ["PenstockLog", "PenstockTestKit", .product(name: "Logging", package: "swift-log")],

@@ -28,8 +28,8 @@ phase() {
 }
 report_phases() { ((${#phases[@]} == 0)) || printf '%s\n' "${phases[@]}" >&2; }
 
-# build_penstock: builds the command line and leaves its path in $penstock. CONFIG=debug shares .build with the tests.
-build_penstock() {
+# build_product NAME: builds a product and leaves its path in $product. CONFIG=debug shares .build with the tests.
+build_product() {
   local config=${CONFIG:-release} scratch
   case $config in
   debug) scratch=.build ;;
@@ -37,6 +37,12 @@ build_penstock() {
   *) die 2 "CONFIG is debug or release, not '$config'" ;;
   esac
   [ "$config" = debug ] || [ -d "$scratch" ] || say "the first release build takes 10 to 15 minutes on two cores"
-  swift build -c "$config" --scratch-path "$scratch" --product penstock >&2
-  penstock=$root/$scratch/$config/penstock
+  swift build -c "$config" --scratch-path "$scratch" --product "$1" >&2
+  product=$root/$scratch/$config/$1
 }
+
+# build_penstock: builds the command line and leaves its path in $penstock.
+build_penstock() { build_product penstock; penstock=$product; }
+
+# build_lab: the same of the laboratory, in $lab.
+build_lab() { build_product PenstockLab; lab=$product; }

@@ -120,6 +120,20 @@ struct SimulatedDisk: Sendable {
   mutating func record(
     _ verb: Verb, _ path: String, _ position: UInt64, _ length: UInt64, _ outcome: Result<UInt64, FileSystemError>
   ) {
+    // A close changes nothing on the disk, and in which order a process lets go of several files may be the hash table's.
+    if verb != .close { mix(verb, path, position, length, outcome) }
+    guard trace != nil else { return }
+    let result =
+      switch outcome {
+      case .success(let value): "\(value)"
+      case .failure(let error): error.code.explanation
+      }
+    trace?.append("#\(ioCount) \(verb) \(path) @\(position) +\(length) = \(result)")
+  }
+
+  private mutating func mix(
+    _ verb: Verb, _ path: String, _ position: UInt64, _ length: UInt64, _ outcome: Result<UInt64, FileSystemError>
+  ) {
     hash.mix(verb.rawValue)
     hash.mix(path)
     hash.mix(position)
@@ -128,13 +142,6 @@ struct SimulatedDisk: Sendable {
     case .success(let value): hash.mix(value)
     case .failure(let error): hash.mix(error.code.explanation)
     }
-    guard trace != nil else { return }
-    let result =
-      switch outcome {
-      case .success(let value): "\(value)"
-      case .failure(let error): error.code.explanation
-      }
-    trace?.append("#\(ioCount) \(verb) \(path) @\(position) +\(length) = \(result)")
   }
 }
 

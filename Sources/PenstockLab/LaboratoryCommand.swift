@@ -1,0 +1,23 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Says why, and ends the program as a wrong call does.
+func fail(_ message: String) -> Never {
+  print("penstock lab: \(message)")
+  exit(2)
+}
+
+enum LaboratoryCommand {
+  static func run(_ arguments: [String]) {
+    let options = Options(arguments.dropFirst())
+    switch arguments.first {
+    case "sim": SimulationLayer(options).run()
+    default: fail("sim [seed=N] [seconds=N | worlds=N] [threads=N], or sim seed=N tell=1")
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import PenstockLog
+import PenstockTestKit
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Worlds of consecutive seeds, on all cores, until the time is over, so many are done, or one of them breaks a promise.
+struct SimulationLayer {
+  private struct Shared {
+    var next: UInt64
+    var worlds = 0
+    var recoveries = 0
+    var records = 0
+    var deliveries = 0
+    var sealed = 0
+    var trims = 0
+    /// The sum of the worlds' digests: in whatever order they end, equal for equal seeds.
+    var hash: UInt64 = 0
+    var failed: [UInt64] = []
+    var running: Int
+    var lastTold = ContinuousClock.now
+  }
+
+  private let first: UInt64
+  private let count: UInt64
+  private let seconds: UInt64?
+  private let threads: Int
+  private let tells: Bool
+  private let start = ContinuousClock.now
+
+  init(_ options: Options) {
+    options.allow("seed", "seconds", "worlds", "threads", "tell")
+    first = options.number("seed") ?? 1
+    tells = options.number("tell") == 1
+    seconds = options.number("seconds")
+    count = tells ? 1 : options.number("worlds") ?? (seconds == nil ? 1_000 : .max)
+    threads = Int(options.number("threads") ?? 2)
+  }
+
+  func run() {
+    if tells { return tell() }
+    let shared = Monitor(Shared(next: first, running: threads))
+    for _ in 0..<threads {
+      LogThread.start(name: "penstock-lab") { [self] in work(shared) }
+    }
+    let total = shared.wait { $0.running == 0 ? $0 : nil }
+    report(total, isFinal: true)
+    for seed in total.failed.sorted().prefix(3) { explain(seed) }
+    exit(total.failed.isEmpty ? 0 : 1)
+  }
+
+  private func work(_ shared: Monitor<Shared>) {
+    while true {
+      let seed: UInt64? = shared.withLock { shared in
+        guard shared.failed.isEmpty, shared.next - first < count, !isOver else { return nil }
+        defer { shared.next += 1 }
+        return shared.next
+      }
+      guard let seed else { break }
+      let result = Simulation.run(SimulationScript(seed: seed))
+      shared.withLock { shared in
+        shared.worlds += 1
+        shared.recoveries += result.recoveries
+        shared.records += result.records
+        shared.deliveries += result.deliveries
+        shared.sealed += result.sealed
+        shared.trims += result.trims
+        shared.hash &+= result.hash &* (seed | 1)
+        if !result.violations.isEmpty { shared.failed.append(seed) }
+        if ContinuousClock.now - shared.lastTold > .seconds(30) {
+          shared.lastTold = .now
+          report(shared, isFinal: false)
+        }
+      }
+    }
+    shared.withLock { $0.running -= 1 }
+    shared.signal()
+  }
+
+  private var isOver: Bool { seconds.map { ContinuousClock.now - start >= .seconds(Int64($0)) } ?? false }
+
+  private func report(_ total: Shared, isFinal: Bool) {
+    let taken = Double((ContinuousClock.now - start) / .milliseconds(1)) / 1_000
+    let rate = Int(Double(total.recoveries) / max(taken, 0.001) / Double(threads))
+    print(
+      "simulation  \(total.recoveries) crash-recoveries of \(total.worlds) worlds in \(Int(taken)) s "
+        + "(\(rate)/s on each of \(threads) cores), seeds \(first)–\(total.next - 1), \(total.records) records, "
+        + "\(total.deliveries) deliveries, \(total.sealed) seals, \(total.trims) trims"
+        + (isFinal
+          ? ", trace \(String(total.hash, radix: 16)): "
+            + (total.failed.isEmpty ? "0 violations" : "VIOLATION in \(total.failed.sorted())") : " …"))
+    fflush(nil)
+  }
+
+  /// A failing world again, made as small as it gets, step by step.
+  private func explain(_ seed: UInt64) {
+    let script = SimulationScript(seed: seed)
+    let whole = Simulation.run(script)
+    guard let violation = whole.violations.first else { return }
+    print("\nseed \(seed): \(violation)")
+    let small = SimulationShrinker.shrink(script, keeping: violation.invariant)
+    let result = Simulation.run(small, telling: true)
+    print("the shortest way to it (all of it: penstock lab sim seed=\(seed) tell=1):")
+    for step in result.steps { print("  " + step) }
+    for violation in result.violations { print("  ⇒ \(violation)") }
+  }
+
+  private func tell() {
+    let result = Simulation.run(SimulationScript(seed: first), telling: true)
+    for step in result.steps { print(step) }
+    for violation in result.violations { print("⇒ \(violation)") }
+    print("\(result.recoveries) crash-recoveries, trace \(String(result.hash, radix: 16))")
+    exit(result.violations.isEmpty ? 0 : 1)
+  }
+}

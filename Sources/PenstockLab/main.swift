@@ -1,0 +1,1 @@
+LaboratoryCommand.run(Array(CommandLine.arguments.dropFirst()))

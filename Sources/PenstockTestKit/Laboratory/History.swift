@@ -1,0 +1,114 @@
+public import PenstockLog
+
+/// What happens to a log, as somebody beside it sees it: the input of a ``HistoryChecker``.
+///
+/// Records are told by a digest (``digest(_:)``); within one history they must differ from each other, or a checker cannot tell
+/// which append a record found after a crash belongs to.
+public enum History {
+  public enum Event: Sendable, Hashable {
+    /// An append was called. `id` is the caller's own and used once.
+    case appending(id: UInt64, records: [UInt64], producer: ProducerStep? = nil)
+    /// It returned: durable, at these offsets.
+    case acknowledged(id: UInt64, offsets: Range<Offset>)
+    /// It was refused: nothing of it is or will be in the log.
+    case refused(id: UInt64)
+    /// A reader was shown these records, the first at `first`.
+    case read(first: Offset, records: [UInt64])
+    /// Retention is about to move the log's beginning to one of these places, or leaves it.
+    case trimming(to: [Offset])
+    /// The log begins here, durably.
+    case trimmed(first: Offset)
+    /// The disk is about to lose or change bytes of these records, beyond what a power cut does; nil: of any.
+    case damaged(Range<Offset>?)
+    /// The process or the machine went down.
+    case crashed
+    /// The log was opened again and read to its end.
+    case recovered(Recovered)
+    /// It was opened once more with nothing done in between; a digest of its segments' bytes.
+    case recoveredAgain(image: UInt64)
+    /// A cursor is about to be moved to one of these states (nil: it is not there).
+    case cursorMoving(String, to: [CursorState?])
+    /// Where it stands, durably.
+    case cursorMoved(String, CursorState?)
+    /// Where it was found.
+    case cursorFound(String, CursorState?)
+    /// From now on commits of this cursor are held against ``received(cursor:id:range:digest:)`` and
+    /// ``buried(cursor:offset:)``.
+    case destination(cursor: String)
+    /// An attempt began.
+    case sending(cursor: String, Delivered)
+    /// The destination took it, whether or not it could say so.
+    case received(cursor: String, Delivered)
+    /// A record became a dead letter.
+    case buried(cursor: String, Offset)
+    /// What the log takes: bytes and number of its files.
+    case resources(bytes: Int, files: Int)
+    /// Something failed that should not have.
+    case failed(String)
+  }
+
+  /// A producer's append, and which it is.
+  public struct ProducerStep: Sendable, Hashable {
+    public var name: String
+    /// 1 for the first.
+    public var sequence: UInt64
+    public init(_ name: String, _ sequence: UInt64) {
+      self.name = name
+      self.sequence = sequence
+    }
+  }
+
+  /// A batch on its way.
+  public struct Delivered: Sendable, Hashable {
+    public var id: DeliveryID
+    public var range: Range<Offset>
+    /// Of everything that was sent.
+    public var digest: UInt64
+    public init(_ id: DeliveryID, _ range: Range<Offset>, digest: UInt64) {
+      self.id = id
+      self.range = range
+      self.digest = digest
+    }
+  }
+
+  /// What an opening found.
+  public struct Recovered: Sendable, Hashable {
+    public struct Piece: Sendable, Hashable {
+      public var first: Offset
+      public var records: [UInt64]
+      public init(first: Offset, records: [UInt64]) {
+        self.first = first
+        self.records = records
+      }
+    }
+    public var first: Offset
+    public var end: Offset
+    public var reportsDamage: Bool
+    /// Everything that can be read, in order.
+    public var pieces: [Piece]
+    /// Everything that is said to be lost.
+    public var gaps: [Range<Offset>]
+    /// A digest of the segments' bytes; nil where nobody looked.
+    public var image: UInt64?
+
+    public init(
+      first: Offset, end: Offset, reportsDamage: Bool, pieces: [Piece], gaps: [Range<Offset>], image: UInt64? = nil
+    ) {
+      self.first = first
+      self.end = end
+      self.reportsDamage = reportsDamage
+      self.pieces = pieces
+      self.gaps = gaps
+      self.image = image
+    }
+  }
+
+  /// A digest of a record: equal in every process.
+  public static func digest(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var hash = TraceHash()
+    hash.mix(bytes)
+    return hash.value
+  }
+
+  public static func digest(_ bytes: [UInt8]) -> UInt64 { bytes.withUnsafeBytes { digest($0) } }
+}

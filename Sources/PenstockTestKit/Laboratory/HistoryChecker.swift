@@ -1,0 +1,106 @@
+public import PenstockLog
+
+/// Holds a history against the ``Invariant``s, event by event. A value: copy it to follow two outcomes of one crash.
+///
+/// ```swift
+/// var checker = HistoryChecker()
+/// checker.note(.appending(id: 1, records: [History.digest(record)]))
+/// checker.note(.acknowledged(id: 1, offsets: receipt.offsets))
+/// checker.note(.crashed)
+/// checker.note(.recovered(found))
+/// for violation in checker.violations { print(violation) }
+/// ```
+///
+/// O(1) for each record and each move; memory for each record that the log still has, and for each delivery. Meant for appends
+/// of durability `.disk`.
+public struct HistoryChecker: Sendable {
+  /// The most that ``History/Event/resources(bytes:files:)`` may say.
+  public struct Limits: Sendable, Hashable {
+    public var bytes: Int
+    public var files: Int
+    public init(bytes: Int = .max, files: Int = .max) {
+      self.bytes = bytes
+      self.files = files
+    }
+  }
+
+  /// What is known of an offset.
+  enum Standing: UInt8, Sendable { case unknown, acknowledged, read, lost }
+
+  struct Pending: Sendable {
+    var id: UInt64
+    var records: [UInt64]
+    var producer: History.ProducerStep?
+  }
+
+  struct ProducerMemory: Sendable {
+    var last: UInt64 = 0
+    var offsets: [UInt64: Range<Offset>] = [:]
+  }
+
+  struct CursorMemory: Sendable {
+    /// Where it may be found.
+    var possible: [CursorState?] = [nil]
+    var isWatched = false
+    var contents: [DeliveryID: History.Delivered] = [:]
+    var received: Set<DeliveryID> = []
+    var buried: Set<Offset> = []
+  }
+
+  /// What was found, in order.
+  public private(set) var violations: [Violation] = []
+  /// How many events were noted.
+  public private(set) var events = 0
+
+  let limits: Limits
+  /// Of the offsets from `base` on.
+  var digests: [UInt64] = []
+  var standings: [Standing] = []
+  var base = Offset.zero
+  /// Where the log may begin.
+  var starts: [Offset] = [.zero]
+  var pending: [Pending] = []
+  var producers: [String: ProducerMemory] = [:]
+  var cursors: [String: CursorMemory] = [:]
+  /// Records the disk was allowed to lose; nil: none.
+  var damage: [Range<Offset>]?
+  var image: UInt64?
+
+  public init(limits: Limits = Limits()) { self.limits = limits }
+
+  /// One past the last record that is known to be in the log.
+  public var end: Offset { base + digests.count }
+
+  public mutating func note(_ event: History.Event) {
+    events += 1
+    switch event {
+    case .appending(let id, let records, let producer):
+      pending.append(Pending(id: id, records: records, producer: producer))
+    case .acknowledged(let id, let offsets): acknowledge(id, offsets)
+    case .refused(let id): pending.removeAll { $0.id == id }
+    case .read(let first, let records): read(first, records)
+    case .trimming(let places): starts += places
+    case .trimmed(let first): begin(at: first)
+    case .damaged(let range): damage = (damage ?? []) + [range ?? .zero..<Offset(.max)]
+    case .crashed: image = nil
+    case .recovered(let found): recover(found)
+    case .recoveredAgain(let again):
+      if let image, image != again { report(.recoveryIsIdempotent, "recovering again changed the segments") }
+    case .cursorMoving(let name, let states): cursors[name, default: CursorMemory()].possible += states
+    case .cursorMoved(let name, let state): cursorMoved(name, state)
+    case .cursorFound(let name, let state): cursorFound(name, state)
+    case .destination(let cursor): cursors[cursor, default: CursorMemory()].isWatched = true
+    case .sending(let cursor, let delivered): sending(cursor, delivered)
+    case .received(let cursor, let delivered): received(cursor, delivered)
+    case .buried(let cursor, let offset): cursors[cursor, default: CursorMemory()].buried.insert(offset)
+    case .resources(let bytes, let files):
+      if bytes > limits.bytes { report(.resourcesAreBounded, "\(bytes) bytes are used, \(limits.bytes) are allowed") }
+      if files > limits.files { report(.resourcesAreBounded, "\(files) files, \(limits.files) are allowed") }
+    case .failed(let message): report(.honestWorkSucceeds, message)
+    }
+  }
+
+  mutating func report(_ invariant: Invariant, _ message: String) {
+    violations.append(Violation(invariant, message, event: events))
+  }
+}

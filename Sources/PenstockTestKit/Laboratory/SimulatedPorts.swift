@@ -1,0 +1,121 @@
+import PenstockDelivery
+import PenstockLog
+import Synchronization
+
+/// Keeps events in the order in which they happen, for whoever cannot reach a checker.
+package final class HistoryRecorder: Sendable {
+  private let events = Mutex<[History.Event]>([])
+
+  package init() {}
+
+  package func note(_ event: History.Event) { events.withLock { $0.append(event) } }
+
+  /// Returns what was kept and forgets it.
+  package func drain() -> [History.Event] {
+    events.withLock { events in
+      defer { events = [] }
+      return events
+    }
+  }
+}
+
+/// The records that readers of a writer see.
+struct ViewSource: RecordSource {
+  let view: LogView
+  let logID: String
+
+  var durableEnd: Offset { get async { view.end } }
+  func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
+    try view.batch(from: first, maxRecords: maxRecords, maxBytes: maxBytes)
+  }
+  func records(in range: Range<Offset>) async throws(LogError) -> Batch { try view.batch(in: range) }
+  func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool { await view.wait(past: offset) }
+}
+
+/// A cursor on a disk, moved without a thread of its own; every move is noted.
+struct RecordedLease: CursorLease {
+  let held: HeldCursor
+  let epoch: UInt32
+  let view: LogView
+  let recorder: HistoryRecorder
+
+  var name: String { held.name }
+  var state: CursorState { get async { held.state } }
+
+  private func move(
+    _ step: (CursorState) throws(CursorMoveError) -> CursorState
+  ) throws(LogError) -> CursorState {
+    let next: CursorState
+    do throws(CursorMoveError) { next = try step(held.state) } catch {
+      throw LogError(.illegalMove, "the cursor does not make that move", cause: error)
+    }
+    recorder.note(.cursorMoving(name, to: [next]))
+    let state = try held.move { (_) throws(CursorMoveError) in next }
+    recorder.note(.cursorMoved(name, state))
+    return state
+  }
+
+  func begin(_ intent: Intent, condemned: String?) async throws(LogError) {
+    _ = try move { (state) throws(CursorMoveError) in
+      try state.beginning(intent, condemned: condemned, epoch: epoch, durableEnd: view.end)
+    }
+  }
+  func replace(_ id: DeliveryID, with intent: Intent, condemned: String?) async throws(LogError) -> CursorState {
+    try move { (state) throws(CursorMoveError) in
+      try state.replacing(id, with: intent, condemned: condemned, epoch: epoch)
+    }
+  }
+  func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+    try move { (state) throws(CursorMoveError) in try state.completing(id, receipt: receipt, epoch: epoch) }
+  }
+}
+
+/// Notes what a sink is asked to send, and what of it arrives.
+struct RecordedSink: Sink {
+  let sink: ScriptedSink
+  let recorder: HistoryRecorder
+
+  var description: String { sink.description }
+  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try sink.plan(outline) }
+  func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody { try sink.prepare(batch, plan: plan) }
+
+  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+    var content = delivery.intent.plan
+    content += delivery.body.bytes
+    let batch = History.Delivered(
+      delivery.intent.id, delivery.intent.first..<delivery.intent.end, digest: History.digest(content))
+    recorder.note(.sending(cursor: delivery.cursor, batch))
+    let before = sink.destination.arrivals.count
+    let outcome = await sink.deliver(delivery)
+    if sink.destination.arrivals.count > before { recorder.note(.received(cursor: delivery.cursor, batch)) }
+    return outcome
+  }
+  func close() async { await sink.close() }
+}
+
+/// Notes burials.
+struct RecordedLetters: DeadLetterBox {
+  let recorder: HistoryRecorder
+  func bury(_ letter: DeadLetter) async throws(LogError) -> Offset {
+    recorder.note(.buried(cursor: letter.cursor, letter.offset))
+    return letter.offset
+  }
+}
+
+/// Goes on by a tick whenever somebody looks, and lets nobody wait: a delivery that tries again and again comes to the end of
+/// its patience.
+final class TickingClock: DeliveryClock {
+  private let time = Mutex(Moment(sinceStart: .zero))
+
+  func now() -> Moment {
+    time.withLock { time in
+      time = time + .milliseconds(20)
+      return time
+    }
+  }
+
+  func sleep(until moment: Moment) async throws(CancellationError) {
+    if Task.isCancelled { throw CancellationError() }
+    time.withLock { $0 = max($0, moment) }
+  }
+}

@@ -1,0 +1,165 @@
+import PenstockDelivery
+import PenstockLog
+import Synchronization
+
+// What the next process finds.
+extension Simulation {
+  /// Lets the crash have this outcome, opens the log and holds it against the history. Returns the disk with the log open on
+  /// it, as far as the outcome lets it.
+  mutating func recover(from disk: SimulatedFileSystem, _ outcome: SimulationScript.Outcome) -> SimulatedFileSystem {
+    switch outcome {
+    case .power(let policy):
+      let found = disk.powerCut(policy)
+      opened(found)
+      return found
+    case .kill:
+      let found = disk.processKill()
+      opened(found)
+      guard !hasFailed else { return found }
+      // What was shown after the kill must survive a power cut.
+      note(.crashed)
+      let later = found.powerCut(.nothingUnsynced)
+      opened(later)
+      return later
+    case .killThenPower(let io, let policy):
+      return again(disk.processKill(), [io], policy)
+    case .powerInRecovery(let policy, let ios):
+      return again(disk.powerCut(policy), ios, policy)
+    }
+  }
+
+  /// Recovers with a crash at each of these I/Os in turn, then once more without.
+  private mutating func again(
+    _ first: SimulatedFileSystem, _ ios: [Int], _ policy: CrashPolicy
+  ) -> SimulatedFileSystem {
+    var found = first
+    for io in ios {
+      found.crash(atIO: io)
+      opened(found)
+      if hasFailed { return found }
+      note(.crashed)
+      found = found.powerCut(policy)
+    }
+    opened(found)
+    return found
+  }
+
+  /// Opens the log and reads it to its end; sends again what was not acknowledged.
+  private mutating func opened(_ disk: SimulatedFileSystem) {
+    result.recoveries += 1
+    do throws(LogError) {
+      let writer = try LogOpening.open(Self.path, configuration, environment(disk))
+      note(.recovered(look(at: writer, disk)))
+      checkFiles(writer, disk)
+      for name in [Self.consumer, Self.webhook] { try findCursor(name, writer, disk) }
+      checkProducer(writer)
+      if !hasFailed { try resend(writer) }
+    } catch {
+      if !disk.isDown { note(.failed("the log that a crash left cannot be used: \(error)")) }
+    }
+  }
+
+  /// Everything that can be read, and what cannot.
+  func look(at writer: LogWriter, _ disk: SimulatedFileSystem) -> History.Recovered {
+    let view = writer.view
+    var found = History.Recovered(
+      first: view.set.first, end: view.end, reportsDamage: writer.recovery.outcome == .damaged, pieces: [],
+      gaps: writer.recovery.gaps.map { $0.first..<$0.end })
+    var offset = found.first
+    while offset < view.end {
+      do throws(LogError) {
+        guard let batch = try view.batch(from: offset, maxRecords: 10_000, maxBytes: 1 << 20) else { break }
+        found.pieces.append(.init(first: batch.first, records: Self.digests(batch)))
+        offset = batch.end
+      } catch {
+        guard let gap = error.gap, gap.end > offset else { break }
+        found.gaps.append(gap.first..<gap.end)
+        offset = gap.end
+      }
+    }
+    found.gaps.sort { $0.lowerBound < $1.lowerBound }
+    return found
+  }
+
+  static func digests(_ batch: Batch) -> [UInt64] {
+    var digests: [UInt64] = []
+    digests.reserveCapacity(batch.count)
+    batch.forEachRecord { digests.append(History.digest(Array($0.bytes))) }
+    return digests
+  }
+
+  /// No leftovers, nothing back that was dropped, nothing unsealed that was sealed.
+  private mutating func checkFiles(_ writer: LogWriter, _ disk: SimulatedFileSystem) {
+    let paths = disk.filePaths
+    let segments = writer.view.set.segments
+    if paths.count(where: { $0.hasSuffix(".seg") }) != segments.count {
+      note(.failed("\(segments.count) segments, and the files \(paths)"))
+    }
+    if let left = paths.first(where: { $0.hasSuffix(".sealing") || $0.hasSuffix("next.tmp") || $0.hasSuffix(".part") })
+    {
+      note(.failed("\(left) was left lying about"))
+    }
+    for segment in segments where world.sealed.contains(segment.name) {
+      let isSealed = (try? segment.open().1.isSealed) ?? false
+      if !isSealed { note(.failed("segment \(segment.name.text) is not sealed any more")) }
+    }
+    let bytes = paths.reduce(0) { $0 + (disk.size(of: $1) ?? 0) }
+    note(.resources(bytes: bytes, files: paths.count))
+  }
+
+  /// Looks at the cursor, and takes it over, which makes what was seen durable.
+  private mutating func findCursor(
+    _ name: String, _ writer: LogWriter, _ disk: SimulatedFileSystem
+  ) throws(LogError) {
+    let paths = LogPaths(Self.path)
+    guard try CursorStore.names(disk, paths).contains(name) else { return note(.cursorFound(name, nil)) }
+    let state = try CursorStore.peek(disk, paths, name: name)
+    note(.cursorFound(name, state))
+    note(.cursorMoving(name, to: [state.acquired()]))
+    let held = try CursorStore.take(disk, paths, logID: writer.logID, name: name)
+    note(.cursorMoved(name, try held.move { (state) throws(CursorMoveError) in state.acquired() }))
+    held.close()
+  }
+
+  /// The log must know how far the producer got, as the history does.
+  private mutating func checkProducer(_ writer: LogWriter) {
+    let report = writer.recovery.producers
+    if !report.damagedSnapshots.isEmpty || !report.uncertain.isEmpty || !report.isComplete {
+      note(.failed("an honest crash lost what was known of producers: \(report)"))
+    }
+    let known = writer.producers.entry(Self.producer)?.last ?? 0
+    let last = world.checker.lastSequence(of: Self.producer)
+    if known != last {
+      world.checker.report(.orderOfProducers, "the log knows \(known) appends of the producer, \(last) are in it")
+    }
+  }
+
+  /// A producer sends again what was not acknowledged: what is in the log is answered with its offsets, the rest appended.
+  private mutating func resend(_ writer: LogWriter) throws(LogError) {
+    guard !world.unsent.isEmpty else { return }
+    var table = writer.producers.table
+    let epoch: UInt64
+    do { epoch = try table.open(Self.producer) } catch {
+      return note(.failed("the producer is refused: \(error)"))
+    }
+    while let next = world.unsent.first {
+      guard case .known(let offsets) = table.offer(Self.producer, epoch: epoch, sequence: next.sequence) else { break }
+      let id = begin(next)
+      note(.acknowledged(id: id, offsets: offsets))
+      world.unsent.removeFirst()
+    }
+    let rest = world.unsent
+    if !rest.isEmpty { try append(rest, to: writer) }
+  }
+}
+
+extension HistoryChecker {
+  func lastSequence(of producer: String) -> UInt64 { producers[producer]?.last ?? 0 }
+}
+
+extension SimulatedFileSystem {
+  /// A file's size, without copying it.
+  package func size(of path: String) -> Int? {
+    disk.withLock { disk in disk.fileNumber(path).flatMap { disk.files[$0]?.content.count } }
+  }
+}

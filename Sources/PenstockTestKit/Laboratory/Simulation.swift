@@ -1,0 +1,188 @@
+internal import Logging
+import PenstockDelivery
+import PenstockLog
+
+/// Runs a ``SimulationScript``: one world, on one thread, everything decided by the script.
+///
+/// The log's parts are driven as `Log` drives them, without its threads: blocks are compressed ahead, written, synced
+/// together and shown; segments are sealed, retention is run, cursors move. Deliveries are the real thing.
+package struct Simulation {
+  package struct Result: Sendable {
+    /// Openings after a crash that were held against the history.
+    package var recoveries = 0
+    package var records = 0
+    package var deliveries = 0
+    package var sealed = 0
+    package var segments = 0
+    package var trims = 0
+    /// Equal scripts, equal hash, in every process.
+    package var hash: UInt64 = 0
+    package var violations: [Violation] = []
+    /// What was done, where it was asked for.
+    package var steps: [String] = []
+  }
+
+  /// An append of a producer or of nobody in particular.
+  struct Outgoing: Sendable {
+    var records: [[UInt8]]
+    var digests: [UInt64]
+    /// 0 for nobody.
+    var sequence: UInt64
+
+    var producer: History.ProducerStep? { sequence == 0 ? nil : History.ProducerStep(Simulation.producer, sequence) }
+    var batch: RecordBatch {
+      var batch = RecordBatch()
+      for record in records { batch.append(record) }
+      if sequence > 0 {
+        batch.producer = ProducerMark(
+          name: Simulation.producer, epoch: 1, sequence: sequence, source: Array("\(sequence)".utf8))
+      }
+      return batch
+    }
+  }
+
+  static let path = "/log"
+  static let producer = "importer"
+  /// The cursors: one that a consumer moves, one that a delivery moves.
+  static let consumer = "consumer"
+  static let webhook = "webhook"
+
+  let script: SimulationScript
+  let isTold: Bool
+  let runner = SerialRunner()
+  let recorder = HistoryRecorder()
+  let clock = ManualClock()
+  let configuration: LogConfiguration
+  let logger: Logger
+
+  var result = Result()
+  var hash = TraceHash()
+  var world: World
+
+  /// What a branch of history takes with it.
+  struct World {
+    var checker: HistoryChecker
+    /// Of records and appends made so far.
+    var made: UInt64 = 0
+    var sequence: UInt64 = 0
+    /// A producer's appends that were not acknowledged, in order.
+    var unsent: [Outgoing] = []
+    var sealed: Set<SegmentName> = []
+    /// Salts given out so far.
+    var salt: UInt64 = 0
+  }
+
+  package init(_ script: SimulationScript, telling isTold: Bool = false) {
+    self.script = script
+    self.isTold = isTold
+    configuration = Self.configuration
+    var logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
+    logger.logLevel = .critical
+    self.logger = logger
+    // Nine segments' worth: the cap, one being written, one made ready, one being sealed.
+    let limits = HistoryChecker.Limits(bytes: 1 << 20, files: 24)
+    world = World(checker: HistoryChecker(limits: limits))
+    world.checker.note(.destination(cursor: Self.webhook))
+  }
+
+  static var configuration: LogConfiguration {
+    var configuration = LogConfiguration()
+    configuration.segmentBytes = 64 << 10
+    configuration.blockBytes = 8 << 10
+    configuration.encoders = 0
+    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 200 << 10)
+    var sealing = SealingSettings()
+    sealing.level = 1
+    sealing.blockBytes = 32 << 10
+    configuration.sealing = .settings(sealing)
+    return configuration
+  }
+
+  /// Runs the script to its end, or to the first violation.
+  package static func run(_ script: SimulationScript, telling isTold: Bool = false) -> Result {
+    var simulation = Simulation(script, telling: isTold)
+    simulation.run()
+    return simulation.result
+  }
+
+  mutating func tell(_ line: @autoclosure () -> String) {
+    if isTold { result.steps.append(line()) }
+  }
+
+  /// Everything the disk was asked for, in a telling that is to be compared with another one.
+  mutating func tellTrace(_ disk: SimulatedFileSystem) {
+    guard isTold else { return }
+    result.steps += disk.trace.map { "    " + $0 }
+  }
+
+  mutating func note(_ event: History.Event) { world.checker.note(event) }
+
+  mutating func drain() {
+    for event in recorder.drain() {
+      if case .received = event { result.deliveries += 1 }
+      if isTold { tell("    \(event)") }
+      note(event)
+    }
+  }
+
+  var hasFailed: Bool { !world.checker.violations.isEmpty }
+
+  private mutating func run() {
+    var disk = SimulatedFileSystem(seed: script.seed, tracing: isTold)
+    for (number, life) in script.lives.enumerated() {
+      tell("life \(number + 1)")
+      live(life, disk)
+      note(.crashed)
+      if hasFailed { return finish(disk) }
+      guard let next = branches(life, disk) else { return finish(disk) }
+      disk = next
+    }
+    if script.rots { rot(disk) }
+    finish(disk)
+  }
+
+  private mutating func finish(_ disk: SimulatedFileSystem) {
+    tellTrace(disk)
+    hash.mix(disk.traceHash)
+    hash.mix(UInt64(world.checker.events))
+    result.hash = hash.value
+    result.violations = world.checker.violations
+    result.records = Int(world.made)
+  }
+
+  /// Every outcome of the crash, each in a copy of the world; returns the one with which it goes on, nil after a violation.
+  private mutating func branches(_ life: SimulationScript.Life, _ disk: SimulatedFileSystem) -> SimulatedFileSystem? {
+    let before = world
+    let time = clock.now()
+    var chosen: (World, SimulatedFileSystem)?
+    for index in life.outcomes.indices {
+      let outcome = life.outcome(index)
+      world = before
+      clock.set(time)
+      tell("  the next process finds: \(outcome)")
+      let found = recover(from: disk, outcome)
+      hash.mix(found.traceHash)
+      if hasFailed { return nil }
+      if index == life.next { chosen = (world, found) }
+    }
+    guard let chosen else { return nil }
+    world = chosen.0
+    clock.set(time)
+    return chosen.1.processKill()
+  }
+
+  mutating func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
+    let salts = SimulationSalts(seed: script.seed &+ world.salt &* 7919)
+    world.salt += 1
+    return LogEnvironment(fileSystem: disk, clock: clock, randomBytes: { salts.next() }, logger: logger)
+  }
+}
+
+/// Salts that are equal in every run.
+final class SimulationSalts: Sendable {
+  private let random: Watched<SplitMix64>
+  init(seed: UInt64) { random = Watched(SplitMix64(seed: seed)) }
+  func next() -> [UInt8] {
+    random.update { random in (0..<16).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
+  }
+}

@@ -1,0 +1,137 @@
+/// What happens in one simulated world, from an empty disk on: lives of processes, each ended by a crash. Drawn from a seed;
+/// a plain value, so that a script that finds something can be made smaller.
+package struct SimulationScript: Sendable, Equatable {
+  /// What a process does.
+  package enum Action: Sendable, Hashable, CaseIterable {
+    /// Appends, synced together.
+    case append
+    /// A reader catches up.
+    case read
+    /// A cursor of a consumer goes one move on.
+    case consume
+    /// A delivery runs until it has caught up, its peer answering as the seed says.
+    case deliver
+    case seal
+    case prepare
+    case trim
+    case reopen
+    /// The time of day jumps.
+    case clock
+    /// Another process reads, and tries to write.
+    case intrude
+    /// The disk has no room for a while.
+    case fill
+  }
+
+  /// What goes wrong in a step besides the crash.
+  package enum Fault: Sendable, Hashable {
+    case none
+    /// The n-th I/O of the step fails.
+    case failure(io: Int, effect: FaultEffect)
+  }
+
+  package struct Step: Sendable, Hashable {
+    package var action: Action
+    /// Decides everything the step decides.
+    package var seed: UInt64
+    package var fault = Fault.none
+  }
+
+  /// What the next process finds.
+  package enum Outcome: Sendable, Equatable {
+    case power(CrashPolicy)
+    case kill
+    /// The process dies, and the power goes while the next one is at an I/O of its recovery.
+    case killThenPower(io: Int, CrashPolicy)
+    /// The power goes, and again in recovery, and again in the one after.
+    case powerInRecovery(CrashPolicy, ios: [Int])
+  }
+
+  package struct Life: Sendable, Equatable {
+    package var steps: [Step]
+    /// The crash: at this I/O of this step, or at a later step's if it has fewer. Nil: after the last.
+    package var crash: (step: Int, io: Int)?
+    package var isDisturbed = false
+    package var outcomes: [Outcome]
+    /// The outcome with which the world goes on.
+    package var next = 0
+
+    /// A failed sync has let the kernel keep pages as clean that never reached the disk. No later process can tell, which
+    /// `docs/guarantees.md` says; so the next one finds the disk, not the cache.
+    package var losesPages: Bool {
+      steps.contains { if case .failure(_, .pagesLost) = $0.fault { true } else { false } }
+    }
+
+    /// As drawn, or what is left of it when pages were lost.
+    func outcome(_ number: Int) -> Outcome {
+      guard losesPages else { return outcomes[number] }
+      switch outcomes[number] {
+      case .kill: return .power(.nothingUnsynced)
+      case .killThenPower(let io, let policy): return .powerInRecovery(policy, ios: [io])
+      case let other: return other
+      }
+    }
+
+    package static func == (a: Life, b: Life) -> Bool {
+      a.steps == b.steps && a.crash?.step == b.crash?.step && a.crash?.io == b.crash?.io && a.outcomes == b.outcomes
+        && a.next == b.next && a.isDisturbed == b.isDisturbed
+    }
+  }
+
+  package var seed: UInt64
+  package var lives: [Life]
+  /// Bytes of segments rot at the end.
+  package var rots: Bool
+}
+
+// Drawing.
+extension SimulationScript {
+  package init(seed: UInt64) {
+    var random = SplitMix64(seed: seed)
+    self.seed = seed
+    lives = (0..<(2 + random.below(5))).map { _ in Self.life(&random) }
+    rots = random.below(4) == 0
+  }
+
+  private static let weights: [(Action, Int)] = [
+    (.append, 16), (.read, 2), (.consume, 4), (.deliver, 3), (.seal, 4), (.prepare, 1), (.trim, 4), (.reopen, 1),
+    (.clock, 1), (.intrude, 1), (.fill, 1),
+  ]
+
+  private static func action(_ random: inout SplitMix64) -> Action {
+    var place = random.below(weights.reduce(0) { $0 + $1.1 })
+    for (action, weight) in weights {
+      if place < weight { return action }
+      place -= weight
+    }
+    return .append
+  }
+
+  private static func life(_ random: inout SplitMix64) -> Life {
+    var steps = (0..<(2 + random.below(16))).map { _ in Step(action: action(&random), seed: random.next()) }
+    // Never more than one fault in a life: after it the process ends.
+    if random.below(6) == 0 {
+      let effects: [FaultEffect] = [.nothing, .partial, .complete, .pagesLost, .pagesReverted]
+      let step = random.below(steps.count)
+      steps[step].fault = .failure(io: random.below(8), effect: effects[random.below(effects.count)])
+    }
+    let crash: (Int, Int)? =
+      random.below(12) == 0
+      ? nil : (max(random.below(steps.count + 1), random.below(steps.count + 1)), random.below(10))
+    return Life(
+      steps: steps, crash: crash, isDisturbed: random.below(5) == 0,
+      outcomes: (0..<7).map { outcome($0, &random) }, next: random.below(7))
+  }
+
+  private static func outcome(_ number: Int, _ random: inout SplitMix64) -> Outcome {
+    let options: [CrashOptions] = [[], .tornSectors, [.tornSectors, .unorderedDirectories]]
+    let seeded = CrashPolicy.seeded(random.next(), options[random.below(3)])
+    switch number {
+    case 0: return random.below(2) == 0 ? .power(.nothingUnsynced) : .power(.everything)
+    case 1: return .kill
+    case 2: return .killThenPower(io: 1 + random.below(12), seeded)
+    case 3: return .powerInRecovery(seeded, ios: (0..<(1 + random.below(3))).map { _ in 1 + random.below(12) })
+    default: return .power(seeded)
+    }
+  }
+}
