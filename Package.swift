@@ -153,3 +153,17 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// scripts/fuzz sets this, into a scratch path of its own: our targets with a sanitizer and coverage, the others without.
+if Context.environment["PENSTOCK_FUZZ"] == "1" {
+  let fuzzed = ["PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer"]
+  let instrumented = [SwiftSetting.unsafeFlags(["-O", "-sanitize=fuzzer,address"])]
+  for target in package.targets where fuzzed.contains(target.name) {
+    target.swiftSettings = house + instrumented
+  }
+  package.targets.append(
+    .executableTarget(
+      name: "PenstockFuzz", dependencies: fuzzed.map { .byName(name: $0) }, path: "Fuzz/Sources",
+      swiftSettings: house + instrumented,
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+}
