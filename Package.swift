@@ -30,7 +30,8 @@ let package = Package(
   ],
   traits: [
     .trait(name: "Sinks", description: "Delivery to webhooks, S3 and directories, and the command line."),
-    .trait(name: "Server", description: "HTTP serving: the reference receiver.", enabledTraits: ["Sinks"]),
+    .trait(
+      name: "Server", description: "HTTP serving: the service and the reference receiver.", enabledTraits: ["Sinks"]),
     .trait(name: "Metrics", description: "Metrics and traces of the log, and of deliveries."),
     .default(enabledTraits: ["Sinks", "Server", "Metrics"]),
   ],
@@ -83,12 +84,16 @@ let package = Package(
     .target(
       name: "PenstockServer",
       dependencies: [
-        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents",
+        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CZlib", "CZstd",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
         .product(name: "Hummingbird", package: "hummingbird", condition: server),
+        .product(name: "HummingbirdCore", package: "hummingbird", condition: server),
+        .product(name: "HummingbirdHTTP2", package: "hummingbird", condition: server),
         .product(name: "NIOCore", package: "swift-nio", condition: sinks),
+        .product(name: "NIOSSL", package: "swift-nio-ssl", condition: sinks),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
       swiftSettings: house),
     .executableTarget(
@@ -148,7 +153,14 @@ let package = Package(
       ],
       swiftSettings: house),
     .testTarget(
-      name: "PenstockServerTests", dependencies: ["PenstockEvents", "PenstockSinks", "PenstockServer"],
+      name: "PenstockServerTests",
+      dependencies: [
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer", "PenstockTestKit",
+        .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
+        .product(name: "Hummingbird", package: "hummingbird", condition: server),
+        .product(name: "HummingbirdTesting", package: "hummingbird", condition: server),
+        .product(name: "NIOCore", package: "swift-nio", condition: sinks),
+      ],
       swiftSettings: house),
   ],
   swiftLanguageModes: [.v6]

@@ -26,7 +26,8 @@ struct Penstock: AsyncParsableCommand {
     version: "penstock 0.1.0",
     subcommands: [
       DemoCommand.self, AppendCommand.self, TailCommand.self, StatusCommand.self, DeliverCommand.self,
-      ReplayCommand.self, CursorCommand.self, AttemptsCommand.self, DeadLettersCommand.self,
+      ServeCommand.self, KeysCommand.self, ReplayCommand.self, CursorCommand.self, AttemptsCommand.self,
+      DeadLettersCommand.self,
       VerifyCommand.self, InspectCommand.self, RecoverCommand.self, ReceiveCommand.self,
       BenchCommand.self,
     ])

@@ -42,6 +42,10 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
     case recordTooLong = "record_too_long"
     /// The body has more bytes than the limit.
     case bodyTooLong = "body_too_long"
+    /// The body has more records than the limit.
+    case tooManyRecords = "too_many_records"
+    /// The event belongs to no app, or to another than the one whose events may be sent here.
+    case foreignApp = "foreign_app"
   }
 
   public let code: Code
@@ -79,6 +83,14 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
   public var bodyPosition: Int? {
     guard record != nil else { return position }
     return recordPosition.map { $0 + position }
+  }
+
+  /// The same error, of bytes that begin `count` bytes later.
+  func counted(from count: Int) -> EventError {
+    var error = EventError(code, message, position: position - count, field: field)
+    error.record = record
+    error.recordPosition = recordPosition
+    return error
   }
 
   public var description: String {

@@ -26,11 +26,15 @@ public struct EventSummary: Hashable, Sendable {
 public struct EventValidator: Sendable {
   /// How many arrays and objects may be open at once, the event itself included; 1...128.
   public let depthLimit: Int
+  /// The only `app_id` that events may have, and then must; nil: any or none.
+  public let appID: String?
 
-  /// - Parameter depthLimit: how many arrays and objects may be open at once, the event itself included; clamped to
-  ///   1...128.
-  public init(depthLimit: Int = 128) {
+  /// - Parameters:
+  ///   - depthLimit: how many arrays and objects may be open at once, the event itself included; clamped to 1...128.
+  ///   - appID: the only `app_id` that events may have, and then must.
+  public init(depthLimit: Int = 128, appID: String? = nil) {
     self.depthLimit = min(max(depthLimit, 1), JSONScanner.deepest)
+    self.appID = appID
   }
 
   /// Checks one record.
@@ -40,8 +44,17 @@ public struct EventValidator: Sendable {
   public func validate(_ record: UnsafeRawBufferPointer) throws(EventError) -> EventSummary {
     var scanner = JSONScanner(record, depthLimit: depthLimit)
     do { try scanner.beginDocument() } catch { throw EventError(error, in: record) }
+    return try validate(&scanner, isDocument: true)
+  }
+
+  /// Checks the event that begins at the scanner's position, and moves behind it. Errors have their bytes counted from the
+  /// buffer's beginning; `isDocument`: nothing but white space may follow.
+  @inline(__always)
+  func validate(_ scanner: inout JSONScanner, isDocument: Bool) throws(EventError) -> EventSummary {
+    let record = scanner.bytes
     guard scanner.current == UInt8(ascii: "{") else { throw Self.notAnObject(record, at: scanner.position) }
-    var walk = ObjectWalk(scanner)
+    let start = scanner.position
+    var walk = ObjectWalk(scanner, isDocument: isDocument)
     var seen: UInt16 = 0
     var eventTime: Int64?
     var type: EventType?
@@ -51,11 +64,25 @@ public struct EventValidator: Sendable {
       guard let member else { break }
       guard let field = member.field else { continue }
       try Self.check(member, field, &seen)
+      if field == .appID, let appID { try Self.check(member, isApp: appID, in: record) }
       if member.kind == .null { continue }
       if field == .timestamp { eventTime = EventTime.nanoseconds(member.value, in: record) }
       if field == .type { type = try Self.type(of: member, in: record) }
     }
+    if appID != nil, seen & EventField.appID.bit == 0 {
+      throw EventError(.foreignApp, "expected the app_id of this key's app, found none", position: start, field: .appID)
+    }
+    scanner = walk.scanner
     return EventSummary(eventTime: eventTime, type: type)
+  }
+
+  private static func check(
+    _ member: ObjectWalk.Member, isApp appID: String, in record: UnsafeRawBufferPointer
+  ) throws(EventError) {
+    let isSame = member.string?.withUnescaped(in: record) { $0.elementsEqual(appID.utf8) } ?? false
+    if isSame { return }
+    let message = "expected the app_id of this key's app, found another"
+    throw EventError(.foreignApp, message, position: member.value.lowerBound, field: .appID)
   }
 
   @inline(__always)
@@ -86,7 +113,7 @@ public struct EventValidator: Sendable {
   }
 
   private static func notAnObject(_ record: UnsafeRawBufferPointer, at position: Int) -> EventError {
-    guard let kind = JSONKind(firstByte: record[position]) else {
+    guard position < record.count, let kind = JSONKind(firstByte: record[position]) else {
       return EventError(JSONFault(reason: .expectedValue, position: position), in: record)
     }
     // The kind is read off the first byte, which says little where it may begin any word.

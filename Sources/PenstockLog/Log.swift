@@ -25,7 +25,7 @@ public final class Log: Sendable {
   public let logID: String
   private let configuration: LogConfiguration
   let committer: Committer
-  let producers: ProducerRegistry
+  package let producers: ProducerRegistry
   private let trimmer: LogTrimmer
   private let worker: Worker
   let cursors: CursorRegistry

@@ -36,17 +36,8 @@ final class DeliveryLane: Service {
   func prepare(_ reader: LogReader, giveUpAfter: Duration?, isVerbose: Bool, logger: Logger) async {
     do throws(LogError) {
       let cursor = try await reader.cursor(named: name)
-      let settings = destination.delivery
-      var retry = settings.retry
-      retry.giveUpAfter = giveUpAfter
-      // The file of attempts is for the holder of the cursor, which this is by now.
-      let attempts = AttemptLog(at: AttemptLog.path(inLog: log, cursor: name), capacity: settings.attempts)
-      let letters = settings.deadLetters.map {
-        DeadLetterLog(in: LogAccess.deadLetters(of: log), cursor: name, policy: $0)
-      }
-      let delivery = Delivery(
-        from: cursor, source: reader, to: sink, policy: destination.policy, retry: retry, options: settings.options,
-        deadLetters: letters, attempts: attempts, logger: logger,
+      let delivery = destination.makeDelivery(
+        from: cursor, source: reader, to: sink, log: log, giveUpAfter: giveUpAfter, logger: logger,
         observer: { [weak self] in self?.note($0, isVerbose: isVerbose) })
       state.withLock {
         $0.result.first = cursor.state.committed

@@ -1,11 +1,14 @@
 import Foundation
 import PenstockLog
+import PenstockServer
 import Yams
 
-/// What a configuration file says, as far as `penstock deliver` needs it.
+/// What a configuration file says.
 struct Configuration {
   var logPath: String?
   var log = LogConfiguration()
+  /// What `penstock serve` needs; the standard where the file says nothing.
+  var server = ServiceConfiguration()
   var destinations: [Destination] = []
 
   /// Reads a file in YAML or JSON.
@@ -36,8 +39,9 @@ struct Configuration {
   }
 
   private init(_ root: ConfigurationNode, needsDestinations: Bool) throws(ConfigurationError) {
-    let members = try root.members(known: ["log", "destinations"], later: ["server"])
+    let members = try root.members(known: ["log", "destinations", "server"])
     try members.with("log") { (node) throws(ConfigurationError) in try readLog(node) }
+    try members.with("server") { (node) throws(ConfigurationError) in server = try ServiceConfiguration(node) }
     guard needsDestinations || members["destinations"] != nil else { return }
     for node in try members.require("destinations").elements() {
       let destination = try Destination(node)
@@ -46,7 +50,7 @@ struct Configuration {
       }
       destinations.append(destination)
     }
-    if destinations.isEmpty { throw root.error("names no destination") }
+    if destinations.isEmpty, needsDestinations { throw root.error("names no destination") }
   }
 
   private mutating func readLog(_ node: ConfigurationNode) throws(ConfigurationError) {

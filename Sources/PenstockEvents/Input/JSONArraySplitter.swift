@@ -82,7 +82,7 @@ public struct JSONArraySplitter: Sendable {
     return range
   }
 
-  private static func notAnArray(_ body: UnsafeRawBufferPointer, at position: Int) -> EventError {
+  static func notAnArray(_ body: UnsafeRawBufferPointer, at position: Int) -> EventError {
     guard let kind = JSONKind(firstByte: body[position]) else {
       return EventError(JSONFault(reason: .expectedValue, position: position), in: body)
     }

@@ -14,14 +14,19 @@ struct ObjectWalk {
   }
 
   private(set) var scanner: JSONScanner
+  /// Whether nothing but white space may follow the object.
+  private let isDocument: Bool
   private var isFirst = true
   /// The known field whose value was being scanned last: where a fault lies, if one was thrown.
   private(set) var currentField: EventField?
 
-  /// Begins at the scanner's position, which is on the opening brace.
-  init(_ scanner: JSONScanner) { self.scanner = scanner }
+  /// Begins at the scanner's position, which is on the opening brace. Ends with the document, or else with the closing brace.
+  init(_ scanner: JSONScanner, isDocument: Bool = true) {
+    self.scanner = scanner
+    self.isDocument = isDocument
+  }
 
-  /// The next member; nil once the object and the white space after it are over.
+  /// The next member; nil once the object is over, and the white space after it where it is the document.
   @inline(__always)
   mutating func next() throws(JSONFault) -> Member? {
     let separator = scanner.position
@@ -38,7 +43,7 @@ struct ObjectWalk {
 
   private mutating func end() throws(JSONFault) -> Member? {
     scanner.position &+= 1
-    try scanner.endDocument()
+    if isDocument { try scanner.endDocument() }
     return nil
   }
 

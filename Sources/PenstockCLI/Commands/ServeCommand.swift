@@ -1,0 +1,112 @@
+import ArgumentParser
+import Foundation
+import Logging
+import PenstockLog
+import PenstockServer
+import ServiceLifecycle
+
+struct ServeCommand: ReportingCommand {
+  static let spokenName = "serve"
+  static let configuration = CommandConfiguration(
+    commandName: "serve",
+    abstract: "Takes events in over HTTP, delivers them, and lets people look and steer.",
+    discussion: """
+      Reads a configuration file (YAML or JSON), opens the log for writing, listens, and delivers to every destination of the \
+      file. SIGTERM or SIGINT ends it: nothing new is taken, requests under way are answered, attempts in flight finish, \
+      and the log is synced and closed. SIGHUP reads the keys and the limits again; everything else needs a restart.
+
+        penstock serve --config penstock.yaml
+        curl -H 'Content-Type: application/json' -d '{"event":"Home Page","ts":1630476856}' http://127.0.0.1:8080/v1/events
+        curl http://127.0.0.1:8080/v1/status
+
+      A file:
+
+        log: { path: ./events }
+        server:
+          listen: 127.0.0.1:8080
+          keysFile: ./keys.json
+
+      Without a keysFile nobody is asked for a key, and it listens on a loopback address alone. With one, `penstock keys \
+      create` makes the first key.
+      """)
+
+  @Option(help: ArgumentHelp("The configuration file, YAML or JSON.", valueName: "file")) var config: String
+  @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir")) var log: String?
+  @Option(help: ArgumentHelp("Where to listen, instead of the file's server.listen.", valueName: "host:port"))
+  var listen: String?
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if let listen, ListenAddress(listen) == nil {
+      throw ValidationError("--listen must be host:port, such as 127.0.0.1:8080")
+    }
+  }
+
+  func perform() async throws {
+    let configuration = try Configuration.read(config, needsDestinations: false)
+    let path = try configuration.path(log, in: config)
+    var server = configuration.server
+    if let address = listen.flatMap(ListenAddress.init) { (server.host, server.port) = (address.host, address.port) }
+    var logger = Logger(label: "penstock") { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = .notice
+    var destinations: [ServiceDestination] = []
+    for destination in configuration.destinations {
+      destinations.append(try await destination.served(from: config, log: path, logger: logger))
+    }
+    let service = try await open(path, configuration.log, server, destinations, logger)
+    if service.recovery.outcome != .clean, service.recovery.outcome != .created {
+      Output.note("penstock serve: opening the log recovered it (\(service.recovery.outcome.rawValue))")
+    }
+    Reloading.handle { [config] in Self.reload(service, config) }
+    try await serve(service, "\(server.host):\(server.port)")
+    try end(Interruption.status)
+  }
+
+  private func open(
+    _ path: String, _ log: LogConfiguration, _ server: ServiceConfiguration, _ destinations: [ServiceDestination],
+    _ logger: Logger
+  ) async throws -> PenstockService {
+    do {
+      return try await PenstockService.open(
+        log: path, log, server, destinations: destinations, logger: logger
+      ) { [common] port in
+        let url = ListenAddress.url(server.host, port, isSecure: server.tls != nil)
+        Output.standard.line(
+          common.json
+            ? JSON.object([("listening", .string(url))]).text : "listening on \(url); SIGTERM or Ctrl-C ends it")
+      }
+    } catch let error as ServiceError {
+      throw Failure(.usage, "configuration", "\(config): \(error.message)")
+    } catch let error as KeyStoreError {
+      throw Failure(.cannot, "keys", error.message)
+    }
+  }
+
+  private func serve(_ service: PenstockService, _ address: String) async throws {
+    let quiet = Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: service, successTerminationBehavior: .ignore)], logger: quiet))
+    let token = Interruption.handle { _ in Task { await group.triggerGracefulShutdown() } }
+    defer { Interruption.forget(token) }
+    do {
+      try await group.run()
+    } catch let error as LogError {
+      throw error
+    } catch let error as ServiceError {
+      throw Failure(.cannot, "service", error.message)
+    } catch {
+      throw Failure(.cannot, "service", "cannot listen on \(address): \(error)")
+    }
+  }
+
+  /// Takes up what the file says now; what cannot be read changes nothing.
+  private static func reload(_ service: PenstockService, _ config: String) {
+    do {
+      try service.reload(try Configuration.read(config, needsDestinations: false).server.limits)
+      Output.note("penstock serve: keys and limits are read again")
+    } catch {
+      Output.note("penstock serve: nothing is changed: \(Failure(error).message)")
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import Logging
+import PenstockDelivery
+import PenstockLog
+import PenstockServer
+
+extension Configuration.Destination {
+  /// The delivery of this destination, as every command makes it: `deliver` beside a writer, `serve` within it.
+  ///
+  /// - Parameters:
+  ///   - cursor: Taken already. The file of attempts is for its holder.
+  ///   - log: The log's directory.
+  func makeDelivery(
+    from cursor: Cursor, source: any RecordSource, to sink: any Sink, log: String, giveUpAfter: Duration? = nil,
+    logger: Logger, observer: (@Sendable (DeliveryNotice) -> Void)? = nil
+  ) -> Delivery {
+    var retry = delivery.retry
+    retry.giveUpAfter = giveUpAfter
+    let attempts = AttemptLog(at: AttemptLog.path(inLog: log, cursor: name), capacity: delivery.attempts)
+    let letters = delivery.deadLetters.map {
+      DeadLetterLog(in: LogAccess.deadLetters(of: log), cursor: name, policy: $0)
+    }
+    return Delivery(
+      from: cursor, source: source, to: sink, policy: policy, retry: retry, options: delivery.options,
+      deadLetters: letters, attempts: attempts, logger: logger, observer: observer)
+  }
+
+  /// The same for a service. Makes a sink once, so that a mistake in the configuration shows before anything is served.
+  func served(from file: String, log path: String, logger: Logger) async throws(Failure) -> ServiceDestination {
+    await (try sink(from: file)).close()
+    return ServiceDestination(
+      name: name, kind: kindName, thresholds: delivery.thresholds,
+      deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) }, batch: policy,
+      retry: delivery.retry,
+      makeDelivery: { cursor, log in
+        makeDelivery(from: cursor, source: log, to: try makeSink(), log: path, logger: logger)
+      }, makeReplaySink: { id in try makeSink(replay: id) })
+  }
+
+  private var kindName: String {
+    switch kind {
+    case .webhook: "webhook"
+    case .s3: "s3"
+    case .directory: "directory"
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/// Reads a body that is one JSON array of events: splits and validates in one pass, without copying.
+///
+/// Says of each element what ``JSONArraySplitter`` and ``EventValidator`` would say, one after the other. O(body bytes) where
+/// every element is an event; an element that is none is scanned once more, to find where it ends.
+public struct EventArrayReader: Sendable {
+  /// What an element is.
+  public enum Element: Sendable {
+    case event(EventSummary)
+    /// JSON, and no event, or too long. The error names its number and its byte.
+    case refused(EventError)
+  }
+
+  public let validator: EventValidator
+  /// The longest element allowed, in bytes.
+  public let maxRecordBytes: Int
+
+  public init(validator: EventValidator = EventValidator(), maxRecordBytes: Int = .max) {
+    self.validator = validator
+    self.maxRecordBytes = maxRecordBytes
+  }
+
+  /// Calls `element` with what each element is, its byte range without the white space around it, and its number from 0.
+  ///
+  /// - Returns: how many elements the array has.
+  /// - Throws: `EventError` for the first place that is no JSON, which ends the reading wherever it lies, or what `element`
+  ///   throws.
+  @discardableResult
+  public func read(
+    _ body: UnsafeRawBufferPointer,
+    _ element: (Element, Range<Int>, _ number: Int) throws(EventError) -> Void
+  ) throws(EventError) -> Int {
+    // An element may be nested as deep as the limit, within the array.
+    var scanner = JSONScanner(body, depthLimit: validator.depthLimit)
+    do { try scanner.beginDocument() } catch { throw EventError(error, in: body) }
+    guard scanner.current == UInt8(ascii: "[") else { throw JSONArraySplitter.notAnArray(body, at: scanner.position) }
+    scanner.position += 1
+    let count = try readElements(&scanner, element)
+    do { try scanner.endDocument() } catch { throw EventError(error, in: body) }
+    return count
+  }
+
+  private func readElements(
+    _ scanner: inout JSONScanner, _ element: (Element, Range<Int>, _ number: Int) throws(EventError) -> Void
+  ) throws(EventError) -> Int {
+    var number = 0
+    scanner.skipWhitespace()
+    if scanner.current == UInt8(ascii: "]") {
+      scanner.position += 1
+      return number
+    }
+    while true {
+      scanner.skipWhitespace()
+      let start = scanner.position
+      let found = try readElement(&scanner, number)
+      try element(found, start..<scanner.position, number)
+      scanner.skipWhitespace()
+      let byte = scanner.current
+      guard byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") else {
+        let fault = scanner.fault(.expectedCommaOrBracket)
+        throw EventError(fault, in: scanner.bytes, origin: start).inRecord(number, startingAt: start)
+      }
+      scanner.position += 1
+      number += 1
+      if byte == UInt8(ascii: "]") { return number }
+    }
+  }
+
+  private func readElement(_ scanner: inout JSONScanner, _ number: Int) throws(EventError) -> Element {
+    let start = scanner.position
+    let found: Element
+    do throws(EventError) {
+      found = .event(try validator.validate(&scanner, isDocument: false))
+    } catch {
+      let refusal = error.counted(from: start).inRecord(number, startingAt: start)
+      scanner.position = start
+      do { try scanner.scanValue() } catch {
+        throw EventError(error, in: scanner.bytes, origin: start).inRecord(number, startingAt: start)
+      }
+      found = .refused(refusal)
+    }
+    guard scanner.position - start > maxRecordBytes else { return found }
+    let message = "the record is longer than \(maxRecordBytes) bytes"
+    return .refused(
+      EventError(.recordTooLong, message, position: maxRecordBytes).inRecord(number, startingAt: start))
+  }
+}

@@ -1,0 +1,108 @@
+/// What a key may do.
+public enum Role: String, Sendable, Hashable, Codable, CaseIterable {
+  /// Everything, of every app.
+  case companyAdmin
+  /// Sends and reads the events of one app, and keeps the keys of that app.
+  case appAdmin
+  /// Sends events; of one app alone where the key says which.
+  case producer
+  /// Reads; of one app alone where the key says which.
+  case viewer
+}
+
+/// What the service can be asked, each one method and path. Whatever is not here is answered 404.
+package enum Route: String, Sendable, Hashable, CaseIterable {
+  case postEvents, getEvents, getProducer
+  case getStatus, getDestinations, getAttempts, getDeadLetters
+  case pause, resume, retry, seek
+  case getReplays, postReplay, getReplay, deleteReplay
+  case getKeys, postKey, rotateKey, deleteKey
+  case metrics, health, readiness, openAPI
+
+  package enum Method: String, Sendable, Hashable { case get = "GET", post = "POST", delete = "DELETE" }
+
+  package var method: Method {
+    switch self {
+    case .postEvents, .pause, .resume, .retry, .seek, .postReplay, .postKey, .rotateKey: .post
+    case .deleteReplay, .deleteKey: .delete
+    default: .get
+    }
+  }
+
+  /// The path's parts; one in braces stands for any name.
+  package var pattern: String {
+    switch self {
+    case .postEvents, .getEvents: "/v1/events"
+    case .getProducer: "/v1/producers/{name}"
+    case .getStatus: "/v1/status"
+    case .getDestinations: "/v1/destinations"
+    case .getAttempts: "/v1/destinations/{name}/attempts"
+    case .getDeadLetters: "/v1/destinations/{name}/deadletters"
+    case .pause: "/v1/destinations/{name}/pause"
+    case .resume: "/v1/destinations/{name}/resume"
+    case .retry: "/v1/destinations/{name}/retry"
+    case .seek: "/v1/destinations/{name}/seek"
+    case .getReplays, .postReplay: "/v1/replays"
+    case .getReplay, .deleteReplay: "/v1/replays/{id}"
+    case .getKeys, .postKey: "/v1/keys"
+    case .rotateKey: "/v1/keys/{id}/rotate"
+    case .deleteKey: "/v1/keys/{id}"
+    case .metrics: "/metrics"
+    case .health: "/healthz"
+    case .readiness: "/readyz"
+    case .openAPI: "/openapi.json"
+    }
+  }
+}
+
+extension Route {
+  package enum Match: Sendable, Hashable {
+    /// The route, and the name in its path if it has one.
+    case route(Route, name: String)
+    /// The path is known, with other methods.
+    case otherMethods([Method])
+    case none
+  }
+
+  /// What a request asks. The path is taken literally: nothing in it is decoded, and a name in it is what ``isName(_:)`` allows.
+  package static func match(_ method: String, _ path: String) -> Match {
+    let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    var others: [Method] = []
+    for (route, pattern) in patterns where pattern.count == parts.count {
+      var name = ""
+      var isSame = true
+      for (part, wanted) in zip(parts, pattern) {
+        if let wanted {
+          isSame = part.elementsEqual(wanted)
+        } else {
+          name = String(decoding: Array(part), as: UTF8.self)
+          isSame = isName(name)
+        }
+        if !isSame { break }
+      }
+      guard isSame else { continue }
+      if route.method.rawValue == method { return .route(route, name: name) }
+      others.append(route.method)
+    }
+    return others.isEmpty ? .none : .otherMethods(others)
+  }
+
+  /// 1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`: what names of cursors, replays, producers and keys are.
+  package static func isName(_ text: String) -> Bool {
+    (1...64).contains(text.utf8.count) && !text.hasPrefix(".")
+      && text.utf8.allSatisfy {
+        switch $0 {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+          true
+        default: false
+        }
+      }
+  }
+
+  /// Each route with its path's parts; nil stands for a name.
+  private static let patterns: [(Route, [[UInt8]?])] = allCases.map { route in
+    let parts = route.pattern.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    return (route, parts.map { $0.first == UInt8(ascii: "{") ? nil : Array($0) })
+  }
+}

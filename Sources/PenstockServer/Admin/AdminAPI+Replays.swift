@@ -1,0 +1,109 @@
+import Hummingbird
+import PenstockDelivery
+import PenstockLog
+
+extension AdminAPI {
+  private struct ReplayBody: Decodable {
+    var id: String?
+    var destination: String
+    var from: String?
+    var to: String?
+    var recordsPerSecond: Int?
+    var bytesPerSecond: Int?
+    var skipGaps: Bool?
+    var dryRun: Bool?
+  }
+
+  func listReplays() async -> Answer {
+    do throws(LogError) {
+      var found: [ServiceJSON] = []
+      for manifest in try await log.replays() { found.append(await json(manifest)) }
+      return Answer(200, .object([("replays", .array(found))]))
+    } catch { return Answer(error) }
+  }
+
+  func replay(_ id: String) async -> Answer {
+    do throws(LogError) {
+      guard let manifest = try await log.replay(id) else { return Self.noSuch("replay") }
+      return Answer(200, await json(manifest))
+    } catch { return error.code == .invalidName ? Self.noSuch("replay") : Answer(error) }
+  }
+
+  func discardReplay(_ id: String) async -> Answer {
+    do throws(LogError) {
+      guard try await replays.discard(id) else { return Self.noSuch("replay") }
+      return Answer(200, .object([("id", .string(id)), ("state", .string("discarded"))]))
+    } catch { return error.code == .invalidName ? Self.noSuch("replay") : Answer(error) }
+  }
+
+  private func json(_ manifest: ReplayManifest) async -> ServiceJSON {
+    await manifest.json(replays.running(manifest.id), failure: replays.failure(manifest.id))
+  }
+
+  /// Begins a replay, goes on with one, or says what it would be.
+  func startReplay(_ request: Request) async -> Answer {
+    do {
+      let body = try await SmallBody.decode(ReplayBody.self, from: request)
+      guard let host = host(body.destination) else { return Self.noSuch("destination") }
+      let settings: ReplaySettings
+      switch Self.settings(body, host.destination) {
+      case .success(let made): settings = made
+      case .failure(let refusal): return refusal.answer
+      }
+      if body.dryRun == true { return Answer(200, try await Replay.dryRun(settings, of: log).json) }
+      guard try replays.start(settings, to: host.destination) else {
+        return .failure(409, "conflict", "a replay of that id runs, or the service is being shut down")
+      }
+      return Answer(
+        202, .object([("id", .string(settings.id)), ("destination", .string(body.destination))]))
+    } catch let refusal as SmallBody.Refusal {
+      return refusal.answer
+    } catch let error as ReplayError {
+      return .failure(error.code == .badWindow || error.code == .unknown ? 400 : 409, "replay", error.message)
+    } catch let error as LogError {
+      return Answer(error)
+    } catch let error as SinkError {
+      return .failure(409, "destination", error.message)
+    } catch {
+      return .failure(500, "failed", "it could not be begun")
+    }
+  }
+
+  private static func settings(
+    _ body: ReplayBody, _ destination: ServiceDestination
+  ) -> Result<ReplaySettings, SmallBody.Refusal> {
+    func wrong(_ words: String) -> Result<ReplaySettings, SmallBody.Refusal> {
+      .failure(SmallBody.Refusal(answer: .failure(400, "bad_request", words)))
+    }
+    let id = body.id ?? "dry-run"
+    guard Route.isName(id), id.utf8.count <= ReplayManifest.maxIDBytes, body.id != nil || body.dryRun == true else {
+      return wrong("id is 1 to 40 letters, digits, '.', '_' or '-', not beginning with '.'")
+    }
+    var window: ReplayWindow?
+    if body.from != nil || body.to != nil {
+      guard let from = body.from.flatMap(ServicePlace.position), let to = body.to.flatMap(ServicePlace.position) else {
+        return wrong("from and to are each \(ServicePlace.explanation)")
+      }
+      window = ReplayWindow(from: from, to: to)
+    }
+    if body.dryRun == true, window == nil { return wrong("a dry run needs from and to") }
+    for rate in [body.recordsPerSecond, body.bytesPerSecond] {
+      if let rate, rate < 1 { return wrong("a rate is at least 1") }
+    }
+    let pace = PaceLimits(recordsPerSecond: body.recordsPerSecond, bytesPerSecond: body.bytesPerSecond)
+    return .success(
+      ReplaySettings(
+        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, pace: pace, policy: destination.batch,
+        retry: destination.retry))
+  }
+}
+
+extension ReplayEstimate {
+  var json: ServiceJSON {
+    .object([
+      ("window", extent.range.json), ("records", .number(extent.records)), ("missing", .number(extent.missing)),
+      ("storedBytes", .number(extent.storedBytes)), ("recordBytes", .number(extent.recordBytes)),
+      ("batches", .number(batches)), ("seconds", .optional(duration.map { $0 / .seconds(1) })),
+    ])
+  }
+}

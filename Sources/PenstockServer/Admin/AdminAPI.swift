@@ -1,0 +1,149 @@
+import Hummingbird
+import NIOCore
+import PenstockDelivery
+import PenstockEvents
+import PenstockLog
+import Synchronization
+
+/// Everything but ingest and keys: what there is, and what may be done with destinations and replays.
+final class AdminAPI: Sendable {
+  let log: Log
+  let hosts: [DestinationHost]
+  let replays: ReplayHost
+  let ingest: Ingest
+  let clock: any WallClock
+  private let startedAt: Timestamp
+
+  init(_ log: Log, hosts: [DestinationHost], replays: ReplayHost, ingest: Ingest, clock: any WallClock) {
+    self.log = log
+    self.hosts = hosts
+    self.replays = replays
+    self.ingest = ingest
+    self.clock = clock
+    startedAt = clock.now()
+  }
+
+  func host(_ name: String) -> DestinationHost? { hosts.first { $0.destination.name == name } }
+
+  static func noSuch(_ kind: String) -> Answer { .failure(404, "not_found", "there is no such \(kind)") }
+
+  // MARK: Looking
+
+  func status() async -> Answer {
+    let now = clock.now()
+    let segments = log.view.set.segments
+    let bytes = segments.reduce(0) { $0 + ((try? $1.fileBytes()) ?? 0) }
+    var destinations: [ServiceJSON] = []
+    for host in hosts { destinations.append(await host.json(at: now)) }
+    let tally = ingest.counters.tally
+    return Answer(
+      200,
+      .object([
+        ("log", .string(log.logID)), ("first", .number(log.first.rawValue)), ("end", .number(log.end.rawValue)),
+        ("segments", .number(segments.count)), ("bytesOnDisk", .number(bytes)),
+        ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
+        ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),
+        ("idempotencyKeys", .number(ingest.knownKeys)), ("bodyMemory", .number(ingest.budget.used)),
+        ("destinations", .array(destinations)),
+      ]))
+  }
+
+  func destinations() async -> Answer {
+    let now = clock.now()
+    var found: [ServiceJSON] = []
+    for host in hosts { found.append(await host.json(at: now)) }
+    return Answer(200, .object([("destinations", .array(found))]))
+  }
+
+  func attempts(_ name: String) -> Answer {
+    guard let host = host(name) else { return Self.noSuch("destination") }
+    return Answer(200, .object([("attempts", .array(host.attempts.reversed().map(\.json)))]))
+  }
+
+  func deadLetters(_ name: String, _ request: Request) async -> Answer {
+    guard let host = host(name) else { return Self.noSuch("destination") }
+    guard let limit = Self.number("limit", request, 100, 1...1000),
+      let from = Self.number("from", request, 0, 0...Int.max)
+    else { return Self.wrongNumber }
+    guard let place = host.destination.deadLetters else {
+      return Answer(200, .object([("count", .number(0)), ("deadLetters", .array([]))]))
+    }
+    do throws(LogError) {
+      let letters = DeadLetters(in: place)
+      let count = try await letters.count(of: name)
+      let list = try await letters.list(of: name, from: Offset(UInt64(from)), limit: limit)
+      return Answer(200, .object([("count", .number(count)), ("deadLetters", .array(list.map(\.json)))]))
+    } catch { return Answer(error) }
+  }
+
+  static let wrongNumber = Answer.failure(400, "bad_request", "from and limit are numbers within their ranges")
+
+  /// A number of the query; nil for what is none, or out of range.
+  static func number(_ name: String, _ request: Request, _ standard: Int, _ range: ClosedRange<Int>) -> Int? {
+    guard let text = request.uri.queryParameters[Substring(name)] else { return standard }
+    guard let number = Int(text), range.contains(number), text.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) else {
+      return nil
+    }
+    return number
+  }
+
+  // MARK: Doing
+
+  private struct SeekBody: Decodable { var to: String }
+
+  /// Does what a person asks of a destination.
+  func change(_ route: Route, _ name: String, _ request: Request) async -> Answer {
+    guard let host = host(name) else { return Self.noSuch("destination") }
+    do {
+      switch route {
+      case .pause: try await host.running.pause()
+      case .resume: try await host.running.unpause()
+      case .retry: try host.running.retryNow()
+      default:
+        let body = try await SmallBody.decode(SeekBody.self, from: request)
+        guard let place = ServicePlace.position(body.to) else {
+          return .failure(400, "bad_request", "to is \(ServicePlace.explanation)")
+        }
+        try await host.seek(to: place)
+      }
+      return Answer(200, await host.json(at: clock.now()))
+    } catch let error as ControlError {
+      return Answer(error)
+    } catch let error as LogError {
+      return error.code == .illegalMove ? .failure(409, "conflict", error.message) : Answer(error)
+    } catch let refusal as SmallBody.Refusal {
+      return refusal.answer
+    } catch {
+      return .failure(500, "failed", "it could not be done")
+    }
+  }
+}
+
+extension DestinationHost {
+  var running: any DeliveryControl {
+    get throws(ControlError) {
+      guard let control else { throw .conflict("its delivery does not run; see its failure") }
+      return control
+    }
+  }
+}
+
+extension Answer {
+  init(_ error: ControlError) {
+    switch error {
+    case .notSupported(let words): self = .failure(501, "not_supported", words)
+    case .conflict(let words): self = .failure(409, "conflict", words)
+    case .failed(let words): self = .failure(503, "failed", words)
+    }
+  }
+}
+
+extension IngestTally {
+  var json: ServiceJSON {
+    .object([
+      ("requests", .number(requests)), ("events", .number(events)), ("bytes", .number(bytes)),
+      ("duplicates", .number(duplicates)), ("refusedRecords", .number(refusedRecords)), ("refused", .number(refused)),
+      ("pushedBack", .number(pushedBack)), ("failed", .number(failed)),
+    ])
+  }
+}

@@ -1,0 +1,98 @@
+import PenstockDelivery
+import PenstockLog
+
+// What the API says of things, as JSON. Never a secret: sinks describe themselves without any.
+
+extension DestinationHost {
+  /// Everything an operator looks at first.
+  func json(at now: Timestamp) async -> ServiceJSON {
+    let progress = await progress
+    let lag = lag(progress, at: now)
+    let trouble = progress?.trouble
+    return .object([
+      ("name", .string(destination.name)), ("kind", .string(destination.kind)),
+      ("description", .optional(progress?.destination)),
+      ("state", .string(progress?.activity.rawValue ?? (failure == nil ? "idle" : "ended"))),
+      ("committed", .optional(progress?.committed.rawValue)), ("end", .optional(progress?.end.rawValue)),
+      ("lag", lag?.json ?? .null), ("inFlight", progress?.inFlight?.json ?? .null),
+      ("attempts", .optional(progress?.attempts)), ("retries", .optional(progress?.retries)),
+      ("batches", .optional(progress?.batches)), ("records", .optional(progress?.records)),
+      ("events", .optional(progress?.events)), ("bytes", .optional(progress?.bytes)),
+      ("deadLetters", .optional(progress?.deadLetters)), ("trouble", trouble?.json ?? .null),
+      ("lastTrouble", progress?.lastTrouble?.json ?? .null),
+      ("nextTry", progress?.nextTry.map { .string(ServiceTime.text($0)) } ?? .null),
+      ("failure", .optional(failure)),
+    ])
+  }
+}
+
+extension Lag {
+  var json: ServiceJSON {
+    func seconds(_ duration: Duration?) -> ServiceJSON { .optional(duration.map { $0 / .seconds(1) }) }
+    return .object([
+      ("records", .number(records)), ("bytes", .number(storedBytes)), ("seconds", seconds(age)),
+      ("recordsPerSecond", .optional(recordsPerSecond)), ("appendedPerSecond", .optional(appendedPerSecond)),
+      ("secondsToDrain", seconds(timeToDrain)), ("secondsToLoss", seconds(timeToLoss)),
+      ("health", .string(health.rawValue)), ("words", .string(words)),
+    ])
+  }
+}
+
+extension Range<Offset> {
+  var json: ServiceJSON {
+    .object([("first", .number(lowerBound.rawValue)), ("end", .number(upperBound.rawValue))])
+  }
+}
+
+extension DeliveryTrouble {
+  var json: ServiceJSON { .object([("kind", .string(kind.rawValue)), ("message", .string(message))]) }
+}
+
+extension Attempt {
+  var json: ServiceJSON {
+    .object([
+      ("number", .number(number)), ("time", .string(ServiceTime.text(time))), ("range", range.json),
+      ("delivery", .string(deliveryID.rawValue)), ("attempt", .number(attempt)),
+      ("outcome", .string(outcome.description)), ("milliseconds", .number(Double(nanoseconds) / 1e6)),
+      ("bodyBytes", .number(bodyBytes)), ("words", .string(words)),
+    ])
+  }
+}
+
+extension DeadLetters.Numbered {
+  var json: ServiceJSON {
+    .object([
+      ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),
+      ("appendTime", .string(ServiceTime.text(letter.appendTime))),
+      ("buriedAt", .string(ServiceTime.text(letter.buriedAt))), ("delivery", .string(letter.deliveryID.rawValue)),
+      ("attempts", .number(letter.attempts)), ("reason", .string(letter.reason)),
+      ("record", .string(String(decoding: letter.record, as: UTF8.self))),
+    ])
+  }
+}
+
+extension ReplayManifest {
+  func json(_ running: ReplayHost.Running?, failure: String?) async -> ServiceJSON {
+    let progress = await running?.replay.progress
+    let state = isFinished ? "finished" : running != nil ? "running" : failure != nil ? "failed" : "stopped"
+    return .object([
+      ("id", .string(id)), ("destination", .string(destination)), ("state", .string(state)),
+      ("window", window.json), ("records", .number(window.upperBound - window.lowerBound)),
+      ("done", .optional(isFinished ? window.upperBound - window.lowerBound : progress?.done)),
+      ("secondsLeft", .optional(progress?.timeLeft.map { $0 / .seconds(1) })), ("skipped", .number(skippedRecords)),
+      ("createdAt", .string(ServiceTime.text(createdAt))),
+      ("finishedAt", finishedAt.map { .string(ServiceTime.text($0)) } ?? .null), ("failure", .optional(failure)),
+    ])
+  }
+}
+
+extension APIKey {
+  /// Without anything that proves it.
+  var json: ServiceJSON {
+    .object([
+      ("id", .string(id)), ("name", .string(name)), ("role", .string(role.rawValue)), ("appId", .optional(appID)),
+      ("requestsPerSecond", .optional(limit?.requestsPerSecond)), ("burst", .optional(limit?.burst)),
+      ("createdAt", .number(createdAt)), ("revokedAt", .optional(revokedAt)),
+    ])
+  }
+}

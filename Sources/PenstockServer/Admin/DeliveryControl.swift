@@ -1,0 +1,32 @@
+package import PenstockDelivery
+
+/// What a person can ask of a delivery while it runs. The seam between the service and ``PenstockDelivery/Delivery``.
+package protocol DeliveryControl: Sendable {
+  /// Begins no batch from now on, until ``unpause()``, over restarts as well.
+  func pause() async throws(ControlError)
+  func unpause() async throws(ControlError)
+  /// Ends a wait after trouble: the next try is now.
+  func retryNow()
+}
+
+/// Why something asked of a delivery was not done.
+package enum ControlError: Error, Sendable, Hashable {
+  /// This version cannot.
+  case notSupported(String)
+  /// Not at present; in words.
+  case conflict(String)
+  /// It was tried, and could not be made durable; in words.
+  case failed(String)
+}
+
+extension Delivery: DeliveryControl {
+  package func pause() async throws(ControlError) {
+    throw .notSupported("this version cannot pause a destination")
+  }
+
+  package func unpause() async throws(ControlError) {
+    throw .notSupported("this version cannot pause a destination")
+  }
+
+  package func retryNow() { resume() }
+}

@@ -1,0 +1,128 @@
+import Logging
+import PenstockDelivery
+import PenstockLog
+import Synchronization
+
+/// Runs one destination: one delivery after the other, because a delivery runs once, and a seek ends it.
+///
+/// Trouble that ends a delivery is kept and told; it holds up nothing else. It is begun again after a while, since most of what
+/// ends one (a full disk, a cursor held elsewhere) passes.
+final class DestinationHost: Sendable {
+  private struct State {
+    var delivery: Delivery?
+    var cursor: Cursor?
+    var meter: LagMeter
+    var failure: String?
+    var isStopping = false
+    /// Where the cursor is to be put before the next delivery, and who waits for that.
+    var seek: (place: Position, promise: CheckedContinuation<Result<Void, LogError>, Never>)?
+  }
+  let destination: ServiceDestination
+  private let log: Log
+  private let retention: RetentionPolicy
+  private let logger: Logger
+  private let clock = SystemDeliveryClock()
+  private let state: Mutex<State>
+  /// Changes whenever there is something new to look at.
+  private let turns = Watched(0)
+
+  init(_ destination: ServiceDestination, _ log: Log, retention: RetentionPolicy, logger: Logger) {
+    self.destination = destination
+    self.log = log
+    self.retention = retention
+    var logger = logger
+    logger[metadataKey: "destination"] = "\(destination.name)"
+    self.logger = logger
+    state = Mutex(State(meter: LagMeter(cursor: destination.name, thresholds: destination.thresholds)))
+  }
+
+  /// Delivers until ``stop()``.
+  func run() async {
+    while !state.withLock({ $0.isStopping }) {
+      do {
+        try await runOnce()
+        state.withLock { $0.failure = nil }
+      } catch {
+        logger.error("the delivery ended", metadata: ["error": "\(error)"])
+        state.withLock { $0.failure = "\(error)" }
+        let turn = turns.value
+        let waiting = Task { [clock, turns] in
+          try? await clock.sleep(until: clock.now() + .seconds(10))
+          turns.update { $0 += 1 }
+        }
+        _ = await turns.wait { $0 != turn }
+        waiting.cancel()
+      }
+    }
+    answerSeek(.failure(LogError(.closed, "the service is being shut down")))
+  }
+
+  private func runOnce() async throws {
+    let cursor = try await log.cursor(named: destination.name)
+    if let place = state.withLock({ $0.seek?.place }) {
+      do throws(LogError) {
+        try await cursor.seek(to: place)
+        answerSeek(.success(()))
+      } catch { answerSeek(.failure(error)) }
+    }
+    let delivery = try await destination.makeDelivery(cursor, log)
+    let isStopping = state.withLock { state in
+      (state.delivery, state.cursor) = (delivery, cursor)
+      return state.isStopping || state.seek != nil
+    }
+    if isStopping { delivery.stop() }
+    defer { state.withLock { $0.delivery = nil } }
+    try await delivery.run()
+  }
+
+  private func answerSeek(_ result: Result<Void, LogError>) {
+    let promise = state.withLock { state in
+      defer { state.seek = nil }
+      return state.seek?.promise
+    }
+    promise?.resume(returning: result)
+  }
+
+  /// Lets the attempt in flight finish, and begins no other.
+  func stop() {
+    let delivery = state.withLock { state in
+      state.isStopping = true
+      return state.delivery
+    }
+    delivery?.stop()
+    turns.update { $0 += 1 }
+  }
+
+  /// Puts the cursor anywhere in the log. The attempt in flight is awaited; a batch that stays open refuses the seek.
+  func seek(to place: Position) async throws(LogError) {
+    let result: Result<Void, LogError> = await withCheckedContinuation { promise in
+      let (isRefused, delivery): (Bool, Delivery?) = state.withLock { state in
+        if state.isStopping || state.seek != nil { return (true, nil) }
+        state.seek = (place, promise)
+        return (false, state.delivery)
+      }
+      if isRefused {
+        promise.resume(returning: .failure(LogError(.illegalMove, "another seek, or the end, is under way")))
+      }
+      delivery?.stop()
+      turns.update { $0 += 1 }
+    }
+    try result.get()
+  }
+
+  var control: (any DeliveryControl)? { state.withLock { $0.delivery } }
+  var attempts: [Attempt] { state.withLock { $0.delivery }?.attempts.attempts ?? [] }
+  var failure: String? { state.withLock { $0.failure } }
+  var progress: DeliveryProgress? { get async { await state.withLock { $0.delivery }?.progress } }
+
+  /// How far behind it is. Reads an index, and at most one block.
+  func lag(_ progress: DeliveryProgress?, at timeOfDay: Timestamp) -> Lag? {
+    guard let cursor = state.withLock({ $0.cursor }) else { return nil }
+    let now = clock.now()
+    guard
+      let facts = try? log.lagFacts(
+        of: cursor.state, retention: retention, progress: progress, at: now, timeOfDay: timeOfDay)
+    else { return nil }
+    return state.withLock { $0.meter.observe(facts) }
+  }
+}

@@ -1,0 +1,33 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+/// The small JSON bodies of administration.
+enum SmallBody {
+  struct Refusal: Error { let answer: Answer }
+  static let limit = 64 << 10
+
+  /// Reads and decodes one; no body at all is an empty object.
+  static func decode<Value: Decodable>(_ type: Value.Type, from request: Request) async throws(Refusal) -> Value {
+    var bytes: [UInt8] = []
+    do {
+      for try await chunk in request.body {
+        guard bytes.count + chunk.readableBytes <= limit else { throw tooLong }
+        bytes.append(contentsOf: chunk.readableBytesView)
+      }
+    } catch let refusal as Refusal {
+      throw refusal
+    } catch {
+      throw Refusal(answer: Answer.failure(400, "truncated", "the body did not come to its end").ending)
+    }
+    if bytes.isEmpty { bytes = Array("{}".utf8) }
+    do { return try JSONDecoder().decode(type, from: Data(bytes)) } catch {
+      throw Refusal(answer: .failure(400, "bad_request", "the body is not the JSON that /openapi.json describes"))
+    }
+  }
+
+  private static var tooLong: Refusal {
+    Refusal(answer: Answer.failure(413, "body_too_long", "the body is longer than \(limit) bytes").ending)
+  }
+}

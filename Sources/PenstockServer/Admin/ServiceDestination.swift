@@ -1,0 +1,36 @@
+public import PenstockDelivery
+public import PenstockLog
+
+/// A destination of a service: how its delivery is made, each time it begins, and how a replay to it is.
+public struct ServiceDestination: Sendable {
+  /// The cursor's name, and how the API calls it.
+  public let name: String
+  /// `webhook`, `s3`, `directory`.
+  public let kind: String
+  public let thresholds: LagThresholds
+  /// Where its dead letters are; nil: it has none.
+  public let deadLetters: String?
+  let batch: BatchPolicy
+  let retry: RetryPolicy
+  let makeDelivery: @Sendable (Cursor, Log) async throws -> Delivery
+  let makeReplaySink: @Sendable (_ id: String) throws -> any Sink
+
+  /// - Parameters:
+  ///   - makeDelivery: called whenever deliveries begin: at the start, and after a seek. The cursor is taken.
+  ///   - makeReplaySink: a sink that marks what it sends with the replay's id.
+  public init(
+    name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
+    batch: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),
+    makeDelivery: @escaping @Sendable (Cursor, Log) async throws -> Delivery,
+    makeReplaySink: @escaping @Sendable (_ id: String) throws -> any Sink
+  ) {
+    self.name = name
+    self.kind = kind
+    self.thresholds = thresholds
+    self.deadLetters = deadLetters
+    self.batch = batch
+    self.retry = retry
+    self.makeDelivery = makeDelivery
+    self.makeReplaySink = makeReplaySink
+  }
+}

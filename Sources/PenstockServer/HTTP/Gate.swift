@@ -1,0 +1,73 @@
+import HTTPTypes
+import Hummingbird
+import PenstockLog
+
+/// Who is let in to what.
+struct Gate: Sendable {
+  enum Verdict {
+    /// - Parameter appID: the only app that is theirs; nil: all.
+    case open(APIKey?, appID: String?)
+    case refused(Answer, APIKey?)
+  }
+
+  /// Nil: nobody is asked for a key, and the service listens on a loopback address alone.
+  let keys: KeyStore?
+  let rates = RateGate()
+
+  func check(_ request: Request, _ route: Route) -> Verdict {
+    if AccessTable.isOpen(route) { return .open(nil, appID: nil) }
+    guard let keys else { return checkNeighbour(request) }
+    guard let key = keys.identify(Self.token(of: request)) else {
+      return .refused(
+        Answer.failure(401, "unauthorized", "send a key as Authorization: Bearer").with("WWW-Authenticate", "Bearer"),
+        nil)
+    }
+    let appID: String?
+    switch AccessTable.grant(route, to: key.role, ofOneApp: key.appID != nil) {
+    case .denied: return .refused(.failure(403, "forbidden", "this key may not do that"), key)
+    case .granted: appID = nil
+    case .ownApp:
+      // A key for one app that names none is for nothing.
+      guard let own = key.appID else { return .refused(.failure(403, "forbidden", "this key may not do that"), key) }
+      appID = own
+    }
+    if let seconds = rates.wait(key) {
+      return .refused(.later(429, "rate_limited", "this key may not ask that often", after: seconds), nil)
+    }
+    return .open(key, appID: appID)
+  }
+
+  private static func token(of request: Request) -> String? {
+    if let authorization = request.headers[.authorization] {
+      let parts = authorization.split(separator: " ", maxSplits: 1)
+      guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
+      return String(parts[1])
+    }
+    return HTTPField.Name("X-Api-Key").flatMap { request.headers[$0] }
+  }
+
+  /// Without keys, whatever runs on this machine may ask, but not a page in a browser there: one that was loaded from elsewhere
+  /// says so in `Origin`, and one whose name was made to point here asks for that name.
+  private func checkNeighbour(_ request: Request) -> Verdict {
+    let host = request.head.authority.map(Self.name) ?? ""
+    guard ServiceConfiguration.isLoopback(host) else {
+      return .refused(.failure(403, "forbidden", "without keys this service is asked as 127.0.0.1 or localhost"), nil)
+    }
+    if let origin = request.headers[.origin], !Self.isSame(origin, request.head.authority ?? "") {
+      return .refused(.failure(403, "forbidden", "without keys this service takes nothing from other origins"), nil)
+    }
+    return .open(nil, appID: nil)
+  }
+
+  private static func isSame(_ origin: String, _ authority: String) -> Bool {
+    origin == "http://" + authority || origin == "https://" + authority
+  }
+
+  /// An authority without its port.
+  private static func name(_ authority: String) -> String {
+    if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
+      return String(authority[authority.index(after: authority.startIndex)..<end])
+    }
+    return String(authority.prefix { $0 != ":" }).lowercased()
+  }
+}

@@ -1,0 +1,174 @@
+import Hummingbird
+import HummingbirdCore
+import HummingbirdHTTP2
+public import Logging
+import NIOCore
+import NIOSSL
+public import PenstockLog
+public import ServiceLifecycle
+import Synchronization
+
+/// Why a service cannot start.
+public struct ServiceError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let message: String
+  public var description: String { message }
+}
+
+/// A log behind HTTP: takes events in, brings them to destinations, and lets people look and steer.
+///
+/// `POST /v1/events` is answered when the events are as safe as the log was configured, by default on stable storage. What is
+/// kept beside the log: `LOG.keys` (idempotency keys) and `LOG.audit` (who changed what), each a log of its own.
+public final class PenstockService: Service {
+  private let log: Log
+  private let configuration: ServiceConfiguration
+  private let logger: Logger
+  private let onListening: @Sendable (_ port: Int) async -> Void
+  private let keys: KeyStore?
+  private let keyed: KeyedAppender
+  private let ingest: Ingest
+  private let audit: AuditLog
+  private let hosts: [DestinationHost]
+  private let replays: ReplayHost
+  private let router: ServiceRouter
+
+  /// Opens the log and what is kept beside it. Nothing is listened on before ``run()``.
+  ///
+  /// - Parameter onListening: called once, with the port, when requests are taken.
+  /// - Throws: ``ServiceError``, ``KeyStoreError``, `LogError`.
+  public static func open(
+    log path: String, _ logConfiguration: LogConfiguration = LogConfiguration(),
+    _ configuration: ServiceConfiguration, destinations: [ServiceDestination] = [],
+    logger: Logger = Logger(label: "penstock.service"),
+    onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+  ) async throws -> PenstockService {
+    if let complaint = configuration.complaint { throw ServiceError(message: complaint) }
+    let keys = try configuration.keysFile.map { path throws(KeyStoreError) in try KeyStore(path) }
+    let metrics = ServiceMetrics()
+    var environment = LogEnvironment.system
+    environment.observer = ServiceLogObserver(metrics: metrics)
+    environment.logger = logger
+    let log = try await Log.open(at: path, configuration: logConfiguration, environment: environment)
+    do {
+      let limits = configuration.limits
+      let keyed = try await KeyedAppender.open(
+        log, journal: path + ".keys", capacity: limits.maxIdempotencyKeys,
+        window: limits.idempotencyWindow.components.seconds)
+      let audit = try await AuditLog.open(at: path + ".audit")
+      return PenstockService(
+        log, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger, onListening)
+    } catch {
+      try? await log.close()
+      throw error
+    }
+  }
+
+  private init(
+    _ log: Log, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration, _ keys: KeyStore?,
+    _ keyed: KeyedAppender, _ audit: AuditLog, _ metrics: ServiceMetrics, _ destinations: [ServiceDestination],
+    _ logger: Logger, _ onListening: @escaping @Sendable (_ port: Int) async -> Void
+  ) {
+    self.log = log
+    self.configuration = configuration
+    self.logger = logger
+    self.onListening = onListening
+    self.keys = keys
+    self.keyed = keyed
+    self.audit = audit
+    ingest = Ingest(log, keyed: keyed, limits: configuration.limits)
+    hosts = destinations.map {
+      DestinationHost($0, log, retention: logConfiguration.retention, logger: logger)
+    }
+    replays = ReplayHost(log, logger: logger)
+    let admin = AdminAPI(log, hosts: hosts, replays: replays, ingest: ingest, clock: SystemWallClock())
+    router = ServiceRouter(
+      gate: Gate(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
+      metrics: metrics, logger: logger)
+  }
+
+  /// What recovery found.
+  public var recovery: RecoveryReport { log.recovery }
+
+  /// Takes up the keys' file as it is now, and other limits (all but connections, times and idempotency). Requests under way,
+  /// open batches and destinations stay as they are.
+  public func reload(_ limits: ServiceLimits) throws(KeyStoreError) {
+    if let complaint = limits.complaint { throw KeyStoreError(message: complaint) }
+    try keys?.reload()
+    ingest.replace(limits)
+  }
+
+  /// Serves until graceful shutdown or cancellation: then takes nothing new, answers what is under way, lets attempts in flight
+  /// finish and commits them, syncs and closes the log.
+  public func run() async throws {
+    // Detached: they end when told, after the last request was answered.
+    let delivering = hosts.map { host in Task.detached { await host.run() } }
+    let result: Result<Void, any Error>
+    do {
+      try await withGracefulShutdownHandler {
+        try await application().run()
+      } onGracefulShutdown: { [ingest] in
+        ingest.end()
+      }
+      result = .success(())
+    } catch is CancellationError {
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    ingest.end()
+    for host in hosts { host.stop() }
+    await replays.stop()
+    for task in delivering { await task.value }
+    try await close()
+    try result.get()
+  }
+
+  private func close() async throws {
+    var failure: (any Error)?
+    do { try await keyed.close() } catch { failure = error }
+    do { try await audit.close() } catch { failure = error }
+    try await log.close()
+    if let failure { throw failure }
+  }
+
+  /// For tests, which bring a client of their own.
+  func application() throws -> some ApplicationProtocol {
+    var quiet = Logger(label: "penstock.http")
+    // Being stopped is logged as an error for each connection that is still open.
+    quiet.logLevel = .critical
+    var application = ApplicationConfiguration(
+      address: .hostname(configuration.host, port: configuration.port), serverName: nil, backlog: 1024)
+    application.availableConnectionsDelegate = MaximumAvailableConnections(configuration.limits.maxConnections)
+    return Application(
+      responder: CallbackResponder<ServiceContext> { [router] request, context in
+        await router.respond(to: request, context)
+      },
+      server: try server(), configuration: application,
+      onServerRunning: { [onListening, configuration] channel in
+        await onListening(channel.localAddress?.port ?? configuration.port)
+      },
+      logger: quiet)
+  }
+
+  private func server() throws -> HTTPServerBuilder {
+    let idle = configuration.limits.idleTimeout
+    var stream = HTTP1Channel.Configuration(
+      idleTimeout: TimeAmount(idle),
+      httpDecoderConfiguration: .init(
+        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
+    guard let tls = configuration.tls else {
+      return .http1(configuration: stream)
+    }
+    do {
+      var context = TLSConfiguration.makeServerConfiguration(
+        certificateChain: try NIOSSLCertificate.fromPEMFile(tls.certificateFile).map { .certificate($0) },
+        privateKey: .privateKey(try NIOSSLPrivateKey(file: tls.keyFile, format: .pem)))
+      context.minimumTLSVersion = .tlsv12
+      stream.idleTimeout = TimeAmount(idle)
+      return try .http2Upgrade(
+        tlsConfiguration: context,
+        configuration: .init(idleTimeout: idle, gracefulCloseTimeout: .seconds(30), streamConfiguration: stream))
+    } catch {
+      throw ServiceError(message: "the certificate or its key cannot be used: \(error)")
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import Hummingbird
+import Logging
+import PenstockLog
+import Synchronization
+
+/// From a request to its answer: finds the route, asks the gate, notes what is to be noted, and calls whoever does it.
+struct ServiceRouter: Sendable {
+  let gate: Gate
+  let ingest: Ingest
+  let admin: AdminAPI
+  let keys: KeysAPI?
+  let audit: AuditLog
+  let metrics: ServiceMetrics
+  let logger: Logger
+
+  func respond(to request: Request, _ context: ServiceContext) async -> Response {
+    let response = await route(request, context)
+    metrics.note(status: response.status.code)
+    return response
+  }
+
+  private func route(_ request: Request, _ context: ServiceContext) async -> Response {
+    let (route, name): (Route, String)
+    switch Route.match(request.method.rawValue, request.uri.path) {
+    case .none: return Response(Answer.failure(404, "not_found", "there is nothing here").ending(request), to: context)
+    case .otherMethods(let methods):
+      let allowed = methods.map(\.rawValue).joined(separator: ", ")
+      let answer = Answer.failure(405, "method_not_allowed", "this takes \(allowed)").with("Allow", allowed)
+      return Response(answer.ending(request), to: context)
+    case .route(let found, let part): (route, name) = (found, part)
+    }
+    switch gate.check(request, route) {
+    case .refused(let answer, let key):
+      metrics.noteRefusal(status: answer.status)
+      if let key { await noteRefusal(key, route, name) }
+      return Response(answer.ending(request), to: context)
+    case .open(let key, let appID):
+      if route == .getEvents { return await admin.events(request, appID: appID, context: context) }
+      if route == .metrics { return Response(await metrics.answer(admin), to: context) }
+      if let answer = await noteChange(key, route, name) { return Response(answer.ending(request), to: context) }
+      return Response(await answer(route, name, request, appID), to: context)
+    }
+  }
+
+  private func answer(_ route: Route, _ name: String, _ request: Request, _ appID: String?) async -> Answer {
+    switch route {
+    case .postEvents: await ingest.respond(to: request, appID: appID)
+    case .getProducer: await ingest.producer(name, appID: appID)
+    case .getStatus: await admin.status()
+    case .getDestinations: await admin.destinations()
+    case .getAttempts: admin.attempts(name)
+    case .getDeadLetters: await admin.deadLetters(name, request)
+    case .pause, .resume, .retry, .seek: await admin.change(route, name, request)
+    case .getReplays: await admin.listReplays()
+    case .postReplay: await admin.startReplay(request)
+    case .getReplay: await admin.replay(name)
+    case .deleteReplay: await admin.discardReplay(name)
+    case .getKeys: keys?.list(appID: appID) ?? Self.noKeys
+    case .postKey: await keys?.create(request, appID: appID) ?? Self.noKeys
+    case .rotateKey: await keys?.rotate(name, request, appID: appID) ?? Self.noKeys
+    case .deleteKey: await keys?.revoke(name, appID: appID) ?? Self.noKeys
+    case .health: Answer(200, .object([("status", .string("ok"))]))
+    case .readiness: readiness
+    case .openAPI: Answer(200, OpenAPI.document)
+    case .getEvents, .metrics: AdminAPI.noSuch("answer here")
+    }
+  }
+
+  /// Whether events are taken: not while the service ends, nor after the log has failed.
+  private var readiness: Answer {
+    let isReady = !metrics.hasLogFailed && !ingest.isEnded
+    return Answer(isReady ? 200 : 503, .object([("status", .string(isReady ? "ready" : "not ready"))]))
+  }
+
+  private static let noKeys = Answer.failure(409, "conflict", "this service has no keysFile, so nobody needs a key")
+
+  /// Notes a change before it is made; an answer when it could not be, and is not made therefore.
+  private func noteChange(_ key: APIKey?, _ route: Route, _ name: String) async -> Answer? {
+    guard route.isChange else { return nil }
+    do throws(LogError) {
+      try await audit.note(key, route.rawValue, target: name, outcome: "asked")
+      return nil
+    } catch {
+      logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
+      return .later(503, "not_audited", "the change could not be noted, and was not made", after: 10)
+    }
+  }
+
+  private func noteRefusal(_ key: APIKey, _ route: Route, _ name: String) async {
+    do throws(LogError) {
+      try await audit.note(key, route.rawValue, target: name, outcome: "forbidden")
+    } catch {
+      logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
+    }
+  }
+}
+
+extension Route {
+  /// Whether it changes anything but the log's end.
+  var isChange: Bool { method != .get && self != .postEvents }
+}
+
+extension Answer {
+  /// An answer that was given without a look at the body; where there is one, it is not read any more.
+  func ending(_ request: Request) -> Answer {
+    let hasBody = request.headers[.contentLength].map { $0 != "0" } ?? (request.headers[.transferEncoding] != nil)
+    return hasBody ? ending : self
+  }
+}

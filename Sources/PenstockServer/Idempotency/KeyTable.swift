@@ -1,0 +1,135 @@
+package import PenstockLog
+
+/// 128 bits of a SHA-256: of an idempotency key and its scope, or of what was sent under it.
+package struct Hash128: Sendable, Hashable {
+  package let high: UInt64
+  package let low: UInt64
+
+  package init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// - Parameter bytes: at least 16, of which the first 16 count.
+  package init(_ bytes: some Sequence<UInt8>) {
+    var words: (UInt64, UInt64) = (0, 0)
+    for (index, byte) in bytes.prefix(16).enumerated() {
+      if index < 8 { words.0 = words.0 << 8 | UInt64(byte) } else { words.1 = words.1 << 8 | UInt64(byte) }
+    }
+    (high, low) = words
+  }
+
+  package var bytes: [UInt8] {
+    withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { Array($0) }
+  }
+}
+
+/// What was sent under one idempotency key, and where it is. 52 bytes in the journal, 36 of them with an append.
+package struct KeyedAppend: Sendable, Hashable {
+  package var key: Hash128
+  /// Of the records: another body under the same key is refused.
+  package var content: Hash128
+  /// How many records.
+  package var count: UInt32
+  /// The first one's offset; nil where the log no longer remembers it.
+  package var first: Offset?
+
+  package init(key: Hash128, content: Hash128, count: UInt32, first: Offset?) {
+    self.key = key
+    self.content = content
+    self.count = count
+    self.first = first
+  }
+
+  /// What goes into the log with the records, as their producer's source position.
+  package var source: [UInt8] {
+    key.bytes + content.bytes + withUnsafeBytes(of: count.bigEndian) { Array($0) }
+  }
+
+  package init?(source: [UInt8], first: Offset?) {
+    guard source.count == 36 else { return nil }
+    key = Hash128(source[0..<16])
+    content = Hash128(source[16..<32])
+    count = source[32...].reduce(0) { $0 << 8 | UInt32($1) }
+    self.first = first
+  }
+
+  package func journalEntry(at seconds: Int64) -> [UInt8] {
+    source + withUnsafeBytes(of: (first?.rawValue ?? .max).bigEndian) { Array($0) }
+      + withUnsafeBytes(of: seconds.bigEndian) { Array($0) }
+  }
+
+  package static func read(journalEntry bytes: [UInt8]) -> (append: KeyedAppend, seconds: Int64)? {
+    guard bytes.count == 52 else { return nil }
+    let first = bytes[36..<44].reduce(0) { $0 << 8 | UInt64($1) }
+    guard let append = KeyedAppend(source: Array(bytes[..<36]), first: first == .max ? nil : Offset(first)) else {
+      return nil
+    }
+    return (append, Int64(bitPattern: bytes[44...].reduce(0) { $0 << 8 | UInt64($1) }))
+  }
+}
+
+/// Which idempotency keys are known, and which are being worked on. A pure value.
+///
+/// - A key is *claimed* by the first request that names it, and then *settled* with what was appended, or *released* when
+///   nothing was.
+/// - At most `capacity` settled keys are known, and none older than `window`; the oldest are forgotten first.
+package struct KeyTable: Sendable {
+  package enum Answer: Sendable, Hashable {
+    /// Nobody has it: append, then settle or release.
+    case claimed
+    /// A request with it, and with this content, is under way.
+    case underWay
+    case known(KeyedAppend)
+    /// It came before with another content.
+    case otherContent
+  }
+
+  package let capacity: Int
+  /// In seconds.
+  package let window: Int64
+  private var settled: [Hash128: KeyedAppend] = [:]
+  /// In the order they were settled; those before `oldest` are forgotten.
+  private var order: [(key: Hash128, seconds: Int64)] = []
+  private var oldest = 0
+  private var claims: [Hash128: Hash128] = [:]
+
+  package init(capacity: Int, window: Int64) {
+    self.capacity = max(1, capacity)
+    self.window = window
+  }
+
+  package var count: Int { settled.count }
+  package func isUnknown(_ key: Hash128) -> Bool { settled[key] == nil }
+
+  package mutating func claim(_ key: Hash128, content: Hash128, at seconds: Int64) -> Answer {
+    forget(before: seconds)
+    if let known = settled[key] { return known.content == content ? .known(known) : .otherContent }
+    if let claimed = claims[key] { return claimed == content ? .underWay : .otherContent }
+    claims[key] = content
+    return .claimed
+  }
+
+  package mutating func release(_ key: Hash128) { claims[key] = nil }
+
+  /// Also for what is read back: a key that is known already stays as it is.
+  package mutating func settle(_ append: KeyedAppend, at seconds: Int64) {
+    claims[append.key] = nil
+    guard settled[append.key] == nil else { return }
+    settled[append.key] = append
+    order.append((append.key, seconds))
+    forget(before: seconds)
+  }
+
+  private mutating func forget(before seconds: Int64) {
+    while oldest < order.count, settled.count > capacity || order[oldest].seconds < seconds - window {
+      settled[order[oldest].key] = nil
+      oldest += 1
+    }
+    // Now and then, so that it costs nothing on the whole.
+    if oldest > 1024, oldest > order.count / 2 {
+      order.removeFirst(oldest)
+      oldest = 0
+    }
+  }
+}

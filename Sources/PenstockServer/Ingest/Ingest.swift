@@ -1,0 +1,227 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import PenstockEvents
+import PenstockLog
+import Synchronization
+
+/// `POST /v1/events`: reads a body, appends what it holds, and answers when that is as safe as the log was configured.
+final class Ingest: Sendable {
+  private let log: Log
+  private let keyed: KeyedAppender
+  private let producers: ProducerHandles
+  let budget: MemoryBudget
+  let counters = IngestCounters()
+  private let limits: Mutex<ServiceLimits>
+  private let isEnding = Atomic(false)
+
+  init(_ log: Log, keyed: KeyedAppender, limits: ServiceLimits) {
+    self.log = log
+    self.keyed = keyed
+    producers = ProducerHandles(log)
+    budget = MemoryBudget(limit: limits.bodyMemory)
+    self.limits = Mutex(limits)
+  }
+
+  /// From now on everything new is refused.
+  func end() { isEnding.store(true, ordering: .relaxed) }
+
+  var isEnded: Bool { isEnding.load(ordering: .relaxed) }
+
+  /// For requests that come from now on. Nothing that is in the log, or on its way there, changes.
+  func replace(_ limits: ServiceLimits) {
+    self.limits.withLock { $0 = limits.replacing($0) }
+    budget.set(limit: limits.bodyMemory)
+  }
+
+  /// Keys that are remembered.
+  var knownKeys: Int { keyed.count }
+
+  func producer(_ name: String, appID: String?) async -> Answer {
+    let full: String
+    do throws(IngestIdentity.Complaint) {
+      full = try IngestIdentity.producerName(name, appID: appID)
+    } catch { return .failure(400, "bad_request", error.message) }
+    let entry = log.producers.entry(full)
+    return Answer(
+      200,
+      .object([
+        ("name", .string(name)), ("lastSequence", .optional(entry.flatMap { $0.last > 0 ? $0.last : nil })),
+        ("isCertain", .bool(entry.map { !$0.isUncertain } ?? log.producers.isComplete)),
+      ]))
+  }
+
+  /// Answers one request.
+  ///
+  /// - Parameter appID: the only app whose events it may hold; nil: any.
+  func respond(to request: Request, appID: String?) async -> Answer {
+    let answer = await answer(request, appID)
+    if answer.status != 200 { counters.note(answer) }
+    return answer
+  }
+
+  private func answer(_ request: Request, _ appID: String?) async -> Answer {
+    if isEnding.load(ordering: .relaxed) {
+      return .later(503, "ending", "the service is being shut down", after: 5).ending
+    }
+    let limits = limits.withLock { $0 }
+    guard let format = IngestFormat(contentType: request.headers[.contentType]) else {
+      return Answer.failure(
+        415, "unsupported_media_type", "send application/json (an array or an object) or application/x-ndjson"
+      ).ending
+    }
+    guard let coding = ContentCoding(header: request.headers[.contentEncoding]) else {
+      return Answer.failure(415, "unsupported_coding", "send the body as it is, or as gzip or zstd")
+        .with("Accept-Encoding", "gzip, zstd").ending
+    }
+    if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.maxBodyBytes {
+      return Answer(Self.tooLong(limits)).ending
+    }
+    let identity: IngestIdentity
+    let onError: IngestRules.OnError
+    do throws(IngestIdentity.Complaint) {
+      identity = try IngestIdentity(
+        key: request.headers[.idempotencyKey], producer: request.headers[.penstockProducer],
+        sequence: request.headers[.penstockSequence], appID: appID)
+      onError = try Self.onError(request.uri.queryParameters["onError"].map { String($0) })
+    } catch { return Answer.failure(400, "bad_request", error.message).ending }
+    let result: IngestResult
+    switch await read(request.body, format, coding, limits.rules(onError: onError, appID: appID), limits) {
+    case .success(let read): result = read
+    case .failure(let refusal): return refusal.answer
+    }
+    return await append(result, identity, onError)
+  }
+
+  private struct Refusal: Error { let answer: Answer }
+
+  private static func onError(_ text: String?) throws(IngestIdentity.Complaint) -> IngestRules.OnError {
+    guard let text else { return .reject }
+    guard let known = IngestRules.OnError(rawValue: text) else {
+      throw IngestIdentity.Complaint(message: "onError is reject or skip")
+    }
+    return known
+  }
+
+  private static func tooLong(_ limits: ServiceLimits) -> EventError {
+    EventError(
+      .bodyTooLong, "the body is longer than \(limits.maxBodyBytes) bytes", position: limits.maxBodyBytes)
+  }
+
+  // MARK: Reading
+
+  /// Reads the body to its end, in memory that is counted.
+  private func read(
+    _ body: RequestBody, _ format: IngestFormat, _ coding: ContentCoding, _ rules: IngestRules, _ limits: ServiceLimits
+  ) async -> Result<IngestResult, Refusal> {
+    var decoder = IngestDecoder(format, rules)
+    let share = MemoryShare(budget)
+    // A piece of the body is looked at when it comes: one that trickles in is noticed here, one that stops by the
+    // connection's own time limit.
+    let deadline = ContinuousClock.now + limits.bodyTimeout
+    var sent = 0
+    do {
+      let decompressor = try BodyDecompressor(coding)
+      for try await chunk in body {
+        sent += chunk.readableBytes
+        if sent > limits.maxBodyBytes { throw Self.tooLong(limits) }
+        if ContinuousClock.now > deadline {
+          return .failure(Refusal(answer: Answer.failure(408, "too_slow", "the body took too long to come").ending))
+        }
+        try chunk.withUnsafeReadableBytes { bytes in
+          try decompressor.feed(bytes) { (piece: UnsafeRawBufferPointer) throws(any Error) in
+            try decoder.feed(piece)
+            if !share.grow(to: decoder.heldBytes + decompressor.heldBytes) { throw OutOfMemory() }
+          }
+        }
+      }
+      try decompressor.finish()
+      return .success(try decoder.finish())
+    } catch let error as EventError {
+      return .failure(Refusal(answer: Answer(error).ending))
+    } catch let error as CodingError {
+      return .failure(Refusal(answer: Answer.failure(400, "bad_coding", error.message).ending))
+    } catch is OutOfMemory {
+      return .failure(
+        Refusal(answer: .later(429, "overloaded", "too many bodies are being read; send it again").ending))
+    } catch {
+      // The client went away, or was cut off: there is nobody to tell.
+      return .failure(Refusal(answer: Answer.failure(400, "truncated", "the body did not come to its end").ending))
+    }
+  }
+
+  private struct OutOfMemory: Error {}
+
+  // MARK: Appending
+
+  private func append(
+    _ result: IngestResult, _ identity: IngestIdentity, _ onError: IngestRules.OnError
+  ) async -> Answer {
+    if result.batch.isEmpty {
+      counters.note(accepted: 0, bytes: 0, refused: result.refused.count, isDuplicate: false)
+      return IngestAnswer(result, first: nil, isDuplicate: false, listing: onError == .skip).answer
+    }
+    do throws(LogError) {
+      let (first, count, isDuplicate): (Offset?, Int, Bool)
+      switch identity {
+      case .none:
+        let receipt = try await log.tryAppend(result.batch)
+        (first, count, isDuplicate) = (receipt.offsets.lowerBound, result.accepted, false)
+      case .producer(let name, let sequence):
+        let receipt = try await append(result.batch, name, sequence)
+        // What was appended the first time is what counts, whatever came this time.
+        (first, count, isDuplicate) = (
+          receipt?.offsets.lowerBound,
+          receipt.map { $0.offsets.upperBound - $0.offsets.lowerBound } ?? result.accepted,
+          receipt?.isDuplicate ?? true
+        )
+      case .key(let key):
+        switch await keyed.append(result.batch, key: key) {
+        case .success(let (append, again)): (first, count, isDuplicate) = (append.first, Int(append.count), again)
+        case .failure(.log(let error)): throw error
+        case .failure(.overloaded): return .later(429, "overloaded", "too many requests with keys wait; send it again")
+        case .failure(.otherContent):
+          return .failure(422, "key_reused", "this Idempotency-Key came before with other events; use a new one")
+        }
+      }
+      counters.note(
+        accepted: count, bytes: result.batch.byteCount, refused: result.refused.count, isDuplicate: isDuplicate)
+      return IngestAnswer(result, first: first, isDuplicate: isDuplicate, listing: onError == .skip, count: count)
+        .answer
+    } catch {
+      return Answer(error)
+    }
+  }
+
+  /// Nil: it was appended before, and the log no longer remembers where.
+  private func append(_ batch: RecordBatch, _ name: String, _ sequence: UInt64) async throws(LogError) -> Receipt? {
+    let producer = try await producers.producer(name)
+    do throws(LogError) {
+      return try await producer.append(batch, sequence: sequence)
+    } catch {
+      if error.code == .duplicate { return nil }
+      if error.code == .fenced { producers.forget(name) }
+      throw error
+    }
+  }
+}
+
+extension Answer {
+  /// The request's body is not read any further.
+  var ending: Answer {
+    var answer = self
+    answer.endsConnection = true
+    return answer
+  }
+}
+
+extension HTTPField.Name {
+  static let idempotencyKey = named("Idempotency-Key")
+  static let penstockProducer = named("Penstock-Producer")
+  static let penstockSequence = named("Penstock-Sequence")
+
+  private static func named(_ name: String) -> HTTPField.Name {
+    guard let field = HTTPField.Name(name) else { preconditionFailure("\(name) is a field's name") }
+    return field
+  }
+}

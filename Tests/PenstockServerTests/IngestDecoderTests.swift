@@ -1,0 +1,197 @@
+import PenstockEvents
+import PenstockLog
+import Testing
+
+@testable import PenstockServer
+
+/// What came of a body, in one comparable value.
+struct Decoded: Hashable, CustomStringConvertible {
+  var rows: [String] = []
+  var records = 0
+  var refused: [EventError] = []
+  var failure: EventError?
+
+  var description: String {
+    "\(rows) of \(records), refused \(refused), failure \(failure.map(\.description) ?? "none")"
+  }
+
+  /// - Parameter cuts: where the body is cut into pieces, ascending.
+  init(_ body: [UInt8], _ format: IngestFormat, _ rules: IngestRules = IngestRules(), cuts: [Int] = []) {
+    var decoder = IngestDecoder(format, rules)
+    do throws(EventError) {
+      for (start, end) in zip([0] + cuts, cuts + [body.count]) {
+        try Array(body[start..<end]).withUnsafeBufferPointer { (bytes) throws(EventError) in
+          try decoder.feed(UnsafeRawBufferPointer(bytes))
+        }
+      }
+      let result = try decoder.finish()
+      records = result.records
+      refused = result.refused
+      rows = result.batch.rows
+    } catch {
+      failure = error
+    }
+  }
+
+  init(_ body: String, _ format: IngestFormat, _ rules: IngestRules = IngestRules()) {
+    self.init(Array(body.utf8), format, rules)
+  }
+}
+
+extension RecordBatch {
+  var rows: [String] {
+    var start = 0
+    return ends.map { end in
+      defer { start = Int(end) + 1 }
+      return String(decoding: payload[start..<Int(end)], as: UTF8.self)
+    }
+  }
+}
+
+func rules(_ change: (inout IngestRules) -> Void) -> IngestRules {
+  var rules = IngestRules()
+  change(&rules)
+  return rules
+}
+
+struct IngestDecoderTests {
+  @Test("an array, an object and lines give their events byte for byte")
+  func formats() {
+    #expect(Decoded(#" [ {"ts":1} , {"event" : "é\n"}] "#, .json).rows == [#"{"ts":1}"#, #"{"event" : "é\n"}"#])
+    #expect(Decoded("\n {\"ts\":\n1} \n", .json).rows == ["{\"ts\":\n1}"])
+    #expect(Decoded("{\"ts\":1}\r\n\n  \n{\"ts\":2}", .ndjson).rows == [#"{"ts":1}"#, #"{"ts":2}"#])
+    #expect(Decoded("[]", .json) == Decoded("[ \n ]", .json))
+    #expect(Decoded("[]", .json).failure == nil)
+    #expect(Decoded("[]", .json).records == 0)
+  }
+
+  /// The bodies of the tests about cutting: good ones, and ones with something wrong at every stage.
+  static let bodies: [(IngestFormat, String)] = [
+    (.json, #"[{"event":"é","ts":1},{"type":"page"},{"a":[[],{}]}]"#),
+    (.json, #"[{"ts":1},{"ts":"no"},{"ts":3}]"#), (.json, #"[{"ts":1},{"ts":2}"#), (.json, #"[{"ts":1},{"t s":}]"#),
+    (.json, #" {"app_id":"a"} "#), (.json, #"{"app_id":7}"#), (.json, ""), (.json, "nonsense"), (.json, "[1,2]"),
+    (.ndjson, "{\"ts\":1}\r\n{\"ts\":2}\n\n{\"event\":\"é\"}"), (.ndjson, "{\"ts\":1}\n{\"ts\":}\n{\"ts\":3}\n"),
+    (.ndjson, "\n \n"), (.ndjson, "[1]\n"), (.ndjson, "{\"long\":\"0123456789012345678901234567890123456789\"}\n{}"),
+    (.ndjson, "\u{FEFF}{\"ts\":1}\n"), (.json, "\u{FEFF}[]"),
+  ]
+
+  @Test("where a body is cut makes no difference", arguments: IngestRules.OnError.allCases)
+  func everyCut(_ onError: IngestRules.OnError) {
+    for (format, body) in Self.bodies {
+      for limit in [1 << 20, 60, 40, 20, 1] {
+        for events in [100, 1] {
+          let rules = rules {
+            ($0.maxBodyBytes, $0.maxEvents, $0.maxEventBytes, $0.onError) = (limit, events, 44, onError)
+          }
+          let bytes = Array(body.utf8)
+          let whole = Decoded(bytes, format, rules)
+          for first in 0...bytes.count {
+            #expect(Decoded(bytes, format, rules, cuts: [first]) == whole, "\(body) cut at \(first)")
+            for second in first...bytes.count where limit == 60 || limit == 1 << 20 {
+              #expect(
+                Decoded(bytes, format, rules, cuts: [first, second]) == whole, "\(body) cut at \(first), \(second)")
+            }
+          }
+          #expect(Decoded(bytes, format, rules, cuts: Array(0..<bytes.count)) == whole, "\(body) byte by byte")
+        }
+      }
+    }
+  }
+
+  @Test("a record that is no event refuses the body, and is named by number, field and byte")
+  func rejection() throws {
+    let failure = try #require(Decoded(#"[{"ts":1}, {"ts":"no"}]"#, .json).failure)
+    #expect(failure.code == .wrongType)
+    #expect((failure.record, failure.field, failure.position, failure.bodyPosition) == (1, .timestamp, 6, 17))
+    let line = try #require(Decoded("{\"ts\":1}\n\n{\"type\":\"x\"}\n", .ndjson).failure)
+    #expect((line.record, line.field, line.bodyPosition) == (1, .type, 18))
+  }
+
+  @Test("asked to, it leaves out what is no event, and says what was wrong with each")
+  func skipping() {
+    let rules = rules { $0.onError = .skip }
+    let array = Decoded(#"[1,{"ts":1},{"ts":"no"},{"type":"page"},[]]"#, .json, rules)
+    #expect(array.rows == [#"{"ts":1}"#, #"{"type":"page"}"#])
+    #expect(array.refused.map(\.record) == [0, 2, 4])
+    #expect(array.refused.map(\.code) == [.notAnObject, .wrongType, .notAnObject])
+    #expect(array.records == 5)
+    let lines = Decoded("{\"ts\":1}\n{\"ts\":\n{\"ts\":3}", .ndjson, rules)
+    #expect(lines.rows == [#"{"ts":1}"#, #"{"ts":3}"#])
+    #expect(lines.refused.map(\.code) == [.unexpectedEnd])
+    // An array that is no JSON has no records that could be told apart.
+    #expect(Decoded(#"[{"ts":1},{"ts":}]"#, .json, rules).failure?.code == .unexpectedByte)
+    #expect(Decoded(#"{"ts":"no"}"#, .json, rules).failure?.record == 0)
+  }
+
+  @Test("limits are exact")
+  func limits() {
+    let body = #"[{"ts":1},{"ts":22}]"#
+    func decoded(_ change: (inout IngestRules) -> Void) -> EventError.Code? {
+      Decoded(body, .json, rules(change)).failure?.code
+    }
+    #expect(decoded { $0.maxBodyBytes = 20 } == nil)
+    #expect(decoded { $0.maxBodyBytes = 19 } == .bodyTooLong)
+    #expect(decoded { $0.maxEventBytes = 9 } == nil)
+    #expect(decoded { $0.maxEventBytes = 8 } == .recordTooLong)
+    #expect(decoded { $0.maxEvents = 2 } == nil)
+    #expect(decoded { $0.maxEvents = 1 } == .tooManyRecords)
+    #expect(Decoded(#"[{"a":{"b":[]}}]"#, .json, rules { $0.depthLimit = 3 }).failure == nil)
+    #expect(Decoded(#"[{"a":{"b":[]}}]"#, .json, rules { $0.depthLimit = 2 }).failure?.code == .tooDeep)
+    #expect(Decoded("{\"ts\":12}", .json, rules { $0.maxEventBytes = 8 }).failure?.code == .recordTooLong)
+    #expect(Decoded("{\"ts\":12}\n", .ndjson, rules { $0.maxEventBytes = 8 }).failure?.code == .recordTooLong)
+  }
+
+  @Test("a key of one app sends events of that app alone")
+  func foreignApp() {
+    let own = rules { $0.appID = "shop" }
+    for (body, isOwn) in [
+      (#"{"app_id":"shop"}"#, true), (#"{"app_id":"sh\u006Fp"}"#, true), (#"{"app_id":"shop2"}"#, false),
+      (#"{"app_id":"sho"}"#, false), (#"{"app_id":null}"#, false), (#"{"ts":1}"#, false), ("{}", false),
+      (#"{"x":{"app_id":"shop"}}"#, false), (#"{"app_id":""}"#, false),
+    ] {
+      #expect(Decoded(body, .json, own).failure?.code == (isOwn ? nil : .foreignApp), "\(body)")
+      #expect(Decoded("[\(body)]", .json, own).failure?.code == (isOwn ? nil : .foreignApp), "\(body)")
+      #expect(Decoded(body, .ndjson, own).failure?.code == (isOwn ? nil : .foreignApp), "\(body)")
+    }
+  }
+
+  @Test("an array is judged as splitting and then validating judges it")
+  func twoWays() {
+    for (_, body) in Self.bodies {
+      let bytes = Array(body.utf8)
+      var expected: EventError?
+      var rows: [String] = []
+      bytes.withUnsafeBufferPointer { pointer in
+        let buffer = UnsafeRawBufferPointer(pointer)
+        do throws(EventError) {
+          try JSONArraySplitter(maxBodyBytes: .max, depthLimit: 64).split(buffer) {
+            (range, number) throws(EventError) in
+            do throws(EventError) {
+              _ = try EventValidator(depthLimit: 64).validate(UnsafeRawBufferPointer(rebasing: buffer[range]))
+            } catch {
+              throw error.inRecord(number, startingAt: range.lowerBound)
+            }
+            rows.append(String(decoding: buffer[range], as: UTF8.self))
+          }
+        } catch { expected = error }
+      }
+      guard body.first == "[" else { continue }
+      let found = Decoded(bytes, .json)
+      #expect(found.failure == expected, "\(body)")
+      if expected == nil { #expect(found.rows == rows) }
+    }
+  }
+
+  @Test("media types and codings that are not known are not taken")
+  func names() {
+    #expect(IngestFormat(contentType: nil) == .json)
+    #expect(IngestFormat(contentType: "application/json; charset=utf-8") == .json)
+    #expect(IngestFormat(contentType: "Application/X-NDJSON") == .ndjson)
+    #expect(IngestFormat(contentType: "text/plain") == nil)
+    #expect(IngestFormat(contentType: "application/x-www-form-urlencoded") == nil)
+    #expect(ContentCoding(header: nil) == .identity)
+    #expect(ContentCoding(header: "GZIP") == .gzip)
+    #expect(ContentCoding(header: "zstd") == .zstd)
+    for name in ["br", "gzip, zstd", "deflate", ""] { #expect(ContentCoding(header: name) == nil) }
+  }
+}
