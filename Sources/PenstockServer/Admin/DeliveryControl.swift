@@ -1,4 +1,5 @@
 package import PenstockDelivery
+import PenstockLog
 
 /// What a person can ask of a delivery while it runs. The seam between the service and ``PenstockDelivery/Delivery``.
 package protocol DeliveryControl: Sendable {
@@ -21,12 +22,10 @@ package enum ControlError: Error, Sendable, Hashable {
 
 extension Delivery: DeliveryControl {
   package func pause() async throws(ControlError) {
-    throw .notSupported("this version cannot pause a destination")
+    do throws(LogError) { try await pause(reason: "") } catch { throw .failed("\(error)") }
   }
 
   package func unpause() async throws(ControlError) {
-    throw .notSupported("this version cannot pause a destination")
+    do throws(LogError) { try await resume() } catch { throw .failed("\(error)") }
   }
-
-  package func retryNow() { resume() }
 }
