@@ -24,7 +24,7 @@ extension DeliveryRunner {
         intent: intent, attempt: attempt, number: number, outcome: outcome, start: start, end: clock.now())
       signals.update { $0.answers.append(answer) }
     }
-    return .launched(at: start, bytes: rendering.recordBytes)
+    return .launched(at: start, records: rendering.body.eventCount, bytes: rendering.body.contentLength)
   }
 
   /// The oldest answer that nobody has taken up.

@@ -78,9 +78,10 @@ extension DeliveryState {
     return .working(work)
   }
 
-  mutating func launched(_ intent: Intent, bytes: Int, at now: Moment) {
+  mutating func launched(_ intent: Intent, records: Int, bytes: Int, at now: Moment) {
     seen = max(seen, now)
-    budget.charge(records: intent.end - intent.first, bytes: bytes, at: now)
+    // A batch of which a filter left nothing is not sent.
+    if records > 0 { budget.charge(records: records, bytes: bytes, at: now) }
     drainGate = circuit.spacing(at: now).map { now + $0 }
     let round = circuit.round
     update(intent) {

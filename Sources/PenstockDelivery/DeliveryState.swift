@@ -122,7 +122,7 @@ package struct DeliveryState: Hashable, Sendable {
     case unrenderable(SinkError)
     /// The intent is durable; so stands the cursor now.
     case begun(CursorState)
-    case launched(at: Moment, bytes: Int)
+    case launched(at: Moment, records: Int, bytes: Int)
     /// `roll`: 64 random bits for the backoff.
     case answered(DeliveryID, DeliveryOutcome, at: Moment, roll: UInt64)
     /// The dead letter is durable.
@@ -233,8 +233,8 @@ package struct DeliveryState: Hashable, Sendable {
       guard cursor.committed >= committed, cursor.lost == nil else { return nil }
       adopt(cursor)
       return next()
-    case (.send(let intent, _), .launched(let now, let bytes)):
-      launched(intent, bytes: bytes, at: now)
+    case (.send(let intent, _), .launched(let now, let records, let bytes)):
+      launched(intent, records: records, bytes: bytes, at: now)
       return next()
     case (.bury(let intent, _), .buried(let receipt)):
       update(intent) { $0.step = .delivered(receipt: receipt) }

@@ -9,6 +9,8 @@ extension Log: RecordSource {
 
   public func records(in range: Range<Offset>) async throws(LogError) -> Batch { try view.batch(in: range) }
 
+  public func keepFrames() { view.keepFrames() }
+
   public func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool {
     guard let timeout else { return await view.wait(past: offset) }
     return await view.wait(past: offset, for: timeout)
@@ -27,6 +29,8 @@ extension LogReader: RecordSource {
   }
 
   public func records(in range: Range<Offset>) async throws(LogError) -> Batch { try view.batch(in: range) }
+
+  public func keepFrames() { view.keepFrames() }
 
   public func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool {
     guard let timeout else { return await view.wait(past: offset) }

@@ -18,9 +18,18 @@ public protocol RecordSource: Sendable {
   /// Exactly `first ..< end`.
   func records(in range: Range<Offset>) async throws(LogError) -> Batch
 
+  /// A sink makes use of the log's own compressed blocks: batches from now on bring them along where they are at hand. Costs about a
+  /// tenth more memory for each batch.
+  func keepFrames()
+
   /// Returns true when the durable end has passed `offset`, false when `timeout` passed first or the source was closed.
   /// Cancellation makes it return false soon.
   func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool
+}
+
+extension RecordSource {
+  /// Has no compressed blocks.
+  public func keepFrames() {}
 }
 
 /// The right to move one cursor, until a later holder takes it.

@@ -1,16 +1,24 @@
-/// How fast a destination may be sent to. Nil is unlimited.
+/// How fast a destination may be sent to. Nil is unlimited. Retries count, and what a filter leaves out does not.
 public struct DeliveryRate: Sendable, Hashable {
-  /// Records, of the log, in a second.
+  /// Records that are sent in a second.
   public var recordsPerSecond: Double?
-  /// Record bytes, as in the log, in a second.
+  /// Bytes of bodies in a second, before compression.
   public var bytesPerSecond: Double?
   /// Attempts in a second.
   public var requestsPerSecond: Double?
+
+  public static let unlimited = DeliveryRate()
 
   public init(recordsPerSecond: Double? = nil, bytesPerSecond: Double? = nil, requestsPerSecond: Double? = nil) {
     self.recordsPerSecond = recordsPerSecond
     self.bytesPerSecond = bytesPerSecond
     self.requestsPerSecond = requestsPerSecond
+  }
+
+  /// How long a load takes at this rate, in seconds; nil without a limit.
+  public func seconds(records: Int, bytes: Int, requests: Int = 0) -> Double? {
+    let costs = [(records, recordsPerSecond), (bytes, bytesPerSecond), (requests, requestsPerSecond)]
+    return costs.compactMap { amount, rate in rate.map { Double(amount) / max($0, .leastNonzeroMagnitude) } }.max()
   }
 }
 
@@ -26,11 +34,8 @@ package struct RateBudget: Hashable, Sendable {
   package init(_ limit: DeliveryRate) { self.limit = limit }
 
   package mutating func charge(records: Int, bytes: Int, at now: Moment) {
-    let costs = [
-      (Double(records), limit.recordsPerSecond), (Double(bytes), limit.bytesPerSecond), (1, limit.requestsPerSecond),
-    ]
-    let seconds = costs.map { cost, rate in rate.map { $0 > 0 ? min(cost / $0, 86_400) : 86_400 } ?? 0 }.max() ?? 0
+    let seconds = limit.seconds(records: records, bytes: bytes, requests: 1) ?? 0
     guard seconds > 0 else { return }
-    earliest = max(earliest ?? now, now) + .seconds(seconds)
+    earliest = max(earliest ?? now, now) + .seconds(min(seconds, 86_400))
   }
 }

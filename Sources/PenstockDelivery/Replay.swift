@@ -18,7 +18,6 @@ public final class Replay: Sendable {
   private let store: any ReplayStore
   private let source: any RecordSource
   private let sink: any Sink
-  private let paced: PacedSink
   private let seams: DeliverySeams
   private let observer: (@Sendable (ReplayNotice) -> Void)?
   private let board: Watched<Board>
@@ -60,7 +59,6 @@ public final class Replay: Sendable {
     self.sink = sink
     self.seams = seams
     self.observer = observer
-    paced = PacedSink(sink, settings.pace, clock: seams.clock)
     board = Watched(Board())
   }
 
@@ -93,9 +91,7 @@ public final class Replay: Sendable {
       board.isStopping = true
       return board.delivery
     }
-    // First the delivery, so that it does not try again what the sink gives up.
     delivery?.stop()
-    paced.stop()
   }
 
   /// Ends a wait after trouble, as ``Delivery/retryNow()`` does.
@@ -124,7 +120,7 @@ public final class Replay: Sendable {
     let manifest = try ReplayDecision.manifest(
       settings, window, destination: "", durableEnd: end, now: Timestamp(nanoseconds: 0)
     ) { (place) throws(LogError) in try log.offset(of: place) }
-    return ReplayEstimate(try log.extent(of: manifest.window), policy: settings.policy, pace: settings.pace)
+    return ReplayEstimate(try log.extent(of: manifest.window), policy: settings.policy, rate: settings.rate)
   }
 
   /// Removes a replay: its cursor, and what is known of it. Its id is free then, and what was sent under it is sent again if
@@ -191,8 +187,9 @@ public final class Replay: Sendable {
     var notices: (@Sendable (DeliveryNotice) -> Void)?
     if let observer { notices = { observer(.delivery($0)) } }
     return Delivery(
-      from: lease, source: source, to: paced, policy: settings.policy, retry: settings.retry, clock: seams.clock,
-      wallClock: seams.wallClock, random: seams.random, logger: seams.logger,
+      from: lease, source: source, to: LentSink(sink: sink), policy: settings.policy, retry: settings.retry,
+      options: DeliveryOptions(rate: settings.rate), clock: seams.clock, wallClock: seams.wallClock,
+      random: seams.random, logger: seams.logger,
       observer: notices)
   }
 

@@ -14,18 +14,19 @@ public struct ReplaySettings: Sendable, Hashable {
   /// `[from, to)`. Looked up when the replay begins and fixed from then on. Nil: go on with the window it has.
   public var window: ReplayWindow?
   public var gaps: GapPolicy
-  public var pace: PaceLimits
+  /// How fast it may go.
+  public var rate: DeliveryRate
   public var policy: BatchPolicy
   public var retry: RetryPolicy
 
   public init(
-    id: String, window: ReplayWindow?, gaps: GapPolicy = .stop, pace: PaceLimits = .unlimited,
+    id: String, window: ReplayWindow?, gaps: GapPolicy = .stop, rate: DeliveryRate = .unlimited,
     policy: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy()
   ) {
     self.id = id
     self.window = window
     self.gaps = gaps
-    self.pace = pace
+    self.rate = rate
     self.policy = policy
     self.retry = retry
   }

@@ -84,13 +84,15 @@ public struct ReplayEstimate: Sendable, Hashable {
   public let extent: LogExtent
   /// Requests or objects, if nothing is filtered: an estimate, since batches end at bytes that are an estimate.
   public let batches: Int
-  /// At the pace that is allowed; nil when it is not limited, since nobody knows how fast the destination is.
+  /// At the rate that is allowed; nil when it is not limited, since nobody knows how fast the destination is.
   public let duration: Duration?
 
-  public init(_ extent: LogExtent, policy: BatchPolicy, pace: PaceLimits) {
+  public init(_ extent: LogExtent, policy: BatchPolicy, rate: DeliveryRate) {
     self.extent = extent
     func pieces(_ amount: Int, _ most: Int) -> Int { amount / most + (amount % most == 0 ? 0 : 1) }
     batches = max(pieces(extent.records, policy.maxRecords), pieces(extent.recordBytes, policy.maxBytes))
-    duration = pace.seconds(records: extent.records, bytes: extent.recordBytes).map { .seconds($0) }
+    duration = rate.seconds(records: extent.records, bytes: extent.recordBytes, requests: batches).map {
+      .seconds(min($0, 1e10))
+    }
   }
 }

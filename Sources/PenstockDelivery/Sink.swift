@@ -28,6 +28,10 @@ public protocol Sink: Sendable {
   /// What and where, for people and logs; holds no secret. For example `webhook https://example.com/v1/ingest`.
   var description: String { get }
 
+  /// Whether new batches may be sent as the log's own compressed blocks; see ``RecordSource/keepFrames()``. No, unless the sink
+  /// says otherwise.
+  var copiesFrames: Bool { get }
+
   /// Fixes how the batch is rendered and named. At most ``Intent/maxPlanBytes`` bytes, versioned by the sink itself.
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8]
 
@@ -43,6 +47,7 @@ public protocol Sink: Sendable {
 }
 
 extension Sink {
+  public var copiesFrames: Bool { false }
   public func close() async {}
 }
 

@@ -1,4 +1,5 @@
 import PenstockDelivery
+import PenstockTestKit
 import Testing
 
 @Suite("The circuit of a destination")
@@ -122,6 +123,30 @@ struct RateBudgetTests {
     }
     let seconds = (moment - now) / .seconds(1)
     #expect(abs(Double(999 * records) / seconds - 50) < 0.01)
+  }
+
+  @Test(
+    "never lets more pass than rate · time and one attempt, whatever is asked and whenever",
+    arguments: 0..<50 as Range<UInt64>)
+  func bounded(seed: UInt64) {
+    var generator = SplitMix64(seed: seed)
+    let rate = Double(1 + generator.below(5000)) / 10
+    var budget = RateBudget(DeliveryRate(recordsPerSecond: rate, requestsPerSecond: 40))
+    var (moment, history) = (now, [(at: Moment, count: Int)]())
+    for _ in 0..<200 {
+      moment = max(moment, budget.earliest ?? moment) + .milliseconds(generator.below(300))
+      let count = 1 + generator.below(1000)
+      budget.charge(records: count, bytes: 0, at: moment)
+      history.append((moment, count))
+    }
+    for start in history.indices {
+      var before = 0
+      for entry in history[start...] {
+        let seconds = (entry.at - history[start].at) / .seconds(1)
+        #expect(Double(before) <= rate * seconds + 1e-6, "seed \(seed)")
+        before += entry.count
+      }
+    }
   }
 
   @Test("that does not exist costs nothing, and one of nothing at all waits a day, not for ever")

@@ -237,7 +237,7 @@ extension DeliveryModel {
     let content = Content(
       first: intent.first, end: intent.end, digest: rendered[intent.id] ?? [], plan: intent.plan)
     if let before = sent[intent.id], before != content { violations.append("\(intent.id) has two contents") }
-    return step(.launched(at: Self.now, bytes: 1), &violations) {
+    return step(.launched(at: Self.now, records: 1, bytes: 1), &violations) {
       $0.sent[intent.id] = content
       if attempt == 1, !isPart { $0.newestFirst = intent.first }
     }

@@ -24,7 +24,7 @@ struct DeliveryStateExhaustiveTests {
     World(mode: .until(DeliveryModel.end), lanes: 2, buries: true, crashes: 1, depth: 15),
     World(mode: .service, buries: true, crashes: 1, pauses: 2, depth: 13),
     World(mode: .until(DeliveryModel.end), buries: true, crashes: 1, pauses: 1, depth: 15),
-    World(mode: .service, lanes: 2, crashes: 0, pauses: 1, depth: 13),
+    World(mode: .service, lanes: 2, crashes: 0, pauses: 1, depth: 15),
   ]
 
   @Test(
@@ -71,7 +71,7 @@ struct DeliveryStateExhaustiveTests {
       return state
     }
     let gathered = DeliveryState.Event.gathered(.zero..<Offset(2), .age)
-    let launched = DeliveryState.Event.launched(at: DeliveryModel.now, bytes: 1)
+    let launched = DeliveryState.Event.launched(at: DeliveryModel.now, records: 1, bytes: 1)
     let delivered = DeliveryState.Event.answered(intent.id, .delivered(receipt: ""), at: DeliveryModel.now, roll: 0)
     let rendered = DeliveryState.Event.rendered(digest: intent.contentDigest)
     let events = [

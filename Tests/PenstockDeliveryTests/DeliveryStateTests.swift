@@ -13,7 +13,7 @@ struct DeliveryStateTests {
     let cursor = try CursorState(startingAt: .zero).acquired().beginning(intent, epoch: 1, durableEnd: Offset(3))
     var state = DeliveryState(cursor, mode: mode, retry: retry)
     try state.handle(.rendered(digest: intent.contentDigest))
-    try state.handle(.launched(at: now, bytes: 9))
+    try state.handle(.launched(at: now, records: 1, bytes: 9))
     return state
   }
 
@@ -81,7 +81,7 @@ struct DeliveryStateTests {
   func givesUp(isService: Bool) throws {
     var state = try answer(sending(isService ? .service : .until(Offset(3))), .retry(reason: "", after: nil))
     try state.handle(.retryNow)
-    try state.handle(.launched(at: now, bytes: 9))
+    try state.handle(.launched(at: now, records: 1, bytes: 9))
     try state.handle(.answered(intent.id, .retry(reason: "down", after: nil), at: now + .seconds(61), roll: 0))
     #expect((state.trouble?.kind == .gaveUp) == !isService)
   }
@@ -97,7 +97,7 @@ struct DeliveryStateTests {
     var state = DeliveryState(cursor, mode: .service, retry: retry)
     #expect(state.phase == .working(.reopen(intent)))
     try state.handle(.rendered(digest: intent.contentDigest))
-    try state.handle(.launched(at: now, bytes: 9))
+    try state.handle(.launched(at: now, records: 1, bytes: 9))
     try state.handle(.answered(intent.id, .delivered(receipt: ""), at: now, roll: 0))
     try state.handle(.committed(cursor.completing(intent.id, receipt: "", epoch: 1)))
     #expect(state.committed == Offset(3) && state.phase == .working(.reopen(third)))

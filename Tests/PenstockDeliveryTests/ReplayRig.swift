@@ -22,14 +22,14 @@ struct ReplayRig: Sendable {
 
   func replay(
     _ window: ReplayWindow?, id: String = "again", to sink: (any Sink)? = nil, reading: (any RecordSource)? = nil,
-    gaps: ReplaySettings.GapPolicy = .stop, pace: PaceLimits = .unlimited,
+    gaps: ReplaySettings.GapPolicy = .stop, rate: DeliveryRate = .unlimited,
     policy: BatchPolicy = BatchPolicy(maxRecords: 3), crash: CrashSwitch? = nil,
     observer: (@Sendable (ReplayNotice) -> Void)? = nil
   ) -> Replay {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let settings = ReplaySettings(
-      id: id, window: window, gaps: gaps, pace: pace, policy: policy, retry: RetryPolicy(first: .zero, cap: .zero))
+      id: id, window: window, gaps: gaps, rate: rate, policy: policy, retry: RetryPolicy(first: .zero, cap: .zero))
     return Replay(
       settings, of: replays.log(reading: reading, crash: crash), to: sink ?? ScriptedSink(destination), clock: clock,
       wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger, observer: observer)

@@ -145,8 +145,8 @@ struct ReplayTests {
   @Test("goes no faster than it may, shows how far it is, and can be stopped while it waits")
   func pace() async throws {
     let rig = ReplayRig()
-    let pace = PaceLimits(recordsPerSecond: 3)
-    let replay = rig.replay(rig.window(0, 9), pace: pace)
+    let rate = DeliveryRate(recordsPerSecond: 3)
+    let replay = rig.replay(rig.window(0, 9), rate: rate)
     let run = Task { try await replay.run() }
     var arrivals = 0
     for second in 0..<2 {
@@ -159,11 +159,11 @@ struct ReplayTests {
     #expect(try await run.value.ending == .finished)
     #expect(rig.clock.now() == Moment(sinceStart: .seconds(2)))
 
-    let stopped = rig.replay(rig.window(0, 9), id: "stopped", pace: pace)
+    let stopped = rig.replay(rig.window(0, 9), id: "stopped", rate: rate)
     let second = Task { try await stopped.run() }
     _ = await rig.sleeper(of: second)
     let progress = await stopped.progress
-    #expect(progress.done == 3 && progress.total == 9 && progress.delivery?.activity == .sending)
+    #expect(progress.done == 3 && progress.total == 9 && progress.delivery?.activity == .pacing)
     stopped.stop()
     let report = try await second.value
     #expect(report.ending == .stopped && report.records == 3 && rig.destination.arrivals.count == 4)
@@ -206,7 +206,7 @@ struct ReplayTests {
   func dryRun() async throws {
     let rig = ReplayRig()
     let settings = ReplaySettings(
-      id: "dry", window: rig.window(1, 9), pace: PaceLimits(recordsPerSecond: 2), policy: BatchPolicy(maxRecords: 3))
+      id: "dry", window: rig.window(1, 9), rate: DeliveryRate(recordsPerSecond: 2), policy: BatchPolicy(maxRecords: 3))
     let estimate = try await Replay.dryRun(settings, of: rig.replays.log())
     #expect(estimate.extent.records == 8 && estimate.extent.recordBytes == 64 && estimate.batches == 3)
     #expect(estimate.duration == .seconds(4) && rig.replays.manifest("dry") == nil)

@@ -59,12 +59,12 @@ struct ReplayCommand: AsyncParsableCommand {
       }
       if (from == nil) != (until == nil) { throw ValidationError("--from and --until come together") }
       if let recordsPerSecond, recordsPerSecond < 1 { throw ValidationError("--records-per-second must be above 0") }
-      _ = try pace
+      _ = try rate
       if !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
     }
 
     /// How fast it may go.
-    var pace: PaceLimits {
+    var rate: DeliveryRate {
       get throws {
         var bytes: Int?
         if let bytesPerSecond {
@@ -73,7 +73,8 @@ struct ReplayCommand: AsyncParsableCommand {
             throw ValidationError("--bytes-per-second is \(bytesPerSecond); expected a size such as 1MiB or 65536")
           }
         }
-        return PaceLimits(recordsPerSecond: recordsPerSecond, bytesPerSecond: bytes)
+        return DeliveryRate(
+          recordsPerSecond: recordsPerSecond.map { Double($0) }, bytesPerSecond: bytes.map { Double($0) })
       }
     }
 

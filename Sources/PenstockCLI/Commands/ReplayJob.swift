@@ -65,7 +65,7 @@ struct ReplayJob {
     var retry = destination?.delivery.retry ?? RetryPolicy()
     retry.giveUpAfter = .seconds(command.giveUpAfter)
     return ReplaySettings(
-      id: command.id ?? "dry-run", window: window, gaps: command.skipGaps ? .skip : .stop, pace: try command.pace,
+      id: command.id ?? "dry-run", window: window, gaps: command.skipGaps ? .skip : .stop, rate: try command.rate,
       policy: destination?.policy ?? BatchPolicy(maxRecords: 10_000, maxBytes: 4 << 20), retry: retry)
   }
 

@@ -31,8 +31,10 @@ package enum BlockDecoder {
     }
     let payload = BlockPayload(memory, count: header.rawLength)
     let ends = try payload.withUnsafeBytes { (payload) throws(BlockFlaw) in try recordEnds(header, bytes, payload) }
+    let isFrameOfLines = header.flags & BlockFormat.lengthsFlag == 0
     return DecodedBlock(
-      baseOffset: header.baseOffset, appendTimes: try appendTimes(header, bytes), payload: payload, ends: ends)
+      baseOffset: header.baseOffset, appendTimes: try appendTimes(header, bytes), payload: payload, ends: ends,
+      frame: reader.keepsFrames && isFrameOfLines ? Array(stored) : nil)
   }
 
   private static func recordEnds(

@@ -7,6 +7,8 @@ internal import Synchronization
 package final class BlockReader: @unchecked Sendable {
   let decompressor = ZstdDecompressor()
   let memory: BlockMemoryPool
+  /// Whether decoded blocks keep the frame they were decompressed from; see ``DecodedBlock/frame``.
+  package var keepsFrames = false
   private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   /// A buffer for a block that is larger is not kept.
   private static let keptBytes = 1 << 20

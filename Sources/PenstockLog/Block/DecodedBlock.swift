@@ -6,19 +6,25 @@ package final class DecodedBlock: Sendable {
   package let payload: BlockPayload
   /// For each record, one past its last byte in `payload` (its line feed's place).
   package let ends: [UInt32]
+  /// The very zstd frame that ``payload`` was decompressed from, for whoever hands it on instead of compressing anew. Nil unless
+  /// that was asked for, and where some record contains a line feed: lines are records then no more.
+  package let frame: [UInt8]?
 
   package var count: Int { ends.count }
   package var endOffset: Offset { baseOffset + ends.count }
   /// What the block holds in memory, in bytes.
-  package var footprint: Int { payload.count + ends.count * 4 }
+  package var footprint: Int { payload.count + ends.count * 4 + (frame?.count ?? 0) }
 
   /// - Precondition: `ends` rises and its last element is the place of the payload's last byte.
-  package init(baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32]) {
+  package init(
+    baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32], frame: [UInt8]? = nil
+  ) {
     precondition(ends.last.map { Int($0) + 1 == payload.count } ?? payload.isEmpty)
     self.baseOffset = baseOffset
     self.appendTimes = appendTimes
     self.payload = payload
     self.ends = ends
+    self.frame = frame
   }
 
   /// A block whose records were all appended at one time.

@@ -55,6 +55,9 @@ package struct BlockSlice: Sendable {
     self.indices = indices
   }
 
+  /// The stored frame of exactly these records; see ``DecodedBlock/frame``.
+  package var frame: [UInt8]? { indices.count == block.count ? block.frame : nil }
+
   package var first: Offset { block.baseOffset + indices.lowerBound }
   package var end: Offset { block.baseOffset + indices.upperBound }
   package var byteCount: Int { block.byteCount(of: indices) }

@@ -13,6 +13,9 @@ extension LogView {
     }
   }
 
+  /// Somebody hands on stored frames; see ``DecodedBlock/frame``.
+  package func keepFrames() { blocks.keepFrames() }
+
   /// Exactly the records of `range`, which must not be empty.
   package func batch(in range: Range<Offset>) throws(LogError) -> Batch {
     guard !range.isEmpty, range.upperBound <= end else {

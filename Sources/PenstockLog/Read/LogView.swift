@@ -12,7 +12,7 @@ package final class LogView: Sendable {
   }
   private let state = Mutex(State())
   let waiters = Waiters()
-  private let blocks = SharedBlocks()
+  let blocks = SharedBlocks()
   /// Held while a segment's file takes another's name, and while segments are dropped: one that is dropped stays gone.
   private let files = Mutex(())
 

@@ -7,6 +7,7 @@ final class SharedBlocks: Sendable {
   private let cache = Mutex(
     Cache(tail: .init(blocks: 64, bytes: 8 << 20), passage: .init(blocks: 64, bytes: 4 << 20)))
   private let readers = BlockReaders()
+  private let keepsFrames = Atomic(false)
 
   /// A decoding under way, and its outcome.
   private final class Decoding: Sendable {
@@ -28,6 +29,9 @@ final class SharedBlocks: Sendable {
     cache.withLock { cache in for block in blocks { cache.insert(block) } }
   }
 
+  /// Blocks decoded from now on keep the frames they came from: about a tenth more memory.
+  func keepFrames() { keepsFrames.store(true, ordering: .relaxed) }
+
   func drop(below offset: Offset) { cache.withLock { $0.drop(below: offset) } }
 
   /// The block of an entry that holds `offset`. A failure is everybody's who waited for it.
@@ -41,7 +45,11 @@ final class SharedBlocks: Sendable {
     case .decode(let decoding):
       let result: Result<DecodedBlock, LogError>
       do throws(LogError) {
-        result = .success(try readers.with { (reader) throws(LogError) in try segment.decode(entry, with: reader) })
+        result = .success(
+          try readers.with { (reader) throws(LogError) in
+            reader.keepsFrames = keepsFrames.load(ordering: .relaxed)
+            return try segment.decode(entry, with: reader)
+          })
       } catch {
         result = .failure(error)
       }

@@ -222,14 +222,6 @@ package final class Segment: Sendable {
     }
   }
 
-  /// The block's zstd frame as it is stored, proven by its checksum.
-  package func storedFrame(_ entry: BlockEntry) throws(LogError) -> (header: BlockHeader, frame: [UInt8]) {
-    try prove(entry, with: BlockReader()) { (block, bytes, seed) throws(BlockFlaw) in
-      try BlockDecoder.verify(block, bytes, seed: seed)
-      return (block, Array(bytes[block.frontLength...]))
-    }
-  }
-
   /// Reads a block, proves that it is the one the index speaks of, and hands it on. Throws a gap when it, or `body`, does not
   /// believe the bytes.
   private func prove<Result>(

@@ -38,6 +38,8 @@ public struct DirectorySink: Sink {
 
   public var description: String { "directory \(root)" }
 
+  public var copiesFrames: Bool { layout.copiesFrames }
+
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try layout.plan(outline).encoded() }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {

@@ -30,6 +30,11 @@ public struct ExportLayout: Sendable {
   /// The standard names with another beginning than `exports/usages`.
   public init(prefix: String) { keyTemplate = prefix + "-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json" }
 
+  /// Whether stored frames may be copied: what an ``ExportPlan`` says of it, for batches to come.
+  var copiesFrames: Bool {
+    ExportPlan(key: "", compression: compression, selection: fields, filter: filter).copiesFrames
+  }
+
   func validate() throws(SinkError) {
     try compression.validate()
     try ReplayMark.validate(replay)
@@ -63,6 +68,9 @@ extension ExportPlan {
   ///   is sent, instead of standing in memory.
   func prepare(_ batch: Batch, streamingAbove limit: Int = .max) throws(SinkError) -> PreparedBody {
     guard batch.byteCount + batch.count <= limit else { return try ExportStream(batch: batch, plan: self).prepare() }
+    if copiesFrames, batch.slices.contains(where: { RowCursor.copiedFrame($0) != nil }) {
+      return try ExportStream(batch: batch, plan: self).prepareWhole()
+    }
     var body = try PreparedBody(rendering: batch, as: .rows, selection: selection, filter: filter)
     if body.eventCount == 0 { return body }
     body.bytes = try compression.compress(body.bytes)

@@ -27,6 +27,16 @@ struct ExportPlan: Hashable {
     self.manifest = manifest
   }
 
+  /// Whether the log's own zstd frames may stand for rows: nothing is selected or filtered, and no more is asked of the
+  /// compressor than the log asked.
+  var copiesFrames: Bool {
+    guard case .zstd(let level) = compression, level <= Self.copiedUpToLevel else { return false }
+    return selection == .all && filter.passesEverything
+  }
+
+  /// Who sets a higher level wants smaller objects than the log's blocks make.
+  private static let copiedUpToLevel = 3
+
   func encoded() throws(SinkError) -> [UInt8] {
     let (name, level) =
       switch compression {

@@ -5,6 +5,9 @@ import PenstockLog
 
 /// Renders and compresses a batch piece by piece. What it holds beside the batch is one block's rows, one frame or window of
 /// the compressor, and what was asked for.
+///
+/// Where the plan allows it, a block that lies in the batch whole is not rendered and compressed: the frame that it was
+/// decompressed from is copied. The digest is of the content all the same, of the very bytes that came out of that frame.
 struct ExportStream: BodyStream {
   let batch: Batch
   let plan: ExportPlan
@@ -15,7 +18,13 @@ struct ExportStream: BodyStream {
     var length = 0
     var rows = RowCursor(batch: batch, plan)
     var piece: [UInt8] = []
-    while try rows.next(&piece) {
+    while true {
+      if let slice = rows.nextCopied() {
+        slice.block.payload.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        length += slice.block.payload.count
+        continue
+      }
+      guard try rows.next(&piece) else { break }
       piece.withUnsafeBytes { hash.update(bufferPointer: $0) }
       length += piece.count
       piece.removeAll(keepingCapacity: true)
@@ -23,6 +32,15 @@ struct ExportStream: BodyStream {
     var body = PreparedBody(
       bytes: [], contentDigest: Array(hash.finalize()), contentLength: length, eventCount: rows.eventCount)
     body.stream = self
+    return body
+  }
+
+  /// With the bytes in memory.
+  func prepareWhole() throws(SinkError) -> PreparedBody {
+    var body = try prepare()
+    var reader = ExportReader(self)
+    body.bytes = try reader.read(.max)
+    body.stream = nil
     return body
   }
 
@@ -37,11 +55,30 @@ struct RowCursor {
   /// Rows so far.
   private(set) var eventCount = 0
   private var nextSlice = 0
+  private let copiesFrames: Bool
+  /// A smaller frame compresses so much worse than a large one that its records are worth compressing anew.
+  static let leastCopied = 64 << 10
 
   init(batch: Batch, _ plan: ExportPlan) {
     self.batch = batch
     filter = plan.filter
+    copiesFrames = plan.copiesFrames
     renderer = NDJSONRenderer(selection: plan.selection)
+  }
+
+  /// The frame that stands for these records in an object, where one does.
+  static func copiedFrame(_ slice: BlockSlice) -> [UInt8]? {
+    slice.block.payload.count >= leastCopied ? slice.frame : nil
+  }
+
+  /// Passes the next block, if its frame is copied.
+  mutating func nextCopied() -> BlockSlice? {
+    guard copiesFrames, nextSlice < batch.slices.count, Self.copiedFrame(batch.slices[nextSlice]) != nil else {
+      return nil
+    }
+    defer { nextSlice += 1 }
+    eventCount += batch.slices[nextSlice].indices.count
+    return batch.slices[nextSlice]
   }
 
   /// Appends the next block's rows; false at the end.
@@ -77,6 +114,10 @@ struct ExportReader: BodyReader {
   mutating func read(_ count: Int) throws(SinkError) -> [UInt8] {
     var piece: [UInt8] = []
     while ready.count < count, !hasEnded {
+      if let frame = rows.nextCopied()?.frame {
+        try compressor.add(frame: frame, to: &ready)
+        continue
+      }
       piece.removeAll(keepingCapacity: true)
       if try rows.next(&piece) {
         try compressor.add(piece, to: &ready)
@@ -97,8 +138,8 @@ struct ExportReader: BodyReader {
 
 /// Compresses what comes in pieces.
 ///
-/// zstd makes one frame of each 4 MiB of rows: frames in a row are one zstd file to every reader, and where they are cut
-/// depends on the rows alone. gzip makes one member, because some readers stop behind the first.
+/// zstd makes one frame of each 4 MiB of rows, and of what stands before a copied frame: frames in a row are one zstd file to
+/// every reader. gzip makes one member, because some readers stop behind the first.
 struct PieceCompressor {
   private enum Way {
     case none
@@ -132,6 +173,12 @@ struct PieceCompressor {
       }
       rows.removeFirst(start)
     }
+  }
+
+  /// A zstd frame as it is, behind what came before it.
+  mutating func add(frame: [UInt8], to output: inout [UInt8]) throws(SinkError) {
+    try finish(&output)
+    output += frame
   }
 
   mutating func finish(_ output: inout [UInt8]) throws(SinkError) {

@@ -37,6 +37,8 @@ public struct S3Sink: Sink {
     "s3 \(configuration.bucket)" + (configuration.endpoint.map { " at \($0)" } ?? "")
   }
 
+  public var copiesFrames: Bool { configuration.layout.copiesFrames }
+
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
     try configuration.layout.plan(outline).encoded()
   }
