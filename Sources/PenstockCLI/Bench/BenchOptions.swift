@@ -30,6 +30,8 @@ extension BenchSubcommand {
       throw Failure(.cannot, "io", "could not create \(directory): \(error.localizedDescription)")
     }
     let token = Interruption.handle { _ in
+      ChildProcess.endAll()
+      FullDisk.endAll()
       try? FileManager.default.removeItem(atPath: directory)
       _exit(ExitStatus.interrupted.rawValue)
     }

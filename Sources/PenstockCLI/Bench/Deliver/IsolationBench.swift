@@ -107,28 +107,3 @@ struct IsolationBench {
     ]
   }
 }
-
-/// A file system without room.
-struct FullDisk {
-  let path: String
-
-  /// Nil where nothing can be mounted.
-  init?(at path: String) {
-    self.path = path
-    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    guard Self.run("mount", ["-t", "tmpfs", "-o", "size=16k", "penstock-full", path]) else { return nil }
-  }
-
-  func end() { _ = Self.run("umount", [path]) }
-
-  private static func run(_ program: String, _ arguments: [String]) -> Bool {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = [program] + arguments
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return false }
-    process.waitUntilExit()
-    return process.terminationStatus == 0
-  }
-}
