@@ -9,6 +9,7 @@ import PenstockLog
 package struct Simulation {
   package struct Result: Sendable {
     /// Openings after a crash that were held against the history.
+    package init() {}
     package var recoveries = 0
     package var records = 0
     package var deliveries = 0
