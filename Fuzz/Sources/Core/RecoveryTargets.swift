@@ -1,3 +1,4 @@
+import FuzzKit
 @testable import PenstockLog
 
 extension FuzzTarget {
