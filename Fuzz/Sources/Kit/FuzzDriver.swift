@@ -8,12 +8,12 @@ private func runDriver(
 ) -> Int32
 
 private let chosen = ProcessInfo.processInfo.environment["PENSTOCK_FUZZ_TARGET"] ?? ""
-nonisolated(unsafe) private var body: (UnsafeRawBufferPointer) -> Void = { _ in }
+nonisolated(unsafe) private var decoder: (UnsafeRawBufferPointer) -> Void = { _ in }
 
 /// What libFuzzer's own `main` would call; the driver is given it by hand.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
-  body(UnsafeRawBufferPointer(start: bytes, count: count))
+  decoder(UnsafeRawBufferPointer(start: bytes, count: count))
   return 0
 }
 
@@ -25,7 +25,7 @@ extension FuzzTarget {
       print(targets.map(\.name).joined(separator: "\n"))
       exit(chosen.isEmpty ? 0 : 2)
     }
-    body = target.body
+    decoder = target.body
     var count = CommandLine.argc
     var arguments = CommandLine.unsafeArgv
     exit(runDriver(&count, &arguments, testOneInput))
