@@ -167,7 +167,8 @@ if Context.environment["PENSTOCK_FUZZ"] == "1" {
       name: "PenstockFuzzCore", dependencies: (core + ["FuzzKit"]).map { .byName(name: $0) }, path: "Fuzz/Sources/Core",
       swiftSettings: house + instrumented, linkerSettings: linked),
     .executableTarget(
-      name: "PenstockFuzzEdge", dependencies: (fuzzed + ["FuzzKit"]).map { .byName(name: $0) }, path: "Fuzz/Sources/Edge",
+      name: "PenstockFuzzEdge", dependencies: (fuzzed + ["FuzzKit"]).map { .byName(name: $0) },
+      path: "Fuzz/Sources/Edge",
       swiftSettings: house + instrumented, linkerSettings: linked),
   ]
 }

@@ -189,9 +189,10 @@ class FaultTest:
 
     def each(self, count, kinds):
         """The faults of a run with so many calls: threads make it a little longer or shorter."""
+        until = time.monotonic() + self.options.seconds / 2 if self.options.seconds else None
         for kind in kinds:
             for number in range(1 + self.options.offset, count + 8, self.options.step):
-                if self.options.until and time.monotonic() > self.options.until:
+                if until and time.monotonic() > until:
                     return
                 yield number, kind
 
@@ -243,12 +244,11 @@ def main():
     parser.add_argument("--dir", help="where the logs are made: another file system")
     parser.add_argument("--step", type=int, default=1, help="only every n-th call")
     parser.add_argument("--offset", type=int, default=0)
-    parser.add_argument("--seconds", type=float, help="stop after so long")
+    parser.add_argument("--seconds", type=float, help="stop after so long, half of it for each of the two")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--only", choices=("append", "deliver"))
     parser.add_argument("--plant", choices=("lost",), help="tamper with the evidence: the run must fail")
     options = parser.parse_args()
-    options.until = time.monotonic() + options.seconds if options.seconds else None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     test, started = FaultTest(options), time.monotonic()
     sizes = [job() for name, job in (("append", test.appends), ("deliver", test.deliveries)) if options.only in (None, name)]

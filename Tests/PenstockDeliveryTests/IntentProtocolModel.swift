@@ -92,7 +92,7 @@ extension IntentProtocolModel {
     guard let handle = handles[process][cursor] else { return taking(who, process, cursor, scope, bug) }
     let what = "cursor \(cursor)"
     guard let batch = handle.sending else {
-      return (1...2).compactMap { count -> Step? in
+      return (1...2 as ClosedRange<UInt8>).compactMap { count -> Step? in
         let batch = Batch(first: handle.seen.committed, end: handle.seen.committed + count)
         guard batch.end <= end else { return nil }
         let name = "\(who) begins \(batch.first)..<\(batch.end) of \(what)"
@@ -104,11 +104,12 @@ extension IntentProtocolModel {
     }
     var steps: [Step] = []
     if !handle.isSent {
-      steps.append(
-        step("\(who) sends \(batch.first)..<\(batch.end) of \(what)") {
-          $0.delivered[cursor] |= batch.bit
-          $0.handles[process][cursor]?.isSent = true
-        })
+      var sent = step("\(who) sends \(batch.first)..<\(batch.end) of \(what)") {
+        $0.delivered[cursor] |= batch.bit
+        $0.handles[process][cursor]?.isSent = true
+      }
+      sent.violations = sent.model.broken(cursor, since: cells[cursor])
+      steps.append(sent)
     }
     if handle.isSent || bug == .commitsBeforeSending {
       steps.append(
@@ -132,7 +133,9 @@ extension IntentProtocolModel {
     let cell = next.cells[cursor]
     next.handles[process][cursor] = Handle(seen: cell, sending: bug == .forgetsOpenIntent ? nil : cell.open)
     var step = Step(name: "\(who) takes cursor \(cursor)", model: next)
-    if bug == nil, Cell(cells[cursor].state.acquired()) != cell { step.violations.append("CursorState takes otherwise") }
+    if bug == nil, Cell(cells[cursor].state.acquired()) != cell {
+      step.violations.append("CursorState takes otherwise")
+    }
     return [step]
   }
 

@@ -30,7 +30,9 @@ struct IntentProtocolTests {
     var index = 0
     while index < models.count {
       let model = models[index]
-      if model.appended.nonzeroBitCount == Int(scope.producers), model.cells.allSatisfy({ $0.committed == scope.producers }) {
+      if model.appended.nonzeroBitCount == Int(scope.producers),
+        model.cells.allSatisfy({ $0.committed == scope.producers })
+      {
         found.finished += 1
       }
       for step in model.steps(scope, bug) {

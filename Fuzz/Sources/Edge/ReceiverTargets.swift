@@ -12,6 +12,8 @@ extension FuzzTarget {
     require(rows.bytes.count <= body.count + rows.count + 1, "more rows than body")
     require(rows.bytes.isEmpty == (rows.count == 0), "rows without events")
     guard rows.count == 1 else { return }
-    require((try? ReceiverBody.rows(of: [UInt8(ascii: "[")] + rows.bytes + [UInt8(ascii: "]")]))?.bytes == rows.bytes, "another row")
+    require(
+      (try? ReceiverBody.rows(of: [UInt8(ascii: "[")] + rows.bytes + [UInt8(ascii: "]")]))?.bytes == rows.bytes,
+      "another row")
   }
 }
