@@ -1,4 +1,4 @@
-.PHONY: help demo test bench lab lint docs clean kill-test
+.PHONY: help demo test bench lab lab-fuzz lab-faults soak tsan asan lint docs clean kill-test
 help: ; @awk -F' ## ' '/^# .* ## /{printf "make %-12s %s\n", substr($$1, 3), $$2}' Makefile
 
 # demo ## the whole corridor on this machine, proving itself (EVENTS=200000 INPUT=file DIR=folder CONFIG=debug ARGS=…)
@@ -10,6 +10,12 @@ bench: ; @scripts/bench $(ARGS)
 # lab ## the long tests, one figure per row; lab-LAYER for one of scripts/laboratory (DURATION=600 SEED=1 ROUNDS=2000)
 lab: ; @scripts/lab $(ARGS)
 lab-%: ; @scripts/lab $* $(ARGS)
+# soak ## mixed load; memory and descriptors must stay flat (DURATION=600 CONFIG=debug)
+soak: ; @scripts/soak $(ARGS)
+# tsan ## the concurrent tests under ThreadSanitizer (ARGS='--filter …')
+tsan: ; @scripts/sanitize thread $(ARGS)
+# asan ## the same under AddressSanitizer
+asan: ; @scripts/sanitize address $(ARGS)
 # lint ## the formatter's strict check and the house rules
 lint: ; @scripts/lint $(ARGS)
 # docs ## the API documentation as a site in .build-docs

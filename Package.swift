@@ -173,9 +173,17 @@ if Context.environment["PENSTOCK_FUZZ"] == "1" {
   for target in package.targets where fuzzed.contains(target.name) {
     target.swiftSettings = house + instrumented
   }
-  package.targets.append(
+  // Two programs, because a run's speed falls with the code that is watched.
+  let linked = [LinkerSetting.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]
+  let core = ["PenstockLog", "PenstockEvents", "PenstockDelivery"]
+  package.targets += [
+    .target(name: "FuzzKit", path: "Fuzz/Sources/Kit", swiftSettings: house),
     .executableTarget(
-      name: "PenstockFuzz", dependencies: fuzzed.map { .byName(name: $0) }, path: "Fuzz/Sources",
-      swiftSettings: house + instrumented,
-      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+      name: "PenstockFuzzCore", dependencies: (core + ["FuzzKit"]).map { .byName(name: $0) }, path: "Fuzz/Sources/Core",
+      swiftSettings: house + instrumented, linkerSettings: linked),
+    .executableTarget(
+      name: "PenstockFuzzEdge", dependencies: (fuzzed + ["FuzzKit"]).map { .byName(name: $0) },
+      path: "Fuzz/Sources/Edge",
+      swiftSettings: house + instrumented, linkerSettings: linked),
+  ]
 }

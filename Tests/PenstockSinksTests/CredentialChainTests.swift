@@ -52,6 +52,15 @@ struct CredentialChainTests {
   private static let document =
     #"{"Code":"Success","AccessKeyId":"SERVICE","SecretAccessKey":"hunter2","Token":"t","Expiration":"2026-03-01T06:00:00Z"}"#
 
+  @Test(
+    "credentials that end in a year nanoseconds do not reach are as good for ever, those that ended long ago for nothing",
+    arguments: [("9999-12-31T23:59:59Z", Int64.max), ("0000-01-01T00:00:00Z", 0)])
+  func farExpiration(text: String, nanoseconds: Int64) throws {
+    let document = #"{"AccessKeyId":"A","SecretAccessKey":"hunter2","Expiration":"\#(text)"}"#
+    let found = try CredentialDocument.read(Array(document.utf8), source: "the service")
+    #expect(found.expiration == Timestamp(nanoseconds: nanoseconds))
+  }
+
   @Test("the environment comes first, with its token")
   func environment() async throws {
     let found = await resolve(

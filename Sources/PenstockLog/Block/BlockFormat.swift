@@ -154,6 +154,10 @@ package struct BlockHeader: Hashable, Sendable {
     guard paddingLength >= 0, recordCount > 0, storedLength > 0, rawLength >= recordCount else {
       throw .invalid("lengths that do not fit together")
     }
+    // Not even a block that is intact may lie beyond the last position or hold a record beyond the last offset.
+    guard baseOffset.rawValue <= .max - UInt64(recordCount), position <= .max - UInt64(totalLength) else {
+      throw .invalid("a place beyond the last one")
+    }
   }
 }
 

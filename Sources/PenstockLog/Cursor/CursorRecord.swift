@@ -78,20 +78,21 @@ package struct CursorRecord: Hashable, Sendable {
     let committed = Offset(try reader.take(UInt64.self))
     let epoch = try reader.take(UInt32.self)
     let receipt = try reader.take(UInt8.self) == 1 ? try text() : nil
-    var inFlight: [CursorState.OpenIntent] = []
-    for _ in 0..<(try reader.take(UInt8.self)) {
-      let isDelivered = try reader.take(UInt8.self) == 1
-      let intent = Intent(
-        id: DeliveryID(try text()), first: Offset(try reader.take(UInt64.self)),
-        end: Offset(try reader.take(UInt64.self)), contentDigest: try reader.take(32), plan: try field(),
-        createdAt: Timestamp(nanoseconds: try reader.take(Int64.self)))
-      inFlight.append(CursorState.OpenIntent(intent: intent, isDelivered: isDelivered))
-    }
     let cursor = name
     func range(_ what: String) throws(LogError) -> Range<Offset> {
       let (first, end) = (try reader.take(UInt64.self), try reader.take(UInt64.self))
       guard first <= end else { throw LogError(.damaged, "the cursor \(cursor) contradicts itself: \(what) records") }
       return Offset(first)..<Offset(end)
+    }
+    var inFlight: [CursorState.OpenIntent] = []
+    for _ in 0..<(try reader.take(UInt8.self)) {
+      let isDelivered = try reader.take(UInt8.self) == 1
+      let id = DeliveryID(try text())
+      let records = try range("a batch's")
+      let intent = Intent(
+        id: id, first: records.lowerBound, end: records.upperBound, contentDigest: try reader.take(32),
+        plan: try field(), createdAt: Timestamp(nanoseconds: try reader.take(Int64.self)))
+      inFlight.append(CursorState.OpenIntent(intent: intent, isDelivered: isDelivered))
     }
     var lost: Range<Offset>?
     if version > 1, try reader.take(UInt8.self) == 1 { lost = try range("lost") }

@@ -98,7 +98,10 @@ package struct ProducerSnapshot: Hashable, Sendable {
   }
 
   private static func entry(_ reader: inout ByteReader) throws(LogError) -> (String, ProducerTable.Entry) {
-    let name = String(decoding: try reader.take(Int(try reader.take(UInt8.self))), as: UTF8.self)
+    // A name that is not text would be written otherwise than it was read, and longer.
+    guard let name = String(validating: try reader.take(Int(try reader.take(UInt8.self))), as: UTF8.self) else {
+      throw LogError(.damaged, "the producers' snapshot contradicts itself: a name")
+    }
     var entry = ProducerTable.Entry()
     entry.epoch = try reader.take(UInt64.self)
     entry.last = try reader.take(UInt64.self)
@@ -109,8 +112,9 @@ package struct ProducerSnapshot: Hashable, Sendable {
     for _ in 0..<(try reader.take(UInt8.self)) {
       let sequence = try reader.take(UInt64.self)
       let first = Offset(try reader.take(UInt64.self))
-      let count = Int(try reader.take(UInt32.self))
-      entry.recent.append(ProducerTable.Append(sequence: sequence, offsets: first..<(first + count)))
+      let (end, overflow) = first.rawValue.addingReportingOverflow(UInt64(try reader.take(UInt32.self)))
+      guard !overflow else { throw LogError(.damaged, "the producers' snapshot contradicts itself: offsets") }
+      entry.recent.append(ProducerTable.Append(sequence: sequence, offsets: first..<Offset(end)))
     }
     return (name, entry)
   }

@@ -134,7 +134,7 @@ package struct ProducerTrailer: Hashable, Sendable {
     do throws(LogError) {
       try read(bytes)
     } catch {
-      throw BlockFlaw("the producers' section is cut short")
+      throw BlockFlaw("the producers' section is cut short or no text")
     }
     let isSound = entries.allSatisfy { entry in
       (1...ProducerTable.remembered).contains(entry.runs.count) && entry.runs.count <= entry.appendCount
@@ -147,7 +147,9 @@ package struct ProducerTrailer: Hashable, Sendable {
   private mutating func read(_ bytes: [UInt8]) throws(LogError) {
     var reader = ByteReader(bytes, of: "the producers' section")
     for _ in 0..<(try reader.take(UInt32.self)) {
-      let name = String(decoding: try reader.take(Int(try reader.take(UInt8.self))), as: UTF8.self)
+      guard let name = String(validating: try reader.take(Int(try reader.take(UInt8.self))), as: UTF8.self) else {
+        throw LogError(.damaged, "a producer's name is not text")
+      }
       let epoch = try reader.take(UInt64.self)
       let lastSequence = try reader.take(UInt64.self)
       let appendCount = Int(try reader.take(UInt32.self))

@@ -170,7 +170,9 @@ extension SegmentFooter {
     var offset = header.baseOffset
     for index in 0..<count {
       var entry = entry(bytes, at: frontSize + index * entrySize)
-      guard entry.position == position, entry.baseOffset == offset, entry.count > 0 else { return nil }
+      guard entry.position == position, entry.baseOffset == offset, entry.count > 0,
+        offset.rawValue <= .max - UInt64(entry.count)
+      else { return nil }
       if hasSeekTable { entry.rawLength = Int(bytes.get(UInt32.self, at: length + 8 + (2 * index + 3) * 8 + 4)) }
       blocks.append(entry)
       position = entry.endPosition

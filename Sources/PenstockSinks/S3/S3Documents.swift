@@ -39,9 +39,16 @@ enum S3Documents {
 
   /// Nil when the bytes are no such document.
   static func read<Document: Decodable>(_ type: Document.Type, _ bytes: [UInt8]) -> Document? {
-    // A document type is where entities are defined, and entities can be made to grow without bound.
-    guard !bytes.isEmpty, !String(decoding: bytes, as: UTF8.self).contains("<!DOCTYPE") else { return nil }
+    guard isHarmless(bytes) else { return nil }
     return try? XMLDecoder().decode(type, from: Data(bytes))
+  }
+
+  /// Whether the bytes may be shown to the XML parser at all.
+  static func isHarmless(_ bytes: [UInt8]) -> Bool {
+    // Foundation's parser traps on a name that is not UTF-8; zeros would be UTF-16, in which the next check sees nothing.
+    guard !bytes.isEmpty, !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else { return false }
+    // A document type is where entities are defined, and entities can be made to grow without bound.
+    return !text.contains("<!DOCTYPE")
   }
 
   /// What ends an upload in parts.

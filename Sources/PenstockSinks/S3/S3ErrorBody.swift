@@ -21,9 +21,7 @@ struct S3ErrorBody: Decodable, Hashable {
 
   /// Nil when the bytes are too many, or are no such document.
   init?(_ bytes: [UInt8]) {
-    guard !bytes.isEmpty, bytes.count <= Self.limit else { return nil }
-    // A document type is where entities are defined, and entities can be made to grow without bound.
-    guard !String(decoding: bytes, as: UTF8.self).contains("<!DOCTYPE") else { return nil }
+    guard bytes.count <= Self.limit, S3Documents.isHarmless(bytes) else { return nil }
     guard let body = try? XMLDecoder().decode(S3ErrorBody.self, from: Data(bytes)) else { return nil }
     self = body
   }

@@ -19,6 +19,26 @@ import Testing
     ]
   }
 
+  /// Found by the fuzzer: recovery, which looks at headers before it knows whether they belong there, trapped.
+  @Test func `an intact header of a block beyond the last offset or the last position is refused`() throws {
+    var header = try Blocks.encode([batch([record(0), record(1)])]).header
+    func decoded() throws -> BlockHeader {
+      try withUnsafeTemporaryAllocation(byteCount: BlockFormat.headerSize, alignment: 8) { bytes in
+        header.encode(into: bytes, seed: Blocks.seed)
+        return try BlockHeader(decoding: UnsafeRawBufferPointer(bytes), seed: Blocks.seed)
+      }
+    }
+    header.baseOffset = Offset(.max - 2)
+    #expect(try decoded() == header)
+    header.baseOffset = Offset(.max - 1)
+    #expect(throws: BlockHeader.Flaw.self) { try decoded() }
+    header.baseOffset = .zero
+    header.position = .max - UInt64(header.totalLength)
+    #expect(try decoded() == header)
+    header.position += 1
+    #expect(throws: BlockHeader.Flaw.self) { try decoded() }
+  }
+
   @Test func `records come back as they went in, whatever they hold`() throws {
     for (name, batches) in Self.shapes() {
       for level in [-7, 1, 9] {

@@ -100,6 +100,23 @@ import Testing
     #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: record.encoded()) }?.code == .damaged)
   }
 
+  @Test(arguments: [(7, 5), (0, .max)] as [(UInt64, UInt64)])
+  func `a record whose batch ends before it begins, or has more than one condemned record, is refused`(
+    first: UInt64, end: UInt64
+  ) throws {
+    let open = CursorState.OpenIntent(intent: intent(0, 1), isDelivered: false, condemned: "no")
+    let state = CursorState(restoring: Offset(first), epoch: 1, inFlight: [open], lastReceipt: nil)
+    // The numbers stand behind the batch's name.
+    let bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()
+    let id = Array("0-1".utf8)
+    let place = try #require(bytes.indices.first { bytes[$0...].starts(with: id) }) + id.count
+    var numbers: [UInt8] = []
+    numbers.append(littleEndian: first)
+    numbers.append(littleEndian: end)
+    let forged = Array(bytes[..<place]) + numbers + bytes[(place + 16)...]
+    #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: forged) }?.code == .damaged)
+  }
+
   @Test func `a cursor is made once, held, and every move is durable when it returns`() throws {
     let disk = try disk()
     let cursor = try hold(disk, at: 4)

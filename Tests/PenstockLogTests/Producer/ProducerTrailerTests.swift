@@ -85,4 +85,33 @@ import Testing
       #expect(throws: LogError.self) { try ProducerSnapshot(decoding: Array(bytes[..<length])) }
     }
   }
+
+  @Test func `a snapshot with an append beyond the last offset is damaged, though its checksum holds`() throws {
+    var table = ProducerTable(capacity: 4)
+    table.apply(try #require(ProducerTrailer([batch("a", 1)])), at: Offset(.max - 1), upTo: Offset(.max))
+    var bytes = ProducerSnapshot(table, logID: Array(1...16), generation: 3, end: Offset(.max)).encoded()
+    #expect(throws: Never.self) { try ProducerSnapshot(decoding: bytes) }
+    // The last field before the checksum is how many records the append has.
+    bytes.removeLast(8)
+    bytes.append(littleEndian: UInt32(2))
+    bytes.append(littleEndian: Checksum.of(bytes))
+    #expect(#expect(throws: LogError.self) { try ProducerSnapshot(decoding: bytes) }?.code == .damaged)
+  }
+
+  @Test func `a producer's name that is not text is refused, in a snapshot and in a block`() throws {
+    let trailer = try #require(ProducerTrailer([batch("a", 1)]))
+    var table = ProducerTable(capacity: 4)
+    table.apply(trailer, at: .zero, upTo: Offset(1))
+    func forged(_ bytes: [UInt8], _ name: ArraySlice<UInt8>) throws -> [UInt8] {
+      let place = try #require(bytes.indices.first { bytes[$0...].starts(with: name) })
+      return Array(bytes[...place]) + [0xFF] + bytes[(place + 2)...]
+    }
+    var snapshot = try forged(
+      ProducerSnapshot(table, logID: Array(1...16), generation: 3, end: Offset(1)).encoded(), [1, 0x61])
+    snapshot.removeLast(4)
+    snapshot.append(littleEndian: Checksum.of(snapshot))
+    #expect(#expect(throws: LogError.self) { try ProducerSnapshot(decoding: snapshot) }?.code == .damaged)
+    let section = try forged(trailer.encoded(), [1, 0x61])
+    #expect(throws: BlockFlaw.self) { try ProducerTrailer(decoding: section, recordCount: 1) }
+  }
 }

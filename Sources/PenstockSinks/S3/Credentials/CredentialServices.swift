@@ -165,7 +165,8 @@ struct CredentialDocument: Decodable {
       guard let time = CivilTime(internetDate: text) else {
         throw S3CredentialError("\(source) gave the expiration \"\(text)\", which is no date and time")
       }
-      expiration = Timestamp(nanoseconds: Int64(time.secondsSince1970) * 1_000_000_000)
+      // A year that nanoseconds do not reach is as good as never, and one before 1970 as good as now.
+      expiration = Timestamp(seconds: Double(max(0, time.secondsSince1970)))
     }
     return ResolvedCredentials(credentials: credentials, expiration: expiration, source: source)
   }

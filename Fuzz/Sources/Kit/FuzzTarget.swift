@@ -1,26 +1,29 @@
 /// One decoder under test: called with anything at all, it must not trap, and what it returns must keep its promises.
-struct FuzzTarget: Sendable {
-  let name: String
-  let body: @Sendable (UnsafeRawBufferPointer) -> Void
+package struct FuzzTarget: Sendable {
+  package let name: String
+  package let body: @Sendable (UnsafeRawBufferPointer) -> Void
 
-  static let all = log + recovery + events + sinks
+  package init(name: String, body: @escaping @Sendable (UnsafeRawBufferPointer) -> Void) {
+    self.name = name
+    self.body = body
+  }
 }
 
 /// A promise that was broken: libFuzzer stops and keeps the input.
-func require(_ isKept: Bool, _ promise: @autoclosure () -> String) {
+package func require(_ isKept: Bool, _ promise: @autoclosure () -> String) {
   if !isKept { fatalError(promise()) }
 }
 
 extension UnsafeRawBufferPointer {
   /// The bytes from `start` on; none when there are not so many.
-  func from(_ start: Int) -> UnsafeRawBufferPointer {
+  package func from(_ start: Int) -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(rebasing: self[Swift.min(start, count)...])
   }
 }
 
 extension [UInt8] {
   /// Writes a number over what stands there.
-  mutating func put(_ value: some FixedWidthInteger, at position: Int) {
+  package mutating func put(_ value: some FixedWidthInteger, at position: Int) {
     Swift.withUnsafeBytes(of: value.littleEndian) { bytes in
       for (index, byte) in bytes.enumerated() { self[position + index] = byte }
     }

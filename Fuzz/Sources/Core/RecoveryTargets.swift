@@ -1,3 +1,4 @@
+import FuzzKit
 @testable import PenstockLog
 
 extension FuzzTarget {
@@ -45,7 +46,9 @@ extension FuzzTarget {
     for slot in 0..<2 where input[0] & UInt8(1 << slot) != 0 { disk.seal(slot: slot, size: 128, kind: 2) }
     guard let value = try? SlotFile.peek(disk, "/slots", kind: 2, slotSize: 128) else { return }
     require(value.count <= 128 - SlotFile.headerSize, "a value longer than its slot")
-    let found = (0..<2).contains { disk.bytes[($0 * 128 + SlotFile.headerSize)...].prefix(value.count).elementsEqual(value) }
+    let found = (0..<2).contains {
+      disk.bytes[($0 * 128 + SlotFile.headerSize)...].prefix(value.count).elementsEqual(value)
+    }
     require(found, "a value that is in neither slot")
   }
 }

@@ -1,5 +1,5 @@
+import FuzzKit
 @testable import PenstockEvents
-@testable import PenstockServer
 
 extension FuzzTarget {
   static let events: [FuzzTarget] = [
@@ -7,7 +7,6 @@ extension FuzzTarget {
     FuzzTarget(name: "ndjson", body: ndjson),
     FuzzTarget(name: "array", body: array),
     FuzzTarget(name: "filter", body: filter),
-    FuzzTarget(name: "receiver", body: receiver),
   ]
 
   private static let validator = EventValidator()
@@ -105,16 +104,5 @@ extension FuzzTarget {
     guard let again = EventFilter(filter.description) else { fatalError("a filter that is not read again") }
     require(again == filter && again.description == filter.description, "another filter")
     sample.withUnsafeBytes { require(filter.verdict(on: $0) == again.verdict(on: $0), "another verdict") }
-  }
-
-  /// What the receiver stores is what was sent: as many rows as elements, and not more bytes than the body and its ends.
-  @Sendable private static func receiver(_ input: UnsafeRawBufferPointer) {
-    let body = Array(input)
-    _ = ReceiverBody.parameter("key", in: String(decoding: body, as: UTF8.self))
-    guard let rows = try? ReceiverBody.rows(of: body) else { return }
-    require(rows.bytes.count <= body.count + rows.count + 1, "more rows than body")
-    require(rows.bytes.isEmpty == (rows.count == 0), "rows without events")
-    guard rows.count == 1 else { return }
-    require((try? ReceiverBody.rows(of: [UInt8(ascii: "[")] + rows.bytes + [UInt8(ascii: "]")]))?.bytes == rows.bytes, "another row")
   }
 }

@@ -1,3 +1,4 @@
+import FuzzKit
 @testable import PenstockLog
 @testable import PenstockSinks
 
@@ -74,7 +75,8 @@ extension FuzzTarget {
       _ = AddressPolicy().objection(to: address)
     }
     if let url = try? DestinationURL(text) {
-      require((try? DestinationURL(url.string())) == url, "another destination")
+      // An empty query is not written.
+      require((try? DestinationURL(url.string()))?.string() == url.string(), "another destination")
       _ = url.parameters
     }
     if let template = try? ObjectKeyTemplate(text) { _ = template.prefix(cursor: "c") }

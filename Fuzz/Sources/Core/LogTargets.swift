@@ -1,3 +1,4 @@
+import FuzzKit
 @testable import PenstockDelivery
 @testable import PenstockLog
 
