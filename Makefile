@@ -1,4 +1,4 @@
-.PHONY: help demo test bench lab lab-fuzz lab-faults soak tsan asan lint docs clean kill-test
+.PHONY: help demo test bench lab soak tsan asan lint docs clean kill-test
 help: ; @awk -F' ## ' '/^# .* ## /{printf "make %-12s %s\n", substr($$1, 3), $$2}' Makefile
 
 # demo ## the whole corridor on this machine, proving itself (EVENTS=200000 INPUT=file DIR=folder CONFIG=debug ARGS=…)
