@@ -17,7 +17,8 @@ enum LaboratoryCommand {
     let options = Options(arguments.dropFirst())
     switch arguments.first {
     case "sim": SimulationLayer(options).run()
-    default: fail("sim [seed=N] [seconds=N | worlds=N] [threads=N], or sim seed=N tell=1")
+    case "sweep": SweepLayer(options).run()
+    default: fail("sim [seed=N] [seconds=N | worlds=N] [threads=N], or sim seed=N tell=1; sweep [stride=N]")
     }
   }
 }
