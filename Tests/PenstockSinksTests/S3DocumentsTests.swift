@@ -16,7 +16,7 @@ import Testing
         #expect(S3Documents.read(S3Documents.NewUpload.self, changed) == nil)
       }
     }
-    let wide = sound.flatMap { [$0, 0] }
+    let wide: [UInt8] = sound.flatMap { [$0, 0] as [UInt8] }
     #expect(S3ErrorBody([0xFF, 0xFE] + wide) == nil && S3ErrorBody(wide) == nil)
   }
 }

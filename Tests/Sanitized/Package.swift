@@ -1,45 +1,43 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The tests that carry concurrency, for scripts/sanitize: a sanitizer compiles everything once more, and this leaves the HTTP
-// stack out. The folders are links to the tests themselves.
+// The tests that carry concurrency and what they test, for scripts/sanitize: a sanitizer compiles everything once more, and this
+// leaves the HTTP stack out. The folders are links: one package, because the tests see what a package shares among its targets.
 
 let house: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
+  .define("Sinks"),
 ]
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
 let package = Package(
   name: "sanitized",
   platforms: [.macOS(.v26)],
   dependencies: [
-    .package(name: "penstock", path: "../..", traits: ["Sinks"]),
     .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
-    .testTarget(
-      name: "PenstockLogTests",
-      dependencies: [
-        .product(name: "PenstockLog", package: "penstock"), .product(name: "PenstockTestKit", package: "penstock"),
-        .product(name: "Logging", package: "swift-log"),
-      ],
-      resources: [.copy("Golden")], swiftSettings: house),
-    .testTarget(
-      name: "PenstockCrashTests",
-      dependencies: [
-        .product(name: "PenstockLog", package: "penstock"), .product(name: "PenstockTestKit", package: "penstock"),
-      ],
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
+    .target(name: "CPenstock"),
+    .target(name: "PenstockLog", dependencies: ["CZstd", "CPenstock", logging], swiftSettings: house),
+    .target(
+      name: "PenstockDelivery",
+      dependencies: ["PenstockLog", logging, lifecycle, .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: house),
+    .target(name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery"], swiftSettings: house),
+    .testTarget(
+      name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockTestKit", logging], resources: [.copy("Golden")],
+      swiftSettings: house),
+    .testTarget(
+      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),
     .testTarget(
       name: "PenstockDeliveryTests",
-      dependencies: [
-        .product(name: "PenstockLog", package: "penstock"), .product(name: "PenstockDelivery", package: "penstock"),
-        .product(name: "PenstockTestKit", package: "penstock"), .product(name: "Logging", package: "swift-log"),
-        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-      ],
-      swiftSettings: house),
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle], swiftSettings: house),
   ],
   swiftLanguageModes: [.v6]
 )
