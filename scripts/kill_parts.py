@@ -122,7 +122,7 @@ class Parts:
 
     def deliver(self, turn):
         """Whether the process was killed, so that the next has something to clear away."""
-        plan = self.random.choice(("kill", "kill", "kill", "outage"))
+        plan = self.random.choice(("kill", "kill", "kill", "outage", "outage"))
         process = self.spawn_deliver()
         if plan == "kill":
             self.test.killer(process, self.beginning(), longest=0.03, patience=20).join()
@@ -133,9 +133,9 @@ class Parts:
             self.uploads.killed()
         return was_killed
 
-    def beginning(self):
+    def beginning(self, choices=(0, 1, 1, 1, 1, 2, 2, 2, 3)):
         """After which sight the kill comes: mostly when a first or a second part is there."""
-        uploads, wait = self.uploads, self.random.choice((0, 1, 1, 1, 1, 2, 2, 2, 3))
+        uploads, wait = self.uploads, self.random.choice(choices)
         if wait == 0:
             created = uploads.created
             return lambda: uploads.created > created
@@ -146,7 +146,7 @@ class Parts:
         return lambda: uploads.taken >= taken + wait
 
     def lose_store(self, process):
-        begun = self.beginning()
+        begun = self.beginning((1, 2))
         wait_until(lambda: begun() or process.poll() is not None, seconds=20)
         self.store.go_down(self.random.uniform(0.1, 0.4))
         self.outages += 1
