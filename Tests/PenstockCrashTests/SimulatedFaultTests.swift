@@ -196,7 +196,7 @@ struct SimulatedFaultTests {
     let others = try [run(seed: 1).0, run(seed: 2, byte: 3).0, run(seed: 2, cut: 4).0]
     #expect(Set(others + [first.0]).count == 4)
     // A recorded value: a change of the generator, of an order of decisions or of the digest makes old seeds worthless.
-    #expect(first.0 == 13_989_572_523_619_446_117)
+    #expect(first.0 == 5_453_929_299_363_025_845)
   }
 
   @Test("a seeded generator gives the published numbers")

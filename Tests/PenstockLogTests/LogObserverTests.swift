@@ -45,7 +45,7 @@ import Testing
     #expect(block.offsets == Offset(0)..<Offset(7) && block.storedBytes == 4096)
     #expect(block.rawBytes == records(0..<7).reduce(0) { $0 + $1.count + 1 })
     #expect(group.offsets == block.offsets && group.appends == 1 && group.queuedBytes == 0)
-    #expect(group.queueLimit == 16 << 20 && group.latency > block.duration)
+    #expect(group.queueLimit == LogConfiguration().queueBytes && group.latency > block.duration)
     guard case .opened(let report, _) = recorder.notices.first, case .closed(nil) = recorder.notices.last else {
       Issue.record("\(recorder.notices)")
       return

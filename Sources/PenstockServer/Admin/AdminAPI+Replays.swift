@@ -90,10 +90,11 @@ extension AdminAPI {
     for rate in [body.recordsPerSecond, body.bytesPerSecond] {
       if let rate, rate < 1 { return wrong("a rate is at least 1") }
     }
-    let pace = PaceLimits(recordsPerSecond: body.recordsPerSecond, bytesPerSecond: body.bytesPerSecond)
+    let rate = DeliveryRate(
+      recordsPerSecond: body.recordsPerSecond.map { Double($0) }, bytesPerSecond: body.bytesPerSecond.map { Double($0) })
     return .success(
       ReplaySettings(
-        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, pace: pace, policy: destination.batch,
+        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate, policy: destination.batch,
         retry: destination.retry))
   }
 }

@@ -1,5 +1,5 @@
 internal import Logging
-package import PenstockLog
+import PenstockLog
 import Synchronization
 
 /// Damages a full segment of 1 MiB, and the one behind it, in every way of a kind, and holds what is served against what was
