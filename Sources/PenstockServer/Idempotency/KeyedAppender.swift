@@ -22,7 +22,7 @@ package enum KeyedAppendError: Error, Sendable {
 /// position in the log's table of producers.
 package final class KeyedAppender: Sendable {
   /// Appends under keys that go on at once. They share blocks and syncs, so more would gain little.
-  package static let lanes = 64
+  package static let standardLanes = 64
   private static let mostWaiting = 4096
 
   private typealias Promise = CheckedContinuation<Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError>, Never>
@@ -46,8 +46,10 @@ package final class KeyedAppender: Sendable {
   ///   - journal: where the journal is kept, beside the log.
   ///   - capacity: keys that are remembered at most.
   ///   - window: for how long, in seconds.
+  ///   - lanes: how many; fewer than before leaves keys behind that only their lanes know.
   package static func open(
-    _ log: Log, journal path: String, capacity: Int, window: Int64, clock: any WallClock = SystemWallClock(),
+    _ log: Log, journal path: String, capacity: Int, window: Int64, lanes: Int = standardLanes,
+    clock: any WallClock = SystemWallClock(),
     environment: LogEnvironment = .system
   ) async throws -> KeyedAppender {
     var table = KeyTable(capacity: capacity, window: window)
@@ -56,7 +58,7 @@ package final class KeyedAppender: Sendable {
     ) { table.settle($0, at: $1) }
     let now = clock.now().nanoseconds / 1_000_000_000
     var free: [Producer] = []
-    for number in 0..<Self.lanes {
+    for number in 0..<lanes {
       let lane = try await log.producer(named: laneName(number))
       if lane.history == .uncertain {
         // What the log has forgotten are appends whose keys the journal has, or records that are lost.
