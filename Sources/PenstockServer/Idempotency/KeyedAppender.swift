@@ -30,7 +30,9 @@ package final class KeyedAppender: Sendable {
   private struct State {
     var table: KeyTable
     var free: [Producer]
-    var waiting: [CheckedContinuation<Producer, Never>] = []
+    var waiting: [CheckedContinuation<Producer?, Never>] = []
+    /// The journal takes nothing any more, and no lane comes back.
+    var hasFailed = false
     var followers: [Hash128: [Promise]] = [:]
     /// Appends whose journal entry is still to be written.
     var notes: [UInt64: Task<Void, Never>] = [:]
@@ -171,24 +173,31 @@ package final class KeyedAppender: Sendable {
       }
     }
     state.withLock { $0.notes[number] = nil }
-    if isNoted { giveBack(lane) }
+    if isNoted { return giveBack(lane) }
+    let waiting = state.withLock { state in
+      state.hasFailed = true
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for waiting in waiting { waiting.resume(returning: nil) }
   }
 
   private func takeLane() async -> Producer? {
     let isFull = state.withLock { $0.free.isEmpty && $0.waiting.count >= Self.mostWaiting }
     if isFull { return nil }
     return await withCheckedContinuation { continuation in
-      let lane: Producer? = state.withLock { state in
-        if let lane = state.free.popLast() { return lane }
+      let (isAnswered, lane): (Bool, Producer?) = state.withLock { state in
+        if state.hasFailed { return (true, nil) }
+        if let lane = state.free.popLast() { return (true, lane) }
         state.waiting.append(continuation)
-        return nil
+        return (false, nil)
       }
-      if let lane { continuation.resume(returning: lane) }
+      if isAnswered { continuation.resume(returning: lane) }
     }
   }
 
   private func giveBack(_ lane: Producer) {
-    let waiting: CheckedContinuation<Producer, Never>? = state.withLock { state in
+    let waiting: CheckedContinuation<Producer?, Never>? = state.withLock { state in
       if state.waiting.isEmpty {
         state.free.append(lane)
         return nil
