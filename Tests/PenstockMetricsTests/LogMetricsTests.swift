@@ -48,7 +48,8 @@ import Tracing
     #expect(try counter("log_raw_bytes_total") == [1, 10, 100].reduce(0) { $0 + Int64(batch($1).byteCount + $1) })
     #expect(try counter("log_stored_bytes_total") == 3 * 4096)
     #expect(try timings("log_commit_duration_seconds") == 3 && timings("log_sync_duration_seconds") == 3)
-    #expect(try gauge("log_queue_bytes") == 0 && gauge("log_queue_limit_bytes") == Double(LogConfiguration().queueBytes))
+    #expect(
+      try gauge("log_queue_bytes") == 0 && gauge("log_queue_limit_bytes") == Double(LogConfiguration().queueBytes))
     #expect(try gauge("log_end_offset") == 111 && gauge("log_open") == 0)
     #expect(try timings("log_open_duration_seconds") == 1)
     #expect(try counter("log_append_failures_total") == 0)

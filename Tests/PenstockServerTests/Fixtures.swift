@@ -34,3 +34,9 @@ func configuration(
 func request(_ id: String?, _ body: String, range: String? = nil) -> ReceivedRequest {
   ReceivedRequest(id: id, range: range, body: Array(body.utf8))
 }
+
+enum POSIXPermissions {
+  static func of(_ path: String) throws -> Int? {
+    (try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? NSNumber)?.intValue
+  }
+}

@@ -91,7 +91,8 @@ extension AdminAPI {
       if let rate, rate < 1 { return wrong("a rate is at least 1") }
     }
     let rate = DeliveryRate(
-      recordsPerSecond: body.recordsPerSecond.map { Double($0) }, bytesPerSecond: body.bytesPerSecond.map { Double($0) })
+      recordsPerSecond: body.recordsPerSecond.map { Double($0) }, bytesPerSecond: body.bytesPerSecond.map { Double($0) }
+    )
     return .success(
       ReplaySettings(
         id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate, policy: destination.batch,

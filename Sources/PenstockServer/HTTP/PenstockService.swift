@@ -118,11 +118,15 @@ public final class PenstockService: Service {
     for host in hosts { host.stop() }
     await replays.stop()
     for task in delivering { await task.value }
-    try await close()
+    try await end()
     try result.get()
   }
 
-  private func close() async throws {
+  /// Bytes of bodies that may be held.
+  var memory: MemoryBudget { ingest.budget }
+
+  /// Closes what was opened; the last thing that is done with it.
+  func end() async throws {
     var failure: (any Error)?
     do { try await keyed.close() } catch { failure = error }
     do { try await audit.close() } catch { failure = error }
@@ -130,7 +134,7 @@ public final class PenstockService: Service {
     if let failure { throw failure }
   }
 
-  /// For tests, which bring a client of their own.
+  /// What listens and answers, without the deliveries.
   func application() throws -> some ApplicationProtocol {
     var quiet = Logger(label: "penstock.http")
     // Being stopped is logged as an error for each connection that is still open.

@@ -22,7 +22,7 @@ package enum KeyedAppendError: Error, Sendable {
 /// position in the log's table of producers.
 package final class KeyedAppender: Sendable {
   /// Appends under keys that go on at once. They share blocks and syncs, so more would gain little.
-  package static let lanes = 64
+  package static let standardLanes = 64
   private static let mostWaiting = 4096
 
   private typealias Promise = CheckedContinuation<Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError>, Never>
@@ -30,7 +30,9 @@ package final class KeyedAppender: Sendable {
   private struct State {
     var table: KeyTable
     var free: [Producer]
-    var waiting: [CheckedContinuation<Producer, Never>] = []
+    var waiting: [CheckedContinuation<Producer?, Never>] = []
+    /// The journal takes nothing any more, and no lane comes back.
+    var hasFailed = false
     var followers: [Hash128: [Promise]] = [:]
     /// Appends whose journal entry is still to be written.
     var notes: [UInt64: Task<Void, Never>] = [:]
@@ -46,8 +48,10 @@ package final class KeyedAppender: Sendable {
   ///   - journal: where the journal is kept, beside the log.
   ///   - capacity: keys that are remembered at most.
   ///   - window: for how long, in seconds.
+  ///   - lanes: how many; fewer than before leaves keys behind that only their lanes know.
   package static func open(
-    _ log: Log, journal path: String, capacity: Int, window: Int64, clock: any WallClock = SystemWallClock(),
+    _ log: Log, journal path: String, capacity: Int, window: Int64, lanes: Int = standardLanes,
+    clock: any WallClock = SystemWallClock(),
     environment: LogEnvironment = .system
   ) async throws -> KeyedAppender {
     var table = KeyTable(capacity: capacity, window: window)
@@ -56,7 +60,7 @@ package final class KeyedAppender: Sendable {
     ) { table.settle($0, at: $1) }
     let now = clock.now().nanoseconds / 1_000_000_000
     var free: [Producer] = []
-    for number in 0..<Self.lanes {
+    for number in 0..<lanes {
       let lane = try await log.producer(named: laneName(number))
       if lane.history == .uncertain {
         // What the log has forgotten are appends whose keys the journal has, or records that are lost.
@@ -169,24 +173,31 @@ package final class KeyedAppender: Sendable {
       }
     }
     state.withLock { $0.notes[number] = nil }
-    if isNoted { giveBack(lane) }
+    if isNoted { return giveBack(lane) }
+    let waiting = state.withLock { state in
+      state.hasFailed = true
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for waiting in waiting { waiting.resume(returning: nil) }
   }
 
   private func takeLane() async -> Producer? {
     let isFull = state.withLock { $0.free.isEmpty && $0.waiting.count >= Self.mostWaiting }
     if isFull { return nil }
     return await withCheckedContinuation { continuation in
-      let lane: Producer? = state.withLock { state in
-        if let lane = state.free.popLast() { return lane }
+      let (isAnswered, lane): (Bool, Producer?) = state.withLock { state in
+        if state.hasFailed { return (true, nil) }
+        if let lane = state.free.popLast() { return (true, lane) }
         state.waiting.append(continuation)
-        return nil
+        return (false, nil)
       }
-      if let lane { continuation.resume(returning: lane) }
+      if isAnswered { continuation.resume(returning: lane) }
     }
   }
 
   private func giveBack(_ lane: Producer) {
-    let waiting: CheckedContinuation<Producer, Never>? = state.withLock { state in
+    let waiting: CheckedContinuation<Producer?, Never>? = state.withLock { state in
       if state.waiting.isEmpty {
         state.free.append(lane)
         return nil

@@ -1,0 +1,168 @@
+import PenstockLog
+import Testing
+
+@testable import PenstockServer
+
+struct AccessTests {
+  /// The table of `docs/guides/service.md`: for each route companyAdmin, appAdmin, producer, producer of one app, viewer, viewer of one
+  /// app. `+` granted, `o` own app, `-` denied.
+  static let table: [Route: String] = [
+    .postEvents: "+o+o--", .getProducer: "+o+o--", .getEvents: "+o--+o", .getStatus: "++--++",
+    .getDestinations: "++--++", .getAttempts: "+---+-", .getDeadLetters: "+---+-", .getReplays: "+---+-",
+    .getReplay: "+---+-", .metrics: "+---+-", .pause: "+-----", .resume: "+-----", .retry: "+-----", .seek: "+-----",
+    .postReplay: "+-----", .deleteReplay: "+-----", .getKeys: "+o----", .postKey: "+o----", .rotateKey: "+o----",
+    .deleteKey: "+o----", .health: "++++++", .readiness: "++++++", .openAPI: "++++++",
+  ]
+
+  @Test("every route is granted to every role as the table says, and to nobody else")
+  func everyRouteAndRole() throws {
+    let holders: [(Role, Bool)] = [
+      (.companyAdmin, false), (.appAdmin, true), (.producer, false), (.producer, true), (.viewer, false),
+      (.viewer, true),
+    ]
+    for route in Route.allCases {
+      let row = Array(try #require(Self.table[route], "\(route) is not in the table"))
+      for (index, (role, ofOneApp)) in holders.enumerated() {
+        let expected: AccessTable.Grant = row[index] == "+" ? .granted : row[index] == "o" ? .ownApp : .denied
+        #expect(
+          AccessTable.grant(route, to: role, ofOneApp: ofOneApp) == expected,
+          "\(route) for \(role), one app: \(ofOneApp)")
+      }
+    }
+    #expect(Route.allCases.filter(AccessTable.isOpen) == [.health, .readiness, .openAPI])
+  }
+
+  @Test("every route is found by its method and path, and by nothing else")
+  func matching() {
+    for route in Route.allCases {
+      let path = route.pattern.replacing("{name}", with: "a.b-C_1").replacing("{id}", with: "a.b-C_1")
+      let name = path == route.pattern ? "" : "a.b-C_1"
+      #expect(Route.match(route.method.rawValue, path) == .route(route, name: name))
+      #expect(Route.match(route.method.rawValue, path + "/") == .none)
+      #expect(Route.match(route.method.rawValue, "/x" + path) == .none)
+      guard case .otherMethods(let methods) = Route.match("PATCH", path) else {
+        Issue.record("\(path) is not known with another method")
+        continue
+      }
+      #expect(methods.contains(route.method))
+    }
+  }
+
+  @Test("no name in a path leads anywhere else")
+  func names() {
+    for name in [
+      "..", ".", ".hidden", "", "a/b", "a%2Fb", "a b", "é", "a\\b", "a?b", "%2e%2e", String(repeating: "a", count: 65),
+      "a\n",
+      "a\u{0}",
+    ] {
+      #expect(Route.match("GET", "/v1/destinations/\(name)/attempts") == .none, "\(name.debugDescription)")
+      #expect(Route.match("DELETE", "/v1/keys/\(name)") == .none, "\(name.debugDescription)")
+    }
+  }
+
+  @Test("a bucket lets a burst through, then as many as it fills")
+  func rateBucket() {
+    let limit = APIKey.RateLimit(requestsPerSecond: 2, burst: 3)
+    var bucket = RateBucket(limit, at: 0)
+    for _ in 0..<3 { #expect(bucket.take(limit, at: 0) == nil) }
+    #expect(bucket.take(limit, at: 0) == 500_000_000)
+    #expect(bucket.take(limit, at: 250_000_000) == 250_000_000)
+    #expect(bucket.take(limit, at: 500_000_000) == nil)
+    #expect(bucket.take(limit, at: 500_000_000) == 500_000_000)
+    // After a long pause the burst again, and no more; a clock that falls back gives nothing.
+    for _ in 0..<3 { #expect(bucket.take(limit, at: 3_600_000_000_000) == nil) }
+    #expect(bucket.take(limit, at: 0) != nil)
+  }
+}
+
+struct KeyRingTests {
+  static func random(_ seed: UInt8) -> [UInt8] { (0..<40).map { $0 &* 7 &+ seed } }
+
+  @Test("a token is its key's until it is rotated or revoked")
+  func life() throws {
+    var ring = KeyRing()
+    let (key, token) = try ring.create(.init(name: "ops", role: .companyAdmin), at: 100, random: Self.random(1))
+    let (other, second) = try ring.create(
+      .init(name: "web", role: .producer, appID: "shop"), at: 100, random: Self.random(2))
+    #expect(try ring.identify(token, at: 100).id == key.id)
+    #expect(try ring.identify(second, at: 100).appID == "shop")
+    #expect(key.id != other.id)
+    let (_, third) = try ring.rotate(key.id, at: 200, grace: 60, random: Self.random(3))
+    #expect(try ring.identify(third, at: 200).id == key.id)
+    #expect(try ring.identify(token, at: 259).id == key.id)
+    #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(token, at: 260) }
+    let (_, fourth) = try ring.rotate(key.id, at: 300, grace: 0, random: Self.random(4))
+    #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(third, at: 300) }
+    try ring.revoke(key.id, at: 400)
+    #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(fourth, at: 400) }
+    #expect(throws: KeyRing.Refusal.noSuchKey) { try ring.revoke(key.id, at: 400) }
+    #expect(throws: KeyRing.Refusal.noSuchKey) { try ring.rotate(key.id, at: 400, grace: 0, random: Self.random(5)) }
+    #expect(try ring.identify(second, at: 400).id == other.id)
+  }
+
+  @Test("nothing but the whole token lets anybody in")
+  func guesses() throws {
+    var ring = KeyRing()
+    let (key, token) = try ring.create(.init(name: "ops", role: .viewer), at: 0, random: Self.random(1))
+    let others: [String?] = [
+      nil, "", "psk", "psk_", "psk_\(key.id)_", "psk_\(key.id)", String(token.dropLast()), token + "0",
+      token.uppercased(),
+      " " + token, "psk_\(key.id)_" + String(repeating: "0", count: 64),
+      token.replacing(key.id, with: "0000000000000000"),
+      "psk_\(key.id)_\(key.hash)",
+    ]
+    for guess in others {
+      #expect(throws: KeyRing.Refusal.unknown, "\(guess ?? "nil")") { try ring.identify(guess, at: 0) }
+    }
+    // Every byte of the secret counts.
+    for index in token.indices.dropFirst(21) {
+      var changed = token
+      changed.replaceSubrange(index...index, with: token[index] == "0" ? "1" : "0")
+      #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(changed, at: 0) }
+    }
+  }
+
+  @Test("a key that would be for nothing, or for too much, is not made")
+  func requests() {
+    for request: APIKey.Request in [
+      .init(name: "", role: .viewer), .init(name: "a\nb", role: .viewer), .init(name: "a", role: .appAdmin),
+      .init(name: "a", role: .companyAdmin, appID: "shop"), .init(name: "a", role: .viewer, appID: ""),
+      .init(name: "a", role: .viewer, limit: .init(requestsPerSecond: 0)),
+      .init(name: "a", role: .viewer, limit: .init(requestsPerSecond: .nan)),
+      .init(name: String(repeating: "a", count: 101), role: .viewer),
+    ] {
+      var ring = KeyRing()
+      #expect(throws: KeyRing.Refusal.self, "\(request)") { try ring.create(request, at: 0, random: Self.random(1)) }
+      #expect(ring.keys.isEmpty)
+    }
+  }
+
+  @Test("the file holds no token, is for its owner alone, and keeps every change")
+  func store() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = directory + "/keys.json"
+      let (one, two) = (try KeyStore(path), try KeyStore(path))
+      let first = try one.create(.init(name: "a", role: .viewer))
+      // Another process knows nothing of it, and loses nothing of it.
+      let second = try two.create(.init(name: "b", role: .producer, appID: "shop"))
+      #expect(one.identify(second.token) == nil)
+      try one.reload()
+      #expect(one.identify(second.token)?.appID == "shop")
+      #expect(two.identify(first.token)?.name == "a")
+      try one.revoke(first.key.id)
+      let again = try KeyStore(path)
+      #expect(again.identify(first.token) == nil)
+      #expect(again.keys.map(\.name) == ["a", "b"])
+      let text = try read(path)
+      for token in [first.token, second.token] {
+        let secret = try #require(APIKey.parts(of: token)).secret
+        #expect(!text.contains(secret))
+      }
+      #expect(try POSIXPermissions.of(path) == 0o600)
+      try write("{\"version\":1,\"keys\":\"secret-thing\"}", to: path)
+      let error = #expect(throws: KeyStoreError.self) { try one.reload() }
+      #expect(error?.message.contains("secret-thing") == false)
+      #expect(one.keys.count == 2)
+    }
+  }
+}
