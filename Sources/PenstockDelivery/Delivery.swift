@@ -146,7 +146,7 @@ public final class Delivery: Service {
         destination: sink.description, range: nil, cause: nil)
     }
     try? await deadLetters?.prepare()
-    if sink.copiesFrames { source.keepFrames() }
+    if sink.copiesFrames || policy.maxBytes > Batch.packedAbove { source.keepFrames() }
     var runner = DeliveryRunner(
       state: DeliveryState(
         await lease.state, mode: mode, retry: retry, options: options, buries: deadLetters != nil),

@@ -18,8 +18,8 @@ public protocol RecordSource: Sendable {
   /// Exactly `first ..< end`.
   func records(in range: Range<Offset>) async throws(LogError) -> Batch
 
-  /// A sink makes use of the log's own compressed blocks: batches from now on bring them along where they are at hand. Costs about a
-  /// tenth more memory for each batch.
+  /// Somebody makes use of the log's own compressed blocks: batches from now on bring them along where they are at hand. A small
+  /// batch takes about a tenth more memory for that; one of more than 4 MiB holds nothing else, and so takes about a tenth.
   func keepFrames()
 
   /// Returns true when the durable end has passed `offset`, false when `timeout` passed first or the source was closed.

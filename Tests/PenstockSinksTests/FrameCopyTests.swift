@@ -15,10 +15,14 @@ struct FrameCopyTests {
     var level: Int
     /// Nil keeps no frames, as blocks do that were cached before anybody asked.
     var keepsFrames = true
+    /// As in a large batch.
+    var isPacked = false
   }
   static let hot = Storage(recordsPerBlock: 140, level: 1)
   static let sealed = Storage(recordsPerBlock: 210, level: 5)
   static let plain = Storage(recordsPerBlock: 100, level: 1, keepsFrames: false)
+  static let packed = Storage(recordsPerBlock: 140, level: 1, isPacked: true)
+  private static let readers = BlockReaders()
 
   /// 700 rows of 600 bytes that do not compress well.
   static let records: [[UInt8]] = {
@@ -49,8 +53,8 @@ struct FrameCopyTests {
       let decoded = DecodedBlock(
         baseOffset: Offset(UInt64(start)), appendTimes: AppendTimes(Timestamp(nanoseconds: 0)),
         payload: BlockPayload(payload), ends: ends, frame: storage.keepsFrames ? frame : nil)
-      slices.append(
-        BlockSlice(block: decoded, indices: (wanted.lowerBound - start)..<(wanted.upperBound - start)))
+      let slice = BlockSlice(block: decoded, indices: (wanted.lowerBound - start)..<(wanted.upperBound - start))
+      slices.append(storage.isPacked ? slice.packed(unpackedBy: readers) : slice)
     }
     return Batch(slices: slices)
   }
@@ -73,7 +77,7 @@ struct FrameCopyTests {
     "are in the object as they are, between edges that are compressed anew; the digest is of the rows, however they are stored"
   )
   func object() throws {
-    for storage in [Self.hot, Self.sealed, Self.plain] {
+    for storage in [Self.hot, Self.sealed, Self.plain, Self.packed] {
       let batch = try Self.batch(storage)
       let whole = try Self.plan.prepare(batch)
       let streamed = try Self.plan.prepare(batch, streamingAbove: 1000)
@@ -116,6 +120,33 @@ struct FrameCopyTests {
     let body = try Self.plan.prepare(small)
     let isCopied = holds(body.bytes, try #require(small.slices[1].frame))
     #expect(!isCopied && Self.content(body.bytes) == Self.rows)
+  }
+
+  @Test("come from a packed batch as from a decoded one, and so does every other body")
+  func packed() throws {
+    let selection = FieldSelection(keeping: [])
+    let plans = [
+      Self.plan, ExportPlan(key: "k", compression: .none, selection: .all),
+      ExportPlan(key: "k", compression: .gzip(level: 1), selection: .all),
+      ExportPlan(key: "k", compression: .zstd(level: 9), selection: .all),
+      ExportPlan(key: "k", compression: .zstd(level: 3), selection: selection),
+    ]
+    for plan in plans {
+      for range in [Self.range, 0..<Self.records.count, 0..<1, 139..<141, 300..<301] {
+        let (packed, decoded) = (try Self.batch(Self.packed, range), try Self.batch(Self.hot, range))
+        #expect(packed.slices.allSatisfy(\.isPacked) && !decoded.slices.contains(where: \.isPacked))
+        for limit in [.max, 1] {
+          let (body, expected) = (
+            try plan.prepare(packed, streamingAbove: limit), try plan.prepare(decoded, streamingAbove: limit)
+          )
+          #expect(body.contentDigest == expected.contentDigest && body.contentLength == expected.contentLength)
+          #expect(body.eventCount == expected.eventCount && body.bytes == expected.bytes)
+          guard var reader = body.stream?.makeReader(), var other = expected.stream?.makeReader() else { continue }
+          let areEqual = try reader.read(.max) == other.read(.max)
+          #expect(areEqual, "\(plan.compression), \(range)")
+        }
+      }
+    }
   }
 
   static func configuration(_ prefix: String = "exports/usages") -> S3Configuration {

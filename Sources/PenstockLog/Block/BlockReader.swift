@@ -36,10 +36,12 @@ package final class BlockReader: @unchecked Sendable {
 }
 
 /// A few block readers for any number of tasks.
-final class BlockReaders: Sendable {
+package final class BlockReaders: Sendable {
   private let idle = Mutex<[BlockReader]>([])
   private let memory = BlockMemoryPool()
   private static let kept = 4
+
+  package init() {}
 
   func with<Result, Failure: Error>(_ body: (BlockReader) throws(Failure) -> Result) throws(Failure) -> Result {
     let reader = idle.withLock { $0.popLast() } ?? BlockReader(memory: memory)

@@ -13,7 +13,8 @@ public struct RecordView {
   }
 }
 
-/// A contiguous range of records, ready to be read without copying: it shares the decoded blocks it lies in.
+/// A contiguous range of records, ready to be read without copying: it shares the decoded blocks it lies in. A large one that a
+/// delivery holds has them compressed, and decodes one at a time whenever it is read.
 public struct Batch: Sendable {
   /// The first record's offset.
   public let first: Offset
@@ -41,29 +42,5 @@ public struct Batch: Sendable {
     _ body: (RecordView) throws(Failure) -> Void
   ) throws(Failure) {
     for slice in slices { try slice.forEachRecord(body) }
-  }
-}
-
-/// A run of records of one decoded block.
-package struct BlockSlice: Sendable {
-  package let block: DecodedBlock
-  /// Indices of records within the block.
-  package let indices: Range<Int>
-
-  package init(block: DecodedBlock, indices: Range<Int>) {
-    self.block = block
-    self.indices = indices
-  }
-
-  /// The stored frame of exactly these records; see ``DecodedBlock/frame``.
-  package var frame: [UInt8]? { indices.count == block.count ? block.frame : nil }
-
-  package var first: Offset { block.baseOffset + indices.lowerBound }
-  package var end: Offset { block.baseOffset + indices.upperBound }
-  package var byteCount: Int { block.byteCount(of: indices) }
-  package var firstAppendTime: Timestamp { block.appendTimes.time(of: indices.lowerBound) }
-
-  package func forEachRecord<Failure: Error>(_ body: (RecordView) throws(Failure) -> Void) throws(Failure) {
-    try block.forEachRecord(in: indices, body)
   }
 }

@@ -2,7 +2,7 @@ extension LogView {
   /// The records from `first` on, up to both limits, at least one; nil at the end. A gap at `first` is thrown; a later one
   /// ends the batch.
   package func batch(from first: Offset, maxRecords: Int, maxBytes: Int) throws(LogError) -> Batch? {
-    var builder = BatchBuilder(from: first, maxRecords: maxRecords, maxBytes: maxBytes)
+    var builder = BatchBuilder(from: first, maxRecords: maxRecords, maxBytes: maxBytes, unpackedBy: blocks.readers)
     while true {
       do throws(LogError) {
         guard let block = try block(holding: builder.offset), builder.take(block) else { return builder.batch }
@@ -23,7 +23,7 @@ extension LogView {
         .outOfRange, "records \(range.lowerBound) ..< \(range.upperBound) are not in the log, which ends at \(end)",
         place: .init(offset: range.lowerBound))
     }
-    var slices: [BlockSlice] = []
+    var slices = BatchSlices(unpackedBy: blocks.readers)
     var offset = range.lowerBound
     while offset < range.upperBound {
       guard let block = try block(holding: offset) else {
@@ -33,6 +33,6 @@ extension LogView {
       slices.append(BlockSlice(block: block, indices: (offset - block.baseOffset)..<(upper - block.baseOffset)))
       offset = upper
     }
-    return Batch(slices: slices)
+    return Batch(slices: slices.slices)
   }
 }

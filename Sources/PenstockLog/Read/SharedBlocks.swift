@@ -6,7 +6,7 @@ final class SharedBlocks: Sendable {
   private typealias Cache = BlockCache<DecodedBlock, Decoding>
   private let cache = Mutex(
     Cache(tail: .init(blocks: 64, bytes: 8 << 20), passage: .init(blocks: 64, bytes: 4 << 20)))
-  private let readers = BlockReaders()
+  let readers = BlockReaders()
   private let keepsFrames = Atomic(false)
 
   /// A decoding under way, and its outcome.

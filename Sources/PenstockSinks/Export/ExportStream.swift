@@ -20,8 +20,8 @@ struct ExportStream: BodyStream {
     var piece: [UInt8] = []
     while true {
       if let slice = rows.nextCopied() {
-        slice.block.payload.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        length += slice.block.payload.count
+        slice.payload.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        length += slice.payloadCount
         continue
       }
       guard try rows.next(&piece) else { break }
@@ -68,7 +68,7 @@ struct RowCursor {
 
   /// The frame that stands for these records in an object, where one does.
   static func copiedFrame(_ slice: BlockSlice) -> [UInt8]? {
-    slice.block.payload.count >= leastCopied ? slice.frame : nil
+    slice.payloadCount >= leastCopied ? slice.frame : nil
   }
 
   /// Passes the next block, if its frame is copied.
@@ -104,6 +104,7 @@ struct ExportReader: BodyReader {
   private var ready: [UInt8] = []
   private var hasEnded = false
   private let plan: ExportPlan
+  private static let reservedUpTo = 64 << 20
 
   init(_ stream: ExportStream) {
     plan = stream.plan
@@ -112,6 +113,8 @@ struct ExportReader: BodyReader {
   }
 
   mutating func read(_ count: Int) throws(SinkError) -> [UInt8] {
+    // An array that grows is copied each time, and leaves holes of every size. What of this is not written takes no memory.
+    if !hasEnded, count <= Self.reservedUpTo { ready.reserveCapacity(count + PieceCompressor.frameBytes / 4) }
     var piece: [UInt8] = []
     while ready.count < count, !hasEnded {
       if let frame = rows.nextCopied()?.frame {
@@ -126,13 +129,11 @@ struct ExportReader: BodyReader {
         hasEnded = true
       }
     }
-    guard ready.count > count else {
-      defer { ready = [] }
-      return ready
-    }
-    let taken = Array(ready[..<count])
-    ready.removeFirst(count)
-    return taken
+    // A part is large and what is behind it small: that is what is copied.
+    let rest = Array(ready.dropFirst(count))
+    defer { ready = rest }
+    ready.removeLast(rest.count)
+    return ready
   }
 }
 

@@ -1,0 +1,115 @@
+/// A run of records of one block.
+package struct BlockSlice: Sendable {
+  private enum Storage: Sendable {
+    case decoded(DecodedBlock)
+    case packed(PackedBlock)
+  }
+  private let storage: Storage
+  /// Indices of records within the block.
+  package let indices: Range<Int>
+  /// The records' bytes together, without line feeds.
+  package let byteCount: Int
+
+  package init(block: DecodedBlock, indices: Range<Int>) {
+    storage = .decoded(block)
+    self.indices = indices
+    byteCount = block.byteCount(of: indices)
+  }
+
+  private init(_ block: PackedBlock, like slice: BlockSlice) {
+    storage = .packed(block)
+    indices = slice.indices
+    byteCount = slice.byteCount
+  }
+
+  /// The same records, of a block that is put away as its frame and unpacked whenever somebody looks at them; itself where
+  /// there is no frame.
+  package func packed(unpackedBy readers: BlockReaders) -> BlockSlice {
+    guard case .decoded(let block) = storage, let packed = PackedBlock(block, unpackedBy: readers) else { return self }
+    return BlockSlice(packed, like: self)
+  }
+
+  package var isPacked: Bool { if case .packed = storage { true } else { false } }
+
+  /// The stored frame of exactly these records; see ``DecodedBlock/frame``.
+  package var frame: [UInt8]? {
+    switch storage {
+    case .decoded(let block): whole(block.frame, of: block.count)
+    case .packed(let block): whole(block.frame, of: block.count)
+    }
+  }
+
+  private func whole(_ frame: [UInt8]?, of count: Int) -> [UInt8]? { indices.count == count ? frame : nil }
+
+  private var baseOffset: Offset {
+    switch storage {
+    case .decoded(let block): block.baseOffset
+    case .packed(let block): block.baseOffset
+    }
+  }
+
+  /// The bytes of the whole block's records, line feeds included.
+  package var payloadCount: Int {
+    switch storage {
+    case .decoded(let block): block.payload.count
+    case .packed(let block): block.payloadCount
+    }
+  }
+
+  package var first: Offset { baseOffset + indices.lowerBound }
+  package var end: Offset { baseOffset + indices.upperBound }
+
+  package var firstAppendTime: Timestamp {
+    switch storage {
+    case .decoded(let block): block.appendTimes.time(of: indices.lowerBound)
+    case .packed(let block): block.appendTimes.time(of: indices.lowerBound)
+    }
+  }
+
+  /// The whole block. O(1), or O(block) where it is packed: then it is gone again when the caller lets go.
+  package var block: DecodedBlock {
+    switch storage {
+    case .decoded(let block): block
+    case .packed(let block): block.unpacked()
+    }
+  }
+
+  /// The whole block's records with their line feeds; as ``block``, without asking where each of them ends.
+  package var payload: BlockPayload {
+    switch storage {
+    case .decoded(let block): block.payload
+    case .packed(let block): block.payload()
+    }
+  }
+
+  package func forEachRecord<Failure: Error>(_ body: (RecordView) throws(Failure) -> Void) throws(Failure) {
+    try block.forEachRecord(in: indices, body)
+  }
+}
+
+/// The slices of a batch that grows. A small one holds its blocks decoded, which costs nothing; from ``packedAbove`` on, what it
+/// has and gets is packed, so that a batch takes the memory of its frames, and of one block while it is read.
+struct BatchSlices {
+  private(set) var slices: [BlockSlice] = []
+  private(set) var byteCount = 0
+  private var isPacking = false
+  private let readers: BlockReaders?
+
+  /// - Parameter readers: nil packs nothing: for who reads a batch at once and lets go of it.
+  init(unpackedBy readers: BlockReaders?) { self.readers = readers }
+
+  mutating func append(_ slice: BlockSlice) {
+    byteCount += slice.byteCount
+    guard let readers, byteCount > Batch.packedAbove else { return slices.append(slice) }
+    if !isPacking {
+      isPacking = true
+      slices = slices.map { $0.packed(unpackedBy: readers) }
+    }
+    slices.append(slice.packed(unpackedBy: readers))
+  }
+}
+
+extension Batch {
+  /// Batches of more record bytes hold their blocks as they are stored, where the log was asked to keep frames.
+  package static let packedAbove = 4 << 20
+}
