@@ -78,21 +78,28 @@ struct KeyedAppenderTests {
 
   static func key(_ number: Int) -> Hash128 { Hash128(high: 77, low: UInt64(number)) }
 
-  /// One process: opens everything, sends what it is told in order, and says what was acknowledged.
-  static func live(
-    _ disk: SimulatedFileSystem, life: UInt8, lanes: Int, _ numbers: [Int]
-  ) async -> [(number: Int, first: Offset?, isDuplicate: Bool)] {
+  static var configuration: LogConfiguration {
     var configuration = LogConfiguration()
     configuration.segmentBytes = 64 << 10
     configuration.encoders = 0
     configuration.sealing = .off
+    return configuration
+  }
+
+  /// One process: opens everything, sends what it is told in order until something fails, and says what was acknowledged.
+  ///
+  /// - Parameter keys: the journal's disk, where it has one of its own.
+  static func live(
+    _ disk: SimulatedFileSystem, keys: SimulatedFileSystem? = nil, life: UInt8, lanes: Int, _ numbers: [Int]
+  ) async -> [(number: Int, first: Offset?, isDuplicate: Bool)] {
     let environment = environment(disk, life)
     guard let log = try? await Log.open(at: "/log", configuration: configuration, environment: environment) else {
       return []
     }
     var acknowledged: [(number: Int, first: Offset?, isDuplicate: Bool)] = []
     if let appender = try? await KeyedAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, lanes: lanes, environment: environment)
+      log, journal: "/keys", capacity: 100, window: 3600, lanes: lanes,
+      environment: keys.map { Self.environment($0, life) } ?? environment)
     {
       for number in numbers {
         guard case .success(let (append, isDuplicate)) = await appender.append(batch(number), key: key(number)) else {
@@ -106,44 +113,63 @@ struct KeyedAppenderTests {
     return acknowledged
   }
 
-  @Test(
-    "each key is appended once, whatever is lost at whichever I/O", .disabled("takes minutes: not finished once yet"),
-    arguments: [1, 2])
+  /// What the next process must find: sends every key again.
+  static func checkAgain(
+    _ before: [(number: Int, first: Offset?, isDuplicate: Bool)], _ disk: SimulatedFileSystem,
+    keys: SimulatedFileSystem? = nil, lanes: Int, _ death: String
+  ) async throws {
+    let after = await live(disk, keys: keys, life: 1, lanes: lanes, [0, 1, 2, 3, 4])
+    #expect(after.map(\.number) == [0, 1, 2, 3, 4], "\(death)")
+    for (number, first, _) in before {
+      let again = try #require(after.first { $0.number == number }, "\(death)")
+      #expect(again.isDuplicate && again.first == first, "\(death): key \(number) was appended again")
+    }
+    let log = try await Log.open(at: "/log", configuration: configuration, environment: environment(disk, 2))
+    var rows: [String] = []
+    for try await record in log.records() { rows.append(record.text) }
+    try await log.close()
+    #expect(rows.sorted() == (0..<5).flatMap { ["\($0) first", "\($0) second"] }, "\(death)")
+  }
+
+  static let numbers = [0, 1, 0, 2, 3, 1, 4]
+
+  @Test("each key is appended once, whatever is lost at whichever I/O", arguments: [1, 2])
   func everyCrash(_ lanes: Int) async throws {
-    let numbers = [0, 1, 0, 2, 3, 1, 4]
     let whole = SimulatedFileSystem()
-    #expect(await Self.live(whole, life: 0, lanes: lanes, numbers).count == numbers.count)
+    #expect(await Self.live(whole, life: 0, lanes: lanes, Self.numbers).count == Self.numbers.count)
     var covered = 0
     for io in 1...whole.ioCount {
       let dying = SimulatedFileSystem()
       dying.crash(atIO: io)
-      let before = await Self.live(dying, life: 0, lanes: lanes, numbers)
+      let before = await Self.live(dying, life: 0, lanes: lanes, Self.numbers)
       let disks = [
         ("kill", dying.processKill()), ("nothing unsynced", dying.powerCut(.nothingUnsynced)),
         ("seed \(io)", dying.powerCut(.seeded(UInt64(io)))),
       ]
       for (name, disk) in disks {
         covered += 1
-        let after = await Self.live(disk, life: 1, lanes: lanes, [0, 1, 2, 3, 4])
-        #expect(after.map(\.number) == [0, 1, 2, 3, 4], "\(name) at \(io)")
-        for (number, first, _) in before {
-          let again = try #require(after.first { $0.number == number })
-          #expect(again.isDuplicate && again.first == first, "\(name) at \(io): key \(number) was appended again")
-        }
-        let rows = try await Self.rows(disk)
-        #expect(
-          rows.sorted() == (0..<5).flatMap { ["\($0) first", "\($0) second"] }, "\(name) at I/O \(io), \(lanes) lanes")
+        try await Self.checkAgain(before, disk, lanes: lanes, "\(name) at I/O \(io), \(lanes) lanes")
       }
     }
-    print("keys and crashes: \(covered) deaths with \(lanes) lanes")
+    print("keys and crashes: \(covered) deaths at \(whole.ioCount) I/Os, lanes: \(lanes)")
   }
 
-  static func rows(_ disk: SimulatedFileSystem) async throws -> [String] {
-    let log = try await Log.open(at: "/log", environment: environment(disk, 2))
-    var rows: [String] = []
-    for try await record in log.records() { rows.append(record.text) }
-    try await log.close()
-    return rows
+  @Test(
+    "a journal that fails on its own disk costs requests with keys their answers, and no key its memory",
+    arguments: [1, 2])
+  func journalFails(_ lanes: Int) async throws {
+    let whole = SimulatedFileSystem()
+    _ = await Self.live(SimulatedFileSystem(), keys: whole, life: 0, lanes: lanes, Self.numbers)
+    var refused = 0
+    for io in 1...whole.ioCount {
+      let (log, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
+      keys.crash(atIO: io)
+      let before = await Self.live(log, keys: keys, life: 0, lanes: lanes, Self.numbers)
+      if !before.isEmpty, before.count < Self.numbers.count { refused += 1 }
+      try await Self.checkAgain(
+        before, log.processKill(), keys: keys.powerCut(.nothingUnsynced), lanes: lanes, "journal gone at I/O \(io)")
+    }
+    #expect(refused > 0, "no failure came while keys were in use")
   }
 
   @Test("requests with one key at once are one append, and all are told where it is")

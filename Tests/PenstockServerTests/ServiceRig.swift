@@ -5,6 +5,7 @@ import HummingbirdTesting
 import Logging
 import NIOCore
 import PenstockLog
+import Synchronization
 import Testing
 
 @testable import PenstockServer
@@ -12,22 +13,53 @@ import Testing
 /// A service on a free port of this machine, and a client for it.
 struct ServiceRig {
   let service: PenstockService
-  let client: any TestClientProtocol
+  let line: ServiceLine
 
+  /// With the service as it listens and answers, and no destination running.
   static func run(
     in directory: String, _ change: (inout ServiceConfiguration) -> Void = { _ in },
     destinations: [ServiceDestination] = [], _ body: @Sendable (ServiceRig) async throws -> Void
   ) async throws {
+    let service = try await open(in: directory, change, destinations)
+    let application = try service.application()
+    try await application.test(.live) { client in
+      try await body(ServiceRig(service: service, line: ServiceLine(port: try #require(client.port))))
+    }
+    try await service.end()
+  }
+
+  /// With all of it running, destinations included, from its start to its end.
+  static func serve(
+    in directory: String, destinations: [ServiceDestination], _ body: @Sendable (ServiceRig) async throws -> Void
+  ) async throws {
+    let ports = AsyncStream<Int>.makeStream()
+    let service = try await open(in: directory, { _ in }, destinations) { ports.continuation.yield($0) }
+    let serving = Task {
+      defer { ports.continuation.finish() }
+      try await service.run()
+    }
+    do {
+      let port = try #require(await ports.stream.first { _ in true }, "it ended before it listened")
+      try await body(ServiceRig(service: service, line: ServiceLine(port: port)))
+    } catch {
+      serving.cancel()
+      _ = await serving.result
+      throw error
+    }
+    serving.cancel()
+    try await serving.value
+  }
+
+  private static func open(
+    in directory: String, _ change: (inout ServiceConfiguration) -> Void, _ destinations: [ServiceDestination],
+    onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+  ) async throws -> PenstockService {
     var configuration = ServiceConfiguration()
     configuration.port = 0
     change(&configuration)
-    let service = try await PenstockService.open(
-      log: directory + "/log", configuration: configuration, destinations: destinations)
-    let application = try service.application()
-    try await application.test(.live) { client in
-      try await body(ServiceRig(service: service, client: client))
-    }
-    try await service.end()
+    return try await PenstockService.open(
+      log: directory + "/log", LogConfiguration(), configuration, destinations: destinations,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onListening: onListening)
   }
 
   struct Answer {
@@ -49,11 +81,12 @@ struct ServiceRig {
     if body != nil, let type { fields[.contentType] = type }
     if let token { fields[.authorization] = "Bearer \(token)" }
     for (name, value) in headers { fields[try #require(HTTPField.Name(name))] = value }
-    return try await client.execute(
-      uri: path, method: method, headers: fields, body: body.map { ByteBuffer(bytes: $0) }
-    ) { response in
-      Answer(status: Int(response.status.code), headers: response.headers, text: String(buffer: response.body))
-    }
+    let request = TestClient.Request(
+      path, method: method, authority: "localhost", headers: fields, body: body.map { ByteBuffer(bytes: $0) })
+    let response = try await line.send(request)
+    return Answer(
+      status: Int(response.status.code), headers: response.headers, text: response.body.map { String(buffer: $0) } ?? ""
+    )
   }
 
   func post(_ body: String, _ headers: [(String, String)] = [], query: String = "") async throws -> Answer {
@@ -61,12 +94,34 @@ struct ServiceRig {
   }
 }
 
-extension PenstockService {
-  fileprivate static func open(
-    log: String, configuration: ServiceConfiguration, destinations: [ServiceDestination]
-  ) async throws -> PenstockService {
-    try await open(
-      log: log, LogConfiguration(), configuration, destinations: destinations,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+/// A client's connection, and a new one whenever the service has said that it ends this one: after a refusal it does not read
+/// the rest of the body.
+final class ServiceLine: Sendable {
+  private let port: Int
+  private let client: Mutex<TestClient?>
+
+  init(port: Int) {
+    self.port = port
+    client = Mutex(nil)
+  }
+
+  func send(_ request: TestClient.Request) async throws -> TestClient.Response {
+    let client = connected()
+    let response = try await client.execute(request)
+    if response.headers[.connection] == "close" {
+      self.client.withLock { $0 = nil }
+      try await client.shutdown()
+    }
+    return response
+  }
+
+  private func connected() -> TestClient {
+    client.withLock { kept in
+      if let kept { return kept }
+      let made = TestClient(host: "localhost", port: port)
+      made.connect()
+      kept = made
+      return made
+    }
   }
 }

@@ -29,9 +29,7 @@ struct ServiceTests {
     }
   }
 
-  @Test(
-    "every bad request is told what is wrong, and leaves nothing in the log",
-    .disabled("a refusal closes the connection, and the client of these tests has only one"))
+  @Test("every bad request is told what is wrong, and leaves nothing in the log")
   func badInput() async throws {
     try await withTemporaryDirectory { directory in
       try await ServiceRig.run(in: directory, { ($0.limits.maxBodyBytes, $0.limits.maxEventBytes) = (2000, 1000) }) {
@@ -73,7 +71,7 @@ struct ServiceTests {
         #expect(try await rig.send(.get, "/v1/nothing").status == 404)
         let other = try await rig.send(.delete, "/v1/events")
         #expect(other.status == 405 && other.headers[.allow] == "POST, GET")
-        // Over the same connections, as if nothing had been.
+        // As if nothing had been.
         #expect(try await rig.post("{}").text == #"{"accepted":1,"first":0,"last":0}"#)
       }
     }
@@ -105,9 +103,7 @@ struct ServiceTests {
     }
   }
 
-  @Test(
-    "keys open what their roles may, and nothing else",
-    .disabled("a refusal closes the connection, and the client of these tests has only one"))
+  @Test("keys open what their roles may, and nothing else")
   func keys() async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
@@ -182,9 +178,7 @@ struct ServiceTests {
     }
   }
 
-  @Test(
-    "limits are replaced while it runs, but for those of connections",
-    .disabled("a refusal closes the connection, and the client of these tests has only one"))
+  @Test("limits are replaced while it runs, but for those of connections")
   func reload() async throws {
     try await withTemporaryDirectory { directory in
       try await ServiceRig.run(in: directory) { rig in

@@ -90,15 +90,21 @@ final class AdminAPI: Sendable {
   // MARK: Doing
 
   private struct SeekBody: Decodable { var to: String }
+  private struct PauseBody: Decodable { var reason: String? }
 
   /// Does what a person asks of a destination.
   func change(_ route: Route, _ name: String, _ request: Request) async -> Answer {
     guard let host = host(name) else { return Self.noSuch("destination") }
     do {
       switch route {
-      case .pause: try await host.running.pause()
-      case .resume: try await host.running.unpause()
-      case .retry: try host.running.retryNow()
+      case .pause:
+        let body = try await SmallBody.decode(PauseBody.self, from: request)
+        try await host.pause(reason: body.reason ?? "")
+      case .resume: try await host.resume()
+      case .retry:
+        guard host.retryNow() else {
+          return .failure(409, "conflict", "its delivery does not run; see its failure")
+        }
       default:
         let body = try await SmallBody.decode(SeekBody.self, from: request)
         guard let place = ServicePlace.position(body.to) else {
@@ -107,33 +113,12 @@ final class AdminAPI: Sendable {
         try await host.seek(to: place)
       }
       return Answer(200, await host.json(at: clock.now()))
-    } catch let error as ControlError {
-      return Answer(error)
     } catch let error as LogError {
       return error.code == .illegalMove ? .failure(409, "conflict", error.message) : Answer(error)
     } catch let refusal as SmallBody.Refusal {
       return refusal.answer
     } catch {
       return .failure(500, "failed", "it could not be done")
-    }
-  }
-}
-
-extension DestinationHost {
-  var running: any DeliveryControl {
-    get throws(ControlError) {
-      guard let control else { throw .conflict("its delivery does not run; see its failure") }
-      return control
-    }
-  }
-}
-
-extension Answer {
-  init(_ error: ControlError) {
-    switch error {
-    case .notSupported(let words): self = .failure(501, "not_supported", words)
-    case .conflict(let words): self = .failure(409, "conflict", words)
-    case .failed(let words): self = .failure(503, "failed", words)
     }
   }
 }

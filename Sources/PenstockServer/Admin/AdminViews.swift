@@ -13,6 +13,7 @@ extension DestinationHost {
       ("name", .string(destination.name)), ("kind", .string(destination.kind)),
       ("description", .optional(progress?.destination)),
       ("state", .string(progress?.activity.rawValue ?? (failure == nil ? "idle" : "ended"))),
+      ("pause", pause?.json ?? .null),
       ("committed", .optional(progress?.committed.rawValue)), ("end", .optional(progress?.end.rawValue)),
       ("lag", lag?.json ?? .null), ("inFlight", progress?.inFlight?.json ?? .null),
       ("attempts", .optional(progress?.attempts)), ("retries", .optional(progress?.retries)),
@@ -35,6 +36,12 @@ extension Lag {
       ("secondsToDrain", seconds(timeToDrain)), ("secondsToLoss", seconds(timeToLoss)),
       ("health", .string(health.rawValue)), ("words", .string(words)),
     ])
+  }
+}
+
+extension CursorPause {
+  var json: ServiceJSON {
+    .object([("since", since.map { .string(ServiceTime.text($0)) } ?? .null), ("reason", .string(reason))])
   }
 }
 

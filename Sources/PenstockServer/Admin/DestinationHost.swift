@@ -110,7 +110,29 @@ final class DestinationHost: Sendable {
     try result.get()
   }
 
-  var control: (any DeliveryControl)? { state.withLock { $0.delivery } }
+  /// Pauses the destination, durably, until it is resumed; also while no delivery runs, and over restarts.
+  func pause(reason: String) async throws(LogError) {
+    if let delivery = state.withLock({ $0.delivery }) { return try await delivery.pause(reason: reason) }
+    try await log.setPause(
+      CursorPause(since: SystemWallClock().now(), reason: reason), ofCursor: destination.name)
+  }
+
+  /// Takes a pause off, whoever put it on.
+  func resume() async throws(LogError) {
+    if let delivery = state.withLock({ $0.delivery }) { return try await delivery.resume() }
+    try await log.setPause(nil, ofCursor: destination.name)
+  }
+
+  /// The pause as it is on the disk; nil where there is none, or that cannot be seen.
+  var pause: CursorPause? { try? log.pause(ofCursor: destination.name) }
+
+  /// Ends a wait after trouble; false when no delivery runs.
+  func retryNow() -> Bool {
+    guard let delivery = state.withLock({ $0.delivery }) else { return false }
+    delivery.retryNow()
+    return true
+  }
+
   var attempts: [Attempt] { state.withLock { $0.delivery }?.attempts.attempts ?? [] }
   var failure: String? { state.withLock { $0.failure } }
   var progress: DeliveryProgress? { get async { await state.withLock { $0.delivery }?.progress } }
@@ -121,7 +143,7 @@ final class DestinationHost: Sendable {
     let now = clock.now()
     guard
       let facts = try? log.lagFacts(
-        of: cursor.state, retention: retention, progress: progress, at: now, timeOfDay: timeOfDay)
+        of: cursor.state, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
     else { return nil }
     return state.withLock { $0.meter.observe(facts) }
   }

@@ -103,8 +103,12 @@ struct OpenAPIOperation {
       OpenAPIOperation(
         summary: "Records the destination refused.",
         parameters: [query("from", number(0, Int.max)), query("limit", number(1, 1000))], schema: "Any")
-    case .pause: OpenAPIOperation(summary: "Begins no batch from now on.", schema: "Any")
-    case .resume: OpenAPIOperation(summary: "Ends a pause.", schema: "Any")
+    case .pause:
+      OpenAPIOperation(
+        summary: "Begins no batch from now on, over restarts as well.",
+        body: body(#"{"type":"object","properties":{"reason":{"type":["string","null"]}}}"#, isRequired: false),
+        schema: "Any")
+    case .resume: OpenAPIOperation(summary: "Ends a pause, whoever put it on.", schema: "Any")
     case .retry: OpenAPIOperation(summary: "Ends a wait after trouble: tries now.", schema: "Any")
     case .seek:
       OpenAPIOperation(
