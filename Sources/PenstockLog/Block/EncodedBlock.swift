@@ -4,7 +4,8 @@
 /// from one to the other inside the committer's lock.
 package final class EncodedBlock: @unchecked Sendable {
   /// The block; the zstd frame begins at `frameStart`, what stands in front ends there.
-  private var buffer: [UInt8] = []
+  /// Not an array, because an array is filled when it is made: room that no block has needed yet takes no memory.
+  private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var frameStart = 0
   private var trailer: [UInt8] = []
   private var header = BlockHeader()
@@ -12,6 +13,7 @@ package final class EncodedBlock: @unchecked Sendable {
   package private(set) var producers: ProducerTrailer?
 
   package init() {}
+  deinit { buffer.deallocate() }
 
   /// The whole block's length in bytes.
   package var length: Int { header.totalLength }
@@ -38,12 +40,15 @@ package final class EncodedBlock: @unchecked Sendable {
     // The frame's length decides the padding in front of it, so the frame goes where the longest front would end.
     frameStart = BlockFormat.headerSize + trailer.count + BlockFormat.alignment
     let needed = frameStart + Zstd.compressBound(header.rawLength)
-    if buffer.count < needed { buffer = [UInt8](repeating: 0, count: needed) }
+    if buffer.count < needed {
+      buffer.deallocate()
+      buffer = .allocate(byteCount: needed, alignment: 64)
+    }
     return frameStart
   }
 
   func withFrame(at start: Int, _ body: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
-    buffer.withUnsafeMutableBytes { body(UnsafeMutableRawBufferPointer(rebasing: $0[start...])) }
+    body(UnsafeMutableRawBufferPointer(rebasing: buffer[start...]))
   }
 
   func end(storedLength: Int) {
@@ -89,25 +94,14 @@ package final class EncodedBlock: @unchecked Sendable {
 
     let start = frameStart - header.frontLength
     let front = BlockFormat.headerSize + trailer.count
-    var failure: Failure?
-    var result: Result?
-    buffer.withUnsafeMutableBytes { buffer in
-      let block = UnsafeMutableRawBufferPointer(rebasing: buffer[start..<(start + header.totalLength)])
-      trailer.withUnsafeBytes { block[BlockFormat.headerSize..<front].copyBytes(from: $0) }
-      block[front..<header.frontLength].initializeMemory(as: UInt8.self, repeating: 0)
-      header.trailerChecksum = Checksum.of(
-        UnsafeRawBufferPointer(rebasing: block[BlockFormat.headerSize..<header.frontLength]), seed: place.seed)
-      header.payloadChecksum = Checksum.of(
-        UnsafeRawBufferPointer(rebasing: block[header.frontLength...]), seed: place.seed)
-      header.encode(into: block, seed: place.seed)
-      do throws(Failure) {
-        result = try body(header, UnsafeRawBufferPointer(block))
-      } catch {
-        failure = error
-      }
-    }
-    if let failure { throw failure }
-    guard let result else { preconditionFailure("the closure neither returned nor threw") }
-    return result
+    let block = UnsafeMutableRawBufferPointer(rebasing: buffer[start..<(start + header.totalLength)])
+    trailer.withUnsafeBytes { block[BlockFormat.headerSize..<front].copyBytes(from: $0) }
+    block[front..<header.frontLength].initializeMemory(as: UInt8.self, repeating: 0)
+    header.trailerChecksum = Checksum.of(
+      UnsafeRawBufferPointer(rebasing: block[BlockFormat.headerSize..<header.frontLength]), seed: place.seed)
+    header.payloadChecksum = Checksum.of(
+      UnsafeRawBufferPointer(rebasing: block[header.frontLength...]), seed: place.seed)
+    header.encode(into: block, seed: place.seed)
+    return try body(header, UnsafeRawBufferPointer(block))
   }
 }
