@@ -13,7 +13,8 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CODE = ("Sources/", "Tests/", "Benchmarks/")
-TEXT = (".swift", ".c", ".h", ".md", ".py", ".sh", ".yml", ".yaml", ".modulemap")
+# What builds and runs leave behind.
+OUTPUT = (".log", ".o", ".pid", ".xcresult", ".profraw")
 BARE_LOG = ("Sources/PenstockLog/", "Sources/PenstockEvents/")
 MAX_LINES = 400
 
@@ -27,15 +28,32 @@ MACHINE = re.compile(r"(?<![\w.~$})\]-])/(?:work|tmp|opt|root|home|Users)/[\w.]"
 
 
 def files(root):
-    """Every text file of the checkout that is not made by a build, as a path relative to it."""
+    """Every file of the checkout that is not made by a build, as a path relative to it."""
     for folder, names, entries in os.walk(root):
         skipped = (".git", "__pycache__"), (".build", ".swiftpm")
         names[:] = sorted(n for n in names if n not in skipped[0] and not n.startswith(skipped[1]))
         for entry in sorted(entries):
-            path = os.path.relpath(os.path.join(folder, entry), root)
-            bare = "." not in entry and path.startswith("scripts/")
-            if path.endswith(TEXT) or bare or path in ("Makefile", ".ci/run"):
-                yield path
+            # Of a worktree, the place of its repository.
+            if entry != ".git":
+                yield os.path.relpath(os.path.join(folder, entry), root)
+
+
+def lines_of(path):
+    """Nothing of what is no text."""
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        return [] if b"\0" in content else content.decode().splitlines()
+    except UnicodeDecodeError:
+        return []
+
+
+def tracked(root):
+    """What git would take with it: a machine has files of its own in a checkout."""
+    result = subprocess.run(["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            capture_output=True, text=True)
+    names = {name for name in result.stdout.split("\0") if name}
+    return (path for path in files(root) if path in names) if result.returncode == 0 and names else files(root)
 
 
 def code_of(line):
@@ -58,6 +76,8 @@ def explained(lines, index):
 
 def findings(path, lines):
     swift = path.endswith(".swift")
+    if path.endswith(OUTPUT):
+        yield 1, "build-output", "leave out what a build or a run made"
     for index, line in enumerate(lines):
         number = index + 1
         if swift and path.startswith(CODE) and FORCED_TRY.search(code_of(line)):
@@ -77,9 +97,8 @@ def findings(path, lines):
 
 def check(root):
     found = []
-    for path in files(root):
-        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
+    for path in tracked(root):
+        lines = lines_of(os.path.join(root, path))
         found += [f"{path}:{number}: {rule}: {what}" for number, rule, what in findings(path, lines)]
     return found
 
@@ -96,6 +115,8 @@ PLANTED = [
     ("unfinished", "docs/planted.md", "\n\nFIX" "ME\n"),
     ("machine-path", "docs/planted.md", "\n\nsee `/ho" "me/someone/file`\n"),
     ("machine-path", "scripts/planted", "\n\ncd /wo" "rk/main\n"),
+    ("machine-path", ".build-planted.txt", "\n\nin /wo" "rk/main\n"),
+    ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
 ]
 INNOCENT = [
@@ -111,7 +132,7 @@ INNOCENT = [
 def self_test():
     failures, formatter = 0, shutil.which("swift")
     with tempfile.TemporaryDirectory() as copy:
-        for path in files(ROOT):
+        for path in tracked(ROOT):
             os.makedirs(os.path.dirname(os.path.join(copy, path)), exist_ok=True)
             shutil.copy(os.path.join(ROOT, path), os.path.join(copy, path))
 
@@ -126,7 +147,7 @@ def self_test():
             return found
 
         for rule, path, text in PLANTED:
-            line = MAX_LINES + 1 if rule == "long-file" else 3
+            line = {"long-file": MAX_LINES + 1, "build-output": 1}.get(rule, 3)
             found = planted(path, text)
             good = len(found) == 1 and found[0].startswith(f"{path}:{line}: {rule}: ")
             failures += not good

@@ -8,7 +8,8 @@ import Testing
 
 /// Batches of which the filter leaves nothing: no object, and a chain without a gap.
 struct ManifestOfFilteredTests {
-  enum Place: CaseIterable { case bucket, directory }
+  typealias Place = ExportUnderTest.Place
+  private typealias Export = ExportUnderTest
 
   private static func filter() throws -> EventFilter {
     var wanted = EventFilter.Terms()
@@ -16,82 +17,20 @@ struct ManifestOfFilteredTests {
     return try EventFilter(including: wanted)
   }
 
-  /// Batches of three; every third batch, and the last one, has no row.
-  private struct Export {
-    let store: any ExportStore
-    let sink: any Sink
-    let bucket: BucketInMemory?
-    let root: String
-    let layout: ExportLayout
+  /// Every third batch of three, and the last one, has no row.
+  private static func isFiltered(_ first: Int) -> Bool { first % 9 == 3 || first == 27 }
 
-    static let manifest = "exports/_penstock/\(logID)/archive/"
-    static func entry(_ end: Int) -> String { manifest + end.padded(20) + ".json" }
-    static func object(_ first: Int) -> String {
-      "exports/usages-2026-02-28T23-\(first.padded(20))-\((first + 2).padded(20)).json"
-    }
-    static func isFiltered(_ first: Int) -> Bool { first % 9 == 3 || first == 27 }
-
-    static func make(_ place: Place, root: String) throws -> Export {
-      var layout = ExportLayout()
-      layout.filter = try ManifestOfFilteredTests.filter()
-      if place == .directory {
-        return Export(
-          store: DirectoryExportStore(root: root), sink: try DirectorySink(root: root, layout: layout), bucket: nil,
-          root: root, layout: layout)
-      }
-      let bucket = BucketInMemory(pageSize: 4)
-      var configuration = S3Configuration(
-        bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s")))
-      configuration.endpoint = BucketInMemory.endpoint
-      configuration.layout = layout
-      return Export(
-        store: try S3ExportStore(configuration, transport: bucket, clock: FixedClock()),
-        sink: try S3Sink(configuration, transport: bucket, clock: FixedClock()), bucket: bucket, root: root,
-        layout: layout)
-    }
-
-    static func batch(_ range: Range<Int>, event: String? = nil) -> Batch {
-      let event = event ?? (isFiltered(range.lowerBound) ? "dropped" : "kept")
-      return makeBatch(range.map { "{\"event\":\"\(event)\",\"n\":\($0)}" }, first: UInt64(range.lowerBound))
-    }
-
-    func deliver(_ batch: Batch) async throws -> DeliveryOutcome {
-      await sink.deliver(try makeDelivery(sink, batch))
-    }
-
-    func bytes(_ key: String) throws -> [UInt8] {
-      try bucket.map { try #require($0[key]).bytes } ?? read(root + "/" + key)
-    }
-    func set(_ key: String, _ bytes: [UInt8]?) throws {
-      if let bucket {
-        bucket[key] = bytes.map { .init(bytes: $0, headers: bucket[key]?.headers ?? []) }
-      } else if let bytes {
-        try write(bytes, to: root + "/" + key)
-      } else {
-        try removeFile(root + "/" + key)
-      }
-    }
-    func edit(_ end: Int, _ change: (inout ManifestEntry) -> Void) throws {
-      var entry = try #require(ManifestEntry.parse(try bytes(Self.entry(end)))).entry
-      change(&entry)
-      try set(Self.entry(end), Array((entry.line + "\n").utf8))
-    }
-    func verify(expecting: Range<UInt64>? = 0..<30) async throws -> ExportReport {
-      try await ExportVerifier(store: store, layout: layout, logID: logID, cursor: "archive")
-        .verify(.content, expecting: expecting)
-    }
-    func reader() throws -> ManifestReader {
-      try ManifestReader(store: store, layout: layout, logID: logID, cursor: "archive")
-    }
+  private static func batch(_ range: Range<Int>, event: String? = nil) -> Batch {
+    let event = event ?? (isFiltered(range.lowerBound) ? "dropped" : "kept")
+    return makeBatch(range.map { "{\"event\":\"\(event)\",\"n\":\($0)}" }, first: UInt64(range.lowerBound))
   }
 
   private func withExport(_ place: Place, _ body: (Export) async throws -> Void) async throws {
     try await withTemporaryDirectory { root in
-      let export = try Export.make(place, root: root)
-      for first in stride(from: 0, to: 30, by: 3) {
-        let outcome = try await export.deliver(Export.batch(first..<first + 3))
-        try #require(outcome.isDelivered, "\(outcome)")
-      }
+      var layout = ExportLayout()
+      layout.filter = try Self.filter()
+      let export = try Export(place, layout, root: root)
+      try await export.fill { Self.batch($0) }
       try await body(export)
     }
   }
@@ -104,7 +43,7 @@ struct ManifestOfFilteredTests {
       #expect((entry.count, entry.bytes, entry.stored) == (0, 0, 0) && entry.sha256 == Digest.hex(Digest.sha256([])))
       let before = try #require(ManifestEntry.parse(try export.bytes(Export.entry(3))))
       #expect(entry.previous == before.hash)
-      let report = try await export.verify()
+      let report = try await export.verify(expecting: 0..<30)
       #expect(report.isSound, "\(report.lines)")
       #expect(report.objects == 6 && report.rows == 18 && report.batchesWithoutRows == 4 && report.end == 30)
       #expect(try await export.store.list(prefix: "exports/usages").count == 6)
@@ -116,7 +55,7 @@ struct ManifestOfFilteredTests {
     try await withExport(place) { export in
       #expect(try await export.reader().committedEnd() == .init(source: .manifest, committedEnd: 30))
       // Between object and entry, behind records that were filtered.
-      #expect(try await export.deliver(Export.batch(30..<33, event: "kept")).isDelivered)
+      #expect(try await export.deliver(Self.batch(30..<33, event: "kept")).isDelivered)
       try export.set(Export.entry(33), nil)
       let standing = try await export.reader().committedEnd()
       #expect(standing == .init(source: .manifest, committedEnd: 33, pending: [Export.object(30)]))
@@ -131,7 +70,7 @@ struct ManifestOfFilteredTests {
     for first in [3, 4, 27] {
       try await withExport(place) { export in
         try export.set(Export.object(first), [1])
-        let report = try await export.verify()
+        let report = try await export.verify(expecting: 0..<30)
         #expect(report.findings.contains { $0.kind == .overlap && $0.key == Export.object(first) }, "\(report.lines)")
       }
     }
@@ -159,14 +98,14 @@ struct ManifestOfFilteredTests {
       try await withExport(place) { export in
         try export.set(Export.object(6), nil)
         try export.edit(9, change)
-        let report = try await export.verify()
+        let report = try await export.verify(expecting: 0..<30)
         #expect(report.findings.contains { $0.kind == .editedEntry }, "\(report.lines)")
       }
     }
     // The newest entry, which none follows: rows and bytes betray it.
     try await withExport(place) { export in
       try export.edit(30) { $0.count = 3 }
-      let edited = try await export.verify()
+      let edited = try await export.verify(expecting: 0..<30)
       #expect(edited.findings.map(\.kind) == [.editedEntry], "\(edited.lines)")
     }
   }
@@ -175,7 +114,7 @@ struct ManifestOfFilteredTests {
   func deleted(place: Place) async throws {
     try await withExport(place) { export in
       try export.set(Export.entry(6), nil)
-      let report = try await export.verify()
+      let report = try await export.verify(expecting: 0..<30)
       #expect(Set(report.findings.map(\.kind)) == [.gap, .missingEntry], "\(report.lines)")
       #expect(!report.lines.contains { $0.contains("dead letters") })
     }
@@ -185,8 +124,8 @@ struct ManifestOfFilteredTests {
   func committedWithoutDelivery(place: Place) async throws {
     try await withExport(place) { export in
       // Record 30 became a dead letter: the kernel never showed it to the sink.
-      #expect(try await export.deliver(Export.batch(31..<33, event: "kept")).isDelivered)
-      #expect(try await export.deliver(Export.batch(33..<36, event: "kept")).isDelivered)
+      #expect(try await export.deliver(Self.batch(31..<33, event: "kept")).isDelivered)
+      #expect(try await export.deliver(Self.batch(33..<36, event: "kept")).isDelivered)
       let report = try await export.verify(expecting: 0..<36)
       #expect(report.findings.map(\.kind) == [.gap], "\(report.lines)")
       #expect(report.findings.first?.first == 30 && report.findings.first?.end == 31)
@@ -200,19 +139,19 @@ struct ManifestOfFilteredTests {
     try await withExport(place) { export in
       let before = try await export.store.list(prefix: "exports/")
       for first in [3, 12, 27] {
-        let outcome = try await export.deliver(Export.batch(first..<first + 3))
+        let outcome = try await export.deliver(Self.batch(first..<first + 3))
         #expect(outcome.isDelivered, "\(outcome)")
       }
       // Cut or filtered otherwise than it was.
       for batch in [
-        Export.batch(3..<5), Export.batch(2..<6, event: "dropped"), Export.batch(4..<6, event: "dropped"),
-        Export.batch(3..<6, event: "kept"), Export.batch(0..<3, event: "dropped"),
+        Self.batch(3..<5), Self.batch(2..<6, event: "dropped"), Self.batch(4..<6, event: "dropped"),
+        Self.batch(3..<6, event: "kept"), Self.batch(0..<3, event: "dropped"),
       ] {
         let outcome = try await export.deliver(batch)
         #expect(outcome.isConflict, "\(batch.first): \(outcome)")
       }
       #expect(try await export.store.list(prefix: "exports/") == before)
-      #expect(try await export.verify().isSound)
+      #expect(try await export.verify(expecting: 0..<30).isSound)
     }
   }
 
@@ -223,9 +162,18 @@ struct ManifestOfFilteredTests {
       layout.manifest = false
       layout.filter = try ManifestOfFilteredTests.filter()
       let sink = try DirectorySink(root: root, layout: layout)
-      let outcome = await sink.deliver(try makeDelivery(sink, Export.batch(3..<6)))
+      let outcome = await sink.deliver(try makeDelivery(sink, Self.batch(3..<6)))
       #expect(outcome == .nothingToSend)
       #expect(try await DirectoryExportStore(root: root).list(prefix: "").isEmpty)
     }
+  }
+}
+
+extension ExportUnderTest {
+  /// Changes an entry of the manifest, and leaves it well-formed.
+  fileprivate func edit(_ end: Int, _ change: (inout ManifestEntry) -> Void) throws {
+    var entry = try #require(ManifestEntry.parse(try bytes(Self.entry(end)))).entry
+    change(&entry)
+    try set(Self.entry(end), Array((entry.line + "\n").utf8))
   }
 }

@@ -7,79 +7,21 @@ import Testing
 
 /// A proven export, every way to spoil it, and what the proof says then; in a bucket and in a directory.
 struct ManifestTests {
-  enum Place: CaseIterable { case bucket, directory }
+  typealias Place = ExportUnderTest.Place
+  private typealias Export = ExportUnderTest
 
-  /// An export of ten batches, `0 ..< 30`, and ways to change it behind the sink's back.
-  private struct Export {
-    let store: any ExportStore
-    let sink: any Sink
-    let bucket: BucketInMemory?
-    let root: String
-    let layout: ExportLayout
-
-    static let manifest = "exports/_penstock/\(logID)/archive/"
-    static func entry(_ end: Int) -> String { manifest + end.padded(20) + ".json" }
-    static func object(_ first: Int, suffix: String = "") -> String {
-      "exports/usages-2026-02-28T23-\(first.padded(20))-\((first + 2).padded(20)).json" + suffix
-    }
-
-    static func make(_ place: Place, compression: ExportCompression = .none, root: String) throws -> Export {
-      var layout = ExportLayout()
-      layout.compression = compression
-      if place == .directory {
-        return Export(
-          store: DirectoryExportStore(root: root), sink: try DirectorySink(root: root, layout: layout), bucket: nil,
-          root: root, layout: layout)
-      }
-      let bucket = BucketInMemory(pageSize: 4)
-      var configuration = S3Configuration(
-        bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s")))
-      configuration.endpoint = BucketInMemory.endpoint
-      configuration.layout = layout
-      return Export(
-        store: try S3ExportStore(configuration, transport: bucket, clock: FixedClock()),
-        sink: try S3Sink(configuration, transport: bucket, clock: FixedClock()), bucket: bucket, root: root,
-        layout: layout)
-    }
-
-    static func batch(_ first: Int) -> Batch {
-      makeBatch((first..<first + 3).map { "{\"n\":\($0)}" }, first: UInt64(first))
-    }
-
-    func fill() async throws {
-      for first in stride(from: 0, to: 30, by: 3) {
-        let outcome = await sink.deliver(try makeDelivery(sink, Self.batch(first)))
-        try #require(outcome.isDelivered, "\(outcome)")
-      }
-    }
-
-    func bytes(_ key: String) throws -> [UInt8] {
-      try bucket.map { try #require($0[key]).bytes } ?? read(root + "/" + key)
-    }
-    func set(_ key: String, _ bytes: [UInt8]?) throws {
-      if let bucket {
-        bucket[key] = bytes.map { .init(bytes: $0, headers: bucket[key]?.headers ?? []) }
-      } else if let bytes {
-        try write(bytes, to: root + "/" + key)
-      } else {
-        try removeFile(root + "/" + key)
-      }
-    }
-    func verify(_ depth: ExportReport.Depth = .content, expecting: Range<UInt64>? = nil) async throws -> ExportReport {
-      try await ExportVerifier(store: store, layout: layout, logID: logID, cursor: "archive")
-        .verify(depth, expecting: expecting)
-    }
-    func reader() throws -> ManifestReader {
-      try ManifestReader(store: store, layout: layout, logID: logID, cursor: "archive")
-    }
+  private static func batch(_ range: Range<Int>) -> Batch {
+    makeBatch(range.map { "{\"n\":\($0)}" }, first: UInt64(range.lowerBound))
   }
 
   private func withExport(
     _ place: Place, compression: ExportCompression = .none, _ body: (Export) async throws -> Void
   ) async throws {
     try await withTemporaryDirectory { root in
-      let export = try Export.make(place, compression: compression, root: root)
-      try await export.fill()
+      var layout = ExportLayout()
+      layout.compression = compression
+      let export = try Export(place, layout, root: root)
+      try await export.fill(Self.batch)
       try await body(export)
     }
   }
@@ -214,9 +156,9 @@ struct ManifestTests {
       #expect(report.pending == Export.object(27))
       #expect(report.end == 30)
       // The delivery's next attempt, in another process, writes the entry it would have written.
-      let again = try Export.make(place, root: export.root)
+      let again = try Export(place, export.layout, root: export.root)
       if place == .directory {
-        #expect(await again.sink.deliver(try makeDelivery(again.sink, Export.batch(27))).isDelivered)
+        #expect(await again.sink.deliver(try makeDelivery(again.sink, Self.batch(27..<30))).isDelivered)
         #expect(try await export.verify().pending == nil)
       }
     }
@@ -309,7 +251,7 @@ struct ManifestTests {
         return await export.sink.deliver(delivery)
       }
       for first in [0, 3, 27] {
-        let outcome = try await deliver(Export.batch(first), hours: 2)
+        let outcome = try await deliver(Self.batch(first..<first + 3), hours: 2)
         #expect(outcome.isDelivered && outcome.words.contains(Export.object(first)), "\(outcome)")
       }
       // Cut otherwise: some of the records are there.
@@ -319,7 +261,7 @@ struct ManifestTests {
         #expect(outcome.isConflict && outcome.words.contains("exported already"), "\(range): \(outcome)")
       }
       #expect(try await export.store.list(prefix: "exports/") == before)
-      #expect(try await deliver(Export.batch(30), hours: 2).isDelivered)
+      #expect(try await deliver(Self.batch(30..<33), hours: 2).isDelivered)
       #expect(try await export.verify(.content, expecting: 0..<33).isSound)
     }
   }
@@ -339,9 +281,9 @@ struct ManifestTests {
     try await withExport(place) { export in
       var layout = ExportLayout(prefix: "exports/events")
       layout.compression = .gzip()
-      let plan = try layout.plan(outline(Export.batch(30))).encoded()
-      let body = try export.sink.prepare(Export.batch(30), plan: plan)
-      var delivery = try makeDelivery(export.sink, Export.batch(30))
+      let plan = try layout.plan(outline(Self.batch(30..<33))).encoded()
+      let body = try export.sink.prepare(Self.batch(30..<33), plan: plan)
+      var delivery = try makeDelivery(export.sink, Self.batch(30..<33))
       delivery.body = body
       delivery.intent = Intent(
         id: delivery.intent.id, first: delivery.intent.first, end: delivery.intent.end,

@@ -31,37 +31,10 @@ public struct EventArrayReader: Sendable {
   ) throws(EventError) -> Int {
     // An element may be nested as deep as the limit, within the array.
     var scanner = JSONScanner(body, depthLimit: validator.depthLimit)
-    do { try scanner.beginDocument() } catch { throw EventError(error, in: body) }
-    guard scanner.current == UInt8(ascii: "[") else { throw JSONArraySplitter.notAnArray(body, at: scanner.position) }
-    scanner.position += 1
-    let count = try readElements(&scanner, element)
-    do { try scanner.endDocument() } catch { throw EventError(error, in: body) }
-    return count
-  }
-
-  private func readElements(
-    _ scanner: inout JSONScanner, _ element: (Element, Range<Int>, _ number: Int) throws(EventError) -> Void
-  ) throws(EventError) -> Int {
-    var number = 0
-    scanner.skipWhitespace()
-    if scanner.current == UInt8(ascii: "]") {
-      scanner.position += 1
-      return number
-    }
-    while true {
-      scanner.skipWhitespace()
+    return try scanner.walkArray { (scanner, number) throws(EventError) in
       let start = scanner.position
       let found = try readElement(&scanner, number)
       try element(found, start..<scanner.position, number)
-      scanner.skipWhitespace()
-      let byte = scanner.current
-      guard byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") else {
-        let fault = scanner.fault(.expectedCommaOrBracket)
-        throw EventError(fault, in: scanner.bytes, origin: start).inRecord(number, startingAt: start)
-      }
-      scanner.position += 1
-      number += 1
-      if byte == UInt8(ascii: "]") { return number }
     }
   }
 

@@ -34,38 +34,8 @@ public struct JSONArraySplitter: Sendable {
       throw EventError(.bodyTooLong, "the body is longer than \(maxBodyBytes) bytes", position: maxBodyBytes)
     }
     var scanner = JSONScanner(body, depthLimit: depthLimit)
-    do { try scanner.beginDocument() } catch { throw EventError(error, in: body) }
-    guard scanner.current == UInt8(ascii: "[") else { throw Self.notAnArray(body, at: scanner.position) }
-    scanner.position += 1
-    let count = try splitElements(&scanner, element)
-    do { try scanner.endDocument() } catch { throw EventError(error, in: body) }
-    return count
-  }
-
-  /// Goes from behind the opening bracket to behind the closing one.
-  private func splitElements(
-    _ scanner: inout JSONScanner, _ element: (Range<Int>, _ number: Int) throws(EventError) -> Void
-  ) throws(EventError) -> Int {
-    var number = 0
-    scanner.skipWhitespace()
-    if scanner.current == UInt8(ascii: "]") {
-      scanner.position += 1
-      return number
-    }
-    while true {
-      scanner.skipWhitespace()
-      let range = try scanElement(&scanner, number)
-      try element(range, number)
-      scanner.skipWhitespace()
-      let byte = scanner.current
-      guard byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") else {
-        let fault = scanner.fault(.expectedCommaOrBracket)
-        throw EventError(fault, in: scanner.bytes, origin: range.lowerBound)
-          .inRecord(number, startingAt: range.lowerBound)
-      }
-      scanner.position += 1
-      number += 1
-      if byte == UInt8(ascii: "]") { return number }
+    return try scanner.walkArray { (scanner, number) throws(EventError) in
+      try element(try scanElement(&scanner, number), number)
     }
   }
 
@@ -80,12 +50,5 @@ public struct JSONArraySplitter: Sendable {
       throw EventError(.recordTooLong, message, position: maxRecordBytes).inRecord(number, startingAt: start)
     }
     return range
-  }
-
-  static func notAnArray(_ body: UnsafeRawBufferPointer, at position: Int) -> EventError {
-    guard let kind = JSONKind(firstByte: body[position]) else {
-      return EventError(JSONFault(reason: .expectedValue, position: position), in: body)
-    }
-    return EventError(.notAnArray, "expected an array, found \(kind.noun)", position: position)
   }
 }
