@@ -28,6 +28,10 @@ uint64_t penstock_zero_directly(int descriptor, uint64_t length, int *error);
 /// Makes the allocator share its memory among at most `count` arenas, where it has arenas (glibc). Before the first thread.
 void penstock_limit_arenas(int count);
 
+/// Makes the allocator ask the system for every allocation of `bytes` or more and give it back when it is freed (glibc). Left
+/// alone, glibc raises that limit, up to 32 MiB, each time such an allocation is freed.
+void penstock_map_allocations(int bytes);
+
 /// Lets the calling thread run only where others leave the processor free, as far as the system can do that for a thread.
 void penstock_background_thread(void);
 
