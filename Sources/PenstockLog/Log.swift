@@ -24,6 +24,8 @@ public final class Log: Sendable {
   /// The log's UUID, as 32 hexadecimal digits.
   public let logID: String
   private let configuration: LogConfiguration
+  /// How safe an append is when it is acknowledged, unless it asks for something else.
+  package var durability: Durability { configuration.durability }
   let committer: Committer
   package let producers: ProducerRegistry
   private let trimmer: LogTrimmer

@@ -1,6 +1,7 @@
 import Logging
 import PenstockLog
 import PenstockTestKit
+import Synchronization
 import Testing
 
 @testable import PenstockServer
@@ -78,8 +79,9 @@ struct KeyedAppenderTests {
 
   static func key(_ number: Int) -> Hash128 { Hash128(high: 77, low: UInt64(number)) }
 
-  static var configuration: LogConfiguration {
+  static func configuration(_ durability: Durability = .disk) -> LogConfiguration {
     var configuration = LogConfiguration()
+    configuration.durability = durability
     configuration.segmentBytes = 64 << 10
     configuration.encoders = 0
     configuration.sealing = .off
@@ -90,10 +92,12 @@ struct KeyedAppenderTests {
   ///
   /// - Parameter keys: the journal's disk, where it has one of its own.
   static func live(
-    _ disk: SimulatedFileSystem, keys: SimulatedFileSystem? = nil, life: UInt8, lanes: Int, _ numbers: [Int]
+    _ disk: SimulatedFileSystem, keys: SimulatedFileSystem? = nil, life: UInt8, lanes: Int, _ numbers: [Int],
+    _ durability: Durability = .disk
   ) async -> [(number: Int, first: Offset?, isDuplicate: Bool)] {
     let environment = environment(disk, life)
-    guard let log = try? await Log.open(at: "/log", configuration: configuration, environment: environment) else {
+    guard let log = try? await Log.open(at: "/log", configuration: configuration(durability), environment: environment)
+    else {
       return []
     }
     var acknowledged: [(number: Int, first: Offset?, isDuplicate: Bool)] = []
@@ -124,7 +128,7 @@ struct KeyedAppenderTests {
       let again = try #require(after.first { $0.number == number }, "\(death)")
       #expect(again.isDuplicate && again.first == first, "\(death): key \(number) was appended again")
     }
-    let log = try await Log.open(at: "/log", configuration: configuration, environment: environment(disk, 2))
+    let log = try await Log.open(at: "/log", configuration: configuration(), environment: environment(disk, 2))
     var rows: [String] = []
     for try await record in log.records() { rows.append(record.text) }
     try await log.close()
@@ -170,6 +174,75 @@ struct KeyedAppenderTests {
         before, log.processKill(), keys: keys.powerCut(.nothingUnsynced), lanes: lanes, "journal gone at I/O \(io)")
     }
     #expect(refused > 0, "no failure came while keys were in use")
+  }
+
+  @Test("a log that answers before it syncs may lose what it answered, but no key then stands for nothing")
+  func everyCrashOfAnEarlyAnswer() async throws {
+    let whole = SimulatedFileSystem()
+    _ = await Self.live(whole, life: 0, lanes: 1, Self.numbers, .kernel)
+    var forgotten = 0
+    for io in 1...whole.ioCount {
+      let dying = SimulatedFileSystem()
+      dying.crash(atIO: io)
+      let before = await Self.live(dying, life: 0, lanes: 1, Self.numbers, .kernel)
+      let disk = dying.powerCut(.nothingUnsynced)
+      // Whatever is left: each key sent again ends in one pair of its records.
+      try await Self.checkAgain([], disk, lanes: 1, "power cut at I/O \(io)")
+      if !before.isEmpty { forgotten += 1 }
+    }
+    #expect(forgotten > 0, "nothing was acknowledged before a power cut")
+  }
+
+  @Test(
+    "a journal whose disk is full costs keys their answers until there is room, and holds up neither them nor the end")
+  func fullJournal() async throws {
+    let (disk, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
+    let log = try await Log.open(
+      at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
+    let told = Mutex<[LogError.Code?]>([])
+    let appender = try await KeyedAppender.open(
+      log, journal: "/keys", capacity: 100, window: 3600, lanes: 2, retryInterval: .milliseconds(1),
+      environment: Self.environment(keys, 1)
+    ) { trouble in told.withLock { $0.append(trouble?.code) } }
+    func send(_ number: Int) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
+      await appender.append(Self.batch(number), key: Self.key(number))
+    }
+    _ = try await send(0).get()
+    keys.capacityBytes = 0
+    // Until the file's own room is used up, and both lanes with it.
+    var (number, taken) = (1, 1)
+    while true {
+      let result = await send(number)
+      if case .failure(.unkept(let error)) = result {
+        #expect(error.code == .noSpace)
+        break
+      }
+      #expect(try result.get().0.count == 2)
+      number += 1
+      taken += 1
+      try #require(number < 20_000, "the journal never filled its disk")
+    }
+    #expect(appender.trouble?.code == .noSpace)
+    #expect(log.end == Offset(UInt64(taken) * 2), "what was refused is not in the log")
+    keys.capacityBytes = nil
+    while appender.trouble != nil { await Task.yield() }
+    #expect(try await send(number).get().isDuplicate == false)
+    #expect(told.withLock { $0 } == [.noSpace, nil])
+    // And once more, to the end.
+    keys.capacityBytes = 0
+    while case .success = await send(number) { number += 1 }
+    try? await appender.close()
+    try await log.close()
+    keys.capacityBytes = nil
+    let again = try await Log.open(at: "/log", environment: Self.environment(disk.processKill(), 2))
+    let reopened = try await KeyedAppender.open(
+      again, journal: "/keys", capacity: 100_000, window: 3600, lanes: 2,
+      environment: Self.environment(keys.processKill(), 3))
+    for known in 0..<number {
+      #expect(try await reopened.append(Self.batch(known), key: Self.key(known)).get().isDuplicate, "key \(known)")
+    }
+    try await reopened.close()
+    try await again.close()
   }
 
   @Test("requests with one key at once are one append, and all are told where it is")

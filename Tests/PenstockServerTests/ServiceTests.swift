@@ -1,5 +1,6 @@
 import HTTPTypes
 import PenstockLog
+import PenstockTestKit
 import Testing
 
 @testable import PenstockServer
@@ -96,9 +97,46 @@ struct ServiceTests {
         let other = try await rig.post("{\"ts\":9}", key)
         #expect(other.status == 422)
         let known = try await rig.send(.get, "/v1/producers/web")
-        #expect(known.text == #"{"name":"web","lastSequence":1,"isCertain":true}"#)
+        #expect(known.text == #"{"name":"web","lastSequence":1,"isCertain":true}"# + "\n")
         let next = try await rig.post("{\"ts\":4}")
         #expect(next.text == #"{"accepted":1,"first":3,"last":3}"#)
+      }
+    }
+  }
+
+  @Test("a producer the log may have forgotten says how far it got, and goes on")
+  func forgottenProducer() async throws {
+    try await withTemporaryDirectory { directory in
+      var small = LogConfiguration()
+      (small.maxProducers, small.segmentBytes, small.encoders) = (1, 64 << 10, 0)
+      let log = try await Log.open(at: directory + "/log", configuration: small)
+      func append(_ name: String, _ sequences: ClosedRange<UInt64>, bytes: Int) async throws {
+        let producer = try await log.producer(named: name)
+        if producer.history == .uncertain { try producer.resume(after: 0) }
+        var random = SplitMix64(seed: 1)
+        for sequence in sequences {
+          var batch = RecordBatch()
+          batch.append(String((0..<bytes).map { _ in Character(UnicodeScalar(UInt8(random.next() % 64 + 48))) }))
+          _ = try await producer.append(batch, sequence: sequence)
+        }
+      }
+      try await append("one", 1...1, bytes: 1)
+      // So much that a segment is left, and with it the snapshot that has forgotten the first.
+      try await append("two", 1...6, bytes: 40_000)
+      try await log.close()
+      try await ServiceRig.run(in: directory) { rig in
+        func send(_ sequence: Int, _ more: [(String, String)] = []) async throws -> ServiceRig.Answer {
+          try await rig.post("{}", [("Penstock-Producer", "one"), ("Penstock-Sequence", "\(sequence)")] + more)
+        }
+        let unknown = try await send(2)
+        #expect(unknown.status == 409 && unknown.code == "unknownProducer", "\(unknown.text)")
+        #expect(try await send(2, [("Penstock-Resume-After", "x")]).status == 400)
+        #expect(try await send(2, [("Penstock-Resume-After", "1")]).status == 200)
+        // What the log knows counts more.
+        #expect(try await send(3, [("Penstock-Resume-After", "7")]).status == 200)
+        let again = try await send(3)
+        #expect(again.status == 200 && again.text.contains(#""duplicate":true"#))
+        #expect(try await send(9, [("Penstock-Resume-After", "8")]).code == "outOfSequence")
       }
     }
   }
@@ -126,7 +164,8 @@ struct ServiceTests {
         #expect(try await rig.send(.post, "/v1/events", event, token: slow).status == 200)
         let late = try await rig.send(.post, "/v1/events", event, token: slow)
         #expect(late.status == 429 && late.headers[.retryAfter] == "1000")
-        #expect(try await rig.send(.get, "/v1/events", token: slow).status == 403)
+        // Before its rights are looked at, so that it cannot fill the audit log either.
+        #expect(try await rig.send(.get, "/v1/events", token: slow).status == 429)
         #expect(try await rig.send(.post, "/v1/destinations/x/pause", token: shop).status == 403)
         #expect(try await rig.send(.get, "/healthz").status == 200)
         // Keys through the API.
@@ -155,7 +194,10 @@ struct ServiceTests {
       defer { audit.close() }
       var notes: [String] = []
       for try await record in audit.records() { notes.append(record.text) }
-      #expect(notes.contains { $0.contains(#""action":"postKey""#) && $0.contains(#""name":"shop""#) })
+      let made = notes.filter { $0.contains(#""action":"postKey""#) && $0.contains(#""name":"shop""#) }
+      #expect(made.first?.contains(#""outcome":"asked","detail":{"body":"{\"name\":\"p\""#) == true, "\(made)")
+      #expect(made.contains { $0.contains(#""outcome":"done","detail":{"status":201}"#) })
+      #expect(made.contains { $0.contains(#""outcome":"refused","detail":{"status":403}"#) })
       #expect(notes.contains { $0.contains(#""action":"pause""#) && $0.contains(#""outcome":"forbidden""#) })
       #expect(!notes.contains { $0.contains("psk_") })
     }
@@ -221,7 +263,7 @@ struct ServiceTests {
         let document = try await rig.send(.get, "/openapi.json").json
         let paths = try #require(document["paths"] as? [String: [String: Any]])
         for route in Route.allCases { #expect(paths[route.pattern]?[route.method.rawValue.lowercased()] != nil) }
-        #expect(try await rig.send(.get, "/readyz").text == #"{"status":"ready"}"#)
+        #expect(try await rig.send(.get, "/readyz").text == #"{"status":"ready","why":null}"# + "\n")
       }
     }
   }

@@ -42,11 +42,16 @@ struct Frames {
         nonisolated(unsafe) let bytes = bytes
         DispatchQueue.concurrentPerform(iterations: threads) { thread in
           let decompressor = ZstdDecompressor()
+          // One place for all of them: fresh memory for each would cost as much as decompressing.
+          let room = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: frames.reduce(0) { max($0, $1.content) }, alignment: 64)
+          defer { room.deallocate() }
           for index in stride(from: thread, to: frames.count, by: threads) {
             let frame = frames[index]
             do throws(LogError) {
-              _ = try decompressor.decompress(
-                UnsafeRawBufferPointer(rebasing: bytes[frame.bytes]), count: frame.content)
+              try decompressor.decompress(
+                UnsafeRawBufferPointer(rebasing: bytes[frame.bytes]),
+                into: UnsafeMutableRawBufferPointer(rebasing: room[..<frame.content]))
             } catch {
               failures.withLock { $0.append(error) }
             }

@@ -29,6 +29,7 @@ extension ServiceLimits {
   fileprivate mutating func read(_ node: ConfigurationNode) throws(ConfigurationError) {
     let members = try node.members(known: [
       "maxBody", "maxEvent", "maxEvents", "maxDepth", "bodyMemory", "maxConnections", "idleTimeout", "bodyTimeout",
+      "drainTimeout",
     ])
     try members.with("maxBody") { (node) throws(ConfigurationError) in maxBodyBytes = try node.bytes() }
     try members.with("maxEvent") { (node) throws(ConfigurationError) in maxEventBytes = try node.bytes() }
@@ -40,6 +41,7 @@ extension ServiceLimits {
     }
     try members.with("idleTimeout") { (node) throws(ConfigurationError) in idleTimeout = try node.duration() }
     try members.with("bodyTimeout") { (node) throws(ConfigurationError) in bodyTimeout = try node.duration() }
+    try members.with("drainTimeout") { (node) throws(ConfigurationError) in drainTimeout = try node.duration() }
   }
 
   fileprivate mutating func readIdempotency(_ node: ConfigurationNode) throws(ConfigurationError) {

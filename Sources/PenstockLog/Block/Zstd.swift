@@ -67,7 +67,8 @@ package final class ZstdDecompressor: @unchecked Sendable {
   deinit { ZSTD_freeDCtx(context) }
 
   /// Fills `buffer` with the content of one frame, which must be exactly as long.
-  func decompress(_ frame: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer) throws(LogError) {
+  package func decompress(_ frame: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer) throws(LogError)
+  {
     try check(
       ZSTD_decompressDCtx(context, buffer.baseAddress, buffer.count, frame.baseAddress, frame.count), buffer.count)
   }

@@ -48,6 +48,8 @@ public final class Producer: Sendable {
 
   /// The number of the newest acknowledged append; nil before the first.
   public var lastSequence: UInt64? { registry.entry(name).flatMap { $0.last > 0 ? $0.last : nil } }
+  /// Whether the log may have forgotten appends of it, now.
+  package var isForgotten: Bool { registry.entry(name)?.isUncertain != false }
   /// Its records' offsets, where they are remembered.
   public var lastOffsets: Range<Offset>? { registry.entry(name)?.recent.last?.offsets }
   /// The source position it was given; empty before the first.

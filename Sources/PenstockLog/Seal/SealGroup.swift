@@ -45,12 +45,16 @@ package struct SealGroup: Sendable {
   }
 
   /// The records, each with its line feed.
-  package var payload: [UInt8] {
-    if blocks.count == 1 { return blocks[0].block.payload.bytes }
-    var payload: [UInt8] = []
-    payload.reserveCapacity(rawBytes)
-    for block in blocks { block.block.payload.withUnsafeBytes { payload.append(contentsOf: $0) } }
-    return payload
+  ///
+  /// - Parameter room: where blocks are joined; one alone is lent as it is.
+  package func withPayload<Result, Failure: Error>(
+    joinedIn room: inout [UInt8], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    if blocks.count == 1 { return try blocks[0].block.payload.withUnsafeBytes(body) }
+    room.removeAll(keepingCapacity: true)
+    room.reserveCapacity(rawBytes)
+    for block in blocks { block.block.payload.withUnsafeBytes { room.append(contentsOf: $0) } }
+    return try room.withUnsafeBufferPointer { (bytes) throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
   }
 
   package var containsLineFeed: Bool { blocks.contains { $0.header.flags & BlockFormat.lengthsFlag != 0 } }

@@ -11,6 +11,9 @@ package struct SealedFile {
   private var cursor: SegmentScanner.Cursor
   package private(set) var blocks: [BlockHeader] = []
   private var unsynced = 0
+  /// Where a group's records are joined, and where its block is made; for one group after the other.
+  private var joined: [UInt8] = []
+  private var room: [UInt8] = []
   /// So much is written between two syncs: a whole segment of dirty pages would hold up the commits of the log.
   private static let syncBytes = 4 << 20
 
@@ -33,7 +36,6 @@ package struct SealedFile {
 
   /// Writes a group as one block.
   package mutating func write(_ group: SealGroup) throws(LogError) {
-    let payload = group.payload
     let appendTimes = group.appendTimes
     let trailer = group.sections.encoded()
     var header = BlockHeader()
@@ -44,41 +46,42 @@ package struct SealedFile {
     header.baseOffset = group.baseOffset
     header.recordCount = group.recordCount
     header.trailerLength = trailer.count
-    header.rawLength = payload.count
+    header.rawLength = group.rawBytes
     header.segment = plain.sequence
     header.epoch = group.blocks[group.blocks.count - 1].header.epoch
     header.appendTime = appendTimes.first
     header.eventTimes = group.eventTimes
     header.chain = cursor.chain ?? 0
-    let bytes = try encode(&header, trailer, payload)
-    try write(bytes, at: header.position)
-    cursor = bytes.withUnsafeBytes { SegmentScanner.Cursor(after: header, bytes: $0) }
+    var joined: [UInt8] = []
+    swap(&joined, &self.joined)
+    defer { self.joined = joined }
+    try group.withPayload(joinedIn: &joined) { (payload) throws(LogError) in try encode(&header, trailer, payload) }
+    try write(room[..<header.totalLength], at: header.position)
+    cursor = room.withUnsafeBytes { SegmentScanner.Cursor(after: header, bytes: $0) }
     blocks.append(header)
   }
 
-  private func encode(
-    _ header: inout BlockHeader, _ trailer: [UInt8], _ payload: [UInt8]
-  ) throws(LogError) -> [UInt8] {
+  /// Makes the block in ``room``.
+  private mutating func encode(
+    _ header: inout BlockHeader, _ trailer: [UInt8], _ payload: UnsafeRawBufferPointer
+  ) throws(LogError) {
     let front = BlockFormat.headerSize + trailer.count
-    var bytes = [UInt8](repeating: 0, count: front + Zstd.compressBound(payload.count))
-    let seed = plain.seed
-    try bytes.withUnsafeMutableBufferPointer { (buffer) throws(LogError) in
+    let needed = front + Zstd.compressBound(payload.count)
+    if room.count < needed { room = [UInt8](repeating: 0, count: needed) }
+    let (seed, compressor) = (plain.seed, compressor)
+    try room.withUnsafeMutableBufferPointer { (buffer) throws(LogError) in
       let bytes = UnsafeMutableRawBufferPointer(buffer)
       let target = UnsafeMutableRawBufferPointer(rebasing: bytes[front...])
-      header.storedLength = try payload.withUnsafeBufferPointer { (payload) throws(LogError) in
-        try compressor.compress(UnsafeRawBufferPointer(payload), into: target)
-      }
+      header.storedLength = try compressor.compress(payload, into: target)
       trailer.withUnsafeBytes { bytes[BlockFormat.headerSize..<front].copyBytes(from: $0) }
       header.trailerChecksum = Checksum.of(trailer, seed: seed)
       header.payloadChecksum = Checksum.of(
         UnsafeRawBufferPointer(rebasing: bytes[front..<header.totalLength]), seed: seed)
       header.encode(into: bytes, seed: seed)
     }
-    bytes.removeLast(bytes.count - header.totalLength)
-    return bytes
   }
 
-  private mutating func write(_ bytes: [UInt8], at position: UInt64) throws(LogError) {
+  private mutating func write(_ bytes: ArraySlice<UInt8>, at position: UInt64) throws(LogError) {
     do throws(FileSystemError) {
       try bytes.withUnsafeBufferPointer { (bytes) throws(FileSystemError) in
         try fileSystem.writeAll(file.handle, UnsafeRawBufferPointer(bytes), at: position)
@@ -102,7 +105,7 @@ package struct SealedFile {
     seal.fileLength = cursor.position + UInt64(footer.count)
     let header = plain.sealed(seal, salt: plain.salt)
     for (bytes, position) in [(footer, cursor.position), (header.encoded(), 0)] {
-      try write(bytes, at: position)
+      try write(bytes[...], at: position)
     }
     do throws(FileSystemError) {
       try fileSystem.synchronize(file.handle)

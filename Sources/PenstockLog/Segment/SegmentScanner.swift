@@ -161,11 +161,13 @@ package struct SegmentScanner {
     let window = 1 << 20
     var start = position
     var end = position
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: window, alignment: 64)
+    defer { room.deallocate() }
     while true {
-      let bytes = try fileSystem.readAll(file, count: window, at: start)
-      let local = bytes.withUnsafeBytes { Bytes.nonzeroEnd(of: $0) }
+      let count = try fileSystem.readAll(file, into: room, at: start)
+      let local = Bytes.nonzeroEnd(of: UnsafeRawBufferPointer(rebasing: room[..<count]))
       if local > 0 { end = start + UInt64(local) }
-      if bytes.count < window { return end }
+      if count < window { return end }
       start += UInt64(window)
     }
   }

@@ -36,7 +36,7 @@ public struct APIKey: Sendable, Hashable, Codable {
     public var burst: Double
 
     /// - Parameters:
-    ///   - requestsPerSecond: above 0.
+    ///   - requestsPerSecond: 0.001 to 1e9.
     ///   - burst: at least 1.
     public init(requestsPerSecond: Double, burst: Double? = nil) {
       self.requestsPerSecond = requestsPerSecond
@@ -66,8 +66,8 @@ public struct APIKey: Sendable, Hashable, Codable {
       if role == .appAdmin, appID == nil { return "an appAdmin needs the app it is for" }
       if role == .companyAdmin, appID != nil { return "a companyAdmin is for every app" }
       if let appID, appID.isEmpty || appID.utf8.count > 200 { return "an app has an id of 1 to 200 bytes" }
-      if let limit, !(limit.requestsPerSecond > 0 && limit.requestsPerSecond <= 1e9 && limit.burst <= 1e9) {
-        return "a rate must be above 0, and at most 1000000000"
+      if let limit, !(0.001...1e9 ~= limit.requestsPerSecond && 1...1e9 ~= limit.burst) {
+        return "a rate must be 0.001 to 1000000000 a second, and a burst 1 to 1000000000"
       }
       return nil
     }

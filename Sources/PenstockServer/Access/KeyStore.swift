@@ -53,8 +53,11 @@ public final class KeyStore: Sendable {
 
   /// Takes up what the file says now. When it cannot be read, what was known stays.
   public func reload() throws(KeyStoreError) {
-    let read = try Self.read(path, fileSystem)
-    ring.withLock { $0 = read }
+    // Alone, so that what was read before a change is not put in the place of what came after it.
+    try changing.withLock { _ throws(KeyStoreError) in
+      let read = try Self.read(path, fileSystem)
+      ring.withLock { $0 = read }
+    }
   }
 
   /// Whose token it is; nil for nobody's.

@@ -20,7 +20,9 @@ package struct RateBucket: Sendable, Hashable {
       level -= 1
       return nil
     }
-    return Int64(((1 - level) / limit.requestsPerSecond * 1e9).rounded(.up))
+    // A file of keys may say anything.
+    let wait = (1 - level) / max(limit.requestsPerSecond, 0.001) * 1e9
+    return wait < 1e15 ? Int64(wait.rounded(.up)) : 1_000_000_000_000_000
   }
 }
 

@@ -47,7 +47,7 @@ extension AdminAPI {
           buffer.writeBytes(record.bytes)
           buffer.writeInteger(UInt8(ascii: "\n"))
         }
-        try await writer.write(buffer)
+        try await context.write(buffer, to: &writer)
         next = batch.end
       }
       try await writer.finish(nil)

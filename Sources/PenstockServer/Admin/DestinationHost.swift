@@ -39,13 +39,16 @@ final class DestinationHost: Sendable {
   /// Delivers until ``stop()``.
   func run() async {
     while !state.withLock({ $0.isStopping }) {
+      // Before it runs: a seek that comes while it fails is not waited over.
+      let turn = turns.value
       do {
         try await runOnce()
+        // It ends when it is stopped, for the service's end or a seek, or on a log that takes nothing any more.
+        guard state.withLock({ $0.isStopping || $0.seek != nil }) else { throw Ended() }
         state.withLock { $0.failure = nil }
       } catch {
         logger.error("the delivery ended", metadata: ["error": "\(error)"])
         state.withLock { $0.failure = "\(error)" }
-        let turn = turns.value
         let waiting = Task { [clock, turns] in
           try? await clock.sleep(until: clock.now() + .seconds(10))
           turns.update { $0 += 1 }
@@ -57,8 +60,16 @@ final class DestinationHost: Sendable {
     answerSeek(.failure(LogError(.closed, "the service is being shut down")))
   }
 
+  private struct Ended: Error, CustomStringConvertible {
+    let description = "it ended by itself: the log was closed, or takes nothing since a failed write"
+  }
+
   private func runOnce() async throws {
-    let cursor = try await log.cursor(named: destination.name)
+    let cursor: Cursor
+    do throws(LogError) { cursor = try await log.cursor(named: destination.name) } catch {
+      answerSeek(.failure(error))
+      throw error
+    }
     if let place = state.withLock({ $0.seek?.place }) {
       do throws(LogError) {
         try await cursor.seek(to: place)

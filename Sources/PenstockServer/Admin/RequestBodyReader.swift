@@ -8,8 +8,8 @@ enum SmallBody {
   struct Refusal: Error { let answer: Answer }
   static let limit = 64 << 10
 
-  /// Reads and decodes one; no body at all is an empty object.
-  static func decode<Value: Decodable>(_ type: Value.Type, from request: Request) async throws(Refusal) -> Value {
+  /// Reads one, to its end.
+  static func read(_ request: Request) async throws(Refusal) -> [UInt8] {
     var bytes: [UInt8] = []
     do {
       for try await chunk in request.body {
@@ -21,6 +21,12 @@ enum SmallBody {
     } catch {
       throw Refusal(answer: Answer.failure(400, "truncated", "the body did not come to its end").ending)
     }
+    return bytes
+  }
+
+  /// Reads and decodes one; no body at all is an empty object.
+  static func decode<Value: Decodable>(_ type: Value.Type, from request: Request) async throws(Refusal) -> Value {
+    var bytes = try await read(request)
     if bytes.isEmpty { bytes = Array("{}".utf8) }
     do { return try JSONDecoder().decode(type, from: Data(bytes)) } catch {
       throw Refusal(answer: .failure(400, "bad_request", "the body is not the JSON that /openapi.json describes"))

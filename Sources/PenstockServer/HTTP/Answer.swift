@@ -19,7 +19,8 @@ struct Answer: Sendable {
     self.body = body
   }
 
-  init(_ status: Int, _ json: ServiceJSON) { self.init(status, json.text) }
+  /// Ends in a line feed, for whoever reads it in a terminal.
+  init(_ status: Int, _ json: ServiceJSON) { self.init(status, json.text + "\n") }
 
   static func failure(
     _ status: Int, _ code: String, _ message: String, _ more: [(String, ServiceJSON)] = []
@@ -60,7 +61,7 @@ extension Answer {
     case .poisoned, .closed, .cancelled, .locked:
       self = .later(503, code, "the log takes nothing at present; whether this was written is open", after: 10)
     case .recordTooLarge, .batchTooLarge: self = .failure(413, code, error.message)
-    case .outOfSequence, .fenced, .unknownProducer, .illegalMove: self = .failure(409, code, error.message)
+    case .outOfSequence, .fenced, .unknownProducer, .illegalMove, .cursorHeld: self = .failure(409, code, error.message)
     case .tooManyProducers: self = .later(503, code, error.message, after: 30)
     case .invalidName, .sourceTooLarge: self = .failure(400, code, error.message)
     case .unknownCursor: self = .failure(404, code, error.message)
@@ -95,8 +96,9 @@ extension Response {
       self.init(status: .init(code: answer.status), headers: fields, body: ResponseBody(byteBuffer: buffer))
       return
     }
-    // What is left of the body would otherwise be read to its end, however long it is.
-    fields[.connection] = "close"
+    // What is left of the body would otherwise be read to its end, however long it is. In HTTP/2 that is about one stream of the
+    // connection, and the field is not allowed (RFC 9113, 8.2.2).
+    if !request.isStream { fields[.connection] = "close" }
     let channel = request.channel
     let body = ResponseBody(contentLength: buffer.readableBytes) { writer in
       try await writer.write(buffer)

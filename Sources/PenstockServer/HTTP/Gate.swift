@@ -22,6 +22,10 @@ struct Gate: Sendable {
         Answer.failure(401, "unauthorized", "send a key as Authorization: Bearer").with("WWW-Authenticate", "Bearer"),
         nil)
     }
+    // Before the rights: what is refused for want of them is noted, durably.
+    if let seconds = rates.wait(key) {
+      return .refused(.later(429, "rate_limited", "this key may not ask that often", after: seconds), nil)
+    }
     let appID: String?
     switch AccessTable.grant(route, to: key.role, ofOneApp: key.appID != nil) {
     case .denied: return .refused(.failure(403, "forbidden", "this key may not do that"), key)
@@ -30,9 +34,6 @@ struct Gate: Sendable {
       // A key for one app that names none is for nothing.
       guard let own = key.appID else { return .refused(.failure(403, "forbidden", "this key may not do that"), key) }
       appID = own
-    }
-    if let seconds = rates.wait(key) {
-      return .refused(.later(429, "rate_limited", "this key may not ask that often", after: seconds), nil)
     }
     return .open(key, appID: appID)
   }

@@ -161,6 +161,8 @@ struct OpenAPIOperation {
       parameters: [
         query("onError", #"{"type":"string","enum":["reject","skip"]}"#),
         header("Idempotency-Key", #"{"type":"string","minLength":1,"maxLength":255,"pattern":"^[!-~]+$"}"#),
+        header("Penstock-Producer", ##"{"$ref":"#/components/schemas/Name"}"##),
+        header("Penstock-Sequence", number(1, Int.max)), header("Penstock-Resume-After", number(0, Int.max)),
       ],
       body:
         ##"{"required":true,"content":{"application/json":{"schema":{"oneOf":[{"$ref":"#/components/schemas/Event"},{"type":"array","items":{"$ref":"#/components/schemas/Event"}}]}},"application/x-ndjson":{"schema":{"type":"string"}}}}"##,

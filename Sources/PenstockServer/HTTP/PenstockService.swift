@@ -52,7 +52,14 @@ public final class PenstockService: Service {
       let limits = configuration.limits
       let keyed = try await KeyedAppender.open(
         log, journal: path + ".keys", capacity: limits.maxIdempotencyKeys,
-        window: limits.idempotencyWindow.components.seconds)
+        window: limits.idempotencyWindow.components.seconds
+      ) { trouble in
+        if let trouble {
+          logger.error("idempotency keys cannot be kept", metadata: ["error": "\(trouble)"])
+        } else {
+          logger.notice("idempotency keys are kept again")
+        }
+      }
       let audit = try await AuditLog.open(at: path + ".audit")
       return PenstockService(
         log, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger, onListening)
@@ -97,16 +104,17 @@ public final class PenstockService: Service {
   }
 
   /// Serves until graceful shutdown or cancellation: then takes nothing new, answers what is under way, lets attempts in flight
-  /// finish and commits them, syncs and closes the log.
+  /// finish and commits them, syncs and closes the log. Whoever is not answered by then is cut off after
+  /// ``ServiceLimits/drainTimeout``; whether what he sent was written is open, as after a crash.
   public func run() async throws {
-    // Detached: they end when told, after the last request was answered.
+    // Detached: they end when told.
     let delivering = hosts.map { host in Task.detached { await host.run() } }
     let result: Result<Void, any Error>
     do {
       try await withGracefulShutdownHandler {
-        try await application().run()
-      } onGracefulShutdown: { [ingest] in
-        ingest.end()
+        try await serve(delivering)
+      } onGracefulShutdown: { [self] in
+        stopTaking()
       }
       result = .success(())
     } catch is CancellationError {
@@ -114,12 +122,38 @@ public final class PenstockService: Service {
     } catch {
       result = .failure(error)
     }
-    ingest.end()
-    for host in hosts { host.stop() }
-    await replays.stop()
-    for task in delivering { await task.value }
+    stopTaking()
+    await stopDelivering(delivering)
     try await end()
     try result.get()
+  }
+
+  private func stopTaking() {
+    ingest.end()
+    for host in hosts { host.stop() }
+  }
+
+  private func stopDelivering(_ delivering: [Task<Void, Never>]) async {
+    await replays.stop()
+    for task in delivering { await task.value }
+  }
+
+  private func serve(_ delivering: [Task<Void, Never>]) async throws {
+    let application = try application()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await application.run() }
+      group.addTask { [self] in
+        try await gracefulShutdown()
+        try await Task.sleep(for: configuration.limits.drainTimeout)
+        logger.warning("requests that were not answered in time are cut off")
+        // An append that waits for room on the disk waits until the log is closed.
+        keyed.end()
+        await stopDelivering(delivering)
+        try? await log.close()
+      }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
   }
 
   /// Bytes of bodies that may be held.
@@ -155,7 +189,7 @@ public final class PenstockService: Service {
 
   private func server() throws -> HTTPServerBuilder {
     let idle = configuration.limits.idleTimeout
-    var stream = HTTP1Channel.Configuration(
+    let stream = HTTP1Channel.Configuration(
       idleTimeout: TimeAmount(idle),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
@@ -167,7 +201,6 @@ public final class PenstockService: Service {
         certificateChain: try NIOSSLCertificate.fromPEMFile(tls.certificateFile).map { .certificate($0) },
         privateKey: .privateKey(try NIOSSLPrivateKey(file: tls.keyFile, format: .pem)))
       context.minimumTLSVersion = .tlsv12
-      stream.idleTimeout = TimeAmount(idle)
       return try .http2Upgrade(
         tlsConfiguration: context,
         configuration: .init(idleTimeout: idle, gracefulCloseTimeout: .seconds(30), streamConfiguration: stream))

@@ -32,19 +32,21 @@ struct ServiceRouter: Sendable {
     switch gate.check(request, route) {
     case .refused(let answer, let key):
       metrics.noteRefusal(status: answer.status)
-      if let key { await noteRefusal(key, route, name) }
+      if let key { await note(key, route, name, outcome: "forbidden", status: answer.status) }
       return Response(answer.ending(request), to: context)
     case .open(let key, let appID):
       if route == .getEvents { return await admin.events(request, appID: appID, context: context) }
       if route == .metrics { return Response(await metrics.answer(admin), to: context) }
-      if let answer = await noteChange(key, route, name) { return Response(answer.ending(request), to: context) }
-      return Response(await answer(route, name, request, appID), to: context)
+      if route.isChange { return Response(await change(route, name, request, appID, key), to: context) }
+      return Response(await answer(route, name, request, appID, key), to: context)
     }
   }
 
-  private func answer(_ route: Route, _ name: String, _ request: Request, _ appID: String?) async -> Answer {
+  private func answer(
+    _ route: Route, _ name: String, _ request: Request, _ appID: String?, _ key: APIKey?
+  ) async -> Answer {
     switch route {
-    case .postEvents: await ingest.respond(to: request, appID: appID)
+    case .postEvents: await ingest.respond(to: request, appID: appID, key: key)
     case .getProducer: await ingest.producer(name, appID: appID)
     case .getStatus: await admin.status()
     case .getDestinations: await admin.destinations()
@@ -66,29 +68,48 @@ struct ServiceRouter: Sendable {
     }
   }
 
-  /// Whether events are taken: not while the service ends, nor after the log has failed.
+  /// Whether events are taken: not while the service ends, nor after the log has failed, nor while idempotency keys cannot be
+  /// kept.
   private var readiness: Answer {
-    let isReady = !metrics.hasLogFailed && !ingest.isEnded
-    return Answer(isReady ? 200 : 503, .object([("status", .string(isReady ? "ready" : "not ready"))]))
+    let why =
+      if ingest.isEnded { "the service is being shut down" } else if metrics.hasLogFailed {
+        "the log takes nothing since a failed write"
+      } else if let trouble = ingest.keyTrouble { "idempotency keys cannot be kept: \(trouble.code)" } else {
+        String?.none
+      }
+    return Answer(
+      why == nil ? 200 : 503,
+      .object([("status", .string(why == nil ? "ready" : "not ready")), ("why", .optional(why))]))
   }
 
   private static let noKeys = Answer.failure(409, "conflict", "this service has no keysFile, so nobody needs a key")
 
-  /// Notes a change before it is made; an answer when it could not be, and is not made therefore.
-  private func noteChange(_ key: APIKey?, _ route: Route, _ name: String) async -> Answer? {
-    guard route.isChange else { return nil }
+  /// Notes a change and what it was asked with before it is made, and afterwards what became of it. One that cannot be noted is
+  /// not made.
+  private func change(
+    _ route: Route, _ name: String, _ request: Request, _ appID: String?, _ key: APIKey?
+  ) async -> Answer {
+    var request = request
+    let body: [UInt8]
+    do throws(SmallBody.Refusal) { body = try await SmallBody.read(request) } catch { return error.answer }
+    let detail = ServiceJSON.string(String(decoding: body.prefix(1024), as: UTF8.self))
     do throws(LogError) {
-      try await audit.note(key, route.rawValue, target: name, outcome: "asked")
-      return nil
+      try await audit.note(
+        key, route.rawValue, target: name, outcome: "asked", detail: body.isEmpty ? [] : [("body", detail)])
     } catch {
       logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
       return .later(503, "not_audited", "the change could not be noted, and was not made", after: 10)
     }
+    request.body = RequestBody(buffer: ByteBuffer(bytes: body))
+    let answer = await answer(route, name, request, appID, key)
+    await note(key, route, name, outcome: answer.status < 300 ? "done" : "refused", status: answer.status)
+    return answer
   }
 
-  private func noteRefusal(_ key: APIKey, _ route: Route, _ name: String) async {
+  private func note(_ key: APIKey?, _ route: Route, _ name: String, outcome: String, status: Int) async {
     do throws(LogError) {
-      try await audit.note(key, route.rawValue, target: name, outcome: "forbidden")
+      try await audit.note(
+        key, route.rawValue, target: name, outcome: outcome, detail: [("status", .number(status))])
     } catch {
       logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
     }

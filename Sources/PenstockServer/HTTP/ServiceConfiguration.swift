@@ -53,6 +53,8 @@ public struct ServiceLimits: Sendable, Hashable {
   public var idleTimeout = Duration.seconds(30)
   /// How long a body may take. Default 60 s.
   public var bodyTimeout = Duration.seconds(60)
+  /// How long requests under way may take to be answered once the service ends. Default 20 s.
+  public var drainTimeout = Duration.seconds(20)
   /// Idempotency keys that are remembered. Default 100,000, about 150 bytes of memory each.
   public var maxIdempotencyKeys = 100_000
   /// For how long they are. Default 24 hours.
@@ -65,7 +67,7 @@ public struct ServiceLimits: Sendable, Hashable {
     if !(1...128).contains(maxDepth) { return "maxDepth must be 1 … 128" }
     if bodyMemory < 2 * maxBodyBytes { return "bodyMemory must have room for two bodies of maxBodyBytes" }
     if maxConnections < 1 { return "maxConnections must be above 0" }
-    if idleTimeout <= .zero || bodyTimeout <= .zero { return "times must be above 0" }
+    if idleTimeout <= .zero || bodyTimeout <= .zero || drainTimeout < .zero { return "times must be above 0" }
     if !(1...10_000_000).contains(maxIdempotencyKeys) { return "maxIdempotencyKeys must be 1 … 10000000" }
     if idempotencyWindow < .seconds(60) { return "idempotencyWindow must be at least a minute" }
     return nil
@@ -77,6 +79,7 @@ public struct ServiceLimits: Sendable, Hashable {
     limits.maxConnections = running.maxConnections
     limits.idleTimeout = running.idleTimeout
     limits.bodyTimeout = running.bodyTimeout
+    limits.drainTimeout = running.drainTimeout
     limits.maxIdempotencyKeys = running.maxIdempotencyKeys
     limits.idempotencyWindow = running.idempotencyWindow
     return limits

@@ -18,7 +18,9 @@ package final class KeyJournal: Sendable {
     configuration.encoders = 0
     configuration.sealing = .off
     configuration.retention.maxAge = .seconds(max(60, window))
-    configuration.retention.maxBytes = 256 << 20
+    // A single request at a time takes a page of 4 KiB for its key; nothing may be let go while it counts.
+    let needed: Int = capacity * 4096 + 2 * (4 << 20)
+    configuration.retention.maxBytes = max(256 << 20, needed)
     let log = try await Log.open(at: path, configuration: configuration, environment: environment)
     let start = log.end - log.first > capacity ? Offset(log.end.rawValue - UInt64(capacity)) : log.first
     for try await record in log.records(from: .offset(start)) {

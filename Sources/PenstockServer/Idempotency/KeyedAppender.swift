@@ -8,6 +8,8 @@ package enum KeyedAppendError: Error, Sendable {
   case otherContent
   /// Too many of them wait.
   case overloaded
+  /// Nothing was appended, because the journal of keys cannot be written.
+  case unkept(LogError)
   case log(LogError)
 }
 
@@ -27,19 +29,26 @@ package final class KeyedAppender: Sendable {
 
   private typealias Promise = CheckedContinuation<Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError>, Never>
 
+  private typealias LanePromise = CheckedContinuation<Result<Producer, KeyedAppendError>, Never>
+
   private struct State {
     var table: KeyTable
     var free: [Producer]
-    var waiting: [CheckedContinuation<Producer?, Never>] = []
-    /// The journal takes nothing any more, and no lane comes back.
-    var hasFailed = false
+    var waiting: [LanePromise] = []
+    /// Why the journal takes nothing at present, or any more. As long as it does not, no lane comes back: requests take those
+    /// that are left, and nobody waits for one.
+    var trouble: LogError?
+    var isEnding = false
     var followers: [Hash128: [Promise]] = [:]
     /// Appends whose journal entry is still to be written.
     var notes: [UInt64: Task<Void, Never>] = [:]
     var nextNote: UInt64 = 0
   }
   private let journal: KeyJournal
+  private let log: Log
   private let clock: any WallClock
+  private let retryInterval: Duration
+  private let onTrouble: @Sendable (LogError?) -> Void
   private let state: Mutex<State>
 
   /// Takes the lanes, and reads back what is known.
@@ -49,10 +58,12 @@ package final class KeyedAppender: Sendable {
   ///   - capacity: keys that are remembered at most.
   ///   - window: for how long, in seconds.
   ///   - lanes: how many; fewer than before leaves keys behind that only their lanes know.
+  ///   - retryInterval: how long until a journal whose disk is full is tried again.
+  ///   - onTrouble: called when the journal takes nothing any more, and with nil when it does again.
   package static func open(
     _ log: Log, journal path: String, capacity: Int, window: Int64, lanes: Int = standardLanes,
-    clock: any WallClock = SystemWallClock(),
-    environment: LogEnvironment = .system
+    retryInterval: Duration = .seconds(1), clock: any WallClock = SystemWallClock(),
+    environment: LogEnvironment = .system, onTrouble: @escaping @Sendable (LogError?) -> Void = { _ in }
   ) async throws -> KeyedAppender {
     var table = KeyTable(capacity: capacity, window: window)
     let journal = try await KeyJournal.open(
@@ -62,28 +73,36 @@ package final class KeyedAppender: Sendable {
     var free: [Producer] = []
     for number in 0..<lanes {
       let lane = try await log.producer(named: laneName(number))
-      if lane.history == .uncertain {
-        // What the log has forgotten are appends whose keys the journal has, or records that are lost.
-        try lane.resume(after: lane.lastSequence ?? 0)
-      } else if let newest = KeyedAppend(source: lane.source, first: lane.lastOffsets?.lowerBound) {
+      // Also where the log is not certain that this is the newest: what it has is in the log.
+      if let newest = KeyedAppend(source: lane.source, first: lane.lastOffsets?.lowerBound) {
         if table.isUnknown(newest.key) { try await journal.note(newest, at: now) }
         table.settle(newest, at: now)
       }
+      // What the log has forgotten are appends whose keys the journal has, or records that are lost.
+      if lane.history == .uncertain { try lane.resume(after: lane.lastSequence ?? 0) }
       free.append(lane)
     }
-    return KeyedAppender(journal, table, free, clock)
+    return KeyedAppender(log, journal, table, free, clock, retryInterval, onTrouble)
   }
 
   package static func laneName(_ number: Int) -> String { "penstock.key.\(number)" }
 
-  private init(_ journal: KeyJournal, _ table: KeyTable, _ free: [Producer], _ clock: any WallClock) {
+  private init(
+    _ log: Log, _ journal: KeyJournal, _ table: KeyTable, _ free: [Producer], _ clock: any WallClock,
+    _ retryInterval: Duration, _ onTrouble: @escaping @Sendable (LogError?) -> Void
+  ) {
+    self.log = log
     self.journal = journal
     self.clock = clock
+    self.retryInterval = retryInterval
+    self.onTrouble = onTrouble
     state = Mutex(State(table: table, free: free))
   }
 
   /// Keys that are remembered.
   package var count: Int { state.withLock { $0.table.count } }
+  /// Why the journal takes nothing; nil while it does. A full disk passes, anything else needs a restart.
+  package var trouble: LogError? { state.withLock { $0.trouble } }
 
   /// Appends the batch unless the key has been used for it before; durable when it returns. Goes on when its task is
   /// cancelled: whether a client waits changes nothing about what is in the log.
@@ -140,7 +159,11 @@ package final class KeyedAppender: Sendable {
   private func appendOnLane(
     _ batch: RecordBatch, _ key: Hash128, _ content: Hash128
   ) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
-    guard let lane = await takeLane() else { return .failure(.overloaded) }
+    let lane: Producer
+    switch await takeLane() {
+    case .success(let taken): lane = taken
+    case .failure(let refusal): return .failure(refusal)
+    }
     var append = KeyedAppend(key: key, content: content, count: UInt32(clamping: batch.count), first: nil)
     do throws(LogError) {
       let receipt = try await lane.append(batch, sequence: (lane.lastSequence ?? 0) + 1, source: append.source)
@@ -162,56 +185,86 @@ package final class KeyedAppender: Sendable {
   /// Writes the journal's entry, then gives the lane back. A journal that cannot be written keeps the lane: nothing is
   /// forgotten, and in the end requests with keys are refused.
   private func note(_ append: KeyedAppend, at seconds: Int64, lane: Producer, number: UInt64) async {
-    var isNoted = false
-    while !isNoted, !Task.isCancelled {
-      do throws(LogError) {
-        try await journal.note(append, at: seconds)
-        isNoted = true
-      } catch {
-        guard error.code == .noSpace || error.code == .overloaded else { break }
-        try? await Task.sleep(for: .seconds(1))
-      }
-    }
+    let isNoted = await isNoted(append, at: seconds)
     state.withLock { $0.notes[number] = nil }
-    if isNoted { return giveBack(lane) }
-    let waiting = state.withLock { state in
-      state.hasFailed = true
-      defer { state.waiting = [] }
-      return state.waiting
-    }
-    for waiting in waiting { waiting.resume(returning: nil) }
+    if isNoted { giveBack(lane) }
   }
 
-  private func takeLane() async -> Producer? {
-    let isFull = state.withLock { $0.free.isEmpty && $0.waiting.count >= Self.mostWaiting }
-    if isFull { return nil }
-    return await withCheckedContinuation { continuation in
-      let (isAnswered, lane): (Bool, Producer?) = state.withLock { state in
-        if state.hasFailed { return (true, nil) }
-        if let lane = state.free.popLast() { return (true, lane) }
-        state.waiting.append(continuation)
-        return (false, nil)
+  private func isNoted(_ append: KeyedAppend, at seconds: Int64) async -> Bool {
+    while true {
+      do throws(LogError) {
+        // A log that acknowledges before it syncs may still lose what the journal would then swear to.
+        if log.durability < .disk { try await log.sync() }
+        try await journal.note(append, at: seconds)
+        let wasTrouble = state.withLock { state in
+          defer { state.trouble = nil }
+          return state.trouble != nil
+        }
+        if wasTrouble { onTrouble(nil) }
+        return true
+      } catch {
+        let isPassing = error.code == .noSpace || error.code == .overloaded
+        let (waiting, isEnding, isNew) = state.withLock { state in
+          defer { (state.waiting, state.trouble) = ([], error) }
+          return (state.waiting, state.isEnding, state.trouble == nil)
+        }
+        if isNew { onTrouble(error) }
+        for waiting in waiting { waiting.resume(returning: .failure(.unkept(error))) }
+        if !isPassing || isEnding { return false }
+        // Cancelled by ``close()``.
+        do { try await Task.sleep(for: retryInterval) } catch { return false }
       }
-      if isAnswered { continuation.resume(returning: lane) }
     }
   }
+
+  private func takeLane() async -> Result<Producer, KeyedAppendError> {
+    await withCheckedContinuation { promise in
+      let answer: Result<Producer, KeyedAppendError>? = state.withLock { state in
+        if state.isEnding { return .failure(.log(Self.ending)) }
+        if let lane = state.free.popLast() { return .success(lane) }
+        if let trouble = state.trouble { return .failure(.unkept(trouble)) }
+        if state.waiting.count >= Self.mostWaiting { return .failure(.overloaded) }
+        state.waiting.append(promise)
+        return nil
+      }
+      if let answer { promise.resume(returning: answer) }
+    }
+  }
+
+  private static let ending = LogError(.closed, "the service is being shut down")
 
   private func giveBack(_ lane: Producer) {
-    let waiting: CheckedContinuation<Producer?, Never>? = state.withLock { state in
+    let waiting: LanePromise? = state.withLock { state in
       if state.waiting.isEmpty {
         state.free.append(lane)
         return nil
       }
       return state.waiting.removeFirst()
     }
-    waiting?.resume(returning: lane)
+    waiting?.resume(returning: .success(lane))
   }
 
   private var seconds: Int64 { clock.now().nanoseconds / 1_000_000_000 }
 
-  /// Waits for what is still to be noted, and closes the journal. Nothing may be appended meanwhile or afterwards.
+  /// From now on nothing is appended, and nobody waits for a lane.
+  package func end() {
+    let waiting = state.withLock { state in
+      defer { state.waiting = [] }
+      state.isEnding = true
+      return state.waiting
+    }
+    for waiting in waiting { waiting.resume(returning: .failure(.log(Self.ending))) }
+  }
+
+  /// Waits for what is still to be noted, unless the journal takes nothing, and closes it. What is not noted stays known through
+  /// its lane, and is noted at the next opening.
   package func close() async throws(LogError) {
-    for task in state.withLock({ Array($0.notes.values) }) { await task.value }
+    end()
+    let notes = state.withLock { state in
+      if state.trouble != nil { for note in state.notes.values { note.cancel() } }
+      return Array(state.notes.values)
+    }
+    for note in notes { await note.value }
     try await journal.close()
   }
 }

@@ -14,6 +14,8 @@ final class Ingest: Sendable {
   let counters = IngestCounters()
   private let limits: Mutex<ServiceLimits>
   private let isEnding = Atomic(false)
+  private let quota = Mutex(ProducerQuota())
+  private let startedAt = ContinuousClock.now
 
   init(_ log: Log, keyed: KeyedAppender, limits: ServiceLimits) {
     self.log = log
@@ -36,6 +38,8 @@ final class Ingest: Sendable {
 
   /// Keys that are remembered.
   var knownKeys: Int { keyed.count }
+  /// Why no keys can be kept; nil while they can.
+  var keyTrouble: LogError? { keyed.trouble }
 
   func producer(_ name: String, appID: String?) async -> Answer {
     let full: String
@@ -53,14 +57,16 @@ final class Ingest: Sendable {
 
   /// Answers one request.
   ///
-  /// - Parameter appID: the only app whose events it may hold; nil: any.
-  func respond(to request: Request, appID: String?) async -> Answer {
-    let answer = await answer(request, appID)
+  /// - Parameters:
+  ///   - appID: the only app whose events it may hold; nil: any.
+  ///   - key: the key it came with; nil: without one.
+  func respond(to request: Request, appID: String?, key: APIKey?) async -> Answer {
+    let answer = await answer(request, appID, key)
     if answer.status != 200 { counters.note(answer) }
     return answer
   }
 
-  private func answer(_ request: Request, _ appID: String?) async -> Answer {
+  private func answer(_ request: Request, _ appID: String?, _ key: APIKey?) async -> Answer {
     if isEnding.load(ordering: .relaxed) {
       return .later(503, "ending", "the service is being shut down", after: 5).ending
     }
@@ -82,15 +88,25 @@ final class Ingest: Sendable {
     do throws(IngestIdentity.Complaint) {
       identity = try IngestIdentity(
         key: request.headers[.idempotencyKey], producer: request.headers[.penstockProducer],
-        sequence: request.headers[.penstockSequence], appID: appID)
+        sequence: request.headers[.penstockSequence], resumesAfter: request.headers[.penstockResumeAfter], appID: appID)
       onError = try Self.onError(request.uri.queryParameters["onError"].map { String($0) })
     } catch { return Answer.failure(400, "bad_request", error.message).ending }
-    let result: IngestResult
-    switch await read(request.body, format, coding, limits.rules(onError: onError, appID: appID), limits) {
-    case .success(let read): result = read
+    if case .producer(let name, _, _) = identity, let key,
+      let wait = quota.withLock({ $0.wait(key.id, name, at: ContinuousClock.now.seconds(since: startedAt)) })
+    {
+      return .later(
+        429, "too_many_producers",
+        "this key has used \(ProducerQuota.names) names of producers within an hour; use one of them",
+        after: Int(wait)
+      ).ending
+    }
+    // Until the answer: what waits for the log is in memory as well.
+    let share = MemoryShare(budget)
+    defer { share.giveBack() }
+    switch await read(request.body, format, coding, limits.rules(onError: onError, appID: appID), limits, share) {
+    case .success(let result): return await append(result, identity, onError)
     case .failure(let refusal): return refusal.answer
     }
-    return await append(result, identity, onError)
   }
 
   private struct Refusal: Error { let answer: Answer }
@@ -112,10 +128,10 @@ final class Ingest: Sendable {
 
   /// Reads the body to its end, in memory that is counted.
   private func read(
-    _ body: RequestBody, _ format: IngestFormat, _ coding: ContentCoding, _ rules: IngestRules, _ limits: ServiceLimits
+    _ body: RequestBody, _ format: IngestFormat, _ coding: ContentCoding, _ rules: IngestRules, _ limits: ServiceLimits,
+    _ share: MemoryShare
   ) async -> Result<IngestResult, Refusal> {
     var decoder = IngestDecoder(format, rules)
-    let share = MemoryShare(budget)
     // A piece of the body is looked at when it comes: one that trickles in is noticed here, one that stops by the
     // connection's own time limit.
     let deadline = ContinuousClock.now + limits.bodyTimeout
@@ -167,8 +183,8 @@ final class Ingest: Sendable {
       case .none:
         let receipt = try await log.tryAppend(result.batch)
         (first, count, isDuplicate) = (receipt.offsets.lowerBound, result.accepted, false)
-      case .producer(let name, let sequence):
-        let receipt = try await append(result.batch, name, sequence)
+      case .producer(let name, let sequence, let resumesAfter):
+        let receipt = try await append(result.batch, name, sequence, resumesAfter)
         // What was appended the first time is what counts, whatever came this time.
         (first, count, isDuplicate) = (
           receipt?.offsets.lowerBound,
@@ -179,7 +195,13 @@ final class Ingest: Sendable {
         switch await keyed.append(result.batch, key: key) {
         case .success(let (append, again)): (first, count, isDuplicate) = (append.first, Int(append.count), again)
         case .failure(.log(let error)): throw error
-        case .failure(.overloaded): return .later(429, "overloaded", "too many requests with keys wait; send it again")
+        case .failure(.overloaded):
+          return .later(429, "overloaded", "too many requests with keys wait; send it again")
+        case .failure(.unkept(let error)):
+          let after = error.code == .noSpace ? 30 : 10
+          return .later(
+            503, "keys_unavailable", "idempotency keys cannot be kept at present (\(error.code)); nothing was written",
+            after: after)
         case .failure(.otherContent):
           return .failure(422, "key_reused", "this Idempotency-Key came before with other events; use a new one")
         }
@@ -194,16 +216,25 @@ final class Ingest: Sendable {
   }
 
   /// Nil: it was appended before, and the log no longer remembers where.
-  private func append(_ batch: RecordBatch, _ name: String, _ sequence: UInt64) async throws(LogError) -> Receipt? {
+  private func append(
+    _ batch: RecordBatch, _ name: String, _ sequence: UInt64, _ resumesAfter: UInt64?
+  ) async throws(LogError) -> Receipt? {
     let producer = try await producers.producer(name)
     do throws(LogError) {
+      // Only where the log does not know better; what it remembers counts more than what a client says.
+      if let resumesAfter, producer.isForgotten { try producer.resume(after: resumesAfter) }
       return try await producer.append(batch, sequence: sequence)
     } catch {
       if error.code == .duplicate { return nil }
-      if error.code == .fenced { producers.forget(name) }
+      // The next request takes it anew.
+      if error.code == .fenced || error.code == .unknownProducer { producers.forget(name) }
       throw error
     }
   }
+}
+
+extension ContinuousClock.Instant {
+  fileprivate func seconds(since start: Self) -> Int64 { (self - start).components.seconds }
 }
 
 extension Answer {
@@ -219,6 +250,7 @@ extension HTTPField.Name {
   static let idempotencyKey = named("Idempotency-Key")
   static let penstockProducer = named("Penstock-Producer")
   static let penstockSequence = named("Penstock-Sequence")
+  static let penstockResumeAfter = named("Penstock-Resume-After")
 
   private static func named(_ name: String) -> HTTPField.Name {
     guard let field = HTTPField.Name(name) else { preconditionFailure("\(name) is a field's name") }

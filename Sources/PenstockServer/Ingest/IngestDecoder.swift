@@ -23,8 +23,9 @@ package struct IngestDecoder: Sendable {
     splitter = NDJSONSplitter(maxLineBytes: max(1, rules.maxEventBytes))
   }
 
-  /// Bytes of memory it holds, more or less.
-  package var heldBytes: Int { body.count + result.batch.byteCount }
+  /// Bytes of memory it holds, more or less, or will hold at the body's end: an array is still there when its records have been
+  /// taken out of it.
+  package var heldBytes: Int { 2 * body.count + result.heldBytes }
 
   /// Takes the next bytes.
   ///

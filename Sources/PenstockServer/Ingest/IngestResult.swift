@@ -13,6 +13,9 @@ package struct IngestResult: Sendable {
   package init() {}
 
   package var accepted: Int { records - refused.count }
+
+  /// Bytes of memory, more or less. What is wrong with a record is told in about 200 bytes.
+  package var heldBytes: Int { batch.byteCount + batch.count * 16 + refused.count * 256 }
 }
 
 extension IngestResult {

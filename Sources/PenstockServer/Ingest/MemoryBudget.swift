@@ -33,7 +33,13 @@ package final class MemoryShare {
   private var bytes = 0
 
   package init(_ budget: MemoryBudget) { self.budget = budget }
-  deinit { if bytes > 0 { budget.giveBack(bytes) } }
+  deinit { giveBack() }
+
+  /// Gives all of it back; once more changes nothing.
+  package func giveBack() {
+    if bytes > 0 { budget.giveBack(bytes) }
+    bytes = 0
+  }
 
   /// Makes it at least `wanted` bytes; false when the budget has no room for that.
   package func grow(to wanted: Int) -> Bool {
