@@ -1,4 +1,4 @@
-.PHONY: help demo test bench lab soak tsan asan lint docs clean kill-test
+.PHONY: help demo test bench lab soak tsan asan lint docs clean kill-test examples release package install
 help: ; @awk -F' ## ' '/^# .* ## /{printf "make %-12s %s\n", substr($$1, 3), $$2}' Makefile
 
 # demo ## the whole corridor on this machine, proving itself (EVENTS=200000 INPUT=file DIR=folder CONFIG=debug ARGS=…)
@@ -20,6 +20,14 @@ asan: ; @scripts/sanitize address $(ARGS)
 lint: ; @scripts/lint $(ARGS)
 # docs ## the API documentation as a site in .build-docs
 docs: ; @scripts/docs $(ARGS)
+# examples ## the packages in docs/examples, built and used (ARGS=backend or consumer)
+examples: ; @scripts/test-examples $(ARGS)
+# release ## penstock as it is given to others: optimized, with its libraries inside
+release: ; @scripts/release
+# package ## a tarball of it with manual page, completions and unit
+package: ; @scripts/package $(ARGS)
+# install ## the same below PREFIX (default /usr/local; DESTDIR=folder to put it elsewhere)
+install: ; @PREFIX=$${PREFIX:-/usr/local} scripts/package --install "$(DESTDIR)$${PREFIX:-/usr/local}" $(ARGS)
 # clean ## removes what the builds made
 clean: ; @rm -rf .build .build-* Tests/Embedding/Package.resolved
 # kill-test ## SIGKILL at random moments, then proof that nothing was lost or doubled (ROUNDS=200 CONFIG=debug ARGS=…)

@@ -126,7 +126,8 @@ let package = Package(
       dependencies: ["PenstockLog", "PenstockTestKit", .product(name: "Logging", package: "swift-log")],
       resources: [.copy("Golden")], swiftSettings: house),
     .testTarget(
-      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),
+      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      swiftSettings: house),
     .testTarget(
       name: "PenstockMetricsTests",
       dependencies: [

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CODE = ("Sources/", "Tests/", "Benchmarks/")
+CODE = ("Sources/", "Tests/", "Benchmarks/", "docs/examples/")
 # What builds and runs leave behind.
 OUTPUT = (".log", ".o", ".pid", ".xcresult", ".profraw")
 BARE_LOG = ("Sources/PenstockLog/", "Sources/PenstockEvents/")

@@ -7,6 +7,15 @@ cd "$root"
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { local code=$1; shift; say "$*"; exit "$code"; }
 
+# SwiftPM writes a package's traits into its commands in the order of a set, which every process draws anew (seen with 6.3.1): about
+# every second plan would compile everything again. Programs under test keep their random order, which finds mistakes.
+swift() {
+  case ${1:-} in
+  build | package) SWIFT_DETERMINISTIC_HASHING=1 command swift "$@" ;;
+  *) command swift "$@" ;;
+  esac
+}
+
 # Where what the tests need is kept between runs, shared by every checkout of this user.
 cache=${PENSTOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock}
 servers=$cache/servers-1

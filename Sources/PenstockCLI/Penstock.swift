@@ -23,7 +23,7 @@ struct Penstock: AsyncParsableCommand {
       Exit codes: 0 done, 1 the input or the thing checked is bad, 2 wrong use, 3 cannot (lock held, no permission, \
       no disk, unreachable), 130 interrupted.
       """,
-    version: "penstock 0.1.0",
+    version: Release.words,
     subcommands: [
       DemoCommand.self, AppendCommand.self, TailCommand.self, StatusCommand.self, DeliverCommand.self,
       ServeCommand.self, KeysCommand.self, ReplayCommand.self, CursorCommand.self, AttemptsCommand.self,

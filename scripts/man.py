@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""The manual page of a built penstock, on standard output, from what it says of itself.
+
+usage: man.py BINARY
+
+One page for all commands: what `--help` says, in the form that man(1) shows. The date is that of SOURCE_DATE_EPOCH, or of today.
+"""
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+
+# What every command has; said once.
+COMMON = {"help", "version", "json"}
+EXITS = [("0", "done"), ("1", "the input, or the thing that was checked, is bad"), ("2", "wrong use"),
+         ("3", "it cannot be done now: lock held, no permission, no disk, unreachable"), ("130", "interrupted")]
+FILES = [("/etc/penstock/penstock.yaml", "the configuration, as the unit for systemd has it"),
+         ("/var/lib/penstock", "logs, cursors, keys and dead letters, as the unit for systemd has it")]
+
+
+def plain(text):
+    """Text that roff shows as it is."""
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga")
+    return re.sub(r"^\.", "\\\\&.", text, flags=re.M)
+
+
+def paragraphs(text):
+    """Running text; what is indented stands as it is."""
+    for part in re.split(r"\n\s*\n", text.strip("\n")):
+        lines = part.splitlines()
+        if all(line.startswith("  ") for line in lines):
+            yield from [".PP", ".RS 4", ".nf", *(plain(line[2:]) for line in lines), ".fi", ".RE"]
+        else:
+            yield from [".PP", plain(" ".join(line.strip() for line in lines))]
+
+
+def name(argument):
+    """--from offset, -n, FILE."""
+    value = argument.get("valueName", "")
+    if argument["kind"] == "positional":
+        return f"<{value}>"
+    dashed = [("-" if one["kind"] == "short" else "--") + one["name"] for one in argument["names"]]
+    dashed.sort(key=lambda text: text.startswith("--"))
+    return ", ".join(dashed) + (f" <{value}>" if argument["kind"] == "option" else "")
+
+
+def shown(command):
+    for argument in command.get("arguments", []):
+        names = {one["name"] for one in argument.get("names", [])}
+        if argument["shouldDisplay"] and not names & COMMON:
+            yield argument
+
+
+def arguments(command):
+    for argument in shown(command):
+        words = " ".join(filter(None, [argument.get("abstract"), argument.get("discussion")]))
+        values = argument.get("allValues")
+        if values and not all(value in words for value in values):
+            words += f" One of: {', '.join(values)}."
+        if argument.get("defaultValue") and argument["kind"] != "flag":
+            words += f" Default: {argument['defaultValue']}."
+        yield from [".TP", f"\\fB{plain(name(argument))}\\fR", plain(words.strip() or "–")]
+
+
+def synopsis(words, command):
+    parts = []
+    for argument in shown(command):
+        text = name(argument).split(", ")[-1]
+        parts.append(f"[{text}]" if argument["isOptional"] else text)
+        if argument["isRepeating"]:
+            parts[-1] += " …"
+    return f"\\fB{plain(words)}\\fR {plain(' '.join(parts))}".rstrip()
+
+
+def commands(command, above=()):
+    """Each command that does something, with its words."""
+    below = [one for one in command.get("subcommands") or [] if one["shouldDisplay"] and one["commandName"] != "help"]
+    words = (*above, command["commandName"])
+    if above:
+        yield words, command, bool(below)
+    for one in below:
+        yield from commands(one, words)
+
+
+def page(tool, version):
+    root = tool["command"]
+    date = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH") or datetime.datetime.now().timestamp()),
+                                           datetime.timezone.utc)
+    yield f'.TH PENSTOCK 1 "{date:%Y-%m-%d}" "{plain(version)}" "User Commands"'
+    yield from [".SH NAME", f"penstock \\- {plain(root['abstract'].rstrip('.'))}", ".SH SYNOPSIS",
+                ".B penstock", ".I command", "[arguments]", ".SH DESCRIPTION"]
+    yield from paragraphs(root.get("discussion", ""))
+    yield ".SH COMMANDS"
+    for words, command, isGroup in commands(root):
+        yield f".SS {plain(' '.join(words[1:]))}"
+        if not isGroup:
+            yield synopsis(" ".join(words), command)
+        yield from paragraphs(command.get("abstract", ""))
+        yield from paragraphs(command.get("discussion", ""))
+        if not isGroup:
+            yield from arguments(command)
+    yield from [".SH OPTIONS", "Every command has these."]
+    for option, words in [("--help, -h", "Explains the command, with examples."),
+                          ("--json", "One object, or one on each line, for programs."),
+                          ("--version", "Says which penstock this is, and of which commit.")]:
+        yield from [".TP", f"\\fB{plain(option)}\\fR", plain(words)]
+    for title, rows in [("EXIT STATUS", EXITS), ("FILES", FILES)]:
+        yield f".SH {title}"
+        for key, words in rows:
+            yield from [".TP", f"\\fB{plain(key)}\\fR", plain(words)]
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__.strip())
+
+    def say(option):
+        return subprocess.run([sys.argv[1], option], check=True, capture_output=True, text=True).stdout
+
+    print("\n".join(page(json.loads(say("--experimental-dump-help")), say("--version").strip())))
+
+
+if __name__ == "__main__":
+    main()
