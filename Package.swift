@@ -54,6 +54,8 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(name: "CPenstock"),
+    // The console's files, which the compiler copies into the program.
+    .target(name: "CConsole", exclude: ["assets"]),
     .target(
       name: "PenstockLog",
       dependencies: ["CZstd", "CPenstock", .product(name: "Logging", package: "swift-log")],
@@ -84,7 +86,7 @@ let package = Package(
     .target(
       name: "PenstockServer",
       dependencies: [
-        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CZlib", "CZstd",
+        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CConsole", "CZlib", "CZstd",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),

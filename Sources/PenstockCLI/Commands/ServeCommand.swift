@@ -47,6 +47,7 @@ struct ServeCommand: ReportingCommand {
     let path = try configuration.path(log, in: config)
     var server = configuration.server
     if let address = listen.flatMap(ListenAddress.init) { (server.host, server.port) = (address.host, address.port) }
+    server.configurationFile = config
     var logger = Logger(label: "penstock") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = .notice
     var destinations: [ServiceDestination] = []

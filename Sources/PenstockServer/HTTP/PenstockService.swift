@@ -30,6 +30,7 @@ public final class PenstockService: Service {
   private let hosts: [DestinationHost]
   private let replays: ReplayHost
   private let router: ServiceRouter
+  let feed: StatusFeed
 
   /// Opens the log and what is kept beside it. Nothing is listened on before ``run()``.
   ///
@@ -55,7 +56,7 @@ public final class PenstockService: Service {
         window: limits.idempotencyWindow.components.seconds)
       let audit = try await AuditLog.open(at: path + ".audit")
       return PenstockService(
-        log, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger, onListening)
+        log, path, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger, onListening)
     } catch {
       try? await log.close()
       throw error
@@ -63,7 +64,8 @@ public final class PenstockService: Service {
   }
 
   private init(
-    _ log: Log, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration, _ keys: KeyStore?,
+    _ log: Log, _ path: String, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration,
+    _ keys: KeyStore?,
     _ keyed: KeyedAppender, _ audit: AuditLog, _ metrics: ServiceMetrics, _ destinations: [ServiceDestination],
     _ logger: Logger, _ onListening: @escaping @Sendable (_ port: Int) async -> Void
   ) {
@@ -79,10 +81,14 @@ public final class PenstockService: Service {
       DestinationHost($0, log, retention: logConfiguration.retention, logger: logger)
     }
     replays = ReplayHost(log, logger: logger)
-    let admin = AdminAPI(log, hosts: hosts, replays: replays, ingest: ingest, clock: SystemWallClock())
+    let admin = AdminAPI(
+      log, hosts: hosts, replays: replays, ingest: ingest, metrics: metrics,
+      facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock())
+    feed = StatusFeed(
+      destinations: destinations.map(\.name), look: { await admin.status().body }, sample: { admin.sample })
     router = ServiceRouter(
       gate: Gate(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
-      metrics: metrics, logger: logger)
+      metrics: metrics, feed: feed, logger: logger)
   }
 
   /// What recovery found.
@@ -101,12 +107,14 @@ public final class PenstockService: Service {
   public func run() async throws {
     // Detached: they end when told, after the last request was answered.
     let delivering = hosts.map { host in Task.detached { await host.run() } }
+    let sampling = Task.detached { [feed] in await feed.run() }
     let result: Result<Void, any Error>
     do {
       try await withGracefulShutdownHandler {
         try await application().run()
-      } onGracefulShutdown: { [ingest] in
+      } onGracefulShutdown: { [ingest, feed] in
         ingest.end()
+        feed.end()
       }
       result = .success(())
     } catch is CancellationError {
@@ -115,6 +123,8 @@ public final class PenstockService: Service {
       result = .failure(error)
     }
     ingest.end()
+    feed.end()
+    await sampling.value
     for host in hosts { host.stop() }
     await replays.stop()
     for task in delivering { await task.value }

@@ -34,6 +34,9 @@ final class Ingest: Sendable {
     budget.set(limit: limits.bodyMemory)
   }
 
+  /// What counts at present.
+  var currentLimits: ServiceLimits { limits.withLock { $0 } }
+
   /// Keys that are remembered.
   var knownKeys: Int { keyed.count }
 

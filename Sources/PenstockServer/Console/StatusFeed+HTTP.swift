@@ -1,0 +1,24 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+extension StatusFeed {
+  /// `GET /v1/status/stream`.
+  ///
+  /// - Parameter isAllowed: Asked before each look: a key may be revoked meanwhile.
+  func response(_ context: ServiceContext, whileAllowed isAllowed: @escaping @Sendable () -> Bool) -> Response {
+    guard let seat = take() else {
+      return Response(.later(503, "too_many_streams", "all places to watch from are taken", after: 5), to: context)
+    }
+    var answer = Response(Answer(200, ""), to: context)
+    answer.headers[.contentType] = "text/event-stream"
+    // nginx would otherwise gather looks before it passes them on.
+    if let name = HTTPField.Name("X-Accel-Buffering") { answer.headers[name] = "no" }
+    answer.body = ResponseBody { [self] writer in
+      defer { withExtendedLifetime(seat) {} }
+      try await stream(whileAllowed: isAllowed) { try await writer.write(ByteBuffer(string: $0)) }
+      try await writer.finish(nil)
+    }
+    return answer
+  }
+}
