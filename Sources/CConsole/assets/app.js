@@ -2,7 +2,7 @@
 
 import { follow, get, Refusal, session } from './api.js';
 import { DestinationPage } from './destination.js';
-import { button, field, fill, h, say, show } from './dom.js';
+import { button, field, fill, h, hint, say, show } from './dom.js';
 import { Overview } from './overview.js';
 import { ReplaysPage } from './replays.js';
 import { SettingsPage } from './settings.js';
@@ -23,9 +23,12 @@ async function start() {
     me = await get('/v1/me');
   } catch (error) {
     if (error.status === 401) return signIn(session.key ? 'That key is not known, or was revoked.' : '');
-    return fill(main, h('div', { class: 'center' }, h('h1', {}, 'The service cannot be asked'), h('p', {}, error.message), button('Try again', start)));
+    return fill(main, h('div', { class: 'center' },
+      h('h1', {}, 'The service cannot be asked'), h('p', {}, error.message), button('Try again', start)));
   }
-  if (me.role === 'producer') return signIn(`The key ${me.name} sends events and sees nothing. The console needs an admin or a viewer.`);
+  if (me.role === 'producer') {
+    return signIn(`The key ${me.name} sends events and sees nothing. The console needs an admin or a viewer.`);
+  }
   const isWhole = me.appId === null;
   context = {
     me,
@@ -33,7 +36,8 @@ async function start() {
     mayRead: me.role === 'companyAdmin' || (me.role === 'viewer' && isWhole),
     mayKeepKeys: me.needsKey && (me.role === 'companyAdmin' || me.role === 'appAdmin'),
   };
-  say($('who'), me.needsKey ? `${me.name} · ${me.role}${isWhole ? '' : ` of ${me.appId}`}` : 'no keys are asked for');
+  const role = isWhole ? me.role : `${me.role} of ${me.appId}`;
+  say($('who'), me.needsKey ? `${me.name} · ${role}` : 'no keys are asked for');
   show($('sign-out'), me.needsKey);
   show($('bar'), true);
   go();
@@ -52,7 +56,7 @@ function signIn(complaint = '') {
     h('img', { src: '/console/icon.svg', alt: '', width: '40', height: '40' }),
     h('h1', { id: 'sign-in-title' }, 'Penstock'),
     field('API key', key, 'It is kept in this tab alone, until you sign out or close it.'), trouble, submit,
-    h('p', { class: 'hint' }, 'No key yet? ', h('code', {}, 'penstock keys create --file keys.json --name ops --role companyAdmin')));
+    hint('No key yet? ', h('code', {}, 'penstock keys create --file keys.json --name ops --role companyAdmin')));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     session.key = key.value.trim();

@@ -3,9 +3,11 @@
 import { destinationPath, get, post } from './api.js';
 import { condensed, Sparkline } from './chart.js';
 import { ask, toast } from './dialogs.js';
-import { button, facts, field, fill, h, notice, say, show } from './dom.js';
+import {
+  button, choice, facts, field, fill, h, hint, muted, notice, number, say, section, show, table, titleRow,
+} from './dom.js';
 import { age, bytes, count, counted, duration, local, time, zone } from './format.js';
-import { Badge, behindWords, LagFigures, stateOf, SteeringButtons, TroubleLine } from './parts.js';
+import { Badge, behindWords, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
 
 export class DestinationPage {
   #badge = new Badge();
@@ -14,11 +16,13 @@ export class DestinationPage {
   #spark = new Sparkline('tall');
   #caption = h('figcaption', { class: 'hint' });
   #facts = h('div');
-  #attempts = h('div', {}, h('p', { class: 'muted' }, 'Asking…'));
-  #letters = h('div', {}, h('p', { class: 'muted' }, 'Asking…'));
-  #body = h('div');
-  #missing = h('div', { class: 'empty', hidden: true }, h('p', {}, 'There is no destination of that name.'), h('a', { href: '#/' }, 'To the overview'));
+  #attempts = h('div', {}, muted('Asking…'));
+  #letters = h('div', {}, muted('Asking…'));
+  #body = h('div', { class: 'stack' });
+  #missing = h('div', { class: 'empty', hidden: true },
+    h('p', {}, 'There is no destination of that name.'), h('a', { href: '#/' }, 'To the overview'));
   #seen = '';
+  #attemptsShown = 12;
   #shown = '';
 
   constructor(context, name) {
@@ -33,13 +37,15 @@ export class DestinationPage {
     fill(this.#body,
       this.#trouble.element, this.#lag.element,
       h('figure', { class: 'chart' }, this.#spark.element, this.#caption), this.#facts,
-      section('Attempts', 'attempts-title', this.#attempts), section('Dead letters', 'letters-title', this.#letters));
+      section('Attempts', this.#attempts), section('Dead letters', this.#letters));
     this.element = h('div', { class: 'page' },
       h('p', { class: 'crumb' }, h('a', { href: '#/' }, 'Overview')),
-      h('div', { class: 'title-row' }, h('div', { class: 'destination-name' }, h('h1', {}, name), this.#badge.element), h('div', { class: 'actions' }, actions)),
+      titleRow([h('h1', {}, name), this.#badge.element], actions),
       this.#missing, this.#body);
     if (!context.mayRead) {
-      for (const place of [this.#attempts, this.#letters]) fill(place, h('p', { class: 'muted' }, 'Your key may not see this: it holds events of every app.'));
+      for (const place of [this.#attempts, this.#letters]) {
+        fill(place, muted('Your key may not see this: it holds events of every app.'));
+      }
     } else this.#readLetters();
   }
 
@@ -71,10 +77,10 @@ export class DestinationPage {
     if (key === this.#shown) return;
     this.#shown = key;
     fill(this.#facts, facts([
-      ['Goes to', one.description ?? one.kind],
+      ['Goes to', `${one.kind} · ${whereTo(one)}`],
       ['Delivered up to offset', count(one.committed)], ['Log ends at', count(one.end)],
       ['In flight', one.inFlight ? `${count(one.inFlight.first)} – ${count(one.inFlight.end - 1)}` : 'nothing'],
-      ['Since the start', `${counted(one.batches ?? 0, 'batch', 'batches')}, ${counted(one.records ?? 0, 'record')}, ${bytes(one.bytes ?? 0)}`],
+      ['Since the start', [counted(one.batches ?? 0, 'batch', 'batches'), counted(one.records ?? 0, 'record'), bytes(one.bytes ?? 0)].join(', ')],
       ['Attempts', `${count(one.attempts ?? 0)}, ${count(one.retries ?? 0)} of them again`],
       one.lag?.secondsToLoss !== null && one.lag && ['Retention passes it in', age(one.lag.secondsToLoss)],
     ], 'columns'));
@@ -83,7 +89,12 @@ export class DestinationPage {
   async #readAttempts() {
     try {
       const { attempts } = await get(destinationPath(this.name, 'attempts'));
-      fill(this.#attempts, attempts.length ? attemptTable(attempts.slice(0, 30)) : h('p', { class: 'empty' }, 'No attempt yet.'));
+      const most = this.#attemptsShown;
+      fill(this.#attempts, attempts.length ? attemptTable(attempts.slice(0, most)) : h('p', { class: 'empty' }, 'No attempt yet.'),
+        attempts.length > most && h('div', { class: 'pages' }, button(`All ${count(attempts.length)} that are kept`, () => {
+          this.#attemptsShown = attempts.length;
+          return this.#readAttempts();
+        })));
     } catch (error) {
       fill(this.#attempts, notice('bad', `The attempts cannot be shown: ${error.message}`));
     }
@@ -98,7 +109,7 @@ export class DestinationPage {
       }
       const last = deadLetters.at(-1)?.number ?? from;
       fill(this.#letters,
-        h('p', { class: 'hint' }, `${counted(total, 'record')} refused by the destination and set aside, oldest first. To deliver them again: `,
+        hint(`${counted(total, 'record')} refused and set aside, oldest first. To deliver them again: `,
           h('code', {}, `penstock deadletters replay ${this.name}`)),
         h('ol', { class: 'letters' }, deadLetters.map(letter)),
         h('div', { class: 'pages' },
@@ -114,31 +125,35 @@ export class DestinationPage {
   #seek() {
     const { name } = this;
     const before = this.destination?.committed ?? null;
-    const choice = h('select', {},
-      [['offset', 'An offset'], ['time', 'A time'], ['beginning', 'The beginning: everything again'], ['end', 'The end: skip what waits']]
-        .map(([value, words]) => h('option', { value }, words)));
-    const offset = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric', value: String(before ?? 0) });
+    const kind = choice([
+      ['offset', 'An offset'], ['time', 'A time'], ['beginning', 'The beginning: everything again'],
+      ['end', 'The end: skip what waits'],
+    ]);
+    const offset = number({ value: String(before ?? 0) });
     const moment = h('input', { type: 'datetime-local', step: '1', value: local(new Date(Date.now() - 3_600_000)) });
     const offsetField = field('Offset', offset, 'The first record to be delivered next.');
     const momentField = field('Time of append', moment, zone());
     const effect = h('div', { class: 'effect', role: 'status' });
     let target = null;
-    const place = () => ({ offset: offset.value.trim(), time: moment.value && new Date(moment.value).toISOString() })[choice.value] ?? choice.value;
+    const place = () => {
+      if (kind.value === 'time') return moment.value && new Date(moment.value).toISOString();
+      return kind.value === 'offset' ? offset.value.trim() : kind.value;
+    };
     const forget = () => {
       target = null;
       question.yes.disabled = true;
       say(question.yes, 'Move the cursor');
       fill(effect);
-      show(offsetField, choice.value === 'offset');
-      show(momentField, choice.value === 'time');
+      show(offsetField, kind.value === 'offset');
+      show(momentField, kind.value === 'time');
     };
     const check = button('See what that does', async () => {
       try {
         const { window } = await post('/v1/replays', { destination: name, dryRun: true, from: place(), to: 'end' });
         target = window.first;
         const now = this.destination?.committed ?? before ?? 0;
-        const { words, kind, action } = effectOf(now, target);
-        fill(effect, notice(kind, words));
+        const { words, severity, action } = effectOf(now, target);
+        fill(effect, notice(severity, words));
         say(question.yes, action);
         question.yes.disabled = target === now;
       } catch (error) {
@@ -149,7 +164,7 @@ export class DestinationPage {
       title: `Move the cursor of ${name}`, action: 'Move the cursor', kind: 'danger', ready: false,
       content: [
         h('p', {}, 'Delivery goes on from another place in the log. A batch that is under way is finished first.'),
-        field('To', choice), offsetField, momentField, check, effect,
+        field('To', kind), offsetField, momentField, check, effect,
       ],
       act: async () => {
         await post(destinationPath(name, 'seek'), { to: String(target) });
@@ -158,7 +173,7 @@ export class DestinationPage {
         });
       },
     });
-    for (const input of [choice, offset, moment]) input.addEventListener('input', forget);
+    for (const input of [kind, offset, moment]) input.addEventListener('input', forget);
     forget();
     if (before !== null && !this.destination?.pause) {
       effect.append(notice('info', 'It delivers at present. Pause it first if you want to look before it goes on.'));
@@ -169,49 +184,48 @@ export class DestinationPage {
 /** What moving a cursor means for the receiver. */
 export function effectOf(now, target) {
   if (target < now) {
+    const records = counted(now - target, 'record');
     return {
-      words: `${counted(now - target, 'record')} (offsets ${count(target)} – ${count(now - 1)}) will be delivered again, under new ids. A receiver that has kept them will have them twice.`,
-      kind: 'warn', action: `Deliver ${counted(now - target, 'record')} again`,
+      words: `${records} (offsets ${count(target)} – ${count(now - 1)}) will be delivered again, under new ids. `
+        + 'A receiver that has kept them will have them twice.',
+      severity: 'warn', action: `Deliver ${records} again`,
     };
   }
   if (target > now) {
+    const records = counted(target - now, 'record');
     return {
-      words: `${counted(target - now, 'record')} (offsets ${count(now)} – ${count(target - 1)}) will not be delivered to this destination.`,
-      kind: 'bad', action: `Skip ${counted(target - now, 'record')}`,
+      words: `${records} (offsets ${count(now)} – ${count(target - 1)}) will not be delivered to this destination.`,
+      severity: 'bad', action: `Skip ${records}`,
     };
   }
-  return { words: 'The cursor stands there already.', kind: 'info', action: 'Move the cursor' };
+  return { words: 'The cursor stands there already.', severity: 'info', action: 'Move the cursor' };
 }
 
-const section = (title, id, content) => h('section', { 'aria-labelledby': id }, h('h2', { id, class: 'section-title' }, title), content);
-
-const outcomes = { delivered: 'ok', retry: 'warn', rejected: 'bad', refused: 'bad', disabled: 'bad', conflict: 'bad', 'under way': 'waiting' };
+const outcomes = { delivered: 'ok', retry: 'warn', 'under way': 'waiting' };
 
 function attemptTable(attempts) {
-  const rows = attempts.map((one) => {
+  const columns = [
+    ['Begun'], ['Outcome'], ['Offsets', 'number wide'], ['Records', 'number'], ['Sent', 'number wide'],
+    ['Took', 'number wide'], ['Try', 'number wide'], ['Answer', 'words'],
+  ];
+  return table('The newest attempts, newest first', columns, attempts.map((one) => {
     const badge = new Badge();
-    badge.set({ word: one.outcome, kind: outcomes[one.outcome] ?? 'waiting' });
-    return h('tr', {},
-      h('th', { scope: 'row' }, time(one.time)), h('td', {}, badge.element),
-      h('td', { class: 'number wide' }, `${count(one.range.first)} – ${count(one.range.end - 1)}`),
-      h('td', { class: 'number' }, count(one.range.end - one.range.first)),
-      h('td', { class: 'number wide' }, bytes(one.bodyBytes)),
-      h('td', { class: 'number wide' }, one.outcome === 'under way' ? '–' : duration(one.milliseconds / 1000)),
-      h('td', { class: 'number wide' }, count(one.attempt)), h('td', { class: 'words' }, one.words));
-  });
-  return h('div', { class: 'table-box' }, h('table', {},
-    h('caption', { class: 'unseen' }, 'The newest attempts, newest first'),
-    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Begun'), h('th', { scope: 'col' }, 'Outcome'),
-      h('th', { scope: 'col', class: 'number wide' }, 'Offsets'), h('th', { scope: 'col', class: 'number' }, 'Records'),
-      h('th', { scope: 'col', class: 'number wide' }, 'Sent'), h('th', { scope: 'col', class: 'number wide' }, 'Took'),
-      h('th', { scope: 'col', class: 'number wide' }, 'Try'), h('th', { scope: 'col' }, 'Answer'))),
-    h('tbody', {}, rows)));
+    badge.set({ word: one.outcome, kind: outcomes[one.outcome] ?? 'bad' });
+    const { first, end } = one.range;
+    return [
+      time(one.time), badge.element, `${count(first)} – ${count(end - 1)}`, count(end - first), bytes(one.bodyBytes),
+      one.outcome === 'under way' ? '–' : duration(one.milliseconds / 1000), count(one.attempt), one.words,
+    ];
+  }));
 }
 
 function letter(one) {
   return h('li', {}, h('details', {},
-    h('summary', {}, h('span', { class: 'letter-offset' }, `Offset ${count(one.offset)}`), ' ', h('span', { class: 'muted' }, time(one.buriedAt)), ' ',
-      h('span', { class: 'words' }, one.reason)),
-    facts([['Appended', time(one.appendTime)], ['Attempts', count(one.attempts)], ['Delivery', h('code', {}, one.delivery)]]),
+    h('summary', {},
+      h('span', { class: 'letter-offset' }, `Offset ${count(one.offset)}`), ' ',
+      h('span', { class: 'muted' }, time(one.buriedAt)), ' ', h('span', { class: 'words' }, one.reason)),
+    facts([
+      ['Appended', time(one.appendTime)], ['Attempts', count(one.attempts)], ['Delivery', h('code', {}, one.delivery)],
+    ]),
     h('pre', { tabindex: '0', 'aria-label': `The record at offset ${one.offset}` }, one.record)));
 }

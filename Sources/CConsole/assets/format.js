@@ -71,5 +71,6 @@ export function local(date) {
 export function zone() {
   const minutes = -new Date().getTimezoneOffset();
   const part = (value) => String(Math.floor(Math.abs(value))).padStart(2, '0');
-  return `${Intl.DateTimeFormat().resolvedOptions().timeZone} (UTC${minutes < 0 ? '−' : '+'}${part(minutes / 60)}:${part(minutes % 60)})`;
+  const shift = `${minutes < 0 ? '−' : '+'}${part(minutes / 60)}:${part(minutes % 60)}`;
+  return `${Intl.DateTimeFormat().resolvedOptions().timeZone} (UTC${shift})`;
 }

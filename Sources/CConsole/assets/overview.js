@@ -2,16 +2,17 @@
 
 import { get } from './api.js';
 import { condensed, Sparkline } from './chart.js';
-import { fill, h, say, show } from './dom.js';
+import { fill, h, hint, muted, pageOf, say, section, show, table, tag } from './dom.js';
 import { age, bytes, count, counted, duration, rate, ratio, time } from './format.js';
-import { Badge, behindWords, headline, LagFigures, stateOf, SteeringButtons, TroubleLine } from './parts.js';
+import { Badge, behindWords, headline, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
 
 class Figure {
   #value = h('span', { class: 'value' });
   #unit = h('span', { class: 'unit' });
   #more = h('p', { class: 'more' });
   constructor(label, chart = null) {
-    this.element = h('div', { class: 'figure' }, h('h2', {}, label), h('p', { class: 'big' }, this.#value, ' ', this.#unit), this.#more, chart);
+    this.element = h('div', { class: 'figure' },
+      h('h2', {}, label), h('p', { class: 'big' }, this.#value, ' ', this.#unit), this.#more, chart);
   }
   set(value, unit, more) {
     say(this.#value, value);
@@ -31,12 +32,12 @@ class DestinationCard {
   constructor({ name, kind }, context) {
     this.name = name;
     this.context = context;
-    this.#dead.href = `#/destinations/${encodeURIComponent(name)}`;
+    this.#dead.href = pageOf(name);
     this.buttons = context.maySteer ? new SteeringButtons(name) : null;
     this.element = h('article', { class: 'destination', 'aria-label': `Destination ${name}` },
       h('div', { class: 'destination-head' },
         h('div', { class: 'destination-name' },
-          h('h3', {}, h('a', { href: `#/destinations/${encodeURIComponent(name)}` }, name)), this.#badge.element, h('span', { class: 'tag' }, kind)),
+          h('h3', {}, h('a', { href: pageOf(name) }, name)), this.#badge.element, tag(kind)),
         h('div', { class: 'actions' }, this.buttons?.elements ?? []),
         this.#where),
       h('div', { class: 'destination-body' }, this.#lag.element, h('div', { class: 'spark-box' }, this.#spark.element)),
@@ -50,7 +51,7 @@ class DestinationCard {
     this.#lag.set(destination);
     this.#trouble.set(destination, store.status.now);
     this.buttons?.set(destination);
-    say(this.#where, destination.description ?? destination.kind);
+    say(this.#where, whereTo(destination));
     say(this.#dead, `${counted(destination.deadLetters ?? 0, 'dead letter')} since the start`);
     show(this.#dead, this.context.mayRead && (destination.deadLetters ?? 0) > 0);
     const lags = store.lags(this.name);
@@ -65,11 +66,12 @@ export class Overview {
   #sub = h('p', { class: 'sub' });
   #rate = new Sparkline('accent');
   #figures = {
-    rate: new Figure('Rate in', this.#rate.element), end: new Figure('Durable end'), disk: new Figure('On disk'), refused: new Figure('Turned away'),
+    rate: new Figure('Rate in', this.#rate.element), end: new Figure('Durable end'), disk: new Figure('On disk'),
+    refused: new Figure('Turned away'),
   };
   #list = h('div', { class: 'destinations' });
   #empty = h('div', { class: 'empty', hidden: true });
-  #segments = h('div', { class: 'segments' }, h('p', { class: 'muted' }, 'Reading the indexes…'));
+  #segments = h('div', { class: 'segments' }, muted('Reading the indexes…'));
   #cards = new Map();
   #compression = null;
   #segmentsKey = '';
@@ -79,10 +81,9 @@ export class Overview {
     this.context = context;
     this.element = h('div', { class: 'page' },
       h('div', { class: 'headline' }, this.#dot, h('div', {}, this.#headline, this.#sub)),
-      h('section', { class: 'figures', 'aria-label': 'The log' }, Object.values(this.#figures).map((figure) => figure.element)),
-      h('section', { 'aria-labelledby': 'destinations-title' },
-        h('h2', { id: 'destinations-title', class: 'section-title' }, 'Destinations'), this.#empty, this.#list),
-      h('section', { 'aria-labelledby': 'segments-title' }, h('h2', { id: 'segments-title', class: 'section-title' }, 'Segments'), this.#segments));
+      h('section', { class: 'figures', 'aria-label': 'The log' },
+        Object.values(this.#figures).map((figure) => figure.element)),
+      section('Destinations', [this.#empty, this.#list]), section('Segments', this.#segments));
   }
 
   update(store) {
@@ -91,7 +92,8 @@ export class Overview {
     say(this.#headline, words);
     this.#dot.dataset.kind = kind;
     const up = (Date.parse(status.now) - Date.parse(status.startedAt)) / 1000;
-    say(this.#sub, `${location.host} · up ${duration(Math.floor(up))}${status.recovery === 'clean' || status.recovery === 'created' ? '' : ` · opening found: ${status.recovery}`}`);
+    const found = ['clean', 'created'].includes(status.recovery) ? '' : ` · opening it found: ${status.recovery}`;
+    say(this.#sub, `${location.host} · up ${duration(Math.floor(up))}${found}`);
     this.#updateFigures(store);
     this.#updateDestinations(store);
     const key = `${status.segments} ${Math.floor(Date.parse(status.now) / 20_000)}`;
@@ -101,8 +103,10 @@ export class Overview {
   #updateFigures(store) {
     const { status } = store;
     const { ingest } = status;
-    this.#figures.rate.set(rate(store.rateIn), 'events/s', store.bytesIn === null ? 'measuring…' : `${bytes(Math.round(store.bytesIn))}/s by HTTP`);
-    this.#figures.end.set(count(status.end), '', `${counted(status.end - status.first, 'record')} kept, from offset ${count(status.first)}`);
+    const byHTTP = store.bytesIn === null ? 'measuring…' : `${bytes(Math.round(store.bytesIn))}/s by HTTP`;
+    this.#figures.rate.set(rate(store.rateIn), 'events/s', byHTTP);
+    const kept = counted(status.end - status.first, 'record');
+    this.#figures.end.set(count(status.end), '', `${kept} kept, from offset ${count(status.first)}`);
     const compressed = this.#compression ? `, ${this.#compression} compressed` : '';
     const [size, unit] = bytes(status.bytesOnDisk).split(' ');
     this.#figures.disk.set(size, unit, `${counted(status.segments, 'segment')}${compressed}`);
@@ -111,8 +115,9 @@ export class Overview {
       refused === 0 ? `of ${counted(ingest.requests, 'request')} since the start`
         : `${count(ingest.refused)} bad, ${count(ingest.pushedBack)} asked to wait, ${count(ingest.failed)} failed`);
     const rates = store.ratesIn;
-    this.#rate.draw(condensed(rates, 90), rates.length < 2 ? 'Rate in: not enough looks yet for a line'
-      : `Rate in over the last ${age(store.reach)}: now ${rate(rates.at(-1))} events a second, at most ${rate(Math.max(...rates))}`);
+    const now = `now ${rate(rates.at(-1))} events a second, at most ${rate(Math.max(...rates))}`;
+    this.#rate.draw(condensed(rates, 90),
+      rates.length < 2 ? 'Rate in: not enough looks yet for a line' : `Rate in over the last ${age(store.reach)}: ${now}`);
   }
 
   #updateDestinations(store) {
@@ -120,7 +125,7 @@ export class Overview {
     show(this.#empty, destinations.length === 0);
     if (destinations.length === 0 && !this.#empty.firstChild) {
       fill(this.#empty, h('p', {}, 'No destination is configured: events are kept and go nowhere.'),
-        h('p', { class: 'muted' }, 'Add one under ', h('code', {}, 'destinations'), ' in the configuration file, and start the service again.'));
+        muted('Add one under ', h('code', {}, 'destinations'), ' in the configuration file, then restart the service.'));
     }
     for (const destination of destinations) {
       let card = this.#cards.get(destination.name);
@@ -143,7 +148,7 @@ export class Overview {
       fill(this.#segments, segments.length === 0 || (total === 1 && segments[0].end === segments[0].first)
         ? emptyLog() : segmentTable(total, segments));
     } catch (error) {
-      fill(this.#segments, h('p', { class: 'muted' }, `The segments cannot be shown: ${error.message}`));
+      fill(this.#segments, muted(`The segments cannot be shown: ${error.message}`));
     } finally {
       this.#segmentsKey = key;
       this.#isReading = false;
@@ -158,21 +163,18 @@ function emptyLog() {
 }
 
 function segmentTable(total, segments) {
-  const rows = segments.map((one) => h('tr', {},
-    h('th', { scope: 'row' }, one.sequence),
-    h('td', { class: 'number' }, count(one.end - one.first)),
-    h('td', { class: 'number wide' }, `${count(one.first)} – ${count(Math.max(one.first, one.end - 1))}`),
-    h('td', { class: 'number' }, bytes(one.storedBytes)),
-    h('td', { class: 'number' }, ratio(one.storedBytes, one.recordBytes)),
-    h('td', { class: 'wide' }, time(one.since)),
-    h('td', {}, one.isOpen ? 'filling' : one.missing ? `${counted(one.missing, 'record')} missing` : 'full')));
+  const columns = [
+    ['Segment'], ['Records', 'number'], ['Offsets', 'number wide'], ['Stored', 'number'], ['Ratio', 'number'],
+    ['Since', 'wide'], ['State'],
+  ];
+  const rows = segments.map((one) => [
+    one.sequence, count(one.end - one.first), `${count(one.first)} – ${count(Math.max(one.first, one.end - 1))}`,
+    bytes(one.storedBytes), ratio(one.storedBytes, one.recordBytes), time(one.since),
+    one.isOpen ? 'filling' : one.missing ? `${counted(one.missing, 'record')} missing` : 'full',
+  ]);
+  const part = total > segments.length ? `The newest ${segments.length} of ${count(total)}. ` : '';
   return [
-    h('div', { class: 'table-box' }, h('table', {},
-      h('caption', { class: 'unseen' }, 'The newest segments, newest first'),
-      h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Segment'), h('th', { scope: 'col', class: 'number' }, 'Records'),
-        h('th', { scope: 'col', class: 'number wide' }, 'Offsets'), h('th', { scope: 'col', class: 'number' }, 'Stored'),
-        h('th', { scope: 'col', class: 'number' }, 'Ratio'), h('th', { scope: 'col', class: 'wide' }, 'Since'), h('th', { scope: 'col' }, 'State'))),
-      h('tbody', {}, rows))),
-    h('p', { class: 'hint' }, `${total > segments.length ? `The newest ${segments.length} of ${count(total)}. ` : ''}Ratios are estimated from up to three blocks of each.`),
+    table('The newest segments, newest first', columns, rows),
+    hint(`${part}Ratios are estimated from up to three blocks of each.`),
   ];
 }

@@ -3,36 +3,43 @@
 import { destinationPath, post } from './api.js';
 import { failed, toast } from './dialogs.js';
 import { button, h, say, show } from './dom.js';
-import { age, bytes, count, counted, relative } from './format.js';
+import { age, bytes, count, counted, rate, relative } from './format.js';
 
-/** How a destination is, in a word and as one of ok, warn, bad, paused, waiting. */
+/** How a destination is: in a word, in a clause behind its name, and as one of ok, warn, bad, paused, waiting. */
 export function stateOf(destination) {
   const { lag, pause, failure, state, trouble } = destination;
-  if (lag?.health === 'losing') return { word: 'Losing records', kind: 'bad' };
-  if (pause) return { word: 'Paused', kind: 'paused' };
-  if (failure) return { word: 'Stopped by an error', kind: 'bad' };
-  if (state === 'halted' || lag?.health === 'halted') return { word: 'Needs a person', kind: 'bad' };
-  if (lag?.health === 'stuck') return { word: 'Stuck', kind: 'bad' };
-  if (state === 'backingOff' || trouble) return { word: 'Retrying', kind: 'warn' };
-  if (lag?.health === 'behind') return { word: 'Behind', kind: 'warn' };
-  if (!lag) return { word: 'Starting', kind: 'waiting' };
+  if (lag?.health === 'losing') return { word: 'Losing records', clause: 'is losing records', kind: 'bad' };
+  if (pause) return { word: 'Paused', clause: 'is paused', kind: 'paused' };
+  if (failure) return { word: 'Stopped', clause: 'was stopped by an error', kind: 'bad' };
+  if (state === 'halted' || lag?.health === 'halted') return { word: 'Needs a person', clause: 'needs a person', kind: 'bad' };
+  if (lag?.health === 'stuck') return { word: 'Stuck', clause: 'is stuck', kind: 'bad' };
+  if (state === 'backingOff' || trouble) return { word: 'Retrying', clause: 'is in trouble and retries', kind: 'warn' };
+  if (lag?.health === 'behind') return { word: 'Behind', clause: 'is behind', kind: 'warn' };
+  if (!lag) return { word: 'Starting', clause: 'is starting', kind: 'waiting' };
   return lag.records === 0 ? { word: 'Caught up', kind: 'ok' } : { word: 'Delivering', kind: 'ok' };
 }
+
+const severals = [
+  ['bad', 'need attention'], ['warn', 'are behind'], ['waiting', 'are starting'], ['paused', 'are paused'],
+];
 
 /** The one sentence an operator came for. */
 export function headline(status) {
   if (!status.ready) return { words: 'The log takes no events', kind: 'bad' };
   const all = status.destinations.map((one) => ({ name: one.name, ...stateOf(one) }));
   if (all.length === 0) return { words: 'The log takes events and has no destination', kind: 'waiting' };
-  for (const [kind, one, many] of [
-    ['bad', 'needs attention', 'need attention'], ['warn', 'is behind or retrying', 'are behind or retrying'],
-    ['waiting', 'is starting', 'are starting'], ['paused', 'is paused', 'are paused'],
-  ]) {
+  for (const [kind, several] of severals) {
     const found = all.filter((destination) => destination.kind === kind);
-    if (found.length === 1) return { words: `${found[0].name} ${one}`, kind };
-    if (found.length > 1) return { words: `${found.length} of ${all.length} destinations ${many}`, kind };
+    if (found.length === 1) return { words: `${found[0].name} ${found[0].clause}`, kind };
+    if (found.length > 1) return { words: `${found.length} of ${all.length} destinations ${several}`, kind };
   }
   return { words: all.length === 1 ? 'The destination keeps up' : `All ${all.length} destinations keep up`, kind: 'ok' };
+}
+
+/** Where it goes, without the kind that stands beside it. */
+export function whereTo({ description, kind }) {
+  if (!description) return kind;
+  return description.startsWith(`${kind} `) ? description.slice(kind.length + 1) : description;
 }
 
 /** A badge with a state's word; the colour is never the only sign. */
@@ -44,20 +51,24 @@ export class Badge {
   }
 }
 
+const lagTerms = [
+  ['records', 'Records behind'], ['bytes', 'Bytes behind'], ['seconds', 'Oldest waits'], ['rate', 'Delivered'],
+  ['drain', 'Caught up in'],
+];
+
 /** The lag in three units, the rate out and the forecast, patched in place. */
 export class LagFigures {
-  #cells = Object.fromEntries(['records', 'bytes', 'seconds', 'rate', 'drain'].map((name) => [name, h('dd')]));
+  #cells = Object.fromEntries(lagTerms.map(([name]) => [name, h('dd')]));
   element = h('dl', { class: 'lag' },
-    [['records', 'Records behind'], ['bytes', 'Bytes behind'], ['seconds', 'Oldest waits'], ['rate', 'Delivered'], ['drain', 'Caught up in']]
-      .map(([name, term]) => h('div', {}, h('dt', {}, term), this.#cells[name])));
+    lagTerms.map(([name, term]) => h('div', {}, h('dt', {}, term), this.#cells[name])));
 
   set({ lag }) {
     const cells = this.#cells;
     say(cells.records, count(lag?.records));
     say(cells.bytes, bytes(lag?.bytes));
-    say(cells.seconds, lag ? age(lag.seconds) : '–');
-    say(cells.rate, lag?.recordsPerSecond === null || !lag ? '–' : `${count(lag.recordsPerSecond)}/s`);
-    say(cells.drain, !lag ? '–' : lag.records === 0 ? 'now' : lag.secondsToDrain === null ? 'not known' : age(lag.secondsToDrain));
+    say(cells.seconds, age(lag?.seconds));
+    say(cells.rate, lag?.recordsPerSecond == null ? '–' : `${rate(lag.recordsPerSecond)}/s`);
+    say(cells.drain, lag?.records === 0 ? 'now' : age(lag?.secondsToDrain));
   }
 }
 

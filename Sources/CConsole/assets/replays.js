@@ -2,7 +2,9 @@
 
 import { get, post, remove } from './api.js';
 import { ask, failed, toast } from './dialogs.js';
-import { button, facts, field, fill, h, notice, say, show } from './dom.js';
+import {
+  button, choice, facts, field, fill, h, hint, muted, notice, number, say, section, show, titleRow,
+} from './dom.js';
 import { age, bytes, count, counted, local, time, zone } from './format.js';
 import { Badge } from './parts.js';
 
@@ -11,7 +13,7 @@ const kinds = { running: 'ok', finished: 'waiting', failed: 'bad', stopped: 'pau
 
 export class ReplaysPage {
   title = 'Replays';
-  #list = h('div', { class: 'replays' }, h('p', { class: 'muted' }, 'Asking…'));
+  #list = h('div', { class: 'replays' }, muted('Asking…'));
   #rows = new Map();
   #form = null;
   #isReading = false;
@@ -22,11 +24,12 @@ export class ReplaysPage {
     this.wanted = parameters.get('to');
     this.#form = context.maySteer ? new ReplayForm(this.wanted, () => this.#read()) : null;
     this.element = h('div', { class: 'page' },
-      h('div', { class: 'title-row' }, h('h1', {}, 'Replays')),
-      h('p', { class: 'sub' }, 'A replay delivers a window of the log once more, beside everything that is live. Its deliveries are marked with its name.'),
+      h('div', {}, h('h1', {}, 'Replays'),
+        h('p', { class: 'sub' }, 'A replay delivers a window of the log once more, beside everything that is live. ',
+          'Its deliveries are marked with its name.')),
       this.#form?.element,
-      h('section', { 'aria-labelledby': 'kept-title' }, h('h2', { id: 'kept-title', class: 'section-title' }, 'Kept replays'), this.#list));
-    if (!context.mayRead) fill(this.#list, h('p', { class: 'muted' }, 'Your key may not see replays.'));
+      section('Kept replays', this.#list));
+    if (!context.mayRead) fill(this.#list, muted('Your key may not see replays.'));
   }
 
   update(store) {
@@ -50,7 +53,8 @@ export class ReplaysPage {
   }
 
   #show(replays) {
-    if (replays.length === 0 || this.#rows.size === 0) fill(this.#list, replays.length === 0 ? h('p', { class: 'empty' }, 'None yet.') : null);
+    if (replays.length === 0) fill(this.#list, h('p', { class: 'empty' }, 'None yet.'));
+    else if (this.#rows.size === 0) fill(this.#list);
     const known = new Set(replays.map((one) => one.id));
     for (const [id, row] of this.#rows) {
       if (known.has(id)) continue;
@@ -71,10 +75,12 @@ export class ReplaysPage {
   }
 }
 
+const offsets = ({ first, end }) => `${count(first)} – ${count(Math.max(first, end - 1))}`;
+
 class ReplayRow {
   #badge = new Badge();
   #bar = h('progress', { max: '1', value: '0' });
-  #words = h('p', { class: 'hint' });
+  #words = hint();
   #failure = h('p', { class: 'trouble', hidden: true });
 
   constructor({ id, destination, window, createdAt }, context, changed) {
@@ -85,9 +91,8 @@ class ReplayRow {
     this.discard = button('Discard…', () => this.#discard(), { name: `Discard ${id}` });
     show(this.again, false);
     this.element = h('article', { class: 'replay', 'aria-label': `Replay ${id}` },
-      h('div', { class: 'title-row' }, h('div', { class: 'destination-name' }, h('h3', {}, id), this.#badge.element),
-        h('div', { class: 'actions' }, context.maySteer && [this.again, this.discard])),
-      h('p', { class: 'where' }, `to ${destination} · offsets ${count(window.first)} – ${count(Math.max(window.first, window.end - 1))} · made ${time(createdAt)}`),
+      titleRow([h('h3', {}, id), this.#badge.element], context.maySteer ? [this.again, this.discard] : []),
+      h('p', { class: 'where' }, `to ${destination} · offsets ${offsets(window)} · made ${time(createdAt)}`),
       this.#bar, this.#words, this.#failure);
   }
 
@@ -99,7 +104,8 @@ class ReplayRow {
     show(this.#bar, replay.state === 'running' || done > 0);
     const left = replay.secondsLeft === null || replay.state !== 'running' ? '' : `, about ${age(replay.secondsLeft)} left`;
     const skipped = replay.skipped ? `, ${counted(replay.skipped, 'lost record')} skipped` : '';
-    say(this.#words, replay.done === null ? counted(replay.records, 'record') : `${count(done)} of ${counted(replay.records, 'record')}${left}${skipped}`);
+    const progress = replay.done === null ? '' : `${count(done)} of `;
+    say(this.#words, `${progress}${counted(replay.records, 'record')}${left}${skipped}`);
     say(this.#failure, replay.failure ?? '');
     show(this.#failure, replay.failure !== null);
     // The service keeps where a replay goes in words; the name is of whoever describes itself so.
@@ -118,10 +124,13 @@ class ReplayRow {
   #discard() {
     const isRunning = this.replay.state === 'running';
     ask({
-      title: isRunning ? `Stop ${this.id}?` : `Discard ${this.id}?`, action: isRunning ? 'Stop and forget it' : 'Discard it', kind: 'danger',
+      title: isRunning ? `Stop ${this.id}?` : `Discard ${this.id}?`,
+      action: isRunning ? 'Stop and forget it' : 'Discard it',
+      kind: 'danger',
       content: h('p', {}, isRunning
-        ? `${counted(this.replay.records - (this.replay.done ?? 0), 'record')} will not be delivered. What was delivered stays where it is. This cannot be undone.`
-        : 'The service forgets it: a replay of the same name would begin at its beginning. What was delivered stays where it is.'),
+        ? `${counted(this.replay.records - (this.replay.done ?? 0), 'record')} will not be delivered. This cannot be undone. `
+        : 'The service forgets it: a replay of the same name would begin at its beginning. ',
+      'What was delivered stays where it is.'),
       act: async () => {
         await remove(`/v1/replays/${encodeURIComponent(this.id)}`);
         toast(`${this.id} is discarded.`);
@@ -131,16 +140,18 @@ class ReplayRow {
   }
 }
 
+const pair = (...fields) => h('div', { class: 'fields' }, fields);
+
 /** Asks for a window, counts it, begins. */
 class ReplayForm {
   #destination = h('select', { required: true });
-  #by = h('select', {}, [['time', 'Time of append'], ['event', 'Time of the event (ts)'], ['offset', 'Offset']].map(([value, words]) => h('option', { value }, words)));
+  #by = choice([['time', 'Time of append'], ['event', 'Time of the event (ts)'], ['offset', 'Offset']]);
   #from = h('input', { type: 'datetime-local', step: '1' });
   #to = h('input', { type: 'datetime-local', step: '1' });
-  #first = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric', value: '0' });
-  #end = h('input', { type: 'number', min: '0', step: '1', inputmode: 'numeric' });
-  #name = h('input', { type: 'text', maxlength: '40', autocomplete: 'off', spellcheck: 'false', pattern: '[A-Za-z0-9_\\-][A-Za-z0-9._\\-]*' });
-  #rate = h('input', { type: 'number', min: '1', step: '1', inputmode: 'numeric', placeholder: 'unlimited' });
+  #first = number({ value: '0' });
+  #end = number();
+  #name = h('input', { type: 'text', maxlength: '40', autocomplete: 'off', spellcheck: 'false' });
+  #rate = number({ min: '1', placeholder: 'unlimited' });
   #gaps = h('input', { type: 'checkbox' });
   #result = h('div', { role: 'status' });
   #counted = null;
@@ -152,15 +163,16 @@ class ReplayForm {
     this.begin = button('Start the replay', () => this.#ask(), { kind: 'primary' });
     this.begin.disabled = true;
     const gaps = h('label', { class: 'check' }, this.#gaps, 'Skip lost records instead of stopping at them');
-    this.times = h('div', { class: 'fields' }, field('From', this.#from, zone()), field('To, without', this.#to, 'Up to the end when empty.'));
-    this.offsets = h('div', { class: 'fields' }, field('First offset', this.#first), field('End offset, without', this.#end, 'Up to the end when empty.'));
+    const open = 'Up to the end when empty.';
+    this.times = pair(field('From', this.#from, zone()), field('To, without', this.#to, open));
+    this.offsets = pair(field('First offset', this.#first), field('End offset, without', this.#end, open));
     const presets = [['Last hour', 1], ['Last 24 hours', 24], ['Last 7 days', 168], ['Everything', null]]
       .map(([words, hours]) => button(words, () => this.#preset(hours), { kind: 'small' }));
     const form = h('form', { class: 'panel', 'aria-labelledby': 'form-title', novalidate: true },
       h('h2', { id: 'form-title' }, 'A new replay'),
-      h('div', { class: 'fields' }, field('Destination', this.#destination), field('Window by', this.#by)),
+      pair(field('Destination', this.#destination), field('Window by', this.#by)),
       h('div', { class: 'presets', role: 'group', 'aria-label': 'Windows' }, presets), this.times, this.offsets,
-      h('div', { class: 'fields' }, field('Name', this.#name, 'Letters, digits, . _ -'), field('At most, records a second', this.#rate)),
+      pair(field('Name', this.#name, 'Letters, digits, . _ -'), field('At most, records a second', this.#rate)),
       gaps, this.#result, h('div', { class: 'form-actions' }, this.count, this.begin));
     form.addEventListener('submit', (event) => { event.preventDefault(); this.count.click(); });
     form.addEventListener('input', () => this.#forget());
@@ -227,7 +239,7 @@ class ReplayForm {
     this.begin.disabled = false;
     fill(this.#result, notice('info', facts([
       ['Records', count(records)], ['Bytes', `about ${bytes(recordBytes)}`], ['Batches', `about ${count(batches)}`],
-      ['Offsets', `${count(window.first)} – ${count(window.end - 1)}`],
+      ['Offsets', offsets(window)],
       ['Takes', seconds === null ? 'as long as the destination needs' : `at least ${age(seconds)}`],
       missing > 0 && ['Lost', counted(missing, 'record')],
     ])));
@@ -238,10 +250,12 @@ class ReplayForm {
     const [name, destination] = [this.#name.value.trim(), this.#destination.value];
     ask({
       title: `Replay ${counted(records, 'record')} to ${destination}?`, action: 'Start the replay', kind: 'primary',
-      content: h('p', {}, `They are delivered once more, marked with the name ${name}; a receiver that has kept them and does not look at the mark will have them twice. It can be stopped at any time.`),
+      content: h('p', {}, `They are delivered once more, marked with the name ${name}; a receiver that has kept them and `,
+        'does not look at the mark will have them twice. It can be stopped at any time.'),
       act: async () => {
         // The offsets that were counted, not what the window has become since.
-        await post('/v1/replays', this.#body({ id: name, from: String(window.first), to: String(window.end), skipGaps: this.#gaps.checked }));
+        const counted = { from: String(window.first), to: String(window.end) };
+        await post('/v1/replays', this.#body({ id: name, ...counted, skipGaps: this.#gaps.checked }));
         toast(`${name} has begun.`);
         this.#rename();
         this.#forget();

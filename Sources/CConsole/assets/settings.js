@@ -3,21 +3,27 @@
 
 import { get, post, remove } from './api.js';
 import { ask, toast } from './dialogs.js';
-import { button, field, fill, h, notice, say } from './dom.js';
+import {
+  button, choice, field, fill, h, hint, muted, notice, pageOf, say, section, table, tag, titleRow,
+} from './dom.js';
 import { time } from './format.js';
 
 const words = {
   bucket: 'AWS bucket', region: 'Region', endpoint: 'Endpoint', credentials: 'Credentials', 'credentials.accessKey': 'Access key',
   'credentials.secretKey': 'Secret key', 'credentials.sessionToken': 'Session token', keyTemplate: 'Object names',
   compression: 'Compression', 'fields.optional': 'Optional fields', filter: 'Filter', url: 'URL', method: 'Request type',
-  'signing.secrets': 'Signing secret', batching: 'Payload', 'batch.maxEvents': 'Events in a request', 'batch.maxBytes': 'Bytes in a request',
+  'signing.secrets': 'Signing secret', batching: 'Payload', 'batch.maxEvents': 'Events in a request',
+  'batch.maxBytes': 'Bytes in a request',
   'batch.maxWait': 'Window', path: 'Folder', 'rotate.maxRecords': 'Records in an object', 'rotate.maxBytes': 'Bytes in an object',
   'rotate.maxAge': 'New object after', 'rotate.boundary': 'New object at every', manifest: 'Manifest',
 };
 
 /** What the receiving side is given; everything else is folded away. */
 const first = {
-  s3: ['bucket', 'region', 'endpoint', 'credentials', 'credentials.accessKey', 'credentials.secretKey', 'credentials.sessionToken', 'keyTemplate', 'compression', 'fields.optional'],
+  s3: [
+    'bucket', 'region', 'endpoint', 'credentials', 'credentials.accessKey', 'credentials.secretKey',
+    'credentials.sessionToken', 'keyTemplate', 'compression', 'fields.optional',
+  ],
   webhook: ['url', 'method', 'signing.secrets', 'batching', 'batch.maxEvents', 'batch.maxWait', 'fields.optional'],
   directory: ['path', 'keyTemplate', 'compression', 'fields.optional'],
 };
@@ -26,12 +32,14 @@ const optional = ['app_id', 'traits', 'segments', 'paths'];
 
 export class SettingsPage {
   title = 'Settings';
-  #place = h('div', {}, h('p', { class: 'muted' }, 'Asking…'));
+  #source = h('p', { class: 'sub' });
+  #place = h('div', { class: 'stack' }, muted('Asking…'));
 
   constructor(context) {
     this.context = context;
     this.keys = context.mayKeepKeys ? new Keys(context) : null;
-    this.element = h('div', { class: 'page settings' }, h('h1', {}, 'Settings'), this.#place, this.keys?.element);
+    this.element = h('div', { class: 'page settings' },
+      h('div', {}, h('h1', {}, 'Settings'), this.#source), this.#place, this.keys?.element);
     this.#read();
   }
 
@@ -41,10 +49,10 @@ export class SettingsPage {
     try {
       const { file, groups, destinations } = await get('/v1/settings');
       const source = file ? ['from the file ', h('code', {}, file)] : 'from the program that runs the service';
+      fill(this.#source, 'These settings come ', source, '. They are shown here and changed there. Secrets are never shown.');
       fill(this.#place,
-        h('p', { class: 'sub' }, 'These settings come ', source, '. They are shown here and changed there. Secrets are never shown.'),
         destinations.map(destinationPanel),
-        h('section', { 'aria-labelledby': 'service-title' }, h('h2', { id: 'service-title', class: 'section-title' }, 'The service'), groups.map(group)));
+        section('The service', groups.map(group)));
     } catch (error) {
       fill(this.#place, error.status === 403
         ? notice('info', 'Your key may not see the settings: they need a company admin, an app admin, or a viewer of all apps.')
@@ -55,8 +63,8 @@ export class SettingsPage {
 
 function value(setting) {
   if (setting.value === null) {
-    return setting.secrets > 0
-      ? h('span', { class: 'secret' }, setting.secrets > 1 ? `${setting.secrets} set, never shown` : 'set, never shown') : h('span', { class: 'muted' }, 'not set');
+    if (setting.secrets === 0) return h('span', { class: 'muted' }, 'not set');
+    return h('span', { class: 'secret' }, setting.secrets > 1 ? `${setting.secrets} set, never shown` : 'set, never shown');
   }
   if (setting.key === 'fields.optional') {
     const kept = setting.value.split(' ');
@@ -70,7 +78,7 @@ function rows(settings) {
   return h('dl', { class: 'settings-list' }, settings.map((setting) => {
     const header = setting.key.startsWith('headers.') ? `Header ${setting.key.slice(8)}` : null;
     const label = header ?? words[setting.key];
-    return h('div', {}, h('dt', {}, label ? [label, ' ', h('code', {}, setting.key)] : h('code', {}, setting.key)), h('dd', {}, value(setting)));
+    return h('div', {}, h('dt', {}, label && `${label} `, h('code', {}, setting.key)), h('dd', {}, value(setting)));
   }));
 }
 
@@ -81,61 +89,64 @@ function destinationPanel({ name, kind, settings }) {
   const shown = settings.filter(isFirst).sort((a, b) => order(a.key) - order(b.key));
   const others = settings.filter((setting) => !isFirst(setting));
   return h('section', { class: 'panel', 'aria-label': `Settings of ${name}` },
-    h('div', { class: 'title-row' }, h('h2', {}, name, ' ', h('span', { class: 'tag' }, titles[kind] ?? kind)), h('a', { href: `#/destinations/${encodeURIComponent(name)}` }, 'How it does')),
-    settings.length ? rows(shown) : h('p', { class: 'muted' }, 'It does not describe itself.'),
+    titleRow([h('h2', {}, name), tag(titles[kind] ?? kind)], h('a', { href: pageOf(name) }, 'How it does')),
+    settings.length ? rows(shown) : muted('It does not describe itself.'),
     others.length > 0 && h('details', {}, h('summary', {}, `${others.length} more settings`), rows(others)),
-    h('p', { class: 'hint' }, 'Change: ', h('code', {}, `destinations › ${name}`), ' in the file, then restart the service. What is under way keeps what it began with.'));
+    hint('Change ', h('code', {}, `destinations › ${name}`), ' in the file, then restart the service. ',
+      'What is under way keeps what it began with.'));
 }
 
 function group({ name, changes, settings }) {
-  return h('details', { class: 'panel fold' }, h('summary', {}, h('code', {}, name)), rows(settings), h('p', { class: 'hint' },
-    changes === 'reload' ? 'Taken up at SIGHUP, without a restart.' : 'Taken up at a restart.'));
+  return h('details', { class: 'panel fold' }, h('summary', {}, h('code', {}, name)), rows(settings),
+    hint(changes === 'reload' ? 'Taken up at SIGHUP, without a restart.' : 'Taken up at a restart.'));
 }
 
 // MARK: Keys
 
 class Keys {
-  #list = h('div', {}, h('p', { class: 'muted' }, 'Asking…'));
+  #list = h('div', {}, muted('Asking…'));
 
   constructor(context) {
     this.context = context;
-    this.element = h('section', { 'aria-labelledby': 'keys-title' },
-      h('div', { class: 'title-row' }, h('h2', { id: 'keys-title', class: 'section-title' }, 'Keys'), h('div', { class: 'actions' }, button('New key…', () => this.#make()))),
-      this.#list);
+    this.element = section('Keys', this.#list, [button('New key…', () => this.#make())]);
     this.#read();
   }
 
   async #read() {
     try {
       const { keys } = await get('/v1/keys');
-      fill(this.#list, h('div', { class: 'table-box' }, h('table', {}, h('caption', { class: 'unseen' }, 'Keys'),
-        h('thead', {}, h('tr', {}, ['Name', 'Role', 'App', 'Made'].map((word) => h('th', { scope: 'col', class: word === 'Made' ? 'wide' : null }, word)), h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'Actions')))),
-        h('tbody', {}, keys.map((key) => this.#row(key))))));
+      const columns = [['Name'], ['Role'], ['App'], ['Made', 'wide'], [h('span', { class: 'unseen' }, 'Actions'), 'steps']];
+      fill(this.#list, table('Keys', columns, keys.map((key) => this.#row(key)),
+        (index) => keys[index].revokedAt === null ? null : 'revoked'));
     } catch (error) {
       fill(this.#list, notice('bad', `The keys cannot be shown: ${error.message}`));
     }
   }
 
   #row(key) {
-    const isRevoked = key.revokedAt !== null;
-    return h('tr', { class: isRevoked ? 'revoked' : null },
-      h('th', { scope: 'row' }, key.name, key.id === this.context.me.id && h('span', { class: 'tag' }, 'yours')),
-      h('td', {}, key.role), h('td', {}, key.appId ?? 'all'), h('td', { class: 'wide' }, time(new Date(key.createdAt * 1000).toISOString())),
-      h('td', { class: 'actions' }, isRevoked ? h('span', { class: 'muted' }, 'revoked') : [
-        button('Rotate…', () => this.#rotate(key), { kind: 'small', name: `Rotate ${key.name}` }),
-        button('Revoke…', () => this.#revoke(key), { kind: 'small', name: `Revoke ${key.name}` })]));
+    const steps = [
+      button('Rotate…', () => this.#rotate(key), { kind: 'small', name: `Rotate ${key.name}` }), ' ',
+      button('Revoke…', () => this.#revoke(key), { kind: 'small', name: `Revoke ${key.name}` }),
+    ];
+    return [
+      [key.name, key.id === this.context.me.id && [' ', tag('yours')]], key.role, key.appId ?? 'all',
+      time(new Date(key.createdAt * 1000).toISOString()), key.revokedAt === null ? steps : 'revoked',
+    ];
   }
 
   #make() {
     const own = this.context.me.appId;
     const name = h('input', { type: 'text', maxlength: '100', required: true, autocomplete: 'off' });
     const roles = own ? ['producer', 'viewer', 'appAdmin'] : ['producer', 'viewer', 'appAdmin', 'companyAdmin'];
-    const role = h('select', {}, roles.map((one) => h('option', { value: one }, one)));
+    const role = choice(roles);
     const app = h('input', { type: 'text', maxlength: '200', autocomplete: 'off', value: own ?? '', readonly: own !== null });
     let made = null;
     ask({
       title: 'A new key', action: 'Make it',
-      content: [field('Name', name, 'What people call it.'), field('Role', role), field('App', app, 'Empty: every app. An appAdmin needs one.')],
+      content: [
+        field('Name', name, 'What people call it.'), field('Role', role),
+        field('App', app, 'Empty: every app. An appAdmin needs one.'),
+      ],
       act: async () => {
         const appId = app.value.trim();
         made = await post('/v1/keys', { name: name.value.trim(), role: role.value, ...(appId ? { appId } : {}) });
@@ -144,20 +155,23 @@ class Keys {
   }
 
   #rotate(key) {
-    const grace = h('select', {}, [['0', 'At once'], ['3600', 'In an hour'], ['86400', 'In a day'], ['604800', 'In a week']].map(([value, text]) => h('option', { value }, text)));
+    const grace = choice([['0', 'At once'], ['3600', 'In an hour'], ['86400', 'In a day'], ['604800', 'In a week']]);
     grace.value = '3600';
     let made = null;
     ask({
       title: `Another secret for ${key.name}`, action: 'Rotate', kind: 'danger',
       content: [h('p', {}, 'It gets a new token, which is shown once.'), field('The old token ends', grace)],
-      act: async () => { made = await post(`/v1/keys/${encodeURIComponent(key.id)}/rotate`, { graceSeconds: Number(grace.value) }); },
+      act: async () => {
+        made = await post(`/v1/keys/${encodeURIComponent(key.id)}/rotate`, { graceSeconds: Number(grace.value) });
+      },
     }).done.then((isDone) => isDone && this.#reveal(made));
   }
 
   #revoke(key) {
     ask({
       title: `Revoke ${key.name}?`, action: 'Revoke it', kind: 'danger',
-      content: h('p', {}, key.id === this.context.me.id ? 'This is the key you are signed in with: you will be signed out. ' : '', 'Whoever uses it is refused from then on. This cannot be undone.'),
+      content: h('p', {}, key.id === this.context.me.id && 'You are signed in with this key, and will be signed out. ',
+        'Whoever uses it is refused from then on. This cannot be undone.'),
       act: async () => {
         await remove(`/v1/keys/${encodeURIComponent(key.id)}`);
         toast(`${key.name} is revoked.`);

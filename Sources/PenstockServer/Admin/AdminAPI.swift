@@ -54,7 +54,8 @@ final class AdminAPI: Sendable {
     return Answer(
       200,
       .object([
-        ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)), ("end", .number(log.end.rawValue)),
+        ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
+        ("end", .number(log.end.rawValue)),
         ("segments", .number(segments.count)), ("bytesOnDisk", .number(bytes)),
         ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
         ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),

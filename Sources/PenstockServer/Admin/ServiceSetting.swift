@@ -47,7 +47,7 @@ enum SettingText {
   /// `30d`, `5m`, `90s`, `250ms`.
   static func duration(_ duration: Duration) -> String {
     let (seconds, attoseconds) = duration.components
-    if attoseconds != 0 { return "\(duration / .milliseconds(1))ms" }
+    if attoseconds != 0 { return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000)ms" }
     let units: [(Int64, String)] = [(86_400, "d"), (3600, "h"), (60, "m")]
     for (size, unit) in units where seconds >= size && seconds % size == 0 { return "\(seconds / size)\(unit)" }
     return "\(seconds)s"

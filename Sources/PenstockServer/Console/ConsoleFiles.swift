@@ -25,7 +25,8 @@ struct ConsoleFiles: Sendable {
       guard let name = String(validatingCString: file.name), let type = Self.type(of: name) else { continue }
       let bytes = Array(UnsafeBufferPointer(start: file.bytes, count: file.length))
       files[name] = File(
-        contentType: type, bytes: ByteBuffer(bytes: bytes), tag: "\"\(Digest.hex(Array(Digest.sha256(bytes)[..<16])))\"")
+        contentType: type, bytes: ByteBuffer(bytes: bytes), tag: "\"\(Digest.hex(Array(Digest.sha256(bytes)[..<16])))\""
+      )
     }
     self.files = files
   }

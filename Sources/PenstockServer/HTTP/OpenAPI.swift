@@ -104,7 +104,8 @@ struct OpenAPIOperation {
     case .getStatus: OpenAPIOperation(summary: "The log, ingest and every destination.", schema: "Status")
     case .getStatusStream:
       OpenAPIOperation(
-        summary: "The status as server-sent events named status, one a second, until the service ends or an hour is over.",
+        summary:
+          "The status as server-sent events named status, one a second, until the service ends or an hour is over.",
         contentType: "text/event-stream")
     case .getStatusHistory:
       OpenAPIOperation(summary: "Where everything stood in the last quarter of an hour.", schema: "History")
