@@ -46,7 +46,7 @@ export class DestinationPage {
       for (const place of [this.#attempts, this.#letters]) {
         fill(place, muted('Your key may not see this: it holds events of every app.'));
       }
-    } else this.#readLetters();
+    }
   }
 
   update(store) {
@@ -66,7 +66,7 @@ export class DestinationPage {
     this.#updateFacts(destination);
     const key = `${destination.attempts} ${destination.batches} ${destination.deadLetters}`;
     if (this.context.mayRead && key !== this.#seen) {
-      if (this.#seen.split(' ')[2] !== key.split(' ')[2] && this.#seen) this.#readLetters();
+      if (this.#seen.split(' ')[2] !== key.split(' ')[2]) this.#readLetters();
       this.#seen = key;
       this.#readAttempts();
     }

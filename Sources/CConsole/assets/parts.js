@@ -62,13 +62,14 @@ export class LagFigures {
   element = h('dl', { class: 'lag' },
     lagTerms.map(([name, term]) => h('div', {}, h('dt', {}, term), this.#cells[name])));
 
-  set({ lag }) {
+  set({ lag, pause }) {
     const cells = this.#cells;
     say(cells.records, count(lag?.records));
     say(cells.bytes, bytes(lag?.bytes));
     say(cells.seconds, age(lag?.seconds));
-    say(cells.rate, lag?.recordsPerSecond == null ? '–' : `${rate(lag.recordsPerSecond)}/s`);
-    say(cells.drain, lag?.records === 0 ? 'now' : age(lag?.secondsToDrain));
+    // Of a paused one the rates are of before.
+    say(cells.rate, pause || lag?.recordsPerSecond == null ? '–' : `${rate(lag.recordsPerSecond)}/s`);
+    say(cells.drain, lag?.records === 0 ? 'now' : pause ? '–' : age(lag?.secondsToDrain));
   }
 }
 
