@@ -96,7 +96,7 @@ export class Overview {
     say(this.#sub, `${location.host} · up ${duration(Math.floor(up))}${found}`);
     this.#updateFigures(store);
     this.#updateDestinations(store);
-    const key = `${status.segments} ${Math.floor(Date.parse(status.now) / 20_000)}`;
+    const key = `${status.segments} ${Math.floor(Date.parse(status.now) / 10_000)}`;
     if (key !== this.#segmentsKey && !this.#isReading) this.#readSegments(key);
   }
 

@@ -13,7 +13,7 @@ export function stateOf(destination) {
   if (failure) return { word: 'Stopped', clause: 'was stopped by an error', kind: 'bad' };
   if (state === 'halted' || lag?.health === 'halted') return { word: 'Needs a person', clause: 'needs a person', kind: 'bad' };
   if (lag?.health === 'stuck') return { word: 'Stuck', clause: 'is stuck', kind: 'bad' };
-  if (state === 'backingOff' || trouble) return { word: 'Retrying', clause: 'is in trouble and retries', kind: 'warn' };
+  if (state === 'backingOff' || trouble) return { word: 'Retrying', clause: 'is retrying after an error', kind: 'warn' };
   if (lag?.health === 'behind') return { word: 'Behind', clause: 'is behind', kind: 'warn' };
   if (!lag) return { word: 'Starting', clause: 'is starting', kind: 'waiting' };
   return lag.records === 0 ? { word: 'Caught up', kind: 'ok' } : { word: 'Delivering', kind: 'ok' };
@@ -62,14 +62,15 @@ export class LagFigures {
   element = h('dl', { class: 'lag' },
     lagTerms.map(([name, term]) => h('div', {}, h('dt', {}, term), this.#cells[name])));
 
-  set({ lag, pause }) {
+  set({ lag, pause, trouble }) {
     const cells = this.#cells;
     say(cells.records, count(lag?.records));
     say(cells.bytes, bytes(lag?.bytes));
     say(cells.seconds, age(lag?.seconds));
-    // Of a paused one the rates are of before.
-    say(cells.rate, pause || lag?.recordsPerSecond == null ? '–' : `${rate(lag.recordsPerSecond)}/s`);
-    say(cells.drain, lag?.records === 0 ? 'now' : pause ? '–' : age(lag?.secondsToDrain));
+    // Of one that stands still the rates are of before.
+    const isStill = pause || trouble;
+    say(cells.rate, isStill || lag?.recordsPerSecond == null ? '–' : `${rate(lag.recordsPerSecond)}/s`);
+    say(cells.drain, lag?.records === 0 ? 'now' : isStill ? '–' : age(lag?.secondsToDrain));
   }
 }
 
