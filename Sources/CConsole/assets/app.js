@@ -3,6 +3,7 @@
 import { follow, get, Refusal, session } from './api.js';
 import { DestinationPage } from './destination.js';
 import { button, field, fill, h, hint, say, show } from './dom.js';
+import { time } from './format.js';
 import { Overview } from './overview.js';
 import { ReplaysPage } from './replays.js';
 import { SettingsPage } from './settings.js';
@@ -47,7 +48,8 @@ async function start() {
 function signIn(complaint = '') {
   stop();
   [session.key, context, page, store.status] = [null, null, null, null];
-  show($('bar'), false);
+  for (const dialog of document.querySelectorAll('dialog')) dialog.close();
+  for (const id of ['bar', 'banner']) show($(id), false);
   document.title = 'Sign in · Penstock';
   const key = h('input', { type: 'password', autocomplete: 'current-password', spellcheck: 'false', required: true });
   const trouble = h('p', { class: 'trouble', role: 'alert' }, complaint);
@@ -86,11 +88,15 @@ function watch() {
     },
     took: (status) => {
       store.take(status);
+      show($('banner'), false);
       page?.update(store);
     },
     lost: (refusal) => {
       if (refusal instanceof Refusal && refusal.status === 401) return signIn('Your key is not taken any more.');
-      live('lost', refusal.status === 0 ? 'Reconnecting…' : refusal.message);
+      live('lost', 'Reconnecting…');
+      const seen = store.status ? ` What is shown is of ${time(store.status.now)}.` : '';
+      say($('banner'), `${refusal.message}${/[.!]$/.test(refusal.message) ? '' : '.'}${seen}`);
+      show($('banner'), true);
     },
   });
 }

@@ -19,6 +19,8 @@ struct ServeCommand: ReportingCommand {
         curl -H 'Content-Type: application/json' -d '{"event":"Home Page","ts":1630476856}' http://127.0.0.1:8080/v1/events
         curl http://127.0.0.1:8080/v1/status
 
+      In a browser, http://127.0.0.1:8080/ is a console.
+
       A file:
 
         log: { path: ./events }

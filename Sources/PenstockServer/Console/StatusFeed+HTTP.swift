@@ -7,6 +7,9 @@ extension StatusFeed {
   ///
   /// - Parameter isAllowed: Asked before each look: a key may be revoked meanwhile.
   func response(_ context: ServiceContext, whileAllowed isAllowed: @escaping @Sendable () -> Bool) -> Response {
+    guard !isEnded else {
+      return Response(.later(503, "ending", "the service is being shut down", after: 5), to: context)
+    }
     guard let seat = take() else {
       return Response(.later(503, "too_many_streams", "all places to watch from are taken", after: 5), to: context)
     }

@@ -56,9 +56,11 @@ final class StatusFeed: Sendable {
   /// Ends every stream, and takes no other.
   func end() { ended.update { $0 = true } }
 
+  var isEnded: Bool { ended.value }
+
   /// A place for one more; nil when all are taken, or the service ends.
   func take() -> Seat? {
-    guard !ended.value else { return nil }
+    guard !isEnded else { return nil }
     let isFree = state.withLock { state in
       guard state.streams < Self.maxStreams else { return false }
       state.streams += 1
