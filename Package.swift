@@ -54,6 +54,8 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(name: "CPenstock"),
+    // The console's files, which the compiler copies into the program.
+    .target(name: "CConsole", exclude: ["assets"]),
     .target(
       name: "PenstockLog",
       dependencies: ["CZstd", "CPenstock", .product(name: "Logging", package: "swift-log")],
@@ -84,7 +86,7 @@ let package = Package(
     .target(
       name: "PenstockServer",
       dependencies: [
-        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CZlib", "CZstd",
+        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CConsole", "CZlib", "CZstd",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
@@ -160,7 +162,9 @@ let package = Package(
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
         .product(name: "Hummingbird", package: "hummingbird", condition: server),
         .product(name: "HummingbirdTesting", package: "hummingbird", condition: server),
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio", condition: sinks),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
       swiftSettings: house),
   ],

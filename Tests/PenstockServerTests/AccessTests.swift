@@ -10,7 +10,9 @@ struct AccessTests {
     .postEvents: "+o+o--", .getProducer: "+o+o--", .getEvents: "+o--+o", .getStatus: "++--++",
     .getDestinations: "++--++", .getAttempts: "+---+-", .getDeadLetters: "+---+-", .getReplays: "+---+-",
     .getReplay: "+---+-", .metrics: "+---+-", .pause: "+-----", .resume: "+-----", .retry: "+-----", .seek: "+-----",
-    .postReplay: "+-----", .deleteReplay: "+-----", .getKeys: "+o----", .postKey: "+o----", .rotateKey: "+o----",
+    .getStatusStream: "++--++", .getStatusHistory: "++--++", .getSegments: "++--++", .getSettings: "++--+-",
+    .getMe: "++++++", .console: "++++++", .consoleFile: "++++++", .postReplay: "+-----", .deleteReplay: "+-----",
+    .getKeys: "+o----", .postKey: "+o----", .rotateKey: "+o----",
     .deleteKey: "+o----", .health: "++++++", .readiness: "++++++", .openAPI: "++++++",
   ]
 
@@ -29,7 +31,7 @@ struct AccessTests {
           "\(route) for \(role), one app: \(ofOneApp)")
       }
     }
-    #expect(Route.allCases.filter(AccessTable.isOpen) == [.health, .readiness, .openAPI])
+    #expect(Route.allCases.filter(AccessTable.isOpen) == [.health, .readiness, .openAPI, .console, .consoleFile])
   }
 
   @Test("every route is found by its method and path, and by nothing else")

@@ -19,6 +19,8 @@ struct ServeCommand: ReportingCommand {
         curl -H 'Content-Type: application/json' -d '{"event":"Home Page","ts":1630476856}' http://127.0.0.1:8080/v1/events
         curl http://127.0.0.1:8080/v1/status
 
+      In a browser, http://127.0.0.1:8080/ is a console.
+
       A file:
 
         log: { path: ./events }
@@ -47,6 +49,7 @@ struct ServeCommand: ReportingCommand {
     let path = try configuration.path(log, in: config)
     var server = configuration.server
     if let address = listen.flatMap(ListenAddress.init) { (server.host, server.port) = (address.host, address.port) }
+    server.configurationFile = config
     var logger = Logger(label: "penstock") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = .notice
     var destinations: [ServiceDestination] = []

@@ -29,8 +29,8 @@ extension Configuration.Destination {
     await (try sink(from: file)).close()
     return ServiceDestination(
       name: name, kind: kindName, thresholds: delivery.thresholds,
-      deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) }, batch: policy,
-      retry: delivery.retry,
+      deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) }, settings: shownSettings,
+      batch: policy, retry: delivery.retry,
       makeDelivery: { cursor, log in
         makeDelivery(from: cursor, source: log, to: try makeSink(), log: path, logger: logger)
       }, makeReplaySink: { id in try makeSink(replay: id) })

@@ -11,7 +11,7 @@ package enum AccessTable {
   /// What anybody may ask, without a key.
   package static func isOpen(_ route: Route) -> Bool {
     switch route {
-    case .health, .readiness, .openAPI: true
+    case .health, .readiness, .openAPI, .console, .consoleFile: true
     default: false
     }
   }
@@ -19,7 +19,9 @@ package enum AccessTable {
   /// What a role may ask. `ofOneApp`: the key is of one app alone.
   package static func grant(_ route: Route, to role: Role, ofOneApp: Bool) -> Grant {
     switch route {
-    case .health, .readiness, .openAPI: .granted
+    case .health, .readiness, .openAPI, .console, .consoleFile: .granted
+    // Who somebody is, that one may know.
+    case .getMe: .granted
     case .postEvents, .getProducer:
       switch role {
       case .companyAdmin: .granted
@@ -35,8 +37,15 @@ package enum AccessTable {
       case .producer: .denied
       }
     // Counts and states; no event, no person, and nothing of another app but how much there is.
-    case .getStatus, .getDestinations:
+    case .getStatus, .getStatusStream, .getStatusHistory, .getSegments, .getDestinations:
       role == .producer ? .denied : .granted
+    // Where everything goes, without secrets: for whoever administers, of a company or an app.
+    case .getSettings:
+      switch role {
+      case .companyAdmin, .appAdmin: .granted
+      case .viewer: ofOneApp ? .denied : .granted
+      case .producer: .denied
+      }
     // What destinations said, and the events they refused, are of all apps.
     case .getAttempts, .getDeadLetters, .getReplays, .getReplay, .metrics:
       switch role {

@@ -13,11 +13,13 @@ public enum Role: String, Sendable, Hashable, Codable, CaseIterable {
 /// What the service can be asked, each one method and path. Whatever is not here is answered 404.
 package enum Route: String, Sendable, Hashable, CaseIterable {
   case postEvents, getEvents, getProducer
-  case getStatus, getDestinations, getAttempts, getDeadLetters
+  case getStatus, getStatusStream, getStatusHistory, getSegments, getSettings
+  case getDestinations, getAttempts, getDeadLetters
   case pause, resume, retry, seek
   case getReplays, postReplay, getReplay, deleteReplay
-  case getKeys, postKey, rotateKey, deleteKey
+  case getMe, getKeys, postKey, rotateKey, deleteKey
   case metrics, health, readiness, openAPI
+  case console, consoleFile
 
   package enum Method: String, Sendable, Hashable { case get = "GET", post = "POST", delete = "DELETE" }
 
@@ -35,6 +37,10 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
     case .postEvents, .getEvents: "/v1/events"
     case .getProducer: "/v1/producers/{name}"
     case .getStatus: "/v1/status"
+    case .getStatusStream: "/v1/status/stream"
+    case .getStatusHistory: "/v1/status/history"
+    case .getSegments: "/v1/segments"
+    case .getSettings: "/v1/settings"
     case .getDestinations: "/v1/destinations"
     case .getAttempts: "/v1/destinations/{name}/attempts"
     case .getDeadLetters: "/v1/destinations/{name}/deadletters"
@@ -44,6 +50,7 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
     case .seek: "/v1/destinations/{name}/seek"
     case .getReplays, .postReplay: "/v1/replays"
     case .getReplay, .deleteReplay: "/v1/replays/{id}"
+    case .getMe: "/v1/me"
     case .getKeys, .postKey: "/v1/keys"
     case .rotateKey: "/v1/keys/{id}/rotate"
     case .deleteKey: "/v1/keys/{id}"
@@ -51,6 +58,8 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
     case .health: "/healthz"
     case .readiness: "/readyz"
     case .openAPI: "/openapi.json"
+    case .console: "/"
+    case .consoleFile: "/console/{name}"
     }
   }
 }

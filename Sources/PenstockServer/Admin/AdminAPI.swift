@@ -11,16 +11,37 @@ final class AdminAPI: Sendable {
   let hosts: [DestinationHost]
   let replays: ReplayHost
   let ingest: Ingest
+  let facts: ServiceFacts
   let clock: any WallClock
+  private let metrics: ServiceMetrics
   private let startedAt: Timestamp
 
-  init(_ log: Log, hosts: [DestinationHost], replays: ReplayHost, ingest: Ingest, clock: any WallClock) {
+  init(
+    _ log: Log, hosts: [DestinationHost], replays: ReplayHost, ingest: Ingest, metrics: ServiceMetrics,
+    facts: ServiceFacts, clock: any WallClock
+  ) {
     self.log = log
     self.hosts = hosts
     self.replays = replays
     self.ingest = ingest
+    self.metrics = metrics
+    self.facts = facts
     self.clock = clock
     startedAt = clock.now()
+  }
+
+  var isReady: Bool { whyNotReady == nil }
+
+  /// Nil as long as events are taken, and their idempotency keys kept.
+  var whyNotReady: String? {
+    if ingest.isEnded { return "the service is being shut down" }
+    if metrics.hasLogFailed { return "the log takes nothing since a failed write" }
+    return ingest.keyTrouble.map { "idempotency keys cannot be kept: \($0.code)" }
+  }
+
+  /// Where everything stands, from memory.
+  var sample: StatusHistory.Sample {
+    StatusHistory.Sample(time: clock.now(), end: log.end, committed: hosts.map(\.committed))
   }
 
   func host(_ name: String) -> DestinationHost? { hosts.first { $0.destination.name == name } }
@@ -39,7 +60,8 @@ final class AdminAPI: Sendable {
     return Answer(
       200,
       .object([
-        ("log", .string(log.logID)), ("first", .number(log.first.rawValue)), ("end", .number(log.end.rawValue)),
+        ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
+        ("end", .number(log.end.rawValue)),
         ("segments", .number(segments.count)), ("bytesOnDisk", .number(bytes)),
         ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
         ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),

@@ -145,6 +145,8 @@ final class DestinationHost: Sendable {
   }
 
   var attempts: [Attempt] { state.withLock { $0.delivery }?.attempts.attempts ?? [] }
+  /// Everything below is delivered; nil before the first delivery.
+  var committed: Offset? { state.withLock { $0.cursor }?.state.committed }
   var failure: String? { state.withLock { $0.failure } }
   var progress: DeliveryProgress? { get async { await state.withLock { $0.delivery }?.progress } }
 

@@ -10,6 +10,8 @@ public struct ServiceDestination: Sendable {
   public let thresholds: LagThresholds
   /// Where its dead letters are; nil: it has none.
   public let deadLetters: String?
+  /// How it is configured, for people.
+  public let settings: [ServiceSetting]
   let batch: BatchPolicy
   let retry: RetryPolicy
   let makeDelivery: @Sendable (Cursor, Log) async throws -> Delivery
@@ -20,7 +22,7 @@ public struct ServiceDestination: Sendable {
   ///   - makeReplaySink: a sink that marks what it sends with the replay's id.
   public init(
     name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
-    batch: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),
+    settings: [ServiceSetting] = [], batch: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),
     makeDelivery: @escaping @Sendable (Cursor, Log) async throws -> Delivery,
     makeReplaySink: @escaping @Sendable (_ id: String) throws -> any Sink
   ) {
@@ -28,6 +30,7 @@ public struct ServiceDestination: Sendable {
     self.kind = kind
     self.thresholds = thresholds
     self.deadLetters = deadLetters
+    self.settings = settings
     self.batch = batch
     self.retry = retry
     self.makeDelivery = makeDelivery

@@ -38,6 +38,12 @@ struct Gate: Sendable {
     return .open(key, appID: appID)
   }
 
+  /// Whether a key that was let in still would be: it may have been revoked, or its secret changed.
+  func admits(_ key: APIKey?, with request: Request) -> Bool {
+    guard let keys, let key else { return true }
+    return keys.identify(Self.token(of: request))?.id == key.id
+  }
+
   private static func token(of request: Request) -> String? {
     if let authorization = request.headers[.authorization] {
       let parts = authorization.split(separator: " ", maxSplits: 1)

@@ -26,7 +26,7 @@ enum OpenAPI {
   private static var paths: [(String, ServiceJSON)] {
     var order: [String] = []
     var operations: [String: [(String, ServiceJSON)]] = [:]
-    for route in Route.allCases {
+    for route in Route.allCases where route.isDescribed {
       if operations[route.pattern] == nil { order.append(route.pattern) }
       operations[route.pattern, default: []].append((route.method.rawValue.lowercased(), operation(route)))
     }
@@ -78,6 +78,11 @@ enum OpenAPI {
   }
 }
 
+extension Route {
+  /// Whether it is for programs; the console's files are for browsers.
+  var isDescribed: Bool { self != .console && self != .consoleFile }
+}
+
 /// What one operation takes and gives.
 struct OpenAPIOperation {
   var summary: String
@@ -96,7 +101,22 @@ struct OpenAPIOperation {
         parameters: [query("from", place), query("to", place), query("limit", number(1, 100_000))],
         contentType: "application/x-ndjson")
     case .getProducer: OpenAPIOperation(summary: "How far a producer came.", schema: "Producer")
-    case .getStatus: OpenAPIOperation(summary: "The log, ingest and every destination.", schema: "Any")
+    case .getStatus: OpenAPIOperation(summary: "The log, ingest and every destination.", schema: "Status")
+    case .getStatusStream:
+      OpenAPIOperation(
+        summary:
+          "The status as server-sent events named status, one a second, until the service ends or an hour is over.",
+        contentType: "text/event-stream")
+    case .getStatusHistory:
+      OpenAPIOperation(summary: "Where everything stood in the last quarter of an hour.", schema: "History")
+    case .getSegments:
+      OpenAPIOperation(
+        summary: "The newest segments, newest first, and how far they are compressed.",
+        parameters: [query("limit", number(1, 200))], schema: "Segments")
+    case .getSettings:
+      OpenAPIOperation(
+        summary: "What the service is configured to do, without secrets, and when a change is taken up.",
+        schema: "Settings")
     case .getDestinations: OpenAPIOperation(summary: "Every destination.", schema: "Destinations")
     case .getAttempts: OpenAPIOperation(summary: "The newest attempts, newest first.", schema: "Any")
     case .getDeadLetters:
@@ -118,6 +138,7 @@ struct OpenAPIOperation {
     case .postReplay: replaying
     case .getReplay: OpenAPIOperation(summary: "How far a replay is.", schema: "Any")
     case .deleteReplay: OpenAPIOperation(summary: "Stops a replay and forgets it.", schema: "State")
+    case .getMe: OpenAPIOperation(summary: "Whose key this is, and what it may do.", schema: "Me")
     case .getKeys: OpenAPIOperation(summary: "Every key, without what proves it.", schema: "Keys")
     case .postKey:
       OpenAPIOperation(
@@ -135,6 +156,7 @@ struct OpenAPIOperation {
     case .health: OpenAPIOperation(summary: "Whether the process answers.", schema: "State")
     case .readiness: OpenAPIOperation(summary: "Whether it takes events.", schema: "State")
     case .openAPI: OpenAPIOperation(summary: "This document.", schema: "Any")
+    case .console, .consoleFile: OpenAPIOperation(summary: "The console.", contentType: "text/html")
     }
   }
 
@@ -174,71 +196,4 @@ struct OpenAPIOperation {
       summary: "Delivers a window of the log once more, or says what that would be.",
       body: body(##"{"$ref":"#/components/schemas/NewReplay"}"##), status: 202, schema: "Any")
   }
-}
-
-/// The shapes of what is taken and given.
-enum OpenAPISchemas {
-  static let all: [(String, ServiceJSON)] = [
-    ("Any", .raw(#"{"type":"object"}"#)),
-    ("Name", .raw(#"{"type":"string","minLength":1,"maxLength":64,"pattern":"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"}"#)),
-    (
-      "Error",
-      .raw(
-        #"{"type":"object","required":["error"],"properties":{"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string"},"message":{"type":"string"},"record":{"type":["integer","null"]},"field":{"type":["string","null"]},"byte":{"type":["integer","null"]},"bodyByte":{"type":["integer","null"]}}}}}"#
-      )
-    ),
-    (
-      "Event",
-      .raw(
-        #"{"type":"object","properties":{"app_id":{"type":["string","null"]},"user_id":{"type":["string","null"]},"anonymous_user_id":{"type":["string","null"]},"event":{"type":["string","null"]},"platform":{"type":["string","null"]},"type":{"enum":["page","track","custom",null]},"ts":{"type":["number","null"]},"properties":{"type":["object","null"]},"traits":{"type":["object","null"]},"segments":{"type":["array","null"]},"paths":{"type":["array","null"]}}}"#
-      )
-    ),
-    (
-      "Appended",
-      .raw(
-        #"{"type":"object","required":["accepted"],"properties":{"accepted":{"type":"integer","minimum":0},"first":{"type":"integer","minimum":0},"last":{"type":"integer","minimum":0},"duplicate":{"type":"boolean"},"rejected":{"type":"integer","minimum":0},"results":{"type":"array","items":{"type":"object"}}}}"#
-      )
-    ),
-    (
-      "Producer",
-      .raw(
-        #"{"type":"object","required":["name","lastSequence","isCertain"],"properties":{"name":{"type":"string"},"lastSequence":{"type":["integer","null"]},"isCertain":{"type":"boolean"}}}"#
-      )
-    ),
-    (
-      "Destinations",
-      .raw(#"{"type":"object","required":["destinations"],"properties":{"destinations":{"type":"array"}}}"#)
-    ),
-    ("State", .raw(#"{"type":"object"}"#)),
-    (
-      "Key",
-      .raw(
-        #"{"type":"object","required":["id","name","role","createdAt"],"properties":{"id":{"type":"string"},"name":{"type":"string"},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":["string","null"]},"createdAt":{"type":"integer"},"revokedAt":{"type":["integer","null"]}}}"#
-      )
-    ),
-    (
-      "Keys",
-      .raw(
-        ##"{"type":"object","required":["keys"],"properties":{"keys":{"type":"array","items":{"$ref":"#/components/schemas/Key"}}}}"##
-      )
-    ),
-    (
-      "Token",
-      .raw(
-        ##"{"type":"object","required":["key","token"],"properties":{"key":{"$ref":"#/components/schemas/Key"},"token":{"type":"string"}}}"##
-      )
-    ),
-    (
-      "NewKey",
-      .raw(
-        #"{"type":"object","required":["name","role"],"properties":{"name":{"type":"string","minLength":1,"maxLength":100},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":"string","minLength":1,"maxLength":200},"requestsPerSecond":{"type":"number","exclusiveMinimum":0},"burst":{"type":"number","minimum":1}}}"#
-      )
-    ),
-    (
-      "NewReplay",
-      .raw(
-        ##"{"type":"object","required":["destination"],"properties":{"id":{"type":"string","minLength":1,"maxLength":40},"destination":{"$ref":"#/components/schemas/Name"},"from":{"type":"string"},"to":{"type":"string"},"recordsPerSecond":{"type":"integer","minimum":1},"bytesPerSecond":{"type":"integer","minimum":1},"skipGaps":{"type":"boolean"},"dryRun":{"type":"boolean"}}}"##
-      )
-    ),
-  ]
 }

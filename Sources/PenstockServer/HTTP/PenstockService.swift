@@ -30,6 +30,7 @@ public final class PenstockService: Service {
   private let hosts: [DestinationHost]
   private let replays: ReplayHost
   private let router: ServiceRouter
+  let feed: StatusFeed
 
   /// Opens the log and what is kept beside it. Nothing is listened on before ``run()``.
   ///
@@ -62,7 +63,7 @@ public final class PenstockService: Service {
       }
       let audit = try await AuditLog.open(at: path + ".audit")
       return PenstockService(
-        log, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger, onListening)
+        log, path, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger, onListening)
     } catch {
       try? await log.close()
       throw error
@@ -70,7 +71,8 @@ public final class PenstockService: Service {
   }
 
   private init(
-    _ log: Log, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration, _ keys: KeyStore?,
+    _ log: Log, _ path: String, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration,
+    _ keys: KeyStore?,
     _ keyed: KeyedAppender, _ audit: AuditLog, _ metrics: ServiceMetrics, _ destinations: [ServiceDestination],
     _ logger: Logger, _ onListening: @escaping @Sendable (_ port: Int) async -> Void
   ) {
@@ -86,10 +88,14 @@ public final class PenstockService: Service {
       DestinationHost($0, log, retention: logConfiguration.retention, logger: logger)
     }
     replays = ReplayHost(log, logger: logger)
-    let admin = AdminAPI(log, hosts: hosts, replays: replays, ingest: ingest, clock: SystemWallClock())
+    let admin = AdminAPI(
+      log, hosts: hosts, replays: replays, ingest: ingest, metrics: metrics,
+      facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock())
+    feed = StatusFeed(
+      destinations: destinations.map(\.name), look: { await admin.status().body }, sample: { admin.sample })
     router = ServiceRouter(
       gate: Gate(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
-      metrics: metrics, logger: logger)
+      metrics: metrics, feed: feed, logger: logger)
   }
 
   /// What recovery found.
@@ -109,6 +115,7 @@ public final class PenstockService: Service {
   public func run() async throws {
     // Detached: they end when told.
     let delivering = hosts.map { host in Task.detached { await host.run() } }
+    let sampling = Task.detached { [feed] in await feed.run() }
     let result: Result<Void, any Error>
     do {
       try await withGracefulShutdownHandler {
@@ -123,6 +130,7 @@ public final class PenstockService: Service {
       result = .failure(error)
     }
     stopTaking()
+    await sampling.value
     await stopDelivering(delivering)
     try await end()
     try result.get()
@@ -130,6 +138,7 @@ public final class PenstockService: Service {
 
   private func stopTaking() {
     ingest.end()
+    feed.end()
     for host in hosts { host.stop() }
   }
 

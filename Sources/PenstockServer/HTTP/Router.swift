@@ -11,6 +11,7 @@ struct ServiceRouter: Sendable {
   let keys: KeysAPI?
   let audit: AuditLog
   let metrics: ServiceMetrics
+  let feed: StatusFeed
   let logger: Logger
 
   func respond(to request: Request, _ context: ServiceContext) async -> Response {
@@ -35,11 +36,36 @@ struct ServiceRouter: Sendable {
       if let key { await note(key, route, name, outcome: "forbidden", status: answer.status) }
       return Response(answer.ending(request), to: context)
     case .open(let key, let appID):
-      if route == .getEvents { return await admin.events(request, appID: appID, context: context) }
-      if route == .metrics { return Response(await metrics.answer(admin), to: context) }
+      if let response = await respond(route, name, request, key, appID, context) { return response }
       if route.isChange { return Response(await change(route, name, request, appID, key), to: context) }
       return Response(await answer(route, name, request, appID, key), to: context)
     }
+  }
+
+  /// What is more than an ``Answer``.
+  private func respond(
+    _ route: Route, _ name: String, _ request: Request, _ key: APIKey?, _ appID: String?, _ context: ServiceContext
+  ) async -> Response? {
+    switch route {
+    case .getEvents: await admin.events(request, appID: appID, context: context)
+    case .getStatusStream: feed.response(context) { [gate] in gate.admits(key, with: request) }
+    case .console: ConsoleFiles.shared.response(to: request, name: "index.html", context)
+    case .consoleFile: ConsoleFiles.shared.response(to: request, name: name, context)
+    case .getMe: Response(me(key), to: context)
+    case .metrics: Response(await metrics.answer(admin), to: context)
+    default: nil
+    }
+  }
+
+  /// Who asks. Without keys everybody may do everything.
+  private func me(_ key: APIKey?) -> Answer {
+    let role = key?.role ?? .companyAdmin
+    return Answer(
+      200,
+      .object([
+        ("needsKey", .bool(gate.keys != nil)), ("id", .optional(key?.id)), ("name", .optional(key?.name)),
+        ("role", .string(role.rawValue)), ("appId", .optional(key?.appID)),
+      ]))
   }
 
   private func answer(
@@ -49,6 +75,9 @@ struct ServiceRouter: Sendable {
     case .postEvents: await ingest.respond(to: request, appID: appID, key: key)
     case .getProducer: await ingest.producer(name, appID: appID)
     case .getStatus: await admin.status()
+    case .getStatusHistory: Answer(200, feed.history.json)
+    case .getSegments: admin.segments(request)
+    case .getSettings: admin.settings()
     case .getDestinations: await admin.destinations()
     case .getAttempts: admin.attempts(name)
     case .getDeadLetters: await admin.deadLetters(name, request)
@@ -64,19 +93,14 @@ struct ServiceRouter: Sendable {
     case .health: Answer(200, .object([("status", .string("ok"))]))
     case .readiness: readiness
     case .openAPI: Answer(200, OpenAPI.document)
-    case .getEvents, .metrics: AdminAPI.noSuch("answer here")
+    case .getEvents, .getStatusStream, .getMe, .metrics, .console, .consoleFile: AdminAPI.noSuch("answer here")
     }
   }
 
   /// Whether events are taken: not while the service ends, nor after the log has failed, nor while idempotency keys cannot be
   /// kept.
   private var readiness: Answer {
-    let why =
-      if ingest.isEnded { "the service is being shut down" } else if metrics.hasLogFailed {
-        "the log takes nothing since a failed write"
-      } else if let trouble = ingest.keyTrouble { "idempotency keys cannot be kept: \(trouble.code)" } else {
-        String?.none
-      }
+    let why = admin.whyNotReady
     return Answer(
       why == nil ? 200 : 503,
       .object([("status", .string(why == nil ? "ready" : "not ready")), ("why", .optional(why))]))

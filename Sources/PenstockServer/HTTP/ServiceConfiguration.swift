@@ -19,6 +19,8 @@ public struct ServiceConfiguration: Sendable {
   /// The file of keys; nil: nobody is asked for one, which is allowed on a loopback address alone.
   public var keysFile: String?
   public var limits = ServiceLimits()
+  /// The file these settings come from, to be named to people; nil: they come from a program.
+  public var configurationFile: String?
 
   public init() {}
 

@@ -36,6 +36,9 @@ final class Ingest: Sendable {
     budget.set(limit: limits.bodyMemory)
   }
 
+  /// What counts at present.
+  var currentLimits: ServiceLimits { limits.withLock { $0 } }
+
   /// Keys that are remembered.
   var knownKeys: Int { keyed.count }
   /// Why no keys can be kept; nil while they can.

@@ -82,6 +82,9 @@ public struct WebhookConfiguration: Sendable {
   public var maxWait: Duration = .seconds(5)
   private var recordLimit = 500
 
+  /// ``url`` as it may be shown: without its query, which can hold a key.
+  package var shownURL: String { (try? DestinationURL(url).redacted) ?? "no URL" }
+
   public typealias TLS = TLSSettings
 
   public init(url: String) { self.url = url }
@@ -136,7 +139,7 @@ extension WebhookConfiguration: CustomReflectable {
     Mirror(
       self,
       children: [
-        "url": (try? DestinationURL(url).redacted) ?? "no URL", "method": method, "batching": batching,
+        "url": shownURL, "method": method, "batching": batching,
         "headers": headers, "secrets": secrets, "fields": fields, "parameter": parameter,
         "maxParameterBytes": maxParameterBytes, "timeout": timeout, "connectTimeout": connectTimeout,
         "idleTimeout": idleTimeout, "httpVersions": httpVersions, "tls": tls, "addresses": addresses,

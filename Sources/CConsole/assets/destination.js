@@ -1,0 +1,231 @@
+// One destination: how far it is, its attempts, its dead letters, and what may be done with it.
+
+import { destinationPath, get, post } from './api.js';
+import { condensed, Sparkline } from './chart.js';
+import { ask, toast } from './dialogs.js';
+import {
+  button, choice, facts, field, fill, h, hint, muted, notice, number, say, section, show, table, titleRow,
+} from './dom.js';
+import { age, bytes, count, counted, duration, local, time, zone } from './format.js';
+import { Badge, behindWords, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
+
+export class DestinationPage {
+  #badge = new Badge();
+  #lag = new LagFigures();
+  #trouble = new TroubleLine();
+  #spark = new Sparkline('tall');
+  #caption = h('figcaption', { class: 'hint' });
+  #facts = h('div');
+  #attempts = h('div', {}, muted('Asking…'));
+  #letters = h('div', {}, muted('Asking…'));
+  #body = h('div', { class: 'stack' });
+  #missing = h('div', { class: 'empty', hidden: true },
+    h('p', {}, 'There is no destination of that name.'), h('a', { href: '#/' }, 'To the overview'));
+  #seen = '';
+  #attemptsShown = 12;
+  #shown = '';
+
+  constructor(context, name) {
+    this.context = context;
+    this.name = name;
+    this.title = name;
+    this.buttons = context.maySteer ? new SteeringButtons(name) : null;
+    const actions = context.maySteer
+      ? [...this.buttons.elements, button('Move cursor…', () => this.#seek()),
+        h('a', { class: 'button', href: `#/replays?to=${encodeURIComponent(name)}` }, 'Replay…')]
+      : [];
+    fill(this.#body,
+      this.#trouble.element, this.#lag.element,
+      h('figure', { class: 'chart' }, this.#spark.element, this.#caption), this.#facts,
+      section('Attempts', this.#attempts), section('Dead letters', this.#letters));
+    this.element = h('div', { class: 'page' },
+      h('p', { class: 'crumb' }, h('a', { href: '#/' }, 'Overview')),
+      titleRow([h('h1', {}, name), this.#badge.element], actions),
+      this.#missing, this.#body);
+    if (!context.mayRead) {
+      for (const place of [this.#attempts, this.#letters]) {
+        fill(place, muted('Your key may not see this: it holds events of every app.'));
+      }
+    }
+  }
+
+  update(store) {
+    const destination = store.destination(this.name);
+    show(this.#missing, destination === null);
+    show(this.#body, destination !== null);
+    if (!destination) return;
+    this.destination = destination;
+    this.#badge.set(stateOf(destination));
+    this.#lag.set(destination);
+    this.#trouble.set(destination, store.status.now);
+    this.buttons?.set(destination);
+    const lags = store.lags(this.name);
+    const words = behindWords(lags, store.reach);
+    this.#spark.draw(condensed(lags, 180), words);
+    say(this.#caption, words);
+    this.#updateFacts(destination);
+    const key = `${destination.attempts} ${destination.batches} ${destination.deadLetters}`;
+    if (this.context.mayRead && key !== this.#seen) {
+      if (this.#seen.split(' ')[2] !== key.split(' ')[2]) this.#readLetters();
+      this.#seen = key;
+      this.#readAttempts();
+    }
+  }
+
+  #updateFacts(one) {
+    const key = JSON.stringify([one.committed, one.end, one.inFlight, one.state, one.batches, one.attempts]);
+    if (key === this.#shown) return;
+    this.#shown = key;
+    fill(this.#facts, facts([
+      ['Goes to', `${one.kind} · ${whereTo(one)}`],
+      ['Delivered up to offset', count(one.committed)], ['Log ends at', count(one.end)],
+      ['In flight', one.inFlight ? `${count(one.inFlight.first)} – ${count(one.inFlight.end - 1)}` : 'nothing'],
+      ['Since the start', [counted(one.batches ?? 0, 'batch', 'batches'), counted(one.records ?? 0, 'record'), bytes(one.bytes ?? 0)].join(', ')],
+      ['Attempts', `${count(one.attempts ?? 0)}, ${count(one.retries ?? 0)} of them again`],
+      one.lag?.secondsToLoss !== null && one.lag && ['Retention passes it in', age(one.lag.secondsToLoss)],
+    ], 'columns'));
+  }
+
+  async #readAttempts() {
+    try {
+      const { attempts } = await get(destinationPath(this.name, 'attempts'));
+      const most = this.#attemptsShown;
+      fill(this.#attempts, attempts.length ? attemptTable(attempts.slice(0, most)) : h('p', { class: 'empty' }, 'No attempt yet.'),
+        attempts.length > most && h('div', { class: 'pages' }, button(`All ${count(attempts.length)} that are kept`, () => {
+          this.#attemptsShown = attempts.length;
+          return this.#readAttempts();
+        })));
+    } catch (error) {
+      fill(this.#attempts, notice('bad', `The attempts cannot be shown: ${error.message}`));
+    }
+  }
+
+  async #readLetters(from = 0) {
+    try {
+      const { count: total, deadLetters } = await get(`${destinationPath(this.name, 'deadletters')}?from=${from}&limit=20`);
+      if (total === 0) {
+        fill(this.#letters, h('p', { class: 'empty' }, 'None: every record was taken, or is still to be delivered.'));
+        return;
+      }
+      const last = deadLetters.at(-1)?.number ?? from;
+      fill(this.#letters,
+        hint(`${counted(total, 'record')} refused and set aside, oldest first. To deliver them again: `,
+          h('code', {}, `penstock deadletters replay ${this.name}`)),
+        h('ol', { class: 'letters' }, deadLetters.map(letter)),
+        h('div', { class: 'pages' },
+          from > 0 && button('From the first', () => this.#readLetters(0)),
+          deadLetters.length === 20 && button('Later ones', () => this.#readLetters(last + 1))));
+    } catch (error) {
+      fill(this.#letters, notice('bad', `The dead letters cannot be shown: ${error.message}`));
+    }
+  }
+
+  // MARK: Moving the cursor
+
+  #seek() {
+    const { name } = this;
+    const before = this.destination?.committed ?? null;
+    const kind = choice([
+      ['offset', 'An offset'], ['time', 'A time'], ['beginning', 'The beginning: everything again'],
+      ['end', 'The end: skip what waits'],
+    ]);
+    const offset = number({ value: String(before ?? 0) });
+    const moment = h('input', { type: 'datetime-local', step: '1', value: local(new Date(Date.now() - 3_600_000)) });
+    const offsetField = field('Offset', offset, 'The first record to be delivered next.');
+    const momentField = field('Time of append', moment, zone());
+    const effect = h('div', { class: 'effect', role: 'status' });
+    let target = null;
+    const place = () => {
+      if (kind.value === 'time') return moment.value && new Date(moment.value).toISOString();
+      return kind.value === 'offset' ? offset.value.trim() : kind.value;
+    };
+    const forget = () => {
+      target = null;
+      question.yes.disabled = true;
+      say(question.yes, 'Move the cursor');
+      fill(effect);
+      show(offsetField, kind.value === 'offset');
+      show(momentField, kind.value === 'time');
+    };
+    const check = button('See what that does', async () => {
+      try {
+        const { window } = await post('/v1/replays', { destination: name, dryRun: true, from: place(), to: 'end' });
+        target = window.first;
+        const now = this.destination?.committed ?? before ?? 0;
+        const { words, severity, action } = effectOf(now, target);
+        fill(effect, notice(severity, words));
+        say(question.yes, action);
+        question.yes.disabled = target === now;
+      } catch (error) {
+        fill(effect, notice('bad', error.message));
+      }
+    });
+    const question = ask({
+      title: `Move the cursor of ${name}`, action: 'Move the cursor', kind: 'danger', ready: false,
+      content: [
+        h('p', {}, 'Delivery goes on from another place in the log. A batch that is under way is finished first.'),
+        field('To', kind), offsetField, momentField, check, effect,
+      ],
+      act: async () => {
+        await post(destinationPath(name, 'seek'), { to: String(target) });
+        toast(`${name} goes on at offset ${count(target)}.`, {
+          undo: before === null ? null : () => post(destinationPath(name, 'seek'), { to: String(before) }),
+        });
+      },
+    });
+    for (const input of [kind, offset, moment]) input.addEventListener('input', forget);
+    forget();
+    if (before !== null && !this.destination?.pause) {
+      effect.append(notice('info', 'It delivers at present. Pause it first if you want to look before it goes on.'));
+    }
+  }
+}
+
+/** What moving a cursor means for the receiver. */
+export function effectOf(now, target) {
+  if (target < now) {
+    const records = counted(now - target, 'record');
+    return {
+      words: `${records} (offsets ${count(target)} – ${count(now - 1)}) will be delivered again, under new ids. `
+        + 'A receiver that has kept them will have them twice.',
+      severity: 'warn', action: `Deliver ${records} again`,
+    };
+  }
+  if (target > now) {
+    const records = counted(target - now, 'record');
+    return {
+      words: `${records} (offsets ${count(now)} – ${count(target - 1)}) will not be delivered to this destination.`,
+      severity: 'bad', action: `Skip ${records}`,
+    };
+  }
+  return { words: 'The cursor stands there already.', severity: 'info', action: 'Move the cursor' };
+}
+
+const outcomes = { delivered: 'ok', retry: 'warn', 'under way': 'waiting' };
+
+function attemptTable(attempts) {
+  const columns = [
+    ['Begun'], ['Outcome'], ['Offsets', 'number wide'], ['Records', 'number'], ['Sent', 'number wide'],
+    ['Took', 'number wide'], ['Try', 'number wide'], ['Answer', 'words'],
+  ];
+  return table('The newest attempts, newest first', columns, attempts.map((one) => {
+    const badge = new Badge();
+    badge.set({ word: one.outcome, kind: outcomes[one.outcome] ?? 'bad' });
+    const { first, end } = one.range;
+    return [
+      time(one.time), badge.element, `${count(first)} – ${count(end - 1)}`, count(end - first), bytes(one.bodyBytes),
+      one.outcome === 'under way' ? '–' : duration(one.milliseconds / 1000), count(one.attempt), one.words,
+    ];
+  }));
+}
+
+function letter(one) {
+  return h('li', {}, h('details', {},
+    h('summary', {},
+      h('span', { class: 'letter-offset' }, `Offset ${count(one.offset)}`), ' ',
+      h('span', { class: 'muted' }, time(one.buriedAt)), ' ', h('span', { class: 'words' }, one.reason)),
+    facts([
+      ['Appended', time(one.appendTime)], ['Attempts', count(one.attempts)], ['Delivery', h('code', {}, one.delivery)],
+    ]),
+    h('pre', { tabindex: '0', 'aria-label': `The record at offset ${one.offset}` }, one.record)));
+}

@@ -1,0 +1,28 @@
+import Hummingbird
+import PenstockLog
+
+extension AdminAPI {
+  /// `GET /v1/segments`: the newest segments, newest first, and how far each is compressed, from its index and at most three of its
+  /// blocks.
+  func segments(_ request: Request) -> Answer {
+    guard let limit = Self.number("limit", request, 24, 1...200) else { return Self.wrongNumber }
+    let set = log.view.set
+    let shown = set.segments.indices.suffix(limit).reversed().map { segment($0, of: set) }
+    return Answer(200, .object([("count", .number(set.segments.count)), ("segments", .array(shown))]))
+  }
+
+  private func segment(_ index: Int, of set: SegmentSet) -> ServiceJSON {
+    let segment = set.segments[index]
+    let range = segment.name.baseOffset..<max(segment.name.baseOffset, set.end(ofSegmentAt: index))
+    // One that retention has removed meanwhile, or that is damaged, is shown without what cannot be known.
+    let extent = try? log.extent(of: range)
+    let recordBytes = extent.flatMap { $0.recordBytes > 0 ? $0.recordBytes : nil }
+    return .object([
+      ("sequence", .number(segment.name.sequence)), ("first", .number(range.lowerBound.rawValue)),
+      ("end", .number(range.upperBound.rawValue)), ("isOpen", .bool(index == set.segments.count - 1)),
+      ("fileBytes", .optional(try? segment.fileBytes())), ("storedBytes", .optional(extent?.storedBytes)),
+      ("recordBytes", .optional(recordBytes)), ("missing", .optional(extent?.missing)),
+      ("since", extent?.firstAppendTime.map { .string(ServiceTime.text($0)) } ?? .null),
+    ])
+  }
+}

@@ -1,0 +1,127 @@
+import PenstockLog
+
+/// One line of the configuration, for people. Never a secret.
+public struct ServiceSetting: Sendable, Hashable {
+  public enum Value: Sendable, Hashable {
+    case text(String)
+    /// So many secrets are set; nothing shows them.
+    case secrets(Int)
+  }
+
+  /// As the configuration file calls it, such as `batch.maxEvents`.
+  public let key: String
+  public let value: Value
+
+  public init(_ key: String, _ value: String) {
+    self.key = key
+    self.value = .text(value)
+  }
+
+  public init(_ key: String, secrets: Int) {
+    self.key = key
+    value = .secrets(secrets)
+  }
+
+  public init(_ key: String, bytes: Int) { self.init(key, SettingText.bytes(bytes)) }
+  public init(_ key: String, _ duration: Duration) { self.init(key, SettingText.duration(duration)) }
+}
+
+extension ServiceSetting {
+  var json: ServiceJSON {
+    switch value {
+    case .text(let text): .object([("key", .string(key)), ("value", .string(text))])
+    case .secrets(let count): .object([("key", .string(key)), ("value", .null), ("secrets", .number(count))])
+    }
+  }
+}
+
+/// Values as the configuration file spells them.
+enum SettingText {
+  /// `64MiB`; bytes where no larger unit is exact.
+  static func bytes(_ count: Int) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+    for (size, unit) in units where count >= size && count % size == 0 { return "\(count / size)\(unit)" }
+    return "\(count)B"
+  }
+
+  /// `30d`, `5m`, `90s`, `250ms`.
+  static func duration(_ duration: Duration) -> String {
+    let (seconds, attoseconds) = duration.components
+    if attoseconds != 0 { return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000)ms" }
+    let units: [(Int64, String)] = [(86_400, "d"), (3600, "h"), (60, "m")]
+    for (size, unit) in units where seconds >= size && seconds % size == 0 { return "\(seconds / size)\(unit)" }
+    return "\(seconds)s"
+  }
+}
+
+/// What the service was opened with.
+struct ServiceFacts: Sendable {
+  var path: String
+  var log: LogConfiguration
+  var service: ServiceConfiguration
+}
+
+extension AdminAPI {
+  /// `GET /v1/settings`: what the configuration file says, and when a change of it is taken up.
+  func settings() -> Answer {
+    let (log, service, limits) = (facts.log, facts.service, ingest.currentLimits)
+    func group(_ name: String, _ changes: String, _ settings: [ServiceSetting]) -> ServiceJSON {
+      .object([
+        ("name", .string(name)), ("changes", .string(changes)), ("settings", .array(settings.map(\.json))),
+      ])
+    }
+    let groups = [
+      group("log", "restart", log.shown(path: facts.path)), group("server", "restart", service.shown(limits)),
+      group("server.limits", "reload", limits.shownReloadable),
+    ]
+    let destinations = hosts.map { host in
+      ServiceJSON.object([
+        ("name", .string(host.destination.name)), ("kind", .string(host.destination.kind)),
+        ("settings", .array(host.destination.settings.map(\.json))),
+      ])
+    }
+    return Answer(
+      200,
+      .object([
+        ("file", .optional(service.configurationFile)), ("groups", .array(groups)),
+        ("destinations", .array(destinations)),
+      ]))
+  }
+}
+
+extension LogConfiguration {
+  fileprivate func shown(path: String) -> [ServiceSetting] {
+    [
+      ServiceSetting("path", path), ServiceSetting("durability", durability.rawValue),
+      ServiceSetting("segmentSize", bytes: segmentBytes), ServiceSetting("whenFull", whenFull.rawValue),
+      ServiceSetting("compressionLevel", "\(compressionLevel)"),
+      ServiceSetting("retention.maxAge", retention.maxAge.map(SettingText.duration) ?? "unlimited"),
+      ServiceSetting("retention.maxBytes", retention.maxBytes.map(SettingText.bytes) ?? "unlimited"),
+      ServiceSetting("retention.hardCap", retention.hardCapBytes.map(SettingText.bytes) ?? "none"),
+    ]
+  }
+}
+
+extension ServiceConfiguration {
+  fileprivate func shown(_ limits: ServiceLimits) -> [ServiceSetting] {
+    [
+      ServiceSetting("listen", "\(host):\(port)"), ServiceSetting("tls", tls == nil ? "off" : "on"),
+      ServiceSetting("keysFile", keysFile ?? "none: nobody is asked for a key"),
+      ServiceSetting("limits.maxConnections", "\(limits.maxConnections)"),
+      ServiceSetting("limits.idleTimeout", limits.idleTimeout),
+      ServiceSetting("limits.bodyTimeout", limits.bodyTimeout),
+      ServiceSetting("idempotency.maxKeys", "\(limits.maxIdempotencyKeys)"),
+      ServiceSetting("idempotency.window", limits.idempotencyWindow),
+    ]
+  }
+}
+
+extension ServiceLimits {
+  fileprivate var shownReloadable: [ServiceSetting] {
+    [
+      ServiceSetting("maxBody", bytes: maxBodyBytes), ServiceSetting("maxEvent", bytes: maxEventBytes),
+      ServiceSetting("maxEvents", "\(maxEvents)"), ServiceSetting("maxDepth", "\(maxDepth)"),
+      ServiceSetting("bodyMemory", bytes: bodyMemory),
+    ]
+  }
+}
