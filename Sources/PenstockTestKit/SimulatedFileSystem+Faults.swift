@@ -66,6 +66,18 @@ extension SimulatedFileSystem {
     disk.withLock { $0.plan.atIO[number] = .misdirection(UInt64(position)) }
   }
 
+  /// Lets the `number`-th write from now on (the first is 1) into a file whose path contains `part` report success, and lose its
+  /// bytes or put them at another position of the file. Once; a later order replaces an earlier one. For callers that do not know
+  /// which I/O that will be.
+  public func lie(atWrite number: Int, into part: String, misdirectedTo position: Int? = nil) {
+    precondition(number > 0, "the first write is 1")
+    precondition((position ?? 0) >= 0, "a position is not negative")
+    disk.withLock { $0.plan.lie = FaultPlan.Lie(writes: number, part: part, elsewhere: position) }
+  }
+
+  /// Whether such a lie is still to come.
+  public var isLieToCome: Bool { disk.withLock { $0.plan.lie != nil } }
+
   /// Lets the `number`-th read (the first is 1) fail with `code`, once.
   public func fail(atRead number: Int, _ code: FileSystemError.Code = .inputOutput) {
     disk.withLock { $0.plan.atRead[number] = code }

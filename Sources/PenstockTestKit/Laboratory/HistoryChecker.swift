@@ -27,18 +27,18 @@ public struct HistoryChecker: Sendable {
   /// What is known of an offset.
   enum Standing: UInt8, Sendable { case unknown, acknowledged, read, lost }
 
-  struct Pending: Sendable {
+  struct Pending: Sendable, Hashable {
     var id: UInt64
     var records: [UInt64]
     var producer: History.ProducerStep?
   }
 
-  struct ProducerMemory: Sendable {
+  struct ProducerMemory: Sendable, Hashable {
     var last: UInt64 = 0
     var offsets: [UInt64: Range<Offset>] = [:]
   }
 
-  struct CursorMemory: Sendable {
+  struct CursorMemory: Sendable, Hashable {
     /// Where it may be found.
     var possible: [CursorState?] = [nil]
     var isWatched = false
