@@ -13,6 +13,16 @@ extension SimulatedFileSystem {
     SimulatedFileSystem(disk.withLock { $0.afterPowerCut(policy) })
   }
 
+  /// Every disk that a machine can find after a power loss at this moment, those with equal names and bytes once; nil where more
+  /// than `limit` combinations are possible. Any subset of directory operations may survive, as with
+  /// ``CrashOptions/unorderedDirectories``. 2ⁿ for n unsynced items at most; several writes of one sector count little, because only
+  /// the last that survives matters.
+  public func everyPowerCut(atMost limit: Int = 1 << 12) -> [SimulatedFileSystem]? {
+    guard let cuts = PowerCuts(disk.withLock { $0 }, atMost: limit) else { return nil }
+    var seen: Set<UInt64> = []
+    return (0..<cuts.count).filter { seen.insert(cuts.digest($0)).inserted }.map { SimulatedFileSystem(cuts.disk($0)) }
+  }
+
   /// The disk that the next process finds after this one was killed: everything written is there, unsynced things are
   /// unsynced still, handles and locks are gone, no faults are ordered. This one goes on as it was.
   public func processKill() -> SimulatedFileSystem {

@@ -40,8 +40,8 @@ extension SmallScope {
   }
 
   private mutating func look(
-    _ disk: @autoclosure () -> SimulatedDisk, _ digest: UInt64, _ world: Simulation.World, _ promises: UInt64, _ crashesLeft: Int,
-    _ way: @autoclosure () -> [Crash]
+    _ disk: @autoclosure () -> SimulatedDisk, _ digest: UInt64, _ world: Simulation.World, _ promises: UInt64,
+    _ crashesLeft: Int, _ way: @autoclosure () -> [Crash]
   ) {
     var key = TraceHash()
     key.mix(digest)
@@ -51,8 +51,8 @@ extension SmallScope {
     recover(disk(), world, crashesLeft, way())
   }
 
-  /// The next process opens the log: it must be as promised, go on, and survive the power going after that. Then the same with
-  /// the power going at each I/O of the opening.
+  /// The next process opens the log: it must be as promised, and take an append; unless a recovery was cut off before, that
+  /// append must survive the power going. Then the same with the power going at each I/O of the opening.
   private mutating func recover(
     _ disk: SimulatedDisk, _ world: Simulation.World, _ crashesLeft: Int, _ way: [Crash]
   ) {
@@ -67,9 +67,11 @@ extension SmallScope {
       try simulation.judge(writer, found)
       if simulation.hasFailed { return _ = fail(way) }
       try append([outgoing()], to: writer)
-      simulation.note(.crashed)
-      let later = found.powerCut(.nothingUnsynced)
-      try simulation.judge(try open(later), later)
+      if way.count == 1 {
+        simulation.note(.crashed)
+        let later = found.powerCut(.nothingUnsynced)
+        try simulation.judge(try open(later), later)
+      }
     } catch {
       simulation.note(.failed("the log that a crash left cannot be used: \(error)"))
     }
