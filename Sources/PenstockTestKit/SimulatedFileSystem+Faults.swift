@@ -111,6 +111,12 @@ extension SimulatedFileSystem {
     set { disk.withLock { $0.capacityBytes = newValue } }
   }
 
+  /// The machine is down from now on, as after an ordered crash.
+  package func goDown() { disk.withLock { $0.isDown = true } }
+
+  /// The newest I/O, in words.
+  var lastIO: String? { disk.withLock { $0.lastIO.map { "\($0.verb) \($0.path)" } } }
+
   /// Takes back every order for a fault; the capacity and unreadable sectors stay.
   public func clearFaults() { disk.withLock { $0.plan = FaultPlan() } }
 }

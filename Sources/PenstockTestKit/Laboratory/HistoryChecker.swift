@@ -62,6 +62,7 @@ public struct HistoryChecker: Sendable {
   var pending: [Pending] = []
   var producers: [String: ProducerMemory] = [:]
   var cursors: [String: CursorMemory] = [:]
+  var consumers: [String: ConsumerMemory] = [:]
   /// Records the disk was allowed to lose; nil: none.
   var damage: [Range<Offset>]?
   var image: UInt64?
@@ -93,6 +94,8 @@ public struct HistoryChecker: Sendable {
     case .sending(let cursor, let delivered): sending(cursor, delivered)
     case .received(let cursor, let delivered): received(cursor, delivered)
     case .buried(let cursor, let offset): cursors[cursor, default: CursorMemory()].buried.insert(offset)
+    case .processed(let consumer, let offset, let key): processed(consumer, offset, key: key)
+    case .passed(let consumer, let end): passed(consumer, upTo: end)
     case .resources(let bytes, let files):
       if bytes > limits.bytes { report(.resourcesAreBounded, "\(bytes) bytes are used, \(limits.bytes) are allowed") }
       if files > limits.files { report(.resourcesAreBounded, "\(files) files, \(limits.files) are allowed") }
