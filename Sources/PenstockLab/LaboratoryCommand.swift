@@ -18,7 +18,11 @@ enum LaboratoryCommand {
     switch arguments.first {
     case "sim": SimulationLayer(options).run()
     case "sweep": SweepLayer(options).run()
-    default: fail("sim [seed=N] [seconds=N | worlds=N] [threads=N], or sim seed=N tell=1; sweep [stride=N]")
+    case "small": SmallScopeLayer(options).run()
+    default:
+      fail(
+        "sim [seed=N] [seconds=N | worlds=N] [threads=N], or sim seed=N tell=1; sweep [stride=N]; "
+          + "small [scope=N] [depth=N] [threads=N]")
     }
   }
 }

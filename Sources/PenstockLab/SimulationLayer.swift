@@ -19,6 +19,8 @@ struct SimulationLayer {
     var deliveries = 0
     var sealed = 0
     var trims = 0
+    var lies = 0
+    var liesReported = 0
     /// The sum of the worlds' digests: in whatever order they end, equal for equal seeds.
     var hash: UInt64 = 0
     var failed: [UInt64] = []
@@ -70,6 +72,8 @@ struct SimulationLayer {
         shared.deliveries += result.deliveries
         shared.sealed += result.sealed
         shared.trims += result.trims
+        shared.lies += result.lies
+        shared.liesReported += result.liesReported
         shared.hash &+= result.hash &* (seed | 1)
         if !result.violations.isEmpty { shared.failed.append(seed) }
         if ContinuousClock.now - shared.lastTold > .seconds(30) {
@@ -90,7 +94,8 @@ struct SimulationLayer {
     print(
       "simulation  \(total.recoveries) crash-recoveries of \(total.worlds) worlds in \(Int(taken)) s "
         + "(\(rate)/s on each of \(threads) cores), seeds \(first)–\(total.next - 1), \(total.records) records, "
-        + "\(total.deliveries) deliveries, \(total.sealed) seals, \(total.trims) trims"
+        + "\(total.deliveries) deliveries, \(total.sealed) seals, \(total.trims) trims, "
+        + "\(total.lies) writes lost or misdirected by the disk (\(total.liesReported) reported, the others lost no record)"
         + (isFinal
           ? ", trace \(String(total.hash, radix: 16)): "
             + (total.failed.isEmpty ? "0 violations" : "VIOLATION in \(total.failed.sorted())") : " …"))

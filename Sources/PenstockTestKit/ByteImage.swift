@@ -48,6 +48,24 @@ struct ByteImage: Sendable {
     return length
   }
 
+  /// Equal contents, equal digest. Sectors of zeros cost next to nothing.
+  var digest: UInt64 {
+    var hash = TraceHash()
+    hash.mix(UInt64(bytes.count))
+    bytes.withUnsafeBytes { all in
+      var start = 0
+      while start < all.count {
+        let sector = UnsafeRawBufferPointer(rebasing: all[start..<min(start + Self.sectorSize, all.count)])
+        if sector[0] != 0 || !isUniform(sector) {
+          hash.mix(UInt64(start))
+          hash.mix(sector)
+        }
+        start += sector.count
+      }
+    }
+    return hash.value
+  }
+
   /// Whether the image holds exactly `other` at `start`.
   func matches(_ other: UnsafeRawBufferPointer, at start: Int) -> Bool {
     guard start + other.count <= bytes.count else { return false }

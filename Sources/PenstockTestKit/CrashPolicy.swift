@@ -48,12 +48,20 @@ struct CrashChooser {
   private var random: SplitMix64
   private var load = 128
   private var index: UInt64 = 0
+  /// Given one after the other, instead of a policy's.
+  private var answers: ArraySlice<Bool>?
   /// Of every answer given, so that two outcomes of one crash are two traces, even if nobody looks at the files.
   private(set) var digest = TraceHash()
 
   init(_ policy: CrashPolicy) {
     self.policy = policy
     if case .seeded(let seed, _) = policy { random = SplitMix64(seed: seed) } else { random = SplitMix64(seed: 0) }
+  }
+
+  /// Who lives and who dies is written down.
+  init(answers: [Bool]) {
+    self.init(.subset(0, .unorderedDirectories))
+    self.answers = answers[...]
   }
 
   private var options: CrashOptions {
@@ -80,6 +88,7 @@ struct CrashChooser {
   }
 
   mutating func survives() -> Bool {
+    if answers != nil { return answers?.popFirst() ?? false }
     let answer: Bool
     switch policy {
     case .nothingUnsynced: answer = false

@@ -72,6 +72,18 @@ struct SimulatedDirectory: Sendable {
     return directory
   }
 
+  /// Every set of entries that a power cut can leave, with any of the operations, each once; nil where there are more than `limit`.
+  func powerCuts(atMost limit: Int) -> [SimulatedDirectory]? {
+    guard pending.count < 16, 1 << pending.count <= limit else { return nil }
+    var found: [SimulatedDirectory] = []
+    for mask in 0..<(1 << pending.count) {
+      var chooser = CrashChooser(answers: pending.indices.map { mask >> $0 & 1 == 1 })
+      let directory = afterPowerCut(&chooser)
+      if !found.contains(where: { $0.entries == directory.entries }) { found.append(directory) }
+    }
+    return found
+  }
+
   /// Puts an entry there durably, past every sync.
   mutating func install(_ name: String, _ entry: Entry) {
     durable[name] = entry

@@ -32,7 +32,7 @@ extension SimulatedDisk {
   }
 
   /// The same disk under a fresh process: no handles, no locks, no faults, counters at zero.
-  private func afterRestart() -> SimulatedDisk {
+  func afterRestart() -> SimulatedDisk {
     var disk = self
     disk.handles = [:]
     disk.locks = [:]
@@ -40,6 +40,7 @@ extension SimulatedDisk {
     disk.isDown = false
     disk.ioCount = 0
     disk.readCount = 0
+    disk.kept = nil
     disk.trace?.append("-- restart --")
     return disk
   }

@@ -12,6 +12,8 @@ extension SimulatedDisk {
     _ body: (inout SimulatedDisk) throws(FileSystemError) -> UInt64
   ) throws(FileSystemError) -> UInt64 {
     guard !isDown else { throw verb.error(.inputOutput, path) }
+    let before = ioCount
+    defer { if kept != nil, ioCount != before { keep() } }
     do {
       let value = try body(&self)
       record(verb, path, position, length, .success(value))
@@ -28,6 +30,7 @@ extension SimulatedDisk {
     _ change: (inout SimulatedDisk, FaultEffect) throws(FileSystemError) -> UInt64
   ) throws(FileSystemError) -> UInt64 {
     ioCount += 1
+    lastIO = (verb, path)
     switch plan.fault(at: ioCount) {
     case nil, .misdirection: return try change(&self, .complete)
     case .pretence: return try change(&self, .nothing)
@@ -40,6 +43,12 @@ extension SimulatedDisk {
       isDown = true
       throw verb.error(.inputOutput, path)
     }
+  }
+
+  private mutating func keep() {
+    var copy = self
+    copy.kept = nil
+    kept?.append(copy)
   }
 
   /// An I/O that happens or does not.
@@ -150,6 +159,10 @@ extension SimulatedDisk {
           let fitting = try disk.fitting(open, start, length)
           var target = start
           if case .misdirection(let elsewhere)? = disk.plan.fault(at: disk.ioCount) { target = Int(elsewhere) }
+          if let lie = disk.plan.lie(to: open.path) {
+            guard let elsewhere = lie.elsewhere else { return UInt64(fitting) }
+            target = elsewhere
+          }
           disk.put(UnsafeRawBufferPointer(rebasing: bytes[..<fitting]), at: target, in: open.file, effect)
           return UInt64(fitting)
         }

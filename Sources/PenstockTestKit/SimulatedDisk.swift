@@ -26,6 +26,10 @@ struct SimulatedDisk: Sendable {
   var plan = FaultPlan()
   var isDown = false
   var ioCount = 0
+  /// The newest I/O, for people.
+  var lastIO: (verb: Verb, path: String)?
+  /// The disk after each I/O, where somebody wants to see them all.
+  var kept: [SimulatedDisk]?
   var readCount = 0
   var capacityBytes: Int?
 
@@ -167,9 +171,27 @@ struct FaultPlan: Sendable {
   var atIO: [Int: Fault] = [:]
   var fromIO: (number: Int, code: FileSystemError.Code)?
   var atRead: [Int: FileSystemError.Code] = [:]
+  var lie: Lie?
   /// In 1/65536 of the reads and writes.
   var shortTransfers: UInt64 = 0
   var interruptions: UInt64 = 0
+
+  /// A write that is said to have been made.
+  struct Lie: Sendable {
+    /// Writes into such files still to come, this one included.
+    var writes: Int
+    var part: String
+    /// Where its bytes go instead; nil: nowhere.
+    var elsewhere: Int?
+  }
+
+  /// Counts a write; returns the lie when it is this one's turn.
+  mutating func lie(to path: String) -> Lie? {
+    guard var next = lie, path.contains(next.part) else { return nil }
+    next.writes -= 1
+    lie = next.writes > 0 ? next : nil
+    return next.writes > 0 ? nil : next
+  }
 
   func fault(at number: Int) -> Fault? {
     if let fault = atIO[number] { return fault }

@@ -119,6 +119,58 @@ struct SimulatedFile: Sendable {
     return file
   }
 
+  /// Every content that a power cut can leave, each once; nil where there are more than `limit`.
+  ///
+  /// A sector write carries the whole sector, so of several to one sector only the last that survives matters.
+  func powerCuts(atMost limit: Int) -> [SimulatedFile]? {
+    let (items, choices) = items()
+    var count = 1
+    for choice in choices {
+      count *= choice.count + 1
+      if count > limit { return nil }
+    }
+    var seen: Set<UInt64> = []
+    var files: [SimulatedFile] = []
+    for number in 0..<count {
+      var answers = [Bool](repeating: false, count: items)
+      var rest = number
+      for choice in choices {
+        let survivor = rest % (choice.count + 1)
+        rest /= choice.count + 1
+        if survivor > 0 { answers[choice[survivor - 1]] = true }
+      }
+      var chooser = CrashChooser(answers: answers)
+      let file = afterPowerCut(&chooser)
+      if seen.insert(file.content.digest).inserted { files.append(file) }
+    }
+    return files
+  }
+
+  /// How many items there are, and which of them are writes to one sector; a change of size stands alone.
+  private func items() -> (count: Int, choices: [[Int]]) {
+    var next = 0
+    var choices: [[Int]] = []
+    var placeOfSector: [Int: Int] = [:]
+    for change in pending {
+      guard case .sectors(let first, let bytes, let alters) = change else {
+        choices.append([next])
+        next += 1
+        continue
+      }
+      guard alters else { continue }
+      for sector in first..<(first + bytes.count / ByteImage.sectorSize) {
+        if let place = placeOfSector[sector] {
+          choices[place].append(next)
+        } else {
+          placeOfSector[sector] = choices.count
+          choices.append([next])
+        }
+        next += 1
+      }
+    }
+    return (next, choices)
+  }
+
   private static func survived(
     _ durable: ByteImage, _ changes: ArraySlice<Change>, _ chooser: inout CrashChooser
   ) -> ByteImage {

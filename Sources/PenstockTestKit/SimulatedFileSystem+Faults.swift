@@ -13,6 +13,16 @@ extension SimulatedFileSystem {
     SimulatedFileSystem(disk.withLock { $0.afterPowerCut(policy) })
   }
 
+  /// Every disk that a machine can find after a power loss at this moment, those with equal names and bytes once; nil where more
+  /// than `limit` combinations are possible. Any subset of directory operations may survive, as with
+  /// ``CrashOptions/unorderedDirectories``. 2ⁿ for n unsynced items at most; several writes of one sector count little, because only
+  /// the last that survives matters.
+  public func everyPowerCut(atMost limit: Int = 1 << 12) -> [SimulatedFileSystem]? {
+    guard let cuts = PowerCuts(disk.withLock { $0 }, atMost: limit) else { return nil }
+    var seen: Set<UInt64> = []
+    return (0..<cuts.count).filter { seen.insert(cuts.digest($0)).inserted }.map { SimulatedFileSystem(cuts.disk($0)) }
+  }
+
   /// The disk that the next process finds after this one was killed: everything written is there, unsynced things are
   /// unsynced still, handles and locks are gone, no faults are ordered. This one goes on as it was.
   public func processKill() -> SimulatedFileSystem {
@@ -66,6 +76,18 @@ extension SimulatedFileSystem {
     disk.withLock { $0.plan.atIO[number] = .misdirection(UInt64(position)) }
   }
 
+  /// Lets the `number`-th write from now on (the first is 1) into a file whose path contains `part` report success, and lose its
+  /// bytes or put them at another position of the file. Once; a later order replaces an earlier one. For callers that do not know
+  /// which I/O that will be.
+  public func lie(atWrite number: Int, into part: String, misdirectedTo position: Int? = nil) {
+    precondition(number > 0, "the first write is 1")
+    precondition((position ?? 0) >= 0, "a position is not negative")
+    disk.withLock { $0.plan.lie = FaultPlan.Lie(writes: number, part: part, elsewhere: position) }
+  }
+
+  /// Whether such a lie is still to come.
+  public var isLieToCome: Bool { disk.withLock { $0.plan.lie != nil } }
+
   /// Lets the `number`-th read (the first is 1) fail with `code`, once.
   public func fail(atRead number: Int, _ code: FileSystemError.Code = .inputOutput) {
     disk.withLock { $0.plan.atRead[number] = code }
@@ -88,6 +110,12 @@ extension SimulatedFileSystem {
     get { disk.withLock { $0.capacityBytes } }
     set { disk.withLock { $0.capacityBytes = newValue } }
   }
+
+  /// The machine is down from now on, as after an ordered crash.
+  package func goDown() { disk.withLock { $0.isDown = true } }
+
+  /// The newest I/O, in words.
+  var lastIO: String? { disk.withLock { $0.lastIO.map { "\($0.verb) \($0.path)" } } }
 
   /// Takes back every order for a fault; the capacity and unreadable sectors stay.
   public func clearFaults() { disk.withLock { $0.plan = FaultPlan() } }

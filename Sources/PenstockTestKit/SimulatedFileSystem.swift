@@ -25,6 +25,20 @@ public final class SimulatedFileSystem: FileSystem {
 
   init(_ disk: SimulatedDisk) { self.disk = Mutex(disk) }
 
+  /// Keeps the disk as it is after each I/O from now on, for ``takeKept()``.
+  func keepEachIO() { disk.withLock { $0.kept = [] } }
+
+  /// What was kept since the last call, in order.
+  func takeKept() -> [SimulatedDisk] {
+    disk.withLock { disk in
+      defer { if disk.kept != nil { disk.kept = [] } }
+      return disk.kept ?? []
+    }
+  }
+
+  /// Keeps nothing any more.
+  func keepNothing() { disk.withLock { $0.kept = nil } }
+
   public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.open(path, mode) }
   }

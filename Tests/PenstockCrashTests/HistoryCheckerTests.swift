@@ -116,6 +116,18 @@ import Testing
       found([.destination(cursor: "c"), .cursorMoved("c", held), .cursorMoved("c", skipped)]) == [.deliveryIsExact])
   }
 
+  @Test func `I8: a consumer that processes a record twice, or passes one it has not processed`() {
+    func done(_ offset: UInt64, _ key: String? = nil) -> History.Event {
+      .processed(consumer: "c", Offset(offset), key: key)
+    }
+    #expect(found([done(0), done(1, "b"), done(1, "b"), .passed(consumer: "c", upTo: Offset(2))]).isEmpty)
+    #expect(found([done(0), done(0)]) == [.deliveryIsExact])
+    #expect(found([done(0, "a"), done(1, "a")]) == [.deliveryIsExact])
+    #expect(found([done(0, "a"), done(0, "b")]) == [.deliveryIsExact])
+    #expect(found([done(1), .passed(consumer: "c", upTo: Offset(2))]) == [.deliveryIsExact])
+    #expect(found([done(0), .passed(consumer: "other", upTo: Offset(1))]) == [.deliveryIsExact])
+  }
+
   @Test func `I9: a second recovery that changes bytes`() {
     let once = [History.Event.crashed, recovered([11, 12, 13], image: 7)]
     #expect(found(once + [.recoveredAgain(image: 8)]) == [.recoveryIsIdempotent])

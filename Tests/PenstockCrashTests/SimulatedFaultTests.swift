@@ -121,6 +121,23 @@ struct SimulatedFaultTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(0, 1536))
   }
 
+  @Test("a disk can lie about the n-th write into files of some name, once")
+  func liesByName() throws {
+    let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1024), "/log/b": fill(0, 1024)])
+    let (a, b) = (try disk.open("/log/a", .readWrite), try disk.open("/log/b", .readWrite))
+    disk.lie(atWrite: 2, into: "/a")
+    try disk.put(b, fill(1, 512), at: 0)
+    try disk.put(a, fill(1, 512), at: 0)
+    #expect(disk.isLieToCome)
+    try disk.put(a, fill(2, 512), at: 0)
+    #expect(!disk.isLieToCome && disk.contents("/log/a") == fill(1, 512) + fill(0, 512))
+    disk.lie(atWrite: 1, into: "/b", misdirectedTo: 512)
+    try disk.put(b, fill(3, 512), at: 0)
+    #expect(disk.contents("/log/b") == fill(1, 512) + fill(3, 512))
+    try disk.put(b, fill(4, 512), at: 0)
+    #expect(disk.contents("/log/b") == fill(4, 512) + fill(3, 512))
+  }
+
   @Test("a full disk takes what fits, then nothing more, and lets old bytes be overwritten")
   func capacity() throws {
     let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1000), "/log/b": fill(0, 500)])

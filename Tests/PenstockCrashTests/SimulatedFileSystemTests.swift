@@ -65,6 +65,27 @@ struct SimulatedFileSystemTests {
     #expect(outcomes == [fill(0, 512), fill(1, 256) + fill(0, 256), both, both])
   }
 
+  @Test("every power cut is every subset of what is unsynced, each outcome once")
+  func everyPowerCut() throws {
+    let disk = try prepared(["/log/a": fill(0, 1024), "/log/b": [1]])
+    let file = try disk.open("/log/a", .readWrite)
+    try disk.put(file, fill(1, 1024), at: 0)
+    try disk.put(file, fill(2, 100), at: 0)
+    try disk.truncate(file, to: 700)
+    try disk.put(file, fill(3, 512), at: 512)
+    try disk.rename("/log/b", to: "/log/c")
+    try disk.remove("/log/a")
+    let items = disk.unsyncedItemCount
+    #expect(items == 8)
+    func image(_ disk: SimulatedFileSystem) -> [String: [UInt8]] {
+      Dictionary(uniqueKeysWithValues: disk.filePaths.map { ($0, disk.contents($0) ?? []) })
+    }
+    let expected = Set((0..<UInt64(1 << items)).map { image(disk.powerCut(.subset($0, .unorderedDirectories))) })
+    let found = try #require(disk.everyPowerCut())
+    #expect(Set(found.map(image)) == expected && found.count == expected.count)
+    #expect(disk.everyPowerCut(atMost: 20) == nil)
+  }
+
   @Test("size and bytes of an append survive separately")
   func sizeAndBytes() throws {
     let disk = try prepared(["/log/a": fill(1, 512)])

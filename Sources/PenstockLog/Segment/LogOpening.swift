@@ -18,7 +18,7 @@ package enum LogOpening {
     var report = RecoveryReport(outcome: .clean, rule: "clean")
     let found = try LogDirectory.listSegments(fileSystem, paths)
     report.unknownFiles = found.unknown
-    let metaFile = try openMeta(environment, paths, found.names, &report)
+    let metaFile = try openMeta(environment, paths, found.names, isNew: isNew, &report)
     let meta = metaFile.value
 
     var noted = try ProducerStore.open(fileSystem, paths, logID: meta.logID)
@@ -88,7 +88,8 @@ package enum LogOpening {
   }
 
   private static func openMeta(
-    _ environment: LogEnvironment, _ paths: LogPaths, _ names: [SegmentName], _ report: inout RecoveryReport
+    _ environment: LogEnvironment, _ paths: LogPaths, _ names: [SegmentName], isNew: Bool,
+    _ report: inout RecoveryReport
   ) throws(LogError) -> MetaFile {
     let fileSystem = environment.fileSystem
     let isThere: Bool
@@ -96,6 +97,8 @@ package enum LogOpening {
       throw LogError(error, while: "look for META")
     }
     if !isThere {
+      // A creation that was killed may have left the directories in memory alone, and META must not be durable before them.
+      if !isNew { try LogDirectory.create(fileSystem, paths) }
       var meta = LogMeta(
         logID: environment.randomBytes(), epoch: 0, createdAt: environment.clock.now(),
         start: names.first ?? SegmentName(sequence: 1, baseOffset: .zero))

@@ -41,6 +41,10 @@ public enum History {
     case received(cursor: String, Delivered)
     /// A record became a dead letter.
     case buried(cursor: String, Offset)
+    /// A consumer has done for a record what it does for it; with a key, doing it again changes nothing.
+    case processed(consumer: String, Offset, key: String?)
+    /// It will not look at the records below again.
+    case passed(consumer: String, upTo: Offset)
     /// What the log takes: bytes and number of its files.
     case resources(bytes: Int, files: Int)
     /// Something failed that should not have.

@@ -27,18 +27,18 @@ public struct HistoryChecker: Sendable {
   /// What is known of an offset.
   enum Standing: UInt8, Sendable { case unknown, acknowledged, read, lost }
 
-  struct Pending: Sendable {
+  struct Pending: Sendable, Hashable {
     var id: UInt64
     var records: [UInt64]
     var producer: History.ProducerStep?
   }
 
-  struct ProducerMemory: Sendable {
+  struct ProducerMemory: Sendable, Hashable {
     var last: UInt64 = 0
     var offsets: [UInt64: Range<Offset>] = [:]
   }
 
-  struct CursorMemory: Sendable {
+  struct CursorMemory: Sendable, Hashable {
     /// Where it may be found.
     var possible: [CursorState?] = [nil]
     var isWatched = false
@@ -62,6 +62,7 @@ public struct HistoryChecker: Sendable {
   var pending: [Pending] = []
   var producers: [String: ProducerMemory] = [:]
   var cursors: [String: CursorMemory] = [:]
+  var consumers: [String: ConsumerMemory] = [:]
   /// Records the disk was allowed to lose; nil: none.
   var damage: [Range<Offset>]?
   var image: UInt64?
@@ -93,6 +94,8 @@ public struct HistoryChecker: Sendable {
     case .sending(let cursor, let delivered): sending(cursor, delivered)
     case .received(let cursor, let delivered): received(cursor, delivered)
     case .buried(let cursor, let offset): cursors[cursor, default: CursorMemory()].buried.insert(offset)
+    case .processed(let consumer, let offset, let key): processed(consumer, offset, key: key)
+    case .passed(let consumer, let end): passed(consumer, upTo: end)
     case .resources(let bytes, let files):
       if bytes > limits.bytes { report(.resourcesAreBounded, "\(bytes) bytes are used, \(limits.bytes) are allowed") }
       if files > limits.files { report(.resourcesAreBounded, "\(files) files, \(limits.files) are allowed") }

@@ -14,7 +14,8 @@ public enum Invariant: String, Sendable, Hashable, CaseIterable {
   case batchIsWhole = "I6"
   /// I7: a cursor stands at or below the durable end, where its last move or a move under way put it, and does not go back.
   case cursorIsExact = "I7"
-  /// I8: a delivery id has one content; nothing is sent before its intent, nothing committed before it is delivered.
+  /// I8: a delivery id has one content; nothing is sent before its intent, nothing committed before it is delivered. A consumer
+  /// processes each record once, before it passes it.
   case deliveryIsExact = "I8"
   /// I9: recovering again changes nothing.
   case recoveryIsIdempotent = "I9"

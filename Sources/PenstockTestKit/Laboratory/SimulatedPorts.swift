@@ -103,13 +103,16 @@ struct RecordedLetters: DeadLetterBox {
 }
 
 /// Goes on by a tick whenever somebody looks, and lets nobody wait: a delivery that tries again and again comes to the end of
-/// its patience.
+/// its patience. Where it is stalled, only waits take time.
 final class TickingClock: DeliveryClock {
   private let time = Mutex(Moment(sinceStart: .zero))
+  private let tick: Duration
+
+  init(isStalled: Bool = false) { tick = isStalled ? .zero : .milliseconds(20) }
 
   func now() -> Moment {
-    time.withLock { time in
-      time = time + .milliseconds(20)
+    time.withLock { [tick] time in
+      time = time + tick
       return time
     }
   }

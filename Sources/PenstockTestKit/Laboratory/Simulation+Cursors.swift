@@ -4,7 +4,7 @@ import PenstockLog
 // Cursors, deliveries, and other processes.
 extension Simulation {
   /// Takes a cursor for this process, making it first.
-  private mutating func hold(
+  mutating func hold(
     _ name: String, _ process: inout Process, _ disk: SimulatedFileSystem
   ) throws(LogError) -> HeldCursor {
     if let held = process.held[name] { return held }
@@ -105,7 +105,7 @@ extension Simulation {
         first: .milliseconds(100), cap: .milliseconds(100), maxRetryAfter: .seconds(30), refusedWait: .zero,
         giveUpAfter: .seconds(60)),
       options: DeliveryOptions(maxInFlight: 1 + random.below(2)), deadLetters: RecordedLetters(recorder: recorder),
-      clock: TickingClock(), wallClock: clock, random: { 0 }, logger: logger)
+      clock: TickingClock(isStalled: isStalled), wallClock: clock, random: { 0 }, logger: logger)
     let failure: DeliveryFailure? = runner.run {
       do throws(DeliveryFailure) {
         _ = try await delivery.run(untilCaughtUpWith: view.end)

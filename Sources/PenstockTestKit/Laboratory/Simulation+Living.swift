@@ -13,6 +13,7 @@ extension Simulation {
 
   /// Runs the steps until the machine goes down, or a fault ends the process.
   mutating func live(_ life: SimulationScript.Life, _ disk: SimulatedFileSystem) {
+    isStalled = life.isStalled
     if life.isDisturbed { disk.disturb(shortTransfers: 0.1, interruptions: 0.1) }
     var process: Process
     do throws(LogError) { process = try start(disk) } catch {
@@ -47,7 +48,7 @@ extension Simulation {
     }
   }
 
-  private mutating func start(_ disk: SimulatedFileSystem) throws(LogError) -> Process {
+  mutating func start(_ disk: SimulatedFileSystem) throws(LogError) -> Process {
     let writer = try LogOpening.open(Self.path, configuration, environment(disk))
     // Kept as they are until the first crash has happened: what a second opening finds is what the first one left.
     return Process(writer: writer, readEnd: writer.view.set.first)
@@ -57,7 +58,7 @@ extension Simulation {
     _ step: SimulationScript.Step, _ process: inout Process, _ disk: SimulatedFileSystem
   ) throws(LogError) {
     var random = SplitMix64(seed: step.seed)
-    clock.advance(nanoseconds: 1_000_000)
+    if !isStalled { clock.advance(nanoseconds: 1_000_000) }
     switch step.action {
     case .append: try append(draw(&random), to: process.writer)
     case .read: try read(&process)
@@ -76,7 +77,7 @@ extension Simulation {
   // MARK: - Appending
 
   /// One to four appends, each with records of its own, some of the producer.
-  private mutating func draw(_ random: inout SplitMix64) -> [Outgoing] {
+  mutating func draw(_ random: inout SplitMix64) -> [Outgoing] {
     var sequence = world.sequence
     let all = (0..<[1, 1, 2, 4][random.below(4)]).map { _ in
       let records = (0..<(1 + random.below(3))).map { _ in record(&random) }
@@ -155,7 +156,7 @@ extension Simulation {
 
   // MARK: - The log's own work
 
-  private mutating func seal(_ process: inout Process) throws(LogError) {
+  mutating func seal(_ process: inout Process) throws(LogError) {
     let writer = process.writer
     while let sealer = writer.sealer, let job = process.plan.next(in: writer.view.set.segments.map(\.name)) {
       let outcome = try sealer.seal(job, in: writer.view)
@@ -164,6 +165,7 @@ extension Simulation {
       case .wasSealed, .dropped: break
       case .left(let reason): throw LogError(.damaged, "a whole segment was not sealed: \(reason)")
       case .sealed:
+        collectCrashPoints()
         world.sealed.insert(job.segment)
         result.sealed += 1
         return
@@ -171,7 +173,7 @@ extension Simulation {
     }
   }
 
-  private mutating func trim(_ process: Process, _ disk: SimulatedFileSystem) throws(LogError) {
+  mutating func trim(_ process: Process, _ disk: SimulatedFileSystem) throws(LogError) {
     let writer = process.writer
     let bases = writer.view.set.segments.map(\.name.baseOffset)
     note(.trimming(to: bases))
@@ -196,7 +198,7 @@ extension Simulation {
     return try CursorStore.peek(disk, paths, name: cursor)
   }
 
-  private mutating func reopen(_ process: inout Process, _ disk: SimulatedFileSystem) throws(LogError) {
+  mutating func reopen(_ process: inout Process, _ disk: SimulatedFileSystem) throws(LogError) {
     for (_, held) in process.held.sorted(by: { $0.key < $1.key }) { held.close() }
     try process.writer.close()
     process = try start(disk)

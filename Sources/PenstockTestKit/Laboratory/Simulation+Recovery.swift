@@ -48,15 +48,19 @@ extension Simulation {
   private mutating func opened(_ disk: SimulatedFileSystem) {
     result.recoveries += 1
     do throws(LogError) {
-      let writer = try LogOpening.open(Self.path, configuration, environment(disk))
-      note(.recovered(look(at: writer, disk)))
-      checkFiles(writer, disk)
-      for name in [Self.consumer, Self.webhook] { try findCursor(name, writer, disk) }
-      checkProducer(writer)
-      if !hasFailed { try resend(writer) }
+      try judge(try LogOpening.open(Self.path, configuration, environment(disk)), disk)
     } catch {
       if !disk.isDown { note(.failed("the log that a crash left cannot be used: \(error)")) }
     }
+  }
+
+  /// Holds everything that an opening found against the history; sends again what was not acknowledged.
+  mutating func judge(_ writer: LogWriter, _ disk: SimulatedFileSystem) throws(LogError) {
+    note(.recovered(look(at: writer, disk)))
+    checkFiles(writer, disk)
+    for name in [Self.consumer, Self.webhook] { try findCursor(name, writer, disk) }
+    checkProducer(writer)
+    if !hasFailed { try resend(writer) }
   }
 
   /// Everything that can be read, and what cannot.

@@ -26,15 +26,54 @@ extension Simulation {
     }
     note(.damaged(nil))
     note(.crashed)
+    openDamaged(found)
+  }
+
+  /// The disk says that it has made a write into a segment and has not, or has put the bytes elsewhere in the file, while the
+  /// process appends, seals and goes on. What that loses must be reported at the next opening.
+  ///
+  /// Only in segments, and only where a later witness survives: an old copy of a cursor or of META that a lost write leaves is
+  /// good in itself, and a disk that says of a *sync* what is not true, and then loses its power, can lose everything after it.
+  mutating func lie(_ disk: SimulatedFileSystem) {
+    var random = SplitMix64(seed: script.seed ^ 0x6c69_65)
+    let found = disk.powerCut(.everything)
+    note(.crashed)
+    do throws(LogError) {
+      var process = try start(found)
+      note(.recovered(look(at: process.writer, found)))
+      let elsewhere = random.below(2) == 0 ? nil : random.below((64 << 10) / 512) * 512
+      found.lie(atWrite: 1 + random.below(5), into: "/data/", misdirectedTo: elsewhere)
+      tell("  the disk loses a write into a segment\(elsewhere.map { ", and makes it at \($0)" } ?? "")")
+      note(.damaged(nil))
+      for _ in 0...(2 + random.below(5)) {
+        try append(draw(&random), to: process.writer)
+        if random.below(3) == 0 { try seal(&process) }
+      }
+      if random.below(2) == 0 { try process.writer.close() }
+    } catch {
+      // Whoever reads what is not there says so.
+      tell("    \(error)")
+    }
+    if !found.isLieToCome { result.lies += 1 }
+    note(.crashed)
+    if openDamaged(found.processKill()), !found.isLieToCome { result.liesReported += 1 }
+  }
+
+  /// Opens a log that may be damaged, and holds what it says against the history; true when it reports a loss.
+  @discardableResult
+  private mutating func openDamaged(_ found: SimulatedFileSystem) -> Bool {
     result.recoveries += 1
+    defer { hash.mix(found.traceHash) }
     do throws(LogError) {
       let writer = try LogOpening.open(Self.path, configuration, environment(found))
-      note(.recovered(look(at: writer, found)))
+      let seen = look(at: writer, found)
+      note(.recovered(seen))
+      return !seen.gaps.isEmpty
     } catch {
       // Refusing to open a log whose newest segment cannot be believed is a report, too.
       let honest: [LogError.Code] = [.damaged, .futureFormat, .readOnlyFormat, .undecidableTail, .notALog]
       if !honest.contains(error.code) { note(.failed("a damaged log is met with \(error)")) }
+      return true
     }
-    hash.mix(found.traceHash)
   }
 }

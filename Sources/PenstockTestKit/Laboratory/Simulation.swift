@@ -16,6 +16,9 @@ package struct Simulation {
     package var sealed = 0
     package var segments = 0
     package var trims = 0
+    /// Disks that lied, and of them those after which records were reported lost.
+    package var lies = 0
+    package var liesReported = 0
     /// Equal scripts, equal hash, in every process.
     package var hash: UInt64 = 0
     package var violations: [Violation] = []
@@ -56,9 +59,19 @@ package struct Simulation {
   let configuration: LogConfiguration
   let logger: Logger
 
+  var isStalled = false
   var result = Result()
   var hash = TraceHash()
   var world: World
+  /// A disk whose every I/O is a moment at which the machine may go down, and those moments.
+  var watched: SimulatedFileSystem?
+  var crashPoints: [CrashPoint] = []
+
+  struct CrashPoint {
+    var disk: SimulatedDisk
+    /// What had been promised until then.
+    var world: World
+  }
 
   /// What a branch of history takes with it.
   struct World {
@@ -73,10 +86,12 @@ package struct Simulation {
     var salt: UInt64 = 0
   }
 
-  package init(_ script: SimulationScript, telling isTold: Bool = false) {
+  init(
+    _ script: SimulationScript, configuration: LogConfiguration = Simulation.configuration, telling isTold: Bool = false
+  ) {
     self.script = script
     self.isTold = isTold
-    configuration = Self.configuration
+    self.configuration = configuration
     var logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
     logger.logLevel = .critical
     self.logger = logger
@@ -116,7 +131,16 @@ package struct Simulation {
     result.steps += disk.trace.map { "    " + $0 }
   }
 
-  mutating func note(_ event: History.Event) { world.checker.note(event) }
+  mutating func note(_ event: History.Event) {
+    collectCrashPoints()
+    world.checker.note(event)
+  }
+
+  /// Everything until now happened under the promises of now.
+  mutating func collectCrashPoints() {
+    guard let watched else { return }
+    crashPoints += watched.takeKept().map { CrashPoint(disk: $0, world: world) }
+  }
 
   mutating func drain() {
     for event in recorder.drain() {
@@ -139,6 +163,7 @@ package struct Simulation {
       disk = next
     }
     if script.rots { rot(disk) }
+    if script.lies { lie(disk) }
     finish(disk)
   }
 

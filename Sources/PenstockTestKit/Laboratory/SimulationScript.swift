@@ -52,6 +52,8 @@ package struct SimulationScript: Sendable, Equatable {
     /// The crash: at this I/O of this step, or at a later step's if it has fewer. Nil: after the last.
     package var crash: (step: Int, io: Int)?
     package var isDisturbed = false
+    /// The clocks stand still, but for jumps and for who waits.
+    package var isStalled = false
     package var outcomes: [Outcome]
     /// The outcome with which the world goes on.
     package var next = 0
@@ -74,7 +76,7 @@ package struct SimulationScript: Sendable, Equatable {
 
     package static func == (a: Life, b: Life) -> Bool {
       a.steps == b.steps && a.crash?.step == b.crash?.step && a.crash?.io == b.crash?.io && a.outcomes == b.outcomes
-        && a.next == b.next && a.isDisturbed == b.isDisturbed
+        && a.next == b.next && a.isDisturbed == b.isDisturbed && a.isStalled == b.isStalled
     }
   }
 
@@ -82,6 +84,8 @@ package struct SimulationScript: Sendable, Equatable {
   package var lives: [Life]
   /// Bytes of segments rot at the end.
   package var rots: Bool
+  /// Or the disk says of a write into a segment that it has made it, and has not, or elsewhere.
+  package var lies = false
 }
 
 // Drawing.
@@ -91,6 +95,10 @@ extension SimulationScript {
     self.seed = seed
     lives = (0..<(2 + random.below(5))).map { _ in Self.life(&random) }
     rots = random.below(4) == 0
+    // Drawn apart, so that a seed's world stays the same in all else.
+    var more = SplitMix64(seed: seed ^ 0x6d6f_7265)
+    lies = !rots && more.below(3) == 0
+    for life in lives.indices { lives[life].isStalled = more.below(6) == 0 }
   }
 
   private static let weights: [(Action, Int)] = [

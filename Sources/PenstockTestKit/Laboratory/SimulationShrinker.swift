@@ -24,6 +24,7 @@ package enum SimulationShrinker {
       if smaller != script { all.append(smaller) }
     }
     add { $0.rots = false }
+    add { $0.lies = false }
     if script.lives.count > 1 {
       for life in script.lives.indices.reversed() { add { $0.lives.remove(at: life) } }
     }
@@ -38,6 +39,7 @@ package enum SimulationShrinker {
         }
       }
       add { $0.lives[life].isDisturbed = false }
+      add { $0.lives[life].isStalled = false }
       for step in script.lives[life].steps.indices.reversed() {
         add {
           $0.lives[life].steps.remove(at: step)
