@@ -112,7 +112,7 @@ struct ConsoleTests {
     try await withTemporaryDirectory { directory in
       try await ServiceRig.run(in: directory) { rig in
         let me = try await rig.send(.get, "/v1/me")
-        #expect(me.text == #"{"needsKey":false,"id":null,"name":null,"role":"companyAdmin","appId":null}"#)
+        #expect(me.text == #"{"needsKey":false,"id":null,"name":null,"role":"companyAdmin","appId":null}"# + "\n")
       }
     }
   }

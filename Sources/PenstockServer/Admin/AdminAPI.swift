@@ -50,24 +50,25 @@ final class AdminAPI: Sendable {
 
   // MARK: Looking
 
-  func status() async -> Answer {
+  func status() async -> Answer { Answer(200, await state()) }
+
+  /// What there is, in a line.
+  func state() async -> ServiceJSON {
     let now = clock.now()
     let segments = log.view.set.segments
     let bytes = segments.reduce(0) { $0 + ((try? $1.fileBytes()) ?? 0) }
     var destinations: [ServiceJSON] = []
     for host in hosts { destinations.append(await host.json(at: now)) }
     let tally = ingest.counters.tally
-    return Answer(
-      200,
-      .object([
-        ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
-        ("end", .number(log.end.rawValue)),
-        ("segments", .number(segments.count)), ("bytesOnDisk", .number(bytes)),
-        ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
-        ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),
-        ("idempotencyKeys", .number(ingest.knownKeys)), ("bodyMemory", .number(ingest.budget.used)),
-        ("destinations", .array(destinations)),
-      ]))
+    return .object([
+      ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
+      ("end", .number(log.end.rawValue)),
+      ("segments", .number(segments.count)), ("bytesOnDisk", .number(bytes)),
+      ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
+      ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),
+      ("idempotencyKeys", .number(ingest.knownKeys)), ("bodyMemory", .number(ingest.budget.used)),
+      ("destinations", .array(destinations)),
+    ])
   }
 
   func destinations() async -> Answer {

@@ -92,7 +92,7 @@ public final class PenstockService: Service {
       log, hosts: hosts, replays: replays, ingest: ingest, metrics: metrics,
       facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock())
     feed = StatusFeed(
-      destinations: destinations.map(\.name), look: { await admin.status().body }, sample: { admin.sample })
+      destinations: destinations.map(\.name), look: { await admin.state().text }, sample: { admin.sample })
     router = ServiceRouter(
       gate: Gate(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
       metrics: metrics, feed: feed, logger: logger)
