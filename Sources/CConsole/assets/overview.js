@@ -7,7 +7,7 @@ import { age, bytes, count, counted, duration, rate, ratio, time } from './forma
 import { Badge, behindWords, headline, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
 
 class Figure {
-  #value = h('span', { class: 'value' });
+  #value = h('span', { class: 'value' }, '–');
   #unit = h('span', { class: 'unit' });
   #more = h('p', { class: 'more' });
   constructor(label, chart = null) {
