@@ -11,7 +11,9 @@ import tempfile
 import threading
 import time
 
-SECRETS = {"header": "key-that-must-not-show", "signing": "whsec_dGhpcyBtdXN0IG5vdCBiZSBzaG93biwgZXZlcg==", "s3": "S3SECRETTHATMUSTNOTSHOW"}
+SECRETS = {"header": "key-that-must-not-show",
+           "signing": "whsec_dGhpcyBtdXN0IG5vdCBiZSBzaG93biwgZXZlcg==",
+           "s3": "S3SECRETTHATMUSTNOTSHOW"}
 POISON = '<img src=x onerror="window.hurt=true"><script>window.hurt=true</script>'
 NAMES = ["Home Page", "Pricing", "Impression", "Click", "Goal", "Dismiss", "Timeout", "Holdout"]
 
@@ -61,7 +63,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def do_PUT(self):
         body = self.body()
         if self.server.is_bucket_down:
-            return self.answer(503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
+            return self.answer(503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message>"
+                                    b"</Error>")
         self.server.objects[self.path] = body
         self.answer(200, ETag='"0123456789abcdef0123456789abcdef"')
 
@@ -82,10 +85,11 @@ class Stage:
         self.destinations = Destinations()
         port = self.destinations.server_address[1]
         config = {
-            "log": {"path": f"{self.folder}/events", "segmentSize": "256KiB"},
-            "server": {"listen": "127.0.0.1:0", "keysFile": f"{self.folder}/keys.json"},
+            "log": {"path": "events", "segmentSize": "256KiB"},
+            "server": {"listen": "127.0.0.1:0", "keysFile": "keys.json"},
             "destinations": [
-                {"name": "webhook", "type": "webhook", "url": f"http://127.0.0.1:{port}/v1/api/ingest/", "allowPrivateNetworks": True,
+                {"name": "webhook", "type": "webhook", "url": f"http://127.0.0.1:{port}/v1/api/ingest/",
+                 "allowPrivateNetworks": True,
                  "headers": {"your-api-key": SECRETS["header"]}, "signing": {"secrets": [SECRETS["signing"]]},
                  "batch": {"maxEvents": 500, "maxWait": "500ms"}, "fields": {"optional": ["app_id", "segments"]},
                  "deadLetters": "on"},
@@ -93,32 +97,31 @@ class Stage:
                  "endpoint": f"http://127.0.0.1:{port}", "compression": "zstd",
                  "credentials": {"accessKey": "AKIAIOSFODNN7EXAMPLE", "secretKey": SECRETS["s3"]},
                  "rotate": {"maxAge": "1s"}, "retry": {"first": "20s", "cap": "40s"}},
-                {"name": "warehouse", "type": "directory", "path": f"{self.folder}/exports", "rotate": {"maxAge": "1s"}},
+                {"name": "warehouse", "type": "directory", "path": "exports", "rotate": {"maxAge": "1s"}},
             ],
         }
-        self.config = f"{self.folder}/penstock.json"
-        with open(self.config, "w") as file:
+        with open(f"{self.folder}/penstock.json", "w") as file:
             json.dump(config, file)
         self.admin = self.key("ops", "companyAdmin")
         self.fill(16_000)
         self.start()
 
     def key(self, name, role, *more):
-        made = subprocess.run([self.binary, "keys", "create", "--file", f"{self.folder}/keys.json", "--name", name, "--role", role, "--json",
-                               *more], capture_output=True, text=True, check=True)
+        made = subprocess.run([self.binary, "keys", "create", "--file", "keys.json", "--name", name, "--role", role, "--json",
+                               *more], capture_output=True, text=True, check=True, cwd=self.folder)
         return json.loads(made.stdout)["token"]
 
     def fill(self, count):
         """Events that are there before the service begins."""
         lines = "".join(json.dumps(self.event()) + "\n" for _ in range(count))
-        subprocess.run([self.binary, "append", "--config", self.config, "--log", f"{self.folder}/events", "-"],
-                       input=lines, text=True,
-                       check=True, capture_output=True)
+        subprocess.run([self.binary, "append", "--config", "penstock.json", "--log", "events", "-"],
+                       input=lines, text=True, check=True, capture_output=True, cwd=self.folder)
 
     def start(self, listen=None):
         more = ["--listen", listen] if listen else []
-        self.server = subprocess.Popen([self.binary, "serve", "--config", self.config, "--json", *more], stdout=subprocess.PIPE,
-                                       stderr=open(f"{self.folder}/errors", "a"), text=True, cwd=self.folder)
+        with open(f"{self.folder}/errors", "a") as errors:
+            self.server = subprocess.Popen([self.binary, "serve", "--config", "penstock.json", "--json", *more],
+                                           stdout=subprocess.PIPE, stderr=errors, text=True, cwd=self.folder)
         line = self.server.stdout.readline()
         if not line:
             raise SystemExit(f"test-console: the service did not start: {self.errors()}")
@@ -157,9 +160,10 @@ class Stage:
 
     def event(self):
         pick = self.random
-        return {"app_id": "74f72649-0327-4911-bd21-a4cd533cec1c", "user_id": f"{pick.randrange(10**6)}", "event": pick.choice(NAMES),
-                "platform": "redfast", "type": pick.choice(["page", "track", "custom"]), "ts": int(time.time()),
-                "properties": {"id": f"{pick.getrandbits(64):016x}", "values": [{"url_hash": "", "url_path": f"/p/{pick.randrange(900)}"}]},
+        values = [{"url_hash": "", "url_path": f"/p/{pick.randrange(900)}"}]
+        return {"app_id": "74f72649-0327-4911-bd21-a4cd533cec1c", "user_id": f"{pick.randrange(10**6)}",
+                "event": pick.choice(NAMES), "platform": "redfast", "type": pick.choice(["page", "track", "custom"]), "ts": int(time.time()),
+                "properties": {"id": f"{pick.getrandbits(64):016x}", "values": values},
                 "segments": [{"id": f"s{pick.randrange(40)}", "name": "Engaged"}]}
 
     def append(self, count):

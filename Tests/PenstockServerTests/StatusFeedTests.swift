@@ -14,6 +14,8 @@ struct StatusFeedTests {
     let looks = Atomic(0)
     let written = Watched<[String]>([])
     let isAllowed = Atomic(true)
+    /// How often it was asked whether the watcher may look.
+    let asked = Watched(0)
 
     var feed: StatusFeed {
       StatusFeed(
@@ -24,7 +26,10 @@ struct StatusFeedTests {
 
     func watch(_ feed: StatusFeed) -> Task<Void, any Error> {
       Task {
-        try await feed.stream(whileAllowed: { self.isAllowed.load(ordering: .relaxed) }) { text in
+        try await feed.stream {
+          self.asked.update { $0 += 1 }
+          return self.isAllowed.load(ordering: .relaxed)
+        } write: { text in
           self.written.update { $0.append(text) }
         }
       }
@@ -75,10 +80,13 @@ struct StatusFeedTests {
   @Test("a watcher whose key is revoked is shown nothing more")
   func revoked() async throws {
     let rig = Rig()
-    let watching = rig.watch(rig.feed)
+    let feed = rig.feed
+    let watching = rig.watch(feed)
     await rig.untilWritten(1)
     rig.isAllowed.store(false, ordering: .relaxed)
     await rig.tick()
+    _ = await rig.asked.wait { $0 == 2 }
+    feed.end()
     try await watching.value
     #expect(rig.written.value.count == 1)
   }

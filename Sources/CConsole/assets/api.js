@@ -1,5 +1,5 @@
-// Asking the service. The key is kept for this tab alone, and sent with each request in a header of its own: what a browser sends
-// by itself (a cookie) would make other sites' requests count as the operator's.
+// Asking the service. The key is kept for this tab alone, and sent with each request in a header of its own: what a
+// browser sends by itself (a cookie) would make other sites' requests count as the operator's.
 
 const place = 'penstock.key';
 

@@ -1,16 +1,14 @@
-// Making and changing elements. Text becomes text nodes and nothing else: there is no way through here by which an event's body or
-// an error's words become markup.
+// Making and changing elements. Text becomes text nodes and nothing else: there is no way through here by which an
+// event's body or an error's words become markup.
 
 /**
- * An element with attributes and children. A function as an attribute `onclick` listens for `click`; `null` and `false` leave an
- * attribute or a child out.
+ * An element with attributes and children; `null` and `false` leave one out.
  */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (typeof value === 'function') element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? '' : value);
+    element.setAttribute(name, value === true ? '' : value);
   }
   append(element, children);
   return element;

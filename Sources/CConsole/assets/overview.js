@@ -7,7 +7,7 @@ import { age, bytes, count, counted, duration, rate, ratio, time } from './forma
 import { Badge, behindWords, headline, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
 
 class Figure {
-  #value = h('span', { class: 'value' });
+  #value = h('span', { class: 'value' }, '–');
   #unit = h('span', { class: 'unit' });
   #more = h('p', { class: 'more' });
   constructor(label, chart = null) {
@@ -146,7 +146,7 @@ export class Overview {
       const sum = (name) => measured.reduce((all, one) => all + one[name], 0);
       this.#compression = measured.length ? ratio(sum('storedBytes'), sum('recordBytes')) : null;
       fill(this.#segments, segments.length === 0 || (total === 1 && segments[0].end === segments[0].first)
-        ? emptyLog() : segmentTable(total, segments));
+        ? emptyLog(this.context.me.needsKey) : segmentTable(total, segments));
     } catch (error) {
       fill(this.#segments, muted(`The segments cannot be shown: ${error.message}`));
     } finally {
@@ -156,10 +156,11 @@ export class Overview {
   }
 }
 
-function emptyLog() {
+function emptyLog(needsKey) {
+  const key = needsKey ? "-H 'Authorization: Bearer psk_…' " : '';
   return h('div', { class: 'empty' }, h('p', {}, 'The log is empty. Send the first event:'),
     h('pre', { tabindex: '0', 'aria-label': 'A command that sends an event' },
-      `curl -H 'Content-Type: application/json' -d '{"event":"Home Page"}' ${location.origin}/v1/events`));
+      `curl ${key}-H 'Content-Type: application/json' -d '{"event":"Home Page"}' ${location.origin}/v1/events`));
 }
 
 function segmentTable(total, segments) {

@@ -99,12 +99,12 @@ export class TroubleLine {
   }
 }
 
-export async function pauseDestination(name, reason) {
+async function pauseDestination(name, reason) {
   await post(destinationPath(name, 'pause'), reason ? { reason } : {});
   toast(`${name} is paused. It stays so over restarts.`, { undo: () => post(destinationPath(name, 'resume')) });
 }
 
-export async function resumeDestination(name, reason = '') {
+async function resumeDestination(name, reason = '') {
   await post(destinationPath(name, 'resume'));
   toast(`${name} goes on.`, { undo: () => post(destinationPath(name, 'pause'), { reason }) });
 }
