@@ -171,6 +171,22 @@ let package = Package(
   swiftLanguageModes: [.v6]
 )
 
+// What the fuzzers call, called by a test with every committed input. Fuzzing itself builds the same files its own way.
+if Context.environment["PENSTOCK_FUZZ"] != "1" {
+  package.targets += [
+    .target(name: "FuzzKit", path: "Fuzz/Sources/Kit", exclude: ["FuzzDriver.swift"], swiftSettings: house),
+    .testTarget(
+      name: "PenstockFuzzTests",
+      dependencies: [
+        "FuzzKit", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer",
+        "PenstockCLI",
+      ],
+      path: "Fuzz",
+      exclude: ["corpus", "dictionaries", "Sources/Kit", "Sources/Core/main.swift", "Sources/Edge/main.swift"],
+      sources: ["Sources/Core", "Sources/Edge", "Sources/Command", "Tests"], swiftSettings: house),
+  ]
+}
+
 // scripts/fuzz sets this, into a scratch path of its own: our targets with a sanitizer and coverage, the others without.
 if Context.environment["PENSTOCK_FUZZ"] == "1" {
   let fuzzed = ["PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer"]

@@ -19,10 +19,11 @@ enum LaboratoryCommand {
     case "sim": SimulationLayer(options).run()
     case "sweep": SweepLayer(options).run()
     case "small": SmallScopeLayer(options).run()
+    case "model": ModelLayer(options).run()
     default:
       fail(
         "sim [seed=N] [seconds=N | worlds=N] [threads=N], or sim seed=N tell=1; sweep [stride=N]; "
-          + "small [scope=N] [depth=N] [threads=N]")
+          + "small [scope=N] [depth=N] [threads=N]; model [producers=N] [cursors=N] [crashes=N] [takeovers=N]")
     }
   }
 }

@@ -9,10 +9,13 @@ package struct FuzzTarget: Sendable {
   }
 }
 
-/// A promise that was broken: libFuzzer stops and keeps the input.
+/// A promise that was broken: libFuzzer stops and keeps the input. A test notes it and goes on.
 package func require(_ isKept: Bool, _ promise: @autoclosure () -> String) {
-  if !isKept { fatalError(promise()) }
+  if !isKept { brokenPromise(promise()) }
 }
+
+/// Set once, before the first target is called; targets are called by one thread.
+nonisolated(unsafe) package var brokenPromise: (String) -> Void = { fatalError($0) }
 
 extension UnsafeRawBufferPointer {
   /// The bytes from `start` on; none when there are not so many.

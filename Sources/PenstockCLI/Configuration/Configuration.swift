@@ -16,7 +16,11 @@ struct Configuration {
   /// - Parameter needsDestinations: Whether a file without destinations is refused.
   static func read(_ path: String, needsDestinations: Bool = true) throws(Failure) -> Configuration {
     let file = try InputFile(path)
-    let bytes = try file.readAll(limit: 4 << 20)
+    return try parse(try file.readAll(limit: 4 << 20), of: path, needsDestinations: needsDestinations)
+  }
+
+  static func parse(_ bytes: [UInt8], of path: String, needsDestinations: Bool = true) throws(Failure) -> Configuration
+  {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw Failure(.usage, "configuration", "\(path) is not UTF-8 text")
     }

@@ -33,7 +33,7 @@ public struct CrashLaboratory: Sendable {
   public var recordsPerLife: Int
   /// How many runs with two crashes are drawn, after all those with one.
   public var pairs: Int
-  /// How long a process may take to come to the log's end, by the clock on the wall, before that counts as never.
+  /// How long a process may do nothing before it has come to the log's end; after ten times as long it may not be busy, either.
   public var patience: Duration
   /// Makes the n-th record (the first is 0). They must differ from each other.
   public var record: @Sendable (Int) -> [UInt8]

@@ -59,8 +59,16 @@ extension CrashTrial.Trial {
       if subject.closesLog, await state.wait(until: { $0.isCaughtUp }) { try? await process.log.close() }
     }
     let patience = trial.laboratory.patience
-    let watchdog = Task {
-      try? await Task.sleep(for: patience)
+    let watchdog = Task { [life = process.life] in
+      // By looks and not by the clock alone: on a busy machine nobody may have had a turn meanwhile.
+      var (idle, looks, last) = (0, 0, -1)
+      while idle < 4, looks < 40, !Task.isCancelled {
+        try? await Task.sleep(for: patience / 4)
+        let now = life.disk.ioCount + life.disk.readCount + state.value.steps
+        idle = now == last ? idle + 1 : 0
+        last = now
+        looks += 1
+      }
       if !Task.isCancelled { state.update { $0.isLate = true } }
     }
     let outcome = await work.result
@@ -70,7 +78,10 @@ extension CrashTrial.Trial {
     await closer.value
     let found = state.value
     if found.isDead { return nil }
-    if found.isLate { return "the process did not come to the log's end within \(patience)" }
+    if found.isLate {
+      return
+        "the process did not come to the log's end and did nothing for \(patience), or went on for ten times as long"
+    }
     guard case .failure(let error) = outcome else { return nil }
     // The log was closed because there was nothing more to do.
     if found.isCaughtUp, (error as? LogError)?.code == .closed || error is CancellationError { return nil }
