@@ -113,6 +113,13 @@ struct RateBudgetTests {
     #expect(budget.earliest == now + .seconds(110), "idle time is not saved up")
   }
 
+  @Test("attempts that begin together are charged one after the other")
+  func together() {
+    var budget = RateBudget(DeliveryRate(recordsPerSecond: 10))
+    for _ in 0..<3 { budget.charge(records: 10, bytes: 1, at: now) }
+    #expect(budget.earliest == now + .seconds(3))
+  }
+
   @Test("over a long time sends as much as it says", arguments: [1, 7, 400])
   func longRun(records: Int) {
     var budget = RateBudget(DeliveryRate(recordsPerSecond: 50))
