@@ -182,29 +182,37 @@ if Context.environment["PENSTOCK_FUZZ"] != "1" {
         "PenstockCLI",
       ],
       path: "Fuzz",
-      exclude: ["corpus", "dictionaries", "Sources/Kit", "Sources/Core/main.swift", "Sources/Edge/main.swift"],
+      exclude: [
+        "corpus", "dictionaries", "Sources/Kit", "Sources/Core/main.swift", "Sources/Edge/main.swift",
+        "Sources/Command/main.swift",
+      ],
       sources: ["Sources/Core", "Sources/Edge", "Sources/Command", "Tests"], swiftSettings: house),
   ]
 }
 
 // scripts/fuzz sets this, into a scratch path of its own: our targets with a sanitizer and coverage, the others without.
 if Context.environment["PENSTOCK_FUZZ"] == "1" {
-  let fuzzed = ["PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer"]
   let instrumented = [SwiftSetting.unsafeFlags(["-O", "-sanitize=fuzzer,address"])]
-  for target in package.targets where fuzzed.contains(target.name) {
+  // The command line without its entry, because a program cannot be built into another one.
+  if let command = package.targets.first(where: { $0.name == "PenstockCLI" }) {
+    package.targets.removeAll { $0.name == command.name }
+    package.products.removeAll { $0.name == "penstock" }
+    package.targets.append(
+      .target(
+        name: command.name, dependencies: command.dependencies, exclude: ["Penstock.swift"], swiftSettings: house))
+  }
+  let core = ["PenstockLog", "PenstockEvents", "PenstockDelivery"]
+  let edge = core + ["PenstockSinks", "PenstockServer"]
+  for target in package.targets where (edge + ["PenstockCLI"]).contains(target.name) {
     target.swiftSettings = house + instrumented
   }
-  // Two programs, because a run's speed falls with the code that is watched.
+  // Several programs, because a run's speed falls with the code that is watched.
   let linked = [LinkerSetting.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]
-  let core = ["PenstockLog", "PenstockEvents", "PenstockDelivery"]
-  package.targets += [
-    .target(name: "FuzzKit", path: "Fuzz/Sources/Kit", swiftSettings: house),
-    .executableTarget(
-      name: "PenstockFuzzCore", dependencies: (core + ["FuzzKit"]).map { .byName(name: $0) }, path: "Fuzz/Sources/Core",
-      swiftSettings: house + instrumented, linkerSettings: linked),
-    .executableTarget(
-      name: "PenstockFuzzEdge", dependencies: (fuzzed + ["FuzzKit"]).map { .byName(name: $0) },
-      path: "Fuzz/Sources/Edge",
-      swiftSettings: house + instrumented, linkerSettings: linked),
-  ]
+  package.targets.append(.target(name: "FuzzKit", path: "Fuzz/Sources/Kit", swiftSettings: house))
+  for (name, libraries) in [("Core", core), ("Edge", edge), ("Command", edge + ["PenstockCLI"])] {
+    package.targets.append(
+      .executableTarget(
+        name: "PenstockFuzz" + name, dependencies: (libraries + ["FuzzKit"]).map { .byName(name: $0) },
+        path: "Fuzz/Sources/" + name, swiftSettings: house + instrumented, linkerSettings: linked))
+  }
 }

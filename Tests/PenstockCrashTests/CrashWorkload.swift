@@ -48,6 +48,8 @@ struct CrashWorkload {
   /// Syncs for several blocks, and those of them whose blocks lie in two segments.
   private(set) var joinedSyncs = 0
   private(set) var rollsBetween = 0
+  /// Runs of retention that passed the cursor, and of those the ones while nobody held it.
+  private(set) var passes = (all: 0, unheld: 0)
 
   init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
@@ -57,7 +59,7 @@ struct CrashWorkload {
     configuration.blockBytes = 8 << 10
     configuration.durability = durability
     // Small enough to drop something in every run, large enough for the hard cap to be needed now and then.
-    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 160 << 10)
+    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 80 << 10)
     var sealing = SealingSettings()
     sealing.blockBytes = 32 << 10
     configuration.sealing = .settings(sealing)
@@ -200,6 +202,10 @@ struct CrashWorkload {
     promises.starts = bases
     promises.cursors += promises.cursors.flatMap { cursor in bases.map { cursor?.passed(upTo: $0) } }
     let report = try writer.trimmer.trim(held: held.map { ["webhook": $0] } ?? [:])
+    if !report.losses.isEmpty {
+      passes.all += 1
+      if held == nil { passes.unheld += 1 }
+    }
     promises.starts = [report.first]
     promises.dropped.formUnion(names.filter { $0.baseOffset < report.first }.map(LogPaths(Self.path).segment))
     if let held {
@@ -231,7 +237,8 @@ struct CrashWorkload {
 
   /// Opens the log that a crash left, and holds it against what was promised. What is found becomes promised: a reader may
   /// have seen it.
-  mutating func check(_ fileSystem: SimulatedFileSystem, salt: UInt64, allowingDamage: Bool = false) throws {
+  @discardableResult
+  mutating func check(_ fileSystem: SimulatedFileSystem, salt: UInt64) throws -> RecoveryReport {
     if let file = fileSystem.filePaths.first(where: promises.dropped.contains) {
       throw BrokenPromise("retention said that \(file) is gone, and it is back")
     }
@@ -264,6 +271,7 @@ struct CrashWorkload {
     }
     try appendPending(to: writer)
     try checkCursor(fileSystem, writer.logID, start: start, end: writer.durableEnd)
+    return writer.recovery
   }
 
   /// Of the appends that had not returned, the first few may be there, each of them whole.

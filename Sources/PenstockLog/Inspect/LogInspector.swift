@@ -50,10 +50,11 @@ package struct LogInspector: Sendable {
     return size == clean.position
   }
 
-  /// A segment file's length in bytes, zeros filled ahead included.
-  package func size(of segment: SegmentName) throws(LogError) -> UInt64 {
+  /// A segment file's length in bytes, zeros filled ahead included. `beforeItsHeader` says that its header will be read next.
+  package func size(of segment: SegmentName, beforeItsHeader: Bool = false) throws(LogError) -> UInt64 {
     do throws(FileSystemError) {
       let file = OpenFile(environment.fileSystem, try environment.fileSystem.open(path(of: segment), .readOnly))
+      if beforeItsHeader { environment.fileSystem.expectRead(file.handle, 0..<UInt64(SegmentHeader.size)) }
       return try environment.fileSystem.size(file.handle)
     } catch {
       throw LogError(error, while: "look at a segment")

@@ -53,15 +53,21 @@ package struct LogSurvey: Sendable {
       Segment(inspector.environment.fileSystem, $0, path: inspector.path(of: $0), logID: inspector.meta.logID)
     }
     var segments: [SegmentFacts] = []
+    let samples = Self.samples(files.count - 1)
+    let looked = Set(samples)
     for (index, name) in inspector.segments.enumerated() {
       // One that retention removes meanwhile takes no room.
-      let bytes = try Self.ifThere { () throws(LogError) in try inspector.size(of: name) } ?? 0
+      let bytes =
+        try Self.ifThere { () throws(LogError) in
+          // The disk finds those headers while the others' sizes are asked for, instead of one after the other later.
+          try inspector.size(of: name, beforeItsHeader: looked.contains(index))
+        } ?? 0
       segments.append(SegmentFacts(name: name, end: inspector.limit(ofSegmentAt: index), fileBytes: bytes))
     }
     self.segments = segments
     newest = try files.last?.entries(upTo: inspector.end) ?? []
     oldest = try files.first.flatMap { (file) throws(LogError) in try Self.header(of: file)?.begunAt }
-    sealing = try Self.sample(files, segments)
+    sealing = try Self.sample(samples, files, segments)
   }
 
   package var first: Offset { segments.first?.name.baseOffset ?? .zero }
@@ -116,13 +122,17 @@ package struct LogSurvey: Sendable {
     return found
   }
 
-  private static func sample(_ files: [Segment], _ segments: [SegmentFacts]) throws(LogError) -> Sealing {
-    var sealing = Sealing()
-    let count = files.count - 1
-    guard count > 0 else { return sealing }
+  /// Which of `count` segments are looked at.
+  private static func samples(_ count: Int) -> [Int] {
     let looked = min(count, sampled)
-    for number in 0..<looked {
-      let index = number * count / looked
+    return (0..<max(0, looked)).map { $0 * count / looked }
+  }
+
+  private static func sample(
+    _ samples: [Int], _ files: [Segment], _ segments: [SegmentFacts]
+  ) throws(LogError) -> Sealing {
+    var sealing = Sealing()
+    for index in samples {
       guard let header = try header(of: files[index]) else { continue }
       sealing.looked += 1
       guard let seal = header.seal else { continue }

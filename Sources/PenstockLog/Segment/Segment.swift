@@ -173,7 +173,9 @@ package final class Segment: Sendable {
         cursor.offset = entries.last?.endOffset ?? header.baseOffset
         cursor.chain = nil
       }
+      var ahead = WalkAhead()
       while cursor.offset < end {
+        if let range = ahead.next(at: cursor.position) { fileSystem.expectRead(file.handle, range) }
         if case .block(let block, let next) = try scanner.look(at: cursor, proving: false) {
           entries.append(BlockEntry(block))
           cursor = next

@@ -48,6 +48,10 @@ public protocol FileSystem: Sendable {
   /// proves nothing: the caller must not use the file for new data again.
   func synchronize(_ file: FileHandle) throws(FileSystemError)
 
+  /// Says that the bytes of `range` will be read soon, so that the disk can begin. A hint: it promises nothing, reads nothing and
+  /// never fails. Ignored unless an implementation knows what to do with it.
+  func expectRead(_ file: FileHandle, _ range: Range<UInt64>)
+
   /// The file's size in bytes.
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64
 
@@ -132,6 +136,8 @@ extension FileSystemError.Code {
 }
 
 extension FileSystem {
+  public func expectRead(_ file: FileHandle, _ range: Range<UInt64>) {}
+
   public func fill(_ file: FileHandle, zeros length: UInt64) throws(FileSystemError) {
     try writeZeros(file, 0..<length)
   }

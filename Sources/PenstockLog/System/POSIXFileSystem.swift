@@ -94,6 +94,15 @@ public struct POSIXFileSystem: FileSystem {
     UInt64(max(0, try status(of: file, "size").st_size))
   }
 
+  public func expectRead(_ file: FileHandle, _ range: Range<UInt64>) {
+    #if os(Linux)
+      // A hint: what it answers changes nothing.
+      _ = posix_fadvise(
+        file.rawValue, off_t(clamping: range.lowerBound), off_t(clamping: range.upperBound - range.lowerBound),
+        POSIX_FADV_WILLNEED)
+    #endif
+  }
+
   public func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) {
     let length = try signed(size, "truncate", file)
     while ftruncate(file.rawValue, length) != 0 {

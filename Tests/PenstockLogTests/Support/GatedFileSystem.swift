@@ -14,6 +14,10 @@ final class GatedFileSystem: FileSystem {
   private let base: any FileSystem
   private let gate = Monitor(Gate())
   private let names = Mutex<[FileHandle: String]>([:])
+  private let hints = Mutex<[Range<UInt64>]>([])
+
+  /// What was said to be read soon.
+  var expected: [Range<UInt64>] { hints.withLock { $0 } }
 
   init(_ base: any FileSystem) { self.base = base }
 
@@ -65,6 +69,7 @@ final class GatedFileSystem: FileSystem {
     return file
   }
   func close(_ file: FileHandle) { base.close(file) }
+  func expectRead(_ file: FileHandle, _ range: Range<UInt64>) { hints.withLock { $0.append(range) } }
   func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   { try base.read(file, into: buffer, at: position) }

@@ -1,0 +1,3 @@
+import FuzzKit
+
+FuzzTarget.run(oneOf: FuzzTarget.command)
