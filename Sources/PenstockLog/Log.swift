@@ -39,10 +39,28 @@ public final class Log: Sendable {
   /// Opens the log at `path`, or creates one in a new or empty directory: takes the writer's lock, recovers, raises the
   /// epoch. Reads at most one segment whole.
   ///
+  /// Another process that only recovers it, as `penstock deliver` does before it reads, is waited for, up to ten seconds.
+  ///
   /// Throws `.locked` when another process writes it, `.notALog` when the directory holds anything else, `.futureFormat`,
   /// `.damaged`, `.undecidableTail` (strict recovery only), `.noSpace`, `.io`.
   public static func open(
     at path: String, configuration: LogConfiguration = LogConfiguration(), environment: LogEnvironment = .system
+  ) async throws(LogError) -> Log {
+    for attempt in 0..<LockPatience.attempts {
+      do throws(LogError) {
+        return try await openNow(path, configuration, environment)
+      } catch {
+        guard error.code == .locked,
+          LockPatience.isWorthwhile(attempt, LogDirectory.holder(environment.fileSystem, LogPaths(path)))
+        else { throw error }
+      }
+      do { try await Task.sleep(for: LockPatience.pause) } catch { break }
+    }
+    return try await openNow(path, configuration, environment)
+  }
+
+  private static func openNow(
+    _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment
   ) async throws(LogError) -> Log {
     let worker = Worker(name: "penstock-io")
     return try await worker.run { () throws(LogError) in

@@ -67,7 +67,7 @@ struct AppendJob {
 
   /// Opens the log. A lock that is held is asked for a few times: `deliver` and `recover` hold it for a moment.
   private func open() async throws -> Log {
-    let log = try await LogAccess.open(command.logOption.log, configuration)
+    let log = try await Log.open(at: command.logOption.log, configuration: configuration)
     if command.common.json {
       Output.standard.line(
         .object([("opened", .object([("end", .number(log.end.rawValue)), ("recovery", .encoding(log.recovery))]))]))

@@ -86,7 +86,7 @@ struct DeliverCommand: ReportingCommand {
     for destination in destinations {
       lanes.append(DeliveryLane(destination, sink: try destination.sink(from: config), log: path))
     }
-    if let report = try await LogAccess.recoverIfNeeded(path, configuration.log), report.outcome != .clean {
+    if let report = try LogAccess.recoverIfNeeded(path, configuration.log), report.outcome != .clean {
       Output.note("penstock deliver: recovered the log first (\(report.outcome.rawValue))")
     }
     let reader = try await LogReader.open(at: path)

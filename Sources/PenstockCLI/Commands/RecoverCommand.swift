@@ -23,7 +23,7 @@ struct RecoverCommand: ReportingCommand {
     try LogAccess.requireLog(logOption.log)
     var configuration = LogConfiguration()
     configuration.strictRecovery = strict
-    let log = try await LogAccess.open(logOption.log, configuration)
+    let log = try await Log.open(at: logOption.log, configuration: configuration)
     let report = log.recovery
     try await log.close()
     tell(.object([("recovery", .encoding(report))]), words(report))

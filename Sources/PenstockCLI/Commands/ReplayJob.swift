@@ -24,7 +24,7 @@ struct ReplayJob {
     if command.dryRun { return try await estimate() }
     let sink = try makeSink()
     let log = configuration?.log ?? LogConfiguration()
-    if let report = try await LogAccess.recoverIfNeeded(path, log), report.outcome != .clean {
+    if let report = try LogAccess.recoverIfNeeded(path, log), report.outcome != .clean {
       Output.note("penstock replay: recovered the log first (\(report.outcome.rawValue))")
     }
     let reader = try await LogReader.open(at: path)

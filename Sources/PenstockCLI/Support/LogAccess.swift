@@ -2,20 +2,6 @@ import PenstockLog
 
 /// Opening logs the way commands need it.
 enum LogAccess {
-  /// Opens for writing. Asks a few times for a lock that is held: `deliver` and `recover` hold it for a moment.
-  static func open(_ path: String, _ configuration: LogConfiguration = LogConfiguration()) async throws(LogError) -> Log
-  {
-    for _ in 0..<20 {
-      do throws(LogError) {
-        return try await Log.open(at: path, configuration: configuration)
-      } catch {
-        guard error.code == .locked, Interruption.received == nil else { throw error }
-      }
-      try? await Task.sleep(for: .milliseconds(20))
-    }
-    return try await Log.open(at: path, configuration: configuration)
-  }
-
   /// Where the dead letters of a log's cursors are: beside the log, as `LOG.deadletters`.
   static func deadLetters(of path: String) -> String {
     var path = path
@@ -35,13 +21,14 @@ enum LogAccess {
   /// A reader shows only what the writer is known to have made durable; after a power cut that can be less than what is.
   static func recoverIfNeeded(
     _ path: String, _ configuration: LogConfiguration
-  ) async throws(LogError) -> RecoveryReport? {
+  ) throws(LogError) -> RecoveryReport? {
     if let inspector = try? LogInspector(path), inspector.isClosedCleanly { return nil }
     try requireLog(path)
     do throws(LogError) {
-      let log = try await Log.open(at: path, configuration: configuration)
-      try await log.close()
-      return log.recovery
+      // Says that it only recovers, so that a writer that starts meanwhile waits for it.
+      let writer = try LogOpening.open(path, configuration, .system, as: .recovery)
+      try writer.close()
+      return writer.recovery
     } catch {
       switch error.code {
       case .locked: return nil

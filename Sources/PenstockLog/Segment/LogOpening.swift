@@ -7,14 +7,15 @@ package enum LogOpening {
 
   /// Opens or creates the log at `path`. Blocks; reads at most one segment whole.
   package static func open(
-    _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment
+    _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment,
+    as holder: LogDirectory.Holder = .writer
   ) throws(LogError) -> LogWriter {
     try configuration.validate()
     let paths = LogPaths(path)
     let fileSystem = environment.fileSystem
     let isNew = try !LogDirectory.exists(fileSystem, paths)
     if isNew { try LogDirectory.create(fileSystem, paths) }
-    let lock = try LogDirectory.lock(fileSystem, paths)
+    let lock = try LogDirectory.lock(fileSystem, paths, as: holder)
     var report = RecoveryReport(outcome: .clean, rule: "clean")
     let found = try LogDirectory.listSegments(fileSystem, paths)
     report.unknownFiles = found.unknown

@@ -50,18 +50,54 @@ package enum LogDirectory {
     }
   }
 
-  /// Takes the writer's lock; `.locked` when another writer has it. It ends with the handle or with the process, never by
+  /// What the holder of a log's lock is about.
+  package enum Holder: Sendable {
+    case writer
+    /// Looks at what a crash has left and lets go: worth waiting for.
+    case recovery
+  }
+
+  /// Takes the writer's lock; `.locked` when another process has it. It ends with the handle or with the process, never by
   /// time.
-  package static func lock(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> OpenFile {
+  package static func lock(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, as holder: Holder = .writer
+  ) throws(LogError) -> OpenFile {
     do throws(FileSystemError) {
       let file = OpenFile(fileSystem, try openOrCreate(fileSystem, paths.lock))
-      if try fileSystem.lock(file.handle) { return file }
+      if try fileSystem.lock(file.handle) {
+        try mark(file, holder)
+        return file
+      }
     } catch {
       throw LogError(error, while: "lock the log")
     }
     throw LogError(
-      .locked, "another process is writing this log; read it (tail, status, deliver) or stop the writer",
+      .locked,
+      self.holder(fileSystem, paths) == .recovery
+        ? "another process is still looking at what a crash has left; try again in a moment"
+        : "another process is writing this log; read it (tail, status, deliver) or stop the writer",
       place: .init(path: paths.lock))
+  }
+
+  /// What whoever has the lock is about, as far as can be seen: the file is empty under a writer. Only a hint, never made
+  /// durable: between taking the lock and saying so, and after a process that died, it tells of the holder before.
+  package static func holder(_ fileSystem: any FileSystem, _ paths: LogPaths) -> Holder {
+    do throws(FileSystemError) {
+      let file = OpenFile(fileSystem, try fileSystem.open(paths.lock, .readOnly))
+      return try fileSystem.size(file.handle) > 0 ? .recovery : .writer
+    } catch {
+      return .writer
+    }
+  }
+
+  private static func mark(_ file: OpenFile, _ holder: Holder) throws(FileSystemError) {
+    let isMarked = try file.fileSystem.size(file.handle) > 0
+    switch holder {
+    case .writer:
+      if isMarked { try file.fileSystem.truncate(file.handle, to: 0) }
+    case .recovery:
+      if !isMarked { try file.fileSystem.writeZeros(file.handle, 0..<1) }
+    }
   }
 
   package static func openBeacon(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> OpenFile {

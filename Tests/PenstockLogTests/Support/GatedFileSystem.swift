@@ -16,10 +16,19 @@ final class GatedFileSystem: FileSystem {
   private let names = Mutex<[FileHandle: String]>([:])
   private let hints = Mutex<[Range<UInt64>]>([])
 
+  /// Locks that another handle had.
+  let refusals = Mutex(0)
+
   /// What was said to be read soon.
   var expected: [Range<UInt64>] { hints.withLock { $0 } }
 
-  init(_ base: any FileSystem) { self.base = base }
+  private let whenRefused: @Sendable (Int) -> Void
+
+  /// `whenRefused` is told how many locks were refused, each time one is.
+  init(_ base: any FileSystem, whenRefused: @escaping @Sendable (Int) -> Void = { _ in }) {
+    self.base = base
+    self.whenRefused = whenRefused
+  }
 
   /// From now on, writes and syncs of files whose path ends so stop.
   func close(for suffixes: String...) { gate.withLock { $0.closedFor = suffixes } }
@@ -92,5 +101,15 @@ final class GatedFileSystem: FileSystem {
   func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
-  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
+    let isTaken = try base.lock(file)
+    if !isTaken {
+      let count = refusals.withLock { count in
+        count += 1
+        return count
+      }
+      whenRefused(count)
+    }
+    return isTaken
+  }
 }
