@@ -60,7 +60,7 @@ let package = Package(
       name: "PenstockLog",
       dependencies: ["CZstd", "CPenstock", .product(name: "Logging", package: "swift-log")],
       swiftSettings: house),
-    .target(name: "PenstockEvents", swiftSettings: house),
+    .target(name: "PenstockEvents", dependencies: ["CPenstock"], swiftSettings: house),
     .target(
       name: "PenstockDelivery",
       dependencies: [
@@ -140,7 +140,7 @@ let package = Package(
         .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: metrics),
       ],
       swiftSettings: house),
-    .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents"], swiftSettings: house),
+    .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: house),
     .testTarget(
       name: "PenstockDeliveryTests",
       dependencies: [

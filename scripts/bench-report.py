@@ -14,8 +14,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, "Benchmarks", "results")
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 IMAGES = os.path.join(ROOT, "docs", "images")
-BENCHES = ("append", "commit", "replay", "recover", "tail", "seal", "idle", "allocations", "deliver", "deliver-memory",
-           "isolation")
+BENCHES = ("append", "commit", "replay", "recover", "tail", "seal", "idle", "allocations", "ingest", "deliver",
+           "deliver-memory", "isolation")
 
 
 def path_of(name):

@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
   must(jsOptions_Init(&options), "options");
   options.PublishAsync.MaxPending = window;
   options.PublishAsync.AckHandler = answered;
-  options.PublishAsync.StallWait = 30000;
+  options.PublishAsync.StallWait = 200000;  // Thousands on their way to a disk that syncs each of them take that long.
   options.Wait = 10000;
   must(natsConnection_JetStream(&js, connection, &options), "jetstream");
   js_DeleteStream(js, "B", NULL, &code);
@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
     }
     jsPubOptions wait;
     jsPubOptions_Init(&wait);
-    wait.MaxWait = 60000;
+    wait.MaxWait = 200000;
     must(js_PublishAsyncComplete(js, &wait), "complete");
   }
   double took_all = now() - started;

@@ -85,6 +85,16 @@ def bench_deliver(room):
 
 
 @case
+def bench_ingest(room):
+    # It counts what is in the log at its end, and fails when that is not what was acknowledged.
+    said = room.run("bench", "ingest", "--log", ".", "--seconds", "0.2", "--rounds", "1", "--connections", "3", "--batch", "7",
+                    "--singles", "2", "--json").is_(0).last
+    rates = {row["id"]: row["ours"] for row in said["rows"]}
+    expect(set(rates) >= {"ingest.batches", "ingest.lines", "ingest.singles", "ingest.reading"} and all(rates.values()), f"{said}")
+    expect(os.listdir(room.path) == [], "it left something behind")
+
+
+@case
 def bench_isolation(room):
     said = room.run("bench", "isolation", "--log", ".", "--seconds", "0.5", "--rate", "2000", "--rounds", "1",
                     "--json").is_(0).last

@@ -21,7 +21,7 @@ def help_has_examples(room):
     commands = [[], ["append"], ["tail"], ["status"], ["deliver"], ["verify"], ["inspect"], ["recover"], ["receive"],
                 ["demo"], ["cursor"], ["bench"], ["attempts"], ["replay"], ["deadletters"]]
     commands += [["bench", one] for one in ("append", "commit", "replay", "recover", "tail", "seal", "idle", "memory",
-                                           "events", "deliver", "isolation")]
+                                           "events", "ingest", "deliver", "isolation")]
     commands += [["cursor", one] for one in ("list", "show", "seek", "pause", "resume", "acknowledge", "delete")]
     commands += [["replay", one] for one in ("run", "list", "discard")]
     commands += [["deadletters", one] for one in ("list", "show", "replay")]

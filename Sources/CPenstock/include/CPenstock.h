@@ -18,6 +18,41 @@ size_t penstock_line_feeds(const void *bytes, size_t length, uint32_t *positions
 /// One past the last byte that is not zero; 0 when all are zero.
 size_t penstock_nonzero_end(const void *bytes, size_t length);
 
+/// Sixteen bytes, looked at together. Signed, so that all bytes above ASCII are below the space, as control characters are.
+typedef signed char penstock_lanes __attribute__((vector_size(16)));
+
+/// Each of the 16 bytes at `bytes` that may not stand as it is in a JSON string: a quote, a backslash, a control character, or a
+/// byte above ASCII.
+static inline penstock_lanes penstock_string_stops(const void *bytes) {
+  penstock_lanes found;
+  __builtin_memcpy(&found, bytes, sizeof found);
+  return (found == '"') | (found == '\\') | (found < ' ');
+}
+
+/// How many of the 16 bytes at `bytes` may stand as they are in a JSON string, up to the first that may not. What processors
+/// without SSE2 do, and for the test that holds the two against each other.
+static inline unsigned penstock_plain_bytes_portable(const void *bytes) {
+  penstock_lanes stops = penstock_string_stops(bytes);
+  uint64_t halves[2];
+  __builtin_memcpy(halves, &stops, sizeof halves);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  halves[0] = __builtin_bswap64(halves[0]);
+  halves[1] = __builtin_bswap64(halves[1]);
+#endif
+  if (halves[0]) return (unsigned)__builtin_ctzll(halves[0]) / 8;
+  return halves[1] ? 8 + (unsigned)__builtin_ctzll(halves[1]) / 8 : 16;
+}
+
+/// The same, inlined where it is called: most strings are shorter.
+static inline unsigned penstock_plain_bytes(const void *bytes) {
+#if defined(__SSE2__)
+  penstock_lanes stops = penstock_string_stops(bytes);
+  return (unsigned)__builtin_ctz((unsigned)__builtin_ia32_pmovmskb128(stops) | 0x10000u);
+#else
+  return penstock_plain_bytes_portable(bytes);
+#endif
+}
+
 /// Whether both have the same `length` bytes.
 int penstock_equal(const void *a, const void *b, size_t length);
 

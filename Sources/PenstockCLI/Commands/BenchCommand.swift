@@ -17,11 +17,12 @@ struct BenchCommand: AsyncParsableCommand {
         penstock bench seal
         penstock bench idle
         penstock bench memory --gibibytes 1
+        penstock bench ingest
         penstock bench deliver
         penstock bench isolation
       """,
     subcommands: [
       Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Memory.self, Events.self,
-      Deliver.self, Isolation.self, Stub.self,
+      Ingest.self, Load.self, Deliver.self, Isolation.self, Stub.self,
     ])
 }

@@ -1,3 +1,5 @@
+import CPenstock
+
 /// Eight bytes looked at in one 64-bit word (the classic "has a zero byte" trick, Hacker's Delight 6-1).
 ///
 /// Every function answers with the high bit of each byte that matches. Borrows may mark bytes above the first match
@@ -11,13 +13,6 @@ enum EightBytes {
     let difference = word ^ (ones &* UInt64(byte))
     return (difference &- ones) & ~difference & highBits
   }
-
-  /// Marks what may not stand unexamined within a JSON string: quote, backslash, control character, non-ASCII.
-  @inline(__always)
-  static func notPlain(_ word: UInt64) -> UInt64 {
-    let control = (word &- (ones &* 0x20)) & ~word & highBits
-    return equal(word, to: UInt8(ascii: "\"")) | equal(word, to: UInt8(ascii: "\\")) | control | (word & highBits)
-  }
 }
 
 extension UnsafeRawBufferPointer {
@@ -25,6 +20,13 @@ extension UnsafeRawBufferPointer {
   @inline(__always)
   func eightBytes(at position: Int) -> UInt64 {
     UInt64(littleEndian: loadUnaligned(fromByteOffset: position, as: UInt64.self))
+  }
+
+  /// How many of the 16 bytes from `position` may stand as they are in a JSON string, up to the first that may not. There must be
+  /// as many.
+  @inline(__always)
+  func plainBytes(at position: Int) -> Int {
+    Int(penstock_plain_bytes(baseAddress.unsafelyUnwrapped + position))
   }
 
   /// The position of the first line feed at or after `start`.
@@ -41,6 +43,35 @@ extension UnsafeRawBufferPointer {
       position &+= 1
     }
     return nil
+  }
+
+  /// Whether the bytes from `position` are those of `text`. There must be as many. Two loads that may overlap cover every length that
+  /// a name has; a call of `memcmp` would cost more than the comparison.
+  @inline(__always)
+  func matches(_ text: StaticString, at position: Int) -> Bool {
+    let (length, text) = (text.utf8CodeUnitCount, UnsafeRawPointer(text.utf8Start))
+    let found = baseAddress.unsafelyUnwrapped + position
+    if length >= 8 {
+      var at = 0
+      while at &+ 8 < length {
+        if Self.word(found, at) as UInt64 != Self.word(text, at) { return false }
+        at &+= 8
+      }
+      return Self.word(found, length &- 8) as UInt64 == Self.word(text, length &- 8)
+    }
+    if length >= 4 {
+      return Self.word(found, 0) as UInt32 == Self.word(text, 0)
+        && Self.word(found, length &- 4) as UInt32 == Self.word(text, length &- 4)
+    }
+    for index in 0..<length where Self.word(found, index) as UInt8 != Self.word(text, index) { return false }
+    return true
+  }
+
+  @inline(__always)
+  private static func word<Word: FixedWidthInteger & BitwiseCopyable>(_ pointer: UnsafeRawPointer, _ offset: Int)
+    -> Word
+  {
+    pointer.loadUnaligned(fromByteOffset: offset, as: Word.self)
   }
 
   /// The bytes of `range` as a buffer of their own, counted from 0.

@@ -4,13 +4,16 @@ struct JSONString {
   let hasEscapes: Bool
 
   /// Whether the string, unescaped, is `text`. Allocates nothing.
+  @inline(__always)
   func equals(_ text: StaticString, in bytes: UnsafeRawBufferPointer) -> Bool {
     let length = text.utf8CodeUnitCount
-    if !hasEscapes {
-      guard content.count == length else { return false }
-      for index in 0..<length where bytes[content.lowerBound &+ index] != text.utf8Start[index] { return false }
-      return true
-    }
+    guard hasEscapes else { return content.count == length && bytes.matches(text, at: content.lowerBound) }
+    return unescapedEquals(text, in: bytes)
+  }
+
+  @inline(never)
+  private func unescapedEquals(_ text: StaticString, in bytes: UnsafeRawBufferPointer) -> Bool {
+    let length = text.utf8CodeUnitCount
     var position = content.lowerBound
     for index in 0..<length {
       guard position < content.upperBound, let unit = unescapedASCII(at: &position, in: bytes),
@@ -99,7 +102,23 @@ func hexUnit(at position: Int, in bytes: UnsafeRawBufferPointer) -> UInt16? {
 
 extension JSONScanner {
   /// Moves over the string whose opening quote is at `position`.
+  @inline(__always)
   mutating func scanString() throws(JSONFault) -> JSONString {
+    // Most strings have ended within sixteen bytes, and mean what they show.
+    let start = position &+ 1
+    if start &+ 16 <= bytes.count {
+      let end = start &+ bytes.plainBytes(at: start)
+      if end < start &+ 16, bytes[end] == UInt8(ascii: "\"") {
+        position = end &+ 1
+        return JSONString(content: start..<end, hasEscapes: false)
+      }
+    }
+    return try scanAnyString()
+  }
+
+  /// The same for every string.
+  @inline(never)
+  private mutating func scanAnyString() throws(JSONFault) -> JSONString {
     let start = position &+ 1
     var hasEscapes = false
     position = start
@@ -126,13 +145,10 @@ extension JSONScanner {
   private mutating func skipPlainBytes() {
     var at = position
     defer { position = at }
-    while at &+ 8 <= bytes.count {
-      let stop = EightBytes.notPlain(bytes.eightBytes(at: at))
-      if stop != 0 {
-        at &+= stop.trailingZeroBitCount >> 3
-        return
-      }
-      at &+= 8
+    while at &+ 16 <= bytes.count {
+      let plain = bytes.plainBytes(at: at)
+      at &+= plain
+      if plain < 16 { return }
     }
     while at < bytes.count {
       let byte = bytes[at]

@@ -99,11 +99,12 @@ extension Response {
     // What is left of the body would otherwise be read to its end, however long it is. In HTTP/2 that is about one stream of the
     // connection, and the field is not allowed (RFC 9113, 8.2.2).
     if !request.isStream { fields[.connection] = "close" }
-    let channel = request.channel
+    let (channel, isStream) = (request.channel, request.isStream)
     let body = ResponseBody(contentLength: buffer.readableBytes) { writer in
       try await writer.write(buffer)
       try await writer.finish(nil)
-      channel.close(mode: .all, promise: nil)
+      if isStream { return channel.close(mode: .all, promise: nil) }
+      Lingering.close(channel)
     }
     self.init(status: .init(code: answer.status), headers: fields, body: body)
   }

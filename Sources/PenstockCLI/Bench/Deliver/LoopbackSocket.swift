@@ -104,4 +104,13 @@ enum MonotonicClock {
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
+
+  /// Blocks until that moment.
+  static func sleep(until moment: UInt64) {
+    while true {
+      let now = now()
+      guard now < moment else { return }
+      usleep(useconds_t(min((moment - now) / 1000 + 1, 500_000)))
+    }
+  }
 }

@@ -93,10 +93,14 @@ struct StubRequest: Sendable {
 /// Reads requests, or answers, from a blocking socket.
 struct HTTPReader {
   private let descriptor: Int32
-  private var buffer = [UInt8](repeating: 0, count: 256 << 10)
+  private var buffer: [UInt8]
   private var (start, end) = (0, 0)
 
-  init(_ descriptor: Int32) { self.descriptor = descriptor }
+  /// - Parameter room: at least a head's length.
+  init(_ descriptor: Int32, room: Int = 256 << 10) {
+    self.descriptor = descriptor
+    buffer = [UInt8](repeating: 0, count: room)
+  }
 
   /// Everything up to the empty line; nil when the connection has ended.
   mutating func head() -> StubRequest? {
