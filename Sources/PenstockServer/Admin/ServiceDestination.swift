@@ -14,15 +14,18 @@ public struct ServiceDestination: Sendable {
   public let settings: [ServiceSetting]
   let batch: BatchPolicy
   let retry: RetryPolicy
+  let options: DeliveryOptions
   let makeDelivery: @Sendable (Cursor, Log) async throws -> Delivery
   let makeReplaySink: @Sendable (_ id: String) throws -> any Sink
 
   /// - Parameters:
   ///   - makeDelivery: called whenever deliveries begin: at the start, and after a seek. The cursor is taken.
-  ///   - makeReplaySink: a sink that marks what it sends with the replay's id.
+  ///   - batch, retry, options: of its replays, and of its dead letters when they are sent again.
+  ///   - makeReplaySink: a sink that marks what it sends with the replay's id; `deadletters` for dead letters.
   public init(
     name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
     settings: [ServiceSetting] = [], batch: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),
+    options: DeliveryOptions = DeliveryOptions(),
     makeDelivery: @escaping @Sendable (Cursor, Log) async throws -> Delivery,
     makeReplaySink: @escaping @Sendable (_ id: String) throws -> any Sink
   ) {
@@ -33,6 +36,7 @@ public struct ServiceDestination: Sendable {
     self.settings = settings
     self.batch = batch
     self.retry = retry
+    self.options = options
     self.makeDelivery = makeDelivery
     self.makeReplaySink = makeReplaySink
   }
