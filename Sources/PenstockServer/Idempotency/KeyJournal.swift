@@ -28,8 +28,9 @@ package final class KeyJournal: Sendable {
     configuration.encoders = 0
     configuration.sealing = .off
     configuration.retention.maxAge = .seconds(max(60, window))
-    // A single request at a time takes a page of 4 KiB for its key; nothing may be let go while it counts.
-    let needed: Int = capacity * 4096 + 2 * (4 << 20)
+    // A single request at a time takes a page of 4 KiB for its key, and its part of a segment's header and index; nothing may be let
+    // go while it counts.
+    let needed: Int = capacity * (4096 + 256) + 2 * (4 << 20)
     configuration.retention.maxBytes = max(256 << 20, needed)
     return configuration
   }
