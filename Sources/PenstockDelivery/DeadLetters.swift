@@ -17,7 +17,9 @@ public struct DeadLetters: Sendable {
   private let directory: String
   private let environment: LogEnvironment
 
-  /// - Parameter directory: As given to ``DeadLetterLog``.
+  /// - Parameters:
+  ///   - directory: As given to ``DeadLetterLog``.
+  ///   - environment: The disk, the clock and the rest of the outside world.
   public init(in directory: String, environment: LogEnvironment = .system) {
     self.directory = directory
     self.environment = environment
@@ -72,7 +74,10 @@ public struct DeadLetters: Sendable {
 
   /// The numbers of the letters that a ``Redelivery`` would send; empty when there is nothing to send.
   ///
-  /// - Parameter destination: The name of the destination they would be sent to.
+  /// - Parameters:
+  ///   - scope: Which of them.
+  ///   - cursor: Whose letters.
+  ///   - destination: The name of the destination they would be sent to.
   public func pending(
     _ scope: RedeliveryScope, of cursor: String, to destination: String
   ) async throws(LogError) -> Range<Offset> {

@@ -58,10 +58,17 @@ public final class Redelivery: Sendable {
   /// Makes a redelivery; nothing happens before it is run.
   ///
   /// - Parameters:
+  ///   - scope: Which of them.
   ///   - cursor: Whose letters.
+  ///   - letters: The place they are kept in.
   ///   - sink: The destination. The redelivery closes it when the run ends.
   ///   - destination: The destination's name, which its place among the letters is called by.
+  ///   - policy: When a batch is closed.
   ///   - retry: With ``RetryPolicy/giveUpAfter``, or trouble is waited out for ever.
+  ///   - options: Batches in flight and rates.
+  ///   - clock: Measures waits.
+  ///   - wallClock: Gives the time of day.
+  ///   - logger: Told of trouble.
   ///   - onRejected: Called for each letter that is rejected again; must return soon.
   public init(
     _ scope: RedeliveryScope = .remaining, of cursor: String, in letters: DeadLetters, to sink: any Sink,

@@ -12,7 +12,7 @@ export class DeadLetters {
   element = h('div');
   #from = 0;
   #timer = null;
-  #redelivery = h('div', { role: 'status' });
+  #redelivery = h('div', { class: 'letter-status', role: 'status' });
   #said = '';
   #list = h('div');
 

@@ -19,9 +19,16 @@ public struct ServiceDestination: Sendable {
   let makeReplaySink: @Sendable (_ id: String) throws -> any Sink
 
   /// - Parameters:
-  ///   - makeDelivery: called whenever deliveries begin: at the start, and after a seek. The cursor is taken.
-  ///   - batch, retry, options: of its replays, and of its dead letters when they are sent again.
-  ///   - makeReplaySink: a sink that marks what it sends with the replay's id; `deadletters` for dead letters.
+  ///   - name: The cursor's name.
+  ///   - kind: `webhook`, `s3`, `directory`.
+  ///   - thresholds: When it counts as behind, or about to lose.
+  ///   - deadLetters: Where its dead letters are; nil: it has none.
+  ///   - settings: How it is configured, for people.
+  ///   - batch: When a batch of a replay, or of dead letters that are sent again, is closed.
+  ///   - retry: Their waits after trouble.
+  ///   - options: Their batches in flight and rates.
+  ///   - makeDelivery: Called whenever deliveries begin: at the start, and after a seek. The cursor is taken.
+  ///   - makeReplaySink: A sink that marks what it sends with the replay's id; `deadletters` for dead letters.
   public init(
     name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
     settings: [ServiceSetting] = [], batch: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),

@@ -37,6 +37,11 @@ public final class PenstockService: Service {
   /// Opens the log and what is kept beside it. Nothing is listened on before ``run()``.
   ///
   /// - Parameters:
+  ///   - path: The log's directory.
+  ///   - logConfiguration: How it is kept.
+  ///   - configuration: How the service listens, and what it takes.
+  ///   - destinations: What it delivers to; each is a cursor.
+  ///   - logger: Told of trouble.
   ///   - tracer: Where a span of each request goes; by default wherever the process sends all of them. Without any, nothing is traced.
   ///   - onListening: Called once, with the port, when requests are taken.
   /// - Throws: ``ServiceError``, ``KeyStoreError``, `LogError`.
