@@ -10,6 +10,12 @@ public enum RedeliveryScope: Sendable, Hashable {
   case all
   /// The one of this number. What is remaining stays as it is.
   case one(Offset)
+
+  /// What the sink is to mark all of it with, as with the id of a replay: a letter that is sent alone has a place of its own, because an
+  /// export that began with it could not take those before it any more.
+  public var mark: String {
+    if case .one(let number) = self { "deadletters.\(number)" } else { "deadletters" }
+  }
 }
 
 /// What a redelivery has done.
@@ -61,7 +67,7 @@ public final class Redelivery: Sendable {
   ///   - scope: Which of them.
   ///   - cursor: Whose letters.
   ///   - letters: The place they are kept in.
-  ///   - sink: The destination. The redelivery closes it when the run ends.
+  ///   - sink: The destination, marking what it sends with ``RedeliveryScope/mark``. The redelivery closes it when the run ends.
   ///   - destination: The destination's name, which its place among the letters is called by.
   ///   - policy: When a batch is closed.
   ///   - retry: With ``RetryPolicy/giveUpAfter``, or trouble is waited out for ever.

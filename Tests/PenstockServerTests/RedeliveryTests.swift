@@ -12,14 +12,13 @@ struct RedeliveryTests {
   static let path = "/v1/destinations/shop"
 
   /// A destination whose dead letters lie in `directory`, and that takes them again as `again` is told.
-  static func destination(_ directory: String, _ again: @escaping @Sendable () -> any Sink) -> ServiceDestination {
+  static func destination(_ directory: String, _ again: @escaping @Sendable (_ mark: String) -> any Sink)
+    -> ServiceDestination
+  {
     ServiceDestination(
       name: "shop", kind: "webhook", deadLetters: directory + "/letters",
       makeDelivery: { _, _ in throw LogError(.closed, "not in this test") },
-      makeReplaySink: { id in
-        #expect(id == "deadletters")
-        return again()
-      })
+      makeReplaySink: { again($0) })
   }
 
   static func bury(_ records: [String], in directory: String) async throws {
@@ -54,7 +53,9 @@ struct RedeliveryTests {
       try await Self.bury(["a", "b", "c"], in: directory)
       let received = RecordingDestination()
       let sinks = Mutex<[ScriptedSink]>([])
-      let destination = Self.destination(directory) {
+      let marks = Mutex<[String]>([])
+      let destination = Self.destination(directory) { mark in
+        marks.withLock { $0.append(mark) }
         // The first time the second letter is refused again.
         let isFirst = sinks.withLock { $0.isEmpty }
         let sink = ScriptedSink(received, rejects: isFirst ? [Offset(1)] : [])
@@ -90,6 +91,7 @@ struct RedeliveryTests {
         #expect(try await Self.redeliver(rig, #"{"all":true,"dryRun":true}"#).json["letters"] as? Int == 3)
         #expect(try await Self.redeliver(rig, #"{"all":true}"#).status == 202)
         #expect(try await Self.ended(rig)["delivered"] as? Int == 3)
+        #expect(marks.withLock { $0 } == ["deadletters", "deadletters.1", "deadletters"])
         for (body, status) in [
           (#"{"letter":3}"#, 404), (#"{"letter":-1}"#, 400), (#"{"letter":1,"all":true}"#, 400), ("[]", 400),
         ] {
@@ -107,7 +109,7 @@ struct RedeliveryTests {
       let received = RecordingDestination()
       let sink = ScriptedSink(received, last: .acceptWhenReleased)
       let host = RedeliveryHost(logger: PatienceTests.quiet)
-      let destination = Self.destination(directory) { sink }
+      let destination = Self.destination(directory) { _ in sink }
       let letters = try #require(destination.letters)
       #expect(try host.start(.remaining, of: letters, to: destination, letters: 2))
       await sink.untilDeliveries(1)

@@ -92,7 +92,7 @@ export class DeadLetters {
       title: isOne ? 'Deliver this record again?' : `Deliver dead letters of ${this.name} again?`,
       action: 'Deliver again', ready: false,
       content: [
-        h('p', {}, 'They are sent as they are kept, under ids of their own; a webhook sees the header webhook-replay: deadletters. '
+        h('p', {}, 'They are sent as they are kept, under ids of their own; a webhook is told by the header webhook-replay. '
           + 'One that is refused again stays set aside.'),
         !isOne && h('label', { class: 'check' }, all, 'Also those that were sent again before'),
         effect,

@@ -13,7 +13,7 @@ extension DeadLettersCommand {
         told, stays where it is, and makes the exit code 1; --all begins at the oldest letter, --letter sends one alone and \
         leaves the others as they are. Letters are not removed by it. \
         Webhooks carry the header webhook-replay: deadletters, objects lie under replays/deadletters/, named by the letters' \
-        numbers.
+        numbers; of letter 7 alone it is deadletters.7.
 
           penstock deadletters replay webhook --config penstock.yaml
           penstock deadletters replay webhook --config penstock.yaml --to other-webhook --all
@@ -52,7 +52,7 @@ extension DeadLettersCommand {
         throw Failure(.bad, "unknownDeadLetter", "cursor \(name) has no dead letter \(letter)")
       }
       let redelivery = Redelivery(
-        scope, of: name, in: letters, to: try destination.sink(replay: "deadletters", from: config),
+        scope, of: name, in: letters, to: try destination.sink(replay: scope.mark, from: config),
         named: destination.name, policy: destination.policy, retry: retry, options: destination.delivery.options,
         logger: Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
       ) {

@@ -38,7 +38,7 @@ final class RedeliveryHost: Sendable {
   ) throws -> Bool {
     var retry = destination.retry
     retry.giveUpAfter = Self.giveUpAfter
-    let (name, sink) = (destination.name, try destination.makeReplaySink("deadletters"))
+    let (name, sink) = (destination.name, try destination.makeReplaySink(scope.mark))
     let redelivery = Redelivery(
       scope, of: name, in: letters, to: sink, named: name, policy: destination.batch, retry: retry,
       options: destination.options, logger: logger)

@@ -28,7 +28,7 @@ public struct ServiceDestination: Sendable {
   ///   - retry: Their waits after trouble.
   ///   - options: Their batches in flight and rates.
   ///   - makeDelivery: Called whenever deliveries begin: at the start, and after a seek. The cursor is taken.
-  ///   - makeReplaySink: A sink that marks what it sends with the replay's id; `deadletters` for dead letters.
+  ///   - makeReplaySink: A sink that marks what it sends with the replay's id, or with `RedeliveryScope.mark`.
   public init(
     name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
     settings: [ServiceSetting] = [], batch: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),
