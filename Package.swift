@@ -96,6 +96,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio", condition: sinks),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: sinks),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
+        .product(name: "Tracing", package: "swift-distributed-tracing", condition: server),
       ],
       swiftSettings: house),
     .executableTarget(
@@ -164,7 +165,10 @@ let package = Package(
         .product(name: "HummingbirdTesting", package: "hummingbird", condition: server),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio", condition: sinks),
+        .product(name: "NIOEmbedded", package: "swift-nio", condition: sinks),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: server),
+        .product(name: "Tracing", package: "swift-distributed-tracing", condition: server),
       ],
       swiftSettings: house),
   ],

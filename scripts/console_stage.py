@@ -24,7 +24,7 @@ class Destinations(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answers)
-        self.is_bucket_down = False
+        self.is_bucket_down = self.takes_poison = False
         self.objects, self.events, self.replayed = {}, 0, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -52,7 +52,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.body()
-        if b"poison" in body:
+        if b"poison" in body and not self.server.takes_poison:
             return self.answer(400, f"no such thing: {POISON}".encode())
         count = len(json.loads(body))
         self.server.events += count

@@ -231,6 +231,37 @@ def dead_letters_are_read_and_nothing_in_them_is_markup(it):
 
 
 @step
+def dead_letters_are_counted_and_delivered_again_all_and_one(it):
+    it.press("Deliver dead letters again")
+    it.said("1 record would be delivered to webhook.")
+    it.browser.press("Escape")
+    it.browser.wait("!document.querySelector('dialog')")
+    expect(it.stage.destinations.replayed == 1000, "a count delivered something")
+    it.press("Deliver dead letters again")
+    it.said("1 record would be delivered to webhook.")
+    it.browser.click("dialog button.primary")
+    it.said("1 refused again: ", 30)
+    it.browser.wait("document.querySelector('.letters .tag')?.textContent === 'sent again'")
+    it.press("Deliver dead letters again")
+    it.said("Every one of them was sent again before.")
+    expect(it.browser.evaluate("document.querySelector('dialog button.primary').disabled"), "nothing could be delivered")
+    it.browser.click("dialog input[type=checkbox]")
+    it.said("1 record would be delivered to webhook.")
+    it.browser.press("Escape")
+    it.stage.destinations.takes_poison = True
+    it.browser.wait("!document.querySelector('dialog')")
+    it.browser.evaluate("document.querySelector('.letters details').open = true")
+    offset = it.browser.evaluate("document.querySelector('.letter-offset').textContent.replaceAll(/[^0-9]/g, '')")
+    it.press(f"Deliver the record at offset {offset} again")
+    it.said("1 record would be delivered to webhook.")
+    check(it, "the dialog of dead letters", 1200)
+    it.browser.click("dialog button.primary")
+    it.said("Delivered again: 1 of 1 dead letter delivered.", 30)
+    expect(it.stage.destinations.replayed == 1001, f"{it.stage.destinations.replayed} records were delivered again")
+    it.stage.destinations.takes_poison = False
+
+
+@step
 def settings_are_shown_and_secrets_are_not(it):
     it.go("#/settings")
     for words in ("acme-events", "eu-central-1", "AKIA…MPLE", "set, never shown", "your-api-key", "exports/usages-",

@@ -33,6 +33,9 @@ static const unsigned char dom_js[] = {
 static const unsigned char format_js[] = {
 #embed "assets/format.js"
 };
+static const unsigned char letters_js[] = {
+#embed "assets/letters.js"
+};
 static const unsigned char overview_js[] = {
 #embed "assets/overview.js"
 };
@@ -62,6 +65,7 @@ static const struct penstock_console_file files[] = {
     FILE_OF("dialogs.js", dialogs_js),
     FILE_OF("dom.js", dom_js),
     FILE_OF("format.js", format_js),
+    FILE_OF("letters.js", letters_js),
     FILE_OF("overview.js", overview_js),
     FILE_OF("parts.js", parts_js),
     FILE_OF("replays.js", replays_js),

@@ -33,6 +33,8 @@ public actor DeadLetterLog: DeadLetterBox {
   /// - Parameters:
   ///   - directory: Of all dead letters beside one log; made if its parent is there. Not inside the log's own.
   ///   - cursor: A cursor's name.
+  ///   - policy: How much they may take, and how long they stay.
+  ///   - environment: The disk, the clock and the rest of the outside world.
   public init(
     in directory: String, cursor: String, policy: DeadLetterPolicy = DeadLetterPolicy(),
     environment: LogEnvironment = .system

@@ -12,7 +12,7 @@ public import PenstockLog
 /// }
 /// ```
 ///
-/// The cursor is kept with the letters: redelivery goes on where it stopped, and what retention would remove stays until the
+/// ``Redelivery`` does that, and tells what was rejected again. The cursor is kept with the letters: redelivery goes on where it stopped, and what retention would remove stays until the
 /// cursor has passed it. Batches have ids of their own, not those of the deliveries that were rejected.
 public final class DeadLetterSource: RecordSource {
   private let reader: LogReader
@@ -22,6 +22,9 @@ public final class DeadLetterSource: RecordSource {
   public var logID: String { reader.logID }
 
   public var durableEnd: Offset { reader.durableEnd }
+
+  /// The oldest letter's number.
+  var first: Offset { reader.first }
 
   /// Takes the cursor of a redelivery, making it at the oldest letter if there is none of that name.
   public func cursor(named name: String) async throws(LogError) -> Cursor { try await reader.cursor(named: name) }

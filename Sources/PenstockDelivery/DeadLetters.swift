@@ -7,12 +7,19 @@ public struct DeadLetters: Sendable {
   public struct Numbered: Sendable, Hashable {
     public let number: Offset
     public let letter: DeadLetter
+
+    package init(number: Offset, letter: DeadLetter) {
+      self.number = number
+      self.letter = letter
+    }
   }
 
   private let directory: String
   private let environment: LogEnvironment
 
-  /// - Parameter directory: As given to ``DeadLetterLog``.
+  /// - Parameters:
+  ///   - directory: As given to ``DeadLetterLog``.
+  ///   - environment: The disk, the clock and the rest of the outside world.
   public init(in directory: String, environment: LogEnvironment = .system) {
     self.directory = directory
     self.environment = environment
@@ -55,6 +62,37 @@ public struct DeadLetters: Sendable {
   public func letter(_ number: Offset, of cursor: String) async throws(LogError) -> DeadLetter? {
     let found = try await list(of: cursor, from: number, limit: 1).first
     return found?.number == number ? found?.letter : nil
+  }
+
+  /// How far a destination was sent a cursor's letters again: everything below this number, rejected ones included; nil where that
+  /// was never begun.
+  public func redelivered(of cursor: String, to destination: String) async throws(LogError) -> Offset? {
+    guard let reader = try await reader(cursor) else { return nil }
+    defer { reader.close() }
+    return try Self.place(of: destination, in: reader)
+  }
+
+  /// The numbers of the letters that a ``Redelivery`` would send; empty when there is nothing to send.
+  ///
+  /// - Parameters:
+  ///   - scope: Which of them.
+  ///   - cursor: Whose letters.
+  ///   - destination: The name of the destination they would be sent to.
+  public func pending(
+    _ scope: RedeliveryScope, of cursor: String, to destination: String
+  ) async throws(LogError) -> Range<Offset> {
+    guard let reader = try await reader(cursor) else { return .zero ..< .zero }
+    defer { reader.close() }
+    let (first, end) = (reader.first, reader.end)
+    switch scope {
+    case .all: return first..<end
+    case .one(let number): return first <= number && number < end ? number..<(number + 1) : end..<end
+    case .remaining: return min(max(first, try Self.place(of: destination, in: reader) ?? first), end)..<end
+    }
+  }
+
+  private static func place(of destination: String, in reader: LogReader) throws(LogError) -> Offset? {
+    try reader.cursorStates().first { $0.name == destination }?.state.committed
   }
 
   /// The letters of a cursor as records that can be delivered again; nil when it has none.

@@ -33,12 +33,16 @@ public final class Delivery: Service {
   ///   - lease: The cursor that moves. Its holder must hold it alone.
   ///   - source: The log of that cursor.
   ///   - sink: The destination. The delivery closes it when it ends.
+  ///   - policy: When a batch is closed.
+  ///   - retry: How long each wait after trouble is.
+  ///   - options: Batches in flight, rates, and what is done about records that are rejected.
   ///   - deadLetters: Where records go that the destination rejects or the sink cannot render; nil: such a record halts the
   ///     destination.
   ///   - attempts: Keeps the newest attempts; by default 100, in memory.
   ///   - clock: Measures waits.
   ///   - wallClock: Gives the time of day for intents and for people; decides when a boundary has passed.
   ///   - random: 64 random bits for the jitter of retries.
+  ///   - logger: Told of trouble and pauses and, at the level debug, of each batch.
   ///   - observer: Told about every batch; see ``DeliveryNotice``.
   public init(
     from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy = BatchPolicy(),

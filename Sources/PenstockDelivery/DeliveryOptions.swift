@@ -2,7 +2,7 @@ import PenstockLog
 
 /// How one destination is treated, besides its batches and retries.
 public struct DeliveryOptions: Sendable, Hashable {
-  /// How many batches may be on their way at once, 1 … ``CursorState/maxInFlight``. With more than one, a later batch may
+  /// How many batches may be on their way at once, 1 … `CursorState.maxInFlight`. With more than one, a later batch may
   /// arrive before an earlier one that failed; what is committed is still all or nothing up to an offset.
   public var maxInFlight: Int {
     didSet { maxInFlight = Self.bounded(maxInFlight) }

@@ -12,7 +12,7 @@ extension LogView {
     var bytes = 0
     for (number, segment) in set.segments.enumerated() where number >= index {
       if number > index, segment !== newest {
-        bytes += try segment.fileBytes()
+        bytes += try fileBytes(of: segment, in: set)
       } else {
         // Finds it as its reader does, so that not two keep its index.
         if number == index { _ = try locate(offset) }

@@ -45,7 +45,7 @@ public protocol CursorLease: Sendable {
   func begin(_ intent: Intent, condemned: String?) async throws(LogError)
 
   /// Puts a smaller batch, or the same one condemned, in the place of an open one, all of it or nothing, and returns the
-  /// state once it is on stable storage; see ``CursorState/replacing(_:with:condemned:epoch:)``. Throws as
+  /// state once it is on stable storage; see `CursorState.replacing(_:with:condemned:epoch:)`. Throws as
   /// ``begin(_:condemned:)`` does.
   func replace(_ id: DeliveryID, with intent: Intent, condemned: String?) async throws(LogError) -> CursorState
 

@@ -36,7 +36,12 @@ public final class Replay: Sendable {
   ///
   /// - Parameters:
   ///   - log: Where the records are, and the replay is kept.
+  ///   - settings: Its id, window and pace.
   ///   - sink: The destination. The replay closes it when the run ends.
+  ///   - clock: Measures waits.
+  ///   - wallClock: Gives the time of day.
+  ///   - random: 64 random bits for the jitter of retries.
+  ///   - logger: Told of trouble and of gaps.
   ///   - observer: Told about every batch and every gap; must return soon.
   public convenience init(
     _ settings: ReplaySettings, of log: any ReplayStore & RecordSource, to sink: any Sink,

@@ -32,7 +32,7 @@ public protocol Sink: Sendable {
   /// says otherwise.
   var copiesFrames: Bool { get }
 
-  /// Fixes how the batch is rendered and named. At most ``Intent/maxPlanBytes`` bytes, versioned by the sink itself.
+  /// Fixes how the batch is rendered and named. At most `Intent.maxPlanBytes` bytes, versioned by the sink itself.
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8]
 
   /// Renders the body. Throws when the plan cannot be followed (written by a later version, say): the delivery stops

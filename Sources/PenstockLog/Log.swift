@@ -216,7 +216,7 @@ public final class Log: Sendable {
   /// each other. Reads block headers' times from the segments' indexes, no block: O(segments from the first such event on).
   ///
   /// No record with an event time in the range stands anywhere else, as far as appends told event times
-  /// (``RecordBatch/append(_:eventTime:)``). Most of the records in the offsets are of other times: a block is as fine as this gets.
+  /// (`RecordBatch.append(_:eventTime:)`). Most of the records in the offsets are of other times: a block is as fine as this gets.
   public func offsets(
     mayHold eventTimes: Range<Timestamp>, from start: Position = .beginning, to end: Position = .end
   ) throws(LogError) -> [Range<Offset>] {
@@ -236,7 +236,7 @@ public enum Position: Hashable, Sendable {
   /// The first record appended at or after this time.
   case time(Timestamp)
   /// The first record of the first block that may hold an event at or after this time, by the event times that appends told
-  /// (``RecordBatch/append(_:eventTime:)``). Event times need not rise: no event at or after this time stands before the place,
+  /// (`RecordBatch.append(_:eventTime:)`). Event times need not rise: no event at or after this time stands before the place,
   /// and behind it there may be events of any time. Records without an event time are not looked for. Sealing makes blocks
   /// larger, so the place may lie earlier afterwards.
   case eventTime(Timestamp)

@@ -15,7 +15,7 @@ public enum CrashPolicy: Sendable, Equatable {
   case subset(UInt64, CrashOptions = [])
 }
 
-/// Faults at a power loss that go beyond what ``FileSystem`` promises to its caller.
+/// Faults at a power loss that go beyond what `FileSystem` promises to its caller.
 public struct CrashOptions: OptionSet, Sendable, Equatable {
   public let rawValue: Int
   public init(rawValue: Int) { self.rawValue = rawValue }

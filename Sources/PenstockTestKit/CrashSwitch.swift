@@ -2,7 +2,7 @@ import PenstockDelivery
 
 /// Kills a simulated process at one of its steps: from then on nothing it does has an effect.
 ///
-/// Every part of the simulated world calls ``step(_:)`` before and after what it does for the process. A test runs once to
+/// Every part of the simulated world calls `step(_:)` before and after what it does for the process. A test runs once to
 /// count the steps and then once for each of them.
 public final class CrashSwitch: Sendable {
   private struct State: Sendable {

@@ -1,6 +1,6 @@
 public import PenstockLog
 
-/// One promise of ``FileSystem``, checkable on any implementation.
+/// One promise of `FileSystem`, checkable on any implementation.
 ///
 /// The same laws are run against a real disk and against the simulated one: a simulation that is more obliging than the
 /// kernel proves nothing.
@@ -26,7 +26,7 @@ public struct LawViolation: Error, Sendable, CustomStringConvertible {
   public let description: String
 }
 
-/// What every ``FileSystem`` must do, as far as it can be seen without a crash.
+/// What every `FileSystem` must do, as far as it can be seen without a crash.
 public enum FileSystemLaws {
   /// All laws. Each wants a fresh, empty directory.
   public static let all: [FileSystemLaw] = opening + bytes + names + locks

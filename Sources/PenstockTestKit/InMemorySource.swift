@@ -18,6 +18,7 @@ public final class InMemorySource: RecordSource {
   private let clock: any DeliveryClock
 
   /// - Parameters:
+  ///   - logID: 32 hexadecimal digits.
   ///   - timeOfDay: Gives append times.
   ///   - clock: Measures the timeouts of waits.
   public init(

@@ -38,6 +38,7 @@ public final class ScriptedSink: Sink {
   private let state: Watched<State>
 
   /// - Parameters:
+  ///   - destination: What it brings its batches to.
   ///   - lineEnding: The configuration; at most 32 characters.
   ///   - script: What the first attempts meet.
   ///   - last: What all later attempts meet.
@@ -45,6 +46,7 @@ public final class ScriptedSink: Sink {
   ///   - cannotRender: Of a new batch with one of these records, the first of them is named as the one that cannot be
   ///     rendered.
   ///   - crash: Kills the process before or after one of its calls.
+  ///   - description: Its own words for itself.
   public init(
     _ destination: RecordingDestination = RecordingDestination(), lineEnding: String = "\n", script: [Step] = [],
     last: Step = .accept, rejects: Set<Offset> = [], cannotRender: Set<Offset> = [], crash: CrashSwitch? = nil,

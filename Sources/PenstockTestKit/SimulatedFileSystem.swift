@@ -1,7 +1,7 @@
 public import PenstockLog
 import Synchronization
 
-/// A disk in memory that forgets at a crash everything ``FileSystem`` does not promise to keep, and fails on demand.
+/// A disk in memory that forgets at a crash everything `FileSystem` does not promise to keep, and fails on demand.
 ///
 /// Each file has a durable content and a list of unsynced changes by 512-byte sector; each directory has durable entries
 /// and a list of unsynced operations. ``powerCut(_:)`` returns what a machine would find after a power loss,

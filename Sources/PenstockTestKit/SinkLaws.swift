@@ -1,7 +1,7 @@
 public import PenstockDelivery
 import PenstockLog
 
-/// The contract of ``Sink``, as checks that any sink can be put through. The destination must be there and must take what
+/// The contract of `Sink`, as checks that any sink can be put through. The destination must be there and must take what
 /// it is sent.
 ///
 /// ```swift
@@ -149,7 +149,7 @@ public enum SinkLaws {
   }
 }
 
-/// A law of ``Sink`` that a sink breaks.
+/// A law of `Sink` that a sink breaks.
 public struct SinkLawViolation: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Law: String, Hashable, Sendable, CaseIterable {
     /// The check was not set up so that it could say anything.

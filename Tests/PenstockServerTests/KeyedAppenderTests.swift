@@ -251,6 +251,38 @@ struct KeyedAppenderTests {
     try await second.close()
   }
 
+  @Test("a lane that the log is not certain of any more still tells its key")
+  func uncertainLane() async throws {
+    let (disk, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
+    let log = try await Log.open(
+      at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
+    let appender = try await KeyedAppender.open(
+      log, journal: "/keys", capacity: 100, window: 3600, lanes: 1, environment: Self.environment(keys, 1))
+    // The log has it, the journal never will.
+    keys.fail(fromIO: keys.ioCount + 1, .inputOutput)
+    let first = try await appender.append(Self.batch(0), key: Self.key(0)).get()
+    #expect(!first.isDuplicate && first.0.first == .zero)
+    try await log.append("lost")
+    try await log.append("kept")
+    try? await appender.close()
+    try await log.close()
+    let damaged = disk.processKill()
+    let segment = try #require(damaged.filePaths.first { $0.hasPrefix("/log/data/") && $0.hasSuffix(".seg") })
+    // The header of the second of three blocks of a page each: whose records it had, nobody can tell.
+    try #require(damaged.flipBit(segment, at: 8192 + 4096 + 20, bit: 0))
+    let after = try await Log.open(
+      at: "/log", configuration: Self.configuration(), environment: Self.environment(damaged, 2))
+    #expect(after.recovery.producers.uncertain == [KeyedAppender.laneName(0)])
+    let again = try await KeyedAppender.open(
+      after, journal: "/keys", capacity: 100, window: 3600, lanes: 1,
+      environment: Self.environment(keys.processKill(), 3))
+    let second = try await again.append(Self.batch(0), key: Self.key(0)).get()
+    #expect(second.isDuplicate && second.0.first == .zero, "the key's records are in the log twice")
+    #expect(try await again.append(Self.batch(1), key: Self.key(1)).get().isDuplicate == false)
+    try await again.close()
+    try await after.close()
+  }
+
   @Test("requests with one key at once are one append, and all are told where it is")
   func atOnce() async throws {
     let disk = SimulatedFileSystem()

@@ -7,6 +7,7 @@ import NIOCore
 import PenstockLog
 import Synchronization
 import Testing
+import Tracing
 
 @testable import PenstockServer
 
@@ -18,9 +19,10 @@ struct ServiceRig {
   /// With the service as it listens and answers, and no destination running.
   static func run(
     in directory: String, _ change: (inout ServiceConfiguration) -> Void = { _ in },
-    destinations: [ServiceDestination] = [], _ body: @Sendable (ServiceRig) async throws -> Void
+    destinations: [ServiceDestination] = [], tracer: any Tracer = NoOpTracer(),
+    _ body: @Sendable (ServiceRig) async throws -> Void
   ) async throws {
-    let service = try await open(in: directory, change, destinations)
+    let service = try await open(in: directory, change, destinations, tracer)
     let application = try service.application()
     try await application.test(.live) { client in
       try await body(ServiceRig(service: service, line: ServiceLine(port: try #require(client.port))))
@@ -52,14 +54,14 @@ struct ServiceRig {
 
   private static func open(
     in directory: String, _ change: (inout ServiceConfiguration) -> Void, _ destinations: [ServiceDestination],
-    onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+    _ tracer: any Tracer = NoOpTracer(), onListening: @escaping @Sendable (Int) async -> Void = { _ in }
   ) async throws -> PenstockService {
     var configuration = ServiceConfiguration()
     configuration.port = 0
     change(&configuration)
     return try await PenstockService.open(
       log: directory + "/log", LogConfiguration(), configuration, destinations: destinations,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, onListening: onListening)
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, tracer: tracer, onListening: onListening)
   }
 
   struct Answer {

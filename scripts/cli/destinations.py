@@ -145,11 +145,32 @@ def a_rejected_record_becomes_a_dead_letter_and_is_sent_again(room):
     expect(room.run(*again, "--json").is_(1, "rejected again").last["rejected"] == [0], "rejected again")
     receiver.word = None
     expect("nothing to do" in room.run(*again).is_(0).out, "it was passed")
+    room.run(*again, "--letter", "0", "--all").is_(2, "exclude")
+    room.run(*again, "--letter", "1").is_(1, "no dead letter 1")
+    said = room.run(*again, "--letter", "0", "--json").is_(0).last
+    expect(said["delivered"] == 1 and len(receiver.events()) == 20, f"one alone: {said}")
+    expect(receiver.headers[-1].get("webhook-replay") == "deadletters.0", f"{receiver.headers[-1]}")
+    receiver.bodies.pop()
     said = room.run(*again, "--all", "--json").is_(0).last
     expect(said["delivered"] == 1 and said["rejected"] == [] and len(receiver.events()) == 20, f"{said}")
     expect(receiver.headers[-1].get("webhook-replay") == "deadletters", f"{receiver.headers[-1]}")
     room.run("deadletters", "replay", "dirr", "--config", "c.yaml", "--to", "web").is_(1, "no dead letters", "web")
     room.run("deadletters", "list", "--log", "nowhere").is_(3, "there is no log here")
+
+
+@case
+def a_dead_letter_sent_alone_to_a_directory_leaves_the_way_to_the_others(room):
+    room.run("append", "--log", "L", "-", stdin=rows(4)).is_(0)
+    receiver = Picky(b"user_id")
+    configuration(room, webhook(receiver.url), directory())
+    room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(0)
+    again = ["deadletters", "replay", "web", "--config", "c.yaml", "--to", "dir", "--json"]
+    for letter in ("2", "0", "2"):
+        expect(room.run(*again, "--letter", letter).is_(0).last["delivered"] == 1, f"letter {letter}")
+    expect(room.run(*again).is_(0).last["delivered"] == 4, "the others")
+    found = sorted(os.path.relpath(os.path.join(at, name), room.path) for at, _, names in os.walk(os.path.join(room.path, "out"))
+                   for name in names if "deadletters" in at and "_penstock" not in at)
+    expect([one.split("/")[-2] for one in found] == ["deadletters", "deadletters.0", "deadletters.2"], f"{found}")
 
 
 @case

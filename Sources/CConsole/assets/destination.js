@@ -4,9 +4,10 @@ import { destinationPath, get, post } from './api.js';
 import { condensed, Sparkline } from './chart.js';
 import { ask, toast } from './dialogs.js';
 import {
-  button, choice, facts, field, fill, h, hint, muted, notice, number, say, section, show, table, titleRow,
+  button, choice, facts, field, fill, h, muted, notice, number, say, section, show, table, titleRow,
 } from './dom.js';
 import { age, bytes, count, counted, duration, local, time, zone } from './format.js';
+import { DeadLetters } from './letters.js';
 import { Badge, behindWords, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
 
 export class DestinationPage {
@@ -17,7 +18,6 @@ export class DestinationPage {
   #caption = h('figcaption', { class: 'hint' });
   #facts = h('div');
   #attempts = h('div', {}, muted('Asking…'));
-  #letters = h('div', {}, muted('Asking…'));
   #body = h('div', { class: 'stack' });
   #missing = h('div', { class: 'empty', hidden: true },
     h('p', {}, 'There is no destination of that name.'), h('a', { href: '#/' }, 'To the overview'));
@@ -29,6 +29,7 @@ export class DestinationPage {
     this.context = context;
     this.name = name;
     this.title = name;
+    this.letters = new DeadLetters(name, context.maySteer);
     this.buttons = context.maySteer ? new SteeringButtons(name) : null;
     const actions = context.maySteer
       ? [...this.buttons.elements, button('Move cursor…', () => this.#seek()),
@@ -37,13 +38,13 @@ export class DestinationPage {
     fill(this.#body,
       this.#trouble.element, this.#lag.element,
       h('figure', { class: 'chart' }, this.#spark.element, this.#caption), this.#facts,
-      section('Attempts', this.#attempts), section('Dead letters', this.#letters));
+      section('Attempts', this.#attempts), section('Dead letters', this.letters.element));
     this.element = h('div', { class: 'page' },
       h('p', { class: 'crumb' }, h('a', { href: '#/' }, 'Overview')),
       titleRow([h('h1', {}, name), this.#badge.element], actions),
       this.#missing, this.#body);
     if (!context.mayRead) {
-      for (const place of [this.#attempts, this.#letters]) {
+      for (const place of [this.#attempts, this.letters.element]) {
         fill(place, muted('Your key may not see this: it holds events of every app.'));
       }
     }
@@ -66,7 +67,7 @@ export class DestinationPage {
     this.#updateFacts(destination);
     const key = `${destination.attempts} ${destination.batches} ${destination.deadLetters}`;
     if (this.context.mayRead && key !== this.#seen) {
-      if (this.#seen.split(' ')[2] !== key.split(' ')[2]) this.#readLetters();
+      if (this.#seen.split(' ')[2] !== key.split(' ')[2]) this.letters.read();
       this.#seen = key;
       this.#readAttempts();
     }
@@ -97,26 +98,6 @@ export class DestinationPage {
         })));
     } catch (error) {
       fill(this.#attempts, notice('bad', `The attempts cannot be shown: ${error.message}`));
-    }
-  }
-
-  async #readLetters(from = 0) {
-    try {
-      const { count: total, deadLetters } = await get(`${destinationPath(this.name, 'deadletters')}?from=${from}&limit=20`);
-      if (total === 0) {
-        fill(this.#letters, h('p', { class: 'empty' }, 'None: every record was taken, or is still to be delivered.'));
-        return;
-      }
-      const last = deadLetters.at(-1)?.number ?? from;
-      fill(this.#letters,
-        hint(`${counted(total, 'record')} refused and set aside, oldest first. To deliver them again: `,
-          h('code', {}, `penstock deadletters replay ${this.name}`)),
-        h('ol', { class: 'letters' }, deadLetters.map(letter)),
-        h('div', { class: 'pages' },
-          from > 0 && button('From the first', () => this.#readLetters(0)),
-          deadLetters.length === 20 && button('Later ones', () => this.#readLetters(last + 1))));
-    } catch (error) {
-      fill(this.#letters, notice('bad', `The dead letters cannot be shown: ${error.message}`));
     }
   }
 
@@ -217,15 +198,4 @@ function attemptTable(attempts) {
       one.outcome === 'under way' ? '–' : duration(one.milliseconds / 1000), count(one.attempt), one.words,
     ];
   }));
-}
-
-function letter(one) {
-  return h('li', {}, h('details', {},
-    h('summary', {},
-      h('span', { class: 'letter-offset' }, `Offset ${count(one.offset)}`), ' ',
-      h('span', { class: 'muted' }, time(one.buriedAt)), ' ', h('span', { class: 'words' }, one.reason)),
-    facts([
-      ['Appended', time(one.appendTime)], ['Attempts', count(one.attempts)], ['Delivery', h('code', {}, one.delivery)],
-    ]),
-    h('pre', { tabindex: '0', 'aria-label': `The record at offset ${one.offset}` }, one.record)));
 }

@@ -2,7 +2,6 @@ import ArgumentParser
 import Logging
 import PenstockDelivery
 import PenstockLog
-import Synchronization
 
 extension DeadLettersCommand {
   struct Replay: ReportingCommand {
@@ -11,9 +10,10 @@ extension DeadLettersCommand {
       abstract: "Sends a cursor's dead letters to its destination once more.",
       discussion: """
         Goes on where the last call stopped: what arrived is not sent twice. A letter that is rejected again is passed and \
-        told, stays where it is, and makes the exit code 1; --all begins at the oldest letter. Letters are not removed by it. \
+        told, stays where it is, and makes the exit code 1; --all begins at the oldest letter, --letter sends one alone and \
+        leaves the others as they are. Letters are not removed by it. \
         Webhooks carry the header webhook-replay: deadletters, objects lie under replays/deadletters/, named by the letters' \
-        numbers.
+        numbers; of letter 7 alone it is deadletters.7.
 
           penstock deadletters replay webhook --config penstock.yaml
           penstock deadletters replay webhook --config penstock.yaml --to other-webhook --all
@@ -24,22 +24,14 @@ extension DeadLettersCommand {
     var log: String?
     @Option(help: ArgumentHelp("Another destination than the cursor's own.", valueName: "name")) var to: String?
     @Flag(help: "Begin again at the oldest letter.") var all = false
+    @Option(help: ArgumentHelp("The letter of this number alone.", valueName: "number")) var letter: UInt64?
     @Option(help: ArgumentHelp("How long failures in a row may last before the run ends.", valueName: "seconds"))
     var giveUpAfter = 60.0
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
+      if all, letter != nil { throw ValidationError("--all and --letter exclude each other") }
       if !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
-    }
-
-    /// Letters rejected again stay where they are.
-    private final class Kept: DeadLetterBox {
-      let offsets = Mutex<[Offset]>([])
-      func bury(_ letter: DeadLetter) async throws(LogError) -> Offset {
-        offsets.withLock { $0.append(letter.offset) }
-        Output.note("penstock deadletters replay: dead letter \(letter.offset) was rejected again: \(letter.reason)")
-        return letter.offset
-      }
     }
 
     func perform() async throws {
@@ -47,44 +39,45 @@ extension DeadLettersCommand {
       let path = try configuration.path(log, in: config)
       let destination = try configuration.destination(to ?? name, in: config)
       let letters = try DeadLettersCommand.letters(of: path)
-      guard let source = try await letters.source(of: name) else {
-        let cursors = try letters.cursors()
+      let cursors = try letters.cursors()
+      guard cursors.contains(name) else {
         throw Failure(
           .bad, "noDeadLetters", "cursor \(name) has no dead letters",
           advice: cursors.isEmpty ? "no cursor has any" : "there are some of \(cursors.joined(separator: ", "))")
       }
-      defer { source.close() }
-      // A place for each destination: what one of them has got, another has not.
-      let cursor = try await source.cursor(named: destination.name)
-      if all { try await cursor.seek(to: .beginning) }
       var retry = destination.delivery.retry
       retry.giveUpAfter = .seconds(giveUpAfter)
-      let kept = Kept()
-      let delivery = Delivery(
-        from: cursor, source: source, to: try destination.sink(replay: "deadletters", from: config),
-        policy: destination.policy, retry: retry, options: destination.delivery.options, deadLetters: kept,
-        logger: Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() })
-      let token = Interruption.handle { _ in delivery.stop() }
+      let scope: RedeliveryScope = letter.map { .one(Offset($0)) } ?? (all ? .all : .remaining)
+      if let letter, try await letters.letter(Offset(letter), of: name) == nil {
+        throw Failure(.bad, "unknownDeadLetter", "cursor \(name) has no dead letter \(letter)")
+      }
+      let redelivery = Redelivery(
+        scope, of: name, in: letters, to: try destination.sink(replay: scope.mark, from: config),
+        named: destination.name, policy: destination.policy, retry: retry, options: destination.delivery.options,
+        logger: Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
+      ) {
+        Output.note("penstock deadletters replay: dead letter \($0.number) was rejected again: \($0.reason)")
+      }
+      let token = Interruption.handle { _ in redelivery.stop() }
       defer { Interruption.forget(token) }
-      let report = try await delivery.run(untilCaughtUpWith: nil)
-      let progress = await delivery.progress
-      let rejected = kept.offsets.withLock { $0 }
+      let report = try await redelivery.run()
       tell(
         .object([
           ("cursor", .string(name)), ("destination", .string(destination.name)),
-          ("delivered", .number(progress.records)), ("rejected", .array(rejected.map { .number($0.rawValue) })),
-          ("ended", .string(report.ending.rawValue)),
-        ]), words(progress, rejected, destination.name))
+          ("delivered", .number(report.delivered)),
+          ("rejected", .array(report.rejected.map { .number($0.number.rawValue) })),
+          ("ended", .optional(report.ending?.rawValue)),
+        ]), words(report, destination.name))
       if report.ending != .caughtUp { return try end(.interrupted) }
-      try end(rejected.isEmpty ? .done : .bad)
+      try end(report.rejected.isEmpty ? .done : .bad)
     }
 
-    private func words(_ progress: DeliveryProgress, _ rejected: [Offset], _ destination: String) -> String {
-      if progress.attempts == 0 {
+    private func words(_ report: RedeliveryReport, _ destination: String) -> String {
+      if report.attempts == 0 {
         return "nothing to do: \(destination) was sent every dead letter of \(name); --all begins at the oldest again"
       }
-      let again = rejected.isEmpty ? "" : ", \(rejected.count) rejected again"
-      return "\(Words.count(progress.records, "dead letter")) of \(name) delivered to \(destination)\(again)"
+      let again = report.rejected.isEmpty ? "" : ", \(report.rejected.count) rejected again"
+      return "\(Words.count(report.delivered, "dead letter")) of \(name) delivered to \(destination)\(again)"
     }
   }
 }

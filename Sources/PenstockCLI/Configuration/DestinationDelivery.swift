@@ -30,7 +30,7 @@ extension Configuration.Destination {
     return ServiceDestination(
       name: name, kind: kindName, thresholds: delivery.thresholds,
       deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) }, settings: shownSettings,
-      batch: policy, retry: delivery.retry,
+      batch: policy, retry: delivery.retry, options: delivery.options,
       makeDelivery: { cursor, log in
         makeDelivery(from: cursor, source: log, to: try makeSink(), log: path, logger: logger)
       }, makeReplaySink: { id in try makeSink(replay: id) })

@@ -1,4 +1,5 @@
 import Foundation
+import PenstockServer
 
 /// A JSON value that keeps the order of its members, for output.
 enum JSON {
@@ -41,19 +42,6 @@ enum JSON {
     }
   }
 
-  private static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case "\t": result += "\\t"
-      case "\r": result += "\\r"
-      case _ where scalar.value < 0x20: result += String(format: "\\u%04x", scalar.value)
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
-  }
+  /// As the service quotes.
+  private static func quoted(_ text: String) -> String { ServiceJSON.string(text).text }
 }

@@ -13,6 +13,7 @@ extension CursorState {
   ///   - id: The open batch, of which its destination holds nothing.
   ///   - intent: Begins where that one begins and ends at or before its end, under another name; or is that one.
   ///   - condemned: Why the one record of `intent` is not to be sent; nil when it is.
+  ///   - epoch: The holder's.
   public func replacing(
     _ id: DeliveryID, with intent: Intent, condemned: String?, epoch: UInt32
   ) throws(CursorMoveError) -> CursorState {

@@ -1,5 +1,5 @@
 /// Where a cursor stands, and the only moves it may make. A pure value: a move either returns the next state or throws,
-/// and has no other effect. The durable shell (``CursorStore``) writes the next state before anyone sees it.
+/// and has no other effect. The durable shell (`CursorStore`) writes the next state before anyone sees it.
 ///
 /// States
 /// - *free*: `epoch` 0, never held.
@@ -7,15 +7,15 @@
 /// - *held, in flight*: one or more intents are open.
 ///
 /// Invariants (checked by ``violations(durableEnd:)`` and by the exhaustive test)
-/// 1. `epoch` never falls; only ``acquire()`` raises it, by one.
-/// 2. `committed` never falls but by ``seek(to:epoch:durableEnd:)``, and never passes the log's durable end.
+/// 1. `epoch` never falls; only ``acquired()`` raises it, by one.
+/// 2. `committed` never falls but by ``seeking(to:epoch:durableEnd:)``, and never passes the log's durable end.
 /// 3. Open intents and reserved ranges together are contiguous: the first begins at `committed`, each next where the one
 ///    before ends. A reserved range is what a split left of a batch its destination rejected: not in flight, and later a
 ///    batch, or several, of its own, that do not reach beyond it.
 /// 4. `committed` passes an intent only when it and all before it are delivered.
 /// 5. A move with an epoch other than the current one changes nothing.
 /// 6. Records that retention took before they were delivered stand in `lost`, at or below `committed`, and no batch is begun
-///    until ``acknowledging(_:epoch:)`` or a seek has taken them off.
+///    until ``acknowledging(_:epoch:durableEnd:)`` or a seek has taken them off.
 /// 7. A condemned intent has one record, stays condemned, and is not replaced.
 public struct CursorState: Hashable, Sendable, Codable {
   /// Everything below this offset is done.
@@ -31,7 +31,7 @@ public struct CursorState: Hashable, Sendable, Codable {
   /// were, those confirmed out of order in between are included.
   public internal(set) var lost: Range<Offset>?
 
-  /// What splits have left over of rejected batches and is not in flight, in offset order; at most ``maxReserved``.
+  /// What splits have left over of rejected batches and is not in flight, in offset order; at most 128.
   public internal(set) var reserved: [Range<Offset>]
   /// Condemned records that were completed since a batch was delivered: a destination that rejects everything shows here.
   public internal(set) var condemnedInRow: UInt32

@@ -7,9 +7,9 @@ package enum CursorStore {
   static let slotSize = 16 << 10
   static let suffix = ".cur"
 
-  /// 1 … 64 characters from A–Z a–z 0–9 . _ -, not beginning with a dot: a name becomes a file's name.
-  package static func validate(_ name: String, of kind: String = "cursor") throws(LogError) {
-    let isAllowed = name.utf8.allSatisfy {
+  /// Whether it is 1 … 64 characters from A–Z a–z 0–9 . _ -, not beginning with a dot: a name becomes a file's name.
+  package static func isName(_ text: String) -> Bool {
+    let isAllowed = text.utf8.allSatisfy {
       switch $0 {
       case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
         UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
@@ -17,7 +17,11 @@ package enum CursorStore {
       default: false
       }
     }
-    guard isAllowed, (1...64).contains(name.utf8.count), !name.hasPrefix(".") else {
+    return isAllowed && (1...64).contains(text.utf8.count) && !text.hasPrefix(".")
+  }
+
+  package static func validate(_ name: String, of kind: String = "cursor") throws(LogError) {
+    guard isName(name) else {
       throw LogError(
         .invalidName, "\"\(name)\" is no \(kind) name: 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'"
       )

@@ -75,29 +75,25 @@ extension LogView {
   }
 
   /// The bytes of the segments' files from the one that holds `offset` to the newest, zeros filled ahead included: what the
-  /// hard cap of retention measures. O(segments from there on), a look at each file.
+  /// hard cap of retention measures. O(segments from there on); a look at each file that
+  /// was not looked at before.
   package func keptBytes(from offset: Offset) throws(LogError) -> Int {
     let set = set
     var bytes = 0
     for segment in set.segments[(set.index(holding: offset) ?? 0)...] {
-      bytes += try segment.fileBytes()
+      bytes += try fileBytes(of: segment, in: set)
     }
     return bytes
+  }
+
+  /// The size of a segment's file; zero when it is gone. The writer looks once at one it has left: nothing but sealing changes it, and
+  /// that goes through ``replaceFile(of:_:)``. In another process, where nobody tells of sealing, each call looks.
+  package func fileBytes(of segment: Segment, in set: SegmentSet) throws(LogError) -> Int {
+    try segment.fileBytes(isSettled: follow == nil && segment !== set.segments.last)
   }
 }
 
 extension Segment {
-  /// The file's size; zero when it is gone.
-  package func fileBytes() throws(LogError) -> Int {
-    do throws(FileSystemError) {
-      let file = OpenFile(fileSystem, try fileSystem.open(path, .readOnly))
-      return Int(clamping: try fileSystem.size(file.handle))
-    } catch {
-      if error.code == .notFound { return 0 }
-      throw LogError(error, while: "look at a segment")
-    }
-  }
-
   /// The same file, with nothing known of it.
   fileprivate func copy() -> Segment { Segment(fileSystem, name, path: path) }
 }

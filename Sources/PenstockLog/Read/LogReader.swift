@@ -72,7 +72,7 @@ public final class LogReader: Sendable {
   /// each other. Reads block headers' times from the segments' indexes, no block: O(segments from the first such event on).
   ///
   /// No record with an event time in the range stands anywhere else, as far as appends told event times
-  /// (``RecordBatch/append(_:eventTime:)``). Most of the records in the offsets are of other times: a block is as fine as this gets.
+  /// (`RecordBatch.append(_:eventTime:)`). Most of the records in the offsets are of other times: a block is as fine as this gets.
   public func offsets(
     mayHold eventTimes: Range<Timestamp>, from start: Position = .beginning, to end: Position = .end
   ) throws(LogError) -> [Range<Offset>] {

@@ -68,7 +68,7 @@ package final class LogView: Sendable {
       guard let segment = set.segments.first(where: { $0.name == name }) else { return false }
       try replace()
       // Readers that are at the old file keep it until they let go.
-      segment.release()
+      segment.replaced()
       return true
     }
   }

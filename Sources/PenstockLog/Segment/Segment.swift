@@ -27,6 +27,8 @@ package final class Segment: Sendable {
     var header: SegmentHeader?
     /// Kept when all else is let go of.
     var landmark: Landmark?
+    /// The file's size, where nothing but sealing changes it any more. Kept when all else is let go of.
+    var settledBytes: Int?
     var entries: [BlockEntry] = []
     /// How far the index reaches; nil before the first look.
     var scanned: SegmentScanner.Cursor?
@@ -126,6 +128,31 @@ package final class Segment: Sendable {
       $0.file = nil
       $0.header = nil
       $0.forgetIndex()
+    }
+  }
+
+  /// Another file has taken its name.
+  func replaced() {
+    state.withLock { $0.settledBytes = nil }
+    release()
+  }
+
+  /// The file's size; zero when it is gone.
+  ///
+  /// - Parameter isSettled: nothing changes the file from now on but what calls ``replaced()``: it is looked at once.
+  func fileBytes(isSettled: Bool) throws(LogError) -> Int {
+    // Under the lock, so that the size of a file that is being replaced is not kept for its successor's.
+    try state.withLock { state throws(LogError) in
+      if isSettled, let known = state.settledBytes { return known }
+      do throws(FileSystemError) {
+        let file = OpenFile(fileSystem, try fileSystem.open(path, .readOnly))
+        let bytes = Int(clamping: try fileSystem.size(file.handle))
+        if isSettled { state.settledBytes = bytes }
+        return bytes
+      } catch {
+        if error.code == .notFound { return 0 }
+        throw LogError(error, while: "look at a segment")
+      }
     }
   }
 

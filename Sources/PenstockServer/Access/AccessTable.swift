@@ -47,14 +47,14 @@ package enum AccessTable {
       case .producer: .denied
       }
     // What destinations said, and the events they refused, are of all apps.
-    case .getAttempts, .getDeadLetters, .getReplays, .getReplay, .metrics:
+    case .getAttempts, .getDeadLetters, .getDeadLetter, .getReplays, .getReplay, .metrics:
       switch role {
       case .companyAdmin: .granted
       case .viewer: ofOneApp ? .denied : .granted
       case .appAdmin, .producer: .denied
       }
     // A destination carries every app's events.
-    case .pause, .resume, .retry, .seek, .postReplay, .deleteReplay:
+    case .pause, .resume, .retry, .seek, .redeliver, .postReplay, .deleteReplay:
       role == .companyAdmin ? .granted : .denied
     case .getKeys, .postKey, .rotateKey, .deleteKey:
       switch role {

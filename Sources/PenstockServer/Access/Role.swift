@@ -1,3 +1,5 @@
+import PenstockLog
+
 /// What a key may do.
 public enum Role: String, Sendable, Hashable, Codable, CaseIterable {
   /// Everything, of every app.
@@ -14,8 +16,8 @@ public enum Role: String, Sendable, Hashable, Codable, CaseIterable {
 package enum Route: String, Sendable, Hashable, CaseIterable {
   case postEvents, getEvents, getProducer
   case getStatus, getStatusStream, getStatusHistory, getSegments, getSettings
-  case getDestinations, getAttempts, getDeadLetters
-  case pause, resume, retry, seek
+  case getDestinations, getAttempts, getDeadLetters, getDeadLetter
+  case pause, resume, retry, seek, redeliver
   case getReplays, postReplay, getReplay, deleteReplay
   case getMe, getKeys, postKey, rotateKey, deleteKey
   case metrics, health, readiness, openAPI
@@ -25,7 +27,7 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
 
   package var method: Method {
     switch self {
-    case .postEvents, .pause, .resume, .retry, .seek, .postReplay, .postKey, .rotateKey: .post
+    case .postEvents, .pause, .resume, .retry, .seek, .redeliver, .postReplay, .postKey, .rotateKey: .post
     case .deleteReplay, .deleteKey: .delete
     default: .get
     }
@@ -44,10 +46,12 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
     case .getDestinations: "/v1/destinations"
     case .getAttempts: "/v1/destinations/{name}/attempts"
     case .getDeadLetters: "/v1/destinations/{name}/deadletters"
+    case .getDeadLetter: "/v1/destinations/{name}/deadletters/{id}"
     case .pause: "/v1/destinations/{name}/pause"
     case .resume: "/v1/destinations/{name}/resume"
     case .retry: "/v1/destinations/{name}/retry"
     case .seek: "/v1/destinations/{name}/seek"
+    case .redeliver: "/v1/destinations/{name}/redeliver"
     case .getReplays, .postReplay: "/v1/replays"
     case .getReplay, .deleteReplay: "/v1/replays/{id}"
     case .getMe: "/v1/me"
@@ -66,47 +70,38 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
 
 extension Route {
   package enum Match: Sendable, Hashable {
-    /// The route, and the name in its path if it has one.
-    case route(Route, name: String)
+    /// The route, the name in its path if it has one, and the second if it has two.
+    case route(Route, name: String, item: String = "")
     /// The path is known, with other methods.
     case otherMethods([Method])
     case none
   }
 
-  /// What a request asks. The path is taken literally: nothing in it is decoded, and a name in it is what ``isName(_:)`` allows.
+  /// What a request asks. The path is taken literally: nothing in it is decoded, and a name in it is one of the log's: of a
+  /// cursor, a replay, a producer, or a key.
   package static func match(_ method: String, _ path: String) -> Match {
     let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     var others: [Method] = []
     for (route, pattern) in patterns where pattern.count == parts.count {
-      var name = ""
+      var names: [String] = []
       var isSame = true
       for (part, wanted) in zip(parts, pattern) {
         if let wanted {
           isSame = part.elementsEqual(wanted)
         } else {
-          name = String(decoding: Array(part), as: UTF8.self)
-          isSame = isName(name)
+          let name = String(decoding: Array(part), as: UTF8.self)
+          isSame = CursorStore.isName(name)
+          names.append(name)
         }
         if !isSame { break }
       }
       guard isSame else { continue }
-      if route.method.rawValue == method { return .route(route, name: name) }
+      if route.method.rawValue == method {
+        return .route(route, name: names.first ?? "", item: names.count > 1 ? names[1] : "")
+      }
       others.append(route.method)
     }
     return others.isEmpty ? .none : .otherMethods(others)
-  }
-
-  /// 1 to 64 letters, digits, `.`, `_` or `-`, not beginning with `.`: what names of cursors, replays, producers and keys are.
-  package static func isName(_ text: String) -> Bool {
-    (1...64).contains(text.utf8.count) && !text.hasPrefix(".")
-      && text.utf8.allSatisfy {
-        switch $0 {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
-          true
-        default: false
-        }
-      }
   }
 
   /// Each route with its path's parts; nil stands for a name.

@@ -20,7 +20,8 @@ extension AdminAPI {
     return .object([
       ("sequence", .number(segment.name.sequence)), ("first", .number(range.lowerBound.rawValue)),
       ("end", .number(range.upperBound.rawValue)), ("isOpen", .bool(index == set.segments.count - 1)),
-      ("fileBytes", .optional(try? segment.fileBytes())), ("storedBytes", .optional(extent?.storedBytes)),
+      ("fileBytes", .optional(try? log.view.fileBytes(of: segment, in: set))),
+      ("storedBytes", .optional(extent?.storedBytes)),
       ("recordBytes", .optional(recordBytes)), ("missing", .optional(extent?.missing)),
       ("since", extent?.firstAppendTime.map { .string(ServiceTime.text($0)) } ?? .null),
     ])

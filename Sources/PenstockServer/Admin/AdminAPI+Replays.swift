@@ -76,7 +76,8 @@ extension AdminAPI {
       .failure(SmallBody.Refusal(answer: .failure(400, "bad_request", words)))
     }
     let id = body.id ?? "dry-run"
-    guard Route.isName(id), id.utf8.count <= ReplayManifest.maxIDBytes, body.id != nil || body.dryRun == true else {
+    guard CursorStore.isName(id), id.utf8.count <= ReplayManifest.maxIDBytes, body.id != nil || body.dryRun == true
+    else {
       return wrong("id is 1 to 40 letters, digits, '.', '_' or '-', not beginning with '.'")
     }
     var window: ReplayWindow?

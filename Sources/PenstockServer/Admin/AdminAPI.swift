@@ -10,6 +10,7 @@ final class AdminAPI: Sendable {
   let log: Log
   let hosts: [DestinationHost]
   let replays: ReplayHost
+  let redeliveries: RedeliveryHost
   let ingest: Ingest
   let facts: ServiceFacts
   let clock: any WallClock
@@ -17,12 +18,13 @@ final class AdminAPI: Sendable {
   private let startedAt: Timestamp
 
   init(
-    _ log: Log, hosts: [DestinationHost], replays: ReplayHost, ingest: Ingest, metrics: ServiceMetrics,
-    facts: ServiceFacts, clock: any WallClock
+    _ log: Log, hosts: [DestinationHost], replays: ReplayHost, redeliveries: RedeliveryHost, ingest: Ingest,
+    metrics: ServiceMetrics, facts: ServiceFacts, clock: any WallClock
   ) {
     self.log = log
     self.hosts = hosts
     self.replays = replays
+    self.redeliveries = redeliveries
     self.ingest = ingest
     self.metrics = metrics
     self.facts = facts
@@ -55,15 +57,15 @@ final class AdminAPI: Sendable {
   /// What there is, in a line.
   func state() async -> ServiceJSON {
     let now = clock.now()
-    let segments = log.view.set.segments
-    let bytes = segments.reduce(0) { $0 + ((try? $1.fileBytes()) ?? 0) }
+    let set = log.view.set
+    let bytes = set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
     var destinations: [ServiceJSON] = []
     for host in hosts { destinations.append(await host.json(at: now)) }
     let tally = ingest.counters.tally
     return .object([
       ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
       ("end", .number(log.end.rawValue)),
-      ("segments", .number(segments.count)), ("bytesOnDisk", .number(bytes)),
+      ("segments", .number(set.segments.count)), ("bytesOnDisk", .number(bytes)),
       ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
       ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),
       ("idempotencyKeys", .number(ingest.knownKeys)), ("bodyMemory", .number(ingest.budget.used)),
@@ -81,22 +83,6 @@ final class AdminAPI: Sendable {
   func attempts(_ name: String) -> Answer {
     guard let host = host(name) else { return Self.noSuch("destination") }
     return Answer(200, .object([("attempts", .array(host.attempts.reversed().map(\.json)))]))
-  }
-
-  func deadLetters(_ name: String, _ request: Request) async -> Answer {
-    guard let host = host(name) else { return Self.noSuch("destination") }
-    guard let limit = Self.number("limit", request, 100, 1...1000),
-      let from = Self.number("from", request, 0, 0...Int.max)
-    else { return Self.wrongNumber }
-    guard let place = host.destination.deadLetters else {
-      return Answer(200, .object([("count", .number(0)), ("deadLetters", .array([]))]))
-    }
-    do throws(LogError) {
-      let letters = DeadLetters(in: place)
-      let count = try await letters.count(of: name)
-      let list = try await letters.list(of: name, from: Offset(UInt64(from)), limit: limit)
-      return Answer(200, .object([("count", .number(count)), ("deadLetters", .array(list.map(\.json)))]))
-    } catch { return Answer(error) }
   }
 
   static let wrongNumber = Answer.failure(400, "bad_request", "from and limit are numbers within their ranges")

@@ -66,18 +66,6 @@ extension Attempt {
   }
 }
 
-extension DeadLetters.Numbered {
-  var json: ServiceJSON {
-    .object([
-      ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),
-      ("appendTime", .string(ServiceTime.text(letter.appendTime))),
-      ("buriedAt", .string(ServiceTime.text(letter.buriedAt))), ("delivery", .string(letter.deliveryID.rawValue)),
-      ("attempts", .number(letter.attempts)), ("reason", .string(letter.reason)),
-      ("record", .string(String(decoding: letter.record, as: UTF8.self))),
-    ])
-  }
-}
-
 extension ReplayManifest {
   func json(_ running: ReplayHost.Running?, failure: String?) async -> ServiceJSON {
     let progress = await running?.replay.progress

@@ -37,8 +37,10 @@ enum OpenAPI {
     let said = OpenAPIOperation.of(route)
     var parameters = said.parameters
     for name in ["name", "id"] where route.pattern.contains("{\(name)}") {
+      let schema = route == .getDeadLetter && name == "id" ? "Number" : "Name"
       parameters.append(
-        .raw(##"{"name":"\##(name)","in":"path","required":true,"schema":{"$ref":"#/components/schemas/Name"}}"##))
+        .raw(
+          ##"{"name":"\##(name)","in":"path","required":true,"schema":{"$ref":"#/components/schemas/\##(schema)"}}"##))
     }
     var members: [(String, ServiceJSON)] = [
       ("operationId", .string(route.rawValue)), ("summary", .string(said.summary)),
@@ -50,9 +52,9 @@ enum OpenAPI {
       said.contentType == "application/json"
       ? ##"{"application/json":{"schema":{"$ref":"#/components/schemas/\##(said.schema)"}}}"##
       : #"{"\#(said.contentType)":{"schema":{"type":"string"}}}"#
-    var responses: [(String, ServiceJSON)] = [
-      (String(said.status), .raw(#"{"description":"done","content":\#(content)}"#))
-    ]
+    var responses = ([said.status] + said.others).map { status -> (String, ServiceJSON) in
+      (String(status), .raw(#"{"description":"done","content":\#(content)}"#))
+    }
     for range in ["4XX", "5XX"] {
       responses.append(
         (
@@ -89,6 +91,8 @@ struct OpenAPIOperation {
   var parameters: [ServiceJSON] = []
   var body: String?
   var status = 200
+  /// What else it may be answered with when it is done, as a dry run is.
+  var others: [Int] = []
   var schema = "Any"
   var contentType = "application/json"
 
@@ -122,7 +126,13 @@ struct OpenAPIOperation {
     case .getDeadLetters:
       OpenAPIOperation(
         summary: "Records the destination refused.",
-        parameters: [query("from", number(0, Int.max)), query("limit", number(1, 1000))], schema: "Any")
+        parameters: [query("from", number(0, Int.max)), query("limit", number(1, 1000))], schema: "DeadLetters")
+    case .getDeadLetter: OpenAPIOperation(summary: "One of them, by its number.", schema: "DeadLetter")
+    case .redeliver:
+      OpenAPIOperation(
+        summary: "Delivers dead letters again: those that are left, all, or one; or says how many those are.",
+        body: body(##"{"$ref":"#/components/schemas/Redeliver"}"##, isRequired: false), status: 202, others: [200],
+        schema: "Redelivering")
     case .pause:
       OpenAPIOperation(
         summary: "Begins no batch from now on, over restarts as well.",
@@ -194,6 +204,6 @@ struct OpenAPIOperation {
   private static var replaying: OpenAPIOperation {
     OpenAPIOperation(
       summary: "Delivers a window of the log once more, or says what that would be.",
-      body: body(##"{"$ref":"#/components/schemas/NewReplay"}"##), status: 202, schema: "Any")
+      body: body(##"{"$ref":"#/components/schemas/NewReplay"}"##), status: 202, others: [200], schema: "Any")
   }
 }

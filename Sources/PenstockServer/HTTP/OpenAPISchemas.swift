@@ -3,6 +3,7 @@ enum OpenAPISchemas {
   static let all: [(String, ServiceJSON)] = [
     ("Any", .raw(#"{"type":"object"}"#)),
     ("Name", .raw(#"{"type":"string","minLength":1,"maxLength":64,"pattern":"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"}"#)),
+    ("Number", .raw(#"{"type":"integer","minimum":0}"#)),
     (
       "Error",
       .raw(
@@ -89,13 +90,43 @@ enum OpenAPISchemas {
     (
       "NewKey",
       .raw(
-        #"{"type":"object","required":["name","role"],"properties":{"name":{"type":"string","minLength":1,"maxLength":100},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":"string","minLength":1,"maxLength":200},"requestsPerSecond":{"type":"number","exclusiveMinimum":0},"burst":{"type":"number","minimum":1}}}"#
+        #"{"type":"object","required":["name","role"],"properties":{"name":{"type":"string","minLength":1,"maxLength":100},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":"string","minLength":1,"maxLength":200},"requestsPerSecond":{"type":"number","minimum":0.001,"maximum":1000000000},"burst":{"type":"number","minimum":1,"maximum":1000000000}}}"#
       )
     ),
     (
       "NewReplay",
       .raw(
         ##"{"type":"object","required":["destination"],"properties":{"id":{"type":"string","minLength":1,"maxLength":40},"destination":{"$ref":"#/components/schemas/Name"},"from":{"type":"string"},"to":{"type":"string"},"recordsPerSecond":{"type":"integer","minimum":1},"bytesPerSecond":{"type":"integer","minimum":1},"skipGaps":{"type":"boolean"},"dryRun":{"type":"boolean"}}}"##
+      )
+    ),
+    (
+      "DeadLetters",
+      .raw(
+        ##"{"type":"object","required":["count","deadLetters","redeliveredUpTo","redelivery"],"properties":{"count":{"type":"integer","minimum":0},"deadLetters":{"type":"array","maxItems":1000,"items":{"$ref":"#/components/schemas/DeadLetter"}},"redeliveredUpTo":{"type":["integer","null"]},"redelivery":{"anyOf":[{"type":"null"},{"$ref":"#/components/schemas/Redelivery"}]}}}"##
+      )
+    ),
+    (
+      "DeadLetter",
+      .raw(
+        #"{"type":"object","required":["number","offset","appendTime","buriedAt","delivery","kind","attempts","reason","bytes"],"properties":{"number":{"type":"integer","minimum":0},"offset":{"type":"integer","minimum":0},"appendTime":{"type":"string"},"buriedAt":{"type":"string"},"delivery":{"type":"string"},"kind":{"enum":["rejected","unrenderable"]},"attempts":{"type":"integer","minimum":0},"destination":{"type":"string"},"reason":{"type":"string"},"bytes":{"type":"integer","minimum":0},"record":{"type":"string"},"recordBase64":{"type":"string"}}}"#
+      )
+    ),
+    (
+      "Redeliver",
+      .raw(
+        #"{"type":"object","properties":{"letter":{"type":["integer","null"],"minimum":0},"all":{"type":["boolean","null"]},"dryRun":{"type":["boolean","null"]}}}"#
+      )
+    ),
+    (
+      "Redelivering",
+      .raw(
+        #"{"type":"object","required":["destination","letters"],"properties":{"destination":{"type":"string"},"letters":{"type":"integer","minimum":0},"first":{"type":["integer","null"]}}}"#
+      )
+    ),
+    (
+      "Redelivery",
+      .raw(
+        #"{"type":"object","required":["state","letters","delivered","rejected"],"properties":{"state":{"enum":["running","finished","stopped","failed"]},"letters":{"type":"integer","minimum":0},"delivered":{"type":"integer","minimum":0},"rejected":{"type":"integer","minimum":0},"reasons":{"type":"array","maxItems":20,"items":{"type":"object"}},"failure":{"type":["string","null"]}}}"#
       )
     ),
   ]

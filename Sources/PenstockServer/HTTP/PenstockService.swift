@@ -7,6 +7,7 @@ import NIOSSL
 public import PenstockLog
 public import ServiceLifecycle
 import Synchronization
+public import Tracing
 
 /// Why a service cannot start.
 public struct ServiceError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -29,17 +30,25 @@ public final class PenstockService: Service {
   private let audit: AuditLog
   private let hosts: [DestinationHost]
   private let replays: ReplayHost
+  private let redeliveries: RedeliveryHost
   private let router: ServiceRouter
   let feed: StatusFeed
 
   /// Opens the log and what is kept beside it. Nothing is listened on before ``run()``.
   ///
-  /// - Parameter onListening: called once, with the port, when requests are taken.
+  /// - Parameters:
+  ///   - path: The log's directory.
+  ///   - logConfiguration: How it is kept.
+  ///   - configuration: How the service listens, and what it takes.
+  ///   - destinations: What it delivers to; each is a cursor.
+  ///   - logger: Told of trouble.
+  ///   - tracer: Where a span of each request goes; by default wherever the process sends all of them. Without any, nothing is traced.
+  ///   - onListening: Called once, with the port, when requests are taken.
   /// - Throws: ``ServiceError``, ``KeyStoreError``, `LogError`.
   public static func open(
     log path: String, _ logConfiguration: LogConfiguration = LogConfiguration(),
     _ configuration: ServiceConfiguration, destinations: [ServiceDestination] = [],
-    logger: Logger = Logger(label: "penstock.service"),
+    logger: Logger = Logger(label: "penstock.service"), tracer: any Tracer = InstrumentationSystem.tracer,
     onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
   ) async throws -> PenstockService {
     if let complaint = configuration.complaint { throw ServiceError(message: complaint) }
@@ -63,7 +72,8 @@ public final class PenstockService: Service {
       }
       let audit = try await AuditLog.open(at: path + ".audit")
       return PenstockService(
-        log, path, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger, onListening)
+        log, path, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger,
+        RequestTracing(tracer), onListening)
     } catch {
       try? await log.close()
       throw error
@@ -74,7 +84,7 @@ public final class PenstockService: Service {
     _ log: Log, _ path: String, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration,
     _ keys: KeyStore?,
     _ keyed: KeyedAppender, _ audit: AuditLog, _ metrics: ServiceMetrics, _ destinations: [ServiceDestination],
-    _ logger: Logger, _ onListening: @escaping @Sendable (_ port: Int) async -> Void
+    _ logger: Logger, _ tracing: RequestTracing?, _ onListening: @escaping @Sendable (_ port: Int) async -> Void
   ) {
     self.log = log
     self.configuration = configuration
@@ -88,14 +98,15 @@ public final class PenstockService: Service {
       DestinationHost($0, log, retention: logConfiguration.retention, logger: logger)
     }
     replays = ReplayHost(log, logger: logger)
+    redeliveries = RedeliveryHost(logger: logger)
     let admin = AdminAPI(
-      log, hosts: hosts, replays: replays, ingest: ingest, metrics: metrics,
+      log, hosts: hosts, replays: replays, redeliveries: redeliveries, ingest: ingest, metrics: metrics,
       facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock())
     feed = StatusFeed(
       destinations: destinations.map(\.name), look: { await admin.state().text }, sample: { admin.sample })
     router = ServiceRouter(
       gate: Gate(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
-      metrics: metrics, feed: feed, logger: logger)
+      metrics: metrics, feed: feed, tracing: tracing, logger: logger)
   }
 
   /// What recovery found.
@@ -144,6 +155,7 @@ public final class PenstockService: Service {
 
   private func stopDelivering(_ delivering: [Task<Void, Never>]) async {
     await replays.stop()
+    await redeliveries.stop()
     for task in delivering { await task.value }
   }
 

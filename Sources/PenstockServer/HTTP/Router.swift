@@ -12,45 +12,59 @@ struct ServiceRouter: Sendable {
   let audit: AuditLog
   let metrics: ServiceMetrics
   let feed: StatusFeed
+  /// Nil: nobody traces.
+  let tracing: RequestTracing?
   let logger: Logger
 
+  /// A route with the names in its path.
+  private struct Asked {
+    var route: Route
+    var name: String
+    var item: String
+  }
+
   func respond(to request: Request, _ context: ServiceContext) async -> Response {
-    let response = await route(request, context)
+    let response =
+      if let tracing {
+        await tracing.span(of: request, id: context.id) { await route(request, context) }
+      } else {
+        await route(request, context)
+      }
     metrics.note(status: response.status.code)
     return response
   }
 
   private func route(_ request: Request, _ context: ServiceContext) async -> Response {
-    let (route, name): (Route, String)
+    let asked: Asked
     switch Route.match(request.method.rawValue, request.uri.path) {
     case .none: return Response(Answer.failure(404, "not_found", "there is nothing here").ending(request), to: context)
     case .otherMethods(let methods):
       let allowed = methods.map(\.rawValue).joined(separator: ", ")
       let answer = Answer.failure(405, "method_not_allowed", "this takes \(allowed)").with("Allow", allowed)
       return Response(answer.ending(request), to: context)
-    case .route(let found, let part): (route, name) = (found, part)
+    case .route(let route, let name, let item): asked = Asked(route: route, name: name, item: item)
     }
-    switch gate.check(request, route) {
+    switch gate.check(request, asked.route) {
     case .refused(let answer, let key):
       metrics.noteRefusal(status: answer.status)
-      if let key { await note(key, route, name, outcome: "forbidden", status: answer.status) }
+      if let key { await note(key, asked, outcome: "forbidden", status: answer.status) }
       return Response(answer.ending(request), to: context)
     case .open(let key, let appID):
-      if let response = await respond(route, name, request, key, appID, context) { return response }
-      if route.isChange { return Response(await change(route, name, request, appID, key), to: context) }
-      return Response(await answer(route, name, request, appID, key), to: context)
+      if let response = await respond(asked, request, key, appID, context) { return response }
+      if asked.route.isChange { return Response(await change(asked, request, appID, key), to: context) }
+      return Response(await answer(asked, request, appID, key), to: context)
     }
   }
 
   /// What is more than an ``Answer``.
   private func respond(
-    _ route: Route, _ name: String, _ request: Request, _ key: APIKey?, _ appID: String?, _ context: ServiceContext
+    _ asked: Asked, _ request: Request, _ key: APIKey?, _ appID: String?, _ context: ServiceContext
   ) async -> Response? {
-    switch route {
+    switch asked.route {
     case .getEvents: await admin.events(request, appID: appID, context: context)
     case .getStatusStream: feed.response(context) { [gate] in gate.admits(key, with: request) }
     case .console: ConsoleFiles.shared.response(to: request, name: "index.html", context)
-    case .consoleFile: ConsoleFiles.shared.response(to: request, name: name, context)
+    case .consoleFile: ConsoleFiles.shared.response(to: request, name: asked.name, context)
     case .getMe: Response(me(key), to: context)
     case .metrics: Response(await metrics.answer(admin), to: context)
     default: nil
@@ -69,9 +83,10 @@ struct ServiceRouter: Sendable {
   }
 
   private func answer(
-    _ route: Route, _ name: String, _ request: Request, _ appID: String?, _ key: APIKey?
+    _ asked: Asked, _ request: Request, _ appID: String?, _ key: APIKey?
   ) async -> Answer {
-    switch route {
+    let name = asked.name
+    return switch asked.route {
     case .postEvents: await ingest.respond(to: request, appID: appID, key: key)
     case .getProducer: await ingest.producer(name, appID: appID)
     case .getStatus: await admin.status()
@@ -81,7 +96,9 @@ struct ServiceRouter: Sendable {
     case .getDestinations: await admin.destinations()
     case .getAttempts: admin.attempts(name)
     case .getDeadLetters: await admin.deadLetters(name, request)
-    case .pause, .resume, .retry, .seek: await admin.change(route, name, request)
+    case .getDeadLetter: await admin.deadLetter(asked.item, of: name)
+    case .pause, .resume, .retry, .seek: await admin.change(asked.route, name, request)
+    case .redeliver: await admin.redeliver(name, request)
     case .getReplays: await admin.listReplays()
     case .postReplay: await admin.startReplay(request)
     case .getReplay: await admin.replay(name)
@@ -110,30 +127,28 @@ struct ServiceRouter: Sendable {
 
   /// Notes a change and what it was asked with before it is made, and afterwards what became of it. One that cannot be noted is
   /// not made.
-  private func change(
-    _ route: Route, _ name: String, _ request: Request, _ appID: String?, _ key: APIKey?
-  ) async -> Answer {
+  private func change(_ asked: Asked, _ request: Request, _ appID: String?, _ key: APIKey?) async -> Answer {
     var request = request
     let body: [UInt8]
     do throws(SmallBody.Refusal) { body = try await SmallBody.read(request) } catch { return error.answer }
     let detail = ServiceJSON.string(String(decoding: body.prefix(1024), as: UTF8.self))
     do throws(LogError) {
       try await audit.note(
-        key, route.rawValue, target: name, outcome: "asked", detail: body.isEmpty ? [] : [("body", detail)])
+        key, asked.route.rawValue, target: asked.name, outcome: "asked", detail: body.isEmpty ? [] : [("body", detail)])
     } catch {
       logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
       return .later(503, "not_audited", "the change could not be noted, and was not made", after: 10)
     }
     request.body = RequestBody(buffer: ByteBuffer(bytes: body))
-    let answer = await answer(route, name, request, appID, key)
-    await note(key, route, name, outcome: answer.status < 300 ? "done" : "refused", status: answer.status)
+    let answer = await answer(asked, request, appID, key)
+    await note(key, asked, outcome: answer.status < 300 ? "done" : "refused", status: answer.status)
     return answer
   }
 
-  private func note(_ key: APIKey?, _ route: Route, _ name: String, outcome: String, status: Int) async {
+  private func note(_ key: APIKey?, _ asked: Asked, outcome: String, status: Int) async {
     do throws(LogError) {
       try await audit.note(
-        key, route.rawValue, target: name, outcome: outcome, detail: [("status", .number(status))])
+        key, asked.route.rawValue, target: asked.name, outcome: outcome, detail: [("status", .number(status))])
     } catch {
       logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
     }

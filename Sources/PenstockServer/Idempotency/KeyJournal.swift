@@ -11,6 +11,16 @@ package final class KeyJournal: Sendable {
     at path: String, window: Int64, newest capacity: Int, environment: LogEnvironment = .system,
     _ entry: (KeyedAppend, _ seconds: Int64) -> Void
   ) async throws -> KeyJournal {
+    let configuration = configuration(window: window, capacity: capacity)
+    let log = try await Log.open(at: path, configuration: configuration, environment: environment)
+    let start = log.end - log.first > capacity ? Offset(log.end.rawValue - UInt64(capacity)) : log.first
+    for try await record in log.records(from: .offset(start)) {
+      if let (append, seconds) = KeyedAppend.read(journalEntry: Array(record.bytes)) { entry(append, seconds) }
+    }
+    return KeyJournal(log)
+  }
+
+  package static func configuration(window: Int64, capacity: Int) -> LogConfiguration {
     var configuration = LogConfiguration()
     configuration.segmentBytes = 4 << 20
     configuration.blockBytes = 64 << 10
@@ -18,15 +28,11 @@ package final class KeyJournal: Sendable {
     configuration.encoders = 0
     configuration.sealing = .off
     configuration.retention.maxAge = .seconds(max(60, window))
-    // A single request at a time takes a page of 4 KiB for its key; nothing may be let go while it counts.
-    let needed: Int = capacity * 4096 + 2 * (4 << 20)
+    // A single request at a time takes a page of 4 KiB for its key, and its part of a segment's header and index; nothing may be let
+    // go while it counts.
+    let needed: Int = capacity * (4096 + 256) + 2 * (4 << 20)
     configuration.retention.maxBytes = max(256 << 20, needed)
-    let log = try await Log.open(at: path, configuration: configuration, environment: environment)
-    let start = log.end - log.first > capacity ? Offset(log.end.rawValue - UInt64(capacity)) : log.first
-    for try await record in log.records(from: .offset(start)) {
-      if let (append, seconds) = KeyedAppend.read(journalEntry: Array(record.bytes)) { entry(append, seconds) }
-    }
-    return KeyJournal(log)
+    return configuration
   }
 
   private init(_ log: Log) { self.log = log }

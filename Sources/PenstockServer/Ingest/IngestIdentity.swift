@@ -53,7 +53,7 @@ package enum IngestIdentity: Sendable, Hashable {
 
   /// The producer's name in the log.
   package static func producerName(_ name: String, appID: String?) throws(Complaint) -> String {
-    guard Route.isName(name), name.utf8.count <= 40, !name.hasPrefix("penstock.") else {
+    guard CursorStore.isName(name), name.utf8.count <= 40, !name.hasPrefix("penstock.") else {
       throw Complaint(
         message:
           "Penstock-Producer is 1 to 40 letters, digits, '.', '_' or '-', beginning with neither '.' nor 'penstock.'")

@@ -21,7 +21,9 @@ public struct WebhookReceiver: Sendable {
 
   /// Opens the files and reads the ledger.
   ///
-  /// - Parameter onListening: called once, with the port, when requests are taken.
+  /// - Parameters:
+  ///   - configuration: Where it listens, what it keeps, and how it fails on purpose.
+  ///   - onListening: Called once, with the port, when requests are taken.
   public init(
     _ configuration: ReceiverConfiguration, onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
   ) throws(ReceiverError) {

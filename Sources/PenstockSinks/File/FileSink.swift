@@ -14,7 +14,11 @@ public struct FileSink: Sink {
   public var filter: EventFilter
   private let fileSystem: any FileSystem
 
-  /// - Parameter path: The file; made when it is missing, in a directory that is there. What it holds already stays.
+  /// - Parameters:
+  ///   - path: The file; made when it is missing, in a directory that is there. What it holds already stays.
+  ///   - fields: What of each event is written.
+  ///   - filter: Which events are.
+  ///   - fileSystem: The disk.
   /// - Throws: `SinkError` for a filter that does not fit a plan.
   public init(
     path: String, fields: FieldSelection = .all, filter: EventFilter = .all,

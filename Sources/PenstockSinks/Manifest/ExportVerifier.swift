@@ -18,8 +18,10 @@ public struct ExportVerifier: Sendable {
   private let place: String
 
   /// - Parameters:
+  ///   - store: The bucket or directory.
   ///   - layout: How the cursor's objects are named. Recorded objects of an earlier template in the same folder count, too.
   ///   - logID: The log's UUID, as 32 hexadecimal digits.
+  ///   - cursor: The name of the cursor whose export it is.
   /// - Throws: `SinkError` for a layout that cannot work.
   public init(
     store: any ExportStore, layout: ExportLayout = ExportLayout(), logID: String, cursor: String

@@ -32,7 +32,7 @@ public struct S3Configuration: Sendable {
 
   public var bucket: String
   public var region: String
-  /// Nil looks for credentials where every AWS tool does; see ``S3CredentialChain``.
+  /// Nil looks for credentials where every AWS tool does; see `S3CredentialChain`.
   public var credentials: S3Credentials?
   /// The section of the shared files to use; nil for `AWS_PROFILE`, and else `default`.
   public var profile: String?
@@ -58,7 +58,10 @@ public struct S3Configuration: Sendable {
   /// An object does not stay open past a multiple of this since 1970 in UTC: an hour gives "at every full hour". Nil for none.
   public var boundary: Duration?
 
-  /// - Parameter credentials: nil looks for them; see ``S3CredentialChain``.
+  /// - Parameters:
+  ///   - bucket: Its name; it must be there.
+  ///   - region: The bucket's.
+  ///   - credentials: Nil looks for them; see `S3CredentialChain`.
   public init(bucket: String, region: String = "us-east-1", credentials: S3Credentials? = nil) {
     self.bucket = bucket
     self.region = region

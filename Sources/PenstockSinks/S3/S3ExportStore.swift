@@ -6,7 +6,10 @@ public struct S3ExportStore: ExportStore {
   private let client: S3Client
   private let name: String
 
-  /// - Parameter transport: what sends; made by the store when nil, and then ``close()`` closes it.
+  /// - Parameters:
+  ///   - configuration: As the sink's.
+  ///   - transport: What sends; made by the store when nil, and then ``close()`` closes it.
+  ///   - clock: For signatures.
   /// - Throws: `SinkError` for a configuration that cannot work.
   public init(
     _ configuration: S3Configuration, transport: (any HTTPTransport)? = nil,

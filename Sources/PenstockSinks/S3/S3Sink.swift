@@ -19,8 +19,9 @@ public struct S3Sink: Sink {
   private let manifest: ManifestWriter
 
   /// - Parameters:
-  ///   - transport: what sends; made and closed by the sink when nil.
-  ///   - clock: for signatures and dates in `Retry-After`.
+  ///   - configuration: Bucket, credentials, names and sizes.
+  ///   - transport: What sends; made and closed by the sink when nil.
+  ///   - clock: For signatures and dates in `Retry-After`.
   /// - Throws: `SinkError` for a configuration that cannot work.
   public init(
     _ configuration: S3Configuration, transport: (any HTTPTransport)? = nil,

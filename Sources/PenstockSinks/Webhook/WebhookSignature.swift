@@ -38,7 +38,10 @@ public struct WebhookSignature: Sendable {
 
   /// The value of `webhook-signature`: one `v1,…` for each secret, separated by spaces.
   ///
-  /// - Parameter timestamp: seconds since 1970, as in `webhook-timestamp`.
+  /// - Parameters:
+  ///   - id: As in `webhook-id`.
+  ///   - timestamp: Seconds since 1970, as in `webhook-timestamp`.
+  ///   - body: The request's, as it is sent.
   public func header(id: String, timestamp: Int64, body: [UInt8]) -> String {
     keys.map { "v1," + Digest.base64(Self.code($0, id, String(timestamp), body)) }.joined(separator: " ")
   }

@@ -16,9 +16,10 @@ public struct WebhookSink: Sink {
   let secrets: [Secret]
 
   /// - Parameters:
-  ///   - transport: what sends; made and closed by the sink when nil. One that is handed in decides by itself about connections:
+  ///   - configuration: Address, headers, signing and sizes.
+  ///   - transport: What sends; made and closed by the sink when nil. One that is handed in decides by itself about connections:
   ///     ``WebhookConfiguration/tls``, ``WebhookConfiguration/addresses`` and the like are the sink's own transport's.
-  ///   - clock: for `webhook-timestamp` and dates in `Retry-After`.
+  ///   - clock: For `webhook-timestamp` and dates in `Retry-After`.
   /// - Throws: `SinkError` for a configuration that cannot work.
   public init(
     _ configuration: WebhookConfiguration, transport: (any HTTPTransport)? = nil,

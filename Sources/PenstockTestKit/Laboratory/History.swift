@@ -2,7 +2,7 @@ public import PenstockLog
 
 /// What happens to a log, as somebody beside it sees it: the input of a ``HistoryChecker``.
 ///
-/// Records are told by a digest (``digest(_:)``); within one history they must differ from each other, or a checker cannot tell
+/// Records are told by a digest (`digest(_:)`); within one history they must differ from each other, or a checker cannot tell
 /// which append a record found after a crash belongs to.
 public enum History {
   public enum Event: Sendable, Hashable {
@@ -32,8 +32,8 @@ public enum History {
     case cursorMoved(String, CursorState?)
     /// Where it was found.
     case cursorFound(String, CursorState?)
-    /// From now on commits of this cursor are held against ``received(cursor:id:range:digest:)`` and
-    /// ``buried(cursor:offset:)``.
+    /// From now on commits of this cursor are held against `received` and
+    /// `buried`.
     case destination(cursor: String)
     /// An attempt began.
     case sending(cursor: String, Delivered)

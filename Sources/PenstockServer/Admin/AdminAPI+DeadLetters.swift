@@ -1,0 +1,102 @@
+import Foundation
+import Hummingbird
+import PenstockDelivery
+import PenstockLog
+
+extension AdminAPI {
+  /// `GET …/deadletters`: a page of them, and how far they were sent again.
+  func deadLetters(_ name: String, _ request: Request) async -> Answer {
+    guard let host = host(name) else { return Self.noSuch("destination") }
+    guard let limit = Self.number("limit", request, 100, 1...1000),
+      let from = Self.number("from", request, 0, 0...Int.max)
+    else { return Self.wrongNumber }
+    do throws(LogError) {
+      var (count, sent, list): (Int, Offset?, [DeadLetters.Numbered]) = (0, nil, [])
+      if let letters = host.destination.letters {
+        count = try await letters.count(of: name)
+        list = try await letters.list(of: name, from: Offset(UInt64(from)), limit: limit)
+        sent = try await letters.redelivered(of: name, to: name)
+      }
+      return Answer(
+        200,
+        .object([
+          ("count", .number(count)), ("deadLetters", .array(list.map(\.json))),
+          ("redeliveredUpTo", .optional(sent?.rawValue)), ("redelivery", await redeliveries.state(name)?.json ?? .null),
+        ]))
+    } catch { return Answer(error) }
+  }
+
+  /// `GET …/deadletters/{id}`.
+  func deadLetter(_ number: String, of name: String) async -> Answer {
+    guard let host = host(name) else { return Self.noSuch("destination") }
+    guard let letters = host.destination.letters, let number = UInt64(number) else { return Self.noSuch("dead letter") }
+    do throws(LogError) {
+      guard let letter = try await letters.letter(Offset(number), of: name) else { return Self.noSuch("dead letter") }
+      return Answer(200, DeadLetters.Numbered(number: Offset(number), letter: letter).json)
+    } catch { return Answer(error) }
+  }
+
+  private struct RedeliverBody: Decodable {
+    var letter: UInt64?
+    var all: Bool?
+    var dryRun: Bool?
+  }
+
+  /// `POST …/redeliver`: sends dead letters to their destination again, or says how many that would be.
+  func redeliver(_ name: String, _ request: Request) async -> Answer {
+    guard let host = host(name) else { return Self.noSuch("destination") }
+    do {
+      let body = try await SmallBody.decode(RedeliverBody.self, from: request)
+      if body.letter != nil, body.all == true {
+        return .failure(400, "bad_request", "letter and all exclude each other")
+      }
+      let scope: RedeliveryScope = body.letter.map { .one(Offset($0)) } ?? (body.all == true ? .all : .remaining)
+      let letters = host.destination.letters
+      let range = try await letters?.pending(scope, of: name, to: name) ?? .zero ..< .zero
+      let count = range.upperBound - range.lowerBound
+      if body.letter != nil, range.isEmpty { return Self.noSuch("dead letter") }
+      let said = ServiceJSON.object([
+        ("destination", .string(name)), ("letters", .number(count)),
+        ("first", .optional(range.isEmpty ? nil : range.lowerBound.rawValue)),
+      ])
+      if body.dryRun == true { return Answer(200, said) }
+      guard let letters else { return .failure(409, "conflict", "this destination keeps no dead letters") }
+      if range.isEmpty {
+        return .failure(409, "conflict", "every dead letter was sent again; with \"all\" it begins at the oldest")
+      }
+      guard try redeliveries.start(scope, of: letters, to: host.destination, letters: count) else {
+        return .failure(409, "conflict", "its dead letters are being sent, or the service is being shut down")
+      }
+      return Answer(202, said)
+    } catch let refusal as SmallBody.Refusal {
+      return refusal.answer
+    } catch let error as LogError {
+      return Answer(error)
+    } catch let error as SinkError {
+      return .failure(409, "destination", error.message)
+    } catch {
+      return .failure(500, "failed", "it could not be begun")
+    }
+  }
+}
+
+extension ServiceDestination {
+  /// Nil: it keeps none.
+  var letters: DeadLetters? { deadLetters.map { DeadLetters(in: $0) } }
+}
+
+extension DeadLetters.Numbered {
+  /// The record as text, or in base64 where it is none.
+  var json: ServiceJSON {
+    let text = String(validating: letter.record, as: UTF8.self)
+    return .object([
+      ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),
+      ("appendTime", .string(ServiceTime.text(letter.appendTime))),
+      ("buriedAt", .string(ServiceTime.text(letter.buriedAt))), ("delivery", .string(letter.deliveryID.rawValue)),
+      ("kind", .string(letter.isUnrenderable ? "unrenderable" : "rejected")), ("attempts", .number(letter.attempts)),
+      ("destination", .string(letter.destination)), ("reason", .string(letter.reason)),
+      ("bytes", .number(letter.record.count)),
+      text.map { ("record", .string($0)) } ?? ("recordBase64", .string(Data(letter.record).base64EncodedString())),
+    ])
+  }
+}

@@ -1,0 +1,57 @@
+import PenstockLog
+import Synchronization
+
+/// A file system that tells a test of its calls, on the thread that makes them, before they happen.
+final class HookedFileSystem: FileSystem {
+  enum Verb: Hashable { case close, size, synchronize }
+  typealias Hook = @Sendable (Verb, _ path: String) -> Void
+
+  private let base: any FileSystem
+  private let hook = Mutex<Hook?>(nil)
+  private let names = Mutex<[FileHandle: String]>([:])
+
+  init(_ base: any FileSystem) { self.base = base }
+
+  /// From now on; nil: nobody is told.
+  func onCall(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
+
+  private func tell(_ verb: Verb, _ file: FileHandle) {
+    guard let hook = hook.withLock({ $0 }) else { return }
+    hook(verb, names.withLock { $0[file] ?? "" })
+  }
+
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+    let file = try base.open(path, mode)
+    names.withLock { $0[file] = path }
+    return file
+  }
+  func close(_ file: FileHandle) {
+    tell(.close, file)
+    base.close(file)
+  }
+  func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  { try base.read(file, into: buffer, at: position) }
+  func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+    try base.write(file, bytes, at: position)
+  }
+  func synchronize(_ file: FileHandle) throws(FileSystemError) {
+    tell(.synchronize, file)
+    try base.synchronize(file)
+  }
+  func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
+    tell(.size, file)
+    return try base.size(file)
+  }
+  func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
+  func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+    try base.rename(path, to: newPath)
+    names.withLock { $0 = $0.mapValues { $0 == path ? newPath : $0 } }
+  }
+  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
+  func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
+  func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
+  func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
+  func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
+  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+}

@@ -1,0 +1,101 @@
+import Foundation
+import HTTPTypes
+import PenstockDelivery
+import PenstockLog
+import PenstockTestKit
+import Synchronization
+import Testing
+
+@testable import PenstockServer
+
+struct KeyStoreTests {
+  @Test("a key that is revoked while the file is read again stays revoked")
+  func reloadBesideRevocation() async throws {
+    let disk = HookedFileSystem(SimulatedFileSystem())
+    let store = try KeyStore("/keys.json", fileSystem: disk, clock: SystemWallClock(), randomness: .system)
+    let (key, token) = try store.create(.init(name: "ops", role: .companyAdmin))
+    try #require(store.identify(token) != nil)
+    let (isFirst, revoked) = (Watched(true), Watched(false))
+    // The reload has read the file and not taken it up yet: now the revocation comes, and gets as far as it may.
+    disk.onCall { verb, path in
+      guard verb == .close, path == "/keys.json" else { return }
+      guard
+        isFirst.update({ first in
+          first
+            ? {
+              first = false; return true
+            }() : false
+        })
+      else { return }
+      Thread.detachNewThread {
+        try? store.revoke(key.id)
+        revoked.update { $0 = true }
+      }
+      for _ in 0..<20_000 where !revoked.value { sched_yield() }
+    }
+    try store.reload()
+    _ = await revoked.wait { $0 }
+    #expect(store.identify(token) == nil, "the reload put back what it had read before")
+    #expect(store.keys.first?.isRevoked == true)
+  }
+
+  @Test("a rate is a thousandth to a thousand million a second, by whatever way it comes")
+  func rates() async throws {
+    for rate in [0.0, -1, 0.000_999, 1.1e9, .infinity, .nan] {
+      #expect(
+        APIKey.Request(name: "a", role: .viewer, limit: .init(requestsPerSecond: rate)).complaint != nil, "\(rate)")
+    }
+    for rate in [0.001, 1, 1e9] {
+      #expect(
+        APIKey.Request(name: "a", role: .viewer, limit: .init(requestsPerSecond: rate)).complaint == nil, "\(rate)")
+    }
+    // A file may say anything: it is waited as long as with the lowest, and no longer.
+    for rate in [0.0, 1e-300, -1] {
+      let limit = APIKey.RateLimit(requestsPerSecond: rate, burst: 1)
+      var bucket = RateBucket(limit, at: 0)
+      #expect(bucket.take(limit, at: 0) == nil)
+      let wait = bucket.take(limit, at: 0)
+      #expect(try #require(wait) <= 1_000_000_000_000, "\(rate)")
+    }
+    try await withTemporaryDirectory { directory in
+      let path = directory + "/keys.json"
+      let admin = try KeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token
+      try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig async throws in
+        for (rate, status) in [("0.0005", 400), ("0", 400), ("0.001", 201)] {
+          let body = #"{"name":"slow","role":"producer","requestsPerSecond":\#(rate)}"#
+          #expect(try await rig.send(.post, "/v1/keys", Array(body.utf8), token: admin).status == status, "\(rate)")
+        }
+      }
+    }
+  }
+}
+
+@Suite("The journal of idempotency keys", .timeLimit(.minutes(1)))
+struct KeyJournalTests {
+  @Test("has room for as many keys as are to be remembered, each sent by itself")
+  func room() async throws {
+    let disk = SimulatedFileSystem()
+    let journal = try await KeyJournal.open(
+      at: "/keys", window: 3600, newest: 100, environment: PatienceTests.environment(disk)
+    ) { _, _ in }
+    let keys = 3000
+    for number in 0..<keys { try await journal.note(KeyTableTests.append(UInt64(number)), at: 0) }
+    try await journal.close()
+    let reader = try await LogReader.open(at: "/keys", environment: PatienceTests.environment(disk))
+    defer { reader.close() }
+    let segments = reader.view.set.segments
+    let newest = try #require(segments.last)
+    try #require(segments.count > 1)
+    // Without the newest, which is filled ahead.
+    let bytes = segments.dropLast().reduce(0) { $0 + (disk.contents($1.path)?.count ?? 0) }
+    let perKey = Double(bytes) / Double(newest.name.baseOffset.rawValue)
+    #expect(perKey > 1000, "it takes next to nothing: what is measured here?")
+    for capacity in [1, 1000, 100_000, 1_000_000, 10_000_000] {
+      let kept = try #require(KeyJournal.configuration(window: 3600, capacity: capacity).retention.maxBytes)
+      #expect(Double(kept) >= perKey * Double(capacity), "\(capacity) keys")
+    }
+    for window: Int64 in [60, 86_400] {
+      #expect(KeyJournal.configuration(window: window, capacity: 1).retention.maxAge == .seconds(window))
+    }
+  }
+}
