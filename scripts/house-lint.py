@@ -24,6 +24,8 @@ IMPORT = re.compile(r"^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:(?:public|package|internal|
                     r"(?:(?:struct|class|enum|protocol|typealias|func|var|let)\s+)?(\w+)")
 # Spelled in two parts, so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
+# What a merge leaves in a file; a line of = alone may be a heading.
+CONFLICT = re.compile(r"(?:<{7}|>{7}|\|{7})(?: |$)")
 MACHINE = re.compile(r"(?<![\w.~$})\]-])/(?:work|tmp|opt|root|home|Users)/[\w.]")
 
 
@@ -89,6 +91,8 @@ def findings(path, lines):
             yield number, "bare-log-import", f"{found[1]} does not belong in the log or the events"
         if UNFINISHED.search(line):
             yield number, "unfinished", "finish it, or open an issue"
+        if CONFLICT.match(line):
+            yield number, "unmerged", "two versions stand here; keep what is true of both"
         if MACHINE.search(line):
             yield number, "machine-path", f"a path of one machine: {MACHINE.search(line)[0]}…"
     if swift and path.startswith("Sources/") and len(lines) > MAX_LINES:
@@ -116,6 +120,8 @@ PLANTED = [
     ("machine-path", "docs/planted.md", "\n\nsee `/ho" "me/someone/file`\n"),
     ("machine-path", "scripts/planted", "\n\ncd /wo" "rk/main\n"),
     ("machine-path", ".build-planted.txt", "\n\nin /wo" "rk/main\n"),
+    ("unmerged", "docs/planted.md", "\n\n" + "<" * 7 + " HEAD\n"),
+    ("unmerged", "scripts/planted", "\n\n" + ">" * 7 + " other\n"),
     ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
 ]
@@ -125,7 +131,7 @@ INNOCENT = [
                                             "class B: @unchecked Sendable {}  // never changes after init\n"
                                             "let c = try open()  // not try!\n"),
     ("Sources/PenstockSinks/Planted2.swift", "import Foundation\nimport NIOCore\n" + "\n" * (MAX_LINES - 2)),
-    ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\n"),
+    ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\nHeading\n=======\n"),
 ]
 
 
