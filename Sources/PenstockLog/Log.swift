@@ -26,7 +26,7 @@ public final class Log: Sendable {
   private let configuration: LogConfiguration
   /// How safe an append is when it is acknowledged, unless it asks for something else.
   package var durability: Durability { configuration.durability }
-  let committer: Committer
+  package let committer: Committer
   package let producers: ProducerRegistry
   private let trimmer: LogTrimmer
   private let worker: Worker
@@ -137,7 +137,8 @@ public final class Log: Sendable {
     return try await append(batch, durability: durability)
   }
 
-  /// Like ``append(_:durability:)-(RecordBatch,_)``, but throws `.overloaded` instead of waiting for room in the queue.
+  /// Like ``append(_:durability:)-(RecordBatch,_)``, but throws `.overloaded` instead of waiting for room in the queue, or behind
+  /// others who wait for some.
   @discardableResult
   public func tryAppend(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
     try await committer.tryAppend(batch, durability ?? configuration.durability)
@@ -150,7 +151,7 @@ public final class Log: Sendable {
   /// is full; the offsets are only a forecast. ``sync()`` and ``syncBlockingThread()`` make it durable, or throw. Takes one lock for a
   /// moment; never waits for room, for the disk or for another append.
   ///
-  /// Throws `.overloaded` when there is no room in the queue, `.emptyBatch`, `.recordTooLarge`, `.batchTooLarge`, `.poisoned`
+  /// Throws `.overloaded` when there is no room in the queue or others wait for some, `.emptyBatch`, `.recordTooLarge`, `.batchTooLarge`, `.poisoned`
   /// after a failed write or sync, `.closed`.
   @discardableResult
   public func appendWithoutWaiting(_ batch: RecordBatch) throws(LogError) -> Receipt {

@@ -168,8 +168,8 @@ def a_dead_letter_sent_alone_to_a_directory_leaves_the_way_to_the_others(room):
     for letter in ("2", "0", "2"):
         expect(room.run(*again, "--letter", letter).is_(0).last["delivered"] == 1, f"letter {letter}")
     expect(room.run(*again).is_(0).last["delivered"] == 4, "the others")
-    found = list(os.path.relpath(os.path.join(at, name), room.path) for at, _, names in os.walk(os.path.join(room.path, "out"))
-                   for name in names if "deadletters" in at and "_penstock" not in at)
+    found = [os.path.relpath(os.path.join(at, name), room.path) for at, _, names in os.walk(os.path.join(room.path, "out"))
+             for name in names if "deadletters" in at and "_penstock" not in at]
     expect(sorted(one.split("/")[-2] for one in found) == ["deadletters", "deadletters.0", "deadletters.2"], f"{found}")
 
 

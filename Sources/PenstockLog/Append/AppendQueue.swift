@@ -21,7 +21,6 @@
 ///    alone, and by parked groups.
 /// 4. At most `slots` groups are with encoders, compressed, or committing as compressed by one.
 /// 5. Every ticket taken in is answered exactly once: by `completed` or by `failed`.
-/// 6. Nobody waits for room while there is room for the first in line.
 package struct AppendQueue<Ticket, Block> {
   package struct Pending {
     package let ticket: Ticket
@@ -86,18 +85,19 @@ package struct AppendQueue<Ticket, Block> {
   /// One past the last record accepted.
   package var acceptedEnd: Offset { nextOffset }
   package var waitingBytes: Int { queuedBytes + pipelineBytes }
-  private var isEnding: Bool { isClosing || failure != nil }
+  /// Nothing is taken in any more.
+  package var isEnding: Bool { isClosing || failure != nil }
 
-  /// Whether an offer of this batch would not be answered with `full`.
-  package func hasRoom(for batch: RecordBatch) -> Bool {
-    waitingBytes == 0 || waitingBytes + batch.payload.count <= queueBytes
+  /// Whether an offer of so many bytes would not be answered with `full`, were `kept` bytes queued beside what is.
+  package func hasRoom(for bytes: Int, beside kept: Int = 0) -> Bool {
+    waitingBytes + kept == 0 || waitingBytes + kept + bytes <= queueBytes
   }
 
   /// Takes a batch in, or says why not.
   package mutating func offer(_ batch: RecordBatch, durability: Durability, ticket: Ticket) -> Offer {
     if let failure { return .refused(failure) }
     if isClosing { return .refused(LogError(.closed, "the log is closed")) }
-    guard hasRoom(for: batch) else { return .full }
+    guard hasRoom(for: batch.payload.count) else { return .full }
     let pending = Pending(ticket: ticket, batch: batch, durability: durability, first: nextOffset)
     queued.append(pending)
     queuedBytes += batch.payload.count
@@ -116,11 +116,18 @@ package struct AppendQueue<Ticket, Block> {
       bytes += queued[count].batch.payload.count
       count += 1
     }
-    let group = Group(number: taken, appends: Array(queued[..<count]), bytes: bytes)
-    taken += 1
-    queued.removeFirst(count)
+    let appends: [Pending]
+    if count == queued.count {
+      // The array itself: nothing is copied, nothing counted, under a lock that all who append want.
+      appends = queued
+      queued = []
+    } else {
+      appends = Array(queued[..<count])
+      queued.removeFirst(count)
+    }
     queuedBytes -= bytes
-    return group
+    defer { taken += 1 }
+    return Group(number: taken, appends: appends, bytes: bytes)
   }
 }
 

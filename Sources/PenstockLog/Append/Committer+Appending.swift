@@ -1,16 +1,18 @@
+internal import Synchronization
+
 extension Committer {
   /// Returns when the batch is as safe as asked. Waits for room; cancelling that wait leaves nothing behind, and once the
   /// batch is in the queue it is written, cancelled or not.
   func append(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
     try check(batch)
+    var turn: RoomTurn?
     while true {
       let receipt =
         configuration.whenFull == .wait
-        ? try await offerCancellably(batch, durability) : try await offer(batch, durability)
+        ? try await offerCancellably(batch, durability, turn: turn) : try await offer(batch, durability, turn: turn)
       if let receipt { return receipt }
-      guard await waitForRoom(for: batch) else {
-        throw LogError(.cancelled, "the append was cancelled; nothing was written")
-      }
+      turn = await waitForRoom(for: batch)
+      guard turn != nil else { throw LogError(.cancelled, "the append was cancelled; nothing was written") }
     }
   }
 
@@ -24,7 +26,7 @@ extension Committer {
   /// Takes the batch in, or says why not, without waiting for anything.
   func appendWithoutWaiting(_ batch: RecordBatch) throws(LogError) -> Receipt {
     try check(batch)
-    switch change({ $0.queue.offer(batch, durability: .accepted, ticket: nil) }) {
+    switch change({ $0.offer(batch, .accepted, nil, turn: nil) }) {
     case .accepted(let offsets): return Receipt(offsets: offsets, durability: .accepted)
     case .full: throw overloaded
     case .refused(let error): throw error
@@ -37,14 +39,14 @@ extension Committer {
 
   /// One continuation for the whole append: resumed by the commit, or at once with nil when there is no room.
   private func offer(
-    _ batch: RecordBatch, _ durability: Durability, id: UInt64 = 0, isImpatient: Bool = false
+    _ batch: RecordBatch, _ durability: Durability, turn: RoomTurn? = nil, id: UInt64 = 0, isImpatient: Bool = false
   ) async throws(LogError) -> Receipt? {
     let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
       let waiter = Waiter(id: id, isImpatient: isImpatient, since: observation.start()) {
         continuation.resume(returning: $0)
       }
       let (offer, withdrawn) = change { state in
-        let offer = state.queue.offer(batch, durability: durability, ticket: durability == .accepted ? nil : waiter)
+        let offer = state.offer(batch, durability, durability == .accepted ? nil : waiter, turn: turn)
         return (offer, state.withdraw())
       }
       tellWithdrawn(withdrawn)
@@ -62,7 +64,7 @@ extension Committer {
 
   /// An append that can be taken back while the disk is full. Dearer, so only where appends wait for that.
   private func offerCancellably(
-    _ batch: RecordBatch, _ durability: Durability
+    _ batch: RecordBatch, _ durability: Durability, turn: RoomTurn?
   ) async throws(LogError) -> Receipt? {
     let id = monitor.withLock { state in
       state.nextID += 1
@@ -71,7 +73,7 @@ extension Committer {
     defer { monitor.withLock { _ = $0.cancelled.remove(id) } }
     let answer: Result<Receipt?, LogError> = await withTaskCancellationHandler {
       do throws(LogError) {
-        return .success(try await offer(batch, durability, id: id))
+        return .success(try await offer(batch, durability, turn: turn, id: id))
       } catch {
         return .failure(error)
       }
@@ -93,20 +95,22 @@ extension Committer {
         : LogError(.cancelled, "the append was cancelled; nothing was written")
       pending.ticket?.resume(.failure(error))
     }
-    guard !withdrawn.isEmpty else { return }
-    let waiting = monitor.withLock { state in
-      defer { state.forRoom.removeAll() }
-      return state.forRoom.map(\.continuation)
-    }
-    for waiter in waiting { waiter.resume(returning: true) }
   }
 
   /// How safe a producer's append is when it returns.
   var producersDurability: Durability { max(configuration.durability, .kernel) }
 
   /// Takes a producer's append in, or says why not, without waiting.
-  func offerNow(_ batch: RecordBatch, _ waiter: Waiter) -> Queue.Offer {
-    change { $0.queue.offer(batch, durability: producersDurability, ticket: waiter) }
+  func offerNow(_ batch: RecordBatch, _ waiter: Waiter, turn: RoomTurn?) -> Queue.Offer {
+    change { $0.offer(batch, producersDurability, waiter, turn: turn) }
+  }
+
+  /// A turn that nothing was offered with.
+  func giveBack(_ turn: RoomTurn) { change { $0.line.end(turn) } }
+
+  /// What the queue has taken in, and how many wait for room: for tests that must know who stands where.
+  package var standing: (accepted: Offset, inLine: Int) {
+    monitor.withLock { ($0.queue.acceptedEnd, $0.line.count) }
   }
 
   func check(_ batch: RecordBatch) throws(LogError) {
@@ -122,30 +126,27 @@ extension Committer {
     }
   }
 
-  func waitForRoom(for batch: RecordBatch) async -> Bool {
-    let id = monitor.withLock { state in
-      state.nextID += 1
-      return state.nextID
-    }
+  /// Waits in line until there is room for the batch: offer it with the turn that is returned. Nil when the task was cancelled
+  /// before it was its turn.
+  func waitForRoom(for batch: RecordBatch) async -> RoomTurn? {
     let start = observation.start()
     defer { observation.tell(since: start) { .waitedForRoom(duration: $0) } }
+    let place = Mutex<RoomTurn?>(nil)
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        let answer: Bool? = monitor.withLock { state in
-          if Task.isCancelled { return false }
-          if state.queue.hasRoom(for: batch) || state.isFinished { return true }
-          state.forRoom.append((id, continuation))
-          return nil
+        let isCancelled = change { state in
+          // Whoever cancels comes before this or finds a place to leave.
+          place.withLock { place in
+            if Task.isCancelled { return true }
+            place = state.line.join(batch.payload.count, continuation)
+            return false
+          }
         }
-        if let answer { continuation.resume(returning: answer) }
+        if isCancelled { continuation.resume(returning: nil) }
       }
     } onCancel: {
-      let waiter = monitor.withLock { state in
-        let found = state.forRoom.first { $0.id == id }
-        state.forRoom.removeAll { $0.id == id }
-        return found?.continuation
-      }
-      waiter?.resume(returning: false)
+      let waiter = change { state in place.withLock { $0 }.flatMap { state.line.leave($0) } }
+      waiter?.resume(returning: nil)
     }
   }
 }

@@ -3,7 +3,7 @@ internal import Synchronization
 /// The thread that writes, syncs and tells.
 extension Committer {
   private enum Step {
-    case commit([Queue.Group], wakes: [CheckedContinuation<Bool, Never>])
+    case commit([Queue.Group], admitted: Admitted)
     case sync([@Sendable (LogError?) -> Void])
     case finish
   }
@@ -22,8 +22,8 @@ extension Committer {
     var spin = SpinRule(processors: ProcessorCount.online)
     loop: while true {
       switch nextStep(&spin) {
-      case .commit(let groups, let wakes):
-        for wake in wakes { wake.resume(returning: true) }
+      case .commit(let groups, let admitted):
+        for (turn, waiter) in admitted { waiter.resume(returning: turn) }
         commit(groups, writer)
         if writer.segment != segment {
           segment = writer.segment
@@ -78,8 +78,7 @@ extension Committer {
     case .wait, .parked: return nil
     case .finish: return .finish
     }
-    defer { state.forRoom.removeAll() }
-    return .commit(groups, wakes: state.forRoom.map(\.continuation))
+    return .commit(groups, admitted: state.admit())
   }
 
   private func capture(_ body: () throws(LogError) -> Void) -> LogError? {
@@ -128,7 +127,8 @@ extension Committer {
   ) throws(LogError) {
     let wantsDisk =
       configuration.durability == .disk || groups.contains { $0.appends.contains { $0.durability == .disk } }
-    if !wantsDisk { try writer.publish() }
+    // Who is told finds its records; in a log of the strongest durability only what is synced may be seen.
+    if !wantsDisk || configuration.durability != .disk { try writer.publish() }
     tell(groups) { $0 < .disk }
     isPartlyTold = true
     if wantsDisk {
@@ -176,20 +176,17 @@ extension Committer {
       if configuration.whenFull == .wait, park() { return }
       trim { _ in }
     }
-    let (behind, wakes, syncs) = writer.producers.abandon(because: error) {
+    let (behind, syncs) = writer.producers.abandon(because: error) {
       change { state in
-        defer { state.forRoom.removeAll() }
-        let wakes = state.forRoom.map(\.continuation)
+        // The queue is empty then: who waits for room is admitted, and told when it offers.
         if error.code == .noSpace {
           let behind = state.queue.ranOutOfSpace(end: writer.end)
-          return (behind, wakes, state.syncs.lost(from: writer.end))
+          return (behind, state.syncs.lost(from: writer.end))
         }
         state.failure = error
-        return (state.queue.fail(error), wakes, state.syncs.all())
+        return (state.queue.fail(error), state.syncs.all())
       }
     }
-    // The queue is empty: nobody else would tell them that there is room.
-    for wake in wakes { wake.resume(returning: true) }
     let untold = groups.flatMap(\.appends).filter { !isPartlyTold || $0.durability == .disk }
     for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
     for sync in syncs { sync(error) }

@@ -57,13 +57,12 @@ extension Committer {
       state.failure = state.failure ?? failure
       defer {
         state.whenFinished = []
-        state.forRoom = []
         state.free = []
       }
-      return (state.whenFinished, state.forRoom.map(\.continuation), state.syncs.all(), state.failure)
+      return (state.whenFinished, state.line.dismiss(), state.syncs.all(), state.failure)
     }
     monitor.signalAll(Channel.encoders)
-    for waiter in waiting { waiter.resume(returning: true) }
+    for (turn, waiter) in waiting { waiter.resume(returning: turn) }
     for waiter in syncing { waiter(reason) }
     for waiter in finished { waiter() }
   }

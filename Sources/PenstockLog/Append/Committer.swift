@@ -4,6 +4,8 @@ internal import Synchronization
 /// it; any number of tasks and threads that append.
 package final class Committer: Sendable {
   typealias Queue = AppendQueue<Waiter?, EncodedBlock>
+  /// Resumed with their turn; with nil when they were cancelled.
+  typealias Line = RoomLine<CheckedContinuation<RoomTurn?, Never>>
 
   /// Whoever waits for an append.
   struct Waiter: Sendable {
@@ -18,8 +20,8 @@ package final class Committer: Sendable {
 
   struct State {
     var queue: Queue
-    /// Tasks waiting for room, in order of arrival.
-    var forRoom: [(id: UInt64, continuation: CheckedContinuation<Bool, Never>)] = []
+    /// Tasks that wait for room.
+    var line = Line()
     var nextID: UInt64 = 0
     /// Appends that were cancelled and have not returned.
     var cancelled: Set<UInt64> = []
@@ -48,7 +50,24 @@ package final class Committer: Sendable {
       if !withdrawn.isEmpty { syncs.shrink(to: queue.acceptedEnd) }
       return withdrawn
     }
+
+    /// Takes a batch in, if it is its turn: who stands in line for room comes first.
+    mutating func offer(_ batch: RecordBatch, _ durability: Durability, _ ticket: Waiter?, turn: RoomTurn?)
+      -> Queue.Offer
+    {
+      if let turn {
+        line.end(turn)
+      } else if !queue.isEnding, !line.isEmpty || !queue.hasRoom(for: batch.payload.count, beside: line.keptBytes) {
+        return .full
+      }
+      return queue.offer(batch, durability: durability, ticket: ticket)
+    }
+
+    /// Those whose turn it is now.
+    mutating func admit() -> Admitted { line.admit { queue.hasRoom(for: $0, beside: $1) } }
   }
+
+  typealias Admitted = [(turn: RoomTurn, waiter: CheckedContinuation<RoomTurn?, Never>)]
 
   /// Who waits on the monitor.
   enum Channel { static let (committer, encoders) = (0, 1) }
@@ -87,12 +106,14 @@ package final class Committer: Sendable {
     init(_ writer: sending LogWriter) { self.writer = writer }
   }
 
-  /// Changes the state, and wakes whoever has something to do then. An encoder that is missing is started.
+  /// Changes the state, and wakes whoever has something to do then, or has room now. An encoder that is missing is started.
   func change<Result>(_ body: (inout State) -> Result) -> Result {
     var wakesCommitter = false
     var encoder: (isMissing: Bool, isWanted: Bool) = (false, false)
+    var admitted: Admitted = []
     let result = monitor.withLock { state in
       let result = body(&state)
+      admitted = state.admit()
       wakesCommitter = state.wantsCommitter
       encoder.isWanted = state.queue.wantsEncoder
       if encoder.isWanted, state.idleEncoders == 0, state.encoders < configuration.encoders {
@@ -101,6 +122,7 @@ package final class Committer: Sendable {
       }
       return result
     }
+    for (turn, waiter) in admitted { waiter.resume(returning: turn) }
     if wakesCommitter {
       calls.wrappingAdd(1, ordering: .releasing)
       monitor.signal(Channel.committer)

@@ -94,8 +94,10 @@ public final class Producer: Sendable {
       return receipt
     case .own(let append):
       // Whoever has room first queues for all of the line, in order.
-      while let first = registry.push(append, to: committer) {
-        if await !committer.waitForRoom(for: first.batch), registry.withdraw(append) { break }
+      var turn: RoomTurn?
+      while let first = registry.push(append, to: committer, turn: turn) {
+        turn = await committer.waitForRoom(for: first.batch)
+        if turn == nil, registry.withdraw(append) { break }
       }
       return try await append.result().get()
     }

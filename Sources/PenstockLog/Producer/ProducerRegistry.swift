@@ -149,13 +149,17 @@ extension ProducerRegistry {
   }
 
   /// Queues what is in line, as far as there is room; returns the first that must wait, if `append` waits behind it.
+  /// Room is kept for the first by `turn`.
   @discardableResult
-  func push(_ append: PendingAppend, to committer: Committer) -> PendingAppend? {
+  func push(_ append: PendingAppend, to committer: Committer, turn: RoomTurn?) -> PendingAppend? {
     let name = append.mark.name
+    var turn = turn
+    defer { if let turn { committer.giveBack(turn) } }
     let (refused, error, first) = state.withLock { state -> ([PendingAppend], LogError?, PendingAppend?) in
       while let first = state.lined[name]?.first {
         let waiter = Committer.Waiter(since: committer.observation.start()) { [self] result in finish(first, result) }
-        switch committer.offerNow(first.batch, waiter) {
+        defer { turn = nil }
+        switch committer.offerNow(first.batch, waiter, turn: turn) {
         case .accepted: state.advance(name)
         case .full: return ([], nil, state.lined[name]?.contains { $0 === append } == true ? first : nil)
         case .refused(let error):

@@ -38,13 +38,13 @@ final class LogFollower: Sendable {
   func refresh(_ view: LogView) throws(LogError) {
     try known.withLock { known throws(LogError) in
       // First the end, then the list: the segments an end speaks of are there when it is written.
-      let (found, start) = try extent()
+      let (found, begun) = try extent()
       let end = max(found, view.end)
       let set = view.set
       // Retention moves the start before it removes a file, so a start that stands still means that all are there.
-      let isTrimmed = start.map { set.first < $0.baseOffset } ?? false
+      let isTrimmed = begun.map { set.first < $0.baseOffset } ?? false
       if end <= set.end, !isTrimmed, !set.segments.isEmpty { return }
-      let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
+      let (names, start) = try listing(atFirst: begun)
       let listed = names.filter { $0.baseOffset <= end && $0.sequence >= start?.sequence ?? 0 }
       let current = Set(listed)
       known = known.filter { current.contains($0.key) }
@@ -56,6 +56,18 @@ final class LogFollower: Sendable {
       guard !segments.isEmpty else { return }
       if let start { view.trim(to: start) }
       view.publish(SegmentSet(segments: segments, end: end))
+    }
+  }
+
+  /// The files there are, and where the log begins: asked again behind the list, until it stands still. Otherwise records that
+  /// retention removed in between would be called missing.
+  private func listing(atFirst start: SegmentName?) throws(LogError) -> ([SegmentName], start: SegmentName?) {
+    var start = start
+    while true {
+      let (names, _) = try LogDirectory.listSegments(environment.fileSystem, paths)
+      let now = try Self.readMeta(environment, paths).start
+      if now == start { return (names, start) }
+      start = now
     }
   }
 

@@ -79,33 +79,22 @@ package final class LogTrimmer: Sendable {
     var latest: Timestamp?
     var facts: [Retention.SegmentFacts] = []
     for (index, segment) in set.segments.enumerated().reversed() {
-      let (bytes, begunAt) = try measure(segment)
-      if index == set.segments.count - 1 {
+      let isNewest = index == set.segments.count - 1
+      let bytes = try segment.fileBytes(isSettled: !isNewest)
+      // Kept by the segment: the next run asks the disk about new ones alone.
+      let begunAt = try? segment.landmark().begunAt
+      if isNewest {
         now = try segment.entries(upTo: set.end).last?.appendTime ?? begunAt
         latest = now
       }
       facts.append(
         Retention.SegmentFacts(
-          name: segment.name, end: set.end(ofSegmentAt: index), bytes: bytes,
+          name: segment.name, end: set.end(ofSegmentAt: index), bytes: UInt64(bytes),
           newestAppend: now ?? Timestamp(nanoseconds: .max)))
       // A segment's records are no younger than the next one's beginning. Where that cannot be read: than the one after.
       if let begunAt { now = begunAt }
     }
     return (facts.reversed(), latest ?? Timestamp(nanoseconds: .min))
-  }
-
-  private func measure(_ segment: Segment) throws(LogError) -> (bytes: UInt64, begunAt: Timestamp?) {
-    let file: OpenFile
-    let bytes: UInt64
-    do throws(FileSystemError) {
-      file = OpenFile(fileSystem, try fileSystem.open(segment.path, .readOnly))
-      bytes = try fileSystem.size(file.handle)
-    } catch {
-      // Somebody else removed it; it takes no room.
-      if error.code == .notFound { return (0, nil) }
-      throw LogError(error, while: "look at a segment")
-    }
-    return (bytes, try? SegmentScanner.readHeader(fileSystem, file.handle, path: segment.path).begunAt)
   }
 
   private func cursorFacts(_ report: inout RetentionReport) throws(LogError) -> [Retention.CursorFacts] {

@@ -108,7 +108,7 @@ struct AppendQueueModel {
     let batch = Self.batches[kind]
     let item = Item(ticket: offered, size: Self.sizes[kind], count: batch.count)
     let hasRoom = waitingBytes == 0 || waitingBytes + item.size <= Self.queueBytes
-    if queue.hasRoom(for: batch) != hasRoom { return "room is \(!hasRoom), should be \(hasRoom)" }
+    if queue.hasRoom(for: item.size) != hasRoom { return "room is \(!hasRoom), should be \(hasRoom)" }
     switch queue.offer(batch, durability: .disk, ticket: offered) {
     case .accepted(let offsets):
       if hasFailed || isClosing { return "accepted after the end" }

@@ -142,6 +142,29 @@ import Testing
     try await log.close()
   }
 
+  @Test func `who is told in a log of weaker durability finds its record, whoever waits for a sync beside it`()
+    async throws
+  {
+    var test = TestLog()
+    test.configuration.durability = .kernel
+    let gate = GatedFileSystem(test.disk)
+    let log = try await opened(test, on: gate)
+    gate.close(for: ".seg")
+    async let first = log.append("first")
+    await gate.arrival()
+    async let synced = log.append("synced", durability: .disk)
+    await until(log, accepted: 2, inLine: 0)
+    async let told = log.append("told")
+    await until(log, accepted: 3, inLine: 0)
+    gate.close(for: ".seg", only: "synchronize")
+    _ = try await (first, told)
+    #expect(log.end == Offset(3))
+    #expect(try await texts(log) == ["first", "synced", "told"])
+    gate.open()
+    _ = try await synced
+    try await log.close()
+  }
+
   @Test func `what is written and not synced is not shown, even when publishing`() throws {
     let test = TestLog()
     let writer = try test.openWriter()
@@ -202,6 +225,57 @@ import Testing
     gate.open()
     _ = try await (first, late.value)
     #expect(try await texts(log) == ["first", "second fills it up", "late"])
+    try await log.close()
+  }
+
+  /// Returns when the log has taken in so many records, and so many appends wait for room.
+  private func until(_ log: Log, accepted: UInt64, inLine: Int) async {
+    while log.committer.standing != (Offset(accepted), inLine) { await Task.yield() }
+  }
+
+  @Test func `small appends do not overtake a large one that waits for room`() async throws {
+    var test = TestLog()
+    test.configuration.queueBytes = 20
+    let gate = GatedFileSystem(test.disk)
+    let log = try await opened(test, on: gate)
+    gate.close(for: ".seg")
+    async let first = log.append("first")
+    await gate.arrival()
+    try await log.append("queued", durability: .accepted)
+    let large = Task { try await log.append(String(repeating: "L", count: 30)) }
+    await until(log, accepted: 2, inLine: 1)
+    // There is room for it, but it is not its turn.
+    #expect(await code { () throws(LogError) in try await log.tryAppend(batch([[1]])) } == .overloaded)
+    #expect(throws: LogError.self) { try log.appendWithoutWaiting(batch([[1]])) }
+    let late = Task { try await log.append("late") }
+    await until(log, accepted: 2, inLine: 2)
+    gate.open()
+    _ = try await (first, large.value, late.value)
+    #expect(try await texts(log) == ["first", "queued", String(repeating: "L", count: 30), "late"])
+    try await log.close()
+  }
+
+  @Test func `who leaves the line lets those behind it go on, producers with them`() async throws {
+    var test = TestLog()
+    test.configuration.queueBytes = 20
+    let gate = GatedFileSystem(test.disk)
+    let log = try await opened(test, on: gate)
+    let producer = try await log.producer(named: "p")
+    gate.close(for: ".seg")
+    async let first = log.append("first")
+    await gate.arrival()
+    try await log.append("queued", durability: .accepted)
+    let large = Task { await code { () throws(LogError) in try await log.append(String(repeating: "L", count: 30)) } }
+    await until(log, accepted: 2, inLine: 1)
+    let numbered = Task { try await producer.append(batch([[65]]), sequence: 1) }
+    await until(log, accepted: 2, inLine: 2)
+    large.cancel()
+    #expect(await large.value == .cancelled)
+    // Taken in, while nothing is written yet.
+    await until(log, accepted: 3, inLine: 0)
+    gate.open()
+    _ = try await (first, numbered.value)
+    #expect(try await texts(log) == ["first", "queued", "A"])
     try await log.close()
   }
 

@@ -1,5 +1,6 @@
 import PenstockLog
 import PenstockTestKit
+import Synchronization
 import Testing
 
 /// Retention on a disk: what goes, what holds, who is told.
@@ -159,6 +160,28 @@ import Testing
     let report = try await log.trim()
     #expect(log.first == .zero && report.droppedSegments == 0)
     #expect(report.holds.map(\.reason) == [.unreadable] && report.holds.first?.message.contains("c cannot") == true)
+    try await log.close()
+  }
+
+  @Test func `what is trimmed while another process looks at the log is called trimmed`() async throws {
+    let (test, bases) = try await rolled(Self.forced)
+    let writer = try test.openWriter()
+    let trimmer = writer.trimmer
+    let gate = GatedFileSystem(test.disk)
+    gate.beforeList.withLock { $0 = { _ = try? trimmer.trim() } }
+    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment(on: gate))
+    #expect(gate.beforeList.withLock { $0 == nil })
+    #expect(try Reading(reader.view).gaps == [Gap(first: .zero, end: bases[4], reason: .trimmed)])
+    try writer.close()
+  }
+
+  @Test func `a run asks the disk about segments that are new to it, and about the newest`() async throws {
+    let (test, _) = try await rolled(RetentionPolicy(maxAge: .seconds(1_000_000)))
+    let log = try await test.open()
+    _ = try await log.trim()
+    let before = test.disk.readCount
+    _ = try await log.trim()
+    #expect(test.disk.readCount == before)
     try await log.close()
   }
 

@@ -7,9 +7,15 @@ final class GatedFileSystem: FileSystem {
   private struct Gate {
     /// Paths that end in one of these stop.
     var closedFor: [String] = []
+    /// Where not every call stops: the one that does.
+    var operation: String?
     var waiting = 0
     var failure: FileSystemError.Code?
     var arrivals: [CheckedContinuation<Void, Never>] = []
+
+    func stops(_ path: String, _ operation: String) -> Bool {
+      (self.operation ?? operation) == operation && closedFor.contains { path.hasSuffix($0) }
+    }
   }
   private let base: any FileSystem
   private let gate = Monitor(Gate())
@@ -22,6 +28,9 @@ final class GatedFileSystem: FileSystem {
   /// What was said to be read soon.
   var expected: [Range<UInt64>] { hints.withLock { $0 } }
 
+  /// Called once, before the next list of files.
+  let beforeList = Mutex<(@Sendable () -> Void)?>(nil)
+
   private let whenRefused: @Sendable (Int) -> Void
 
   /// `whenRefused` is told how many locks were refused, each time one is.
@@ -30,8 +39,11 @@ final class GatedFileSystem: FileSystem {
     self.whenRefused = whenRefused
   }
 
-  /// From now on, writes and syncs of files whose path ends so stop.
-  func close(for suffixes: String...) { gate.withLock { $0.closedFor = suffixes } }
+  /// From now on, writes and syncs of files whose path ends so stop; with `operation` one of the two, and the other goes on.
+  func close(for suffixes: String..., only operation: String? = nil) {
+    gate.withLock { ($0.closedFor, $0.operation) = (suffixes, operation) }
+    gate.signal()
+  }
 
   /// Lets everything go on; with `failing`, the calls that wait fail.
   func open(failing failure: FileSystemError.Code? = nil) {
@@ -56,7 +68,7 @@ final class GatedFileSystem: FileSystem {
   private func pass(_ file: FileHandle, _ operation: String) throws(FileSystemError) {
     let path = names.withLock { $0[file] ?? "" }
     let arrived = gate.withLock { gate -> [CheckedContinuation<Void, Never>]? in
-      guard gate.closedFor.contains(where: { path.hasSuffix($0) }) else { return nil }
+      guard gate.stops(path, operation) else { return nil }
       gate.waiting += 1
       defer { gate.arrivals = [] }
       return gate.arrivals
@@ -64,7 +76,7 @@ final class GatedFileSystem: FileSystem {
     guard let arrived else { return }
     for continuation in arrived { continuation.resume() }
     let failure = gate.wait { gate -> FileSystemError.Code?? in
-      guard gate.closedFor.isEmpty else { return nil }
+      guard !gate.stops(path, operation) else { return nil }
       gate.waiting -= 1
       return .some(gate.failure)
     }
@@ -98,7 +110,14 @@ final class GatedFileSystem: FileSystem {
   }
   func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
   func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
-  func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
+  func list(_ path: String) throws(FileSystemError) -> [String] {
+    let body = beforeList.withLock { body in
+      defer { body = nil }
+      return body
+    }
+    body?()
+    return try base.list(path)
+  }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
