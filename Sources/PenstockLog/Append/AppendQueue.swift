@@ -7,7 +7,9 @@
 /// way goes straight to the committer, which compresses it itself.
 ///
 /// Who takes how much: an encoder takes only a whole block's worth, so that eager encoders do not shred the queue; less
-/// than that is left to gather until the committer has nothing else to do.
+/// than that is left to gather until the committer has nothing else to do. But of a *crowd*, many appenders that each wait for
+/// theirs, half is enough: those who are being committed and those who were told last are all there are, so when half of them
+/// have come back, compressing theirs beside the sync splits the crowd in two that take turns, and no further.
 ///
 /// States: *open* → (*draining* by ``close()``) → *done*; from any, *failed* by ``fail(_:)``, for ever. While the disk is full
 /// and appends wait for room there, it is also *parked*, from ``park()`` to ``unpark()``; then *trying*, without encoders,
@@ -54,6 +56,10 @@ package struct AppendQueue<Ticket, Block> {
   private let blockBytes: Int
   private let queueBytes: Int
   private let slots: Int
+  /// Fewer are no crowd.
+  private let crowd: Int
+  /// Appends of the newest group that was completed.
+  private var lastTold = 0
   private var queued: [Pending] = []
   private var queuedBytes = 0
   /// With encoders or compressed, in order.
@@ -73,7 +79,9 @@ package struct AppendQueue<Ticket, Block> {
   private var failure: LogError?
 
   /// - Parameter slots: How many groups may be compressed ahead of time; 0 leaves all compressing to the committer.
-  package init(nextOffset: Offset, blockBytes: Int, queueBytes: Int, slots: Int = 0) {
+  /// - Parameter crowd: From how many appends on half of a crowd is compressed beside the other half's commit.
+  package init(nextOffset: Offset, blockBytes: Int, queueBytes: Int, slots: Int = 0, crowd: Int = 16) {
+    self.crowd = crowd
     self.nextOffset = nextOffset
     writtenEnd = nextOffset
     self.blockBytes = blockBytes
@@ -145,8 +153,13 @@ extension AppendQueue {
   /// Whether an encoder would be given something. A whole block is there when the bytes make one: then either the next batch
   /// does not fit any more, or nothing more would.
   package var wantsEncoder: Bool {
-    queuedBytes >= blockBytes && usesEncoders
+    (queuedBytes >= blockBytes || hasHalfOfCrowd) && usesEncoders
       && pipeline.count + abandoned + committing.count { $0.block != nil } < slots
+  }
+
+  private var hasHalfOfCrowd: Bool {
+    guard pipeline.isEmpty, queued.count >= crowd, !committing.isEmpty else { return false }
+    return queued.count * 2 >= committing.reduce(lastTold) { $0 + $1.appends.count }
   }
 
   private var usesEncoders: Bool { slots > 0 && !isParked && !isTrying }
@@ -229,6 +242,7 @@ extension AppendQueue {
   package mutating func completed(_ count: Int) {
     precondition(count > 0 && count <= committing.count)
     writtenEnd = committing[count - 1].end
+    lastTold = committing[count - 1].appends.count
     committing.removeFirst(count)
     isTrying = false
   }

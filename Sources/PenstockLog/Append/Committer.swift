@@ -90,9 +90,11 @@ package final class Committer: Sendable {
     sleep = environment.sleep
     observation = environment.observation
     self.trim = trim
+    // Four blocks for each encoder: those that are being written and synced count too, and while two are ready for the next sync
+    // the encoder goes on.
     let queue = Queue(
       nextOffset: writer.end, blockBytes: configuration.blockBytes, queueBytes: configuration.queueBytes,
-      slots: configuration.encoders * 2)
+      slots: configuration.encoders * 4)
     monitor = Monitor(State(queue: queue), channels: 2)
     let owned = Owned(writer)
     LogThread.start(name: "penstock-commit") { [self] in run(owned.writer) }

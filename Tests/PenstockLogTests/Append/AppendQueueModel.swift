@@ -36,6 +36,9 @@ struct AppendQueueModel {
   }
 
   let slots: Int
+  let crowd: Int
+  /// Appends of the newest group that was completed.
+  var lastTold = 0
   var queue: AppendQueue<Int, Int>
   var queued: [Item] = []
   /// With encoders, wanted or not, and compressed.
@@ -47,10 +50,12 @@ struct AppendQueueModel {
   var answered: [Int: Int] = [:]
   var offered = 0
 
-  init(slots: Int) {
+  init(slots: Int, crowd: Int = 16) {
     self.slots = slots
+    self.crowd = crowd
     queue = AppendQueue(
-      nextOffset: Offset(100), blockBytes: Self.blockBytes, queueBytes: Self.queueBytes, slots: slots)
+      nextOffset: Offset(100), blockBytes: Self.blockBytes, queueBytes: Self.queueBytes, slots: slots,
+      crowd: crowd)
   }
 
   private var wanted: [Group] { pipeline.filter(\.isWanted) }
@@ -86,6 +91,7 @@ struct AppendQueueModel {
       guard !committing.isEmpty else { return nil }
       let count = call == .completed ? committing.count : 1
       queue.completed(count)
+      lastTold = committing[count - 1].items.count
       for group in committing[..<count] {
         answer(group.items)
         written += group.count
@@ -139,20 +145,28 @@ struct AppendQueueModel {
     return ""
   }
 
+  /// Beside a commit, half of those there are.
+  private var hasHalf: Bool {
+    let there = committing.reduce(lastTold) { $0 + $1.items.count }
+    return wanted.isEmpty && !committing.isEmpty && queued.count >= crowd && queued.count * 2 >= there
+  }
+
   private mutating func encode() -> String {
     let slotsUsed = pipeline.count + committing.count { $0.isEncoded }
     switch queue.encode() {
     case .compress(let group):
       if isParked || isTrying || hasFailed { return "encodes what cannot be written" }
       if slotsUsed >= slots { return "more blocks than slots" }
-      if queuedBytes < Self.blockBytes { return "encodes less than a block's worth" }
+      if queuedBytes < Self.blockBytes, !hasHalf { return "encodes less than a block's worth" }
       let items = Array(queued[..<nextCount])
       let wrong = take(group)
       if wrong != "" { return wrong }
       pipeline.append(Group(number: group.number, items: items))
     case .wait:
       if (isClosing || hasFailed) && queued.isEmpty { return "an encoder waits for ever" }
-      if !isParked, !isTrying, slotsUsed < slots, queuedBytes >= Self.blockBytes { return "an encoder is idle" }
+      if !isParked, !isTrying, slotsUsed < slots, queuedBytes >= Self.blockBytes || hasHalf {
+        return "an encoder is idle"
+      }
     case .finish: if !queued.isEmpty || !(isClosing || hasFailed) { return "an encoder ends too early" }
     }
     return settled()

@@ -7,18 +7,20 @@ import Testing
   typealias Call = AppendQueueModel.Call
 
   /// What can happen to a log that compresses everything itself, to one with encoders, and around a full disk.
-  private static let worlds: [(slots: Int, calls: [Call], length: Int)] = [
-    (0, [.offerSmall, .offerBlock, .offerHuge, .next, .completed, .ranOutOfSpace, .fail, .close], 7),
-    (0, [.offerSmall, .offerBlock, .next, .completed, .park, .unpark, .withdrawFirst, .withdrawLast, .close], 7),
-    (2, [.offerSmall, .offerBlock, .encode, .encodedFirst, .encodedLast, .next, .completed, .close], 7),
-    (2, [.offerBlock, .encode, .encodedFirst, .encodedLast, .next, .completedOne, .ranOutOfSpace, .fail], 8),
-    (2, [.offerBlock, .encode, .encodedLast, .next, .completedOne, .park, .unpark, .close], 8),
-    (3, [.offerBlock, .encode, .encodedLast, .encodedBadly, .next, .park, .unpark, .withdrawFirst], 7),
+  private static let worlds: [(slots: Int, crowd: Int, calls: [Call], length: Int)] = [
+    (0, 16, [.offerSmall, .offerBlock, .offerHuge, .next, .completed, .ranOutOfSpace, .fail, .close], 7),
+    (0, 16, [.offerSmall, .offerBlock, .next, .completed, .park, .unpark, .withdrawFirst, .withdrawLast, .close], 7),
+    (2, 16, [.offerSmall, .offerBlock, .encode, .encodedFirst, .encodedLast, .next, .completed, .close], 7),
+    (2, 16, [.offerBlock, .encode, .encodedFirst, .encodedLast, .next, .completedOne, .ranOutOfSpace, .fail], 8),
+    (2, 16, [.offerBlock, .encode, .encodedLast, .next, .completedOne, .park, .unpark, .close], 8),
+    (3, 16, [.offerBlock, .encode, .encodedLast, .encodedBadly, .next, .park, .unpark, .withdrawFirst], 7),
+    (2, 1, [.offerSmall, .encode, .encodedFirst, .next, .completed, .close], 9),
+    (2, 2, [.offerSmall, .encode, .encodedLast, .next, .completedOne, .ranOutOfSpace, .park, .unpark], 8),
   ]
 
   @Test(arguments: worlds.indices)
   private func `every sequence of calls gives dense offsets, blocks in order and one answer each`(world: Int) {
-    let (slots, calls, length) = Self.worlds[world]
+    let (slots, crowd, calls, length) = Self.worlds[world]
     var sequences = 0
     func explore(_ model: AppendQueueModel, _ path: [Call]) {
       guard path.count < length else { return }
@@ -33,7 +35,7 @@ import Testing
         explore(model, path + [call])
       }
     }
-    explore(AppendQueueModel(slots: slots), [])
+    explore(AppendQueueModel(slots: slots, crowd: crowd), [])
     #expect(sequences > 30_000)
   }
 
@@ -51,6 +53,31 @@ import Testing
       }
     }
     #expect(model.answered.count > 250)
+  }
+
+  /// As many tasks append again as soon as they are told; an encoder and the committer take turns.
+  @Test(arguments: [20, 64, 255]) func `a crowd is split in two halves that take turns, and no further`(tasks: Int) {
+    var queue = AppendQueue<Int, Int>(nextOffset: .zero, blockBytes: 1 << 20, queueBytes: 1 << 22, slots: 8)
+    let one = AppendQueueModel.sized(40, records: 1)
+    func offer(_ count: Int) { for _ in 0..<count { _ = queue.offer(one, durability: .disk, ticket: 0) } }
+    // The worst beginning: one alone, then all the others.
+    offer(1)
+    var sizes: [Int] = []
+    for round in 0..<40 {
+      let groups: [AppendQueue<Int, Int>.Group]
+      switch queue.next() {
+      case .compress(let group): groups = [group]
+      case .write(let all): groups = all
+      case .wait, .parked, .finish: return #expect(Bool(false), "nothing to do in round \(round)")
+      }
+      if round == 0 { offer(tasks - 1) }
+      if case .compress(let ahead) = queue.encode() { queue.encoded(ahead.number, .success(0)) }
+      let told = groups.reduce(0) { $0 + $1.appends.count }
+      sizes.append(told)
+      queue.completed(groups.count)
+      offer(told)
+    }
+    #expect(sizes.dropFirst(10).allSatisfy { $0 >= tasks / 3 }, "\(sizes)")
   }
 
   @Test func `less than a block gathers while anything is under way, and goes to the committer alone`() {
