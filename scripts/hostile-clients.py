@@ -42,10 +42,15 @@ with open(config, "w") as file:
     if args.plant:
         limits.update(maxBody="512MiB", bodyMemory="1GiB")
     json.dump({"log": {"path": folder + "/events"}, "server": {"listen": "127.0.0.1:0", "limits": limits}}, file)
-server = subprocess.Popen([args.binary, "serve", "--config", config, "--json"], stdout=subprocess.PIPE, text=True)
+# As in a shell: it has to raise its limit of open files by itself.
+server = subprocess.Popen(
+    [args.binary, "serve", "--config", config, "--json"], stdout=subprocess.PIPE, text=True,
+    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, most), most)))
 port = int(json.loads(server.stdout.readline())["listening"].rsplit(":", 1)[1])
 ending = threading.Event()
 faults, done, took = [], {}, []
+if resource.prlimit(server.pid, resource.RLIMIT_NOFILE)[0] != most:
+    faults.append("the server did not raise its limit of open files")
 
 
 def memory(name="VmRSS"):

@@ -67,7 +67,8 @@ class Operator:
         found = f"""[...{within}.querySelectorAll('button, a.button, summary')].filter((one) => one.checkVisibility()
             && (one.getAttribute('aria-label') ?? one.textContent).trim() === {json.dumps(name)}).at(-1)"""
         self.browser.wait(f"(() => {{ for (const old of document.querySelectorAll('[data-named]')) delete old.dataset.named;"
-                          f" const one = {found}; if (!one || one.disabled) return false; one.dataset.named = true;"
+                          f" const one = {found}; if (!one || one.disabled"
+                          " || one.getAttribute('aria-disabled') === 'true') return false; one.dataset.named = true;"
                           " return true; })()")
         self.browser.click("[data-named]")
 
@@ -190,6 +191,36 @@ def a_cursor_is_moved_after_a_look_at_what_that_does_and_moved_back(it):
 
 
 @step
+def undo_moves_a_cursor_back_to_where_it_stood_and_not_to_where_it_was_looked_at(it):
+    def until(is_so):
+        for _ in range(200):
+            one = json.loads(it.stage.ask("GET", "/v1/destinations")[1])["destinations"][0]
+            if is_so(one):
+                return one["committed"]
+            time.sleep(0.1)
+        raise BrowserError(f"it never came to that: {one}")
+
+    it.press("Move cursor…")
+    looked = int(it.browser.wait("document.querySelector('dialog[open] input[type=number]').value"))
+    # It goes on behind the dialog.
+    until(lambda one: (one["committed"] or 0) > looked + 100)
+    it.stage.ask("POST", "/v1/destinations/webhook/pause", {})
+    stood = until(lambda one: one["state"] == "paused")
+    it.browser.wait("document.querySelector('.badge').textContent === 'Paused'")
+    it.browser.type("dialog input[type=number]", "1000")
+    it.press("See what that does")
+    it.browser.wait("!document.querySelector('dialog button.danger').disabled")
+    it.browser.click("dialog button.danger")
+    it.said("webhook goes on at offset 1,000.")
+    it.browser.wait("document.querySelector('.facts').innerText.includes('1,000')")
+    it.press("Undo")
+    it.browser.wait(f"document.querySelector('.facts').innerText.includes({json.dumps(f'{stood:,}')})")
+    back = until(lambda one: one["state"] == "paused")
+    expect(back == stood, f"it was moved to {back} and not to {stood}")
+    it.press("Resume webhook")
+
+
+@step
 def a_replay_begins_after_it_was_counted(it):
     it.go("#/destinations/webhook")
     it.press("Replay…")
@@ -245,6 +276,24 @@ def dead_letters_are_counted_and_delivered_again_all_and_one(it):
     it.press("Deliver dead letters again")
     it.said("Every one of them was sent again before.")
     expect(it.browser.evaluate("document.querySelector('dialog button.primary').disabled"), "nothing could be delivered")
+    # The first of two counts comes last.
+    it.browser.evaluate("""(() => {
+      const real = window.fetch;
+      window.fetch = async (path, options) => {
+        if (!String(options?.body).includes('"all":true')) return real(path, options);
+        const answer = await real(path, options);
+        await new Promise((go) => { window.letGo = go; });
+        return answer;
+      };
+      window.restore = () => { window.fetch = real; };
+    })()""")
+    it.browser.click("dialog input[type=checkbox]")
+    it.browser.wait("typeof window.letGo === 'function'")
+    it.browser.click("dialog input[type=checkbox]")
+    it.said("Every one of them was sent again before.")
+    it.browser.evaluate("new Promise((done) => { window.letGo(); setTimeout(done, 300); })")
+    it.said("Every one of them was sent again before.", 1)
+    it.browser.evaluate("window.restore()")
     it.browser.click("dialog input[type=checkbox]")
     it.said("1 record would be delivered to webhook.")
     it.browser.press("Escape")
@@ -255,8 +304,11 @@ def dead_letters_are_counted_and_delivered_again_all_and_one(it):
     it.press(f"Deliver the record at offset {offset} again")
     it.said("1 record would be delivered to webhook.")
     check(it, "the dialog of dead letters", 1200)
+    it.browser.evaluate("document.querySelector('.letters details').dataset.kept = true")
     it.browser.click("dialog button.primary")
     it.said("Delivered again: 1 of 1 dead letter delivered.", 30)
+    kept = it.browser.evaluate("[document.querySelector('.letters details').dataset.kept, document.activeElement.getAttribute('aria-label')]")
+    expect(kept == ["true", f"Deliver the record at offset {offset} again"], f"the list was made anew, the focus lost: {kept}")
     expect(it.stage.destinations.replayed == 1001, f"{it.stage.destinations.replayed} records were delivered again")
     it.stage.destinations.takes_poison = False
 
@@ -299,6 +351,8 @@ def check(it, where, width):
                                   f".filter((one) => one.getBoundingClientRect().right > {width} + 1).slice(0, 12)"
                                   ".map((one) => `${one.tagName} ${one.getAttribute('class')}`)")
         expect(False, f"{where}: {wide} px wider than the window: {who}")
+    # On its way from one colour to the other a button may have none that can be read.
+    it.browser.wait("document.getAnimations().every((one) => !(one instanceof CSSTransition))")
     weak = it.browser.evaluate(CONTRAST)
     expect(not weak, f"{where}: contrast below 4.5: {weak}")
     roles = [(node.get("role", {}).get("value"), node.get("name", {}).get("value")) for node in it.browser.nodes()]
@@ -371,6 +425,31 @@ def a_key_is_made_shown_once_and_sees_what_its_role_may(it):
 @step
 def nothing_was_complained_of(it):
     expect(not it.browser.complaints, f"the browser complains: {it.browser.complaints}")
+
+
+@step
+def a_stream_that_is_not_allowed_is_not_asked_for_again_and_again(it):
+    it.sign_in(it.stage.admin)
+    it.browser.wait(it.card("webhook"))
+    it.browser.evaluate("""(() => {
+      const real = window.fetch;
+      window.asked = 0;
+      window.fetch = (path, options) => {
+        if (!path.endsWith('/stream')) return real(path, options);
+        window.asked += 1;
+        return Promise.resolve(new Response('{"error":{"code":"forbidden","message":"this key may not do that"}}', { status: 403 }));
+      };
+      for (const hidden of [true, false]) {
+        Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+        document.dispatchEvent(new Event('visibilitychange'));
+      }
+    })()""")
+    it.browser.wait("document.getElementById('live').textContent === 'Not allowed'")
+    it.said("this key may not do that.")
+    expect(it.browser.evaluate("window.asked") == 1, "it was asked for again")
+    it.press("Sign out")
+    it.browser.send("Page.reload")
+    it.browser.wait("window.asked === undefined && document.querySelector('form.sign-in input')")
 
 
 @step

@@ -47,14 +47,18 @@ public final class DeadLetterSource: RecordSource {
   /// Lets go of the letters and of the cursor.
   public func close() { reader.close() }
 
+  /// Until `body` says that it has enough.
   static func forEachLetter(
-    of reader: LogReader, in range: Range<Offset>, _ body: (Offset, DeadLetter) -> Void
+    of reader: LogReader, in range: Range<Offset>, _ body: (Offset, DeadLetter) -> Bool
   ) async throws(LogError) {
     var next = range.lowerBound
-    while next < range.upperBound {
+    var goesOn = true
+    while goesOn, next < range.upperBound {
       let left = range.upperBound - next
       guard let letters = try await reader.records(from: next, maxRecords: left, maxBytes: 1 << 20) else { return }
-      try letters.forEachRecord { (record) throws(LogError) in body(record.offset, try letter(record)) }
+      try letters.forEachRecord { (record) throws(LogError) in
+        if goesOn { goesOn = body(record.offset, try letter(record)) }
+      }
       next = letters.end
     }
   }

@@ -14,6 +14,13 @@ public struct DeadLetters: Sendable {
     }
   }
 
+  /// Some letters, and where those behind them begin.
+  public struct Page: Sendable, Hashable {
+    public let letters: [Numbered]
+    /// The next letter's number; nil when there is none.
+    public let next: Offset?
+  }
+
   private let directory: String
   private let environment: LogEnvironment
 
@@ -46,16 +53,30 @@ public struct DeadLetters: Sendable {
   public func list(
     of cursor: String, from number: Offset = .zero, limit: Int = 100
   ) async throws(LogError) -> [Numbered] {
-    guard let reader = try await reader(cursor) else { return [] }
+    try await page(of: cursor, from: number, limit: limit, maxBytes: .max).letters
+  }
+
+  /// Up to `limit` letters of a cursor from a number on, oldest first, that hold `maxBytes` of records together; one letter in
+  /// any case. O(letters).
+  public func page(
+    of cursor: String, from number: Offset = .zero, limit: Int = 100, maxBytes: Int = 4 << 20
+  ) async throws(LogError) -> Page {
+    guard let reader = try await reader(cursor) else { return Page(letters: [], next: nil) }
     defer { reader.close() }
     let first = max(number, reader.first)
-    guard first < reader.end, limit > 0 else { return [] }
-    var found: [Numbered] = []
-    let end = min(reader.end, first + limit)
-    try await DeadLetterSource.forEachLetter(of: reader, in: first..<end) {
-      found.append(.init(number: $0, letter: $1))
+    guard first < reader.end, limit > 0 else { return Page(letters: [], next: nil) }
+    var (found, left): ([Numbered], Int) = ([], maxBytes)
+    var end = min(reader.end, first + limit)
+    try await DeadLetterSource.forEachLetter(of: reader, in: first..<end) { number, letter in
+      left -= letter.record.count
+      if left < 0, !found.isEmpty {
+        end = number
+        return false
+      }
+      found.append(.init(number: number, letter: letter))
+      return true
     }
-    return found
+    return Page(letters: found, next: end < reader.end ? end : nil)
   }
 
   /// One letter; nil when there is none of that number.

@@ -31,7 +31,7 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let emptyBatch = Code(.emptyBatch)
     /// The queue is full and the caller asked not to wait.
     public static let overloaded = Code(.overloaded)
-    /// No room for a next segment. Nothing was written; appends work again when there is room.
+    /// No room for a next segment, or no descriptor to open it with. Nothing was written; appends work again when there is.
     public static let noSpace = Code(.noSpace)
     public static let io = Code(.io)
     /// Offsets that are not, or no longer, in the log.

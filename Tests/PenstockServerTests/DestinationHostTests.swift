@@ -33,6 +33,31 @@ struct DestinationHostTests {
     }
   }
 
+  @Test("a seek says where the cursor stood when it was moved, and not when somebody looked")
+  func formerPlace() async throws {
+    try await withTemporaryDirectory { directory in
+      let sink = ScriptedSink(RecordingDestination())
+      try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
+        func seek(_ place: String) async throws -> ServiceRig.Answer {
+          try await rig.send(.post, PauseTests.path + "/seek", Array(#"{"to":"\#(place)"}"#.utf8))
+        }
+        for _ in 0..<3 { #expect(try await rig.post("{}").status == 200) }
+        while try await PauseTests.shop(rig)["committed"] as? Int != 3 { await Task.yield() }
+        let looked = try await PauseTests.shop(rig)["committed"] as? Int
+        for _ in 0..<4 { #expect(try await rig.post("{}").status == 200) }
+        while try await PauseTests.shop(rig)["committed"] as? Int != 7 { await Task.yield() }
+        #expect(try await rig.send(.post, PauseTests.path + "/pause").status == 200)
+        let back = try await seek("1")
+        #expect(back.status == 200 && back.json["formerCommitted"] as? Int == 7 && looked == 3, "\(back.text)")
+        #expect(back.json["name"] as? String == "shop")
+        // As Undo does it.
+        #expect(try await seek("7").json["formerCommitted"] as? Int == 1)
+        #expect(try await seek("8").json["formerCommitted"] == nil)
+        #expect(try await seek("beginning").json["formerCommitted"] as? Int == 7)
+      }
+    }
+  }
+
   @Test("a delivery that ends by itself is told as a failure, and is not begun again at once")
   func endsByItself() async throws {
     try await withTemporaryDirectory { directory in

@@ -123,6 +123,38 @@ struct RedeliveryTests {
     }
   }
 
+  @Test("come in pages of bounded size, each of which says where the next begins")
+  func pages() async throws {
+    try await withTemporaryDirectory { directory in
+      let (long, longer) = (String(repeating: "x", count: 3 << 19), String(repeating: "x", count: 5 << 20))
+      try await Self.bury(["a", long, long, long, longer, "b", "c"], in: directory)
+      let destination = Self.destination(directory) { _ in ScriptedSink() }
+      try await ServiceRig.run(in: directory, destinations: [destination]) { rig in
+        struct Page: Equatable {
+          var numbers: [Int]
+          var next: Int?
+        }
+        func page(_ query: String) async throws -> Page {
+          let answer = try await rig.send(.get, Self.path + "/deadletters" + query)
+          let letters = try #require(answer.json["deadLetters"] as? [[String: Any]])
+          #expect(answer.json["count"] as? Int == 7 && answer.json["next"] != nil)
+          return Page(numbers: letters.compactMap { $0["number"] as? Int }, next: answer.json["next"] as? Int)
+        }
+        var pages: [[Int]] = []
+        var from: Int? = 0
+        while let number = from {
+          let page = try await page("?from=\(number)&limit=1000")
+          pages.append(page.numbers)
+          from = page.next
+        }
+        #expect(pages == [[0, 1, 2], [3], [4], [5, 6]])
+        #expect(try await page("?limit=2") == Page(numbers: [0, 1], next: 2))
+        #expect(try await page("?from=5&limit=2") == Page(numbers: [5, 6], next: nil))
+        #expect(try await page("?from=7") == Page(numbers: [], next: nil))
+      }
+    }
+  }
+
   @Test("of a destination that keeps none are none, and a sink that cannot be made is told")
   func none() async throws {
     try await withTemporaryDirectory { directory in

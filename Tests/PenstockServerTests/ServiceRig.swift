@@ -19,10 +19,10 @@ struct ServiceRig {
   /// With the service as it listens and answers, and no destination running.
   static func run(
     in directory: String, _ change: (inout ServiceConfiguration) -> Void = { _ in },
-    destinations: [ServiceDestination] = [], tracer: any Tracer = NoOpTracer(),
+    destinations: [ServiceDestination] = [], tracer: any Tracer = NoOpTracer(), logger: Logger = PatienceTests.quiet,
     _ body: @Sendable (ServiceRig) async throws -> Void
   ) async throws {
-    let service = try await open(in: directory, change, destinations, tracer)
+    let service = try await open(in: directory, change, destinations, tracer, logger)
     let application = try service.application()
     try await application.test(.live) { client in
       try await body(ServiceRig(service: service, line: ServiceLine(port: try #require(client.port))))
@@ -32,10 +32,11 @@ struct ServiceRig {
 
   /// With all of it running, destinations included, from its start to its end.
   static func serve(
-    in directory: String, destinations: [ServiceDestination], _ body: @Sendable (ServiceRig) async throws -> Void
+    in directory: String, _ change: (inout ServiceConfiguration) -> Void = { _ in },
+    destinations: [ServiceDestination], _ body: @Sendable (ServiceRig) async throws -> Void
   ) async throws {
     let ports = AsyncStream<Int>.makeStream()
-    let service = try await open(in: directory, { _ in }, destinations) { ports.continuation.yield($0) }
+    let service = try await open(in: directory, change, destinations) { ports.continuation.yield($0) }
     let serving = Task {
       defer { ports.continuation.finish() }
       try await service.run()
@@ -54,14 +55,15 @@ struct ServiceRig {
 
   private static func open(
     in directory: String, _ change: (inout ServiceConfiguration) -> Void, _ destinations: [ServiceDestination],
-    _ tracer: any Tracer = NoOpTracer(), onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+    _ tracer: any Tracer = NoOpTracer(), _ logger: Logger = PatienceTests.quiet,
+    onListening: @escaping @Sendable (Int) async -> Void = { _ in }
   ) async throws -> PenstockService {
     var configuration = ServiceConfiguration()
     configuration.port = 0
     change(&configuration)
     return try await PenstockService.open(
       log: directory + "/log", LogConfiguration(), configuration, destinations: destinations,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, tracer: tracer, onListening: onListening)
+      logger: logger, tracer: tracer, onListening: onListening)
   }
 
   struct Answer {
@@ -99,7 +101,7 @@ struct ServiceRig {
 /// A client's connection, and a new one whenever the service has said that it ends this one: after a refusal it does not read
 /// the rest of the body.
 final class ServiceLine: Sendable {
-  private let port: Int
+  let port: Int
   private let client: Mutex<TestClient?>
 
   init(port: Int) {

@@ -20,7 +20,7 @@ struct StatusFeedTests {
     var feed: StatusFeed {
       StatusFeed(
         clock: clock, destinations: ["shop"],
-        look: { "{\"look\":\(self.looks.add(1, ordering: .relaxed).newValue)}" },
+        look: { "{\"look\":\(self.looks.add(1, ordering: .relaxed).newValue)\($0 == .company ? "" : ",\"app\":1")}" },
         sample: { .init(time: self.clock.timeOfDay.now(), end: Offset(7), committed: [nil]) })
     }
 
@@ -63,6 +63,25 @@ struct StatusFeedTests {
     #expect(rig.looks.load(ordering: .relaxed) == 1)
     feed.end()
     for watcher in watchers { try await watcher.value }
+  }
+
+  @Test("who may not see everything has looks of his own, one a second for all of them")
+  func audiences() async throws {
+    let rig = Rig()
+    let feed = rig.feed
+    struct Enough: Error {}
+    func look(_ audience: Audience) async -> String {
+      let shown = Watched("")
+      try? await feed.stream(for: audience, whileAllowed: { true }) { text in
+        shown.update { $0 = text }
+        throw Enough()
+      }
+      return shown.value
+    }
+    for _ in 0..<3 {
+      #expect(await look(.company) == "event: status\ndata: {\"look\":1}\n\n")
+      #expect(await look(.oneApp) == "event: status\ndata: {\"look\":2,\"app\":1}\n\n")
+    }
   }
 
   @Test("a watcher that reads slowly misses looks, and nothing waits for it in memory")

@@ -85,7 +85,7 @@ const pause = (milliseconds, signal) => new Promise((done) => {
 
 /**
  * Follows the status until `signal` aborts, over restarts of the service: `opened()` when it answers, `took(status)` for each look,
- * `lost(refusal)` when it is gone. A refusal that no waiting mends ends it.
+ * `lost(refusal, isOver)` when it is gone. A refusal that no waiting mends ends it: `isOver`.
  */
 export async function follow(signal, { opened, took, lost }) {
   for (let wait = 1000; !signal.aborted; wait = Math.min(wait * 2, 15_000)) {
@@ -102,8 +102,9 @@ export async function follow(signal, { opened, took, lost }) {
       if (error instanceof Refusal) refusal = error;
     }
     if (signal.aborted) return;
-    lost(refusal);
-    if (refusal.status === 401 || refusal.status === 403) return;
+    const isOver = refusal.status === 401 || refusal.status === 403;
+    lost(refusal, isOver);
+    if (isOver) return;
     await pause(Math.max(wait, (refusal.after ?? 0) * 1000), signal);
   }
 }

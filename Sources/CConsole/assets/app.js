@@ -91,9 +91,9 @@ function watch() {
       show($('banner'), false);
       page?.update(store);
     },
-    lost: (refusal) => {
+    lost: (refusal, isOver) => {
       if (refusal instanceof Refusal && refusal.status === 401) return signIn('Your key is not taken any more.');
-      live('lost', 'Reconnecting…');
+      live('lost', isOver ? 'Not allowed' : 'Reconnecting…');
       const seen = store.status ? ` What is shown is of ${time(store.status.now)}.` : '';
       say($('banner'), `${refusal.message}${/[.!]$/.test(refusal.message) ? '' : '.'}${seen}`);
       show($('banner'), true);

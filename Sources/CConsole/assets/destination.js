@@ -148,9 +148,10 @@ export class DestinationPage {
         field('To', kind), offsetField, momentField, check, effect,
       ],
       act: async () => {
-        await post(destinationPath(name, 'seek'), { to: String(target) });
+        // Not where it stood when this was opened: it went on meanwhile.
+        const { formerCommitted } = await post(destinationPath(name, 'seek'), { to: String(target) });
         toast(`${name} goes on at offset ${count(target)}.`, {
-          undo: before === null ? null : () => post(destinationPath(name, 'seek'), { to: String(before) }),
+          undo: () => post(destinationPath(name, 'seek'), { to: String(formerCommitted) }),
         });
       },
     });

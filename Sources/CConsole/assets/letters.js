@@ -15,6 +15,10 @@ export class DeadLetters {
   #redelivery = h('div', { class: 'letter-status', role: 'status' });
   #said = '';
   #list = h('div');
+  #shown = '';
+  /** Of each letter that is shown: its number, and the place for what changes. */
+  #letters = [];
+  #buttons = [];
 
   constructor(name, maySteer) {
     this.name = name;
@@ -33,42 +37,64 @@ export class DeadLetters {
         this.#timer = setTimeout(() => this.read(), look);
       }
     } catch (error) {
+      this.#shown = '';
       fill(this.#list, notice('bad', `The dead letters cannot be shown: ${error.message}`));
     }
   }
 
-  #show({ count: total, deadLetters, redeliveredUpTo, redelivery }) {
+  #show({ count: total, deadLetters, next, redeliveredUpTo, redelivery }) {
     const { kind, words } = redeliveryWords(redelivery);
     if (words !== this.#said) {
       this.#said = words;
       fill(this.#redelivery, words && notice(kind, words));
     }
+    // Made again only for other letters: what somebody reads, or has the focus on, stays where it is.
+    const key = JSON.stringify([this.#from, total, next, deadLetters.map((one) => one.number)]);
+    if (key !== this.#shown) {
+      this.#shown = key;
+      this.#fill(total, deadLetters, next);
+    }
+    for (const { number, place } of this.#letters) {
+      const isSent = redeliveredUpTo !== null && number < redeliveredUpTo;
+      if (isSent !== (place.firstChild !== null)) fill(place, isSent && tag('sent again'));
+    }
+    // Off, and not away, which would take the focus with it.
+    for (const one of this.#buttons) {
+      if (redelivery?.state === 'running') one.setAttribute('aria-disabled', 'true'); else one.removeAttribute('aria-disabled');
+    }
+  }
+
+  #fill(total, deadLetters, next) {
+    const open = new Set([...this.#list.querySelectorAll('details[open]')].map((one) => one.dataset.number));
+    [this.#letters, this.#buttons] = [[], []];
     if (total === 0) {
       fill(this.#list, h('p', { class: 'empty' }, 'None: every record was taken, or is still to be delivered.'));
       return;
     }
-    const last = deadLetters.at(-1)?.number ?? this.#from;
-    const isRunning = redelivery?.state === 'running';
-    // What somebody is reading stays open.
-    const open = new Set([...this.#list.querySelectorAll('details[open]')].map((one) => one.dataset.number));
     fill(this.#list,
       h('div', { class: 'title-row' },
         hint(`${counted(total, 'record')} refused and set aside, oldest first. They stay here when they are delivered again.`),
-        this.maySteer && !isRunning && h('div', { class: 'actions' },
-          button('Deliver again…', () => this.#again({}), { name: 'Deliver dead letters again' }))),
-      h('ol', { class: 'letters' }, deadLetters.map((one) =>
-        this.#letter(one, open.has(String(one.number)), redeliveredUpTo, isRunning))),
+        this.maySteer && h('div', { class: 'actions' },
+          this.#button('Deliver again…', 'Deliver dead letters again', {}))),
+      h('ol', { class: 'letters' }, deadLetters.map((one) => this.#letter(one, open.has(String(one.number))))),
       h('div', { class: 'pages' },
         this.#from > 0 && button('From the first', () => this.read(0)),
-        deadLetters.length === page && button('Later ones', () => this.read(last + 1))));
+        next !== null && button('Later ones', () => this.read(next))));
   }
 
-  #letter(one, isOpen, redeliveredUpTo, isRunning) {
+  #button(label, name, scope) {
+    const made = button(label, () => this.#again(scope), { name });
+    this.#buttons.push(made);
+    return made;
+  }
+
+  #letter(one, isOpen) {
+    const place = h('span');
+    this.#letters.push({ number: one.number, place });
     return h('li', {}, h('details', { 'data-number': String(one.number), open: isOpen },
       h('summary', {},
         h('span', { class: 'letter-offset' }, `Offset ${count(one.offset)}`), ' ',
-        h('span', { class: 'muted' }, time(one.buriedAt)), ' ',
-        redeliveredUpTo !== null && one.number < redeliveredUpTo && tag('sent again'), ' ',
+        h('span', { class: 'muted' }, time(one.buriedAt)), ' ', place, ' ',
         h('span', { class: 'words' }, one.reason)),
       facts([
         ['Appended', time(one.appendTime)], ['Attempts', count(one.attempts)], ['Size', bytes(one.bytes)],
@@ -76,10 +102,8 @@ export class DeadLetters {
       ]),
       h('pre', { tabindex: '0', 'aria-label': `The record at offset ${one.offset}` },
         one.record ?? `Not text; in base64:\n${one.recordBase64}`),
-      this.maySteer && !isRunning && h('div', { class: 'letter-actions' },
-        button('Deliver this one again…', () => this.#again({ letter: one.number }), {
-          name: `Deliver the record at offset ${one.offset} again`,
-        }))));
+      this.maySteer && h('div', { class: 'letter-actions' },
+        this.#button('Deliver this one again…', `Deliver the record at offset ${one.offset} again`, { letter: one.number }))));
   }
 
   /** Counts first: what is asked for is what was counted. */
@@ -103,16 +127,21 @@ export class DeadLetters {
         this.read();
       },
     });
+    let asked = 0;
     const weigh = async () => {
       question.yes.disabled = true;
+      asked += 1;
+      const mine = asked;
       try {
         const { letters } = await post(destinationPath(this.name, 'redeliver'), { ...body(), dryRun: true });
+        // An older count is not of what would be sent.
+        if (mine !== asked) return;
         fill(effect, notice('info', letters === 0
           ? 'Every one of them was sent again before.'
           : `${counted(letters, 'record')} would be delivered to ${this.name}.`));
         question.yes.disabled = letters === 0;
       } catch (error) {
-        fill(effect, notice('bad', error.message));
+        if (mine === asked) fill(effect, notice('bad', error.message));
       }
     };
     all.addEventListener('input', weigh);

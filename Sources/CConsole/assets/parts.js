@@ -84,14 +84,15 @@ export class TroubleLine {
     const { trouble, lastTrouble, failure, pause, nextTry, lag } = destination;
     const { kind } = stateOf(destination);
     this.element.dataset.kind = kind;
-    const error = failure ?? trouble?.message;
+    // A key of one app is told the kind alone.
+    const error = failure ?? trouble?.message ?? trouble?.kind;
     let words = '';
     if (error) words = `Last error: ${error}`;
     else if (pause) {
       const since = pause.since ? ` ${relative(pause.since, now)}` : '';
       words = `Paused${since}${pause.reason ? `: ${pause.reason}` : ''}`;
     } else if (kind === 'bad' && lag) words = lag.words;
-    else if (lastTrouble) words = `Last error, over now: ${lastTrouble.message}`;
+    else if (lastTrouble) words = `Last error, over now: ${lastTrouble.message ?? lastTrouble.kind}`;
     if (!error && !pause && kind === 'ok') this.element.dataset.kind = 'past';
     say(this.#words, words);
     say(this.#next, nextTry && !pause ? `Next try ${relative(nextTry, now)}` : '');

@@ -9,7 +9,8 @@ struct KeysCommand: AsyncParsableCommand {
     abstract: "Makes, lists, rotates and revokes the keys of a service.",
     discussion: """
       Works on the file that the configuration names as server.keysFile. A running service takes changes up at SIGHUP, and \
-      makes them itself through /v1/keys. The file holds hashes alone: a token is shown once, when it is made.
+      makes them itself through /v1/keys. The file holds hashes alone: a token is shown once, when it is made. What is changed \
+      here is not in the service's audit log.
 
         penstock keys create --file keys.json --name ops --role companyAdmin
         penstock keys create --file keys.json --name web --role producer --app 74f72649

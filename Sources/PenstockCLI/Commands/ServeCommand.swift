@@ -36,6 +36,11 @@ struct ServeCommand: ReportingCommand {
   @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir")) var log: String?
   @Option(help: ArgumentHelp("Where to listen, instead of the file's server.listen.", valueName: "host:port"))
   var listen: String?
+  @Option(
+    help: ArgumentHelp(
+      "The lines of its log on standard error: text, or json, one object each; instead of the file's server.logFormat.",
+      valueName: "text|json"))
+  var logFormat: LogFormat?
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -50,17 +55,18 @@ struct ServeCommand: ReportingCommand {
     var server = configuration.server
     if let address = listen.flatMap(ListenAddress.init) { (server.host, server.port) = (address.host, address.port) }
     server.configurationFile = config
-    var logger = Logger(label: "penstock") { StreamLogHandler.standardError(label: $0) }
-    logger.logLevel = .notice
+    let format = logFormat ?? configuration.logFormat
+    let logger = format.logger
+    OpenFileLimit.raise()
     var destinations: [ServiceDestination] = []
     for destination in configuration.destinations {
       destinations.append(try await destination.served(from: config, log: path, logger: logger))
     }
     let service = try await open(path, configuration.log, server, destinations, logger)
     if service.recovery.outcome != .clean, service.recovery.outcome != .created {
-      Output.note("penstock serve: opening the log recovered it (\(service.recovery.outcome.rawValue))")
+      Self.tell("opening the log recovered it (\(service.recovery.outcome.rawValue))", format, logger)
     }
-    Reloading.handle { [config] in Self.reload(service, config) }
+    Reloading.handle { [config] in Self.tell(Self.reload(service, config), format, logger) }
     try await serve(service, "\(server.host):\(server.port)")
     try end(Interruption.status)
   }
@@ -104,12 +110,20 @@ struct ServeCommand: ReportingCommand {
   }
 
   /// Takes up what the file says now; what cannot be read changes nothing.
-  private static func reload(_ service: PenstockService, _ config: String) {
+  private static func reload(_ service: PenstockService, _ config: String) -> String {
     do {
       try service.reload(try Configuration.read(config, needsDestinations: false).server.limits)
-      Output.note("penstock serve: keys and limits are read again")
+      return "keys and limits are read again"
     } catch {
-      Output.note("penstock serve: nothing is changed: \(Failure(error).message)")
+      return "nothing is changed: \(Failure(error).message)"
+    }
+  }
+
+  /// For people on a line as every command has it, for machines as all other lines.
+  private static func tell(_ text: String, _ format: LogFormat, _ logger: Logger) {
+    switch format {
+    case .text: Output.note("penstock serve: \(text)")
+    case .json: logger.notice("\(text)")
     }
   }
 }

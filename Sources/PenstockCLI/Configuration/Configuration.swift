@@ -9,6 +9,8 @@ struct Configuration {
   var log = LogConfiguration()
   /// What `penstock serve` needs; the standard where the file says nothing.
   var server = ServiceConfiguration()
+  /// How `penstock serve` writes its log.
+  var logFormat = LogFormat.text
   var destinations: [Destination] = []
 
   /// Reads a file in YAML or JSON.
@@ -45,7 +47,10 @@ struct Configuration {
   private init(_ root: ConfigurationNode, needsDestinations: Bool) throws(ConfigurationError) {
     let members = try root.members(known: ["log", "destinations", "server"])
     try members.with("log") { (node) throws(ConfigurationError) in try readLog(node) }
-    try members.with("server") { (node) throws(ConfigurationError) in server = try ServiceConfiguration(node) }
+    try members.with("server") { (node) throws(ConfigurationError) in
+      server = try ServiceConfiguration(node)
+      logFormat = try LogFormat(server: node)
+    }
     guard needsDestinations || members["destinations"] != nil else { return }
     for node in try members.require("destinations").elements() {
       let destination = try Destination(node)

@@ -2,8 +2,16 @@ import PenstockServer
 import Yams
 
 // What the configuration file's `server` says.
+extension LogFormat {
+  /// As `server.logFormat` says; text where it says nothing.
+  init(server node: ConfigurationNode) throws(ConfigurationError) {
+    let format = try node.members(known: ServiceConfiguration.keys)["logFormat"]
+    self = try format?.choice(["text": .text, "json": .json]) ?? .text
+  }
+}
+
 extension ServiceConfiguration {
-  static let keys = ["listen", "keysFile", "tls", "limits", "idempotency"]
+  static let keys = ["listen", "keysFile", "tls", "limits", "idempotency", "logFormat"]
 
   init(_ node: ConfigurationNode) throws(ConfigurationError) {
     self.init()

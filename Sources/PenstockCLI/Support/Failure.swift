@@ -80,6 +80,7 @@ extension Failure {
       switch cause.code {
       case .permissionDenied: return "give this user the right to read and write there, or name another directory"
       case .readOnlyFileSystem: return "the file system is mounted read-only; name another directory"
+      case .tooManyOpenFiles: return "raise the limit of open files (`ulimit -n`) and run the command again"
       case .notFound: return "make the directory above it first, or check the path"
       default: break
       }

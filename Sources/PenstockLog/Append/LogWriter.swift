@@ -123,8 +123,8 @@ package final class LogWriter {
   /// Writes a block that somebody has compressed, beginning a new segment when this one is full; returns its offsets. Volatile
   /// until ``synchronize()``, unseen until ``publish()``; several may be written before either.
   ///
-  /// Throws `.noSpace` when there is no room for the next segment: nothing is written, and a later call may succeed. Any
-  /// other failure poisons.
+  /// Throws `.noSpace` when there is no room for the next segment, or no descriptor to open it with: nothing is written, and a
+  /// later call may succeed. Any other failure poisons.
   package func write(_ block: EncodedBlock) throws(LogError) -> Range<Offset> {
     try put(block).baseOffset..<hot.cursor.offset
   }
@@ -206,6 +206,7 @@ package final class LogWriter {
         try noteProducersLate()
         throw error
       }
+      if let passing = Self.passing(error.cause, while: "make the next segment ready") { throw passing }
       throw poisoned(by: error, at: error.place.path, while: "make the next segment ready")
     }
     try synchronize()
@@ -215,6 +216,15 @@ package final class LogWriter {
     let blocks = try hotSegment.entries(upTo: hot.cursor.offset)
     let opened: (SegmentWriter, Segment)
     do throws(FileSystemError) {
+      // Behind the rename the directory is opened beside the segment: who has but one descriptor left is to learn it now.
+      let spare = OpenFile(fileSystem, try fileSystem.open(paths.next, .readOnly))
+      try withExtendedLifetime(spare) { () throws(FileSystemError) in
+        fileSystem.close(try fileSystem.open(paths.next, .readOnly))
+      }
+    } catch {
+      throw Self.passing(error, while: "begin a segment") ?? poisoned(by: error, while: "begin a segment")
+    }
+    do throws(FileSystemError) {
       opened = try LogOpening.beginSegment(
         fileSystem, paths, header: nextHeader(hasProducers: hasProducers, after: blocks),
         filled: UInt64(configuration.segmentBytes))
@@ -223,6 +233,7 @@ package final class LogWriter {
       if error.code == .noSpace, error.operation == "rename" || error.operation == "write" {
         throw LogError(error, while: "begin a segment")
       }
+      if error.operation == "open", let passing = Self.passing(error, while: "begin a segment") { throw passing }
       throw poisoned(by: error, while: "begin a segment")
     }
     preparer.taken()
@@ -241,6 +252,13 @@ package final class LogWriter {
     durable = hot.end
     try publish()
     observation.tell(since: start) { .rolled(segment: finished, duration: $0) }
+  }
+
+  /// A process without a free descriptor is like a disk without room: what could not be opened is unchanged, and others are closed
+  /// again. Nil for every other failure.
+  private static func passing(_ failure: (any Error)?, while doing: String) -> LogError? {
+    guard let failure = failure as? FileSystemError, failure.code == .tooManyOpenFiles else { return nil }
+    return LogError(.noSpace, "could not \(doing)", place: .init(path: failure.path), cause: failure)
   }
 
   /// Recovery reads the blocks behind the newest note, so it is renewed before the next segment takes any. Where it cannot

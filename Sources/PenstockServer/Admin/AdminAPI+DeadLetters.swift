@@ -4,23 +4,28 @@ import PenstockDelivery
 import PenstockLog
 
 extension AdminAPI {
-  /// `GET …/deadletters`: a page of them, and how far they were sent again.
+  /// What the records of a page take at most, but for one longer than that. As JSON it is held more than once.
+  private static let pageBytes = 4 << 20
+
+  /// `GET …/deadletters`: a page of them, where the next one begins, and how far they were sent again.
   func deadLetters(_ name: String, _ request: Request) async -> Answer {
     guard let host = host(name) else { return Self.noSuch("destination") }
     guard let limit = Self.number("limit", request, 100, 1...1000),
       let from = Self.number("from", request, 0, 0...Int.max)
     else { return Self.wrongNumber }
     do throws(LogError) {
-      var (count, sent, list): (Int, Offset?, [DeadLetters.Numbered]) = (0, nil, [])
+      var (count, sent, page): (Int, Offset?, DeadLetters.Page?) = (0, nil, nil)
       if let letters = host.destination.letters {
         count = try await letters.count(of: name)
-        list = try await letters.list(of: name, from: Offset(UInt64(from)), limit: limit)
+        page = try await letters.page(
+          of: name, from: Offset(UInt64(from)), limit: limit, maxBytes: Self.pageBytes)
         sent = try await letters.redelivered(of: name, to: name)
       }
       return Answer(
         200,
         .object([
-          ("count", .number(count)), ("deadLetters", .array(list.map(\.json))),
+          ("count", .number(count)), ("deadLetters", .array(page?.letters.map(\.json) ?? [])),
+          ("next", .optional(page?.next?.rawValue)),
           ("redeliveredUpTo", .optional(sent?.rawValue)), ("redelivery", await redeliveries.state(name)?.json ?? .null),
         ]))
     } catch { return Answer(error) }

@@ -52,15 +52,15 @@ final class AdminAPI: Sendable {
 
   // MARK: Looking
 
-  func status() async -> Answer { Answer(200, await state()) }
+  func status(for audience: Audience) async -> Answer { Answer(200, await state(for: audience)) }
 
   /// What there is, in a line.
-  func state() async -> ServiceJSON {
+  func state(for audience: Audience = .company) async -> ServiceJSON {
     let now = clock.now()
     let set = log.view.set
     let bytes = set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
     var destinations: [ServiceJSON] = []
-    for host in hosts { destinations.append(await host.json(at: now)) }
+    for host in hosts { destinations.append(await host.json(at: now, for: audience)) }
     let tally = ingest.counters.tally
     return .object([
       ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
@@ -73,10 +73,10 @@ final class AdminAPI: Sendable {
     ])
   }
 
-  func destinations() async -> Answer {
+  func destinations(for audience: Audience) async -> Answer {
     let now = clock.now()
     var found: [ServiceJSON] = []
-    for host in hosts { found.append(await host.json(at: now)) }
+    for host in hosts { found.append(await host.json(at: now, for: audience)) }
     return Answer(200, .object([("destinations", .array(found))]))
   }
 
@@ -119,7 +119,9 @@ final class AdminAPI: Sendable {
         guard let place = ServicePlace.position(body.to) else {
           return .failure(400, "bad_request", "to is \(ServicePlace.explanation)")
         }
-        try await host.seek(to: place)
+        let former = try await host.seek(to: place)
+        return Answer(
+          200, await host.json(at: clock.now(), more: [("formerCommitted", .number(former.rawValue))]))
       }
       return Answer(200, await host.json(at: clock.now()))
     } catch let error as LogError {

@@ -4,14 +4,16 @@ import PenstockLog
 // What the API says of things, as JSON. Never a secret: sinks describe themselves without any.
 
 extension DestinationHost {
-  /// Everything an operator looks at first.
-  func json(at now: Timestamp) async -> ServiceJSON {
+  /// Everything an operator looks at first, as far as it is for `audience`, and `more` behind it.
+  func json(
+    at now: Timestamp, for audience: Audience = .company, more: [(String, ServiceJSON)] = []
+  ) async -> ServiceJSON {
     let progress = await progress
-    let lag = lag(progress, at: now)
-    let trouble = progress?.trouble
-    return .object([
+    let lag = lag(progress, at: now, for: audience)
+    let isWhole = audience == .company
+    let members: [(String, ServiceJSON)] = [
       ("name", .string(destination.name)), ("kind", .string(destination.kind)),
-      ("description", .optional(progress?.destination)),
+      ("description", .optional(isWhole ? progress?.destination : nil)),
       ("state", .string(progress?.activity.rawValue ?? (failure == nil ? "idle" : "ended"))),
       ("pause", pause?.json ?? .null),
       ("committed", .optional(progress?.committed.rawValue)), ("end", .optional(progress?.end.rawValue)),
@@ -19,11 +21,13 @@ extension DestinationHost {
       ("attempts", .optional(progress?.attempts)), ("retries", .optional(progress?.retries)),
       ("batches", .optional(progress?.batches)), ("records", .optional(progress?.records)),
       ("events", .optional(progress?.events)), ("bytes", .optional(progress?.bytes)),
-      ("deadLetters", .optional(progress?.deadLetters)), ("trouble", trouble?.json ?? .null),
-      ("lastTrouble", progress?.lastTrouble?.json ?? .null),
+      ("deadLetters", .optional(progress?.deadLetters)),
+      ("trouble", progress?.trouble?.json(for: audience) ?? .null),
+      ("lastTrouble", progress?.lastTrouble?.json(for: audience) ?? .null),
       ("nextTry", progress?.nextTry.map { .string(ServiceTime.text($0)) } ?? .null),
-      ("failure", .optional(failure)),
-    ])
+      ("failure", .optional(isWhole ? failure?.words : failure?.kind)),
+    ]
+    return .object(members + more)
   }
 }
 
@@ -52,7 +56,11 @@ extension Range<Offset> {
 }
 
 extension DeliveryTrouble {
-  var json: ServiceJSON { .object([("kind", .string(kind.rawValue)), ("message", .string(message))]) }
+  func json(for audience: Audience) -> ServiceJSON {
+    .object([
+      ("kind", .string(kind.rawValue)), ("message", .optional(audience == .company ? message : nil)),
+    ])
+  }
 }
 
 extension Attempt {

@@ -12,10 +12,26 @@ final class DestinationHost: Sendable {
     var delivery: Delivery?
     var cursor: Cursor?
     var meter: LagMeter
-    var failure: String?
+    var failure: Failure?
     var isStopping = false
     /// Where the cursor is to be put before the next delivery, and who waits for that.
-    var seek: (place: Position, promise: CheckedContinuation<Result<Void, LogError>, Never>)?
+    var seek: (place: Position, promise: CheckedContinuation<Result<Offset, LogError>, Never>)?
+  }
+  /// Why the last delivery ended.
+  struct Failure: Sendable, Hashable {
+    let words: String
+    /// The same in a word, none of it a destination's.
+    let kind: String
+
+    init(_ error: any Error) {
+      words = "\(error)"
+      kind =
+        switch error {
+        case let failure as DeliveryFailure: failure.trouble.kind.rawValue
+        case let error as LogError: error.code.description
+        default: "failed"
+        }
+    }
   }
   let destination: ServiceDestination
   private let log: Log
@@ -48,7 +64,7 @@ final class DestinationHost: Sendable {
         state.withLock { $0.failure = nil }
       } catch {
         logger.error("the delivery ended", metadata: ["error": "\(error)"])
-        state.withLock { $0.failure = "\(error)" }
+        state.withLock { $0.failure = Failure(error) }
         let waiting = Task { [clock, turns] in
           try? await clock.sleep(until: clock.now() + .seconds(10))
           turns.update { $0 += 1 }
@@ -72,8 +88,9 @@ final class DestinationHost: Sendable {
     }
     if let place = state.withLock({ $0.seek?.place }) {
       do throws(LogError) {
+        let former = cursor.state.committed
         try await cursor.seek(to: place)
-        answerSeek(.success(()))
+        answerSeek(.success(former))
       } catch { answerSeek(.failure(error)) }
     }
     let delivery = try await destination.makeDelivery(cursor, log)
@@ -86,7 +103,7 @@ final class DestinationHost: Sendable {
     try await delivery.run()
   }
 
-  private func answerSeek(_ result: Result<Void, LogError>) {
+  private func answerSeek(_ result: Result<Offset, LogError>) {
     let promise = state.withLock { state in
       defer { state.seek = nil }
       return state.seek?.promise
@@ -104,9 +121,10 @@ final class DestinationHost: Sendable {
     turns.update { $0 += 1 }
   }
 
-  /// Puts the cursor anywhere in the log. The attempt in flight is awaited; a batch that stays open refuses the seek.
-  func seek(to place: Position) async throws(LogError) {
-    let result: Result<Void, LogError> = await withCheckedContinuation { promise in
+  /// Puts the cursor anywhere in the log, and returns where it stood. The attempt in flight is awaited; a batch that stays open refuses
+  /// the seek.
+  func seek(to place: Position) async throws(LogError) -> Offset {
+    let result: Result<Offset, LogError> = await withCheckedContinuation { promise in
       let (isRefused, delivery): (Bool, Delivery?) = state.withLock { state in
         if state.isStopping || state.seek != nil { return (true, nil) }
         state.seek = (place, promise)
@@ -118,7 +136,7 @@ final class DestinationHost: Sendable {
       delivery?.stop()
       turns.update { $0 += 1 }
     }
-    try result.get()
+    return try result.get()
   }
 
   /// Pauses the destination, durably, until it is resumed; also while no delivery runs, and over restarts.
@@ -147,17 +165,19 @@ final class DestinationHost: Sendable {
   var attempts: [Attempt] { state.withLock { $0.delivery }?.attempts.attempts ?? [] }
   /// Everything below is delivered; nil before the first delivery.
   var committed: Offset? { state.withLock { $0.cursor }?.state.committed }
-  var failure: String? { state.withLock { $0.failure } }
+  var failure: Failure? { state.withLock { $0.failure } }
   var progress: DeliveryProgress? { get async { await state.withLock { $0.delivery }?.progress } }
 
-  /// How far behind it is. Reads an index, and at most one block.
-  func lag(_ progress: DeliveryProgress?, at timeOfDay: Timestamp) -> Lag? {
+  /// How far behind it is, in words for `audience`. Reads an index, and at most one block.
+  func lag(_ progress: DeliveryProgress?, at timeOfDay: Timestamp, for audience: Audience = .company) -> Lag? {
     guard let cursor = state.withLock({ $0.cursor }) else { return nil }
     let now = clock.now()
     guard
-      let facts = try? log.lagFacts(
+      var facts = try? log.lagFacts(
         of: cursor.state, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
     else { return nil }
+    // It is in the words alone, with what the destination said.
+    if audience == .oneApp { facts.trouble = nil }
     return state.withLock { $0.meter.observe(facts) }
   }
 }

@@ -38,13 +38,14 @@ final class RedeliveryHost: Sendable {
   ) throws -> Bool {
     var retry = destination.retry
     retry.giveUpAfter = Self.giveUpAfter
+    let logger = logger.ofRequest
     let (name, sink) = (destination.name, try destination.makeReplaySink(scope.mark))
     let redelivery = Redelivery(
       scope, of: name, in: letters, to: sink, named: name, policy: destination.batch, retry: retry,
       options: destination.options, logger: logger)
     let isStarted = state.withLock { state in
       guard !state.isStopping, state.running[name] == nil else { return false }
-      let task = Task { [self] in await run(redelivery, name, count) }
+      let task = Task { [self] in await run(redelivery, name, count, logger) }
       state.running[name] = Running(redelivery: redelivery, letters: count, task: task)
       return true
     }
@@ -52,7 +53,7 @@ final class RedeliveryHost: Sendable {
     return isStarted
   }
 
-  private func run(_ redelivery: Redelivery, _ name: String, _ count: Int) async {
+  private func run(_ redelivery: Redelivery, _ name: String, _ count: Int, _ logger: Logger) async {
     var failure: String?
     do { _ = try await redelivery.run() } catch {
       failure = "\(error)"

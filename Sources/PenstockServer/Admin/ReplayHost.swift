@@ -29,17 +29,18 @@ final class ReplayHost: Sendable {
   /// Begins a replay, or goes on with it; false when one of that id runs, or the service ends.
   func start(_ settings: ReplaySettings, to destination: ServiceDestination) throws -> Bool {
     let sink = try destination.makeReplaySink(settings.id)
+    let logger = logger.ofRequest
     let replay = Replay(settings, of: log, to: sink, logger: logger)
     return state.withLock { state in
       guard !state.isStopping, state.running[settings.id] == nil else { return false }
       state.failures[settings.id] = nil
-      let task = Task { [self] in await run(replay, settings.id) }
+      let task = Task { [self] in await run(replay, settings.id, logger) }
       state.running[settings.id] = Running(replay: replay, task: task, destination: destination.name)
       return true
     }
   }
 
-  private func run(_ replay: Replay, _ id: String) async {
+  private func run(_ replay: Replay, _ id: String, _ logger: Logger) async {
     var failure: String?
     do { _ = try await replay.run() } catch {
       failure = "\(error)"

@@ -8,12 +8,15 @@ enum SmallBody {
   struct Refusal: Error { let answer: Answer }
   static let limit = 64 << 10
 
-  /// Reads one, to its end.
-  static func read(_ request: Request) async throws(Refusal) -> [UInt8] {
+  /// Reads one, to its end, which must come within that time. A piece is looked at when it comes; who stops sending meets the
+  /// connection's own time limit.
+  static func read(_ request: Request, within limit: Duration = .seconds(60)) async throws(Refusal) -> [UInt8] {
     var bytes: [UInt8] = []
+    let deadline = ContinuousClock.now + limit
     do {
       for try await chunk in request.body {
-        guard bytes.count + chunk.readableBytes <= limit else { throw tooLong }
+        guard ContinuousClock.now < deadline else { throw Refusal(answer: .tooSlow) }
+        guard bytes.count + chunk.readableBytes <= Self.limit else { throw tooLong }
         bytes.append(contentsOf: chunk.readableBytesView)
       }
     } catch let refusal as Refusal {

@@ -110,6 +110,7 @@ extension ServiceConfiguration {
       ServiceSetting("limits.maxConnections", "\(limits.maxConnections)"),
       ServiceSetting("limits.idleTimeout", limits.idleTimeout),
       ServiceSetting("limits.bodyTimeout", limits.bodyTimeout),
+      ServiceSetting("limits.drainTimeout", limits.drainTimeout),
       ServiceSetting("idempotency.maxKeys", "\(limits.maxIdempotencyKeys)"),
       ServiceSetting("idempotency.window", limits.idempotencyWindow),
     ]

@@ -5,8 +5,12 @@ import NIOCore
 extension StatusFeed {
   /// `GET /v1/status/stream`.
   ///
-  /// - Parameter isAllowed: Asked before each look: a key may be revoked meanwhile.
-  func response(_ context: ServiceContext, whileAllowed isAllowed: @escaping @Sendable () -> Bool) -> Response {
+  /// - Parameters:
+  ///   - audience: Whom it is shown to.
+  ///   - isAllowed: Asked before each look: a key may be revoked meanwhile.
+  func response(
+    _ context: ServiceContext, for audience: Audience, whileAllowed isAllowed: @escaping @Sendable () -> Bool
+  ) -> Response {
     guard !isEnded else {
       return Response(.later(503, "ending", "the service is being shut down", after: 5), to: context)
     }
@@ -19,7 +23,9 @@ extension StatusFeed {
     if let name = HTTPField.Name("X-Accel-Buffering") { answer.headers[name] = "no" }
     answer.body = ResponseBody { [self] writer in
       defer { withExtendedLifetime(seat) {} }
-      try await stream(whileAllowed: isAllowed) { try await context.write(ByteBuffer(string: $0), to: &writer) }
+      try await stream(for: audience, whileAllowed: isAllowed) {
+        try await context.write(ByteBuffer(string: $0), to: &writer)
+      }
       try await writer.finish(nil)
     }
     return answer

@@ -3,7 +3,7 @@ import Synchronization
 
 /// The status for those who watch: as a stream of server-sent events, one a second.
 ///
-/// All streams share one look a second, and each writes a look only when the one before has been taken by its client: a slow client
+/// All streams for the same audience share one look a second, and each writes a look only when the one before has been taken by its client: a slow client
 /// sees fewer looks and holds no more memory. Whoever looked for ``maxAge`` asks again, and shows its key again.
 final class StatusFeed: Sendable {
   /// One watcher's place; given back when it is let go of, however its stream ended.
@@ -19,21 +19,21 @@ final class StatusFeed: Sendable {
 
   private struct State {
     var streams = 0
-    var look: (at: Moment, text: Task<String, Never>)?
+    var looks: [Audience: (at: Moment, text: Task<String, Never>)] = [:]
     var history: StatusHistory
   }
   private let state: Mutex<State>
   private let clock: any DeliveryClock
-  private let look: @Sendable () async -> String
+  private let look: @Sendable (Audience) async -> String
   private let sample: @Sendable () -> StatusHistory.Sample
   private let ended = Watched(false)
 
   /// - Parameters:
-  ///   - look: The status as JSON on one line.
+  ///   - look: The status as JSON on one line, as it is for an audience.
   ///   - sample: Reads memory alone.
   init(
     clock: any DeliveryClock = SystemDeliveryClock(), destinations: [String],
-    look: @escaping @Sendable () async -> String, sample: @escaping @Sendable () -> StatusHistory.Sample
+    look: @escaping @Sendable (Audience) async -> String, sample: @escaping @Sendable () -> StatusHistory.Sample
   ) {
     self.clock = clock
     self.look = look
@@ -70,23 +70,25 @@ final class StatusFeed: Sendable {
   }
 
   /// Writes a look now and each second, until the service ends, the watcher may not look any more, or has looked long enough.
-  func stream(whileAllowed isAllowed: () -> Bool, write: (String) async throws -> Void) async throws {
+  func stream(
+    for audience: Audience = .company, whileAllowed isAllowed: () -> Bool, write: (String) async throws -> Void
+  ) async throws {
     let end = clock.now() + Self.maxAge
     var next = clock.now()
     repeat {
       guard isAllowed() else { return }
-      try await write("event: status\ndata: \(await text())\n\n")
+      try await write("event: status\ndata: \(await text(for: audience))\n\n")
       next = max(next + Self.interval, clock.now())
     } while next < end ? await pause(until: next) : false
   }
 
   /// The status, not older than half an interval.
-  private func text() async -> String {
+  private func text(for audience: Audience) async -> String {
     let now = clock.now()
     let task = state.withLock { state in
-      if let last = state.look, now - last.at < Self.interval / 2 { return last.text }
-      let task = Task { [look] in await look() }
-      state.look = (now, task)
+      if let last = state.looks[audience], now - last.at < Self.interval / 2 { return last.text }
+      let task = Task { [look] in await look(audience) }
+      state.looks[audience] = (now, task)
       return task
     }
     return await task.value

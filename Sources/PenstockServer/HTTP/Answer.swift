@@ -13,6 +13,8 @@ struct Answer: Sendable {
   var headers: [(String, String)] = []
   /// The request's body was not read to its end, so nothing else can come over this connection.
   var endsConnection = false
+  /// What is not for the client, but for the service's log.
+  var trouble: String?
 
   init(_ status: Int, _ body: String) {
     self.status = status
@@ -57,6 +59,8 @@ extension Answer {
     let code = error.code.description
     switch error.code {
     case .overloaded: self = .later(429, code, "the log's queue is full; send it again")
+    case .noSpace where (error.cause as? FileSystemError)?.code == .tooManyOpenFiles:
+      self = .later(503, code, "the service has too many files open; nothing was written", after: 10)
     case .noSpace: self = .later(503, code, "the log's disk is full; nothing was written", after: 30)
     case .poisoned, .closed, .cancelled, .locked:
       self = .later(503, code, "the log takes nothing at present; whether this was written is open", after: 10)
@@ -66,7 +70,9 @@ extension Answer {
     case .invalidName, .sourceTooLarge: self = .failure(400, code, error.message)
     case .unknownCursor: self = .failure(404, code, error.message)
     case .outOfRange, .gap: self = .failure(410, code, error.message)
-    default: self = .failure(500, code, "the log could not do it; its own log says why")
+    default:
+      self = .failure(500, code, "the log could not do it; its own log says why")
+      trouble = "\(error)"
     }
   }
 }
@@ -91,21 +97,44 @@ extension Response {
       if let name = HTTPField.Name(name) { fields[name] = value }
     }
     if let name = HTTPField.Name("X-Request-Id") { fields[name] = request.id }
-    let buffer = ByteBuffer(string: answer.body)
-    guard answer.endsConnection else {
-      self.init(status: .init(code: answer.status), headers: fields, body: ResponseBody(byteBuffer: buffer))
-      return
-    }
-    // What is left of the body would otherwise be read to its end, however long it is. In HTTP/2 that is about one stream of the
-    // connection, and the field is not allowed (RFC 9113, 8.2.2).
-    if !request.isStream { fields[.connection] = "close" }
-    let (channel, isStream) = (request.channel, request.isStream)
-    let body = ResponseBody(contentLength: buffer.readableBytes) { writer in
-      try await writer.write(buffer)
-      try await writer.finish(nil)
+    self.init(
+      status: .init(code: answer.status), headers: fields,
+      body: ResponseBody(byteBuffer: ByteBuffer(string: answer.body)))
+    if answer.endsConnection { end(request) }
+  }
+
+  /// Lets nothing else come over the connection: what is left of the request's body would otherwise be read to its end, however long
+  /// that is. In HTTP/2 this is about one stream of the connection, and the field is not allowed (RFC 9113, 8.2.2).
+  private mutating func end(_ request: ServiceContext) {
+    if !request.isStream { headers[.connection] = "close" }
+    let channel = request.channel
+    afterwards { [isStream = request.isStream] in
       if isStream { return channel.close(mode: .all, promise: nil) }
       Lingering.close(channel)
     }
-    self.init(status: .init(code: answer.status), headers: fields, body: body)
+  }
+
+  /// The same for a request whose body nobody looked at, if it has one.
+  func withoutBody(of request: Request, _ context: ServiceContext) -> Response {
+    var response = self
+    guard context.isStream else {
+      if request.hasBody { response.end(context) }
+      return response
+    }
+    // A body in HTTP/2 need not be announced. The answer may be long, and its last pieces wait to be taken: closed now, the stream
+    // would lose them.
+    let channel = context.channel
+    response.afterwards { [weak channel] in
+      channel?.eventLoop.scheduleTask(in: ServiceContext.writeTime) { channel?.close(mode: .all, promise: nil) }
+    }
+    return response
+  }
+
+  private mutating func afterwards(_ action: @escaping @Sendable () -> Void) {
+    let body = body
+    self.body = ResponseBody(contentLength: body.contentLength) { writer in
+      try await body.write(writer)
+      action()
+    }
   }
 }

@@ -48,12 +48,12 @@ enum OpenAPI {
     if !parameters.isEmpty { members.append(("parameters", .array(parameters))) }
     if let body = said.body { members.append(("requestBody", .raw(body))) }
     if !AccessTable.isOpen(route) { members.append(("security", .raw(#"[{"key":[]}]"#))) }
-    let content =
-      said.contentType == "application/json"
-      ? ##"{"application/json":{"schema":{"$ref":"#/components/schemas/\##(said.schema)"}}}"##
-      : #"{"\#(said.contentType)":{"schema":{"type":"string"}}}"#
-    var responses = ([said.status] + said.others).map { status -> (String, ServiceJSON) in
-      (String(status), .raw(#"{"description":"done","content":\#(content)}"#))
+    let done = [(said.status, said.schema)] + (said.other.map { [($0.status, $0.schema)] } ?? [])
+    var responses = done.map { status, schema -> (String, ServiceJSON) in
+      let content =
+        schema.map { ##"{"application/json":{"schema":{"$ref":"#/components/schemas/\##($0)"}}}"## }
+        ?? #"{"\#(said.contentType)":{"schema":{"type":"string"}}}"#
+      return (String(status), .raw(#"{"description":"done","content":\#(content)}"#))
     }
     for range in ["4XX", "5XX"] {
       responses.append(
@@ -70,7 +70,7 @@ enum OpenAPI {
         (
           "503",
           .raw(
-            ##"{"description":"not ready","content":{"application/json":{"schema":{"$ref":"#/components/schemas/State"}}}}"##
+            ##"{"description":"not ready","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Readiness"}}}}"##
           )
         ),
         at: 1)
@@ -92,8 +92,9 @@ struct OpenAPIOperation {
   var body: String?
   var status = 200
   /// What else it may be answered with when it is done, as a dry run is.
-  var others: [Int] = []
-  var schema = "Any"
+  var other: (status: Int, schema: String)?
+  /// Nil: it is answered with text of `contentType`.
+  var schema: String?
   var contentType = "application/json"
 
   static func of(_ route: Route) -> OpenAPIOperation {
@@ -122,7 +123,7 @@ struct OpenAPIOperation {
         summary: "What the service is configured to do, without secrets, and when a change is taken up.",
         schema: "Settings")
     case .getDestinations: OpenAPIOperation(summary: "Every destination.", schema: "Destinations")
-    case .getAttempts: OpenAPIOperation(summary: "The newest attempts, newest first.", schema: "Any")
+    case .getAttempts: OpenAPIOperation(summary: "The newest attempts, newest first.", schema: "Attempts")
     case .getDeadLetters:
       OpenAPIOperation(
         summary: "Records the destination refused.",
@@ -131,23 +132,23 @@ struct OpenAPIOperation {
     case .redeliver:
       OpenAPIOperation(
         summary: "Delivers dead letters again: those that are left, all, or one; or says how many those are.",
-        body: body(##"{"$ref":"#/components/schemas/Redeliver"}"##, isRequired: false), status: 202, others: [200],
-        schema: "Redelivering")
+        body: body(##"{"$ref":"#/components/schemas/Redeliver"}"##, isRequired: false), status: 202,
+        other: (200, "Redelivering"), schema: "Redelivering")
     case .pause:
       OpenAPIOperation(
         summary: "Begins no batch from now on, over restarts as well.",
         body: body(#"{"type":"object","properties":{"reason":{"type":["string","null"]}}}"#, isRequired: false),
-        schema: "Any")
-    case .resume: OpenAPIOperation(summary: "Ends a pause, whoever put it on.", schema: "Any")
-    case .retry: OpenAPIOperation(summary: "Ends a wait after trouble: tries now.", schema: "Any")
+        schema: "Destination")
+    case .resume: OpenAPIOperation(summary: "Ends a pause, whoever put it on.", schema: "Destination")
+    case .retry: OpenAPIOperation(summary: "Ends a wait after trouble: tries now.", schema: "Destination")
     case .seek:
       OpenAPIOperation(
-        summary: "Puts the cursor anywhere in the log.",
-        body: body(#"{"type":"object","required":["to"],"properties":{"to":{"type":"string"}}}"#), schema: "Any")
-    case .getReplays: OpenAPIOperation(summary: "Every replay that is kept.", schema: "Any")
+        summary: "Puts the cursor anywhere in the log, and says where it stood.",
+        body: body(#"{"type":"object","required":["to"],"properties":{"to":{"type":"string"}}}"#), schema: "Sought")
+    case .getReplays: OpenAPIOperation(summary: "Every replay that is kept.", schema: "Replays")
     case .postReplay: replaying
-    case .getReplay: OpenAPIOperation(summary: "How far a replay is.", schema: "Any")
-    case .deleteReplay: OpenAPIOperation(summary: "Stops a replay and forgets it.", schema: "State")
+    case .getReplay: OpenAPIOperation(summary: "How far a replay is.", schema: "Replay")
+    case .deleteReplay: OpenAPIOperation(summary: "Stops a replay and forgets it.", schema: "Ended")
     case .getMe: OpenAPIOperation(summary: "Whose key this is, and what it may do.", schema: "Me")
     case .getKeys: OpenAPIOperation(summary: "Every key, without what proves it.", schema: "Keys")
     case .postKey:
@@ -161,11 +162,11 @@ struct OpenAPIOperation {
           #"{"type":"object","properties":{"graceSeconds":{"type":"integer","minimum":0,"maximum":2592000}}}"#,
           isRequired: false),
         schema: "Token")
-    case .deleteKey: OpenAPIOperation(summary: "Revokes a key.", schema: "State")
+    case .deleteKey: OpenAPIOperation(summary: "Revokes a key.", schema: "Ended")
     case .metrics: OpenAPIOperation(summary: "Metrics for Prometheus.", contentType: "text/plain")
-    case .health: OpenAPIOperation(summary: "Whether the process answers.", schema: "State")
-    case .readiness: OpenAPIOperation(summary: "Whether it takes events.", schema: "State")
-    case .openAPI: OpenAPIOperation(summary: "This document.", schema: "Any")
+    case .health: OpenAPIOperation(summary: "Whether the process answers.", schema: "Health")
+    case .readiness: OpenAPIOperation(summary: "Whether it takes events.", schema: "Readiness")
+    case .openAPI: OpenAPIOperation(summary: "This document.", schema: "Document")
     case .console, .consoleFile: OpenAPIOperation(summary: "The console.", contentType: "text/html")
     }
   }
@@ -204,6 +205,7 @@ struct OpenAPIOperation {
   private static var replaying: OpenAPIOperation {
     OpenAPIOperation(
       summary: "Delivers a window of the log once more, or says what that would be.",
-      body: body(##"{"$ref":"#/components/schemas/NewReplay"}"##), status: 202, others: [200], schema: "Any")
+      body: body(##"{"$ref":"#/components/schemas/NewReplay"}"##), status: 202,
+      other: (200, "ReplayEstimate"), schema: "ReplayBegun")
   }
 }

@@ -1,7 +1,8 @@
 /// The shapes of what is taken and given.
 enum OpenAPISchemas {
-  static let all: [(String, ServiceJSON)] = [
-    ("Any", .raw(#"{"type":"object"}"#)),
+  static let all = taken + destinations + replays
+
+  private static let taken: [(String, ServiceJSON)] = [
     ("Name", .raw(#"{"type":"string","minLength":1,"maxLength":64,"pattern":"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"}"#)),
     ("Number", .raw(#"{"type":"integer","minimum":0}"#)),
     (
@@ -19,7 +20,7 @@ enum OpenAPISchemas {
     (
       "Appended",
       .raw(
-        #"{"type":"object","required":["accepted"],"properties":{"accepted":{"type":"integer","minimum":0},"first":{"type":"integer","minimum":0},"last":{"type":"integer","minimum":0},"duplicate":{"type":"boolean"},"rejected":{"type":"integer","minimum":0},"results":{"type":"array","items":{"type":"object"}}}}"#
+        #"{"type":"object","required":["accepted"],"properties":{"accepted":{"type":"integer","minimum":0},"first":{"type":"integer","minimum":0},"last":{"type":"integer","minimum":0},"duplicate":{"type":"boolean"},"rejected":{"type":"integer","minimum":0},"results":{"type":"array","items":{"type":"object","properties":{"offset":{"type":"integer","minimum":0},"error":{"type":"object"}}}}}}"#
       )
     ),
     (
@@ -29,15 +30,39 @@ enum OpenAPISchemas {
       )
     ),
     (
-      "Destinations",
-      .raw(#"{"type":"object","required":["destinations"],"properties":{"destinations":{"type":"array"}}}"#)
+      "Health",
+      .raw(#"{"type":"object","required":["status"],"properties":{"status":{"enum":["ok"]}}}"#)
     ),
-    ("State", .raw(#"{"type":"object"}"#)),
+    (
+      "Readiness",
+      .raw(
+        #"{"type":"object","required":["status","why"],"properties":{"status":{"enum":["ready","not ready"]},"why":{"type":["string","null"]}}}"#
+      )
+    ),
+    (
+      "Ended",
+      .raw(
+        #"{"type":"object","required":["id","state"],"properties":{"id":{"type":"string"},"state":{"enum":["discarded","revoked"]}}}"#
+      )
+    ),
+    (
+      "Document",
+      .raw(
+        #"{"type":"object","required":["openapi","info","paths","components"],"properties":{"openapi":{"enum":["3.1.0"]},"info":{"type":"object"},"paths":{"type":"object"},"components":{"type":"object"}}}"#
+      )
+    ),
     (
       "Status",
       .raw(
-        #"{"type":"object","required":["log","ready","first","end","segments","bytesOnDisk","startedAt","now","ingest","destinations"],"properties":{"log":{"type":"string"},"ready":{"type":"boolean"},"first":{"type":"integer","minimum":0},"end":{"type":"integer","minimum":0},"segments":{"type":"integer","minimum":0},"bytesOnDisk":{"type":"integer","minimum":0},"startedAt":{"type":"string"},"now":{"type":"string"},"ingest":{"type":"object"},"destinations":{"type":"array","items":{"type":"object"}}}}"#
+        ##"{"type":"object","required":["log","ready","first","end","segments","bytesOnDisk","startedAt","now","recovery","ingest","idempotencyKeys","bodyMemory","destinations"],"properties":{"log":{"type":"string"},"ready":{"type":"boolean"},"first":{"type":"integer","minimum":0},"end":{"type":"integer","minimum":0},"segments":{"type":"integer","minimum":0},"bytesOnDisk":{"type":"integer","minimum":0},"startedAt":{"type":"string"},"now":{"type":"string"},"recovery":{"type":"string"},"ingest":{"$ref":"#/components/schemas/Ingest"},"idempotencyKeys":{"type":"integer","minimum":0},"bodyMemory":{"type":"integer","minimum":0},"destinations":{"type":"array","items":{"$ref":"#/components/schemas/Destination"}}}}"##
       )
+    ),
+    (
+      "Ingest",
+      .raw(
+        counts([
+          "requests", "events", "bytes", "duplicates", "refusedRecords", "refused", "pushedBack", "failed",
+        ]))
     ),
     (
       "History",
@@ -72,7 +97,7 @@ enum OpenAPISchemas {
     (
       "Key",
       .raw(
-        #"{"type":"object","required":["id","name","role","createdAt"],"properties":{"id":{"type":"string"},"name":{"type":"string"},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":["string","null"]},"createdAt":{"type":"integer"},"revokedAt":{"type":["integer","null"]}}}"#
+        #"{"type":"object","required":["id","name","role","createdAt"],"properties":{"id":{"type":"string"},"name":{"type":"string"},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":["string","null"]},"requestsPerSecond":{"type":["number","null"]},"burst":{"type":["number","null"]},"createdAt":{"type":"integer"},"revokedAt":{"type":["integer","null"]}}}"#
       )
     ),
     (
@@ -102,7 +127,7 @@ enum OpenAPISchemas {
     (
       "DeadLetters",
       .raw(
-        ##"{"type":"object","required":["count","deadLetters","redeliveredUpTo","redelivery"],"properties":{"count":{"type":"integer","minimum":0},"deadLetters":{"type":"array","maxItems":1000,"items":{"$ref":"#/components/schemas/DeadLetter"}},"redeliveredUpTo":{"type":["integer","null"]},"redelivery":{"anyOf":[{"type":"null"},{"$ref":"#/components/schemas/Redelivery"}]}}}"##
+        ##"{"type":"object","required":["count","deadLetters","next","redeliveredUpTo","redelivery"],"properties":{"count":{"type":"integer","minimum":0},"deadLetters":{"type":"array","maxItems":1000,"items":{"$ref":"#/components/schemas/DeadLetter"}},"next":{"type":["integer","null"],"minimum":0},"redeliveredUpTo":{"type":["integer","null"]},"redelivery":{"anyOf":[{"type":"null"},{"$ref":"#/components/schemas/Redelivery"}]}}}"##
       )
     ),
     (
@@ -126,7 +151,7 @@ enum OpenAPISchemas {
     (
       "Redelivery",
       .raw(
-        #"{"type":"object","required":["state","letters","delivered","rejected"],"properties":{"state":{"enum":["running","finished","stopped","failed"]},"letters":{"type":"integer","minimum":0},"delivered":{"type":"integer","minimum":0},"rejected":{"type":"integer","minimum":0},"reasons":{"type":"array","maxItems":20,"items":{"type":"object"}},"failure":{"type":["string","null"]}}}"#
+        #"{"type":"object","required":["state","letters","delivered","rejected","reasons","failure"],"properties":{"state":{"enum":["running","finished","stopped","failed"]},"letters":{"type":"integer","minimum":0},"delivered":{"type":"integer","minimum":0},"rejected":{"type":"integer","minimum":0},"reasons":{"type":"array","maxItems":20,"items":{"type":"object","required":["number","reason"],"properties":{"number":{"type":"integer","minimum":0},"reason":{"type":"string"}}}},"failure":{"type":["string","null"]}}}"#
       )
     ),
   ]

@@ -52,6 +52,7 @@ public final class PenstockService: Service {
     onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
   ) async throws -> PenstockService {
     if let complaint = configuration.complaint { throw ServiceError(message: complaint) }
+    let configuration = fitting(configuration, destinations.count, logger)
     let keys = try configuration.keysFile.map { path throws(KeyStoreError) in try KeyStore(path) }
     let metrics = ServiceMetrics()
     var environment = LogEnvironment.system
@@ -80,6 +81,21 @@ public final class PenstockService: Service {
     }
   }
 
+  /// With no more connections than leave descriptors for everything else.
+  private static func fitting(
+    _ configuration: ServiceConfiguration, _ destinations: Int, _ logger: Logger
+  ) -> ServiceConfiguration {
+    var configuration = configuration
+    let (wanted, limit) = (configuration.limits.maxConnections, OpenFileLimit.current)
+    let taken = OpenFileLimit.connections(wanted: wanted, of: limit, destinations: destinations)
+    guard taken < wanted else { return configuration }
+    configuration.limits.maxConnections = taken
+    logger.warning(
+      "fewer connections are taken than maxConnections allows, because the process may open few files",
+      metadata: ["connections": "\(taken)", "maxConnections": "\(wanted)", "openFiles": "\(limit ?? 0)"])
+    return configuration
+  }
+
   private init(
     _ log: Log, _ path: String, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration,
     _ keys: KeyStore?,
@@ -103,7 +119,7 @@ public final class PenstockService: Service {
       log, hosts: hosts, replays: replays, redeliveries: redeliveries, ingest: ingest, metrics: metrics,
       facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock())
     feed = StatusFeed(
-      destinations: destinations.map(\.name), look: { await admin.state().text }, sample: { admin.sample })
+      destinations: destinations.map(\.name), look: { await admin.state(for: $0).text }, sample: { admin.sample })
     router = ServiceRouter(
       gate: Gate(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
       metrics: metrics, feed: feed, tracing: tracing, logger: logger)
@@ -211,7 +227,7 @@ public final class PenstockService: Service {
   private func server() throws -> HTTPServerBuilder {
     let idle = configuration.limits.idleTimeout
     let stream = HTTP1Channel.Configuration(
-      idleTimeout: TimeAmount(idle),
+      additionalChannelHandlers: [ClientWatch()], idleTimeout: TimeAmount(idle),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
     guard let tls = configuration.tls else {
@@ -222,9 +238,16 @@ public final class PenstockService: Service {
         certificateChain: try NIOSSLCertificate.fromPEMFile(tls.certificateFile).map { .certificate($0) },
         privateKey: .privateKey(try NIOSSLPrivateKey(file: tls.keyFile, format: .pem)))
       context.minimumTLSVersion = .tlsv12
-      return try .http2Upgrade(
-        tlsConfiguration: context,
-        configuration: .init(idleTimeout: idle, gracefulCloseTimeout: .seconds(30), streamConfiguration: stream))
+      // Read here, where it can be said that it is no good.
+      _ = try NIOSSLContext(configuration: context)
+      return HTTPServerBuilder { [context] responder in
+        PatientTLSChannel(
+          base: try HTTP2UpgradeChannel(
+            tlsConfiguration: context,
+            configuration: .init(idleTimeout: idle, gracefulCloseTimeout: .seconds(30), streamConfiguration: stream),
+            responder: responder),
+          patience: TimeAmount(idle))
+      }
     } catch {
       throw ServiceError(message: "the certificate or its key cannot be used: \(error)")
     }

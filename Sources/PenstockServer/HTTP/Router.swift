@@ -37,23 +37,47 @@ struct ServiceRouter: Sendable {
   private func route(_ request: Request, _ context: ServiceContext) async -> Response {
     let asked: Asked
     switch Route.match(request.method.rawValue, request.uri.path) {
-    case .none: return Response(Answer.failure(404, "not_found", "there is nothing here").ending(request), to: context)
+    case .none: return refusal(.failure(404, "not_found", "there is nothing here"), request, context)
     case .otherMethods(let methods):
       let allowed = methods.map(\.rawValue).joined(separator: ", ")
       let answer = Answer.failure(405, "method_not_allowed", "this takes \(allowed)").with("Allow", allowed)
-      return Response(answer.ending(request), to: context)
+      return refusal(answer, request, context)
     case .route(let route, let name, let item): asked = Asked(route: route, name: name, item: item)
     }
     switch gate.check(request, asked.route) {
     case .refused(let answer, let key):
       metrics.noteRefusal(status: answer.status)
-      if let key { await note(key, asked, outcome: "forbidden", status: answer.status) }
-      return Response(answer.ending(request), to: context)
+      if let key {
+        await audit.noteRefusal(
+          of: key, asked.route, target: asked.name, request: context.id, status: answer.status, logger)
+      }
+      return refusal(answer, request, context)
     case .open(let key, let appID):
-      if let response = await respond(asked, request, key, appID, context) { return response }
-      if asked.route.isChange { return Response(await change(asked, request, appID, key), to: context) }
-      return Response(await answer(asked, request, appID, key), to: context)
+      if asked.route.isChange { return Response(await change(asked, request, appID, key, context), to: context) }
+      let response =
+        if let response = await respond(asked, request, key, appID, context) {
+          response
+        } else {
+          Response(told(await answer(asked, request, appID, key), asked, context), to: context)
+        }
+      return asked.route.method == .get ? response.withoutBody(of: request, context) : response
     }
+  }
+
+  /// Why it cannot be done is for whoever runs the service, and not for who asks.
+  private func told(_ answer: Answer, _ asked: Asked, _ context: ServiceContext) -> Answer {
+    guard answer.status == 500 else { return answer }
+    var metadata: Logger.Metadata = ["requestId": "\(context.id)", "route": "\(asked.route.rawValue)"]
+    if let trouble = answer.trouble { metadata["error"] = "\(trouble)" }
+    logger.error("a request could not be answered", metadata: metadata)
+    return answer
+  }
+
+  /// Given without a look at the body.
+  private func refusal(_ answer: Answer, _ request: Request, _ context: ServiceContext) -> Response {
+    // Short, so that a stream can be closed behind it.
+    if request.hasBody { return Response(answer.ending, to: context) }
+    return Response(answer, to: context).withoutBody(of: request, context)
   }
 
   /// What is more than an ``Answer``.
@@ -62,7 +86,7 @@ struct ServiceRouter: Sendable {
   ) async -> Response? {
     switch asked.route {
     case .getEvents: await admin.events(request, appID: appID, context: context)
-    case .getStatusStream: feed.response(context) { [gate] in gate.admits(key, with: request) }
+    case .getStatusStream: feed.response(context, for: Audience(key)) { [gate] in gate.admits(key, with: request) }
     case .console: ConsoleFiles.shared.response(to: request, name: "index.html", context)
     case .consoleFile: ConsoleFiles.shared.response(to: request, name: asked.name, context)
     case .getMe: Response(me(key), to: context)
@@ -89,11 +113,11 @@ struct ServiceRouter: Sendable {
     return switch asked.route {
     case .postEvents: await ingest.respond(to: request, appID: appID, key: key)
     case .getProducer: await ingest.producer(name, appID: appID)
-    case .getStatus: await admin.status()
+    case .getStatus: await admin.status(for: Audience(key))
     case .getStatusHistory: Answer(200, feed.history.json)
     case .getSegments: admin.segments(request)
     case .getSettings: admin.settings()
-    case .getDestinations: await admin.destinations()
+    case .getDestinations: await admin.destinations(for: Audience(key))
     case .getAttempts: admin.attempts(name)
     case .getDeadLetters: await admin.deadLetters(name, request)
     case .getDeadLetter: await admin.deadLetter(asked.item, of: name)
@@ -127,31 +151,45 @@ struct ServiceRouter: Sendable {
 
   /// Notes a change and what it was asked with before it is made, and afterwards what became of it. One that cannot be noted is
   /// not made.
-  private func change(_ asked: Asked, _ request: Request, _ appID: String?, _ key: APIKey?) async -> Answer {
+  private func change(
+    _ asked: Asked, _ request: Request, _ appID: String?, _ key: APIKey?, _ context: ServiceContext
+  ) async -> Answer {
     var request = request
     let body: [UInt8]
-    do throws(SmallBody.Refusal) { body = try await SmallBody.read(request) } catch { return error.answer }
+    do throws(SmallBody.Refusal) {
+      body = try await SmallBody.read(request, within: ingest.currentLimits.bodyTimeout)
+    } catch { return error.answer }
     let detail = ServiceJSON.string(String(decoding: body.prefix(1024), as: UTF8.self))
     do throws(LogError) {
       try await audit.note(
-        key, asked.route.rawValue, target: asked.name, outcome: "asked", detail: body.isEmpty ? [] : [("body", detail)])
+        key, asked.route.rawValue, target: asked.name, request: context.id, outcome: "asked",
+        detail: body.isEmpty ? [] : [("body", detail)])
     } catch {
-      logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
+      notAudited(error, context)
       return .later(503, "not_audited", "the change could not be noted, and was not made", after: 10)
     }
     request.body = RequestBody(buffer: ByteBuffer(bytes: body))
-    let answer = await answer(asked, request, appID, key)
-    await note(key, asked, outcome: answer.status < 300 ? "done" : "refused", status: answer.status)
+    let answer = await RequestID.$current.withValue(context.id) {
+      told(await self.answer(asked, request, appID, key), asked, context)
+    }
+    await note(key, asked, context, outcome: answer.status < 300 ? "done" : "refused", status: answer.status)
     return answer
   }
 
-  private func note(_ key: APIKey?, _ asked: Asked, outcome: String, status: Int) async {
+  private func note(
+    _ key: APIKey?, _ asked: Asked, _ context: ServiceContext, outcome: String, status: Int
+  ) async {
     do throws(LogError) {
       try await audit.note(
-        key, asked.route.rawValue, target: asked.name, outcome: outcome, detail: [("status", .number(status))])
+        key, asked.route.rawValue, target: asked.name, request: context.id, outcome: outcome,
+        detail: [("status", .number(status))])
     } catch {
-      logger.error("the audit log cannot be written", metadata: ["error": "\(error)"])
+      notAudited(error, context)
     }
+  }
+
+  private func notAudited(_ error: LogError, _ context: ServiceContext) {
+    logger.error("the audit log cannot be written", metadata: ["error": "\(error)", "requestId": "\(context.id)"])
   }
 }
 
@@ -160,10 +198,7 @@ extension Route {
   var isChange: Bool { method != .get && self != .postEvents }
 }
 
-extension Answer {
-  /// An answer that was given without a look at the body; where there is one, it is not read any more.
-  func ending(_ request: Request) -> Answer {
-    let hasBody = request.headers[.contentLength].map { $0 != "0" } ?? (request.headers[.transferEncoding] != nil)
-    return hasBody ? ending : self
-  }
+extension Request {
+  /// Whether it says that a body follows. In HTTP/2 one may follow unsaid.
+  var hasBody: Bool { headers[.contentLength].map { $0 != "0" } ?? (headers[.transferEncoding] != nil) }
 }

@@ -49,9 +49,10 @@ public struct ServiceLimits: Sendable, Hashable {
   public var maxDepth = 64
   /// Bytes of bodies in memory at once; who comes with more is asked to come again. Default 128 MiB.
   public var bodyMemory = 128 << 20
-  /// Connections at once; more wait to be accepted. Default 16,384.
+  /// Connections at once; more wait to be accepted. Default 16,384. Fewer, where the process may open too few files: some are kept
+  /// for the log, its cursors and destinations.
   public var maxConnections = 16_384
-  /// How long a connection may say nothing before its request is begun, or within it. Default 30 s.
+  /// How long a connection may say nothing before its request is begun, a TLS handshake included, or within it. Default 30 s.
   public var idleTimeout = Duration.seconds(30)
   /// How long a body may take. Default 60 s.
   public var bodyTimeout = Duration.seconds(60)

@@ -10,6 +10,9 @@ struct ServiceContext: InitializableFromSource {
   /// Unique enough to find it in a log.
   let id: String
 
+  /// How long a client may take for what it was sent.
+  static let writeTime = TimeAmount.seconds(60)
+
   init(source: ApplicationRequestContextSource) {
     channel = source.channel
     // A connection's parent is what listens; a stream's is its connection.
@@ -22,7 +25,7 @@ struct ServiceContext: InitializableFromSource {
   /// Writes a piece of a long answer. A client that does not take it in time is cut off: it would hold its place, and what was
   /// read for it, for as long as it likes.
   func write(
-    _ buffer: ByteBuffer, to writer: inout any ResponseBodyWriter, within limit: TimeAmount = .seconds(60)
+    _ buffer: ByteBuffer, to writer: inout any ResponseBodyWriter, within limit: TimeAmount = writeTime
   ) async throws {
     let cutOff = channel.eventLoop.scheduleTask(in: limit) { [channel] in channel.close(mode: .all, promise: nil) }
     defer { cutOff.cancel() }

@@ -145,7 +145,7 @@ final class Ingest: Sendable {
         sent += chunk.readableBytes
         if sent > limits.maxBodyBytes { throw Self.tooLong(limits) }
         if ContinuousClock.now > deadline {
-          return .failure(Refusal(answer: Answer.failure(408, "too_slow", "the body took too long to come").ending))
+          return .failure(Refusal(answer: .tooSlow))
         }
         try chunk.withUnsafeReadableBytes { bytes in
           try decompressor.feed(bytes) { (piece: UnsafeRawBufferPointer) throws(any Error) in
@@ -241,6 +241,8 @@ extension ContinuousClock.Instant {
 }
 
 extension Answer {
+  static var tooSlow: Answer { Answer.failure(408, "too_slow", "the body took too long to come").ending }
+
   /// The request's body is not read any further.
   var ending: Answer {
     var answer = self

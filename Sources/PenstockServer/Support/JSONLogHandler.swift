@@ -1,0 +1,53 @@
+package import Logging
+package import PenstockLog
+
+/// Log lines as JSON, one object a line: `time`, `level`, `label`, `message`, and `metadata` where there is any.
+package struct JSONLogHandler: LogHandler {
+  package var logLevel = Logger.Level.info
+  package var metadata: Logger.Metadata = [:]
+  package var metadataProvider: Logger.MetadataProvider?
+  private let label: String
+  private let clock: any WallClock
+  private let write: @Sendable (String) -> Void
+
+  /// - Parameter write: Takes a line, without its end.
+  package init(
+    label: String, clock: any WallClock = SystemWallClock(), write: @escaping @Sendable (String) -> Void
+  ) {
+    self.label = label
+    self.clock = clock
+    self.write = write
+  }
+
+  package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  package func log(event: LogEvent) {
+    // The nearer word counts.
+    var all = metadata
+    if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
+    if let own = event.metadata { all.merge(own) { $1 } }
+    if let error = event.error { all["error"] = "\(error)" }
+    var members: [(String, ServiceJSON)] = [
+      ("time", .string(ServiceTime.text(clock.now()))), ("level", .string(event.level.rawValue)),
+      ("label", .string(label)), ("message", .string(event.message.description)),
+    ]
+    if !all.isEmpty { members.append(("metadata", Self.json(all))) }
+    write(ServiceJSON.object(members).text)
+  }
+
+  private static func json(_ metadata: Logger.Metadata) -> ServiceJSON {
+    .object(metadata.sorted { $0.key < $1.key }.map { ($0.key, json($0.value)) })
+  }
+
+  private static func json(_ value: Logger.Metadata.Value) -> ServiceJSON {
+    switch value {
+    case .string(let text): .string(text)
+    case .stringConvertible(let value): .string(value.description)
+    case .dictionary(let members): json(members)
+    case .array(let values): .array(values.map(json))
+    }
+  }
+}

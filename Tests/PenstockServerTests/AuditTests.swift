@@ -1,0 +1,107 @@
+import HTTPTypes
+import PenstockLog
+import PenstockTestKit
+import Synchronization
+import Testing
+
+@testable import PenstockServer
+
+@Suite("What is audited", .timeLimit(.minutes(1)))
+struct AuditTests {
+  /// A clock that never jumps, but when a test moves it.
+  final class Pace: PaceClock {
+    let nanoseconds = Atomic<Int64>(0)
+    func now() -> Int64 { nanoseconds.load(ordering: .relaxed) }
+    func sleep(nanoseconds: Int64) {}
+    func advance(seconds: Int64) { nanoseconds.add(seconds * 1_000_000_000, ordering: .relaxed) }
+  }
+
+  static func key(_ seed: UInt8) throws -> APIKey {
+    var ring = KeyRing()
+    return try ring.create(
+      .init(name: "eye \(seed)", role: .viewer, appID: "shop"), at: 0, random: KeyRingTests.random(seed)
+    ).key
+  }
+
+  static func notes(in path: String) async throws -> [String] {
+    let reader = try await LogReader.open(at: path)
+    defer { reader.close() }
+    var notes: [String] = []
+    for try await record in reader.records() { notes.append(record.text) }
+    return notes
+  }
+
+  @Test("the first refusals of a key are entries, then one every ten minutes, and none is lost from the count")
+  func tally() throws {
+    let (one, two) = (try Self.key(1), try Self.key(2))
+    var tally = RefusalTally()
+    let (second, burst) = (Int64(1_000_000_000), Int(RefusalTally.limit.burst))
+    var noted = 0
+    for _ in 0..<100 where tally.note(one, at: 0) { noted += 1 }
+    #expect(noted == burst)
+    let isOther = tally.note(two, at: 0)
+    #expect(isOther, "another key is held up by it")
+    #expect(tally.takeDue(at: 599 * second).isEmpty)
+    #expect(tally.takeDue(at: 601 * second) == [.init(key: one, count: 90)])
+    #expect(tally.takeDue(at: 1000 * second).isEmpty, "there is nothing to tell")
+    for _ in 0..<5 { _ = tally.note(one, at: 1000 * second) }
+    #expect(tally.takeDue(at: 1000 * second).isEmpty)
+    #expect(tally.takeAll() == [.init(key: one, count: 5)])
+    #expect(tally.takeAll().isEmpty)
+  }
+
+  @Test("a key that asks without end for a year makes fewer entries than push anything out")
+  func year() throws {
+    let key = try Self.key(1)
+    var (tally, entries, refusals, told) = (RefusalTally(), 0, 0, 0)
+    for second in stride(from: Int64(0), to: 365 * 86_400, by: 120) {
+      let now = second * 1_000_000_000
+      for one in tally.takeDue(at: now) { (entries, told) = (entries + 1, told + one.count) }
+      refusals += 1
+      if tally.note(key, at: now) { (entries, told) = (entries + 1, told + 1) }
+    }
+    told += tally.takeAll().reduce(0) { $0 + $1.count }
+    #expect(told == refusals)
+    #expect(entries * 4096 < 256 << 20, "\(entries) entries")
+  }
+
+  @Test("changes are always noted; before them and at the end stands what was counted")
+  func entries() async throws {
+    try await withTemporaryDirectory { directory in
+      let (path, pace, key) = (directory + "/audit", Pace(), try Self.key(1))
+      let audit = try await AuditLog.open(at: path, pace: pace)
+      for _ in 0..<1000 {
+        await audit.noteRefusal(of: key, .pause, target: "shop", status: 403, PatienceTests.quiet)
+      }
+      for _ in 0..<30 { try await audit.note(key, "postKey", target: "", outcome: "asked") }
+      pace.advance(seconds: 601)
+      try await audit.note(key, "deleteKey", target: "", outcome: "asked")
+      await audit.noteRefusal(of: key, .seek, target: "shop", status: 403, PatienceTests.quiet)
+      try await audit.close()
+      let notes = try await Self.notes(in: path)
+      #expect(notes.prefix(10).allSatisfy { $0.hasSuffix(#""outcome":"forbidden","detail":{"status":403}}"#) })
+      #expect(notes.dropFirst(10).prefix(30).allSatisfy { $0.contains(#""action":"postKey""#) })
+      let rest = Array(notes.dropFirst(40))
+      try #require(rest.count == 3, "\(notes)")
+      #expect(
+        rest[0].contains(#""key":"\#(key.id)","name":"eye 1""#) && rest[0].contains(#""action":"refusals""#)
+          && rest[0].hasSuffix(#""outcome":"forbidden","detail":{"count":990}}"#))
+      #expect(rest[1].contains(#""action":"deleteKey""#))
+      #expect(rest[2].hasSuffix(#""detail":{"count":1}}"#))
+    }
+  }
+
+  @Test("a key that is refused again and again leaves a few entries, and their count")
+  func overHTTP() async throws {
+    try await withTemporaryDirectory { directory in
+      let path = directory + "/keys.json"
+      let token = try KeyStore(path).create(.init(name: "eye", role: .viewer, appID: "shop")).token
+      try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig async throws in
+        for _ in 0..<100 { #expect(try await rig.send(.get, "/v1/replays", token: token).status == 403) }
+      }
+      let notes = try await Self.notes(in: directory + "/log.audit")
+      #expect(notes.count == 11, "\(notes.count) entries")
+      #expect(notes.last?.hasSuffix(#""detail":{"count":90}}"#) == true, "\(notes.last ?? "")")
+    }
+  }
+}
