@@ -6,9 +6,12 @@
   import Darwin
 #endif
 
+/// Says something that is not the layer's one line: how far it is, what it found.
+func tell(_ line: String) { _ = (line + "\n").withCString { write(STDERR_FILENO, $0, strlen($0)) } }
+
 /// Says why, and ends the program as a wrong call does.
 func fail(_ message: String) -> Never {
-  print("penstock lab: \(message)")
+  tell("penstock lab: \(message)")
   exit(2)
 }
 

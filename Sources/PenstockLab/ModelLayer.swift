@@ -32,7 +32,7 @@ struct ModelLayer {
         + "\(found.states) states, \(found.moves) moves, \(found.compared) different ones made by CursorState, "
         + "\(found.finished) ends, \(Int((ContinuousClock.now - start) / .seconds(1))) s: "
         + (found.trace == nil ? "complete, 0 violations" : "VIOLATION"))
-    for line in found.trace ?? [] { print("  \(line)") }
+    for line in found.trace ?? [] { tell("  \(line)") }
     exit(found.trace == nil ? 0 : 1)
   }
 }

@@ -19,6 +19,10 @@ struct SimulationLayer {
     var deliveries = 0
     var sealed = 0
     var trims = 0
+    var found = 0
+    var repetitions = 0
+    var failedReads = 0
+    var badSectors = 0
     var lies = 0
     var liesReported = 0
     /// The sum of the worlds' digests: in whatever order they end, equal for equal seeds.
@@ -45,13 +49,14 @@ struct SimulationLayer {
   }
 
   func run() {
-    if tells { return tell() }
+    if tells { return story() }
     let shared = Monitor(Shared(next: first, running: threads))
     for _ in 0..<threads {
       LogThread.start(name: "penstock-lab") { [self] in work(shared) }
     }
     let total = shared.wait { $0.running == 0 ? $0 : nil }
-    report(total, isFinal: true)
+    print(words(total, isFinal: true))
+    fflush(nil)
     for seed in total.failed.sorted().prefix(3) { explain(seed) }
     exit(total.failed.isEmpty ? 0 : 1)
   }
@@ -72,13 +77,17 @@ struct SimulationLayer {
         shared.deliveries += result.deliveries
         shared.sealed += result.sealed
         shared.trims += result.trims
+        shared.found += result.found
+        shared.repetitions += result.repetitions
+        shared.failedReads += result.failedReads
+        shared.badSectors += result.badSectors
         shared.lies += result.lies
         shared.liesReported += result.liesReported
         shared.hash &+= result.hash &* (seed | 1)
         if !result.violations.isEmpty { shared.failed.append(seed) }
         if ContinuousClock.now - shared.lastTold > .seconds(30) {
           shared.lastTold = .now
-          report(shared, isFinal: false)
+          tell(words(shared, isFinal: false))
         }
       }
     }
@@ -88,18 +97,20 @@ struct SimulationLayer {
 
   private var isOver: Bool { seconds.map { ContinuousClock.now - start >= .seconds(Int64($0)) } ?? false }
 
-  private func report(_ total: Shared, isFinal: Bool) {
+  private func words(_ total: Shared, isFinal: Bool) -> String {
     let taken = Double((ContinuousClock.now - start) / .milliseconds(1)) / 1_000
     let rate = Int(Double(total.recoveries) / max(taken, 0.001) / Double(threads))
-    print(
+    let figures =
       "simulation  \(total.recoveries) crash-recoveries of \(total.worlds) worlds in \(Int(taken)) s "
-        + "(\(rate)/s on each of \(threads) cores), seeds \(first)–\(total.next - 1), \(total.records) records, "
-        + "\(total.deliveries) deliveries, \(total.sealed) seals, \(total.trims) trims, "
-        + "\(total.lies) writes lost or misdirected by the disk (\(total.liesReported) reported, the others lost no record)"
-        + (isFinal
-          ? ", trace \(String(total.hash, radix: 16)): "
-            + (total.failed.isEmpty ? "0 violations" : "VIOLATION in \(total.failed.sorted())") : " …"))
-    fflush(nil)
+      + "(\(rate)/s on each of \(threads) cores), seeds \(first)–\(total.next - 1), \(total.records) records, "
+      + "\(total.deliveries) deliveries (\(total.found) found there already), \(total.sealed) seals, "
+      + "\(total.trims) trims, "
+      + "\(total.repetitions) recoveries repeated and compared, \(total.failedReads) with a failed read, "
+      + "\(total.badSectors) disks with unreadable sectors, "
+      + "\(total.lies) writes lost or misdirected by the disk (\(total.liesReported) reported, the others lost no record)"
+    if !isFinal { return figures + " …" }
+    return figures + ", trace \(String(total.hash, radix: 16)): "
+      + (total.failed.isEmpty ? "0 violations" : "VIOLATION in \(total.failed.sorted())")
   }
 
   /// A failing world again, made as small as it gets, step by step.
@@ -107,19 +118,19 @@ struct SimulationLayer {
     let script = SimulationScript(seed: seed)
     let whole = Simulation.run(script)
     guard let violation = whole.violations.first else { return }
-    print("\nseed \(seed): \(violation)")
+    tell("\nseed \(seed): \(violation)")
     let small = SimulationShrinker.shrink(script, keeping: violation.invariant)
     let result = Simulation.run(small, telling: true)
-    print("the shortest way to it (all of it: penstock lab sim seed=\(seed) tell=1):")
-    for step in result.steps { print("  " + step) }
-    for violation in result.violations { print("  ⇒ \(violation)") }
+    tell("the shortest way to it (all of it: make lab-sim SEED=\(seed) TELL=1):")
+    for step in result.steps { tell("  " + step) }
+    for violation in result.violations { tell("  ⇒ \(violation)") }
   }
 
-  private func tell() {
+  private func story() {
     let result = Simulation.run(SimulationScript(seed: first), telling: true)
-    for step in result.steps { print(step) }
-    for violation in result.violations { print("⇒ \(violation)") }
-    print("\(result.recoveries) crash-recoveries, trace \(String(result.hash, radix: 16))")
+    for step in result.steps { tell(step) }
+    for violation in result.violations { tell("⇒ \(violation)") }
+    print("simulation  seed \(first): \(result.recoveries) crash-recoveries, trace \(String(result.hash, radix: 16))")
     exit(result.violations.isEmpty ? 0 : 1)
   }
 }

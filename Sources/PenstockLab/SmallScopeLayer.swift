@@ -30,19 +30,18 @@ struct SmallScopeLayer {
         last = .now
         return true
       }
-      if isDue { report(count, "…") }
+      if isDue { tell(words(count, "…")) }
     }
-    report(count, findings.isEmpty ? "complete, 0 violations" : "VIOLATION")
-    for finding in findings.prefix(3) { print("\n\(finding)") }
+    print(words(count, findings.isEmpty ? "complete, 0 violations" : "VIOLATION"))
+    fflush(nil)
+    for finding in findings.prefix(3) { tell("\n\(finding)") }
     exit(findings.isEmpty ? 0 : 1)
   }
 
-  private func report(_ count: SmallScope.Count, _ end: String) {
-    print(
-      "small scope  \(count.sequences) sequences of up to \(settings.length) calls (\(count.idle) with nothing to do at their end), "
-        + "\(count.crashes) crashes, up to \(settings.depth) in recovery, \(count.outcomes) outcomes, "
-        + "\(count.different) different, \(count.recoveries) openings, "
-        + "not exhaustive at \(count.sampled) crashes, \(Int((ContinuousClock.now - start) / .seconds(1))) s: \(end)")
-    fflush(nil)
+  private func words(_ count: SmallScope.Count, _ end: String) -> String {
+    "small scope  \(count.sequences) sequences of up to \(settings.length) calls (\(count.idle) with nothing to do at their end), "
+      + "\(count.crashes) crashes, up to \(settings.depth) in recovery, \(count.outcomes) outcomes, "
+      + "\(count.different) different, \(count.recoveries) openings, "
+      + "not exhaustive at \(count.sampled) crashes, \(Int((ContinuousClock.now - start) / .seconds(1))) s: \(end)"
   }
 }

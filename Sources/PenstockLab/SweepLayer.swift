@@ -38,22 +38,31 @@ struct SweepLayer {
     }
     let all = counts.wait { $0.bits.count == cores || !$0.failure.isEmpty ? $0 : nil }
     if !all.failure.isEmpty { fail(all.failure) }
-    var isClean = tell("flipped bits", all.bits)
-    for (index, name) in (all.openings.first ?? []).map(\.0).enumerated() {
-      if !tell(name, all.openings.map { $0[index].1 }) { isClean = false }
+    var kinds: [(name: String, counts: [ImageSweep.Count])] = [("flipped bits", all.bits)]
+    for (index, kind) in (all.openings.first ?? []).enumerated() {
+      kinds.append((kind.0, all.openings.map { $0[index].1 }))
     }
-    exit(isClean ? 0 : 1)
+    for kind in kinds { detail(kind.name, kind.counts) }
+    let every = kinds.flatMap { $0.counts }
+    let silent = every.reduce(0) { $0 + $1.silent.count }
+    let excess = every.reduce(0) { $0 + $1.excess.count }
+    func most(_ limit: Int) -> Int { every.filter { $0.limit == limit }.map(\.blocksLost).max() ?? 0 }
+    print(
+      "sweep  \(kinds.map { "\(Self.tried($0.counts)) \($0.name)" }.joined(separator: ", ")), "
+        + "\(Int((ContinuousClock.now - start) / .seconds(1))) s: \(silent) not noticed or wrongly judged, "
+        + "\(most(1)) block lost at most, \(most(2)) where two pages were swapped, \(excess) times more than that")
+    fflush(nil)
+    exit(silent + excess == 0 ? 0 : 1)
   }
 
-  private func tell(_ name: String, _ counts: [ImageSweep.Count]) -> Bool {
-    let silent = counts.flatMap(\.silent)
-    let taken = (ContinuousClock.now - start) / .seconds(1)
-    print(
-      "sweep  \(counts.reduce(0) { $0 + $1.tried }) \(name): \(silent.count) not noticed or wrongly judged, "
+  private static func tried(_ counts: [ImageSweep.Count]) -> Int { counts.reduce(0) { $0 + $1.tried } }
+
+  private func detail(_ name: String, _ counts: [ImageSweep.Count]) {
+    let broken = counts.flatMap { $0.silent + $0.excess }
+    tell(
+      "\(Self.tried(counts)) \(name): \(broken.count) not as they should be, "
         + "at most \(counts.map(\.blocksLost).max() ?? 0) blocks lost, "
-        + "\(counts.reduce(0) { $0 + $1.harmless }) harmless, \(Int(taken)) s in all")
-    for line in silent.prefix(5) { print("  ⇒ \(line)") }
-    fflush(nil)
-    return silent.isEmpty
+        + "\(counts.reduce(0) { $0 + $1.harmless }) harmless")
+    for line in broken.prefix(5) { tell("  ⇒ \(line)") }
   }
 }

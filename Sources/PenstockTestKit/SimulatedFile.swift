@@ -221,6 +221,7 @@ struct SimulatedFile: Sendable {
   }
 
   mutating func makeUnreadable(at position: Int) { unreadable.insert(position / ByteImage.sectorSize) }
+  mutating func makeReadable() { unreadable = [] }
 
   /// Changes the platter and the cache at once, past every sync.
   mutating func damage(_ bytes: UnsafeRawBufferPointer, at position: Int) {

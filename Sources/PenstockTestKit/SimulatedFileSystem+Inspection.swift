@@ -64,6 +64,27 @@ extension SimulatedFileSystem {
   }
 }
 
+extension SimulatedFileSystem {
+  /// All sectors of a file can be read again, with the bytes they have.
+  func makeReadable(_ path: String) {
+    disk.withLock { disk in
+      if let file = disk.fileNumber(path) { disk.files[file]?.makeReadable() }
+    }
+  }
+
+  /// A digest of the names and bytes of all such files; equal in every process.
+  func image(ofFilesEndingWith suffix: String) -> UInt64 {
+    disk.withLock { disk in
+      var hash = TraceHash()
+      for path in disk.paths(of: SimulatedDisk.root, "").sorted() where path.hasSuffix(suffix) {
+        hash.mix(path)
+        hash.mix(disk.fileNumber(path).flatMap { disk.files[$0]?.content.digest } ?? 0)
+      }
+      return hash.value
+    }
+  }
+}
+
 extension SimulatedDisk {
   func paths(of directory: Int, _ prefix: String) -> [String] {
     var paths: [String] = []

@@ -33,7 +33,7 @@ import Testing
   private func intent(_ id: String, _ range: Range<UInt64>) -> Intent {
     Intent(
       id: DeliveryID(id), first: Offset(range.lowerBound), end: Offset(range.upperBound),
-      contentDigest: [UInt8](repeating: UInt8(range.upperBound), count: 32), plan: [],
+      contentDigest: [UInt8](repeating: UInt8(truncatingIfNeeded: range.upperBound), count: 32), plan: [],
       createdAt: Timestamp(nanoseconds: 0))
   }
 
@@ -126,6 +126,53 @@ import Testing
     #expect(found([done(0, "a"), done(0, "b")]) == [.deliveryIsExact])
     #expect(found([done(1), .passed(consumer: "c", upTo: Offset(2))]) == [.deliveryIsExact])
     #expect(found([done(0), .passed(consumer: "other", upTo: Offset(1))]) == [.deliveryIsExact])
+  }
+
+  /// Each event takes a moment, however many there were before: with a look at all of them this is a matter of minutes.
+  @Test(.timeLimit(.minutes(1))) func `a history of 150,000 events is no more work for each than a short one`() throws {
+    var checker = HistoryChecker()
+    checker.note(.destination(cursor: "c"))
+    var state = held
+    checker.note(.cursorMoved("c", state))
+    for number in 0..<UInt64(17_000) {
+      let (first, end) = (Offset(number), Offset(number + 1))
+      checker.note(.appending(id: number, records: [number + 1], producer: .init("p", number + 1)))
+      checker.note(.acknowledged(id: number, offsets: first..<end))
+      checker.note(.processed(consumer: "worker", first, key: "\(number)"))
+      checker.note(.passed(consumer: "worker", upTo: end))
+      let sent = History.Delivered(DeliveryID("\(number)"), first..<end, digest: number)
+      let begun = try state.beginning(intent("\(number)", number..<(number + 1)), epoch: 1, durableEnd: end)
+      let done = try begun.completing(sent.id, receipt: "200", epoch: 1)
+      checker.note(.cursorMoving("c", to: [begun]))
+      checker.note(.cursorMoved("c", begun))
+      checker.note(.sending(cursor: "c", sent))
+      checker.note(.received(cursor: "c", sent))
+      checker.note(.cursorMoved("c", done))
+      state = done
+      if number % 4 == 3 { checker.note(.trimmed(first: Offset(number / 4 * 3))) }
+    }
+    // Appends that many callers make at once, answered in order.
+    for id in UInt64(20_000)..<25_000 { checker.note(.appending(id: id, records: [id])) }
+    for id in UInt64(20_000)..<25_000 {
+      checker.note(.acknowledged(id: id, offsets: Offset(id - 3_000)..<Offset(id - 2_999)))
+    }
+    #expect(checker.events > 150_000 && checker.end == Offset(22_000))
+    #expect(checker.violations.isEmpty, "\(checker.violations.first?.description ?? "")")
+    // It has forgotten nothing: neither the records that are left, nor what was done, nor what was sent.
+    checker.note(.read(first: Offset(13_000), records: [1]))
+    checker.note(.processed(consumer: "worker", .zero, key: "again"))
+    checker.note(.passed(consumer: "worker", upTo: Offset(17_001)))
+    checker.note(.sending(cursor: "c", History.Delivered(DeliveryID("9"), Offset(9)..<Offset(10), digest: 9)))
+    checker.note(.received(cursor: "c", History.Delivered(DeliveryID("9"), Offset(9)..<Offset(10), digest: 10)))
+    #expect(
+      checker.violations.map(\.invariant) == [.offsetHasOneContent] + Array(repeating: .deliveryIsExact, count: 4))
+  }
+
+  @Test func `a consumer is asked for what it has passed from where it was asked last`() {
+    func done(_ offset: UInt64) -> History.Event { .processed(consumer: "c", Offset(offset), key: nil) }
+    func passed(_ end: UInt64) -> History.Event { .passed(consumer: "c", upTo: Offset(end)) }
+    #expect(found([done(0), passed(1), done(2), passed(3), done(1), passed(3)]) == [.deliveryIsExact])
+    #expect(found([passed(2), .trimmed(first: Offset(2)), passed(2), done(2), passed(3)]) == [.deliveryIsExact])
   }
 
   @Test func `I9: a second recovery that changes bytes`() {

@@ -1,3 +1,4 @@
+import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -16,12 +17,53 @@ import Testing
       sum.trims += result.trims
       sum.lies += result.lies
       sum.liesReported += result.liesReported
+      sum.found += result.found
+      sum.repetitions += result.repetitions
+      sum.failedReads += result.failedReads
+      sum.badSectors += result.badSectors
     }
     print(
       "simulated crash-recoveries: \(sum.recoveries), \(sum.deliveries) deliveries, \(sum.sealed) seals (seed \(seed))")
     // Of the writes that the disk loses or misdirects some were zeros, or an index: nothing is lost with them.
     #expect(sum.lies > 5 && sum.liesReported > 3)
+    #expect(sum.found > 0 && sum.repetitions > 150 && sum.failedReads > 10 && sum.badSectors > 2)
     #expect(sum.recoveries > 1_500 && sum.deliveries > 100 && sum.sealed > 20 && sum.trims > 10)
+  }
+
+  @Test func `a recovery that changes the segments once more is found`() {
+    let result = Simulation.run(SimulationScript(seed: seed)) { event in
+      if case .recoveredAgain(let image) = event { .recoveredAgain(image: image ^ 1) } else { event }
+    }
+    #expect(result.violations.first?.invariant == .recoveryIsIdempotent)
+  }
+
+  /// As if every run of retention that removes something were a mistake.
+  @Test func `a world that breaks a promise is made as small as it gets`() throws {
+    let plant: Simulation.Plant = { event in
+      if case .trimmed(let first) = event, first > .zero { .failed("planted") } else { event }
+    }
+    func run(_ script: SimulationScript) -> Simulation.Result { Simulation.run(script, planting: plant) }
+    let script = try #require(
+      (seed..<(seed + 60)).lazy.map { SimulationScript(seed: $0) }.first {
+        $0.lives.count > 2 && run($0).violations.first?.message == "planted"
+      })
+    let small = SimulationShrinker.shrink(script, keeping: .honestWorkSucceeds, running: run)
+    #expect(run(small).violations.first?.message == "planted")
+    // Records enough for two segments, and retention; not one step more.
+    let steps = small.lives.flatMap(\.steps)
+    #expect(steps.count * 3 < script.lives.reduce(0) { $0 + $1.steps.count } && steps.count <= 10)
+    #expect(!small.rots && !small.lies && !small.hasBadSectors && !small.createsOnly)
+    for life in small.lives { #expect(life.outcomes.count == 1 && !life.isDisturbed && !life.isStalled) }
+    for step in steps { #expect(step.fault == .none && [.append, .trim, .fill].contains(step.action), "\(steps)") }
+    for life in small.lives.indices {
+      for step in small.lives[life].steps.indices {
+        var smaller = small
+        smaller.lives[life].steps.remove(at: step)
+        #expect(run(smaller).violations.isEmpty)
+      }
+    }
+    // It keeps what it was asked for, not whatever else goes wrong.
+    #expect(SimulationShrinker.shrink(small, keeping: .recoveryIsIdempotent, running: run) == small)
   }
 
   @Test func `a seed takes the same way again`() {

@@ -88,6 +88,28 @@ struct S3UploadTests {
     return outcome
   }
 
+  @Test("an ETag that is not of a part's bytes is found out when the parts are put together, and the upload begun anew")
+  func wrongETag() async throws {
+    let bucket = BucketInMemory { at, call in at < 8 && call == "part 2" ? .wrongETag : nil }
+    let sink = try S3Sink(Self.configuration(), transport: bucket, clock: FixedClock())
+    let first = await sink.deliver(try makeDelivery(sink, Self.batch))
+    #expect(first.isRetry && bucket[Self.key] == nil && bucket.openUploads.isEmpty, "\(first)")
+    #expect(await sink.deliver(try makeDelivery(sink, Self.batch, attempt: 2)).isDelivered)
+    try check(bucket, "a wrong ETag", small: false, mayLeaveUpload: false)
+    #expect(bucket.calls.count { $0 == "create" } == 2)
+  }
+
+  @Test("a 429 says when to come again")
+  func tooMany() async throws {
+    let bucket = BucketInMemory { at, call in call == "put" && at < 3 ? .tooMany : nil }
+    let sink = try S3Sink(Self.configuration(), transport: bucket, clock: FixedClock())
+    let outcome = await sink.deliver(try makeDelivery(sink, makeBatch(["{}"])))
+    guard case .retry(_, .seconds(7)) = outcome else {
+      Issue.record("\(outcome)")
+      return
+    }
+  }
+
   fileprivate func check(_ bucket: BucketInMemory, _ what: String, small: Bool, mayLeaveUpload: Bool) throws {
     let key = small ? "exports/usages-2026-02-28T23-00000000000000000007-00000000000000000008.json" : Self.key
     let rows = small ? Array("{\"a\":1}\n{\"b\":2}\n".utf8) : Self.rows
@@ -134,7 +156,7 @@ extension S3UploadTests {
   func twoFaults() async throws {
     let clean = BucketInMemory()
     #expect(try await converge(clean, restarts: false, small: false).isDelivered)
-    let faults: [BucketInMemory.Fault] = [.dropped, .lost, .falseFailure]
+    let faults: [BucketInMemory.Fault] = [.dropped, .lost, .late, .falseFailure]
     for restarts in [false, true] {
       for (first, second) in faults.flatMap({ first in faults.map { (first, $0) } }) {
         for at in clean.calls.indices {

@@ -3,10 +3,8 @@ import PenstockLog
 // Cursors and deliveries.
 extension HistoryChecker {
   mutating func cursorMoved(_ name: String, _ state: CursorState?) {
-    var memory = cursors[name] ?? CursorMemory()
-    let before = memory.possible.first ?? nil
-    memory.possible = [state]
-    cursors[name] = memory
+    let before = cursors[name]?.possible.first ?? nil
+    cursors[name, default: CursorMemory()].possible = [state]
     guard let state else { return }
     if let before {
       if state.epoch < before.epoch { report(.cursorIsExact, "\(name): epoch \(state.epoch) after \(before.epoch)") }
@@ -19,16 +17,16 @@ extension HistoryChecker {
   }
 
   mutating func cursorFound(_ name: String, _ state: CursorState?) {
-    let memory = cursors[name] ?? CursorMemory()
-    guard memory.possible.contains(state) else {
+    let possible = cursors[name, default: CursorMemory()].possible
+    guard possible.contains(state) else {
       report(
         .cursorIsExact,
-        "\(name) stands at \(Self.words(state)); it may stand at \(memory.possible.map(Self.words).joined(separator: " or "))"
+        "\(name) stands at \(Self.words(state)); it may stand at \(possible.map(Self.words).joined(separator: " or "))"
       )
       return cursors[name, default: CursorMemory()].possible = [state]
     }
     // Looking makes nothing durable: what it may stand at as well, it may be found at after another crash.
-    let others = memory.possible.filter { $0 != state }
+    let others = possible.filter { $0 != state }
     cursors[name, default: CursorMemory()].possible = [state] + others
     if let state { structure(name, state) }
     if let state, state.committed < base {
@@ -48,16 +46,15 @@ extension HistoryChecker {
 
   /// What a move opened, and what it closed.
   private mutating func intents(_ name: String, from before: CursorState, to after: CursorState) {
-    guard var memory = cursors[name] else { return }
     for open in after.inFlight {
       let named = History.Delivered(
         open.intent.id, open.intent.first..<open.intent.end, digest: History.digest(open.intent.contentDigest))
-      if let known = memory.contents.updateValue(named, forKey: named.id), known != named {
+      // In place: a copy of the memory that lived on would make each of these writes copy all of it.
+      if let known = cursors[name]?.contents.updateValue(named, forKey: named.id), known != named {
         report(.deliveryIsExact, "\(name): \(named.id) names \(known.range), and later \(named.range) or other bytes")
       }
     }
-    cursors[name]?.contents = memory.contents
-    guard memory.isWatched, after.committed > before.committed else { return }
+    guard let memory = cursors[name], memory.isWatched, after.committed > before.committed else { return }
     var done = before.committed
     for open in before.inFlight where open.intent.first < after.committed {
       let isLost = after.lost.map { $0.contains(open.intent.first) } ?? false
@@ -76,8 +73,8 @@ extension HistoryChecker {
   }
 
   mutating func sending(_ cursor: String, _ delivered: History.Delivered) {
-    let memory = cursors[cursor] ?? CursorMemory()
-    let open = memory.possible.lazy.compactMap { $0 }.flatMap(\.inFlight).first { $0.intent.id == delivered.id }
+    let possible = (cursors[cursor]?.possible ?? []).lazy.compactMap { $0 }
+    let open = possible.flatMap(\.inFlight).first { $0.intent.id == delivered.id }
     guard let open else {
       return report(.deliveryIsExact, "\(cursor): \(delivered.id) is sent, and no intent of it is durable")
     }
@@ -88,12 +85,10 @@ extension HistoryChecker {
   }
 
   mutating func received(_ cursor: String, _ delivered: History.Delivered) {
-    var memory = cursors[cursor] ?? CursorMemory()
-    memory.received.insert(delivered.id)
+    cursors[cursor, default: CursorMemory()].received.insert(delivered.id)
     let key = DeliveryID("sent " + delivered.id.rawValue)
-    if let known = memory.contents.updateValue(delivered, forKey: key), known != delivered {
+    if let known = cursors[cursor]?.contents.updateValue(delivered, forKey: key), known != delivered {
       report(.deliveryIsExact, "\(cursor): \(delivered.id) came with two contents")
     }
-    cursors[cursor] = memory
   }
 }

@@ -4,14 +4,13 @@ import PenstockLog
 extension HistoryChecker {
   func standing(_ offset: Offset) -> Standing {
     guard offset >= base, offset < end else { return .unknown }
-    return standings[offset - base]
+    return standings[offset - origin]
   }
 
   mutating func acknowledge(_ id: UInt64, _ offsets: Range<Offset>) {
-    guard let index = pending.firstIndex(where: { $0.id == id }) else {
+    guard let append = pending.remove(id) else {
       return report(.acknowledgedIsKept, "append \(id) was acknowledged and never made, or twice")
     }
-    let append = pending.remove(at: index)
     guard offsets.lowerBound + append.records.count == offsets.upperBound else {
       return report(.batchIsWhole, "\(append.records.count) records were given the offsets \(offsets)")
     }
@@ -22,22 +21,21 @@ extension HistoryChecker {
   /// Takes note of where a producer's append stands; false when that was known, or is not where it stood before.
   private mutating func settle(_ append: Pending, at offsets: Range<Offset>) -> Bool {
     guard let step = append.producer else { return true }
-    var memory = producers[step.name] ?? ProducerMemory()
-    defer { producers[step.name] = memory }
-    if let known = memory.offsets[step.sequence] {
+    if let known = producers[step.name]?.offsets[step.sequence] {
       if known != offsets {
         report(.acknowledgedIsKept, "append \(step.sequence) of \(step.name) stands at \(known) and at \(offsets)")
       }
       return false
     }
-    if step.sequence != memory.last + 1 {
-      report(.orderOfProducers, "\(step.name) has append \(step.sequence) after \(memory.last)")
+    let last = lastSequence(of: step.name)
+    if step.sequence != last + 1 {
+      report(.orderOfProducers, "\(step.name) has append \(step.sequence) after \(last)")
     }
-    if let before = memory.offsets[memory.last], before.upperBound > offsets.lowerBound {
-      report(.orderOfProducers, "append \(step.sequence) of \(step.name) stands before append \(memory.last)")
+    if let before = producers[step.name]?.offsets[last], before.upperBound > offsets.lowerBound {
+      report(.orderOfProducers, "append \(step.sequence) of \(step.name) stands before append \(last)")
     }
-    memory.last = max(memory.last, step.sequence)
-    memory.offsets[step.sequence] = offsets
+    producers[step.name, default: ProducerMemory()].last = max(last, step.sequence)
+    producers[step.name, default: ProducerMemory()].offsets[step.sequence] = offsets
     return true
   }
 
@@ -45,14 +43,14 @@ extension HistoryChecker {
     guard first >= base else {
       return report(.offsetHasOneContent, "records were put at \(first), below the log's beginning \(base)")
     }
-    let missing = (first - base) + records.count - digests.count
+    let missing = (first - origin) + records.count - digests.count
     if missing > 0 {
       digests += [UInt64](repeating: 0, count: missing)
       standings += [Standing](repeating: .unknown, count: missing)
     }
-    for (place, digest) in zip((first - base)..., records) {
+    for (place, digest) in zip((first - origin)..., records) {
       if standings[place] != .unknown, digests[place] != digest {
-        report(.offsetHasOneContent, "offset \(base + place) had other bytes before")
+        report(.offsetHasOneContent, "offset \(origin + place) had other bytes before")
       }
       digests[place] = digest
       if standings[place] != .acknowledged { standings[place] = standing }
@@ -66,7 +64,7 @@ extension HistoryChecker {
       if standing(offset) == .unknown {
         index += match(records[index...], at: offset)
       } else {
-        if digests[offset - base] != records[index] {
+        if digests[offset - origin] != records[index] {
           report(.offsetHasOneContent, "offset \(offset) shows other bytes than before")
         }
         index += 1
@@ -76,15 +74,11 @@ extension HistoryChecker {
 
   /// Finds the append that has not returned and stands here, and counts its records as seen; returns how many they are.
   private mutating func match(_ records: ArraySlice<UInt64>, at offset: Offset) -> Int {
-    let found = pending.firstIndex { append in
-      append.records.first == records.first && !append.records.isEmpty
-    }
-    guard let index = found else {
+    guard let append = pending.remove(beginningWith: records[records.startIndex]) else {
       report(.damageIsReported, "offset \(offset) shows a record that nobody appended, or that stands elsewhere too")
       mark([records[records.startIndex]], at: offset, as: .read)
       return 1
     }
-    let append = pending.remove(at: index)
     let isWhole = records.starts(with: append.records)
     if !isWhole { report(.batchIsWhole, "of a batch of \(append.records.count) at \(offset) only a part is there") }
     let count = isWhole ? append.records.count : 1
@@ -99,10 +93,13 @@ extension HistoryChecker {
     if first < base { report(.nothingVanishes, "the log begins at \(first), and began at \(base) before") }
     starts = [first]
     guard first > base else { return }
-    let dropped = min(first - base, digests.count)
+    base = first
+    // What is below goes when it is half of all there is, so that every record is moved once or twice.
+    let dropped = min(base - origin, digests.count)
+    guard dropped * 2 >= digests.count else { return }
     digests.removeFirst(dropped)
     standings.removeFirst(dropped)
-    base = first
+    origin = base
   }
 
   // MARK: - After a crash
@@ -150,7 +147,7 @@ extension HistoryChecker {
       if !mayBeLost, standing == .acknowledged || standing == .read {
         report(.damageIsReported, "offset \(offset) is reported lost, and no damage touched it")
       }
-      if standing != .unknown { standings[offset - base] = .lost }
+      if standing != .unknown { standings[offset - origin] = .lost }
       return
     }
     switch standing {
@@ -160,6 +157,6 @@ extension HistoryChecker {
       if isInside { report(.noSilentGap, "offset \(offset) is passed over, and no gap is reported") }
     }
     // Said once.
-    if standing != .unknown { standings[offset - base] = .lost }
+    if standing != .unknown { standings[offset - origin] = .lost }
   }
 }

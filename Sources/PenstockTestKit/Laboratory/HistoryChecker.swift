@@ -11,8 +11,8 @@ public import PenstockLog
 /// for violation in checker.violations { print(violation) }
 /// ```
 ///
-/// O(1) for each record and each move; memory for each record that the log still has, and for each delivery. Meant for appends
-/// of durability `.disk`.
+/// O(1) for each record and each move, O(history) for the first event after a copy; memory for each record that the log still
+/// has, and for each delivery. Meant for appends of durability `.disk`.
 public struct HistoryChecker: Sendable {
   /// The most that ``History/Event/resources(bytes:files:)`` may say.
   public struct Limits: Sendable, Hashable {
@@ -31,6 +31,34 @@ public struct HistoryChecker: Sendable {
     var id: UInt64
     var records: [UInt64]
     var producer: History.ProducerStep?
+  }
+
+  /// Appends that have not returned, found by their id and by their first record. Of several, the oldest.
+  struct PendingAppends: Sendable, Hashable {
+    private var byID: [UInt64: Pending] = [:]
+    private var byFirst: [UInt64: [UInt64]] = [:]
+
+    /// By id, which callers give out in order.
+    var inOrder: [Pending] { byID.values.sorted { $0.id < $1.id } }
+
+    mutating func add(_ append: Pending) {
+      _ = remove(append.id)
+      byID[append.id] = append
+      if let first = append.records.first { byFirst[first, default: []].append(append.id) }
+    }
+
+    mutating func remove(_ id: UInt64) -> Pending? {
+      guard let append = byID.removeValue(forKey: id) else { return nil }
+      if let first = append.records.first {
+        byFirst[first]?.removeAll { $0 == id }
+        if byFirst[first]?.isEmpty ?? false { byFirst[first] = nil }
+      }
+      return append
+    }
+
+    mutating func remove(beginningWith first: UInt64) -> Pending? { byFirst[first]?.first.flatMap { remove($0) } }
+
+    mutating func removeAll() { self = PendingAppends() }
   }
 
   struct ProducerMemory: Sendable, Hashable {
@@ -53,13 +81,15 @@ public struct HistoryChecker: Sendable {
   public private(set) var events = 0
 
   let limits: Limits
-  /// Of the offsets from `base` on.
+  /// Of the offsets from `origin` on, which is at `base` or some way below.
   var digests: [UInt64] = []
   var standings: [Standing] = []
+  var origin = Offset.zero
+  /// Where the log begins.
   var base = Offset.zero
   /// Where the log may begin.
   var starts: [Offset] = [.zero]
-  var pending: [Pending] = []
+  var pending = PendingAppends()
   var producers: [String: ProducerMemory] = [:]
   var cursors: [String: CursorMemory] = [:]
   var consumers: [String: ConsumerMemory] = [:]
@@ -70,15 +100,15 @@ public struct HistoryChecker: Sendable {
   public init(limits: Limits = Limits()) { self.limits = limits }
 
   /// One past the last record that is known to be in the log.
-  public var end: Offset { base + digests.count }
+  public var end: Offset { max(base, origin + digests.count) }
 
   public mutating func note(_ event: History.Event) {
     events += 1
     switch event {
     case .appending(let id, let records, let producer):
-      pending.append(Pending(id: id, records: records, producer: producer))
+      pending.add(Pending(id: id, records: records, producer: producer))
     case .acknowledged(let id, let offsets): acknowledge(id, offsets)
-    case .refused(let id): pending.removeAll { $0.id == id }
+    case .refused(let id): _ = pending.remove(id)
     case .read(let first, let records): read(first, records)
     case .trimming(let places): starts += places
     case .trimmed(let first): begin(at: first)

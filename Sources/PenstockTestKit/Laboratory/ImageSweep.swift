@@ -5,8 +5,8 @@ import Synchronization
 /// Damages a full segment of 1 MiB, and the one behind it, in every way of a kind, and holds what is served against what was
 /// written.
 ///
-/// The oracle knows nothing of checksums: a record is served with its own bytes or reported lost; nothing is lost but what the
-/// damage touched.
+/// The oracle knows nothing of checksums: a record is served with its own bytes or reported lost; nothing is lost but the blocks
+/// that the damage touched.
 package struct ImageSweep {
   package struct Count: Sendable {
     package var tried = 0
@@ -14,8 +14,28 @@ package struct ImageSweep {
     package var harmless = 0
     /// Wrong bytes served, or a loss not reported.
     package var silent: [String] = []
-    /// The most blocks lost at once.
+    /// The most blocks lost at once, and how many may be: as many as one damage touches. A cut loses all that is behind it.
     package var blocksLost = 0
+    package let limit: Int
+    /// Records lost that the damage did not touch, and more blocks than may be.
+    package var excess: [String] = []
+
+    init(limit: Int = 1) { self.limit = limit }
+
+    package var isClean: Bool { silent.isEmpty && excess.isEmpty }
+
+    mutating func lose(_ blocks: Int, _ what: @autoclosure () -> String) {
+      blocksLost = max(blocksLost, blocks)
+      if blocks > limit { excess.append("\(what()): \(blocks) blocks are lost, \(limit) at most may be") }
+    }
+  }
+
+  /// A mistake that is made on purpose, to see it found.
+  package enum Plant: Sendable {
+    /// Damage takes the next block's header with it, as a reader would that does not find its way again.
+    case losesTheNext
+    /// A record is served with other bytes.
+    case servesAnother
   }
 
   private let disk: SimulatedFileSystem
@@ -25,11 +45,13 @@ package struct ImageSweep {
   private let blocks: [BlockHeader]
   private let image: [UInt8]
   private let header: SegmentHeader
+  private let planted: Plant?
 
   /// How long the image is, in bytes, and how many blocks it has.
   package var extent: (bytes: Int, blocks: Int) { (image.count, blocks.count) }
 
-  package init(segmentBytes: Int = 1 << 20, seed: UInt64 = 1) throws {
+  package init(segmentBytes: Int = 1 << 20, seed: UInt64 = 1, planting planted: Plant? = nil) throws {
+    self.planted = planted
     var configuration = LogConfiguration()
     configuration.segmentBytes = segmentBytes
     configuration.encoders = 0
@@ -51,6 +73,7 @@ package struct ImageSweep {
       try writer.synchronize()
       try writer.publish()
     }
+    if planted == .servesAnother { digests[digests.count / 2] ^= 1 }
     self.digests = digests
     try writer.close()
     guard let path = disk.filePaths.first(where: { $0.hasSuffix(".seg") }), let image = disk.contents(path) else {
@@ -94,6 +117,8 @@ package struct ImageSweep {
       for bit in Swift.stride(from: start * 8, to: Int(next.position) * 8, by: stride) where number % parts == part {
         file.flip(bit)
         let found = try scanner.look(at: cursor, proving: true)
+        var lost = 0
+        if case .block = found {} else { lost = try blocksLost(number, at: cursor, scanner, file) }
         file.flip(bit)
         count.tried += 1
         if case .block(let header, _) = found {
@@ -106,12 +131,28 @@ package struct ImageSweep {
         } else if bit / 8 >= used {
           count.silent.append("byte \(bit / 8) is of no block, and block \(number) is lost with it")
         } else {
-          count.blocksLost = max(count.blocksLost, 1)
+          count.lose(lost, "bit \(bit % 8) of byte \(bit / 8)")
         }
       }
       cursor = next
     }
     return count
+  }
+
+  /// How many blocks a reader misses, who finds its way by the headers and behind a flawed one by looking for the next.
+  private func blocksLost(
+    _ number: Int, at cursor: SegmentScanner.Cursor, _ scanner: SegmentScanner, _ file: ImageFile
+  ) throws -> Int {
+    let next = number + 1 < blocks.count ? blocks[number + 1] : nil
+    let spoiled = planted == .losesTheNext ? next.map { Int($0.position) * 8 } : nil
+    if let spoiled { file.flip(spoiled) }
+    defer { if let spoiled { file.flip(spoiled) } }
+    if spoiled == nil, case .block(let believed, _) = try scanner.look(at: cursor, proving: false) {
+      // Its payload alone is wrong.
+      return believed == blocks[number] ? 1 : blocks.count - number
+    }
+    let later = try scanner.findBlock(from: cursor.position + scanner.stride, offset: cursor.offset)
+    return blocks[number...].count { $0.baseOffset < later?.baseOffset ?? Offset(.max) }
   }
 
   private func headerBits(_ file: ImageFile, _ stride: Int, upTo end: Int, _ count: inout Count) throws {
@@ -132,7 +173,7 @@ package struct ImageSweep {
   /// opened and read to its end.
   package func openings(stride: Int = 1, part: Int = 0, of parts: Int = 1) throws -> [(String, Count)] {
     let places = Swift.stride(from: 512 * part, to: image.count, by: 512 * stride * parts)
-    var zeroed = Count(), cut = Count(), swapped = Count(), stale = Count(), flipped = Count()
+    var zeroed = Count(), cut = Count(limit: .max), swapped = Count(limit: 2), stale = Count(), flipped = Count()
     let zeros = [UInt8](repeating: 0, count: 512)
     let other = try ImageSweep(segmentBytes: configuration.segmentBytes, seed: header.baseOffset.rawValue &+ 77)
     for position in places {
@@ -159,6 +200,11 @@ package struct ImageSweep {
     count.tried += 1
     let found = disk.processKill()
     for (position, bytes) in writes { found.overwrite(path, at: position, bytes) }
+    if planted == .losesTheNext, let first = writes.first?.0,
+      let next = blocks.first(where: { Int($0.position) > first })
+    {
+      found.flipBit(path, at: Int(next.position), bit: 0)
+    }
     if let end { found.install(path, Array(image[..<end])) }
     do throws(LogError) {
       let writer = try LogOpening.open("/log", configuration, Self.environment(found, 5))
@@ -192,13 +238,28 @@ package struct ImageSweep {
         count.silent.append("\(what): \(served) records are served, \(lost.count) reported lost, of \(digests.count)")
       }
       if lost.isEmpty { count.harmless += 1 }
-      let isHeader = writes.contains { $0.0 < 4096 }
-      if end == nil, !isHeader {
-        count.blocksLost = max(count.blocksLost, blocks.count { lost.contains($0.baseOffset.rawValue) })
-      }
-      if let end { exact(what, end, lost, &count) }
+      if let end { exact(what, end, lost, &count) } else { exact(what, writes, lost, &count) }
     } catch {
       if error.code != .damaged { count.silent.append("\(what): opening fails with \(error)") }
+    }
+  }
+
+  /// Only records of the blocks that were written over are lost. One header page stands in for the other.
+  private func exact(_ what: String, _ writes: [(Int, [UInt8])], _ lost: Set<UInt64>, _ count: inout Count) {
+    guard !lost.isEmpty else { return }
+    var rest = lost
+    var blocksLost = 0
+    for block in blocks {
+      let records = block.baseOffset.rawValue..<block.endOffset.rawValue
+      guard records.contains(where: lost.contains) else { continue }
+      blocksLost += 1
+      let start = Int(block.position)
+      let isTouched = writes.contains { $0.0 < start + block.totalLength && start < $0.0 + $0.1.count }
+      if isTouched { rest.subtract(records) }
+    }
+    count.lose(blocksLost, what)
+    if let first = rest.min() {
+      count.excess.append("\(what): \(rest.count) records from \(first) on are lost, and were not touched")
     }
   }
 
@@ -206,7 +267,7 @@ package struct ImageSweep {
   private func exact(_ what: String, _ end: Int, _ lost: Set<UInt64>, _ count: inout Count) {
     for block in blocks where Int(block.position) + block.totalLength <= end && end > 4096 {
       if lost.contains(block.baseOffset.rawValue) {
-        count.silent.append("\(what): the block at \(block.position), before the cut, is lost")
+        count.excess.append("\(what): the block at \(block.position), before the cut, is lost")
         return
       }
     }

@@ -70,29 +70,6 @@ struct RecordedLease: CursorLease {
   }
 }
 
-/// Notes what a sink is asked to send, and what of it arrives.
-struct RecordedSink: Sink {
-  let sink: ScriptedSink
-  let recorder: HistoryRecorder
-
-  var description: String { sink.description }
-  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try sink.plan(outline) }
-  func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody { try sink.prepare(batch, plan: plan) }
-
-  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
-    var content = delivery.intent.plan
-    content += delivery.body.bytes
-    let batch = History.Delivered(
-      delivery.intent.id, delivery.intent.first..<delivery.intent.end, digest: History.digest(content))
-    recorder.note(.sending(cursor: delivery.cursor, batch))
-    let before = sink.destination.arrivals.count
-    let outcome = await sink.deliver(delivery)
-    if sink.destination.arrivals.count > before { recorder.note(.received(cursor: delivery.cursor, batch)) }
-    return outcome
-  }
-  func close() async { await sink.close() }
-}
-
 /// Notes burials.
 struct RecordedLetters: DeadLetterBox {
   let recorder: HistoryRecorder

@@ -56,18 +56,21 @@ extension Simulation {
 
   // MARK: - Deliveries
 
-  /// What a peer does, as the sinks tell of it: takes it, takes it and the answer is lost (a timeout, a reset connection, a
-  /// wrong ETag), is busy (503, 409, 429 with Retry-After), refuses us, has something else there (412), wants no more (410).
-  private static func answers(_ random: inout SplitMix64) -> [ScriptedSink.Step] {
+  /// How a peer meets the first requests, as the sinks tell of it: see ``SimulatedPeer/Manner``; or it is busy (503, 409, 429 with
+  /// Retry-After), refuses us (403), has something else there (412), wants no more (410), is not to be reached.
+  private static func manners(_ random: inout SplitMix64) -> [SimulatedPeer.Manner] {
     (0..<random.below(6)).map { _ in
-      switch random.below(12) {
-      case 0, 1, 2: .loseAnswer
-      case 3: .answer(.retry(reason: "503", after: nil))
-      case 4: .answer(.retry(reason: "409", after: nil))
-      case 5: .answer(.retry(reason: "429", after: .seconds(30)))
-      case 6: .answer(random.below(3) == 0 ? .refused(reason: "403") : .retry(reason: "reset in the body", after: nil))
-      case 7: .answer(random.below(3) == 0 ? .conflict(reason: "412, other bytes") : .retry(reason: "slow", after: nil))
-      case 8: .answer(random.below(3) == 0 ? .disabled(reason: "410") : .retry(reason: "no route", after: nil))
+      switch random.below(16) {
+      case 0, 1: .loseAnswer
+      case 2: .answer(.retry(reason: "503", after: nil))
+      case 3: .answer(.retry(reason: "409", after: nil))
+      case 4: .answer(.retry(reason: "429", after: .seconds(30)))
+      case 5: .answer(random.below(3) == 0 ? .refused(reason: "403") : .retry(reason: "no route", after: nil))
+      case 6: .answer(random.below(3) == 0 ? .conflict(reason: "412, other bytes") : .retry(reason: "500", after: nil))
+      case 7: .answer(random.below(3) == 0 ? .disabled(reason: "410") : .retry(reason: "no route", after: nil))
+      case 8, 9: .reset(arrived: random.below(2) == 0)
+      case 10, 11: .slow
+      case 12: .wrongETag(inParts: random.below(2) == 0)
       default: .accept
       }
     }
@@ -91,10 +94,9 @@ extension Simulation {
     let first = held.state.committed
     let rejects = Set(
       (first.rawValue..<max(first.rawValue, view.end.rawValue)).filter { $0 % 29 == 7 }.map { Offset($0) })
-    let sink = RecordedSink(
-      sink: ScriptedSink(
-        lineEnding: random.below(2) == 0 ? "\n" : "\r\n", script: Self.answers(&random), rejects: rejects),
-      recorder: recorder)
+    let sink = SimulatedPeer(
+      rendering: ScriptedSink(lineEnding: random.below(2) == 0 ? "\n" : "\r\n"), world.peer,
+      manners: Self.manners(&random), rejects: rejects, random: SplitMix64(seed: random.next()), recorder: recorder)
     let policy =
       random.below(2) == 0
       ? BatchPolicy(maxRecords: 1 + random.below(8), maxWait: .seconds(3_600), boundary: .seconds(60))
@@ -112,6 +114,7 @@ extension Simulation {
         return nil
       } catch { return error }
     }
+    world.peer = sink.memory
     tell("    delivery: \(failure.map { "\($0)" } ?? "caught up")")
     // After an error the lease is of no more use; so is this process's hold on the cursor.
     if failure != nil {

@@ -24,6 +24,7 @@ extension Simulation {
       if case .failure(let io, let effect) = step.fault {
         disk.fail(atIO: disk.ioCount + 1 + io, .inputOutput, effect: effect)
       }
+      if case .failedRead(let read) = step.fault { disk.fail(atRead: disk.readCount + 1 + read) }
       tell("  step \(number + 1): \(step.action)\(step.fault == .none ? "" : ", \(step.fault)")")
       do throws(LogError) { try take(step, &process, disk) } catch {
         drain()
@@ -68,10 +69,18 @@ extension Simulation {
     case .prepare: try process.writer.preparer.prepare()
     case .trim: try trim(process, disk)
     case .reopen: try reopen(&process, disk)
-    case .clock: clock.advance(seconds: Int64(random.below(20_000)) - 10_000)
+    case .clock: jump(&random)
     case .intrude: try intrude(process, disk)
     case .fill: try fill(process, disk, &random)
     }
+  }
+
+  /// By up to 10,000 s or up to ten years, in both directions; a machine's clock is in 1970 at the earliest.
+  private func jump(_ random: inout SplitMix64) {
+    let most = random.below(2) == 0 ? 10_000 : 315_576_000
+    let seconds = Int64(random.below(2 * most)) - Int64(most)
+    let (sum, isOver) = clock.now().nanoseconds.addingReportingOverflow(seconds * 1_000_000_000)
+    clock.set(Timestamp(nanoseconds: isOver ? 0 : max(0, min(sum, 7_000_000_000_000_000_000))))
   }
 
   // MARK: - Appending

@@ -21,6 +21,8 @@ extension Simulation {
       let later = found.powerCut(.nothingUnsynced)
       opened(later)
       return later
+    case .powerTwice(let policy): return twice(disk.powerCut(policy))
+    case .failedRead(let policy, let read): return despiteFailedRead(disk.powerCut(policy), read)
     case .killThenPower(let io, let policy):
       return again(disk.processKill(), [io], policy)
     case .powerInRecovery(let policy, let ios):
@@ -42,6 +44,48 @@ extension Simulation {
     }
     opened(found)
     return found
+  }
+
+  /// Recovers, dies before it has done anything, and recovers again: that must find nothing to change.
+  private mutating func twice(_ found: SimulatedFileSystem) -> SimulatedFileSystem {
+    result.recoveries += 1
+    do throws(LogError) {
+      let writer = try LogOpening.open(Self.path, configuration, environment(found))
+      var seen = look(at: writer, found)
+      seen.image = found.image(ofFilesEndingWith: ".seg")
+      note(.recovered(seen))
+      if hasFailed { return found }
+      let again = found.processKill()
+      let next = try LogOpening.open(Self.path, configuration, environment(again))
+      note(.recoveredAgain(image: again.image(ofFilesEndingWith: ".seg")))
+      if hasFailed { return again }
+      result.recoveries += 1
+      result.repetitions += 1
+      try judge(next, again)
+      return again
+    } catch {
+      note(.failed("the log that a crash left cannot be used: \(error)"))
+      return found
+    }
+  }
+
+  /// A read of the recovery fails, once. It may end with that error or get along without; the next one must find everything.
+  private mutating func despiteFailedRead(_ found: SimulatedFileSystem, _ read: Int) -> SimulatedFileSystem {
+    found.fail(atRead: read)
+    do throws(LogError) {
+      let writer = try LogOpening.open(Self.path, configuration, environment(found))
+      found.clearFaults()
+      result.recoveries += 1
+      note(.recovered(look(at: writer, found)))
+    } catch {
+      if error.code != .io { note(.failed("a failed read is met with \(error)")) }
+    }
+    if found.readCount >= read { result.failedReads += 1 }
+    if hasFailed { return found }
+    note(.crashed)
+    let later = found.powerCut(.nothingUnsynced)
+    opened(later)
+    return later
   }
 
   /// Opens the log and reads it to its end; sends again what was not acknowledged.

@@ -59,6 +59,66 @@ extension Simulation {
     if openDamaged(found.processKill()), !found.isLieToCome { result.liesReported += 1 }
   }
 
+  /// Sectors of segments cannot be read for a while. No record may be shown that is not there, each that is not shown must be
+  /// refused with an error, and only in segments with such a sector; when the drive reads again, everything must be there.
+  ///
+  /// An unreadable sector of a header or of an index takes its whole segment from readers, as long as it lasts.
+  mutating func endure(_ disk: SimulatedFileSystem) {
+    var random = SplitMix64(seed: script.seed ^ 0x6261_64)
+    let found = disk.powerCut(.everything)
+    let segments = found.filePaths.filter { $0.hasSuffix(".seg") }
+    guard !segments.isEmpty else { return }
+    note(.crashed)
+    var touched: Set<String> = []
+    for _ in 0...random.below(3) {
+      let path = segments[random.below(segments.count)]
+      let position = random.below(max(1, found.size(of: path) ?? 0))
+      tell("  a sector that cannot be read in \(path) at \(position)")
+      found.makeUnreadable(path, at: position)
+      touched.insert(path)
+    }
+    result.badSectors += 1
+    do throws(LogError) {
+      let writer = try LogOpening.open(Self.path, configuration, environment(found))
+      if writer.recovery.outcome == .damaged { note(.failed("sectors that cannot be read are called damage")) }
+      try readAround(writer, touched)
+    } catch {
+      if error.code != .io { note(.failed("sectors that cannot be read are met with \(error)")) }
+    }
+    if hasFailed { return }
+    for path in touched { found.makeReadable(path) }
+    note(.crashed)
+    let later = found.processKill()
+    result.recoveries += 1
+    do throws(LogError) {
+      try judge(try LogOpening.open(Self.path, configuration, environment(later)), later)
+    } catch {
+      note(.failed("a log whose sectors can be read again cannot be used: \(error)"))
+    }
+    hash.mix(later.traceHash)
+  }
+
+  private mutating func readAround(_ writer: LogWriter, _ touched: Set<String>) throws(LogError) {
+    let view = writer.view
+    var offset = view.set.first
+    while offset < view.end {
+      do throws(LogError) {
+        guard let batch = try view.batch(from: offset, maxRecords: 10_000, maxBytes: 1 << 20) else {
+          return note(.failed("the log ends at \(offset) for readers, at \(view.end) for the writer"))
+        }
+        note(.read(first: batch.first, records: Self.digests(batch)))
+        offset = batch.end
+      } catch {
+        let path = view.set.index(holding: offset).map { view.set.segments[$0].path }
+        if error.gap != nil || error.code != .io { throw error }
+        guard let path, touched.contains(path) else {
+          return note(.failed("record \(offset) is refused, and its segment can be read: \(error)"))
+        }
+        offset = offset + 1
+      }
+    }
+  }
+
   /// Opens a log that may be damaged, and holds what it says against the history; true when it reports a loss.
   @discardableResult
   private mutating func openDamaged(_ found: SimulatedFileSystem) -> Bool {

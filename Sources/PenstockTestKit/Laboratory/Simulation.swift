@@ -16,6 +16,13 @@ package struct Simulation {
     package var sealed = 0
     package var segments = 0
     package var trims = 0
+    /// Deliveries that found their own bytes at a peer that creates only.
+    package var found = 0
+    /// Openings that were repeated with nothing done in between, and gave the same bytes.
+    package var repetitions = 0
+    /// Reads that failed in a recovery or in a step, and disks with sectors that could not be read.
+    package var failedReads = 0
+    package var badSectors = 0
     /// Disks that lied, and of them those after which records were reported lost.
     package var lies = 0
     package var liesReported = 0
@@ -51,7 +58,11 @@ package struct Simulation {
   static let consumer = "consumer"
   static let webhook = "webhook"
 
+  /// What the checker is told instead of an event: a mistake that is planted, to see it found.
+  package typealias Plant = @Sendable (History.Event) -> History.Event
+
   let script: SimulationScript
+  let planted: Plant?
   let isTold: Bool
   let runner = SerialRunner()
   let recorder = HistoryRecorder()
@@ -84,12 +95,15 @@ package struct Simulation {
     var sealed: Set<SegmentName> = []
     /// Salts given out so far.
     var salt: UInt64 = 0
+    var peer = SimulatedPeer.Memory()
   }
 
   init(
-    _ script: SimulationScript, configuration: LogConfiguration = Simulation.configuration, telling isTold: Bool = false
+    _ script: SimulationScript, configuration: LogConfiguration = Simulation.configuration,
+    telling isTold: Bool = false, planting planted: Plant? = nil
   ) {
     self.script = script
+    self.planted = planted
     self.isTold = isTold
     self.configuration = configuration
     var logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -99,6 +113,7 @@ package struct Simulation {
     let limits = HistoryChecker.Limits(bytes: 1 << 20, files: 24)
     world = World(checker: HistoryChecker(limits: limits))
     world.checker.note(.destination(cursor: Self.webhook))
+    world.peer.isCreateOnly = script.createsOnly
   }
 
   static var configuration: LogConfiguration {
@@ -115,8 +130,10 @@ package struct Simulation {
   }
 
   /// Runs the script to its end, or to the first violation.
-  package static func run(_ script: SimulationScript, telling isTold: Bool = false) -> Result {
-    var simulation = Simulation(script, telling: isTold)
+  package static func run(
+    _ script: SimulationScript, telling isTold: Bool = false, planting planted: Plant? = nil
+  ) -> Result {
+    var simulation = Simulation(script, telling: isTold, planting: planted)
     simulation.run()
     return simulation.result
   }
@@ -133,7 +150,7 @@ package struct Simulation {
 
   mutating func note(_ event: History.Event) {
     collectCrashPoints()
-    world.checker.note(event)
+    world.checker.note(planted?(event) ?? event)
   }
 
   /// Everything until now happened under the promises of now.
@@ -164,6 +181,7 @@ package struct Simulation {
     }
     if script.rots { rot(disk) }
     if script.lies { lie(disk) }
+    if script.hasBadSectors { endure(disk) }
     finish(disk)
   }
 
@@ -171,6 +189,7 @@ package struct Simulation {
     tellTrace(disk)
     hash.mix(disk.traceHash)
     hash.mix(UInt64(world.checker.events))
+    result.found = world.peer.found
     result.hash = hash.value
     result.violations = world.checker.violations
     result.records = Int(world.made)

@@ -28,6 +28,8 @@ package struct SimulationScript: Sendable, Equatable {
     case none
     /// The n-th I/O of the step fails.
     case failure(io: Int, effect: FaultEffect)
+    /// The n-th read of the step fails.
+    case failedRead(Int)
   }
 
   package struct Step: Sendable, Hashable {
@@ -40,6 +42,10 @@ package struct SimulationScript: Sendable, Equatable {
   /// What the next process finds.
   package enum Outcome: Sendable, Equatable {
     case power(CrashPolicy)
+    /// The same, and the next process dies as soon as it has opened the log.
+    case powerTwice(CrashPolicy)
+    /// The power goes, and a read fails in the next process's recovery.
+    case failedRead(CrashPolicy, read: Int)
     case kill
     /// The process dies, and the power goes while the next one is at an I/O of its recovery.
     case killThenPower(io: Int, CrashPolicy)
@@ -86,6 +92,10 @@ package struct SimulationScript: Sendable, Equatable {
   package var rots: Bool
   /// Or the disk says of a write into a segment that it has made it, and has not, or elsewhere.
   package var lies = false
+  /// Or sectors of segments cannot be read for a while.
+  package var hasBadSectors = false
+  /// The peer of the delivery takes a name once, as a bucket does.
+  package var createsOnly = false
 }
 
 // Drawing.
@@ -98,6 +108,8 @@ extension SimulationScript {
     // Drawn apart, so that a seed's world stays the same in all else.
     var more = SplitMix64(seed: seed ^ 0x6d6f_7265)
     lies = !rots && more.below(3) == 0
+    hasBadSectors = !rots && !lies && more.below(4) == 0
+    createsOnly = more.below(2) == 0
     for life in lives.indices { lives[life].isStalled = more.below(6) == 0 }
   }
 
@@ -121,7 +133,9 @@ extension SimulationScript {
     if random.below(6) == 0 {
       let effects: [FaultEffect] = [.nothing, .partial, .complete, .pagesLost, .pagesReverted]
       let step = random.below(steps.count)
-      steps[step].fault = .failure(io: random.below(8), effect: effects[random.below(effects.count)])
+      let place = random.below(8)
+      let effect = effects[random.below(effects.count)]
+      steps[step].fault = random.below(6) == 0 ? .failedRead(place) : .failure(io: place, effect: effect)
     }
     let crash: (Int, Int)? =
       random.below(12) == 0
@@ -139,6 +153,8 @@ extension SimulationScript {
     case 1: return .kill
     case 2: return .killThenPower(io: 1 + random.below(12), seeded)
     case 3: return .powerInRecovery(seeded, ios: (0..<(1 + random.below(3))).map { _ in 1 + random.below(12) })
+    case 4: return .powerTwice(seeded)
+    case 5 where random.below(3) == 0: return .failedRead(seeded, read: 1 + random.below(40))
     default: return .power(seeded)
     }
   }

@@ -1,12 +1,16 @@
 /// Makes a script that finds something smaller while it still finds the same.
 package enum SimulationShrinker {
-  package static func shrink(_ script: SimulationScript, keeping invariant: Invariant) -> SimulationScript {
+  /// - Parameter run: how a script is run.
+  package static func shrink(
+    _ script: SimulationScript, keeping invariant: Invariant,
+    running run: (SimulationScript) -> Simulation.Result = { Simulation.run($0) }
+  ) -> SimulationScript {
     var best = script
     var isSmaller = true
     while isSmaller {
       isSmaller = false
       for candidate in candidates(of: best) {
-        guard Simulation.run(candidate).violations.first?.invariant == invariant else { continue }
+        guard run(candidate).violations.first?.invariant == invariant else { continue }
         best = candidate
         isSmaller = true
         break
@@ -25,6 +29,8 @@ package enum SimulationShrinker {
     }
     add { $0.rots = false }
     add { $0.lies = false }
+    add { $0.hasBadSectors = false }
+    add { $0.createsOnly = false }
     if script.lives.count > 1 {
       for life in script.lives.indices.reversed() { add { $0.lives.remove(at: life) } }
     }

@@ -15,6 +15,14 @@ final class BucketInMemory: HTTPTransport {
     case dropped
     /// It did, and the answer was lost.
     case lost
+    /// The connection broke in the middle of the body: of half a body nothing is kept.
+    case reset
+    /// The client gave up; the store carries the request out behind the next one.
+    case late
+    /// 429, with a Retry-After.
+    case tooMany
+    /// An ETag that is not of the bytes.
+    case wrongETag
     case slowDown, internalError, conflict
     /// 200, and a document that says it failed, before it did anything or after: for requests that change something.
     case falseSuccess, falseFailure
@@ -36,6 +44,8 @@ final class BucketInMemory: HTTPTransport {
     var objects: [String: Object] = [:]
     var uploads: [String: Upload] = [:]
     var nextUpload = 1
+    /// What was given up by its client and is still to be done.
+    var late: [Call] = []
     var calls: [String] = []
     var requests: [TransportRequest] = []
   }
@@ -82,13 +92,24 @@ final class BucketInMemory: HTTPTransport {
       if let appearing, appearing.index == index { state.objects[appearing.key] = appearing.object }
       var fault = fault(index, call.name)
       if !call.changesSomething, fault == .falseSuccess || fault == .falseFailure { fault = .slowDown }
+      let late = state.late
+      state.late = []
+      defer { for call in late { _ = state.perform(call, pageSize: pageSize) } }
       switch fault {
       case .dropped: return .failure(TransportError(.timeout))
+      case .reset: return .failure(TransportError(.connectionLost))
+      case .late:
+        state.late.append(call)
+        return .failure(TransportError(.timeout))
+      case .tooMany:
+        var answer = Self.error(429, "TooManyRequests")
+        answer.headers.append((name: "Retry-After", value: "7"))
+        return .success(answer)
       case .slowDown: return .success(Self.error(503, "SlowDown"))
       case .internalError: return .success(Self.error(500, "InternalError"))
       case .conflict: return .success(Self.error(409, "ConditionalRequestConflict"))
       case .falseSuccess: return .success(Self.error(200, "InternalError"))
-      case .lost, .falseFailure, .bare, nil: break
+      case .lost, .falseFailure, .bare, .wrongETag, nil: break
       }
       var response = state.perform(call, pageSize: pageSize)
       switch fault {
@@ -97,6 +118,11 @@ final class BucketInMemory: HTTPTransport {
       case .bare:
         response.headers.removeAll { $0.name == "ETag" }
         response.body = []
+      case .wrongETag:
+        if response.header("ETag") != nil {
+          response.headers.removeAll { $0.name == "ETag" }
+          response.headers.append((name: "ETag", value: Self.etag(Array("something else".utf8))))
+        }
       default: break
       }
       return .success(response)
