@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, "Benchmarks", "results")
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 IMAGES = os.path.join(ROOT, "docs", "images")
-BENCHES = ("append", "commit", "replay", "recover", "tail", "seal", "idle", "allocations", "ingest", "deliver",
+BENCHES = ("append", "commit", "replay", "recover", "tail", "seal", "idle", "memory", "allocations", "ingest", "deliver",
            "deliver-memory", "isolation")
 
 
