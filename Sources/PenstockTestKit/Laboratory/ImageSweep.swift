@@ -189,7 +189,7 @@ package struct ImageSweep {
       judge("page \(page) of another log", [(page, other.bytes(page))], &stale)
     }
     return [
-      ("flipped bits, opened", flipped), ("zeroed sectors", zeroed), ("truncations", cut), ("swapped pages", swapped),
+      ("openings after a flip", flipped), ("zeroed sectors", zeroed), ("truncations", cut), ("swapped pages", swapped),
       ("pages of another log", stale),
     ]
   }
