@@ -6,10 +6,13 @@ usage: docs-lint.py
 - Every error code, kind of trouble and metric in the sources is in docs/alarms.md or docs/operating.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
 - Links from one file of the repository to another lead somewhere.
+- What docs/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
+- docs/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
 import glob
 import os
 import re
+import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -118,10 +121,67 @@ def dead_links():
                 yield f"{path}: {link}: there is no such heading"
 
 
+def mutants(*arguments):
+    return subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "mutants"), *arguments], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+
+
+def existing_tests():
+    """The suites and the functions of all tests."""
+    for folder in ("Tests", "Fuzz/Tests"):
+        for path in glob.glob(os.path.join(ROOT, folder, "**", "*.swift"), recursive=True):
+            yield from re.findall(r"\b(?:struct|class|actor|enum|func) (\w+)", read(path))
+
+
+def missing_names(text, known):
+    """(line, name) of what the third column of a table names and nobody has; a row that names nothing must say why."""
+    targets = set(re.findall(r"^([\w-]+):", read("Makefile"), re.M))
+    layers = {f"lab-{os.path.basename(path)}" for path in glob.glob(os.path.join(ROOT, "scripts", "laboratory", "*"))
+              if os.access(path, os.X_OK)}
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        if not line.startswith("| ") or cells == ["what happened", "seen in", "here"]:
+            continue
+        names = re.findall(r"`([^`]+)`", cells[2]) if len(cells) == 3 else []
+        if not names and not (len(cells) == 3 and cells[2].startswith(("not covered: ", "does not apply: "))):
+            yield number, "a row of three cells that names a test, or says why there is none"
+        for name in names:
+            first, *rest = name.split()
+            if first == "make" and rest:
+                is_there = rest[0] in targets | layers
+            elif "/" in first:
+                is_there = os.path.isfile(os.path.join(ROOT, first))
+            else:
+                is_there = name in known
+            if not is_there:
+                yield number, f"`{name}`"
+
+
+def incidents():
+    known = {line.split()[0] for line in mutants("--list").stdout.splitlines() if line.strip()} | set(existing_tests())
+    # That the rule can fail: each of these must be missed, and nothing of the last line.
+    planted = [f"| it broke | X #1 | {cell} |" for cell in (
+        "`no-such-bug`", "`NoSuchTests`", "`scripts/no-such`", "`make no-such`", "in our tests")]
+    sound = "| it broke | X #1 | `commit-without-sync`; `LogCrashTests`, `scripts/lint`, `make lab-sim` |\n| a | b | not covered: c |"
+    found = [number for number, _ in missing_names("\n".join(planted + [sound]), known)]
+    if found != list(range(1, len(planted) + 1)):
+        yield f"scripts/docs-lint.py: of {len(planted)} names that do not exist it misses those in {found}; mend it"
+    for number, name in missing_names(read("docs/incidents.md"), known):
+        yield f"docs/incidents.md:{number}: there is no {name}"
+
+
+def planted_bugs():
+    if read("docs/mutants.md") != mutants("--list", "--markdown").stdout:
+        yield "docs/mutants.md is not up to date: scripts/mutants --list --markdown >docs/mutants.md"
+    coverage = mutants("--coverage")
+    if coverage.returncode:
+        yield from coverage.stdout.splitlines()
+
+
 def main():
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
-    found = [*undocumented(), *unknown_metrics(), *dead_links()]
+    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *planted_bugs()]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)
 
