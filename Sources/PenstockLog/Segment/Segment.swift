@@ -98,7 +98,10 @@ package final class Segment: Sendable {
     try state.withLock { state throws(LogError) in try open(&state) }
   }
 
-  private func open(_ state: inout sending State) throws(LogError) -> (OpenFile, SegmentHeader) {
+  /// - Parameter asksForIndex: its end will be read next, and the disk can look for that beside the header.
+  private func open(
+    _ state: inout sending State, asksForIndex: Bool = false
+  ) throws(LogError) -> (OpenFile, SegmentHeader) {
     if let file = state.file, let header = state.header { return (file, header) }
     let file: OpenFile
     do throws(FileSystemError) {
@@ -106,6 +109,7 @@ package final class Segment: Sendable {
     } catch {
       throw LogError(error, while: "open a segment")
     }
+    if asksForIndex { SegmentFooter.expectRead(fileSystem, file.handle) }
     let header = try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
     guard header.sequence == name.sequence, header.baseOffset == name.baseOffset else {
       throw LogError(
@@ -186,7 +190,7 @@ package final class Segment: Sendable {
 
   private func extendIndex(_ state: inout sending State, upTo end: Offset) throws(LogError) {
     if let scanned = state.scanned, scanned.offset >= end { return }
-    let (file, header) = try open(&state)
+    let (file, header) = try open(&state, asksForIndex: state.scanned == nil)
     let scanner = SegmentScanner(fileSystem, file.handle, header)
     var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
     var entries = state.entries

@@ -123,6 +123,13 @@ extension SegmentFooter {
   /// What is read of a file's end before it is known how long its footer is: the index of 900 blocks.
   static let guess = 64 << 10
 
+  /// Says that an index, if there is one, is about to be read.
+  static func expectRead(_ fileSystem: any FileSystem, _ file: FileHandle) {
+    // A hint: where the size cannot be had, reading says why.
+    guard let size = try? fileSystem.size(file), size > UInt64(SegmentHeader.size + guess) else { return }
+    fileSystem.expectRead(file, (size - UInt64(guess))..<size)
+  }
+
   private static func readFromEnd(
     _ fileSystem: any FileSystem, _ file: FileHandle, _ header: SegmentHeader, size: UInt64
   ) throws(FileSystemError) -> Index? {

@@ -41,4 +41,22 @@ import Testing
     #expect(try segment.entries(upTo: Offset(9)).count == 9)
     #expect(noting.expected == [8_192..<(8_192 + WalkAhead.first)])
   }
+
+  @Test func `who looks into a segment that was left asks for its index beside its header`() throws {
+    var log = TestLog()
+    log.configuration.segmentBytes = 256 << 10
+    let writer = try log.openWriter()
+    var number = 0
+    while log.segments.count < 2 {
+      try writer.commit(record(number))
+      number += 1
+    }
+    let noting = GatedFileSystem(log.disk)
+    let name = try #require(writer.view.set.segments.first).name
+    let path = try #require(log.segments.first)
+    let size = UInt64(try log.contents(path).count)
+    let segment = Segment(noting, name, path: path)
+    #expect(try segment.entries(upTo: Offset(1)).count > 10)
+    #expect(noting.expected == [(size - (64 << 10))..<size])
+  }
 }
