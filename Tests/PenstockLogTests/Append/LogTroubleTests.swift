@@ -151,11 +151,14 @@ import Testing
     let log = try await opened(test, on: gate)
     gate.close(for: ".seg")
     async let first = log.append("first")
+    defer { gate.open() }
     await gate.arrival()
     async let synced = log.append("synced", durability: .disk)
-    await until(log, accepted: 2, inLine: 0)
+    defer { gate.open() }
+    try await until(log, accepted: 2, inLine: 0)
     async let told = log.append("told")
-    await until(log, accepted: 3, inLine: 0)
+    defer { gate.open() }
+    try await until(log, accepted: 3, inLine: 0)
     gate.close(for: ".seg", only: "synchronize")
     _ = try await (first, told)
     #expect(log.end == Offset(3))
@@ -228,9 +231,13 @@ import Testing
     try await log.close()
   }
 
-  /// Returns when the log has taken in so many records, and so many appends wait for room.
-  private func until(_ log: Log, accepted: UInt64, inLine: Int) async {
-    while log.committer.standing != (Offset(accepted), inLine) { await Task.yield() }
+  /// Returns when the log has taken in so many records, and so many appends wait for room. Throws when that does not come to be
+  /// within the time limit.
+  private func until(_ log: Log, accepted: UInt64, inLine: Int) async throws {
+    while log.committer.standing != (Offset(accepted), inLine) {
+      try Task.checkCancellation()
+      await Task.yield()
+    }
   }
 
   @Test func `small appends do not overtake a large one that waits for room`() async throws {
@@ -240,15 +247,17 @@ import Testing
     let log = try await opened(test, on: gate)
     gate.close(for: ".seg")
     async let first = log.append("first")
+    // However it ends, before the append is awaited.
+    defer { gate.open() }
     await gate.arrival()
     try await log.append("queued", durability: .accepted)
     let large = Task { try await log.append(String(repeating: "L", count: 30)) }
-    await until(log, accepted: 2, inLine: 1)
+    try await until(log, accepted: 2, inLine: 1)
     // There is room for it, but it is not its turn.
-    #expect(await code { () throws(LogError) in try await log.tryAppend(batch([[1]])) } == .overloaded)
-    #expect(throws: LogError.self) { try log.appendWithoutWaiting(batch([[1]])) }
+    try #require(await code { () throws(LogError) in try await log.tryAppend(batch([[1]])) } == .overloaded)
+    try #require(throws: LogError.self) { try log.appendWithoutWaiting(batch([[1]])) }
     let late = Task { try await log.append("late") }
-    await until(log, accepted: 2, inLine: 2)
+    try await until(log, accepted: 2, inLine: 2)
     gate.open()
     _ = try await (first, large.value, late.value)
     #expect(try await texts(log) == ["first", "queued", String(repeating: "L", count: 30), "late"])
@@ -263,16 +272,17 @@ import Testing
     let producer = try await log.producer(named: "p")
     gate.close(for: ".seg")
     async let first = log.append("first")
+    defer { gate.open() }
     await gate.arrival()
     try await log.append("queued", durability: .accepted)
     let large = Task { await code { () throws(LogError) in try await log.append(String(repeating: "L", count: 30)) } }
-    await until(log, accepted: 2, inLine: 1)
+    try await until(log, accepted: 2, inLine: 1)
     let numbered = Task { try await producer.append(batch([[65]]), sequence: 1) }
-    await until(log, accepted: 2, inLine: 2)
+    try await until(log, accepted: 2, inLine: 2)
     large.cancel()
     #expect(await large.value == .cancelled)
     // Taken in, while nothing is written yet.
-    await until(log, accepted: 3, inLine: 0)
+    try await until(log, accepted: 3, inLine: 0)
     gate.open()
     _ = try await (first, numbered.value)
     #expect(try await texts(log) == ["first", "queued", "A"])
