@@ -122,7 +122,7 @@ package final class LogView: Sendable {
     warm(segment)
     let found: BlockEntry?, next: BlockEntry?
     do throws(LogError) {
-      (found, next) = try segment.search(offset, upTo: end)
+      (found, next) = try segment.search(offset, upTo: end, isFull: index + 1 < set.segments.count)
     } catch {
       // Nothing of the segment can be believed.
       guard error.code == .damaged else { throw error }

@@ -98,9 +98,9 @@ package final class Segment: Sendable {
     try state.withLock { state throws(LogError) in try open(&state) }
   }
 
-  /// - Parameter asksForIndex: its end will be read next, and the disk can look for that beside the header.
+  /// - Parameter look: what will be read next; the disk can look for that beside the header.
   private func open(
-    _ state: inout sending State, asksForIndex: Bool = false
+    _ state: inout sending State, for look: FirstLook? = nil
   ) throws(LogError) -> (OpenFile, SegmentHeader) {
     if let file = state.file, let header = state.header { return (file, header) }
     let file: OpenFile
@@ -109,7 +109,7 @@ package final class Segment: Sendable {
     } catch {
       throw LogError(error, while: "open a segment")
     }
-    if asksForIndex { SegmentFooter.expectRead(fileSystem, file.handle) }
+    look?.expectReads(fileSystem, file.handle)
     let header = try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
     guard header.sequence == name.sequence, header.baseOffset == name.baseOffset else {
       throw LogError(
@@ -170,9 +170,14 @@ package final class Segment: Sendable {
   }
 
   /// The block that holds `offset`, or else the first one behind it, as far as there are any that hold records below `end`.
-  package func search(_ offset: Offset, upTo end: Offset) throws(LogError) -> (found: BlockEntry?, next: BlockEntry?) {
+  ///
+  /// - Parameter isFull: `end` is where its records end for good.
+  package func search(
+    _ offset: Offset, upTo end: Offset, isFull: Bool
+  ) throws(LogError) -> (found: BlockEntry?, next: BlockEntry?) {
     try state.withLock { state throws(LogError) in
-      try extendIndex(&state, upTo: end)
+      let look = isFull ? FirstLook(at: offset, in: name.baseOffset, end) : FirstLook()
+      try extendIndex(&state, upTo: end, look)
       let (found, next) = state.entries.search(offset)
       return (found, next < state.entries.count ? state.entries[next] : nil)
     }
@@ -188,9 +193,11 @@ package final class Segment: Sendable {
     }
   }
 
-  private func extendIndex(_ state: inout sending State, upTo end: Offset) throws(LogError) {
+  private func extendIndex(
+    _ state: inout sending State, upTo end: Offset, _ look: FirstLook = FirstLook()
+  ) throws(LogError) {
     if let scanned = state.scanned, scanned.offset >= end { return }
-    let (file, header) = try open(&state, asksForIndex: state.scanned == nil)
+    let (file, header) = try open(&state, for: state.scanned == nil ? look : nil)
     let scanner = SegmentScanner(fileSystem, file.handle, header)
     var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
     var entries = state.entries

@@ -1,0 +1,41 @@
+/// What a first look into a segment will read behind the header, asked for at once, so that the disk finds it beside the header
+/// instead of after it: the index, and the block where it probably lies. Hints: a wrong one costs a read of 128 KiB.
+struct FirstLook: Hashable {
+  /// How far into the segment's records the wanted one is, 0 to 1; nil when the index alone is wanted.
+  private let share: Double?
+
+  /// For the index alone.
+  init() { share = nil }
+
+  /// For the record at `offset` in a segment whose records begin at `base` and end, for good, at `end`.
+  init(at offset: Offset, in base: Offset, _ end: Offset) {
+    guard base <= offset, offset < end else {
+      share = nil
+      return
+    }
+    share = Double(offset.rawValue - base.rawValue) / Double(end.rawValue - base.rawValue)
+  }
+
+  /// To each side of where a block would lie if all were alike. Blocks of one stream are nearly: the sum of their differences
+  /// grows with the root of their number.
+  static let reach: UInt64 = 64 << 10
+
+  func expectReads(_ fileSystem: any FileSystem, _ file: FileHandle) {
+    // Where the size cannot be had, reading says why.
+    guard let size = try? fileSystem.size(file) else { return }
+    for range in ranges(fileBytes: size) { fileSystem.expectRead(file, range) }
+  }
+
+  /// None in a file so small that the first read brings most of it.
+  func ranges(fileBytes size: UInt64) -> [Range<UInt64>] {
+    let front = UInt64(SegmentHeader.size)
+    let guess = UInt64(SegmentFooter.guess)
+    guard size > front + guess else { return [] }
+    let index = (size - guess)..<size
+    guard let share else { return [index] }
+    let place = front + UInt64(Double(size - front) * share)
+    let upper = max(front, min(place + Self.reach, index.lowerBound))
+    let lower = max(front, place - min(place, Self.reach))
+    return lower < upper ? [index, lower..<upper] : [index]
+  }
+}
