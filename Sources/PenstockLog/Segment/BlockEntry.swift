@@ -39,6 +39,22 @@ package struct BlockEntry: Hashable, Sendable {
     flags = header.flags
   }
 
+  /// As an index says; ``rawLength`` is not in it.
+  init(
+    position: UInt64, baseOffset: Offset, records: UInt32, front: UInt32, stored: UInt32, flags: UInt16,
+    appendTime: Timestamp, eventTimes: ClosedRange<Int64>?
+  ) {
+    self.position = position
+    self.baseOffset = baseOffset
+    self.appendTime = appendTime
+    self.eventTimes = eventTimes
+    self.records = records
+    self.front = front
+    self.stored = stored
+    self.flags = flags
+    raw = 0
+  }
+
   /// Whether both speak of one block, whatever the one knows and the other does not.
   package func isSame(as other: BlockEntry) -> Bool {
     position == other.position && length == other.length && baseOffset == other.baseOffset && count == other.count

@@ -183,17 +183,14 @@ extension SegmentFooter {
   }
 
   private static func entry(_ bytes: UnsafeRawBufferPointer, at start: Int) -> BlockEntry {
-    var block = BlockHeader()
-    block.position = bytes.get(UInt64.self, at: start)
-    block.baseOffset = Offset(bytes.get(UInt64.self, at: start + 8))
-    block.recordCount = Int(bytes.get(UInt32.self, at: start + 16))
-    block.paddingLength = Int(bytes.get(UInt32.self, at: start + 20)) - BlockFormat.headerSize
-    block.storedLength = Int(bytes.get(UInt32.self, at: start + 24))
-    block.flags = UInt16(truncatingIfNeeded: bytes.get(UInt32.self, at: start + 28))
-    block.appendTime = Timestamp(nanoseconds: bytes.get(Int64.self, at: start + 32))
     let (earliest, latest) = (bytes.get(Int64.self, at: start + 40), bytes.get(Int64.self, at: start + 48))
-    block.eventTimes = earliest <= latest ? earliest...latest : nil
-    return BlockEntry(block)
+    return BlockEntry(
+      position: bytes.get(UInt64.self, at: start), baseOffset: Offset(bytes.get(UInt64.self, at: start + 8)),
+      records: bytes.get(UInt32.self, at: start + 16), front: bytes.get(UInt32.self, at: start + 20),
+      stored: bytes.get(UInt32.self, at: start + 24),
+      flags: UInt16(truncatingIfNeeded: bytes.get(UInt32.self, at: start + 28)),
+      appendTime: Timestamp(nanoseconds: bytes.get(Int64.self, at: start + 32)),
+      eventTimes: earliest <= latest ? earliest...latest : nil)
   }
 }
 

@@ -106,6 +106,27 @@ import Testing
     }
   }
 
+  @Test func `an index with a block beyond the last offset is none, though its checksum holds`() throws {
+    let image = try image()
+    let (path, _, header) = try segment(image)
+    func read(recordsBeforeTheLast left: UInt64) throws -> SegmentFooter.Index? {
+      var forged = header
+      forged.baseOffset = Offset(.max - left)
+      var block = BlockHeader()
+      block.position = UInt64(SegmentHeader.size)
+      block.baseOffset = forged.baseOffset
+      block.recordCount = 4
+      block.storedLength = 100
+      let end = block.endPosition
+      let footer = SegmentFooter.encoded([BlockEntry(block)], at: end, forged)
+      image.disk.install(path, [UInt8](repeating: 0, count: Int(end)) + footer)
+      let file = OpenFile(image.disk, try image.disk.open(path, .readOnly))
+      return try withExtendedLifetime(file) { try SegmentFooter.read(image.disk, file.handle, forged) }
+    }
+    #expect(try read(recordsBeforeTheLast: 4)?.blocks.map(\.count) == [4])
+    #expect(try read(recordsBeforeTheLast: 3) == nil)
+  }
+
   @Test func `an index that is intact and lies is found out by the blocks`() async throws {
     let image = try image()
     let (path, _, header) = try segment(image)
