@@ -76,6 +76,21 @@ import Testing
     try await log.close()
   }
 
+  @Test func `cancelling what fills the queue lets in whoever waits for room in it`() async throws {
+    let (test, log, ticks) = try await full { $0.queueBytes = 60 }
+    let first = Task { try await log.append(batch([record(50), record(51)])) }
+    await ticks.arrival()
+    // It has taken its place in the line when this returns.
+    let second = Task.immediate { try await log.append(batch([record(14)])) }
+    first.cancel()
+    await #expect(throws: LogError.self) { try await first.value }
+    test.disk.capacityBytes = nil
+    ticks.tick()
+    #expect(try await second.value.offsets == Offset(14)..<Offset(15))
+    #expect(try Reading(log.view).inOrder == records(0..<15))
+    try await log.close()
+  }
+
   @Test func `a producer's appends wait for room in their order, cancelled or not`() async throws {
     let (test, log, ticks) = try await full()
     let producer = try await log.producer(named: "p")
