@@ -139,4 +139,26 @@ struct DeliveryDiskCrashTests {
     print("delivery crash points on disk, \(lanes) lanes: \(whole.ioCount) I/Os, \(points) power cuts, \(lives) lives")
     #expect(whole.ioCount > 60 && other.contains(.reopened) && other.contains(.boundary))
   }
+
+  @Test(
+    "in the next process, after one was killed at any I/O, loses nothing that was in the killed one's cache alone",
+    arguments: [1, 2])
+  func afterKill(lanes: Int) async throws {
+    let whole = try freshDisk()
+    _ = await World(lanes: lanes).live(whole, number: 0)
+    for number in 1...whole.ioCount {
+      for later in [5, 29].map({ $0 + number % 24 }) {
+        let world = World(lanes: lanes)
+        let disk = try freshDisk()
+        disk.crash(atIO: number)
+        _ = await world.live(disk, number: 0)
+        let next = disk.processKill()
+        next.crash(atIO: later)
+        _ = await world.live(next, number: 1)
+        let last = next.powerCut(.nothingUnsynced)
+        _ = await world.live(last, number: 2)
+        try await world.check(last, "killed at I/O \(number), power cut \(later) later")
+      }
+    }
+  }
 }
