@@ -43,12 +43,18 @@ enum S3Documents {
     return try? XMLDecoder().decode(type, from: Data(bytes))
   }
 
+  /// With the blank that makes it one.
+  private static let declaration = Array("<?xml ".utf8)
+
   /// Whether the bytes may be shown to the XML parser at all.
   static func isHarmless(_ bytes: [UInt8]) -> Bool {
     // Foundation's parser traps on a name that is not UTF-8; zeros would be UTF-16, in which the next check sees nothing.
-    guard !bytes.isEmpty, !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else { return false }
+    guard !bytes.isEmpty, !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else { return false }
+    // Foundation's parser also traps on a processing instruction that has a name and nothing else. S3 sends none at all: what
+    // looks like one is the declaration in front.
+    let body = bytes.dropFirst(bytes.starts(with: declaration) ? declaration.count : 0)
     // A document type is where entities are defined, and entities can be made to grow without bound.
-    return !text.contains("<!DOCTYPE")
+    return !body.contains("<?".utf8) && !body.contains("<!DOCTYPE".utf8)
   }
 
   /// What ends an upload in parts.
