@@ -8,7 +8,9 @@ import Testing
 /// `PENSTOCK_SEED` picks another seed, `PENSTOCK_CRASH_STEPS` the length of the workload.
 @Suite struct LogCrashTests {
   private let seed = Setting.number("PENSTOCK_SEED") ?? 20_261_123
-  private let steps = Int(Setting.number("PENSTOCK_CRASH_STEPS") ?? 34)
+  private static let wholeLength: UInt64 = 34
+  private let steps = Int(Setting.number("PENSTOCK_CRASH_STEPS") ?? wholeLength)
+  private var isWhole: Bool { steps >= Self.wholeLength }
 
   /// What a machine may find, for one crash point.
   private func policies(_ point: Int) -> [CrashPolicy] {
@@ -37,7 +39,7 @@ import Testing
       covered += try killed(workload, disk, point)
     }
     print("crash points covered: \(covered) (\(points) I/Os, seed \(seed))")
-    #expect(covered >= 10_000)
+    #expect(covered >= (isWhole ? 10_000 : 1_000))
   }
 
   @Test func `a second crash, inside recovery, changes nothing`() throws {
@@ -62,12 +64,14 @@ import Testing
       }
     }
     print("crash points inside recovery covered: \(covered) (seed \(seed))")
-    #expect(covered >= 400)
+    #expect(covered >= (isWhole ? 400 : 40))
   }
 
   @Test func `recovering twice leaves the bytes that recovering once left`() throws {
     var cuts = 0
-    for point in stride(from: 5, through: try crashPoints(), by: 11) {
+    let points = try crashPoints()
+    // Some forty, however short the workload is.
+    for point in stride(from: 5, through: points, by: max(1, points / 40)) {
       let (workload, disk) = try crashed(at: point)
       let found = disk.powerCut(.seeded(seed &+ UInt64(point), .tornSectors))
       var once = workload
