@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("A batch that is rejected", .timeLimit(.minutes(1)))
+@Suite("A batch that is rejected", .timeLimit(.minutes(4)))
 struct RejectionTests {
   let policy = BatchPolicy(maxRecords: 64)
 

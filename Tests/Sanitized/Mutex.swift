@@ -8,30 +8,29 @@
 
 /// `Synchronization.Mutex` over a lock that ThreadSanitizer knows. Swift's own is in a library that is not instrumented: whatever it
 /// guards looks like a race. A module's own name comes before an imported one, so this file is in every target here.
+///
+/// Pointers and no class: what becomes of an object's property ThreadSanitizer puts down to the object's first bytes.
 struct Mutex<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
-  private final class Storage {
-    var value: Value
-    let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let value = UnsafeMutablePointer<Value>.allocate(capacity: 1)
+  private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
 
-    init(_ value: consuming Value) {
-      self.value = value
-      pthread_mutex_init(lock, nil)
-    }
-
-    deinit {
-      pthread_mutex_destroy(lock)
-      lock.deallocate()
-    }
+  init(_ value: consuming sending Value) {
+    self.value.initialize(to: value)
+    pthread_mutex_init(lock, nil)
   }
-  private let storage: Storage
 
-  init(_ value: consuming sending Value) { storage = Storage(value) }
+  deinit {
+    pthread_mutex_destroy(lock)
+    lock.deallocate()
+    value.deinitialize(count: 1)
+    value.deallocate()
+  }
 
   borrowing func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    pthread_mutex_lock(storage.lock)
-    defer { pthread_mutex_unlock(storage.lock) }
-    return try body(&storage.value)
+    pthread_mutex_lock(lock)
+    defer { pthread_mutex_unlock(lock) }
+    return try body(&value.pointee)
   }
 }
