@@ -5,8 +5,13 @@
 # is the layer's one line. A command without such a line has failed.
 line() {
   local pattern=$1; shift
-  "$@" | awk -v pattern="$pattern" '
-    !found && $0 ~ pattern { found = $0; next }
-    { print > "/dev/stderr"; fflush() }
-    END { if (found == "") { print "no figure"; exit 1 }; print found }'
+  "$@" | {
+    # Not awk: Debian's reads 4 KiB before it looks at a line, and hours of work would seem to stand still.
+    local text found=''
+    while IFS= read -r text; do
+      if [ -z "$found" ] && [[ $text =~ $pattern ]]; then found=$text; else printf '%s\n' "$text" >&2; fi
+    done
+    [ -n "$found" ] || { echo "no figure"; return 1; }
+    printf '%s\n' "$found"
+  }
 }
