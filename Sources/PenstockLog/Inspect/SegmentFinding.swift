@@ -55,8 +55,7 @@ extension LogInspector {
       let fileSystem = environment.fileSystem
       let file = OpenFile(fileSystem, try fileSystem.open(finding.path, .readOnly))
       finding.fileBytes = try fileSystem.size(file.handle)
-      let pages = try fileSystem.readAll(file.handle, count: SegmentHeader.size, at: 0)
-      readHeader(pages, &finding)
+      readHeader(try HeaderPages(of: file.handle, fileSystem), &finding)
       guard let header = finding.header else {
         finding.complain("without a header nothing can be read", at: 0, name.baseOffset..<limit(ofSegmentAt: index))
         return finding
@@ -73,16 +72,14 @@ extension LogInspector {
   }
 
   /// Both copies, each for itself: readers need only one, but a lost one is worth knowing before the other goes.
-  private func readHeader(_ pages: [UInt8], _ finding: inout SegmentFinding) {
+  private func readHeader(_ pages: HeaderPages, _ finding: inout SegmentFinding) {
     var copies: [SegmentHeader?] = []
     for copy in 0..<2 {
       // The decoder takes the first valid copy it is shown, so it is shown one.
-      var alone = pages
-      let other = (1 - copy) * SegmentHeader.pageSize
-      for place in other..<min(other + SegmentHeader.pageSize, alone.count) { alone[place] = 0 }
       var header: SegmentHeader?
       var complaint = "copy \(copy) of the header is not intact"
-      alone.withUnsafeBytes { bytes in
+      if let failure = pages.failures[copy] { complaint = "copy \(copy) of the header cannot be read: \(failure)" }
+      pages.showing(copy).withUnsafeBytes { bytes in
         do throws(SegmentHeader.Flaw) {
           header = try SegmentHeader(decoding: bytes)
         } catch {

@@ -202,8 +202,9 @@ package final class Segment: Sendable {
     var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
     var entries = state.entries
     do throws(FileSystemError) {
+      // One that cannot be read, or lies beside a block that cannot, is as good as none: the blocks say the same.
       if state.scanned == nil, !state.distrustsFooter,
-        let index = try SegmentFooter.read(fileSystem, file.handle, header)
+        let index = try? SegmentFooter.read(fileSystem, file.handle, header)
       {
         state.isFromFooter = true
         entries = index.blocks

@@ -12,18 +12,18 @@ package struct SegmentScanner {
     seed = header.seed
   }
 
-  /// Reads both header pages.
+  /// Reads the header; one copy of the two is enough. `.io` where the other might be intact but cannot be read.
   package static func readHeader(
     _ fileSystem: any FileSystem, _ file: FileHandle, path: String
   ) throws(LogError) -> SegmentHeader {
-    let bytes: [UInt8]
+    let pages: HeaderPages
     do throws(FileSystemError) {
-      bytes = try fileSystem.readAll(file, count: SegmentHeader.size, at: 0)
+      pages = try HeaderPages(of: file, fileSystem)
     } catch {
       throw LogError(error, while: "read the segment's header")
     }
     var flaw: SegmentHeader.Flaw?
-    let header: SegmentHeader? = bytes.withUnsafeBytes { bytes in
+    let header: SegmentHeader? = pages.bytes.withUnsafeBytes { bytes in
       do throws(SegmentHeader.Flaw) { return try SegmentHeader(decoding: bytes) } catch {
         flaw = error
         return nil
@@ -35,6 +35,7 @@ package struct SegmentScanner {
         .futureFormat, "the segment was written by a later version (\(what)); use a newer penstock",
         place: .init(path: path))
     }
+    if let failure = pages.failure { throw LogError(failure, while: "read the segment's header") }
     throw LogError(
       .damaged, "neither copy of the segment's header is intact", place: .init(path: path, position: 0))
   }

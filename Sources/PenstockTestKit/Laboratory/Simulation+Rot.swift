@@ -62,31 +62,33 @@ extension Simulation {
   /// Sectors of segments cannot be read for a while. No record may be shown that is not there, each that is not shown must be
   /// refused with an error, and only in segments with such a sector; when the drive reads again, everything must be there.
   ///
-  /// An unreadable sector of a header or of an index takes its whole segment from readers, as long as it lasts.
+  /// An unreadable sector of a block's header can take its whole segment from readers, as long as it lasts, and in the newest
+  /// segment keeps the log from opening; one in a copy of the segment's header takes nothing.
   mutating func endure(_ disk: SimulatedFileSystem) {
     var random = SplitMix64(seed: script.seed ^ 0x6261_64)
     let found = disk.powerCut(.everything)
     let segments = found.filePaths.filter { $0.hasSuffix(".seg") }
     guard !segments.isEmpty else { return }
     note(.crashed)
-    var touched: Set<String> = []
+    var sectors: [String: [Int]] = [:]
     for _ in 0...random.below(3) {
       let path = segments[random.below(segments.count)]
       let position = random.below(max(1, found.size(of: path) ?? 0))
       tell("  a sector that cannot be read in \(path) at \(position)")
       found.makeUnreadable(path, at: position)
-      touched.insert(path)
+      sectors[path, default: []].append(position)
     }
     result.badSectors += 1
+    let touched = Set(sectors.filter { Self.canCostRecords($0.value) }.keys)
     do throws(LogError) {
       let writer = try LogOpening.open(Self.path, configuration, environment(found))
       if writer.recovery.outcome == .damaged { note(.failed("sectors that cannot be read are called damage")) }
       try readAround(writer, touched)
     } catch {
-      if error.code != .io { note(.failed("sectors that cannot be read are met with \(error)")) }
+      if error.code != .io || touched.isEmpty { note(.failed("sectors that cannot be read are met with \(error)")) }
     }
     if hasFailed { return }
-    for path in touched { found.makeReadable(path) }
+    for path in sectors.keys { found.makeReadable(path) }
     note(.crashed)
     let later = found.processKill()
     result.recoveries += 1
@@ -96,6 +98,12 @@ extension Simulation {
       note(.failed("a log whose sectors can be read again cannot be used: \(error)"))
     }
     hash.mix(later.traceHash)
+  }
+
+  /// Whether sectors at these positions of a segment may keep records from readers.
+  private static func canCostRecords(_ positions: [Int]) -> Bool {
+    let pages = Set(positions.map { $0 / SegmentHeader.pageSize })
+    return pages != [0] && pages != [1]
   }
 
   private mutating func readAround(_ writer: LogWriter, _ touched: Set<String>) throws(LogError) {

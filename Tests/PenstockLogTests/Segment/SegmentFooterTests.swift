@@ -106,6 +106,51 @@ import Testing
     }
   }
 
+  @Test(arguments: [false, true])
+  func `an index that cannot be read costs nothing, a sector of blocks costs those alone`(isSealed: Bool) throws {
+    var log = TestLog()
+    var settings = SealingSettings()
+    settings.blockBytes = 4 << 10
+    log.configuration.sealing = .settings(settings)
+    log.configuration.segmentBytes = 256 << 10
+    var random = SplitMix64(seed: 7)
+    var written: [[UInt8]] = []
+    var writer = try log.openWriter()
+    while writer.segmentCount == 1 {
+      written.append(random.bytes(700))
+      try writer.commit(written[written.count - 1])
+    }
+    if isSealed { try #require(try writer.sealAll().allSatisfy { $0.seal != nil }) }
+    try writer.close()
+    let end = try ends(log)
+    let (path, _, header) = try segment(log)
+    try #require(header.isSealed == isSealed)
+    let blocks = try walked(log, upTo: end.offset)
+    let index = (end.blocks + 511) / 512 * 512
+    // So near to the end that what is read there at first reaches over it; between the headers of two blocks.
+    let block = try #require(blocks.dropLast(2).last { ($0.position + 1024) / 512 < $0.endPosition / 512 })
+    let inner = Int(block.position + 1024)
+    try #require(index + 512 <= end.file && blocks.count > 5)
+    for (position, lost) in [(index, []), (inner, [block])] {
+      let image = log.killed()
+      try #require(image.disk.makeUnreadable(path, at: position))
+      writer = try image.openWriter()
+      #expect(writer.recovery.outcome == .clean)
+      for (number, bytes) in written.enumerated() {
+        let offset = Offset(UInt64(number))
+        let isLost = lost.contains { $0.baseOffset <= offset && offset < $0.endOffset }
+        do throws(LogError) {
+          var found: [[UInt8]] = []
+          let batch = try writer.view.batch(from: offset, maxRecords: 1, maxBytes: 1 << 20)
+          batch?.forEachRecord { found.append(Array($0.bytes)) }
+          #expect(found == [bytes] && !isLost, "\(offset)")
+        } catch {
+          #expect(error.code == .io && isLost, "\(offset): \(error)")
+        }
+      }
+    }
+  }
+
   @Test func `an index with a block beyond the last offset is none, though its checksum holds`() throws {
     let image = try image()
     let (path, _, header) = try segment(image)
