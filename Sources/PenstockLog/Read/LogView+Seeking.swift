@@ -9,12 +9,8 @@ extension LogView {
     let set = set
     // The last segment begun before `time` holds the place, or the one after it begins there. Not the last begun *at* it:
     // where the clock stood still, the one before ends with records of that time.
-    var search = RisingSearch(count: set.segments.count, target: time.nanoseconds)
-    while let index = search.next() {
-      search.tell(try set.segments[index].landmark().begunAt.nanoseconds, at: index)
-    }
-    let index = search.result - 1
-    guard index >= 0 else { return set.first }
+    let reached = try firstSegment(reaching: time.nanoseconds, in: set) { $0.begunAt.nanoseconds }
+    guard let index = reached.map({ $0 - 1 }), index >= 0 else { return set.first }
     let entries = try entries(ofSegmentAt: index, in: set)
     let later = entries.partition { $0.appendTime < time }
     // A sealed block holds records of several times: the first at or after `time` may be within the block before.
@@ -57,12 +53,26 @@ extension LogView {
 
   /// No segment before this one holds an event at or after `time`.
   private func firstSegment(reachingEventTime time: Int64, in set: SegmentSet) throws(LogError) -> Int {
-    var search = RisingSearch(count: set.segments.count, target: time)
+    try firstSegment(reaching: time, in: set) { $0.latestEventTime }.map { max(0, $0 - 1) } ?? 0
+  }
+
+  /// The first segment whose header says at least `target`, the number of segments when none does; nil when a header that is
+  /// asked does not say.
+  private func firstSegment(
+    reaching target: Int64, in set: SegmentSet, _ value: (Segment.Landmark) -> Int64?
+  ) throws(LogError) -> Int? {
+    let segments = set.segments
+    var search = RisingSearch(count: segments.count, target: target)
     while let index = search.next() {
-      guard let latest = try set.segments[index].landmark().latestEventTime else { return 0 }
-      search.tell(latest, at: index)
+      // The disk looks for two headers at once; and for the index of the segment that will be found, if the guess is right.
+      if let next = search.likelyNext(after: index) {
+        segments[index].expectLandmark()
+        segments[next].expectLandmark(andIndex: search.isNear)
+      }
+      guard let value = value(try segments[index].landmark()) else { return nil }
+      search.tell(value, at: index)
     }
-    return max(0, search.result - 1)
+    return search.result
   }
 
   /// The offsets of the blocks among `offsets` that may hold events of these times, joined where they follow each other.

@@ -93,6 +93,17 @@ package final class Segment: Sendable {
     }
   }
 
+  /// Lets the disk look for what ``landmark()`` will read, and for the index behind it. A hint, which opens a file and closes it.
+  package func expectLandmark(andIndex: Bool = false) {
+    let isKnown = state.withLock { $0.landmark != nil && (!andIndex || $0.scanned != nil) }
+    guard !isKnown, let handle = try? fileSystem.open(path, .readOnly) else { return }
+    let file = OpenFile(fileSystem, handle)
+    withExtendedLifetime(file) {
+      fileSystem.expectRead(handle, FirstLook.header)
+      if andIndex { FirstLook().expectReads(fileSystem, handle) }
+    }
+  }
+
   /// The open file and the proven header.
   package func open() throws(LogError) -> (OpenFile, SegmentHeader) {
     try state.withLock { state throws(LogError) in try open(&state) }

@@ -188,13 +188,22 @@ import Testing
     #expect(try Reading(image.openWriter().view).inOrder == records(0..<40))
   }
 
-  @Test func `a failed read is an error and no gap, and the next one works`() throws {
+  @Test func `a failed read of a block is an error and no gap, and the next one works`() throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    for number in 0..<3 { try writer.commit(record(number)) }
+    // The header is read before it.
+    test.disk.fail(atRead: test.disk.readCount + 2)
+    let error = #expect(throws: LogError.self) { try Reading(writer.view) }
+    #expect(error?.code == .io && error?.gap == nil)
+    #expect(try Reading(writer.view).inOrder == records(0..<3))
+  }
+
+  @Test func `a header whose read failed is read again, copy by copy`() throws {
     let test = TestLog()
     let writer = try test.openWriter()
     for number in 0..<3 { try writer.commit(record(number)) }
     test.disk.fail(atRead: test.disk.readCount + 1)
-    let error = #expect(throws: LogError.self) { try Reading(writer.view) }
-    #expect(error?.code == .io && error?.gap == nil)
     #expect(try Reading(writer.view).inOrder == records(0..<3))
   }
 }

@@ -27,8 +27,29 @@ import Testing
         if found != row.firstIndex(where: { $0 >= target }) ?? row.count { Issue.record("\(name), \(target)") }
         most = max(most, questions)
       }
-      #expect(most <= (name == "even" ? 8 : 26), "\(name): \(most) questions")
+      #expect(most <= (name == "even" ? 6 : 27), "\(name): \(most) questions")
     }
+  }
+
+  @Test func `what is likely to be asked for next mostly is, where values are even`() {
+    let row = (0..<1_490).map { Int64($0) * 60_000_000_000 }
+    var (said, right, near) = (0, 0, 0)
+    for target in row.dropFirst().map({ $0 - 7 }) {
+      var search = RisingSearch(count: row.count, target: target)
+      var likely: Int?
+      while let index = search.next() {
+        if let likely { right += likely == index ? 1 : 0 }
+        likely = search.likelyNext(after: index)
+        if let likely {
+          said += 1
+          #expect(likely != index && row.indices.contains(likely))
+          if search.isNear { near += likely == row.firstIndex { $0 >= target }.map { $0 - 1 } ? 1 : 0 }
+        }
+        search.tell(row[index], at: index)
+      }
+    }
+    #expect(said > 2 * 1_400 && right > said * 9 / 10, "\(right) of \(said)")
+    #expect(near > 1_400, "the segment whose index is read beside it is the one that is found: \(near) of 1489")
   }
 
   private func search(_ row: [Int64], _ target: Int64) -> (Int, questions: Int) {
