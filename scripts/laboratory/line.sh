@@ -8,7 +8,7 @@ line() {
   "$@" | {
     # Not awk: Debian's reads 4 KiB before it looks at a line, and hours of work would seem to stand still.
     local text found=''
-    while IFS= read -r text; do
+    while IFS= read -r text || [ -n "$text" ]; do
       if [ -z "$found" ] && [[ $text =~ $pattern ]]; then found=$text; else printf '%s\n' "$text" >&2; fi
     done
     [ -n "$found" ] || { echo "no figure"; return 1; }

@@ -32,11 +32,12 @@ package struct RisingSearch: Sendable {
     // Even values put the place between the first guess and the one before it.
     if steps == 3, let firstGuess { return high == firstGuess ? high - 1 : low }
     // The least value stands for none, and says nothing of proportions.
-    guard steps == 2 || steps % 2 == 1, let before, let behind, before > .min, behind > before else {
-      return (low + high) / 2
-    }
+    guard steps == 2 || steps % 2 == 1, let before, let behind, before > .min else { return (low + high) / 2 }
+    // Values so near to each other may be one and the same `Double`.
+    let span = Double(behind) - Double(before)
+    guard span > 0 else { return (low + high) / 2 }
     // Value `before` stands at low − 1, `behind` at high.
-    let share = (Double(target) - Double(before)) / (Double(behind) - Double(before))
+    let share = (Double(target) - Double(before)) / span
     let guess = Double(low - 1) + (share * Double(high - low + 1)).rounded(.up)
     let index = min(max(Int(guess), low), high - 1)
     if steps == 2 { firstGuess = index }

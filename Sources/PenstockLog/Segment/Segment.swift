@@ -194,14 +194,16 @@ package final class Segment: Sendable {
     }
   }
 
-  /// Its blocks as its own index says, without a walk; nil where it has none. Throws `.damaged`, `.io`.
+  /// Its blocks as its own index says, without a walk; nil where it has none that can be read. Throws `.damaged`, and `.io` where
+  /// its header cannot be read.
   package func index() throws(LogError) -> [BlockEntry]? {
     let (file, header) = try open()
-    do throws(FileSystemError) {
-      return try SegmentFooter.read(fileSystem, file.handle, header)?.blocks
-    } catch {
-      throw LogError(error, while: "read the index of a segment")
-    }
+    return readIndex(file, header)?.blocks
+  }
+
+  /// One that cannot be read is as good as none: the blocks say the same.
+  private func readIndex(_ file: OpenFile, _ header: SegmentHeader) -> SegmentFooter.Index? {
+    try? SegmentFooter.read(fileSystem, file.handle, header)
   }
 
   private func extendIndex(
@@ -213,10 +215,7 @@ package final class Segment: Sendable {
     var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
     var entries = state.entries
     do throws(FileSystemError) {
-      // One that cannot be read, or lies beside a block that cannot, is as good as none: the blocks say the same.
-      if state.scanned == nil, !state.distrustsFooter,
-        let index = try? SegmentFooter.read(fileSystem, file.handle, header)
-      {
+      if state.scanned == nil, !state.distrustsFooter, let index = readIndex(file, header) {
         state.isFromFooter = true
         entries = index.blocks
         cursor.position = index.position

@@ -103,7 +103,8 @@ package enum SegmentFooter {
 
 extension SegmentFooter {
   /// The index, when the footer is whole and its blocks lie gapless between header and footer; nil sends the caller to the
-  /// blocks themselves. O(blocks), one read of at most ``guess`` bytes and seldom a second.
+  /// blocks themselves. O(blocks), one read of at most ``guess`` bytes and seldom a second; three where a sector of the blocks
+  /// before it cannot be read. Throws when the index itself cannot.
   package static func read(
     _ fileSystem: any FileSystem, _ file: FileHandle, _ header: SegmentHeader
   ) throws(FileSystemError) -> Index? {
@@ -129,7 +130,15 @@ extension SegmentFooter {
   ) throws(FileSystemError) -> Index? {
     guard size > UInt64(SegmentHeader.size) else { return nil }
     let room = size - UInt64(SegmentHeader.size)
-    var bytes = try fileSystem.readAll(file, count: Int(min(room, UInt64(guess))), at: size - min(room, UInt64(guess)))
+    func end(_ count: Int) throws(FileSystemError) -> [UInt8] {
+      let count = min(room, UInt64(count))
+      return try fileSystem.readAll(file, count: Int(count), at: size - count)
+    }
+    var bytes: [UInt8]
+    do throws(FileSystemError) { bytes = try end(guess) } catch {
+      // Perhaps a block's sector: the last bytes say where the index begins.
+      bytes = try end(endSize)
+    }
     guard let length = bytes.withUnsafeBytes({ length(fromEnd: $0) }), UInt64(length) <= room else { return nil }
     let position = size - UInt64(length)
     if length > bytes.count {

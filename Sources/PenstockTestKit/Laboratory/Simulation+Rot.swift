@@ -62,8 +62,9 @@ extension Simulation {
   /// Sectors of segments cannot be read for a while. No record may be shown that is not there, each that is not shown must be
   /// refused with an error, and only in segments with such a sector; when the drive reads again, everything must be there.
   ///
-  /// An unreadable sector of a block's header can take its whole segment from readers, as long as it lasts, and in the newest
-  /// segment keeps the log from opening; one in a copy of the segment's header takes nothing.
+  /// An unreadable sector behind its header keeps the newest segment from being opened, as long as it lasts, for what stands there
+  /// is proven first. In an older one it costs its own block, or, in a block's header and without an index that can be read, the
+  /// segment. One in a copy of a segment's header costs nothing anywhere.
   mutating func endure(_ disk: SimulatedFileSystem) {
     var random = SplitMix64(seed: script.seed ^ 0x6261_64)
     let found = disk.powerCut(.everything)
@@ -79,13 +80,16 @@ extension Simulation {
       sectors[path, default: []].append(position)
     }
     result.badSectors += 1
+    let newest = segments.max() ?? ""
     let touched = Set(sectors.filter { Self.canCostRecords($0.value) }.keys)
     do throws(LogError) {
       let writer = try LogOpening.open(Self.path, configuration, environment(found))
       if writer.recovery.outcome == .damaged { note(.failed("sectors that cannot be read are called damage")) }
       try readAround(writer, touched)
     } catch {
-      if error.code != .io || touched.isEmpty { note(.failed("sectors that cannot be read are met with \(error)")) }
+      if error.code != .io || !touched.contains(newest) {
+        note(.failed("sectors that cannot be read are met with \(error)"))
+      }
     }
     if hasFailed { return }
     for path in sectors.keys { found.makeReadable(path) }

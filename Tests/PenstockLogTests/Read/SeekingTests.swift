@@ -5,22 +5,24 @@ import Testing
 @Suite struct SeekingTests {
   @Test func `a rising row is searched right, whatever it is, with few questions`() {
     // Every rising row of up to six values among five, every target.
-    func rows(_ count: Int, from least: Int64) -> [[Int64]] {
+    func rising(_ count: Int, from least: Int64) -> [[Int64]] {
       if count == 0 { return [[]] }
-      return (least...4).flatMap { first in rows(count - 1, from: first).map { [first] + $0 } }
+      return (least...4).flatMap { first in rising(count - 1, from: first).map { [first] + $0 } }
     }
-    for row in (0...6).flatMap({ rows($0, from: 0) }) {
+    for row in (0...6).flatMap({ rising($0, from: 0) }) {
       for target in -1...5 as ClosedRange<Int64> {
         let (found, _) = search(row, target)
         if found != row.firstIndex(where: { $0 >= target }) ?? row.count { Issue.record("\(row), \(target): \(found)") }
       }
     }
-    for (name, row) in [
+    let rows: [(String, [Int64])] = [
       ("even", (0..<1_500).map { Int64($0) * 60_000_000_000 }), ("squares", (0..<1_500).map { Int64($0 * $0) }),
       ("all at the end", [Int64](repeating: 5, count: 1_499) + [.max]),
       ("one outlier", [.min] + [Int64](repeating: 0, count: 1_499)),
       ("extremes", (0..<1_500).map { $0 < 700 ? .min : .max }),
-    ] {
+      ("closer than a Double tells apart", (0..<1_500).map { 1_700_000_000_000_000_000 + Int64($0 / 12) as Int64 }),
+    ]
+    for (name, row) in rows {
       var most = 0
       for target in row.flatMap({ [$0, $0 &+ 1] }) + [.min, .max, 7] {
         let (found, questions) = search(row, target)

@@ -127,15 +127,19 @@ import Testing
     try #require(header.isSealed == isSealed)
     let blocks = try walked(log, upTo: end.offset)
     let index = (end.blocks + 511) / 512 * 512
-    // So near to the end that what is read there at first reaches over it; between the headers of two blocks.
-    let block = try #require(blocks.dropLast(2).last { ($0.position + 1024) / 512 < $0.endPosition / 512 })
-    let inner = Int(block.position + 1024)
     try #require(index + 512 <= end.file && blocks.count > 5)
-    for (position, lost) in [(index, []), (inner, [block])] {
+    // So near to the end that what is read there at first reaches over it: within one block, and the header of another.
+    let block = try #require(blocks.dropLast(2).last { ($0.position + 1024) / 512 < $0.endPosition / 512 })
+    let struck = blocks[blocks.count - 3]
+    let sector = struck.position / 512 * 512
+    let beside = blocks.filter { $0.position < sector + 512 && sector < $0.endPosition }
+    for (position, lost) in [(index, []), (Int(block.position + 1024), [block]), (Int(struck.position), beside)] {
       let image = log.killed()
       try #require(image.disk.makeUnreadable(path, at: position))
       writer = try image.openWriter()
       #expect(writer.recovery.outcome == .clean)
+      let survey = try LogSurvey(LogInspector(TestLog.path, environment: image.environment()))
+      #expect(try survey.distance(from: .zero).isExact == (position != index))
       for (number, bytes) in written.enumerated() {
         let offset = Offset(UInt64(number))
         let isLost = lost.contains { $0.baseOffset <= offset && offset < $0.endOffset }
