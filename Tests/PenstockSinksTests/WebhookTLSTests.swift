@@ -33,6 +33,8 @@ struct WebhookTLSTests {
     configuration.secrets = [server.secret]
     configuration.addresses = .publicAndPrivate
     configuration.tls.authorities = server.tls + "/ca.pem"
+    // What is tested is no speed: beside a dozen other loads, a test of seconds takes half a minute.
+    (configuration.timeout, configuration.connectTimeout) = (.seconds(120), .seconds(120))
     change(&configuration)
     return try WebhookSink(configuration)
   }
@@ -116,7 +118,7 @@ struct WebhookTLSTests {
       settings.addresses = .publicAndPrivate
       let transport = try AsyncHTTPTransport(settings, resolver: names)
       let request = TransportRequest(
-        method: "GET", url: "https://\(name):\(port)/ok", headers: [], timeout: .seconds(20))
+        method: "GET", url: "https://\(name):\(port)/ok", headers: [], timeout: .seconds(120))
       do throws(TransportError) {
         let answer = try await transport.send(request)
         #expect(isRight, "\(name)")
