@@ -6,7 +6,7 @@ import Testing
 /// A connection goes to the address that was checked, and to no other.
 struct PinnedHostsTests {
   private func send(
-    _ transport: AsyncHTTPTransport, _ url: String, timeout: Duration = .seconds(20)
+    _ transport: AsyncHTTPTransport, _ url: String, timeout: Duration = .seconds(120)
   ) async -> Result<TransportResponse, TransportError> {
     do throws(TransportError) {
       return .success(
@@ -171,9 +171,9 @@ struct PinnedHostsTests {
     let address = try #require(IPAddress("127.0.0.2"))
     let client = PooledClient(TransportSettings(), tls: nil, pin: (host: "LOCALHOST", address: address))
     let request = TransportRequest(
-      method: "GET", url: "http://localhost:\(server.port)/", headers: [], timeout: .seconds(20))
+      method: "GET", url: "http://localhost:\(server.port)/", headers: [], timeout: .seconds(120))
     let error = await #expect(throws: TransportError.self) {
-      try await AsyncHTTPTransport.send(request, over: client, until: .now + .seconds(20), address: address)
+      try await AsyncHTTPTransport.send(request, over: client, until: .now + .seconds(120), address: address)
     }
     await client.close()
     #expect(error?.kind == .forbiddenAddress, "\(error.debugDescription)")
