@@ -88,7 +88,7 @@ class Soak:
     def __init__(self, options):
         self.options, self.path, self.live = options, tempfile.mkdtemp(prefix="penstock-soak.", dir=options.dir), []
         self.log, self.fed, self.digest, self.data = os.path.join(self.path, "log"), 0, hashlib.sha256(), []
-        self.watched, self.replays, self.largest, self.problems = [], 0, 0, []
+        self.watched, self.replays, self.overtaken, self.largest, self.problems = [], 0, 0, 0, []
 
     def start(self, name, *arguments, watch=True, **streams):
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **streams}
@@ -130,7 +130,8 @@ class Soak:
             name, out = f"soak-{self.replays}", os.path.join(self.path, "replayed")
             window = ("--to", "again", "--from", "beginning", "--until", "end", "--config", "config.yaml", "--id", name)
             for arguments in (("run", *window), ("discard", name, "--yes", "--log", self.log)):
-                self.end("replay", self.start("replay", "replay", *arguments, watch=False), 0)
+                self.end("replay", self.start("replay", "replay", *arguments, watch=False), 0,
+                         excuse=rf"replay {name}: records .* are lost: trimmed")
             shutil.rmtree(out, ignore_errors=True)
             os.makedirs(out)
 
@@ -176,7 +177,7 @@ class Soak:
         self.end("receive", receiver, (0, 130), signal.SIGTERM)
         self.check()
 
-    def end(self, name, process, codes, send=None):
+    def end(self, name, process, codes, send=None, excuse=None):
         if send:
             process.send_signal(send)
         try:
@@ -184,7 +185,12 @@ class Soak:
         except subprocess.TimeoutExpired:
             self.problems.append(f"{name} hung for {LIMIT} s: {self.errors(name)}")
             return
-        if code not in (codes if isinstance(codes, tuple) else (codes,)):
+        if code in (codes if isinstance(codes, tuple) else (codes,)):
+            return
+        if excuse and code == 1 and re.search(excuse, self.errors(name)):
+            # On a busy machine the log's size limit passes a replay; that it is told is what is asked for.
+            self.overtaken += 1
+        else:
             self.problems.append(f"{name} ended with {code}: {self.errors(name)}")
 
     def check(self):
@@ -235,7 +241,8 @@ def main():
         keep = bool(soak.problems)
         for problem in soak.problems:
             print(f"soak: {problem}", file=sys.stderr)
-        print(f"{'FAILED' if keep else 'ok'}: {options.seconds:.0f} s, {soak.fed} records, {soak.replays} replays, log at most "
+        print(f"{'FAILED' if keep else 'ok'}: {options.seconds:.0f} s, {soak.fed} records, {soak.replays} replays ({soak.overtaken} overtaken by the "
+              f"log's limit), log at most "
               f"{soak.largest / 2**20:.1f} MiB; {'; '.join(one.words() for one in soak.watched)}")
     finally:
         soak.clean_up(keep)
