@@ -2,8 +2,8 @@ import Foundation
 import PenstockLog
 
 /// A log of many segments that takes little disk: one full segment, over and over, each time with the headers its place in
-/// the log demands. The newest segment and those in which a bench looks for something have all their block headers, the
-/// newest and the blocks looked for also their records; the rest of each file is a hole.
+/// the log demands. The newest segment and those in which a bench looks for something are whole, because a file full of holes
+/// lies on the disk in as many pieces; every other one is a header, an index and a hole.
 struct LongLog {
   /// A record to look for.
   struct Place {
@@ -29,12 +29,10 @@ struct LongLog {
     let chosen = Set((1...Self.lookups).map { 1 + $0 * (segments - 2) / (Self.lookups + 1) })
     for number in 1..<segments {
       let isLast = number == segments - 1
-      var real: [Int] = []
-      if isLast { real = Array(template.blocks.indices) }
-      if chosen.contains(number) { real = [(number * 7919) % template.blocks.count] }
-      let file = try template.replicate(number, step: Self.step * Int64(number), real: real)
-      guard chosen.contains(number), !isLast, let index = real.first else { continue }
-      let block = file.blocks[index]
+      let file = try template.replicate(
+        number, step: Self.step * Int64(number), isWhole: isLast || chosen.contains(number), hasIndex: !isLast)
+      guard chosen.contains(number), !isLast else { continue }
+      let block = file.blocks[(number * 7919) % file.blocks.count]
       places.append(
         Place(
           path: file.path, offset: block.baseOffset + block.recordCount / 2, blockOffset: block.baseOffset,
@@ -101,29 +99,27 @@ private struct Template {
     return bytes
   }
 
-  /// Writes one segment: all of the blocks in `real`, the headers of the others when there is any, holes else.
-  func replicate(_ number: Int, step: Int64, real: [Int]) throws -> (path: String, blocks: [BlockHeader]) {
+  /// Writes one segment: all of its blocks or a hole, and the index that every segment but the newest ends in.
+  func replicate(
+    _ number: Int, step: Int64, isWhole: Bool, hasIndex: Bool
+  ) throws -> (path: String, blocks: [BlockHeader]) {
     let (header, moved, _) = place(number, step: step, previousChain: 0)
     let name = SegmentName(sequence: header.sequence, baseOffset: header.baseOffset)
     let path = LogPaths(path).segment(name)
     let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw Failure(.cannot, "io", "could not create \(path)") }
     defer { close(descriptor) }
-    func put(_ bytes: some Collection<UInt8>, _ position: UInt64) throws {
-      let bytes = Array(bytes)
+    func put(_ bytes: [UInt8], _ position: UInt64) throws {
       guard pwrite(descriptor, bytes, bytes.count, off_t(position)) == bytes.count else {
         throw Failure(.cannot, "io", "could not write \(path): \(String(cString: strerror(errno)))")
       }
     }
-    try put(header.encoded(), 0)
-    for index in real {
-      let range = Int(blocks[index].position)..<Int(blocks[index].endPosition)
-      try put(bytes[range], blocks[index].position)
+    if isWhole {
+      try put(bytes, 0)
+      for block in moved { try put(encoded(block), block.position) }
     }
-    if !real.isEmpty { for block in moved { try put(encoded(block), block.position) } }
-    // Every segment but the newest ends in its index, as one that was left does.
-    let isNewest = real.count == blocks.count
-    let index = isNewest ? [] : SegmentFooter.encoded(moved.map(BlockEntry.init), at: UInt64(size), header)
+    try put(header.encoded(), 0)
+    let index = hasIndex ? SegmentFooter.encoded(moved.map(BlockEntry.init), at: UInt64(size), header) : []
     try put(index, UInt64(size))
     guard ftruncate(descriptor, off_t(size + index.count)) == 0, fdatasync(descriptor) == 0 else {
       throw Failure(.cannot, "io", "could not size \(path): \(String(cString: strerror(errno)))")
