@@ -7,6 +7,7 @@ usage: scripts/bench-report.py keep NAME      JSON of `penstock bench NAME --jso
        scripts/bench-report.py keep-profile   the text of `perf report` on standard input
        scripts/bench-report.py write          tables into docs/performance.md, plots into docs/images/
        scripts/bench-report.py print          the table of measured, target and met, for a terminal
+       scripts/bench-report.py guard FILE ... JSON of benches made now: 1 when a ratio lost a factor of 1.3 against the kept one
 """
 import datetime, html, json, math, os, re, subprocess, sys
 
@@ -90,6 +91,39 @@ def readable(symbol):
         return shown.stdout.strip() or symbol
     except OSError:
         return symbol
+
+
+# --- the guard
+
+# A noisy machine moves a ratio by a tenth or two; a lost encoder or a copy of every record by more than this.
+LOST = 1.3
+
+
+def is_better_high(row):
+    bounds = {target["direction"] for target in row["targets"] if target["of"] == "ratio"}
+    return bounds == {"atLeast"} if bounds else "/s" in row["unit"]
+
+
+def guard(files):
+    """Only medians that are ratios to a probe of the same run count, and not the slowest of few: machines differ, ratios hardly."""
+    lost = compared = 0
+    for file in files:
+        with open(file, encoding="utf-8") as text:
+            found = json.load(text)
+        kept = {row["id"]: row for row in (load(found["bench"]) or {"rows": []})["rows"]}
+        for row in found["rows"]:
+            before = kept.get(row["id"], {}).get("ratio")
+            if not before or not row["ratio"] or row["id"].endswith((".p99", ".max")):
+                continue
+            factor = before / row["ratio"] if is_better_high(row) else row["ratio"] / before
+            compared += 1
+            lost += factor > LOST
+            print(f"{'LOST' if factor > LOST else 'ok':4}  {row['measure'].strip()}: {row['ratio']:.3f} of the probe, kept {before:.3f}")
+    if not compared:
+        sys.exit("bench-report.py: no ratio to compare: keep one with scripts/bench first")
+    if lost:
+        sys.exit(f"bench-report.py: {lost} of {compared} ratios are worse by more than {LOST}; again on a quiet machine, then look for the cause")
+    print(f"{compared} ratios, none worse by more than {LOST}")
 
 
 # --- tables
@@ -292,6 +326,8 @@ if __name__ == "__main__":
         keep_allocations(sys.argv[2], int(sys.argv[3]), [int(count) for count in sys.argv[4:]])
     elif sys.argv[1:] == ["keep-profile"]:
         keep_profile(sys.stdin.read())
+    elif sys.argv[1:2] == ["guard"] and len(sys.argv) > 2:
+        guard(sys.argv[2:])
     elif sys.argv[1:] == ["write"]:
         write()
     elif sys.argv[1:] == ["print"]:

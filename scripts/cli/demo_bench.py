@@ -1,6 +1,9 @@
 """Demo and bench."""
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 from cli.cases import LIMIT, case, expect, rows
@@ -72,6 +75,29 @@ def bench_append(room):
     expect(row["id"] == "append.streaming" and row["ours"] > 0 and row["probe"] > 0 and row["ratio"] > 0, f"{said}")
     expect(len(row["eachRound"]) == said["rounds"] == 5 and said["machine"]["cores"] > 0, f"{said}")
     expect(os.listdir(room.path) == [], "it left something behind")
+
+
+SCRIPTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@case
+def the_guard_of_the_benches_finds_a_lost_factor(room):
+    with open(os.path.join(SCRIPTS, "../Benchmarks/results/commit.json"), encoding="utf-8") as file:
+        kept = json.load(file)
+
+    def guarded(name, factor):
+        made = json.loads(json.dumps(kept))
+        for row in made["rows"]:
+            if row["id"] == name:
+                row["ratio"] *= factor
+        path = room.file("made.json", json.dumps(made).encode())
+        return subprocess.run([sys.executable, os.path.join(SCRIPTS, "bench-report.py"), "guard", path], capture_output=True).returncode
+
+    # A rate is better high, a time low.
+    for name, better, worse in (("commit.single.rate", 1.4, 1 / 1.4), ("commit.single.p50", 1 / 1.4, 1.4)):
+        expect(guarded(name, better) == 0, f"{name}: better, and refused")
+        expect(guarded(name, 1 + (worse - 1) / 2) == 0, f"{name}: as good as before, and refused")
+        expect(guarded(name, worse) == 1, f"{name}: worse, and not noticed")
 
 
 @case
