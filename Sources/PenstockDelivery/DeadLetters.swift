@@ -113,7 +113,7 @@ public struct DeadLetters: Sendable {
   }
 
   private static func place(of destination: String, in reader: LogReader) throws(LogError) -> Offset? {
-    try reader.cursorStates().first { $0.name == destination }?.state.committed
+    try reader.cursorState(named: destination)?.committed
   }
 
   /// The letters of a cursor as records that can be delivered again; nil when it has none.

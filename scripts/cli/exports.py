@@ -118,9 +118,15 @@ def rebuilds(room, export):
     """The cursor is lost; after rebuilding it nothing is exported twice or left out."""
     arguments = ["cursor", "rebuild", "archive", "--config", "c.yaml"]
     room.run(*arguments, "--yes").is_(1, "cursor archive is there, at offset 450", "not overwritten")
+    # Damaged, and another one beside it, which says nothing of this one.
+    for name in ("archive", "another"):
+        room.file(f"L/cursors/{name}.cur", b"x" * 8192)
+    room.run(*arguments, "--yes").is_(1, "damaged", "penstock cursor delete archive --yes")
+    room.run("cursor", "delete", "archive", "--log", "L").is_(2, "damaged: nobody knows where it stood")
     room.run("cursor", "delete", "archive", "--log", "L", "--yes").is_(0)
     room.run("append", "--log", "L", "-", stdin=rows(30)).is_(0)
     room.run(*arguments).is_(2, "would be made at offset 450, by the manifest", "--yes")
+    room.run("cursor", "delete", "another", "--log", "L", "--yes").is_(0)
     expect("cursors" not in room.status() or not room.status()["cursors"], "a cursor was made without --yes")
     last = export.objects[-1]
     content = export.get(last)

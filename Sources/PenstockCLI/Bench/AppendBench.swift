@@ -139,7 +139,8 @@ struct AppendBench {
       BenchSeries(plot: "append-batch", name: "penstock, 1 producer", points: bySize),
       BenchSeries(plot: "append-producers", name: "penstock, batches of 100", points: byProducers),
       BenchSeries(plot: "append-threads", name: "probe: compress, write, sync", points: byThreads),
-      BenchSeries(plot: "append-threads", name: "penstock, as configured", points: byThreads.map { ($0.0, Samples.median(ours)) }),
+      BenchSeries(
+        plot: "append-threads", name: "penstock, as configured", points: byThreads.map { ($0.0, Samples.median(ours)) }),
     ]
   }
 

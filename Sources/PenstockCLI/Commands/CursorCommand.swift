@@ -103,30 +103,45 @@ struct CursorCommand: AsyncParsableCommand {
 
     func perform() async throws {
       let reader = try await LogReader.open(at: logOption.log)
-      let state = try CursorCommand.state(name, reader)
-      let open = state.inFlight.isEmpty ? "" : ", with a batch in flight that its destination may hold already"
-      try CursorCommand.ask(yes, "cursor \(name) at offset \(state.committed) would be deleted\(open)")
+      try CursorCommand.ask(yes, "cursor \(name) \(try standing(reader)) would be deleted")
       let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(logOption.log))
-      let meta = try LogInspector(logOption.log).meta
       // Held until it is gone, so that nobody delivers with it meanwhile.
-      let held = try CursorStore.hold(
-        fileSystem, paths, logID: meta.logID, name: name, startingAt: state.committed)
-      try fileSystem.remove(paths.cursor(held.name))
-      // What was attempted for the cursor that is gone says nothing about a new one of its name.
-      try fileSystem.removeIfPresent(AttemptLog.path(inLog: logOption.log, cursor: held.name))
-      // Also makes the rest durable: a pause was meant for the cursor that is gone.
-      try CursorStore.setPause(nil, fileSystem, paths, name: held.name)
+      let file = OpenFile(fileSystem, try fileSystem.open(paths.cursor(name), .readWrite))
+      guard try fileSystem.lock(file.handle) else {
+        throw Failure(.bad, "cursorHeld", "another process delivers with cursor \(name)", advice: "stop it first")
+      }
+      try withExtendedLifetime(file) {
+        try fileSystem.remove(paths.cursor(name))
+        // What was attempted for the cursor that is gone says nothing about a new one of its name.
+        try fileSystem.removeIfPresent(AttemptLog.path(inLog: logOption.log, cursor: name))
+        // Also makes the rest durable: a pause was meant for the cursor that is gone.
+        try CursorStore.setPause(nil, fileSystem, paths, name: name)
+      }
       tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
+    }
+
+    /// Where it stands. One that is damaged can be deleted all the same: there is no other way to be rid of it.
+    private func standing(_ reader: LogReader) throws -> String {
+      do {
+        let state = try CursorCommand.state(name, reader)
+        return "at offset \(state.committed)"
+          + (state.inFlight.isEmpty ? "" : ", with a batch in flight that its destination may hold already,")
+      } catch let error as LogError where error.code == .damaged {
+        return "(damaged: nobody knows where it stood)"
+      }
     }
   }
 
   static func state(_ name: String, _ reader: LogReader) throws -> CursorState {
     try CursorStore.validate(name)
-    let states = try reader.cursorStates()
-    if let found = states.first(where: { $0.name == name }) { return found.state }
-    let names = states.map(\.name)
+    if let found = try reader.cursorState(named: name) { return found }
+    throw try unknown(name, reader)
+  }
+
+  static func unknown(_ name: String, _ reader: LogReader) throws -> Failure {
+    let names = try reader.cursorNames()
     let near = Spelling.nearest(to: name, among: names).map { "did you mean \($0)?" }
-    throw Failure(
+    return Failure(
       .bad, "unknownCursor", "the log has no cursor \(name)",
       advice: near ?? (names.isEmpty ? "it has none at all" : "it has \(names.joined(separator: ", "))"))
   }

@@ -52,9 +52,16 @@ extension CursorCommand {
     }
 
     private func refuseExisting(_ reader: LogReader) throws {
-      guard let there = try reader.cursorStates().first(where: { $0.name == name }) else { return }
+      let there: CursorState?
+      do throws(LogError) { there = try reader.cursorState(named: name) } catch {
+        guard error.code == .damaged else { throw error }
+        throw Failure(
+          .bad, "cursorExists", "cursor \(name) is there, and damaged: \(error.message)",
+          advice: "penstock cursor delete \(name) --yes, then again")
+      }
+      guard let there else { return }
       throw Failure(
-        .bad, "cursorExists", "cursor \(name) is there, at offset \(there.state.committed); it is not overwritten",
+        .bad, "cursorExists", "cursor \(name) is there, at offset \(there.committed); it is not overwritten",
         advice: "penstock cursor seek moves a cursor; rebuilding is for one that is lost")
     }
 

@@ -37,7 +37,7 @@ struct VerifyExport {
     }
     let reader = try await LogReader.open(at: path)
     defer { reader.close() }
-    return (reader.logID, try reader.cursorStates().first { $0.name == cursor }?.state.committed)
+    return (reader.logID, try reader.cursorState(named: cursor)?.committed)
   }
 
   private func expected(_ committed: Offset?) -> Range<UInt64>? {

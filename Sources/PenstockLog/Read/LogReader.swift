@@ -45,11 +45,24 @@ public final class LogReader: Sendable {
     try await cursors.cursor(named: name, startingAt: try offset(of: start))
   }
 
-  /// The names of all cursors, and where each stands.
+  /// Where the named cursor stands; nil when there is none of that name. Other cursors are not looked at, so that one that is damaged
+  /// keeps nobody from asking about the rest. Throws `.damaged` where it is this one.
+  public func cursorState(named name: String) throws(LogError) -> CursorState? {
+    let (fileSystem, paths) = (follower.environment.fileSystem, follower.paths)
+    guard try CursorStore.names(fileSystem, paths).contains(name) else { return nil }
+    return try CursorStore.peek(fileSystem, paths, name: name)
+  }
+
+  /// The names of all cursors, sorted.
+  public func cursorNames() throws(LogError) -> [String] {
+    try CursorStore.names(follower.environment.fileSystem, follower.paths)
+  }
+
+  /// The names of all cursors, and where each stands. Throws `.damaged` where one of them is.
   public func cursorStates() throws(LogError) -> [(name: String, state: CursorState)] {
     var states: [(name: String, state: CursorState)] = []
     let (fileSystem, paths) = (follower.environment.fileSystem, follower.paths)
-    for name in try CursorStore.names(fileSystem, paths) {
+    for name in try cursorNames() {
       states.append((name, try CursorStore.peek(fileSystem, paths, name: name)))
     }
     return states

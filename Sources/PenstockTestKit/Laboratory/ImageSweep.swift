@@ -240,7 +240,12 @@ package struct ImageSweep {
       if lost.isEmpty { count.harmless += 1 }
       if let end { exact(what, end, lost, &count) } else { exact(what, writes, lost, &count) }
     } catch {
-      if error.code != .damaged { count.silent.append("\(what): opening fails with \(error)") }
+      // Refused is honest, and more than the damage of an older segment may cost.
+      if error.code == .damaged {
+        count.excess.append("\(what): the log is refused, \(error)")
+      } else {
+        count.silent.append("\(what): opening fails with \(error)")
+      }
     }
   }
 

@@ -157,7 +157,11 @@ import Testing
           let copied = image.log.killed()
           copied.disk.overwrite(path, at: first * 4096, page(second))
           if let wrong = image.judge(copied) { Issue.record("\(path), page \(second) over \(first): \(wrong)") }
-          copied.disk.overwrite(path, at: second * 4096, page(first))
+          guard first < second else { continue }
+          let swapped = image.log.killed()
+          swapped.disk.overwrite(path, at: first * 4096, page(second))
+          swapped.disk.overwrite(path, at: second * 4096, page(first))
+          if let wrong = image.judge(swapped) { Issue.record("\(path), pages \(first) and \(second): \(wrong)") }
         }
       }
     }
