@@ -1,10 +1,11 @@
 /// What a first look into a segment will read, asked for at once, so that the disk finds all of it together instead of one after
-/// the other: the header, the index, and the block where it probably lies. Hints: a wrong one costs a read of 128 KiB.
+/// the other: the header, and either the index or, where one record is wanted, the place where its block probably lies. Hints: a
+/// wrong one costs a read of 128 KiB.
 struct FirstLook: Hashable {
-  /// How far into the segment's records the wanted one is, 0 to 1; nil when the index alone is wanted.
+  /// How far into the segment's records the wanted one is, 0 to 1; nil when the index is wanted.
   private let share: Double?
 
-  /// For the index alone.
+  /// For the index.
   init() { share = nil }
 
   /// For the record at `offset` in a segment whose records begin at `base` and end, for good, at `end`.
@@ -14,6 +15,12 @@ struct FirstLook: Hashable {
       return
     }
     share = Double(offset.rawValue - base.rawValue) / Double(end.rawValue - base.rawValue)
+  }
+
+  /// Where a block probably lies: the guess, and what is read around it.
+  struct Neighbourhood: Hashable {
+    var place: UInt64
+    var range: Range<UInt64>
   }
 
   /// To each side of where a block would lie if all were alike. Blocks of one stream are nearly: the sum of their differences
@@ -30,16 +37,21 @@ struct FirstLook: Hashable {
 
   /// In the order in which they will be needed. None in a file so small that the first read brings most of it.
   func ranges(fileBytes size: UInt64) -> [Range<UInt64>] {
+    let guess = UInt64(SegmentFooter.guess)
+    guard size > UInt64(SegmentHeader.size) + guess else { return [] }
+    return [Self.header, neighbourhood(fileBytes: size)?.range ?? (size - guess)..<size]
+  }
+
+  /// Nil where the index is wanted, or would be read with the place anyway.
+  func neighbourhood(fileBytes size: UInt64) -> Neighbourhood? {
     let front = UInt64(SegmentHeader.size)
     let guess = UInt64(SegmentFooter.guess)
-    guard size > front + guess else { return [] }
-    let index = (size - guess)..<size
-    guard let share else { return [Self.header, index] }
+    guard let share, size > front + guess else { return nil }
     // How long the index is, nobody knows yet: 72 bytes for each block, that is a 620th of a segment whose records compress to a
     // twentieth, a 1,860th where they compress to an eighth.
     let place = front + UInt64(Double(size - front - size / 1024) * share)
-    let upper = max(front, min(place + Self.reach, index.lowerBound))
+    let upper = max(front, min(place + Self.reach, size - guess))
     let lower = max(front, place - min(place, Self.reach))
-    return lower < upper ? [Self.header, index, lower..<upper] : [Self.header, index]
+    return lower < upper ? Neighbourhood(place: place, range: lower..<upper) : nil
   }
 }

@@ -187,11 +187,27 @@ package final class Segment: Sendable {
     _ offset: Offset, upTo end: Offset, isFull: Bool
   ) throws(LogError) -> (found: BlockEntry?, next: BlockEntry?) {
     try state.withLock { state throws(LogError) in
-      let look = isFull ? FirstLook(at: offset, in: name.baseOffset, end) : FirstLook()
-      try extendIndex(&state, upTo: end, look)
+      if isFull, let block = try lookNearby(&state, offset, upTo: end) { return (block, nil) }
+      try extendIndex(&state, upTo: end)
       let (found, next) = state.entries.search(offset)
       return (found, next < state.entries.count ? state.entries[next] : nil)
     }
+  }
+
+  /// The block that holds `offset`, found without the index, where its block is as large as the others. Only for the first look into
+  /// the file, at a record in its middle: whoever looks a second time stays longer, and is worth an index.
+  private func lookNearby(
+    _ state: inout sending State, _ offset: Offset, upTo end: Offset
+  ) throws(LogError) -> BlockEntry? {
+    guard state.file == nil, state.scanned == nil, offset > name.baseOffset else { return nil }
+    let look = FirstLook(at: offset, in: name.baseOffset, end)
+    let (file, header) = try open(&state, for: look)
+    // What cannot be read here is met again, and told, on the way by the index.
+    guard let size = try? fileSystem.size(file.handle), let nearby = look.neighbourhood(fileBytes: size),
+      let block = try? SegmentScanner(fileSystem, file.handle, header).block(
+        holding: offset, in: nearby, of: name.baseOffset..<end)
+    else { return nil }
+    return BlockEntry(block)
   }
 
   /// Its blocks as its own index says, without a walk; nil where it has none that can be read. Throws `.damaged`, and `.io` where
@@ -206,11 +222,9 @@ package final class Segment: Sendable {
     try? SegmentFooter.read(fileSystem, file.handle, header)
   }
 
-  private func extendIndex(
-    _ state: inout sending State, upTo end: Offset, _ look: FirstLook = FirstLook()
-  ) throws(LogError) {
+  private func extendIndex(_ state: inout sending State, upTo end: Offset) throws(LogError) {
     if let scanned = state.scanned, scanned.offset >= end { return }
-    let (file, header) = try open(&state, for: state.scanned == nil ? look : nil)
+    let (file, header) = try open(&state, for: state.scanned == nil ? FirstLook() : nil)
     let scanner = SegmentScanner(fileSystem, file.handle, header)
     var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
     var entries = state.entries

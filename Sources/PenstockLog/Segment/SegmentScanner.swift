@@ -183,7 +183,7 @@ package struct SegmentScanner {
     return nil
   }
 
-  private func decode(_ front: [UInt8]) -> Result<BlockHeader, BlockHeader.Flaw> {
+  func decode(_ front: [UInt8]) -> Result<BlockHeader, BlockHeader.Flaw> {
     front.withUnsafeBytes { bytes in
       do throws(BlockHeader.Flaw) {
         return .success(try BlockHeader(decoding: bytes, seed: seed))

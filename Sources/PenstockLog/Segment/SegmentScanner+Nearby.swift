@@ -1,0 +1,49 @@
+extension SegmentScanner {
+  /// The block that holds `offset`, if its header lies in the neighbourhood and an intact one leads to it; nil sends the caller to
+  /// the index. Not in a sealed segment, whose blocks may begin anywhere.
+  ///
+  /// No less proof than an index gives: the header's checksum is seeded with the segment's salt, which nobody who appends records
+  /// knows, and must name this segment, this very place, and offsets of this segment. Whoever reads the block proves the rest.
+  /// O(pages in the neighbourhood), each a read of 112 bytes.
+  ///
+  /// - Parameter offsets: The segment's own, to their end for good.
+  func block(
+    holding offset: Offset, in nearby: FirstLook.Neighbourhood, of offsets: Range<Offset>
+  ) throws(FileSystemError) -> BlockHeader? {
+    guard !header.isSealed, offsets.contains(offset) else { return nil }
+    let page = UInt64(BlockFormat.alignment)
+    var position = min(nearby.place, nearby.range.upperBound - 1) / page * page
+    // Back to a block that begins at or before the record…
+    while position >= nearby.range.lowerBound {
+      if let found = try intactHeader(at: position, of: offsets), found.baseOffset <= offset {
+        return try block(holding: offset, from: found, before: nearby.range.upperBound, of: offsets)
+      }
+      guard position >= page else { return nil }
+      position -= page
+    }
+    return nil
+  }
+
+  /// … and on from there, block by block.
+  private func block(
+    holding offset: Offset, from first: BlockHeader, before end: UInt64, of offsets: Range<Offset>
+  ) throws(FileSystemError) -> BlockHeader? {
+    var block = first
+    while block.endOffset <= offset {
+      guard block.endPosition < end, let next = try intactHeader(at: block.endPosition, of: offsets),
+        next.baseOffset == block.endOffset
+      else { return nil }
+      block = next
+    }
+    return block
+  }
+
+  private func intactHeader(at position: UInt64, of offsets: Range<Offset>) throws(FileSystemError) -> BlockHeader? {
+    let front = try fileSystem.readAll(file, count: BlockFormat.headerSize, at: position)
+    guard front.count == BlockFormat.headerSize, case .success(let found) = decode(front),
+      found.position == position, found.segment == header.sequence, found.recordCount > 0,
+      offsets.lowerBound <= found.baseOffset, found.endOffset <= offsets.upperBound
+    else { return nil }
+    return found
+  }
+}
