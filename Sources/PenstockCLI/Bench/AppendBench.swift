@@ -129,11 +129,11 @@ struct AppendBench {
     var (byThreads, ours): ([(Double, Double)], [Double]) = ([], [])
     for threads in 1...max(1, threads) {
       // In turn: what the disk still does for the one, it does for the other.
-      let rate = try await median(rounds) {
+      let reached = try await median(rounds) {
         ours.append(try await rate(log, whole, 1))
         return try roofline.run(directory + "/probe", bytes: Int(Double(events) * bytesPerEvent), threads: threads)
       }
-      byThreads.append((Double(threads), rate / bytesPerEvent))
+      byThreads.append((Double(threads), reached / bytesPerEvent))
     }
     return [
       BenchSeries(plot: "append-batch", name: "penstock, 1 producer", points: bySize),
