@@ -101,7 +101,7 @@ LOST = 1.3
 
 def is_better_high(row):
     bounds = {target["direction"] for target in row["targets"] if target["of"] == "ratio"}
-    return bounds == {"atLeast"} if bounds else "/s" in row["unit"]
+    return bounds == {"atLeast"} if bounds else row["unit"].endswith("/s")
 
 
 def guard(files):
@@ -110,13 +110,18 @@ def guard(files):
     for file in files:
         with open(file, encoding="utf-8") as text:
             found = json.load(text)
-        kept = {row["id"]: row for row in (load(found["bench"]) or {"rows": []})["rows"]}
-        for row in found["rows"]:
-            before = kept.get(row["id"], {}).get("ratio")
-            if not before or not row["ratio"] or row["id"].endswith((".p99", ".max")):
+        made = {row["id"]: row for row in found["rows"]}
+        for kept in (load(found["bench"]) or {"rows": []})["rows"]:
+            before = kept["ratio"]
+            if not before or kept["id"].endswith((".p99", ".max")):
+                continue
+            row = made.get(kept["id"])
+            compared += 1
+            if not row or not row["ratio"]:
+                lost += 1
+                print(f"LOST  {kept['measure'].strip()}: no ratio, kept {before:.3f}")
                 continue
             factor = before / row["ratio"] if is_better_high(row) else row["ratio"] / before
-            compared += 1
             lost += factor > LOST
             print(f"{'LOST' if factor > LOST else 'ok':4}  {row['measure'].strip()}: {row['ratio']:.3f} of the probe, kept {before:.3f}")
     if not compared:

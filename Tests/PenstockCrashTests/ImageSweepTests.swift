@@ -28,6 +28,18 @@ import Testing
     }
   }
 
+  @Test func `a seek that ends beside its record is found`() throws {
+    let openings = try ImageSweep(segmentBytes: 256 << 10, planting: .seeksTheNext).openings(stride: 64)
+    for (name, count) in openings { #expect(!count.silent.isEmpty, "\(name)") }
+  }
+
+  @Test func `a seek into a damaged segment comes to what reading it from the beginning came to`() throws {
+    // So large that a block is looked for without the index.
+    for (name, count) in try ImageSweep(segmentBytes: 256 << 10).openings(stride: 16) {
+      #expect(count.tried > 4 && count.isClean, "\(name): \(count.silent.first ?? count.excess.first ?? "")")
+    }
+  }
+
   @Test func `a record that is served with other bytes is found`() throws {
     let openings = try ImageSweep(segmentBytes: bytes, planting: .servesAnother).openings(stride: 16)
     for (name, count) in openings where name != "truncations" { #expect(!count.silent.isEmpty, "\(name)") }

@@ -98,6 +98,7 @@ def the_guard_of_the_benches_finds_a_lost_factor(room):
         expect(guarded(name, better) == 0, f"{name}: better, and refused")
         expect(guarded(name, 1 + (worse - 1) / 2) == 0, f"{name}: as good as before, and refused")
         expect(guarded(name, worse) == 1, f"{name}: worse, and not noticed")
+    expect(guarded("commit.crowd.rate", 0) == 1, "no ratio, and not noticed")
 
 
 @case

@@ -121,8 +121,8 @@ def rebuilds(room, export):
     # Damaged, and another one beside it, which says nothing of this one.
     for name in ("archive", "another"):
         room.file(f"L/cursors/{name}.cur", b"x" * 8192)
-    room.run(*arguments, "--yes").is_(1, "damaged", "penstock cursor delete archive --yes")
-    room.run("cursor", "delete", "archive", "--log", "L").is_(2, "damaged: nobody knows where it stood")
+    room.run(*arguments, "--yes").is_(1, "cannot be read", "penstock cursor delete archive --yes")
+    room.run("cursor", "delete", "archive", "--log", "L").is_(2, "nobody knows where it stood")
     room.run("cursor", "delete", "archive", "--log", "L", "--yes").is_(0)
     room.run("append", "--log", "L", "-", stdin=rows(30)).is_(0)
     room.run(*arguments).is_(2, "would be made at offset 450, by the manifest", "--yes")

@@ -120,14 +120,14 @@ struct CursorCommand: AsyncParsableCommand {
       tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
     }
 
-    /// Where it stands. One that is damaged can be deleted all the same: there is no other way to be rid of it.
+    /// Where it stands. One that cannot be read can be deleted all the same: there is no other way to be rid of it.
     private func standing(_ reader: LogReader) throws -> String {
       do {
         let state = try CursorCommand.state(name, reader)
         return "at offset \(state.committed)"
           + (state.inFlight.isEmpty ? "" : ", with a batch in flight that its destination may hold already,")
-      } catch let error as LogError where error.code == .damaged {
-        return "(damaged: nobody knows where it stood)"
+      } catch let error as LogError where error.code == .damaged || error.code == .io {
+        return "(it cannot be read: nobody knows where it stood)"
       }
     }
   }

@@ -12,7 +12,8 @@ struct CursorHealth {
     guard let reader = try? await LogReader.open(at: path) else { return }
     defer { reader.close() }
     let (now, timeOfDay) = (SystemDeliveryClock().now(), SystemWallClock().now())
-    for (name, state) in (try? reader.cursorStates()) ?? [] {
+    for name in (try? reader.cursorNames()) ?? [] {
+      guard let state = try? reader.cursorState(named: name) else { continue }
       let settings = configuration?.destinations.first { $0.name == name }?.delivery
       var meter = LagMeter(cursor: name, thresholds: settings?.thresholds ?? LagThresholds())
       let facts = try? reader.lagFacts(

@@ -15,20 +15,25 @@ struct CursorLine {
 
   static func all(_ survey: LogSurvey) throws -> [CursorLine] {
     let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(survey.inspector.path))
-    return try CursorStore.names(fileSystem, paths).map { name in
-      let state = try CursorStore.peek(fileSystem, paths, name: name)
-      return CursorLine(
-        name: name, state: state, end: survey.end, distance: try survey.distance(from: state.committed),
-        pause: try CursorStore.pause(fileSystem, paths, name: name))
-    }
+    return try CursorStore.names(fileSystem, paths).map { try line($0, survey, fileSystem, paths) }
+  }
+
+  private static func line(
+    _ name: String, _ survey: LogSurvey, _ fileSystem: POSIXFileSystem, _ paths: LogPaths
+  ) throws -> CursorLine {
+    let state = try CursorStore.peek(fileSystem, paths, name: name)
+    return CursorLine(
+      name: name, state: state, end: survey.end, distance: try survey.distance(from: state.committed),
+      pause: try CursorStore.pause(fileSystem, paths, name: name))
   }
 
   /// One of them, which is there.
   static func line(_ name: String, _ log: String) throws -> CursorLine {
-    guard let found = try all(LogSurvey(LogInspector(log))).first(where: { $0.name == name }) else {
+    let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(log))
+    guard try CursorStore.names(fileSystem, paths).contains(name) else {
       throw Failure(.bad, "unknownCursor", "cursor \(name) was deleted meanwhile")
     }
-    return found
+    return try line(name, LogSurvey(LogInspector(log)), fileSystem, paths)
   }
 
   private var behind: Int { end > state.committed ? end - state.committed : 0 }

@@ -54,9 +54,9 @@ extension CursorCommand {
     private func refuseExisting(_ reader: LogReader) throws {
       let there: CursorState?
       do throws(LogError) { there = try reader.cursorState(named: name) } catch {
-        guard error.code == .damaged else { throw error }
+        guard error.code == .damaged || error.code == .io else { throw error }
         throw Failure(
-          .bad, "cursorExists", "cursor \(name) is there, and damaged: \(error.message)",
+          .bad, "cursorExists", "cursor \(name) is there, and cannot be read: \(error.message)",
           advice: "penstock cursor delete \(name) --yes, then again")
       }
       guard let there else { return }

@@ -54,6 +54,24 @@ package enum CursorStore {
     return try CursorRecord(decoding: value)
   }
 
+  /// The same; `.damaged` where it is another log's, or another cursor's under this name.
+  static func record(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, name: String, of logID: [UInt8]
+  ) throws(LogError) -> CursorRecord {
+    try proven(try record(fileSystem, paths, name: name), paths, name: name, of: logID)
+  }
+
+  private static func proven(
+    _ record: CursorRecord, _ paths: LogPaths, name: String, of logID: [UInt8]
+  ) throws(LogError) -> CursorRecord {
+    guard record.logID == logID, record.name == name else {
+      throw LogError(
+        .damaged, "the cursor belongs to another log or has another name (\(record.name))",
+        place: .init(path: paths.cursor(name)))
+    }
+    return record
+  }
+
   /// Takes a cursor, making it first if there is none of that name. Throws `.cursorHeld` when another process has it.
   package static func hold(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], name: String, startingAt start: Offset
@@ -83,12 +101,7 @@ package enum CursorStore {
       throw LogError(
         .cursorHeld, "another process delivers with cursor \(name); stop it first", place: .init(path: path))
     }
-    let record = try CursorRecord(decoding: value)
-    guard record.logID == logID, record.name == name else {
-      throw LogError(
-        .damaged, "the cursor belongs to another log or has another name (\(record.name))", place: .init(path: path))
-    }
-    return HeldCursor(slots, record)
+    return HeldCursor(slots, try proven(try CursorRecord(decoding: value), paths, name: name, of: logID))
   }
 }
 

@@ -49,8 +49,8 @@ public final class LogReader: Sendable {
   /// keeps nobody from asking about the rest. Throws `.damaged` where it is this one.
   public func cursorState(named name: String) throws(LogError) -> CursorState? {
     let (fileSystem, paths) = (follower.environment.fileSystem, follower.paths)
-    guard try CursorStore.names(fileSystem, paths).contains(name) else { return nil }
-    return try CursorStore.peek(fileSystem, paths, name: name)
+    guard try cursorNames().contains(name) else { return nil }
+    return try CursorStore.record(fileSystem, paths, name: name, of: follower.logID).state
   }
 
   /// The names of all cursors, sorted.

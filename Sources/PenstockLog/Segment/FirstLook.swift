@@ -1,6 +1,6 @@
-/// What a first look into a segment will read, asked for at once, so that the disk finds all of it together instead of one after
-/// the other: the header, and either the index or, where one record is wanted, the place where its block probably lies. Hints: a
-/// wrong one costs a read of 128 KiB.
+/// What a first look into a segment may read, asked for at once, so that the disk finds all of it together instead of one after
+/// the other: the header, where one record is wanted the place where its block probably lies, and the index. Hints: a wrong one
+/// costs a read of 128 KiB.
 struct FirstLook: Hashable {
   /// How far into the segment's records the wanted one is, 0 to 1; nil when the index is wanted.
   private let share: Double?
@@ -39,7 +39,8 @@ struct FirstLook: Hashable {
   func ranges(fileBytes size: UInt64) -> [Range<UInt64>] {
     let guess = UInt64(SegmentFooter.guess)
     guard size > UInt64(SegmentHeader.size) + guess else { return [] }
-    return [Self.header, neighbourhood(fileBytes: size)?.range ?? (size - guess)..<size]
+    let nearby = neighbourhood(fileBytes: size).map { [$0.range] } ?? []
+    return [Self.header] + nearby + [(size - guess)..<size]
   }
 
   /// Nil where the index is wanted, or would be read with the place anyway.

@@ -86,7 +86,7 @@ package struct SegmentScanner {
       return front.withUnsafeBytes { Bytes.nonzeroEnd(of: $0) } == 0 ? .absent : .flawed("cut short")
     }
     let header: BlockHeader
-    switch decode(front) {
+    switch decode(front[...]) {
     case .success(let decoded): header = decoded
     case .failure(.absent): return .absent
     case .failure(.invalid(let reason)): return .flawed(reason)
@@ -116,8 +116,7 @@ package struct SegmentScanner {
       for local in Swift.stride(from: 0, to: bytes.count, by: Int(stride))
       where local + BlockFormat.headerSize <= bytes.count {
         guard bytes[local] == UInt8(truncatingIfNeeded: BlockFormat.skippableMagic) else { continue }
-        let front = Array(bytes[local..<(local + BlockFormat.headerSize)])
-        guard case .success(let header) = decode(front) else { continue }
+        guard case .success(let header) = decode(bytes[local..<(local + BlockFormat.headerSize)]) else { continue }
         if header.position == start + UInt64(local), header.segment == self.header.sequence, header.baseOffset >= offset
         {
           return header
@@ -145,7 +144,7 @@ package struct SegmentScanner {
     while place < end {
       let front = try fileSystem.readAll(file, count: BlockFormat.headerSize, at: place)
       guard front.count == BlockFormat.headerSize else { break }
-      switch decode(front) {
+      switch decode(front[...]) {
       case .success(let header) where header.position == place && header.segment == self.header.sequence:
         evidence.durableUpTo = max(evidence.durableUpTo, header.durableUpTo)
         evidence.endOffset = max(evidence.endOffset, header.endOffset)
@@ -183,7 +182,7 @@ package struct SegmentScanner {
     return nil
   }
 
-  func decode(_ front: [UInt8]) -> Result<BlockHeader, BlockHeader.Flaw> {
+  func decode(_ front: ArraySlice<UInt8>) -> Result<BlockHeader, BlockHeader.Flaw> {
     front.withUnsafeBytes { bytes in
       do throws(BlockHeader.Flaw) {
         return .success(try BlockHeader(decoding: bytes, seed: seed))

@@ -36,6 +36,8 @@ package struct ImageSweep {
     case losesTheNext
     /// A record is served with other bytes.
     case servesAnother
+    /// Who looks for one record, and reads nothing before it, is shown its neighbour.
+    case seeksTheNext
   }
 
   private let disk: SimulatedFileSystem
@@ -206,6 +208,7 @@ package struct ImageSweep {
       found.flipBit(path, at: Int(next.position), bit: 0)
     }
     if let end { found.install(path, Array(image[..<end])) }
+    let untouched = found.processKill()
     do throws(LogError) {
       let writer = try LogOpening.open("/log", configuration, Self.environment(found, 5))
       var served = 0
@@ -239,12 +242,38 @@ package struct ImageSweep {
       }
       if lost.isEmpty { count.harmless += 1 }
       if let end { exact(what, end, lost, &count) } else { exact(what, writes, lost, &count) }
+      try seek(what, near: end ?? writes[0].0, on: untouched, lost, &count)
     } catch {
       // Refused is honest, and more than the damage of an older segment may cost.
       if error.code == .damaged {
         count.excess.append("\(what): the log is refused, \(error)")
       } else {
         count.silent.append("\(what): opening fails with \(error)")
+      }
+    }
+  }
+
+  /// Reads a record at the damage, or of a block beside it, by itself: a process that has read nothing of the segment finds its block in
+  /// another way, and must come to the same.
+  private func seek(
+    _ what: String, near position: Int, on found: SimulatedFileSystem, _ lost: Set<UInt64>, _ count: inout Count
+  ) throws(LogError) {
+    let touched = blocks.lastIndex { Int($0.position) <= position } ?? 0
+    let block = blocks[max(0, min(blocks.count - 1, touched + count.tried % 3 - 1))]
+    let number = Int(block.baseOffset.rawValue) + count.tried % block.recordCount
+    let view = try LogOpening.open("/log", configuration, Self.environment(found, 5)).view
+    do throws(LogError) {
+      let shown = planted == .seeksTheNext ? number + 1 : number
+      let batch = try view.batch(from: Offset(UInt64(shown)), maxRecords: 1, maxBytes: 8 << 20)
+      if batch.map({ Simulation.digests($0) }) != [digests[number]] {
+        count.silent.append("\(what): record \(number), sought alone, is wrong")
+      } else if lost.contains(UInt64(number)) {
+        count.silent.append("\(what): record \(number) is there when it is sought alone, and lost else")
+      }
+    } catch {
+      guard error.gap != nil, lost.contains(UInt64(number)) else {
+        count.silent.append("\(what): record \(number), sought alone, is met with \(error)")
+        return
       }
     }
   }

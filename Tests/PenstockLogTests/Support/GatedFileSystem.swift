@@ -28,6 +28,9 @@ final class GatedFileSystem: FileSystem {
   /// What was said to be read soon.
   var expected: [Range<UInt64>] { hints.withLock { $0 } }
 
+  /// Where reads began.
+  let reads = Mutex<[UInt64]>([])
+
   /// Called once, before the next list of files.
   let beforeList = Mutex<(@Sendable () -> Void)?>(nil)
 
@@ -93,7 +96,10 @@ final class GatedFileSystem: FileSystem {
   func expectRead(_ file: FileHandle, _ range: Range<UInt64>) { hints.withLock { $0.append(range) } }
   func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
-  { try base.read(file, into: buffer, at: position) }
+  {
+    reads.withLock { $0.append(position) }
+    return try base.read(file, into: buffer, at: position)
+  }
   func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
     try pass(file, "write")
     return try base.write(file, bytes, at: position)
