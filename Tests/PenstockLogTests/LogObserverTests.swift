@@ -57,6 +57,7 @@ import Testing
     let (environment, recorder, _) = observed(TestLog())
     let log = try await Log.open(at: TestLog.path, environment: environment)
     try await log.append(batch(records(0..<3)))
+    await recorder.committed()
     for _ in 0..<2 { for try await _ in log.records().batches() {} }
     let reads = recorder.notices.compactMap { if case .readBlock(let read) = $0 { read } else { nil } }
     #expect(reads.map(\.wasCached) == [false, true])
@@ -68,6 +69,7 @@ import Testing
     let (environment, recorder, _) = observed(TestLog())
     let log = try await Log.open(at: TestLog.path, environment: environment)
     try await log.append(batch(records(0..<5)))
+    await recorder.committed()
     let cursor = try await log.cursor(named: "c")
     let taken = try #require(try await cursor.next(upTo: .init(records: 2)))
     try await cursor.commit(taken)

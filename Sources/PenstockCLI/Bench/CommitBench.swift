@@ -46,6 +46,8 @@ struct CommitBench {
 
   private struct Crowd {
     var rate = 0.0
+    /// Processor time of the process for a record, in microseconds.
+    var processor = 0.0
     var acknowledged = Samples(seconds: [])
     var blockBytes = 0
     var recordsPerBlock = 0.0
@@ -76,7 +78,9 @@ struct CommitBench {
       report.rows[2].add(crowd.rate, crowd.recordsPerBlock / (block.percentile(0.5) / 1e6))
       report.rows[3].add(crowd.acknowledged.percentile(0.99), block.percentile(0.99))
       report.rows[4].add(crowd.recordsPerBlock)
-      report.rows[5].add(Double(ours.count) / ours.reduce(0, +), Double(page.count) / page.reduce(0, +))
+      report.rows[5].add(crowd.processor)
+      report.rows[6].add(crowd.rate * crowd.processor / 1e6)
+      report.rows[7].add(Double(ours.count) / ours.reduce(0, +), Double(page.count) / page.reduce(0, +))
       crowds += crowd.acknowledged.sorted.map { $0 / 1e6 }
       ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
@@ -117,6 +121,8 @@ struct CommitBench {
         id: "commit.crowd.p99", measure: "\(producers) awaiting producers, p99", unit: "µs",
         probeIs: "a block of the same size written and synced, p99", targets: [.atMost(2.5)]),
       BenchRow(id: "commit.crowd.block", measure: "  records in a block", unit: "records", probeIs: "nothing"),
+      BenchRow(id: "commit.crowd.cpu", measure: "  processor time for a record", unit: "µs", probeIs: "nothing"),
+      BenchRow(id: "commit.crowd.cores", measure: "  processors kept busy", unit: "cores", probeIs: "nothing"),
       BenchRow(id: "commit.single.rate", measure: "1 producer, 1 record", unit: "events/s", probeIs: page),
     ]
   }
@@ -139,6 +145,7 @@ struct CommitBench {
     let first = log.end
     let tickets = Tickets(events)
     var all: [Double] = []
+    let before = processorSeconds()
     let took = try await seconds { () async throws in
       all = try await withThrowingTaskGroup(of: [Double].self) { group in
         for _ in 0..<producers {
@@ -156,9 +163,10 @@ struct CommitBench {
         return try await group.reduce(into: []) { $0 += $1 }
       }
     }
+    let processor = processorSeconds() - before
     let blocks = try BenchEvents.blocks(log.view, from: first, to: log.end).map(\.1)
     return Crowd(
-      rate: Double(events) / took, acknowledged: Samples(seconds: all),
+      rate: Double(events) / took, processor: processor / Double(events) * 1e6, acknowledged: Samples(seconds: all),
       blockBytes: blocks.reduce(0) { $0 + $1.length } / max(1, blocks.count),
       recordsPerBlock: Double(events) / Double(max(1, blocks.count)))
   }

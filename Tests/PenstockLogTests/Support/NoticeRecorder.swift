@@ -21,6 +21,12 @@ final class NoticeRecorder: LogObserver {
 
   var notices: [LogNotice] { state.withLock { $0.notices } }
 
+  /// Returns once a group of appends was told: whoever appended has its answer a moment before, while the committer still looks at
+  /// the clock.
+  func committed() async {
+    await wait { if case .committed = $0 { true } else { false } }
+  }
+
   /// Returns once such a notice has come, now or earlier.
   func wait(for isIt: @escaping @Sendable (LogNotice) -> Bool) async {
     await withCheckedContinuation { continuation in
