@@ -63,12 +63,12 @@ import Testing
       let noting = GatedFileSystem(full.log.disk)
       let segment = full.cold(0, noting)
       _ = try segment.search(entry.baseOffset, upTo: full.ends[0], isFull: true)
-      #expect(noting.reads.withLock { $0.count <= 3 && !$0.contains { $0 >= index } }, "\(entry)")
+      #expect(noting.reads.count <= 3 && !noting.reads.contains { $0 >= index }, "\(entry)")
       #expect(noting.expected.count == 3 && noting.expected.last == index..<size)
       let next = entry.endOffset
       if next < full.ends[0] {
         #expect(try segment.search(next, upTo: full.ends[0], isFull: true).found?.baseOffset == next)
-        #expect(noting.reads.withLock { $0.contains(index) })
+        #expect(noting.reads.contains(index))
         #expect(try segment.entries(upTo: full.ends[0]) == entries)
       }
     }

@@ -21,6 +21,7 @@ final class GatedFileSystem: FileSystem {
   private let gate = Monitor(Gate())
   private let names = Mutex<[FileHandle: String]>([:])
   private let hints = Mutex<[Range<UInt64>]>([])
+  private let positions = Mutex<[UInt64]>([])
 
   /// Locks that another handle had.
   let refusals = Mutex(0)
@@ -29,7 +30,7 @@ final class GatedFileSystem: FileSystem {
   var expected: [Range<UInt64>] { hints.withLock { $0 } }
 
   /// Where reads began.
-  let reads = Mutex<[UInt64]>([])
+  var reads: [UInt64] { positions.withLock { $0 } }
 
   /// Called once, before the next list of files.
   let beforeList = Mutex<(@Sendable () -> Void)?>(nil)
@@ -97,7 +98,7 @@ final class GatedFileSystem: FileSystem {
   func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
-    reads.withLock { $0.append(position) }
+    positions.withLock { $0.append(position) }
     return try base.read(file, into: buffer, at: position)
   }
   func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
