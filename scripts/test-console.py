@@ -401,6 +401,8 @@ def everything_is_reached_by_keyboard_and_the_focus_shows(it):
 @step
 def a_key_is_made_shown_once_and_sees_what_its_role_may(it):
     it.go("#/settings")
+    # What is above the button comes later than the button, and moves it away from under the mouse.
+    it.said("They are shown here and changed there.")
     it.press("New key…")
     it.browser.type("dialog input", "night watch")
     it.browser.choose("dialog select", "viewer")
