@@ -230,7 +230,9 @@ public final class Replay: Sendable {
         .gap,
         "replay \(manifest.id): \(gap); run it again with gaps skipped to go on behind them", range: gap.first..<end)
     }
-    manifest.skip(gap.first..<end)
+    let lost = state.givenUp(by: gap.first..<end)
+    // A batch that cannot be sent again is skipped whole.
+    manifest.skip(min(lost?.lowerBound ?? gap.first, gap.first)..<max(lost?.upperBound ?? end, end))
     let counted = manifest
     // Counted before it is passed: a crash in between tells the gap again, and it is counted once.
     try await store.updateReplay(counted)

@@ -5,6 +5,8 @@ public struct Gap: Error, Hashable, Sendable, Codable, CustomStringConvertible {
   public enum Reason: String, Hashable, Sendable, Codable {
     /// Bytes that were acknowledged do not validate any more.
     case damaged
+    /// The disk cannot read the bytes now. It may read them again later.
+    case unreadable
     /// A whole segment file is gone.
     case missing
     /// Retention removed the records before this reader saw them.

@@ -116,6 +116,9 @@ public struct LogEnvironment: Sendable {
   public var logger: Logger
   /// Waits between two looks for room on a full disk. Replaceable, so that a test decides when time has passed.
   public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
+  /// How long after the last commit the beacon is synced, so that a power cut in a quiet time leaves evidence of every
+  /// commit. Nil: never; the default of a file system that is not the machine's.
+  package var beaconSyncDelay: Duration?
   /// Told what the log does, for metrics and traces. Default nil: nothing is measured.
   public var observer: (any LogObserver)?
   /// Measures for the observer.
@@ -128,6 +131,7 @@ public struct LogEnvironment: Sendable {
   ) {
     self.logger = logger
     self.fileSystem = fileSystem
+    beaconSyncDelay = fileSystem is POSIXFileSystem ? .seconds(1) : nil
     self.clock = clock
     self.randomBytes = randomBytes
   }

@@ -1,3 +1,5 @@
+import PenstockLog
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -64,6 +66,12 @@ struct ByteImage: Sendable {
       }
     }
     return hash.value
+  }
+
+  var withoutTrailingZeros: ByteImage {
+    var image = self
+    image.resize(to: bytes.withUnsafeBytes { Bytes.nonzeroEnd(of: $0) })
+    return image
   }
 
   /// Whether the image holds exactly `other` at `start`.

@@ -20,7 +20,7 @@ public struct CrashOptions: OptionSet, Sendable, Equatable {
   public let rawValue: Int
   public init(rawValue: Int) { self.rawValue = rawValue }
 
-  /// A sector in flight may hold zeros or garbage instead of its old or its new bytes (only with `.seeded`).
+  /// A sector in flight may hold zeros, or a part of its new bytes and a part of its old ones (only with `.seeded`).
   public static let tornSectors = CrashOptions(rawValue: 1)
   /// Any subset of a directory's operations survives. Without it, a prefix of them does, in the order they were made.
   public static let unorderedDirectories = CrashOptions(rawValue: 2)
@@ -109,16 +109,14 @@ struct CrashChooser {
     return survives()
   }
 
-  /// The bytes of a sector that neither kept its old nor got its new content; nil for a sector that did.
-  mutating func torn(_ sectorSize: Int) -> [UInt8]? {
+  /// What a sector holds that neither kept its old nor got its new content: zeros, or the new bytes up to or from some word on
+  /// and the old ones in the rest. Nil for a sector that is not torn.
+  mutating func torn(new: UnsafeRawBufferPointer, old: () -> [UInt8]) -> [UInt8]? {
     guard case .seeded = policy, options.contains(.tornSectors), random.chance(24) else { return nil }
-    let zero = random.chance(128)
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(sectorSize)
-    while bytes.count < sectorSize {
-      let word = zero ? 0 : random.next()
-      withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) }
-    }
-    return bytes
+    guard random.chance(128) else { return [UInt8](repeating: 0, count: new.count) }
+    let (new, old) = (Array(new), old())
+    let cut = 8 * (1 + random.below(max(1, new.count / 8 - 1)))
+    let (first, second) = random.chance(128) ? (new, old) : (old, new)
+    return Array(first[..<cut]) + Array(second[cut...])
   }
 }

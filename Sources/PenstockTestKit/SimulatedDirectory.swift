@@ -52,9 +52,9 @@ struct SimulatedDirectory: Sendable {
     pending.removeFirst(count)
   }
 
-  /// Throws away what a failed sync did not write, for the cache as well (`reverted`) or only for the disk.
-  mutating func dropUnsynced(reverted: Bool) {
-    if reverted { entries = durable }
+  /// Throws away what a failed sync did not write.
+  mutating func dropUnsynced() {
+    entries = durable
     pending = []
   }
 

@@ -236,6 +236,18 @@ extension SimulatedDisk {
     }
   }
 
+  mutating func dropCache(_ handle: FileHandle) throws(FileSystemError) -> Bool {
+    let open = try opened(handle, .dropCache)
+    return try run(.dropCache, open.path) { (disk) throws(FileSystemError) in
+      switch disk.cacheDropping {
+      case .works: disk.files[open.file]?.dropCache()
+      case .isNotProven: return 0
+      case .fails: throw Verb.dropCache.error(.staleCache, open.path)
+      }
+      return 1
+    } == 1
+  }
+
   // MARK: - Names
 
   mutating func rename(_ path: String, to newPath: String) throws(FileSystemError) {
@@ -322,7 +334,8 @@ extension SimulatedDisk {
         case .partial: disk.directories[directory]?.synchronize(first: disk.random.below(count + 1))
         case .complete: disk.directories[directory]?.synchronize()
         case .pagesLost, .pagesReverted:
-          disk.directories[directory]?.dropUnsynced(reverted: effect == .pagesReverted)
+          // Names are in the journal: a file system that cannot write it stops, and shows what is durable after a restart.
+          disk.directories[directory]?.dropUnsynced()
         }
         disk.collectGarbage()
         return 0

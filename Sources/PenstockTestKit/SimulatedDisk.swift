@@ -32,6 +32,7 @@ struct SimulatedDisk: Sendable {
   var kept: [SimulatedDisk]?
   var readCount = 0
   var capacityBytes: Int?
+  var cacheDropping = SimulatedFileSystem.CacheDropping.works
 
   var hash = TraceHash()
   /// Lines of the trace, when it is kept.
@@ -152,7 +153,7 @@ struct SimulatedDisk: Sendable {
 /// What is done to a disk, for errors, traces and digests.
 enum Verb: UInt64, Sendable {
   case open = 1, create, close, read, write, synchronize, size, truncate, rename, remove, list, makeDirectory
-  case synchronizeDirectory, lock, replace
+  case synchronizeDirectory, lock, replace, dropCache
 
   func error(_ code: FileSystemError.Code, _ path: String) -> FileSystemError {
     FileSystemError(code, operation: self == .create ? "open" : "\(self)", path: path)

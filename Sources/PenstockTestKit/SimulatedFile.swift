@@ -16,6 +16,9 @@ struct SimulatedFile: Sendable {
   private var pending: [Change] = []
   /// Numbers of sectors the drive cannot read. Asked for, never iterated.
   private var unreadable: Set<Int> = []
+  /// Sectors in space that was taken by a write that failed: later writes of them stay in memory, though a sync succeeds, until
+  /// the cache is dropped or the space is given back. So ext4 does with extents whose first write failed.
+  private var severed: Set<Int> = []
   /// Writing what is there already can matter: pages were lost, or a truncation is not durable yet.
   private var sameBytesMatter = false
 
@@ -50,6 +53,7 @@ struct SimulatedFile: Sendable {
     if size < content.count {
       pending.append(.truncated(to: size))
       sameBytesMatter = true
+      severed = severed.filter { ($0 + 1) * ByteImage.sectorSize <= size }
     } else {
       pending.append(.grown(to: size))
     }
@@ -57,7 +61,8 @@ struct SimulatedFile: Sendable {
   }
 
   mutating func synchronize() {
-    durable = applied(pending[...])
+    // The size as well, also where a failed sync has lost the growth.
+    durable = written(pending + [.grown(to: content.count)])
     durable.resize(to: content.count)
     pending = []
     // Lost pages stay different from the platter until they are written again.
@@ -74,12 +79,48 @@ struct SimulatedFile: Sendable {
       durable = applied(pending[..<done])
       pending.removeFirst(done)
     case .pagesLost:
+      severed.formUnion(grownSectors)
       pending = []
       sameBytesMatter = true
     case .pagesReverted:
       content = durable
       pending = []
     }
+  }
+
+  /// Unsynced sectors past the end of what is durable.
+  private var grownSectors: [Int] {
+    let size = ByteImage.sectorSize
+    let present = (durable.count + size - 1) / size
+    return pending.flatMap { change -> [Int] in
+      guard case .sectors(let first, let bytes, _) = change else { return [] }
+      return Array(max(first, present)..<max(first + bytes.count / size, first, present))
+    }
+  }
+
+  /// What a successful sync leaves on the platter.
+  private func written(_ changes: [Change]) -> ByteImage {
+    severed.isEmpty ? applied(changes[...]) : applied(reaching(changes)[...])
+  }
+
+  /// The changes without the sectors that no write reaches.
+  private func reaching(_ changes: [Change]) -> [Change] {
+    let size = ByteImage.sectorSize
+    return changes.flatMap { change -> [Change] in
+      guard case .sectors(let first, let bytes, let alters) = change else { return [change] }
+      return (0..<bytes.count / size).filter { !severed.contains(first + $0) }.map {
+        .sectors(first: first + $0, bytes: Array(bytes[($0 * size)..<(($0 + 1) * size)]), alters: alters)
+      }
+    }
+  }
+
+  /// Drops what memory holds and need not write: reads see the platter again, with the unsynced changes over it.
+  mutating func dropCache() {
+    let size = content.count
+    severed = []
+    content = applied((pending + [.grown(to: size)])[...])
+    content.resize(to: size)
+    sameBytesMatter = pending.contains { if case .truncated = $0 { true } else { false } }
   }
 
   /// Splits a write into runs of sectors that change something and runs that do not.
@@ -112,9 +153,10 @@ struct SimulatedFile: Sendable {
   func afterPowerCut(_ chooser: inout CrashChooser) -> SimulatedFile {
     chooser.begin()
     var file = self
-    file.durable = Self.survived(durable, pending[...], &chooser)
+    file.durable = Self.survived(durable, severed.isEmpty ? pending[...] : reaching(pending)[...], &chooser)
     file.content = file.durable
     file.pending = []
+    file.severed = []
     file.sameBytesMatter = false
     return file
   }
@@ -123,6 +165,12 @@ struct SimulatedFile: Sendable {
   ///
   /// A sector write carries the whole sector, so of several to one sector only the last that survives matters.
   func powerCuts(atMost limit: Int) -> [SimulatedFile]? {
+    if !severed.isEmpty {
+      var file = self
+      file.pending = reaching(pending)
+      file.severed = []
+      return file.powerCuts(atMost: limit)
+    }
     let (items, choices) = items()
     var count = 1
     for choice in choices {
@@ -202,10 +250,11 @@ struct SimulatedFile: Sendable {
       for index in 0..<raw.count / size {
         let survives = alters ? chooser.survives() : chooser.survivesUnaltered()
         let position = (first + index) * size
-        if let torn = chooser.torn(size) {
+        let new = UnsafeRawBufferPointer(rebasing: raw[index * size..<(index + 1) * size])
+        if let torn = chooser.torn(new: new, old: { image.sectors(first + index..<first + index + 1) }) {
           torn.withUnsafeBytes { image.put($0, at: position) }
         } else if survives {
-          image.put(UnsafeRawBufferPointer(rebasing: raw[index * size..<(index + 1) * size]), at: position)
+          image.put(new, at: position)
         }
       }
     }
@@ -227,6 +276,18 @@ struct SimulatedFile: Sendable {
   mutating func damage(_ bytes: UnsafeRawBufferPointer, at position: Int) {
     durable.put(bytes, at: position)
     content.put(bytes, at: position)
+    // Unsynced sectors as well: they are written later, as memory has them.
+    let size = ByteImage.sectorSize
+    for index in pending.indices {
+      guard case .sectors(let first, var sectors, let alters) = pending[index] else { continue }
+      let start = max(position, first * size)
+      let end = min(position + bytes.count, first * size + sectors.count)
+      guard start < end else { continue }
+      sectors.replaceSubrange(
+        (start - first * size)..<(end - first * size),
+        with: UnsafeRawBufferPointer(rebasing: bytes[(start - position)..<(end - position)]))
+      pending[index] = .sectors(first: first, bytes: sectors, alters: alters)
+    }
   }
 
   mutating func replace(_ bytes: [UInt8]) {

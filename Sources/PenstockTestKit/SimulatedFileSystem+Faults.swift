@@ -111,6 +111,21 @@ extension SimulatedFileSystem {
     set { disk.withLock { $0.capacityBytes = newValue } }
   }
 
+  /// What `dropCache` does.
+  public enum CacheDropping: Sendable, Equatable {
+    case works
+    /// It drops nothing and cannot prove anything: a file system without such means.
+    case isNotProven
+    /// Pages that differ from the disk stay, because another process has them locked.
+    case fails
+  }
+
+  /// What `dropCache` does from now on; kept over restarts.
+  public var cacheDropping: CacheDropping {
+    get { disk.withLock { $0.cacheDropping } }
+    set { disk.withLock { $0.cacheDropping = newValue } }
+  }
+
   /// The machine is down from now on, as after an ordered crash.
   package func goDown() { disk.withLock { $0.isDown = true } }
 

@@ -61,6 +61,10 @@ public final class SimulatedFileSystem: FileSystem {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronize(file) }
   }
 
+  public func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.dropCache(file) }
+  }
+
   public func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.size(file) }
   }

@@ -78,6 +78,39 @@ struct SimulatedFaultTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 512) + fill(0, 512))
   }
 
+  @Test("dropping the cache shows what the disk holds, and keeps what is still to be written")
+  func dropCache() throws {
+    let (disk, file) = try failedSync(.pagesLost)
+    #expect(disk.contents("/log/a") == fill(1, 1024))
+    try disk.put(file, [7], at: 0)
+    #expect(try disk.dropCache(file))
+    #expect(disk.contents("/log/a")?[0] == 7)
+    #expect(disk.contents("/log/a")?[512...].allSatisfy { $0 == 0 } == true)
+    disk.cacheDropping = .isNotProven
+    #expect(try !disk.dropCache(file))
+    disk.cacheDropping = .fails
+    #expect(code { _ = try disk.dropCache(file) } == .staleCache)
+  }
+
+  @Test("space whose first write failed shows no later write, until the cache is dropped or the space given back")
+  func severedSpace() throws {
+    for heals in [nil, "drop", "truncate"] as [String?] {
+      let disk = try SimulatedFileSystem.prepared(["/log/a": fill(1, 512)])
+      let file = try disk.open("/log/a", .readWrite)
+      try disk.put(file, fill(2, 512), at: 512)
+      disk.fail(atIO: disk.ioCount + 1, effect: .pagesLost)
+      #expect(code { try disk.synchronize(file) } == .inputOutput)
+      if heals == "drop" { _ = try disk.dropCache(file) }
+      if heals == "truncate" { try disk.truncate(file, to: 512) }
+      // A later write of the same place, and a sync that succeeds.
+      try disk.put(file, fill(3, 512), at: 512)
+      try disk.synchronize(file)
+      #expect(disk.contents("/log/a") == fill(1, 512) + fill(3, 512))
+      let kept = disk.powerCut(.nothingUnsynced).contents("/log/a")
+      #expect(kept == fill(1, 512) + fill(heals == nil ? 0 : 3, 512), "\(heals ?? "nothing")")
+    }
+  }
+
   @Test("a failed sync that throws the pages away shows the old bytes at once")
   func failedSyncRevertsPages() throws {
     let (disk, file) = try failedSync(.pagesReverted)
@@ -99,7 +132,7 @@ struct SimulatedFaultTests {
       disk.close(try disk.open("/log/a", .create))
       disk.fail(atIO: 2, effect: effect)
       #expect(code { try disk.synchronizeDirectory("/log") } == .inputOutput)
-      #expect(disk.filePaths == (effect == .pagesReverted ? [] : ["/log/a"]))
+      #expect(disk.filePaths == (effect == .nothing ? ["/log/a"] : []))
       #expect(disk.powerCut(.nothingUnsynced).filePaths == [])
       try disk.synchronizeDirectory("/log")
       #expect(disk.powerCut(.nothingUnsynced).filePaths == later, "\(effect)")

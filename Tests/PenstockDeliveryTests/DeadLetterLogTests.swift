@@ -51,6 +51,33 @@ struct DeadLetterLogTests {
     #expect(throws: LogError.self) { try DeadLetter(decoding: Array(#"{"id":1}"#.utf8)) }
   }
 
+  @Test("are on the disk once the box says so, also after a failed write in the same process")
+  func failedWrites() async throws {
+    for number in 1...40 {
+      let disk = SimulatedFileSystem()
+      let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk))
+      _ = try await box.bury(Self.letter(1))
+      disk.fail(atIO: disk.ioCount + number, effect: .pagesLost)
+      for offset in 2...4 as ClosedRange<UInt64> {
+        // The destination tries again, and stays where it is until the letter is written.
+        for attempt in 0..<3 {
+          do throws(LogError) {
+            _ = try await box.bury(Self.letter(offset))
+            break
+          } catch { #expect(attempt < 2, "I/O \(number): \(error)") }
+        }
+      }
+      let after = disk.powerCut(.nothingUnsynced)
+      // Recovery shows what a beacon that was not synced keeps from readers.
+      let next = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(after, salt: 2))
+      try await next.prepare()
+      let letters = DeadLetters(in: "/dead", environment: Self.environment(after, salt: 3))
+      #expect(try await letters.list(of: "billing").map(\.letter.offset.rawValue) == [1, 2, 3, 4], "I/O \(number)")
+      try await next.close()
+      try? await box.close()
+    }
+  }
+
   @Test("are numbered, listed and counted by cursor, and a letter repeated after a crash is the same one")
   func readers() async throws {
     let disk = SimulatedFileSystem()

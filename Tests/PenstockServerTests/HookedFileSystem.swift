@@ -39,6 +39,7 @@ final class HookedFileSystem: FileSystem {
     tell(.synchronize, file)
     try base.synchronize(file)
   }
+  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
     tell(.size, file)
     return try base.size(file)

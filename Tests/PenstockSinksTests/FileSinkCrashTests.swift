@@ -57,6 +57,27 @@ import Testing
   }
 }
 
+/// Attempts after a failed write, in the same process on the same machine.
+@Suite(.timeLimit(.minutes(1))) struct FileSinkFailedWriteTests {
+  @Test("rows that a later attempt delivers are on the disk, whatever a failed write has left in memory")
+  func failedWrites() async throws {
+    let batches = [makeBatch([#"{"n":0}"#]), makeBatch([#"{"n":1}"#], first: 1)]
+    let rows = Array("{\"n\":0}\n{\"n\":1}\n".utf8)
+    for number in 1...8 {
+      let disk = SimulatedFileSystem()
+      disk.fail(atIO: number, effect: .pagesLost)
+      let sink = try FileSink(path: "/rows", fileSystem: disk)
+      for batch in batches {
+        let delivery = try makeDelivery(sink, batch)
+        var outcome = await sink.deliver(delivery)
+        if !outcome.isDelivered { outcome = await sink.deliver(delivery) }
+        #expect(outcome.isDelivered, "I/O \(number)")
+      }
+      #expect(disk.powerCut(.nothingUnsynced).contents("/rows") == rows, "I/O \(number)")
+    }
+  }
+}
+
 /// A file that was there before the delivery, copied there by a person say, and not by an attempt that synced it.
 @Suite struct FoundFileTests {
   @Test("a file that is found under the name is durable before the delivery counts")

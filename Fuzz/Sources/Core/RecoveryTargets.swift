@@ -190,6 +190,7 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
     throw refused
   }
   func synchronize(_ file: FileHandle) throws(FileSystemError) {}
+  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { true }
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { UInt64(length) }
   func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { throw refused }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) { throw refused }

@@ -2,6 +2,7 @@
 #define CPENSTOCK_H
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /// CRC-32C (Castagnoli, reflected 0x82F63B78) of `length` bytes, continuing from `crc`. The pre- and post-inversion are
 /// inside, so `penstock_crc32c(penstock_crc32c(s, a, n), b, m)` is the checksum of a followed by b seeded with s.
@@ -59,6 +60,26 @@ int penstock_equal(const void *a, const void *b, size_t length);
 /// Writes `length` zeros from the file's beginning past the page cache, as far as that goes; returns how many. `*error` is 0
 /// when they are all there or the file system does not do such writes, else the errno that ended it.
 uint64_t penstock_zero_directly(int descriptor, uint64_t length, int *error);
+
+/// What ``penstock_drop_cache`` found.
+enum {
+  /// Later reads return what the disk holds: memory keeps no page of the file, or only pages equal to the disk's.
+  PENSTOCK_CACHE_DROPPED = 0,
+  /// The kernel does not say which pages memory keeps, and the file cannot be read past the cache.
+  PENSTOCK_CACHE_UNKNOWN = 1,
+  /// Memory keeps pages that differ from the disk and cannot be dropped: another process has them mapped or locked.
+  PENSTOCK_CACHE_STALE = 2,
+};
+
+/// Drops the pages that memory keeps of a file, and proves it. Call after a sync: unwritten pages are never dropped.
+///
+/// The advice to drop pages is a hint, so `mincore` is asked whether any are left. Those that are, because another process reads
+/// the file, are compared with the disk by a read past the cache.
+int penstock_drop_cache(int descriptor);
+
+/// Reads up to the end of the 4 KiB page that holds `position`, past the cache; returns how many bytes, -1 when that fails. A
+/// cache reads several pages at once, and refuses all of them when the disk cannot read one.
+ssize_t penstock_read_directly(int descriptor, void *buffer, size_t length, int64_t position);
 
 /// Makes the allocator share its memory among at most `count` arenas, where it has arenas (glibc). Before the first thread.
 void penstock_limit_arenas(int count);

@@ -137,6 +137,7 @@ struct StampingFileSystem: FileSystem {
   func write(
     _ file: PenstockLog.FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64
   ) throws(FileSystemError) -> Int { try base.write(file, bytes, at: position) }
+  func dropCache(_ file: PenstockLog.FileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
   func size(_ file: PenstockLog.FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
   func truncate(_ file: PenstockLog.FileHandle, to size: UInt64) throws(FileSystemError) {
     try base.truncate(file, to: size)

@@ -5,11 +5,11 @@ extension CursorCommand {
   struct Acknowledge: ReportingCommand {
     static let spokenName = "cursor acknowledge"
     static let configuration = CommandConfiguration(
-      abstract: "Takes note that records are lost to a cursor, which then goes on behind them.",
+      abstract: "Acknowledges a gap: the cursor skips the lost records and continues after them.",
       discussion: """
-        Where retention's hard cap has passed a cursor, or the records before it are damaged, its destination halts, because \
-        somebody must know what it never got. Without --yes this says what is lost; with it the cursor goes on. The records stay lost. Where they are needed, look \
-        for them elsewhere first; a batch that was in flight may be at its destination.
+        A destination halts where records are lost: retention's hard cap removed them, or they are damaged. Without --yes this \
+        prints what is lost. With --yes the cursor skips it. If an open batch holds lost records, the whole batch is given up: its \
+        destination may hold it already. Replay its offsets to deliver what can still be read.
 
           penstock cursor acknowledge archive --log ./events
           penstock cursor acknowledge archive --log ./events --yes
@@ -22,26 +22,40 @@ extension CursorCommand {
     func perform() async throws {
       let reader = try await LogReader.open(at: logOption.log)
       let state = try CursorCommand.state(name, reader)
-      guard let gap = try state.gap ?? Self.gap(at: state.committed, reader) else {
+      guard let gap = try state.gap ?? Self.gap(in: state, reader) else {
         throw Failure(
           .bad, "noGap", "cursor \(name) has lost nothing; it stands at offset \(state.committed)",
           advice: "penstock cursor seek \(name) --to PLACE moves it")
       }
-      if state.gap == nil { try CursorCommand.refuseOpenBatch(name, state) }
+      let batch = state.gap == nil ? state.givenUp(by: gap.first..<gap.end) : nil
+      if state.gap == nil, batch == nil { try CursorCommand.refuseOpenBatch(name, state) }
+      let (first, end) = (min(batch?.lowerBound ?? gap.first, gap.first), max(batch?.upperBound ?? gap.end, gap.end))
       let effect =
-        "\(Words.count(gap.end - gap.first, "record")) (\(gap.first) ..< \(gap.end)) stay lost to cursor \(name)"
-      try CursorCommand.ask(yes, "\(effect), and it would go on at \(gap.end)")
+        "\(Words.count(end - first, "record")) (\(first) ..< \(end)) stay lost to cursor \(name)"
+        + (batch.map { ", with the open batch \($0.lowerBound) ..< \($0.upperBound), which is given up" } ?? "")
+      try CursorCommand.ask(yes, "\(effect); it would continue at \(end)")
       let cursor = try await reader.cursor(named: name)
       try await cursor.acknowledge(gap)
       tell(
         CursorLine(name: name, state: cursor.state, end: reader.end).json(now: SystemWallClock().now()),
-        "\(effect); it goes on at \(cursor.state.committed)")
+        "\(effect); it continues at \(cursor.state.committed)")
     }
 
-    /// What is lost where the cursor stands, damaged or missing.
-    private static func gap(at offset: Offset, _ reader: LogReader) throws(LogError) -> Gap? {
+    /// What is lost in an open batch or, without one, where the cursor stands.
+    private static func gap(in state: CursorState, _ reader: LogReader) throws(LogError) -> Gap? {
+      let open = state.inFlight.filter { !$0.isDelivered }
+      if open.isEmpty {
+        return try gap { () throws(LogError) in _ = try reader.view.block(holding: state.committed) }
+      }
+      for range in open.map({ $0.intent.first..<$0.intent.end }) {
+        if let gap = try gap({ () throws(LogError) in _ = try reader.view.batch(in: range) }) { return gap }
+      }
+      return nil
+    }
+
+    private static func gap(_ read: () throws(LogError) -> Void) throws(LogError) -> Gap? {
       do throws(LogError) {
-        _ = try reader.view.block(holding: offset)
+        try read()
         return nil
       } catch {
         guard let gap = error.gap else { throw error }

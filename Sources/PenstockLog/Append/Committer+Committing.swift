@@ -25,6 +25,7 @@ extension Committer {
       case .commit(let groups, let admitted):
         for (turn, waiter) in admitted { waiter.resume(returning: turn) }
         commit(groups, writer)
+        planBeaconSync(writer.syncBeacon, on: filler)
         if writer.segment != segment {
           segment = writer.segment
           trim { _ in }

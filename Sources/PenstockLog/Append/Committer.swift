@@ -25,6 +25,9 @@ package final class Committer: Sendable {
     var nextID: UInt64 = 0
     /// Appends that were cancelled and have not returned.
     var cancelled: Set<UInt64> = []
+    /// Commits so far, and whether a sync of the beacon is planned for when there are no more for a while.
+    var commits: UInt64 = 0
+    var isBeaconSyncPlanned = false
     /// Whether somebody will look for room on the disk again.
     var isLookingForRoom = false
     var isFinished = false
@@ -79,6 +82,7 @@ package final class Committer: Sendable {
   /// Runs retention on another thread, then says whether it removed anything.
   let trim: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   let sleep: @Sendable (Duration) async -> Void
+  let beaconSyncDelay: Duration?
   let observation: Observation
 
   /// Starts the thread, which owns the writer from here on.
@@ -88,6 +92,7 @@ package final class Committer: Sendable {
   ) {
     self.configuration = configuration
     sleep = environment.sleep
+    beaconSyncDelay = environment.beaconSyncDelay
     observation = environment.observation
     self.trim = trim
     // Four blocks for each encoder: those that are being written and synced count too, and while two are ready for the next sync

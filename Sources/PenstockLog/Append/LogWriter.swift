@@ -179,7 +179,9 @@ package final class LogWriter {
       unpublished.removeAll(keepingCapacity: true)
     }
     try writeBeacon(Beacon(durable: durable, visible: visible, epoch: epoch))
-    view.publish(SegmentSet(segments: segments, end: visible.offset), decoded: visible == hot.end ? handover : [])
+    view.publish(
+      SegmentSet(segments: segments, end: visible.offset), durable: durable.offset,
+      decoded: visible == hot.end ? handover : [])
     guard visible == hot.end else { return }
     handover.removeAll(keepingCapacity: true)
     guard !unapplied.isEmpty else { return }
@@ -194,6 +196,12 @@ package final class LogWriter {
       do throws(FileSystemError) { try fileSystem.writeAll(beacon.handle, bytes, at: 0) } catch { failure = error }
     }
     if let failure { throw poisoned(by: failure, while: "write the beacon") }
+  }
+
+  /// Makes the beacon durable; from any thread. No promise depends on it: after a power cut a newer beacon lets recovery tell
+  /// damage from a torn write. So a failure is not one of the log, and is not reported.
+  package var syncBeacon: @Sendable () -> Void {
+    { [beacon] in try? beacon.fileSystem.synchronize(beacon.handle) }
   }
 
   /// Ends this segment and begins the next.

@@ -104,8 +104,10 @@ public final class Cursor: Sendable {
     }
   }
 
-  /// Takes note that the records of a gap, as ``next(upTo:)`` threw it, are lost to this cursor, and goes on behind them: one
-  /// sync. Throws `.gap` with the new one when retention has gone on since, `.illegalMove` when the gap is not this cursor's.
+  /// Notes that the records of a gap, as ``next(upTo:)`` threw it, are lost to this cursor, and continues after them: one
+  /// sync. An open batch that holds some of them can never be sent again, so it is given up whole; see
+  /// ``CursorState/givenUp(by:)``. Throws `.gap` with the new one when retention has removed more since, `.illegalMove` when
+  /// the gap is not this cursor's.
   public func acknowledge(_ gap: Gap) async throws(LogError) {
     try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
       try state.acknowledging(gap.first..<gap.end, epoch: epoch, durableEnd: view.end)
@@ -144,7 +146,11 @@ public final class Cursor: Sendable {
     let held = held
     let observation = environment.observation
     let start = observation.start()
-    let state = try await worker.run { () throws(LogError) in try held.move(step) }
+    let state = try await worker.run { [view, environment] () throws(LogError) in
+      try held.move(step) { (next) throws(LogError) in
+        try view.makeDurable(upTo: next.nextFirst, environment.fileSystem)
+      }
+    }
     observation.tell(since: start) { duration in
       .movedCursor(
         LogNotice.CursorMove(
@@ -185,6 +191,7 @@ package final class CursorRegistry: Sendable {
           .outOfRange, "cursor \(name) cannot begin at offset \(start); the log ends at \(view.end)",
           place: .init(offset: start))
       }
+      try view.makeDurable(upTo: start, environment.fileSystem)
       let cursor: HeldCursor
       if let known = known[name] {
         cursor = known

@@ -17,6 +17,7 @@
 /// 6. Records that retention took before they were delivered stand in `lost`, at or below `committed`, and no batch is begun
 ///    until ``acknowledging(_:epoch:durableEnd:)`` or a seek has taken them off.
 /// 7. A condemned intent has one record, stays condemned, and is not replaced.
+/// 8. An intent that is given up stays in its place, and `committed` passes it as if it were delivered.
 public struct CursorState: Hashable, Sendable, Codable {
   /// Everything below this offset is done.
   public internal(set) var committed: Offset
@@ -36,7 +37,7 @@ public struct CursorState: Hashable, Sendable, Codable {
   /// Condemned records that were completed since a batch was delivered: a destination that rejects everything shows here.
   public internal(set) var condemnedInRow: UInt32
 
-  /// An intent, and whether its delivery has been confirmed while an earlier one is still open.
+  /// An intent, and whether it is done with (its delivery was confirmed, or it was given up) while an earlier one is open.
   public struct OpenIntent: Hashable, Sendable, Codable {
     public let intent: Intent
     public internal(set) var isDelivered: Bool
@@ -210,29 +211,8 @@ extension CursorState {
     return next
   }
 
-  /// The holder knows that the records of `gap` are lost to it: those of ``lost``, or, with no batch open, records missing
-  /// where the cursor stands. Reading goes on behind them.
-  public func acknowledging(
-    _ gap: Range<Offset>, epoch: UInt32, durableEnd: Offset
-  ) throws(CursorMoveError) -> CursorState {
-    try check(epoch)
-    var next = self
-    if let lost {
-      // Retention may have gone on since the holder was told.
-      guard gap == lost else { throw .lost(lost) }
-      next.lost = nil
-      return next
-    }
-    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
-    guard gap.lowerBound == committed else { throw .outOfOrder(expected: committed, found: gap.lowerBound) }
-    guard gap.upperBound <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: gap.upperBound) }
-    next.committed = gap.upperBound
-    next.reserved = []
-    return next
-  }
-
   /// Commits as far as deliveries are confirmed without a hole.
-  private mutating func commitDelivered() {
+  mutating func commitDelivered() {
     while let head = inFlight.first, head.isDelivered, head.intent.first == committed {
       committed = head.intent.end
       inFlight.removeFirst()

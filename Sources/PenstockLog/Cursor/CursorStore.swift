@@ -126,10 +126,12 @@ package final class HeldCursor: Sendable {
 
   package var state: CursorState { kept.withLock { $0.record.state } }
 
-  /// Makes a move durable and returns the new state. Blocks for one sync.
+  /// Makes a move durable and returns the new state. Blocks for one sync. `prepare` is called with the new state before it is
+  /// written.
   @discardableResult
   package func move(
-    _ step: (CursorState) throws(CursorMoveError) -> CursorState
+    _ step: (CursorState) throws(CursorMoveError) -> CursorState,
+    afterPreparing prepare: (CursorState) throws(LogError) -> Void = { _ throws(LogError) in }
   ) throws(LogError) -> CursorState {
     try kept.withLock { kept throws(LogError) in
       guard let slots = kept.slots else { throw LogError(.closed, "the log of cursor \(name) is closed") }
@@ -140,6 +142,7 @@ package final class HeldCursor: Sendable {
         throw LogError(error, cursor: name)
       }
       if record != kept.record {
+        try prepare(record.state)
         try slots.write(record.encoded())
         kept.record = record
       }

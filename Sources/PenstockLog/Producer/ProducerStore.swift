@@ -29,6 +29,15 @@ package struct ProducerStore: Sendable {
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
   ) throws(LogError) -> Found {
     var found = Found(store: ProducerStore(fileSystem, paths, logID: logID))
+    for path in [paths.producers(0), paths.producers(1)] {
+      do throws(FileSystemError) {
+        guard try fileSystem.exists(path) else { continue }
+        let file = OpenFile(fileSystem, try fileSystem.open(path, .readOnly))
+        _ = try fileSystem.synchronizeThenDropCache(file.handle)
+      } catch {
+        throw LogError(error, while: "sync \(path)")
+      }
+    }
     (found.newest, found.damaged) = try read(fileSystem, paths, logID: logID)
     if let newest = found.newest {
       do throws(FileSystemError) {

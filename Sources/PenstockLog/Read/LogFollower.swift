@@ -38,12 +38,12 @@ final class LogFollower: Sendable {
   func refresh(_ view: LogView) throws(LogError) {
     try known.withLock { known throws(LogError) in
       // First the end, then the list: the segments an end speaks of are there when it is written.
-      let (found, begun) = try extent()
+      let (found, durable, begun) = try extent()
       let end = max(found, view.end)
       let set = view.set
       // Retention moves the start before it removes a file, so a start that stands still means that all are there.
       let isTrimmed = begun.map { set.first < $0.baseOffset } ?? false
-      if end <= set.end, !isTrimmed, !set.segments.isEmpty { return }
+      if end <= set.end, !isTrimmed, !set.segments.isEmpty { return view.noteDurable(upTo: durable) }
       let (names, start) = try listing(atFirst: begun)
       let listed = names.filter { $0.baseOffset <= end && $0.sequence >= start?.sequence ?? 0 }
       let current = Set(listed)
@@ -55,7 +55,7 @@ final class LogFollower: Sendable {
       }
       guard !segments.isEmpty else { return }
       if let start { view.trim(to: start) }
-      view.publish(SegmentSet(segments: segments, end: end))
+      view.publish(SegmentSet(segments: segments, end: end), durable: durable)
     }
   }
 
@@ -71,10 +71,13 @@ final class LogFollower: Sendable {
     }
   }
 
-  /// How far the log reaches, and where it begins.
-  private func extent() throws(LogError) -> (end: Offset, start: SegmentName?) {
+  /// How far the log reaches, how far it is on stable storage, and where it begins.
+  private func extent() throws(LogError) -> (end: Offset, durable: Offset, start: SegmentName?) {
     let meta = try Self.readMeta(environment, paths)
     let beacon = try Witnesses.readBeacon(environment.fileSystem, paths, logID: logID)
-    return (max(beacon?.visible.offset ?? .zero, meta.cleanEnd?.offset ?? .zero), meta.start)
+    let closed = meta.cleanEnd?.offset ?? .zero
+    return (
+      max(beacon?.visible.offset ?? .zero, closed), max(beacon?.durable.offset ?? .zero, closed), meta.start
+    )
   }
 }

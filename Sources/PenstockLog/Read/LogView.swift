@@ -5,6 +5,8 @@ internal import Synchronization
 package final class LogView: Sendable {
   private struct State {
     var set = SegmentSet()
+    /// Records below are on stable storage; below `set.end` in a log of weaker durability.
+    var durableEnd = Offset.zero
     /// Where retention has let the log begin.
     var start: SegmentName?
     /// Segments read lately, newest last: the only ones that keep a file and an index.
@@ -31,12 +33,18 @@ package final class LogView: Sendable {
 
   package var set: SegmentSet { state.withLock { $0.set } }
   package var end: Offset { state.withLock { $0.set.end } }
+  /// What readers see, and how far it is on stable storage.
+  var known: (set: SegmentSet, durable: Offset) { state.withLock { ($0.set, $0.durableEnd) } }
+  func noteDurable(upTo offset: Offset) { state.withLock { $0.durableEnd = max($0.durableEnd, offset) } }
 
   /// Shows readers a new state of the log and wakes those who waited for it. `decoded` are blocks among the new ones that the
-  /// writer had at hand.
-  package func publish(_ set: SegmentSet, decoded: [DecodedBlock] = []) {
+  /// writer had at hand. Records below `durable` are on stable storage; all of them where it is nil.
+  package func publish(_ set: SegmentSet, durable: Offset? = nil, decoded: [DecodedBlock] = []) {
     blocks.insert(decoded)
-    state.withLock { state in state.set = state.start.map { set.trimmed(to: $0) } ?? set }
+    state.withLock { state in
+      state.set = state.start.map { set.trimmed(to: $0) } ?? set
+      state.durableEnd = max(state.durableEnd, durable ?? set.end)
+    }
     waiters.wake(upTo: set.end)
   }
 
@@ -129,7 +137,9 @@ package final class LogView: Sendable {
       return .gap(Gap(first: offset, end: end, reason: .damaged, path: segment.path))
     }
     if let found { return .block(segment, found) }
-    if let next { return .gap(Gap(first: offset, end: next.baseOffset, reason: .damaged, path: segment.path)) }
+    if let next {
+      return .gap(Gap(first: offset, end: next.baseOffset, reason: segment.reasonOfHole, path: segment.path))
+    }
     return .gap(try set.gap(from: offset, behindSegmentAt: index))
   }
 

@@ -34,7 +34,7 @@ package struct SegmentSet: Sendable {
       index + 1 < segments.count && segments[index + 1].name.sequence > segments[index].name.sequence + 1
     // Zeros alone behind the last block: it ended there, and what followed was in a file that is gone.
     guard isMissing, try segments[index].isWhole() else {
-      return Gap(first: offset, end: end, reason: .damaged, path: segments[index].path)
+      return Gap(first: offset, end: end, reason: segments[index].reasonOfHole, path: segments[index].path)
     }
     return Gap(first: offset, end: end, reason: .missing)
   }

@@ -133,7 +133,14 @@ package struct SegmentSealer: Sendable {
     _ path: String, _ original: SegmentBlocks, _ pace: (Int) throws(LogError) -> Void
   ) throws(LogError) {
     var original = original
-    try SealProof.prove(try open(path), path: path, equals: &original, pace)
+    let sealed = try open(path)
+    do throws(FileSystemError) {
+      // The proof is of what the disk holds, not of what memory was asked to write.
+      _ = try fileSystem.synchronizeThenDropCache(sealed.handle)
+    } catch {
+      throw LogError(error, while: "read a sealed segment from the disk")
+    }
+    try SealProof.prove(sealed, path: path, equals: &original, pace)
   }
 
   /// Gives the proven file the segment's name, and makes that durable; leaves it alone when the log has the segment no more.

@@ -79,6 +79,11 @@ package enum LogOpening {
       "rule": "\(report.rule)", "segment": "\(report.segment ?? "")", "position": "\(report.position ?? 0)",
       "cutBytes": "\(report.cutBytes)", "end": "\(report.end)",
     ]
+    if !report.isDiskProven {
+      logger.warning(
+        "this file system does not show what is on the disk; after an input/output error restart the machine before the log"
+      )
+    }
     switch report.outcome {
     case .created, .clean: logger.debug("the log is open", metadata: metadata)
     case .torn, .undecidable: logger.notice("the log was cut at its last valid block", metadata: metadata)
@@ -193,7 +198,7 @@ package enum LogOpening {
     }
 
     let path = paths.segment(newest)
-    let tail = try openTail(environment, paths, path, newest, configuration, meta)
+    let tail = try openTail(environment, paths, path, newest, configuration, meta, &report)
     let leftovers = all.dropLast(names.count).map { paths.segment($0) }
     if let seal = tail.header.seal {
       try clear(fileSystem, paths, leftovers)
@@ -268,49 +273,44 @@ package enum LogOpening {
       recovered.earlier.append(Segment(segment.fileSystem, segment.name, path: segment.path))
       return
     case .cutKeepingBytes:
-      report.outcome = .undecidable
+      report.outcome = finding.row.name == "torn" ? .torn : .undecidable
       report.quarantined = try tail.quarantine(finding.badRanges)
-      report.cutBytes = try tail.cut(finding)
-    case .cut:
-      report.outcome = .torn
       report.cutBytes = try tail.cut(finding)
     case .clean:
       try settle(tail)
-      // Blocks follow, and what they leave of it behind them would look like a flaw.
-      if finding.hasIndex { _ = try tail.cut(finding) }
-    }
-    let size: UInt64
-    do throws(FileSystemError) { size = try tail.file.fileSystem.size(tail.file.handle) } catch {
-      throw LogError(error, while: "read the newest segment's size")
+      _ = try tail.cut(finding)
     }
     let kept = Segment(
       segment.fileSystem, path: tail.path, header: tail.header,
       entries: finding.entries.filter { $0.endPosition <= finding.tail.position }, scanned: finding.tail)
     let writer = SegmentWriter(
-      tail.file, path: tail.path, header: tail.header, cursor: finding.tail,
-      filledEnd: max(finding.tail.position, size & ~UInt64(BlockFormat.alignment - 1)))
+      tail.file, path: tail.path, header: tail.header, cursor: finding.tail, filledEnd: finding.tail.position)
     recovered.writable = (writer, kept)
   }
 
-  /// Makes durable what validated: after a killed process it may be in the page cache alone, its file's name too, and nobody
-  /// may see a record before it is durable.
+  /// Makes the newest segment's name durable: a killed process may have left it in memory alone. Its bytes were synced when
+  /// it was opened.
   private static func settle(_ tail: TailRecovery) throws(LogError) {
     do throws(FileSystemError) {
-      try tail.file.fileSystem.synchronize(tail.file.handle)
       try tail.file.fileSystem.synchronizeDirectory(tail.paths.data)
     } catch {
-      throw LogError(error, while: "sync the newest segment")
+      throw LogError(error, while: "sync the directory of the segments")
     }
   }
 
   private static func openTail(
     _ environment: LogEnvironment, _ paths: LogPaths, _ path: String, _ name: SegmentName,
-    _ configuration: LogConfiguration, _ meta: LogMeta
+    _ configuration: LogConfiguration, _ meta: LogMeta, _ report: inout RecoveryReport
   ) throws(LogError) -> TailRecovery {
     let fileSystem = environment.fileSystem
     let file: OpenFile
-    do throws(FileSystemError) { file = OpenFile(fileSystem, try fileSystem.open(path, .readWrite)) } catch {
-      throw LogError(error, while: "open the newest segment")
+    do throws(FileSystemError) {
+      file = OpenFile(fileSystem, try fileSystem.open(path, .readWrite))
+      // What a killed process left unsynced becomes durable before a reader may see it. What a failed write left in memory
+      // alone is dropped: the disk says what there is.
+      report.isDiskProven = try fileSystem.synchronizeThenDropCache(file.handle)
+    } catch {
+      throw LogError(error, while: "read the newest segment from the disk")
     }
     let header = try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
     guard header.logID == meta.logID, header.sequence == name.sequence, header.baseOffset == name.baseOffset else {

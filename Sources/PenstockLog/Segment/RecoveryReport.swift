@@ -5,9 +5,9 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
     case created
     /// The newest segment ended as it should.
     case clean
-    /// Bytes that were provably never acknowledged were cut off.
+    /// A commit that a power cut left in pieces was cut off, and kept in quarantine. It was most likely never acknowledged.
     case torn
-    /// The last bytes validated as nothing and nothing spoke for them: cut off, and kept in quarantine.
+    /// The last bytes are no whole block, and nothing says that they were acknowledged: cut off, and kept in quarantine.
     case undecidable
     /// Acknowledged records are lost; see `gaps`. Everything else is served.
     case damaged
@@ -31,6 +31,9 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
   /// One past the newest record.
   public var end = Offset.zero
   public var epoch: UInt32 = 0
+  /// Whether the newest segment was read from the disk. False where the file system cannot prove that: then what an earlier
+  /// failed write left in memory may have been taken for written.
+  public var isDiskProven = true
   public var producers = Producers()
 
   /// What became of the producers' sequences.

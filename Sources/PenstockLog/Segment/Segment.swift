@@ -34,6 +34,8 @@ package final class Segment: Sendable {
     var scanned: SegmentScanner.Cursor?
     /// The entries come from a footer.
     var isFromFooter = false
+    /// Pages that the disk could not read, when the index was made from the blocks.
+    var hasUnreadablePages = false
     /// A footer was found to lie: the blocks themselves are asked from then on.
     var distrustsFooter = false
 
@@ -41,6 +43,7 @@ package final class Segment: Sendable {
       entries = []
       scanned = nil
       isFromFooter = false
+      hasUnreadablePages = false
     }
   }
   private let state = Mutex(State())
@@ -225,7 +228,9 @@ package final class Segment: Sendable {
   private func extendIndex(_ state: inout sending State, upTo end: Offset) throws(LogError) {
     if let scanned = state.scanned, scanned.offset >= end { return }
     let (file, header) = try open(&state, for: state.scanned == nil ? FirstLook() : nil)
-    let scanner = SegmentScanner(fileSystem, file.handle, header)
+    // A page that cannot be read hides its block, not the blocks after it.
+    let readable = SkippingFileSystem(fileSystem)
+    let scanner = SegmentScanner(readable, file.handle, header)
     var cursor = state.scanned ?? SegmentScanner.Cursor(startOf: header)
     var entries = state.entries
     do throws(FileSystemError) {
@@ -257,7 +262,11 @@ package final class Segment: Sendable {
     }
     state.entries = entries
     state.scanned = cursor
+    state.hasUnreadablePages = state.hasUnreadablePages || readable.hasSkipped
   }
+
+  /// Why a hole between two blocks is one, as far as the look at them told.
+  var reasonOfHole: Gap.Reason { state.withLock { $0.hasUnreadablePages ? .unreadable : .damaged } }
 
   /// A block is not where the footer says, or not whole: the blocks themselves tell what there is.
   private func distrustFooter() {
@@ -287,6 +296,17 @@ package final class Segment: Sendable {
     }
   }
 
+  /// Reads a block's bytes; returns how many there are. A block that the disk cannot read is a gap, which ``LogView`` takes for
+  /// one only when a second look fails as well.
+  private func read(
+    _ entry: BlockEntry, of file: OpenFile, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(LogError) -> Int {
+    do throws(FileSystemError) { return try fileSystem.readAll(file.handle, into: buffer, at: entry.position) } catch {
+      guard error.code == .inputOutput else { throw LogError(error, while: "read a block") }
+      throw LogError(Gap(first: entry.baseOffset, end: entry.endOffset, reason: .unreadable, path: path))
+    }
+  }
+
   /// Reads a block, proves that it is the one the index speaks of, and hands it on. Throws a gap when it, or `body`, does not
   /// believe the bytes.
   private func prove<Result>(
@@ -296,11 +316,7 @@ package final class Segment: Sendable {
     let (file, header) = try open()
     let seed = header.seed
     let result = try reader.withBuffer(entry.length) { (buffer) throws(LogError) -> Result? in
-      do throws(FileSystemError) {
-        guard try fileSystem.readAll(file.handle, into: buffer, at: entry.position) == entry.length else { return nil }
-      } catch {
-        throw LogError(error, while: "read a block")
-      }
+      guard try read(entry, of: file, into: buffer) == entry.length else { return nil }
       let bytes = UnsafeRawBufferPointer(buffer)
       guard let found = try? BlockHeader(decoding: bytes, seed: seed),
         BlockEntry(found).isSame(as: entry)

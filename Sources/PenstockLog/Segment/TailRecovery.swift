@@ -7,8 +7,23 @@ package struct TailRecovery {
   package let header: SegmentHeader
   package let isStrict: Bool
 
+  /// Shows pages that cannot be read as bytes that are no block: a bad page costs its block, not the log.
+  private let readable: SkippingFileSystem
+
+  package init(
+    environment: LogEnvironment, paths: LogPaths, file: OpenFile, path: String, header: SegmentHeader, isStrict: Bool
+  ) {
+    self.environment = environment
+    self.paths = paths
+    self.file = file
+    self.path = path
+    self.header = header
+    self.isStrict = isStrict
+    readable = SkippingFileSystem(environment.fileSystem)
+  }
+
   private var fileSystem: any FileSystem { environment.fileSystem }
-  private var scanner: SegmentScanner { SegmentScanner(fileSystem, file.handle, header) }
+  private var scanner: SegmentScanner { SegmentScanner(readable, file.handle, header) }
 
   /// What the segment holds.
   package struct Finding: Sendable {
@@ -27,8 +42,6 @@ package struct TailRecovery {
     package var gaps: [Gap] = []
     /// What looked wrong at F.
     package var flaw: String?
-    /// Behind the last block stands its index, or a part of it: no record ever did.
-    package var hasIndex = false
     /// A block of a later format version stands here, intact: nothing may be cut.
     package var futureVersion: UInt16?
   }
@@ -69,13 +82,32 @@ package struct TailRecovery {
     let isBare = cursor.position == tail.position ? try scanner.isBare(behind: entries) : false
     if written > cursor.position, !isBare { bad.append(cursor.position..<written) }
     if isBare { flaw = nil } else if flaw == nil, written > tail.position { flaw = "no block where one should be" }
+    let isCounted = laterBlocks != .none || evidence.endOffset > tail.offset
     let facts = TailFacts(
       isAllZero: isBare, laterBlocks: laterBlocks,
-      isWitnessed: witnesses.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict)
+      isWitnessed: witnesses.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict,
+      flaw: isBare ? .maybeTorn : try nature(of: tail, isCounted: isCounted))
     return Finding(
       facts: facts, row: TailVerdict.row(for: facts), entries: entries, tail: tail, last: cursor, badRanges: bad,
       writtenEnd: max(cursor.offset, evidence.endOffset), gaps: gaps, flaw: flaw,
-      hasIndex: isBare && written > tail.position, futureVersion: evidence.futureVersion)
+      futureVersion: evidence.futureVersion)
+  }
+
+  /// What became of the bytes at F. "Altered" only where it is known how many records they held: otherwise a verdict of
+  /// damage would name no loss.
+  private func nature(of tail: SegmentScanner.Cursor, isCounted: Bool) throws(FileSystemError) -> TailFacts.Flaw {
+    var bytes = try readable.readAll(file.handle, count: BlockFormat.headerSize, at: tail.position)
+    let header = bytes.count == BlockFormat.headerSize ? try? scanner.decode(bytes[...]).get() : nil
+    var length = UInt64(BlockFormat.headerSize)
+    if let header {
+      // An intact block that does not belong here was not cut short, but it is not this place's either.
+      guard header.position == tail.position, header.segment == self.header.sequence else { return .maybeTorn }
+      length = UInt64(header.totalLength)
+      bytes = try readable.readAll(file.handle, count: header.totalLength, at: tail.position)
+    }
+    if readable.isUnreadable(tail.position..<(tail.position + length)) { return .unreadable }
+    let isTorn = bytes.withUnsafeBytes { TornWrite.explains(header, $0, seed: self.header.seed) }
+    return isTorn || !isCounted ? .maybeTorn : .altered
   }
 
   /// Collects blocks until one does not fit; returns why, or nothing for zeros.
@@ -108,15 +140,19 @@ package struct TailRecovery {
     return nil
   }
 
-  /// Zeros everything from F on, synced.
+  /// Gives back everything from F on, durably; returns up to which byte there was anything. What is written there later is
+  /// written into new space: where a write into the old space failed, a file system may never show what a later one wrote.
   package func cut(_ finding: Finding) throws(LogError) -> UInt64 {
     do throws(FileSystemError) {
-      let end = try scanner.nonzeroEnd(from: finding.tail.position)
-      try file.fileSystem.writeZeros(file.handle, finding.tail.position..<end)
+      let position = finding.tail.position
+      let size = try fileSystem.size(file.handle)
+      guard size > position else { return 0 }
+      let end = finding.facts.isAllZero ? position : try scanner.nonzeroEnd(from: position)
+      try fileSystem.truncate(file.handle, to: position)
       try fileSystem.synchronize(file.handle)
-      return end - finding.tail.position
+      return end - position
     } catch {
-      throw LogError(error, while: "cut the torn end of the newest segment")
+      throw LogError(error, while: "cut the end of the newest segment")
     }
   }
 
@@ -152,7 +188,7 @@ package struct TailRecovery {
     var checksum = Checksum()
     var position = range.lowerBound
     while position < range.upperBound {
-      let bytes = try fileSystem.readAll(
+      let bytes = try readable.readAll(
         file.handle, count: Int(min(1 << 20, range.upperBound - position)), at: position)
       if bytes.isEmpty { break }
       bytes.withUnsafeBytes { checksum.update($0) }
@@ -164,7 +200,7 @@ package struct TailRecovery {
   private func copyBytes(_ range: Range<UInt64>, to target: OpenFile) throws(FileSystemError) {
     var position = range.lowerBound
     while position < range.upperBound {
-      let bytes = try fileSystem.readAll(
+      let bytes = try readable.readAll(
         file.handle, count: Int(min(1 << 20, range.upperBound - position)), at: position)
       if bytes.isEmpty { return }
       var failure: FileSystemError?

@@ -1,18 +1,21 @@
 // Recovery decides by this table and nothing else. F is the first position of the newest segment at which no valid block
 // stands.
 //
-//   row            bytes from F on      valid blocks after F               a witness beyond F    strict   → verdict
-//   clean          all zero             (none)                             no                    any        clean
-//   lost tail      all zero             (none)                             yes                   any        damaged
-//   witnessed      not all zero         any                                yes                   any        damaged
-//   contradicted   not all zero         some with durableUpTo > F          no                    any        damaged
-//   torn           not all zero         some, all with durableUpTo ≤ F     no                    any        cut
-//   undecidable    not all zero         none                               no                    no         cut, keep the bytes
-//   refused        not all zero         none                               no                    yes        refuse
+//   row            bytes from F on      valid blocks after F               evidence beyond F   bytes at F     strict   → verdict
+//   clean          all zero             (none)                             no                  zeros          any        clean
+//   lost tail      all zero             (none)                             yes                 zeros          any        damaged
+//   witnessed      not all zero         any                                yes                 any            any        damaged
+//   contradicted   not all zero         some with durableUpTo > F          no                  any            any        damaged
+//   unreadable     not all zero         none, or all durableUpTo ≤ F       no                  unreadable     any        damaged
+//   altered        not all zero         none, or all durableUpTo ≤ F       no                  altered        any        damaged
+//   torn           not all zero         some, all with durableUpTo ≤ F     no                  maybe torn     no         cut, keep the bytes
+//   undecidable    not all zero         none                               no                  maybe torn     no         cut, keep the bytes
+//   refused        not all zero         none, or all durableUpTo ≤ F       no                  maybe torn     yes        refuse
 //
-// A witness is anything durable that was written only after the bytes at F had been synced: the beacon, the end noted by an
+// Evidence is anything durable that was written only after the bytes at F had been synced: the beacon, the end noted by an
 // orderly close, a cursor's commit or intent, a following segment. "All zero" excludes blocks after F by itself. The index of
-// the blocks before F, or a part of it, counts as zeros: no record ever stood there.
+// the blocks before F, or a part of it, counts as zeros: no record ever stood there. "Altered": no power cut leaves such
+// bytes (`TornWrite`), and it is known which records are lost.
 
 /// What recovery saw at the end of the newest segment.
 package struct TailFacts: Hashable, Sendable {
@@ -23,29 +26,43 @@ package struct TailFacts: Hashable, Sendable {
     /// At least one was built after.
     case someSynced
   }
+  /// The bytes at F.
+  package enum Flaw: Hashable, Sendable, CaseIterable {
+    /// A power cut may have left them.
+    case maybeTorn
+    /// They were written whole and changed later.
+    case altered
+    /// The disk cannot read them.
+    case unreadable
+  }
   package var isAllZero: Bool
   package var laterBlocks: LaterBlocks
   package var isWitnessed: Bool
   package var isStrict: Bool
+  package var flaw: Flaw
 
-  package init(isAllZero: Bool, laterBlocks: LaterBlocks, isWitnessed: Bool, isStrict: Bool) {
+  package init(
+    isAllZero: Bool, laterBlocks: LaterBlocks, isWitnessed: Bool, isStrict: Bool, flaw: Flaw = .maybeTorn
+  ) {
     self.isAllZero = isAllZero
     self.laterBlocks = laterBlocks
     self.isWitnessed = isWitnessed
     self.isStrict = isStrict
+    self.flaw = flaw
   }
 
-  /// Whether such facts can be: zeros hold no blocks.
-  package var isPossible: Bool { !isAllZero || laterBlocks == .none }
+  /// Whether such facts can be: zeros hold no blocks and no flaw.
+  package var isPossible: Bool { !isAllZero || (laterBlocks == .none && flaw == .maybeTorn) }
+
+  /// Nothing outside the bytes at F says whether they were acknowledged.
+  fileprivate var isUnknown: Bool { !isAllZero && !isWitnessed && laterBlocks != .someSynced }
 }
 
 /// What is to be done with it.
 package enum TailVerdict: Hashable, Sendable {
   /// Nothing to do.
   case clean
-  /// Bytes that were never acknowledged: zero them.
-  case cut
-  /// Most likely the same, but nothing proves it: keep a copy, then zero them.
+  /// Bytes that most likely were never acknowledged, but nothing proves it: keep a copy, then cut them off.
   case cutKeepingBytes
   /// Acknowledged records are gone: leave everything as it is, keep a copy, serve the rest, go on in a new segment.
   case damaged
@@ -66,13 +83,15 @@ package enum TailVerdict: Hashable, Sendable {
     Row(name: "contradicted", verdict: .damaged) {
       !$0.isAllZero && !$0.isWitnessed && $0.laterBlocks == .someSynced
     },
-    Row(name: "torn", verdict: .cut) { !$0.isAllZero && !$0.isWitnessed && $0.laterBlocks == .allUnsynced },
+    Row(name: "unreadable", verdict: .damaged) { $0.isUnknown && $0.flaw == .unreadable },
+    Row(name: "altered", verdict: .damaged) { $0.isUnknown && $0.flaw == .altered },
+    Row(name: "torn", verdict: .cutKeepingBytes) {
+      $0.isUnknown && $0.flaw == .maybeTorn && $0.laterBlocks == .allUnsynced && !$0.isStrict
+    },
     Row(name: "undecidable", verdict: .cutKeepingBytes) {
-      !$0.isAllZero && !$0.isWitnessed && $0.laterBlocks == .none && !$0.isStrict
+      $0.isUnknown && $0.flaw == .maybeTorn && $0.laterBlocks == .none && !$0.isStrict
     },
-    Row(name: "refused", verdict: .refuse) {
-      !$0.isAllZero && !$0.isWitnessed && $0.laterBlocks == .none && $0.isStrict
-    },
+    Row(name: "refused", verdict: .refuse) { $0.isUnknown && $0.flaw == .maybeTorn && $0.isStrict },
   ]
 
   /// The row that matches.

@@ -48,6 +48,16 @@ public protocol FileSystem: Sendable {
   /// proves nothing: the caller must not use the file for new data again.
   func synchronize(_ file: FileHandle) throws(FileSystemError)
 
+  /// Drops the pages that memory keeps of the file, so that later reads return what stable storage holds. Call after
+  /// `synchronize`.
+  ///
+  /// After a failed write a kernel may keep pages as if they were written (ext4 and XFS). Such pages read well until they are
+  /// evicted, and a later `synchronize` succeeds without writing them. Only a read from the disk tells.
+  ///
+  /// Returns false when it cannot be proven that the pages are gone or equal the disk. Throws `.staleCache` when pages
+  /// differ from the disk and stay.
+  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool
+
   /// Says that the bytes of `range` will be read soon, so that the disk can begin. A hint: it promises nothing, reads nothing and
   /// never fails. Ignored unless an implementation knows what to do with it.
   func expectRead(_ file: FileHandle, _ range: Range<UInt64>)
@@ -97,6 +107,8 @@ public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertib
     /// Interrupted before anything happened; the caller calls again.
     case interrupted
     case tooManyOpenFiles, readOnlyFileSystem, notSupported
+    /// Memory keeps pages of the file that differ from the disk, and does not drop them.
+    case staleCache
     case other(errno: Int32)
   }
 
@@ -130,12 +142,22 @@ extension FileSystemError.Code {
     case .tooManyOpenFiles: "too many open files"
     case .readOnlyFileSystem: "read-only file system"
     case .notSupported: "not supported by this file system"
+    case .staleCache:
+      "memory holds pages that differ from the disk; end the other processes that read the file, or restart the machine"
     case .other(let errno): "error \(errno)"
     }
   }
 }
 
 extension FileSystem {
+  /// Makes later reads of the file return what is on stable storage, and nothing that only memory holds. Returns false when
+  /// that cannot be proven.
+  package func synchronizeThenDropCache(_ file: FileHandle) throws(FileSystemError) -> Bool {
+    // Pages that were never written are not dropped, so they are written first.
+    try synchronize(file)
+    return try dropCache(file)
+  }
+
   public func expectRead(_ file: FileHandle, _ range: Range<UInt64>) {}
 
   public func fill(_ file: FileHandle, zeros length: UInt64) throws(FileSystemError) {

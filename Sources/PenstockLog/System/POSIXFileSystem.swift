@@ -56,8 +56,13 @@ public struct POSIXFileSystem: FileSystem {
   {
     guard let start = buffer.baseAddress, !buffer.isEmpty else { return 0 }
     let count = pread(file.rawValue, start, buffer.count, try signed(position, "read", file))
-    guard count >= 0 else { throw failure("read", file) }
-    return count
+    if count >= 0 { return count }
+    let failed = failure("read", file)
+    // Perhaps the disk cannot read a neighbouring page that the kernel reads together with this one.
+    guard failed.code == .inputOutput else { throw failed }
+    let direct = penstock_read_directly(file.rawValue, start, buffer.count, Int64(clamping: position))
+    guard direct >= 0 else { throw failed }
+    return direct
   }
 
   public func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
@@ -101,6 +106,14 @@ public struct POSIXFileSystem: FileSystem {
         file.rawValue, off_t(clamping: range.lowerBound), off_t(clamping: range.upperBound - range.lowerBound),
         POSIX_FADV_WILLNEED)
     #endif
+  }
+
+  public func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool {
+    switch Int(penstock_drop_cache(file.rawValue)) {
+    case PENSTOCK_CACHE_DROPPED: return true
+    case PENSTOCK_CACHE_STALE: throw FileSystemError(.staleCache, operation: "dropCache", path: path(of: file))
+    default: return false
+    }
   }
 
   public func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) {

@@ -74,8 +74,9 @@ package final class SlotFile {
         return nil
       }
       // A killed process may have left the newest value, or the very name, in the page cache alone. The next write goes
-      // over the older slot, so the newer one must be durable first: else a power cut could take both.
-      try fileSystem.synchronize(file)
+      // over the older slot, so the newer one must be durable first: else a power cut could take both. After a failed
+      // write memory may show a value that no sync writes any more, so the value is read from the disk.
+      _ = try fileSystem.synchronizeThenDropCache(file)
       try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
       newest = try read(fileSystem, file, kind: kind, slotSize: slotSize)
     } catch {

@@ -85,7 +85,7 @@ public struct FileSink: Sink {
         return .conflict(
           reason: "\(path) has \(size) bytes, and the rows belong at \(position): something else has changed the file")
       }
-      try write(bytes, to: try openOrCreate(), at: position)
+      try write(bytes, to: try openOrCreate(), at: position, leftover: size > position)
       return .delivered(receipt: "\(path), bytes \(position) to \(position + UInt64(bytes.count))")
     } catch {
       switch error.code {
@@ -103,8 +103,17 @@ public struct FileSink: Sink {
     return try fileSystem.open(path, .create)
   }
 
-  private func write(_ bytes: [UInt8], to file: FileHandle, at position: UInt64) throws(FileSystemError) {
+  private func write(
+    _ bytes: [UInt8], to file: FileHandle, at position: UInt64, leftover: Bool
+  ) throws(FileSystemError) {
     defer { fileSystem.close(file) }
+    if leftover {
+      // An attempt ended early. If a write failed then, memory may hold rows that the disk never gets, whatever is written
+      // over them: the space is given back, and what is before it is read from the disk.
+      try fileSystem.truncate(file, to: position)
+      try fileSystem.synchronize(file)
+      _ = try fileSystem.dropCache(file)
+    }
     try bytes.withUnsafeBufferPointer { (bytes) throws(FileSystemError) in
       try fileSystem.writeAll(file, UnsafeRawBufferPointer(bytes), at: position)
     }

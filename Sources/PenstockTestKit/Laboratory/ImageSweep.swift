@@ -327,6 +327,7 @@ final class ImageFile: FileSystem {
       return count
     }
   }
+  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { true }
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { UInt64(bytes.withLock { $0.count }) }
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle { Self.handle }
   func close(_ file: FileHandle) {}

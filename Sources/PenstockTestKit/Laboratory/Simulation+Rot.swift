@@ -59,12 +59,11 @@ extension Simulation {
     if openDamaged(found.processKill()), !found.isLieToCome { result.liesReported += 1 }
   }
 
-  /// Sectors of segments cannot be read for a while. No record may be shown that is not there, each that is not shown must be
-  /// refused with an error, and only in segments with such a sector; when the drive reads again, everything must be there.
+  /// Sectors of segments cannot be read for a while. No record may be shown that is not there. Each that is not shown must be
+  /// in a gap, and only in segments with such a sector. When the drive reads again, everything must be there.
   ///
-  /// An unreadable sector behind its header keeps the newest segment from being opened, as long as it lasts, for what stands there
-  /// is proven first. In an older one it costs its own block, or, in a block's header and without an index that can be read, the
-  /// segment. One in a copy of a segment's header costs nothing anywhere.
+  /// The log must open, unless both copies of the newest segment's header are unreadable. A new segment is begun where the
+  /// newest one has such a sector. One in a copy of a segment's header costs nothing anywhere.
   mutating func endure(_ disk: SimulatedFileSystem) {
     var random = SplitMix64(seed: script.seed ^ 0x6261_64)
     let found = disk.powerCut(.everything)
@@ -84,10 +83,13 @@ extension Simulation {
     let touched = Set(sectors.filter { Self.canCostRecords($0.value) }.keys)
     do throws(LogError) {
       let writer = try LogOpening.open(Self.path, configuration, environment(found))
-      if writer.recovery.outcome == .damaged { note(.failed("sectors that cannot be read are called damage")) }
+      if writer.recovery.outcome == .damaged, !touched.contains(newest) {
+        note(.failed("the newest segment can be read, and is called damaged"))
+      }
       try readAround(writer, touched)
     } catch {
-      if error.code != .io || !touched.contains(newest) {
+      let pages = Set((sectors[newest] ?? []).map { $0 / SegmentHeader.pageSize })
+      if error.code != .io || !pages.isSuperset(of: [0, 1]) {
         note(.failed("sectors that cannot be read are met with \(error)"))
       }
     }
@@ -97,7 +99,13 @@ extension Simulation {
     let later = found.processKill()
     result.recoveries += 1
     do throws(LogError) {
-      try judge(try LogOpening.open(Self.path, configuration, environment(later)), later)
+      let writer = try LogOpening.open(Self.path, configuration, environment(later))
+      // What the opening in between could not read it called lost, so it is unsure of producers from then on.
+      if touched.contains(newest) {
+        note(.recovered(look(at: writer, later)))
+      } else {
+        try judge(writer, later)
+      }
     } catch {
       note(.failed("a log whose sectors can be read again cannot be used: \(error)"))
     }
@@ -122,11 +130,11 @@ extension Simulation {
         offset = batch.end
       } catch {
         let path = view.set.index(holding: offset).map { view.set.segments[$0].path }
-        if error.gap != nil || error.code != .io { throw error }
+        guard error.gap?.reason == .unreadable || error.code == .io else { throw error }
         guard let path, touched.contains(path) else {
           return note(.failed("record \(offset) is refused, and its segment can be read: \(error)"))
         }
-        offset = offset + 1
+        offset = max(offset + 1, error.gap?.end ?? offset)
       }
     }
   }

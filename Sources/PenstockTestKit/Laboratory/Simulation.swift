@@ -201,7 +201,7 @@ package struct Simulation {
     let time = clock.now()
     var chosen: (World, SimulatedFileSystem)?
     for index in life.outcomes.indices {
-      let outcome = life.outcome(index)
+      let outcome = life.outcomes[index]
       world = before
       clock.set(time)
       tell("  the next process finds: \(outcome)")

@@ -26,7 +26,7 @@ package struct SimulationScript: Sendable, Equatable {
   /// What goes wrong in a step besides the crash.
   package enum Fault: Sendable, Hashable {
     case none
-    /// The n-th I/O of the step fails.
+    /// The n-th I/O of the step fails. The process ends; the machine and its cache live on, unless an outcome says otherwise.
     case failure(io: Int, effect: FaultEffect)
     /// The n-th read of the step fails.
     case failedRead(Int)
@@ -63,22 +63,6 @@ package struct SimulationScript: Sendable, Equatable {
     package var outcomes: [Outcome]
     /// The outcome with which the world goes on.
     package var next = 0
-
-    /// A failed sync has let the kernel keep pages as clean that never reached the disk. No later process can tell, which
-    /// `docs/guarantees.md` says; so the next one finds the disk, not the cache.
-    package var losesPages: Bool {
-      steps.contains { if case .failure(_, .pagesLost) = $0.fault { true } else { false } }
-    }
-
-    /// As drawn, or what is left of it when pages were lost.
-    func outcome(_ number: Int) -> Outcome {
-      guard losesPages else { return outcomes[number] }
-      switch outcomes[number] {
-      case .kill: return .power(.nothingUnsynced)
-      case .killThenPower(let io, let policy): return .powerInRecovery(policy, ios: [io])
-      case let other: return other
-      }
-    }
 
     package static func == (a: Life, b: Life) -> Bool {
       a.steps == b.steps && a.crash?.step == b.crash?.step && a.crash?.io == b.crash?.io && a.outcomes == b.outcomes

@@ -37,6 +37,9 @@ final class WatchedDisk: FileSystem {
     try watched { () throws(FileSystemError) in try disk.synchronize(file) }
     onSync()
   }
+  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool {
+    try watched { () throws(FileSystemError) in try disk.dropCache(file) }
+  }
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
     try watched { () throws(FileSystemError) in try disk.size(file) }
   }

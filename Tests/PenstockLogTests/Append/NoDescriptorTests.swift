@@ -110,6 +110,7 @@ final class CrowdedFileSystem: FileSystem {
   func fill(_ file: FileHandle, zeros length: UInt64) throws(FileSystemError) { try base.fill(file, zeros: length) }
   func synchronize(_ file: FileHandle) throws(FileSystemError) { try base.synchronize(file) }
   func expectRead(_ file: FileHandle, _ range: Range<UInt64>) { base.expectRead(file, range) }
+  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
   func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }

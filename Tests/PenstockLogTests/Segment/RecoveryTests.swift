@@ -20,10 +20,16 @@ import Testing
     return image
   }
 
-  private func damage(_ image: TestLog, block index: Int, byte: Int = 200) throws {
+  /// What a power cut leaves of a block: its last sector, which holds the payload's end, is still zeros, but for `kept` bytes.
+  private func tear(_ image: TestLog, block index: Int, keeping kept: Int = 0) throws {
     let path = try image.newestSegment
-    // The payload stands at the end of its page.
-    try #require(image.disk.flipBit(path, at: position(index) + 4096 - byte % 40 - 1, bit: 3))
+    image.disk.overwrite(
+      path, at: position(index) + 4096 - 512 + kept, [UInt8](repeating: 0, count: 512 - kept))
+  }
+
+  /// One flipped bit in the payload, which stands at the end of its page: no power cut does that.
+  private func flip(_ image: TestLog, block index: Int, byte: Int = 30) throws {
+    try #require(image.disk.flipBit(try image.newestSegment, at: position(index) + 4096 - byte, bit: 3))
   }
 
   @Test func `a new log is created, an untouched one is clean`() throws {
@@ -47,16 +53,18 @@ import Testing
 
   @Test func `a torn block with later blocks of the same window is cut, and its place used again`() throws {
     let image = try image(durable: 2, unsynced: 3)
-    try damage(image, block: 2)
+    try tear(image, block: 2)
     let writer = try image.openWriter()
     #expect(writer.recovery.outcome == .torn)
     #expect(writer.recovery.rule == "torn")
     #expect(writer.recovery.position == UInt64(position(2)))
     #expect(writer.recovery.cutBytes == 3 * 4096)
-    #expect(writer.recovery.quarantined.isEmpty && writer.recovery.gaps.isEmpty)
+    #expect(writer.recovery.gaps.isEmpty)
     #expect(writer.recovery.end == Offset(2))
     let bytes = try image.contents(image.newestSegment)
-    #expect(bytes[position(2)...].allSatisfy { $0 == 0 })
+    #expect(bytes.count == position(2))
+    let copies = try writer.recovery.quarantined.map { try image.afterPowerCut().contents($0).count }
+    #expect(copies.reduce(0, +) >= 4096)
     #expect(try writer.commit(record(7)) == Offset(2)..<Offset(3))
     let reading = try Reading(image.afterPowerCut().openWriter().view)
     #expect(reading.inOrder == records(0..<2) + [record(7)] && reading.gaps.isEmpty)
@@ -64,7 +72,7 @@ import Testing
 
   @Test func `a torn last block is cut, and its bytes are kept`() throws {
     let image = try image(durable: 2, unsynced: 1)
-    try damage(image, block: 2)
+    try tear(image, block: 2)
     let bad = try image.contents(image.newestSegment)[position(2)..<position(3)]
     let writer = try image.openWriter()
     #expect(writer.recovery.outcome == .undecidable)
@@ -72,13 +80,14 @@ import Testing
     #expect(writer.recovery.end == Offset(2))
     #expect(writer.recovery.quarantined.count == 1)
     let copy = try image.afterPowerCut().contents(try #require(writer.recovery.quarantined.first))
-    #expect(copy == Array(bad))
+    // Up to the last byte that is not zero.
+    #expect(bad.starts(with: copy) && bad.dropFirst(copy.count).allSatisfy { $0 == 0 })
     #expect(try Reading(writer.view).inOrder == records(0..<2))
   }
 
   @Test func `strict recovery refuses a torn last block and changes nothing`() throws {
     var image = try image(durable: 2, unsynced: 1)
-    try damage(image, block: 2)
+    try tear(image, block: 2)
     let before = image.segments.map { image.disk.contents($0) }
     image.configuration.strictRecovery = true
     let error = #expect(throws: LogError.self) { try image.openWriter() }
@@ -89,12 +98,48 @@ import Testing
     #expect(try image.openWriter().recovery.outcome == .undecidable)
   }
 
-  @Test func `strict recovery opens what is clean and what is provably torn`() throws {
+  @Test func `strict recovery opens what is clean and refuses a torn commit`() throws {
     var image = try image(durable: 2, unsynced: 3)
     image.configuration.strictRecovery = true
     #expect(try image.killed().openWriter().recovery.outcome == .clean)
-    try damage(image, block: 2)
-    #expect(try image.openWriter().recovery.outcome == .torn)
+    try tear(image, block: 2)
+    #expect(#expect(throws: LogError.self) { try image.openWriter() }?.code == .undecidableTail)
+  }
+
+  @Test(arguments: [0, 1, 2])
+  func `a bit that flipped in an acknowledged commit of several blocks cuts none of it`(block: Int) throws {
+    // One commit of three blocks; a power cut took the beacon's newest version.
+    let writer = try log.openWriter()
+    try writer.commit(record(0))
+    for number in 1..<4 { _ = try writer.write([batch([record(number)])]) }
+    try writer.synchronize()
+    let image = log.killed()
+    try image.remove(paths.beacon)
+    try flip(image, block: 1 + block)
+    let found = try image.openWriter()
+    #expect(found.recovery.outcome == .damaged && found.recovery.rule == "altered")
+    #expect(found.recovery.cutBytes == 0 && found.recovery.end == Offset(4))
+    let reading = try Reading(found.view)
+    #expect(reading.lost == [Offset(UInt64(1 + block))])
+    #expect(reading.records.count == 3)
+    try found.commit(record(9))
+    #expect(try Reading(image.afterPowerCut().openWriter().view).records[Offset(4)] == record(9))
+  }
+
+  @Test func `a bit that flipped in a header is damage where later blocks tell what is lost`() throws {
+    let image = try image(durable: 1, unsynced: 2)
+    try #require(image.disk.flipBit(try image.newestSegment, at: position(1) + 30, bit: 1))
+    let writer = try image.openWriter()
+    #expect(writer.recovery.rule == "altered")
+    #expect(try Reading(writer.view).lost == [Offset(1)])
+    // And where nothing does, it cannot be told from a torn write.
+    let last = TestLog(seed: 2)
+    let other = try last.openWriter()
+    try other.commit(record(0))
+    let end = last.killed()
+    try end.remove(paths.beacon)
+    try #require(end.disk.flipBit(try end.newestSegment, at: position(0) + 30, bit: 1))
+    #expect(try end.openWriter().recovery.outcome == .undecidable)
   }
 
   @Test func `a block whose first sector never reached the disk is no clean end`() throws {
@@ -107,11 +152,16 @@ import Testing
   @Test(arguments: [0, 1, 2])
   func `recovering again changes nothing`(kind: Int) throws {
     let image = try image(durable: 2, unsynced: kind == 2 ? 0 : 1 + kind)
-    try damage(image, block: kind == 2 ? 1 : 2)
+    try tear(image, block: kind == 2 ? 1 : 2)
     _ = try image.openWriter()
     func files(_ log: TestLog) -> [String: [UInt8]] {
       let kept = log.disk.filePaths.filter { $0.hasSuffix(".seg") || $0.hasPrefix(paths.quarantine) }
-      return Dictionary(uniqueKeysWithValues: kept.map { ($0, log.disk.contents($0) ?? []) })
+      // The zeros after a new segment's header are given back by the next opening.
+      return Dictionary(
+        uniqueKeysWithValues: kept.map { path in
+          let bytes = log.disk.contents(path) ?? []
+          return (path, Array(bytes.prefix((bytes.lastIndex { $0 != 0 } ?? -1) + 1)))
+        })
     }
     let once = files(image)
     let again = try image.killed().openWriter()
@@ -148,14 +198,14 @@ import Testing
 
   @Test func `two torn ends at one place leave two copies`() throws {
     let image = try image(durable: 1, unsynced: 1)
-    try damage(image, block: 1, byte: 1)
+    try tear(image, block: 1, keeping: 480)
     let quarantined = try image.openWriter().recovery.quarantined
     let bytes = try image.contents(try #require(quarantined.first))
     let second = image.killed()
     let writer = try second.openWriter()
     _ = try writer.write([batch([record(77)])])
     let third = second.killed()
-    try damage(third, block: 1, byte: 2)
+    try tear(third, block: 1, keeping: 488)
     #expect(try third.openWriter().recovery.outcome == .undecidable)
     let copies = third.quarantine.compactMap { third.disk.contents($0) }
     #expect(copies.count == 2)
@@ -179,7 +229,7 @@ import Testing
   @Test func `a block of a later version behind a torn one is not cut either`() throws {
     let image = try image(durable: 1, unsynced: 2)
     let path = try image.newestSegment
-    try damage(image, block: 1)
+    try tear(image, block: 1)
     try makeFuture(image, block: 2)
     let before = try image.contents(path)
     #expect(#expect(throws: LogError.self) { try image.openWriter() }?.code == .futureFormat)

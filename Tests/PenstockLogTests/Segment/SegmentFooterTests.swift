@@ -149,7 +149,7 @@ import Testing
           batch?.forEachRecord { found.append(Array($0.bytes)) }
           #expect(found == [bytes] && !isLost, "\(offset)")
         } catch {
-          #expect(error.code == .io && isLost, "\(offset): \(error)")
+          #expect(error.gap?.reason == .unreadable && isLost, "\(offset): \(error)")
         }
       }
     }

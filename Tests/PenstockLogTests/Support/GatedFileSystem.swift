@@ -109,6 +109,7 @@ final class GatedFileSystem: FileSystem {
     try pass(file, "synchronize")
     try base.synchronize(file)
   }
+  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
   func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {

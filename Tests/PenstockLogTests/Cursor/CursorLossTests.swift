@@ -1,0 +1,72 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+/// A cursor whose records are lost can always continue, and is never durable ahead of the log.
+@Suite(.timeLimit(.minutes(1))) struct CursorLossTests {
+  private func gap(_ cursor: Cursor) async throws -> Gap {
+    do throws(LogError) {
+      _ = try await cursor.next()
+    } catch {
+      return try #require(error.gap)
+    }
+    throw Unexpected()
+  }
+  private struct Unexpected: Error {}
+
+  @Test func `an open batch whose records are damaged is given up by acknowledging the gap`() async throws {
+    let test = TestLog()
+    let log = try await test.open()
+    for number in 0..<6 { try await log.append(String(decoding: record(number), as: UTF8.self)) }
+    _ = try #require(try await log.cursor(named: "c").next(upTo: .init(records: 4)))
+    try await log.close()
+
+    let image = test.killed()
+    // The third record of the batch, which the cursor has noted and not committed.
+    try #require(image.disk.flipBit(image.segments[0], at: 8192 + 2 * 4096 + 4090, bit: 1))
+    let again = try await image.open()
+    let cursor = try await again.cursor(named: "c")
+    let lost = try await gap(cursor)
+    #expect(lost.first == Offset(2) && lost.end == Offset(3))
+    #expect(cursor.state.givenUp(by: lost.first..<lost.end) == .zero..<Offset(4))
+    try await cursor.acknowledge(lost)
+    #expect(cursor.state.committed == Offset(4) && cursor.state.inFlight.isEmpty)
+    #expect(cursor.state.lastReceipt == "given up: records 0 ..< 4, some of them cannot be read")
+    let next = try #require(try await cursor.next())
+    #expect(next.first == Offset(4) && next.count == 2)
+    try await again.close()
+    // Durable.
+    let state = try CursorStore.peek(image.disk.powerCut(.nothingUnsynced), TestLog.paths, name: "c")
+    #expect(state.committed == Offset(4))
+  }
+
+  @Test(arguments: [Durability.kernel, .accepted])
+  func `a cursor is never durable ahead of the log`(durability: Durability) async throws {
+    var test = TestLog()
+    test.configuration.durability = durability
+    let log = try await test.open()
+    let early = try await log.cursor(named: "early")
+    for number in 0..<4 { try await log.append("\(number)") }
+    let batch = try #require(try await early.next())
+    let late = try await log.cursor(named: "late", startingAt: .end)
+    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let other = try await reader.cursor(named: "other")
+    _ = try #require(try await other.next())
+    for step in 0..<2 {
+      if step == 1 { try await early.commit(batch) }
+      let found = test.disk.powerCut(.nothingUnsynced)
+      var after = test
+      after.disk = found
+      let opened = try after.openWriter()
+      #expect(opened.recovery.gaps.isEmpty && opened.recovery.outcome == .clean)
+      for name in ["early", "late", "other"] {
+        let state = try CursorStore.peek(found, TestLog.paths, name: name)
+        #expect(state.nextFirst <= opened.durableEnd && state.violations(durableEnd: opened.durableEnd).isEmpty)
+      }
+      #expect(try Reading(opened.view).records.count == 4)
+    }
+    #expect(late.state.committed == Offset(4))
+    reader.close()
+    try await log.close()
+  }
+}

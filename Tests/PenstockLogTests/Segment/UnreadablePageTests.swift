@@ -1,0 +1,68 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+/// A page of the newest segment that the disk cannot read costs its block: the log opens, takes appends and serves the rest.
+@Suite struct UnreadablePageTests {
+  private let count = 8
+
+  private func image() throws -> (TestLog, [BlockEntry]) {
+    let log = TestLog()
+    let writer = try log.openWriter()
+    for number in 0..<count { try writer.commit(record(number)) }
+    let image = log.killed()
+    let entries = try writer.view.set.segments[0].entries(upTo: writer.durableEnd)
+    return (image, entries)
+  }
+
+  @Test(arguments: [0, 3, 7], [true, false])
+  func `the log opens, and all other records are served`(block: Int, inHeader: Bool) throws {
+    let (image, entries) = try image()
+    let path = try image.newestSegment
+    // One sector: of the header, or the last one, in which the payload ends.
+    let position = Int(entries[block].position) + (inHeader ? 0 : entries[block].length - 1)
+    try #require(image.disk.makeUnreadable(path, at: position))
+    let writer = try image.openWriter()
+    #expect(writer.recovery.outcome == .damaged && writer.recovery.cutBytes == 0)
+    // Nothing is written into the segment again.
+    #expect(image.segments.count == 2)
+    let offsets = try writer.commit(record(99))
+    #expect(offsets.lowerBound == Offset(UInt64(count)))
+    let reading = try Reading(writer.view)
+    #expect(reading.lost == [Offset(UInt64(block))])
+    #expect(reading.gaps.map(\.reason) == [.unreadable])
+    #expect(reading.records.count == count)
+    // When the disk reads it again, it is there again.
+    image.disk.makeReadable(path)
+    let later = try image.killed().openWriter()
+    #expect(try Reading(later.view).inOrder == records(0..<count) + [record(99)])
+  }
+
+  @Test func `a page that cannot be read where no block was written costs nothing`() throws {
+    let (image, entries) = try image()
+    let end = Int(try #require(entries.last).endPosition)
+    try #require(image.disk.makeUnreadable(try image.newestSegment, at: end + 8192))
+    let writer = try image.openWriter()
+    #expect(writer.recovery.gaps.isEmpty)
+    #expect(try Reading(writer.view).inOrder == records(0..<count))
+    try writer.commit(record(count))
+    #expect(try Reading(image.afterPowerCut().openWriter().view).inOrder == records(0..<(count + 1)))
+  }
+
+  @Test func `a page that cannot be read in an older segment costs its block`() throws {
+    let log = TestLog()
+    let writer = try log.openWriter()
+    var number = 0
+    while log.segments.count < 3 {
+      try writer.commit(record(number))
+      number += 1
+    }
+    try writer.close()
+    let image = log.killed()
+    let path = image.segments[0]
+    try #require(image.disk.makeUnreadable(path, at: 8192 + 4096))
+    let reading = try Reading(image.openWriter().view)
+    #expect(reading.lost == [Offset(1)] && reading.gaps.map(\.reason) == [.unreadable])
+    #expect(reading.records.count == number - 1)
+  }
+}
