@@ -13,7 +13,7 @@ examples:
 Exit code 1 when a promise was broken (with --plant, when none was), 77 when nothing can be mounted here.
 """
 import argparse
-import itertools
+import collections
 import json
 import os
 import random
@@ -46,9 +46,9 @@ def options():
     parser.add_argument("--states", type=int, default=25, help="power cuts of each recording (default 25)")
     parser.add_argument("--seed", type=int, help="of the first round; later rounds count up from it")
     parser.add_argument("--sums", metavar="FILE", help="sums to begin with and to add to")
-    parser.add_argument("--plant", choices=PLANTS, help="a fault that must be found: syncs that do nothing, trust in the page cache")
+    parser.add_argument("--plant", choices=PLANTS, help="a fault that must be found: no sync, or trust in the cache")
     parser.add_argument("--durability", choices=("disk", "kernel"), default="disk",
-                        help="kernel: acknowledged records may be lost, but no cursor is ahead of the log or stuck (default disk)")
+                        help="kernel: acknowledged records may be lost, but no cursor is ahead of the log or stuck")
     parser.add_argument("--json", action="store_true", help="one object a line for each round, and one for the sums")
     parser.add_argument("--keep", action="store_true", help="stop at the first violation, and keep its folder")
     chosen = parser.parse_args()
@@ -64,42 +64,45 @@ class Sums:
     """What all runs found, by campaign, file system and plant. Kept in a file after each round."""
 
     def __init__(self, path):
-        self.path, self.kept = path, {"nextSeed": None, "sums": {}}
+        self.path, self.rows = path, {}
         if path and os.path.exists(path):
             with open(path) as file:
-                self.kept = json.load(file)
+                self.rows = json.load(file)
 
-    def add(self, key, seed, **amounts):
-        row = self.kept["sums"].setdefault(key, {"rounds": 0, "seedsToLookAt": [], **dict.fromkeys(amounts, 0)})
-        row["rounds"] += 1
-        for name, amount in amounts.items():
+    def add(self, key, seed, found, **amounts):
+        row = self.rows.setdefault(key, {"rounds": 0, "violations": 0, **dict.fromkeys(amounts, 0), "seedsToLookAt": []})
+        for name, amount in {"rounds": 1, "violations": len(found), **amounts}.items():
             row[name] = round(row[name] + amount, 1)
-        if amounts["violations"]:
-            row["seedsToLookAt"].append(seed)
-        self.kept["nextSeed"] = max(self.kept["nextSeed"] or 0, seed + 1)
+        row["seedsToLookAt"] += [seed] if found else []
+        row["nextSeed"] = seed + 1
         if self.path:
             with open(self.path + ".new", "w") as file:
-                json.dump(self.kept, file, indent=1)
+                json.dump(self.rows, file, indent=1)
             os.replace(self.path + ".new", self.path)
 
-    def words(self):
+    def __str__(self):
         return "; ".join(f"{key}: {row['states']} states in {row['rounds']} rounds, {row['violations']} violations"
-                         for key, row in self.kept["sums"].items())
+                         for key, row in self.rows.items())
 
 
-def one_round(chosen, folder, name, kind, seed):
-    """One recording or one world: how many states, how many that the file system did not survive, what was found."""
-    states = unmountable = 0
-    found = []
+def one_round(chosen, folder, name, kind, key, seed, sums):
+    """One recording or one world. What was found, and how long it took."""
+    begun, states, unmountable, found = time.monotonic(), 0, 0, []
     for place, problems in CAMPAIGNS[name](chosen, folder, kind, random.Random(f"{name}/{kind}/{seed}")).states():
         states += problems is not None
         unmountable += problems is None
         if problems:
             found.append({"at": place, "problems": problems})
-            say(f"disk-lab: {name} {kind} --seed {seed}: {place}", *problems, sep="\n  ")
+            say(f"disk-lab: {key}, seed {seed}: {place}", *problems, sep="\n  ")
             if chosen.plant or chosen.keep:
                 break
-    return states, unmountable, found
+    seconds = round(time.monotonic() - begun, 1)
+    sums.add(key, seed, found, states=states, unmountable=unmountable, seconds=seconds)
+    say(f"{key}, seed {seed}: {states} states, {len(found)} violations [{seconds} s]")
+    if chosen.json:
+        print(json.dumps({"campaign": key, "seed": seed, "states": states, "unmountable": unmountable, "violations": found,
+                          "seconds": seconds}), flush=True)
+    return found, seconds
 
 
 def campaign(chosen, folder):
@@ -114,27 +117,25 @@ def campaign(chosen, folder):
             say(f"disk-lab: {kind} is left out: {error}")
     if not kinds:
         return None
-    sums, begun, violations = Sums(chosen.sums), time.monotonic(), 0
-    first = next(seed for seed in (chosen.seed, sums.kept["nextSeed"], random.randrange(1 << 32)) if seed is not None)
-    say(f"disk-lab: seed {first}")
-    seeds = itertools.count(first) if chosen.rounds is None else range(first, first + chosen.rounds)
-    for seed, name, kind in ((seed, name, kind) for seed in seeds for name in chosen.campaigns for kind in kinds):
-        if chosen.seconds is not None and time.monotonic() - begun > chosen.seconds:
-            break
-        started = time.monotonic()
-        states, unmountable, found = one_round(chosen, folder, name, kind, seed)
-        seconds = round(time.monotonic() - started, 1)
+    sums, begun, violations, any_seed = Sums(chosen.sums), time.monotonic(), 0, random.randrange(1 << 32)
+    spent, rounds = dict.fromkeys(((name, kind) for name in chosen.campaigns for kind in kinds), 0), collections.Counter()
+    special = f" --plant {chosen.plant}" if chosen.plant else ""
+    special += " --durability kernel" if chosen.durability == "kernel" else ""
+    # Each gets as much time as the others.
+    while spent and (chosen.seconds is None or time.monotonic() - begun < chosen.seconds):
+        name, kind = turn = min(spent, key=spent.get)
+        key = f"{name} {kind}" + special
+        kept = sums.rows.get(key, {}).get("nextSeed")
+        seed = chosen.seed + rounds[turn] if chosen.seed is not None else any_seed + rounds[turn] if kept is None else kept
+        found, seconds = one_round(chosen, folder, name, kind, key, seed, sums)
         violations += len(found)
-        key = " ".join([name, kind, *(["--plant " + chosen.plant] if chosen.plant else []),
-                        *(["--durability kernel"] if chosen.durability == "kernel" else [])])
-        sums.add(key, seed, states=states, unmountable=unmountable, violations=len(found), seconds=seconds)
-        say(f"{key}, seed {seed}: {states} states, {len(found)} violations [{seconds} s]")
-        if chosen.json:
-            print(json.dumps({"campaign": name, "fileSystem": kind, "plant": chosen.plant, "seed": seed, "states": states,
-                              "unmountable": unmountable, "violations": found, "seconds": seconds}), flush=True)
+        spent[turn] += seconds
+        rounds[turn] += 1
+        if rounds[turn] == chosen.rounds:
+            del spent[turn]
         if found and (chosen.plant or chosen.keep):
             break
-    print(json.dumps(sums.kept) if chosen.json else f"disk-lab: {sums.words()}", flush=True)
+    print(json.dumps({"sums": sums.rows}) if chosen.json else f"disk-lab: {sums}", flush=True)
     return violations
 
 

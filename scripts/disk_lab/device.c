@@ -20,11 +20,13 @@
 #include <fcntl.h>
 #include <fuse.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@ struct range {
 };
 enum wanted { NOTHING, ZEROS, BYTES, ANY };
 
+static const char *mountpoint;
 static uint8_t *image;
 static uint64_t image_size;
 static int journal;
@@ -165,8 +168,16 @@ static void *commands(void *unused) {
   _exit(0);
 }
 
+// The mounts on this disk must not be this process's too: were it the last to leave their namespace, it would have to
+// unmount them, and wait for itself.
+static void leave_mounts(void) {
+  if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || umount2(mountpoint, MNT_DETACH))
+    fail("device: mount namespace");
+}
+
 static void *begin(struct fuse_conn_info *connection, struct fuse_config *config) {
   pthread_t thread;
+  leave_mounts();
   if (pthread_create(&thread, NULL, commands, NULL)) fail("device: thread");
   puts("ready");
   fflush(stdout);
@@ -176,6 +187,7 @@ static void *begin(struct fuse_conn_info *connection, struct fuse_config *config
 int main(int count, char **arguments) {
   struct stat stat;
   if (count != 5) return fputs("usage: device IMAGE JOURNAL MOUNTPOINT UUID\n", stderr), 2;
+  mountpoint = arguments[3];
   int file = open(arguments[1], O_RDWR);
   if (file < 0 || fstat(file, &stat)) fail(arguments[1]);
   image_size = (uint64_t)stat.st_size;

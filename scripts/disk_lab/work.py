@@ -38,6 +38,7 @@ class Receiver:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # a killed client
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
 
@@ -64,9 +65,10 @@ class Laboratory:
 
     @contextlib.contextmanager
     def start(self, *arguments, kill_after=None, **streams):
-        """Starts penstock, and kills it after so many seconds, or when the context ends before it does."""
+        """Starts penstock. It is killed after so many seconds, when the context ends, and when this program dies."""
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, **streams}
-        with subprocess.Popen([self.binary, *arguments], env=self.environment, **streams) as process:
+        command = ["setpriv", "--pdeathsig", "KILL", self.binary, *arguments]
+        with subprocess.Popen(command, env=self.environment, **streams) as process:
             timer = threading.Timer(LIMIT if kill_after is None else kill_after, process.kill)
             timer.start()
             try:

@@ -1,4 +1,4 @@
-"""Failed writes: now and then the disk refuses one write of file content, on a machine that goes on running.
+"""Failed writes: now and then the disk refuses one write of file content, on a machine that keeps running.
 
 The process that met it may end; the next one is started on the same mounted file system, with the same page cache, and
 clients send again what was not acknowledged. In some worlds another process reads the log all the time, which keeps its
