@@ -24,7 +24,7 @@ import tempfile
 import time
 
 from cuts import Cuts
-from disk import SIZES, Unusable, build, make_image
+from disk import SIZES, Disk, Unusable, build, make_image
 from writes import Writes
 
 CAMPAIGNS = {"cuts": Cuts, "writes": Writes}
@@ -90,7 +90,9 @@ def one_round(chosen, folder, name, kind, key, seed, sums):
     begun, states, unmountable, found = time.monotonic(), 0, 0, []
     for place, problems in CAMPAIGNS[name](chosen, folder, kind, random.Random(f"{name}/{kind}/{seed}")).states():
         states += problems is not None
-        unmountable += problems is None
+        if problems is None:
+            unmountable += 1
+            say(f"disk-lab: {key}, seed {seed}: not judged: {place}")
         if problems:
             found.append({"at": place, "problems": problems})
             say(f"disk-lab: {key}, seed {seed}: {place}", *problems, sep="\n  ")
@@ -112,7 +114,8 @@ def campaign(chosen, folder):
         try:
             build(folder)
             make_image(f"{folder}/probe.image", kind, f"{folder}/mount")
-            kinds.append(kind)
+            with Disk(folder, f"{folder}/probe.image", kind):
+                kinds.append(kind)
         except Unusable as error:
             say(f"disk-lab: {kind} is left out: {error}")
     if not kinds:

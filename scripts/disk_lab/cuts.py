@@ -131,9 +131,9 @@ class Cuts:
                 if number % 4 == 3:
                     how += self.second_cut(ledger)
                 problems = self.judge(ledger)
-            except Unusable:
-                # XFS does not always survive a metadata block that is torn while XFS recovers. That is not penstock's.
-                problems = None
+            except Unusable as error:
+                # A file system does not always survive a torn block of its own metadata. That is not penstock's.
+                how, problems = f"{how}: {error}", None
             yield f"entry {point} of {len(journal.entries)}, {how}", problems
 
     def second_cut(self, ledger):

@@ -1,6 +1,6 @@
 // A disk that remembers and refuses: one file, "disk", in a FUSE file system, for a loop device to sit on.
 //
-// usage: device IMAGE JOURNAL MOUNTPOINT UUID
+// usage: device IMAGE JOURNAL MOUNTPOINT UUID (32 digits)
 //
 // The content is the file IMAGE, mapped. Every write and flush is added to the file JOURNAL in the order in which it
 // was finished: a header (struct entry), then a write's bytes. Standard input takes one command a line; each is
@@ -39,7 +39,6 @@ struct entry {
 struct range {
   uint64_t offset, length;
 };
-enum wanted { NOTHING, ZEROS, BYTES, ANY };
 
 static const char *mountpoint;
 static uint8_t *image;
@@ -51,7 +50,7 @@ static char uuid[16];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct range ranges[MAX_RANGES];
 static int range_count;
-static enum wanted wanted;
+static char wanted;  // the first letter of a kind, or 0
 static long skip, keep, refused_count;
 static struct range last_refused;
 
@@ -90,12 +89,11 @@ static int holds_data(uint64_t offset, size_t length) {
 
 // Whether this write fails now. A small write of zeros may be metadata, so it is never chosen.
 static int is_refused(const char *bytes, size_t length, uint64_t offset) {
-  if (wanted == NOTHING || !holds_data(offset, length) || is_metadata(bytes, length)) return 0;
+  if (!wanted || !holds_data(offset, length) || is_metadata(bytes, length)) return 0;
   int zeros = is_zeros(bytes, length);
   if (zeros && length < 2 * BLOCK) return 0;
-  if ((wanted == ZEROS && !zeros) || (wanted == BYTES && zeros)) return 0;
-  if (skip-- > 0) return 0;
-  wanted = NOTHING;
+  if ((wanted == 'z' && !zeros) || (wanted == 'b' && zeros) || skip-- > 0) return 0;
+  wanted = 0;
   refused_count++;
   last_refused = (struct range){offset, length};
   return 1;
@@ -143,21 +141,19 @@ static int disk_open(const char *path, struct fuse_file_info *file) {
 }
 
 static void *commands(void *unused) {
-  char line[128], kind[16];
+  char line[128], kind;
   unsigned long long offset, length;
   while (fgets(line, sizeof line, stdin)) {
     pthread_mutex_lock(&lock);
     if (sscanf(line, "data %llu %llu", &offset, &length) == 2 && range_count < MAX_RANGES) {
       ranges[range_count++] = (struct range){offset, length};
       puts("ok");
-    } else if (sscanf(line, "refuse %15s %ld %ld", kind, &skip, &keep) == 3) {
-      wanted = !strcmp(kind, "zeros") ? ZEROS : !strcmp(kind, "bytes") ? BYTES : ANY;
-      refused_count = 0;
+    } else if (sscanf(line, "refuse %c%*s %ld %ld", &kind, &skip, &keep) == 3) {
+      wanted = kind;
       puts("ok");
     } else if (!strcmp(line, "clear\n")) {
-      wanted = NOTHING;
-      printf("refused %ld %llu %llu\n", refused_count, (unsigned long long)last_refused.offset,
-             (unsigned long long)last_refused.length);
+      wanted = 0;
+      printf("refused %ld %lu %lu\n", refused_count, last_refused.offset, last_refused.length);
       refused_count = 0;
     } else {
       puts("unknown command");
@@ -195,13 +191,8 @@ int main(int count, char **arguments) {
   if (image == MAP_FAILED) fail("device: mmap");
   journal = open(arguments[2], O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
   if (journal < 0) fail(arguments[2]);
-  const char *digits = arguments[4];
-  for (int i = 0; i < 16; i++, digits += 2) {
-    unsigned byte;
-    if (*digits == '-') digits++;
-    if (sscanf(digits, "%2x", &byte) != 1) return fputs("device: no UUID\n", stderr), 2;
-    uuid[i] = (char)byte;
-  }
+  for (int i = 0; i < 16; i++)
+    if (sscanf(arguments[4] + 2 * i, "%2hhx", (unsigned char *)&uuid[i]) != 1) fail("device: UUID");
   struct fuse_operations operations = {
       .init = begin, .getattr = attributes, .open = disk_open, .read = disk_read, .write = disk_write, .fsync = disk_flush};
   // In the foreground, on one thread: the order of the journal is the order of the disk.

@@ -113,7 +113,8 @@ class Disk:
         os.makedirs(self.path, exist_ok=True)
         os.makedirs(self.fuse, exist_ok=True)
         # A Ctrl-C is for this program alone: the device must live until all is unmounted.
-        self.device = subprocess.Popen([f"{self.folder}/device", self.image, self.journal, self.fuse, UUID],
+        self.device = subprocess.Popen([f"{self.folder}/device", self.image, self.journal, self.fuse,
+                                        UUID.replace("-", "")],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
         try:
             if self.device.stdout.readline() != "ready\n":
