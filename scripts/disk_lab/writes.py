@@ -1,11 +1,15 @@
 """Failed writes: now and then the disk refuses one write of file content, on a machine that keeps running.
 
 The process that met it may end; the next one is started on the same mounted file system, with the same page cache, and
-clients send again what was not acknowledged. In some worlds another process reads the log all the time, which keeps its
-pages in memory. At the end the cache is dropped, by mounting the disk again: every acknowledged record must be there.
+clients send again what was not acknowledged. In some steps another process reads the log, or maps its files, which keeps
+their pages in the cache. At the end the cache is dropped, by mounting the disk again: every acknowledged record must be there.
 """
 import contextlib
+import mmap
+import os
 import subprocess
+import sys
+import time
 
 from disk import Disk, make_image
 from ledger import Judge, Ledger
@@ -26,10 +30,10 @@ class Writes:
         with Disk(self.folder, image, self.kind, ranges) as disk:
             laboratory.move(disk.path)
             work = Work(laboratory, ledger, disk.position)
-            with self.reader(laboratory, work):
-                for _ in range(self.random.randint(4, 8)):
-                    story.append(self.step(disk, work))
-                problems = list(work.finish())
+            for _ in range(self.random.randint(4, 8)):
+                with self.reader(laboratory) as reader:
+                    story.append(reader + self.step(disk, work))
+            problems = list(work.finish())
             disk.forget()
             judge = Judge(laboratory, ledger)
             judge.log()
@@ -52,11 +56,39 @@ class Writes:
         return told
 
     @contextlib.contextmanager
-    def reader(self, laboratory, work):
-        if self.random.random() < 0.3:
-            # It makes the log that the reader reads.
-            work.feed()
+    def reader(self, laboratory):
+        """Another process that reads the log for as long as the context lasts, if any. Its name."""
+        how = self.random.choice(("", "", "read and ", "mapped and "))
+        if not how or not os.path.exists(f"{laboratory.log}/META"):
+            yield ""
+        elif how == "read and ":
             with laboratory.start("tail", "--log", laboratory.log, "--follow", stdout=subprocess.DEVNULL):
-                yield
+                yield how
         else:
-            yield
+            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, __file__, laboratory.log]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+                try:
+                    process.stdout.readline()
+                    yield how
+                finally:
+                    process.kill()
+
+
+def hold(folder):
+    """Maps every file and touches its pages, over and over. A file that is cut short may end it, by SIGBUS."""
+    maps, is_first = {}, True
+    while True:
+        for place, _, names in os.walk(folder):
+            for path in (os.path.join(place, name) for name in names):
+                with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+                    maps.setdefault(os.stat(path).st_ino, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        for pages in maps.values():
+            bytes(pages[::mmap.PAGESIZE])
+        if is_first:
+            print("ready", flush=True)
+        is_first = False
+        time.sleep(0.002)
+
+
+if __name__ == "__main__":
+    hold(sys.argv[1])
