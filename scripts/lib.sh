@@ -26,16 +26,25 @@ openstack_swift_pin=swift==2.38.3
 # The official verifier of webhook signatures.
 standardwebhooks_pin=standardwebhooks==1.1.0
 
-# phase NAME COMMAND…: runs the command, remembers how long it took, keeps its exit code.
-phases=()
+# phase NAME COMMAND…: runs the command, remembers how long it took, keeps its exit code. 77 says that this machine cannot run it:
+# that is no failure, and is counted.
+phases=() skipped=0
 phase() {
-  local name=$1 from=$SECONDS code=0; shift
+  local name=$1 from=$SECONDS code=0 result=''; shift
   say "== $name"
   "$@" || code=$?
-  phases+=("$(printf '%-28s %5d s%s' "$name" $((SECONDS - from)) "$( ((code == 0)) || echo "  FAILED ($code)")")")
+  case $code in
+  0) ;;
+  77) code=0 result="  skipped" skipped=$((skipped + 1)) ;;
+  *) result="  FAILED ($code)" ;;
+  esac
+  phases+=("$(printf '%-28s %5d s%s' "$name" $((SECONDS - from)) "$result")")
   return "$code"
 }
-report_phases() { ((${#phases[@]} == 0)) || printf '%s\n' "${phases[@]}" >&2; }
+report_phases() {
+  ((${#phases[@]} == 0)) || printf '%s\n' "${phases[@]}" >&2
+  ((skipped == 0)) || printf 'skipped: %d of %d\n' "$skipped" "${#phases[@]}" >&2
+}
 
 # build_product NAME: builds a product and leaves its path in $product. CONFIG=debug shares .build with the tests.
 build_product() {

@@ -1,0 +1,94 @@
+"""Failed writes: now and then the disk refuses one write of file content, on a machine that keeps running.
+
+The process that met it may end; the next one is started on the same mounted file system, with the same page cache, and
+clients send again what was not acknowledged. In some steps another process reads the log, or maps its files, which keeps
+their pages in the cache. At the end the cache is dropped, by mounting the disk again: every acknowledged record must be there.
+"""
+import contextlib
+import mmap
+import os
+import subprocess
+import sys
+import time
+
+from disk import Disk, make_image
+from ledger import Judge, Ledger
+from work import Laboratory, Work
+
+
+class Writes:
+    """One world: a fresh disk, some steps, a look at what is left."""
+
+    def __init__(self, options, folder, kind, random):
+        self.options, self.folder, self.kind, self.random = options, folder, kind, random
+
+    def states(self):
+        image = f"{self.folder}/work.image"
+        ranges = make_image(image, self.kind, f"{self.folder}/mount")
+        laboratory = Laboratory(self.folder, self.options)
+        ledger, story = Ledger(self.random), []
+        with Disk(self.folder, image, self.kind, ranges) as disk:
+            laboratory.move(disk.path)
+            work = Work(laboratory, ledger, disk.position)
+            for _ in range(self.random.randint(4, 8)):
+                with self.reader(laboratory) as reader:
+                    story.append(reader + self.step(disk, work))
+            problems = list(work.finish())
+            disk.forget()
+            judge = Judge(laboratory, ledger)
+            judge.log()
+            judge.destinations()
+        problems += judge.found
+        yield "; ".join(story), problems
+
+    def step(self, disk, work):
+        """One step, in most of them with a write that fails."""
+        if self.random.random() < 0.8:
+            kind, skip, keep = (self.random.choice(choices) for choices in (
+                ("zeros", "bytes", "any", "any"), (0, 0, 1, 2, 4, 9), (0, 0, 1, 3)))
+            disk.ask(f"refuse {kind} {skip} {keep}")
+        told = work.step(kill=self.random.random() < 0.2)
+        # Half of the time the one who waits for an answer tries again at once.
+        if self.random.random() < 0.5:
+            list(work.finish(tries=1))
+        if refused := disk.clear():
+            told += f" (refused {refused})"
+        return told
+
+    @contextlib.contextmanager
+    def reader(self, laboratory):
+        """Another process that reads the log for as long as the context lasts, if any. Its name."""
+        how = self.random.choice(("", "", "read and ", "mapped and "))
+        if not how or not os.path.exists(f"{laboratory.log}/META"):
+            yield ""
+        elif how == "read and ":
+            with laboratory.start("tail", "--log", laboratory.log, "--follow", stdout=subprocess.DEVNULL):
+                yield how
+        else:
+            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, __file__, laboratory.log]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+                try:
+                    process.stdout.readline()
+                    yield how
+                finally:
+                    process.kill()
+
+
+def hold(folder):
+    """Maps every file and touches its pages, over and over. A file that is cut short may end it, by SIGBUS."""
+    maps, is_first = {}, True
+    while True:
+        for place, _, names in os.walk(folder):
+            for path in (os.path.join(place, name) for name in names):
+                with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+                    maps.setdefault(os.stat(path).st_ino, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        for pages in maps.values():
+            bytes(pages[::mmap.PAGESIZE])
+        if is_first:
+            print("ready", flush=True)
+        is_first = False
+        time.sleep(0.002)
+
+
+if __name__ == "__main__":
+    hold(sys.argv[1])
