@@ -64,6 +64,7 @@ public final class Cursor: Sendable {
     let first = state.committed
     guard await view.wait(past: first) else { return nil }
     var limits = limits
+    limits.records = max(1, limits.records)
     if let part = state.reserved.first, part.lowerBound == first {
       limits.records = min(limits.records, part.upperBound - part.lowerBound)
     }
@@ -107,6 +108,9 @@ public final class Cursor: Sendable {
   /// Takes note that the records of a gap, as ``next(upTo:)`` threw it, are lost to this cursor, and goes on behind them: one
   /// sync. Throws `.gap` with the new one when retention has gone on since, `.illegalMove` when the gap is not this cursor's.
   public func acknowledge(_ gap: Gap) async throws(LogError) {
+    guard gap.first <= gap.end else {
+      throw LogError(.illegalMove, "the gap ends at offset \(gap.end), before it begins at \(gap.first)")
+    }
     try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
       try state.acknowledging(gap.first..<gap.end, epoch: epoch, durableEnd: view.end)
     }
