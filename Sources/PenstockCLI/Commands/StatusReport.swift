@@ -62,11 +62,13 @@ extension StatusReport {
       ("dropped", .number(inspector.meta.start?.baseOffset.rawValue ?? 0)), ("heldBy", .optional(slowest?.name)),
       ("sealed", sealedJSON), ("producers", producersJSON), ("deep", .bool(findings != nil)),
       ("segments", .array(survey.segments.indices.map(segmentJSON))),
-      ("cursors", .array(cursors.map { $0.json(now: now) })),
-      ("unreadableCursors", .array(unreadableCursors.map(\.json))),
+      ("cursors", cursorsJSON), ("unreadableCursors", unreadableJSON),
       ("problems", .array(problems.map { .string($0.description) })),
     ])
   }
+
+  private var cursorsJSON: JSON { .array(cursors.map { $0.json(now: now) }) }
+  private var unreadableJSON: JSON { .array(unreadableCursors.map(\.json)) }
 
   private var sealedJSON: JSON {
     let sealing = survey.sealing

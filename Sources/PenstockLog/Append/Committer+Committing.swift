@@ -184,7 +184,8 @@ extension Committer {
         if error.code == .noSpace {
           let accepted = state.queue.acceptedEnd
           let behind = state.queue.ranOutOfSpace(end: writer.end)
-          let isSilent = behind.contains { $0.ticket == nil } || groups.contains { $0.appends.contains { $0.ticket == nil } }
+          let isSilent =
+            behind.contains { $0.ticket == nil } || groups.contains { $0.appends.contains { $0.ticket == nil } }
           let syncs = state.syncs.lost(from: writer.end, upTo: accepted, because: error, isSilent: isSilent)
           return (behind, syncs)
         }

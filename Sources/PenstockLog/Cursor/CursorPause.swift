@@ -90,8 +90,7 @@ extension CursorStore {
     // The file is the pause, its words are for people: on a full disk it does without them.
     if failure.code == .noSpace, failure.operation == "write" {
       do throws(FileSystemError) {
-        try fileSystem.truncate(file, to: 0)
-        return try fileSystem.synchronize(file)
+        return try fileSystem.truncate(file, to: 0)
       } catch {}
     }
     // The caller is told that there is no pause, so there must be none.

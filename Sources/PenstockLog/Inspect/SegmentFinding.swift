@@ -162,10 +162,13 @@ extension LogInspector {
 
   /// Goes on at the next block that belongs here, as readers do; at the limit when there is none.
   private func skip(
-    _ message: String, _ finder: inout BlockFinder, _ stride: UInt64, _ cursor: inout SegmentScanner.Cursor, _ limit: Offset,
+    _ message: String, _ finder: inout BlockFinder, _ stride: UInt64, _ cursor: inout SegmentScanner.Cursor,
+    _ limit: Offset,
     _ finding: inout SegmentFinding
   ) throws(FileSystemError) {
-    let found = try finder.next(from: cursor.position + stride, offset: cursor.offset).flatMap { $0.baseOffset < limit ? $0 : nil }
+    let found = try finder.next(from: cursor.position + stride, offset: cursor.offset).flatMap {
+      $0.baseOffset < limit ? $0 : nil
+    }
     finding.complain(message, at: cursor.position, cursor.offset..<(found?.baseOffset ?? limit))
     cursor.chain = nil
     cursor.offset = found?.baseOffset ?? limit

@@ -1,5 +1,5 @@
-/// Searches a segment for blocks by their headers, one after the other. It keeps the bytes it has read for the next search,
-/// so that a walk over a segment with many flaws reads each byte once, and not a window for each flaw.
+/// Searches a segment for blocks by their headers, one after the other. It keeps the bytes it has read for the next
+/// search, so that a walk over a segment with many flaws reads each byte once, and not a window for each flaw.
 ///
 /// For a segment that nobody writes while it is searched.
 package struct BlockFinder {
@@ -15,8 +15,8 @@ package struct BlockFinder {
 
   package init(_ scanner: SegmentScanner) { self.scanner = scanner }
 
-  /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with an
-  /// offset not below `offset`. O(bytes) for all searches together, as long as positions rise.
+  /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with
+  /// an offset not below `offset`. O(bytes) for all searches together, as long as positions rise.
   package mutating func next(from position: UInt64, offset: Offset) throws(FileSystemError) -> BlockHeader? {
     var place = scanner.header.isSealed ? position : BlockFormat.alignedUp(position)
     while true {

@@ -16,7 +16,7 @@ package enum LogOpening {
     let isNew = try !LogDirectory.exists(fileSystem, paths)
     if isNew { try LogDirectory.create(fileSystem, paths) }
     let lock = try LogDirectory.lock(fileSystem, paths, as: holder)
-    warn(of: fileSystem.volume(of: paths.root), environment.logger)
+    fileSystem.volume(of: paths.root)?.warn(environment.logger)
     var report = RecoveryReport(outcome: .clean, rule: "clean")
     let found = try LogDirectory.listSegments(fileSystem, paths)
     report.unknownFiles = found.unknown
@@ -75,11 +75,6 @@ package enum LogOpening {
     report.producers = finding
     report.producers.damagedSnapshots = noted.damaged
     return table
-  }
-
-  private static func warn(of volume: VolumeKind?, _ logger: Logger) {
-    guard let volume, let warning = volume.warning else { return }
-    if case .copyOnWrite = volume { logger.warning("\(warning)") } else { logger.info("\(warning)") }
   }
 
   private static func tell(_ report: RecoveryReport, _ logger: Logger) {

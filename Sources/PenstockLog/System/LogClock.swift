@@ -2,20 +2,20 @@ internal import Synchronization
 
 /// Which append time a record gets, and by which time retention judges how old records are. A pure value.
 ///
-/// The machine's clock may be wrong: once, for a moment, or for years. So each reading is held against the monotonic clock,
-/// which counts on at its own pace and knows no date.
+/// The machine's clock may be wrong: once, for a moment, or for years. So each reading is held against the monotonic
+/// clock, which counts on at its own pace and knows no date.
 ///
 /// Rules
-/// 1. A reading that lies within ``tolerance`` of what the monotonic clock makes of the one before is *believed*. Any other is
-///    *doubted*, and time runs on by the monotonic clock. A doubted reading is believed after all when a later one, at
-///    least ``confirmation`` after it, agrees with it.
-/// 2. Append times never fall. While the believed time is behind the newest append time, append times rise at half speed, until
-///    the believed time has caught up: they never stand still.
-/// 3. Retention judges age by the believed time. Until a reading at least ``confirmation`` after the opening agrees with the
-///    first, that time passes the log's newest append time by at most ``unprovenAge``.
+/// 1. A reading that lies within ``tolerance`` of what the monotonic clock makes of the one before is *believed*. Any
+///    other is *doubted*, and time runs on by the monotonic clock. A doubted reading is believed after all when a later
+///    one, at least ``confirmation`` after it, agrees with it.
+/// 2. Append times never fall. While the believed time is behind the newest append time, append times rise at half
+///    speed, until the believed time has caught up: they never stand still.
+/// 3. Retention judges age by the believed time. Until a reading at least ``confirmation`` after the opening agrees
+///    with the first, that time passes the log's newest append time by at most ``unprovenAge``.
 ///
-/// So one wrong reading changes no time by more than ``tolerance``. A clock that is wrong for longer than ``confirmation`` is
-/// believed.
+/// So one wrong reading changes no time by more than ``tolerance``. A clock that is wrong for longer than
+/// ``confirmation`` is believed.
 package struct LogClock: Hashable, Sendable {
   /// One look at both clocks, in nanoseconds.
   package struct Reading: Hashable, Sendable {
@@ -49,10 +49,8 @@ package struct LogClock: Hashable, Sendable {
   private let newestAtOpening: Int64
   private var newest: (time: Int64, monotonic: Int64)
 
-  /// - Parameters:
-  ///   - newest: The log's newest append time; nil in a log without records.
-  ///   - readings: An odd number of looks, one after the other: the middle one is believed, so that a single wrong one is
-  ///     not. At least one.
+  /// - Parameters: - newest: The log's newest append time; nil in a log without records. - readings: An odd number of
+  ///   looks, one after the other: the middle one is believed, so that a single wrong one is not. At least one.
   package init(newest: Timestamp?, readings: [Reading]) {
     let first = readings.sorted { $0.wall < $1.wall }[readings.count / 2]
     believed = first

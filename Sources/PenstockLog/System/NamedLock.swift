@@ -1,9 +1,9 @@
 /// Takes the lock of the file that a name leads to.
 ///
-/// A lock is on a file, not on a name: between the opening and the lock another process may remove the file or put another
-/// one in its place. The lock would then be on a file without a name, and a second process could take the new one. So the
-/// name is looked up again once the lock is there, and a file that lost its name is given up. From then on only a process
-/// that ignores the lock can change what the name leads to.
+/// A lock is on a file, not on a name: between the opening and the lock another process may remove the file or put
+/// another one in its place. The lock would then be on a file without a name, and a second process could take the new
+/// one. So the name is looked up again once the lock is there, and a file that lost its name is given up. From then on
+/// only a process that ignores the lock can change what the name leads to.
 package enum NamedLock {
   /// Each further attempt means that the file was replaced once more.
   private static let attempts = 100
@@ -17,15 +17,16 @@ package enum NamedLock {
   }
 
   /// The same; without a file, an empty one is made first.
-  package static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> FileHandle? {
+  package static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> FileHandle?
+  {
     try named(path) { () throws(FileSystemError) in
       let file = try fileSystem.openOrCreate(path)
       return try locked(fileSystem, path, file)
     }
   }
 
-  /// Makes an empty file and takes its lock; a file of that name that was left behind is removed first. Nil when another
-  /// handle has the lock.
+  /// Makes an empty file and takes its lock; a file of that name that was left behind is removed first. Nil when
+  /// another handle has the lock.
   package static func create(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> FileHandle? {
     try named(path) { () throws(FileSystemError) in
       do throws(FileSystemError) {

@@ -1,7 +1,9 @@
+package import Logging
+
 /// The kind of file system that a directory lies on, as far as it matters to a log.
 public enum VolumeKind: Hashable, Sendable {
-  /// Overwrites bytes in place, so that a commit into a prepared segment needs no room: ext2, ext3, ext4, XFS, tmpfs. Every
-  /// promise of the log is made for these.
+  /// Overwrites bytes in place, so that a commit into a prepared segment needs no room: ext2, ext3, ext4, XFS, tmpfs.
+  /// Every promise of the log is made for these.
   case promised(String)
   /// Writes changed bytes to a new place: btrfs, ZFS, bcachefs, F2FS, NILFS. There a commit can meet a full disk.
   case copyOnWrite(String)
@@ -26,6 +28,12 @@ public enum VolumeKind: Hashable, Sendable {
       case 0xFF53_4D42, 0xFE53_4D42: .untried("smb")
       default: .untried("0x" + String(magic, radix: 16))
       }
+  }
+
+  /// Once an opening.
+  package func warn(_ logger: Logger) {
+    guard let warning else { return }
+    if case .copyOnWrite = self { logger.warning("\(warning)") } else { logger.info("\(warning)") }
   }
 
   /// What an operator should know, in a sentence; nil where every promise holds.

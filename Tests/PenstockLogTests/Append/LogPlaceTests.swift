@@ -60,7 +60,8 @@ import Testing
       try await log.append("before")
       try FileManager.default.removeItem(atPath: path)
       for durability in [Durability.disk, .kernel] {
-        #expect(await code { () throws(LogError) in try await log.append("after", durability: durability) } == .poisoned)
+        #expect(
+          await code { () throws(LogError) in try await log.append("after", durability: durability) } == .poisoned)
       }
       #expect(await code { () throws(LogError) in try await log.close() } == .poisoned)
     }

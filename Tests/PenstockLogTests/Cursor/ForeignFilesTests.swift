@@ -47,9 +47,10 @@ import Testing
     #expect(states.map(\.name) == ["a", "b"])
     #expect(throws: LogError.self) { try states[0].state.get() }
     #expect(try states[1].state.get().committed == .zero)
-    #expect(try LogInspector(TestLog.path, environment: test.environment()).cursorProblems().map(\.path) == [
-      TestLog.paths.cursor("a")
-    ])
+    #expect(
+      try LogInspector(TestLog.path, environment: test.environment()).cursorProblems().map(\.path) == [
+        TestLog.paths.cursor("a")
+      ])
     reader.close()
   }
 

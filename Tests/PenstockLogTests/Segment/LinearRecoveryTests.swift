@@ -2,7 +2,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// However often a segment is damaged, looking through it reads each byte a few times, and not a megabyte for each flaw.
+/// However often a segment is damaged, looking through it reads each byte a few times, and not a megabyte for each
+/// flaw.
 @Suite(.timeLimit(.minutes(1))) struct LinearRecoveryTests {
   private static let blocks = 700
 

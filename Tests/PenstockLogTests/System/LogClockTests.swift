@@ -3,7 +3,8 @@ import PenstockTestKit
 import Synchronization
 import Testing
 
-/// What one wrong reading of the clock can do: the rule alone, over every short history, and a log with retention by age.
+/// What one wrong reading of the clock can do: the rule alone, over every short history, and a log with retention by
+/// age.
 @Suite(.timeLimit(.minutes(1))) struct LogClockTests {
   private static let second: Int64 = 1_000_000_000
   private static let year = 365 * 86_400 * second
@@ -138,7 +139,9 @@ import Testing
     func sleep(nanoseconds: Int64) {}
   }
 
-  @Test func `whenever the clock is ten years ahead once, no fresh segment goes and no append time is far off`() async throws {
+  @Test func `whenever the clock is ten years ahead once, no fresh segment goes and no append time is far off`()
+    async throws
+  {
     var looks = 0
     var number = 0
     while number <= looks {

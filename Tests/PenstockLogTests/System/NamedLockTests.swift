@@ -99,9 +99,10 @@ import Testing
       let before = mine.state
       try disk.remove(cursor)
       let other = isReplaced ? try hold(disk) : nil
-      #expect(code { () throws(LogError) in
-        try mine.move { (state) throws(CursorMoveError) in state.acquired() }
-      } == .poisoned)
+      #expect(
+        code { () throws(LogError) in
+          try mine.move { (state) throws(CursorMoveError) in state.acquired() }
+        } == .poisoned)
       #expect(mine.state == before)
       try other?.move { (state) throws(CursorMoveError) in state.acquired() }
       #expect(try !isReplaced || CursorStore.peek(disk, paths, name: "c").epoch == 1)
