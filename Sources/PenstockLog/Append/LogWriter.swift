@@ -175,7 +175,7 @@ package final class LogWriter {
     durable = hot.end
   }
 
-  /// Proves that the newest segment and the lock are still what their names lead to: two looks at names, about 2 µs. Open files
+  /// Proves that the newest segment and the lock are still what their names lead to: two looks at names, about 3 µs. Open files
   /// outlive their names, so without it a log whose directory was removed or replaced would go on and acknowledge records
   /// that no opening finds. Without the lock's file a second writer could begin.
   package func checkPlace() throws(LogError) {

@@ -49,8 +49,10 @@ package struct LogClock: Hashable, Sendable {
   private let newestAtOpening: Int64
   private var newest: (time: Int64, monotonic: Int64)
 
-  /// - Parameters: - newest: The log's newest append time; nil in a log without records. - readings: An odd number of
-  ///   looks, one after the other: the middle one is believed, so that a single wrong one is not. At least one.
+  /// - Parameters:
+  ///   - newest: The log's newest append time; nil in a log without records.
+  ///   - readings: An odd number of looks, one after the other, at least one. The middle one is believed, so that a
+  ///     single wrong one is not.
   package init(newest: Timestamp?, readings: [Reading]) {
     let first = readings.sorted { $0.wall < $1.wall }[readings.count / 2]
     believed = first

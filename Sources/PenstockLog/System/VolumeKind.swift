@@ -41,8 +41,8 @@ public enum VolumeKind: Hashable, Sendable {
     switch self {
     case .promised: nil
     case .copyOnWrite(let name):
-      "\(name) writes changed bytes to a new place, so a commit can fail on a full disk and end the log until it is opened "
-        + "again; use ext4, XFS or tmpfs, or keep the disk from filling up"
+      "\(name) writes changed bytes to a new place, so a commit can fail on a full disk and end the log until it is "
+        + "opened again; use ext4, XFS or tmpfs, or keep the disk from filling up"
     case .untried(let name): "the log's promises were not tried on \(name), but on ext4, XFS and tmpfs"
     }
   }
