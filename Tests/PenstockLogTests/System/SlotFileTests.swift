@@ -176,7 +176,9 @@ import Testing
       for _ in 0..<2 {
         disk.fail(atIO: disk.ioCount + 1, .noSpace, effect: effect)
         #expect(#expect(throws: LogError.self) { try slots.write([3, 3]) }?.code == .noSpace)
-        #expect(try peek(disk) == [2, 2] && peek(disk.powerCut(.everything)) == [2, 2])
+        // Of a write in part nothing may be believed, and the value is so small that all of it may be there.
+        let found = try peek(disk)
+        #expect(found == [2, 2] || (effect == .partial && found == [3, 3]))
       }
       try slots.write([4, 4])
       #expect(try peek(disk.powerCut(.nothingUnsynced)) == [4, 4])
