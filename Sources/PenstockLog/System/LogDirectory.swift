@@ -106,11 +106,8 @@ package enum LogDirectory {
     do throws(FileSystemError) {
       let file = OpenFile(fileSystem, try fileSystem.openOrCreate(paths.beacon))
       if try fileSystem.size(file.handle) < UInt64(Beacon.size) {
-        // A first version that says nothing, so that no later one needs room on the disk. Synced once, name and all, so that
-        // an opening after a power cut needs none either.
+        // A first version that says nothing, so that no later one needs room on the disk.
         try file.fileSystem.writeZeros(file.handle, 0..<UInt64(Beacon.size))
-        try file.fileSystem.synchronize(file.handle)
-        try file.fileSystem.synchronizeDirectory(paths.root)
       }
       return file
     } catch {
