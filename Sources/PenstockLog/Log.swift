@@ -161,7 +161,8 @@ public final class Log: Sendable {
   /// Returns when everything accepted before the call is on stable storage, whatever is appended meanwhile. Needed in a log
   /// of a durability weaker than `.disk`, and after appends that were only `.accepted`.
   ///
-  /// Throws `.noSpace` when some of that was accepted and then found no room on the disk, `.poisoned`, `.closed`.
+  /// Throws `.noSpace` when some of that was accepted and then found no room on the disk, also when that was before the call;
+  /// each such loss is reported once. Throws `.poisoned`, `.closed`.
   public func sync() async throws(LogError) { try await committer.sync() }
 
   /// Like ``sync()``, for a thread of the caller's own: blocks it until then. Never call it from a task: the thread it would
@@ -185,7 +186,8 @@ public final class Log: Sendable {
   /// Writes what is queued, syncs, gives back unused room and lets go of the lock. Cursors and readers end.
   ///
   /// Throws what ended the log, when a failed write or sync had ended it before: then what was not acknowledged may be lost.
-  /// It is closed all the same.
+  /// Throws `.noSpace` when accepted records found no room on the disk and no ``sync()`` has reported it. It is closed all
+  /// the same.
   ///
   /// A log that is let go of without it, with all its cursors, producers and readers, does the same in the background, and
   /// what goes wrong then is only logged; until it is done, opening the log again throws `.locked`.

@@ -124,6 +124,13 @@ public struct LogEnvironment: Sendable {
   /// Measures for the observer.
   package var paceClock: any PaceClock = SystemPaceClock()
   package var observation: Observation { Observation(observer, clock: paceClock) }
+  /// What the wall clock is held against; see ``LogClock``. Nil: the wall clock is believed whatever it says, which is the
+  /// rule for a clock of the caller's own.
+  package var monotonicClock: (any PaceClock)? {
+    get { givenMonotonicClock ?? (clock is SystemWallClock ? SystemPaceClock() : nil) }
+    set { givenMonotonicClock = newValue }
+  }
+  private var givenMonotonicClock: (any PaceClock)?
 
   public init(
     fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],

@@ -6,9 +6,20 @@ public struct Offset: Hashable, Comparable, Sendable, Codable, CustomStringConve
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
   public static let zero = Offset(0)
   public static func < (a: Offset, b: Offset) -> Bool { a.rawValue < b.rawValue }
-  public static func + (offset: Offset, count: Int) -> Offset { Offset(offset.rawValue + UInt64(count)) }
-  /// How many records lie from `b` to `a`; `a` must not be before `b`.
-  public static func - (a: Offset, b: Offset) -> Int { Int(a.rawValue - b.rawValue) }
+  /// The offset `count` records later, or earlier for a negative count. Ends at 0 and at the largest offset: offsets come
+  /// from people and from other programs, and none of them may end the process.
+  public static func + (offset: Offset, count: Int) -> Offset {
+    if count >= 0 {
+      let (sum, overflow) = offset.rawValue.addingReportingOverflow(UInt64(count))
+      return Offset(overflow ? .max : sum)
+    }
+    let (difference, overflow) = offset.rawValue.subtractingReportingOverflow(UInt64(count.magnitude))
+    return Offset(overflow ? 0 : difference)
+  }
+  /// How many records lie from `b` to `a`; negative where `a` is before `b`. Ends at the largest and the smallest `Int`.
+  public static func - (a: Offset, b: Offset) -> Int {
+    a.rawValue >= b.rawValue ? Int(clamping: a.rawValue - b.rawValue) : -Int(clamping: b.rawValue - a.rawValue)
+  }
   public var description: String { String(rawValue) }
 
   // A bare number in JSON, not an object around one.

@@ -82,7 +82,8 @@ public struct RetentionReport: Hashable, Sendable, Codable {
       case notPassed
       /// The hard cap would pass the cursor, but another process holds it, so it could not be told what it loses.
       case heldElsewhere
-      /// Where the cursor stands cannot be read, so nothing at all is removed.
+      /// Where the cursor stands cannot be read. While its file is damaged, only the hard cap removes anything; for any other
+      /// trouble nothing at all is removed.
       case unreadable
       /// No durable snapshot counts their producers in, so recovery would need them; one is tried with every segment, and
       /// when the disk is full.

@@ -92,7 +92,8 @@ public enum FileSystemComparison {
       case 11, 12: return "\(try bench.read(file, step.length, at: UInt64(step.position)))"
       case 13: try disk.truncate(file, to: UInt64(step.position + step.length))
       case 14: try disk.synchronize(file)
-      default: return "\(try disk.size(file)) \(try disk.lock(file))"
+      default:
+        return "\(try disk.size(file)) \(try disk.lock(file)) \(try disk.path(bench.path(step.name), names: file))"
       }
       return "done"
     }

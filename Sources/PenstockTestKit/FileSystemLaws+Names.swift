@@ -104,6 +104,32 @@ extension FileSystemLaws {
     },
   ]
 
+  static let identity: [FileSystemLaw] = [
+    FileSystemLaw("a name is asked whether it still leads to a file") { bench in
+      try bench.disk.makeDirectory(bench.path("d"))
+      let path = bench.path("d/a")
+      try bench.with("d/a", .create) { file in
+        try bench.expect(bench.disk.path(path, names: file), true, "the new file")
+        try bench.expect(bench.disk.path(bench.path("d/b"), names: file), false, "a name of nothing")
+        try bench.expect(bench.disk.path(bench.path("d"), names: file), false, "a directory")
+        try bench.expect(bench.disk.path(bench.path("e/a"), names: file), false, "a name in no directory")
+        try bench.expect(bench.disk.path(bench.path("d/a/b"), names: file), false, "a name in a file")
+        try bench.disk.rename(path, to: bench.path("d/b"))
+        try bench.expect(bench.disk.path(path, names: file), false, "the name before a rename")
+        try bench.expect(bench.disk.path(bench.path("d/b"), names: file), true, "the name after a rename")
+        try bench.create("d/a")
+        try bench.expect(bench.disk.path(path, names: file), false, "another file of the name before")
+        try bench.disk.replace(bench.path("d/b"), with: path)
+        try bench.expect(bench.disk.path(bench.path("d/b"), names: file), false, "the name after a replacement")
+        try bench.with("d/b", .readOnly) {
+          try bench.expect(bench.disk.path(bench.path("d/b"), names: $0), true, "a handle for reading")
+        }
+        try bench.disk.remove(bench.path("d/b"))
+        try bench.expect(bench.disk.path(bench.path("d/b"), names: file), false, "a removed name")
+      }
+    }
+  ]
+
   static let locks: [FileSystemLaw] = [
     FileSystemLaw("one handle holds the lock until it is closed") { bench in
       let first = try bench.open("a", .create)

@@ -29,7 +29,7 @@ public struct LawViolation: Error, Sendable, CustomStringConvertible {
 /// What every `FileSystem` must do, as far as it can be seen without a crash.
 public enum FileSystemLaws {
   /// All laws. Each wants a fresh, empty directory.
-  public static let all: [FileSystemLaw] = opening + bytes + names + locks
+  public static let all: [FileSystemLaw] = opening + bytes + names + identity + locks
 }
 
 /// A file system and a place in it, with short words for what the laws do all the time.

@@ -40,6 +40,7 @@ extension SimulatedDisk {
     disk.isDown = false
     disk.ioCount = 0
     disk.readCount = 0
+    disk.readBytes = 0
     disk.kept = nil
     disk.trace?.append("-- restart --")
     return disk

@@ -125,6 +125,18 @@ extension SimulatedDisk {
     } == 1
   }
 
+  mutating func path(_ path: String, names handle: FileHandle) throws(FileSystemError) -> Bool {
+    let open = try opened(handle, .path)
+    return try run(.path, path) { (disk) throws(FileSystemError) in
+      do throws(FileSystemError) {
+        return try disk.locate(path, .path).entry == .file(open.file) ? 1 : 0
+      } catch {
+        guard error.code == .notFound || error.code == .notADirectory else { throw error }
+        return 0
+      }
+    } == 1
+  }
+
   // MARK: - Bytes
 
   mutating func read(_ handle: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
@@ -141,7 +153,9 @@ extension SimulatedDisk {
         guard let file = disk.files[open.file] else { return 0 }
         let end = min(start.addingReportingOverflow(length).partialValue, file.content.count)
         if start < end, file.isUnreadable(start..<end) { throw Verb.read.error(.inputOutput, open.path) }
-        return UInt64(file.content.copy(to: UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]), from: start))
+        let count = file.content.copy(to: UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]), from: start)
+        disk.readBytes += count
+        return UInt64(count)
       })
   }
 

@@ -31,6 +31,7 @@ struct SimulatedDisk: Sendable {
   /// The disk after each I/O, where somebody wants to see them all.
   var kept: [SimulatedDisk]?
   var readCount = 0
+  var readBytes = 0
   var capacityBytes: Int?
   var cacheDropping = SimulatedFileSystem.CacheDropping.works
 
@@ -153,7 +154,7 @@ struct SimulatedDisk: Sendable {
 /// What is done to a disk, for errors, traces and digests.
 enum Verb: UInt64, Sendable {
   case open = 1, create, close, read, write, synchronize, size, truncate, rename, remove, list, makeDirectory
-  case synchronizeDirectory, lock, replace, dropCache
+  case synchronizeDirectory, lock, replace, path, dropCache
 
   func error(_ code: FileSystemError.Code, _ path: String) -> FileSystemError {
     FileSystemError(code, operation: self == .create ? "open" : "\(self)", path: path)

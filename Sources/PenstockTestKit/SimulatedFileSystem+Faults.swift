@@ -44,6 +44,9 @@ extension SimulatedFileSystem {
   /// How many reads reached the disk since the start or the last restart.
   public var readCount: Int { disk.withLock { $0.readCount } }
 
+  /// How many bytes all reads together have returned since the start or the last restart.
+  public var readBytes: Int { disk.withLock { $0.readBytes } }
+
   /// Whether an ordered crash has happened: every verb fails with `.inputOutput` until ``restart(_:)``, or use the new
   /// file system that ``powerCut(_:)`` or ``processKill()`` returns.
   public var isDown: Bool { disk.withLock { $0.isDown } }

@@ -100,4 +100,8 @@ public final class SimulatedFileSystem: FileSystem {
   public func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.lock(file) }
   }
+
+  public func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+    try disk.withLock { (disk) throws(FileSystemError) in try disk.path(path, names: file) }
+  }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import PenstockLog
 import PenstockTestKit
+import Synchronization
 import Testing
 
 #if canImport(Glibc)
@@ -55,6 +56,23 @@ struct POSIXFileSystemTests {
     }
   }
 
+  @Test("of two renames to one name at the same time one succeeds")
+  func exclusiveRename() throws {
+    try withDirectory { directory in
+      for round in 0..<300 {
+        let sources = ["a", "b"].map { "\(directory)/\($0)\(round)" }
+        for source in sources { disk.close(try disk.open(source, .create)) }
+        let target = "\(directory)/t\(round)"
+        let renamed = Mutex(0)
+        DispatchQueue.concurrentPerform(iterations: 2) { side in
+          do { try disk.rename(sources[side], to: target) } catch { return }
+          renamed.withLock { $0 += 1 }
+        }
+        #expect(renamed.withLock { $0 } == 1, "round \(round)")
+      }
+    }
+  }
+
   @Test("names the file in the error of a handle")
   func errorPath() throws {
     try withDirectory { directory in
@@ -84,6 +102,30 @@ struct POSIXFileSystemTests {
         _ = try withUnsafeMutableBytes(of: &byte) { try disk.read(memory, into: $0, at: 0) }
       }
       #expect(error?.code == .inputOutput)
+    }
+  #endif
+
+  #if os(Linux)
+    @Test("knows the kinds of file systems that are promised, and warns of others")
+    func volumes() {
+      // The numbers of <linux/magic.h>, and of ZFS.
+      for magic in [0xEF53, 0x5846_5342, 0x0102_1994] as [UInt32] {
+        guard case .promised = VolumeKind(magic: magic) else {
+          Issue.record("\(magic)")
+          continue
+        }
+        #expect(VolumeKind(magic: magic).warning == nil)
+      }
+      for magic in [0x9123_683E, 0x2FC1_2FC1, 0xCA45_1A4E, 0xF2F5_2010, 0x3434] as [UInt32] {
+        guard case .copyOnWrite(let name) = VolumeKind(magic: magic) else {
+          Issue.record("\(magic)")
+          continue
+        }
+        #expect(VolumeKind(magic: magic).warning?.hasPrefix(name) == true)
+      }
+      #expect(VolumeKind(magic: 0x6969).warning?.contains("nfs") == true)
+      #expect(disk.volume(of: "/proc") == VolumeKind(magic: 0x9FA0))
+      #expect(disk.volume(of: "/nothing-here") == nil)
     }
   #endif
 

@@ -55,4 +55,7 @@ final class HookedFileSystem: FileSystem {
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+    try base.path(path, names: file)
+  }
 }

@@ -200,5 +200,6 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
   func makeDirectory(_ path: String) throws(FileSystemError) { throw refused }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) {}
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { true }
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool { true }
   private var refused: FileSystemError { FileSystemError(.readOnlyFileSystem, operation: "write", path: "image") }
 }

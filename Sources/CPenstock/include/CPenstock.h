@@ -97,4 +97,11 @@ void penstock_linger(void);
 /// Gives the calling thread a name for debuggers and profilers; at most 15 bytes are kept.
 void penstock_name_thread(const char *name);
 
+/// Renames a file unless there is anything of the new name; then -1 and EEXIST. One step where the file system can do that.
+/// Where it cannot, an ordinary rename, which replaces.
+int penstock_rename_exclusively(const char *path, const char *target);
+
+/// The number that Linux gives the kind of file system a path lies on; 0 where it is not known.
+uint32_t penstock_volume_magic(const char *path);
+
 #endif

@@ -149,4 +149,7 @@ struct StampingFileSystem: FileSystem {
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
   func lock(_ file: PenstockLog.FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  func path(_ path: String, names file: PenstockLog.FileHandle) throws(FileSystemError) -> Bool {
+    try base.path(path, names: file)
+  }
 }

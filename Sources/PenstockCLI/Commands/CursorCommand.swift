@@ -30,9 +30,14 @@ struct CursorCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func perform() async throws {
-      let cursors = try CursorLine.all(LogSurvey(LogInspector(logOption.log)))
+      let (cursors, unreadable) = try CursorLine.all(LogSurvey(LogInspector(logOption.log)))
       let now = SystemWallClock().now()
-      tell(.object([("cursors", .array(cursors.map { $0.json(now: now) }))]), CursorLine.table(cursors, now: now))
+      tell(
+        .object([
+          ("cursors", .array(cursors.map { $0.json(now: now) })), ("unreadable", .array(unreadable.map(\.json))),
+        ]),
+        ([CursorLine.table(cursors, now: now)] + unreadable.map(\.words)).joined(separator: "\n"))
+      if !unreadable.isEmpty { try end(.bad) }
     }
   }
 
@@ -106,11 +111,10 @@ struct CursorCommand: AsyncParsableCommand {
       try CursorCommand.ask(yes, "cursor \(name) \(try standing(reader)) would be deleted")
       let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(logOption.log))
       // Held until it is gone, so that nobody delivers with it meanwhile.
-      let file = OpenFile(fileSystem, try fileSystem.open(paths.cursor(name), .readWrite))
-      guard try fileSystem.lock(file.handle) else {
+      guard let handle = try NamedLock.open(fileSystem, paths.cursor(name)) else {
         throw Failure(.bad, "cursorHeld", "another process delivers with cursor \(name)", advice: "stop it first")
       }
-      try withExtendedLifetime(file) {
+      try withExtendedLifetime(OpenFile(fileSystem, handle)) {
         try fileSystem.remove(paths.cursor(name))
         // What was attempted for the cursor that is gone says nothing about a new one of its name.
         try fileSystem.removeIfPresent(AttemptLog.path(inLog: logOption.log, cursor: name))

@@ -13,16 +13,24 @@ struct CursorLine {
   var deadLetters: Int?
   var pause: CursorPause?
 
-  static func all(_ survey: LogSurvey) throws -> [CursorLine] {
+  /// Those that can be read, and the others with the reason: one that is damaged hides no other.
+  static func all(_ survey: LogSurvey) throws -> (lines: [CursorLine], unreadable: [UnreadableCursor]) {
     let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(survey.inspector.path))
-    return try CursorStore.names(fileSystem, paths).map { try line($0, survey, fileSystem, paths) }
+    var (lines, unreadable): ([CursorLine], [UnreadableCursor]) = ([], [])
+    for (name, state) in try CursorStore.states(fileSystem, paths, of: survey.inspector.meta.logID) {
+      do {
+        lines.append(try line(name, try state.get(), survey, fileSystem, paths))
+      } catch let error as LogError {
+        unreadable.append(UnreadableCursor(name: name, problem: error.description))
+      }
+    }
+    return (lines, unreadable)
   }
 
   private static func line(
-    _ name: String, _ survey: LogSurvey, _ fileSystem: POSIXFileSystem, _ paths: LogPaths
+    _ name: String, _ state: CursorState, _ survey: LogSurvey, _ fileSystem: POSIXFileSystem, _ paths: LogPaths
   ) throws -> CursorLine {
-    let state = try CursorStore.peek(fileSystem, paths, name: name)
-    return CursorLine(
+    CursorLine(
       name: name, state: state, end: survey.end, distance: try survey.distance(from: state.committed),
       pause: try CursorStore.pause(fileSystem, paths, name: name))
   }
@@ -33,7 +41,9 @@ struct CursorLine {
     guard try CursorStore.names(fileSystem, paths).contains(name) else {
       throw Failure(.bad, "unknownCursor", "cursor \(name) was deleted meanwhile")
     }
-    return try line(name, LogSurvey(LogInspector(log)), fileSystem, paths)
+    let survey = try LogSurvey(LogInspector(log))
+    let state = try CursorStore.record(fileSystem, paths, name: name, of: survey.inspector.meta.logID).state
+    return try line(name, state, survey, fileSystem, paths)
   }
 
   private var behind: Int { end > state.committed ? end - state.committed : 0 }
@@ -93,6 +103,17 @@ struct CursorLine {
       ])
     }
     return Words.table(rows, right: [1, 2, 3, 4])
+  }
+}
+
+/// A cursor whose file cannot be read, or is another log's.
+struct UnreadableCursor {
+  let name: String
+  let problem: String
+
+  var json: JSON { .object([("name", .string(name)), ("error", .string(problem))]) }
+  var words: String {
+    "cursor \(name) cannot be read: \(problem); penstock cursor rebuild \(name), or cursor delete \(name)"
   }
 }
 

@@ -92,8 +92,18 @@ struct ReplayCommand: AsyncParsableCommand {
     func perform() async throws {
       let reader = try await LogReader.open(at: logOption.log)
       defer { reader.close() }
-      let replays = try await ReplayLine.all(reader)
-      tell(.object([("replays", .array(replays.map(\.json)))]), ReplayLine.table(replays))
+      let (replays, unreadable) = try await ReplayLine.all(reader)
+      tell(
+        .object([
+          ("replays", .array(replays.map(\.json))),
+          (
+            "unreadable",
+            .array(unreadable.map { .object([("id", .string($0.id)), ("error", .string($0.problem))]) })
+          ),
+        ]),
+        ([ReplayLine.table(replays)] + unreadable.map { "replay \($0.id) cannot be read: \($0.problem)" })
+          .joined(separator: "\n"))
+      if !unreadable.isEmpty { try end(.bad) }
     }
   }
 
@@ -115,7 +125,7 @@ struct ReplayCommand: AsyncParsableCommand {
     func perform() async throws {
       let reader = try await LogReader.open(at: logOption.log)
       defer { reader.close() }
-      let replays = try await ReplayLine.all(reader)
+      let replays = try await ReplayLine.all(reader).lines
       guard let found = replays.first(where: { $0.manifest.id == id }) else {
         let near = Spelling.nearest(to: id, among: replays.map(\.manifest.id)).map { "did you mean \($0)?" }
         throw Failure(.bad, "unknown", "the log has no replay \(id)", advice: near)

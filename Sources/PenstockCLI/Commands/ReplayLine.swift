@@ -6,12 +6,22 @@ struct ReplayLine {
   /// Records of the window that are delivered or were skipped.
   let done: Int
 
-  static func all(_ reader: LogReader) async throws(LogError) -> [ReplayLine] {
+  /// Those that can be read, and the others with the reason: one that is damaged hides no other.
+  static func all(
+    _ reader: LogReader
+  ) async throws(LogError) -> (lines: [ReplayLine], unreadable: [(id: String, problem: String)]) {
     let cursors = try reader.cursorStates()
-    return try await reader.replays().map { manifest in
-      let committed = cursors.first { $0.name == manifest.cursorName }?.state.committed
-      return ReplayLine(manifest: manifest, committed: committed)
+    var (lines, unreadable): ([ReplayLine], [(id: String, problem: String)]) = ([], [])
+    for (id, found) in try await reader.replayShelf.allReplays() {
+      do throws(LogError) {
+        let manifest = try found.get()
+        let cursor = cursors.first { $0.name == manifest.cursorName }
+        lines.append(ReplayLine(manifest: manifest, committed: try cursor?.state.get().committed))
+      } catch {
+        unreadable.append((id, error.description))
+      }
     }
+    return (lines, unreadable)
   }
 
   init(manifest: ReplayManifest, committed: Offset?) {

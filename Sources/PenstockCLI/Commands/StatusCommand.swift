@@ -34,5 +34,6 @@ struct StatusCommand: ReportingCommand {
     let health = await CursorHealth(logOption.log, configuration: configuration)
     let report = try StatusReport(logOption.log, deep: deep, listsProducers: producers, health: health)
     tell(report.json, report.words)
+    if !report.unreadableCursors.isEmpty { try end(.bad) }
   }
 }

@@ -7,6 +7,7 @@ extension StatusReport {
     var text = Words.table(facts)
     text += "\n\n" + segmentTable
     text += "\n\n" + CursorLine.table(cursors, now: now)
+    for cursor in unreadableCursors { text += "\n" + cursor.words }
     if listsProducers { text += "\n\n" + ProducerLine.words(producers.table) }
     if !problems.isEmpty { text += "\n\n\(Words.count(problems.count, "problem")); see penstock verify" }
     return text

@@ -5,6 +5,7 @@ import PenstockLog
 struct StatusReport {
   let survey: LogSurvey
   let cursors: [CursorLine]
+  let unreadableCursors: [UnreadableCursor]
   let producers: (table: ProducerTable, report: RecoveryReport.Producers)
   let isWritten: Bool?
   /// Every segment walked; nil unless asked for.
@@ -19,7 +20,9 @@ struct StatusReport {
     let survey = try LogSurvey(inspector)
     self.survey = survey
     self.listsProducers = listsProducers
-    cursors = try CursorLine.all(survey).map { line in
+    let found = try CursorLine.all(survey)
+    unreadableCursors = found.unreadable
+    cursors = found.lines.map { line in
       var line = line
       line.lag = health?.lags[line.name]
       line.deadLetters = health.map { $0.deadLetters[line.name] ?? 0 }
@@ -59,10 +62,13 @@ extension StatusReport {
       ("dropped", .number(inspector.meta.start?.baseOffset.rawValue ?? 0)), ("heldBy", .optional(slowest?.name)),
       ("sealed", sealedJSON), ("producers", producersJSON), ("deep", .bool(findings != nil)),
       ("segments", .array(survey.segments.indices.map(segmentJSON))),
-      ("cursors", .array(cursors.map { $0.json(now: now) })),
+      ("cursors", cursorsJSON), ("unreadableCursors", unreadableJSON),
       ("problems", .array(problems.map { .string($0.description) })),
     ])
   }
+
+  private var cursorsJSON: JSON { .array(cursors.map { $0.json(now: now) }) }
+  private var unreadableJSON: JSON { .array(unreadableCursors.map(\.json)) }
 
   private var sealedJSON: JSON {
     let sealing = survey.sealing

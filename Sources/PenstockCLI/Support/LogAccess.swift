@@ -35,6 +35,10 @@ enum LogAccess {
       // A reader may be allowed where a writer is not.
       case .readOnlyFormat: return nil
       case .io where (error.cause as? FileSystemError)?.isForbidden == true: return nil
+      // What a crash left can wait: readers see what the writer is known to have made durable, and cursors need no room.
+      case .noSpace:
+        Output.note("penstock: the disk is full, so the log was not recovered; reading what is known to be durable")
+        return nil
       default: throw error
       }
     }

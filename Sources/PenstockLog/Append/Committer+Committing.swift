@@ -128,6 +128,8 @@ extension Committer {
   ) throws(LogError) {
     let wantsDisk =
       configuration.durability == .disk || groups.contains { $0.appends.contains { $0.durability == .disk } }
+    // What is not synced first is proven to be in its place here; `synchronize` does so for all else.
+    if groups.contains(where: { $0.appends.contains { $0.durability < .disk } }) { try writer.checkPlace() }
     // Who is told finds its records; in a log of the strongest durability only what is synced may be seen.
     if !wantsDisk || configuration.durability != .disk { try writer.publish() }
     tell(groups) { $0 < .disk }
@@ -181,8 +183,12 @@ extension Committer {
       change { state in
         // The queue is empty then: who waits for room is admitted, and told when it offers.
         if error.code == .noSpace {
+          let accepted = state.queue.acceptedEnd
           let behind = state.queue.ranOutOfSpace(end: writer.end)
-          return (behind, state.syncs.lost(from: writer.end))
+          let isSilent =
+            behind.contains { $0.ticket == nil } || groups.contains { $0.appends.contains { $0.ticket == nil } }
+          let syncs = state.syncs.lost(from: writer.end, upTo: accepted, because: error, isSilent: isSilent)
+          return (behind, syncs)
         }
         state.failure = error
         return (state.queue.fail(error), state.syncs.all())

@@ -22,8 +22,7 @@ extension Committer {
     let refusal: LogError? = change { state in
       if state.isFinished { return state.failure ?? LogError(.closed, "the log is closed") }
       if let failure = state.failure { return failure }
-      state.syncs.wait(for: state.queue.acceptedEnd, waiter)
-      return nil
+      return state.syncs.wait(for: state.queue.acceptedEnd, waiter)
     }
     if let refusal { waiter(refusal) }
   }
@@ -54,7 +53,8 @@ extension Committer {
   func finish(_ failure: LogError?) {
     let (finished, waiting, syncing, reason) = monitor.withLock { state in
       state.isFinished = true
-      state.failure = state.failure ?? failure
+      // Also a loss of accepted records that no sync has reported: the last chance to tell.
+      state.failure = state.failure ?? failure ?? state.syncs.takeUntold()
       defer {
         state.whenFinished = []
         state.free = []

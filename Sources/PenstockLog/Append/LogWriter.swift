@@ -18,6 +18,7 @@ package final class LogWriter {
   package let trimmer: LogTrimmer
 
   private let environment: LogEnvironment
+  private let clock: AppendClock
   private let configuration: LogConfiguration
   private let paths: LogPaths
   /// Until the log is closed.
@@ -58,6 +59,7 @@ package final class LogWriter {
     var recovery: RecoveryReport
     var producers: ProducerRegistry
     var producerStore: ProducerStore
+    var clock: AppendClock
   }
 
   package init(_ parts: sending Parts) throws(LogError) {
@@ -74,6 +76,7 @@ package final class LogWriter {
     recovery = parts.recovery
     producers = parts.producers
     producerStore = parts.producerStore
+    clock = parts.clock
     preparer = SegmentPreparer(
       parts.environment.fileSystem, parts.paths, bytes: UInt64(parts.configuration.segmentBytes))
     logID = parts.metaFile.value.logID
@@ -84,7 +87,7 @@ package final class LogWriter {
     if let start = parts.metaFile.value.start { view.trim(to: start) }
     trimmer = LogTrimmer(
       parts.environment, parts.configuration.retention, parts.paths, parts.metaFile, view,
-      producers: parts.producers)
+      producers: parts.producers, clock: parts.clock)
     try publish()
   }
 
@@ -135,7 +138,7 @@ package final class LogWriter {
     let length = UInt64(block.length)
     if hot.cursor.position + length > UInt64(configuration.segmentBytes), !hot.isEmpty { try roll() }
     try makeRoom(for: length)
-    let place = hot.place(epoch: epoch, appendTime: environment.clock.now())
+    let place = hot.place(epoch: epoch, appendTime: clock.appendTime(notBefore: hot.cursor.appendTime))
     do throws(FileSystemError) {
       let entry = try block.finish(at: place) { (header, bytes) throws(FileSystemError) in
         try hot.write(header, bytes)
@@ -157,10 +160,10 @@ package final class LogWriter {
     return place
   }
 
-  /// Returns when everything written is on stable storage.
+  /// Returns when everything written is on stable storage, in the directory that readers and the next opening look into.
   package func synchronize() throws(LogError) {
     try checkUsable()
-    guard durable != hot.end else { return }
+    guard durable != hot.end else { return try checkPlace() }
     let start = observation.start()
     do throws(FileSystemError) {
       try hot.synchronize()
@@ -168,7 +171,29 @@ package final class LogWriter {
     } catch {
       throw poisoned(by: error, while: "sync the log")
     }
+    try checkPlace()
     durable = hot.end
+  }
+
+  /// Proves that the newest segment and the lock are still what their names lead to: two looks at names, about 3 µs. Open files
+  /// outlive their names, so without it a log whose directory was removed or replaced would go on and acknowledge records
+  /// that no opening finds. Without the lock's file a second writer could begin.
+  package func checkPlace() throws(LogError) {
+    guard let lock else { return }
+    for (path, file) in [(hot.path, hot.file), (paths.lock, lock)] {
+      do throws(FileSystemError) {
+        if try fileSystem.path(path, names: file.handle) { continue }
+      } catch {
+        throw poisoned(by: error, while: "prove that the log is still in its place")
+      }
+      let error = LogError(
+        .poisoned,
+        "the log's directory was removed or replaced while the log was open, or this file of it; the log takes no more "
+          + "appends, and what was appended since may be gone. Stop what does that, then open the log again",
+        place: .init(path: path))
+      if poison == nil { poison = error }
+      throw error
+    }
   }
 
   /// Lets readers see what is durable (what is written, in a log of weaker durability).
@@ -302,7 +327,7 @@ package final class LogWriter {
       readOnlyFeatures: !hasProducers ? 0 : SegmentHeader.producersFeature,
       logID: logID, sequence: hot.header.sequence + 1, epoch: epoch, baseOffset: hot.cursor.offset,
       salt: environment.randomBytes(), previousChain: hot.cursor.chain ?? 0,
-      begunAt: max(environment.clock.now(), hot.cursor.appendTime))
+      begunAt: clock.appendTime(notBefore: hot.cursor.appendTime))
     header.latestEventTime = blocks.latestEventTime(after: hot.header)
     return header
   }
@@ -336,13 +361,13 @@ package final class LogWriter {
     defer {
       isClosed = true
       trimmer.close()
+      // However the log ends, no file of it is made any more: another writer may begin as soon as the lock is free. This waits
+      // for one that is being made.
+      try? preparer.end()
       lock = nil
       view.close()
     }
-    if let poison {
-      try? preparer.end()
-      throw poison
-    }
+    if let poison { throw poison }
     try synchronize()
     try publish()
     do throws(FileSystemError) {

@@ -64,6 +64,7 @@ public final class Cursor: Sendable {
     let first = state.committed
     guard await view.wait(past: first) else { return nil }
     var limits = limits
+    limits.records = max(1, limits.records)
     if let part = state.reserved.first, part.lowerBound == first {
       limits.records = min(limits.records, part.upperBound - part.lowerBound)
     }
@@ -109,6 +110,9 @@ public final class Cursor: Sendable {
   /// ``CursorState/givenUp(by:)``. Throws `.gap` with the new one when retention has removed more since, `.illegalMove` when
   /// the gap is not this cursor's.
   public func acknowledge(_ gap: Gap) async throws(LogError) {
+    guard gap.first <= gap.end else {
+      throw LogError(.illegalMove, "the gap ends at offset \(gap.end), before it begins at \(gap.first)")
+    }
     try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
       try state.acknowledging(gap.first..<gap.end, epoch: epoch, durableEnd: view.end)
     }

@@ -87,6 +87,12 @@ extension CursorStore {
       } catch { failure = error }
     }
     guard let failure else { return }
+    // The file is the pause, its words are for people: on a full disk it does without them.
+    if failure.code == .noSpace, failure.operation == "write" {
+      do throws(FileSystemError) {
+        return try fileSystem.truncate(file, to: 0)
+      } catch {}
+    }
     // The caller is told that there is no pause, so there must be none.
     try? fileSystem.remove(path)
     throw failure

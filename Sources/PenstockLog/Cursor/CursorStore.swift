@@ -28,15 +28,36 @@ package enum CursorStore {
     }
   }
 
-  /// The names of all cursors, sorted.
+  /// Those of the files whose names are valid, without the suffix, sorted. All others are not the log's: what an editor, a
+  /// file manager or a backup leaves behind.
+  static func ownNames(_ files: [String], _ suffix: String) -> [String] {
+    files.filter { $0.hasSuffix(suffix) }.map { String($0.dropLast(suffix.count)) }.filter(isName).sorted()
+  }
+
+  /// The names of all cursors, sorted. Files of other names are ignored.
   package static func names(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
     do throws(FileSystemError) {
-      return try fileSystem.list(paths.cursors).filter { $0.hasSuffix(suffix) }
-        .map { String($0.dropLast(suffix.count)) }.sorted()
+      return ownNames(try fileSystem.list(paths.cursors), suffix)
     } catch {
       if error.code == .notFound { return [] }
       throw LogError(error, while: "list the cursors")
     }
+  }
+
+  /// All cursors of a log by name, and where each stands or why that cannot be read. One that is removed meanwhile is left
+  /// out.
+  package static func states(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, of logID: [UInt8]
+  ) throws(LogError) -> [(name: String, state: Result<CursorState, LogError>)] {
+    var found: [(name: String, state: Result<CursorState, LogError>)] = []
+    for name in try names(fileSystem, paths) {
+      do throws(LogError) {
+        found.append((name, .success(try record(fileSystem, paths, name: name, of: logID).state)))
+      } catch {
+        if !error.isAboutMissingFile { found.append((name, .failure(error))) }
+      }
+    }
+    return found
   }
 
   /// Where a cursor stands, without taking it.
@@ -55,7 +76,7 @@ package enum CursorStore {
   }
 
   /// The same; `.damaged` where it is another log's, or another cursor's under this name.
-  static func record(
+  package static func record(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String, of logID: [UInt8]
   ) throws(LogError) -> CursorRecord {
     try proven(try record(fileSystem, paths, name: name), paths, name: name, of: logID)
@@ -86,9 +107,19 @@ package enum CursorStore {
     }
     if !isThere {
       let record = CursorRecord(logID: logID, name: name, state: CursorState(startingAt: start))
-      try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+      do throws(LogError) {
+        try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+      } catch {
+        if error.code == .locked { throw held(name, path) }
+        // Another process made it in between, and may have let go of it again.
+        guard (error.cause as? FileSystemError)?.code == .exists else { throw error }
+      }
     }
     return try take(fileSystem, paths, logID: logID, name: name)
+  }
+
+  private static func held(_ name: String, _ path: String) -> LogError {
+    LogError(.cursorHeld, "another process delivers with cursor \(name); stop it first", place: .init(path: path))
   }
 
   /// Takes a cursor that is there.
@@ -98,8 +129,7 @@ package enum CursorStore {
     let path = paths.cursor(name)
     guard let (slots, value) = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: true)
     else {
-      throw LogError(
-        .cursorHeld, "another process delivers with cursor \(name); stop it first", place: .init(path: path))
+      throw held(name, path)
     }
     return HeldCursor(slots, try proven(try CursorRecord(decoding: value), paths, name: name, of: logID))
   }

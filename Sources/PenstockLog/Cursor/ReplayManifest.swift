@@ -38,7 +38,8 @@ public struct ReplayManifest: Hashable, Sendable {
     finishedAt = nil
   }
 
-  public var window: Range<Offset> { first..<end }
+  /// `first ..< end`; empty where the end is before the beginning.
+  public var window: Range<Offset> { first..<max(first, end) }
   public var isFinished: Bool { finishedAt != nil }
   /// The name of its cursor.
   public var cursorName: String { Self.cursorName(of: id) }

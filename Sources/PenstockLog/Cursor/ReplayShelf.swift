@@ -1,3 +1,4 @@
+internal import Logging
 internal import Synchronization
 
 /// Where replays are kept: beside their cursors, a ``SlotFile`` each, of fixed size.
@@ -60,8 +61,14 @@ package enum ReplayShelf {
         throw LogError(.illegalMove, "there is a replay or a cursor of that name already", place: .init(path: path))
       }
     }
-    try SlotFile.create(
-      fileSystem, path(manifest.id, paths), kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+    let path = path(manifest.id, paths)
+    do throws(LogError) {
+      try SlotFile.create(
+        fileSystem, path, kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+    } catch {
+      guard error.code == .locked || (error.cause as? FileSystemError)?.code == .exists else { throw error }
+      throw LogError(.illegalMove, "another process begins a replay of that name", place: .init(path: path))
+    }
   }
 
   /// Replaces what is durable of a replay. For the holder of its cursor alone.
@@ -77,8 +84,8 @@ package enum ReplayShelf {
   /// The ids of all replays, sorted.
   package static func ids(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
     do throws(FileSystemError) {
-      return try fileSystem.list(paths.cursors).filter { $0.hasSuffix(suffix) }
-        .map { String($0.dropLast(suffix.count)) }.sorted()
+      return CursorStore.ownNames(try fileSystem.list(paths.cursors), suffix)
+        .filter { $0.utf8.count <= ReplayManifest.maxIDBytes }
     } catch {
       throw LogError(error, while: "list the replays")
     }
@@ -105,12 +112,26 @@ extension CursorRegistry {
     }
   }
 
+  /// Those that can be read: one that is damaged hides no other, and is a warning in the log of the process.
   package func replays() async throws(LogError) -> [ReplayManifest] {
+    let all = try await allReplays()
+    for case (let id, .failure(let error)) in all {
+      environment.logger.warning("a replay cannot be read", metadata: ["replay": "\(id)", "error": "\(error)"])
+    }
+    return all.compactMap { try? $0.manifest.get() }
+  }
+
+  /// All replays by id, and what is durable of each or why that cannot be read.
+  package func allReplays() async throws(LogError) -> [(id: String, manifest: Result<ReplayManifest, LogError>)] {
     try await worker.run { [self] () throws(LogError) in
-      var found: [ReplayManifest] = []
+      var found: [(id: String, manifest: Result<ReplayManifest, LogError>)] = []
       for id in try ReplayShelf.ids(environment.fileSystem, paths) {
-        let manifest = try ReplayShelf.manifest(environment.fileSystem, paths, logID: logID, id: id)
-        if let manifest { found.append(manifest) }
+        do throws(LogError) {
+          let manifest = try ReplayShelf.manifest(environment.fileSystem, paths, logID: logID, id: id)
+          if let manifest { found.append((id, .success(manifest))) }
+        } catch {
+          found.append((id, .failure(error)))
+        }
       }
       return found
     }
@@ -138,16 +159,16 @@ extension CursorRegistry {
     try ReplayShelf.validate(id)
     try await worker.run { [self] () throws(LogError) in
       let name = ReplayManifest.cursorName(of: id)
-      let known = held.withLock { $0?.removeValue(forKey: name) }
-      if let known {
-        known.close()
-      } else {
+      var taken = held.withLock { $0?.removeValue(forKey: name) }
+      if taken == nil {
         do throws(LogError) {
-          try CursorStore.take(environment.fileSystem, paths, logID: logID, name: name).close()
+          taken = try CursorStore.take(environment.fileSystem, paths, logID: logID, name: name)
         } catch {
           guard error.isAboutMissingFile else { throw error }
         }
       }
+      // Its lock is kept until the file is gone: else another process could take it in between.
+      defer { taken?.close() }
       let files = [paths.cursor(name)] + (manifest ? [ReplayShelf.path(id, paths)] : [])
       try ReplayShelf.remove(environment.fileSystem, paths, files)
     }
@@ -156,12 +177,12 @@ extension CursorRegistry {
 
 extension Log {
   package var replayShelf: CursorRegistry { cursors }
-  /// The replays this log remembers, done or not.
+  /// The replays this log remembers, done or not, as far as they can be read.
   public func replays() async throws(LogError) -> [ReplayManifest] { try await cursors.replays() }
 }
 
 extension LogReader {
   package var replayShelf: CursorRegistry { cursors }
-  /// The replays the log remembers, done or not.
+  /// The replays the log remembers, done or not, as far as they can be read.
   public func replays() async throws(LogError) -> [ReplayManifest] { try await cursors.replays() }
 }

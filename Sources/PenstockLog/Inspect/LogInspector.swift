@@ -102,11 +102,13 @@ package struct LogInspector: Sendable {
     for name in try CursorStore.names(environment.fileSystem, paths) {
       let path = paths.cursor(name)
       do throws(LogError) {
-        let state = try CursorStore.peek(environment.fileSystem, paths, name: name)
+        let state = try CursorStore.record(environment.fileSystem, paths, name: name, of: meta.logID).state
         // The cursor may have moved on with the log since the end was read.
         let end = max(end, try LogInspector(self.path, environment: environment).end)
         problems += state.violations(durableEnd: end).map { InspectionProblem(path: path, message: $0) }
       } catch {
+        // Deleted since it was listed.
+        if error.isAboutMissingFile { continue }
         problems.append(InspectionProblem(path: path, message: error.description))
       }
     }

@@ -126,6 +126,8 @@ extension LogInspector {
   ) throws(FileSystemError) {
     var cursor = SegmentScanner.Cursor(startOf: scanner.header)
     let reader = BlockReader()
+    var finder = BlockFinder(scanner)
+    let stride = scanner.stride
     walking: while cursor.offset < limit {
       switch try scanner.look(at: cursor, proving: false) {
       case .block(let block, let next):
@@ -145,8 +147,8 @@ extension LogInspector {
         finding.complain("a block of the later format version \(version)", at: cursor.position, cursor.offset..<limit)
         finding.isOfLaterVersion = true
         break walking
-      case .absent: try skip("there is no block where one must be", scanner, &cursor, limit, &finding)
-      case .flawed(let reason): try skip("no valid block: \(reason)", scanner, &cursor, limit, &finding)
+      case .absent: try skip("there is no block where one must be", &finder, stride, &cursor, limit, &finding)
+      case .flawed(let reason): try skip("no valid block: \(reason)", &finder, stride, &cursor, limit, &finding)
       }
     }
     if cursor.offset > limit {
@@ -160,11 +162,13 @@ extension LogInspector {
 
   /// Goes on at the next block that belongs here, as readers do; at the limit when there is none.
   private func skip(
-    _ message: String, _ scanner: SegmentScanner, _ cursor: inout SegmentScanner.Cursor, _ limit: Offset,
+    _ message: String, _ finder: inout BlockFinder, _ stride: UInt64, _ cursor: inout SegmentScanner.Cursor,
+    _ limit: Offset,
     _ finding: inout SegmentFinding
   ) throws(FileSystemError) {
-    let start = cursor.position + scanner.stride
-    let found = try scanner.findBlock(from: start, offset: cursor.offset).flatMap { $0.baseOffset < limit ? $0 : nil }
+    let found = try finder.next(from: cursor.position + stride, offset: cursor.offset).flatMap {
+      $0.baseOffset < limit ? $0 : nil
+    }
     finding.complain(message, at: cursor.position, cursor.offset..<(found?.baseOffset ?? limit))
     cursor.chain = nil
     cursor.offset = found?.baseOffset ?? limit

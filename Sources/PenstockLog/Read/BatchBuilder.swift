@@ -8,10 +8,10 @@ struct BatchBuilder {
   private(set) var offset: Offset
 
   init(from first: Offset, maxRecords: Int, maxBytes: Int, unpackedBy readers: BlockReaders? = nil) {
-    precondition(maxRecords > 0 && maxBytes > 0)
     slices = BatchSlices(unpackedBy: readers)
-    self.maxRecords = maxRecords
-    self.maxBytes = maxBytes
+    // A batch has at least one record, whatever a caller asks for.
+    self.maxRecords = max(1, maxRecords)
+    self.maxBytes = max(1, maxBytes)
     offset = first
   }
 

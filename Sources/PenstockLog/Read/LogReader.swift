@@ -58,14 +58,9 @@ public final class LogReader: Sendable {
     try CursorStore.names(follower.environment.fileSystem, follower.paths)
   }
 
-  /// The names of all cursors, and where each stands. Throws `.damaged` where one of them is.
-  public func cursorStates() throws(LogError) -> [(name: String, state: CursorState)] {
-    var states: [(name: String, state: CursorState)] = []
-    let (fileSystem, paths) = (follower.environment.fileSystem, follower.paths)
-    for name in try cursorNames() {
-      states.append((name, try CursorStore.peek(fileSystem, paths, name: name)))
-    }
-    return states
+  /// All cursors by name, and where each stands or why that cannot be read: one that is damaged hides no other.
+  public func cursorStates() throws(LogError) -> [(name: String, state: Result<CursorState, LogError>)] {
+    try CursorStore.states(follower.environment.fileSystem, follower.paths, of: follower.logID)
   }
 
   /// The records from a place on, in order; with `tailing`, also those to come, until the reader is closed.

@@ -16,6 +16,7 @@ package enum LogOpening {
     let isNew = try !LogDirectory.exists(fileSystem, paths)
     if isNew { try LogDirectory.create(fileSystem, paths) }
     let lock = try LogDirectory.lock(fileSystem, paths, as: holder)
+    fileSystem.volume(of: paths.root)?.warn(environment.logger)
     var report = RecoveryReport(outcome: .clean, rule: "clean")
     let found = try LogDirectory.listSegments(fileSystem, paths)
     report.unknownFiles = found.unknown
@@ -41,13 +42,15 @@ package enum LogOpening {
       }
     }
     let beacon = try LogDirectory.openBeacon(fileSystem, paths)
+    let newest = recovered.writable?.0.cursor.appendTime ?? recovered.appendTime
+    let clock = AppendClock(environment, newest: newest.nanoseconds == .min ? nil : newest)
     let (hot, segment): (SegmentWriter, Segment)
     if let writable = recovered.writable {
       (hot, segment) = writable
     } else {
       (hot, segment) = try begin(
         environment, paths, after: recovered, meta: raised, hadProducers: !producers.isTrivial,
-        segmentBytes: UInt64(configuration.segmentBytes))
+        segmentBytes: UInt64(configuration.segmentBytes), clock: clock)
     }
     report.end = hot.cursor.offset
     tell(report, environment.logger)
@@ -57,7 +60,7 @@ package enum LogOpening {
       LogWriter.Parts(
         environment: environment, configuration: configuration, paths: paths, lock: lock, beacon: beacon,
         metaFile: metaFile, segments: segments, hot: hot, hotSegment: segment, recovery: report,
-        producers: ProducerRegistry(producers, countedIn: countedIn), producerStore: noted.store))
+        producers: ProducerRegistry(producers, countedIn: countedIn), producerStore: noted.store, clock: clock))
   }
 
   private static func rebuildProducers(
@@ -340,7 +343,7 @@ package enum LogOpening {
 
   private static func begin(
     _ environment: LogEnvironment, _ paths: LogPaths, after recovered: Recovered, meta: LogMeta, hadProducers: Bool,
-    segmentBytes: UInt64
+    segmentBytes: UInt64, clock: AppendClock
   ) throws(LogError) -> (SegmentWriter, Segment) {
     let fileSystem = environment.fileSystem
     let filled = min(firstFill, segmentBytes)
@@ -350,7 +353,7 @@ package enum LogOpening {
       readOnlyFeatures: hadProducers ? SegmentHeader.producersFeature : 0, logID: meta.logID,
       sequence: recovered.nextSequence, epoch: meta.epoch, baseOffset: recovered.nextOffset,
       salt: environment.randomBytes(), previousChain: recovered.chain,
-      begunAt: max(environment.clock.now(), recovered.appendTime))
+      begunAt: clock.appendTime(notBefore: recovered.appendTime))
     header.latestEventTime = recovered.latestEventTime
     do throws(FileSystemError) {
       return try beginSegment(fileSystem, paths, header: header, filled: filled)

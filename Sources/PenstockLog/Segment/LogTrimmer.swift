@@ -20,11 +20,12 @@ package final class LogTrimmer: Sendable {
   private let metaFile: MetaFile
   private let view: LogView
   private let producers: ProducerRegistry
+  private let clock: AppendClock
   private let state = Mutex(State())
 
   package init(
     _ environment: LogEnvironment, _ policy: RetentionPolicy, _ paths: LogPaths, _ metaFile: MetaFile, _ view: LogView,
-    producers: ProducerRegistry
+    producers: ProducerRegistry, clock: AppendClock
   ) {
     self.environment = environment
     self.policy = policy
@@ -32,6 +33,7 @@ package final class LogTrimmer: Sendable {
     self.metaFile = metaFile
     self.view = view
     self.producers = producers
+    self.clock = clock
   }
 
   private var fileSystem: any FileSystem { environment.fileSystem }
@@ -56,10 +58,11 @@ package final class LogTrimmer: Sendable {
       let retention = Retention(policy)
       // Recovery would need the others to know its producers.
       let countedIn = producers.countedIn
-      var plan = retention.plan(segments, cursors, now: now, countedIn: countedIn)
+      let clock = clock.ageTime()
+      var plan = retention.plan(segments, cursors, now: now, clock: clock, countedIn: countedIn)
       let passed = try grasp(plan.passes, held: held, &cursors, &report)
       // Some may be out of reach; the rest of the plan depends on it.
-      plan = retention.plan(segments, cursors, now: now, countedIn: countedIn)
+      plan = retention.plan(segments, cursors, now: now, clock: clock, countedIn: countedIn)
       report.note(plan, countedIn: countedIn)
       if plan.count > 0 {
         try drop(segments, plan, passed, &state, &report)
@@ -100,24 +103,20 @@ package final class LogTrimmer: Sendable {
   private func cursorFacts(_ report: inout RetentionReport) throws(LogError) -> [Retention.CursorFacts] {
     let logID = metaFile.value.logID
     var facts: [Retention.CursorFacts] = []
-    for name in try CursorStore.names(fileSystem, paths) {
-      var problem = "it belongs to another log or has another name"
-      do throws(LogError) {
-        let record = try CursorStore.record(fileSystem, paths, name: name)
-        if record.logID == logID, record.name == name {
-          facts.append(Retention.CursorFacts(name: name, holds: record.state.committed))
-          continue
-        }
-      } catch {
-        // Deleted since it was listed.
-        if (error.cause as? FileSystemError)?.code == .notFound { continue }
-        problem = error.description
+    for (name, state) in try CursorStore.states(fileSystem, paths, of: logID) {
+      switch state {
+      case .success(let state): facts.append(Retention.CursorFacts(name: name, holds: state.committed))
+      case .failure(let problem):
+        // Where its file is beyond reading, nobody can take the cursor, so it reads nothing unseen: a person has to delete or
+        // rebuild it first. For a passing trouble, such as a process without a free descriptor, it is safe to wait.
+        let isLost = problem.code == .damaged || (problem.cause as? FileSystemError)?.code == .inputOutput
+        facts.append(Retention.CursorFacts(name: name, holds: .zero, canBePassed: isLost, isReadable: false))
+        let effect = isLost ? "only the hard cap removes anything" : "nothing is removed"
+        report.holds.append(
+          RetentionReport.Hold(
+            cursor: name, reason: .unreadable, offset: nil,
+            message: "cursor \(name) cannot be read, so \(effect): \(problem)"))
       }
-      facts.append(Retention.CursorFacts(name: name, holds: .zero, canBePassed: false))
-      report.holds.append(
-        RetentionReport.Hold(
-          cursor: name, reason: .unreadable, offset: nil,
-          message: "cursor \(name) cannot be read, so nothing is removed: \(problem)"))
     }
     return facts
   }
@@ -210,6 +209,9 @@ package final class LogTrimmer: Sendable {
       ])
     for loss in report.losses {
       environment.logger.error("the hard cap passed cursor \(loss.cursor): \(loss.gap)")
+    }
+    for hold in report.holds where hold.reason == .unreadable {
+      environment.logger.error("records were removed although a cursor may need them: \(hold.message)")
     }
   }
 }

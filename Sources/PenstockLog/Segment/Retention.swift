@@ -29,20 +29,24 @@ package struct Retention: Sendable {
     package var name: String
     /// The first record it still needs: of its oldest open intent, or the one it stands at.
     package var holds: Offset
-    /// Whether its loss could be recorded in its file.
+    /// Whether the hard cap may pass it: its loss can be recorded in its file, or its file is damaged and nothing can be
+    /// read from it any more.
     package var canBePassed: Bool
+    /// Whether its file says where it stands.
+    package var isReadable: Bool
 
-    package init(name: String, holds: Offset, canBePassed: Bool = true) {
+    package init(name: String, holds: Offset, canBePassed: Bool = true, isReadable: Bool = true) {
       self.name = name
       self.holds = holds
       self.canBePassed = canBePassed
+      self.isReadable = isReadable
     }
   }
 
   package struct Plan: Hashable, Sendable {
     /// How many segments go.
     package var count = 0
-    /// Cursors that lose records by it.
+    /// Cursors that lose records by it, and can be told.
     package var passes: [String] = []
     /// How many more would go, were it not for cursors.
     package var held = 0
@@ -61,14 +65,16 @@ package struct Retention: Sendable {
   /// - Parameters:
   ///   - segments: oldest first, the newest included.
   ///   - now: the newest record's append time.
+  ///   - clock: the time that is believed; see ``LogClock``.
   ///   - countedIn: segments that end above it stay, whatever the policy says.
   package func plan(
-    _ segments: [SegmentFacts], _ cursors: [CursorFacts], now: Timestamp, countedIn: Offset = Offset(.max)
+    _ segments: [SegmentFacts], _ cursors: [CursorFacts], now: Timestamp,
+    clock: Timestamp = Timestamp(nanoseconds: .max), countedIn: Offset = Offset(.max)
   ) -> Plan {
     var plan = Plan()
     let older = max(0, segments.count - 1)
     let limit = min(older, count(of: segments, upTo: [countedIn]))
-    let unlimited = max(aged(segments, now: now), oversize(segments, policy.maxBytes))
+    let unlimited = max(aged(segments, now: now, clock: clock), oversize(segments, policy.maxBytes))
     let wanted = min(limit, unlimited)
     let wantedByCap = oversize(segments, policy.hardCapBytes)
     let cap = min(limit, wantedByCap)
@@ -77,7 +83,7 @@ package struct Retention: Sendable {
     let forced = min(cap, count(of: segments, upTo: cursors.filter { !$0.canBePassed }.map(\.holds)))
     plan.count = max(min(max(wanted, cap), passed), forced)
     let start = plan.count > 0 ? segments[plan.count - 1].end : .zero
-    plan.passes = cursors.filter { $0.holds < start }.map(\.name)
+    plan.passes = cursors.filter { $0.isReadable && $0.holds < start }.map(\.name)
     plan.held = max(wanted, cap) - plan.count
     if plan.held > 0 {
       let next = segments[plan.count].end
@@ -92,11 +98,16 @@ package struct Retention: Sendable {
     return segments.prefix { $0.end <= lowest }.count
   }
 
-  private func aged(_ segments: [SegmentFacts], now: Timestamp) -> Int {
+  /// A segment whose times the clock has reached is judged by the clock or by the log's newest record, whichever is earlier:
+  /// neither a wrong append time nor a wrong clock alone makes it old. One from ahead of the clock, left by a clock that was
+  /// wrong for long, is judged by the log's newest record, which has the same error.
+  private func aged(_ segments: [SegmentFacts], now: Timestamp, clock: Timestamp) -> Int {
     guard let maxAge = policy.maxAgeNanoseconds else { return 0 }
-    let (oldest, overflow) = now.nanoseconds.subtractingReportingOverflow(maxAge)
-    guard !overflow else { return 0 }
-    return segments.prefix { $0.newestAppend.nanoseconds < oldest }.count
+    return segments.prefix { segment in
+      let judged = segment.newestAppend <= clock ? min(now, clock) : now
+      let (oldest, overflow) = judged.nanoseconds.subtractingReportingOverflow(maxAge)
+      return !overflow && segment.newestAppend.nanoseconds < oldest
+    }.count
   }
 
   /// How many of the oldest must go for the rest to fit.

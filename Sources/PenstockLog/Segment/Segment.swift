@@ -242,14 +242,13 @@ package final class Segment: Sendable {
         cursor.chain = nil
       }
       var ahead = WalkAhead()
+      var finder = BlockFinder(scanner)
       while cursor.offset < end {
         if let range = ahead.next(at: cursor.position) { fileSystem.expectRead(file.handle, range) }
         if case .block(let block, let next) = try scanner.look(at: cursor, proving: false) {
           entries.append(BlockEntry(block))
           cursor = next
-        } else if let later = try scanner.findBlock(
-          from: cursor.position + scanner.stride, offset: cursor.offset)
-        {
+        } else if let later = try finder.next(from: cursor.position + scanner.stride, offset: cursor.offset) {
           cursor.position = later.position
           cursor.offset = later.baseOffset
           cursor.chain = nil

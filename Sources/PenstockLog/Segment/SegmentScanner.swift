@@ -105,26 +105,11 @@ package struct SegmentScanner {
   package var stride: UInt64 { header.isSealed ? 1 : UInt64(BlockFormat.alignment) }
 
   /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with an
-  /// offset not below `offset`. Searches every place where one may begin, up to the file's end. O(bytes).
+  /// offset not below `offset`. Searches every place where one may begin, up to the file's end. O(bytes). For more than one
+  /// search see ``BlockFinder``.
   package func findBlock(from position: UInt64, offset: Offset) throws(FileSystemError) -> BlockHeader? {
-    // Windows overlap where a header may lie across two of them.
-    let window = 1 << 20
-    let step = header.isSealed ? window - BlockFormat.headerSize : window
-    var start = header.isSealed ? position : BlockFormat.alignedUp(position)
-    while true {
-      let bytes = try fileSystem.readAll(file, count: window, at: start)
-      for local in Swift.stride(from: 0, to: bytes.count, by: Int(stride))
-      where local + BlockFormat.headerSize <= bytes.count {
-        guard bytes[local] == UInt8(truncatingIfNeeded: BlockFormat.skippableMagic) else { continue }
-        guard case .success(let header) = decode(bytes[local..<(local + BlockFormat.headerSize)]) else { continue }
-        if header.position == start + UInt64(local), header.segment == self.header.sequence, header.baseOffset >= offset
-        {
-          return header
-        }
-      }
-      if bytes.count < window { return nil }
-      start += UInt64(step)
-    }
+    var finder = BlockFinder(self)
+    return try finder.next(from: position, offset: offset)
   }
 
   /// What intact headers say, whatever became of the blocks behind them.

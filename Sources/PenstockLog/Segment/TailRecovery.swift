@@ -67,7 +67,8 @@ package struct TailRecovery {
     var gaps: [Gap] = []
     var bad: [Range<UInt64>] = []
     // Walk on behind F: what stands there is served if F was synced.
-    while let later = try nextValid(after: cursor) {
+    var finder = BlockFinder(scanner)
+    while let later = try nextValid(after: cursor, &finder) {
       if laterBlocks == .none { laterBlocks = .allUnsynced }
       if later.baseOffset > cursor.offset {
         gaps.append(Gap(first: cursor.offset, end: later.baseOffset, reason: .damaged, path: path))
@@ -127,9 +128,11 @@ package struct TailRecovery {
   }
 
   /// The next block behind a flaw whose header *and* payload are proven.
-  private func nextValid(after cursor: SegmentScanner.Cursor) throws(FileSystemError) -> BlockHeader? {
+  private func nextValid(
+    after cursor: SegmentScanner.Cursor, _ finder: inout BlockFinder
+  ) throws(FileSystemError) -> BlockHeader? {
     var position = cursor.position + UInt64(BlockFormat.alignment)
-    while let found = try scanner.findBlock(from: position, offset: cursor.offset) {
+    while let found = try finder.next(from: position, offset: cursor.offset) {
       var place = cursor
       place.position = found.position
       place.offset = found.baseOffset

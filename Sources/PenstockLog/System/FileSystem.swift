@@ -68,8 +68,8 @@ public protocol FileSystem: Sendable {
   /// Sets the file's size; bytes gained read as zero. Volatile until `synchronize`.
   func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError)
 
-  /// Renames a file within one directory, replacing nothing (`.exists` if the target exists). Atomic; volatile until
-  /// `synchronizeDirectory`.
+  /// Renames a file within one directory, replacing nothing (`.exists` if the target exists, also when another process
+  /// makes it at this moment). Atomic; volatile until `synchronizeDirectory`.
   func rename(_ path: String, to newPath: String) throws(FileSystemError)
 
   /// Gives the file `newer` the name `path` in place of the file that has it, and takes its own name away; both must be
@@ -94,6 +94,13 @@ public protocol FileSystem: Sendable {
   /// Takes an exclusive lock on the whole file that ends with `close` or with the process; false when another open
   /// handle, in this process or another, holds it. Needs a file opened for writing (`.notSupported` otherwise).
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool
+
+  /// Whether `path` names this very file now, and not another one or nothing. A file that was removed, or renamed, or
+  /// replaced by a file with equal bytes, is not what the name leads to any more. Says nothing about durability.
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool
+
+  /// The kind of file system a directory lies on; nil where that is not known. Changes nothing but what an opening warns of.
+  func volume(of path: String) -> VolumeKind?
 }
 
 /// Why a ``FileSystem`` verb failed.
@@ -157,6 +164,7 @@ extension FileSystem {
     try synchronize(file)
     return try dropCache(file)
   }
+  public func volume(of path: String) -> VolumeKind? { nil }
 
   public func expectRead(_ file: FileHandle, _ range: Range<UInt64>) {}
 

@@ -63,9 +63,10 @@ package enum LogDirectory {
     _ fileSystem: any FileSystem, _ paths: LogPaths, as holder: Holder = .writer
   ) throws(LogError) -> OpenFile {
     do throws(FileSystemError) {
-      let file = OpenFile(fileSystem, try openOrCreate(fileSystem, paths.lock))
-      if try fileSystem.lock(file.handle) {
-        try mark(file, holder)
+      if let handle = try NamedLock.openOrCreate(fileSystem, paths.lock) {
+        let file = OpenFile(fileSystem, handle)
+        // A hint: on a full disk there may be no room for it.
+        try? mark(file, holder)
         return file
       }
     } catch {
@@ -80,7 +81,8 @@ package enum LogDirectory {
   }
 
   /// What whoever has the lock is about, as far as can be seen: the file is empty under a writer. Only a hint, never made
-  /// durable: between taking the lock and saying so, and after a process that died, it tells of the holder before.
+  /// durable, and left out where it cannot be written: then, between taking the lock and saying so, and after a process that
+  /// died, it tells of the holder before.
   package static func holder(_ fileSystem: any FileSystem, _ paths: LogPaths) -> Holder {
     do throws(FileSystemError) {
       let file = OpenFile(fileSystem, try fileSystem.open(paths.lock, .readOnly))
@@ -102,7 +104,7 @@ package enum LogDirectory {
 
   package static func openBeacon(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> OpenFile {
     do throws(FileSystemError) {
-      let file = OpenFile(fileSystem, try openOrCreate(fileSystem, paths.beacon))
+      let file = OpenFile(fileSystem, try fileSystem.openOrCreate(paths.beacon))
       if try fileSystem.size(file.handle) < UInt64(Beacon.size) {
         // A first version that says nothing, so that no later one needs room on the disk.
         try file.fileSystem.writeZeros(file.handle, 0..<UInt64(Beacon.size))
@@ -110,21 +112,6 @@ package enum LogDirectory {
       return file
     } catch {
       throw LogError(error, while: "open the beacon")
-    }
-  }
-
-  private static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> FileHandle {
-    do throws(FileSystemError) {
-      return try fileSystem.open(path, .readWrite)
-    } catch {
-      guard error.code == .notFound else { throw error }
-    }
-    do throws(FileSystemError) {
-      return try fileSystem.open(path, .create)
-    } catch {
-      // Somebody else made it in between.
-      guard error.code == .exists else { throw error }
-      return try fileSystem.open(path, .readWrite)
     }
   }
 

@@ -19,8 +19,9 @@ internal import CPenstock
 /// - `lock` takes an open-file-description lock, which belongs to the handle: closing another handle of the same file
 ///   does not drop it, as it would a classic POSIX record lock. The handle must be opened `.readWrite` or `.create`; the
 ///   kernel refuses a write lock on a read-only descriptor, and that is `.notSupported` here.
-/// - `rename` looks whether the target exists before it renames, and `replace` whether both files do. Two processes could race between the two steps; a log
-///   has one writer, which holds its lock.
+/// - `rename` is `renameat2` with `RENAME_NOREPLACE` (`renamex_np` on Darwin). On a file system without it, it looks whether
+///   the target exists and then renames; there two processes could race between the two steps.
+/// - `replace` looks whether both files exist before it renames. Only the log's one writer uses it.
 /// - `list` repairs names that are not UTF-8, so such a name cannot be opened. The log creates none.
 public struct POSIXFileSystem: FileSystem {
   public init() {}
@@ -131,7 +132,8 @@ public struct POSIXFileSystem: FileSystem {
       throw FileSystemError(.exists, operation: "rename", path: newPath)
     }
     guard errno == ENOENT else { throw failure("rename", newPath) }
-    _ = try check("rename", path) { systemRename(path, newPath) }
+    // One step for the kernel, so that of two processes with one target only one succeeds.
+    _ = try check("rename", path) { penstock_rename_exclusively(path, newPath) }
   }
 
   public func replace(_ path: String, with newer: String) throws(FileSystemError) {
@@ -185,6 +187,23 @@ public struct POSIXFileSystem: FileSystem {
     case EBADF: throw FileSystemError(.notSupported, operation: "lock", path: path(of: file))
     default: throw failure("lock", file)
     }
+  }
+
+  public func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+    let opened = try status(of: file, "path")
+    var named = stat()
+    do throws(FileSystemError) {
+      _ = try check("path", path) { stat(path, &named) }
+    } catch {
+      guard error.code == .notFound || error.code == .notADirectory else { throw error }
+      return false
+    }
+    return named.st_dev == opened.st_dev && named.st_ino == opened.st_ino
+  }
+
+  public func volume(of path: String) -> VolumeKind? {
+    let magic = penstock_volume_magic(path)
+    return magic == 0 ? nil : VolumeKind(magic: magic)
   }
 }
 

@@ -58,5 +58,9 @@ final class SkippingFileSystem: FileSystem {
   func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+    try base.path(path, names: file)
+  }
+  func volume(of path: String) -> VolumeKind? { base.volume(of: path) }
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
 }

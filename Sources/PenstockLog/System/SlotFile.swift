@@ -18,7 +18,8 @@ package final class SlotFile {
   private let slotSize: Int
   private let file: FileHandle
   private var generation: UInt64
-  /// Set by the first failed write or sync: after that nobody knows what the disk holds.
+  /// Set by the first failed write or sync: after that the content of the disk is unknown. A write that finds no room is no
+  /// such failure: the slot with the newest value is untouched.
   private var isPoisoned = false
 
   private init(
@@ -35,44 +36,55 @@ package final class SlotFile {
   deinit { fileSystem.close(file) }
 
   /// Creates the file with a first value. Durable, name and all, when it returns.
+  ///
+  /// Throws `.locked` while another process creates it. Its cause is `.exists` when there is a file of that name by then.
   package static func create(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, value: [UInt8]
   ) throws(LogError) {
+    let temporary = path + ".tmp"
     do throws(FileSystemError) {
-      let temporary = path + ".tmp"
-      try fileSystem.removeIfPresent(temporary)
-      let file = try fileSystem.open(temporary, .create)
+      guard let file = try NamedLock.create(fileSystem, temporary) else {
+        throw FileSystemError(.exists, operation: "lock", path: temporary)
+      }
       defer { fileSystem.close(file) }
-      var bytes = encode(value, kind: kind, generation: 1, slotSize: slotSize)
-      bytes.append(contentsOf: [UInt8](repeating: 0, count: slotSize * 2 - bytes.count))
-      // Generation 1 belongs into slot 1; the file starts with an empty slot 0.
-      let empty = [UInt8](repeating: 0, count: slotSize)
-      try write(fileSystem, file, empty + bytes[..<slotSize], at: 0)
-      try fileSystem.synchronize(file)
-      try fileSystem.rename(temporary, to: path)
+      do throws(FileSystemError) {
+        var bytes = encode(value, kind: kind, generation: 1, slotSize: slotSize)
+        bytes.append(contentsOf: [UInt8](repeating: 0, count: slotSize * 2 - bytes.count))
+        // Generation 1 belongs into slot 1; the file starts with an empty slot 0.
+        let empty = [UInt8](repeating: 0, count: slotSize)
+        try write(fileSystem, file, empty + bytes[..<slotSize], at: 0)
+        try fileSystem.synchronize(file)
+        try fileSystem.rename(temporary, to: path)
+      } catch {
+        // Gives back what it took of a full disk. What cannot be removed is removed by the next creation.
+        try? fileSystem.remove(temporary)
+        throw error
+      }
       try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
     } catch {
+      if error.operation == "lock", error.code == .exists {
+        throw LogError(.locked, "another process is creating it at this moment", place: .init(path: path))
+      }
       throw LogError(error, while: "create \(path)")
     }
   }
 
-  /// Opens the file for writing and returns its value, which is durable from then on. With `locking`, takes the file's lock first; nil if another
-  /// holder has it.
+  /// Opens the file for writing and returns its value, which is durable from then on. With `locking`, takes the file's lock
+  /// first; nil if another holder has it. The lock is on the file that has the name, not on one that had it before.
   package static func open(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, locking: Bool
   ) throws(LogError) -> (slots: SlotFile, value: [UInt8])? {
     let file: FileHandle
     let newest: (generation: UInt64, value: [UInt8])?
     do throws(FileSystemError) {
-      file = try fileSystem.open(path, .readWrite)
+      guard let opened = try locking ? NamedLock.open(fileSystem, path) : fileSystem.open(path, .readWrite) else {
+        return nil
+      }
+      file = opened
     } catch {
       throw LogError(error, while: "open \(path)")
     }
     do throws(FileSystemError) {
-      if locking, try !fileSystem.lock(file) {
-        fileSystem.close(file)
-        return nil
-      }
       // A killed process may have left the newest value, or the very name, in the page cache alone. The next write goes
       // over the older slot, so the newer one must be durable first: else a power cut could take both. After a failed
       // write memory may show a value that no sync writes any more, so the value is read from the disk.
@@ -92,7 +104,11 @@ package final class SlotFile {
     return (slots, newest.value)
   }
 
-  /// The value, without a lock and without writing; safe beside a writer.
+  /// How often ``peek`` looks again at a file without a whole slot.
+  private static let looks = 8
+
+  /// The value, without a lock and without writing; safe beside a writer. A reader may meet each slot while it is written;
+  /// so a file without a whole slot is read again before it counts as damaged.
   package static func peek(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int
   ) throws(LogError) -> [UInt8] {
@@ -100,7 +116,11 @@ package final class SlotFile {
     do throws(FileSystemError) {
       let file = try fileSystem.open(path, .readOnly)
       defer { fileSystem.close(file) }
-      newest = try read(fileSystem, file, kind: kind, slotSize: slotSize)
+      var found: (generation: UInt64, value: [UInt8])?
+      for _ in 0..<looks where found == nil {
+        found = try read(fileSystem, file, kind: kind, slotSize: slotSize)
+      }
+      newest = found
     } catch {
       throw LogError(error, while: "read \(path)")
     }
@@ -108,7 +128,11 @@ package final class SlotFile {
     return newest.value
   }
 
-  /// Replaces the value. It is on stable storage when this returns; after a failure the file must be opened again.
+  /// Replaces the value. It is on stable storage, in the file that has the name, when this returns.
+  ///
+  /// Throws `.noSpace` when the disk has no room for it: the value before is intact, and a later write may succeed. That
+  /// happens only where a file system writes to a new place instead of over the old bytes. After any other failure the
+  /// file must be opened again.
   package func write(_ value: [UInt8]) throws(LogError) {
     guard !isPoisoned else {
       throw LogError(.poisoned, "an earlier write failed; open the log again", place: .init(path: path))
@@ -118,7 +142,16 @@ package final class SlotFile {
     do throws(FileSystemError) {
       try Self.write(fileSystem, file, bytes, at: (generation + 1) % 2 * UInt64(slotSize))
       try fileSystem.synchronize(file)
+      guard try fileSystem.path(path, names: file) else {
+        throw FileSystemError(.notFound, operation: "path", path: path)
+      }
     } catch {
+      if error.code == .noSpace, error.operation == "write" { isPoisoned = false }
+      if error.code == .notFound, error.operation == "path" {
+        throw LogError(
+          .poisoned, "the file was removed or replaced by another one while it was in use; open it again",
+          place: .init(path: path))
+      }
       throw LogError(error, while: "write \(path)")
     }
     generation += 1

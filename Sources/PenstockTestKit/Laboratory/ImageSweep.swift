@@ -345,4 +345,5 @@ final class ImageFile: FileSystem {
   func makeDirectory(_ path: String) throws(FileSystemError) { throw refuse("makeDirectory") }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { throw refuse("synchronizeDirectory") }
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { throw refuse("lock") }
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool { true }
 }

@@ -68,4 +68,7 @@ final class WatchedDisk: FileSystem {
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
     try watched { () throws(FileSystemError) in try disk.lock(file) }
   }
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+    try watched { () throws(FileSystemError) in try disk.path(path, names: file) }
+  }
 }

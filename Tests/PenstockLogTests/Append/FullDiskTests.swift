@@ -206,6 +206,32 @@ import Testing
     #expect(try Reading(next.view).inOrder == records(0..<3))
   }
 
+  @Test func `on a full disk a killed log can be recovered, although no byte can be added to LOCK`() throws {
+    let test = TestLog()
+    let writer = try test.openWriter()
+    for number in 0..<3 { try writer.commit(record(number)) }
+    let image = test.killed()
+    image.disk.capacityBytes = 0
+    #expect(image.disk.contents(TestLog.paths.lock) == [])
+    let recovery = try LogOpening.open(
+      TestLog.path, test.configuration, image.environment(), as: .recovery)
+    try recovery.close()
+    let next = try image.openWriter()
+    #expect(try Reading(next.view).inOrder == records(0..<3))
+  }
+
+  @Test func `a cursor can be paused on a disk without room for the reason`() throws {
+    let test = TestLog()
+    _ = try test.openWriter()
+    test.disk.capacityBytes = 0
+    let pause = CursorPause(since: Timestamp(nanoseconds: 5), reason: "bucket moves")
+    try CursorStore.setPause(pause, test.disk, TestLog.paths, name: "c")
+    let image = test.afterPowerCut()
+    #expect(try CursorStore.pause(image.disk, TestLog.paths, name: "c") == CursorPause(since: nil))
+    try CursorStore.setPause(nil, test.disk, TestLog.paths, name: "c")
+    #expect(try CursorStore.pause(test.disk, TestLog.paths, name: "c") == nil)
+  }
+
   @Test func `a directory without room for a name refuses the append and harms nothing`() throws {
     let test = TestLog()
     let writer = try test.openWriter()

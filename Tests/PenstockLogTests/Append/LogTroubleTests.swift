@@ -386,6 +386,8 @@ import Testing
     // Told, or taken in and written in the end: but they must come back.
     let others = [await queued, await waiting]
     #expect(others.allSatisfy { $0 == nil || $0 == .noSpace })
+    // The one whose caller did not wait was dropped, too.
+    #expect(await code { () throws(LogError) in try await log.sync() } == .noSpace)
     try await log.close()
   }
 

@@ -118,4 +118,7 @@ final class CrowdedFileSystem: FileSystem {
   func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+    try base.path(path, names: file)
+  }
 }

@@ -27,22 +27,4 @@ import Testing
     var rule = SpinRule(processors: 1)
     for _ in 0..<1_000 where rule.mayWait() { Issue.record("waits") }
   }
-
-  @Test func `a sync waits for what was accepted before it, and for nothing later`() {
-    var line = SyncLine<String>()
-    line.wait(for: Offset(5), "a")
-    line.wait(for: Offset(8), "b")
-    line.wait(for: Offset(8), "c")
-    #expect(!line.isDue(writtenUpTo: Offset(4)) && line.isDue(writtenUpTo: Offset(5)))
-    let due = [line.due(writtenUpTo: Offset(7)), line.due(writtenUpTo: Offset(7))]
-    #expect(due == [["a"], []])
-    line.wait(for: Offset(9), "d")
-    let lost = line.lost(from: Offset(8))
-    #expect(lost == ["d"])
-    line.shrink(to: Offset(7))
-    let rest = line.due(writtenUpTo: Offset(7))
-    #expect(rest == ["b", "c"])
-    let none = line.all()
-    #expect(none.isEmpty)
-  }
 }

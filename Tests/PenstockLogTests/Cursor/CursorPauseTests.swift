@@ -73,11 +73,14 @@ import Testing
     }
   }
 
-  @Test func `a pause for which there is no room is none`() throws {
+  @Test func `a pause whose name has no room is none, and one whose words have none does without`() throws {
     let disk = try disk()
     // Creation, then the write.
-    disk.fail(atIO: disk.ioCount + 2, .noSpace)
+    disk.fail(atIO: disk.ioCount + 1, .noSpace)
     let error = #expect(throws: LogError.self) { try set(some, disk) }
     #expect(try error?.code == .noSpace && pause(disk) == nil)
+    disk.fail(atIO: disk.ioCount + 2, .noSpace)
+    try set(some, disk)
+    #expect(try pause(disk) == CursorPause(since: nil))
   }
 }

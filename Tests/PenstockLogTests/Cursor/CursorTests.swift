@@ -130,7 +130,7 @@ import Testing
     let batch = try #require(try await cursor.next())
     try await cursor.commit(batch)
     #expect(try reader.cursorStates().map(\.name) == ["c", "d"])
-    #expect(try reader.cursorStates().map(\.state.committed) == [Offset(1), .zero])
+    #expect(try reader.cursorStates().map { try $0.state.get().committed } == [Offset(1), .zero])
     reader.close()
     #expect(try await log.cursor(named: "c").state.committed == Offset(1))
     try await log.close()

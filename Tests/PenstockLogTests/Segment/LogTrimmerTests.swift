@@ -150,19 +150,6 @@ import Testing
     try await log.close()
   }
 
-  @Test func `a cursor that cannot be read holds everything`() async throws {
-    let (test, _) = try await rolled(Self.forced)
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
-    _ = try await reader.cursor(named: "c", startingAt: .end)
-    reader.close()
-    for slot in 0..<2 { test.disk.flipBit(TestLog.paths.cursor("c"), at: slot * (16 << 10) + 30, bit: 3) }
-    let log = try await test.open()
-    let report = try await log.trim()
-    #expect(log.first == .zero && report.droppedSegments == 0)
-    #expect(report.holds.map(\.reason) == [.unreadable] && report.holds.first?.message.contains("c cannot") == true)
-    try await log.close()
-  }
-
   @Test func `what is trimmed while another process looks at the log is called trimmed`() async throws {
     let (test, bases) = try await rolled(Self.forced)
     let writer = try test.openWriter()

@@ -52,6 +52,30 @@ import Testing
     #expect(tried > 10_000)
   }
 
+  @Test func `neither a wrong append time nor a wrong clock alone makes a segment old`() {
+    let day: Int64 = 86_400_000_000_000
+    let policy = RetentionPolicy(maxAge: .seconds(7 * 86_400))
+    /// Segments whose newest records were appended on these days.
+    func dropped(_ days: [Int64], now: Int64, clock: Int64) -> Int {
+      let segments = days.enumerated().map { index, time in
+        let name = SegmentName(sequence: UInt64(index + 1), baseOffset: Offset(UInt64(index)))
+        return Retention.SegmentFacts(
+          name: name, end: name.baseOffset + 1, bytes: 1, newestAppend: Timestamp(nanoseconds: time * day))
+      }
+      return Retention(policy).plan(
+        segments, [], now: Timestamp(nanoseconds: now * day), clock: Timestamp(nanoseconds: clock * day)
+      ).count
+    }
+    #expect(dropped([0, 5, 9, 10], now: 10, clock: 10) == 1)
+    // The newest record says ten years later, the clock does not.
+    #expect(dropped([0, 5, 9, 3650], now: 3650, clock: 10) == 1)
+    // The clock says ten years later, the newest record does not.
+    #expect(dropped([0, 5, 9, 10], now: 10, clock: 3650) == 1)
+    // Records from ahead of the clock are as old as the newest of them say.
+    #expect(dropped([0, 3650, 3655, 3660], now: 3660, clock: 20) == 2)
+    #expect(dropped([3650, 3655, 3656], now: 3656, clock: 20) == 0)
+  }
+
   /// Judged count by count, without the shortcuts of the decision.
   private static func wrong(
     _ policy: RetentionPolicy, _ segments: [Retention.SegmentFacts], _ cursors: [Retention.CursorFacts]

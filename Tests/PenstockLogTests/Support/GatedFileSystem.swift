@@ -35,6 +35,15 @@ final class GatedFileSystem: FileSystem {
   /// Called once, before the next list of files.
   let beforeList = Mutex<(@Sendable () -> Void)?>(nil)
 
+  private let hooks = Mutex<[String: @Sendable () -> Void]>([:])
+  /// Called before each read.
+  let beforeRead = Mutex<(@Sendable () -> Void)?>(nil)
+
+  /// Calls `body` once, before the next `lock`, `create`, `rename` or `remove`.
+  func once(before verb: String, _ body: @escaping @Sendable () -> Void) { hooks.withLock { $0[verb] = body } }
+
+  private func announce(_ verb: String) { hooks.withLock { $0.removeValue(forKey: verb) }?() }
+
   private let whenRefused: @Sendable (Int) -> Void
 
   /// `whenRefused` is told how many locks were refused, each time one is.
@@ -89,6 +98,7 @@ final class GatedFileSystem: FileSystem {
   }
 
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+    if mode == .create { announce("create") }
     let file = try base.open(path, mode)
     names.withLock { $0[file] = path }
     return file
@@ -99,6 +109,7 @@ final class GatedFileSystem: FileSystem {
     throws(FileSystemError) -> Int
   {
     positions.withLock { $0.append(position) }
+    beforeRead.withLock { $0 }?()
     return try base.read(file, into: buffer, at: position)
   }
   func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
@@ -113,11 +124,15 @@ final class GatedFileSystem: FileSystem {
   func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
   func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+    announce("rename")
     try base.rename(path, to: newPath)
     names.withLock { $0 = $0.mapValues { $0 == path ? newPath : $0 } }
   }
   func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
-  func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
+  func remove(_ path: String) throws(FileSystemError) {
+    announce("remove")
+    try base.remove(path)
+  }
   func list(_ path: String) throws(FileSystemError) -> [String] {
     let body = beforeList.withLock { body in
       defer { body = nil }
@@ -128,7 +143,11 @@ final class GatedFileSystem: FileSystem {
   }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
+  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+    try base.path(path, names: file)
+  }
   func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
+    announce("lock")
     let isTaken = try base.lock(file)
     if !isTaken {
       let count = refusals.withLock { count in

@@ -1,5 +1,6 @@
 import PenstockLog
 import PenstockTestKit
+import Synchronization
 import Testing
 
 @Suite struct SlotFileTests {
@@ -174,6 +175,57 @@ import Testing
     #expect(try peek(disk) == [1])
     first = nil
     #expect(try hold() != nil)
+  }
+
+  @Test func `a write that finds no room leaves the value before, and the next one works`() throws {
+    for effect in [FaultEffect.nothing, .partial] {
+      let disk = try disk()
+      try create(disk, [1, 1])
+      let slots = try open(disk).slots
+      try slots.write([2, 2])
+      for _ in 0..<2 {
+        disk.fail(atIO: disk.ioCount + 1, .noSpace, effect: effect)
+        #expect(#expect(throws: LogError.self) { try slots.write([3, 3]) }?.code == .noSpace)
+        // Of a write in part nothing may be believed, and the value is so small that all of it may be there.
+        let found = try peek(disk)
+        #expect(found == [2, 2] || (effect == .partial && found == [3, 3]))
+      }
+      try slots.write([4, 4])
+      #expect(try peek(disk.powerCut(.nothingUnsynced)) == [4, 4])
+    }
+    // A sync that reports a full disk is a failed sync: the content of the slot is not known.
+    let disk = try disk()
+    try create(disk, [1])
+    let slots = try open(disk).slots
+    disk.fail(atIO: disk.ioCount + 2, .noSpace)
+    #expect(#expect(throws: LogError.self) { try slots.write([2]) }?.code == .noSpace)
+    #expect(#expect(throws: LogError.self) { try slots.write([2]) }?.code == .poisoned)
+  }
+
+  @Test func `a look that meets both slots while they are written looks again`() throws {
+    let disk = try disk()
+    try create(disk, [1])
+    try open(disk).slots.write([2])
+    @Sendable func tear() { for slot in 0..<2 { disk.flipBit(Self.path, at: slot * Self.size + 24, bit: 0) } }
+    tear()
+    let gated = GatedFileSystem(disk)
+    gated.beforeRead.withLock { $0 = { if gated.reads.count == 3 { tear() } } }
+    #expect(try SlotFile.peek(gated, Self.path, kind: 5, slotSize: Self.size) == [2])
+    // What stays so is damage, and it is reported.
+    tear()
+    gated.beforeRead.withLock { $0 = nil }
+    let before = gated.reads.count
+    let error = #expect(throws: LogError.self) {
+      try SlotFile.peek(gated, Self.path, kind: 5, slotSize: Self.size)
+    }
+    #expect(error?.code == .damaged && gated.reads.count - before < 20)
+  }
+
+  @Test func `a creation that finds no room gives back what it took`() throws {
+    let disk = try disk()
+    disk.capacityBytes = Self.size
+    #expect(#expect(throws: LogError.self) { try create(disk, [1]) }?.code == .noSpace)
+    #expect(disk.filePaths.isEmpty && disk.openHandleCount == 0)
   }
 
   @Test func `no handle is left open`() throws {

@@ -1,0 +1,107 @@
+import PenstockLog
+import PenstockTestKit
+import Testing
+
+/// Files in `cursors/` that are not the log's, and cursors that are damaged: neither hides the others.
+@Suite(.timeLimit(.minutes(1))) struct ForeignFilesTests {
+  private static let foreign = [
+    "._a.cur", ".#a.cur", "a b.cur", "a.cur~", ".cur", "é.cur", "a.cur.tmp", "Kopie von a.cur", "._r.replay",
+    "r r.replay", String(repeating: "x", count: 65) + ".cur", String(repeating: "x", count: 41) + ".replay",
+  ]
+
+  /// A log of five segments with the cursors a and b at its beginning, a replay, and foreign files.
+  private func litteredLog() async throws -> TestLog {
+    var test = TestLog()
+    let log = try await test.open()
+    while test.segments.count < 5 { try await log.append(batch([record(test.segments.count)])) }
+    for name in ["a", "b"] { _ = try await log.cursor(named: name) }
+    try await log.replayShelf.createReplay(
+      ReplayManifest(
+        id: "r", from: .beginning, to: .end, first: .zero, end: Offset(3), destination: "d",
+        createdAt: Timestamp(nanoseconds: 0)))
+    try await log.close()
+    for name in Self.foreign { test.disk.install(TestLog.paths.cursors + "/" + name, [1, 2, 3]) }
+    test.configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 64 << 10)
+    return test
+  }
+
+  private func damage(_ test: TestLog, _ path: String, slot: Int) {
+    for number in 0..<2 { #expect(test.disk.flipBit(path, at: number * slot + 30, bit: 3)) }
+  }
+
+  @Test func `only valid names are the log's own`() async throws {
+    let test = try await litteredLog()
+    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    #expect(try reader.cursorNames() == ["a", "b"])
+    #expect(try reader.cursorStates().map { try $0.state.get().committed } == [.zero, .zero])
+    #expect(try await reader.replays().map(\.id) == ["r"])
+    #expect(try LogInspector(TestLog.path, environment: test.environment()).cursorProblems().isEmpty)
+    reader.close()
+  }
+
+  @Test func `one damaged cursor hides no other, and is named`() async throws {
+    let test = try await litteredLog()
+    damage(test, TestLog.paths.cursor("a"), slot: 16 << 10)
+    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let states = try reader.cursorStates()
+    #expect(states.map(\.name) == ["a", "b"])
+    #expect(throws: LogError.self) { try states[0].state.get() }
+    #expect(try states[1].state.get().committed == .zero)
+    #expect(
+      try LogInspector(TestLog.path, environment: test.environment()).cursorProblems().map(\.path) == [
+        TestLog.paths.cursor("a")
+      ])
+    reader.close()
+  }
+
+  @Test func `one damaged replay hides no other`() async throws {
+    let test = try await litteredLog()
+    let log = try await test.open()
+    try await log.replayShelf.createReplay(
+      ReplayManifest(
+        id: "s", from: .beginning, to: .end, first: .zero, end: Offset(3), destination: "d",
+        createdAt: Timestamp(nanoseconds: 0)))
+    damage(test, TestLog.paths.cursors + "/r.replay", slot: 4096)
+    #expect(try await log.replays().map(\.id) == ["s"])
+    let all = try await log.replayShelf.allReplays()
+    #expect(all.map(\.id) == ["r", "s"])
+    #expect(throws: LogError.self) { try all[0].manifest.get() }
+    try await log.close()
+  }
+
+  @Test func `foreign files stop no retention`() async throws {
+    let test = try await litteredLog()
+    let log = try await test.open()
+    let report = try await log.trim()
+    #expect(report.holds.isEmpty && log.first > .zero)
+    try await log.close()
+  }
+
+  @Test func `a damaged cursor holds back age and size, and the hard cap passes it`() async throws {
+    for isCapped in [false, true] {
+      var test = try await litteredLog()
+      damage(test, TestLog.paths.cursor("a"), slot: 16 << 10)
+      test.configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: isCapped ? 64 << 10 : nil)
+      let log = try await test.open()
+      let report = try await log.trim()
+      #expect(report.holds.first { $0.reason == .unreadable }?.cursor == "a")
+      #expect(isCapped == (log.first > .zero))
+      // The readable one is told, as always; the damaged one says on its first use that it is damaged.
+      if isCapped {
+        let state = try CursorStore.peek(test.disk, TestLog.paths, name: "b")
+        #expect(state.lost == Offset.zero..<log.first)
+      }
+      await #expect(throws: LogError.self) { try await log.cursor(named: "a") }
+      try await log.close()
+    }
+  }
+
+  @Test func `a cursor that cannot be opened for another reason holds everything, hard cap or not`() async throws {
+    let test = try await litteredLog()
+    try test.disk.makeDirectory(TestLog.paths.cursor("z"))
+    let log = try await test.open()
+    let report = try await log.trim()
+    #expect(report.holds.filter { $0.reason == .unreadable }.map(\.cursor) == ["z"] && log.first == .zero)
+    try await log.close()
+  }
+}
