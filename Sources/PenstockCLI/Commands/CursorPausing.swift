@@ -52,9 +52,11 @@ extension CursorCommand {
       let before = try reader.pause(ofCursor: name)
       try await reader.setPause(nil, ofCursor: name)
       let line = try CursorLine.line(name, logOption.log)
+      let now = SystemWallClock().now()
       tell(
-        line.json(now: SystemWallClock().now()),
-        before == nil ? "cursor \(name) was not paused" : "cursor \(name) resumed")
+        line.json(now: now),
+        (before == nil ? "cursor \(name) was not paused" : "cursor \(name) resumed") + "\n\n"
+          + CursorLine.table([line], now: now))
     }
   }
 }

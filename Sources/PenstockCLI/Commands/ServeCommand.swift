@@ -57,7 +57,7 @@ struct ServeCommand: ReportingCommand {
     server.configurationFile = config
     let format = logFormat ?? configuration.logFormat
     let logger = format.logger
-    OpenFileLimit.raise()
+    try OpenFiles.reserve(for: configuration.destinations, log: path, isService: true)
     var destinations: [ServiceDestination] = []
     for destination in configuration.destinations {
       destinations.append(try await destination.served(from: config, log: path, logger: logger))

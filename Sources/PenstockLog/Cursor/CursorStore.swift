@@ -86,7 +86,9 @@ package enum CursorStore {
     }
     if !isThere {
       let record = CursorRecord(logID: logID, name: name, state: CursorState(startingAt: start))
-      try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+      try LogDirectory.restoringCursors(fileSystem, paths) { () throws(LogError) in
+        try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+      }
     }
     return try take(fileSystem, paths, logID: logID, name: name)
   }

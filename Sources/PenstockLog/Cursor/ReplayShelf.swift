@@ -60,8 +60,10 @@ package enum ReplayShelf {
         throw LogError(.illegalMove, "there is a replay or a cursor of that name already", place: .init(path: path))
       }
     }
-    try SlotFile.create(
-      fileSystem, path(manifest.id, paths), kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+    try LogDirectory.restoringCursors(fileSystem, paths) { () throws(LogError) in
+      try SlotFile.create(
+        fileSystem, path(manifest.id, paths), kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+    }
   }
 
   /// Replaces what is durable of a replay. For the holder of its cursor alone.

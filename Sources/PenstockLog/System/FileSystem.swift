@@ -130,7 +130,7 @@ extension FileSystemError.Code {
     case .tooManyOpenFiles: "too many open files"
     case .readOnlyFileSystem: "read-only file system"
     case .notSupported: "not supported by this file system"
-    case .other(let errno): "error \(errno)"
+    case .other(let errno): Self.systemText(errno)
     }
   }
 }
