@@ -28,7 +28,8 @@ struct ExportCommand: ReportingCommand {
   @OptionGroup var logOption: LogOption
   @Option(help: ArgumentHelp("The first record: " + Place.explanation, valueName: "place")) var from = Place.beginning
   @Option(help: ArgumentHelp("Up to this place, and without it.", valueName: "place")) var to: Place?
-  @Option(name: .customLong("where"), help: EventFilter.optionHelp) var filter = EventFilter.all
+  @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
+  var filter = EventFilter.all
   @Option(
     name: [.short, .long], help: ArgumentHelp("The file to write; without it, standard output.", valueName: "file"))
   var output: String?

@@ -24,7 +24,8 @@ struct TailCommand: ReportingCommand {
   @Option(help: "Where to end; as --from.") var to: Place?
   @Flag(help: "Go on with the records to come.") var follow = false
   @Flag(help: "Tell about lost records and go on behind them, instead of ending there.") var skipGaps = false
-  @Option(name: .customLong("where"), help: EventFilter.optionHelp) var filter = EventFilter.all
+  @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
+  var filter = EventFilter.all
   @OptionGroup var common: CommonOptions
 
   func validate() throws {

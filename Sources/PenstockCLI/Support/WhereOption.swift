@@ -3,16 +3,18 @@ import PenstockEvents
 import PenstockLog
 
 /// `--where`: which events a command looks at, in the words of a destination's `filter`.
-extension EventFilter: @retroactive ExpressibleByArgument {
+extension EventFilter {
   static let optionHelp = ArgumentHelp(
     """
     Only events that a filter lets pass, written as in the configuration file: `type=page,track event=Goal,Custom_* \
     !segment=Employees`. A record that is no JSON object is left out, unless the filter says malformed=pass or =halt.
     """, valueName: "filter")
 
-  public init?(argument: String) { self.init(argument.isEmpty ? "*" : argument) }
-
-  public var defaultValueDescription: String { "everything" }
+  static func option(_ text: String) throws -> EventFilter {
+    do throws(ParseError) { return try EventFilter(parsing: text) } catch {
+      throw ValidationError("--where is \"\(text)\", which is not understood: \(error)")
+    }
+  }
 
   /// Whether a record is wanted. Sets `refused` at a record that cannot be judged, where the filter says `malformed=halt`.
   func wants(_ record: RecordView, _ refused: inout Failure?) -> Bool {
