@@ -4,7 +4,8 @@ import Testing
 
 @Suite("Descriptors are counted before the start")
 struct OpenFileNeedTests {
-  private static func need(_ destinations: Int, inFlight: Int = 1, letters: Bool = true, segments: Int = 1) -> OpenFileNeed
+  private static func need(_ destinations: Int, inFlight: Int = 1, letters: Bool = true, segments: Int = 1)
+    -> OpenFileNeed
   {
     OpenFileNeed(
       eventLoops: 2, segments: segments,

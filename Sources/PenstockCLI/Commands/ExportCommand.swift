@@ -9,12 +9,12 @@ struct ExportCommand: ReportingCommand {
     commandName: "export",
     abstract: "Writes a part of a log to a file or to standard output.",
     discussion: """
-      Reads beside a running writer, up to the end as it is at the start. --to is exclusive. Times are of appends; with \
-      `event:` before them exactly the events of these times are exported, wherever they stand. Nothing is remembered: \
-      for a copy that goes on after a crash, see penstock replay --file.
+      Reads beside a running writer, up to the end as it is at the start. --to is exclusive. Times are of appends; \
+      with `event:` before them exactly the events of these times are exported, wherever they stand. Nothing is \
+      remembered: for a copy that goes on after a crash, see penstock replay --file.
 
-      --output writes to a new file, which has its name only when all of it is on the disk. A file that is there is never \
-      touched without --overwrite. ndjson has one record a line; array is one JSON array.
+      --output writes to a new file, which has its name only when all of it is on the disk. A file that is there is \
+      never touched without --overwrite. ndjson has one record a line; array is one JSON array.
 
         penstock export --log ./events --output june.ndjson --from 2026-06-01T00:00:00Z --to 2026-07-01T00:00:00Z
         penstock export --log ./events --output goals.ndjson.zst --where 'event=Goal'

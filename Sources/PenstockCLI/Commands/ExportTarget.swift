@@ -35,7 +35,8 @@ struct ExportTarget {
     var found = stat()
     guard lstat(path, &found) == 0 else { return }
     throw Failure(
-      .cannot, "exists", "\(path) is there already, and is not overwritten", advice: "name another file, or add --overwrite")
+      .cannot, "exists", "\(path) is there already, and is not overwritten",
+      advice: "name another file, or add --overwrite")
   }
 
   /// Whether people may be shown how far it is: not where the records go to their terminal.

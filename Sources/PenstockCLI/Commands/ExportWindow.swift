@@ -11,7 +11,9 @@ struct ExportWindow {
   init(from: Position, to: Position?, of reader: LogReader) throws(LogError) {
     let (lower, upper) = (Self.eventTime(from), to.flatMap(Self.eventTime))
     let first = max(lower == nil ? try reader.offset(of: from) : reader.first, reader.first)
-    let end = min(upper == nil ? try to.map { to throws(LogError) in try reader.offset(of: to) } ?? reader.end : reader.end, reader.end)
+    let end = min(
+      upper == nil ? try to.map { to throws(LogError) in try reader.offset(of: to) } ?? reader.end : reader.end,
+      reader.end)
     guard lower != nil || upper != nil else {
       range = first..<max(first, end)
       eventTimes = nil

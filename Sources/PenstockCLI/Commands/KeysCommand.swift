@@ -131,8 +131,8 @@ private enum Keys {
     if isJSON { return Output.standard.line(json(made)) }
     Output.standard.line(made.token)
     Output.note(
-      "This is the token of \(made.key.name) (\(made.key.role.rawValue)), key \(made.key.id). It is not kept and cannot be "
-        + "shown again.")
+      "This is the token of \(made.key.name) (\(made.key.role.rawValue)), key \(made.key.id). "
+        + "It is not kept and cannot be shown again.")
   }
 
   static func table(_ keys: [APIKey]) -> String {

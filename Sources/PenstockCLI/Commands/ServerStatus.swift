@@ -56,7 +56,7 @@ struct ServerStatus {
     self.server = server
     let answer = try await Self.ask(server, key, tls)
     guard answer.status == 200 else { throw Self.failure(answer, server, hasKey: key != nil) }
-    text = String(decoding: answer.body, as: UTF8.self)
+    text = String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     do { status = try JSONDecoder().decode(Status.self, from: Data(answer.body)) } catch {
       throw Failure(
         .bad, "unexpectedAnswer", "\(server) does not answer as penstock does",

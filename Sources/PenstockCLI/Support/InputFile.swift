@@ -10,11 +10,14 @@ final class InputFile: Sendable {
   let size: Int?
   private let descriptor: Int32
   /// The first bytes, until enough of them are there to tell what the input is; nil from then on.
-  private let beginning = Mutex<[UInt8]?>([])
+  private let beginning: Mutex<[UInt8]?>
   private static let chunk = 1 << 20
 
   /// Opens a file; `-` is standard input.
-  init(_ path: String) throws(Failure) {
+  ///
+  /// - Parameter isEvents: Whether events are read: what is compressed or not UTF-8 is refused at its first bytes.
+  init(_ path: String, isEvents: Bool = false) throws(Failure) {
+    beginning = Mutex(isEvents ? [] : nil)
     if path == "-" {
       name = "standard input"
       descriptor = STDIN_FILENO
@@ -45,7 +48,8 @@ final class InputFile: Sendable {
   /// Whether it can be read twice.
   var isSeekable: Bool { size != nil }
 
-  /// The next bytes, at least one; empty at the end. Blocks. Throws for input that is compressed, or other text than UTF-8.
+  /// The next bytes, at least one; empty at the end. Blocks. Throws for events that are compressed, or other text than
+  /// UTF-8.
   func read() throws(Failure) -> [UInt8] {
     let bytes = try readBytes()
     let first: [UInt8]? = beginning.withLock { beginning in
@@ -79,7 +83,7 @@ final class InputFile: Sendable {
 
   /// Goes on reading from a byte on. Only where `isSeekable`.
   func seek(to position: Int) {
-    beginning.withLock { $0 = position == 0 ? [] : nil }
+    if position > 0 { beginning.withLock { $0 = nil } }
     lseek(descriptor, off_t(position), SEEK_SET)
   }
 

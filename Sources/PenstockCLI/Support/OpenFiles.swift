@@ -12,7 +12,9 @@ enum OpenFiles {
     let need = OpenFileNeed(eventLoops: EventLoops.count, segments: 0, destinations: []).count
     guard let limit = OpenFileLimit.current, limit < need else { return }
     Output.note(
-      "penstock: this process may have \(limit) files open, and needs \(need)\n  raise the limit of open files (ulimit -n)")
+      "penstock: this process may have \(limit) files open, and needs \(need)\n"
+        + "  raise the limit of open files (ulimit -n)"
+    )
     Foundation.exit(ExitStatus.cannot.rawValue)
   }
 
@@ -33,7 +35,7 @@ enum OpenFiles {
     EventLoops.prepare()
   }
 
-  /// How many segments will be open: all of a log that is served, else those from the cursor on that is furthest behind.
+  /// How many segments will be open: all of a log that is served, else those that the slowest cursor has yet to read.
   private static func segments(of path: String, _ destinations: [Configuration.Destination], all: Bool) -> Int {
     let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(path))
     guard let names = try? LogDirectory.listSegments(fileSystem, paths).names else { return 0 }

@@ -16,7 +16,7 @@ extension EventFilter {
     }
   }
 
-  /// Whether a record is wanted. Sets `refused` at a record that cannot be judged, where the filter says `malformed=halt`.
+  /// Whether a record is wanted. Sets `refused` at one that cannot be judged, where the filter says `malformed=halt`.
   func wants(_ record: RecordView, _ refused: inout Failure?) -> Bool {
     switch verdict(on: record.bytes) {
     case .passes: return true

@@ -63,7 +63,9 @@ enum S3Verdict: Hashable {
     case 404: return .missing
     case 408, 409, 425, 429, 500...:
       return .outcome(
-        .retry(reason: "the store answered \(statusWords(answer.response.status)) when asked for \(key)", after: answer.after))
+        .retry(
+          reason: "the store answered \(statusWords(answer.response.status)) when asked for \(key)", after: answer.after
+        ))
     default:
       return .outcome(
         .refused(

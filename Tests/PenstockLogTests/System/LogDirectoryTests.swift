@@ -77,7 +77,9 @@ struct LogDirectoryTests {
 
 @Suite("Errors of the system")
 struct SystemErrorWordsTests {
-  @Test("every number has words, and none stands alone", arguments: [1, 2, 5, 11, 24, 28, 36, 40, 75, 95, 110, 116] as [Int32])
+  @Test(
+    "every number has words, and none stands alone",
+    arguments: [1, 2, 5, 11, 24, 28, 36, 40, 75, 95, 110, 116] as [Int32])
   func words(number: Int32) {
     let words = FileSystemError.Code(errno: number).explanation
     #expect(words.contains { $0.isLetter } && !words.hasPrefix("error ") && !words.contains("\(number)"), "\(words)")
