@@ -56,10 +56,9 @@ package enum LogDirectory {
   package static func restore(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
     do throws(FileSystemError) {
       let names = try fileSystem.list(paths.root)
-      let missing = ["cursors", "quarantine"].filter { !names.contains($0) }
-      guard !missing.isEmpty else { return }
-      for name in missing { try make(fileSystem, paths.root + "/" + name) }
-      try fileSystem.synchronizeDirectory(paths.root)
+      for (name, path) in [("cursors", paths.cursors), ("quarantine", paths.quarantine)] where !names.contains(name) {
+        try restore(fileSystem, path)
+      }
     } catch {
       throw LogError(error, while: "make a missing directory of the log")
     }
@@ -74,13 +73,15 @@ package enum LogDirectory {
     } catch {
       guard error.isAboutMissingFile else { throw error }
     }
-    do throws(FileSystemError) {
-      try make(fileSystem, paths.cursors)
-      try fileSystem.synchronizeDirectory(paths.root)
-    } catch {
+    do throws(FileSystemError) { try restore(fileSystem, paths.cursors) } catch {
       throw LogError(error, while: "make the directory of cursors")
     }
     try body()
+  }
+
+  private static func restore(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) {
+    try make(fileSystem, path)
+    try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
   }
 
   private static func make(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) {

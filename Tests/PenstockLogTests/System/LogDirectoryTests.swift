@@ -69,6 +69,24 @@ struct LogDirectoryTests {
     }
   }
 
+  @Test("a directory that was made again is durable, and what is in it with it")
+  func power() throws {
+    let paths = LogPaths("/log")
+    let disk = SimulatedFileSystem()
+    try disk.makeDirectory(paths.root)
+    try disk.synchronizeDirectory("/")
+    try LogDirectory.restore(disk, paths)
+    #expect(try disk.powerCut(.nothingUnsynced).list(paths.root).sorted() == ["cursors", "quarantine"])
+    let other = SimulatedFileSystem()
+    try other.makeDirectory(paths.root)
+    try other.synchronizeDirectory("/")
+    let logID = [UInt8](repeating: 7, count: 16)
+    let held = try CursorStore.hold(other, paths, logID: logID, name: "shop", startingAt: Offset(3))
+    held.close()
+    let after = other.powerCut(.nothingUnsynced)
+    #expect(try CursorStore.peek(after, paths, name: "shop").committed == Offset(3))
+  }
+
   private func remove(_ directory: String) throws {
     for name in try fileSystem.list(directory) { try fileSystem.remove(directory + "/" + name) }
     #expect(rmdir(directory) == 0)
