@@ -4,22 +4,19 @@ import Testing
 
 @Suite("Descriptors are counted before the start")
 struct OpenFileNeedTests {
-  private static func need(_ destinations: Int, inFlight: Int = 1, letters: Bool = true, segments: Int = 1)
-    -> OpenFileNeed
-  {
+  private static func need(_ destinations: Int, inFlight: Int = 1, letters: Bool = true) -> OpenFileNeed {
     OpenFileNeed(
-      eventLoops: 2, segments: segments,
+      eventLoops: 2,
       destinations: Array(
         repeating: .init(maxInFlight: inFlight, hasDeadLetters: letters), count: destinations))
   }
 
-  @Test("each destination, batch in flight, segment and event loop counts")
+  @Test("each destination, batch in flight, place for dead letters and event loop counts")
   func each() {
     let one = Self.need(1).count
     #expect(Self.need(2).count - one == Self.need(3).count - Self.need(2).count)
     #expect(Self.need(1, inFlight: 4).count - one == 6)
     #expect(one - Self.need(1, letters: false).count == 8)
-    #expect(Self.need(1, segments: 11).count - one == 10)
     var more = Self.need(1)
     more.eventLoops = 4
     #expect(more.count - one == 6)

@@ -57,7 +57,7 @@ struct ServeCommand: ReportingCommand {
     server.configurationFile = config
     let format = logFormat ?? configuration.logFormat
     let logger = format.logger
-    try OpenFiles.reserve(for: configuration.destinations, log: path, isService: true)
+    try OpenFiles.reserve(for: configuration.destinations, isService: true)
     var destinations: [ServiceDestination] = []
     for destination in configuration.destinations {
       destinations.append(try await destination.served(from: config, log: path, logger: logger))

@@ -9,7 +9,7 @@ enum OpenFiles {
   /// Takes what the process may have, and ends it where even the runtime's own descriptors would not fit.
   static func raise() {
     OpenFileLimit.raise()
-    let need = OpenFileNeed(eventLoops: EventLoops.count, segments: 0, destinations: []).count
+    let need = OpenFileNeed(eventLoops: EventLoops.count, destinations: []).count
     guard let limit = OpenFileLimit.current, limit < need else { return }
     Output.note(
       "penstock: this process may have \(limit) files open, and needs \(need)\n"
@@ -20,10 +20,10 @@ enum OpenFiles {
 
   /// Throws where delivering to these would run out of descriptors halfway; else takes those of the event loops.
   static func reserve(
-    for destinations: [Configuration.Destination], log path: String, isService: Bool
+    for destinations: [Configuration.Destination], isService: Bool
   ) throws(Failure) {
     let need = OpenFileNeed(
-      eventLoops: EventLoops.count, segments: segments(of: path, destinations, all: isService),
+      eventLoops: EventLoops.count,
       destinations: destinations.map {
         OpenFileNeed.Destination(
           maxInFlight: $0.delivery.options.maxInFlight, hasDeadLetters: $0.delivery.deadLetters != nil)
@@ -33,17 +33,5 @@ enum OpenFiles {
       throw Failure(.cannot, "tooManyOpenFiles", complaint.message, advice: complaint.advice + fewer)
     }
     EventLoops.prepare()
-  }
-
-  /// How many segments will be open: all of a log that is served, else those that the slowest cursor has yet to read.
-  private static func segments(of path: String, _ destinations: [Configuration.Destination], all: Bool) -> Int {
-    let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(path))
-    guard let names = try? LogDirectory.listSegments(fileSystem, paths).names else { return 0 }
-    if all { return names.count }
-    let places = destinations.map {
-      (try? CursorStore.peek(fileSystem, paths, name: $0.name).committed) ?? .zero
-    }
-    guard let first = places.min() else { return 0 }
-    return names.count - (names.lastIndex { $0.baseOffset <= first } ?? 0)
   }
 }

@@ -10,11 +10,8 @@ extension EventFilter {
     !segment=Employees`. A record that is no JSON object is left out, unless the filter says malformed=pass or =halt.
     """, valueName: "filter")
 
-  static func option(_ text: String) throws -> EventFilter {
-    do throws(ParseError) { return try EventFilter(parsing: text) } catch {
-      throw ValidationError("--where is \"\(text)\", which is not understood: \(error)")
-    }
-  }
+  /// As an option's value.
+  static func option(_ text: String) throws -> EventFilter { try EventFilter(parsing: text) }
 
   /// Whether a record is wanted. Sets `refused` at one that cannot be judged, where the filter says `malformed=halt`.
   func wants(_ record: RecordView, _ refused: inout Failure?) -> Bool {

@@ -15,7 +15,7 @@ package struct OpenFileNeed: Hashable, Sendable {
       self.hasDeadLetters = hasDeadLetters
     }
 
-    /// Its cursor, and what it looks at for a moment: a pause, the attempts, a directory.
+    /// Its cursor, its attempts, the segment it reads, and what it looks at for a moment.
     static let always = 4
     /// A connection, and the one to another address that takes its place.
     static let eachInFlight = 2
@@ -29,21 +29,18 @@ package struct OpenFileNeed: Hashable, Sendable {
 
   /// Event loops: one for each core.
   package var eventLoops: Int
-  /// Segments that may be open: a file stays open for as long as its segment is in the log.
-  package var segments: Int
   package var destinations: [Destination]
   /// Whether the log is written here, and two small logs beside it.
   package var isService: Bool
 
-  package init(eventLoops: Int, segments: Int, destinations: [Destination], isService: Bool = false) {
+  package init(eventLoops: Int, destinations: [Destination], isService: Bool = false) {
     self.eventLoops = eventLoops
-    self.segments = segments
     self.destinations = destinations
     self.isService = isService
   }
 
-  /// Standard streams, signals, the log's own files, looking names up.
-  static let base = 40
+  /// Standard streams, signals, the log's own files and the 16 segments it keeps open, looking names up.
+  static let base = 48
   /// What epoll, its wake-up and its timer take.
   static let eachLoop = 3
   /// The log's writer, the logs of keys and of changes, and a few clients.
@@ -51,7 +48,7 @@ package struct OpenFileNeed: Hashable, Sendable {
 
   /// All of it.
   package var count: Int {
-    Self.base + Self.eachLoop * eventLoops + segments + (isService ? Self.service : 0)
+    Self.base + Self.eachLoop * eventLoops + (isService ? Self.service : 0)
       + destinations.reduce(0) { $0 + $1.count }
   }
 
