@@ -208,6 +208,18 @@ def export_writes_a_range_to_a_file_that_was_not_there(room):
 
 
 @case
+def export_holds_what_a_killed_writer_acknowledged(room):
+    process = room.start("append", "--log", "L", "--json", "-", stdin=subprocess.PIPE)
+    process.stdin.write(rows(10))
+    process.stdin.flush()
+    while b"acknowledged" not in process.stdout.readline():
+        pass
+    process.kill()
+    process.wait(LIMIT)
+    expect(room.run("export", "--log", "L").is_(0).out.encode() == rows(10), "acknowledged records are missing")
+
+
+@case
 def export_takes_exactly_the_events_of_a_window_of_event_times(room):
     # One event of the far future, one long past, and none with a time: they end the window nowhere.
     late = event(0, ts=1630476856 + 10_000_000)

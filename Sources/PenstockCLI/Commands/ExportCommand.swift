@@ -26,7 +26,11 @@ struct ExportCommand: ReportingCommand {
   enum Compression: String, ExpressibleByArgument, CaseIterable { case none, gzip, zstd }
 
   @OptionGroup var logOption: LogOption
-  @Option(help: ArgumentHelp("The first record: " + Place.explanation, valueName: "place")) var from = Place.beginning
+  @Option(
+    help: ArgumentHelp(
+      "The first record, the log's first unless set: an offset, `beginning`, `end`, or a time as in penstock tail.",
+      valueName: "place"))
+  var from: Place?
   @Option(help: ArgumentHelp("Up to this place, and without it.", valueName: "place")) var to: Place?
   @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
   var filter = EventFilter.all

@@ -25,11 +25,15 @@ final class ExportJob {
 
   func run() async throws {
     let started = ContinuousClock.now
+    // What a killed writer acknowledged may be hidden from readers until then.
+    if let report = try LogAccess.recoverIfNeeded(command.logOption.log, LogConfiguration()), report.outcome != .clean {
+      Output.note("penstock export: recovered the log first (\(report.outcome.rawValue))")
+    }
     let reader = try await LogReader.open(at: command.logOption.log)
     defer { reader.close() }
     let token = Interruption.handle { _ in }
     defer { Interruption.forget(token) }
-    let window = try ExportWindow(from: command.from.position, to: command.to?.position, of: reader)
+    let window = try ExportWindow(from: command.from?.position ?? .beginning, to: command.to?.position, of: reader)
     do {
       try target.begin()
       try await write(window, reader)

@@ -1,6 +1,5 @@
 import Foundation
 import PenstockDelivery
-import PenstockLog
 import PenstockServer
 import PenstockSinks
 

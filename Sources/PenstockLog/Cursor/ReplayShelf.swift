@@ -82,6 +82,7 @@ package enum ReplayShelf {
       return try fileSystem.list(paths.cursors).filter { $0.hasSuffix(suffix) }
         .map { String($0.dropLast(suffix.count)) }.sorted()
     } catch {
+      if error.code == .notFound { return [] }
       throw LogError(error, while: "list the replays")
     }
   }

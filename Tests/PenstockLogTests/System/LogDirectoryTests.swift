@@ -63,9 +63,18 @@ struct LogDirectoryTests {
       try await log.close()
       try remove(paths.cursors)
       let reader = try await LogReader.open(at: paths.root)
+      #expect(try await reader.replays().isEmpty)
+      #expect(try reader.cursorNames().isEmpty)
       #expect(try await reader.cursor(named: "shop").state.committed == .zero)
       reader.close()
       #expect(try fileSystem.list(paths.cursors) == ["shop.cur"])
+      try remove(paths.cursors)
+      let manifest = ReplayManifest(
+        id: "june", from: .beginning, to: .end, first: .zero, end: Offset(1), destination: "shop",
+        createdAt: Timestamp(nanoseconds: 0))
+      let logID = [UInt8](repeating: 7, count: 16)
+      try ReplayShelf.create(fileSystem, paths, logID: logID, manifest)
+      #expect(try ReplayShelf.ids(fileSystem, paths) == ["june"])
     }
   }
 
