@@ -4,7 +4,7 @@ package enum LogDirectory {
     "LOCK", "META", "META.tmp", "BEACON", "PRODUCERS.a", "PRODUCERS.b", "PRODUCERS.tmp", "data", "cursors",
     "quarantine",
   ]
-  /// What a file system or an operating system keeps at the root of a volume. A mount point is a normal place for a log.
+  /// What a file system or an operating system keeps at the root of a volume, which is a normal place for a log.
   private static let volumeNames: Set<String> = [
     "lost+found", ".snapshot", ".zfs", "aquota.user", "aquota.group", ".Trashes", ".fseventsd", ".Spotlight-V100",
   ]
@@ -64,7 +64,7 @@ package enum LogDirectory {
     }
   }
 
-  /// Does what makes a file in the directory of cursors. Where that directory is gone, makes it and does the same again.
+  /// Does what makes a file in the directory of cursors. Where that is gone, makes it and does the same again.
   static func restoringCursors(
     _ fileSystem: any FileSystem, _ paths: LogPaths, _ body: () throws(LogError) -> Void
   ) throws(LogError) {

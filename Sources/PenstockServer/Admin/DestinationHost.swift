@@ -146,7 +146,8 @@ final class DestinationHost: Sendable {
       CursorPause(since: SystemWallClock().now(), reason: reason), ofCursor: destination.name)
   }
 
-  /// Takes a pause off, whoever put it on. Where a delivery runs, it has taken that up when this returns, or `patience` is over.
+  /// Takes a pause off, whoever put it on. Where a delivery runs, it has taken that up when this returns, or `patience`
+  /// is over.
   func resume(patience: Duration = .seconds(5)) async throws(LogError) {
     guard let delivery = state.withLock({ $0.delivery }) else {
       return try await log.setPause(nil, ofCursor: destination.name)

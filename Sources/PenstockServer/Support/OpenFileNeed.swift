@@ -1,7 +1,7 @@
 /// How many descriptors a process will have open at once, computed before it opens anything.
 ///
-/// A process that runs out of descriptors halfway cannot be relied on: the event loops of NIO trap when they cannot make
-/// their own, and a log that cannot open a segment delivers nothing. So the number is known first.
+/// A process that runs out of descriptors halfway cannot be relied on: the event loops of NIO trap when they cannot
+/// make their own, and a log that cannot open a segment delivers nothing. So the number is known first.
 package struct OpenFileNeed: Hashable, Sendable {
   /// What one destination may have open.
   package struct Destination: Hashable, Sendable {
