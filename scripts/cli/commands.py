@@ -126,6 +126,26 @@ def resume_answers_the_state_after_it(room):
 
 
 @case
+def resume_over_http_answers_the_state_after_it(room):
+    room.file("c.yaml", json.dumps({"log": {"path": "L"}, "server": {"listen": "127.0.0.1:0"}, "destinations": [
+        {"name": "dir", "type": "directory", "path": "out"}]}).encode())
+    os.makedirs(os.path.join(room.path, "out"))
+    url = json.loads(room.start("serve", "--config", "c.yaml", "--json").stdout.readline())["listening"]
+
+    def ask(verb):
+        said = urllib.request.Request(f"{url}/v1/destinations{verb}", b"{}" if verb else None,
+                                      {"Content-Type": "application/json"})
+        return json.loads(urllib.request.urlopen(said, timeout=LIMIT).read())
+
+    for _ in range(5):
+        ask("/dir/pause")
+        while ask("")["destinations"][0]["state"] != "paused":
+            pass
+        said = ask("/dir/resume")
+        expect(said["pause"] is None and said["state"] != "paused", f"{said['pause']}, {said['state']}")
+
+
+@case
 def a_new_key_is_a_token_on_standard_output_and_nothing_else(room):
     for command in (["create", "--name", "ops", "--role", "companyAdmin"], ["rotate", "--id"]):
         if command[0] == "rotate":
