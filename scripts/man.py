@@ -16,6 +16,8 @@ import sys
 COMMON = {"help", "version", "json"}
 EXITS = [("0", "done"), ("1", "the input, or the thing that was checked, is bad"), ("2", "wrong use"),
          ("3", "it cannot be done now: lock held, no permission, no disk, unreachable"), ("130", "interrupted")]
+ENVIRONMENT = [("PENSTOCK_KEY", "the token with which penstock status asks a service"),
+               ("PENSTOCK_WEBHOOK_SECRET", "the secret with which penstock receive verifies")]
 FILES = [("/etc/penstock/penstock.yaml", "the configuration, as the unit for systemd has it"),
          ("/var/lib/penstock", "logs, cursors, keys and dead letters, as the unit for systemd has it")]
 
@@ -106,7 +108,7 @@ def page(tool, version):
                           ("--json", "One object, or one on each line, for programs."),
                           ("--version", "Says which penstock this is, and of which commit.")]:
         yield from [".TP", f"\\fB{plain(option)}\\fR", plain(words)]
-    for title, rows in [("EXIT STATUS", EXITS), ("FILES", FILES)]:
+    for title, rows in [("EXIT STATUS", EXITS), ("ENVIRONMENT", ENVIRONMENT), ("FILES", FILES)]:
         yield f".SH {title}"
         for key, words in rows:
             yield from [".TP", f"\\fB{plain(key)}\\fR", plain(words)]

@@ -25,9 +25,9 @@ struct Penstock: AsyncParsableCommand {
       """,
     version: Release.words,
     subcommands: [
-      DemoCommand.self, AppendCommand.self, TailCommand.self, StatusCommand.self, DeliverCommand.self,
-      ServeCommand.self, KeysCommand.self, ReplayCommand.self, CursorCommand.self, AttemptsCommand.self,
-      DeadLettersCommand.self,
+      DemoCommand.self, AppendCommand.self, TailCommand.self, ExportCommand.self, StatusCommand.self,
+      DeliverCommand.self, ServeCommand.self, KeysCommand.self, ReplayCommand.self, CursorCommand.self,
+      AttemptsCommand.self, DeadLettersCommand.self,
       VerifyCommand.self, InspectCommand.self, RecoverCommand.self, ReceiveCommand.self,
       BenchCommand.self,
     ])
@@ -36,9 +36,12 @@ struct Penstock: AsyncParsableCommand {
     Allocator.settle()
     // A reader that went away is noticed when writing to it; see `Output`.
     signal(SIGPIPE, SIG_IGN)
+    OpenFiles.raise()
     Interruption.watch()
+    let arguments = Array(CommandLine.arguments.dropFirst())
     do {
-      var command = try parseAsRoot()
+      if let complaint = Usage.unknownCommand(arguments, of: Self.self) { leave(saying: complaint) }
+      var command = try parseAsRoot(arguments)
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
@@ -46,12 +49,12 @@ struct Penstock: AsyncParsableCommand {
       }
       Output.standard.flush()
     } catch {
-      leave(error)
+      leave(error, arguments)
     }
   }
 
   /// Prints what the parser has to say and ends with the house's exit code for it.
-  private static func leave(_ error: any Error) -> Never {
+  private static func leave(_ error: any Error, _ arguments: [String]) -> Never {
     Output.standard.flush()
     let code = exitCode(for: error)
     if let exit = error as? ExitCode { Foundation.exit(exit.rawValue) }
@@ -61,7 +64,13 @@ struct Penstock: AsyncParsableCommand {
       Output.standard.flush()
       Foundation.exit(0)
     }
-    Output.note(message)
+    // The parser tells what is missing first, even where a misspelt option is the reason.
+    leave(saying: Usage.unknownOption(arguments, of: Self.self) ?? message)
+  }
+
+  /// Ends because the command was used wrongly.
+  private static func leave(saying words: String) -> Never {
+    Output.note(words)
     Foundation.exit(ExitStatus.usage.rawValue)
   }
 }

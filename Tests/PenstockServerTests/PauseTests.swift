@@ -56,6 +56,8 @@ struct PauseTests {
         #expect(Self.reason(shop) == "bucket moves")
         let resumed = try await rig.send(.post, Self.path + "/resume")
         #expect(resumed.status == 200 && resumed.text.contains(#""pause":null"#), "\(resumed.text)")
+        // The state after it, not the one the delivery is about to leave.
+        #expect(resumed.json["state"] as? String != "paused", "\(resumed.text)")
         await second.untilDeliveries(1)
         #expect(second.attempts == [Offset(1)..<Offset(2)])
       }

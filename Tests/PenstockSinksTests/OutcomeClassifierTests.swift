@@ -48,12 +48,16 @@ struct OutcomeClassifierTests {
     #expect(classify(status).words.contains("redirects are not followed"))
   }
 
-  @Test("Retry-After counts wherever a retry is asked for", arguments: [408, 425, 429, 500, 503])
-  func retryAfter(status: Int) {
-    #expect(
-      classify(status, retryAfter: "17")
-        == .retry(reason: "the receiver answered \(status)", after: .seconds(17)))
-    #expect(classify(status, retryAfter: "nonsense") == .retry(reason: "the receiver answered \(status)", after: nil))
+  @Test(
+    "Retry-After counts wherever a retry is asked for, and the status is told with its words",
+    arguments: [
+      (408, "408 Request Timeout"), (425, "425 Too Early"), (429, "429 Too Many Requests"),
+      (500, "500 Internal Server Error"), (503, "503 Service Unavailable"), (599, "599"),
+    ])
+  func retryAfter(status: Int, words: String) {
+    let reason = "the receiver answered \(words)"
+    #expect(classify(status, retryAfter: "17") == .retry(reason: reason, after: .seconds(17)))
+    #expect(classify(status, retryAfter: "nonsense") == .retry(reason: reason, after: nil))
   }
 
   @Test("network failures are retried; a request that cannot be sent is refused")

@@ -143,7 +143,7 @@ struct S3SinkTests {
   @Test("SlowDown with Retry-After waits as long as it says")
   func retryAfter() async throws {
     let outcome = try await deliver(ScriptedTransport.answer(503, [(name: "Retry-After", value: "9")])).outcome
-    #expect(outcome == .retry(reason: "the store answered 503", after: .seconds(9)))
+    #expect(outcome == .retry(reason: "the store answered 503 Service Unavailable", after: .seconds(9)))
   }
 
   @Test("an answer that echoes the secret does not bring it into the reason")

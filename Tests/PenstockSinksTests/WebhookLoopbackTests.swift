@@ -67,7 +67,7 @@ struct WebhookLoopbackTests {
       let sink = try makeSink(url) { $0.secrets = [Secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")] }
       let outcome = await sink.deliver(try makeDelivery(sink, makeBatch(records)))
       await sink.close()
-      #expect(outcome == .refused(reason: "the receiver answered 401: no signature matches"))
+      #expect(outcome == .refused(reason: "the receiver answered 401 Unauthorized: no signature matches"))
       #expect(try read(output).isEmpty)
       #expect(await receiver.counters.unauthorized == 1)
     }

@@ -206,7 +206,7 @@ struct WebhookTLSTests {
     #expect(moved.isRefused && moved.words.contains("redirects are not followed"), "\(moved)")
     #expect(try await deliver(server.main, "/gone").isDisabled)
     let busy = try await deliver(server.main, "/busy")
-    #expect(busy == .retry(reason: "the receiver answered 429: slower, please", after: .seconds(17)))
+    #expect(busy == .retry(reason: "the receiver answered 429 Too Many Requests: slower, please", after: .seconds(17)))
   }
 
   @Test("a receiver that does not answer in time is tried again", arguments: TransportSettings.Versions.allCases)

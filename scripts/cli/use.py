@@ -19,7 +19,7 @@ def wrong_use(room):
 @case
 def help_has_examples(room):
     commands = [[], ["append"], ["tail"], ["status"], ["deliver"], ["verify"], ["inspect"], ["recover"], ["receive"],
-                ["demo"], ["cursor"], ["bench"], ["attempts"], ["replay"], ["deadletters"]]
+                ["demo"], ["cursor"], ["bench"], ["attempts"], ["replay"], ["deadletters"], ["export"]]
     commands += [["bench", one] for one in ("append", "commit", "replay", "recover", "tail", "seal", "idle", "memory",
                                            "events", "ingest", "deliver", "isolation")]
     commands += [["cursor", one] for one in ("list", "show", "seek", "pause", "resume", "acknowledge", "delete")]

@@ -60,7 +60,7 @@ struct AppendCommand: ReportingCommand {
   func perform() async throws {
     var configuration = try knobs.configuration()
     if let durability { configuration.durability = durability == .disk ? .disk : .kernel }
-    let input = try InputFile(file)
+    let input = try InputFile(file, isEvents: true)
     let job = AppendJob(
       command: self, input: input, validator: takesAnything ? nil : EventValidator(), configuration: configuration,
       reader: Worker(name: "penstock-input"))

@@ -31,9 +31,11 @@ extension CursorCommand {
       try await reader.setPause(CursorPause(since: SystemWallClock().now(), reason: reason), ofCursor: name)
       let words = before == nil ? "paused" : "was paused already"
       let line = try CursorLine.line(name, logOption.log)
+      let now = SystemWallClock().now()
       tell(
-        line.json(now: SystemWallClock().now()),
-        "cursor \(name) \(words); penstock cursor resume \(name) lets it go on")
+        line.json(now: now),
+        "cursor \(name) \(words); penstock cursor resume \(name) lets it go on\n\n"
+          + CursorLine.table([line], now: now))
     }
   }
 
@@ -52,9 +54,11 @@ extension CursorCommand {
       let before = try reader.pause(ofCursor: name)
       try await reader.setPause(nil, ofCursor: name)
       let line = try CursorLine.line(name, logOption.log)
+      let now = SystemWallClock().now()
       tell(
-        line.json(now: SystemWallClock().now()),
-        before == nil ? "cursor \(name) was not paused" : "cursor \(name) resumed")
+        line.json(now: now),
+        (before == nil ? "cursor \(name) was not paused" : "cursor \(name) resumed") + "\n\n"
+          + CursorLine.table([line], now: now))
     }
   }
 }

@@ -81,6 +81,7 @@ struct DeliverCommand: ReportingCommand {
     for name in only { _ = try configuration.destination(name, in: config) }
     if !only.isEmpty { destinations.removeAll { !only.contains($0.name) } }
     let path = try configuration.path(log, in: config)
+    try OpenFiles.reserve(for: destinations, isService: false)
     // Before anything is delivered, so that a mistake in the last one does not show halfway.
     var lanes: [DeliveryLane] = []
     for destination in destinations {

@@ -14,6 +14,7 @@ struct KeysCommand: AsyncParsableCommand {
 
         penstock keys create --file keys.json --name ops --role companyAdmin
         penstock keys create --file keys.json --name web --role producer --app 74f72649
+        TOKEN=$(penstock keys create --file keys.json --name ci --role producer)
         penstock keys list --file keys.json
         penstock keys rotate --file keys.json --id 1f2e3d4c5b6a7988 --grace 3600
         penstock keys revoke --file keys.json --id 1f2e3d4c5b6a7988
@@ -50,7 +51,7 @@ extension KeysCommand {
       let made = try Keys.change(keys.file) { (store) throws(KeyStoreError) in
         try store.create(.init(name: name, role: role, appID: app, limit: limit))
       }
-      tell(Keys.json(made), Keys.words(made))
+      Keys.show(made, json: common.json)
     }
   }
 
@@ -83,7 +84,7 @@ extension KeysCommand {
       let made = try Keys.change(keys.file) { (store) throws(KeyStoreError) in
         try store.rotate(id, grace: Int64(grace))
       }
-      tell(Keys.json(made), Keys.words(made))
+      Keys.show(made, json: common.json)
     }
   }
 
@@ -125,9 +126,13 @@ private enum Keys {
     .object([("key", json(made.key)), ("token", .string(made.token))])
   }
 
-  static func words(_ made: (key: APIKey, token: String)) -> String {
-    "\(made.token)\n\nThis is the token of \(made.key.name) (\(made.key.role.rawValue)), key \(made.key.id). It is not kept and "
-      + "cannot be shown again."
+  /// The token alone on standard output, so that a script can keep it; words for people on standard error.
+  static func show(_ made: (key: APIKey, token: String), json isJSON: Bool) {
+    if isJSON { return Output.standard.line(json(made)) }
+    Output.standard.line(made.token)
+    Output.note(
+      "This is the token of \(made.key.name) (\(made.key.role.rawValue)), key \(made.key.id). "
+        + "It is not kept and cannot be shown again.")
   }
 
   static func table(_ keys: [APIKey]) -> String {

@@ -57,7 +57,7 @@ struct ServeCommand: ReportingCommand {
     server.configurationFile = config
     let format = logFormat ?? configuration.logFormat
     let logger = format.logger
-    OpenFileLimit.raise()
+    try OpenFiles.reserve(for: configuration.destinations, isService: true)
     var destinations: [ServiceDestination] = []
     for destination in configuration.destinations {
       destinations.append(try await destination.served(from: config, log: path, logger: logger))
@@ -105,7 +105,7 @@ struct ServeCommand: ReportingCommand {
     } catch let error as ServiceError {
       throw Failure(.cannot, "service", error.message)
     } catch {
-      throw Failure(.cannot, "service", "cannot listen on \(address): \(error)")
+      throw Failure(.cannot, "service", "cannot listen on \(address): \(listenWords(error))")
     }
   }
 

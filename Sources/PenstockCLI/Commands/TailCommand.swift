@@ -1,4 +1,5 @@
 import ArgumentParser
+import PenstockEvents
 import PenstockLog
 
 struct TailCommand: ReportingCommand {
@@ -15,6 +16,7 @@ struct TailCommand: ReportingCommand {
         penstock tail --log ./events --from 2026-11-23T15:00:00Z --to end
         penstock tail --log ./events --from @1431857103 --to 100000
         penstock tail --log ./events --json
+        penstock tail --log ./events --follow --where 'event=Goal,Custom_* !segment=Employees'
       """)
 
   @OptionGroup var logOption: LogOption
@@ -22,6 +24,8 @@ struct TailCommand: ReportingCommand {
   @Option(help: "Where to end; as --from.") var to: Place?
   @Flag(help: "Go on with the records to come.") var follow = false
   @Flag(help: "Tell about lost records and go on behind them, instead of ending there.") var skipGaps = false
+  @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
+  var filter = EventFilter.all
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -37,12 +41,12 @@ struct TailCommand: ReportingCommand {
       do {
         let batches = reader.records(from: start, to: to?.position ?? .end, tailing: follow).batches()
         for try await batch in batches {
-          write(batch)
+          try write(batch)
           if Interruption.received != nil { break reading }
         }
         break
       } catch {
-        guard let gap = error.gap else { throw error }
+        guard let gap = (error as? LogError)?.gap else { throw error }
         Output.standard.flush()
         guard skipGaps else {
           var failure = Failure(.bad, "gap", gap.description)
@@ -57,10 +61,12 @@ struct TailCommand: ReportingCommand {
     if Interruption.received != nil { try end(Interruption.status) }
   }
 
-  private func write(_ batch: Batch) {
+  private func write(_ batch: Batch) throws(Failure) {
     let isSpeakingJSON = common.json
+    var refused: Failure?
     Output.standard.edit { output in
       batch.forEachRecord { record in
+        guard refused == nil, filter.wants(record, &refused) else { return }
         if isSpeakingJSON {
           output += Array(
             #"{"offset":\#(record.offset),"appendTime":"\#(Words.time(record.appendTime))","record":"#.utf8)
@@ -72,6 +78,7 @@ struct TailCommand: ReportingCommand {
         }
       }
     }
-    if follow { Output.standard.flush() }
+    if follow || refused != nil { Output.standard.flush() }
+    if let refused { throw refused }
   }
 }

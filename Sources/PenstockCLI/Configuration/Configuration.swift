@@ -23,7 +23,12 @@ struct Configuration {
 
   static func parse(_ bytes: [UInt8], of path: String, needsDestinations: Bool = true) throws(Failure) -> Configuration
   {
-    guard let text = String(validating: bytes, as: UTF8.self) else {
+    if bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF]) {
+      throw Failure(.usage, "configuration", "\(path) is UTF-16 text", advice: "save it as UTF-8")
+    }
+    // Editors put a byte order mark before text; it is no part of it.
+    let content = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
+    guard let text = String(validating: content, as: UTF8.self) else {
       throw Failure(.usage, "configuration", "\(path) is not UTF-8 text")
     }
     let root: Node?

@@ -1,3 +1,4 @@
+import Foundation
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
@@ -57,6 +58,8 @@ extension Failure {
     case let error as ReplayError: self.init(.bad, error.code.rawValue, error.message, advice: Self.advice(for: error))
     case let error as ReceiverError: self.init(.cannot, "receiver", error.message)
     case is CancellationError: self.init(.interrupted, "interrupted", "interrupted")
+    // Foundation's errors print as domains and numbers.
+    case is CocoaError, is POSIXError: self.init(.cannot, "io", error.localizedDescription)
     default: self.init(.cannot, "other", "\(error)")
     }
   }

@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import Synchronization
 
 /// What a command reads: a file, or standard input. Read by one task at a time.
 final class InputFile: Sendable {
@@ -8,10 +9,15 @@ final class InputFile: Sendable {
   /// In bytes; nil where it is not known before the end.
   let size: Int?
   private let descriptor: Int32
+  /// The first bytes, until enough of them are there to tell what the input is; nil from then on.
+  private let beginning: Mutex<[UInt8]?>
   private static let chunk = 1 << 20
 
   /// Opens a file; `-` is standard input.
-  init(_ path: String) throws(Failure) {
+  ///
+  /// - Parameter isEvents: Whether events are read: what is compressed or not UTF-8 is refused at its first bytes.
+  init(_ path: String, isEvents: Bool = false) throws(Failure) {
+    beginning = Mutex(isEvents ? [] : nil)
     if path == "-" {
       name = "standard input"
       descriptor = STDIN_FILENO
@@ -42,8 +48,22 @@ final class InputFile: Sendable {
   /// Whether it can be read twice.
   var isSeekable: Bool { size != nil }
 
-  /// The next bytes, at least one; empty at the end. Blocks.
+  /// The next bytes, at least one; empty at the end. Blocks. Throws for events that are compressed, or other text than
+  /// UTF-8.
   func read() throws(Failure) -> [UInt8] {
+    let bytes = try readBytes()
+    let first: [UInt8]? = beginning.withLock { beginning in
+      guard var first = beginning else { return nil }
+      first += bytes.prefix(InputKind.leastBytes - first.count)
+      let isEnough = first.count >= InputKind.leastBytes || bytes.isEmpty
+      beginning = isEnough ? nil : first
+      return isEnough ? first : nil
+    }
+    if let first, let kind = InputKind(first) { throw kind.failure(name, isFile: isSeekable) }
+    return bytes
+  }
+
+  private func readBytes() throws(Failure) -> [UInt8] {
     while true {
       var count = 0
       let bytes = [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, initialized in
@@ -62,7 +82,10 @@ final class InputFile: Sendable {
   }
 
   /// Goes on reading from a byte on. Only where `isSeekable`.
-  func seek(to position: Int) { lseek(descriptor, off_t(position), SEEK_SET) }
+  func seek(to position: Int) {
+    if position > 0 { beginning.withLock { $0 = nil } }
+    lseek(descriptor, off_t(position), SEEK_SET)
+  }
 
   /// Everything, up to `limit` bytes.
   func readAll(limit: Int) throws(Failure) -> [UInt8] {

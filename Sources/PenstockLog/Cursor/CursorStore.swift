@@ -108,7 +108,9 @@ package enum CursorStore {
     if !isThere {
       let record = CursorRecord(logID: logID, name: name, state: CursorState(startingAt: start))
       do throws(LogError) {
-        try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+        try LogDirectory.restoringCursors(fileSystem, paths) { () throws(LogError) in
+          try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+        }
       } catch {
         if error.code == .locked { throw held(name, path) }
         // Another process made it in between, and may have let go of it again.

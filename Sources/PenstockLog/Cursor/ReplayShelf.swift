@@ -63,8 +63,10 @@ package enum ReplayShelf {
     }
     let path = path(manifest.id, paths)
     do throws(LogError) {
-      try SlotFile.create(
-        fileSystem, path, kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+      try LogDirectory.restoringCursors(fileSystem, paths) { () throws(LogError) in
+        try SlotFile.create(
+          fileSystem, path, kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+      }
     } catch {
       guard error.code == .locked || (error.cause as? FileSystemError)?.code == .exists else { throw error }
       throw LogError(.illegalMove, "another process begins a replay of that name", place: .init(path: path))
@@ -87,6 +89,7 @@ package enum ReplayShelf {
       return CursorStore.ownNames(try fileSystem.list(paths.cursors), suffix)
         .filter { $0.utf8.count <= ReplayManifest.maxIDBytes }
     } catch {
+      if error.code == .notFound { return [] }
       throw LogError(error, while: "list the replays")
     }
   }

@@ -14,7 +14,7 @@ package enum LogOpening {
     let paths = LogPaths(path)
     let fileSystem = environment.fileSystem
     let isNew = try !LogDirectory.exists(fileSystem, paths)
-    if isNew { try LogDirectory.create(fileSystem, paths) }
+    if isNew { try LogDirectory.create(fileSystem, paths) } else { try LogDirectory.restore(fileSystem, paths) }
     let lock = try LogDirectory.lock(fileSystem, paths, as: holder)
     fileSystem.volume(of: paths.root)?.warn(environment.logger)
     var report = RecoveryReport(outcome: .clean, rule: "clean")

@@ -151,7 +151,7 @@ extension FileSystemError.Code {
     case .notSupported: "not supported by this file system"
     case .staleCache:
       "memory holds pages that differ from the disk; end the other processes that read the file, or restart the machine"
-    case .other(let errno): "error \(errno)"
+    case .other(let errno): Self.systemText(errno)
     }
   }
 }

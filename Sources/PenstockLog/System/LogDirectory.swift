@@ -4,6 +4,15 @@ package enum LogDirectory {
     "LOCK", "META", "META.tmp", "BEACON", "PRODUCERS.a", "PRODUCERS.b", "PRODUCERS.tmp", "data", "cursors",
     "quarantine",
   ]
+  /// What a file system or an operating system keeps at the root of a volume, which is a normal place for a log.
+  private static let volumeNames: Set<String> = [
+    "lost+found", ".snapshot", ".zfs", "aquota.user", "aquota.group", ".Trashes", ".fseventsd", ".Spotlight-V100",
+  ]
+
+  /// Whether a name belongs to the volume: it is neither the log's nor a stranger's.
+  package static func isVolumeName(_ name: String) -> Bool {
+    volumeNames.contains(name) || name.hasPrefix(".Trash-")
+  }
 
   /// Whether there is a log. Throws `.notALog` for a directory that holds anything else: the log never moves in with
   /// strangers.
@@ -11,7 +20,7 @@ package enum LogDirectory {
     do throws(FileSystemError) {
       let names = try fileSystem.list(paths.root)
       if names.contains("META") { return true }
-      if let stranger = names.sorted().first(where: { !ownNames.contains($0) }) {
+      if let stranger = names.sorted().first(where: { !ownNames.contains($0) && !isVolumeName($0) }) {
         throw FileSystemError(.exists, operation: stranger, path: paths.root)
       }
       // Without META, but with a data directory: a creation that was cut short, or a META that was lost.
@@ -40,6 +49,39 @@ package enum LogDirectory {
     } catch {
       throw LogError(error, while: "create the log's directory")
     }
+  }
+
+  /// Makes the directories of a log that are gone and hold nothing but what can be made again, durably. The segments'
+  /// directory is not one of them: without it records are lost.
+  package static func restore(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
+    do throws(FileSystemError) {
+      let names = try fileSystem.list(paths.root)
+      for (name, path) in [("cursors", paths.cursors), ("quarantine", paths.quarantine)] where !names.contains(name) {
+        try restore(fileSystem, path)
+      }
+    } catch {
+      throw LogError(error, while: "make a missing directory of the log")
+    }
+  }
+
+  /// Does what makes a file in the directory of cursors. Where that is gone, makes it and does the same again.
+  static func restoringCursors(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, _ body: () throws(LogError) -> Void
+  ) throws(LogError) {
+    do throws(LogError) {
+      return try body()
+    } catch {
+      guard error.isAboutMissingFile else { throw error }
+    }
+    do throws(FileSystemError) { try restore(fileSystem, paths.cursors) } catch {
+      throw LogError(error, while: "make the directory of cursors")
+    }
+    try body()
+  }
+
+  private static func restore(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) {
+    try make(fileSystem, path)
+    try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
   }
 
   private static func make(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) {
@@ -125,7 +167,7 @@ package enum LogDirectory {
     }
     let names = all.compactMap(SegmentName.init).sorted()
     let unknown = all.filter {
-      SegmentName($0) == nil && !$0.hasPrefix("next.tmp") && !LogPaths.isSealing($0)
+      SegmentName($0) == nil && !$0.hasPrefix("next.tmp") && !LogPaths.isSealing($0) && !isVolumeName($0)
     }.sorted()
     for (index, name) in names.enumerated().dropFirst() {
       let before = names[index - 1]

@@ -73,7 +73,7 @@ package enum LogThread {
       var thread = pthread_t()
     #endif
     let result = pthread_create(&thread, nil, run, box.toOpaque())
-    precondition(result == 0, "no thread could be started (error \(result))")
+    precondition(result == 0, "no thread could be started: \(FileSystemError.Code.systemText(result))")
     #if canImport(Darwin)
       if let thread { pthread_detach(thread) }
     #else

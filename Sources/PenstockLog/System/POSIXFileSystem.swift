@@ -228,6 +228,13 @@ extension FileSystemError.Code {
     default: self = .other(errno: code)
     }
   }
+
+  /// The system's own words for a number; with the number where it has none.
+  static func systemText(_ code: Int32) -> String {
+    guard let text = strerror(code) else { return "system error \(code)" }
+    let words = String(cString: text)
+    return words.prefix(1).lowercased() + words.dropFirst()
+  }
 }
 
 extension POSIXFileSystem {

@@ -146,10 +146,19 @@ final class DestinationHost: Sendable {
       CursorPause(since: SystemWallClock().now(), reason: reason), ofCursor: destination.name)
   }
 
-  /// Takes a pause off, whoever put it on.
-  func resume() async throws(LogError) {
-    if let delivery = state.withLock({ $0.delivery }) { return try await delivery.resume() }
-    try await log.setPause(nil, ofCursor: destination.name)
+  /// Takes a pause off, whoever put it on. Where a delivery runs, it has taken that up when this returns, or `patience`
+  /// is over.
+  func resume(patience: Duration = .seconds(5)) async throws(LogError) {
+    guard let delivery = state.withLock({ $0.delivery }) else {
+      return try await log.setPause(nil, ofCursor: destination.name)
+    }
+    try await delivery.resume()
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { _ = await delivery.waitForProgress { $0.activity != .paused } }
+      group.addTask { [clock] in try? await clock.sleep(until: clock.now() + patience) }
+      await group.next()
+      group.cancelAll()
+    }
   }
 
   /// The pause as it is on the disk; nil where there is none, or that cannot be seen.

@@ -47,4 +47,9 @@ public struct ServiceDestination: Sendable {
     self.makeDelivery = makeDelivery
     self.makeReplaySink = makeReplaySink
   }
+
+  /// What it may have open at once.
+  var openFiles: OpenFileNeed.Destination {
+    OpenFileNeed.Destination(maxInFlight: options.maxInFlight, hasDeadLetters: deadLetters != nil)
+  }
 }

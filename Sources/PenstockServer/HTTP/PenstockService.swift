@@ -52,7 +52,7 @@ public final class PenstockService: Service {
     onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
   ) async throws -> PenstockService {
     if let complaint = configuration.complaint { throw ServiceError(message: complaint) }
-    let configuration = fitting(configuration, destinations.count, logger)
+    let configuration = fitting(configuration, destinations, logger)
     let keys = try configuration.keysFile.map { path throws(KeyStoreError) in try KeyStore(path) }
     let metrics = ServiceMetrics()
     var environment = LogEnvironment.system
@@ -83,11 +83,13 @@ public final class PenstockService: Service {
 
   /// With no more connections than leave descriptors for everything else.
   private static func fitting(
-    _ configuration: ServiceConfiguration, _ destinations: Int, _ logger: Logger
+    _ configuration: ServiceConfiguration, _ destinations: [ServiceDestination], _ logger: Logger
   ) -> ServiceConfiguration {
     var configuration = configuration
     let (wanted, limit) = (configuration.limits.maxConnections, OpenFileLimit.current)
-    let taken = OpenFileLimit.connections(wanted: wanted, of: limit, destinations: destinations)
+    let taken = OpenFileLimit.connections(
+      wanted: wanted, of: limit, destinations: destinations.count,
+      needed: destinations.reduce(0) { $0 + $1.openFiles.count })
     guard taken < wanted else { return configuration }
     configuration.limits.maxConnections = taken
     logger.warning(

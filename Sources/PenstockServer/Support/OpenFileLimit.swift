@@ -20,10 +20,10 @@ package enum OpenFileLimit {
   }
 
   /// How many of the connections that are wanted may be taken, so that something is left for the log, its cursors and
-  /// destinations: 256 and 64 for each destination, or half of a low limit.
-  static func connections(wanted: Int, of limit: Int?, destinations: Int) -> Int {
+  /// destinations: 256 and 64 for each destination, or half of a low limit, but always what is `needed`.
+  static func connections(wanted: Int, of limit: Int?, destinations: Int, needed: Int = 0) -> Int {
     guard let limit else { return wanted }
-    let reserve = min(256 + 64 * destinations, limit / 2)
+    let reserve = max(min(256 + 64 * destinations, limit / 2), needed)
     return max(1, min(wanted, limit - reserve))
   }
 

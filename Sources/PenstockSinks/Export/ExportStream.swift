@@ -1,5 +1,5 @@
 import Crypto
-import PenstockDelivery
+package import PenstockDelivery
 import PenstockEvents
 import PenstockLog
 
@@ -141,7 +141,7 @@ struct ExportReader: BodyReader {
 ///
 /// zstd makes one frame of each 4 MiB of rows, and of what stands before a copied frame: frames in a row are one zstd file to
 /// every reader. gzip makes one member, because some readers stop behind the first.
-struct PieceCompressor {
+package struct PieceCompressor {
   private enum Way {
     case none
     case gzip(Gzip.Stream, level: Int)
@@ -152,7 +152,7 @@ struct PieceCompressor {
   private var rows: [UInt8] = []
   static let frameBytes = 4 << 20
 
-  init(_ compression: ExportCompression) {
+  package init(_ compression: ExportCompression) {
     way =
       switch compression {
       case .none: .none
@@ -161,7 +161,7 @@ struct PieceCompressor {
       }
   }
 
-  mutating func add(_ piece: [UInt8], to output: inout [UInt8]) throws(SinkError) {
+  package mutating func add(_ piece: [UInt8], to output: inout [UInt8]) throws(SinkError) {
     switch way {
     case .none: output += piece
     case .gzip(let stream, let level): try stream.compress(piece, level: level, ends: false, into: &output)
@@ -182,7 +182,7 @@ struct PieceCompressor {
     output += frame
   }
 
-  mutating func finish(_ output: inout [UInt8]) throws(SinkError) {
+  package mutating func finish(_ output: inout [UInt8]) throws(SinkError) {
     switch way {
     case .none: break
     case .gzip(let stream, let level): try stream.compress([], level: level, ends: true, into: &output)

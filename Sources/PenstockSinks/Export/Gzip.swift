@@ -8,7 +8,7 @@ enum Gzip {
     let status = deflateInit2_(
       &stream, Int32(level), Z_DEFLATED, windowBits, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
       Int32(MemoryLayout<z_stream>.size))
-    guard status == Z_OK else { throw SinkError("gzip could not start (zlib status \(status))") }
+    guard status == Z_OK else { throw SinkError("gzip could not start (\(Gzip.words(status)))") }
     defer { deflateEnd(&stream) }
     guard let output = run(&stream, bytes, capacity: Int(deflateBound(&stream, uLong(bytes.count))), deflate) else {
       throw SinkError("the body could not be compressed by gzip")
@@ -28,6 +28,12 @@ enum Gzip {
       Int(stream.total_in) == bytes.count
     else { return nil }
     return output
+  }
+
+  /// What zlib calls a status.
+  fileprivate static func words(_ status: Int32) -> String {
+    guard let text = zError(status) else { return "zlib status \(status)" }
+    return String(cString: text)
   }
 
   /// The largest window, with a gzip header and trailer instead of zlib's.
@@ -94,7 +100,7 @@ extension Gzip {
         let status = deflateInit2_(
           stream, Int32(level), Z_DEFLATED, Gzip.windowBits, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
           Int32(MemoryLayout<z_stream>.size))
-        guard status == Z_OK else { throw SinkError("gzip could not start (zlib status \(status))") }
+        guard status == Z_OK else { throw SinkError("gzip could not start (\(Gzip.words(status)))") }
         isOpen = true
       }
       // A block's rows are far below what zlib counts in 32 bits.
@@ -118,7 +124,7 @@ extension Gzip {
       }
       // No progress was possible because there was nothing to do: not an error.
       guard status == (ends ? Z_STREAM_END : Z_OK) || (!ends && status == Z_BUF_ERROR) else {
-        throw SinkError("the body could not be compressed by gzip (zlib status \(status))")
+        throw SinkError("the body could not be compressed by gzip (\(Gzip.words(status)))")
       }
     }
   }

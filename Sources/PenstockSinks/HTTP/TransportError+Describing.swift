@@ -62,7 +62,7 @@ extension TransportError {
       case Self.reset, Self.brokenPipe: self.init(.connectionLost)
       case Self.connectionTimedOut: self.init(.timeout, Self.connecting)
       case let code where Self.unreachable.contains(code): self.init(.unreachable, "\(PlatformError(code))")
-      default: self.init(.other, "\(cause)")
+      default: self.init(.other, "\(PlatformError(cause.errnoCode))")
       }
     } else if type.contains("NIOConnectionError") {
       self.init(.unknownHost)

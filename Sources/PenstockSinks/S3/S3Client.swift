@@ -121,7 +121,7 @@ struct S3Detail: Hashable {
       body.map { "\($0.code): \($0.message ?? "")" }
       ?? (isFailure ? String(decoding: response.body.prefix(2048), as: UTF8.self) : "")
     let excerpt = OutcomeClassifier.excerpt(Array(words.utf8), secrets: secrets)
-    reason = "the store answered \(response.status)" + (excerpt.isEmpty ? "" : ", \(excerpt)")
+    reason = "the store answered \(statusWords(response.status))" + (excerpt.isEmpty ? "" : ", \(excerpt)")
   }
 
   /// Temporary credentials do; so do permanent ones that have been replaced.

@@ -63,11 +63,13 @@ enum S3Verdict: Hashable {
     case 404: return .missing
     case 408, 409, 425, 429, 500...:
       return .outcome(
-        .retry(reason: "the store answered \(answer.response.status) when asked for \(key)", after: answer.after))
+        .retry(
+          reason: "the store answered \(statusWords(answer.response.status)) when asked for \(key)", after: answer.after
+        ))
     default:
       return .outcome(
         .refused(
-          reason: "the store answered \(answer.response.status) when asked what stands under \(key); "
+          reason: "the store answered \(statusWords(answer.response.status)) when asked what stands under \(key); "
             + "comparing needs the right to read objects (s3:GetObject)"))
     }
   }

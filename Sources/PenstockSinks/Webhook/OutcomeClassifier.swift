@@ -19,7 +19,8 @@ package enum OutcomeClassifier {
   package static func classify(
     status: Int, retryAfter: String?, detail: String, now: Timestamp
   ) -> DeliveryOutcome {
-    let reason = detail.isEmpty ? "the receiver answered \(status)" : "the receiver answered \(status): \(detail)"
+    let answered = "the receiver answered \(statusWords(status))"
+    let reason = detail.isEmpty ? answered : "\(answered): \(detail)"
     switch status {
     case 200..<300: return .delivered(receipt: "HTTP \(status)")
     case 300..<400: return .refused(reason: reason + "; redirects are not followed, use the final address")

@@ -125,7 +125,7 @@ struct CredentialServices: Sendable {
         continue
       }
       if answer.status == 200 || answer.status == missing { return answer }
-      problem = "answered \(answer.status)"
+      problem = "answered \(statusWords(answer.status))"
       // Told that we may not: asking again is no use.
       if (400..<500).contains(answer.status), answer.status != 429 {
         throw S3CredentialError("\(service) \(problem); the role or the authorization token is not the one it expects")

@@ -1,0 +1,136 @@
+import PenstockEvents
+import PenstockLog
+import PenstockSinks
+
+/// One run of `penstock export`.
+final class ExportJob {
+  private let command: ExportCommand
+  private var renderer: any EventRenderer
+  private var compressor: PieceCompressor
+  private var target: ExportTarget
+  private var (exported, left, timeless, lost) = (0, 0, 0, 0)
+  /// Lets every JSON object pass, and looks at it for that.
+  private static let objects: EventFilter = {
+    var none = EventFilter.Terms()
+    none.appIDs = []
+    return (try? EventFilter(excluding: none)) ?? .all
+  }()
+
+  init(_ command: ExportCommand) throws {
+    self.command = command
+    renderer = command.format == .array ? ArrayRenderer() : NDJSONRenderer()
+    compressor = PieceCompressor(command.way)
+    target = try ExportTarget(command.output, replaces: command.overwrite)
+  }
+
+  func run() async throws {
+    let started = ContinuousClock.now
+    // What a killed writer acknowledged may be hidden from readers until then.
+    if let report = try LogAccess.recoverIfNeeded(command.logOption.log, LogConfiguration()), report.outcome != .clean {
+      Output.note("penstock export: recovered the log first (\(report.outcome.rawValue))")
+    }
+    let reader = try await LogReader.open(at: command.logOption.log)
+    defer { reader.close() }
+    let token = Interruption.handle { _ in }
+    defer { Interruption.forget(token) }
+    let window = try ExportWindow(from: command.from?.position ?? .beginning, to: command.to?.position, of: reader)
+    do {
+      try target.begin()
+      try await write(window, reader)
+      try target.finish()
+    } catch {
+      target.abandon()
+      throw error
+    }
+    tell(window, seconds: (ContinuousClock.now - started) / .seconds(1))
+  }
+
+  private func write(_ window: ExportWindow, _ reader: LogReader) async throws {
+    let total = window.range.upperBound - window.range.lowerBound
+    if target.showsProgress { ProgressLine.shared.begin("exporting", total: nil) }
+    var (rows, bytes, start) = ([UInt8](), 0, window.range.lowerBound)
+    renderer.begin(&rows)
+    while start < window.range.upperBound {
+      do {
+        for try await batch in reader.records(from: .offset(start), to: .offset(window.range.upperBound)).batches() {
+          if Interruption.received != nil { throw stopped }
+          try take(batch, window, &rows)
+          bytes += batch.byteCount
+          try pass(&rows)
+          start = batch.end
+          let done = start - window.range.lowerBound
+          if target.showsProgress {
+            ProgressLine.shared.update(
+              bytes, "\(Words.count(done)) of \(Words.count(total)) records (\(Words.share(done, of: total)))")
+          }
+        }
+        break
+      } catch {
+        guard let gap = (error as? LogError)?.gap else { throw error }
+        guard command.skipGaps else {
+          throw Failure(.bad, "gap", gap.description, advice: "--skip-gaps goes on behind it, at offset \(gap.end)")
+        }
+        Output.note("penstock export: \(gap)")
+        lost += min(gap.end, window.range.upperBound) - max(gap.first, start)
+        start = gap.end
+      }
+    }
+    renderer.finish(&rows)
+    if command.format == .array { rows.append(UInt8(ascii: "\n")) }
+    try pass(&rows)
+    var rest: [UInt8] = []
+    try compressor.finish(&rest)
+    try target.write(rest)
+  }
+
+  private func take(_ batch: Batch, _ window: ExportWindow, _ rows: inout [UInt8]) throws(Failure) {
+    var refused: Failure?
+    batch.forEachRecord { record in
+      guard refused == nil else { return }
+      guard let isWanted = window.holds(record) else { return timeless += 1 }
+      guard isWanted, command.filter.wants(record, &refused) else { return left += 1 }
+      if command.format == .array, Self.objects.verdict(on: record.bytes) != .passes {
+        refused = Failure(
+          .bad, "malformed", "record \(record.offset) is no JSON object, and an array holds nothing else",
+          advice: "--format ndjson takes any record")
+        return
+      }
+      renderer.append(record.bytes, to: &rows)
+      exported += 1
+    }
+    if let refused { throw refused }
+  }
+
+  /// Hands on what is rendered.
+  private func pass(_ rows: inout [UInt8]) throws {
+    var piece: [UInt8] = []
+    try compressor.add(rows, to: &piece)
+    rows.removeAll(keepingCapacity: true)
+    try target.write(piece)
+  }
+
+  private var stopped: Failure {
+    Failure(
+      .interrupted, "interrupted",
+      command.output.map { "interrupted; \($0) was not written" } ?? "interrupted; the output is not whole")
+  }
+
+  private func tell(_ window: ExportWindow, seconds: Double) {
+    ProgressLine.shared.clear()
+    let json = JSON.object([
+      ("exported", .number(exported)), ("filtered", .number(left)), ("withoutTime", .number(timeless)),
+      ("lost", .number(lost)), ("first", .number(window.range.lowerBound.rawValue)),
+      ("end", .number(window.range.upperBound.rawValue)), ("bytes", .number(target.bytes)),
+      ("output", .optional(command.output)), ("seconds", .number(seconds)),
+    ])
+    var words = "\(Words.count(exported, "record")) exported"
+    if let output = command.output { words += " to \(output)" }
+    words += ", \(Words.bytes(target.bytes)), \(Words.seconds(seconds))"
+    if left > 0 { words += "; \(Words.count(left)) left out by --where or by their time" }
+    if timeless > 0 { words += "; \(Words.count(timeless)) left out because their time cannot be read" }
+    if lost > 0 { words += "; \(Words.count(lost)) lost" }
+    let text = command.common.json ? json.text : words
+    // Where the records themselves are on standard output, nothing else is.
+    if command.output == nil { Output.note(text) } else { Output.standard.line(text) }
+  }
+}
