@@ -214,4 +214,43 @@ struct ReplayTests {
     endless.window = rig.window(1, 99)
     await #expect(throws: ReplayError.self) { try await Replay.dryRun(endless, of: rig.replays.log()) }
   }
+
+  @Test("keeps the rate it was given when it goes on, until it is given another")
+  func keptRate() async throws {
+    let rig = ReplayRig()
+    for rate in [DeliveryRate(recordsPerSecond: 3), nil, DeliveryRate(bytesPerSecond: 7, requestsPerSecond: 0.5), nil] {
+      let sink = ScriptedSink(rig.destination, last: .hang)
+      let replay = Replay(
+        ReplaySettings(id: "again", window: rig.window(0, 9), rate: rate, policy: BatchPolicy(maxRecords: 3)),
+        of: rig.replays.log(), to: sink, clock: rig.clock, wallClock: rig.clock.timeOfDay)
+      let run = Task { try await replay.run() }
+      await sink.untilDeliveries(1)
+      run.cancel()
+      _ = try await run.value
+      let kept = try #require(rig.replays.manifest("again")).rate
+      let expected = rate ?? (kept.records == nil ? DeliveryRate(bytesPerSecond: 7, requestsPerSecond: 0.5) : DeliveryRate(recordsPerSecond: 3))
+      #expect(DeliveryRate(recordsPerSecond: kept.records, bytesPerSecond: kept.bytes, requestsPerSecond: kept.requests) == expected)
+    }
+    // It goes at that rate: a request every two seconds.
+    let replay = rig.replay(nil)
+    let run = Task { try await replay.run() }
+    #expect(await rig.sleeper(of: run) == rig.clock.now() + .seconds(27.0 / 7))
+    run.cancel()
+    _ = try await run.value
+    #expect(try await Replay.dryRun(ReplaySettings(id: "again", window: nil), of: rig.replays.log()).duration == .seconds(90.0 / 7))
+  }
+
+  @Test("by event times is refused where the sink cannot leave events out, and leaves nothing behind")
+  func unsupported() async throws {
+    let rig = ReplayRig()
+    let window = ReplayWindow(from: .eventTime(Timestamp(nanoseconds: 0)), to: .end)
+    let error = await #expect(throws: ReplayError.self) { try await rig.replay(window).run() }
+    #expect(error?.code == .unsupported && rig.replays.manifest("again") == nil && rig.destination.arrivals.isEmpty)
+    let backwards = ReplayWindow(
+      from: .eventTime(Timestamp(nanoseconds: 5)), to: .eventTime(Timestamp(nanoseconds: 4)))
+    let bad = await #expect(throws: ReplayError.self) {
+      try await Replay.dryRun(ReplaySettings(id: "x", window: backwards), of: rig.replays.log())
+    }
+    #expect(bad?.code == .badWindow)
+  }
 }
