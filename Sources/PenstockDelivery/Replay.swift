@@ -193,7 +193,8 @@ public final class Replay: Sendable {
     if let observer { notices = { observer(.delivery($0)) } }
     return Delivery(
       from: lease, source: source, to: LentSink(sink: sink, events: manifest.events), policy: settings.policy,
-      retry: settings.retry, options: DeliveryOptions(rate: DeliveryRate(manifest.rate)), clock: seams.clock, wallClock: seams.wallClock,
+      retry: settings.retry, options: DeliveryOptions(rate: DeliveryRate(manifest.rate)), clock: seams.clock,
+      wallClock: seams.wallClock,
       random: seams.random, logger: seams.logger,
       observer: notices)
   }

@@ -127,7 +127,9 @@ struct EventWindowTests {
           let answer = try await rig.send(.get, "/v1/events?" + query)
           #expect(answer.status == 400 && answer.code == "bad_request", "\(query): \(answer.status)")
         }
-        for query in ["from=-24h", "from=yesterday&to=today", "from=event:2026-11-29", "from=event:-1h&untimed=append-time"] {
+        for query in [
+          "from=-24h", "from=yesterday&to=today", "from=event:2026-11-29", "from=event:-1h&untimed=append-time",
+        ] {
           #expect(try await rig.send(.get, "/v1/events?" + query).status == 200, "\(query)")
         }
       }

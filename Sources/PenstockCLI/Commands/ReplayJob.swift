@@ -48,7 +48,8 @@ struct ReplayJob {
     let settings = try settings()
     ProgressLine.shared.begin("counting", total: nil)
     let estimate = try await Replay.dryRun(settings, of: reader) { done, total in
-      ProgressLine.shared.show("\(Words.count(done)) of \(Words.count(total)) records (\(Words.share(done, of: total)))")
+      ProgressLine.shared.show(
+        "\(Words.count(done)) of \(Words.count(total)) records (\(Words.share(done, of: total)))")
     }
     ProgressLine.shared.clear()
     command.tell(json(estimate), words(estimate))

@@ -102,7 +102,8 @@ public struct Batches: AsyncSequence, Sendable {
       offset = first
       if let end, first >= end { return nil }
       // The last offset there can be lies further off than an `Int` counts.
-      let room = end.map { Int(clamping: $0.rawValue - first.rawValue) }.map { Swift.min($0, source.maxRecords) }
+      let room =
+        end.map { Int(clamping: $0.rawValue - first.rawValue) }.map { Swift.min($0, source.maxRecords) }
         ?? source.maxRecords
       while true {
         if let batch = try await batch(from: first, maxRecords: room, isolation: actor) {

@@ -71,7 +71,9 @@ package enum SealProof {
       offset = block.block.endOffset
     }
     let isSaidToTell = sealed.header.flags & BlockFormat.eventTimesToldFlag != 0
-    guard sealed.header.eventTimes == eventTimes, isSaidToTell == tellsEventTimes else { throw mistake.found("event times", at: offset) }
+    guard sealed.header.eventTimes == eventTimes, isSaidToTell == tellsEventTimes else {
+      throw mistake.found("event times", at: offset)
+    }
     guard sealed.sections.carried == TrailerSections.joined(sections.map { ($0.0, $0.1) }) else {
       throw mistake.found("trailer sections", at: offset)
     }

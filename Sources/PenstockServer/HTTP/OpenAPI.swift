@@ -103,8 +103,11 @@ struct OpenAPIOperation {
     case .getEvents:
       OpenAPIOperation(
         summary: "Records as lines, byte for byte as they were sent.",
-        parameters: [query("from", place), query("to", place), query("limit", number(1, 100_000)),
-          query("untimed", #"{"enum":["skip","include","append-time"]}"#), query("page", #"{"type":"integer","minimum":0}"#)],
+        parameters: [
+          query("from", place), query("to", place), query("limit", number(1, 100_000)),
+          query("untimed", #"{"enum":["skip","include","append-time"]}"#),
+          query("page", #"{"type":"integer","minimum":0}"#),
+        ],
         contentType: "application/x-ndjson")
     case .getProducer: OpenAPIOperation(summary: "How far a producer came.", schema: "Producer")
     case .getStatus: OpenAPIOperation(summary: "The log, ingest and every destination.", schema: "Status")

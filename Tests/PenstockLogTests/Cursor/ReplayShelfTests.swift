@@ -39,7 +39,8 @@ import Testing
         id: untimed.rawValue, from: .eventTime(Timestamp(nanoseconds: .min)), to: .eventTime(Timestamp(nanoseconds: 3)),
         untimed: untimed, first: .zero, end: Offset(.max), destination: "file x", createdAt: Timestamp(nanoseconds: 0),
         rate: rate)
-      #expect(events.events == EventWindow(from: Timestamp(nanoseconds: .min), until: Timestamp(nanoseconds: 3), untimed: untimed))
+      let until = Timestamp(nanoseconds: 3)
+      #expect(events.events == EventWindow(from: Timestamp(nanoseconds: .min), until: until, untimed: untimed))
       all.append(events)
     }
     #expect(all[0].events == nil)

@@ -18,7 +18,10 @@ import Testing
       }
     }
     #expect(texts.count == 36 * 3)
-    for text in ["", "..", ".. ", "1..2", "1..2 never", "1.2 skip", "1...2 skip", "+1..2 skip", "01..2 skip", "a..2 skip", "1..2 skip ", " 1..2 skip", "1..9223372036854775808 skip", "-0.. skip"] {
+    for text in [
+      "", "..", ".. ", "1..2", "1..2 never", "1.2 skip", "1...2 skip", "+1..2 skip", "01..2 skip", "a..2 skip",
+      "1..2 skip ", " 1..2 skip", "1..9223372036854775808 skip", "-0.. skip",
+    ] {
       #expect(EventWindow(text) == nil, "\(text)")
     }
   }
@@ -31,8 +34,9 @@ import Testing
           func isIn(_ at: Int64) -> Bool { (from.map { at >= $0 } ?? true) && (until.map { at < $0 } ?? true) }
           for at in [.min, -3, -2, -1, 0, 2, 3, 4, .max] as [Int64] {
             // The time of its append says nothing about an event that has its own.
-            #expect(window.holds(eventTime: Timestamp(nanoseconds: at), appendTime: Timestamp(nanoseconds: -2)) == isIn(at))
-            let untimedIsIn = window.holds(eventTime: nil, appendTime: Timestamp(nanoseconds: at))
+            let time = Timestamp(nanoseconds: at)
+            #expect(window.holds(eventTime: time, appendTime: Timestamp(nanoseconds: -2)) == isIn(at))
+            let untimedIsIn = window.holds(eventTime: nil, appendTime: time)
             switch untimed {
             case .skip: #expect(!untimedIsIn)
             case .include: #expect(untimedIsIn)

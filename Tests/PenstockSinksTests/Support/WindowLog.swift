@@ -28,7 +28,7 @@ struct WindowLog {
     configuration.sealing = .settings(SealingSettings())
     let writer = try LogOpening.open("/log", configuration, Self.environment(disk, clock))
     while entries.count < records {
-      clock.advance(seconds: Double(random.below(20)))
+      clock.advance(seconds: Int64(random.below(20)))
       var batch = RecordBatch()
       // Some appends do not look at their records, as `append --no-validate`.
       let isTold = random.below(4) != 0
