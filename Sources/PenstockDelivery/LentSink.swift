@@ -1,7 +1,7 @@
 import PenstockLog
 
-/// A sink that is lent to deliveries, one after the other, and closed by its owner. Tells it the window of event times that every
-/// batch is held to.
+/// A sink that is lent to deliveries, one after the other, and closed by its owner. It puts the window of event times
+/// that every batch is held to into the outlines that the sink plans by.
 struct LentSink: Sink {
   let sink: any Sink
   var events: EventWindow?

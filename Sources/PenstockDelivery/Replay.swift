@@ -134,9 +134,10 @@ public final class Replay: Sendable {
       try checkSink(known.events)
     case .begin(let window):
       try checkSink(window.events)
+      let fixed = try resolve(window)
       manifest = try ReplayDecision.manifest(
-        settings, window, destination: sink.description, durableEnd: await source.durableEnd,
-        now: seams.wallClock.now(), resolve: resolve)
+        settings, window, fixed: fixed, destination: sink.description, durableEnd: await source.durableEnd,
+        now: seams.wallClock.now())
       try await store.createReplay(manifest)
     }
     return try await deliver(manifest)

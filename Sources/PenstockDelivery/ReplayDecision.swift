@@ -14,7 +14,8 @@ public struct ReplaySettings: Sendable, Hashable {
   /// `[from, to)`. Looked up when the replay begins and fixed from then on. Nil: go on with the window it has.
   public var window: ReplayWindow?
   public var gaps: GapPolicy
-  /// How fast it may go, from this run on; durable. Nil: as fast as it was told before, at the beginning without a limit.
+  /// How fast it may go, from this run on; durable. Nil: as fast as it was told before, at the beginning without a
+  /// limit.
   public var rate: DeliveryRate?
   public var policy: BatchPolicy
   public var retry: RetryPolicy
@@ -32,8 +33,8 @@ public struct ReplaySettings: Sendable, Hashable {
   }
 }
 
-/// From the first of these places up to, and without, the second. Where a place is an event time, it is a condition on each event's
-/// own time: exactly the events that meet it are delivered.
+/// From the first of these places up to, and without, the second. Where a place is an event time, it is a condition on
+/// each event's own time: exactly the events that meet it are delivered.
 public struct ReplayWindow: Sendable, Hashable {
   public var from: Position
   public var to: Position
@@ -105,8 +106,8 @@ package enum ReplayDecision: Hashable, Sendable {
         return .refuse(
           .changed,
           "replay \(id) has the window \(text(found.first, found.end, found.events)), not"
-            + " \(text(asked.first, asked.end, asked.events)); a replay keeps its window. To go on with it, leave the window"
-            + " out. For another window use another id, or discard this replay")
+            + " \(text(asked.first, asked.end, asked.events)); a replay keeps its window. To go on with it, leave the"
+            + " window out. For another window use another id, or discard this replay")
       }
     }
     return found.isFinished ? .finished(found) : .resume(found)
@@ -117,14 +118,17 @@ package enum ReplayDecision: Hashable, Sendable {
   }
 
   /// Fixes the window.
+  ///
+  /// - Parameters:
+  ///   - fixed: What `window` stands for.
+  ///   - durableEnd: Asked for after `fixed` was: a log that grows meanwhile has not made the window too long.
   package static func manifest(
-    _ settings: ReplaySettings, _ window: ReplayWindow, destination: String, durableEnd: Offset, now: Timestamp,
-    resolve: (ReplayWindow) throws(LogError) -> LogWindow
-  ) throws -> ReplayManifest {
+    _ settings: ReplaySettings, _ window: ReplayWindow, fixed: LogWindow, destination: String, durableEnd: Offset,
+    now: Timestamp
+  ) throws(ReplayError) -> ReplayManifest {
     if let events = window.events, let from = events.from, let until = events.until, until < from {
       throw ReplayError(.badWindow, "the window of replay \(settings.id) ends before it begins")
     }
-    let fixed = try resolve(window)
     let (first, end) = (fixed.first, fixed.end)
     guard first <= end else {
       throw ReplayError(

@@ -80,8 +80,9 @@ struct EventCount {
 extension Replay {
   /// What a replay would be, without beginning it; of one that has begun, what all of it is.
   ///
-  /// Reads indexes and at most three blocks. A window by event times is counted exactly, which reads all blocks of its offsets;
-  /// records that are lost are not in the count, and ``LogExtent/missing`` has them. Ends soon when its task is cancelled.
+  /// Reads indexes and at most three blocks. A window by event times is counted exactly, which reads all blocks of its
+  /// offsets; records that are lost are not in the count, and ``LogExtent/missing`` has them. Ends soon when its task
+  /// is cancelled.
   ///
   /// - Parameters:
   ///   - settings: Without a window the one that the replay of that id has.
@@ -91,12 +92,14 @@ extension Replay {
     _ settings: ReplaySettings, of log: any ReplayStore & RecordSource,
     progress: (@Sendable (_ counted: Int, _ total: Int) -> Void)? = nil
   ) async throws -> ReplayEstimate {
-    let end = await log.durableEnd
+    // A reading process looks how far the log reaches.
+    _ = await log.durableEnd
     let manifest: ReplayManifest
     if let window = settings.window {
+      let fixed = try log.window(from: window.from, to: window.to, untimed: window.untimed)
       manifest = try ReplayDecision.manifest(
-        settings, window, destination: "", durableEnd: end, now: Timestamp(nanoseconds: 0)
-      ) { (window) throws(LogError) in try log.window(from: window.from, to: window.to, untimed: window.untimed) }
+        settings, window, fixed: fixed, destination: "", durableEnd: await log.durableEnd,
+        now: Timestamp(nanoseconds: 0))
     } else if let known = try await log.replay(settings.id) {
       manifest = known
     } else {

@@ -5,8 +5,8 @@ public protocol ReplayStore: Sendable {
   /// What a place stands for now.
   func offset(of place: Position) throws(LogError) -> Offset
 
-  /// What two places stand for now: offsets, and the condition on each record where a place is an event time. No record that
-  /// meets the condition stands outside the offsets.
+  /// What two places stand for now: offsets, and the condition on each record where a place is an event time. No record
+  /// that meets the condition stands outside the offsets.
   func window(from: Position, to: Position, untimed: EventWindow.Untimed) throws(LogError) -> LogWindow
 
   /// How much there is of a range, from indexes.

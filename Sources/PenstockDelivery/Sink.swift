@@ -32,8 +32,8 @@ public protocol Sink: Sendable {
   /// says otherwise.
   var copiesFrames: Bool { get }
 
-  /// Whether ``plan(_:)`` writes ``BatchOutline/events`` into the plan and ``prepare(_:plan:)`` leaves out what it does not hold. No,
-  /// unless the sink says otherwise: a replay by event times is then refused.
+  /// Whether ``plan(_:)`` writes ``BatchOutline/events`` into the plan and ``prepare(_:plan:)`` leaves out what it does
+  /// not hold. No, unless the sink says otherwise: a replay by event times is then refused.
   var appliesEventWindows: Bool { get }
 
   /// Fixes how the batch is rendered and named. At most `Intent.maxPlanBytes` bytes, versioned by the sink itself.
@@ -103,7 +103,8 @@ public struct PreparedBody: Sendable {
   public var contentLength: Int
   /// How many events are in it; fewer than records when some were filtered.
   public var eventCount: Int
-  /// How many of the batch's records have no event time that can be read; counted where the plan has a window of event times.
+  /// How many of the batch's records have no event time that can be read; counted where the plan has a window of event
+  /// times.
   public var untimedCount = 0
 
   public init(bytes: [UInt8], contentDigest: [UInt8], contentLength: Int, eventCount: Int) {

@@ -5,7 +5,8 @@ public enum EventTime {
   /// The event time of a record, in nanoseconds since 1970; nil when it has none that can be read.
   ///
   /// It can be read where the record is one well-formed JSON object in which `ts` stands once and is a number: as
-  /// ``EventValidator`` reads it, of records that nobody has checked, too. Takes one pass, O(record bytes), without allocation.
+  /// ``EventValidator`` reads it, of records that nobody has checked, too. Takes one pass, O(record bytes), without
+  /// allocation.
   public static func nanoseconds(ofEvent record: UnsafeRawBufferPointer) -> Int64? {
     var scanner = JSONScanner(record)
     guard (try? scanner.beginDocument()) != nil, scanner.current == UInt8(ascii: "{") else { return nil }

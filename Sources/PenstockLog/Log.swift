@@ -202,8 +202,8 @@ public final class Log: Sendable {
 
   /// The records from a place on, in order; with `tailing`, also those to come, until the log is closed.
   ///
-  /// Where `end` is an event time, they end with the last block that may hold an earlier event: no such event is missing, and later
-  /// ones are among them. ``window(from:to:untimed:)`` has the condition to hold against each.
+  /// Where `end` is an event time, they end with the last block that may hold an earlier event: no such event is
+  /// missing, and later ones are among them. ``window(from:to:untimed:)`` has the condition to hold against each.
   ///
   /// With `readAhead`, blocks are decoded ahead on threads of their own; the records and gaps are the same.
   public func records(
@@ -219,9 +219,9 @@ public final class Log: Sendable {
   /// Where to look for events of these times: the offsets of the blocks that may hold some, in order, joined where they follow
   /// each other. Reads block headers' times from the segments' indexes, no block: O(segments between the two places).
   ///
-  /// No record with an event time in the range stands anywhere else. A block in which an append did not tell the time of a record
-  /// (`RecordBatch.append(_:eventTime:)`) may hold any time. Most of the records in the offsets are of other times: a block is as
-  /// fine as this gets.
+  /// No record with an event time in the range stands anywhere else. A block in which an append did not tell the time
+  /// of a record (`RecordBatch.append(_:eventTime:)`) may hold any time. Most of the records in the offsets are of
+  /// other times: a block is as fine as this gets.
   public func offsets(
     mayHold eventTimes: Range<Timestamp>, from start: Position = .beginning, to end: Position = .end
   ) throws(LogError) -> [Range<Offset>] {

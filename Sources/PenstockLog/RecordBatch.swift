@@ -27,15 +27,15 @@ public struct RecordBatch: Sendable {
   /// The records' bytes together, without separators.
   public var byteCount: Int { payload.count - count }
 
-  /// Adds a record whose event time the caller does not know; copies its bytes. A window of event times then has to look at the
-  /// record itself, as at every other of its block. O(bytes).
+  /// Adds a record whose event time the caller does not know; copies its bytes. A window of event times then has to
+  /// look at the record itself, as at every other of its block. O(bytes).
   public mutating func append(_ record: UnsafeRawBufferPointer) {
     tellsEventTimes = false
     add(record)
   }
 
-  /// Adds a record; copies its bytes. The event time is what a search by event time finds, and must be the record's own; nil says
-  /// that the record has none. It does not change what is stored. O(bytes).
+  /// Adds a record; copies its bytes. The event time is what a search by event time finds, and must be the record's
+  /// own; nil says that the record has none. It does not change what is stored. O(bytes).
   public mutating func append(_ record: UnsafeRawBufferPointer, eventTime: Timestamp?) {
     add(record)
     if let time = eventTime?.nanoseconds {

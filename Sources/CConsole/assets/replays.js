@@ -266,8 +266,8 @@ class ReplayForm {
       content: h('p', {}, `They are delivered once more, marked with the name ${name}; a receiver that has kept them and `,
         'does not look at the mark will have them twice. It can be stopped at any time.'),
       act: async () => {
-        // The offsets that were counted, not what the window has become since. A window by event time keeps its times: offsets
-        // alone would be every record between them.
+        // The offsets that were counted, not what the window has become since. A window by event time keeps its times:
+        // offsets alone would be every record between them.
         const end = String(window.end);
         const counted = eventWindow ? { ...asked, to: asked.to === 'end' ? end : asked.to } : { from: String(window.first), to: end };
         await post('/v1/replays', this.#body({ id: name, ...counted, skipGaps: this.#gaps.checked }));

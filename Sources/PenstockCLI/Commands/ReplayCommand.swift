@@ -27,8 +27,9 @@ struct ReplayCommand: AsyncParsableCommand {
       abstract: "Begins a replay or goes on with it; what `penstock replay` does without another word.",
       discussion: """
         Records that are lost end the run, with exit code 1 and their range, after everything before them is delivered; \
-        --skip-gaps passes them. With `event:` places exactly the events of that time are delivered, wherever they stand. \
-        A rate, once said, is kept: without one the replay goes on at the rate it has. A destination that rejects a record ends the run too: replays make no dead letters.
+        --skip-gaps passes them. With `event:` places exactly the events of that time are delivered, wherever they \
+        stand. A rate is kept: without one the replay goes on at the rate it has. A destination that rejects a record \
+        ends the run too: replays make no dead letters.
 
           penstock replay run --config penstock.yaml --to webhook --id june --from 120000 --until 130000
         """)

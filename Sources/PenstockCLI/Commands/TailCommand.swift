@@ -8,8 +8,8 @@ struct TailCommand: ReportingCommand {
     commandName: "tail",
     abstract: "Prints records, byte for byte as they were appended, one a line.",
     discussion: """
-      Reads beside a running writer. --to is exclusive. With `event:` places exactly the events of that time are printed, \
-      wherever they stand. A record that contains line feeds is printed with them. \
+      Reads beside a running writer. --to is exclusive. With `event:` places exactly the events of that time are \
+      printed, wherever they stand. A record that contains line feeds is printed with them. \
       With --json, a record stands in its line as it is: events are JSON already.
 
         penstock tail --log ./events | head

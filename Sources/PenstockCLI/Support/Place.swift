@@ -17,8 +17,8 @@ struct UntimedWord: ExpressibleByArgument {
 struct UntimedOption: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "With `event:` places, events without a readable `ts`: `skip` them, `include` all of them, or `append-time`, which "
-        + "takes the time of their append.", valueName: "what"))
+      "With `event:` places, events without a readable `ts`: `skip` them, `include` all of them, or `append-time`, "
+        + "which takes the time of their append.", valueName: "what"))
   var untimed: UntimedWord?
 
   /// What is said of them between two places; `skip` unless said otherwise.
@@ -36,8 +36,9 @@ struct Place: ExpressibleByArgument {
   let position: Position
   static let beginning = Place(.beginning)
   static let explanation =
-    "`beginning`, `end`, an offset, or the append time: RFC 3339 (2026-11-23T15:00:00Z), a day in UTC (2026-11-23), @seconds since "
-    + "1970, -24h (or s, m, d, w), `now`, `today` or `yesterday`; with `event:` before it, the event's own time."
+    "`beginning`, `end`, an offset, or the append time: RFC 3339 (2026-11-23T15:00:00Z), a day in UTC (2026-11-23), "
+    + "@seconds since 1970, -24h (or s, m, d, w), `now`, `today` or `yesterday`; with `event:` before it, the event's "
+    + "own time."
 
   private init(_ position: Position) { self.position = position }
 

@@ -94,9 +94,9 @@ extension ReplayManifest {
   private static let version: UInt16 = 2
 
   /// Little endian: u16 version 2 · 16 bytes log UUID · id · from · to · untimed · u64 first · u64 end · destination ·
-  /// i64 created at · three rates · u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts (`untimed` is
-  /// one) are a u16 length and bytes; a place is u8 kind (0 beginning, 1 end, 2 offset, 3 append time, 4 event time) and i64; a
-  /// rate (records, bytes, requests a second) is the u64 bits of a double, 0 for none.
+  /// i64 created at · three rates · u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts
+  /// (`untimed` is one) are a u16 length and bytes; a place is u8 kind (0 beginning, 1 end, 2 offset, 3 append time, 4
+  /// event time) and i64; a rate (records, bytes, requests a second) is the u64 bits of a double, 0 for none.
   package func encoded(logID: [UInt8]) -> [UInt8] {
     var bytes: [UInt8] = []
     func put(_ text: String) {

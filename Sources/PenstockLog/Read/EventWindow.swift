@@ -1,9 +1,10 @@
 /// Which events are meant, by each event's own time: a condition that depends on a record alone.
 ///
-/// A log finds the blocks that may hold such events (``Log/window(from:to:untimed:)``); who reads them holds this against each
-/// record. ``description`` is stable: plans of deliveries keep it.
+/// A log finds the blocks that may hold such events (``Log/window(from:to:untimed:)``); who reads them holds this
+/// against each record. ``description`` is stable: plans of deliveries keep it.
 public struct EventWindow: Hashable, Sendable {
-  /// What becomes of a record whose event time cannot be read: not a JSON object, without `ts`, or with one that is not a number.
+  /// What becomes of a record whose event time cannot be read: not a JSON object, without `ts`, or with one that is not
+  /// a number.
   public enum Untimed: String, Sendable, Hashable, CaseIterable {
     /// It is left out.
     case skip
@@ -96,8 +97,9 @@ extension Position {
   }
 }
 
-/// A window of the log: the offsets that two places stand for now, and the condition on each record where a place is an event
-/// time. The offsets go from the first to the last block that may hold such an event; blocks between them may hold none.
+/// A window of the log: the offsets that two places stand for now, and the condition on each record where a place is an
+/// event time. The offsets go from the first to the last block that may hold such an event; blocks between them may
+/// hold none.
 public struct LogWindow: Hashable, Sendable {
   /// May end before it begins, where the places do.
   public let first: Offset

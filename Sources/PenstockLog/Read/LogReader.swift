@@ -84,9 +84,9 @@ public final class LogReader: Sendable {
   /// Where to look for events of these times: the offsets of the blocks that may hold some, in order, joined where they follow
   /// each other. Reads block headers' times from the segments' indexes, no block: O(segments between the two places).
   ///
-  /// No record with an event time in the range stands anywhere else. A block in which an append did not tell the time of a record
-  /// (`RecordBatch.append(_:eventTime:)`) may hold any time. Most of the records in the offsets are of other times: a block is as
-  /// fine as this gets.
+  /// No record with an event time in the range stands anywhere else. A block in which an append did not tell the time
+  /// of a record (`RecordBatch.append(_:eventTime:)`) may hold any time. Most of the records in the offsets are of
+  /// other times: a block is as fine as this gets.
   public func offsets(
     mayHold eventTimes: Range<Timestamp>, from start: Position = .beginning, to end: Position = .end
   ) throws(LogError) -> [Range<Offset>] {

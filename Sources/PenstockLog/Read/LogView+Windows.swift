@@ -1,6 +1,6 @@
 extension LogView {
-  /// What two places stand for now: the empty window at the second one where no block may hold such an event. O(segments between
-  /// them) where one is an event time, else as ``offset(of:)``.
+  /// What two places stand for now: the empty window at the second one where no block may hold such an event.
+  /// O(segments between them) where one is an event time, else as ``offset(of:)``.
   ///
   /// Leaves the caches alone: indexes of segments that no reader is at are read and forgotten.
   package func window(
@@ -23,8 +23,8 @@ extension LogView {
 
   /// The offsets among `range` that may hold records of a window, joined where they follow each other.
   ///
-  /// Never too few: a block in which the time of a record was not told may hold any, and so may records that are lost. With
-  /// ``EventWindow/Untimed/include`` all of `range` may.
+  /// Never too few: a block in which the time of a record was not told may hold any, and so may records that are lost.
+  /// With ``EventWindow/Untimed/include`` all of `range` may.
   package func offsets(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> [Range<Offset>] {
     var found: [Range<Offset>] = []
     try eachRun(mayHold: events, in: range) { run in
@@ -38,8 +38,8 @@ extension LogView {
     return found
   }
 
-  /// The first offset at or after `range.lowerBound` that may hold a record of a window; nil when none of `range` may. Reads no
-  /// index behind it.
+  /// The first offset at or after `range.lowerBound` that may hold a record of a window; nil when none of `range` may.
+  /// Reads no index behind it.
   package func firstOffset(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> Offset? {
     var first: Offset?
     try eachRun(mayHold: events, in: range) { run in

@@ -10,8 +10,8 @@ extension AdminAPI {
 
   /// `GET /v1/events`: records as lines, byte for byte as they were sent, in memory that does not grow with their number.
   ///
-  /// `limit` counts the records that are looked at, so the next page begins at `Penstock-End` whatever was left out of this one: with
-  /// `page` set to it and everything else as it was, so that a window of event times stays the same.
+  /// `limit` counts the records that are looked at, so the next page begins at `Penstock-End` whatever was left out of
+  /// this one: with `page` set to it and everything else as it was, so that a window of event times stays the same.
   func events(_ request: Request, appID: String?, context: ServiceContext) async -> Response {
     let query = request.uri.queryParameters
     guard let limit = Self.number("limit", request, 1000, 1...Self.mostEvents) else {
@@ -76,7 +76,8 @@ extension AdminAPI {
 }
 
 extension Log {
-  /// The offsets from which a page is taken. In a window of event times they begin at the first block that may hold an event of it.
+  /// The offsets from which a page is taken. In a window of event times they begin at the first block that may hold an
+  /// event of it.
   fileprivate func page(
     from: Position, to: Position, at page: Offset?, _ events: EventWindow?
   ) throws(LogError) -> (first: Offset, end: Offset) {

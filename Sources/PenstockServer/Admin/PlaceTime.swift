@@ -1,11 +1,12 @@
 import PenstockLog
 import PenstockSinks
 
-/// Reads a time as people and queries say it. Strict: a date that does not exist (30 February, 25:00, 00:61) is no time.
+/// Reads a time as people and queries say it. Strict: a date that does not exist (30 February, 25:00, 00:61) is no
+/// time.
 ///
-/// `2026-11-23T15:00:00Z` (RFC 3339, with any offset and any fraction of a second), `2026-11-23` (the day's beginning in UTC),
-/// `@1431857103.5` (seconds since 1970), `-24h` (ago: s, m, h, d, w), `now`, `today` and `yesterday` (their beginning in UTC).
-/// Exact to the nanosecond; what lies below is cut off.
+/// `2026-11-23T15:00:00Z` (RFC 3339, with any offset and any fraction of a second), `2026-11-23` (the day's beginning
+/// in UTC), `@1431857103.5` (seconds since 1970), `-24h` (ago: s, m, h, d, w), `now`, `today` and `yesterday` (their
+/// beginning in UTC). Exact to the nanosecond; what lies below is cut off.
 enum PlaceTime {
   static func timestamp(_ text: Substring, now: Timestamp) -> Timestamp? {
     guard text.utf8.count <= 40 else { return nil }

@@ -1,7 +1,7 @@
 package import PenstockLog
 
-/// A place in a log, as a query or a person says it: `beginning`, `end`, an offset (`1234`), or a time as ``PlaceTime`` reads it.
-/// With `event:` before it a time is one of events, not of appends.
+/// A place in a log, as a query or a person says it: `beginning`, `end`, an offset (`1234`), or a time as ``PlaceTime``
+/// reads it. With `event:` before it a time is one of events, not of appends.
 package enum ServicePlace {
   package static let explanation =
     "beginning, end, an offset, or a time that exists, such as 2026-11-23T15:00:00Z, 2026-11-23, @1431857103, -24h or"
@@ -27,8 +27,8 @@ package enum ServicePlace {
     "untimed is " + EventWindow.Untimed.allCases.map(\.rawValue).joined(separator: ", ")
     + ", and needs a from or to that begins with event:"
 
-  /// What a query says of records without a readable event time; nil where it is no such word, or says it of a window that is
-  /// not by event times.
+  /// What a query says of records without a readable event time; nil where it is no such word, or says it of a window
+  /// that is not by event times.
   package static func untimed(_ text: String?, from: Position, to: Position) -> EventWindow.Untimed? {
     guard let text else { return .skip }
     return EventWindow(from: from, to: to) == nil ? nil : EventWindow.Untimed(rawValue: text)

@@ -3,8 +3,8 @@ import PenstockTestKit
 import Synchronization
 import Testing
 
-/// A log of events in disorder, with duplicates, outliers and records without a time, and what a scan of it selects. The times are
-/// known from making the records, not from reading them.
+/// A log of events in disorder, with duplicates, outliers and records without a time, and what a scan of it selects.
+/// The times are known from making the records, not from reading them.
 struct WindowLog {
   struct Entry {
     let text: String
