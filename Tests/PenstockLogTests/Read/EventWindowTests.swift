@@ -67,7 +67,7 @@ import Testing
     let runs = try log.offsets(mayHold: try #require(window.events), in: window.offsets)
     #expect(runs == [Offset(1)..<Offset(2), Offset(3)..<Offset(5)])
     // Nobody said of this one that it has no time, or which.
-    try await log.append(batch(["untold"]))
+    try await log.append(batch([Array("untold".utf8)]))
     let wider = try log.window(
       from: .eventTime(Timestamp(nanoseconds: 20)), to: .eventTime(Timestamp(nanoseconds: 31)))
     #expect(wider.offsets == Offset(1)..<Offset(8))
