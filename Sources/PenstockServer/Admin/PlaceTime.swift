@@ -51,7 +51,9 @@ enum PlaceTime {
 
     /// Digits; nil where there are none, or more than an `Int` takes. With `count`, so many of them.
     mutating func number(_ count: Int? = nil, in range: ClosedRange<Int> = 0...Int.max) -> Int? {
-      let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }.prefix(count ?? .max)
+      let all = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+      // Not `prefix(.max)`: a view of UTF-8 cannot count so far.
+      let digits = count.map { all.prefix($0) } ?? all
       guard !digits.isEmpty, count == nil || digits.count == count, let value = Int(Substring(digits)),
         range.contains(value)
       else { return nil }
