@@ -167,7 +167,7 @@ struct ReplayTests {
     stopped.stop()
     let report = try await second.value
     #expect(report.ending == .stopped && report.records == 3 && rig.destination.arrivals.count == 4)
-    #expect(try await rig.replay(nil, id: "stopped").run().records == 6)
+    #expect(try await rig.replay(nil, id: "stopped", rate: .unlimited).run().records == 6)
   }
 
   @Test("that another process ends before this one has the cursor does not begin again")
