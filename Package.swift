@@ -64,7 +64,7 @@ let package = Package(
     .target(
       name: "PenstockDelivery",
       dependencies: [
-        "PenstockLog",
+        "PenstockLog", "PenstockEvents",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),

@@ -49,6 +49,8 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var records = 0
   /// Events that were in the batches delivered; the other ``records`` were filtered.
   public internal(set) var events = 0
+  /// Records without a readable event time; counted in a replay by event times.
+  public internal(set) var untimed = 0
   /// Record bytes, as in the log.
   public internal(set) var bytes = 0
   /// Records that became dead letters; not counted in ``records``.

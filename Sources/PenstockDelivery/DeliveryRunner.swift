@@ -198,6 +198,7 @@ struct DeliveryRunner {
         $0.batches += 1
         $0.records += intent.end - intent.first
         $0.events += sent?.body.eventCount ?? 0
+        $0.untimed += sent?.body.untimedCount ?? 0
         $0.bytes += sent?.recordBytes ?? 0
       }
       $0.committed = next.committed

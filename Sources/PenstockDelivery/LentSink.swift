@@ -1,13 +1,20 @@
 import PenstockLog
 
-/// A sink that is lent to deliveries, one after the other, and closed by its owner.
+/// A sink that is lent to deliveries, one after the other, and closed by its owner. It puts the window of event times
+/// that every batch is held to into the outlines that the sink plans by.
 struct LentSink: Sink {
   let sink: any Sink
+  var events: EventWindow?
 
   var description: String { sink.description }
-  var copiesFrames: Bool { sink.copiesFrames }
+  var copiesFrames: Bool { sink.copiesFrames && events == nil }
+  var appliesEventWindows: Bool { sink.appliesEventWindows }
 
-  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try sink.plan(outline) }
+  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+    var outline = outline
+    outline.events = events
+    return try sink.plan(outline)
+  }
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody { try sink.prepare(batch, plan: plan) }
   func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome { await sink.deliver(delivery) }
   func close() async {}

@@ -112,22 +112,6 @@ public final class Replay: Sendable {
     }
   }
 
-  /// What a replay would be, without beginning it: reads indexes and at most three blocks.
-  ///
-  /// - Throws: ``ReplayError`` for a window that cannot be, `LogError`.
-  public static func dryRun(
-    _ settings: ReplaySettings, of log: any ReplayStore & RecordSource
-  ) async throws -> ReplayEstimate {
-    let end = await log.durableEnd
-    guard let window = settings.window else {
-      throw ReplayError(.unknown, "a dry run needs a window")
-    }
-    let manifest = try ReplayDecision.manifest(
-      settings, window, destination: "", durableEnd: end, now: Timestamp(nanoseconds: 0)
-    ) { (place) throws(LogError) in try log.offset(of: place) }
-    return ReplayEstimate(try log.extent(of: manifest.window), policy: settings.policy, rate: settings.rate)
-  }
-
   /// Removes a replay: its cursor, and what is known of it. Its id is free then, and what was sent under it is sent again if
   /// the same window is replayed under it.
   public static func discard(_ id: String, in store: any ReplayStore) async throws(LogError) {
@@ -138,19 +122,32 @@ public final class Replay: Sendable {
 
   private func replay() async throws -> ReplayReport {
     let manifest: ReplayManifest
-    let resolve = { [store] (place: Position) throws(LogError) -> Offset in try store.offset(of: place) }
+    let resolve = { [store] (window: ReplayWindow) throws(LogError) -> LogWindow in
+      try store.window(from: window.from, to: window.to, untimed: window.untimed)
+    }
     let found = try await store.replay(settings.id)
     switch try ReplayDecision.make(settings, destination: sink.description, found: found, resolve: resolve) {
     case .refuse(let code, let message): throw ReplayError(code, message)
     case .finished(let done): return try await finished(done)
-    case .resume(let known): manifest = known
+    case .resume(let known):
+      manifest = known
+      try checkSink(known.events)
     case .begin(let window):
+      try checkSink(window.events)
+      let fixed = try resolve(window)
       manifest = try ReplayDecision.manifest(
-        settings, window, destination: sink.description, durableEnd: await source.durableEnd,
-        now: seams.wallClock.now(), resolve: resolve)
+        settings, window, fixed: fixed, destination: sink.description, durableEnd: await source.durableEnd,
+        now: seams.wallClock.now())
       try await store.createReplay(manifest)
     }
     return try await deliver(manifest)
+  }
+
+  private func checkSink(_ events: EventWindow?) throws(ReplayError) {
+    guard events != nil, !sink.appliesEventWindows else { return }
+    throw ReplayError(
+      .unsupported,
+      "replay \(settings.id) is of a window of event times, and \(sink.description) cannot leave events out of a batch")
   }
 
   /// The cursor may still be there.
@@ -165,11 +162,15 @@ public final class Replay: Sendable {
     // Another process may have ended it before this one got the cursor, which then began anew.
     var manifest = try await store.replay(begun.id) ?? begun
     if manifest.isFinished { return try await finished(manifest) }
+    if let rate = settings.rate.map(ReplayManifest.Rate.init), rate != manifest.rate {
+      manifest.rate = rate
+      try await store.updateReplay(manifest)
+    }
     let (known, first, now) = (manifest, await lease.state.committed, seams.clock.now())
     board.update { ($0.manifest, $0.first, $0.startedAt) = (known, first, now) }
     var totals = ReplayReport(manifest: manifest, ending: .stopped, committed: first)
     while true {
-      let delivery = makeDelivery(lease)
+      let delivery = makeDelivery(lease, manifest)
       let isStopping = board.update { board in
         board.delivery = delivery
         return board.isStopping
@@ -188,12 +189,13 @@ public final class Replay: Sendable {
     }
   }
 
-  private func makeDelivery(_ lease: any ReplayLease) -> Delivery {
+  private func makeDelivery(_ lease: any ReplayLease, _ manifest: ReplayManifest) -> Delivery {
     var notices: (@Sendable (DeliveryNotice) -> Void)?
     if let observer { notices = { observer(.delivery($0)) } }
     return Delivery(
-      from: lease, source: source, to: LentSink(sink: sink), policy: settings.policy, retry: settings.retry,
-      options: DeliveryOptions(rate: settings.rate), clock: seams.clock, wallClock: seams.wallClock,
+      from: lease, source: source, to: LentSink(sink: sink, events: manifest.events), policy: settings.policy,
+      retry: settings.retry, options: DeliveryOptions(rate: DeliveryRate(manifest.rate)), clock: seams.clock,
+      wallClock: seams.wallClock,
       random: seams.random, logger: seams.logger,
       observer: notices)
   }

@@ -14,13 +14,14 @@ public struct ReplaySettings: Sendable, Hashable {
   /// `[from, to)`. Looked up when the replay begins and fixed from then on. Nil: go on with the window it has.
   public var window: ReplayWindow?
   public var gaps: GapPolicy
-  /// How fast it may go.
-  public var rate: DeliveryRate
+  /// How fast it may go, from this run on; durable. Nil: as fast as it was told before, at the beginning without a
+  /// limit.
+  public var rate: DeliveryRate?
   public var policy: BatchPolicy
   public var retry: RetryPolicy
 
   public init(
-    id: String, window: ReplayWindow?, gaps: GapPolicy = .stop, rate: DeliveryRate = .unlimited,
+    id: String, window: ReplayWindow?, gaps: GapPolicy = .stop, rate: DeliveryRate? = nil,
     policy: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy()
   ) {
     self.id = id
@@ -32,15 +33,42 @@ public struct ReplaySettings: Sendable, Hashable {
   }
 }
 
-/// From the first of these places up to, and without, the second.
+/// From the first of these places up to, and without, the second. Where a place is an event time, it is a condition on
+/// each event's own time: exactly the events that meet it are delivered.
 public struct ReplayWindow: Sendable, Hashable {
   public var from: Position
   public var to: Position
-  public init(from: Position, to: Position) {
+  /// What becomes of records without a readable event time, where ``from`` or ``to`` is one.
+  public var untimed: EventWindow.Untimed
+
+  public init(from: Position, to: Position, untimed: EventWindow.Untimed = .skip) {
     self.from = from
     self.to = to
+    self.untimed = untimed
   }
+
+  /// The condition on each record; nil where all between the places are meant.
+  public var events: EventWindow? { EventWindow(from: from, to: to, untimed: untimed) }
   public init(_ range: Range<Offset>) { self.init(from: .offset(range.lowerBound), to: .offset(range.upperBound)) }
+}
+
+extension ReplayWindow {
+  /// As it was asked for when the replay began.
+  init(_ manifest: ReplayManifest) {
+    self.init(from: manifest.from, to: manifest.to, untimed: manifest.untimed)
+  }
+}
+
+extension ReplayManifest.Rate {
+  init(_ rate: DeliveryRate) {
+    self.init(records: rate.recordsPerSecond, bytes: rate.bytesPerSecond, requests: rate.requestsPerSecond)
+  }
+}
+
+extension DeliveryRate {
+  init(_ rate: ReplayManifest.Rate) {
+    self.init(recordsPerSecond: rate.records, bytesPerSecond: rate.bytes, requestsPerSecond: rate.requests)
+  }
 }
 
 /// What a replay's call comes to, in view of what is durable. Pure.
@@ -55,7 +83,7 @@ package enum ReplayDecision: Hashable, Sendable {
 
   package static func make(
     _ settings: ReplaySettings, destination: String, found: ReplayManifest?,
-    resolve: (Position) throws(LogError) -> Offset
+    resolve: (ReplayWindow) throws(LogError) -> LogWindow
   ) throws(LogError) -> ReplayDecision {
     let id = settings.id
     guard let found else {
@@ -71,25 +99,37 @@ package enum ReplayDecision: Hashable, Sendable {
         "replay \(id) goes to \(found.destination), not to \(words); a replay keeps its destination. Use another id, or"
           + " discard this replay")
     }
-    if let window = settings.window, window != ReplayWindow(from: found.from, to: found.to) {
+    if let window = settings.window, window != ReplayWindow(found) {
       // Said otherwise, it may be the same.
-      let (first, end) = (try resolve(window.from), try resolve(window.to))
-      guard first == found.first, end == found.end else {
+      let asked = try resolve(window)
+      guard asked.first == found.first, asked.end == found.end, asked.events == found.events else {
         return .refuse(
           .changed,
-          "replay \(id) has the window \(found.first) ..< \(found.end), not \(first) ..< \(end); a replay keeps its window."
-            + " Use another id, or discard this replay")
+          "replay \(id) has the window \(text(found.first, found.end, found.events)), not"
+            + " \(text(asked.first, asked.end, asked.events)); a replay keeps its window. To go on with it, leave the"
+            + " window out. For another window use another id, or discard this replay")
       }
     }
     return found.isFinished ? .finished(found) : .resume(found)
   }
 
+  private static func text(_ first: Offset, _ end: Offset, _ events: EventWindow?) -> String {
+    "\(first) ..< \(end)" + (events.map { " with the events \($0)" } ?? "")
+  }
+
   /// Fixes the window.
+  ///
+  /// - Parameters:
+  ///   - fixed: What `window` stands for.
+  ///   - durableEnd: Asked for after `fixed` was: a log that grows meanwhile has not made the window too long.
   package static func manifest(
-    _ settings: ReplaySettings, _ window: ReplayWindow, destination: String, durableEnd: Offset, now: Timestamp,
-    resolve: (Position) throws(LogError) -> Offset
-  ) throws -> ReplayManifest {
-    let (first, end) = (try resolve(window.from), try resolve(window.to))
+    _ settings: ReplaySettings, _ window: ReplayWindow, fixed: LogWindow, destination: String, durableEnd: Offset,
+    now: Timestamp
+  ) throws(ReplayError) -> ReplayManifest {
+    if let events = window.events, let from = events.from, let until = events.until, until < from {
+      throw ReplayError(.badWindow, "the window of replay \(settings.id) ends before it begins")
+    }
+    let (first, end) = (fixed.first, fixed.end)
     guard first <= end else {
       throw ReplayError(
         .badWindow, "the window of replay \(settings.id) ends at offset \(end), before it begins at \(first)")
@@ -99,8 +139,8 @@ package enum ReplayDecision: Hashable, Sendable {
         .badWindow, "the window of replay \(settings.id) ends at offset \(end), and the log at \(durableEnd)")
     }
     return ReplayManifest(
-      id: settings.id, from: window.from, to: window.to, first: first, end: end, destination: destination,
-      createdAt: now)
+      id: settings.id, from: window.from, to: window.to, untimed: window.untimed, first: first, end: end,
+      destination: destination, createdAt: now, rate: settings.rate.map(ReplayManifest.Rate.init) ?? .init())
   }
 }
 
@@ -113,6 +153,8 @@ public struct ReplayError: Error, Sendable, Hashable, CustomStringConvertible {
     case changed
     /// A window that is not in the log, or ends before it begins.
     case badWindow
+    /// The window is by event times, and the sink cannot leave events out.
+    case unsupported
     /// Records of the window are lost, and the replay was not told to skip them.
     case gap
     /// A `Replay` runs once.

@@ -2,8 +2,12 @@ public import PenstockLog
 
 /// Where replays are kept. `Log` and `LogReader` are such places; a cluster can be one later.
 public protocol ReplayStore: Sendable {
-  /// What a place stands for now. This is the seam for windows by event time: a place of that kind is looked up here.
+  /// What a place stands for now.
   func offset(of place: Position) throws(LogError) -> Offset
+
+  /// What two places stand for now: offsets, and the condition on each record where a place is an event time. No record
+  /// that meets the condition stands outside the offsets.
+  func window(from: Position, to: Position, untimed: EventWindow.Untimed) throws(LogError) -> LogWindow
 
   /// How much there is of a range, from indexes.
   func extent(of range: Range<Offset>) throws(LogError) -> LogExtent
@@ -22,6 +26,18 @@ public protocol ReplayStore: Sendable {
 
   /// Removes the replay's cursor, durably; with `manifest`, also what is kept of the replay. Nothing when there is none.
   func removeReplay(_ id: String, manifest: Bool) async throws(LogError)
+}
+
+extension ReplayStore {
+  /// Of a store without an index by event time: every record between the two places may be meant.
+  public func window(
+    from: Position, to: Position, untimed: EventWindow.Untimed
+  ) throws(LogError) -> LogWindow {
+    LogWindow(
+      first: try offset(of: from.asEventTime == nil ? from : .beginning),
+      end: try offset(of: to.asEventTime == nil ? to : .end),
+      events: EventWindow(from: from, to: to, untimed: untimed))
+  }
 }
 
 /// The right to move a replay's cursor.

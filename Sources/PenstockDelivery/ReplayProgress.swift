@@ -27,6 +27,8 @@ public struct ReplayReport: Sendable, Hashable {
   public internal(set) var records = 0
   /// Records that the filter let pass.
   public internal(set) var events = 0
+  /// Records without a readable event time, in a replay by event times; what became of them the window says.
+  public internal(set) var untimed = 0
   public internal(set) var bytes = 0
   public internal(set) var attempts = 0
   public internal(set) var retries = 0
@@ -42,6 +44,7 @@ public struct ReplayReport: Sendable, Hashable {
     batches += progress.batches
     records += progress.records
     events += progress.events
+    untimed += progress.untimed
     bytes += progress.bytes
     attempts += progress.attempts
     retries += progress.retries
@@ -75,24 +78,5 @@ public struct ReplayProgress: Sendable, Hashable {
       return
     }
     timeLeft = elapsed * (Double(window.upperBound - committed) / Double(committed - first))
-  }
-}
-
-/// What a replay would be.
-public struct ReplayEstimate: Sendable, Hashable {
-  /// What there is of the window. Records and stored bytes are counted, record bytes are an estimate.
-  public let extent: LogExtent
-  /// Requests or objects, if nothing is filtered: an estimate, since batches end at bytes that are an estimate.
-  public let batches: Int
-  /// At the rate that is allowed; nil when it is not limited, since nobody knows how fast the destination is.
-  public let duration: Duration?
-
-  public init(_ extent: LogExtent, policy: BatchPolicy, rate: DeliveryRate) {
-    self.extent = extent
-    func pieces(_ amount: Int, _ most: Int) -> Int { amount / most + (amount % most == 0 ? 0 : 1) }
-    batches = max(pieces(extent.records, policy.maxRecords), pieces(extent.recordBytes, policy.maxBytes))
-    duration = rate.seconds(records: extent.records, bytes: extent.recordBytes, requests: batches).map {
-      .seconds(min($0, 1e10))
-    }
   }
 }

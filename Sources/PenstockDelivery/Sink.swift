@@ -32,6 +32,10 @@ public protocol Sink: Sendable {
   /// says otherwise.
   var copiesFrames: Bool { get }
 
+  /// Whether ``plan(_:)`` writes ``BatchOutline/events`` into the plan and ``prepare(_:plan:)`` leaves out what it does
+  /// not hold. No, unless the sink says otherwise: a replay by event times is then refused.
+  var appliesEventWindows: Bool { get }
+
   /// Fixes how the batch is rendered and named. At most `Intent.maxPlanBytes` bytes, versioned by the sink itself.
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8]
 
@@ -48,6 +52,7 @@ public protocol Sink: Sendable {
 
 extension Sink {
   public var copiesFrames: Bool { false }
+  public var appliesEventWindows: Bool { false }
   public func close() async {}
 }
 
@@ -66,10 +71,12 @@ public struct BatchOutline: Sendable, Hashable {
   public var plannedAt: Timestamp
   /// Why the batch ends where it ends.
   public var closedBy: CloseReason
+  /// The only records that are to be sent of it; nil: all. Part of the plan, so that a batch that is open keeps it.
+  public var events: EventWindow?
 
   public init(
     logID: String, cursor: String, first: Offset, end: Offset, byteCount: Int, firstAppendTime: Timestamp,
-    plannedAt: Timestamp, closedBy: CloseReason
+    plannedAt: Timestamp, closedBy: CloseReason, events: EventWindow? = nil
   ) {
     self.logID = logID
     self.cursor = cursor
@@ -79,6 +86,7 @@ public struct BatchOutline: Sendable, Hashable {
     self.firstAppendTime = firstAppendTime
     self.plannedAt = plannedAt
     self.closedBy = closedBy
+    self.events = events
   }
 }
 
@@ -95,6 +103,9 @@ public struct PreparedBody: Sendable {
   public var contentLength: Int
   /// How many events are in it; fewer than records when some were filtered.
   public var eventCount: Int
+  /// How many of the batch's records have no event time that can be read; counted where the plan has a window of event
+  /// times.
+  public var untimedCount = 0
 
   public init(bytes: [UInt8], contentDigest: [UInt8], contentLength: Int, eventCount: Int) {
     self.bytes = bytes

@@ -12,6 +12,8 @@ public struct RecordBatch: Sendable {
   package private(set) var longestRecord = 0
   /// The earliest and latest event time, where the caller knows them; nanoseconds since 1970.
   package private(set) var eventTimes: ClosedRange<Int64>?
+  /// Whether the caller told the event time of every record, or that it has none.
+  package private(set) var tellsEventTimes = true
   /// Whose append it is, when it is a producer's.
   package var producer: ProducerMark?
 
@@ -25,9 +27,23 @@ public struct RecordBatch: Sendable {
   /// The records' bytes together, without separators.
   public var byteCount: Int { payload.count - count }
 
-  /// Adds a record; copies its bytes. The event time, if there is one, is what a search by event time finds; it does not
-  /// change what is stored. O(bytes).
-  public mutating func append(_ record: UnsafeRawBufferPointer, eventTime: Timestamp? = nil) {
+  /// Adds a record whose event time the caller does not know; copies its bytes. A window of event times then has to
+  /// look at the record itself, as at every other of its block. O(bytes).
+  public mutating func append(_ record: UnsafeRawBufferPointer) {
+    tellsEventTimes = false
+    add(record)
+  }
+
+  /// Adds a record; copies its bytes. The event time is what a search by event time finds, and must be the record's
+  /// own; nil says that the record has none. It does not change what is stored. O(bytes).
+  public mutating func append(_ record: UnsafeRawBufferPointer, eventTime: Timestamp?) {
+    add(record)
+    if let time = eventTime?.nanoseconds {
+      eventTimes = eventTimes.map { min($0.lowerBound, time)...max($0.upperBound, time) } ?? time...time
+    }
+  }
+
+  private mutating func add(_ record: UnsafeRawBufferPointer) {
     if Bytes.containsLineFeed(record), !containsLineFeed {
       // Until now line feeds marked the ends; from here on they are written down, the earlier ones too.
       recordedEnds = payload.withUnsafeBytes { Bytes.lineFeeds(in: $0, expecting: count) }
@@ -38,21 +54,27 @@ public struct RecordBatch: Sendable {
     payload.append(UInt8(ascii: "\n"))
     count += 1
     longestRecord = max(longestRecord, record.count)
-    if let time = eventTime?.nanoseconds {
-      eventTimes = eventTimes.map { min($0.lowerBound, time)...max($0.upperBound, time) } ?? time...time
-    }
   }
 
-  /// Adds a record; copies its bytes.
-  public mutating func append(_ record: some Sequence<UInt8>, eventTime: Timestamp? = nil) {
+  /// Adds a record whose event time the caller does not know; copies its bytes.
+  public mutating func append(_ record: some Sequence<UInt8>) {
+    let done: Void? = record.withContiguousStorageIfAvailable { append(UnsafeRawBufferPointer($0)) }
+    if done == nil { Array(record).withUnsafeBytes { append($0) } }
+  }
+
+  /// Adds a record; copies its bytes. With nil the record has no event time.
+  public mutating func append(_ record: some Sequence<UInt8>, eventTime: Timestamp?) {
     let done: Void? = record.withContiguousStorageIfAvailable {
       append(UnsafeRawBufferPointer($0), eventTime: eventTime)
     }
     if done == nil { Array(record).withUnsafeBytes { append($0, eventTime: eventTime) } }
   }
 
-  /// Adds the UTF-8 bytes of `record`.
-  public mutating func append(_ record: String, eventTime: Timestamp? = nil) {
+  /// Adds the UTF-8 bytes of `record`, whose event time the caller does not know.
+  public mutating func append(_ record: String) { append(record.utf8) }
+
+  /// Adds the UTF-8 bytes of `record`. With nil the record has no event time.
+  public mutating func append(_ record: String, eventTime: Timestamp?) {
     append(record.utf8, eventTime: eventTime)
   }
 
@@ -64,6 +86,7 @@ public struct RecordBatch: Sendable {
     containsLineFeed = false
     longestRecord = 0
     eventTimes = nil
+    tellsEventTimes = true
   }
 
   /// For each record, one past its last byte in `payload`.

@@ -14,35 +14,82 @@ package enum BodyForm: String, Sendable {
 
 // The one place where sinks meet the renderers of PenstockEvents.
 extension PreparedBody {
-  /// Renders what the filter lets pass of a batch, not compressed.
+  /// Renders what the window and the filter let pass of a batch, not compressed.
   package init(
-    rendering batch: Batch, as form: BodyForm, selection: FieldSelection, filter: EventFilter = .all
+    rendering batch: Batch, as form: BodyForm, selection: FieldSelection, filter: EventFilter = .all,
+    events: EventWindow? = nil
   ) throws(SinkError) {
+    let choice = RecordChoice(filter: filter, events: events)
     switch form {
-    case .array: try self.init(batch, filter, ArrayRenderer(selection: selection))
-    case .rows: try self.init(batch, filter, NDJSONRenderer(selection: selection))
+    case .array: try self.init(batch, choice, ArrayRenderer(selection: selection))
+    case .rows: try self.init(batch, choice, NDJSONRenderer(selection: selection))
     case .single:
       guard batch.count == 1 else {
         throw SinkError("this delivery carries one event, and the batch has \(batch.count)", offset: batch.first)
       }
-      try self.init(batch, filter, SingleRenderer(selection: selection))
+      try self.init(batch, choice, SingleRenderer(selection: selection))
     }
   }
 
-  private init(_ batch: Batch, _ filter: EventFilter, _ renderer: some EventRenderer) throws(SinkError) {
+  private init(_ batch: Batch, _ choice: RecordChoice, _ renderer: some EventRenderer) throws(SinkError) {
     var renderer = renderer
+    var choice = choice
     var bytes: [UInt8] = []
     var count = 0
     bytes.reserveCapacity(batch.byteCount + batch.count + 2)
     renderer.begin(&bytes)
     try batch.forEachRecord { (record) throws(SinkError) in
-      guard try filter.wants(record) else { return }
+      guard try choice.wants(record) else { return }
       renderer.append(record.bytes, to: &bytes)
       count += 1
     }
     renderer.finish(&bytes)
     self.init(bytes: bytes, contentDigest: Digest.sha256(bytes), contentLength: bytes.count, eventCount: count)
+    untimedCount = choice.untimed
   }
+}
+
+/// Which records of a batch are part of its body, by its plan.
+struct RecordChoice {
+  let filter: EventFilter
+  let events: EventWindow?
+  /// Records without a readable event time so far, where there is a window of event times.
+  private(set) var untimed = 0
+
+  init(filter: EventFilter, events: EventWindow?) {
+    self.filter = filter
+    self.events = events
+  }
+
+  /// The window first: what is outside does not concern the filter, not even a record that would halt it.
+  @inline(__always)
+  mutating func wants(_ record: RecordView) throws(SinkError) -> Bool {
+    if let events {
+      let verdict = events.verdict(on: record)
+      if !verdict.isTimed { untimed += 1 }
+      if !verdict.isInside { return false }
+    }
+    return try filter.wants(record)
+  }
+}
+
+extension EventWindow {
+  static let planKey = "window"
+
+  /// Reads the window out of a plan; nil where it has none.
+  static func planned(_ text: PlanText) throws(SinkError) -> EventWindow? {
+    guard let value = text.optional(planKey) else { return nil }
+    guard let window = EventWindow(value) else {
+      throw SinkError("the plan of this delivery has \(planKey)=\(value), which this release does not know")
+    }
+    return window
+  }
+
+  var planEntry: (String, String) { (Self.planKey, description) }
+
+  /// The one that takes the most bytes of a plan.
+  static let longest = EventWindow(
+    from: Timestamp(nanoseconds: .min), until: Timestamp(nanoseconds: .min), untimed: .appendTime)
 }
 
 extension EventFilter {

@@ -167,7 +167,7 @@ struct ReplayTests {
     stopped.stop()
     let report = try await second.value
     #expect(report.ending == .stopped && report.records == 3 && rig.destination.arrivals.count == 4)
-    #expect(try await rig.replay(nil, id: "stopped").run().records == 6)
+    #expect(try await rig.replay(nil, id: "stopped", rate: .unlimited).run().records == 6)
   }
 
   @Test("that another process ends before this one has the cursor does not begin again")
@@ -213,5 +213,49 @@ struct ReplayTests {
     var endless = settings
     endless.window = rig.window(1, 99)
     await #expect(throws: ReplayError.self) { try await Replay.dryRun(endless, of: rig.replays.log()) }
+  }
+
+  @Test("keeps the rate it was given when it goes on, until it is given another")
+  func keptRate() async throws {
+    let rig = ReplayRig()
+    let (slow, slower) = (
+      DeliveryRate(recordsPerSecond: 3), DeliveryRate(bytesPerSecond: 7, requestsPerSecond: 0.5)
+    )
+    for (rate, expected) in [(slow, slow), (nil, slow), (slower, slower), (nil, slower)] {
+      let sink = ScriptedSink(rig.destination, last: .hang)
+      let replay = Replay(
+        ReplaySettings(id: "again", window: rig.window(0, 9), rate: rate, policy: BatchPolicy(maxRecords: 3)),
+        of: rig.replays.log(), to: sink, clock: rig.clock, wallClock: rig.clock.timeOfDay)
+      let run = Task { try await replay.run() }
+      await sink.untilDeliveries(1)
+      run.cancel()
+      _ = try await run.value
+      let kept = try #require(rig.replays.manifest("again")).rate
+      #expect(kept.records == expected.recordsPerSecond && kept.bytes == expected.bytesPerSecond)
+      #expect(kept.requests == expected.requestsPerSecond)
+    }
+    // It goes at that rate: 27 bytes are paid off before the next batch.
+    let replay = rig.replay(nil)
+    let run = Task { try await replay.run() }
+    #expect(await rig.sleeper(of: run) == rig.clock.now() + .seconds(27.0 / 7))
+    run.cancel()
+    _ = try await run.value
+    let estimate = try await Replay.dryRun(ReplaySettings(id: "again", window: nil), of: rig.replays.log())
+    let seconds = try #require(estimate.duration) / .seconds(1)
+    #expect(seconds == Double(estimate.eventBytes) / 7)
+  }
+
+  @Test("by event times is refused where the sink cannot leave events out, and leaves nothing behind")
+  func unsupported() async throws {
+    let rig = ReplayRig()
+    let window = ReplayWindow(from: .eventTime(Timestamp(nanoseconds: 0)), to: .end)
+    let error = await #expect(throws: ReplayError.self) { try await rig.replay(window).run() }
+    #expect(error?.code == .unsupported && rig.replays.manifest("again") == nil && rig.destination.arrivals.isEmpty)
+    let backwards = ReplayWindow(
+      from: .eventTime(Timestamp(nanoseconds: 5)), to: .eventTime(Timestamp(nanoseconds: 4)))
+    let bad = await #expect(throws: ReplayError.self) {
+      try await Replay.dryRun(ReplaySettings(id: "x", window: backwards), of: rig.replays.log())
+    }
+    #expect(bad?.code == .badWindow)
   }
 }

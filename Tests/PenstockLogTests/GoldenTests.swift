@@ -150,6 +150,8 @@ import Testing
   /// What of a block does not depend on the version of libzstd: header fields before the lengths, and those after them.
   private func stable(_ header: BlockHeader) -> BlockHeader {
     var header = header
+    // Version 1 did not say from its beginning that event times were told.
+    header.flags &= ~BlockFormat.eventTimesToldFlag
     header.position = 0
     header.storedLength = 0
     header.paddingLength = 0

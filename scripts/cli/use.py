@@ -8,7 +8,7 @@ from cli.cases import LIMIT, case, event, expect, rows
 @case
 def wrong_use(room):
     for arguments in (["append"], ["append", "--log"], ["append", "--log", "L", "--batch", "0", "x"], ["nonsense"],
-                      ["tail", "--log", "L", "--from", "yesterday"], ["tail", "--log", "L", "--follow", "--to", "5"],
+                      ["tail", "--log", "L", "--from", "tomorrow"], ["tail", "--log", "L", "--follow", "--to", "5"],
                       ["append", "--log", "L", "--nonsense", "x"], ["deliver"], ["inspect", "--log", "L", "--block", "1"],
                       ["receive", "--listen", "nowhere"], ["receive", "--fail", "2"], ["demo", "--events", "0"]):
         ran = room.run(*arguments)

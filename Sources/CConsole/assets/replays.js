@@ -75,6 +75,9 @@ export class ReplaysPage {
   }
 }
 
+/** The condition on each event of a window by event time. */
+const eventTimes = ({ from, to }) => `events ${from === null ? '' : `from ${time(from)} `}${to === null ? '' : `up to ${time(to)}`}`.trim();
+
 const offsets = ({ first, end }) => `${count(first)} – ${count(Math.max(first, end - 1))}`;
 
 class ReplayRow {
@@ -83,7 +86,7 @@ class ReplayRow {
   #words = hint();
   #failure = h('p', { class: 'trouble', hidden: true });
 
-  constructor({ id, destination, window, createdAt }, context, changed) {
+  constructor({ id, destination, window, eventWindow, createdAt }, context, changed) {
     this.id = id;
     this.changed = changed;
     this.#bar.setAttribute('aria-label', `Progress of ${id}`);
@@ -92,7 +95,7 @@ class ReplayRow {
     show(this.again, false);
     this.element = h('article', { class: 'replay', 'aria-label': `Replay ${id}` },
       titleRow([h('h3', {}, id), this.#badge.element], context.maySteer ? [this.again, this.discard] : []),
-      h('p', { class: 'where' }, `to ${destination} · offsets ${offsets(window)} · made ${time(createdAt)}`),
+      h('p', { class: 'where' }, `to ${destination} · ${eventWindow ? `${eventTimes(eventWindow)} · ` : ''}offsets ${offsets(window)} · made ${time(createdAt)}`),
       this.#bar, this.#words, this.#failure);
   }
 
@@ -153,6 +156,7 @@ class ReplayForm {
   #name = h('input', { type: 'text', maxlength: '40', autocomplete: 'off', spellcheck: 'false' });
   #rate = number({ min: '1', placeholder: 'unlimited' });
   #gaps = h('input', { type: 'checkbox' });
+  #untimed = choice([['skip', 'Leave out'], ['include', 'Include'], ['append-time', 'Take the time of append']]);
   #result = h('div', { role: 'status' });
   #counted = null;
 
@@ -165,13 +169,14 @@ class ReplayForm {
     const gaps = h('label', { class: 'check' }, this.#gaps, 'Skip lost records instead of stopping at them');
     const open = 'Up to the end when empty.';
     this.times = pair(field('From', this.#from, zone()), field('To, without', this.#to, open));
+    this.untimed = pair(field('Events without a readable time', this.#untimed));
     this.offsets = pair(field('First offset', this.#first), field('End offset, without', this.#end, open));
     const presets = [['Last hour', 1], ['Last 24 hours', 24], ['Last 7 days', 168], ['Everything', null]]
       .map(([words, hours]) => button(words, () => this.#preset(hours), { kind: 'small' }));
     const form = h('form', { class: 'panel', 'aria-labelledby': 'form-title', novalidate: true },
       h('h2', { id: 'form-title' }, 'A new replay'),
       pair(field('Destination', this.#destination), field('Window by', this.#by)),
-      h('div', { class: 'presets', role: 'group', 'aria-label': 'Windows' }, presets), this.times, this.offsets,
+      h('div', { class: 'presets', role: 'group', 'aria-label': 'Windows' }, presets), this.times, this.untimed, this.offsets,
       pair(field('Name', this.#name, 'Letters, digits, . _ -'), field('At most, records a second', this.#rate)),
       gaps, this.#result, h('div', { class: 'form-actions' }, this.count, this.begin));
     form.addEventListener('submit', (event) => { event.preventDefault(); this.count.click(); });
@@ -204,6 +209,7 @@ class ReplayForm {
     this.begin.disabled = true;
     fill(this.#result);
     show(this.times, this.#by.value !== 'offset');
+    show(this.untimed, this.#by.value === 'event');
     show(this.offsets, this.#by.value === 'offset');
   }
 
@@ -211,7 +217,9 @@ class ReplayForm {
     if (this.#by.value === 'offset') return { from: this.#first.value || 'beginning', to: this.#end.value || 'end' };
     const mark = this.#by.value === 'event' ? 'event:' : '';
     const place = (input, otherwise) => input.value ? mark + new Date(input.value).toISOString() : otherwise;
-    return { from: place(this.#from, 'beginning'), to: place(this.#to, 'end') };
+    const window = { from: place(this.#from, 'beginning'), to: place(this.#to, 'end') };
+    // Without a bound it is no window of event times, and every record is meant.
+    return mark && (this.#from.value || this.#to.value) ? { ...window, untimed: this.#untimed.value } : window;
   }
 
   #body(more) {
@@ -222,39 +230,46 @@ class ReplayForm {
   async #count() {
     this.#forget();
     try {
-      const estimate = await post('/v1/replays', this.#body({ dryRun: true, ...this.#window() }));
-      this.#show(estimate);
+      const asked = this.#window();
+      const estimate = await post('/v1/replays', this.#body({ dryRun: true, ...asked }));
+      this.#show(estimate, asked);
     } catch (error) {
       fill(this.#result, notice('bad', error.message));
     }
   }
 
-  #show(estimate) {
-    const { window, records, missing, recordBytes, batches, seconds } = estimate;
-    if (records === 0) {
-      fill(this.#result, notice('info', 'There is no record in this window.'));
+  #show(estimate, asked) {
+    const { window, eventWindow, events, eventBytes, untimed, missing, batches, seconds } = estimate;
+    const left = untimed > 0 && `${counted(untimed, 'record')} without a readable time among the offsets`;
+    if (events === 0) {
+      const what = eventWindow ? 'event' : 'record';
+      fill(this.#result, notice('info', `There is no ${what} in this window.${left ? ` ${left}.` : ''}`));
       return;
     }
-    this.#counted = estimate;
+    this.#counted = { ...estimate, asked };
     this.begin.disabled = false;
     fill(this.#result, notice('info', facts([
-      ['Records', count(records)], ['Bytes', `about ${bytes(recordBytes)}`], ['Batches', `about ${count(batches)}`],
+      [eventWindow ? 'Events' : 'Records', count(events)],
+      ['Bytes', eventWindow ? bytes(eventBytes) : `about ${bytes(eventBytes)}`], ['Batches', `about ${count(batches)}`],
       ['Offsets', offsets(window)],
+      left && ['Without a time', left],
       ['Takes', seconds === null ? 'as long as the destination needs' : `at least ${age(seconds)}`],
       missing > 0 && ['Lost', counted(missing, 'record')],
     ])));
   }
 
   #ask() {
-    const { window, records } = this.#counted;
+    const { window, eventWindow, events, asked } = this.#counted;
     const [name, destination] = [this.#name.value.trim(), this.#destination.value];
     ask({
-      title: `Replay ${counted(records, 'record')} to ${destination}?`, action: 'Start the replay', kind: 'primary',
+      title: `Replay ${counted(events, eventWindow ? 'event' : 'record')} to ${destination}?`, action: 'Start the replay', kind: 'primary',
       content: h('p', {}, `They are delivered once more, marked with the name ${name}; a receiver that has kept them and `,
         'does not look at the mark will have them twice. It can be stopped at any time.'),
       act: async () => {
-        // The offsets that were counted, not what the window has become since.
-        const counted = { from: String(window.first), to: String(window.end) };
+        // The offsets that were counted, not what the window has become since. A window by event time keeps its times:
+        // offsets alone would be every record between them.
+        const end = String(window.end);
+        const counted = eventWindow ? { ...asked, to: asked.to === 'end' ? end : asked.to } : { from: String(window.first), to: end };
         await post('/v1/replays', this.#body({ id: name, ...counted, skipGaps: this.#gaps.checked }));
         toast(`${name} has begun.`);
         this.#rename();

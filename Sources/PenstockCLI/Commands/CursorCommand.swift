@@ -64,13 +64,14 @@ struct CursorCommand: AsyncParsableCommand {
         "Moves a cursor, also back: records behind it are delivered again, records before it are not delivered.",
       discussion: """
         Without --yes it says what would happen. A cursor with a batch in flight is not moved: let its delivery finish \
-        first, for its destination may hold the batch already.
+        first, for its destination may hold the batch already. With `event:` it goes to the first block that may hold \
+        an event of that time or later; what follows may be of any time.
 
           penstock cursor seek archive --to beginning --log ./events
           penstock cursor seek archive --to 120000 --log ./events --yes
         """)
     @Argument(help: "The cursor.") var name: String
-    @Option(help: ArgumentHelp("Where to: " + Place.explanation)) var to: Place
+    @Option(parsing: .unconditional, help: ArgumentHelp("Where to: " + Place.explanation)) var to: Place
     @Flag(help: "Do it.") var yes = false
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions

@@ -13,6 +13,7 @@ struct ReplayCommand: AsyncParsableCommand {
 
         penstock replay --config c.yaml --to web --id june --from 500 --until end
         penstock replay --config c.yaml --to web --id june
+        penstock replay --config c.yaml --to web --id may --from event:2026-05-01 --until event:2026-06-01
         penstock replay --log ./events --file f --id x --from 0 --until 9 --dry-run
         penstock replay list --log ./events
         penstock replay discard june --log ./events --yes
@@ -26,7 +27,9 @@ struct ReplayCommand: AsyncParsableCommand {
       abstract: "Begins a replay or goes on with it; what `penstock replay` does without another word.",
       discussion: """
         Records that are lost end the run, with exit code 1 and their range, after everything before them is delivered; \
-        --skip-gaps passes them. A destination that rejects a record ends the run too: replays make no dead letters.
+        --skip-gaps passes them. With `event:` places exactly the events of that time are delivered, wherever they \
+        stand. A rate is kept: without one the replay goes on at the rate it has. A destination that rejects a record \
+        ends the run too: replays make no dead letters.
 
           penstock replay run --config penstock.yaml --to webhook --id june --from 120000 --until 130000
         """)
@@ -38,8 +41,12 @@ struct ReplayCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Instead of a destination: the file that gets one event a line.", valueName: "path"))
     var file: String?
     @Option(help: "The replay's name: 1 to 40 letters, digits, '.', '_' or '-'.") var id: String?
-    @Option(help: ArgumentHelp("The first record: " + Place.explanation, valueName: "place")) var from: Place?
-    @Option(help: ArgumentHelp("Up to this place, and without it.", valueName: "place")) var until: Place?
+    @Option(
+      parsing: .unconditional, help: ArgumentHelp("The first record: " + Place.explanation, valueName: "place"))
+    var from: Place?
+    @Option(parsing: .unconditional, help: ArgumentHelp("Up to this place, and without it.", valueName: "place"))
+    var until: Place?
+    @OptionGroup var untimed: UntimedOption
     @Option(help: ArgumentHelp("The most records sent in a second.", valueName: "count")) var recordsPerSecond: Int?
     @Option(help: ArgumentHelp("The most bytes sent in a second: 1MiB, 65536.", valueName: "size"))
     var bytesPerSecond: String?
@@ -58,14 +65,16 @@ struct ReplayCommand: AsyncParsableCommand {
         throw ValidationError("a replay needs --id; it goes on under it after a stop or a crash")
       }
       if (from == nil) != (until == nil) { throw ValidationError("--from and --until come together") }
+      _ = try untimed.value(from: from, to: until)
       if let recordsPerSecond, recordsPerSecond < 1 { throw ValidationError("--records-per-second must be above 0") }
       _ = try rate
       if !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
     }
 
-    /// How fast it may go.
-    var rate: DeliveryRate {
+    /// How fast it may go; nil leaves that as it is.
+    var rate: DeliveryRate? {
       get throws {
+        if recordsPerSecond == nil, bytesPerSecond == nil { return nil }
         var bytes: Int?
         if let bytesPerSecond {
           bytes = Units.bytes(bytesPerSecond)

@@ -45,22 +45,21 @@ struct ReplayJob {
   private func estimate() async throws {
     let reader = try await LogReader.open(at: path)
     defer { reader.close() }
-    var settings = try settings()
-    if settings.window == nil, let id = command.id, let known = try await reader.replay(id) {
-      settings.window = ReplayWindow(known.window)
+    let settings = try settings()
+    ProgressLine.shared.begin("counting", total: nil)
+    let estimate = try await Replay.dryRun(settings, of: reader) { done, total in
+      ProgressLine.shared.show(
+        "\(Words.count(done)) of \(Words.count(total)) records (\(Words.share(done, of: total)))")
     }
-    guard settings.window != nil else {
-      throw Failure(
-        .bad, "unknown", "there is no such replay yet; a dry run needs a window", advice: "give it --from and --until")
-    }
-    let estimate = try await Replay.dryRun(settings, of: reader)
+    ProgressLine.shared.clear()
     command.tell(json(estimate), words(estimate))
   }
 
   private func settings() throws -> ReplaySettings {
     var window: ReplayWindow?
     if let from = command.from, let until = command.until {
-      window = ReplayWindow(from: from.position, to: until.position)
+      window = ReplayWindow(
+        from: from.position, to: until.position, untimed: try command.untimed.value(from: from, to: until))
     }
     var retry = destination?.delivery.retry ?? RetryPolicy()
     retry.giveUpAfter = .seconds(command.giveUpAfter)
@@ -113,13 +112,15 @@ extension ReplayJob {
       ("committed", .number(report.committed.rawValue)), ("ended", .string(report.ending.rawValue)),
       ("batches", .number(report.batches)), ("records", .number(report.records)), ("events", .number(report.events)),
       ("bytes", .number(report.bytes)), ("attempts", .number(report.attempts)), ("retries", .number(report.retries)),
-      ("skipped", .number(manifest.skippedRecords)),
+      ("skipped", .number(manifest.skippedRecords)), ("untimed", .number(report.untimed)),
+      ("eventWindow", manifest.events.map(\.json) ?? .null),
     ])
   }
 
   private func words(_ report: ReplayReport, seconds: Double) -> String {
     let manifest = report.manifest
-    let window = "the records \(manifest.first) ..< \(manifest.end)"
+    let range = "\(manifest.first) ..< \(manifest.end)"
+    let window = manifest.events.map { "the events \($0.words) among the records \(range)" } ?? "the records \(range)"
     var text =
       switch report.ending {
       case .finished: "replay \(manifest.id) finished: \(window) are at \(manifest.destination)"
@@ -130,6 +131,9 @@ extension ReplayJob {
       text += "\n\(Words.count(report.records, "record")), \(Words.count(report.events, "event")) sent in "
       text += "\(report.batches) batches, \(Words.bytes(report.bytes)), \(Words.seconds(seconds))"
     }
+    if let events = manifest.events, report.untimed > 0 {
+      text += "\n\(Words.count(report.untimed, "record")) without a readable time; --untimed \(events.untimed.rawValue)"
+    }
     if manifest.skippedRecords > 0 { text += "\n\(Words.count(manifest.skippedRecords, "record")) lost and skipped" }
     return text
   }
@@ -138,6 +142,8 @@ extension ReplayJob {
     let extent = estimate.extent
     return .object([
       ("first", .number(extent.range.lowerBound.rawValue)), ("end", .number(extent.range.upperBound.rawValue)),
+      ("eventWindow", estimate.window.map(\.json) ?? .null), ("events", .number(estimate.events)),
+      ("eventBytes", .number(estimate.eventBytes)), ("untimed", .number(estimate.untimed)),
       ("records", .number(extent.records)), ("missing", .number(extent.missing)),
       ("storedBytes", .number(extent.storedBytes)), ("recordBytes", .number(extent.recordBytes)),
       ("batches", .number(estimate.batches)),
@@ -157,6 +163,11 @@ extension ReplayJob {
         estimate.duration.map { "\(Words.seconds($0 / .seconds(1))) at that pace" } ?? "as the destination goes",
       ],
     ]
+    if let window = estimate.window {
+      rows.insert(["events", "\(Words.count(estimate.events)), \(window.words)"], at: 2)
+      rows.insert(
+        ["without time", "\(Words.count(estimate.untimed)), --untimed \(window.untimed.rawValue)"], at: 3)
+    }
     if extent.missing > 0 { rows.insert(["lost", Words.count(extent.missing, "record")], at: 2) }
     return Words.table(rows) + "\nnothing was sent; filters are not counted in"
   }

@@ -30,12 +30,17 @@ struct ReplayLine {
     done = min(max(known, manifest.first), manifest.end) - manifest.first
   }
 
+  private var window: String {
+    "\(manifest.first) ..< \(manifest.end)" + (manifest.events.map { ", events \($0.words)" } ?? "")
+  }
+
   var total: Int { manifest.end - manifest.first }
   var state: String { manifest.isFinished ? "finished" : "\(Words.share(done, of: total)) done" }
 
   var json: JSON {
     .object([
       ("id", .string(manifest.id)), ("destination", .string(manifest.destination)),
+      ("eventWindow", manifest.events.map(\.json) ?? .null),
       ("first", .number(manifest.first.rawValue)), ("end", .number(manifest.end.rawValue)), ("done", .number(done)),
       ("total", .number(total)), ("skipped", .number(manifest.skippedRecords)),
       ("createdAt", .string(Words.time(manifest.createdAt))),
@@ -49,7 +54,7 @@ struct ReplayLine {
     for replay in replays {
       let manifest = replay.manifest
       rows.append([
-        manifest.id, "\(manifest.first) ..< \(manifest.end)", Words.count(replay.total), replay.state,
+        manifest.id, replay.window, Words.count(replay.total), replay.state,
         Words.count(manifest.skippedRecords), manifest.destination, Words.time(manifest.createdAt),
       ])
     }

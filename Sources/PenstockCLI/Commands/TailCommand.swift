@@ -1,4 +1,5 @@
 import ArgumentParser
+import PenstockDelivery
 import PenstockEvents
 import PenstockLog
 
@@ -8,20 +9,25 @@ struct TailCommand: ReportingCommand {
     commandName: "tail",
     abstract: "Prints records, byte for byte as they were appended, one a line.",
     discussion: """
-      Reads beside a running writer. --to is exclusive. A record that contains line feeds is printed with them. \
+      Reads beside a running writer. --to is exclusive. With `event:` places exactly the events of that time are \
+      printed, wherever they stand. A record that contains line feeds is printed with them. \
       With --json, a record stands in its line as it is: events are JSON already.
 
         penstock tail --log ./events | head
         penstock tail --log ./events --from end --follow
         penstock tail --log ./events --from 2026-11-23T15:00:00Z --to end
         penstock tail --log ./events --from @1431857103 --to 100000
+        penstock tail --log ./events --from -24h
+        penstock tail --log ./events --from event:yesterday --to event:today
         penstock tail --log ./events --json
         penstock tail --log ./events --follow --where 'event=Goal,Custom_* !segment=Employees'
       """)
 
   @OptionGroup var logOption: LogOption
-  @Option(help: ArgumentHelp("Where to begin: " + Place.explanation)) var from = Place.beginning
-  @Option(help: "Where to end; as --from.") var to: Place?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Where to begin: " + Place.explanation))
+  var from = Place.beginning
+  @Option(parsing: .unconditional, help: "Where to end; as --from.") var to: Place?
+  @OptionGroup var untimed: UntimedOption
   @Flag(help: "Go on with the records to come.") var follow = false
   @Flag(help: "Tell about lost records and go on behind them, instead of ending there.") var skipGaps = false
   @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
@@ -30,18 +36,25 @@ struct TailCommand: ReportingCommand {
 
   func validate() throws {
     if follow, to != nil { throw ValidationError("--follow goes on for ever; leave out --to") }
+    _ = try untimed.value(from: from, to: to)
   }
 
   func perform() async throws {
     let reader = try await LogReader.open(at: logOption.log)
     let token = Interruption.handle { _ in reader.close() }
     defer { Interruption.forget(token) }
-    var start = from.position
+    var (start, stop) = (from.position, to?.position ?? .end)
+    var choice: EventChoice?
+    if from.position.asEventTime != nil || to?.position.asEventTime != nil {
+      let window = try reader.window(from: start, to: stop, untimed: untimed.value(from: from, to: to))
+      (start, stop) = (.offset(window.first), .offset(window.end))
+      choice = window.events.map { EventChoice(window: $0) }
+    }
     reading: while true {
       do {
-        let batches = reader.records(from: start, to: to?.position ?? .end, tailing: follow).batches()
+        let batches = reader.records(from: start, to: stop, tailing: follow).batches()
         for try await batch in batches {
-          try write(batch)
+          try write(batch, &choice)
           if Interruption.received != nil { break reading }
         }
         break
@@ -58,15 +71,31 @@ struct TailCommand: ReportingCommand {
       }
     }
     Output.standard.flush()
+    if let choice, choice.untimed > 0 {
+      let what = "--untimed \(choice.window.untimed.rawValue)"
+      Output.note("penstock tail: \(Words.count(choice.untimed, "record")) without a readable time; \(what)")
+    }
     if Interruption.received != nil { try end(Interruption.status) }
   }
 
-  private func write(_ batch: Batch) throws(Failure) {
+  /// The window of event times, and how many records without a readable time were met.
+  private struct EventChoice {
+    let window: EventWindow
+    var untimed = 0
+
+    mutating func wants(_ record: RecordView) -> Bool {
+      let verdict = window.verdict(on: record)
+      if !verdict.isTimed { untimed += 1 }
+      return verdict.isInside
+    }
+  }
+
+  private func write(_ batch: Batch, _ choice: inout EventChoice?) throws(Failure) {
     let isSpeakingJSON = common.json
     var refused: Failure?
     Output.standard.edit { output in
       batch.forEachRecord { record in
-        guard refused == nil, filter.wants(record, &refused) else { return }
+        guard refused == nil, choice?.wants(record) != false, filter.wants(record, &refused) else { return }
         if isSpeakingJSON {
           output += Array(
             #"{"offset":\#(record.offset),"appendTime":"\#(Words.time(record.appendTime))","record":"#.utf8)

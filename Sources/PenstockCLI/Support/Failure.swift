@@ -100,7 +100,7 @@ extension Failure {
     switch error.code {
     case .unknown: "give it --from and --until"
     case .gap: "add --skip-gaps to go on behind them; `penstock verify --log` shows every damaged place"
-    case .changed, .badWindow, .alreadyRun: nil
+    case .changed, .badWindow, .alreadyRun, .unsupported: nil
     }
   }
 

@@ -35,6 +35,19 @@ final class ProgressLine: Sendable {
     if let line { Self.put("\r\u{1B}[2K" + line) }
   }
 
+  /// Shows words of the caller's own, where bytes and their rate say nothing.
+  func show(_ words: @autoclosure () -> String) {
+    guard isTerminal else { return }
+    let now = ContinuousClock.now
+    let line: String? = state.withLock { state in
+      if let shownAt = state.shownAt, now - shownAt < .milliseconds(100) { return nil }
+      state.shownAt = now
+      state.isShown = true
+      return state.label + "  " + words()
+    }
+    if let line { Self.put("\r\u{1B}[2K" + line) }
+  }
+
   /// Takes the line away, so that other words can stand there.
   func clear() {
     guard isTerminal else { return }

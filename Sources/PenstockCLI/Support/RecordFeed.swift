@@ -52,7 +52,8 @@ struct RecordFeed {
       records += 1
       guard isKeeping else { return }
       if !open.isEmpty, open.byteCount + record.count > RecordFeed.batchBytes { close() }
-      open.append(record, eventTime: time)
+      // Without a validator nobody has looked at its time.
+      if validator == nil { open.append(record) } else { open.append(record, eventTime: time) }
       end = position + record.count
       if open.count == maxRecords { close() }
     }

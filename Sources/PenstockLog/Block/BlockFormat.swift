@@ -12,6 +12,7 @@
 //    12  u16  format version, 1
 //    14  u16  flags: bit 0 = record lengths stand in the trailer (some record contains a line feed)
 //             bit 1 = append times stand in the trailer (sealed: the records were appended at several times)
+//             bit 2 = every append told the event times of its records: a record without one has none
 //    16  u64  own position in the file
 //    24  u64  base offset: the first record's
 //    32  u32  records, at least 1
@@ -50,6 +51,7 @@ package enum BlockFormat {
   package static let alignment = 4096
   package static let lengthsFlag: UInt16 = 1
   package static let appendTimesFlag: UInt16 = 2
+  package static let eventTimesToldFlag: UInt16 = 4
   package static let lengthsSection: UInt16 = 1
   package static let appendTimesSection: UInt16 = 3
 

@@ -35,6 +35,7 @@ package final class EncodedBlock: @unchecked Sendable {
           min($0.lowerBound, times.lowerBound)...max($0.upperBound, times.upperBound)
         } ?? times
     }
+    if batches.allSatisfy(\.tellsEventTimes) { header.flags |= BlockFormat.eventTimesToldFlag }
     buildTrailer(batches)
     header.trailerLength = trailer.count
     // The frame's length decides the padding in front of it, so the frame goes where the longest front would end.

@@ -95,7 +95,7 @@ extension LogView {
 
 extension Segment {
   /// The same file, with nothing known of it.
-  fileprivate func copy() -> Segment { Segment(fileSystem, name, path: path) }
+  func copy() -> Segment { Segment(fileSystem, name, path: path) }
 }
 
 /// Up to three blocks, to learn how far records are compressed: the first, and two later ones in ever longer steps.

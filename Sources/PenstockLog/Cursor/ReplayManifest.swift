@@ -6,12 +6,16 @@ public struct ReplayManifest: Hashable, Sendable {
   /// What was asked for; a later call under the same id must ask for the same.
   public let from: Position
   public let to: Position
-  /// What that was when the replay began: the records `first ..< end`.
+  /// What becomes of records without a readable time, where ``from`` or ``to`` is an event time.
+  public let untimed: EventWindow.Untimed
+  /// What that was when the replay began: the records `first ..< end`, of which ``events`` may leave some out.
   public let first: Offset
   public let end: Offset
   /// The sink's own words for itself.
   public let destination: String
   public let createdAt: Timestamp
+  /// How fast it may go, until a run is given another rate.
+  public var rate: Rate
   /// Records of the window that are lost and were passed, because the replay was told to skip them.
   public private(set) var skippedRecords: Int
   /// Where the last of them ends: what lies below was counted.
@@ -24,22 +28,40 @@ public struct ReplayManifest: Hashable, Sendable {
   static let maxDestinationBytes = 1024
 
   public init(
-    id: String, from: Position, to: Position, first: Offset, end: Offset, destination: String, createdAt: Timestamp
+    id: String, from: Position, to: Position, untimed: EventWindow.Untimed = .skip, first: Offset, end: Offset,
+    destination: String, createdAt: Timestamp, rate: Rate = Rate()
   ) {
     self.id = id
     self.from = from
     self.to = to
+    self.untimed = untimed
     self.first = first
     self.end = end
     self.destination = Self.shortened(destination)
     self.createdAt = createdAt
+    self.rate = rate
     skippedRecords = 0
     skippedUpTo = first
     finishedAt = nil
   }
 
+  /// Limits, each a second; nil is none.
+  public struct Rate: Hashable, Sendable {
+    public var records: Double?
+    public var bytes: Double?
+    public var requests: Double?
+
+    public init(records: Double? = nil, bytes: Double? = nil, requests: Double? = nil) {
+      self.records = records
+      self.bytes = bytes
+      self.requests = requests
+    }
+  }
+
   /// `first ..< end`; empty where the end is before the beginning.
   public var window: Range<Offset> { first..<max(first, end) }
+  /// The condition on each record of the window; nil where all of them are meant.
+  public var events: EventWindow? { EventWindow(from: from, to: to, untimed: untimed) }
   public var isFinished: Bool { finishedAt != nil }
   /// The name of its cursor.
   public var cursorName: String { Self.cursorName(of: id) }
@@ -70,11 +92,12 @@ public struct ReplayManifest: Hashable, Sendable {
 }
 
 extension ReplayManifest {
-  private static let version: UInt16 = 1
+  private static let version: UInt16 = 2
 
-  /// Little endian: u16 version 1 · 16 bytes log UUID · id · from · to · u64 first · u64 end · destination · i64 created at ·
-  /// u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts are a u16 length and bytes; a place
-  /// is u8 kind (0 beginning, 1 end, 2 offset, 3 append time) and i64.
+  /// Little endian: u16 version 2 · 16 bytes log UUID · id · from · to · untimed · u64 first · u64 end · destination ·
+  /// i64 created at · three rates · u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts
+  /// (`untimed` is one) are a u16 length and bytes; a place is u8 kind (0 beginning, 1 end, 2 offset, 3 append time, 4
+  /// event time) and i64; a rate (records, bytes, requests a second) is the u64 bits of a double, 0 for none.
   package func encoded(logID: [UInt8]) -> [UInt8] {
     var bytes: [UInt8] = []
     func put(_ text: String) {
@@ -89,10 +112,12 @@ extension ReplayManifest {
       bytes.append(kind)
       bytes.append(littleEndian: value)
     }
+    put(untimed.rawValue)
     bytes.append(littleEndian: first.rawValue)
     bytes.append(littleEndian: end.rawValue)
     put(destination)
     bytes.append(littleEndian: createdAt.nanoseconds)
+    for rate in [rate.records, rate.bytes, rate.requests] { bytes.append(littleEndian: rate?.bitPattern ?? 0) }
     bytes.append(littleEndian: UInt64(skippedRecords))
     bytes.append(littleEndian: skippedUpTo.rawValue)
     bytes.append(isFinished ? 1 : 0)
@@ -114,10 +139,20 @@ extension ReplayManifest {
     id = try text()
     from = try Position(kind: try reader.take(UInt8.self), value: try reader.take(UInt64.self))
     to = try Position(kind: try reader.take(UInt8.self), value: try reader.take(UInt64.self))
+    let untimed = try text()
+    guard let known = EventWindow.Untimed(rawValue: untimed) else {
+      throw LogError(.futureFormat, "the replay treats events without a time in an unknown way: \(untimed)")
+    }
+    self.untimed = known
     first = try offset()
     end = try offset()
     destination = try text()
     createdAt = Timestamp(nanoseconds: try reader.take(Int64.self))
+    func rate() throws(LogError) -> Double? {
+      let bits = try reader.take(UInt64.self)
+      return bits == 0 ? nil : Double(bitPattern: bits)
+    }
+    self.rate = Rate(records: try rate(), bytes: try rate(), requests: try rate())
     skippedRecords = Int(clamping: try reader.take(UInt64.self))
     skippedUpTo = try offset()
     let isFinished = try reader.take(UInt8.self) == 1

@@ -77,16 +77,17 @@ public final class LogReader: Sendable {
   public func offset(of place: Position) throws(LogError) -> Offset { try view.offset(of: place) }
 
   /// Where to look for events of these times: the offsets of the blocks that may hold some, in order, joined where they follow
-  /// each other. Reads block headers' times from the segments' indexes, no block: O(segments from the first such event on).
+  /// each other. Reads block headers' times from the segments' indexes, no block: O(segments between the two places).
   ///
-  /// No record with an event time in the range stands anywhere else, as far as appends told event times
-  /// (`RecordBatch.append(_:eventTime:)`). Most of the records in the offsets are of other times: a block is as fine as this gets.
+  /// No record with an event time in the range stands anywhere else. A block in which an append did not tell the time
+  /// of a record (`RecordBatch.append(_:eventTime:)`) may hold any time. Most of the records in the offsets are of
+  /// other times: a block is as fine as this gets.
   public func offsets(
     mayHold eventTimes: Range<Timestamp>, from start: Position = .beginning, to end: Position = .end
   ) throws(LogError) -> [Range<Offset>] {
     let (first, end) = (try view.offset(of: start), try view.offset(of: end))
-    return try view.offsets(
-      mayHold: eventTimes.lowerBound.nanoseconds..<eventTimes.upperBound.nanoseconds, in: first..<max(first, end))
+    let events = EventWindow(from: eventTimes.lowerBound, until: eventTimes.upperBound)
+    return try view.offsets(mayHold: events, in: first..<max(first, end))
   }
 
   /// Lets go of the cursors and ends all waiting.

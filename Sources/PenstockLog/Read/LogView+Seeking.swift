@@ -75,33 +75,6 @@ extension LogView {
     return search.result
   }
 
-  /// The offsets of the blocks among `offsets` that may hold events of these times, joined where they follow each other.
-  package func offsets(mayHold eventTimes: Range<Int64>, in offsets: Range<Offset>) throws(LogError) -> [Range<Offset>]
-  {
-    guard !eventTimes.isEmpty, !offsets.isEmpty else { return [] }
-    let first = max(offsets.lowerBound, try offset(atOrAfterEventTime: eventTimes.lowerBound))
-    return try despiteTrimming { () throws(LogError) in
-      var found: [Range<Offset>] = []
-      let set = set
-      let start = set.index(holding: first) ?? 0
-      for index in start..<set.segments.count where set.segments[index].name.baseOffset < offsets.upperBound {
-        for block in try entries(ofSegmentAt: index, in: set) {
-          guard let times = block.eventTimes, times.upperBound >= eventTimes.lowerBound,
-            times.lowerBound < eventTimes.upperBound
-          else { continue }
-          let (low, high) = (max(block.baseOffset, first), min(block.endOffset, offsets.upperBound, set.end))
-          guard low < high else { continue }
-          if let last = found.last, last.upperBound == low {
-            found[found.count - 1] = last.lowerBound..<high
-          } else {
-            found.append(low..<high)
-          }
-        }
-      }
-      return found
-    }
-  }
-
   private func entries(ofSegmentAt index: Int, in set: SegmentSet) throws(LogError) -> [BlockEntry] {
     warm(set.segments[index])
     return try set.segments[index].entries(upTo: set.end(ofSegmentAt: index))

@@ -92,13 +92,19 @@ public struct Batches: AsyncSequence, Sendable {
         first = offset
       } else {
         first = try view.offset(of: source.records.start)
-        end = try source.records.end.map { (place) throws(LogError) in try view.offset(of: place) }
+        end = try source.records.end.map { (place) throws(LogError) in
+          guard place.asEventTime != nil else { return try view.offset(of: place) }
+          return try view.window(from: .offset(first), to: place, untimed: .skip).end
+        }
         let threads = source.records.readAhead.threads
         if threads > 0 { ahead = ReadAheadReader(view, threads: threads) }
       }
       offset = first
       if let end, first >= end { return nil }
-      let room = end.map { Swift.min($0 - first, source.maxRecords) } ?? source.maxRecords
+      // The last offset there can be lies further off than an `Int` counts.
+      let room =
+        end.map { Int(clamping: $0.rawValue - first.rawValue) }.map { Swift.min($0, source.maxRecords) }
+        ?? source.maxRecords
       while true {
         if let batch = try await batch(from: first, maxRecords: room, isolation: actor) {
           offset = batch.end

@@ -65,6 +65,8 @@ package struct SealGroup: Sendable {
     }
   }
 
+  package var tellsEventTimes: Bool { blocks.allSatisfy { $0.header.flags & BlockFormat.eventTimesToldFlag != 0 } }
+
   package var appendTimes: AppendTimes {
     var times = AppendTimes(blocks[0].block.appendTime)
     for block in blocks {

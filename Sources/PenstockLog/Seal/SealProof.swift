@@ -53,6 +53,7 @@ package enum SealProof {
   ) throws(LogError) {
     var offset = sealed.block.baseOffset
     var eventTimes: ClosedRange<Int64>?
+    var tellsEventTimes = true
     var sections: [(TrailerSections, Int)] = []
     while offset < sealed.block.endOffset {
       guard let block = try original.next(), block.block.baseOffset == offset,
@@ -61,6 +62,7 @@ package enum SealProof {
       if let record = firstDifference(sealed.block, block.block) {
         throw mistake.found("the record, or its append time, is another", at: record)
       }
+      tellsEventTimes = tellsEventTimes && block.header.flags & BlockFormat.eventTimesToldFlag != 0
       if let times = block.header.eventTimes {
         let before = eventTimes ?? times
         eventTimes = min(before.lowerBound, times.lowerBound)...max(before.upperBound, times.upperBound)
@@ -68,7 +70,10 @@ package enum SealProof {
       sections.append((block.sections, block.block.count))
       offset = block.block.endOffset
     }
-    guard sealed.header.eventTimes == eventTimes else { throw mistake.found("event times", at: offset) }
+    let isSaidToTell = sealed.header.flags & BlockFormat.eventTimesToldFlag != 0
+    guard sealed.header.eventTimes == eventTimes, isSaidToTell == tellsEventTimes else {
+      throw mistake.found("event times", at: offset)
+    }
     guard sealed.sections.carried == TrailerSections.joined(sections.map { ($0.0, $0.1) }) else {
       throw mistake.found("trailer sections", at: offset)
     }

@@ -42,6 +42,7 @@ package struct SealedFile {
     header.flags =
       (group.containsLineFeed ? BlockFormat.lengthsFlag : 0)
       | (appendTimes.steps.isEmpty ? 0 : BlockFormat.appendTimesFlag)
+      | (group.tellsEventTimes ? BlockFormat.eventTimesToldFlag : 0)
     header.position = cursor.position
     header.baseOffset = group.baseOffset
     header.recordCount = group.recordCount

@@ -27,6 +27,9 @@ package struct BlockEntry: Hashable, Sendable {
   /// Whether records of the block were appended at several times, of which `appendTime` is the first.
   package var hasAppendTimes: Bool { flags & BlockFormat.appendTimesFlag != 0 }
 
+  /// Whether ``eventTimes`` has the time of every record that has one.
+  package var tellsEventTimes: Bool { flags & BlockFormat.eventTimesToldFlag != 0 }
+
   package init(_ header: BlockHeader) {
     position = header.position
     baseOffset = header.baseOffset

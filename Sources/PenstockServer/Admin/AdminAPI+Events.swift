@@ -10,21 +10,29 @@ extension AdminAPI {
 
   /// `GET /v1/events`: records as lines, byte for byte as they were sent, in memory that does not grow with their number.
   ///
-  /// `limit` counts the records that are looked at, so the next page begins at `Penstock-End` whatever was left out of this one.
+  /// `limit` counts the records that are looked at, so the next page begins at `Penstock-End` whatever was left out of
+  /// this one: with `page` set to it and everything else as it was, so that a window of event times stays the same.
   func events(_ request: Request, appID: String?, context: ServiceContext) async -> Response {
     let query = request.uri.queryParameters
     guard let limit = Self.number("limit", request, 1000, 1...Self.mostEvents) else {
       return Response(Self.wrongNumber, to: context)
     }
-    guard let from = ServicePlace.position(query["from"].map { String($0) } ?? "beginning"),
-      let until = ServicePlace.position(query["to"].map { String($0) } ?? "end")
+    let now = clock.now()
+    guard let from = ServicePlace.position(query["from"].map { String($0) } ?? "beginning", now: now),
+      let until = ServicePlace.position(query["to"].map { String($0) } ?? "end", now: now)
     else {
       return Response(
         .failure(400, "bad_request", "from and to are \(ServicePlace.explanation)"), to: context)
     }
+    guard let untimed = ServicePlace.untimed(query["untimed"].map { String($0) }, from: from, to: until) else {
+      return Response(.failure(400, "bad_request", ServicePlace.untimedExplanation), to: context)
+    }
+    let page = query["page"].map { UInt64($0) }
+    if case .some(nil) = page { return Response(.failure(400, "bad_request", "page is an offset"), to: context) }
+    let events = EventWindow(from: from, to: until, untimed: untimed)
     let range: Range<Offset>
     do throws(LogError) {
-      let (first, end) = (max(try log.offset(of: from), log.first), min(try log.offset(of: until), log.end))
+      let (first, end) = try log.page(from: from, to: until, at: page.flatMap { $0 }.map { Offset($0) }, events)
       range = first < end ? first..<(end - first > limit ? first + limit : end) : first..<first
     } catch { return Response(Answer(error), to: context) }
     var answer = Response(Answer(200, ""), to: context)
@@ -32,9 +40,10 @@ extension AdminAPI {
     for (name, offset) in [("Penstock-First", range.lowerBound), ("Penstock-End", range.upperBound)] {
       if let name = HTTPField.Name(name) { answer.headers[name] = offset.description }
     }
+    if events != nil { answer.headers[.trailer] = Self.untimedField }
     let validator = appID.map { EventValidator(appID: $0) }
     answer.body = ResponseBody { [log] writer in
-      var next = range.lowerBound
+      var (next, untimedCount) = (range.lowerBound, 0)
       while next < range.upperBound {
         guard
           let batch = try await log.records(
@@ -44,14 +53,38 @@ extension AdminAPI {
         buffer.reserveCapacity(batch.byteCount + batch.count)
         batch.forEachRecord { record in
           if let validator, (try? validator.validate(record.bytes)) == nil { return }
+          if let verdict = events?.verdict(on: record) {
+            if !verdict.isTimed { untimedCount += 1 }
+            if !verdict.isInside { return }
+          }
           buffer.writeBytes(record.bytes)
           buffer.writeInteger(UInt8(ascii: "\n"))
         }
         try await context.write(buffer, to: &writer)
         next = batch.end
       }
-      try await writer.finish(nil)
+      // Known only now that all of them were looked at.
+      var trailer: HTTPFields?
+      if events != nil, let name = HTTPField.Name(Self.untimedField) { trailer = [name: String(untimedCount)] }
+      try await writer.finish(trailer)
     }
     return answer
+  }
+
+  /// How many records without a readable event time were among those looked at.
+  private static let untimedField = "Penstock-Untimed"
+}
+
+extension Log {
+  /// The offsets from which a page is taken. In a window of event times they begin at the first block that may hold an
+  /// event of it.
+  fileprivate func page(
+    from: Position, to: Position, at page: Offset?, _ events: EventWindow?
+  ) throws(LogError) -> (first: Offset, end: Offset) {
+    let end = min(to.asEventTime == nil ? try offset(of: to) : self.end, self.end)
+    let start = from.asEventTime == nil ? try offset(of: from) : first
+    let begin = max(start, first, page ?? .zero)
+    guard let events, begin < end else { return (begin, end) }
+    return (try view.firstOffset(mayHold: events, in: begin..<end) ?? end, end)
   }
 }

@@ -8,6 +8,7 @@ extension AdminAPI {
     var destination: String
     var from: String?
     var to: String?
+    var untimed: String?
     var recordsPerSecond: Int?
     var bytesPerSecond: Int?
     var skipGaps: Bool?
@@ -46,7 +47,7 @@ extension AdminAPI {
       let body = try await SmallBody.decode(ReplayBody.self, from: request)
       guard let host = host(body.destination) else { return Self.noSuch("destination") }
       let settings: ReplaySettings
-      switch Self.settings(body, host.destination) {
+      switch Self.settings(body, host.destination, now: clock.now()) {
       case .success(let made): settings = made
       case .failure(let refusal): return refusal.answer
       }
@@ -70,7 +71,7 @@ extension AdminAPI {
   }
 
   private static func settings(
-    _ body: ReplayBody, _ destination: ServiceDestination
+    _ body: ReplayBody, _ destination: ServiceDestination, now: Timestamp
   ) -> Result<ReplaySettings, SmallBody.Refusal> {
     func wrong(_ words: String) -> Result<ReplaySettings, SmallBody.Refusal> {
       .failure(SmallBody.Refusal(answer: .failure(400, "bad_request", words)))
@@ -82,18 +83,28 @@ extension AdminAPI {
     }
     var window: ReplayWindow?
     if body.from != nil || body.to != nil {
-      guard let from = body.from.flatMap(ServicePlace.position), let to = body.to.flatMap(ServicePlace.position) else {
+      guard let from = body.from.flatMap({ ServicePlace.position($0, now: now) }),
+        let to = body.to.flatMap({ ServicePlace.position($0, now: now) })
+      else {
         return wrong("from and to are each \(ServicePlace.explanation)")
       }
-      window = ReplayWindow(from: from, to: to)
+      guard let untimed = ServicePlace.untimed(body.untimed, from: from, to: to) else {
+        return wrong(ServicePlace.untimedExplanation)
+      }
+      window = ReplayWindow(from: from, to: to, untimed: untimed)
+    } else if body.untimed != nil {
+      return wrong(ServicePlace.untimedExplanation)
     }
-    if body.dryRun == true, window == nil { return wrong("a dry run needs from and to") }
+    if body.dryRun == true, window == nil, body.id == nil { return wrong("a dry run needs from and to") }
     for rate in [body.recordsPerSecond, body.bytesPerSecond] {
       if let rate, rate < 1 { return wrong("a rate is at least 1") }
     }
-    let rate = DeliveryRate(
-      recordsPerSecond: body.recordsPerSecond.map { Double($0) }, bytesPerSecond: body.bytesPerSecond.map { Double($0) }
-    )
+    var rate: DeliveryRate?
+    if body.recordsPerSecond != nil || body.bytesPerSecond != nil {
+      rate = DeliveryRate(
+        recordsPerSecond: body.recordsPerSecond.map { Double($0) },
+        bytesPerSecond: body.bytesPerSecond.map { Double($0) })
+    }
     return .success(
       ReplaySettings(
         id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate, policy: destination.batch,
@@ -101,10 +112,21 @@ extension AdminAPI {
   }
 }
 
+extension EventWindow {
+  var json: ServiceJSON {
+    .object([
+      ("from", .optional(from.map { ServiceTime.text($0) })), ("to", .optional(until.map { ServiceTime.text($0) })),
+      ("untimed", .string(untimed.rawValue)),
+    ])
+  }
+}
+
 extension ReplayEstimate {
   var json: ServiceJSON {
     .object([
-      ("window", extent.range.json), ("records", .number(extent.records)), ("missing", .number(extent.missing)),
+      ("window", extent.range.json), ("eventWindow", window?.json ?? .null), ("events", .number(events)),
+      ("eventBytes", .number(eventBytes)), ("untimed", .number(untimed)), ("records", .number(extent.records)),
+      ("missing", .number(extent.missing)),
       ("storedBytes", .number(extent.storedBytes)), ("recordBytes", .number(extent.recordBytes)),
       ("batches", .number(batches)), ("seconds", .optional(duration.map { $0 / .seconds(1) })),
     ])

@@ -116,7 +116,7 @@ final class AdminAPI: Sendable {
         }
       default:
         let body = try await SmallBody.decode(SeekBody.self, from: request)
-        guard let place = ServicePlace.position(body.to) else {
+        guard let place = ServicePlace.position(body.to, now: clock.now()) else {
           return .failure(400, "bad_request", "to is \(ServicePlace.explanation)")
         }
         let former = try await host.seek(to: place)

@@ -80,7 +80,8 @@ extension ReplayManifest {
     let state = isFinished ? "finished" : running != nil ? "running" : failure != nil ? "failed" : "stopped"
     return .object([
       ("id", .string(id)), ("destination", .string(destination)), ("state", .string(state)),
-      ("window", window.json), ("records", .number(window.upperBound - window.lowerBound)),
+      ("window", window.json), ("eventWindow", events?.json ?? .null),
+      ("records", .number(window.upperBound - window.lowerBound)),
       ("done", .optional(isFinished ? window.upperBound - window.lowerBound : progress?.done)),
       ("secondsLeft", .optional(progress?.timeLeft.map { $0 / .seconds(1) })), ("skipped", .number(skippedRecords)),
       ("createdAt", .string(ServiceTime.text(createdAt))),

@@ -1,35 +1,36 @@
-import Foundation
 package import PenstockLog
 
-/// A place in a log, as a query or a person says it: `beginning`, `end`, an offset (`1234`), or a time: RFC 3339
-/// (`2026-11-23T15:00:00Z`) or seconds since 1970 behind an `@` (`@1431857103`). With `event:` before it a time is one of events, not
-/// of appends.
+/// A place in a log, as a query or a person says it: `beginning`, `end`, an offset (`1234`), or a time as ``PlaceTime``
+/// reads it. With `event:` before it a time is one of events, not of appends.
 package enum ServicePlace {
-  package static let explanation = "beginning, end, an offset, or a time such as 2026-11-23T15:00:00Z or @1431857103"
+  package static let explanation =
+    "beginning, end, an offset, or a time that exists, such as 2026-11-23T15:00:00Z, 2026-11-23, @1431857103, -24h or"
+    + " yesterday, with event: before it for a time of events"
 
-  /// Nil for what names no place.
-  package static func position(_ text: String) -> Position? {
+  /// Nil for what names no place, and for a time that does not exist.
+  ///
+  /// - Parameter now: What `-24h` and `yesterday` count from.
+  package static func position(_ text: String, now: Timestamp = SystemWallClock().now()) -> Position? {
     switch text {
     case "beginning": return .beginning
     case "end": return .end
     default:
-      if let offset = UInt64(text), !text.hasPrefix("+") { return .offset(Offset(offset)) }
-      if text.hasPrefix("event:") { return time(text.dropFirst(6)).map { .eventTime($0) } }
-      return time(text[...]).map { .time($0) }
+      if text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let offset = UInt64(text) {
+        return .offset(Offset(offset))
+      }
+      if text.hasPrefix("event:") { return PlaceTime.timestamp(text.dropFirst(6), now: now).map { .eventTime($0) } }
+      return PlaceTime.timestamp(text[...], now: now).map { .time($0) }
     }
   }
 
-  private static func time(_ text: Substring) -> Timestamp? {
-    guard text.utf8.count <= 40 else { return nil }
-    if text.hasPrefix("@") { return decimal(text.dropFirst()).map { Timestamp(seconds: $0) } }
-    let date =
-      (try? Date(String(text), strategy: Date.ISO8601FormatStyle()))
-      ?? (try? Date(String(text), strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
-    return date.map { Timestamp(seconds: $0.timeIntervalSince1970) }
-  }
+  package static let untimedExplanation =
+    "untimed is " + EventWindow.Untimed.allCases.map(\.rawValue).joined(separator: ", ")
+    + ", and needs a from or to that begins with event:"
 
-  private static func decimal(_ text: Substring) -> Double? {
-    guard !text.isEmpty, text.allSatisfy({ $0.isASCII && ($0.isNumber || $0 == ".") }) else { return nil }
-    return Double(text)
+  /// What a query says of records without a readable event time; nil where it is no such word, or says it of a window
+  /// that is not by event times.
+  package static func untimed(_ text: String?, from: Position, to: Position) -> EventWindow.Untimed? {
+    guard let text else { return .skip }
+    return EventWindow(from: from, to: to) == nil ? nil : EventWindow.Untimed(rawValue: text)
   }
 }

@@ -103,7 +103,11 @@ struct OpenAPIOperation {
     case .getEvents:
       OpenAPIOperation(
         summary: "Records as lines, byte for byte as they were sent.",
-        parameters: [query("from", place), query("to", place), query("limit", number(1, 100_000))],
+        parameters: [
+          query("from", place), query("to", place), query("limit", number(1, 100_000)),
+          query("untimed", #"{"enum":["skip","include","append-time"]}"#),
+          query("page", #"{"type":"integer","minimum":0}"#),
+        ],
         contentType: "application/x-ndjson")
     case .getProducer: OpenAPIOperation(summary: "How far a producer came.", schema: "Producer")
     case .getStatus: OpenAPIOperation(summary: "The log, ingest and every destination.", schema: "Status")
@@ -171,7 +175,7 @@ struct OpenAPIOperation {
     }
   }
 
-  private static let place = #"{"type":"string","maxLength":40}"#
+  private static let place = #"{"type":"string","maxLength":48}"#
   private static func number(_ low: Int, _ high: Int) -> String {
     #"{"type":"integer","minimum":\#(low),"maximum":\#(high)}"#
   }

@@ -74,7 +74,7 @@ extension OpenAPISchemas {
     (
       "Replay",
       .raw(
-        ##"{"type":"object","required":["id","destination","state","window","records","done","secondsLeft","skipped","createdAt","finishedAt","failure"],"properties":{"id":{"type":"string"},"destination":{"type":"string"},"state":{"enum":["running","finished","stopped","failed"]},"window":{"$ref":"#/components/schemas/Range"},"records":{"type":"integer","minimum":0},"done":\##(count),"secondsLeft":{"type":["number","null"]},"skipped":{"type":"integer","minimum":0},"createdAt":{"type":"string"},"finishedAt":{"type":["string","null"]},"failure":{"type":["string","null"]}}}"##
+        ##"{"type":"object","required":["id","destination","state","window","eventWindow","records","done","secondsLeft","skipped","createdAt","finishedAt","failure"],"properties":{"id":{"type":"string"},"destination":{"type":"string"},"state":{"enum":["running","finished","stopped","failed"]},"window":{"$ref":"#/components/schemas/Range"},"eventWindow":{"type":["object","null"],"required":["from","to","untimed"],"properties":{"from":{"type":["string","null"]},"to":{"type":["string","null"]},"untimed":{"enum":["skip","include","append-time"]}}},"records":{"type":"integer","minimum":0},"done":\##(count),"secondsLeft":{"type":["number","null"]},"skipped":{"type":"integer","minimum":0},"createdAt":{"type":"string"},"finishedAt":{"type":["string","null"]},"failure":{"type":["string","null"]}}}"##
       )
     ),
     (
@@ -86,7 +86,7 @@ extension OpenAPISchemas {
     (
       "ReplayEstimate",
       .raw(
-        ##"{"type":"object","required":["window","records","missing","storedBytes","recordBytes","batches","seconds"],"properties":{"window":{"$ref":"#/components/schemas/Range"},"records":{"type":"integer","minimum":0},"missing":{"type":"integer","minimum":0},"storedBytes":{"type":"integer","minimum":0},"recordBytes":{"type":"integer","minimum":0},"batches":{"type":"integer","minimum":0},"seconds":{"type":["number","null"]}}}"##
+        ##"{"type":"object","required":["window","eventWindow","events","eventBytes","untimed","records","missing","storedBytes","recordBytes","batches","seconds"],"properties":{"window":{"$ref":"#/components/schemas/Range"},"eventWindow":{"type":["object","null"],"required":["from","to","untimed"],"properties":{"from":{"type":["string","null"]},"to":{"type":["string","null"]},"untimed":{"enum":["skip","include","append-time"]}}},"events":{"type":"integer","minimum":0},"eventBytes":{"type":"integer","minimum":0},"untimed":{"type":"integer","minimum":0},"records":{"type":"integer","minimum":0},"missing":{"type":"integer","minimum":0},"storedBytes":{"type":"integer","minimum":0},"recordBytes":{"type":"integer","minimum":0},"batches":{"type":"integer","minimum":0},"seconds":{"type":["number","null"]}}}"##
       )
     ),
   ]

@@ -121,7 +121,7 @@ enum OpenAPISchemas {
     (
       "NewReplay",
       .raw(
-        ##"{"type":"object","required":["destination"],"properties":{"id":{"type":"string","minLength":1,"maxLength":40},"destination":{"$ref":"#/components/schemas/Name"},"from":{"type":"string"},"to":{"type":"string"},"recordsPerSecond":{"type":"integer","minimum":1},"bytesPerSecond":{"type":"integer","minimum":1},"skipGaps":{"type":"boolean"},"dryRun":{"type":"boolean"}}}"##
+        ##"{"type":"object","required":["destination"],"properties":{"id":{"type":"string","minLength":1,"maxLength":40},"destination":{"$ref":"#/components/schemas/Name"},"from":{"type":"string"},"to":{"type":"string"},"untimed":{"enum":["skip","include","append-time"]},"recordsPerSecond":{"type":"integer","minimum":1},"bytesPerSecond":{"type":"integer","minimum":1},"skipGaps":{"type":"boolean"},"dryRun":{"type":"boolean"}}}"##
       )
     ),
     (

@@ -39,6 +39,7 @@ public struct DirectorySink: Sink {
   public var description: String { "directory \(root)" }
 
   public var copiesFrames: Bool { layout.copiesFrames }
+  public var appliesEventWindows: Bool { true }
 
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try layout.plan(outline).encoded() }
 

@@ -41,7 +41,8 @@ public struct ExportLayout: Sendable {
     // The longest plan there can be, so that a filter that does not fit is refused now and not by a batch.
     let longest = BatchOutline(
       logID: "", cursor: String(repeating: "c", count: 64), first: .zero, end: Offset(.max), byteCount: 0,
-      firstAppendTime: Timestamp(nanoseconds: 0), plannedAt: Timestamp(nanoseconds: 0), closedBy: .records)
+      firstAppendTime: Timestamp(nanoseconds: 0), plannedAt: Timestamp(nanoseconds: 0), closedBy: .records,
+      events: replay == nil ? nil : .longest)
     _ = try plan(longest).encoded()
   }
 
@@ -58,7 +59,7 @@ public struct ExportLayout: Sendable {
     let template = try ObjectKeyTemplate(placed)
     return ExportPlan(
       key: try template.key(for: outline, suffix: compression.suffix), compression: compression, selection: fields,
-      filter: filter, closedBy: outline.closedBy,
+      filter: filter, events: outline.events, closedBy: outline.closedBy,
       manifest: manifest ? Manifest.place(template, logID: outline.logID, cursor: outline.cursor) : nil)
   }
 }
@@ -71,7 +72,7 @@ extension ExportPlan {
     if copiesFrames, batch.slices.contains(where: { RowCursor.copiedFrame($0) != nil }) {
       return try ExportStream(batch: batch, plan: self).prepareWhole()
     }
-    var body = try PreparedBody(rendering: batch, as: .rows, selection: selection, filter: filter)
+    var body = try PreparedBody(rendering: batch, as: .rows, selection: selection, filter: filter, events: events)
     if body.eventCount == 0 { return body }
     body.bytes = try compression.compress(body.bytes)
     return body

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockEvents
+import PenstockLog
 
 /// What an exported object keeps for as long as its delivery is under way: its name and everything that shapes its bytes.
 struct ExportPlan: Hashable {
@@ -7,6 +8,8 @@ struct ExportPlan: Hashable {
   let compression: ExportCompression
   let selection: FieldSelection
   let filter: EventFilter
+  /// The window of event times that the batch is part of.
+  var events: EventWindow?
   /// Why the batch ends where it ends; nil in plans of earlier builds.
   var closedBy: CloseReason?
   /// The folder of the manifest, with a slash at its end; nil for none.
@@ -17,12 +20,13 @@ struct ExportPlan: Hashable {
 
   init(
     key: String, compression: ExportCompression, selection: FieldSelection, filter: EventFilter = .all,
-    closedBy: CloseReason? = nil, manifest: String? = nil
+    events: EventWindow? = nil, closedBy: CloseReason? = nil, manifest: String? = nil
   ) {
     self.key = key
     self.compression = compression
     self.selection = selection
     self.filter = filter
+    self.events = events
     self.closedBy = closedBy
     self.manifest = manifest
   }
@@ -31,7 +35,7 @@ struct ExportPlan: Hashable {
   /// compressor than the log asked.
   var copiesFrames: Bool {
     guard case .zstd(let level) = compression, level <= Self.copiedUpToLevel else { return false }
-    return selection == .all && filter.passesEverything
+    return selection == .all && filter.passesEverything && events == nil
   }
 
   /// Who sets a higher level wants smaller objects than the log's blocks make.
@@ -49,13 +53,13 @@ struct ExportPlan: Hashable {
       [
         ("key", key), ("compression", name), ("level", String(level)), ("fields", selection.description),
         ("closed", closedBy?.rawValue ?? ""), ("manifest", manifest ?? ""),
-      ] + filter.planEntry)
+      ] + filter.planEntry + (events.map { [$0.planEntry] } ?? []))
   }
 
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
       parsing: plan, kind: Self.kind, version: Self.version,
-      keys: ["key", "compression", "level", "fields", "filter", "closed", "manifest"])
+      keys: ["key", "compression", "level", "fields", "filter", EventWindow.planKey, "closed", "manifest"])
     key = try text.value("key")
     try ObjectKeyTemplate.validate(key: key)
     let level = try text.integer("level")
@@ -69,6 +73,7 @@ struct ExportPlan: Hashable {
     try compression.validate()
     selection = try FieldSelection(plan: text.value("fields"))
     filter = try EventFilter(plan: text.optional("filter"))
+    events = try EventWindow.planned(text)
     if let reason = text.optional("closed") {
       guard let closedBy = CloseReason(rawValue: reason) else {
         throw SinkError("the plan of this delivery has closed=\(reason)")

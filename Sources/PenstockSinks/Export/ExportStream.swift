@@ -31,6 +31,7 @@ struct ExportStream: BodyStream {
     }
     var body = PreparedBody(
       bytes: [], contentDigest: Array(hash.finalize()), contentLength: length, eventCount: rows.eventCount)
+    body.untimedCount = rows.untimed
     body.stream = self
     return body
   }
@@ -51,7 +52,7 @@ struct ExportStream: BodyStream {
 struct RowCursor {
   private let batch: Batch
   private var renderer: NDJSONRenderer
-  private let filter: EventFilter
+  private var choice: RecordChoice
   /// Rows so far.
   private(set) var eventCount = 0
   private var nextSlice = 0
@@ -59,9 +60,12 @@ struct RowCursor {
   /// A smaller frame compresses so much worse than a large one that its records are worth compressing anew.
   static let leastCopied = 64 << 10
 
+  /// Records without a readable event time so far, where there is a window of event times.
+  var untimed: Int { choice.untimed }
+
   init(batch: Batch, _ plan: ExportPlan) {
     self.batch = batch
-    filter = plan.filter
+    choice = RecordChoice(filter: plan.filter, events: plan.events)
     copiesFrames = plan.copiesFrames
     renderer = NDJSONRenderer(selection: plan.selection)
   }
@@ -86,7 +90,7 @@ struct RowCursor {
     guard nextSlice < batch.slices.count else { return false }
     if nextSlice == 0 { renderer.begin(&output) }
     try batch.slices[nextSlice].forEachRecord { (record) throws(SinkError) in
-      guard try filter.wants(record) else { return }
+      guard try choice.wants(record) else { return }
       renderer.append(record.bytes, to: &output)
       eventCount += 1
     }

@@ -29,10 +29,12 @@ public struct FileSink: Sink {
     self.fields = fields
     self.filter = filter
     self.fileSystem = fileSystem
-    _ = try FilePlan(position: .max, selection: fields, filter: filter).encoded()
+    _ = try FilePlan(position: .max, selection: fields, filter: filter, events: .longest).encoded()
   }
 
   public var description: String { "file \(path)" }
+
+  public var appliesEventWindows: Bool { true }
 
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
     let position: UInt64
@@ -41,12 +43,13 @@ public struct FileSink: Sink {
     } catch {
       throw SinkError("cannot say how long the file is: \(error)")
     }
-    return try FilePlan(position: position, selection: fields, filter: filter).encoded()
+    return try FilePlan(position: position, selection: fields, filter: filter, events: outline.events).encoded()
   }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     let plan = try FilePlan(parsing: plan)
-    return try PreparedBody(rendering: batch, as: .rows, selection: plan.selection, filter: plan.filter)
+    return try PreparedBody(
+      rendering: batch, as: .rows, selection: plan.selection, filter: plan.filter, events: plan.events)
   }
 
   public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
@@ -128,30 +131,35 @@ struct FilePlan: Hashable {
   let position: UInt64
   let selection: FieldSelection
   let filter: EventFilter
+  let events: EventWindow?
 
   private static let kind = "penstock-file"
   private static let version = 1
 
-  init(position: UInt64, selection: FieldSelection, filter: EventFilter) {
+  init(position: UInt64, selection: FieldSelection, filter: EventFilter, events: EventWindow?) {
     self.position = position
     self.selection = selection
     self.filter = filter
+    self.events = events
   }
 
   func encoded() throws(SinkError) -> [UInt8] {
     try PlanText.encode(
       kind: Self.kind, version: Self.version,
-      [("position", String(position)), ("fields", selection.description)] + filter.planEntry)
+      [("position", String(position)), ("fields", selection.description)] + filter.planEntry
+        + (events.map { [$0.planEntry] } ?? []))
   }
 
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
-      parsing: plan, kind: Self.kind, version: Self.version, keys: ["position", "fields", "filter"])
+      parsing: plan, kind: Self.kind, version: Self.version,
+      keys: ["position", "fields", "filter", EventWindow.planKey])
     guard let position = UInt64(try text.value("position")) else {
       throw SinkError("the plan of this delivery has position=\(try text.value("position"))")
     }
     self.position = position
     selection = try FieldSelection(plan: text.value("fields"))
     filter = try EventFilter(plan: text.optional("filter"))
+    events = try EventWindow.planned(text)
   }
 }

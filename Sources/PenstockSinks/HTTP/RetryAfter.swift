@@ -25,7 +25,7 @@ package enum RetryAfter {
     guard clock.count == 3, let month = months.firstIndex(of: String(parts[2])),
       let day = number(parts[1], digits: 2, 1...31), let year = number(parts[3], digits: 4, 0...9999),
       let hour = number(clock[0], digits: 2, 0...23), let minute = number(clock[1], digits: 2, 0...59),
-      let second = number(clock[2], digits: 2, 0...60)
+      let second = number(clock[2], digits: 2, 0...60), CivilTime.hasDay(day, ofMonth: month + 1, in: year)
     else { return nil }
     return CivilTime(year: year, month: month + 1, day: day, hour: hour, minute: minute, second: second)
       .secondsSince1970

@@ -39,6 +39,7 @@ public struct S3Sink: Sink {
   }
 
   public var copiesFrames: Bool { configuration.layout.copiesFrames }
+  public var appliesEventWindows: Bool { true }
 
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
     try configuration.layout.plan(outline).encoded()

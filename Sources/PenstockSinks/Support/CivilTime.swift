@@ -1,20 +1,20 @@
-import PenstockLog
+package import PenstockLog
 
 /// A moment as a UTC calendar shows it.
 ///
 /// The date arithmetic is Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms" (`civil_from_days`,
 /// `days_from_civil`): proleptic Gregorian, exact for every `Timestamp`, no table and no time zone database.
-struct CivilTime: Hashable {
-  var year: Int
+package struct CivilTime: Hashable {
+  package var year: Int
   /// 1 to 12.
-  var month: Int
+  package var month: Int
   /// 1 to 31.
-  var day: Int
-  var hour: Int
-  var minute: Int
-  var second: Int
+  package var day: Int
+  package var hour: Int
+  package var minute: Int
+  package var second: Int
 
-  init(_ time: Timestamp) {
+  package init(_ time: Timestamp) {
     let seconds = Self.floorDivide(Int(time.nanoseconds), 1_000_000_000)
     let days = Self.floorDivide(seconds, 86_400)
     let secondOfDay = seconds - days * 86_400
@@ -34,7 +34,7 @@ struct CivilTime: Hashable {
     year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
   }
 
-  init(year: Int, month: Int, day: Int, hour: Int = 0, minute: Int = 0, second: Int = 0) {
+  package init(year: Int, month: Int, day: Int, hour: Int = 0, minute: Int = 0, second: Int = 0) {
     self.year = year
     self.month = month
     self.day = day
@@ -43,7 +43,8 @@ struct CivilTime: Hashable {
     self.second = second
   }
 
-  /// Reads `2026-02-28T23:59:58Z` (RFC 3339, in UTC); a fraction of a second is passed over. Nil for anything else.
+  /// Reads `2026-02-28T23:59:58Z` (RFC 3339, in UTC); a fraction of a second is passed over. Nil for anything else, and
+  /// for a date that does not exist.
   init?(internetDate text: String) {
     let bytes = Array(text.utf8)
     guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"), bytes[4] == UInt8(ascii: "-"), bytes[7] == bytes[4],
@@ -58,13 +59,20 @@ struct CivilTime: Hashable {
     }
     guard let year = number(0..<4, 0...9999), let month = number(5..<7, 1...12), let day = number(8..<10, 1...31),
       let hour = number(11..<13, 0...23), let minute = number(14..<16, 0...59), let second = number(17..<19, 0...60),
-      bytes.count == 20 || number(20..<21, 0...9) != nil
+      bytes.count == 20 || number(20..<21, 0...9) != nil, Self.hasDay(day, ofMonth: month, in: year)
     else { return nil }
     self.init(year: year, month: month, day: day, hour: hour, minute: minute, second: second)
   }
 
+  /// Whether the calendar has that day.
+  package static func hasDay(_ day: Int, ofMonth month: Int, in year: Int) -> Bool {
+    guard (1...12).contains(month) else { return false }
+    let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+    return (1...[31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]).contains(day)
+  }
+
   /// Seconds since 1970-01-01T00:00:00Z.
-  var secondsSince1970: Int {
+  package var secondsSince1970: Int {
     let shiftedYear = month <= 2 ? year - 1 : year
     let era = Self.floorDivide(shiftedYear, 400)
     let yearOfEra = shiftedYear - era * 400

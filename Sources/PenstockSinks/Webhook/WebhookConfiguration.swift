@@ -98,7 +98,7 @@ extension WebhookConfiguration {
     guard maxRecords > 0, maxBytes > 0 else { throw SinkError("the limits of a batch must be above 0") }
     guard maxWait >= .zero, maxWait <= .seconds(59) else { throw SinkError("a batch may wait 0 to 59 seconds") }
     try ReplayMark.validate(replay)
-    _ = try WebhookPlan(self).encoded()
+    _ = try WebhookPlan(self, events: replay == nil ? nil : .longest).encoded()
     guard timeout > .zero, connectTimeout > .zero, idleTimeout > .zero else {
       throw SinkError("the timeouts must be above 0")
     }

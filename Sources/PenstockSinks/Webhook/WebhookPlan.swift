@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockEvents
+import PenstockLog
 
 /// What a webhook delivery keeps for as long as it is under way.
 struct WebhookPlan: Hashable {
@@ -7,6 +8,8 @@ struct WebhookPlan: Hashable {
   var form: BodyForm
   var selection: FieldSelection
   var filter: EventFilter
+  /// The window of event times that the batch is part of.
+  var events: EventWindow?
   /// The replay that the delivery is part of.
   var replay: String?
   /// For GET.
@@ -16,7 +19,8 @@ struct WebhookPlan: Hashable {
   private static let kind = "penstock-webhook"
   private static let version = 1
 
-  init(_ configuration: WebhookConfiguration) {
+  init(_ configuration: WebhookConfiguration, events: EventWindow? = nil) {
+    self.events = events
     method = configuration.method
     form = configuration.method == .get || configuration.batching == .single ? .single : .array
     selection = configuration.fields
@@ -32,13 +36,14 @@ struct WebhookPlan: Hashable {
       [
         ("method", method.rawValue), ("body", form.rawValue), ("fields", selection.description),
         ("parameter", parameter), ("limit", String(maxParameterBytes)),
-      ] + filter.planEntry + (replay.map { [("replay", $0)] } ?? []))
+      ] + filter.planEntry + (events.map { [$0.planEntry] } ?? [])
+        + (replay.map { [("replay", $0)] } ?? []))
   }
 
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
       parsing: plan, kind: Self.kind, version: Self.version,
-      keys: ["method", "body", "fields", "parameter", "limit", "filter", "replay"])
+      keys: ["method", "body", "fields", "parameter", "limit", "filter", EventWindow.planKey, "replay"])
     guard let method = WebhookConfiguration.Method(rawValue: try text.value("method")) else {
       throw SinkError("the plan of this delivery has method=\(try text.value("method"))")
     }
@@ -49,6 +54,7 @@ struct WebhookPlan: Hashable {
     self.form = form
     selection = try FieldSelection(plan: text.value("fields"))
     filter = try EventFilter(plan: text.optional("filter"))
+    events = try EventWindow.planned(text)
     replay = text.optional("replay")
     try ReplayMark.validate(replay)
     parameter = try text.value("parameter")

@@ -53,13 +53,17 @@ public struct WebhookSink: Sink {
 
   public var description: String { "webhook \(request.url.redacted)" }
 
+  public var appliesEventWindows: Bool { true }
+
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
-    try WebhookPlan(configuration).encoded()
+    try WebhookPlan(configuration, events: outline.events).encoded()
   }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     let plan = try WebhookPlan(parsing: plan)
-    let body = try PreparedBody(rendering: batch, as: plan.form, selection: plan.selection, filter: plan.filter)
+    let body = try PreparedBody(
+      rendering: batch, as: plan.form, selection: plan.selection, filter: plan.filter,
+      events: plan.events)
     if plan.method == .get, body.eventCount > 0 {
       let length = WebhookRequest.queryLength(plan.parameter, body.bytes)
       guard length <= plan.maxParameterBytes else {

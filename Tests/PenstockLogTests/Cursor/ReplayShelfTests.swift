@@ -33,6 +33,17 @@ import Testing
       ReplayManifest(
         id: "long", from: .end, to: .end, first: .zero, end: Offset(.max),
         destination: String(repeating: "é", count: 3000), createdAt: Timestamp(nanoseconds: .min)))
+    for untimed in EventWindow.Untimed.allCases {
+      let rate = ReplayManifest.Rate(records: 0.1, bytes: nil, requests: .greatestFiniteMagnitude)
+      let events = ReplayManifest(
+        id: untimed.rawValue, from: .eventTime(Timestamp(nanoseconds: .min)), to: .eventTime(Timestamp(nanoseconds: 3)),
+        untimed: untimed, first: .zero, end: Offset(.max), destination: "file x", createdAt: Timestamp(nanoseconds: 0),
+        rate: rate)
+      let until = Timestamp(nanoseconds: 3)
+      #expect(events.events == EventWindow(from: Timestamp(nanoseconds: .min), until: until, untimed: untimed))
+      all.append(events)
+    }
+    #expect(all[0].events == nil)
     for manifest in all {
       let disk = try disk()
       #expect(try find(disk, manifest.id) == nil)

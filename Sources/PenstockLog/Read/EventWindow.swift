@@ -1,0 +1,118 @@
+/// Which events are meant, by each event's own time: a condition that depends on a record alone.
+///
+/// A log finds the blocks that may hold such events (``Log/window(from:to:untimed:)``); who reads them holds this
+/// against each record. ``description`` is stable: plans of deliveries keep it.
+public struct EventWindow: Hashable, Sendable {
+  /// What becomes of a record whose event time cannot be read: not a JSON object, without `ts`, or with one that is not
+  /// a number.
+  public enum Untimed: String, Sendable, Hashable, CaseIterable {
+    /// It is left out.
+    case skip
+    /// It is in the window, wherever it stands.
+    case include
+    /// The time of its append stands for its own.
+    case appendTime = "append-time"
+  }
+
+  /// The earliest time; nil: any.
+  public let from: Timestamp?
+  /// Up to this time, and without it; nil: any.
+  public let until: Timestamp?
+  public let untimed: Untimed
+
+  public init(from: Timestamp? = nil, until: Timestamp? = nil, untimed: Untimed = .skip) {
+    self.from = from
+    self.until = until
+    self.untimed = untimed
+  }
+
+  /// The condition that two places set; nil when neither is an event time.
+  public init?(from: Position, to: Position, untimed: Untimed = .skip) {
+    let (first, end) = (from.asEventTime, to.asEventTime)
+    guard first != nil || end != nil else { return nil }
+    self.init(from: first, until: end, untimed: untimed)
+  }
+
+  /// Whether a time lies in the window.
+  public func contains(_ time: Timestamp) -> Bool {
+    if let from, time < from { return false }
+    if let until, time >= until { return false }
+    return true
+  }
+
+  /// Whether a record is in the window.
+  ///
+  /// - Parameter eventTime: The record's own; nil when it cannot be read.
+  public func holds(eventTime: Timestamp?, appendTime: Timestamp) -> Bool {
+    if let eventTime { return contains(eventTime) }
+    switch untimed {
+    case .skip: return false
+    case .include: return true
+    case .appendTime: return contains(appendTime)
+    }
+  }
+
+  /// Whether some time of a range lies in the window.
+  func overlaps(_ times: ClosedRange<Int64>) -> Bool {
+    if let from, times.upperBound < from.nanoseconds { return false }
+    if let until, times.lowerBound >= until.nanoseconds { return false }
+    return true
+  }
+
+  /// Whether no time can lie in it.
+  var isEmpty: Bool {
+    guard let from, let until else { return false }
+    return from >= until
+  }
+}
+
+extension EventWindow: LosslessStringConvertible {
+  /// `FROM..UNTIL untimed`: nanoseconds since 1970, nothing where there is no bound.
+  public var description: String {
+    func text(_ time: Timestamp?) -> String { time.map { String($0.nanoseconds) } ?? "" }
+    return "\(text(from))..\(text(until)) \(untimed.rawValue)"
+  }
+
+  public init?(_ description: String) {
+    let parts = description.split(separator: " ", omittingEmptySubsequences: false)
+    guard parts.count == 2, let untimed = Untimed(rawValue: String(parts[1])) else { return nil }
+    let bounds = parts[0].split(separator: ".", omittingEmptySubsequences: false)
+    guard bounds.count == 3, bounds[1].isEmpty else { return nil }
+    func time(_ text: Substring) -> Timestamp?? {
+      if text.isEmpty { return .some(nil) }
+      return Int64(text).map { Timestamp(nanoseconds: $0) }
+    }
+    guard let from = time(bounds[0]), let until = time(bounds[2]) else { return nil }
+    self.init(from: from, until: until, untimed: untimed)
+    // One condition, one text.
+    guard self.description == description else { return nil }
+  }
+}
+
+extension Position {
+  /// The time, where the place is one of events.
+  public var asEventTime: Timestamp? {
+    if case .eventTime(let time) = self { return time }
+    return nil
+  }
+}
+
+/// A window of the log: the offsets that two places stand for now, and the condition on each record where a place is an
+/// event time. The offsets go from the first to the last block that may hold such an event; blocks between them may
+/// hold none.
+public struct LogWindow: Hashable, Sendable {
+  /// May end before it begins, where the places do.
+  public let first: Offset
+  public let end: Offset
+  /// Nil: every record of the offsets is meant.
+  public let events: EventWindow?
+
+  public init(first: Offset, end: Offset, events: EventWindow? = nil) {
+    self.first = first
+    self.end = end
+    self.events = events
+  }
+
+  /// Empty where the window ends before it begins.
+  public var offsets: Range<Offset> { first..<max(first, end) }
+}
