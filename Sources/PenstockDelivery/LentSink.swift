@@ -6,6 +6,8 @@ struct LentSink: Sink {
 
   var description: String { sink.description }
   var copiesFrames: Bool { sink.copiesFrames }
+  var batchPolicy: BatchPolicy { sink.batchPolicy }
+  var batchLimits: BatchLimits { sink.batchLimits }
 
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try sink.plan(outline) }
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody { try sink.prepare(batch, plan: plan) }

@@ -16,12 +16,13 @@ public struct ReplaySettings: Sendable, Hashable {
   public var gaps: GapPolicy
   /// How fast it may go.
   public var rate: DeliveryRate
-  public var policy: BatchPolicy
+  /// When a batch is closed; nil for the sink's own ``Sink/batchPolicy``.
+  public var policy: BatchPolicy?
   public var retry: RetryPolicy
 
   public init(
     id: String, window: ReplayWindow?, gaps: GapPolicy = .stop, rate: DeliveryRate = .unlimited,
-    policy: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy()
+    policy: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy()
   ) {
     self.id = id
     self.window = window

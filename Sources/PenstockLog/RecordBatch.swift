@@ -10,6 +10,8 @@ public struct RecordBatch: Sendable {
   /// For each record, one past its last byte in `payload`; kept only when `containsLineFeed`.
   private var recordedEnds: [UInt32] = []
   package private(set) var longestRecord = 0
+  /// Which record that is, counted from 0; the first of several.
+  package private(set) var longestIndex = 0
   /// The earliest and latest event time, where the caller knows them; nanoseconds since 1970.
   package private(set) var eventTimes: ClosedRange<Int64>?
   /// Whose append it is, when it is a producer's.
@@ -36,8 +38,8 @@ public struct RecordBatch: Sendable {
     payload.append(contentsOf: record)
     if containsLineFeed { recordedEnds.append(UInt32(payload.count)) }
     payload.append(UInt8(ascii: "\n"))
+    if record.count > longestRecord { (longestRecord, longestIndex) = (record.count, count) }
     count += 1
-    longestRecord = max(longestRecord, record.count)
     if let time = eventTime?.nanoseconds {
       eventTimes = eventTimes.map { min($0.lowerBound, time)...max($0.upperBound, time) } ?? time...time
     }
@@ -62,7 +64,7 @@ public struct RecordBatch: Sendable {
     recordedEnds.removeAll(keepingCapacity: true)
     count = 0
     containsLineFeed = false
-    longestRecord = 0
+    (longestRecord, longestIndex) = (0, 0)
     eventTimes = nil
   }
 

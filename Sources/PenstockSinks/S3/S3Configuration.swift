@@ -76,6 +76,11 @@ extension S3Configuration {
   static let minPartBytes = 5 << 20
   /// A part is held in memory.
   static let maxPartBytes = 1 << 30
+  /// Half of what Amazon S3 takes: rows can be longer than the records they are made of.
+  static let maxParts = 5000
+
+  /// Bytes of events that one object may hold at most.
+  var largestObject: Int { min(Self.maxObjectBytes, partBytes * Self.maxParts) }
 
   /// Throws for the first thing that cannot work.
   func validate() throws(SinkError) {
@@ -92,7 +97,7 @@ extension S3Configuration {
       throw SinkError("an object's limits must be above 0 and at most 5 GiB")
     }
     guard partBytes >= (endpoint == nil ? Self.minPartBytes : 1), partBytes <= Self.maxPartBytes,
-      maxBytes / partBytes <= 5000
+      maxBytes / partBytes <= Self.maxParts
     else {
       throw SinkError(
         "a part must have 5 MiB to 1 GiB (less only in stores that allow it), and an object at most 5,000 parts; "

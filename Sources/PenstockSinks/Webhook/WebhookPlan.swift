@@ -18,7 +18,7 @@ struct WebhookPlan: Hashable {
 
   init(_ configuration: WebhookConfiguration) {
     method = configuration.method
-    form = configuration.method == .get || configuration.batching == .single ? .single : .array
+    form = configuration.isSingle ? .single : .array
     selection = configuration.fields
     filter = configuration.filter
     replay = configuration.replay
