@@ -34,8 +34,8 @@ public final class Delivery: Service {
   ///   - lease: The cursor that moves. Its holder must hold it alone.
   ///   - source: The log of that cursor; running the delivery with another log is refused.
   ///   - sink: The destination. The delivery closes it when it ends.
-  ///   - policy: When a batch is closed; nil for the sink's own ``Sink/batchPolicy``. What the sink cannot do is left out, and the
-  ///     logger is told; see ``policy``.
+  ///   - policy: When a batch is closed; nil for the sink's own ``Sink/batchPolicy``. What the sink cannot do is left
+  ///     out, and the logger is told; see ``policy``.
   ///   - retry: How long each wait after trouble is.
   ///   - options: Batches in flight, rates, and what is done about records that are rejected.
   ///   - deadLetters: Where records go that the destination rejects or the sink cannot render; nil: such a record halts the
@@ -93,12 +93,13 @@ public final class Delivery: Service {
   /// It does not return because it has caught up: for that, use ``run(untilCaughtUpWith:)``.
   ///
   /// - Returns: What it did until it was stopped.
-  /// - Throws: ``DeliveryFailure`` when another holder has taken the cursor, when the cursor cannot be written, or when it is a
-  ///   cursor of another log than the source.
+  /// - Throws: ``DeliveryFailure`` when another holder has taken the cursor, when the cursor cannot be written, or when
+  ///   it is a cursor of another log than the source.
   @discardableResult
   public func run() async throws(DeliveryFailure) -> DeliveryReport { try await run(.service) }
 
-  /// The same as a `Service`, whose `run` returns nothing. Disfavoured, so that `let report = try await delivery.run()` is a report.
+  /// The same as a `Service`, whose `run` returns nothing. Disfavoured, so that `let report = try await delivery.run()`
+  /// is a report.
   @_disfavoredOverload
   public func run() async throws { _ = try await run(.service) }
 
@@ -106,8 +107,8 @@ public final class Delivery: Service {
   ///
   /// Stops early, without an error, as ``run()`` does; see ``DeliveryReport/ending``.
   ///
-  /// - Parameter end: One past the last record to deliver; nil for the durable end at the call. A batch that was open before is
-  ///   finished even if it goes on past `end`. An `end` that the log has not reached yet is waited for.
+  /// - Parameter end: One past the last record to deliver; nil for the durable end at the call. A batch that was open
+  ///   before is finished even if it goes on past `end`. An `end` that the log has not reached yet is waited for.
   /// - Throws: ``DeliveryFailure``: the destination refuses or rejects, has something else in the batch's place, or failed
   ///   for longer than ``RetryPolicy/giveUpAfter``; or as ``run()``.
   public func run(untilCaughtUpWith end: Offset?) async throws(DeliveryFailure) -> DeliveryReport {
@@ -174,8 +175,8 @@ public final class Delivery: Service {
       throw DeliveryFailure(
         DeliveryTrouble(
           .wrongLog,
-          "cursor \(lease.name) is of log \(own), and the source is log \(source.logID); nothing was sent. Give the delivery"
-            + " the log that the cursor was taken from"),
+          "cursor \(lease.name) is of log \(own), and the source is log \(source.logID); nothing was sent. Give the"
+            + " delivery the log that the cursor was taken from"),
         cursor: lease.name, destination: sink.description, range: nil, cause: nil)
     }
     try? await deadLetters?.prepare()

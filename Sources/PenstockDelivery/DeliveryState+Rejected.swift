@@ -18,8 +18,8 @@ extension DeliveryState {
     return begin(.begin(intent, replacing: intent, condemned: reason))
   }
 
-  /// A new batch with a record that cannot be rendered: what stands before it goes first. Then it is tried in a batch by itself,
-  /// because the error may have been about the batch; a record that cannot be rendered alone is condemned.
+  /// A new batch with a record that cannot be rendered: what stands before it goes first. Then it is tried in a batch
+  /// by itself, because the error may have been about the batch; a record that cannot be rendered alone is condemned.
   mutating func unrenderable(
     _ range: Range<Offset>, closedBy reason: CloseReason, replacing old: Intent?, _ error: SinkError
   ) -> Phase {

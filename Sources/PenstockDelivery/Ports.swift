@@ -36,8 +36,8 @@ extension RecordSource {
 public protocol CursorLease: Sendable {
   var name: String { get }
 
-  /// The id of the log that the cursor counts in, as ``RecordSource/logID`` gives it; nil where the lease does not know. A
-  /// delivery refuses a cursor of one log with another log as its source.
+  /// The id of the log that the cursor counts in, as ``RecordSource/logID`` gives it; nil where the lease does not
+  /// know. A delivery refuses a cursor of one log with another log as its source.
   var logID: String? { get }
 
   /// Where the cursor stands now, as made durable.

@@ -125,7 +125,8 @@ public final class Replay: Sendable {
     let manifest = try ReplayDecision.manifest(
       settings, window, destination: "", durableEnd: end, now: Timestamp(nanoseconds: 0)
     ) { (place) throws(LogError) in try log.offset(of: place) }
-    return ReplayEstimate(try log.extent(of: manifest.window), policy: settings.policy ?? BatchPolicy(), rate: settings.rate)
+    return ReplayEstimate(
+      try log.extent(of: manifest.window), policy: settings.policy ?? BatchPolicy(), rate: settings.rate)
   }
 
   /// Removes a replay: its cursor, and what is known of it. Its id is free then, and what was sent under it is sent again if

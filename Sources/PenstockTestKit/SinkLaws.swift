@@ -8,7 +8,8 @@ import PenstockLog
 /// try await SinkLaws.check(records: [Array(#"{"id":1}"#.utf8), Array(#"{"id":2}"#.utf8)]) { MySink(url: url) }
 /// ```
 public enum SinkLaws {
-  /// Checks every law, with batches of no more records than ``Sink/batchLimits`` allows; delivers a handful of batches under cursor names that begin with `sink-laws`.
+  /// Checks every law, with batches of no more records than ``Sink/batchLimits`` allows; delivers a handful of batches
+  /// under cursor names that begin with `sink-laws`.
   ///
   /// - Parameters:
   ///   - records: At least two records that the sink can render.

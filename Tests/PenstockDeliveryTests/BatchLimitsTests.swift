@@ -125,7 +125,8 @@ struct DeliveryMisuseTests {
     let mixed = Delivery(from: cursor, source: two, to: sink, logger: silent)
     let failure = await #expect(throws: DeliveryFailure.self) { try await mixed.run(untilCaughtUpWith: nil) }
     #expect(failure?.trouble.kind == .wrongLog)
-    #expect(failure?.trouble.message.contains(one.logID) == true && failure?.trouble.message.contains(two.logID) == true)
+    #expect(
+      failure?.trouble.message.contains(one.logID) == true && failure?.trouble.message.contains(two.logID) == true)
     let service = Delivery(from: cursor, source: two, to: sink, logger: silent)
     await #expect(throws: DeliveryFailure.self) { try await service.run() }
     #expect(sink.attempts.isEmpty && sink.closings == 2 && cursor.state.committed == .zero)

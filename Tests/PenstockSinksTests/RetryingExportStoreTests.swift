@@ -31,7 +31,8 @@ struct RetryingExportStoreTests {
     failures: Watched<Int>
   ) async throws -> ExportReport {
     let store = try S3ExportStore(Self.configuration(), transport: bucket)
-    let retrying = RetryingExportStore(store, retry: retry, random: { 0 }, onRetry: { _ in failures.update { $0 += 1 } })
+    let retrying = RetryingExportStore(
+      store, retry: retry, random: { 0 }, onRetry: { _ in failures.update { $0 += 1 } })
     return try await ExportVerifier(store: retrying, logID: logID, cursor: "archive")
       .verify(.content, expecting: 0..<12)
   }
@@ -86,10 +87,12 @@ struct RetryingExportStoreTests {
   func waits() async throws {
     let clock = ManualDeliveryClock()
     let transport = ScriptedTransport(
-      ScriptedTransport.answer(503), ScriptedTransport.answer(503), ScriptedTransport.answer(503, [(name: "Retry-After", value: "90")]),
+      ScriptedTransport.answer(503), ScriptedTransport.answer(503),
+      ScriptedTransport.answer(503, [(name: "Retry-After", value: "90")]),
       ScriptedTransport.answer(404))
     let store = RetryingExportStore(
-      try S3ExportStore(Self.configuration(), transport: transport), retry: RetryPolicy(first: .seconds(2)), clock: clock,
+      try S3ExportStore(Self.configuration(), transport: transport), retry: RetryPolicy(first: .seconds(2)),
+      clock: clock,
       random: { 1 << 63 })
     let asking = Task { try await store.facts(of: "k") }
     var waits: [Duration] = []

@@ -165,7 +165,9 @@ struct S3ClientTests {
 
     func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
       let key = taken.withLock { $0 }
-      if request.header("authorization")?.contains("Credential=\(key)/") == true { return try await bucket.send(request) }
+      if request.header("authorization")?.contains("Credential=\(key)/") == true {
+        return try await bucket.send(request)
+      }
       guard request.method != "HEAD" else { return TransportResponse(status: refusal.head) }
       let body = "<Error><Code>\(refusal.code)</Code><Message>no</Message></Error>"
       return TransportResponse(status: refusal.head, body: Array(body.utf8))
@@ -216,7 +218,9 @@ struct S3ClientTests {
   @Test(
     "a store behind a path is asked there, and the path is signed",
     arguments: [
-      ("https://x.test/storage/v1/s3", "https://x.test/storage/v1/s3/acme/a/k", "https://x.test/storage/v1/s3/acme?x=1"),
+      (
+        "https://x.test/storage/v1/s3", "https://x.test/storage/v1/s3/acme/a/k", "https://x.test/storage/v1/s3/acme?x=1"
+      ),
       ("https://x.test/s3/", "https://x.test/s3/acme/a/k", "https://x.test/s3/acme?x=1"),
     ])
   func endpointWithPath(endpoint: String, object: String, list: String) throws {
@@ -231,7 +235,8 @@ struct S3ClientTests {
     #expect(signed(S3Request(method: "GET", query: [(name: "x", value: "1")])).url == list)
     configuration.endpoint = "https://x.test"
     let plain = try S3Address(configuration).signed(
-      S3Request(method: "PUT", key: "a/k"), region: "us-east-1", credentials: credentials, timeout: .seconds(1), at: .fixed)
+      S3Request(method: "PUT", key: "a/k"), region: "us-east-1", credentials: credentials, timeout: .seconds(1),
+      at: .fixed)
     // Another path has another signature.
     #expect(plain.header("authorization") != signed(S3Request(method: "PUT", key: "a/k")).header("authorization"))
     for wrong in ["https://x.test/acme", "https://x.test/a%20b", "https://x.test/?a=b"] {

@@ -11,7 +11,8 @@ struct WebIdentityTests {
   )
 
   private func resolve(
-    _ environment: [String: String], files: [String: String] = [:], profile: String? = nil, region: String = "eu-west-1",
+    _ environment: [String: String], files: [String: String] = [:], profile: String? = nil,
+    region: String = "eu-west-1",
     _ steps: ScriptedTransport.Step...
   ) async -> Found {
     let transport = ScriptedTransport(steps)
@@ -63,8 +64,9 @@ struct WebIdentityTests {
     #expect(request.header("authorization") == nil)
     #expect(
       String(decoding: request.body, as: UTF8.self)
-        == "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fwriter"
-        + "&RoleSessionName=penstock&WebIdentityToken=hunter2.a%2Bb")
+        == "Action=AssumeRoleWithWebIdentity&Version=2011-06-15"
+        + "&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fwriter&RoleSessionName=penstock&WebIdentityToken=hunter2.a%2Bb"
+    )
     // Keys in the environment are meant first, as by every AWS tool.
     let keys = ["AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"].merging(Self.variables) { $1 }
     #expect(try await resolve(keys, files: files).result.get().credentials.accessKeyID == "ENV")
@@ -96,7 +98,8 @@ struct WebIdentityTests {
       [:], files: ["/token": "web.identity", "/h/.aws/config": config], profile: "pod",
       ScriptedTransport.answer(200, [], Self.answer))
     #expect(try found.result.get().credentials.accessKeyID == "ROLE")
-    #expect(found.requests.first.map { String(decoding: $0.body, as: UTF8.self).contains("RoleSessionName=mine&") } == true)
+    #expect(
+      found.requests.first.map { String(decoding: $0.body, as: UTF8.self).contains("RoleSessionName=mine&") } == true)
   }
 
   @Test("that cannot be had are never made up for by somebody else's")
@@ -109,7 +112,8 @@ struct WebIdentityTests {
     expectError(await resolve(["AWS_WEB_IDENTITY_TOKEN_FILE": "/token"], files: keys), "AWS_ROLE_ARN is not")
     expectError(
       await resolve(
-        Self.variables.merging(["AWS_ENDPOINT_URL_STS": "sts"]) { $1 }, files: ["/token": "web.identity"]), "AWS_ENDPOINT_URL_STS")
+        Self.variables.merging(["AWS_ENDPOINT_URL_STS": "sts"]) { $1 }, files: ["/token": "web.identity"]),
+      "AWS_ENDPOINT_URL_STS")
     let refusal =
       "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not hunter2</Message></Error>"
       + "</ErrorResponse>"
@@ -121,7 +125,8 @@ struct WebIdentityTests {
   @Test("are asked for three times where the service cannot answer just now")
   func service() async {
     let down = await resolve(
-      Self.variables, files: ["/token": "web.identity"], ScriptedTransport.answer(503), ScriptedTransport.fail(.timeout),
+      Self.variables, files: ["/token": "web.identity"], ScriptedTransport.answer(503),
+      ScriptedTransport.fail(.timeout),
       ScriptedTransport.answer(
         400, [], "<ErrorResponse><Error><Code>IDPCommunicationError</Code></Error></ErrorResponse>"))
     expectError(down, "IDPCommunicationError", "3 times", temporary: true)
@@ -150,7 +155,8 @@ struct WebIdentityTests {
     // Nothing is announced by an empty file that nobody named, or by the name that stands for none.
     for environment in [[:], ["AWS_SHARED_CREDENTIALS_FILE": "/dev/null"]] {
       let none = await resolve(
-        environment, files: ["/h/.aws/credentials": "# none yet\n", "/dev/null": "", "/h/.aws/config": "[default]\nregion = x"],
+        environment,
+        files: ["/h/.aws/credentials": "# none yet\n", "/dev/null": "", "/h/.aws/config": "[default]\nregion = x"],
         ScriptedTransport.fail(.timeout))
       expectError(none, "no credentials were found")
     }
@@ -173,7 +179,11 @@ struct WebIdentityTests {
     "Shared files are read as AWS tools read them: profile default, settings further in, byte order marks",
     arguments: [
       ("[profile default]\naws_access_key_id = K\naws_secret_access_key = s", true),
-      ("[default]\naws_access_key_id = X\naws_secret_access_key = s\n[profile default]\naws_access_key_id = K\naws_secret_access_key = s", true),
+      (
+        "[default]\naws_access_key_id = X\naws_secret_access_key = s\n"
+          + "[profile default]\naws_access_key_id = K\naws_secret_access_key = s",
+        true
+      ),
       ("[default]\n  aws_access_key_id = K\n  aws_secret_access_key = s\n", true),
       ("[default]\n\taws_access_key_id = K\n\n\taws_secret_access_key = s\n", true),
       ("  [default]\n  aws_access_key_id = K\n  aws_secret_access_key = s\n", true),
@@ -194,7 +204,9 @@ struct WebIdentityTests {
 
   @Test("A key or token with a line feed, or with blanks around it, is refused with the reason")
   func lineFeeds() async {
-    for (key, secret, token) in [("K", "hunter2\n", ""), ("K\n", "s", ""), ("K", " hunter2", ""), ("K", "s", "hunter2\r\n")] {
+    for (key, secret, token) in [
+      ("K", "hunter2\n", ""), ("K\n", "s", ""), ("K", " hunter2", ""), ("K", "s", "hunter2\r\n"),
+    ] {
       var variables = ["AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret]
       if !token.isEmpty { variables["AWS_SESSION_TOKEN"] = token }
       expectError(await resolve(variables), "the environment")

@@ -23,10 +23,11 @@ struct AppendCommand: ReportingCommand {
         penstock append --log ./events --max-age 30d --max-bytes 200GiB events.ndjson
         penstock append --log ./events --config penstock.yaml events.ndjson
 
-      With --producer the log remembers, with each batch, how far in the file it came, and which file it was: after a crash, or \
-      when the file has grown, the same command goes on where the last one stopped and appends nothing twice. Only whole lines \
-      count; a last line without a line feed waits for the next run, or for --final. A file that was replaced is refused: append \
-      the rest of the old one first, then the new one with --start-anew. One name for each file.
+      With --producer the log remembers, with each batch, how far in the file it came and which file it was. After a \
+      crash, or when the file has grown, the same command goes on where the last one stopped and appends nothing twice. \
+      Only whole lines count: a last line without a line feed waits for the next run, or for --final. A file that was \
+      replaced is refused: append the rest of the old one first, then the new one with --start-anew. Use one name for \
+      each file.
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case ndjson, array }
@@ -48,8 +49,8 @@ struct AppendCommand: ReportingCommand {
   @Flag(
     name: .customLong("start-anew"),
     help: """
-      With --producer: go on although the log may have forgotten the name; begin at the start of FILE if it is another file than \
-      before.
+      With --producer: go on although the log may have forgotten the name; begin at the start of FILE if it is \
+      another file than before.
       """)
   var startsAnew = false
   @Flag(name: .customLong("final"), help: "With --producer: FILE is complete, so its last line needs no line feed.")

@@ -66,8 +66,8 @@ struct AppendJob {
     guard feed.records > 0 || command.producer != nil else { throw empty }
   }
 
-  /// The next bytes of the file, of which everything before `position` has been read. Of one that grows, those that it had when
-  /// it was opened: what is appended is what was checked.
+  /// The next bytes of the file, of which everything before `position` has been read. Of one that grows, those that it
+  /// had when it was opened: what is appended is what was checked.
   private func read(from position: Int) throws(Failure) -> [UInt8] {
     guard command.producer != nil, let size = input.size else { return try input.read() }
     guard position < size else { return [] }
@@ -118,8 +118,8 @@ struct AppendJob {
     if wasInterrupted { throw interrupted(after: pipeline.tally) }
     if unfinished > 0 {
       Output.note(
-        "penstock append: the last \(unfinished) bytes of \(input.name) have no line feed yet and were left for the next run; "
-          + "--final takes them")
+        "penstock append: the last \(unfinished) bytes of \(input.name) have no line feed yet and were left for the next "
+          + "run; --final takes them")
     }
     if pipeline.tally.records == 0, resumed != nil {
       command.tell(
@@ -170,8 +170,8 @@ struct AppendJob {
     case .begin(let start): return start
     case .unproven(let start):
       Output.note(
-        "penstock append: producer \(producer.name) was last used by an earlier release, which did not keep what the file "
-          + "looked like; \(input.name) is taken for the same file")
+        "penstock append: producer \(producer.name) was last used by an earlier release, which did not keep what the "
+          + "file looked like; \(input.name) is taken for the same file")
       return start
     case .otherFile(let why):
       if command.startsAnew {
@@ -180,7 +180,8 @@ struct AppendJob {
       }
       throw Failure(
         .bad, "other_file", "\(input.name) is not the file that producer \(producer.name) read before: \(why)",
-        advice: "append the rest of that file first, under its new name; then this one with --start-anew, which begins at "
+        advice:
+          "append the rest of that file first, under its new name; then this one with --start-anew, which begins at "
           + "byte 0")
     case .notAPlace:
       throw Failure(
@@ -251,10 +252,11 @@ struct AppendJob {
     let stored = (try? LogInspector(command.logOption.log))?.storedBytes(of: first..<end) ?? 0
     let raw = tally.bytes + tally.records
     command.tell(
-      .object([
-        ("appended", .number(tally.records)), ("bytes", .number(tally.bytes)), ("first", .number(first.rawValue)),
-        ("last", .number(end.rawValue - 1)), ("seconds", .number(seconds)), ("bytesOnDisk", .number(stored)),
-      ] + (command.producer == nil ? [] : [("unfinishedBytes", .number(unfinished))])),
+      .object(
+        [
+          ("appended", .number(tally.records)), ("bytes", .number(tally.bytes)), ("first", .number(first.rawValue)),
+          ("last", .number(end.rawValue - 1)), ("seconds", .number(seconds)), ("bytesOnDisk", .number(stored)),
+        ] + (command.producer == nil ? [] : [("unfinishedBytes", .number(unfinished))])),
       "\(Words.count(tally.records, "record")) appended, offsets \(first) to \(end.rawValue - 1): "
         + "\(Words.bytes(raw)) in, \(Words.bytes(stored)) on disk (\(Words.share(stored, of: UInt64(raw)))), "
         + "\(Words.seconds(seconds)), \(Words.bytes(Int(Double(raw) / max(seconds, 0.001))))/s")

@@ -69,15 +69,15 @@ struct ExportCheck {
       .usage, "configuration", message, advice: name == nil && !exports.isEmpty ? "name one of them" : nil)
   }
 
-  /// Opens the store, asks, and closes it, whatever becomes of it. What may pass by itself is asked again, as a delivery does.
+  /// Opens the store, asks, and closes it, whatever becomes of it. What may pass by itself is asked again, as a
+  /// delivery does.
   func ask<Value>(_ question: (any ExportStore) async throws -> Value) async throws -> Value {
     let (opened, close) = try export.open()
     var retry = destination.delivery.retry
     retry.giveUpAfter = giveUpAfter ?? .seconds(60)
     let name = destination.name
-    let store = RetryingExportStore(opened, retry: retry) { error in
-      Output.note("penstock: \(name): \(error); asked again")
-    }
+    let store = RetryingExportStore(
+      opened, retry: retry, onRetry: { error in Output.note("penstock: \(name): \(error); asked again") })
     do {
       let answer = try await question(store)
       await close()

@@ -61,7 +61,8 @@ final class InputFile: Sendable {
     return Foundation.poll(&poll, 1, milliseconds) != 0
   }
 
-  /// The bytes of a range; fewer at the end of the file. Leaves alone where ``read()`` goes on. Only where `isSeekable`.
+  /// The bytes of a range; fewer at the end of the file. Leaves alone where ``read()`` goes on. Only where
+  /// `isSeekable`.
   func read(_ range: Range<Int>) throws(Failure) -> [UInt8] {
     var bytes: [UInt8] = []
     while bytes.count < range.count {

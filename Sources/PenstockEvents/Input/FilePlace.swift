@@ -1,11 +1,14 @@
-/// How far in a growing file a reader came, and which file it was: a position with fingerprints of what stands before it.
+/// How far in a growing file a reader came, and which file it was: a position with fingerprints of what stands before
+/// it.
 ///
-/// A position alone cannot tell a file from the one that took its name: a rotated log as long as the old one would be read from its
-/// middle. So the place keeps a hash of the file's beginning and one of the line before the position, each of at most
-/// ``window`` bytes. A file that has grown still has both, and so has a copy of it; a file that was replaced, or cut and written
-/// again, has not. 64-bit FNV-1a, which is no defence against somebody who makes up an equal beginning.
+/// A position alone cannot tell a file from the one that took its name: a rotated log as long as the old one would be
+/// read from its middle. So the place keeps a hash of the file's beginning and one of the line before the position,
+/// each of at most ``window`` bytes. A file that has grown still has both, and so has a copy of it; a file that was
+/// replaced, or cut and written again, has not. 64-bit FNV-1a, which is no defence against somebody who makes up an
+/// equal beginning.
 ///
-/// Written as `2 POSITION BEGINNING LINE`, the hashes in hexadecimal: at most 57 bytes. Releases before wrote the position alone.
+/// Written as `2 POSITION BEGINNING LINE`, the hashes in hexadecimal: at most 57 bytes. Releases before wrote the
+/// position alone.
 package struct FilePlace: Hashable, Sendable {
   /// Bytes that a fingerprint looks at, at most.
   package static let window = 4096

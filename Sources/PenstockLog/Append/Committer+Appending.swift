@@ -118,8 +118,8 @@ extension Committer {
     guard batch.longestRecord <= configuration.recordBytes else {
       throw LogError(
         .recordTooLarge,
-        "record \(batch.longestIndex) of the batch, counted from 0, has \(batch.longestRecord) bytes; the log takes at most "
-          + "\(configuration.recordBytes)")
+        "record \(batch.longestIndex) of the batch, counted from 0, has \(batch.longestRecord) bytes; the log takes at"
+          + " most \(configuration.recordBytes)")
     }
     guard batch.byteCount <= configuration.batchBytes else {
       throw LogError(

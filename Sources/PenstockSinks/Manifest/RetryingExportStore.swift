@@ -1,10 +1,10 @@
 public import PenstockDelivery
 
-/// An ``ExportStore`` that asks again where asking again may help: after 503, 500, 429 and connections that broke, as a delivery
-/// does after a failed attempt.
+/// An ``ExportStore`` that asks again where asking again may help: after 503, 500, 429 and connections that broke, as a
+/// delivery does after a failed attempt.
 ///
-/// A call that failed is made again as a whole, so what it gives is never put together from two answers. A create that is made
-/// again finds its own object, and answers as for any that is there.
+/// A call that failed is made again as a whole, so what it gives is never put together from two answers. A create that
+/// is made again finds its own object, and answers as for any that is there.
 public struct RetryingExportStore: ExportStore {
   public let store: any ExportStore
   private let retry: RetryPolicy

@@ -75,8 +75,9 @@ final class S3Client: Sendable {
 
   private enum Doubt { case certain, possible }
 
-  /// Whether an answer says that credentials are of no more use. A HEAD is answered without a document, so there a 400 may say it
-  /// too: Amazon S3 gives it for a token that ran out. And 403 may always: a missing right, or keys that were replaced.
+  /// Whether an answer says that credentials are of no more use. A HEAD is answered without a document, so there a 400
+  /// may say it too: Amazon S3 gives it for a token that ran out. And 403 may always: a missing right, or keys that
+  /// were replaced.
   private static func doubt(_ request: S3Request, _ response: TransportResponse, _ detail: S3Detail) -> Doubt? {
     if detail.saysCredentialsEnded { return .certain }
     switch response.status {

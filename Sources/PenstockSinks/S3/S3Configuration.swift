@@ -31,20 +31,23 @@ public struct S3Configuration: Sendable {
   }
 
   public var bucket: String
-  /// The bucket's; unless set `AWS_REGION`, `AWS_DEFAULT_REGION`, or else `us-east-1`. Those of the shared files are not read.
+  /// The bucket's; unless set `AWS_REGION`, `AWS_DEFAULT_REGION`, or else `us-east-1`. Those of the shared files are
+  /// not read.
   public var region: String
   /// Nil looks for credentials where every AWS tool does; see `S3CredentialChain`.
   public var credentials: S3Credentials?
   /// The section of the shared files to use; nil for `AWS_PROFILE`, and else `default`.
   public var profile: String?
-  /// `https://host:port` of an S3-compatible store, with a path before the bucket's where it has one; nil for Amazon S3.
+  /// `https://host:port` of an S3-compatible store, with a path before the bucket's where it has one; nil for Amazon
+  /// S3.
   public var endpoint: String?
   public var addressing: Addressing = .automatic
   public var layout = ExportLayout()
   /// How the store keeps the objects.
   public var storage = S3StorageOptions()
-  /// Whom the store's certificate must come from, and a certificate of our own. Unless authorities are named here, those in the
-  /// file that `AWS_CA_BUNDLE` names, or else the system's. The services that give credentials are not concerned.
+  /// Whom the store's certificate must come from, and a certificate of our own. Unless authorities are named here,
+  /// those in the file that `AWS_CA_BUNDLE` names, or else the system's. The services that give credentials are not
+  /// concerned.
   public var tls = TLSSettings()
   /// For one request.
   public var timeout: Duration = .seconds(120)
@@ -79,8 +82,8 @@ extension S3Configuration {
     ["AWS_REGION", "AWS_DEFAULT_REGION"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? "us-east-1"
   }
 
-  /// What speaks to the store, and what to the services that give credentials: an authority that is believed for the store
-  /// *instead of* the system's must not keep the others from being reached.
+  /// What speaks to the store, and what to the services that give credentials: an authority that is believed for the
+  /// store *instead of* the system's must not keep the others from being reached.
   func makeTransports(
     _ environment: [String: String] = Platform.environment()
   ) throws(SinkError) -> (store: AsyncHTTPTransport, services: AsyncHTTPTransport) {

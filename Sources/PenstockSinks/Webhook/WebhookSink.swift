@@ -53,7 +53,8 @@ public struct WebhookSink: Sink {
 
   public var description: String { "webhook \(request.url.redacted)" }
 
-  /// As the configuration says; one event at a time with ``WebhookConfiguration/Batching/single`` and ``WebhookConfiguration/Method/get``.
+  /// As the configuration says; one event at a time with ``WebhookConfiguration/Batching/single`` and
+  /// ``WebhookConfiguration/Method/get``.
   public var batchPolicy: BatchPolicy {
     BatchPolicy(
       maxRecords: configuration.maxRecords, maxBytes: configuration.maxBytes, maxWait: configuration.maxWait)

@@ -6,8 +6,8 @@ import PenstockLog
   import Foundation
 #endif
 
-/// The services that give credentials over HTTP: the container's, the machine's, and the one that gives a role for a token
-/// (``assume(_:)``).
+/// The services that give credentials over HTTP: the container's, the machine's, and the one that gives a role for a
+/// token (``assume(_:)``).
 struct CredentialServices: Sendable {
   let transport: any HTTPTransport
   /// Whose token service is asked.

@@ -4,17 +4,19 @@ import PenstockLog
 /// Looks for credentials where AWS tools do, in their order:
 ///
 /// 1. the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`;
-/// 2. a web identity: the token in the file `AWS_WEB_IDENTITY_TOKEN_FILE` for the role `AWS_ROLE_ARN` (`AWS_ROLE_SESSION_NAME`);
-/// 3. the shared files: `~/.aws/credentials` and `~/.aws/config` (`AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`), in the
-///    section named by the configuration, `AWS_PROFILE`, or `default`: keys, or `role_arn` with `web_identity_token_file`;
+/// 2. a web identity: the token in the file `AWS_WEB_IDENTITY_TOKEN_FILE` for the role `AWS_ROLE_ARN`
+///   (`AWS_ROLE_SESSION_NAME`);
+/// 3. the shared files: `~/.aws/credentials` and `~/.aws/config` (`AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`), in
+///    the section named by the configuration, `AWS_PROFILE`, or `default`: keys, or `role_arn` with
+///    `web_identity_token_file`;
 /// 4. the container's service: `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `_FULL_URI`, with the token in
 ///    `AWS_CONTAINER_AUTHORIZATION_TOKEN` or in the file `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`;
 /// 5. the machine's metadata service, with a session token (IMDSv2), unless `AWS_EC2_METADATA_DISABLED` is `true`.
 ///
 /// The first place that says anything counts: half an answer is an error that names what is missing, never a reason to look
-/// further, because credentials of somebody else might be found there. So is a credentials file without a usable section, and a
-/// profile that uses what is not supported here. A profile that was asked for by name is looked for in the shared files before
-/// the environment is.
+/// further, because credentials of somebody else might be found there. So is a credentials file without a usable
+/// section, and a profile that uses what is not supported here. A profile that was asked for by name is looked for in
+/// the shared files before the environment is.
 ///
 /// Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers".
 struct S3CredentialChain: Sendable {
@@ -88,7 +90,8 @@ struct S3CredentialChain: Sendable {
     let ofConfig = Section(
       values: configFile?.profile(name) ?? [:],
       source: "[\(name == "default" ? name : "profile \(name)")] in \(configPath)")
-    // The order of AWS tools: a role, single sign-on, keys of the credentials file, a process, keys of the configuration file.
+    // The order of AWS tools: a role, single sign-on, keys of the credentials file, a process, keys of the
+    // configuration file.
     for section in [ofCredentials, ofConfig] {
       if let role = section["role_arn"] { return try await assume(role, section) }
       if let setting = ["sso_session", "sso_start_url", "sso_account_id"].first(where: { section[$0] != nil }) {
@@ -150,7 +153,8 @@ struct S3CredentialChain: Sendable {
     guard let secret else { throw half("aws_access_key_id in \(section.source)", "aws_secret_access_key") }
     return try checked(
       S3Credentials(
-        accessKeyID: key, secretAccessKey: Secret(secret), sessionToken: section["aws_session_token"].map { Secret($0) }),
+        accessKeyID: key, secretAccessKey: Secret(secret), sessionToken: section["aws_session_token"].map { Secret($0) }
+      ),
       source: section.source)
   }
 

@@ -7,8 +7,8 @@ protocol S3CredentialProvider: Sendable {
 
   /// Told that a store no longer takes these; returns whether there are others now.
   ///
-  /// - Parameter isCertain: False where the answer may have another reason. These stay in use then, unless others are found, and
-  ///   whoever gives them is not asked more often than each half minute.
+  /// - Parameter isCertain: False where the answer may have another reason. These stay in use then, unless others are
+  ///   found, and whoever gives them is not asked more often than each half minute.
   func replace(_ refused: S3Credentials, isCertain: Bool) async -> Bool
 }
 

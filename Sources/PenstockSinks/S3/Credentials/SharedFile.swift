@@ -1,7 +1,8 @@
 /// A file in the form of `~/.aws/credentials`: sections in brackets, `name = value`, comments behind `#` or `;`.
 ///
-/// Lines are read as AWS tools read them. A line that stands further in than the setting before it belongs to that setting and
-/// is none of its own; settings that all stand equally far in are settings. A byte order mark in front is passed over.
+/// Lines are read as AWS tools read them. A line that stands further in than the setting before it belongs to that
+/// setting and is none of its own; settings that all stand equally far in are settings. A byte order mark in front is
+/// passed over.
 struct SharedFile {
   private(set) var sections: [String: [String: String]] = [:]
   /// Whether a setting stands before the first section, where no tool looks for it.
@@ -37,8 +38,8 @@ struct SharedFile {
     }
   }
 
-  /// The settings of a profile in the configuration file, where sections are called `profile NAME`; `default` may be called so
-  /// too, and that one counts first.
+  /// The settings of a profile in the configuration file, where sections are called `profile NAME`; `default` may be
+  /// called so too, and that one counts first.
   func profile(_ name: String) -> [String: String]? {
     sections["profile \(name)"] ?? (name == "default" ? sections[name] : nil)
   }

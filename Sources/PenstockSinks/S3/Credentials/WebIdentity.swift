@@ -11,8 +11,8 @@ struct WebIdentity: Sendable, Hashable {
   static let defaultSessionName = "penstock"
 }
 
-/// Exchanges a web identity's token for credentials: AssumeRoleWithWebIdentity of the Security Token Service. AWS Security Token
-/// Service API Reference, version 2011-06-15.
+/// Exchanges a web identity's token for credentials: AssumeRoleWithWebIdentity of the Security Token Service. AWS
+/// Security Token Service API Reference, version 2011-06-15.
 extension CredentialServices {
   private static let service = "the security token service"
   private static let timeout = Duration.seconds(10)
@@ -25,7 +25,8 @@ extension CredentialServices {
         "\(identity.source) names the token file \(identity.tokenFile), which is not there; mount it, or unset it")
     }
     let token = String(text.drop(while: \.isWhitespace).prefix { !$0.isWhitespace })
-    guard !token.isEmpty, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }), text.split(whereSeparator: \.isWhitespace).count == 1
+    guard !token.isEmpty, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
+      text.split(whereSeparator: \.isWhitespace).count == 1
     else {
       throw S3CredentialError("the token file \(identity.tokenFile) of \(identity.source) is empty or holds no token")
     }
