@@ -11,7 +11,8 @@ struct S3ClientTests {
 
   private static func configuration() -> S3Configuration {
     var configuration = S3Configuration(
-      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
+      bucket: "acme", region: "us-east-1",
+      credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
     configuration.layout.manifest = false
     return configuration
   }
