@@ -23,6 +23,29 @@ public struct BatchPolicy: Sendable, Hashable {
   }
 }
 
+/// The most that one batch of a sink may hold, whatever a delivery's policy says. Nil: no limit.
+public struct BatchLimits: Sendable, Hashable {
+  /// Records in one batch: 1 for a destination that takes one event at a time.
+  public var maxRecords: Int?
+  /// Record bytes in one batch, but for a single record that is larger.
+  public var maxBytes: Int?
+
+  public init(maxRecords: Int? = nil, maxBytes: Int? = nil) {
+    self.maxRecords = maxRecords.map { max(1, $0) }
+    self.maxBytes = maxBytes.map { max(1, $0) }
+  }
+}
+
+extension BatchPolicy {
+  /// The same policy with what a sink cannot do left out.
+  public func limited(to limits: BatchLimits) -> BatchPolicy {
+    var policy = self
+    if let most = limits.maxRecords { policy.maxRecords = min(policy.maxRecords, most) }
+    if let most = limits.maxBytes { policy.maxBytes = min(policy.maxBytes, most) }
+    return policy
+  }
+}
+
 /// Why a batch was closed where it was.
 public enum CloseReason: String, Sendable, Hashable, CaseIterable {
   /// It has ``BatchPolicy/maxRecords``.

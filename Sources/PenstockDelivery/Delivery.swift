@@ -15,7 +15,8 @@ public final class Delivery: Service {
   private let lease: any CursorLease
   private let source: any RecordSource
   private let sink: any Sink
-  private let policy: BatchPolicy
+  /// When its batches are closed: the policy it was given, or the sink's own, within the sink's ``Sink/batchLimits``.
+  public let policy: BatchPolicy
   private let retry: RetryPolicy
   private let seams: DeliverySeams
   private let options: DeliveryOptions
@@ -31,9 +32,10 @@ public final class Delivery: Service {
   ///
   /// - Parameters:
   ///   - lease: The cursor that moves. Its holder must hold it alone.
-  ///   - source: The log of that cursor.
+  ///   - source: The log of that cursor; running the delivery with another log is refused.
   ///   - sink: The destination. The delivery closes it when it ends.
-  ///   - policy: When a batch is closed.
+  ///   - policy: When a batch is closed; nil for the sink's own ``Sink/batchPolicy``. What the sink cannot do is left
+  ///     out, and the logger is told; see ``policy``.
   ///   - retry: How long each wait after trouble is.
   ///   - options: Batches in flight, rates, and what is done about records that are rejected.
   ///   - deadLetters: Where records go that the destination rejects or the sink cannot render; nil: such a record halts the
@@ -45,7 +47,7 @@ public final class Delivery: Service {
   ///   - logger: Told of trouble and pauses and, at the level debug, of each batch.
   ///   - observer: Told about every batch; see ``DeliveryNotice``.
   public init(
-    from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy = BatchPolicy(),
+    from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy? = nil,
     retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
     deadLetters: (any DeadLetterBox)? = nil, attempts: AttemptLog = AttemptLog(),
     clock: any DeliveryClock = SystemDeliveryClock(),
@@ -55,7 +57,8 @@ public final class Delivery: Service {
     self.lease = lease
     self.source = source
     self.sink = sink
-    self.policy = policy
+    let wanted = policy ?? sink.batchPolicy
+    self.policy = wanted.limited(to: sink.batchLimits)
     self.retry = retry
     self.options = options
     self.deadLetters = deadLetters
@@ -64,6 +67,14 @@ public final class Delivery: Service {
     var logger = logger
     logger[metadataKey: "cursor"] = "\(lease.name)"
     logger[metadataKey: "destination"] = "\(sink.description)"
+    if self.policy != wanted {
+      logger.notice(
+        "the batch policy is limited to what the sink can do",
+        metadata: [
+          "maxRecords": "\(wanted.maxRecords) to \(self.policy.maxRecords)",
+          "maxBytes": "\(wanted.maxBytes) to \(self.policy.maxBytes)",
+        ])
+    }
     seams = DeliverySeams(clock: clock, wallClock: wallClock, random: random, logger: logger)
     board = Watched(DeliveryProgress(cursor: lease.name, destination: sink.description))
   }
@@ -79,18 +90,28 @@ public final class Delivery: Service {
   /// backoff, or, where a person is needed, held until ``retryNow()``. No record is skipped; one that the destination rejects, or that cannot
   /// be rendered, becomes a dead letter, where a place for them is given.
   ///
-  /// - Throws: ``DeliveryFailure`` when another holder has taken the cursor, or the cursor cannot be written.
+  /// It does not return because it has caught up: for that, use ``run(untilCaughtUpWith:)``.
+  ///
+  /// - Returns: What it did until it was stopped.
+  /// - Throws: ``DeliveryFailure`` when another holder has taken the cursor, when the cursor cannot be written, or when
+  ///   it is a cursor of another log than the source.
+  @discardableResult
+  public func run() async throws(DeliveryFailure) -> DeliveryReport { try await run(.service) }
+
+  /// The same as a `Service`, whose `run` returns nothing. Disfavoured, so that `let report = try await delivery.run()`
+  /// is a report.
+  @_disfavoredOverload
   public func run() async throws { _ = try await run(.service) }
 
   /// Delivers everything below `end`, in partial batches where the log has no more at present, and returns.
   ///
   /// Stops early, without an error, as ``run()`` does; see ``DeliveryReport/ending``.
   ///
-  /// - Parameter end: One past the last record to deliver; by default the durable end at the call. A batch that was open
+  /// - Parameter end: One past the last record to deliver; nil for the durable end at the call. A batch that was open
   ///   before is finished even if it goes on past `end`. An `end` that the log has not reached yet is waited for.
   /// - Throws: ``DeliveryFailure``: the destination refuses or rejects, has something else in the batch's place, or failed
   ///   for longer than ``RetryPolicy/giveUpAfter``; or as ``run()``.
-  public func run(untilCaughtUpWith end: Offset? = nil) async throws(DeliveryFailure) -> DeliveryReport {
+  public func run(untilCaughtUpWith end: Offset?) async throws(DeliveryFailure) -> DeliveryReport {
     if let end { return try await run(.until(end)) }
     return try await run(.until(await source.durableEnd))
   }
@@ -148,6 +169,15 @@ public final class Delivery: Service {
       throw DeliveryFailure(
         DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
         destination: sink.description, range: nil, cause: nil)
+    }
+    if let own = lease.logID, own != source.logID {
+      await sink.close()
+      throw DeliveryFailure(
+        DeliveryTrouble(
+          .wrongLog,
+          "cursor \(lease.name) is of log \(own), and the source is log \(source.logID); nothing was sent. Give the"
+            + " delivery the log that the cursor was taken from"),
+        cursor: lease.name, destination: sink.description, range: nil, cause: nil)
     }
     try? await deadLetters?.prepare()
     if sink.copiesFrames || policy.maxBytes > Batch.packedAbove { source.keepFrames() }

@@ -18,7 +18,8 @@ extension DeliveryState {
     return begin(.begin(intent, replacing: intent, condemned: reason))
   }
 
-  /// A new batch with a record that cannot be rendered: what stands before it goes first, then it is condemned.
+  /// A new batch with a record that cannot be rendered: what stands before it goes first. Then it is tried in a batch
+  /// by itself, because the error may have been about the batch; a record that cannot be rendered alone is condemned.
   mutating func unrenderable(
     _ range: Range<Offset>, closedBy reason: CloseReason, replacing old: Intent?, _ error: SinkError
   ) -> Phase {
@@ -28,6 +29,9 @@ extension DeliveryState {
     }
     if guilty > range.lowerBound {
       return begin(.plan(range.lowerBound..<guilty, closedBy: .split, replacing: old, condemned: nil))
+    }
+    guard guilty + 1 == range.upperBound else {
+      return begin(.plan(guilty..<(guilty + 1), closedBy: .split, replacing: old, condemned: nil))
     }
     if let tooMany = tooManyCondemned(error.message) {
       unfinished = .plan(range, closedBy: reason, replacing: old, condemned: nil)

@@ -31,6 +31,8 @@ public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
     case cursorFailed
     /// Failures lasted longer than ``RetryPolicy/giveUpAfter``.
     case gaveUp
+    /// The cursor is of one log, and the records are of another. Nothing was sent.
+    case wrongLog
     /// A part of the program broke its contract; nothing was sent or committed by it.
     case defect
   }

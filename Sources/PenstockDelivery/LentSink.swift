@@ -9,6 +9,8 @@ struct LentSink: Sink {
   var description: String { sink.description }
   var copiesFrames: Bool { sink.copiesFrames && events == nil }
   var appliesEventWindows: Bool { sink.appliesEventWindows }
+  var batchPolicy: BatchPolicy { sink.batchPolicy }
+  var batchLimits: BatchLimits { sink.batchLimits }
 
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
     var outline = outline

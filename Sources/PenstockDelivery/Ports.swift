@@ -36,6 +36,10 @@ extension RecordSource {
 public protocol CursorLease: Sendable {
   var name: String { get }
 
+  /// The id of the log that the cursor counts in, as ``RecordSource/logID`` gives it; nil where the lease does not
+  /// know. A delivery refuses a cursor of one log with another log as its source.
+  var logID: String? { get }
+
   /// Where the cursor stands now, as made durable.
   var state: CursorState { get async }
 
@@ -62,6 +66,9 @@ public protocol CursorLease: Sendable {
 }
 
 extension CursorLease {
+  /// Not known.
+  public var logID: String? { nil }
+
   /// None: of a lease that keeps no pauses.
   public func currentPause() async throws(LogError) -> CursorPause? { nil }
 

@@ -46,7 +46,7 @@ public final class Redelivery: Sendable {
   private let letters: DeadLetters
   private let destination: String
   private let sink: any Sink
-  private let policy: BatchPolicy
+  private let policy: BatchPolicy?
   private let retry: RetryPolicy
   private let options: DeliveryOptions
   private let clock: any DeliveryClock
@@ -69,7 +69,7 @@ public final class Redelivery: Sendable {
   ///   - letters: The place they are kept in.
   ///   - sink: The destination, marking what it sends with ``RedeliveryScope/mark``. The redelivery closes it when the run ends.
   ///   - destination: The destination's name, which its place among the letters is called by.
-  ///   - policy: When a batch is closed.
+  ///   - policy: When a batch is closed; nil for the sink's own ``Sink/batchPolicy``.
   ///   - retry: With ``RetryPolicy/giveUpAfter``, or trouble is waited out for ever.
   ///   - options: Batches in flight and rates.
   ///   - clock: Measures waits.
@@ -78,7 +78,7 @@ public final class Redelivery: Sendable {
   ///   - onRejected: Called for each letter that is rejected again; must return soon.
   public init(
     _ scope: RedeliveryScope = .remaining, of cursor: String, in letters: DeadLetters, to sink: any Sink,
-    named destination: String, policy: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),
+    named destination: String, policy: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy(),
     options: DeliveryOptions = DeliveryOptions(), clock: any DeliveryClock = SystemDeliveryClock(),
     wallClock: any WallClock = SystemWallClock(), logger: Logger = Logger(label: "penstock.redelivery"),
     onRejected: @escaping @Sendable (RedeliveryReport.Rejected) -> Void = { _ in }

@@ -17,12 +17,13 @@ public struct ReplaySettings: Sendable, Hashable {
   /// How fast it may go, from this run on; durable. Nil: as fast as it was told before, at the beginning without a
   /// limit.
   public var rate: DeliveryRate?
-  public var policy: BatchPolicy
+  /// When a batch is closed; nil for the sink's own ``Sink/batchPolicy``.
+  public var policy: BatchPolicy?
   public var retry: RetryPolicy
 
   public init(
     id: String, window: ReplayWindow?, gaps: GapPolicy = .stop, rate: DeliveryRate? = nil,
-    policy: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy()
+    policy: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy()
   ) {
     self.id = id
     self.window = window

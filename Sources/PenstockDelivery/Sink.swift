@@ -20,7 +20,8 @@ public import PenstockLog
 /// ``DeliveryOutcome/rejected(reason:)`` says more than that the batch is useless: *none* of its records was taken. The
 /// delivery then plans and sends smaller parts of it under other names, until the record to blame stands alone and becomes
 /// a dead letter. A destination that may have taken a part is `retry`, `conflict` or `refused`. A sink that knows the record
-/// that it cannot plan or render names it in ``SinkError/offset``: the others go without it.
+/// that it cannot plan or render names it in ``SinkError/offset``: the others go without it. The record itself is then
+/// tried in a batch by itself, and only when that fails too it becomes a dead letter.
 ///
 /// Calls for one cursor do not overlap unless `maxInFlight` > 1; calls for different cursors may. A sink keeps no state
 /// that a delivery depends on. `SinkLaws` in PenstockTestKit checks this contract against any sink.
@@ -36,11 +37,22 @@ public protocol Sink: Sendable {
   /// not hold. No, unless the sink says otherwise: a replay by event times is then refused.
   var appliesEventWindows: Bool { get }
 
+  /// When a batch is closed, unless the delivery is given a policy of its own.
+  /// ``BatchPolicy/init(maxRecords:maxBytes:maxWait:boundary:)`` with its defaults, unless the sink says otherwise.
+  /// Read once, when a delivery is made.
+  var batchPolicy: BatchPolicy { get }
+
+  /// The most that one batch may hold, whatever policy a delivery is given. No limit, unless the sink says otherwise. A
+  /// single record that is larger than `maxBytes` is still a batch by itself. Read once, when a delivery is made.
+  var batchLimits: BatchLimits { get }
+
   /// Fixes how the batch is rendered and named. At most `Intent.maxPlanBytes` bytes, versioned by the sink itself.
   func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8]
 
   /// Renders the body. Throws when the plan cannot be followed (written by a later version, say): the delivery stops
-  /// and says so; nothing is skipped. Of a new batch, an error that names a record makes that record a dead letter.
+  /// and says so; nothing is skipped. Of a new batch, an error that names a record makes that record a dead letter,
+  /// once it cannot be rendered in a batch by itself either. An error about the batch as a whole must not name a
+  /// record.
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody
 
   /// Sends, and says what came of it.
@@ -53,6 +65,8 @@ public protocol Sink: Sendable {
 extension Sink {
   public var copiesFrames: Bool { false }
   public var appliesEventWindows: Bool { false }
+  public var batchPolicy: BatchPolicy { BatchPolicy() }
+  public var batchLimits: BatchLimits { BatchLimits() }
   public func close() async {}
 }
 
@@ -168,7 +182,8 @@ public enum DeliveryOutcome: Sendable, Hashable {
 /// Why a batch cannot be planned or rendered.
 public struct SinkError: Error, Sendable, Hashable, CustomStringConvertible {
   public let message: String
-  /// The record that is the reason, where one is.
+  /// The record whose own content is the reason. Nil for an error about the batch, its plan or the sink: no record is
+  /// to blame then, the destination halts, and nothing becomes a dead letter.
   public let offset: Offset?
   public init(_ message: String, offset: Offset? = nil) {
     self.message = message

@@ -10,6 +10,8 @@ public struct RecordBatch: Sendable {
   /// For each record, one past its last byte in `payload`; kept only when `containsLineFeed`.
   private var recordedEnds: [UInt32] = []
   package private(set) var longestRecord = 0
+  /// Which record that is, counted from 0; the first of several.
+  package private(set) var longestIndex = 0
   /// The earliest and latest event time, where the caller knows them; nanoseconds since 1970.
   package private(set) var eventTimes: ClosedRange<Int64>?
   /// Whether the caller told the event time of every record, or that it has none.
@@ -52,8 +54,8 @@ public struct RecordBatch: Sendable {
     payload.append(contentsOf: record)
     if containsLineFeed { recordedEnds.append(UInt32(payload.count)) }
     payload.append(UInt8(ascii: "\n"))
+    if record.count > longestRecord { (longestRecord, longestIndex) = (record.count, count) }
     count += 1
-    longestRecord = max(longestRecord, record.count)
   }
 
   /// Adds a record whose event time the caller does not know; copies its bytes.
@@ -84,7 +86,7 @@ public struct RecordBatch: Sendable {
     recordedEnds.removeAll(keepingCapacity: true)
     count = 0
     containsLineFeed = false
-    longestRecord = 0
+    (longestRecord, longestIndex) = (0, 0)
     eventTimes = nil
     tellsEventTimes = true
   }

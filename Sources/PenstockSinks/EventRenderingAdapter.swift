@@ -25,7 +25,8 @@ extension PreparedBody {
     case .rows: try self.init(batch, choice, NDJSONRenderer(selection: selection))
     case .single:
       guard batch.count == 1 else {
-        throw SinkError("this delivery carries one event, and the batch has \(batch.count)", offset: batch.first)
+        // It is the batch that is wrong, not its first record: an offset here would make that record a dead letter.
+        throw SinkError("this delivery carries one event, and the batch has \(batch.count)")
       }
       try self.init(batch, choice, SingleRenderer(selection: selection))
     }

@@ -108,6 +108,7 @@ public final class InMemoryCursor: Sendable {
   }
 
   fileprivate var durableEnd: Offset { source.end }
+  fileprivate var logID: String { source.logID }
 
   private static func logError(_ error: CursorMoveError) -> LogError {
     if case .fenced = error { return LogError(.fenced, "a later holder has taken the cursor", cause: error) }
@@ -123,6 +124,8 @@ public struct InMemoryLease: ReplayLease {
   private let cursor: InMemoryCursor
   private let epoch: UInt32
   private let crash: CrashSwitch?
+
+  public var logID: String? { cursor.logID }
 
   fileprivate init(cursor: InMemoryCursor, epoch: UInt32, crash: CrashSwitch?) {
     self.cursor = cursor

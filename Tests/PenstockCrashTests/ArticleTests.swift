@@ -90,7 +90,7 @@ func waits() async throws {
   await sink.destination.untilArrivals(1)
   #expect(sink.destination.content == Array("one\ntwo\n".utf8))
   delivery.stop()
-  try await run.value
+  _ = try await run.value
 }
 
 @Test("Every record arrives, whatever step is the fatal one")

@@ -50,6 +50,7 @@ struct NoticeLog: Sendable {
 }
 
 /// Waits for a task; a test that is cancelled, by its time limit, cancels it, so that a failing test does not hang.
+@discardableResult
 func outcome<Success: Sendable>(of task: Task<Success, any Error>) async throws -> Success {
   try await withTaskCancellationHandler {
     try await task.value
@@ -57,3 +58,6 @@ func outcome<Success: Sendable>(of task: Task<Success, any Error>) async throws 
     task.cancel()
   }
 }
+
+/// Says nothing.
+let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

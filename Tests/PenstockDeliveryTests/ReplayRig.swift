@@ -23,7 +23,7 @@ struct ReplayRig: Sendable {
   func replay(
     _ window: ReplayWindow?, id: String = "again", to sink: (any Sink)? = nil, reading: (any RecordSource)? = nil,
     gaps: ReplaySettings.GapPolicy = .stop, rate: DeliveryRate? = nil,
-    policy: BatchPolicy = BatchPolicy(maxRecords: 3), crash: CrashSwitch? = nil,
+    policy: BatchPolicy? = BatchPolicy(maxRecords: 3), crash: CrashSwitch? = nil,
     observer: (@Sendable (ReplayNotice) -> Void)? = nil
   ) -> Replay {
     var logger = Logger(label: "test")

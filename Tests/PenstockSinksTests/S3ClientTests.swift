@@ -11,7 +11,8 @@ struct S3ClientTests {
 
   private static func configuration() -> S3Configuration {
     var configuration = S3Configuration(
-      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
+      bucket: "acme", region: "us-east-1",
+      credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
     configuration.layout.manifest = false
     return configuration
   }
@@ -149,11 +150,100 @@ struct S3ClientTests {
     let first = try await credentials.current()
     clock.advance(seconds: 1_000_000)
     #expect(try await credentials.current() == first)
-    #expect(await credentials.replace(first))
+    #expect(await credentials.replace(first, isCertain: true))
     #expect(try await credentials.current().accessKeyID == "key2")
     // A second request that was refused with the first ones finds others there already.
-    #expect(await credentials.replace(first))
+    #expect(await credentials.replace(first, isCertain: true))
     #expect(asked.count.load(ordering: .relaxed) == 2)
+  }
+
+  /// Takes one key and refuses every other as Amazon S3 does: a HEAD without a word.
+  private final class Guarded: HTTPTransport {
+    let bucket = BucketInMemory()
+    let taken = Mutex("first")
+    let refusal: (head: Int, code: String)
+    init(_ refusal: (head: Int, code: String)) { self.refusal = refusal }
+
+    func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
+      let key = taken.withLock { $0 }
+      if request.header("authorization")?.contains("Credential=\(key)/") == true {
+        return try await bucket.send(request)
+      }
+      guard request.method != "HEAD" else { return TransportResponse(status: refusal.head) }
+      let body = "<Error><Code>\(refusal.code)</Code><Message>no</Message></Error>"
+      return TransportResponse(status: refusal.head, body: Array(body.utf8))
+    }
+    func close() async {}
+  }
+
+  @Test(
+    "credentials that were replaced are picked up by the next request, a HEAD included",
+    arguments: [(400, "ExpiredToken"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch")], ["HEAD", "GET"])
+  func replaced(refusal: (head: Int, code: String), method: String) async throws {
+    let file = Mutex("first")
+    let store = Guarded(refusal)
+    let chain = S3CredentialChain(
+      profile: nil, transport: store, clock: FixedClock(), environment: ["HOME": "/h"],
+      readFile: { path in
+        path == "/h/.aws/credentials"
+          ? "[default]\naws_access_key_id = \(file.withLock { $0 })\naws_secret_access_key = s" : nil
+      })
+    var configuration = Self.configuration()
+    configuration.endpoint = BucketInMemory.endpoint
+    let client = try S3Client(
+      configuration, transport: store, clock: FixedClock(), credentials: CachedCredentials(chain, clock: FixedClock()))
+    let request = S3Request(method: method, key: "k")
+    #expect(try await client.send(request).response.status == 404)
+    // Both sides change to another key.
+    file.withLock { $0 = "second" }
+    store.taken.withLock { $0 = "second" }
+    #expect(try await client.send(request).response.status == 404)
+  }
+
+  @Test("a refusal that may have another reason costs no credentials, and has them asked for once each half minute")
+  func doubted() async throws {
+    let (clock, asked) = (Clock(), Asked())
+    let credentials = cached(clock, asked, lasting: nil)
+    let first = try await credentials.current()
+    // Whoever gives them is away, which is no reason to lose those there are.
+    asked.fails.store(true, ordering: .relaxed)
+    for _ in 0..<3 { #expect(await !credentials.replace(first, isCertain: false)) }
+    #expect(asked.count.load(ordering: .relaxed) == 2)
+    #expect(try await credentials.current() == first)
+    asked.fails.store(false, ordering: .relaxed)
+    clock.advance(seconds: 31)
+    #expect(await credentials.replace(first, isCertain: false))
+    #expect(try await credentials.current().accessKeyID == "key3")
+  }
+
+  @Test(
+    "a store behind a path is asked there, and the path is signed",
+    arguments: [
+      (
+        "https://x.test/storage/v1/s3", "https://x.test/storage/v1/s3/acme/a/k", "https://x.test/storage/v1/s3/acme?x=1"
+      ),
+      ("https://x.test/s3/", "https://x.test/s3/acme/a/k", "https://x.test/s3/acme?x=1"),
+    ])
+  func endpointWithPath(endpoint: String, object: String, list: String) throws {
+    var configuration = Self.configuration()
+    configuration.endpoint = endpoint
+    let address = try S3Address(configuration)
+    let credentials = S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s"))
+    func signed(_ request: S3Request) -> TransportRequest {
+      address.signed(request, region: "us-east-1", credentials: credentials, timeout: .seconds(1), at: .fixed)
+    }
+    #expect(signed(S3Request(method: "PUT", key: "a/k")).url == object)
+    #expect(signed(S3Request(method: "GET", query: [(name: "x", value: "1")])).url == list)
+    configuration.endpoint = "https://x.test"
+    let plain = try S3Address(configuration).signed(
+      S3Request(method: "PUT", key: "a/k"), region: "us-east-1", credentials: credentials, timeout: .seconds(1),
+      at: .fixed)
+    // Another path has another signature.
+    #expect(plain.header("authorization") != signed(S3Request(method: "PUT", key: "a/k")).header("authorization"))
+    for wrong in ["https://x.test/acme", "https://x.test/a%20b", "https://x.test/?a=b"] {
+      configuration.endpoint = wrong
+      #expect(throws: SinkError.self) { try S3Address(configuration) }
+    }
   }
 
   @Test("a token that ran out is replaced and the request sent again")

@@ -232,7 +232,7 @@ struct S3SinkTests {
       ("bucket", { $0.bucket = "a/b" }), ("bucket", { $0.bucket = "" }), ("bucket", { $0.bucket = "a..b" }),
       ("region", { $0.region = "" }), ("access key", { $0.credentials?.accessKeyID = "a b" }),
       ("secret access key is empty", { $0.credentials?.secretAccessKey = Secret("") }),
-      ("path", { $0.endpoint = "http://h/bucket" }), ("http", { $0.endpoint = "ftp://h" }),
+      ("ends with the bucket", { $0.endpoint = "http://h/\($0.bucket)" }), ("http", { $0.endpoint = "ftp://h" }),
       ("{first}", { $0.layout.keyTemplate = "x" }), ("levels", { $0.layout.compression = .gzip(level: 12) }),
       ("limits", { $0.maxBytes = 0 }), ("limits", { $0.maxBytes = 6 << 30 }),
       ("below 0", { $0.maxWait = .seconds(-1) }),

@@ -42,10 +42,12 @@ struct SinkContractTests {
     #expect(bucket.keys(under: "").count { !$0.contains("_penstock") } == 2)
   }
 
-  @Test("the webhook keeps the contract")
-  func webhook() async throws {
+  @Test("the webhook keeps the contract, with one event a request as well", arguments: ["array", "single", "get"])
+  func webhook(form: String) async throws {
     func make(_ fields: FieldSelection) throws -> WebhookSink {
       var configuration = WebhookConfiguration(url: "https://example.com/?key=hunter2")
+      if form == "single" { configuration.batching = .single }
+      if form == "get" { configuration.method = .get }
       configuration.headers = [.init("api-key", Secret("hunter2"))]
       configuration.fields = fields
       return try WebhookSink(configuration, transport: AlwaysOK())

@@ -48,6 +48,26 @@ struct WebhookTLSTests {
     return report
   }
 
+  @Test("a store with a certificate of a private authority is believed where that authority is named, and only there")
+  func storeOfPrivateAuthority() async throws {
+    func outcome(_ authorities: String?) async throws -> DeliveryOutcome {
+      var configuration = S3Configuration(
+        bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("key")))
+      configuration.endpoint = "https://localhost:\(server.main)"
+      configuration.tls.authorities = authorities
+      configuration.timeout = .seconds(120)
+      configuration.layout.manifest = false
+      let sink = try S3Sink(configuration)
+      let outcome = await sink.deliver(try makeDelivery(sink, batch))
+      await sink.close()
+      return outcome
+    }
+    #expect(try await outcome(server.tls + "/ca.pem").words.contains("the store answered"))
+    for other in [nil, server.tls + "/other-ca.pem"] {
+      #expect(try await outcome(other).words.contains("no secure connection"))
+    }
+  }
+
   // MARK: Signatures, judged by the official Standard Webhooks library
 
   @Test("the official library believes what is sent", arguments: WebhookConfiguration.Method.allCases)

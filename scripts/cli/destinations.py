@@ -287,11 +287,58 @@ def a_producer_goes_on_after_a_kill(room):
     said = room.run("status", "--log", "L", "--producers", "--json").is_(0).last["producers"]
     expect(said["count"] == 1 and said["complete"] and said["list"][0]["name"] == "import", f"{said}")
     # The last line's end is no part of its record.
-    expect(int(said["list"][0]["source"]) in (len(content + rows(5)) - 1, len(content + rows(5))), f"{said}")
+    expect(int(said["list"][0]["source"].split()[1]) == len(content + rows(5)) - 1, f"{said}")
     listed = room.run("inspect", "--log", "L", "--json").is_(0).last["producers"]
     expect(listed == said["list"], f"{listed}")
     room.file("in", rows(1))
-    room.run("append", "--log", "L", "--producer", "import", "in").is_(1, "came as far as byte", "another producer")
+    room.run("append", "--log", "L", "--producer", "import", "in").is_(1, "is not the file", "ends at byte", "--start-anew")
+
+
+@case
+def a_growing_file_gives_whole_lines_only(room):
+    def append(*options):
+        return room.run("append", "--log", "L", "--producer", "import", "--json", *options, "in").is_(0)
+
+    # Written in blocks that end anywhere: every run takes the whole lines, checked or not.
+    content = rows(400)
+    for check in ([], ["--no-validate"]):
+        room.file("in", b"")
+        expect(append(*check).last == {"appended": 0, "unfinishedBytes": 0}, "an empty file")
+        for end in range(0, len(content), 2500):
+            room.file("in", content[:end])
+            said = append(*check)
+            whole = content[:content.rfind(b"\n", 0, end) + 1]
+            expect(room.run("tail", "--log", "L").is_(0).out.encode() == whole, f"{end}: not the whole lines")
+            expect(said.last["unfinishedBytes"] == end - len(whole), f"{end}: {said.last}")
+        # What is left of the last line waits, also where all of it is there but its line feed, until it is called complete.
+        room.file("in", content[:-1])
+        expect(append(*check).last["unfinishedBytes"] > 0, "the last line came without its line feed")
+        append("--final", *check)
+        expect(room.run("tail", "--log", "L").is_(0).out.encode() == content, "the last line is missing")
+        # Its line feed comes late, and more.
+        room.file("in", content + b'{"user_id":"1","event":"Home Page","platform":"r","type":"page","ts":1630476856}\n')
+        expect(append(*check).last["appended"] == 1, "one more")
+        shutil.rmtree(os.path.join(room.path, "L"))
+
+
+@case
+def a_replaced_file_is_never_read_from_its_middle(room):
+    first, second = rows(300), b"".join(event(n, note="second") + b"\n" for n in range(300))
+    room.file("in", first)
+    room.run("append", "--log", "L", "--producer", "import", "in").is_(0)
+    # Rotated: as long, longer, shorter, and one that begins alike and goes another way.
+    for other in (second[:len(first)], second, second + second, second[:1000], first[:first.index(b"\n", 20_000) + 1] + second):
+        room.file("in", other)
+        room.run("append", "--log", "L", "--producer", "import", "in").is_(1, "is not the file", "--start-anew")
+        expect(room.run("tail", "--log", "L").is_(0).out.encode() == first, "something was appended")
+    # Under another name the old one is still known, and so is a copy of it.
+    room.file("in.1", first + rows(2))
+    expect(room.run("append", "--log", "L", "--producer", "import", "--json", "in.1").is_(0).last["appended"] == 2, "the rest")
+    room.file("in", second)
+    room.run("append", "--log", "L", "--producer", "import", "--start-anew", "in").is_(0, "beginning at byte 0")
+    expect(room.run("tail", "--log", "L").is_(0).out.encode() == first + rows(2) + second, "not all of the second")
+    again = room.run("append", "--log", "L", "--producer", "import", "--start-anew", "in").is_(0)
+    expect(again.out.startswith("nothing new"), "the same file was begun again")
 
 
 def long_rows(count, start=0):

@@ -163,7 +163,7 @@ def what_verify_and_rebuild_cannot_be_asked(room):
     configuration(room, webhook("http://127.0.0.1:1"))
     room.run("verify", "--s3", "--config", "c.yaml").is_(2, "no destination of type s3 or directory")
     configuration(room, directory(), directory(name="other", path="other"))
-    room.run("verify", "--s3", "--config", "c.yaml").is_(2, "several", "name one")
+    room.run("verify", "--s3", "--config", "c.yaml", "--expect-to", "5").is_(2, "of one export", "dir, other")
     room.run("verify", "--s3", "--config", "c.yaml", "--destination", "none").is_(2, "it has dir, other")
     said = room.run("verify", "--s3", "--config", "c.yaml", "--destination", "dir", "--json").is_(0).last
     expect(said["objects"] == 0 and not said["hasManifest"], f"{said}")
@@ -171,7 +171,37 @@ def what_verify_and_rebuild_cannot_be_asked(room):
     unreachable = {"name": "archive", "type": "s3", "endpoint": "http://127.0.0.1:1", "bucket": "bucket",
                    "credentials": {"accessKey": "a", "secretKey": "b"}}
     configuration(room, unreachable)
-    room.run("verify", "--s3", "--config", "c.yaml").is_(3, "cannot be asked", "s3:ListBucket")
+    room.run("verify", "--s3", "--config", "c.yaml", "--give-up-after", "0").is_(3, "cannot be asked", "s3:ListBucket")
+    room.run("verify", "--s3", "--config", "c.yaml", "--give-up-after", "2").is_(3, "asked again", "cannot be asked")
+
+
+@case
+def several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
+    room.run("append", "--log", "L", "-", stdin=rows(5)).is_(0)
+    unreachable = {"name": "away", "type": "s3", "endpoint": "http://127.0.0.1:1", "bucket": "bucket",
+                   "credentials": {"accessKey": "a", "secretKey": "b"}}
+    configuration(room, directory(), directory(name="other", path="other"))
+    room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(0)
+    ran = room.run("verify", "--s3", "--config", "c.yaml").is_(0)
+    expect("dir: records 0 to 4" in ran.out and "other: records 0 to 4" in ran.out, f"said {ran.out}")
+    said = room.run("verify", "--s3", "--config", "c.yaml", "--json").is_(0).last
+    expect(said["isSound"] and [each["destination"] for each in said["exports"]] == ["dir", "other"], f"{said}")
+    expect(all(each["report"]["rows"] == 5 for each in said["exports"]), f"{said}")
+    one = room.run("verify", "--s3", "--config", "c.yaml", "--json", "--destination", "other").is_(0).last
+    expect(one["rows"] == 5, f"{one}")
+    # One cannot be asked, and one has lost an object: each is told, and the worst decides.
+    configuration(room, unreachable, directory(), directory(name="other", path="other"))
+    arguments = ["verify", "--s3", "--config", "c.yaml", "--give-up-after", "0", "--json"]
+    said = room.run(*arguments).is_(3, "away", "cannot be asked").last
+    expect("failure" in said["exports"][0] and said["exports"][2]["report"]["rows"] == 5, f"{said}")
+    for folder, _, files in os.walk(os.path.join(room.path, "other")):
+        for name in files:
+            if "_penstock" not in folder:
+                os.remove(os.path.join(folder, name))
+    said = room.run(*arguments).is_(1, "other: missingObject").last
+    expect(not said["isSound"] and said["exports"][1]["report"]["findings"] == [], f"{said}")
+    both = room.run(*arguments, "--destination", "dir", "--destination", "away").is_(3).last
+    expect([each["destination"] for each in both["exports"]] == ["dir", "away"], f"{both}")
 
 
 @case

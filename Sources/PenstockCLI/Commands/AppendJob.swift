@@ -48,11 +48,11 @@ struct AppendJob {
     ProgressLine.shared.begin("checking", total: input.size)
     var done = 0
     while true {
-      let bytes = try input.read()
+      let bytes = try read(from: done)
       if Interruption.received != nil { throw interrupted }
       do throws(EventError) {
         if bytes.isEmpty {
-          try feed.finish()
+          if takesLastLine { try feed.finish() }
           break
         }
         try feed.feed(bytes)
@@ -62,8 +62,21 @@ struct AppendJob {
       done += bytes.count
       ProgressLine.shared.update(done)
     }
-    guard feed.records > 0 else { throw empty }
+    // A file that grows may have no whole line yet.
+    guard feed.records > 0 || command.producer != nil else { throw empty }
   }
+
+  /// The next bytes of the file, of which everything before `position` has been read. Of one that grows, those that it
+  /// had when it was opened: what is appended is what was checked.
+  private func read(from position: Int) throws(Failure) -> [UInt8] {
+    guard command.producer != nil, let size = input.size else { return try input.read() }
+    guard position < size else { return [] }
+    let bytes = try input.read()
+    return bytes.count <= size - position ? bytes : Array(bytes.prefix(size - position))
+  }
+
+  /// Whether a last line counts that has no line feed. In a file that grows it may be half a line.
+  private var takesLastLine: Bool { command.producer == nil || command.isFinal }
 
   /// Opens the log. A lock that is held is asked for a few times: `deliver` and `recover` hold it for a moment.
   private func open() async throws -> Log {
@@ -79,8 +92,8 @@ struct AppendJob {
 
   private func append(_ array: RecordFeed?, to log: Log, started: ContinuousClock.Instant) async throws {
     let isSpeakingJSON = command.common.json
-    let numbering = try await takeProducer(of: log)
-    let pipeline = AppendPipeline(log, configuration.durability, numbering) { receipt, tally in
+    let resumed = try await takeProducer(of: log)
+    let pipeline = AppendPipeline(log, configuration.durability, resumed?.producer) { receipt, tally in
       if isSpeakingJSON {
         let (first, last) = (receipt.offsets.lowerBound.rawValue, receipt.offsets.upperBound.rawValue - 1)
         Output.standard.line(#"{"acknowledged":{"first":\#(first),"last":\#(last)}}"#)
@@ -88,11 +101,12 @@ struct AppendJob {
       ProgressLine.shared.update(tally.bytes + tally.records, Words.count(tally.records, "record"))
     }
     ProgressLine.shared.begin("appending", total: input.size)
+    var unfinished = 0
     do {
       if let array {
-        for batch in array.takeFull() { try await pipeline.append(batch) }
+        for full in array.takeFull() { try await pipeline.append(full.batch) }
       } else {
-        try await stream(into: pipeline)
+        unfinished = try await stream(into: pipeline, resumed)
       }
       try await pipeline.finish()
     } catch let error as LogError {
@@ -102,12 +116,19 @@ struct AppendJob {
     try await tidy(log)
     try await log.close()
     if wasInterrupted { throw interrupted(after: pipeline.tally) }
-    if pipeline.tally.records == 0, let numbering, numbering.start > 0 {
-      command.tell(.object([("appended", .number(0))]), "nothing new in \(input.name): all of it is in the log")
+    if unfinished > 0 {
+      Output.note(
+        "penstock append: the last \(unfinished) bytes of \(input.name) have no line feed yet and were left for the next "
+          + "run; --final takes them")
+    }
+    if pipeline.tally.records == 0, resumed != nil {
+      command.tell(
+        .object([("appended", .number(0)), ("unfinishedBytes", .number(unfinished))]),
+        "nothing new in \(input.name): every whole line of it is in the log")
       return
     }
     guard pipeline.tally.records > 0 else { throw empty }
-    report(pipeline.tally, seconds: (ContinuousClock.now - started) / .seconds(1))
+    report(pipeline.tally, unfinished: unfinished, seconds: (ContinuousClock.now - started) / .seconds(1))
   }
 
   /// Lets retention finish its work, and tells what keeps it from doing more.
@@ -117,51 +138,105 @@ struct AppendJob {
     for hold in report.holds { Output.note("penstock append: retention: \(hold.message)") }
   }
 
+  /// A producer, and where in the file this run begins.
+  private struct Resumed {
+    let producer: Producer
+    let start: Int
+    /// The file's first bytes, as far as they were read before.
+    let beginning: [UInt8]
+  }
+
   /// Takes the producer, and goes to where in the file it came.
-  private func takeProducer(of log: Log) async throws -> AppendPipeline.Numbering? {
+  private func takeProducer(of log: Log) async throws -> Resumed? {
     guard let name = command.producer else { return nil }
     guard let size = input.size else {
       throw Failure(.usage, "usage", "--producer needs a file that can be read from any place")
     }
     let producer = try await log.producer(named: name)
     if command.startsAnew, producer.history == .uncertain { try producer.resume(after: producer.lastSequence ?? 0) }
-    let source = String(decoding: producer.source, as: UTF8.self)
-    guard let start = source.isEmpty ? 0 : Int(source), (0...size).contains(start) else {
-      throw Failure(
-        .bad, "other_input", "producer \(name) came as far as byte \(source), and \(input.name) has \(size)",
-        advice: "name the file it was, or another producer")
-    }
+    let start = try await reader.run { () throws(Failure) in try self.place(of: producer, size: size) }
     if start > 0 { Output.note("penstock append: resuming at byte \(start)") }
+    let beginning = try await reader.run { [input] () throws(Failure) in
+      try input.read(0..<min(start, FilePlace.window))
+    }
     input.seek(to: start)
-    return AppendPipeline.Numbering(producer: producer, start: start)
+    return Resumed(producer: producer, start: start, beginning: beginning)
   }
 
-  private func stream(into pipeline: AppendPipeline) async throws {
+  private func place(of producer: Producer, size: Int) throws(Failure) -> Int {
+    let kept = FilePlace.Kept(producer.source)
+    let decision = try FilePlace.decide(kept, size: size) { (range) throws(Failure) in try self.input.read(range) }
+    switch decision {
+    case .begin(let start): return start
+    case .unproven(let start):
+      Output.note(
+        "penstock append: producer \(producer.name) was last used by an earlier release, which did not keep what the "
+          + "file looked like; \(input.name) is taken for the same file")
+      return start
+    case .otherFile(let why):
+      if command.startsAnew {
+        Output.note("penstock append: \(input.name) is another file than before (\(why)); beginning at byte 0")
+        return 0
+      }
+      throw Failure(
+        .bad, "other_file", "\(input.name) is not the file that producer \(producer.name) read before: \(why)",
+        advice:
+          "append the rest of that file first, under its new name; then this one with --start-anew, which begins at "
+          + "byte 0")
+    case .notAPlace:
+      throw Failure(
+        .bad, "other_input", "producer \(producer.name) was used for something else than a file",
+        advice: "use another producer")
+    }
+  }
+
+  /// Returns how many bytes at the end were left, because they are no whole line yet.
+  private func stream(into pipeline: AppendPipeline, _ resumed: Resumed?) async throws -> Int {
     var feed = RecordFeed(validator: validator, maxRecords: command.batch)
+    let start = resumed?.start ?? 0
+    var beginning = resumed?.beginning ?? []
+    var position = start
     while Interruption.received == nil {
       // While nothing arrives, what is there is not kept waiting; but as long as an append is under way, what arrives
       // meanwhile goes together into the next.
       guard await isReady(within: feed.hasOpenBatch ? (pipeline.isBusy ? 1 : 0) : 100) else {
         if feed.hasOpenBatch, !pipeline.isBusy {
           feed.closeOpenBatch()
-          for batch in feed.takeFull() { try await pipeline.append(batch) }
+          for full in feed.takeFull() { try await pipeline.append(full.batch) }
         }
         continue
       }
-      let bytes = try await reader.run { [input] () throws(Failure) in try input.read() }
+      let bytes = try await reader.run { [position] () throws(Failure) in try self.read(from: position) }
+      position += bytes.count
+      if beginning.count < FilePlace.window { beginning += bytes.prefix(FilePlace.window - beginning.count) }
       var fault: EventError?
       do throws(EventError) {
-        if bytes.isEmpty { try feed.finish() } else { try feed.feed(bytes) }
+        if !bytes.isEmpty {
+          try feed.feed(bytes)
+        } else if takesLastLine {
+          try feed.finish()
+        } else {
+          feed.closeOpenBatch()
+        }
       } catch {
         fault = error
       }
-      for batch in feed.takeFull() { try await pipeline.append(batch) }
+      for full in feed.takeFull() {
+        guard resumed != nil else {
+          try await pipeline.append(full.batch)
+          continue
+        }
+        let place = FilePlace(
+          position: start + full.end, beginning: beginning, record: full.batch.payload.dropLast())
+        try await pipeline.append(full.batch, source: place.encoded)
+      }
       if let fault {
         try await pipeline.finish()
         throw bad(fault, feed, Self.extent(pipeline.tally))
       }
-      if bytes.isEmpty { return }
+      if bytes.isEmpty { return takesLastLine ? 0 : feed.unfinishedBytes }
     }
+    return 0
   }
 
   private func isReady(within milliseconds: Int32) async -> Bool {
@@ -172,15 +247,16 @@ struct AppendJob {
 
   // MARK: Words
 
-  private func report(_ tally: AppendPipeline.Tally, seconds: Double) {
+  private func report(_ tally: AppendPipeline.Tally, unfinished: Int, seconds: Double) {
     guard let first = tally.first, let end = tally.end else { return }
     let stored = (try? LogInspector(command.logOption.log))?.storedBytes(of: first..<end) ?? 0
     let raw = tally.bytes + tally.records
     command.tell(
-      .object([
-        ("appended", .number(tally.records)), ("bytes", .number(tally.bytes)), ("first", .number(first.rawValue)),
-        ("last", .number(end.rawValue - 1)), ("seconds", .number(seconds)), ("bytesOnDisk", .number(stored)),
-      ]),
+      .object(
+        [
+          ("appended", .number(tally.records)), ("bytes", .number(tally.bytes)), ("first", .number(first.rawValue)),
+          ("last", .number(end.rawValue - 1)), ("seconds", .number(seconds)), ("bytesOnDisk", .number(stored)),
+        ] + (command.producer == nil ? [] : [("unfinishedBytes", .number(unfinished))])),
       "\(Words.count(tally.records, "record")) appended, offsets \(first) to \(end.rawValue - 1): "
         + "\(Words.bytes(raw)) in, \(Words.bytes(stored)) on disk (\(Words.share(stored, of: UInt64(raw)))), "
         + "\(Words.seconds(seconds)), \(Words.bytes(Int(Double(raw) / max(seconds, 0.001))))/s")

@@ -32,6 +32,25 @@ struct ExportCheck {
   /// As 32 hexadecimal digits.
   let logID: String
 
+  /// How long the store is asked again while it cannot answer; nil for one minute.
+  var giveUpAfter: Duration?
+
+  /// Every destination that exports objects, or those of these names, in the file's order.
+  static func chooseAll(
+    _ names: [String], in configuration: Configuration, file: String
+  ) throws(Failure) -> [(Configuration.Destination, Place)] {
+    if names.isEmpty {
+      let found = configuration.destinations.compactMap { destination in destination.export.map { (destination, $0) } }
+      // Says that there is none.
+      return found.isEmpty ? [try choose(nil, in: configuration, file: file)] : found
+    }
+    var found: [(Configuration.Destination, Place)] = []
+    for name in names where !found.contains(where: { $0.0.name == name }) {
+      found.append(try choose(name, in: configuration, file: file))
+    }
+    return found
+  }
+
   /// - Parameter name: Nil takes the only destination that exports objects.
   static func choose(
     _ name: String?, in configuration: Configuration, file: String
@@ -50,9 +69,15 @@ struct ExportCheck {
       .usage, "configuration", message, advice: name == nil && !exports.isEmpty ? "name one of them" : nil)
   }
 
-  /// Opens the store, asks, and closes it, whatever becomes of it.
+  /// Opens the store, asks, and closes it, whatever becomes of it. What may pass by itself is asked again, as a
+  /// delivery does.
   func ask<Value>(_ question: (any ExportStore) async throws -> Value) async throws -> Value {
-    let (store, close) = try export.open()
+    let (opened, close) = try export.open()
+    var retry = destination.delivery.retry
+    retry.giveUpAfter = giveUpAfter ?? .seconds(60)
+    let name = destination.name
+    let store = RetryingExportStore(
+      opened, retry: retry, onRetry: { error in Output.note("penstock: \(name): \(error); asked again") })
     do {
       let answer = try await question(store)
       await close()

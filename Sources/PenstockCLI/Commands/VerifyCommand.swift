@@ -20,8 +20,9 @@ struct VerifyCommand: ReportingCommand {
       With --s3 (or --export) it proves what a destination of type s3 or directory holds instead: every record from \
       --expect-from to the cursor's committed offset in exactly one object, each object as its manifest says. --depth \
       listing looks at names, sizes and the whole manifest, metadata also at what the store keeps beside each object, content \
-      reads everything. Changes nothing; a delivery may be under way. Exit code 1 when something is wrong, 3 when the store \
-      cannot be asked.
+      reads everything. Several destinations are verified one after the other. A store that answers 503, 500 or not at \
+      all is asked again. Changes nothing; a delivery may be under way. Exit code 1 when something is wrong, 3 when a \
+      store cannot be asked.
 
         penstock verify --s3 --config penstock.yaml
         penstock verify --s3 --config penstock.yaml --destination archive --depth content --json
@@ -35,8 +36,11 @@ struct VerifyCommand: ReportingCommand {
     help: "Prove the export of a destination, of type s3 or directory.")
   var isExport = false
   @Option(help: ArgumentHelp("The configuration file, YAML or JSON; for --s3.", valueName: "file")) var config: String?
-  @Option(help: ArgumentHelp("The destination; for --s3, where there are several.", valueName: "name"))
-  var destination: String?
+  @Option(
+    help: ArgumentHelp(
+      "A destination; for --s3. May be said more than once; by default every one of them.", valueName: "name"))
+  var destination: [String] = []
+  @Option(help: "For --s3: how many seconds a store that cannot answer is asked again.") var giveUpAfter = 60.0
   @Option(
     help: ArgumentHelp("How much of an export is read: listing, metadata or content.", valueName: "depth"),
     transform: VerifyExport.depth)
@@ -53,10 +57,11 @@ struct VerifyCommand: ReportingCommand {
   func validate() throws {
     if isExport {
       if config == nil { throw ValidationError("--s3 needs --config") }
+      if !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
       if deep { throw ValidationError("--deep is for logs; --depth content reads all of an export") }
     } else {
       if log == nil { throw ValidationError("Missing expected argument '--log <dir>'") }
-      if config != nil || destination != nil || expectTo != nil || logID != nil {
+      if config != nil || !destination.isEmpty || expectTo != nil || logID != nil {
         throw ValidationError("--config, --destination, --expect-to and --log-id are for exports: add --s3")
       }
     }

@@ -54,16 +54,21 @@ extension WebhookConfiguration {
     try members.with("http") { (node) throws(ConfigurationError) in
       httpVersions = try node.choice(["automatic": .automatic, "1.1": .http1])
     }
-    try members.with("tls") { (node) throws(ConfigurationError) in
-      let keys = try node.members(known: ["ca", "systemCA", "certificate", "key"])
-      tls.authorities = try keys["ca"]?.text()
-      try keys.with("systemCA") { (node) throws(ConfigurationError) in tls.alsoSystemAuthorities = try node.bool() }
-      tls.certificate = try keys["certificate"]?.text()
-      tls.key = try keys["key"]?.text()
-    }
+    try members.with("tls") { (node) throws(ConfigurationError) in tls = try TLSSettings(node) }
     try members.with("allowPrivateNetworks") { (node) throws(ConfigurationError) in
       addresses = try AddressPolicy(node)
     }
+  }
+}
+
+extension TLSSettings {
+  init(_ node: ConfigurationNode) throws(ConfigurationError) {
+    self.init()
+    let keys = try node.members(known: ["ca", "systemCA", "certificate", "key"])
+    authorities = try keys["ca"]?.text()
+    try keys.with("systemCA") { (node) throws(ConfigurationError) in alsoSystemAuthorities = try node.bool() }
+    certificate = try keys["certificate"]?.text()
+    key = try keys["key"]?.text()
   }
 }
 

@@ -6,7 +6,7 @@ extension S3Configuration {
   static let keys = [
     "bucket", "region", "endpoint", "addressing", "credentials", "profile", "timeout", "multipart", "storageClass",
     "acl",
-    "tags", "encryption", "kmsKeyId", "checksum",
+    "tags", "encryption", "kmsKeyId", "checksum", "tls",
   ]
 
   init(_ members: ConfigurationMembers, _ export: ExportSettings) throws(ConfigurationError) {
@@ -26,6 +26,7 @@ extension S3Configuration {
         partBytes = try node.bytes()
       }
     }
+    try members.with("tls") { (node) throws(ConfigurationError) in tls = try TLSSettings(node) }
     storage = try S3StorageOptions(members)
     layout = export.layout
     maxRecords = export.policy.maxRecords

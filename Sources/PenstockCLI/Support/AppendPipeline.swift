@@ -17,15 +17,9 @@ final class AppendPipeline {
   private let durability: Durability
   private let acknowledged: @Sendable (Receipt, Tally) -> Void
   /// Set to append as a producer: what was appended before is left out by the log.
-  private let numbering: Numbering?
+  private let producer: Producer?
   private let state = Shared()
   private var inFlight: Task<Result<Void, LogError>, Never>?
-
-  /// A producer, and the place in the input at which this run began.
-  struct Numbering {
-    let producer: Producer
-    let start: Int
-  }
 
   private final class Shared: Sendable {
     let tally = Mutex(Tally())
@@ -33,11 +27,11 @@ final class AppendPipeline {
   }
 
   init(
-    _ log: Log, _ durability: Durability, _ numbering: Numbering? = nil,
+    _ log: Log, _ durability: Durability, _ producer: Producer? = nil,
     acknowledged: @escaping @Sendable (Receipt, Tally) -> Void
   ) {
     self.log = log
-    self.numbering = numbering
+    self.producer = producer
     self.durability = durability
     self.acknowledged = acknowledged
   }
@@ -46,22 +40,19 @@ final class AppendPipeline {
   /// Whether an append is under way.
   var isBusy: Bool { state.isBusy.load(ordering: .acquiring) }
 
-  /// Like ``append(_:endingAt:)``.
-  func append(_ full: RecordFeed.FullBatch) async throws(LogError) { try await append(full.batch, endingAt: full.end) }
-
   /// Waits for the append before, then begins this one. Throws what the one before threw; this one is then not begun.
-  /// A producer notes where in what was fed the batch ends.
-  func append(_ batch: RecordBatch, endingAt end: Int = 0) async throws(LogError) {
+  ///
+  /// - Parameter source: What a producer notes with the batch: how far in its input it came.
+  func append(_ batch: RecordBatch, source: [UInt8] = []) async throws(LogError) {
     try await finish()
     state.isBusy.store(true, ordering: .releasing)
-    let (producer, start) = (numbering?.producer, numbering?.start ?? 0)
-    inFlight = Task { [log, durability, state, acknowledged] in
+    inFlight = Task { [log, durability, state, acknowledged, producer] in
       defer { state.isBusy.store(false, ordering: .releasing) }
       do throws(LogError) {
         let receipt: Receipt
         if let producer {
           receipt = try await producer.append(
-            batch, sequence: (producer.lastSequence ?? 0) + 1, source: Array("\(start + end)".utf8))
+            batch, sequence: (producer.lastSequence ?? 0) + 1, source: source)
         } else {
           receipt = try await log.append(batch, durability: durability)
         }

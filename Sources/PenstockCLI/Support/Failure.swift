@@ -121,7 +121,7 @@ extension DeliveryTrouble {
   var exitStatus: ExitStatus {
     switch kind {
     case .refused, .disabled, .rejected, .rejectsEverything, .conflict, .unrenderable, .contentChanged, .unreadable,
-      .defect:
+      .wrongLog, .defect:
       .bad
     case .unavailable, .deadLettersFailed, .fenced, .cursorFailed, .gaveUp: .cannot
     }

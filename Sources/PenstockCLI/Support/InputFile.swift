@@ -81,6 +81,26 @@ final class InputFile: Sendable {
     return Foundation.poll(&poll, 1, milliseconds) != 0
   }
 
+  /// The bytes of a range; fewer at the end of the file. Leaves alone where ``read()`` goes on. Only where
+  /// `isSeekable`.
+  func read(_ range: Range<Int>) throws(Failure) -> [UInt8] {
+    var bytes: [UInt8] = []
+    while bytes.count < range.count {
+      let left = range.count - bytes.count
+      var count = 0
+      let piece = [UInt8](unsafeUninitializedCapacity: left) { buffer, initialized in
+        count = pread(descriptor, buffer.baseAddress, left, off_t(range.lowerBound + bytes.count))
+        initialized = max(0, count)
+      }
+      if count == 0 { break }
+      if count < 0 {
+        guard errno == EINTR else { throw Self.failure("read", name) }
+      }
+      bytes += piece
+    }
+    return bytes
+  }
+
   /// Goes on reading from a byte on. Only where `isSeekable`.
   func seek(to position: Int) {
     if position > 0 { beginning.withLock { $0 = nil } }

@@ -76,6 +76,8 @@ struct RecordFeed {
   var records: Int { collector.records }
   /// The line at fault, counted from 1, where the fault is a record's.
   var lineAtFault: Int? { collector.lineAtFault }
+  /// Bytes of a line whose end has not come yet.
+  var unfinishedBytes: Int { splitter.unfinishedBytes }
   /// Whether a batch is begun and not full.
   var hasOpenBatch: Bool { !collector.open.isEmpty }
 

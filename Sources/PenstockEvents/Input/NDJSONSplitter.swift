@@ -28,6 +28,8 @@ public struct NDJSONSplitter: Sendable {
   public private(set) var records = 0
   /// How many lines of nothing but white space have been skipped.
   public private(set) var blankLines = 0
+  /// Bytes of a line whose end has not come yet.
+  public var unfinishedBytes: Int { held.count + (holdsReturn ? 1 : 0) }
 
   /// The bytes of the line under way that came with earlier chunks.
   private var held: [UInt8] = []

@@ -117,8 +117,9 @@ extension Committer {
     guard !batch.isEmpty else { throw LogError(.emptyBatch, "a batch must hold at least one record") }
     guard batch.longestRecord <= configuration.recordBytes else {
       throw LogError(
-        .recordTooLarge, "a record has \(batch.longestRecord) bytes; the log takes at most \(configuration.recordBytes)"
-      )
+        .recordTooLarge,
+        "record \(batch.longestIndex) of the batch, counted from 0, has \(batch.longestRecord) bytes; the log takes at"
+          + " most \(configuration.recordBytes)")
     }
     guard batch.byteCount <= configuration.batchBytes else {
       throw LogError(

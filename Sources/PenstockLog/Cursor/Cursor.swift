@@ -28,6 +28,8 @@ public final class Cursor: Sendable {
   }
 
   public let name: String
+  /// The id of the log that it is a cursor of, as 32 hexadecimal digits.
+  public let logID: String?
   /// This holder's number; a later holder's is higher.
   public let epoch: UInt32
   private let held: HeldCursor
@@ -39,9 +41,10 @@ public final class Cursor: Sendable {
   private let keeper: LogKeeper?
 
   init(
-    _ held: HeldCursor, epoch: UInt32, view: LogView, worker: Worker, environment: LogEnvironment, paths: LogPaths,
-    keeper: LogKeeper? = nil
+    _ held: HeldCursor, epoch: UInt32, logID: String, view: LogView, worker: Worker, environment: LogEnvironment,
+    paths: LogPaths, keeper: LogKeeper? = nil
   ) {
+    self.logID = logID
     self.keeper = keeper
     self.held = held
     self.epoch = epoch
@@ -210,8 +213,8 @@ package final class CursorRegistry: Sendable {
       }
       let state = try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
       return Cursor(
-        cursor, epoch: state.epoch, view: view, worker: worker, environment: environment, paths: paths,
-        keeper: keeper)
+        cursor, epoch: state.epoch, logID: LogMeta.hex(logID), view: view, worker: worker, environment: environment,
+        paths: paths, keeper: keeper)
     }
   }
 

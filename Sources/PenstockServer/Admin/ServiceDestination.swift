@@ -12,7 +12,7 @@ public struct ServiceDestination: Sendable {
   public let deadLetters: String?
   /// How it is configured, for people.
   public let settings: [ServiceSetting]
-  let batch: BatchPolicy
+  let batch: BatchPolicy?
   let retry: RetryPolicy
   let options: DeliveryOptions
   let makeDelivery: @Sendable (Cursor, Log) async throws -> Delivery
@@ -24,14 +24,14 @@ public struct ServiceDestination: Sendable {
   ///   - thresholds: When it counts as behind, or about to lose.
   ///   - deadLetters: Where its dead letters are; nil: it has none.
   ///   - settings: How it is configured, for people.
-  ///   - batch: When a batch of a replay, or of dead letters that are sent again, is closed.
+  ///   - batch: When a batch of a replay, or of dead letters that are sent again, is closed; nil: as the sink says.
   ///   - retry: Their waits after trouble.
   ///   - options: Their batches in flight and rates.
   ///   - makeDelivery: Called whenever deliveries begin: at the start, and after a seek. The cursor is taken.
   ///   - makeReplaySink: A sink that marks what it sends with the replay's id, or with `RedeliveryScope.mark`.
   public init(
     name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
-    settings: [ServiceSetting] = [], batch: BatchPolicy = BatchPolicy(), retry: RetryPolicy = RetryPolicy(),
+    settings: [ServiceSetting] = [], batch: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy(),
     options: DeliveryOptions = DeliveryOptions(),
     makeDelivery: @escaping @Sendable (Cursor, Log) async throws -> Delivery,
     makeReplaySink: @escaping @Sendable (_ id: String) throws -> any Sink

@@ -41,6 +41,11 @@ public struct DirectorySink: Sink {
   public var copiesFrames: Bool { layout.copiesFrames }
   public var appliesEventWindows: Bool { true }
 
+  /// As the sink's own properties say.
+  public var batchPolicy: BatchPolicy {
+    BatchPolicy(maxRecords: maxRecords, maxBytes: maxBytes, maxWait: maxWait, boundary: boundary)
+  }
+
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try layout.plan(outline).encoded() }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {

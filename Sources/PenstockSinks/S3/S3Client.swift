@@ -12,7 +12,8 @@ final class S3Client: Sendable {
   private let timeout: Duration
   private let credentials: any S3CredentialProvider
   private let transport: any HTTPTransport
-  private let ownsTransport: Bool
+  /// Transports that this client made.
+  private let owned: [any HTTPTransport]
   private let clock: any WallClock
   /// What is added to our time to get the store's.
   private let skew = Mutex(Duration.zero)
@@ -24,16 +25,19 @@ final class S3Client: Sendable {
     address = try S3Address(configuration)
     region = configuration.region
     timeout = configuration.timeout
-    self.transport = transport ?? AsyncHTTPTransport()
-    ownsTransport = transport == nil
+    let own = transport == nil ? try configuration.makeTransports() : nil
+    self.transport = transport ?? own?.store ?? AsyncHTTPTransport()
+    owned = own.map { [$0.store, $0.services] } ?? []
     self.clock = clock
     if let credentials {
       self.credentials = credentials
     } else if let credentials = configuration.credentials {
       self.credentials = FixedCredentials(credentials: credentials)
     } else {
-      self.credentials = CachedCredentials(
-        S3CredentialChain(profile: configuration.profile, transport: self.transport, clock: clock), clock: clock)
+      let chain = S3CredentialChain(
+        profile: configuration.profile, region: configuration.region, transport: own?.services ?? self.transport,
+        clock: clock)
+      self.credentials = CachedCredentials(chain, clock: clock)
     }
   }
 
@@ -49,7 +53,7 @@ final class S3Client: Sendable {
 
   /// Throws when no answer came, or nobody could sign.
   func send(_ request: S3Request) async throws(S3Failure) -> Answer {
-    var mayCorrect = true
+    var (mayCorrect, mayReplace) = (true, true)
     while true {
       let (credentials, signedAt) = (try await currentCredentials(), now)
       let signed = address.signed(
@@ -57,12 +61,29 @@ final class S3Client: Sendable {
       let response: TransportResponse
       do throws(TransportError) { response = try await transport.send(signed) } catch { throw .transport(error) }
       let detail = S3Detail(response, secrets: credentials.secrets)
-      if mayCorrect {
+      if mayCorrect, correctClock(response, detail, signedAt: signedAt) {
         mayCorrect = false
-        if correctClock(response, detail, signedAt: signedAt) { continue }
-        if detail.saysCredentialsEnded, await self.credentials.replace(credentials) { continue }
+        continue
+      }
+      if mayReplace, let doubt = Self.doubt(request, response, detail) {
+        mayReplace = false
+        if await self.credentials.replace(credentials, isCertain: doubt == .certain) { continue }
       }
       return Answer(response: response, detail: detail, now: now)
+    }
+  }
+
+  private enum Doubt { case certain, possible }
+
+  /// Whether an answer says that credentials are of no more use. A HEAD is answered without a document, so there a 400
+  /// may say it too: Amazon S3 gives it for a token that ran out. And 403 may always: a missing right, or keys that
+  /// were replaced.
+  private static func doubt(_ request: S3Request, _ response: TransportResponse, _ detail: S3Detail) -> Doubt? {
+    if detail.saysCredentialsEnded { return .certain }
+    switch response.status {
+    case 400: return request.method == "HEAD" && detail.code == nil ? .possible : nil
+    case 401, 403: return detail.code == "RequestTimeTooSkewed" ? nil : .possible
+    default: return nil
     }
   }
 
@@ -89,7 +110,7 @@ final class S3Client: Sendable {
   }
 
   func close() async {
-    if ownsTransport { await transport.close() }
+    for transport in owned { await transport.close() }
   }
 }
 

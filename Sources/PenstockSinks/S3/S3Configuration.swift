@@ -31,17 +31,24 @@ public struct S3Configuration: Sendable {
   }
 
   public var bucket: String
+  /// The bucket's; unless set `AWS_REGION`, `AWS_DEFAULT_REGION`, or else `us-east-1`. Those of the shared files are
+  /// not read.
   public var region: String
   /// Nil looks for credentials where every AWS tool does; see `S3CredentialChain`.
   public var credentials: S3Credentials?
   /// The section of the shared files to use; nil for `AWS_PROFILE`, and else `default`.
   public var profile: String?
-  /// `http://host:port` of an S3-compatible store; nil for Amazon S3.
+  /// `https://host:port` of an S3-compatible store, with a path before the bucket's where it has one; nil for Amazon
+  /// S3.
   public var endpoint: String?
   public var addressing: Addressing = .automatic
   public var layout = ExportLayout()
   /// How the store keeps the objects.
   public var storage = S3StorageOptions()
+  /// Whom the store's certificate must come from, and a certificate of our own. Unless authorities are named here,
+  /// those in the file that `AWS_CA_BUNDLE` names, or else the system's. The services that give credentials are not
+  /// concerned.
+  public var tls = TLSSettings()
   /// For one request.
   public var timeout: Duration = .seconds(120)
   /// An object of more bytes than this (as it is sent) goes up in parts of this size; 8 MiB unless set. Amazon S3 takes none
@@ -60,22 +67,45 @@ public struct S3Configuration: Sendable {
 
   /// - Parameters:
   ///   - bucket: Its name; it must be there.
-  ///   - region: The bucket's.
+  ///   - region: The bucket's; nil for what the environment says.
   ///   - credentials: Nil looks for them; see `S3CredentialChain`.
-  public init(bucket: String, region: String = "us-east-1", credentials: S3Credentials? = nil) {
+  public init(bucket: String, region: String? = nil, credentials: S3Credentials? = nil) {
     self.bucket = bucket
-    self.region = region
+    self.region = region ?? Self.region(Platform.environment())
     self.credentials = credentials
   }
 }
 
 extension S3Configuration {
+  /// The region that an environment names.
+  static func region(_ environment: [String: String]) -> String {
+    ["AWS_REGION", "AWS_DEFAULT_REGION"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? "us-east-1"
+  }
+
+  /// What speaks to the store, and what to the services that give credentials: an authority that is believed for the
+  /// store *instead of* the system's must not keep the others from being reached.
+  func makeTransports(
+    _ environment: [String: String] = Platform.environment()
+  ) throws(SinkError) -> (store: AsyncHTTPTransport, services: AsyncHTTPTransport) {
+    let bundle = environment["AWS_CA_BUNDLE"].flatMap { $0.isEmpty ? nil : $0 }
+    var (store, services) = (TransportSettings(), TransportSettings())
+    store.tls = tls
+    store.tls.authorities = tls.authorities ?? bundle
+    services.tls.authorities = bundle
+    return (try AsyncHTTPTransport(store), try AsyncHTTPTransport(services))
+  }
+
   /// 5 GiB: what Amazon S3 takes in one PUT, and far below 10,000 parts of the smallest size.
   static let maxObjectBytes = 5 << 30
   /// Amazon S3's limit for every part but the last.
   static let minPartBytes = 5 << 20
   /// A part is held in memory.
   static let maxPartBytes = 1 << 30
+  /// Half of what Amazon S3 takes: rows can be longer than the records they are made of.
+  static let maxParts = 5000
+
+  /// Bytes of events that one object may hold at most.
+  var largestObject: Int { min(Self.maxObjectBytes, partBytes * Self.maxParts) }
 
   /// Throws for the first thing that cannot work.
   func validate() throws(SinkError) {
@@ -92,7 +122,7 @@ extension S3Configuration {
       throw SinkError("an object's limits must be above 0 and at most 5 GiB")
     }
     guard partBytes >= (endpoint == nil ? Self.minPartBytes : 1), partBytes <= Self.maxPartBytes,
-      maxBytes / partBytes <= 5000
+      maxBytes / partBytes <= Self.maxParts
     else {
       throw SinkError(
         "a part must have 5 MiB to 1 GiB (less only in stores that allow it), and an object at most 5,000 parts; "
@@ -111,7 +141,16 @@ extension S3Credentials {
     guard !accessKeyID.isEmpty, isVisible, !accessKeyID.contains("/") else {
       return "the access key ID is empty or has characters that none has"
     }
-    return secretAccessKey.revealed.isEmpty ? "the secret access key is empty" : nil
+    guard !secretAccessKey.revealed.isEmpty else { return "the secret access key is empty" }
+    // A key that came with a line feed, as from a file, signs wrongly, and no answer says why.
+    for (secret, name) in [(secretAccessKey, "secret access key"), (sessionToken ?? Secret("-"), "session token")] {
+      let text = secret.revealed
+      guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
+        return "the \(name) has a line feed or another control character in it"
+      }
+      guard text == text.trimmingBlanks() else { return "the \(name) begins or ends with a blank" }
+    }
+    return nil
   }
 
   var secrets: [Secret] { [secretAccessKey] + (sessionToken.map { [$0] } ?? []) }

@@ -20,16 +20,23 @@ struct S3Address: Sendable, Hashable {
   let host: String
   /// The path of the bucket; ends with `/`.
   let path: String
+  /// Whether the bucket stands in the path.
+  private let usesPath: Bool
 
   init(_ configuration: S3Configuration) throws(SinkError) {
     let bucket = configuration.bucket
     let endpoint = try DestinationURL(
       configuration.endpoint ?? "https://s3.\(configuration.region).amazonaws.com")
-    guard endpoint.path == "/", endpoint.query == nil else {
-      throw SinkError("the endpoint \(endpoint.redacted) has a path or a query; the bucket is a setting of its own")
+    guard endpoint.query == nil, !endpoint.path.contains("%") else {
+      throw SinkError("the endpoint \(endpoint.redacted) has a query or percent signs; they cannot be signed")
+    }
+    // A store behind a path: it is part of every request, and signed with it.
+    let base = endpoint.path.hasSuffix("/") ? String(endpoint.path.dropLast()) : endpoint.path
+    guard base.split(separator: "/").last.map(String.init) != bucket else {
+      throw SinkError("the endpoint \(endpoint.redacted) ends with the bucket, which is a setting of its own")
     }
     // A certificate for *.s3.amazonaws.com does not cover a bucket name with dots.
-    let usesPath =
+    usesPath =
       switch configuration.addressing {
       case .path: true
       case .virtualHost: false
@@ -37,7 +44,7 @@ struct S3Address: Sendable, Hashable {
       }
     host = usesPath ? endpoint.authority : "\(bucket).\(endpoint.authority)"
     origin = "\(endpoint.scheme)://\(host)"
-    path = usesPath ? "/\(bucket)/" : "/"
+    path = base + (usesPath ? "/\(bucket)/" : "/")
   }
 
   /// The request as it goes over the wire.
@@ -45,7 +52,7 @@ struct S3Address: Sendable, Hashable {
     _ request: S3Request, region: String, credentials: S3Credentials, timeout: Duration, at time: Timestamp
   ) -> TransportRequest {
     // A bucket in the path is asked for without a slash behind it.
-    let path = request.key.map { self.path + $0 } ?? (self.path == "/" ? "/" : String(self.path.dropLast()))
+    let path = request.key.map { self.path + $0 } ?? (usesPath ? String(self.path.dropLast()) : self.path)
     let query = SigV4.canonicalQuery(request.query)
     let headers = SigV4(credentials: credentials, region: region).sign(
       SigV4.Request(

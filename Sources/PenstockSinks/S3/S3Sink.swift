@@ -41,6 +41,16 @@ public struct S3Sink: Sink {
   public var copiesFrames: Bool { configuration.layout.copiesFrames }
   public var appliesEventWindows: Bool { true }
 
+  /// As the configuration says.
+  public var batchPolicy: BatchPolicy {
+    BatchPolicy(
+      maxRecords: configuration.maxRecords, maxBytes: configuration.maxBytes, maxWait: configuration.maxWait,
+      boundary: configuration.boundary)
+  }
+
+  /// What the store takes in one object of parts of ``S3Configuration/partBytes``.
+  public var batchLimits: BatchLimits { BatchLimits(maxBytes: configuration.largestObject) }
+
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
     try configuration.layout.plan(outline).encoded()
   }

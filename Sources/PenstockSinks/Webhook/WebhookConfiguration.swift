@@ -73,7 +73,7 @@ public struct WebhookConfiguration: Sendable {
 
   /// The most events a delivery carries; 1 when it carries one at a time.
   public var maxRecords: Int {
-    get { method == .get || batching == .single ? 1 : recordLimit }
+    get { isSingle ? 1 : recordLimit }
     set { recordLimit = newValue }
   }
   /// The most bytes of events a delivery carries; an event that is longer goes alone. 1 MiB unless set.
@@ -81,6 +81,9 @@ public struct WebhookConfiguration: Sendable {
   /// How long an event waits for others to go with it; 59 seconds at most, 5 unless set.
   public var maxWait: Duration = .seconds(5)
   private var recordLimit = 500
+
+  /// Whether a request carries one event.
+  var isSingle: Bool { method == .get || batching == .single }
 
   /// ``url`` as it may be shown: without its query, which can hold a key.
   package var shownURL: String { (try? DestinationURL(url).redacted) ?? "no URL" }

@@ -22,7 +22,7 @@ struct WebhookPlan: Hashable {
   init(_ configuration: WebhookConfiguration, events: EventWindow? = nil) {
     self.events = events
     method = configuration.method
-    form = configuration.method == .get || configuration.batching == .single ? .single : .array
+    form = configuration.isSingle ? .single : .array
     selection = configuration.fields
     filter = configuration.filter
     replay = configuration.replay

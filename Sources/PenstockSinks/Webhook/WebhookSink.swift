@@ -55,6 +55,15 @@ public struct WebhookSink: Sink {
 
   public var appliesEventWindows: Bool { true }
 
+  /// As the configuration says; one event at a time with ``WebhookConfiguration/Batching/single`` and
+  /// ``WebhookConfiguration/Method/get``.
+  public var batchPolicy: BatchPolicy {
+    BatchPolicy(
+      maxRecords: configuration.maxRecords, maxBytes: configuration.maxBytes, maxWait: configuration.maxWait)
+  }
+
+  public var batchLimits: BatchLimits { BatchLimits(maxRecords: configuration.isSingle ? 1 : nil) }
+
   public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
     try WebhookPlan(configuration, events: outline.events).encoded()
   }

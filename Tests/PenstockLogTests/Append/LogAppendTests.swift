@@ -85,6 +85,10 @@ import Testing
     #expect(await refusal([]) == .emptyBatch)
     #expect(await refusal([101]) == .recordTooLarge)
     #expect(await refusal([1, 101, 1]) == .recordTooLarge)
+    let named = await #expect(throws: LogError.self) {
+      try await log.append(batch([1, 0, 102, 101].map { [UInt8](repeating: 65, count: $0) }))
+    }
+    #expect(named?.message.contains("record 2 of the batch, counted from 0, has 102 bytes") == true)
     #expect(await refusal([100, 51]) == .batchTooLarge)
     #expect(log.end == .zero)
     #expect(await refusal([100]) == nil)

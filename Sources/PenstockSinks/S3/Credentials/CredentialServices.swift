@@ -6,15 +6,18 @@ import PenstockLog
   import Foundation
 #endif
 
-/// The two services that give credentials over HTTP: the container's and the machine's.
+/// The services that give credentials over HTTP: the container's, the machine's, and the one that gives a role for a
+/// token (``assume(_:)``).
 struct CredentialServices: Sendable {
   let transport: any HTTPTransport
+  /// Whose token service is asked.
+  var region = "us-east-1"
   let environment: [String: String]
   let readFile: @Sendable (String) throws(S3CredentialError) -> String?
 
   /// Both are on this machine or beside it; a machine without them must not be waited for.
   private static let timeout = Duration.seconds(2)
-  private static let attempts = 3
+  static let attempts = 3
 
   // MARK: The container's
 
@@ -134,7 +137,7 @@ struct CredentialServices: Sendable {
     throw S3CredentialError("\(service) \(problem), \(Self.attempts) times; it is asked again later", isTemporary: true)
   }
 
-  private func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+  func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
 }
 
 /// What both services answer: `{"AccessKeyId": …, "SecretAccessKey": …, "Token": …, "Expiration": "2026-02-28T23:59:58Z"}`.
@@ -160,14 +163,17 @@ struct CredentialDocument: Decodable {
     let credentials = S3Credentials(
       accessKeyID: key, secretAccessKey: Secret(secret), sessionToken: document.Token.map { Secret($0) })
     if let problem = credentials.problem { throw S3CredentialError("from \(source), \(problem)") }
-    var expiration: Timestamp?
-    if let text = document.Expiration {
-      guard let time = CivilTime(internetDate: text) else {
-        throw S3CredentialError("\(source) gave the expiration \"\(text)\", which is no date and time")
-      }
-      // A year that nanoseconds do not reach is as good as never, and one before 1970 as good as now.
-      expiration = Timestamp(seconds: Double(max(0, time.secondsSince1970)))
+    let expiration = try document.Expiration.map { (text) throws(S3CredentialError) in
+      try Self.expiration(text, source: source)
     }
     return ResolvedCredentials(credentials: credentials, expiration: expiration, source: source)
+  }
+
+  static func expiration(_ text: String, source: String) throws(S3CredentialError) -> Timestamp {
+    guard let time = CivilTime(internetDate: text) else {
+      throw S3CredentialError("\(source) gave the expiration \"\(text)\", which is no date and time")
+    }
+    // A year that nanoseconds do not reach is as good as never, and one before 1970 as good as now.
+    return Timestamp(seconds: Double(max(0, time.secondsSince1970)))
   }
 }

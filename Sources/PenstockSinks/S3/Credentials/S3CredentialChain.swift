@@ -4,15 +4,19 @@ import PenstockLog
 /// Looks for credentials where AWS tools do, in their order:
 ///
 /// 1. the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`;
-/// 2. the shared files: `~/.aws/credentials` and `~/.aws/config` (`AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`), in the
-///    section named by the configuration, `AWS_PROFILE`, or `default`;
-/// 3. the container's service: `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `_FULL_URI`, with the token in
+/// 2. a web identity: the token in the file `AWS_WEB_IDENTITY_TOKEN_FILE` for the role `AWS_ROLE_ARN`
+///   (`AWS_ROLE_SESSION_NAME`);
+/// 3. the shared files: `~/.aws/credentials` and `~/.aws/config` (`AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`), in
+///    the section named by the configuration, `AWS_PROFILE`, or `default`: keys, or `role_arn` with
+///    `web_identity_token_file`;
+/// 4. the container's service: `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `_FULL_URI`, with the token in
 ///    `AWS_CONTAINER_AUTHORIZATION_TOKEN` or in the file `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`;
-/// 4. the machine's metadata service, with a session token (IMDSv2), unless `AWS_EC2_METADATA_DISABLED` is `true`.
+/// 5. the machine's metadata service, with a session token (IMDSv2), unless `AWS_EC2_METADATA_DISABLED` is `true`.
 ///
 /// The first place that says anything counts: half an answer is an error that names what is missing, never a reason to look
-/// further, because credentials of somebody else might be found there. A profile that was asked for by name is looked for
-/// in the shared files before the environment's keys are.
+/// further, because credentials of somebody else might be found there. So is a credentials file without a usable
+/// section, and a profile that uses what is not supported here. A profile that was asked for by name is looked for in
+/// the shared files before the environment is.
 ///
 /// Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers".
 struct S3CredentialChain: Sendable {
@@ -23,14 +27,15 @@ struct S3CredentialChain: Sendable {
   let services: CredentialServices
 
   init(
-    profile: String?, transport: any HTTPTransport, clock: any WallClock,
+    profile: String?, region: String = "us-east-1", transport: any HTTPTransport, clock: any WallClock,
     environment: [String: String] = Platform.environment(),
     readFile: @escaping @Sendable (String) throws(S3CredentialError) -> String? = Self.readSmallFile
   ) {
     self.environment = environment
     self.readFile = readFile
     self.profile = profile ?? environment["AWS_PROFILE"].flatMap { $0.isEmpty ? nil : $0 }
-    services = CredentialServices(transport: transport, environment: environment, readFile: readFile)
+    services = CredentialServices(
+      transport: transport, region: region, environment: environment, readFile: readFile)
   }
 
   func resolve() async -> Result<ResolvedCredentials, S3CredentialError> {
@@ -39,7 +44,8 @@ struct S3CredentialChain: Sendable {
 
   private func find() async throws(S3CredentialError) -> ResolvedCredentials {
     if profile == nil, let found = try fromEnvironment() { return found }
-    if let found = try fromFiles() { return found }
+    if profile == nil, let found = try await fromWebIdentity() { return found }
+    if let found = try await fromFiles() { return found }
     if let profile {
       throw S3CredentialError(
         "there is no profile \"\(profile)\" with keys in \(credentialsPath) or \(configPath); add [\(profile)] with "
@@ -64,32 +70,92 @@ struct S3CredentialChain: Sendable {
       source: "the environment")
   }
 
-  private func fromFiles() throws(S3CredentialError) -> ResolvedCredentials? {
+  /// The role of a web identity, as a Kubernetes pod with a service account's role finds it in its environment.
+  private func fromWebIdentity() async throws(S3CredentialError) -> ResolvedCredentials? {
+    guard let tokenFile = value("AWS_WEB_IDENTITY_TOKEN_FILE") else { return nil }
+    guard let role = value("AWS_ROLE_ARN") else { throw Self.half("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN") }
+    return try await services.assume(
+      WebIdentity(
+        tokenFile: tokenFile, role: role,
+        sessionName: value("AWS_ROLE_SESSION_NAME") ?? WebIdentity.defaultSessionName,
+        source: "AWS_WEB_IDENTITY_TOKEN_FILE"))
+  }
+
+  private func fromFiles() async throws(S3CredentialError) -> ResolvedCredentials? {
     let name = profile ?? "default"
-    for (path, section) in [(credentialsPath, name), (configPath, name == "default" ? name : "profile \(name)")] {
-      guard let text = try readFile(path) else { continue }
-      let file = SharedFile(text)
-      guard let values = file.sections[section] else { continue }
-      let key = values["aws_access_key_id"].flatMap { $0.isEmpty ? nil : $0 }
-      let secret = values["aws_secret_access_key"].flatMap { $0.isEmpty ? nil : $0 }
-      guard key != nil || secret != nil else {
-        let indirect = ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file"]
-        if let setting = indirect.first(where: { values[$0] != nil }) {
-          throw S3CredentialError(
-            "[\(section)] in \(path) uses \(setting), which is not supported; put keys there (aws configure "
-              + "export-credentials prints some), or give the machine or the container the role")
-        }
-        continue
+    let credentialsFile = try readFile(credentialsPath).map { SharedFile($0) }
+    let configFile = try readFile(configPath).map { SharedFile($0) }
+    let ofCredentials = Section(
+      values: credentialsFile?.sections[name] ?? [:], source: "[\(name)] in \(credentialsPath)")
+    let ofConfig = Section(
+      values: configFile?.profile(name) ?? [:],
+      source: "[\(name == "default" ? name : "profile \(name)")] in \(configPath)")
+    // The order of AWS tools: a role, single sign-on, keys of the credentials file, a process, keys of the
+    // configuration file.
+    for section in [ofCredentials, ofConfig] {
+      if let role = section["role_arn"] { return try await assume(role, section) }
+      if let setting = ["sso_session", "sso_start_url", "sso_account_id"].first(where: { section[$0] != nil }) {
+        throw Self.unsupported(setting, section)
       }
-      guard let key else { throw Self.half("aws_secret_access_key in [\(section)] of \(path)", "aws_access_key_id") }
-      guard let secret else { throw Self.half("aws_access_key_id in [\(section)] of \(path)", "aws_secret_access_key") }
-      return try Self.checked(
-        S3Credentials(
-          accessKeyID: key, secretAccessKey: Secret(secret),
-          sessionToken: values["aws_session_token"].flatMap { $0.isEmpty ? nil : Secret($0) }),
-        source: "[\(section)] in \(path)")
     }
+    if let found = try Self.keys(of: ofCredentials) { return found }
+    for section in [ofCredentials, ofConfig] where section["credential_process"] != nil {
+      throw Self.unsupported("credential_process", section)
+    }
+    if let found = try Self.keys(of: ofConfig) { return found }
+    if profile == nil { try refuseUnusable(credentialsFile) }
     return nil
+  }
+
+  /// A file that is there, or was named, announces credentials. Passed over, those of somebody else might be found.
+  private func refuseUnusable(_ file: SharedFile?) throws(S3CredentialError) {
+    let isNamed = value("AWS_SHARED_CREDENTIALS_FILE").map { $0 != "/dev/null" } ?? false
+    guard let file else {
+      guard isNamed else { return }
+      throw S3CredentialError(
+        "AWS_SHARED_CREDENTIALS_FILE names \(credentialsPath), which is not there; correct or unset it")
+    }
+    guard isNamed || !file.sections.isEmpty || file.hasStraySettings else { return }
+    let there = file.sections.keys.sorted().joined(separator: ", ")
+    throw S3CredentialError(
+      "\(credentialsPath) has no section [default] with keys"
+        + (file.hasStraySettings ? ", and settings before the first section" : there.isEmpty ? "" : "; it has \(there)")
+        + ". Name a section with AWS_PROFILE or the setting profile, add [default], or remove the file to look further")
+  }
+
+  /// A section of a shared file. A setting without a value counts as none.
+  private struct Section {
+    var values: [String: String]
+    /// For people.
+    var source: String
+    subscript(_ name: String) -> String? { values[name].flatMap { $0.isEmpty ? nil : $0 } }
+  }
+
+  private func assume(_ role: String, _ section: Section) async throws(S3CredentialError) -> ResolvedCredentials {
+    guard let tokenFile = section["web_identity_token_file"] else { throw Self.unsupported("role_arn", section) }
+    return try await services.assume(
+      WebIdentity(
+        tokenFile: tokenFile, role: role,
+        sessionName: section["role_session_name"] ?? WebIdentity.defaultSessionName, source: section.source))
+  }
+
+  private static func unsupported(_ setting: String, _ section: Section) -> S3CredentialError {
+    let hint = setting == "role_arn" ? " without web_identity_token_file" : ""
+    return S3CredentialError(
+      "\(section.source) uses \(setting)\(hint), which is not supported; put keys there (aws configure "
+        + "export-credentials prints some), or give the machine or the container the role")
+  }
+
+  private static func keys(of section: Section) throws(S3CredentialError) -> ResolvedCredentials? {
+    let (key, secret) = (section["aws_access_key_id"], section["aws_secret_access_key"])
+    guard key != nil || secret != nil else { return nil }
+    guard let key else { throw half("aws_secret_access_key in \(section.source)", "aws_access_key_id") }
+    guard let secret else { throw half("aws_access_key_id in \(section.source)", "aws_secret_access_key") }
+    return try checked(
+      S3Credentials(
+        accessKeyID: key, secretAccessKey: Secret(secret), sessionToken: section["aws_session_token"].map { Secret($0) }
+      ),
+      source: section.source)
   }
 
   private static func checked(
@@ -123,40 +189,5 @@ struct S3CredentialChain: Sendable {
       throw S3CredentialError("\(path) is not UTF-8 text")
     }
     return text
-  }
-}
-
-/// A file in the form of `~/.aws/credentials`: sections in brackets, `name = value`, comments behind `#` or `;`.
-struct SharedFile {
-  private(set) var sections: [String: [String: String]] = [:]
-
-  /// Lenient, as every reader of these files is: what it does not understand it passes over.
-  init(_ text: String) {
-    var section: String?
-    for line in text.split(whereSeparator: \.isNewline) {
-      // A nested setting, as below `s3 =`, is none of ours.
-      let isNested = line.first == " " || line.first == "\t"
-      let line = String(line).trimmingBlanks()
-      guard !line.isEmpty, !line.hasPrefix("#"), !line.hasPrefix(";") else { continue }
-      if line.hasPrefix("["), let end = line.firstIndex(of: "]") {
-        let words = line[line.index(after: line.startIndex)..<end].split { $0 == " " || $0 == "\t" }
-        let name = words.joined(separator: " ")
-        section = name
-        sections[name, default: [:]] = sections[name] ?? [:]
-      } else if let current = section, !isNested, let equals = line.firstIndex(of: "=") {
-        let name = String(line[..<equals]).trimmingBlanks().lowercased()
-        var value = String(line[line.index(after: equals)...]).trimmingBlanks()
-        if let comment = value.range(ofComment: " #") ?? value.range(ofComment: " ;") {
-          value = String(value[..<comment]).trimmingBlanks()
-        }
-        sections[current]?[name] = value
-      }
-    }
-  }
-}
-
-extension String {
-  fileprivate func range(ofComment mark: String) -> Index? {
-    indices.first { self[$0...].hasPrefix(mark) }
   }
 }

@@ -5,8 +5,11 @@ protocol S3CredentialProvider: Sendable {
   /// Credentials that are good for the next request.
   func current() async throws(S3CredentialError) -> S3Credentials
 
-  /// Told that a store no longer takes these; returns whether asking again may give others.
-  func replace(_ refused: S3Credentials) async -> Bool
+  /// Told that a store no longer takes these; returns whether there are others now.
+  ///
+  /// - Parameter isCertain: False where the answer may have another reason. These stay in use then, unless others are
+  ///   found, and whoever gives them is not asked more often than each half minute.
+  func replace(_ refused: S3Credentials, isCertain: Bool) async -> Bool
 }
 
 /// Why there are no credentials, and what to do about it.
@@ -27,7 +30,7 @@ public struct S3CredentialError: Error, Sendable, Hashable, CustomStringConverti
 struct FixedCredentials: S3CredentialProvider {
   let credentials: S3Credentials
   func current() async throws(S3CredentialError) -> S3Credentials { credentials }
-  func replace(_ refused: S3Credentials) async -> Bool { false }
+  func replace(_ refused: S3Credentials, isCertain: Bool) async -> Bool { false }
 }
 
 /// Credentials with the time at which they end.
@@ -45,6 +48,8 @@ actor CachedCredentials: S3CredentialProvider {
   private let clock: any WallClock
   private var cached: ResolvedCredentials?
   private var retryAt: Timestamp?
+  /// When it was last looked whether there are others.
+  private var doubted: Timestamp?
   private var asking: Task<Result<ResolvedCredentials, S3CredentialError>, Never>?
 
   /// Replaced five minutes before they end, like every AWS tool does; a failure to do so is tried again each half minute
@@ -78,10 +83,13 @@ actor CachedCredentials: S3CredentialProvider {
     }
   }
 
-  func replace(_ refused: S3Credentials) async -> Bool {
+  func replace(_ refused: S3Credentials, isCertain: Bool) async -> Bool {
     // Somebody else may have had them replaced meanwhile.
     if let cached, cached.credentials != refused { return true }
-    cached = nil
+    let now = clock.now().nanoseconds
+    if !isCertain, let doubted, now >= doubted.nanoseconds, now < doubted.nanoseconds + Self.pause { return false }
+    doubted = Timestamp(nanoseconds: now)
+    if isCertain { cached = nil }
     guard case .success(let found) = await ask() else { return false }
     return found.credentials != refused
   }
