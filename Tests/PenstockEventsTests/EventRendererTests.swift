@@ -30,7 +30,10 @@ struct RecordLineTests {
     #expect(line([]) == #"{"recordText":""}"#)
     #expect(line(Array(#"{"a":"\ud800"}"#.utf8)) == #"{"recordText":"{\"a\":\"\\ud800\"}"}"#)
     // RFC 4648, 10, behind a byte that is no UTF-8.
-    for (bytes, coded) in [([], "/w=="), ([0x66], "/2Y="), ([0x66, 0x6F], "/2Zv"), ([0x66, 0x6F, 0x6F], "/2Zvbw==")] {
+    let cases: [([UInt8], String)] = [
+      ([], "/w=="), ([0x66], "/2Y="), ([0x66, 0x6F], "/2Zv"), ([0x66, 0x6F, 0x6F], "/2Zvbw=="),
+    ]
+    for (bytes, coded) in cases {
       #expect(line([0xFF] + bytes) == #"{"recordBase64":"\#(coded)"}"#)
     }
   }

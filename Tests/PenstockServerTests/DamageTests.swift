@@ -12,7 +12,7 @@ import Testing
 struct DamageTests {
   /// A service that has taken a few requests with keys, and noted a few changes, and has ended.
   static func used(in directory: String, keys: Int = 8) async throws {
-    try await ServiceRig.run(in: directory) { rig in
+    try await ServiceRig.run(in: directory) { rig async throws in
       for number in 0..<keys { try await #expect(send(number, to: rig).status == 200) }
       for _ in 0..<3 { _ = try await rig.send(.post, "/v1/destinations/none/pause", []) }
     }
@@ -50,7 +50,7 @@ struct DamageTests {
       // Blocks are pages, behind the segment's header of two.
       try Self.flip(segment, at: position)
       let sink = ScriptedSink()
-      try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
+      try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig async throws in
         var again = 0
         for number in 0..<8 {
           let answer = try await Self.send(number, to: rig)
@@ -74,7 +74,7 @@ struct DamageTests {
       try await Self.used(in: directory, keys: 1)
       let journal = directory + "/log.keys"
       for file in try Self.files(in: journal) { try Data("nonsense".utf8).write(to: URL(fileURLWithPath: file)) }
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         #expect(try await Self.damaged(rig) == ["idempotencyKeys"])
         #expect(try await Self.send(7, to: rig).status == 200)
         #expect(try await Self.send(7, to: rig).text.contains("duplicate"))
@@ -82,7 +82,7 @@ struct DamageTests {
       }
       #expect(FileManager.default.fileExists(atPath: journal + ".damaged-1/META"))
       // Nothing is wrong with the new one.
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         #expect(try await Self.damaged(rig) == [])
         #expect(try await Self.send(7, to: rig).text.contains("duplicate"))
       }
@@ -142,7 +142,7 @@ struct DamageTests {
       } else {
         try Self.flip(try #require(files.first { $0.hasSuffix(".seg") }), at: 8192 + 20)
       }
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         #expect(try await Self.damaged(rig) == ["audit"])
         #expect(try await rig.post("{}").status == 200)
         #expect(try await rig.send(.post, "/v1/destinations/none/pause", []).status == 404, "a change is not even tried")
@@ -167,14 +167,14 @@ struct DamageTests {
       let path = directory + "/keys.json"
       let token = try KeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token
       let good = try read(path)
-      try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig in
+      try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig async throws in
         #expect(try await Self.send(0, to: rig, token: token).status == 200)
       }
       try write(String(good.dropFirst(3)), to: path)
       let received = RecordingDestination()
       let sink = ScriptedSink(received)
       try await ServiceRig.serve(in: directory, { $0.keysFile = path }, destinations: [PauseTests.destination(sink)]) {
-        rig in
+        rig async throws in
         let refused = try await Self.send(1, to: rig, token: token)
         #expect(refused.status == 503 && refused.code == "keys_unreadable" && refused.headers[.retryAfter] == "30")
         #expect(try await rig.send(.get, "/v1/status").status == 503)
@@ -215,7 +215,7 @@ struct DamageTests {
         makeDelivery: { cursor, log in
           Delivery(from: cursor, source: log, to: ScriptedSink(received), policy: BatchPolicy(maxRecords: 1))
         }, makeReplaySink: { _ in ScriptedSink(RecordingDestination()) })
-      try await ServiceRig.serve(in: directory, destinations: [bad, good]) { rig in
+      try await ServiceRig.serve(in: directory, destinations: [bad, good]) { rig async throws in
         #expect(try await rig.post("{}").status == 200)
         while received.arrivals.isEmpty { await Task.yield() }
         #expect(try await rig.send(.get, "/readyz").status == 200)

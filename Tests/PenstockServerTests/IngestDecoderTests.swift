@@ -125,7 +125,7 @@ struct IngestDecoderTests {
 
   @Test("a line that is no event refuses no other, whatever is wrong with it")
   func badLines() {
-    let rules = rules {
+    let skipping = rules {
       $0.onError = .skip
       $0.maxEventBytes = 40
     }
@@ -144,15 +144,15 @@ struct IngestDecoderTests {
       for lines in [[line, Array(good.utf8)], [Array(good.utf8), line], [Array(good.utf8), line, Array(good.utf8)]] {
         for end in [[], [UInt8(ascii: "\n")], Array("\r\n".utf8)] {
           let body = Array(lines.joined(separator: [UInt8(ascii: "\n")])) + end
-          let whole = Decoded(body, .ndjson, rules)
+          let whole = Decoded(body, .ndjson, skipping)
           #expect(whole.failure == nil && whole.rows == lines.compactMap { $0 == line ? nil : good }, "\(name): \(whole)")
           #expect(whole.refused.map(\.code) == [code] && whole.records == lines.count, "\(name): \(whole)")
           #expect(whole.refused.first?.record == lines.firstIndex(of: line), "\(name)")
-          #expect(Decoded(body, .ndjson, rules, cuts: Array(0..<body.count)) == whole, "\(name), byte by byte")
+          #expect(Decoded(body, .ndjson, skipping, cuts: Array(0..<body.count)) == whole, "\(name), byte by byte")
         }
       }
     }
-    let mark = Decoded("\u{FEFF}{}\n\(good)\n", .ndjson, rules)
+    let mark = Decoded("\u{FEFF}{}\n\(good)\n", .ndjson, skipping)
     #expect(mark.rows == [good] && mark.refused.map(\.code) == [.byteOrderMark])
     // Without being asked to, the first refuses the body as before.
     for (name, line, code) in bad {
@@ -163,16 +163,16 @@ struct IngestDecoderTests {
 
   @Test("what is wrong within a string of an array's element, or too deep, refuses no other element")
   func badElements() {
-    let rules = rules { ($0.onError, $0.depthLimit) = (.skip, 3) }
+    let skipping = rules { ($0.onError, $0.depthLimit) = (.skip, 3) }
     for (element, code) in [
       (#"{"a":"\ud83d"}"#, EventError.Code.loneSurrogate), (#"{"a":"]\q,["}"#, .invalidEscape),
       (#"{"a":[[[["}"]]]]}"#, .tooDeep), (#""\ud83d""#, .notAnObject), (#"{"a":"\u12"}"#, .invalidEscape),
     ] {
-      let found = Decoded(#"[{"ts":1},\#(element) , {"ts":3}]"#, .json, rules)
+      let found = Decoded(#"[{"ts":1},\#(element) , {"ts":3}]"#, .json, skipping)
       #expect(found.rows == [#"{"ts":1}"#, #"{"ts":3}"#] && found.refused.map(\.code) == [code], "\(element): \(found)")
       #expect(found.refused.first?.record == 1 && found.records == 3)
       // And where it has no end, there is no other.
-      #expect(Decoded("[{},\(element)", .json, rules).failure != nil, "\(element)")
+      #expect(Decoded("[{},\(element)", .json, skipping).failure != nil, "\(element)")
     }
   }
 

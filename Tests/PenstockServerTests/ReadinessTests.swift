@@ -1,11 +1,11 @@
 import Foundation
 import Logging
 import PenstockDelivery
-import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
 
+@testable import PenstockLog
 @testable import PenstockServer
 
 @Suite("Readiness", .timeLimit(.minutes(1)))

@@ -39,7 +39,7 @@ struct RequestHeadTests {
     let (event, host) = (Self.event, "Host: localhost\r\n")
     let length = "Content-Length: \(event.utf8.count)\r\n"
     let chunked = "d\r\n\(event)\r\n0\r\n\r\n"
-    func post(_ fields: String, _ body: String, _ target: String = "/v1/events") -> String {
+    @Sendable func post(_ fields: String, _ body: String, _ target: String = "/v1/events") -> String {
       "POST \(target) HTTP/1.1\r\n\(fields)\r\n\(body)"
     }
     let cases: [(String, String)] = [
@@ -64,7 +64,7 @@ struct RequestHeadTests {
       ("a chunk's length with a sign", post(host + "Transfer-Encoding: chunked\r\n", "+" + chunked)),
     ]
     try await withTemporaryDirectory { directory in
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         for (name, bytes) in cases {
           // Another request behind it, which must not be answered.
           let text = try await Self.answers(rig, to: bytes + "GET /healthz HTTP/1.1\r\n\(host)\r\n")
@@ -92,7 +92,7 @@ struct RequestHeadTests {
   @Test("a client that waits before it sends a body is told to go on")
   func expectation() async throws {
     try await withTemporaryDirectory { directory in
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         for (path, body) in [("/v1/events", Self.event), ("/v1/destinations/shop/pause", "{}")] {
           let connection = try RawConnection(port: rig.line.port)
           try connection.send(
@@ -128,7 +128,7 @@ struct RequestHeadTests {
       ),
     ]
     try await withTemporaryDirectory { directory in
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         for (name, bytes, expected) in cases {
           let text = try await Self.answers(rig, to: bytes)
           #expect(Self.statuses(text) == expected, "\(name): \(text)")
@@ -146,7 +146,7 @@ struct RequestHeadTests {
   @Test("HEAD is answered as GET is, without the content", arguments: looks)
   func head(path: String) async throws {
     try await withTemporaryDirectory { directory in
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         _ = try await rig.post(Self.event)
         func ask(_ method: String) async throws -> (status: [String], fields: [String], content: Substring) {
           let text = try await Self.answers(
@@ -172,7 +172,7 @@ struct RequestHeadTests {
   @Test("HEAD of a stream has no end to wait for, and is nothing where GET is nothing")
   func headOfMore() async throws {
     try await withTemporaryDirectory { directory in
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         let text = try await Self.answers(
           rig, to: "HEAD /v1/status/stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         #expect(text.hasPrefix("HTTP/1.1 200") && text.contains("text/event-stream") && text.hasSuffix("\r\n\r\n"))
@@ -188,7 +188,7 @@ struct RequestHeadTests {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
       let token = try withKeys ? KeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token : nil
-      try await ServiceRig.run(in: directory, { if withKeys { $0.keysFile = path } }) { rig in
+      try await ServiceRig.run(in: directory, { if withKeys { $0.keysFile = path } }) { rig async throws in
         func post(_ body: String, _ type: String, _ fields: [(String, String)] = []) async throws -> Int {
           try await rig.send(.post, "/v1/events", Array(body.utf8), type: type, token: token, fields).status
         }
@@ -219,7 +219,7 @@ struct RequestHeadTests {
       batch.append([0xFF, 0x0A])
       try await log.append(batch)
       try await log.close()
-      try await ServiceRig.run(in: directory) { rig in
+      try await ServiceRig.run(in: directory) { rig async throws in
         _ = try await rig.post("[{\n  \"event\": \"a b\\n\"\r\n}, {\"ts\" : 1}]")
         let lines = try await rig.send(.get, "/v1/events").text
         #expect(
