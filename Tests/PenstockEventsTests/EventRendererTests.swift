@@ -19,8 +19,11 @@ struct RecordLineTests {
 
   @Test("JSON without a line break is not touched, and with one loses the white space between tokens alone")
   func json() {
-    for record in [#" { "a" : [1, 2] } "#, "7", "\t[]", #"{"a":"\n \\\" x"}"#] { #expect(line(Array(record.utf8)) == record) }
-    #expect(line(Array("{\n  \"a b\" : [ 1.50, \"x \\\" y\\\\\" , null ]\r\n}\n".utf8)) == #"{"a b":[1.50,"x \" y\\",null]}"#)
+    for record in [#" { "a" : [1, 2] } "#, "7", "\t[]", #"{"a":"\n \\\" x"}"#] {
+      #expect(line(Array(record.utf8)) == record)
+    }
+    #expect(
+      line(Array("{\n  \"a b\" : [ 1.50, \"x \\\" y\\\\\" , null ]\r\n}\n".utf8)) == #"{"a b":[1.50,"x \" y\\",null]}"#)
     #expect(line(Array("[1,\r2]".utf8)) == "[1,2]")
   }
 

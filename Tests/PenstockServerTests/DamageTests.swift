@@ -145,7 +145,8 @@ struct DamageTests {
       try await ServiceRig.run(in: directory) { rig async throws in
         #expect(try await Self.damaged(rig) == ["audit"])
         #expect(try await rig.post("{}").status == 200)
-        #expect(try await rig.send(.post, "/v1/destinations/none/pause", []).status == 404, "a change is not even tried")
+        #expect(
+          try await rig.send(.post, "/v1/destinations/none/pause", []).status == 404, "a change is not even tried")
         #expect(try await rig.send(.get, "/readyz").status == 200)
       }
     }

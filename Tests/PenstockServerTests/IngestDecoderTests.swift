@@ -145,7 +145,8 @@ struct IngestDecoderTests {
         for end in [[], [UInt8(ascii: "\n")], Array("\r\n".utf8)] {
           let body = Array(lines.joined(separator: [UInt8(ascii: "\n")])) + end
           let whole = Decoded(body, .ndjson, skipping)
-          #expect(whole.failure == nil && whole.rows == lines.compactMap { $0 == line ? nil : good }, "\(name): \(whole)")
+          #expect(
+            whole.failure == nil && whole.rows == lines.compactMap { $0 == line ? nil : good }, "\(name): \(whole)")
           #expect(whole.refused.map(\.code) == [code] && whole.records == lines.count, "\(name): \(whole)")
           #expect(whole.refused.first?.record == lines.firstIndex(of: line), "\(name)")
           #expect(Decoded(body, .ndjson, skipping, cuts: Array(0..<body.count)) == whole, "\(name), byte by byte")
@@ -169,7 +170,8 @@ struct IngestDecoderTests {
       (#"{"a":[[[["}"]]]]}"#, .tooDeep), (#""\ud83d""#, .notAnObject), (#"{"a":"\u12"}"#, .invalidEscape),
     ] {
       let found = Decoded(#"[{"ts":1},\#(element) , {"ts":3}]"#, .json, skipping)
-      #expect(found.rows == [#"{"ts":1}"#, #"{"ts":3}"#] && found.refused.map(\.code) == [code], "\(element): \(found)")
+      #expect(
+        found.rows == [#"{"ts":1}"#, #"{"ts":3}"#] && found.refused.map(\.code) == [code], "\(element): \(found)")
       #expect(found.refused.first?.record == 1 && found.records == 3)
       // And where it has no end, there is no other.
       #expect(Decoded("[{},\(element)", .json, skipping).failure != nil, "\(element)")

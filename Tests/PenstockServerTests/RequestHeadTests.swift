@@ -113,10 +113,14 @@ struct RequestHeadTests {
   func unwanted() async throws {
     let host = "Host: localhost\r\n"
     let cases: [(String, String, [String])] = [
-      ("too long", "POST /v1/events HTTP/1.1\r\n\(host)Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n", ["413"]),
+      (
+        "too long", "POST /v1/events HTTP/1.1\r\n\(host)Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n",
+        ["413"]
+      ),
       (
         "no type of ours",
-        "POST /v1/events HTTP/1.1\r\n\(host)Expect: 100-continue\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n",
+        "POST /v1/events HTTP/1.1\r\n\(host)Expect: 100-continue\r\nContent-Type: text/plain\r\n"
+          + "Content-Length: 9\r\n\r\n",
         ["415"]
       ),
       ("nothing there", "POST /v1/no HTTP/1.1\r\n\(host)Expect: 100-continue\r\nContent-Length: 9\r\n\r\n", ["404"]),
@@ -138,8 +142,10 @@ struct RequestHeadTests {
   }
 
   static let looks = [
-    "/healthz", "/readyz", "/", "/console/console.js", "/openapi.json", "/v1/me", "/v1/status", "/v1/events", "/metrics",
-    "/v1/segments", "/v1/settings", "/v1/destinations", "/v1/status/history", "/v1/replays", "/v1/producers/p", "/v1/keys",
+    "/healthz", "/readyz", "/", "/console/console.js", "/openapi.json", "/v1/me", "/v1/status", "/v1/events",
+    "/metrics",
+    "/v1/segments", "/v1/settings", "/v1/destinations", "/v1/status/history", "/v1/replays", "/v1/producers/p",
+    "/v1/keys",
     "/v1/nothing", "/v1/destinations/none/attempts",
   ]
 

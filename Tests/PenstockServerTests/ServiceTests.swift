@@ -141,7 +141,8 @@ struct ServiceTests {
     }
   }
 
-  @Test("two apps whose ids share 40 bits of a hash have a producer each, and one of an earlier version keeps its sequence")
+  @Test(
+    "two apps whose ids share 40 bits of a hash have a producer each, and one of an earlier version keeps its sequence")
   func producersOfApps() async throws {
     let (one, two) = ("app-373519", "app-769120")
     #expect(
@@ -152,7 +153,8 @@ struct ServiceTests {
       #expect(names.count == 3 && names.allSatisfy(CursorStore.isName), "\(names)")
     }
     #expect(
-      try IngestIdentity.producerName(long, appID: one) != IngestIdentity.producerName(long.dropLast() + "m", appID: one))
+      try IngestIdentity.producerName(long, appID: one)
+        != IngestIdentity.producerName(long.dropLast() + "m", appID: one))
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
       let store = try KeyStore(path)

@@ -90,7 +90,8 @@ struct AsyncHTTPTransportTests {
     let response = try await transport.send(request)
     #expect(response.status == status)
     let asked = waits.asked.withLock { $0 }
-    #expect(asked.count == 1 && (isSuccess ? asked == [.seconds(1)] : asked.allSatisfy { $0 > .seconds(60) }), "\(asked)")
+    #expect(
+      asked.count == 1 && (isSuccess ? asked == [.seconds(1)] : asked.allSatisfy { $0 > .seconds(60) }), "\(asked)")
     await transport.close()
   }
 

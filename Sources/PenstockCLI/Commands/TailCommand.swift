@@ -9,8 +9,8 @@ struct TailCommand: ReportingCommand {
     abstract: "Prints records, byte for byte as they were appended, one a line.",
     discussion: """
       Reads beside a running writer. --to is exclusive. A record that contains line feeds is printed with them. \
-      With --json each record is one line: JSON stands in it as it is, without the white space between tokens where that \
-      holds a line feed; text that is no JSON as "recordText", other bytes as "recordBase64".
+      With --json each record is one line: JSON stands in it as it is, without the white space between tokens where \
+      that holds a line feed; text that is no JSON as "recordText", other bytes as "recordBase64".
 
         penstock tail --log ./events | head
         penstock tail --log ./events --from end --follow

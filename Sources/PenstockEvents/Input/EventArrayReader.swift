@@ -22,8 +22,9 @@ public struct EventArrayReader: Sendable {
   /// Calls `element` with what each element is, its byte range without the white space around it, and its number from 0.
   ///
   /// - Returns: how many elements the array has.
-  /// - Throws: `EventError` for the first place that is no JSON and leaves open where the element ends, or what `element` throws. What is
-  ///   wrong within a string (half a surrogate pair, bytes that are no UTF-8), or too deep, refuses its own element alone.
+  /// - Throws: `EventError` for the first place that is no JSON and leaves open where the element ends, or what
+  ///   `element` throws. What is wrong within a string (half a surrogate pair, bytes that are no UTF-8), or too deep,
+  ///   refuses its own element alone.
   @discardableResult
   public func read(
     _ body: UnsafeRawBufferPointer,

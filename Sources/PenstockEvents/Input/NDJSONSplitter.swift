@@ -57,8 +57,9 @@ public struct NDJSONSplitter: Sendable {
     try feed(chunk, refused: { (error) throws(EventError) in throw error }, body)
   }
 
-  /// The same, for an input whose other lines are wanted although one is no good: `refused` is called with why a line is not handed
-  /// on, and where it returns the line is passed over, and counts as a record. At most `maxLineBytes` of it are held.
+  /// The same, for an input whose other lines are wanted although one is no good: `refused` is called with why a line
+  /// is not handed on, and where it returns the line is passed over, and counts as a record. At most `maxLineBytes` of
+  /// it are held.
   ///
   /// - Throws: what `refused` or `body` throws.
   public mutating func feed(

@@ -48,8 +48,8 @@ extension JSONScanner {
 }
 
 extension JSONScanner {
-  /// Moves over a value that is no JSON because of what stands in a string of it, or because it is too deep: where it ends is told by
-  /// its quotes and brackets alone. False where these do not end.
+  /// Moves over a value that is no JSON because of what stands in a string of it, or because it is too deep: where it
+  /// ends is told by its quotes and brackets alone. False where these do not end.
   mutating func passOverValue() -> Bool {
     var depth = 0
     while position < bytes.count {

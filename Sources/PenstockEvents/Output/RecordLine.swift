@@ -1,11 +1,12 @@
 /// Records as lines of NDJSON: one each, whatever they hold.
 ///
-/// A record that is JSON is given byte for byte, unless it holds a line feed or a carriage return. In JSON these can only stand
-/// between tokens; then all white space between tokens is left out, and nothing else is changed. What JSON is, is what events must
-/// be: in UTF-8, without half surrogate pairs, at most 128 arrays and objects within one another.
+/// A record that is JSON is given byte for byte, unless it holds a line feed or a carriage return. In JSON these can
+/// only stand between tokens; then all white space between tokens is left out, and nothing else is changed. What JSON
+/// is, is what events must be: in UTF-8, without half surrogate pairs, at most 128 arrays and objects within one
+/// another.
 ///
-/// A record that is no JSON is given as an object with one member: ``textMember`` with its text, or, where it is no UTF-8,
-/// ``base64Member``.
+/// A record that is no JSON is given as an object with one member: ``textMember`` with its text, or, where it is no
+/// UTF-8, ``base64Member``.
 public enum RecordLine {
   /// The member with a record that is JSON, where records stand in objects.
   public static let member = "record"
@@ -22,7 +23,8 @@ public enum RecordLine {
     output.append(UInt8(ascii: "}"))
   }
 
-  /// Appends the record as a member of an object, without a line feed: ``member``, or what stands for one that is no JSON.
+  /// Appends the record as a member of an object, without a line feed: ``member``, or what stands for one that is no
+  /// JSON.
   public static func appendMember(_ record: UnsafeRawBufferPointer, to output: inout [UInt8]) {
     let start = output.count
     appendName(member, to: &output)

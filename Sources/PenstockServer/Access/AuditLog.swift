@@ -7,8 +7,8 @@ import Synchronization
 /// Notes what was asked with a key that is known: every change, and what is refused for want of the right, as often as
 /// ``RefusalTally`` lets it. Requests without a good key are counted and not noted here, or anybody could fill the disk.
 ///
-/// A damaged audit keeps no service from starting: what is lost of it is told by ``damage``. One that cannot be opened for another
-/// reason takes nothing until the next start, so no change is made until then.
+/// A damaged audit keeps no service from starting: what is lost of it is told by ``damage``. One that cannot be opened
+/// for another reason takes nothing until the next start, so no change is made until then.
 package final class AuditLog: Sendable {
   private let log: Result<Log, LogError>
   /// What of it is lost, or why it takes nothing, for people; nil where nothing is wrong.

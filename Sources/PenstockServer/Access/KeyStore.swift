@@ -50,7 +50,8 @@ public final class KeyStore: Sendable {
     unread = Mutex(nil)
   }
 
-  /// For a service, which starts whatever the file holds: as long as it cannot be read there are no keys, and ``trouble`` says why.
+  /// For a service, which starts whatever the file holds: as long as it cannot be read there are no keys, and
+  /// ``trouble`` says why.
   package init(
     closedUnlessReadable path: String, fileSystem: any FileSystem = POSIXFileSystem(),
     clock: any WallClock = SystemWallClock(), randomness: Randomness = .system
@@ -193,8 +194,8 @@ public final class KeyStore: Sendable {
       // A decoder's own words could show what is in the file.
       throw KeyStoreError(
         message: """
-          \(path) does not hold keys as `penstock keys` writes them; restore it from a copy, or move it away and make new \
-          keys with `penstock keys create --file \(path)`, then send a running service SIGHUP
+          \(path) does not hold keys as `penstock keys` writes them; restore it from a copy, or move it away and make \
+          new keys with `penstock keys create --file \(path)`, then send a running service SIGHUP
           """)
     }
   }

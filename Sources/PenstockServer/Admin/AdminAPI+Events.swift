@@ -8,8 +8,8 @@ import PenstockLog
 extension AdminAPI {
   private static let mostEvents = 100_000
 
-  /// `GET /v1/events`: records as lines, byte for byte as they were sent unless that would be more than one (``RecordLine``), in
-  /// memory that does not grow with their number.
+  /// `GET /v1/events`: records as lines, byte for byte as they were sent unless that would be more than one
+  /// (``RecordLine``), in memory that does not grow with their number.
   ///
   /// `limit` counts the records that are looked at, so the next page begins at `Penstock-End` whatever was left out of this one.
   func events(_ request: Request, appID: String?, context: ServiceContext) async -> Response {

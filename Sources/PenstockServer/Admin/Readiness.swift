@@ -27,9 +27,9 @@ struct StorageState: Sendable, Hashable {
 
 /// Whether appends find room, by what became of the newest ones. A pure value; time is handed in.
 ///
-/// An append that found none makes the disk full. The next one that succeeds ends that, and so does room for a whole segment: a
-/// service that is not ready is sent no appends that could show it. But not for ``settling`` after a failure, because room may be
-/// there that this process may not take, under a quota.
+/// An append that found none makes the disk full. The next one that succeeds ends that, and so does room for a whole
+/// segment: a service that is not ready is sent no appends that could show it. But not for ``settling`` after a
+/// failure, because room may be there that this process may not take, under a quota.
 struct RoomTally: Sendable, Hashable {
   /// 5 seconds.
   static let settling: Int64 = 5_000_000_000

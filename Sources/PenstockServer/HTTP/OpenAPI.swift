@@ -9,7 +9,10 @@ enum OpenAPI {
         ("title", .string("Penstock")), ("version", .string("1")),
         (
           "description",
-          .string("A durable event log that feeds webhooks and S3. Errors have one form; see the schema Error. HEAD is answered wherever GET is.")
+          .string(
+            "A durable event log that feeds webhooks and S3. Errors have one form; see the schema Error. "
+              + "HEAD is answered wherever GET is."
+          )
         ),
       ])
     ),
@@ -103,7 +106,8 @@ struct OpenAPIOperation {
     case .getEvents:
       OpenAPIOperation(
         summary:
-          "Records as NDJSON, one line each, byte for byte as they were sent unless they hold a line break; what is no JSON as recordText or recordBase64.",
+          "Records as NDJSON, one line each, byte for byte as they were sent unless they hold a line break; "
+          + "what is no JSON as recordText or recordBase64.",
         parameters: [query("from", place), query("to", place), query("limit", number(1, 100_000))],
         contentType: "application/x-ndjson")
     case .getProducer: OpenAPIOperation(summary: "How far a producer came.", schema: "Producer")

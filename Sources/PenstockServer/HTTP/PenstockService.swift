@@ -46,8 +46,8 @@ public final class PenstockService: Service {
   ///   - logger: Told of trouble.
   ///   - tracer: Where a span of each request goes; by default wherever the process sends all of them. Without any, nothing is traced.
   ///   - onListening: Called once, with the port, when requests are taken.
-  /// What is damaged beside the log keeps it from nothing else: see ``damage``. As long as the file of keys cannot be read nobody is
-  /// let in, and events are delivered all the same.
+  /// What is damaged beside the log keeps it from nothing else: see ``damage``. As long as the file of keys cannot be
+  /// read nobody is let in, and events are delivered all the same.
   ///
   /// - Throws: ``ServiceError``, `LogError`.
   public static func open(

@@ -5,10 +5,11 @@ import NIOHTTP1
 
 /// The host that a request names. A pure check.
 ///
-/// A proxy and the service must read the same host. So exactly one is taken: a second `Host`, or a target in absolute form that
-/// names another host, is an error (RFC 9112, 3.2).
+/// A proxy and the service must read the same host. So exactly one is taken: a second `Host`, or a target in absolute
+/// form that names another host, is an error (RFC 9112, 3.2).
 enum RequestHost {
-  /// `host`, `host:port` or `[address]:port` (RFC 3986, 3.2.2 and 3.2.3). Without user information. Empty is allowed: it names nobody.
+  /// `host`, `host:port` or `[address]:port` (RFC 3986, 3.2.2 and 3.2.3). Without user information. Empty is allowed:
+  /// it names nobody.
   static func isWellFormed(_ text: some StringProtocol) -> Bool {
     var rest = Array(text.utf8)[...]
     if rest.first == UInt8(ascii: "[") {
@@ -32,7 +33,9 @@ enum RequestHost {
   }
 
   /// HTTP/1.0, which needs no `Host` and knows no interim answers, and what came before.
-  static func isFormer(_ version: HTTPVersion) -> Bool { version.major < 1 || (version.major == 1 && version.minor == 0) }
+  static func isFormer(_ version: HTTPVersion) -> Bool {
+    version.major < 1 || (version.major == 1 && version.minor == 0)
+  }
 
   /// Whether a head of HTTP/1 names one host, in one way.
   static func isSound(_ head: HTTPRequestHead) -> Bool {
@@ -45,8 +48,8 @@ enum RequestHost {
     return host.map { $0.lowercased() == authority.lowercased() } ?? true
   }
 
-  /// Whether a request that came through the codec names one host. In HTTP/1 the first `Host` is the authority by then, and what
-  /// is left is a second one. In HTTP/2 `host` may repeat the authority.
+  /// Whether a request that came through the codec names one host. In HTTP/1 the first `Host` is the authority by then,
+  /// and what is left is a second one. In HTTP/2 `host` may repeat the authority.
   static func isSound(_ request: HTTPRequest) -> Bool {
     let authority = request.authority ?? ""
     guard isWellFormed(authority) else { return false }
@@ -69,10 +72,10 @@ enum RequestHost {
 ///
 /// - Refuses a head that does not name one host in one way: 400, and the connection ends.
 /// - Takes `Expect` from a request of HTTP/1.0, whose client does not know an interim answer (RFC 9110, 10.1.1).
-/// - Sends `100 Continue` when it is told that a body will be read. Then a client that waits for it sends the body at once, and does
-///   not send one that is refused.
-/// - Ends the answer to `HEAD` with its head. Where the length is not known the encoder would otherwise write the end of a
-///   chunked body, and the client would take that for the next answer.
+/// - Sends `100 Continue` when it is told that a body will be read. Then a client that waits for it sends the body at
+///   once, and does not send one that is refused.
+/// - Ends the answer to `HEAD` with its head. Where the length is not known the encoder would otherwise write the end
+///   of a chunked body, and the client would take that for the next answer.
 final class HeadGuard: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias InboundOut = HTTPServerRequestPart

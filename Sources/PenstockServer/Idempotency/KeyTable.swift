@@ -74,7 +74,8 @@ package struct KeyedAppend: Sendable, Hashable {
 /// - A key is *claimed* by the first request that names it, and then *settled* with what was appended, or *released* when
 ///   nothing was.
 /// - At most `capacity` settled keys are known, and none older than `window`; the oldest are forgotten first.
-/// - A start changes neither: ``restore(_:at:)`` puts each key where its time belongs, and what was forgotten stays forgotten.
+/// - A start changes neither: ``restore(_:at:)`` puts each key where its time belongs, and what was forgotten stays
+///   forgotten.
 package struct KeyTable: Sendable {
   package enum Answer: Sendable, Hashable {
     /// Nobody has it: append, then settle or release.
@@ -122,8 +123,8 @@ package struct KeyTable: Sendable {
     forget(before: seconds)
   }
 
-  /// For what is read back at a start, in any order. A key that is known already stays as it is; one that is older than as many as
-  /// are known was forgotten. Call ``expire(at:)`` after the last.
+  /// For what is read back at a start, in any order. A key that is known already stays as it is; one that is older than
+  /// as many as are known was forgotten. Call ``expire(at:)`` after the last.
   package mutating func restore(_ append: KeyedAppend, at seconds: Int64) {
     guard settled[append.key] == nil else { return }
     var place = order.count

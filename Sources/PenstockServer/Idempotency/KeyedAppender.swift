@@ -60,8 +60,9 @@ package final class KeyedAppender: Sendable {
 
   /// Takes the lanes, and reads back what is known.
   ///
-  /// A journal that is damaged costs the keys that are lost, and says so (``damage``). One that cannot be opened for another reason
-  /// may still have every key: requests with keys are then refused (``KeyedAppendError/unkept(_:)``) until it can.
+  /// A journal that is damaged costs the keys that are lost, and says so (``damage``). One that cannot be opened for
+  /// another reason may still have every key: requests with keys are then refused (``KeyedAppendError/unkept(_:)``)
+  /// until it can.
   ///
   /// - Parameters:
   ///   - journal: where the journal is kept, beside the log.
@@ -154,8 +155,8 @@ package final class KeyedAppender: Sendable {
     state.withLock { $0.opening = opening }
   }
 
-  /// When the record at an offset was appended. Where it is gone, when the next one was, which is later; where there is none, or it
-  /// cannot be told: now.
+  /// When the record at an offset was appended. Where it is gone, when the next one was, which is later; where there is
+  /// none, or it cannot be told: now.
   private func appendSeconds(_ offset: Offset?, at now: Int64) async -> Int64 {
     guard let offset else { return now }
     var place = max(offset, log.first)

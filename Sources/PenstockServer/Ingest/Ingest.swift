@@ -136,8 +136,8 @@ final class Ingest: Sendable {
 
   private struct Refusal: Error { let answer: Answer }
 
-  /// `curl -d` says that its body is a form where nothing else is said, which counts as no type. A page that was loaded from
-  /// elsewhere can make a browser say so too without asking first, so it is not taken from one.
+  /// `curl -d` says that its body is a form where nothing else is said, which counts as no type. A page that was loaded
+  /// from elsewhere can make a browser say so too without asking first, so it is not taken from one.
   private static func format(of request: Request) -> IngestFormat? {
     let type = request.headers[.contentType]
     guard IngestFormat.isForm(contentType: type) else { return IngestFormat(contentType: type) }

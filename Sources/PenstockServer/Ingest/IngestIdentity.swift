@@ -64,7 +64,8 @@ package enum IngestIdentity: Sendable, Hashable {
     return appPrefix + Digest.hex(Array(Digest.sha256(both)[..<16])) + "." + name.prefix(18)
   }
 
-  /// How an app's producer was called before its name held 128 bits: by 40 bits of the app's id, so that two apps could share one.
+  /// How an app's producer was called before its name held 128 bits: by 40 bits of the app's id, so that two apps could
+  /// share one.
   package static func formerProducerName(_ name: String, appID: String) -> String {
     appPrefix + Digest.hex(Array(Digest.sha256(Array(appID.utf8))[..<5])) + "." + name
   }

@@ -2,14 +2,15 @@ import PenstockLog
 
 /// A log that a service keeps beside its own: idempotency keys, the audit.
 ///
-/// What is damaged in it must not keep the service from taking and delivering events. Lost records are gaps, which the caller skips
-/// and reports. A directory that cannot be opened as a log, because of damage, is moved aside and an empty log takes its place.
+/// What is damaged in it must not keep the service from taking and delivering events. Lost records are gaps, which the
+/// caller skips and reports. A directory that cannot be opened as a log, because of damage, is moved aside and an empty
+/// log takes its place.
 enum SideLog {
   /// Opens it, or an empty one in its place.
   ///
   /// - Returns: the log, and where the damaged one was moved to, if it was.
-  /// - Throws: what is no damage and may pass or be mended: a full disk, missing rights, another process, a newer format. Nothing is
-  ///   moved then, because everything in it may still be whole.
+  /// - Throws: what is no damage and may pass or be mended: a full disk, missing rights, another process, a newer
+  ///   format. Nothing is moved then, because everything in it may still be whole.
   static func open(
     at path: String, configuration: LogConfiguration, environment: LogEnvironment
   ) async throws(LogError) -> (log: Log, movedAside: String?) {

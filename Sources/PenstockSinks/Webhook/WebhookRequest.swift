@@ -44,7 +44,8 @@ struct WebhookRequest {
     return request
   }
 
-  /// 2xx says it all. What follows is read so that the connection can be used again, and not for longer than a new one would take.
+  /// 2xx says it all. What follows is read so that the connection can be used again, and not for longer than a new one
+  /// would take.
   static let successBodyTime = Duration.seconds(1)
 
   /// `parameter=value`, percent-encoded.
