@@ -94,6 +94,7 @@ let package = Package(
         .product(name: "HummingbirdCore", package: "hummingbird", condition: server),
         .product(name: "HummingbirdHTTP2", package: "hummingbird", condition: server),
         .product(name: "NIOCore", package: "swift-nio", condition: sinks),
+        .product(name: "NIOHTTP1", package: "swift-nio", condition: sinks),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: sinks),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
         .product(name: "Tracing", package: "swift-distributed-tracing", condition: server),

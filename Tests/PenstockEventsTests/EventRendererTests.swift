@@ -3,6 +3,52 @@ import Testing
 
 private let records = [#"{"app_id":"a","n":1}"#, #"{"n":2}"#, " {\"n\" : 3,\r\n\"app_id\":1} "].map { Array($0.utf8) }
 
+@Suite("Records as lines")
+struct RecordLineTests {
+  private func line(_ record: [UInt8]) -> String {
+    var output: [UInt8] = []
+    record.withUnsafeBytes { RecordLine.append($0, to: &output) }
+    return text(output)
+  }
+
+  private func member(_ record: String) -> String {
+    var output: [UInt8] = []
+    Array(record.utf8).withUnsafeBytes { RecordLine.appendMember($0, to: &output) }
+    return text(output)
+  }
+
+  @Test("JSON without a line break is not touched, and with one loses the white space between tokens alone")
+  func json() {
+    for record in [#" { "a" : [1, 2] } "#, "7", "\t[]", #"{"a":"\n \\\" x"}"#] {
+      #expect(line(Array(record.utf8)) == record)
+    }
+    #expect(
+      line(Array("{\n  \"a b\" : [ 1.50, \"x \\\" y\\\\\" , null ]\r\n}\n".utf8)) == #"{"a b":[1.50,"x \" y\\",null]}"#)
+    #expect(line(Array("[1,\r2]".utf8)) == "[1,2]")
+  }
+
+  @Test("what is no JSON is an object that holds it, and so one line of JSON as well")
+  func foreign() {
+    #expect(line(Array("a\nb\"\\\u{7F}é".utf8)) == #"{"recordText":"a\u000ab\"\\\#u{7F}é"}"#)
+    #expect(line([]) == #"{"recordText":""}"#)
+    #expect(line(Array(#"{"a":"\ud800"}"#.utf8)) == #"{"recordText":"{\"a\":\"\\ud800\"}"}"#)
+    // RFC 4648, 10, behind a byte that is no UTF-8.
+    let cases: [([UInt8], String)] = [
+      ([], "/w=="), ([0x66], "/2Y="), ([0x66, 0x6F], "/2Zv"), ([0x66, 0x6F, 0x6F], "/2Zvbw=="),
+    ]
+    for (bytes, coded) in cases {
+      #expect(line([0xFF] + bytes) == #"{"recordBase64":"\#(coded)"}"#)
+    }
+  }
+
+  @Test("as a member, JSON stands as it is, and what is none under another name")
+  func asMember() {
+    #expect(member(#"{"a": 1}"#) == #""record":{"a": 1}"#)
+    #expect(member("{\n}") == #""record":{}"#)
+    #expect(member("{\n") == #""recordText":"{\u000a""#)
+  }
+}
+
 @Suite("Event renderers")
 struct EventRendererTests {
   @Test("an array joins records with commas, as sent")

@@ -69,7 +69,7 @@ struct AuditTests {
   func entries() async throws {
     try await withTemporaryDirectory { directory in
       let (path, pace, key) = (directory + "/audit", Pace(), try Self.key(1))
-      let audit = try await AuditLog.open(at: path, pace: pace)
+      let audit = await AuditLog.open(at: path, pace: pace)
       for _ in 0..<1000 {
         await audit.noteRefusal(of: key, .pause, target: "shop", status: 403, PatienceTests.quiet)
       }

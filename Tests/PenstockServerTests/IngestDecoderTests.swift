@@ -123,6 +123,61 @@ struct IngestDecoderTests {
     #expect(Decoded(#"{"ts":"no"}"#, .json, rules).failure?.record == 0)
   }
 
+  @Test("a line that is no event refuses no other, whatever is wrong with it")
+  func badLines() {
+    let skipping = rules {
+      $0.onError = .skip
+      $0.maxEventBytes = 40
+    }
+    let good = #"{"ts":1}"#
+    let bad: [(name: String, line: [UInt8], code: EventError.Code)] = [
+      ("half a surrogate pair", Array(#"{"event":"\ud83d"}"#.utf8), .loneSurrogate),
+      ("the other half", Array(#"{"event":"\ude00 x"}"#.utf8), .loneSurrogate),
+      ("a surrogate in UTF-8", Array(#"{"a":""#.utf8) + [0xED, 0xA0, 0x80] + Array(#""}"#.utf8), .invalidUTF8),
+      ("no UTF-8", Array(#"{"a":""#.utf8) + [0xFF] + Array(#""}"#.utf8), .invalidUTF8),
+      ("a NUL", [0], .unexpectedByte),
+      ("too long", Array(#"{"a":"\#(String(repeating: "x", count: 90))"}"#.utf8), .recordTooLong),
+      ("too deep", Array(#"{"a":\#(String(repeating: "[", count: 30))"#.utf8), .unexpectedEnd),
+      ("half a line", Array(#"{"a":"#.utf8), .unexpectedEnd), ("a word", Array("null".utf8), .notAnObject),
+    ]
+    for (name, line, code) in bad {
+      for lines in [[line, Array(good.utf8)], [Array(good.utf8), line], [Array(good.utf8), line, Array(good.utf8)]] {
+        for end in [[], [UInt8(ascii: "\n")], Array("\r\n".utf8)] {
+          let body = Array(lines.joined(separator: [UInt8(ascii: "\n")])) + end
+          let whole = Decoded(body, .ndjson, skipping)
+          #expect(
+            whole.failure == nil && whole.rows == lines.compactMap { $0 == line ? nil : good }, "\(name): \(whole)")
+          #expect(whole.refused.map(\.code) == [code] && whole.records == lines.count, "\(name): \(whole)")
+          #expect(whole.refused.first?.record == lines.firstIndex(of: line), "\(name)")
+          #expect(Decoded(body, .ndjson, skipping, cuts: Array(0..<body.count)) == whole, "\(name), byte by byte")
+        }
+      }
+    }
+    let mark = Decoded("\u{FEFF}{}\n\(good)\n", .ndjson, skipping)
+    #expect(mark.rows == [good] && mark.refused.map(\.code) == [.byteOrderMark])
+    // Without being asked to, the first refuses the body as before.
+    for (name, line, code) in bad {
+      let refused = Decoded(line + Array("\n{}".utf8), .ndjson, rules { $0.maxEventBytes = 40 })
+      #expect(refused.failure?.code == code && refused.rows.isEmpty, "\(name)")
+    }
+  }
+
+  @Test("what is wrong within a string of an array's element, or too deep, refuses no other element")
+  func badElements() {
+    let skipping = rules { ($0.onError, $0.depthLimit) = (.skip, 3) }
+    for (element, code) in [
+      (#"{"a":"\ud83d"}"#, EventError.Code.loneSurrogate), (#"{"a":"]\q,["}"#, .invalidEscape),
+      (#"{"a":[[[["}"]]]]}"#, .tooDeep), (#""\ud83d""#, .notAnObject), (#"{"a":"\u12"}"#, .invalidEscape),
+    ] {
+      let found = Decoded(#"[{"ts":1},\#(element) , {"ts":3}]"#, .json, skipping)
+      #expect(
+        found.rows == [#"{"ts":1}"#, #"{"ts":3}"#] && found.refused.map(\.code) == [code], "\(element): \(found)")
+      #expect(found.refused.first?.record == 1 && found.records == 3)
+      // And where it has no end, there is no other.
+      #expect(Decoded("[{},\(element)", .json, skipping).failure != nil, "\(element)")
+    }
+  }
+
   @Test("limits are exact")
   func limits() {
     let body = #"[{"ts":1},{"ts":22}]"#

@@ -46,6 +46,22 @@ struct KeyTableTests {
     #expect(aging.claim(Self.append(1).key, content: Self.append(1).content, at: 101) == .claimed)
   }
 
+  @Test("what is restored stands where its time belongs, and what was forgotten stays forgotten")
+  func restoring() {
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+      var table = KeyTable(capacity: 3, window: 100)
+      for number in order { table.restore(Self.append(UInt64(number)), at: Int64(number) * 10) }
+      #expect(table.count == 3 && table.isUnknown(Self.append(0).key), "\(order)")
+      table.expire(at: 110)
+      #expect(table.count == 3)
+      table.expire(at: 111)
+      #expect(table.count == 2 && table.isUnknown(Self.append(1).key), "\(order)")
+      table.settle(Self.append(9), at: 120)
+      table.settle(Self.append(10), at: 120)
+      #expect(table.count == 3 && table.isUnknown(Self.append(2).key) && !table.isUnknown(Self.append(3).key))
+    }
+  }
+
   @Test("what is written down is read back")
   func encoding() throws {
     for first in [Offset(0), Offset(1 << 40), nil] {
@@ -281,6 +297,43 @@ struct KeyedAppenderTests {
     #expect(try await again.append(Self.batch(1), key: Self.key(1)).get().isDuplicate == false)
     try await again.close()
     try await after.close()
+  }
+
+  @Test("a key that was forgotten does not come back to life at a start, however often", arguments: [1, 3])
+  func revival(lanes: Int) async throws {
+    var (disk, keys, life) = (SimulatedFileSystem(), SimulatedFileSystem(), UInt8(0))
+    let clock = ManualClock()
+    func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
+      life += 1
+      let salt = life
+      return LogEnvironment(
+        fileSystem: disk, clock: clock, randomBytes: { [UInt8](repeating: salt, count: 16) },
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+    /// Sends these keys in a process of its own, and says which had been sent before.
+    func live(_ numbers: [Int]) async throws -> [Bool] {
+      let log = try await Log.open(at: "/log", configuration: Self.configuration(), environment: environment(disk))
+      let appender = try await KeyedAppender.open(
+        log, journal: "/keys", capacity: 5, window: 3600, lanes: lanes, clock: clock, environment: environment(keys))
+      var known: [Bool] = []
+      for number in numbers {
+        known.append(try await appender.append(Self.batch(number), key: Self.key(number)).get().isDuplicate)
+      }
+      try await appender.close()
+      try await log.close()
+      (disk, keys) = (disk.processKill(), keys.processKill())
+      return known
+    }
+    #expect(try await live([0, 1, 2]) == [false, false, false])
+    clock.advance(seconds: 3500)
+    #expect(try await live([0, 1, 2]) == [true, true, true])
+    clock.advance(seconds: 101)
+    // Every lane still has the key of its newest append.
+    for _ in 0..<3 { #expect(try await live([]) == []) }
+    #expect(try await live([2, 0, 1]) == [false, false, false], "they are remembered past their time")
+    // By number as well.
+    #expect(try await live([10, 11, 12, 13, 14]) == [false, false, false, false, false])
+    #expect(try await live([0, 1, 2]) == [false, false, false])
   }
 
   @Test("requests with one key at once are one append, and all are told where it is")

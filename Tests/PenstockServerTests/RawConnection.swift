@@ -48,6 +48,25 @@ final class RawConnection: Sendable {
     }
   }
 
+  /// What comes until it ends in `text`. On a thread of its own, as ``readToEnd()``.
+  func read(upTo text: String) async throws -> String {
+    try await withCheckedThrowingContinuation { continuation in
+      Thread.detachNewThread { [self] in continuation.resume(with: Result { try read(until: Array(text.utf8)) }) }
+    }
+  }
+
+  private func read(until end: [UInt8]) throws -> String {
+    var all: [UInt8] = []
+    var byte: UInt8 = 0
+    while !all.suffix(end.count).elementsEqual(end) {
+      let count = recv(descriptor, &byte, 1, 0)
+      guard count >= 0 else { throw Failure(call: "recv", reason: errno) }
+      if count == 0 { break }
+      all.append(byte)
+    }
+    return String(decoding: all, as: UTF8.self)
+  }
+
   private func read() throws -> String {
     var all: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 4096)

@@ -13,6 +13,7 @@ struct ReceiverBodyTests {
     #expect(try rows(#"[{"a" : 1.0e5 ,"b":"é,]}\""}]"#) == "{\"a\" : 1.0e5 ,\"b\":\"é,]}\\\"\"}\n")
     #expect(try rows(" [ {} ,\n{\"x\":[1,[2]]} ] \n") == "{}\n{\"x\":[1,[2]]}\n")
     #expect(try rows("[]") == "")
+    #expect(try rows("[{\n \"a b\": 1\r\n}, {\"x\": 2}]") == "{\"a b\":1}\n{\"x\": 2}\n", "an event is two rows")
     #expect(try rows("\n {\"a\": {\"b\": []}} ") == "{\"a\": {\"b\": []}}\n")
     #expect(try ReceiverBody.rows(of: Array("[1,2,3]".utf8)).count == 3)
   }

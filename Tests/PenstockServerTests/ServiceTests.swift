@@ -71,7 +71,7 @@ struct ServiceTests {
         try await expect(409, "outOfSequence", text("{}"), [("Penstock-Producer", "p"), ("Penstock-Sequence", "2")])
         #expect(try await rig.send(.get, "/v1/nothing").status == 404)
         let other = try await rig.send(.delete, "/v1/events")
-        #expect(other.status == 405 && other.headers[.allow] == "POST, GET")
+        #expect(other.status == 405 && other.headers[.allow] == "POST, GET, HEAD")
         // As if nothing had been.
         #expect(try await rig.post("{}").text == #"{"accepted":1,"first":0,"last":0}"#)
       }
@@ -137,6 +137,46 @@ struct ServiceTests {
         let again = try await send(3)
         #expect(again.status == 200 && again.text.contains(#""duplicate":true"#))
         #expect(try await send(9, [("Penstock-Resume-After", "8")]).code == "outOfSequence")
+      }
+    }
+  }
+
+  @Test(
+    "two apps whose ids share 40 bits of a hash have a producer each, and one of an earlier version keeps its sequence")
+  func producersOfApps() async throws {
+    let (one, two) = ("app-373519", "app-769120")
+    #expect(
+      IngestIdentity.formerProducerName("web", appID: one) == IngestIdentity.formerProducerName("web", appID: two))
+    let long = String(repeating: "n", count: 40)
+    for name in ["web", long] {
+      let names = Set(try [one, two, nil].map { try IngestIdentity.producerName(name, appID: $0) })
+      #expect(names.count == 3 && names.allSatisfy(CursorStore.isName), "\(names)")
+    }
+    #expect(
+      try IngestIdentity.producerName(long, appID: one)
+        != IngestIdentity.producerName(long.dropLast() + "m", appID: one))
+    try await withTemporaryDirectory { directory in
+      let path = directory + "/keys.json"
+      let store = try KeyStore(path)
+      let tokens = try [one, two, "old"].map {
+        ($0, try store.create(.init(name: $0, role: .appAdmin, appID: $0)).token)
+      }
+      let log = try await Log.open(at: directory + "/log")
+      var batch = RecordBatch()
+      batch.append(#"{"app_id":"old"}"#)
+      let former = try await log.producer(named: IngestIdentity.formerProducerName("web", appID: "old"))
+      for sequence in 1...3 as ClosedRange<UInt64> { try await former.append(batch, sequence: sequence) }
+      try await log.close()
+      try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig in
+        for (app, token) in tokens {
+          let sequence = app == "old" ? 4 : 1
+          let sent = try await rig.send(
+            .post, "/v1/events", Array(#"{"app_id":"\#(app)"}"#.utf8), token: token,
+            [("Penstock-Producer", "web"), ("Penstock-Sequence", "\(sequence)")])
+          #expect(sent.status == 200 && !sent.text.contains("duplicate"), "\(app): \(sent.text)")
+          let known = try await rig.send(.get, "/v1/producers/web", token: token)
+          #expect(known.json["lastSequence"] as? Int == sequence, "\(app): \(known.text)")
+        }
       }
     }
   }

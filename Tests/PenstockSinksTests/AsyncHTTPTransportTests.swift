@@ -1,3 +1,5 @@
+import PenstockDelivery
+import Synchronization
 import Testing
 
 @testable import PenstockSinks
@@ -53,6 +55,61 @@ struct AsyncHTTPTransportTests {
     let response = try await send(to: server).get()
     #expect(response.status == 200)
     #expect(response.body.count <= 3)
+  }
+
+  /// Waits that a test lets pass: each says how long it was to be, and ends at once where `ends` says so.
+  private final class Waits: Sendable {
+    let asked = Mutex<[Duration]>([])
+    let ends: @Sendable (Duration) -> Bool
+
+    init(ends: @escaping @Sendable (Duration) -> Bool) { self.ends = ends }
+
+    func wait(_ time: Duration) async throws {
+      asked.withLock { $0.append(time) }
+      if ends(time) { return }
+      // Until it is cancelled.
+      try await Task.sleep(for: .seconds(3600))
+    }
+  }
+
+  @Test(
+    "a 2xx whose body never ends is delivered after a second, and every other status waits for its body",
+    arguments: [200, 206, 500])
+  func endlessBody(status: Int) async throws {
+    let isSuccess = status < 300
+    let head = "HTTP/1.1 \(status) Whatever\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    let server = try CannedServer(reply: Array(head.utf8), keepsOpen: true)
+    defer { server.stop() }
+    let waits = Waits { isSuccess ? $0 == .seconds(1) : $0 > .seconds(1) }
+    let transport = try AsyncHTTPTransport(TransportSettings(), resolver: SystemHostResolver()) {
+      try await waits.wait($0)
+    }
+    var request = TransportRequest(
+      method: "POST", url: "http://127.0.0.1:\(server.port)/", headers: [], body: [1], timeout: .seconds(600))
+    request.successBodyTime = WebhookRequest.successBodyTime
+    let response = try await transport.send(request)
+    #expect(response.status == status)
+    let asked = waits.asked.withLock { $0 }
+    #expect(
+      asked.count == 1 && (isSuccess ? asked == [.seconds(1)] : asked.allSatisfy { $0 > .seconds(60) }), "\(asked)")
+    await transport.close()
+  }
+
+  @Test("a webhook says so in its requests, and its delivery counts")
+  func endlessWebhook() async throws {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc"
+    let server = try CannedServer(reply: Array(head.utf8), keepsOpen: true)
+    defer { server.stop() }
+    let waits = Waits { $0 == .seconds(1) }
+    let transport = try AsyncHTTPTransport(TransportSettings(), resolver: SystemHostResolver()) {
+      try await waits.wait($0)
+    }
+    var configuration = WebhookConfiguration(url: "http://127.0.0.1:\(server.port)/")
+    configuration.timeout = .seconds(600)
+    let report = await (try WebhookSink(configuration, transport: transport)).test()
+    #expect(report.outcome == .delivered(receipt: "HTTP 200"), "\(report)")
+    #expect(waits.asked.withLock { $0 } == [.seconds(1)])
+    await transport.close()
   }
 
   @Test("nobody listening is a refused connection")

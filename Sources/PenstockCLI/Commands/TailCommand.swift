@@ -11,7 +11,8 @@ struct TailCommand: ReportingCommand {
     discussion: """
       Reads beside a running writer. --to is exclusive. With `event:` places exactly the events of that time are \
       printed, wherever they stand. A record that contains line feeds is printed with them. \
-      With --json, a record stands in its line as it is: events are JSON already.
+      With --json each record is one line: JSON stands in it as it is, without the white space between tokens where \
+      that holds a line feed; text that is no JSON as "recordText", other bytes as "recordBase64".
 
         penstock tail --log ./events | head
         penstock tail --log ./events --from end --follow

@@ -6,7 +6,7 @@ public struct EventArrayReader: Sendable {
   /// What an element is.
   public enum Element: Sendable {
     case event(EventSummary)
-    /// JSON, and no event, or too long. The error names its number and its byte.
+    /// No event, or too long. The error names its number and its byte.
     case refused(EventError)
   }
 
@@ -22,8 +22,9 @@ public struct EventArrayReader: Sendable {
   /// Calls `element` with what each element is, its byte range without the white space around it, and its number from 0.
   ///
   /// - Returns: how many elements the array has.
-  /// - Throws: `EventError` for the first place that is no JSON, which ends the reading wherever it lies, or what `element`
-  ///   throws.
+  /// - Throws: `EventError` for the first place that is no JSON and leaves open where the element ends, or what
+  ///   `element` throws. What is wrong within a string (half a surrogate pair, bytes that are no UTF-8), or too deep,
+  ///   refuses its own element alone.
   @discardableResult
   public func read(
     _ body: UnsafeRawBufferPointer,
@@ -47,7 +48,9 @@ public struct EventArrayReader: Sendable {
       let refusal = error.counted(from: start).inRecord(number, startingAt: start)
       scanner.position = start
       do { try scanner.scanValue() } catch {
-        throw EventError(error, in: scanner.bytes, origin: start).inRecord(number, startingAt: start)
+        let fault = EventError(error, in: scanner.bytes, origin: start).inRecord(number, startingAt: start)
+        scanner.position = start
+        guard error.reason.leavesStructure, scanner.passOverValue() else { throw fault }
       }
       found = .refused(refusal)
     }

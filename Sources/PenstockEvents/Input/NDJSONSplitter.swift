@@ -35,6 +35,8 @@ public struct NDJSONSplitter: Sendable {
   private var held: [UInt8] = []
   /// Whether a CR followed them: part of the line ending if an LF comes next, and of the line if not.
   private var holdsReturn = false
+  /// Bytes of the line under way, where it was refused and the rest of it is passed over; nil where it was not.
+  private var droppedBytes: Int?
   private var lineNumber = 1
   private var linePosition = 0
   private var failure: EventError?
@@ -54,9 +56,22 @@ public struct NDJSONSplitter: Sendable {
     _ chunk: UnsafeRawBufferPointer,
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
   ) throws(EventError) {
+    try feed(chunk, refused: { (error) throws(EventError) in throw error }, body)
+  }
+
+  /// The same, for an input whose other lines are wanted although one is no good: `refused` is called with why a line
+  /// is not handed on, and where it returns the line is passed over, and counts as a record. At most `maxLineBytes` of
+  /// it are held.
+  ///
+  /// - Throws: what `refused` or `body` throws.
+  public mutating func feed(
+    _ chunk: UnsafeRawBufferPointer,
+    refused: (EventError) throws(EventError) -> Void,
+    _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
+  ) throws(EventError) {
     if let failure { throw failure }
     do {
-      try split(chunk, body)
+      try split(chunk, refused, body)
     } catch {
       failure = error
       throw error
@@ -69,10 +84,18 @@ public struct NDJSONSplitter: Sendable {
   public mutating func finish(
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
   ) throws(EventError) {
+    try finish(refused: { (error) throws(EventError) in throw error }, body)
+  }
+
+  /// The same, for an input whose other lines are wanted although one is no good; as ``feed(_:refused:_:)``.
+  public mutating func finish(
+    refused: (EventError) throws(EventError) -> Void,
+    _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
+  ) throws(EventError) {
     if let failure { throw failure }
-    if held.isEmpty, !holdsReturn { return }
+    if held.isEmpty, !holdsReturn, droppedBytes == nil { return }
     do {
-      try emitHeld(body)
+      try emitHeld(refused, body)
     } catch {
       failure = error
       throw error
@@ -80,38 +103,57 @@ public struct NDJSONSplitter: Sendable {
   }
 
   private mutating func split(
-    _ chunk: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
+    _ chunk: UnsafeRawBufferPointer, _ refused: (EventError) throws(EventError) -> Void,
+    _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
   ) throws(EventError) {
     var start = 0
     while start < chunk.count, let end = chunk.firstLineFeed(from: start) {
       let length = end - start
-      if held.isEmpty, !holdsReturn {
+      if held.isEmpty, !holdsReturn, droppedBytes == nil {
         let hasReturn = length > 0 && chunk[end - 1] == UInt8(ascii: "\r")
-        try emit(chunk.part(start..<(hasReturn ? end - 1 : end)), lineBytes: length + 1, body)
+        try emit(chunk.part(start..<(hasReturn ? end - 1 : end)), lineBytes: length + 1, refused, body)
       } else {
-        try hold(chunk.part(start..<end))
-        try emitHeld(body)
+        try hold(chunk.part(start..<end), refused)
+        try emitHeld(refused, body)
       }
       start = end + 1
     }
-    try hold(chunk.part(start..<chunk.count))
+    try hold(chunk.part(start..<chunk.count), refused)
   }
 
   /// Keeps a piece of a line whose end has not come.
-  private mutating func hold(_ piece: UnsafeRawBufferPointer) throws(EventError) {
+  private mutating func hold(
+    _ piece: UnsafeRawBufferPointer, _ refused: (EventError) throws(EventError) -> Void
+  ) throws(EventError) {
     if piece.isEmpty { return }
+    if let dropped = droppedBytes {
+      droppedBytes = dropped + piece.count
+      return
+    }
     let endsInReturn = piece[piece.count - 1] == UInt8(ascii: "\r")
     let kept = endsInReturn ? piece.count - 1 : piece.count
     let length = held.count + (holdsReturn ? 1 : 0) + kept
-    if length > maxLineBytes { throw tooLong() }
+    if length > maxLineBytes {
+      try refused(tooLong())
+      droppedBytes = held.count + (holdsReturn ? 1 : 0) + piece.count
+      held.removeAll(keepingCapacity: true)
+      holdsReturn = false
+      return
+    }
     if holdsReturn { held.append(UInt8(ascii: "\r")) }
     held.append(contentsOf: piece.part(0..<kept))
     holdsReturn = endsInReturn
   }
 
   private mutating func emitHeld(
+    _ refused: (EventError) throws(EventError) -> Void,
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
   ) throws(EventError) {
+    if let dropped = droppedBytes {
+      droppedBytes = nil
+      records += 1
+      return goOn(behind: dropped + 1)
+    }
     // Taken out while `body` looks at it, and put back so that its memory serves the next line.
     var line: [UInt8] = []
     swap(&line, &held)
@@ -122,25 +164,31 @@ public struct NDJSONSplitter: Sendable {
       swap(&line, &held)
     }
     try line.withUnsafeBufferPointer { bytes throws(EventError) in
-      try emit(UnsafeRawBufferPointer(bytes), lineBytes: lineBytes, body)
+      try emit(UnsafeRawBufferPointer(bytes), lineBytes: lineBytes, refused, body)
     }
   }
 
   /// Hands on one line and moves to the next, which starts `lineBytes` further on.
   private mutating func emit(
-    _ line: UnsafeRawBufferPointer, lineBytes: Int,
+    _ line: UnsafeRawBufferPointer, lineBytes: Int, _ refused: (EventError) throws(EventError) -> Void,
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
   ) throws(EventError) {
-    if line.count > maxLineBytes { throw tooLong() }
-    if lineNumber == 1, line.startsWithByteOrderMark {
-      throw EventError(JSONFault(reason: .byteOrderMark, position: 0), in: line).inRecord(0, startingAt: 0)
-    }
-    if line.allSatisfy(isJSONWhitespace) {
+    if line.count > maxLineBytes {
+      try refused(tooLong())
+      records += 1
+    } else if lineNumber == 1, line.startsWithByteOrderMark {
+      try refused(EventError(JSONFault(reason: .byteOrderMark, position: 0), in: line).inRecord(0, startingAt: 0))
+      records += 1
+    } else if line.allSatisfy(isJSONWhitespace) {
       blankLines += 1
     } else {
       try body(line, Line(record: records, number: lineNumber, position: linePosition))
       records += 1
     }
+    goOn(behind: lineBytes)
+  }
+
+  private mutating func goOn(behind lineBytes: Int) {
     lineNumber += 1
     linePosition += lineBytes
   }

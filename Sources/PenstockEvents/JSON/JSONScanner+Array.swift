@@ -46,3 +46,48 @@ extension JSONScanner {
     return EventError(.notAnArray, "expected an array, found \(kind.noun)", position: position)
   }
 }
+
+extension JSONScanner {
+  /// Moves over a value that is no JSON because of what stands in a string of it, or because it is too deep: where it
+  /// ends is told by its quotes and brackets alone. False where these do not end.
+  mutating func passOverValue() -> Bool {
+    var depth = 0
+    while position < bytes.count {
+      switch bytes[position] {
+      case UInt8(ascii: "\""): guard passOverString() else { return false }
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
+        depth += 1
+        position += 1
+      case UInt8(ascii: "}"), UInt8(ascii: "]"):
+        if depth == 0 { return true }
+        depth -= 1
+        position += 1
+        if depth == 0 { return true }
+      case UInt8(ascii: ",") where depth == 0: return true
+      default: position += 1
+      }
+    }
+    return false
+  }
+
+  private mutating func passOverString() -> Bool {
+    position += 1
+    while position < bytes.count {
+      let byte = bytes[position]
+      position += byte == UInt8(ascii: "\\") ? 2 : 1
+      if byte == UInt8(ascii: "\"") { return true }
+    }
+    position = min(position, bytes.count)
+    return false
+  }
+}
+
+extension JSONFault.Reason {
+  /// Whether quotes and brackets can be told all the same.
+  var leavesStructure: Bool {
+    switch self {
+    case .loneSurrogate, .invalidUTF8, .controlCharacter, .unknownEscape, .expectedHexDigits, .tooDeep: true
+    default: false
+    }
+  }
+}

@@ -6,8 +6,13 @@ import Synchronization
 ///
 /// Notes what was asked with a key that is known: every change, and what is refused for want of the right, as often as
 /// ``RefusalTally`` lets it. Requests without a good key are counted and not noted here, or anybody could fill the disk.
+///
+/// A damaged audit keeps no service from starting: what is lost of it is told by ``damage``. One that cannot be opened
+/// for another reason takes nothing until the next start, so no change is made until then.
 package final class AuditLog: Sendable {
-  private let log: Log
+  private let log: Result<Log, LogError>
+  /// What of it is lost, or why it takes nothing, for people; nil where nothing is wrong.
+  package let damage: String?
   private let clock: any WallClock
   private let pace: any PaceClock
   private let refusals = Mutex(RefusalTally())
@@ -15,18 +20,28 @@ package final class AuditLog: Sendable {
   package static func open(
     at path: String, clock: any WallClock = SystemWallClock(), pace: any PaceClock = SystemPaceClock(),
     environment: LogEnvironment = .system
-  ) async throws(LogError) -> AuditLog {
+  ) async -> AuditLog {
     var configuration = LogConfiguration()
     configuration.segmentBytes = 4 << 20
     configuration.encoders = 0
     configuration.sealing = .off
     configuration.retention.maxBytes = 256 << 20
-    return AuditLog(
-      try await Log.open(at: path, configuration: configuration, environment: environment), clock: clock, pace: pace)
+    do throws(LogError) {
+      let (log, aside) = try await SideLog.open(at: path, configuration: configuration, environment: environment)
+      var words = log.recovery.gaps.map { "\($0) in \(path)" }
+      if let aside { words.insert("\(path) was damaged and is now \(aside)", at: 0) }
+      return AuditLog(.success(log), words.isEmpty ? nil : words.joined(separator: "; "), clock, pace)
+    } catch {
+      let words = "\(path) cannot be opened, so no change is made until the next start: \(error)"
+      return AuditLog(.failure(error), words, clock, pace)
+    }
   }
 
-  private init(_ log: Log, clock: any WallClock, pace: any PaceClock) {
+  private init(
+    _ log: Result<Log, LogError>, _ damage: String?, _ clock: any WallClock, _ pace: any PaceClock
+  ) {
     self.log = log
+    self.damage = damage
     self.clock = clock
     self.pace = pace
   }
@@ -76,11 +91,12 @@ package final class AuditLog: Sendable {
       ("requestId", .optional(request)), ("outcome", .string(outcome)),
     ]
     if !detail.isEmpty { members.append(("detail", .object(detail))) }
-    try await log.append(ServiceJSON.object(members).text)
+    try await log.get().append(ServiceJSON.object(members).text)
   }
 
   /// Notes what is only counted yet, and closes the log.
   package func close() async throws(LogError) {
+    guard case .success(let log) = log else { return }
     var failure: LogError?
     do throws(LogError) { try await write(refusals.withLock { $0.takeAll() }) } catch { failure = error }
     try await log.close()

@@ -30,6 +30,7 @@ public final class KeyStore: Sendable {
   private let clock: any WallClock
   private let randomness: Randomness
   private let ring: Mutex<KeyRing>
+  private let unread: Mutex<KeyStoreError?>
   /// The file's lock keeps other processes out, this one the other tasks of this process.
   private let changing = Mutex(())
 
@@ -46,7 +47,30 @@ public final class KeyStore: Sendable {
     self.clock = clock
     self.randomness = randomness
     ring = Mutex(try Self.read(path, fileSystem))
+    unread = Mutex(nil)
   }
+
+  /// For a service, which starts whatever the file holds: as long as it cannot be read there are no keys, and
+  /// ``trouble`` says why.
+  package init(
+    closedUnlessReadable path: String, fileSystem: any FileSystem = POSIXFileSystem(),
+    clock: any WallClock = SystemWallClock(), randomness: Randomness = .system
+  ) {
+    self.path = path
+    self.fileSystem = fileSystem
+    self.clock = clock
+    self.randomness = randomness
+    do throws(KeyStoreError) {
+      ring = Mutex(try Self.read(path, fileSystem))
+      unread = Mutex(nil)
+    } catch {
+      ring = Mutex(KeyRing())
+      unread = Mutex(error)
+    }
+  }
+
+  /// Why the file could not be read at the start; nil once it was.
+  package var trouble: KeyStoreError? { unread.withLock { $0 } }
 
   /// All keys, revoked ones too, oldest first.
   public var keys: [APIKey] { ring.withLock { $0.keys } }
@@ -57,6 +81,7 @@ public final class KeyStore: Sendable {
     try changing.withLock { _ throws(KeyStoreError) in
       let read = try Self.read(path, fileSystem)
       ring.withLock { $0 = read }
+      unread.withLock { $0 = nil }
     }
   }
 
@@ -167,7 +192,11 @@ public final class KeyStore: Sendable {
       throw error
     } catch {
       // A decoder's own words could show what is in the file.
-      throw KeyStoreError(message: "\(path) does not hold keys as `penstock keys` writes them")
+      throw KeyStoreError(
+        message: """
+          \(path) does not hold keys as `penstock keys` writes them; restore it from a copy, or move it away and make \
+          new keys with `penstock keys create --file \(path)`, then send a running service SIGHUP
+          """)
     }
   }
 }

@@ -78,9 +78,10 @@ extension Route {
   }
 
   /// What a request asks. The path is taken literally: nothing in it is decoded, and a name in it is one of the log's: of a
-  /// cursor, a replay, a producer, or a key.
+  /// cursor, a replay, a producer, or a key. `HEAD` asks what `GET` asks.
   package static func match(_ method: String, _ path: String) -> Match {
     let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    let method = method == "HEAD" ? Method.get.rawValue : method
     var others: [Method] = []
     for (route, pattern) in patterns where pattern.count == parts.count {
       var names: [String] = []

@@ -8,7 +8,8 @@ import PenstockLog
 extension AdminAPI {
   private static let mostEvents = 100_000
 
-  /// `GET /v1/events`: records as lines, byte for byte as they were sent, in memory that does not grow with their number.
+  /// `GET /v1/events`: records as lines, byte for byte as they were sent unless that would be more than one
+  /// (``RecordLine``), in memory that does not grow with their number.
   ///
   /// `limit` counts the records that are looked at, so the next page begins at `Penstock-End` whatever was left out of
   /// this one: with `page` set to it and everything else as it was, so that a window of event times stays the same.
@@ -49,18 +50,18 @@ extension AdminAPI {
           let batch = try await log.records(
             from: next, maxRecords: min(1000, range.upperBound - next), maxBytes: 1 << 20)
         else { break }
-        var buffer = ByteBuffer()
-        buffer.reserveCapacity(batch.byteCount + batch.count)
+        var lines: [UInt8] = []
+        lines.reserveCapacity(batch.byteCount + batch.count)
         batch.forEachRecord { record in
           if let validator, (try? validator.validate(record.bytes)) == nil { return }
           if let verdict = events?.verdict(on: record) {
             if !verdict.isTimed { untimedCount += 1 }
             if !verdict.isInside { return }
           }
-          buffer.writeBytes(record.bytes)
-          buffer.writeInteger(UInt8(ascii: "\n"))
+          RecordLine.append(record.bytes, to: &lines)
+          lines.append(UInt8(ascii: "\n"))
         }
-        try await context.write(buffer, to: &writer)
+        try await context.write(ByteBuffer(bytes: lines), to: &writer)
         next = batch.end
       }
       // Known only now that all of them were looked at.

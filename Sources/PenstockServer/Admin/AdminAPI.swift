@@ -14,12 +14,16 @@ final class AdminAPI: Sendable {
   let ingest: Ingest
   let facts: ServiceFacts
   let clock: any WallClock
-  private let metrics: ServiceMetrics
+  let metrics: ServiceMetrics
+  let storage: @Sendable (_ path: String) -> StorageState
+  let damage: @Sendable () -> [ServiceDamage]
   private let startedAt: Timestamp
 
   init(
     _ log: Log, hosts: [DestinationHost], replays: ReplayHost, redeliveries: RedeliveryHost, ingest: Ingest,
-    metrics: ServiceMetrics, facts: ServiceFacts, clock: any WallClock
+    metrics: ServiceMetrics, facts: ServiceFacts, clock: any WallClock,
+    storage: @escaping @Sendable (_ path: String) -> StorageState = StorageState.of,
+    damage: @escaping @Sendable () -> [ServiceDamage] = { [] }
   ) {
     self.log = log
     self.hosts = hosts
@@ -29,16 +33,9 @@ final class AdminAPI: Sendable {
     self.metrics = metrics
     self.facts = facts
     self.clock = clock
+    self.storage = storage
+    self.damage = damage
     startedAt = clock.now()
-  }
-
-  var isReady: Bool { whyNotReady == nil }
-
-  /// Nil as long as events are taken, and their idempotency keys kept.
-  var whyNotReady: String? {
-    if ingest.isEnded { return "the service is being shut down" }
-    if metrics.hasLogFailed { return "the log takes nothing since a failed write" }
-    return ingest.keyTrouble.map { "idempotency keys cannot be kept: \($0.code)" }
   }
 
   /// Where everything stands, from memory.
@@ -68,6 +65,7 @@ final class AdminAPI: Sendable {
       ("segments", .number(set.segments.count)), ("bytesOnDisk", .number(bytes)),
       ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
       ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),
+      ("damaged", .array(damage().map { $0.json(for: audience) })),
       ("idempotencyKeys", .number(ingest.knownKeys)), ("bodyMemory", .number(ingest.budget.used)),
       ("destinations", .array(destinations)),
     ])

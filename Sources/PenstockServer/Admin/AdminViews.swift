@@ -31,6 +31,14 @@ extension DestinationHost {
   }
 }
 
+extension ServiceDamage {
+  func json(for audience: Audience) -> ServiceJSON {
+    .object([
+      ("part", .string(part.rawValue)), ("message", .optional(audience == .company ? message : nil)),
+    ])
+  }
+}
+
 extension Lag {
   var json: ServiceJSON {
     func seconds(_ duration: Duration?) -> ServiceJSON { .optional(duration.map { $0 / .seconds(1) }) }

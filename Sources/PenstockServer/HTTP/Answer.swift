@@ -114,6 +114,13 @@ extension Response {
     }
   }
 
+  /// The same, and then nothing else comes over the connection.
+  func ending(_ context: ServiceContext) -> Response {
+    var response = self
+    response.end(context)
+    return response
+  }
+
   /// The same for a request whose body nobody looked at, if it has one.
   func withoutBody(of request: Request, _ context: ServiceContext) -> Response {
     var response = self

@@ -17,6 +17,11 @@ struct Gate: Sendable {
   func check(_ request: Request, _ route: Route) -> Verdict {
     if AccessTable.isOpen(route) { return .open(nil, appID: nil) }
     guard let keys else { return checkNeighbour(request) }
+    if keys.trouble != nil {
+      // Not 401: a client would throw its events away.
+      let words = "the file of keys cannot be read, so nobody is let in; the service's own log says how to mend it"
+      return .refused(.later(503, "keys_unreadable", words, after: 30), nil)
+    }
     guard let key = keys.identify(Self.token(of: request)) else {
       return .refused(
         Answer.failure(401, "unauthorized", "send a key as Authorization: Bearer").with("WWW-Authenticate", "Bearer"),
@@ -60,10 +65,15 @@ struct Gate: Sendable {
     guard ServiceConfiguration.isLoopback(host) else {
       return .refused(.failure(403, "forbidden", "without keys this service is asked as 127.0.0.1 or localhost"), nil)
     }
-    if let origin = request.headers[.origin], !Self.isSame(origin, request.head.authority ?? "") {
+    if Self.isFromElsewhere(request) {
       return .refused(.failure(403, "forbidden", "without keys this service takes nothing from other origins"), nil)
     }
     return .open(nil, appID: nil)
+  }
+
+  /// Whether a browser sends it for a page that was loaded from elsewhere.
+  static func isFromElsewhere(_ request: Request) -> Bool {
+    request.headers[.origin].map { !isSame($0, request.head.authority ?? "") } ?? false
   }
 
   private static func isSame(_ origin: String, _ authority: String) -> Bool {

@@ -9,7 +9,10 @@ enum OpenAPI {
         ("title", .string("Penstock")), ("version", .string("1")),
         (
           "description",
-          .string("A durable event log that feeds webhooks and S3. Errors have one form; see the schema Error.")
+          .string(
+            "A durable event log that feeds webhooks and S3. Errors have one form; see the schema Error. "
+              + "HEAD is answered wherever GET is."
+          )
         ),
       ])
     ),
@@ -102,7 +105,9 @@ struct OpenAPIOperation {
     case .postEvents: appending
     case .getEvents:
       OpenAPIOperation(
-        summary: "Records as lines, byte for byte as they were sent.",
+        summary:
+          "Records as NDJSON, one line each, byte for byte as they were sent unless they hold a line break; "
+          + "what is no JSON as recordText or recordBase64.",
         parameters: [
           query("from", place), query("to", place), query("limit", number(1, 100_000)),
           query("untimed", #"{"enum":["skip","include","append-time"]}"#),

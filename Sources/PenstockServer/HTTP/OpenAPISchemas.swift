@@ -54,7 +54,7 @@ enum OpenAPISchemas {
     (
       "Status",
       .raw(
-        ##"{"type":"object","required":["log","ready","first","end","segments","bytesOnDisk","startedAt","now","recovery","ingest","idempotencyKeys","bodyMemory","destinations"],"properties":{"log":{"type":"string"},"ready":{"type":"boolean"},"first":{"type":"integer","minimum":0},"end":{"type":"integer","minimum":0},"segments":{"type":"integer","minimum":0},"bytesOnDisk":{"type":"integer","minimum":0},"startedAt":{"type":"string"},"now":{"type":"string"},"recovery":{"type":"string"},"ingest":{"$ref":"#/components/schemas/Ingest"},"idempotencyKeys":{"type":"integer","minimum":0},"bodyMemory":{"type":"integer","minimum":0},"destinations":{"type":"array","items":{"$ref":"#/components/schemas/Destination"}}}}"##
+        ##"{"type":"object","required":["log","ready","first","end","segments","bytesOnDisk","startedAt","now","recovery","ingest","damaged","idempotencyKeys","bodyMemory","destinations"],"properties":{"log":{"type":"string"},"ready":{"type":"boolean"},"first":{"type":"integer","minimum":0},"end":{"type":"integer","minimum":0},"segments":{"type":"integer","minimum":0},"bytesOnDisk":{"type":"integer","minimum":0},"startedAt":{"type":"string"},"now":{"type":"string"},"recovery":{"type":"string"},"ingest":{"$ref":"#/components/schemas/Ingest"},"damaged":{"type":"array","items":{"type":"object","required":["part","message"],"properties":{"part":{"enum":["idempotencyKeys","audit","accessKeys"]},"message":{"type":["string","null"],"description":"null for a key of one app"}}}},"idempotencyKeys":{"type":"integer","minimum":0},"bodyMemory":{"type":"integer","minimum":0},"destinations":{"type":"array","items":{"$ref":"#/components/schemas/Destination"}}}}"##
       )
     ),
     (

@@ -66,6 +66,7 @@ final class ClientWatch: ChannelInboundHandler, RemovableChannelHandler {
     let connection = context.channel.parent.flatMap { $0.parent == nil ? nil : $0 } ?? context.channel
     idle = try? connection.pipeline.syncOperations.handler(type: IdleCutOff.self)
     idle?.requestBegan()
+    HeadGuard.install(in: context.pipeline.syncOperations)
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {

@@ -32,6 +32,8 @@ public final class PenstockService: Service {
   private let replays: ReplayHost
   private let redeliveries: RedeliveryHost
   private let router: ServiceRouter
+  /// What is damaged beside the log, or cannot be used.
+  let damage: @Sendable () -> [ServiceDamage]
   let feed: StatusFeed
 
   /// Opens the log and what is kept beside it. Nothing is listened on before ``run()``.
@@ -44,7 +46,10 @@ public final class PenstockService: Service {
   ///   - logger: Told of trouble.
   ///   - tracer: Where a span of each request goes; by default wherever the process sends all of them. Without any, nothing is traced.
   ///   - onListening: Called once, with the port, when requests are taken.
-  /// - Throws: ``ServiceError``, ``KeyStoreError``, `LogError`.
+  /// What is damaged beside the log keeps it from nothing else: see ``damage``. As long as the file of keys cannot be
+  /// read nobody is let in, and events are delivered all the same.
+  ///
+  /// - Throws: ``ServiceError``, `LogError`.
   public static func open(
     log path: String, _ logConfiguration: LogConfiguration = LogConfiguration(),
     _ configuration: ServiceConfiguration, destinations: [ServiceDestination] = [],
@@ -53,7 +58,7 @@ public final class PenstockService: Service {
   ) async throws -> PenstockService {
     if let complaint = configuration.complaint { throw ServiceError(message: complaint) }
     let configuration = fitting(configuration, destinations, logger)
-    let keys = try configuration.keysFile.map { path throws(KeyStoreError) in try KeyStore(path) }
+    let keys = configuration.keysFile.map { KeyStore(closedUnlessReadable: $0) }
     let metrics = ServiceMetrics()
     var environment = LogEnvironment.system
     environment.observer = ServiceLogObserver(metrics: metrics)
@@ -71,10 +76,14 @@ public final class PenstockService: Service {
           logger.notice("idempotency keys are kept again")
         }
       }
-      let audit = try await AuditLog.open(at: path + ".audit")
-      return PenstockService(
+      let audit = await AuditLog.open(at: path + ".audit")
+      let service = PenstockService(
         log, path, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger,
         RequestTracing(tracer), onListening)
+      for damage in service.damage() {
+        logger.error("damaged", metadata: ["part": "\(damage.part.rawValue)", "error": "\(damage.message)"])
+      }
+      return service
     } catch {
       try? await log.close()
       throw error
@@ -111,7 +120,14 @@ public final class PenstockService: Service {
     self.keys = keys
     self.keyed = keyed
     self.audit = audit
-    ingest = Ingest(log, keyed: keyed, limits: configuration.limits)
+    ingest = Ingest(log, keyed: keyed, limits: configuration.limits, recordBytes: logConfiguration.recordBytes)
+    let damage: @Sendable () -> [ServiceDamage] = {
+      let parts: [(ServiceDamage.Part, String?)] = [
+        (.accessKeys, keys?.trouble?.message), (.idempotencyKeys, keyed.damage), (.audit, audit.damage),
+      ]
+      return parts.compactMap { part, message in message.map { ServiceDamage(part, $0) } }
+    }
+    self.damage = damage
     hosts = destinations.map {
       DestinationHost($0, log, retention: logConfiguration.retention, logger: logger)
     }
@@ -119,7 +135,8 @@ public final class PenstockService: Service {
     redeliveries = RedeliveryHost(logger: logger)
     let admin = AdminAPI(
       log, hosts: hosts, replays: replays, redeliveries: redeliveries, ingest: ingest, metrics: metrics,
-      facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock())
+      facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock(),
+      damage: damage)
     feed = StatusFeed(
       destinations: destinations.map(\.name), look: { await admin.state(for: $0).text }, sample: { admin.sample })
     router = ServiceRouter(

@@ -35,11 +35,18 @@ struct ServiceRouter: Sendable {
   }
 
   private func route(_ request: Request, _ context: ServiceContext) async -> Response {
+    guard RequestHost.isSound(request.head) else {
+      let words = "a request names one host, as name, name:port or [address]:port"
+      return refusal(.failure(400, "bad_request", words), request, context)
+    }
+    if request.expectsTheUnknown {
+      return refusal(.failure(417, "expectation_failed", "Expect is 100-continue"), request, context)
+    }
     let asked: Asked
     switch Route.match(request.method.rawValue, request.uri.path) {
     case .none: return refusal(.failure(404, "not_found", "there is nothing here"), request, context)
     case .otherMethods(let methods):
-      let allowed = methods.map(\.rawValue).joined(separator: ", ")
+      let allowed = methods.flatMap { $0 == .get ? [$0.rawValue, "HEAD"] : [$0.rawValue] }.joined(separator: ", ")
       let answer = Answer.failure(405, "method_not_allowed", "this takes \(allowed)").with("Allow", allowed)
       return refusal(answer, request, context)
     case .route(let route, let name, let item): asked = Asked(route: route, name: name, item: item)
@@ -58,9 +65,10 @@ struct ServiceRouter: Sendable {
         if let response = await respond(asked, request, key, appID, context) {
           response
         } else {
-          Response(told(await answer(asked, request, appID, key), asked, context), to: context)
+          Response(told(await answer(asked, request, appID, key, context), asked, context), to: context)
         }
-      return asked.route.method == .get ? response.withoutBody(of: request, context) : response
+      guard asked.route.method == .get else { return response }
+      return response.withoutContent(for: request).withoutBody(of: request, context)
     }
   }
 
@@ -75,9 +83,9 @@ struct ServiceRouter: Sendable {
 
   /// Given without a look at the body.
   private func refusal(_ answer: Answer, _ request: Request, _ context: ServiceContext) -> Response {
+    let response = Response(answer, to: context).withoutContent(for: request)
     // Short, so that a stream can be closed behind it.
-    if request.hasBody { return Response(answer.ending, to: context) }
-    return Response(answer, to: context).withoutBody(of: request, context)
+    return request.hasBody ? response.ending(context) : response.withoutBody(of: request, context)
   }
 
   /// What is more than an ``Answer``.
@@ -107,11 +115,11 @@ struct ServiceRouter: Sendable {
   }
 
   private func answer(
-    _ asked: Asked, _ request: Request, _ appID: String?, _ key: APIKey?
+    _ asked: Asked, _ request: Request, _ appID: String?, _ key: APIKey?, _ context: ServiceContext
   ) async -> Answer {
     let name = asked.name
     return switch asked.route {
-    case .postEvents: await ingest.respond(to: request, appID: appID, key: key)
+    case .postEvents: await ingest.respond(to: request, appID: appID, key: key) { context.askForBody(of: request) }
     case .getProducer: await ingest.producer(name, appID: appID)
     case .getStatus: await admin.status(for: Audience(key))
     case .getStatusHistory: Answer(200, feed.history.json)
@@ -156,6 +164,7 @@ struct ServiceRouter: Sendable {
   ) async -> Answer {
     var request = request
     let body: [UInt8]
+    context.askForBody(of: request)
     do throws(SmallBody.Refusal) {
       body = try await SmallBody.read(request, within: ingest.currentLimits.bodyTimeout)
     } catch { return error.answer }
@@ -170,7 +179,7 @@ struct ServiceRouter: Sendable {
     }
     request.body = RequestBody(buffer: ByteBuffer(bytes: body))
     let answer = await RequestID.$current.withValue(context.id) {
-      told(await self.answer(asked, request, appID, key), asked, context)
+      told(await self.answer(asked, request, appID, key, context), asked, context)
     }
     await note(key, asked, context, outcome: answer.status < 300 ? "done" : "refused", status: answer.status)
     return answer

@@ -52,8 +52,12 @@ public struct ServiceLimits: Sendable, Hashable {
   /// Connections at once; more wait to be accepted. Default 16,384. Fewer, where the process may open too few files: some are kept
   /// for the log, its cursors and destinations.
   public var maxConnections = 16_384
-  /// How long a connection may say nothing before its request is begun, a TLS handshake included, or within it. Default 30 s.
-  public var idleTimeout = Duration.seconds(30)
+  /// How long a connection may say nothing before its request is begun, a TLS handshake included, or within it. Default
+  /// 75 s.
+  ///
+  /// Longer than a balancer keeps its idle connections (60 s in most): one that the service closes first may just then
+  /// be used for a request, which the balancer answers with 502.
+  public var idleTimeout = Duration.seconds(75)
   /// How long a body may take. Default 60 s.
   public var bodyTimeout = Duration.seconds(60)
   /// How long requests under way may take to be answered once the service ends. Default 20 s.

@@ -10,10 +10,12 @@ final class ServiceMetrics: Sendable {
     var answers = [Int](repeating: 0, count: 6)
     var refusals: [Int: Int] = [:]
     var log = LogTally()
+    var room = RoomTally()
   }
   private let state = Mutex(State())
+  private let pace: any PaceClock
 
-  init() {}
+  init(pace: any PaceClock = SystemPaceClock()) { self.pace = pace }
 
   func note(status: Int) {
     state.withLock { $0.answers[min(max(0, status / 100), 5)] += 1 }
@@ -24,7 +26,19 @@ final class ServiceMetrics: Sendable {
   /// A write or a sync failed: the log takes nothing until it is opened again.
   var hasLogFailed: Bool { state.withLock { $0.log.hasFailed } }
 
-  func note(_ notice: LogNotice) { state.withLock { $0.log.note(notice) } }
+  /// Whether the newest append found no room on the disk, as ``RoomTally`` says.
+  func isFull(freeBytes: UInt64?, needed: UInt64) -> Bool {
+    let now = pace.now()
+    return state.withLock { $0.room.isFull(freeBytes: freeBytes, needed: needed, at: now) }
+  }
+
+  func note(_ notice: LogNotice) {
+    let now = pace.now()
+    state.withLock { state in
+      state.log.note(notice)
+      state.room.note(notice, at: now)
+    }
+  }
 
   func answer(_ admin: AdminAPI) async -> Answer {
     let (answers, refusals, log) = state.withLock { ($0.answers, $0.refusals, $0.log) }
@@ -38,6 +52,13 @@ final class ServiceMetrics: Sendable {
         "penstock_http_refusals_total", "counter", "Requests that were let in to nothing.",
         Double(refusals[status] ?? 0), [("status", "\(status)")])
     }
+    let damaged = Set(admin.damage().map(\.part))
+    for part in ServiceDamage.Part.allCases {
+      text.add(
+        "penstock_damaged", "gauge", "Whether a part beside the log is damaged, or cannot be used.",
+        damaged.contains(part) ? 1 : 0, [("part", part.rawValue)])
+    }
+    text.add("penstock_ready", "gauge", "Whether events are taken.", admin.isReady ? 1 : 0)
     addIngest(admin, &text)
     log.add(to: &text)
     await addLog(admin, &text)

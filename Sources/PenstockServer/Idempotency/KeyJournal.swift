@@ -3,21 +3,50 @@ package import PenstockLog
 /// The idempotency keys on stable storage: a log of its own beside the service's, an entry for each key.
 package final class KeyJournal: Sendable {
   private let log: Log
+  /// What of it is lost, for people; nil where nothing is.
+  package let damage: String?
 
-  /// Opens it and hands on what is in it, oldest first.
+  /// Opens it and hands on what is in it, oldest first. Entries that are lost to damage are left out.
   ///
   /// - Parameter window: how long an entry is kept, in seconds; longer where a segment is not over.
+  /// - Throws: what is no damage; see ``SideLog``.
   package static func open(
     at path: String, window: Int64, newest capacity: Int, environment: LogEnvironment = .system,
     _ entry: (KeyedAppend, _ seconds: Int64) -> Void
-  ) async throws -> KeyJournal {
+  ) async throws(LogError) -> KeyJournal {
     let configuration = configuration(window: window, capacity: capacity)
-    let log = try await Log.open(at: path, configuration: configuration, environment: environment)
+    let (log, aside) = try await SideLog.open(at: path, configuration: configuration, environment: environment)
     let start = log.end - log.first > capacity ? Offset(log.end.rawValue - UInt64(capacity)) : log.first
-    for try await record in log.records(from: .offset(start)) {
-      if let (append, seconds) = KeyedAppend.read(journalEntry: Array(record.bytes)) { entry(append, seconds) }
+    let lost = await read(log, from: start, entry)
+    var words: [String] = []
+    if let aside { words.append("\(path) was damaged and is now \(aside)") }
+    if lost > 0 { words.append("\(lost) entries of \(path) are lost to damage") }
+    if !words.isEmpty {
+      words.append("requests that are sent again under an idempotency key of those are appended again")
     }
-    return KeyJournal(log)
+    return KeyJournal(log, damage: words.isEmpty ? nil : words.joined(separator: "; "))
+  }
+
+  /// - Returns: how many entries are lost.
+  private static func read(
+    _ log: Log, from start: Offset, _ entry: (KeyedAppend, _ seconds: Int64) -> Void
+  ) async -> Int {
+    var (next, lost) = (start, 0)
+    while next < log.end {
+      do {
+        for try await record in log.records(from: .offset(next)) {
+          next = record.offset + 1
+          if let (append, seconds) = KeyedAppend.read(journalEntry: Array(record.bytes)) { entry(append, seconds) }
+        }
+        return lost
+      } catch {
+        // What cannot be read is passed, a known gap at once, anything else one entry after the other.
+        let end = error.gap.map { max($0.end, next + 1) } ?? next + 1
+        lost += min(end, log.end) - next
+        next = end
+      }
+    }
+    return lost
   }
 
   package static func configuration(window: Int64, capacity: Int) -> LogConfiguration {
@@ -35,7 +64,10 @@ package final class KeyJournal: Sendable {
     return configuration
   }
 
-  private init(_ log: Log) { self.log = log }
+  private init(_ log: Log, damage: String?) {
+    self.log = log
+    self.damage = damage
+  }
 
   /// Durable when it returns.
   package func note(_ append: KeyedAppend, at seconds: Int64) async throws(LogError) {

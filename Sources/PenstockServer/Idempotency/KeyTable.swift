@@ -74,6 +74,8 @@ package struct KeyedAppend: Sendable, Hashable {
 /// - A key is *claimed* by the first request that names it, and then *settled* with what was appended, or *released* when
 ///   nothing was.
 /// - At most `capacity` settled keys are known, and none older than `window`; the oldest are forgotten first.
+/// - A start changes neither: ``restore(_:at:)`` puts each key where its time belongs, and what was forgotten stays
+///   forgotten.
 package struct KeyTable: Sendable {
   package enum Answer: Sendable, Hashable {
     /// Nobody has it: append, then settle or release.
@@ -112,7 +114,7 @@ package struct KeyTable: Sendable {
 
   package mutating func release(_ key: Hash128) { claims[key] = nil }
 
-  /// Also for what is read back: a key that is known already stays as it is.
+  /// A key that is known already stays as it is.
   package mutating func settle(_ append: KeyedAppend, at seconds: Int64) {
     claims[append.key] = nil
     guard settled[append.key] == nil else { return }
@@ -121,15 +123,32 @@ package struct KeyTable: Sendable {
     forget(before: seconds)
   }
 
+  /// For what is read back at a start, in any order. A key that is known already stays as it is; one that is older than
+  /// as many as are known was forgotten. Call ``expire(at:)`` after the last.
+  package mutating func restore(_ append: KeyedAppend, at seconds: Int64) {
+    guard settled[append.key] == nil else { return }
+    var place = order.count
+    while place > oldest, order[place - 1].seconds > seconds { place -= 1 }
+    if place == oldest, settled.count >= capacity { return }
+    settled[append.key] = append
+    order.insert((append.key, seconds), at: place)
+    if settled.count > capacity { forgetOldest() }
+  }
+
+  /// Forgets what is older than the window.
+  package mutating func expire(at seconds: Int64) { forget(before: seconds) }
+
   private mutating func forget(before seconds: Int64) {
-    while oldest < order.count, settled.count > capacity || order[oldest].seconds < seconds - window {
-      settled[order[oldest].key] = nil
-      oldest += 1
-    }
+    while oldest < order.count, settled.count > capacity || order[oldest].seconds < seconds - window { forgetOldest() }
     // Now and then, so that it costs nothing on the whole.
     if oldest > 1024, oldest > order.count / 2 {
       order.removeFirst(oldest)
       oldest = 0
     }
+  }
+
+  private mutating func forgetOldest() {
+    settled[order[oldest].key] = nil
+    oldest += 1
   }
 }

@@ -1,3 +1,4 @@
+import PenstockDelivery
 package import PenstockLog
 import PenstockSinks
 import Synchronization
@@ -31,8 +32,12 @@ package final class KeyedAppender: Sendable {
 
   private typealias LanePromise = CheckedContinuation<Result<Producer, KeyedAppendError>, Never>
 
+  private typealias Note = Task<Void, Never>
+
   private struct State {
     var table: KeyTable
+    /// Nil until it could be opened. Then nothing is known of earlier keys, and no request with a key is taken.
+    var journal: KeyJournal?
     var free: [Producer]
     var waiting: [LanePromise] = []
     /// Why the journal takes nothing at present, or any more. As long as it does not, no lane comes back: requests take those
@@ -41,11 +46,13 @@ package final class KeyedAppender: Sendable {
     var isEnding = false
     var followers: [Hash128: [Promise]] = [:]
     /// Appends whose journal entry is still to be written.
-    var notes: [UInt64: Task<Void, Never>] = [:]
+    var notes: [UInt64: Note] = [:]
     var nextNote: UInt64 = 0
+    /// Tries to open the journal again.
+    var opening: Note?
   }
-  private let journal: KeyJournal
   private let log: Log
+  private let openJournal: @Sendable ((KeyedAppend, Int64) -> Void) async throws(LogError) -> KeyJournal
   private let clock: any WallClock
   private let retryInterval: Duration
   private let onTrouble: @Sendable (LogError?) -> Void
@@ -53,52 +60,122 @@ package final class KeyedAppender: Sendable {
 
   /// Takes the lanes, and reads back what is known.
   ///
+  /// A journal that is damaged costs the keys that are lost, and says so (``damage``). One that cannot be opened for
+  /// another reason may still have every key: requests with keys are then refused (``KeyedAppendError/unkept(_:)``)
+  /// until it can.
+  ///
   /// - Parameters:
   ///   - journal: where the journal is kept, beside the log.
   ///   - capacity: keys that are remembered at most.
   ///   - window: for how long, in seconds.
   ///   - lanes: how many; fewer than before leaves keys behind that only their lanes know.
-  ///   - retryInterval: how long until a journal whose disk is full is tried again.
+  ///   - retryInterval: how long until a journal whose disk is full, or that cannot be opened, is tried again.
   ///   - onTrouble: called when the journal takes nothing any more, and with nil when it does again.
+  /// - Throws: what the log has against its lanes.
   package static func open(
     _ log: Log, journal path: String, capacity: Int, window: Int64, lanes: Int = standardLanes,
     retryInterval: Duration = .seconds(1), clock: any WallClock = SystemWallClock(),
     environment: LogEnvironment = .system, onTrouble: @escaping @Sendable (LogError?) -> Void = { _ in }
-  ) async throws -> KeyedAppender {
-    var table = KeyTable(capacity: capacity, window: window)
-    let journal = try await KeyJournal.open(
-      at: path, window: window, newest: capacity, environment: environment
-    ) { table.settle($0, at: $1) }
-    let now = clock.now().nanoseconds / 1_000_000_000
-    var free: [Producer] = []
+  ) async throws(LogError) -> KeyedAppender {
+    var all: [Producer] = []
     for number in 0..<lanes {
       let lane = try await log.producer(named: laneName(number))
-      // Also where the log is not certain that this is the newest: what it has is in the log.
-      if let newest = KeyedAppend(source: lane.source, first: lane.lastOffsets?.lowerBound) {
-        if table.isUnknown(newest.key) { try await journal.note(newest, at: now) }
-        table.settle(newest, at: now)
-      }
       // What the log has forgotten are appends whose keys the journal has, or records that are lost.
       if lane.history == .uncertain { try lane.resume(after: lane.lastSequence ?? 0) }
-      free.append(lane)
+      all.append(lane)
     }
-    return KeyedAppender(log, journal, table, free, clock, retryInterval, onTrouble)
+    let appender = KeyedAppender(
+      log, KeyTable(capacity: capacity, window: window), clock, retryInterval, onTrouble
+    ) { (entry) throws(LogError) in
+      try await KeyJournal.open(at: path, window: window, newest: capacity, environment: environment, entry)
+    }
+    do throws(LogError) { try await appender.begin(all) } catch { appender.beginLater(all, because: error) }
+    return appender
   }
 
   package static func laneName(_ number: Int) -> String { "penstock.key.\(number)" }
 
   private init(
-    _ log: Log, _ journal: KeyJournal, _ table: KeyTable, _ free: [Producer], _ clock: any WallClock,
-    _ retryInterval: Duration, _ onTrouble: @escaping @Sendable (LogError?) -> Void
+    _ log: Log, _ table: KeyTable, _ clock: any WallClock, _ retryInterval: Duration,
+    _ onTrouble: @escaping @Sendable (LogError?) -> Void,
+    _ openJournal: @escaping @Sendable ((KeyedAppend, Int64) -> Void) async throws(LogError) -> KeyJournal
   ) {
     self.log = log
-    self.journal = journal
+    self.openJournal = openJournal
     self.clock = clock
     self.retryInterval = retryInterval
     self.onTrouble = onTrouble
-    state = Mutex(State(table: table, free: free))
+    state = Mutex(State(table: table, free: []))
   }
 
+  /// Opens the journal, and takes up what it and the lanes know.
+  private func begin(_ lanes: [Producer]) async throws(LogError) {
+    var table = state.withLock { $0.table }
+    let journal = try await openJournal { table.restore($0, at: $1) }
+    let now = seconds
+    var (free, unnoted): ([Producer], [(lane: Producer, append: KeyedAppend, seconds: Int64)]) = ([], [])
+    for lane in lanes {
+      // Also where the log is not certain that this is the newest: what it has is in the log.
+      guard let newest = KeyedAppend(source: lane.source, first: lane.lastOffsets?.lowerBound),
+        table.isUnknown(newest.key)
+      else {
+        free.append(lane)
+        continue
+      }
+      // As old as the append: a key that was forgotten does not count from this start on.
+      let seconds = await appendSeconds(newest.first, at: now)
+      table.restore(newest, at: seconds)
+      table.expire(at: now)
+      if table.isUnknown(newest.key) { free.append(lane) } else { unnoted.append((lane, newest, seconds)) }
+    }
+    table.expire(at: now)
+    let taken = (table, free)
+    state.withLock { ($0.table, $0.free, $0.journal) = (taken.0, taken.1, journal) }
+    for (lane, append, seconds) in unnoted { noteSoon(append, at: seconds, lane: lane) }
+  }
+
+  /// The journal cannot be opened now: tries again until it can, or ``end()``.
+  private func beginLater(_ lanes: [Producer], because error: LogError) {
+    state.withLock { $0.trouble = error }
+    onTrouble(error)
+    let opening = Task { [self] in
+      while true {
+        // Cancelled by ``close()``.
+        do { try await Task.sleep(for: retryInterval) } catch { return }
+        do throws(LogError) {
+          try await begin(lanes)
+          break
+        } catch {
+          state.withLock { $0.trouble = error }
+        }
+      }
+      state.withLock { $0.trouble = nil }
+      onTrouble(nil)
+    }
+    state.withLock { $0.opening = opening }
+  }
+
+  /// When the record at an offset was appended. Where it is gone, when the next one was, which is later; where there is
+  /// none, or it cannot be told: now.
+  private func appendSeconds(_ offset: Offset?, at now: Int64) async -> Int64 {
+    guard let offset else { return now }
+    var place = max(offset, log.first)
+    while place < log.end {
+      do throws(LogError) {
+        guard let batch = try await log.records(from: place, maxRecords: 1, maxBytes: 1) else { return now }
+        var time: Timestamp?
+        batch.forEachRecord { time = time ?? $0.appendTime }
+        return min(now, time.map { $0.nanoseconds / 1_000_000_000 } ?? now)
+      } catch {
+        guard let gap = error.gap, gap.end > place else { return now }
+        place = gap.end
+      }
+    }
+    return now
+  }
+
+  /// What of the journal is lost, for people; nil where nothing is.
+  package var damage: String? { state.withLock { $0.journal?.damage } }
   /// Keys that are remembered.
   package var count: Int { state.withLock { $0.table.count } }
   /// Why the journal takes nothing; nil while it does. A full disk passes, anything else needs a restart.
@@ -109,6 +186,9 @@ package final class KeyedAppender: Sendable {
   package func append(
     _ batch: RecordBatch, key: Hash128
   ) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
+    // Whether the key came before is in the journal.
+    let unopened = state.withLock { state in state.journal == nil ? state.trouble : nil }
+    if let unopened { return .failure(.unkept(unopened)) }
     let content = Hash128(Digest.sha256(batch.payload))
     switch state.withLock({ $0.table.claim(key, content: content, at: seconds) }) {
     case .known(let known): return .success((known, true))
@@ -173,13 +253,17 @@ package final class KeyedAppender: Sendable {
       return .failure(.log(error))
     }
     let (settled, now) = (append, seconds)
+    state.withLock { $0.table.settle(settled, at: now) }
+    noteSoon(settled, at: now, lane: lane)
+    return .success((settled, false))
+  }
+
+  private func noteSoon(_ append: KeyedAppend, at seconds: Int64, lane: Producer) {
     state.withLock { state in
-      state.table.settle(settled, at: now)
       state.nextNote += 1
       let number = state.nextNote
-      state.notes[number] = Task { [self] in await note(settled, at: now, lane: lane, number: number) }
+      state.notes[number] = Task { [self] in await note(append, at: seconds, lane: lane, number: number) }
     }
-    return .success((settled, false))
   }
 
   /// Writes the journal's entry, then gives the lane back. A journal that cannot be written keeps the lane: nothing is
@@ -195,6 +279,7 @@ package final class KeyedAppender: Sendable {
       do throws(LogError) {
         // A log that acknowledges before it syncs may still lose what the journal would then swear to.
         if log.durability < .disk { try await log.sync() }
+        guard let journal = state.withLock({ $0.journal }) else { return false }
         try await journal.note(append, at: seconds)
         let wasTrouble = state.withLock { state in
           defer { state.trouble = nil }
@@ -260,11 +345,14 @@ package final class KeyedAppender: Sendable {
   /// its lane, and is noted at the next opening.
   package func close() async throws(LogError) {
     end()
-    let notes = state.withLock { state in
+    let opening = state.withLock { $0.opening }
+    opening?.cancel()
+    await opening?.value
+    let (notes, journal) = state.withLock { state in
       if state.trouble != nil { for note in state.notes.values { note.cancel() } }
-      return Array(state.notes.values)
+      return (Array(state.notes.values), state.journal)
     }
     for note in notes { await note.value }
-    try await journal.close()
+    try await journal?.close()
   }
 }

@@ -15,10 +15,13 @@ final class Ingest: Sendable {
   private let limits: Mutex<ServiceLimits>
   private let isEnding = Atomic(false)
   private let quota = Mutex(ProducerQuota())
+  private let recordBytes: Int
   private let startedAt = ContinuousClock.now
 
-  init(_ log: Log, keyed: KeyedAppender, limits: ServiceLimits) {
+  /// - Parameter recordBytes: the longest record that the log takes: a longer one would refuse those beside it.
+  init(_ log: Log, keyed: KeyedAppender, limits: ServiceLimits, recordBytes: Int = .max) {
     self.log = log
+    self.recordBytes = recordBytes
     self.keyed = keyed
     producers = ProducerHandles(log)
     budget = MemoryBudget(limit: limits.bodyMemory)
@@ -47,7 +50,7 @@ final class Ingest: Sendable {
   func producer(_ name: String, appID: String?) async -> Answer {
     let full: String
     do throws(IngestIdentity.Complaint) {
-      full = try IngestIdentity.producerName(name, appID: appID)
+      full = nameInLog(try IngestIdentity.producerName(name, appID: appID), of: name, appID: appID)
     } catch { return .failure(400, "bad_request", error.message) }
     let entry = log.producers.entry(full)
     return Answer(
@@ -58,23 +61,35 @@ final class Ingest: Sendable {
       ]))
   }
 
+  /// A producer that the log knows by the name it had in earlier versions keeps that name, and with it its sequence.
+  private func nameInLog(_ name: String, of short: String, appID: String?) -> String {
+    guard let appID, log.producers.entry(name) == nil else { return name }
+    let former = IngestIdentity.formerProducerName(short, appID: appID)
+    return log.producers.entry(former) == nil ? name : former
+  }
+
   /// Answers one request.
   ///
   /// - Parameters:
   ///   - appID: the only app whose events it may hold; nil: any.
   ///   - key: the key it came with; nil: without one.
-  func respond(to request: Request, appID: String?, key: APIKey?) async -> Answer {
-    let answer = await answer(request, appID, key)
+  ///   - willRead: called before the body is read, and not where it is refused unread.
+  func respond(
+    to request: Request, appID: String?, key: APIKey?, willRead: () -> Void = {}
+  ) async -> Answer {
+    let answer = await answer(request, appID, key, willRead)
     if answer.status != 200 { counters.note(answer) }
     return answer
   }
 
-  private func answer(_ request: Request, _ appID: String?, _ key: APIKey?) async -> Answer {
+  private func answer(
+    _ request: Request, _ appID: String?, _ key: APIKey?, _ willRead: () -> Void
+  ) async -> Answer {
     if isEnding.load(ordering: .relaxed) {
       return .later(503, "ending", "the service is being shut down", after: 5).ending
     }
     let limits = limits.withLock { $0 }
-    guard let format = IngestFormat(contentType: request.headers[.contentType]) else {
+    guard let format = Self.format(of: request) else {
       return Answer.failure(
         415, "unsupported_media_type", "send application/json (an array or an object) or application/x-ndjson"
       ).ending
@@ -86,7 +101,7 @@ final class Ingest: Sendable {
     if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.maxBodyBytes {
       return Answer(Self.tooLong(limits)).ending
     }
-    let identity: IngestIdentity
+    var identity: IngestIdentity
     let onError: IngestRules.OnError
     do throws(IngestIdentity.Complaint) {
       identity = try IngestIdentity(
@@ -94,6 +109,10 @@ final class Ingest: Sendable {
         sequence: request.headers[.penstockSequence], resumesAfter: request.headers[.penstockResumeAfter], appID: appID)
       onError = try Self.onError(request.uri.queryParameters["onError"].map { String($0) })
     } catch { return Answer.failure(400, "bad_request", error.message).ending }
+    if case .producer(let name, let sequence, let resumed) = identity {
+      let short = request.headers[.penstockProducer] ?? ""
+      identity = .producer(nameInLog(name, of: short, appID: appID), sequence: sequence, resumesAfter: resumed)
+    }
     if case .producer(let name, _, _) = identity, let key,
       let wait = quota.withLock({ $0.wait(key.id, name, at: ContinuousClock.now.seconds(since: startedAt)) })
     {
@@ -106,13 +125,24 @@ final class Ingest: Sendable {
     // Until the answer: what waits for the log is in memory as well.
     let share = MemoryShare(budget)
     defer { share.giveBack() }
-    switch await read(request.body, format, coding, limits.rules(onError: onError, appID: appID), limits, share) {
+    willRead()
+    var rules = limits.rules(onError: onError, appID: appID)
+    rules.maxEventBytes = min(rules.maxEventBytes, recordBytes)
+    switch await read(request.body, format, coding, rules, limits, share) {
     case .success(let result): return await append(result, identity, onError)
     case .failure(let refusal): return refusal.answer
     }
   }
 
   private struct Refusal: Error { let answer: Answer }
+
+  /// `curl -d` says that its body is a form where nothing else is said, which counts as no type. A page that was loaded
+  /// from elsewhere can make a browser say so too without asking first, so it is not taken from one.
+  private static func format(of request: Request) -> IngestFormat? {
+    let type = request.headers[.contentType]
+    guard IngestFormat.isForm(contentType: type) else { return IngestFormat(contentType: type) }
+    return Gate.isFromElsewhere(request) ? nil : .json
+  }
 
   private static func onError(_ text: String?) throws(IngestIdentity.Complaint) -> IngestRules.OnError {
     guard let text else { return .reject }

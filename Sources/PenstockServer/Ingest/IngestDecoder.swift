@@ -50,7 +50,8 @@ package struct IngestDecoder: Sendable {
     do throws(EventError) {
       switch format {
       case .ndjson:
-        try splitter.finish { (line, place) throws(EventError) in
+        try splitter.finish(refused: { (error) throws(EventError) in try Self.refuse(error, rules, &result) }) {
+          (line, place) throws(EventError) in
           try Self.take(line, place, validator, rules, &result)
         }
         if result.records == 0 { throw EventError(.empty, "expected events, found nothing", position: 0) }
@@ -73,7 +74,8 @@ package struct IngestDecoder: Sendable {
     switch format {
     case .json: body.append(contentsOf: chunk)
     case .ndjson:
-      try splitter.feed(chunk) { (line, place) throws(EventError) in
+      try splitter.feed(chunk, refused: { (error) throws(EventError) in try Self.refuse(error, rules, &result) }) {
+        (line, place) throws(EventError) in
         try Self.take(line, place, validator, rules, &result)
       }
     }
@@ -82,6 +84,15 @@ package struct IngestDecoder: Sendable {
   private var tooLong: EventError {
     EventError(
       .bodyTooLong, "the body is longer than \(rules.maxBodyBytes) bytes", position: rules.maxBodyBytes)
+  }
+
+  /// One line of NDJSON that is not even looked at: too long, or behind a byte order mark.
+  private static func refuse(
+    _ error: EventError, _ rules: IngestRules, _ result: inout IngestResult
+  ) throws(EventError) {
+    if rules.onError == .reject { throw error }
+    try result.makeRoom(rules, at: error.recordPosition ?? 0)
+    try result.refuse(error, rules)
   }
 
   /// One line of NDJSON.

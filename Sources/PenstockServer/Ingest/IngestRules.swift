@@ -36,11 +36,19 @@ package enum IngestFormat: Sendable, Hashable, CaseIterable {
       self = .json
       return
     }
-    let name = contentType.prefix { $0 != ";" }.lowercased().filter { $0 != " " && $0 != "\t" }
-    switch name {
+    switch Self.name(contentType) {
     case "application/json": self = .json
     case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines": self = .ndjson
     default: return nil
     }
+  }
+
+  /// Whether it is what HTML forms and `curl -d` send.
+  package static func isForm(contentType: String?) -> Bool {
+    contentType.map(name) == "application/x-www-form-urlencoded"
+  }
+
+  private static func name(_ contentType: String) -> String {
+    contentType.prefix { $0 != ";" }.lowercased().filter { $0 != " " && $0 != "\t" }
   }
 }

@@ -2,7 +2,8 @@ import PenstockEvents
 
 /// Takes the events out of a body: a JSON array or a bare object.
 enum ReceiverBody {
-  /// The events, each with a line feed after it, byte for byte as they came; and how many there are.
+  /// The events as lines, byte for byte as they came but for line breaks between tokens (``RecordLine``); and how many
+  /// there are.
   static func rows(of body: [UInt8]) throws(EventError) -> (bytes: [UInt8], count: Int) {
     let first = body.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
     if first == UInt8(ascii: "[") { return try elements(of: body) }
@@ -22,7 +23,7 @@ enum ReceiverBody {
     let count = try array.withUnsafeBufferPointer { (buffer) throws(EventError) in
       let bytes = UnsafeRawBufferPointer(buffer)
       return try splitter.split(bytes) { (range, _) throws(EventError) in
-        rows.append(contentsOf: bytes[range])
+        RecordLine.append(UnsafeRawBufferPointer(rebasing: bytes[range]), to: &rows)
         rows.append(UInt8(ascii: "\n"))
       }
     }

@@ -14,7 +14,11 @@ public final class AsyncHTTPTransport: HTTPTransport {
     case pinned(PinnedHosts)
   }
 
+  /// Waits; a test says how long that is.
+  package typealias Pause = @Sendable (Duration) async throws -> Void
+
   private let route: Route
+  private let pause: Pause
   private let isClosed = Atomic(false)
 
   /// Connects to every address, with the system's authorities.
@@ -23,6 +27,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
   public init(connectTimeout: Duration = .seconds(10)) {
     var settings = TransportSettings()
     settings.connectTimeout = connectTimeout
+    pause = Self.realPause
     route = .byName(PooledClient(settings, tls: nil))
   }
 
@@ -31,7 +36,12 @@ public final class AsyncHTTPTransport: HTTPTransport {
     try self.init(settings, resolver: SystemHostResolver())
   }
 
-  package init(_ settings: TransportSettings, resolver: any HostResolver) throws(SinkError) {
+  package static let realPause: Pause = { try await Task.sleep(for: $0) }
+
+  package init(
+    _ settings: TransportSettings, resolver: any HostResolver, pause: @escaping Pause = realPause
+  ) throws(SinkError) {
+    self.pause = pause
     let tls = settings.tls == TLSSettings() ? nil : try settings.tls.configuration()
     guard let policy = settings.addresses else {
       route = .byName(PooledClient(settings, tls: tls))
@@ -47,7 +57,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     guard !isClosed.load(ordering: .acquiring) else { throw TransportError(.cancelled, "the sink has been closed") }
     switch route {
     case .byName(let client):
-      return try await Self.send(request, over: client, until: .now + request.timeout, address: nil)
+      return try await Self.send(request, over: client, until: .now + request.timeout, address: nil, pause)
     case .pinned(let hosts): return try await send(request, hosts)
     }
   }
@@ -70,7 +80,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     for address in try await Self.addresses(of: host, hosts, deadline) where ContinuousClock.now < deadline {
       do throws(TransportError) {
         let client = hosts.client(host, address)
-        return try await Self.send(request, over: client, until: deadline, address: address)
+        return try await Self.send(request, over: client, until: deadline, address: address, pause)
       } catch {
         failure = error
         if !error.isBeforeSending { break }
@@ -92,7 +102,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     of host: String, _ hosts: PinnedHosts, _ deadline: ContinuousClock.Instant
   ) async throws(TransportError) -> [IPAddress] {
     if let known = hosts.freshAddresses(of: host, now: .now) { return known }
-    let found = await withDeadline(deadline) { () async -> Result<[IPAddress], TransportError> in
+    let found = await withLimit(deadline - .now, realPause) { () async -> Result<[IPAddress], TransportError> in
       do throws(TransportError) {
         return .success(try await hosts.lookUp(host, now: .now))
       } catch {
@@ -106,15 +116,19 @@ public final class AsyncHTTPTransport: HTTPTransport {
 
   static func send(
     _ request: TransportRequest, over pooled: PooledClient, until deadline: ContinuousClock.Instant,
-    address: IPAddress?
+    address: IPAddress?, _ pause: @escaping Pause = realPause
   ) async throws(TransportError) -> TransportResponse {
     do {
       let left = (deadline - .now).wholeNanoseconds
       let response = try await pooled.client.execute(translated(request), deadline: .now() + .nanoseconds(left))
+      var bodyTime = deadline - .now
+      if let limit = request.successBodyTime, (200..<300).contains(response.status.code) {
+        bodyTime = min(bodyTime, limit)
+      }
       return TransportResponse(
         status: Int(response.status.code),
         headers: response.headers.map { (name: $0.name, value: $0.value) },
-        body: await prefix(of: response.body, limit: request.responseLimit, until: deadline),
+        body: await prefix(of: response.body, limit: request.responseLimit, within: bodyTime, pause),
         connection: TransportConnection(
           httpVersion: "\(response.version)", tlsVersion: request.isSecure ? pooled.tlsVersion : nil,
           address: address?.description))
@@ -138,10 +152,10 @@ public final class AsyncHTTPTransport: HTTPTransport {
   /// What of the body matters. The status has been read by now, so a body that breaks off, or that trickles in until the
   /// time is up, changes nothing.
   private static func prefix(
-    of body: HTTPClientResponse.Body, limit: Int, until deadline: ContinuousClock.Instant
+    of body: HTTPClientResponse.Body, limit: Int, within time: Duration, _ pause: @escaping Pause
   ) async -> [UInt8] {
     let read = Mutex<[UInt8]>([])
-    _ = await withDeadline(deadline) {
+    _ = await withLimit(time, pause) {
       do {
         for try await chunk in body {
           let isFull = read.withLock { bytes in
@@ -156,13 +170,13 @@ public final class AsyncHTTPTransport: HTTPTransport {
   }
 
   /// What `work` returns; nil when the time is up. `work` must return soon after it is cancelled.
-  private static func withDeadline<Result: Sendable>(
-    _ deadline: ContinuousClock.Instant, _ work: @Sendable @escaping () async -> Result
+  private static func withLimit<Result: Sendable>(
+    _ time: Duration, _ pause: @escaping Pause, _ work: @Sendable @escaping () async -> Result
   ) async -> Result? {
     await withTaskGroup(of: Result?.self) { group in
       group.addTask { await work() }
       group.addTask {
-        try? await Task.sleep(until: deadline, clock: .continuous)
+        try? await pause(time)
         return nil
       }
       let first = await group.next() ?? nil

@@ -9,6 +9,9 @@ public struct TransportRequest: Sendable {
   public var timeout: Duration
   /// How much of the answer's body is wanted; ``TransportResponse/bodyLimit`` unless set.
   public var responseLimit = TransportResponse.bodyLimit
+  /// How long the body of a 2xx answer is waited for, once its head has come; nil: as long as ``timeout`` allows. What
+  /// has come by then counts as the body.
+  public var successBodyTime: Duration?
 
   public init(
     method: String, url: String, headers: [(name: String, value: String)], body: [UInt8] = [], timeout: Duration

@@ -34,13 +34,19 @@ struct WebhookRequest {
 
   func build(_ message: WebhookMessage, plan: WebhookPlan, now: Timestamp) -> TransportRequest {
     let isGet = plan.method == .get
-    return TransportRequest(
+    var request = TransportRequest(
       method: plan.method.rawValue,
       url: url.string(adding: isGet ? Self.query(plan.parameter, message.body) : nil),
       headers: fields(message, plan, now: now),
       body: isGet ? [] : message.body,
       timeout: timeout)
+    request.successBodyTime = Self.successBodyTime
+    return request
   }
+
+  /// 2xx says it all. What follows is read so that the connection can be used again, and not for longer than a new one
+  /// would take.
+  static let successBodyTime = Duration.seconds(1)
 
   /// `parameter=value`, percent-encoded.
   private static func query(_ parameter: String, _ value: [UInt8]) -> String {

@@ -14,8 +14,10 @@ final class CannedServer: Sendable {
   private let listener: Int32
   private let accepted = Atomic(0)
 
-  /// - Parameter reply: nil ends the connection without an answer, an empty one never answers.
-  init(reply: [UInt8]?) throws {
+  /// - Parameters:
+  ///   - reply: nil ends the connection without an answer, an empty one never answers.
+  ///   - keepsOpen: whether a connection stays open behind the answer.
+  init(reply: [UInt8]?, keepsOpen: Bool = false) throws {
     #if canImport(Glibc)
       let stream = Int32(SOCK_STREAM.rawValue)
     #else
@@ -36,7 +38,7 @@ final class CannedServer: Sendable {
     self.listener = listener
     port = Int(UInt16(bigEndian: address.sin_port))
     let server = self
-    Thread.detachNewThread { server.serve(reply) }
+    Thread.detachNewThread { server.serve(reply, keepsOpen) }
   }
 
   var connections: Int { accepted.load(ordering: .acquiring) }
@@ -44,7 +46,7 @@ final class CannedServer: Sendable {
   /// Ends the listening; the thread ends with it.
   func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
-  private func serve(_ reply: [UInt8]?) {
+  private func serve(_ reply: [UInt8]?, _ keepsOpen: Bool) {
     var kept: [Int32] = []
     while true {
       let connection = accept(listener, nil, nil)
@@ -64,6 +66,10 @@ final class CannedServer: Sendable {
         }
         if count <= 0 { break }
         sent += count
+      }
+      if keepsOpen {
+        kept.append(connection)
+        continue
       }
       // Read what is left: closing with unread bytes would reset the connection and take the answer with it.
       shutdown(connection, Int32(SHUT_WR))
