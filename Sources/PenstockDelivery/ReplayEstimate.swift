@@ -107,7 +107,9 @@ extension Replay {
     }
     let rate = settings.rate ?? DeliveryRate(manifest.rate)
     let extent = try log.extent(of: manifest.window)
-    guard let events = manifest.events else { return ReplayEstimate(extent, policy: settings.policy ?? BatchPolicy(), rate: rate) }
+    guard let events = manifest.events else {
+      return ReplayEstimate(extent, policy: settings.policy ?? BatchPolicy(), rate: rate)
+    }
     var count = EventCount(events, policy: settings.policy ?? BatchPolicy())
     try await count.addAll(of: manifest.window, in: log, progress)
     return ReplayEstimate(extent, count, rate: rate)

@@ -19,7 +19,7 @@ struct ExportCommand: ReportingCommand {
         penstock export --log ./events --output june.ndjson --from 2026-06-01T00:00:00Z --to 2026-07-01T00:00:00Z
         penstock export --log ./events --output goals.ndjson.zst --where 'event=Goal'
         penstock export --log ./events --from 500 --to 900 --format array --output part.json
-        penstock export --log ./events --from event:2026-06-01T00:00:00Z | jq .event
+        penstock export --log ./events --from event:2026-06-01 --to event:2026-07-01 | jq .event
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case ndjson, array }
@@ -27,11 +27,12 @@ struct ExportCommand: ReportingCommand {
 
   @OptionGroup var logOption: LogOption
   @Option(
-    help: ArgumentHelp(
-      "The first record, the log's first unless set: an offset, `beginning`, `end`, or a time as in penstock tail.",
-      valueName: "place"))
+    parsing: .unconditional,
+    help: ArgumentHelp("The first record, the log's first unless set: " + Place.explanation, valueName: "place"))
   var from: Place?
-  @Option(help: ArgumentHelp("Up to this place, and without it.", valueName: "place")) var to: Place?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Up to this place, and without it.", valueName: "place"))
+  var to: Place?
+  @OptionGroup var untimed: UntimedOption
   @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
   var filter = EventFilter.all
   @Option(

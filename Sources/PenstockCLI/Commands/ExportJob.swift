@@ -33,7 +33,9 @@ final class ExportJob {
     defer { reader.close() }
     let token = Interruption.handle { _ in }
     defer { Interruption.forget(token) }
-    let window = try ExportWindow(from: command.from?.position ?? .beginning, to: command.to?.position, of: reader)
+    let window = try ExportWindow(
+      from: command.from?.position ?? .beginning, to: command.to?.position ?? .end,
+      untimed: command.untimed.value(from: command.from, to: command.to), of: reader)
     do {
       try target.begin()
       try await write(window, reader)
@@ -87,8 +89,9 @@ final class ExportJob {
     var refused: Failure?
     batch.forEachRecord { record in
       guard refused == nil else { return }
-      guard let isWanted = window.holds(record) else { return timeless += 1 }
-      guard isWanted, command.filter.wants(record, &refused) else { return left += 1 }
+      let (isInside, isTimed) = window.verdict(on: record)
+      if !isTimed { timeless += 1 }
+      guard isInside, command.filter.wants(record, &refused) else { return left += isTimed ? 1 : 0 }
       if command.format == .array, Self.objects.verdict(on: record.bytes) != .passes {
         refused = Failure(
           .bad, "malformed", "record \(record.offset) is no JSON object, and an array holds nothing else",
@@ -127,7 +130,7 @@ final class ExportJob {
     if let output = command.output { words += " to \(output)" }
     words += ", \(Words.bytes(target.bytes)), \(Words.seconds(seconds))"
     if left > 0 { words += "; \(Words.count(left)) left out by --where or by their time" }
-    if timeless > 0 { words += "; \(Words.count(timeless)) left out because their time cannot be read" }
+    if timeless > 0 { words += "; \(Words.count(timeless)) without a time that can be read (--untimed)" }
     if lost > 0 { words += "; \(Words.count(lost)) lost" }
     let text = command.common.json ? json.text : words
     // Where the records themselves are on standard output, nothing else is.

@@ -42,6 +42,9 @@ struct Place: ExpressibleByArgument {
 
   private init(_ position: Position) { self.position = position }
 
+  /// What a help text names as the default.
+  var defaultValueDescription: String { position == .end ? "end" : "beginning" }
+
   init?(argument: String) {
     guard let position = ServicePlace.position(argument) else { return nil }
     self.position = position
