@@ -72,6 +72,18 @@ extension FileSystemLaws {
       let after = before[..<700] + [UInt8](repeating: 255, count: 1500) + before[2200...]
       try bench.expect(bench.contents("a") == Array(after), true, "only the written bytes differ")
     },
+    FileSystemLaw("dropping the cache loses nothing that is synced, and nothing that is not") { bench in
+      let bytes = (0..<9000).map { UInt8(truncatingIfNeeded: $0 &* 11) }
+      try bench.create("a", bytes)
+      try bench.with("a", .readWrite) { file in
+        try bench.disk.synchronize(file)
+        _ = try bench.disk.dropCache(file)
+        try bench.expect(bench.contents("a") == bytes, true, "what was synced")
+        try bench.write(file, [7, 7, 7], at: 4095)
+        _ = try bench.disk.dropCache(file)
+        try bench.expect(bench.read(file, 5, at: 4094), [bytes[4094], 7, 7, 7, bytes[4098]], "what was not")
+      }
+    },
     FileSystemLaw("a filled file is zeros, as many as asked for, and takes writes") { bench in
       for (number, length) in [0, 1, 4095, 4096, (1 << 20) + 4096, (1 << 20) + 5000].enumerated() {
         let name = "filled-\(number)"

@@ -45,6 +45,30 @@ struct POSIXFileSystemTests {
     }
   }
 
+  #if os(Linux)
+    @Test("proves what the disk holds, also while the file is mapped and its pages stay in memory")
+    func droppedCache() throws {
+      try withDirectory { directory in
+        let file = try disk.open(directory + "/a", .create)
+        defer { disk.close(file) }
+        let bytes = (0..<300_001).map { UInt8(truncatingIfNeeded: $0 &* 13) }
+        try bytes.withUnsafeBytes { try disk.writeAll(file, $0, at: 0) }
+        try disk.synchronize(file)
+        #expect(try disk.dropCache(file))
+        #expect(try disk.readAll(file, count: 400_000, at: 0) == bytes)
+        // Pages that a process has mapped are not dropped: they are compared with the disk.
+        let mapped = mmap(nil, bytes.count, PROT_READ, MAP_SHARED, file.rawValue, 0)
+        try #require(mapped != MAP_FAILED)
+        defer { munmap(mapped, bytes.count) }
+        for page in stride(from: 0, to: bytes.count, by: 4096) {
+          #expect(mapped?.load(fromByteOffset: page, as: UInt8.self) == bytes[page])
+        }
+        _ = try disk.dropCache(file)
+        #expect(try disk.readAll(file, count: 400_000, at: 0) == bytes)
+      }
+    }
+  #endif
+
   @Test("gives no lock to a handle that cannot write")
   func readOnlyLock() throws {
     try withDirectory { directory in

@@ -336,6 +336,43 @@ struct KeyedAppenderTests {
     #expect(try await live([0, 1, 2]) == [false, false, false])
   }
 
+  @Test("the last key of a lane that rests is forgotten as every other, by number and by time")
+  func restingLane() async throws {
+    for (later, seconds) in [([1, 2, 3, 4, 5], Int64(1)), ([1], 3601)] {
+      var (disk, keys, life) = (SimulatedFileSystem(), SimulatedFileSystem(), UInt8(0))
+      let clock = ManualClock()
+      /// The first lane has the first key; from the second process on the other lane is taken first.
+      func live(lanes: Int, _ numbers: [Int]) async throws -> [Bool] {
+        life += 1
+        let salt = life
+        func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
+          LogEnvironment(
+            fileSystem: disk, clock: clock, randomBytes: { [UInt8](repeating: salt, count: 16) },
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        }
+        let log = try await Log.open(at: "/log", configuration: Self.configuration(), environment: environment(disk))
+        var known: [Bool] = []
+        for number in numbers.isEmpty ? [-1] : numbers {
+          let appender = try await KeyedAppender.open(
+            log, journal: "/keys", capacity: 5, window: 3600, lanes: lanes, clock: clock,
+            environment: environment(keys))
+          if number >= 0 {
+            known.append(try await appender.append(Self.batch(number), key: Self.key(number)).get().isDuplicate)
+          }
+          try await appender.close()
+        }
+        try await log.close()
+        (disk, keys) = (disk.processKill(), keys.processKill())
+        return known
+      }
+      #expect(try await live(lanes: 1, [0]) == [false])
+      clock.advance(seconds: seconds)
+      #expect(try await live(lanes: 2, later).allSatisfy { !$0 })
+      for _ in 0..<2 { #expect(try await live(lanes: 2, []) == []) }
+      #expect(try await live(lanes: 2, [0]) == [false], "a start brought it back to life, after \(later)")
+    }
+  }
+
   @Test("requests with one key at once are one append, and all are told where it is")
   func atOnce() async throws {
     let disk = SimulatedFileSystem()

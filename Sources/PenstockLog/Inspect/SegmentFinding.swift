@@ -61,8 +61,10 @@ extension LogInspector {
         return finding
       }
       compare(header, to: previous, isFirst: index == 0, &finding)
-      let scanner = SegmentScanner(fileSystem, file.handle, header)
-      try walk(scanner, limit: limit(ofSegmentAt: index), depth, &finding, visit)
+      // A page that cannot be read hides its block, not the blocks after it.
+      let readable = SkippingFileSystem(fileSystem)
+      let scanner = SegmentScanner(readable, file.handle, header)
+      try walk(scanner, readable, limit: limit(ofSegmentAt: index), depth, &finding, visit)
       if depth >= .contents { try lookBehind(scanner, isLast: index == segments.count - 1, &finding) }
       finding.entries = []
     } catch {
@@ -121,8 +123,8 @@ extension LogInspector {
   }
 
   private func walk(
-    _ scanner: SegmentScanner, limit: Offset, _ depth: InspectionDepth, _ finding: inout SegmentFinding,
-    _ visit: (BlockHeader, [UInt8]) -> Void
+    _ scanner: SegmentScanner, _ readable: SkippingFileSystem, limit: Offset, _ depth: InspectionDepth,
+    _ finding: inout SegmentFinding, _ visit: (BlockHeader, [UInt8]) -> Void
   ) throws(FileSystemError) {
     var cursor = SegmentScanner.Cursor(startOf: scanner.header)
     let reader = BlockReader()
@@ -137,7 +139,10 @@ extension LogInspector {
           finding.complain("the block does not end on a page", at: block.position)
         }
         if let flaw = flaw(in: block, bytes, depth, scanner.seed, reader) {
-          finding.complain(flaw, at: block.position, block.baseOffset..<block.endOffset)
+          let isUnreadable = readable.isUnreadable(block.position..<block.endPosition)
+          finding.complain(
+            isUnreadable ? "the disk cannot read the block" : flaw, at: block.position,
+            block.baseOffset..<block.endOffset)
         }
         finding.count(block)
         finding.entries.append(BlockEntry(block))
@@ -148,7 +153,10 @@ extension LogInspector {
         finding.isOfLaterVersion = true
         break walking
       case .absent: try skip("there is no block where one must be", &finder, stride, &cursor, limit, &finding)
-      case .flawed(let reason): try skip("no valid block: \(reason)", &finder, stride, &cursor, limit, &finding)
+      case .flawed(let reason):
+        let isUnreadable = readable.isUnreadable(cursor.position..<(cursor.position + UInt64(BlockFormat.headerSize)))
+        let complaint = isUnreadable ? "the disk cannot read the block's header" : "no valid block: \(reason)"
+        try skip(complaint, &finder, stride, &cursor, limit, &finding)
       }
     }
     if cursor.offset > limit {

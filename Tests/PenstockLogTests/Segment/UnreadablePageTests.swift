@@ -64,5 +64,9 @@ import Testing
     let reading = try Reading(image.openWriter().view)
     #expect(reading.lost == [Offset(1)] && reading.gaps.map(\.reason) == [.unreadable])
     #expect(reading.records.count == number - 1)
+    let inspector = try LogInspector(TestLog.path, environment: image.environment())
+    let problems = inspector.inspect(segmentAt: 0, .contents, after: nil).problems
+    #expect(problems.map(\.message) == ["the disk cannot read the block's header"])
+    #expect(problems.first?.offsets == Offset(1)..<Offset(2))
   }
 }
