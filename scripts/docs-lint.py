@@ -2,11 +2,13 @@
 """Holds the documentation against the sources. Prints what is missing and exits 1 when anything is.
 
 usage: docs-lint.py
+       docs-lint.py --self-test     shows that the rules for docs/guarantees.md find each violation
 
 - Every error code, kind of trouble and metric in the sources is in docs/alarms.md or docs/operating.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
 - Links from one file of the repository to another lead somewhere.
 - What docs/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
+- Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
 - docs/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
 import glob
@@ -170,6 +172,118 @@ def incidents():
         yield f"docs/incidents.md:{number}: there is no {name}"
 
 
+SUITE = re.compile(r"^(?:@\w+(?:\(.*\))? +)*(?:(?:public|private|fileprivate|final) +)*"
+                   r"(?:struct|class|actor|enum|extension) +(\w+)", re.M)
+TEST = re.compile(r'@Test\b(?:\(\s*"((?:[^"\\]|\\.)*)")?(?:(?!@Test\b).)*?\bfunc (?:`([^`]+)`|(\w+))', re.S)
+PROMISE = re.compile(r"^- \*\*([A-Z]+\d+)\. ", re.M)
+SUITES = re.compile(r"`([\w./-]+)` \(((?:“[^”]+”|[^()“])*)\)")  # `Suite` (“title of a test”, `function`)
+NAMED = re.compile(r"“([^”]+)”|`([^`]+)`")
+FEWEST_BUGS = 10
+
+
+def tests_in(text):
+    """(suite, test) for each title and function of a test in a Swift file; what is commented out is none."""
+    text = re.sub(r"^\s*//.*$", "", text, flags=re.M)
+    suites = [(found.start(), found[1]) for found in SUITE.finditer(text)]
+    for found in TEST.finditer(text):
+        suite = next((name for start, name in reversed(suites) if start < found.start(2 if found[2] else 3)), "")
+        yield from ((suite, name) for name in found.groups() if name)
+
+
+def named_tests():
+    """The tests of all suites, and the cases of scripts/cli."""
+    for path in glob.glob(os.path.join(ROOT, "Tests", "**", "*.swift"), recursive=True):
+        yield from tests_in(read(path))
+    for path in glob.glob(os.path.join(ROOT, "scripts", "cli", "*.py")):
+        for function in re.findall(r"^@case\ndef (\w+)", read(path), re.M):
+            yield os.path.relpath(path, ROOT), function.replace("_", " ")
+
+
+def rows_of(text):
+    """(promise, {suite: [test]}, [planted bug], what is not understood) for each row of the table in docs/guarantees.md."""
+    for promise, tests, bugs in re.findall(r"^\| ([A-Z]+\d+) \| (.*) \| (.*?) ?\|$", text, re.M):
+        suites = {suite: [a or b for a, b in NAMED.findall(names)] for suite, names in SUITES.findall(tests)}
+        rest = "".join([SUITES.sub("", tests), *(NAMED.sub("", names) for _, names in SUITES.findall(tests))])
+        yield promise, suites, re.findall(r"`([^`]+)`", bugs), rest.strip("; ,")
+
+
+def broken_promises(text, tests, finders):
+    """What is wrong with docs/guarantees.md, given the tests there are and the suites that find each planted bug."""
+    promises, rows, planted = PROMISE.findall(text), list(rows_of(text)), set()
+    for promise in sorted({promise for promise in promises if promises.count(promise) > 1}):
+        yield f"{promise} stands for two promises"
+    for line in re.findall(r"^- \*\*.*$", text, re.M):
+        if not PROMISE.match(line):
+            yield f"a promise without an id: {line[:60]}"
+    for promise in [promise for promise in promises if promise not in [row[0] for row in rows]]:
+        yield f"{promise} has no row in the table"
+    for promise, suites, bugs, rest in rows:
+        if promise not in promises:
+            yield f"the row {promise} belongs to no promise"
+        if rest or not suites or not all(suites.values()):
+            yield f"{promise} names no test" + (f": {rest}" if rest else "")
+        for suite, names in suites.items():
+            yield from (f"{promise}: there is no test “{name}” in {suite}" for name in names if (suite, name) not in tests)
+        for bug in bugs:
+            planted.add(promise)
+            if not set(finders.get(bug, [])) & set(suites):
+                yield f"{promise}: none of its suites must find a planted bug {bug}"
+    if len(planted) < FEWEST_BUGS:
+        yield f"{len(planted)} promises name a planted bug, of at least {FEWEST_BUGS}"
+
+
+def finders_of_bugs():
+    lines = (line.split(None, 2) for line in mutants("--list").stdout.splitlines() if line.strip())
+    return {name: suites.split("|") for name, suites, _ in lines}
+
+
+def promises():
+    for problem in broken_promises(read("docs/guarantees.md"), set(named_tests()), finders_of_bugs()):
+        yield f"docs/guarantees.md: {problem}"
+
+
+def self_test():
+    """Plants violations in the real text; returns how many are missed. Each named test is taken away once."""
+    text, tests, finders = read("docs/guarantees.md"), set(named_tests()), finders_of_bugs()
+    clean, failures = set(broken_promises(text, tests, finders)), 0
+
+    def expect(what, problem, text=text, tests=tests, finders=finders):
+        nonlocal failures
+        found = set(broken_promises(text, tests, finders)) - clean
+        good = any(problem in line for line in found) if problem else not found
+        failures += not good
+        return f"{'found ' if good else 'MISSED'} {what}" + ("" if good else f"  {sorted(found)}")
+
+    row = re.search(r"^\| L1 \|.*\n", text, re.M)[0]
+    bug = next(bugs[0] for _, _, bugs, _ in rows_of(text) if bugs)
+    source = read("Tests/PenstockLogTests/Append/LogTroubleTests.swift")
+    title = "nothing is seen before it is on stable storage"
+    renamed = tests - set(tests_in(source)) | set(tests_in(source.replace(f"`{title}`", f"`{title}, now`")))
+    commented = tests - set(tests_in(source)) | set(tests_in(source.replace(f"@Test func `{title}", f"//@Test func `{title}")))
+    written = set(tests_in(
+        '@Suite(.a("b")) struct A {\n  @Test("a title", arguments: [1])\n  func f(_ a: Int) {}\n  func helper() {}\n'
+        '  @Test func `a name`() {}\n}\nextension B {\n  @Test(\n    "split") func g() {}\n}\n'))
+    failures += written != {("A", "a title"), ("A", "f"), ("A", "a name"), ("B", "split"), ("B", "g")}
+    print(
+        expect("(innocent) the text as it is", ""),
+        expect("an id without a row", "L1 has no row", text.replace(row, "")),
+        expect("a row without an id", "the row L99 belongs", text + row.replace("L1", "L99")),
+        expect("an id that stands twice", "L1 stands for two", text + "\n- **L1. Again.** It is.\n"),
+        expect("a promise without an id", "without an id", text.replace("- **L1. ", "- **", 1)),
+        expect("a row that names no test", "L1 names no test", text.replace(row, "| L1 | by hand | |\n")),
+        expect("a suite without a test", "L1 names no test", text.replace(row, row.replace("; `", "; `ATests`; `", 1))),
+        expect("a test that was renamed in its source", title, tests=renamed),
+        expect("a test that was commented out", title, tests=commented),
+        expect("a planted bug that is gone", bug, finders={name: finders[name] for name in finders if name != bug}),
+        expect("a planted bug that another suite finds", bug, finders={**finders, bug: ["OtherTests"]}),
+        expect("too few planted bugs", "of at least", re.sub(r"\| `[\w-]+`[^|]*\|$", "| |", text, flags=re.M)), sep="\n")
+    named = sorted({(suite, name) for row in rows_of(text) for suite, names in row[1].items() for name in names})
+    lines = [expect(f"{test} deleted", test[1], tests=tests - {test}) for test in named]
+    missed = [line for line in lines if line.startswith("MISSED")]
+    print(*missed, f"{'found ' if named and not missed else 'MISSED'} each of {len(named)} named tests, deleted", sep="\n")
+    return failures + (not named)
+
+
 def planted_bugs():
     if read("docs/mutants.md") != mutants("--list", "--markdown").stdout:
         yield "docs/mutants.md is not up to date: scripts/mutants --list --markdown >docs/mutants.md"
@@ -179,9 +293,11 @@ def planted_bugs():
 
 
 def main():
+    if sys.argv[1:] == ["--self-test"]:
+        sys.exit(1 if self_test() else 0)
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
-    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *planted_bugs()]
+    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *promises(), *planted_bugs()]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)
 
