@@ -26,6 +26,11 @@ public struct Gap: Error, Hashable, Sendable, Codable, CustomStringConvertible {
     self.path = path
   }
 
+  /// The part from `offset` on, where the gap begins before it.
+  func starting(at offset: Offset) -> Gap {
+    Gap(first: min(max(first, offset), end), end: end, reason: reason, path: path)
+  }
+
   public var description: String {
     "records \(first) up to \(end) (\(end - first)) are lost: \(reason.rawValue)\(path.map { " in \($0)" } ?? "")"
   }

@@ -28,7 +28,6 @@ extension CursorCommand {
           advice: "penstock cursor seek \(name) --to PLACE moves it")
       }
       let batch = state.gap == nil ? state.givenUp(by: gap.first..<gap.end) : nil
-      if state.gap == nil, batch == nil { try CursorCommand.refuseOpenBatch(name, state) }
       let (first, end) = (min(batch?.lowerBound ?? gap.first, gap.first), max(batch?.upperBound ?? gap.end, gap.end))
       let effect =
         "\(Words.count(end - first, "record")) (\(first) ..< \(end)) stay lost to cursor \(name)"
@@ -41,16 +40,13 @@ extension CursorCommand {
         "\(effect); it continues at \(cursor.state.committed)")
     }
 
-    /// What is lost in an open batch or, without one, where the cursor stands.
+    /// What is lost first of what the cursor has begun or reserved, or else where it would begin next.
     private static func gap(in state: CursorState, _ reader: LogReader) throws(LogError) -> Gap? {
-      let open = state.inFlight.filter { !$0.isDelivered }
-      if open.isEmpty {
-        return try gap { () throws(LogError) in _ = try reader.view.block(holding: state.committed) }
-      }
-      for range in open.map({ $0.intent.first..<$0.intent.end }) {
+      let begun = state.inFlight.filter { !$0.isDelivered }.map { $0.intent.first..<$0.intent.end } + state.reserved
+      for range in begun.sorted(by: { $0.lowerBound < $1.lowerBound }) {
         if let gap = try gap({ () throws(LogError) in _ = try reader.view.batch(in: range) }) { return gap }
       }
-      return nil
+      return try gap { () throws(LogError) in _ = try reader.view.block(holding: state.nextFirst) }
     }
 
     private static func gap(_ read: () throws(LogError) -> Void) throws(LogError) -> Gap? {

@@ -42,16 +42,21 @@ struct ExportTarget {
   /// Whether people may be shown how far it is: not where the records go to their terminal.
   var showsProgress: Bool { path != nil || isatty(STDOUT_FILENO) == 0 }
 
-  private var temporary: String { (path ?? "") + ".part-\(getpid())" }
+  private var temporary: String { (path ?? "") + ".part" }
 
   mutating func begin() throws {
     guard let path else { return }
     do throws(FileSystemError) {
-      file = try fileSystem.open(temporary, .create)
+      // Held until the end, so that what a killed export left is replaced, and one that runs is not.
+      file = try NamedLock.create(fileSystem, temporary)
     } catch {
       throw Failure(
         .cannot, "unwritable", "could not create \(path): \(error.code.explanation)",
         advice: error.code == .notFound ? "make the directory first" : nil)
+    }
+    if file == nil {
+      throw Failure(
+        .cannot, "exists", "another export writes \(path) now", advice: "wait for it, or name another file")
     }
   }
 
@@ -77,13 +82,13 @@ struct ExportTarget {
     try refuseWhatIsThere()
     do throws(FileSystemError) {
       try fileSystem.synchronize(file)
-      fileSystem.close(file)
-      self.file = nil
       if replaces, try fileSystem.exists(path) {
         try fileSystem.replace(path, with: temporary)
       } else {
         try fileSystem.rename(temporary, to: path)
       }
+      fileSystem.close(file)
+      self.file = nil
       try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
     } catch {
       throw Failure(.cannot, "unwritable", "could not finish \(path): \(error.code.explanation)")
@@ -93,8 +98,9 @@ struct ExportTarget {
   /// Takes back what was begun.
   mutating func abandon() {
     guard path != nil else { return Output.standard.flush() }
-    if let file { fileSystem.close(file) }
-    file = nil
+    guard let file else { return }
     try? fileSystem.remove(temporary)
+    fileSystem.close(file)
+    self.file = nil
   }
 }

@@ -57,11 +57,12 @@ struct ServerStatus {
     let answer = try await Self.ask(server, key, tls)
     guard answer.status == 200 else { throw Self.failure(answer, server, hasKey: key != nil) }
     text = String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-    do { status = try JSONDecoder().decode(Status.self, from: Data(answer.body)) } catch {
+    guard let found = try? JSONDecoder().decode(Status.self, from: Data(answer.body)), found.first <= found.end else {
       throw Failure(
         .bad, "unexpectedAnswer", "\(server) does not answer as penstock does",
         advice: "name the address that `penstock serve` listens on")
     }
+    status = found
   }
 
   private static func ask(_ server: String, _ key: String?, _ tls: TLSSettings) async throws -> TransportResponse {

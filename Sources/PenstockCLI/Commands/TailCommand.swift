@@ -99,8 +99,8 @@ struct TailCommand: ReportingCommand {
         guard refused == nil, choice?.wants(record) != false, filter.wants(record, &refused) else { return }
         if isSpeakingJSON {
           output += Array(
-            #"{"offset":\#(record.offset),"appendTime":"\#(Words.time(record.appendTime))","record":"#.utf8)
-          output.append(contentsOf: record.bytes)
+            #"{"offset":\#(record.offset),"appendTime":"\#(Words.time(record.appendTime))","#.utf8)
+          RecordLine.appendMember(record.bytes, to: &output)
           output += Array("}\n".utf8)
         } else {
           output.append(contentsOf: record.bytes)

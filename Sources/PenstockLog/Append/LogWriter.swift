@@ -45,23 +45,6 @@ package final class LogWriter {
   private var fileSystem: any FileSystem { environment.fileSystem }
   private let observation: Observation
 
-  /// The parts that opening found or made; see `LogOpening`.
-  package struct Parts {
-    var environment: LogEnvironment
-    var configuration: LogConfiguration
-    var paths: LogPaths
-    var lock: OpenFile
-    var beacon: OpenFile
-    var metaFile: MetaFile
-    var segments: [Segment]
-    var hot: SegmentWriter
-    var hotSegment: Segment
-    var recovery: RecoveryReport
-    var producers: ProducerRegistry
-    var producerStore: ProducerStore
-    var clock: AppendClock
-  }
-
   package init(_ parts: sending Parts) throws(LogError) {
     environment = parts.environment
     observation = parts.environment.observation
@@ -186,13 +169,12 @@ package final class LogWriter {
       } catch {
         throw poisoned(by: error, while: "prove that the log is still in its place")
       }
-      let error = LogError(
-        .poisoned,
-        "the log's directory was removed or replaced while the log was open, or this file of it; the log takes no more "
-          + "appends, and what was appended since may be gone. Stop what does that, then open the log again",
-        place: .init(path: path))
-      if poison == nil { poison = error }
-      throw error
+      throw poisoned(
+        by: LogError(
+          .poisoned,
+          "the log's directory was removed or replaced while the log was open, or this file of it; the log takes no more "
+            + "appends, and what was appended since may be gone. Stop what does that, then open the log again",
+          place: .init(path: path)))
     }
   }
 
@@ -223,8 +205,8 @@ package final class LogWriter {
     if let failure { throw poisoned(by: failure, while: "write the beacon") }
   }
 
-  /// Makes the beacon durable; from any thread. No promise depends on it: after a power cut a newer beacon lets recovery tell
-  /// damage from a torn write. So a failure is not one of the log, and is not reported.
+  /// Makes the beacon durable; from any thread. No promise depends on it, so a failure is not reported: after a power cut a newer
+  /// beacon lets recovery tell damage from a torn write.
   package var syncBeacon: @Sendable () -> Void {
     { [beacon] in try? beacon.fileSystem.synchronize(beacon.handle) }
   }
@@ -362,8 +344,9 @@ package final class LogWriter {
       isClosed = true
       trimmer.close()
       // However the log ends, no file of it is made any more: another writer may begin as soon as the lock is free. This waits
-      // for one that is being made.
-      try? preparer.end()
+      // for one that is being made. After a failure the names may lead into another log, so nothing is removed: the next
+      // opening does that.
+      if poison == nil { try? preparer.end() } else { preparer.stop() }
       lock = nil
       view.close()
     }
@@ -392,9 +375,14 @@ package final class LogWriter {
   }
 
   private func poisoned(by failure: any Error, at path: String?, while doing: String) -> LogError {
-    let error = LogError(
-      .poisoned, "could not \(doing); the log takes no more appends", place: .init(path: path), cause: failure)
+    poisoned(
+      by: LogError(
+        .poisoned, "could not \(doing); the log takes no more appends", place: .init(path: path), cause: failure))
+  }
+
+  private func poisoned(by error: LogError) -> LogError {
     if poison == nil { poison = error }
+    view.noteFailure()
     return error
   }
 }

@@ -1,11 +1,15 @@
 // What a cursor does about records that are lost to it.
 //
-//   retention passed it        `lost` names the range       acknowledging it empties `lost`
-//   damage where it stands     no batch is open             acknowledging it moves `committed` past the gap
-//   damage in an open batch    the batch cannot be sent     acknowledging it gives the batch up, whole
+//   retention passed it          `lost` names the range     acknowledging it empties `lost`
+//   damage in an open batch      it cannot be sent again    acknowledging it gives the batch up, whole
+//   damage in a reserved range   the rest can be sent       acknowledging it passes the lost records alone
+//   damage after all of these    nothing is begun there     acknowledging it passes the lost records
 //
 // A batch is given up whole, because its destination may hold it already: records of it that can still be read are never
 // sent under another name. A replay of their offsets delivers them.
+//
+// Lost records that are passed while something before them is still open stand in `inFlight` as an intent that is done with
+// (`lost-first-end`), so that `committed` passes them in their turn.
 
 extension CursorState {
   /// The open batches that cannot be sent again because records of theirs are in `gap`: from the first of them to the last,
@@ -16,8 +20,8 @@ extension CursorState {
     return first..<end
   }
 
-  /// The holder knows that the records of `gap` are lost to it: those of ``lost``; those of open batches, which are given up;
-  /// or, with no batch open, records missing where the cursor stands. What was given up is kept in ``lastReceipt``.
+  /// The holder knows that the records of `gap` are lost to it: those of ``lost``, or those of open batches, which are given
+  /// up, of reserved ranges, and of what is not begun yet. What was given up or passed is kept in ``lastReceipt``.
   public func acknowledging(
     _ gap: Range<Offset>, epoch: UInt32, durableEnd: Offset
   ) throws(CursorMoveError) -> CursorState {
@@ -30,24 +34,42 @@ extension CursorState {
       return next
     }
     guard gap.upperBound <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: gap.upperBound) }
-    if let range = givenUp(by: gap) {
-      for index in inFlight.indices where !inFlight[index].isDelivered {
-        let intent = inFlight[index].intent
-        if (intent.first..<intent.end).overlaps(gap) { next.inFlight[index].isDelivered = true }
-      }
-      next.lastReceipt = "given up: records \(range.lowerBound) ..< \(range.upperBound), some of them cannot be read"
-      next.commitDelivered()
-      // The gap may reach past the batches.
-      if next.inFlight.isEmpty, next.reserved.isEmpty, next.committed < gap.upperBound, next.committed > gap.lowerBound
-      {
-        next.committed = gap.upperBound
-      }
-      return next
+    next.giveUpBatches(in: gap)
+    var passed = reserved.filter { $0.overlaps(gap) }.map { $0.clamped(to: gap) }
+    let isTouched = next != self || !passed.isEmpty
+    // What is not begun yet: where the cursor would begin next, and on from what was touched before it.
+    let rest = max(gap.lowerBound, nextFirst)..<max(gap.upperBound, nextFirst)
+    if !rest.isEmpty, rest.lowerBound == nextFirst, isTouched || gap.lowerBound == nextFirst { passed.append(rest) }
+    guard isTouched || !passed.isEmpty else { throw .outOfOrder(expected: nextFirst, found: gap.lowerBound) }
+    for part in passed { next.pass(part) }
+    next.commitDelivered()
+    guard next.inFlight.count <= Self.maxInFlight, next.reserved.count <= Self.maxReserved else {
+      throw .tooManyInFlight
     }
-    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
-    guard gap.lowerBound == committed else { throw .outOfOrder(expected: committed, found: gap.lowerBound) }
-    next.committed = gap.upperBound
-    next.reserved = []
+    let given = givenUp(by: gap).map {
+      "given up: records \($0.lowerBound) ..< \($0.upperBound), some of them cannot be read"
+    }
+    next.lastReceipt = given ?? "passed: records \(gap.lowerBound) ..< \(gap.upperBound), which are lost"
     return next
+  }
+
+  private mutating func giveUpBatches(in gap: Range<Offset>) {
+    for index in inFlight.indices where !inFlight[index].isDelivered {
+      let intent = inFlight[index].intent
+      if (intent.first..<intent.end).overlaps(gap) { inFlight[index].isDelivered = true }
+    }
+  }
+
+  /// Puts an intent that is done with in the place of lost records, whether they are reserved or not begun.
+  private mutating func pass(_ part: Range<Offset>) {
+    if let index = reserved.firstIndex(where: { $0.overlaps(part) }) {
+      let range = reserved.remove(at: index)
+      reserve(range.lowerBound..<part.lowerBound)
+      reserve(part.upperBound..<range.upperBound)
+    }
+    let intent = Intent(
+      id: DeliveryID("lost-\(part.lowerBound)-\(part.upperBound)"), first: part.lowerBound, end: part.upperBound,
+      contentDigest: [UInt8](repeating: 0, count: 32), plan: [], createdAt: Timestamp(nanoseconds: 0))
+    insert(OpenIntent(intent: intent, isDelivered: true))
   }
 }

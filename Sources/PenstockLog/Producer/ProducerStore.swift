@@ -66,7 +66,8 @@ package struct ProducerStore: Sendable {
         }
         if snapshot.generation > (newest?.generation ?? 0) { newest = snapshot }
       } catch {
-        throw LogError(error, while: "read \(path)")
+        guard error.code == .inputOutput else { throw LogError(error, while: "read \(path)") }
+        damaged.append(path)
       }
     }
     return (newest, damaged)

@@ -5,6 +5,12 @@ extension LogView {
   func makeDurable(upTo offset: Offset, _ fileSystem: any FileSystem) throws(LogError) {
     let (set, durable) = known
     guard offset > durable else { return }
+    // The kernel reports a failed write once, to the writer: a sync here would succeed and prove nothing.
+    guard !hasFailed else {
+      throw LogError(
+        .poisoned, "an earlier write failed, so records up to \(offset) may be lost; open the log again to recover",
+        place: .init(offset: durable))
+    }
     do throws(FileSystemError) {
       for (index, segment) in set.segments.enumerated()
       where set.end(ofSegmentAt: index) > durable && segment.name.baseOffset < offset {

@@ -7,6 +7,8 @@ package final class LogView: Sendable {
     var set = SegmentSet()
     /// Records below are on stable storage; below `set.end` in a log of weaker durability.
     var durableEnd = Offset.zero
+    /// A write or a sync has failed: what is shown and not yet durable may never be.
+    var hasFailed = false
     /// Where retention has let the log begin.
     var start: SegmentName?
     /// Segments read lately, newest last: the only ones that keep a file and an index.
@@ -35,6 +37,9 @@ package final class LogView: Sendable {
   package var end: Offset { state.withLock { $0.set.end } }
   /// What readers see, and how far it is on stable storage.
   var known: (set: SegmentSet, durable: Offset) { state.withLock { ($0.set, $0.durableEnd) } }
+  /// Nothing that is shown becomes durable any more.
+  func noteFailure() { state.withLock { $0.hasFailed = true } }
+  var hasFailed: Bool { state.withLock { $0.hasFailed } }
   func noteDurable(upTo offset: Offset) { state.withLock { $0.durableEnd = max($0.durableEnd, offset) } }
 
   /// Shows readers a new state of the log and wakes those who waited for it. `decoded` are blocks among the new ones that the
@@ -128,9 +133,14 @@ package final class LogView: Sendable {
     let segment = set.segments[index]
     let end = set.end(ofSegmentAt: index)
     warm(segment)
-    let found: BlockEntry?, next: BlockEntry?
+    var found: BlockEntry?, next: BlockEntry?
     do throws(LogError) {
-      (found, next) = try segment.search(offset, upTo: end, isFull: index + 1 < set.segments.count)
+      let isFull = index + 1 < set.segments.count
+      (found, next) = try segment.search(offset, upTo: end, isFull: isFull)
+      // A passing error of the disk is no gap: look once more.
+      if found == nil, segment.reasonOfHole == .unreadable {
+        (found, next) = try segment.search(offset, upTo: end, isFull: isFull)
+      }
     } catch {
       // Nothing of the segment can be believed.
       guard error.code == .damaged else { throw error }
@@ -180,7 +190,9 @@ package final class LogView: Sendable {
           do throws(LogError) {
             return try read(segment, entry)
           } catch {
-            guard error.gap != nil, before?.isSame(as: entry) != true else { throw error }
+            guard let gap = error.gap else { throw error }
+            // The block is lost from its beginning on; the reader has what is before `offset`.
+            guard before?.isSame(as: entry) != true else { throw LogError(gap.starting(at: offset)) }
             before = entry
           }
         }

@@ -226,6 +226,8 @@ package final class Segment: Sendable {
   }
 
   private func extendIndex(_ state: inout sending State, upTo end: Offset) throws(LogError) {
+    // What could not be read then may be read now.
+    if state.hasUnreadablePages { state.forgetIndex() }
     if let scanned = state.scanned, scanned.offset >= end { return }
     let (file, header) = try open(&state, for: state.scanned == nil ? FirstLook() : nil)
     // A page that cannot be read hides its block, not the blocks after it.

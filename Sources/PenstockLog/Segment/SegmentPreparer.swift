@@ -53,6 +53,9 @@ package final class SegmentPreparer: Sendable {
   /// Says that the file was taken and is now a segment.
   package func taken() { state.withLock { $0 = .absent } }
 
+  /// Makes no more files, and leaves one that nobody took where it is.
+  package func stop() { state.withLock { $0 = .ended } }
+
   /// Removes a file nobody took, and makes no more.
   package func end() throws(FileSystemError) {
     try state.withLock { state throws(FileSystemError) in

@@ -40,6 +40,46 @@ import Testing
     #expect(state.committed == Offset(4))
   }
 
+  @Test func `a gap that begins before the cursor, in one block with it, can be acknowledged`() async throws {
+    let test = TestLog()
+    let log = try await test.open()
+    // One block of ten records, four of them committed.
+    try await log.append(contentsOf: records(0..<10))
+    try await log.append("last")
+    let cursor = try await log.cursor(named: "c")
+    try await cursor.commit(try #require(try await cursor.next(upTo: .init(records: 4))))
+    try await log.close()
+
+    let image = test.killed()
+    try #require(image.disk.flipBit(image.segments[0], at: 8192 + 4090, bit: 1))
+    let again = try await image.open()
+    let next = try await again.cursor(named: "c")
+    let lost = try await gap(next)
+    #expect(lost.first == Offset(4) && lost.end == Offset(10))
+    try await next.acknowledge(lost)
+    #expect(next.state.committed == Offset(10))
+    let batch = try #require(try await next.next())
+    #expect(batch.first == Offset(10) && batch.count == 1)
+    try await again.close()
+  }
+
+  @Test func `after a failed write a cursor does not pass records that are not on the disk`() async throws {
+    var test = TestLog()
+    test.configuration.durability = .kernel
+    let log = try await test.open()
+    let cursor = try await log.cursor(named: "c")
+    try await log.append("0")
+    test.disk.fail(atIO: test.disk.ioCount + 1, effect: .pagesLost)
+    await #expect(throws: LogError.self) { try await log.sync() }
+    do throws(LogError) {
+      _ = try await cursor.next()
+      Issue.record("the cursor took a batch that is on no disk")
+    } catch { #expect(error.code == .poisoned) }
+    let state = try CursorStore.peek(test.disk.powerCut(.nothingUnsynced), TestLog.paths, name: "c")
+    #expect(state.nextFirst == .zero)
+    try? await log.close()
+  }
+
   @Test(arguments: [Durability.kernel, .accepted])
   func `a cursor is never durable ahead of the log`(durability: Durability) async throws {
     var test = TestLog()

@@ -49,6 +49,42 @@ import Testing
     #expect(try Reading(image.afterPowerCut().openWriter().view).inOrder == records(0..<(count + 1)))
   }
 
+  @Test func `a beacon or a snapshot of producers that cannot be read keeps no log shut`() throws {
+    let log = TestLog()
+    let writer = try log.openWriter()
+    var number = 0
+    while log.segments.count < 2 {
+      var batch = batch([record(number)])
+      batch.producer = ProducerMark(name: "a", epoch: 1, sequence: UInt64(number + 1), source: [])
+      _ = try writer.write([batch])
+      try writer.synchronize()
+      try writer.publish()
+      number += 1
+    }
+    let snapshots = [TestLog.paths.producers(0), TestLog.paths.producers(1)].filter { log.disk.contents($0) != nil }
+    try #require(!snapshots.isEmpty)
+    for path in [TestLog.paths.beacon] + snapshots {
+      let image = log.killed()
+      try #require(image.disk.makeUnreadable(path, at: 0))
+      let next = try image.openWriter()
+      #expect(try Reading(next.view).inOrder == records(0..<number))
+      #expect(next.producers.entry("a")?.last == UInt64(number), "all blocks are there, so all is known: \(path)")
+    }
+  }
+
+  @Test func `an error of the disk that passes is no gap`() throws {
+    let (image, _) = try image()
+    let path = try image.newestSegment
+    let name = try #require(SegmentName(String(path.split(separator: "/").last ?? "")))
+    // As a reader has it, of which nothing is known yet: the headers of the segment, then of its blocks. The second block's
+    // is read twice.
+    let segment = Segment(image.disk, name, path: path)
+    for read in 3...4 { image.disk.fail(atRead: image.disk.readCount + read) }
+    let first = try segment.entries(upTo: Offset(UInt64(count))).count
+    let second = try segment.entries(upTo: Offset(UInt64(count))).count
+    #expect(first < count && second == count)
+  }
+
   @Test func `a page that cannot be read in an older segment costs its block`() throws {
     let log = TestLog()
     let writer = try log.openWriter()
