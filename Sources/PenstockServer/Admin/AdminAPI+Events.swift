@@ -25,7 +25,7 @@ extension AdminAPI {
       return Response(
         .failure(400, "bad_request", "from and to are \(ServicePlace.explanation)"), to: context)
     }
-    guard let untimed = ServicePlace.untimed(query["untimed"].map { String($0) }, from: from, to: until) else {
+    guard let untimed = ServicePlace.untimed(query["untimed"].map { String($0) }) else {
       return Response(.failure(400, "bad_request", ServicePlace.untimedExplanation), to: context)
     }
     let page = query["page"].map { UInt64($0) }

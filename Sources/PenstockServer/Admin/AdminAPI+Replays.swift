@@ -88,7 +88,7 @@ extension AdminAPI {
       else {
         return wrong("from and to are each \(ServicePlace.explanation)")
       }
-      guard let untimed = ServicePlace.untimed(body.untimed, from: from, to: to) else {
+      guard let untimed = ServicePlace.untimed(body.untimed) else {
         return wrong(ServicePlace.untimedExplanation)
       }
       window = ReplayWindow(from: from, to: to, untimed: untimed)

@@ -25,12 +25,11 @@ package enum ServicePlace {
 
   package static let untimedExplanation =
     "untimed is " + EventWindow.Untimed.allCases.map(\.rawValue).joined(separator: ", ")
-    + ", and needs a from or to that begins with event:"
+    + "; it counts where from or to begins with event:"
 
-  /// What a query says of records without a readable event time; nil where it is no such word, or says it of a window
-  /// that is not by event times.
-  package static func untimed(_ text: String?, from: Position, to: Position) -> EventWindow.Untimed? {
-    guard let text else { return .skip }
-    return EventWindow(from: from, to: to) == nil ? nil : EventWindow.Untimed(rawValue: text)
+  /// What a query says of records without a readable event time; nil where it is no such word. Other windows hold every
+  /// record, so there it changes nothing.
+  package static func untimed(_ text: String?) -> EventWindow.Untimed? {
+    text.map { EventWindow.Untimed(rawValue: $0) } ?? .skip
   }
 }
