@@ -38,6 +38,19 @@ import Testing
     #expect(try Reading(later.view).inOrder == records(0..<count) + [record(99)])
   }
 
+  @Test func `the last block is not cut where the disk cannot read it, whatever else is lost`() throws {
+    let (image, entries) = try image()
+    let path = try image.newestSegment
+    try image.remove(TestLog.paths.beacon)
+    let last = try #require(entries.last)
+    try #require(image.disk.makeUnreadable(path, at: Int(last.position)))
+    let writer = try image.openWriter()
+    #expect(writer.recovery.rule == "unreadable" && writer.recovery.cutBytes == 0)
+    #expect(image.disk.contents(path)?.count ?? 0 >= Int(last.endPosition))
+    #expect(image.segments.count == 2)
+    #expect(try Reading(writer.view).inOrder == records(0..<(count - 1)))
+  }
+
   @Test func `a page that cannot be read where no block was written costs nothing`() throws {
     let (image, entries) = try image()
     let end = Int(try #require(entries.last).endPosition)
