@@ -98,4 +98,83 @@ struct KeyJournalTests {
       #expect(KeyJournal.configuration(window: window, capacity: 1).retention.maxAge == .seconds(window))
     }
   }
+
+  /// A journal of some keys, and how many I/Os and reads an opening of it makes.
+  static func kept(keys: UInt64 = 3) async throws -> (disk: SimulatedFileSystem, ios: Int, reads: Int) {
+    let disk = SimulatedFileSystem()
+    let journal = try await KeyJournal.open(
+      at: "/keys", window: 3600, newest: 100, environment: PatienceTests.environment(disk)
+    ) { _, _ in }
+    for number in 0..<keys { try await journal.note(KeyTableTests.append(number), at: 0) }
+    try await journal.close()
+    let (kept, opened) = (disk.processKill(), disk.processKill())
+    _ = try await read(opened)
+    return (kept, opened.ioCount, opened.readCount)
+  }
+
+  /// Opens it and closes it again; says which keys it had.
+  static func read(_ disk: SimulatedFileSystem) async throws -> (keys: Set<Hash128>, damage: String?) {
+    let keys = Mutex<Set<Hash128>>([])
+    let journal = try await KeyJournal.open(
+      at: "/keys", window: 3600, newest: 100, environment: PatienceTests.environment(disk, salt: 9)
+    ) { append, _ in keys.withLock { _ = $0.insert(append.key) } }
+    // What fails after the opening is no part of this.
+    try? await journal.close()
+    return (keys.withLock { $0 }, journal.damage)
+  }
+
+  /// Whether the opening was refused. Then the next one must succeed; either way all keys are there.
+  static func expectAll(_ disk: SimulatedFileSystem, _ fault: String) async throws -> Bool {
+    let all = Set((0..<3).map { KeyTableTests.append($0).key })
+    var isRefused = false
+    var found = try? await read(disk)
+    if found == nil {
+      isRefused = true
+      disk.clearFaults()
+      found = try await read(disk)
+    }
+    #expect(found?.keys == all && found?.damage == nil, "\(fault): \(found?.damage ?? "")")
+    #expect(!disk.filePaths.contains { $0.contains("damaged") }, "\(fault): moved aside")
+    return isRefused
+  }
+
+  @Test("one error of a write or a sync at an opening moves nothing aside, and no key is lost")
+  func passingWriteErrors() async throws {
+    let (kept, ios, _) = try await Self.kept()
+    var refused = 0
+    for io in 1...ios {
+      let disk = kept.processKill()
+      disk.fail(atIO: io, .inputOutput)
+      if try await Self.expectAll(disk, "I/O \(io) of \(ios)") { refused += 1 }
+    }
+    #expect(refused > 0)
+  }
+
+  @Test(
+    "errors of reads that pass lose no entry, and those that say nothing of the entries refuse the opening",
+    arguments: [(FileSystemError.Code.inputOutput, 1), (.tooManyOpenFiles, 1), (.tooManyOpenFiles, 2)])
+  func passingReadErrors(_ code: FileSystemError.Code, inARow: Int) async throws {
+    let (kept, _, reads) = try await Self.kept()
+    var refused = 0
+    for read in 1...reads {
+      let disk = kept.processKill()
+      for number in 0..<inARow { disk.fail(atRead: read + number, code) }
+      if try await Self.expectAll(disk, "\(code) at read \(read) of \(reads), \(inARow) times") { refused += 1 }
+    }
+    // An opening reads again what it could not read, and so does a look for a record.
+    #expect(code == .inputOutput || refused > 0)
+  }
+
+  @Test("a directory that the disk cannot read at all is moved aside, and keys are taken again")
+  func unreadable() async throws {
+    let (disk, _, _) = try await Self.kept()
+    for path in disk.filePaths where !path.hasSuffix(".seg") {
+      let bytes = disk.contents(path)?.count ?? 0
+      for position in stride(from: 0, to: bytes, by: 512) { disk.makeUnreadable(path, at: position) }
+    }
+    let found = try await Self.read(disk)
+    #expect(found.keys.isEmpty && found.damage?.contains("/keys.damaged-1") == true)
+    #expect(disk.filePaths.contains { $0.hasPrefix("/keys.damaged-1/data/") })
+    #expect(try await Self.read(disk).damage == nil)
+  }
 }

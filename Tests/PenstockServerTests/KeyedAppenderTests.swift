@@ -6,77 +6,6 @@ import Testing
 
 @testable import PenstockServer
 
-struct KeyTableTests {
-  static func append(_ number: UInt64, content: UInt64 = 7) -> KeyedAppend {
-    KeyedAppend(
-      key: Hash128(high: 1, low: number), content: Hash128(high: 2, low: content), count: 3, first: Offset(number * 3))
-  }
-
-  @Test("a key is claimed once, until it is settled or released")
-  func claims() {
-    var table = KeyTable(capacity: 10, window: 100)
-    let one = Self.append(1)
-    #expect(table.claim(one.key, content: one.content, at: 0) == .claimed)
-    #expect(table.claim(one.key, content: one.content, at: 0) == .underWay)
-    #expect(table.claim(one.key, content: Hash128(high: 9, low: 9), at: 0) == .otherContent)
-    table.release(one.key)
-    #expect(table.claim(one.key, content: one.content, at: 0) == .claimed)
-    table.settle(one, at: 0)
-    #expect(table.claim(one.key, content: one.content, at: 0) == .known(one))
-    #expect(table.claim(one.key, content: Hash128(high: 9, low: 9), at: 0) == .otherContent)
-  }
-
-  @Test("the oldest keys are forgotten, by number and by age, and no others")
-  func forgetting() {
-    for capacity in [1, 5, 3000] {
-      var table = KeyTable(capacity: capacity, window: 1 << 40)
-      for number in 0..<UInt64(8000) {
-        let append = Self.append(number)
-        #expect(table.claim(append.key, content: append.content, at: Int64(number)) == .claimed)
-        table.settle(append, at: Int64(number))
-        #expect(table.count == min(Int(number) + 1, capacity))
-      }
-      let oldest = UInt64(8000 - capacity)
-      #expect(!table.isUnknown(Self.append(oldest).key))
-      if oldest > 0 { #expect(table.isUnknown(Self.append(oldest - 1).key)) }
-    }
-    var aging = KeyTable(capacity: 10, window: 100)
-    aging.settle(Self.append(1), at: 0)
-    #expect(aging.claim(Self.append(1).key, content: Self.append(1).content, at: 100) == .known(Self.append(1)))
-    #expect(aging.claim(Self.append(1).key, content: Self.append(1).content, at: 101) == .claimed)
-  }
-
-  @Test("what is restored stands where its time belongs, and what was forgotten stays forgotten")
-  func restoring() {
-    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
-      var table = KeyTable(capacity: 3, window: 100)
-      for number in order { table.restore(Self.append(UInt64(number)), at: Int64(number) * 10) }
-      #expect(table.count == 3 && table.isUnknown(Self.append(0).key), "\(order)")
-      table.expire(at: 110)
-      #expect(table.count == 3)
-      table.expire(at: 111)
-      #expect(table.count == 2 && table.isUnknown(Self.append(1).key), "\(order)")
-      table.settle(Self.append(9), at: 120)
-      table.settle(Self.append(10), at: 120)
-      #expect(table.count == 3 && table.isUnknown(Self.append(2).key) && !table.isUnknown(Self.append(3).key))
-    }
-  }
-
-  @Test("what is written down is read back")
-  func encoding() throws {
-    for first in [Offset(0), Offset(1 << 40), nil] {
-      var append = Self.append(5)
-      append.first = first
-      #expect(KeyedAppend(source: append.source, first: first) == append)
-      #expect(append.source.count <= 64)
-      let (read, seconds) = try #require(KeyedAppend.read(journalEntry: append.journalEntry(at: -5)))
-      #expect((read, seconds) == (append, -5))
-    }
-    #expect(KeyedAppend(source: [1, 2, 3], first: nil) == nil)
-    #expect(KeyedAppend.read(journalEntry: [UInt8](repeating: 0, count: 51)) == nil)
-  }
-}
-
 @Suite("Appends under keys, and machines that go down", .timeLimit(.minutes(4)))
 struct KeyedAppenderTests {
   static func environment(_ disk: SimulatedFileSystem, _ life: UInt8) -> LogEnvironment {
@@ -331,9 +260,42 @@ struct KeyedAppenderTests {
     // Every lane still has the key of its newest append.
     for _ in 0..<3 { #expect(try await live([]) == []) }
     #expect(try await live([2, 0, 1]) == [false, false, false], "they are remembered past their time")
+    #expect(try await live([2, 0, 1]) == [true, true, true], "they are as old as their first use")
     // By number as well.
     #expect(try await live([10, 11, 12, 13, 14]) == [false, false, false, false, false])
     #expect(try await live([0, 1, 2]) == [false, false, false])
+  }
+
+  @Test("keys that were noted in another order than they were appended are forgotten in that of their appends")
+  func notedInAnyOrder() async throws {
+    let (disk, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
+    let log = try await Log.open(
+      at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
+    func open(_ journal: String, capacity: Int, life: UInt8) async throws -> KeyedAppender {
+      try await KeyedAppender.open(
+        log, journal: journal, capacity: capacity, window: 3600, lanes: 2, clock: ManualClock(),
+        environment: Self.environment(keys, life))
+    }
+    let first = try await open("/keys", capacity: 100, life: 1)
+    var appends: [KeyedAppend] = []
+    for number in 0..<5 {
+      appends.append(try await first.append(Self.batch(number), key: Self.key(number)).get().0)
+    }
+    try await first.close()
+    let journal = try await KeyJournal.open(
+      at: "/noted", window: 3600, newest: 100, environment: Self.environment(keys, 2)
+    ) { _, _ in }
+    for number in [0, 1, 4, 3, 2] {
+      try await journal.note(appends[number], at: ManualClock().now().nanoseconds / 1_000_000_000)
+    }
+    try await journal.close()
+    let second = try await open("/noted", capacity: 2, life: 3)
+    #expect(second.count == 2)
+    for number in [3, 4] {
+      #expect(try await second.append(Self.batch(number), key: Self.key(number)).get().isDuplicate, "key \(number)")
+    }
+    try await second.close()
+    try await log.close()
   }
 
   @Test("the last key of a lane that rests is forgotten as every other, by number and by time")
@@ -371,6 +333,57 @@ struct KeyedAppenderTests {
       for _ in 0..<2 { #expect(try await live(lanes: 2, []) == []) }
       #expect(try await live(lanes: 2, [0]) == [false], "a start brought it back to life, after \(later)")
     }
+  }
+
+  /// Says once that it is another time, by years.
+  final class LyingClock: WallClock, PaceClock {
+    private let time = Atomic<Int64>(1_767_225_600_000_000_000)
+    private let count = Atomic<Int>(0)
+    private let lyingAt: Int
+    private let lie: Int64
+    init(lyingAt: Int, by years: Int64) { (self.lyingAt, lie) = (lyingAt, years * 31_536_000_000_000_000) }
+    var looks: Int { count.load(ordering: .relaxed) }
+    func now() -> Timestamp {
+      let look = count.add(1, ordering: .relaxed).newValue
+      return Timestamp(nanoseconds: now() + (look == lyingAt ? lie : 0))
+    }
+    func now() -> Int64 { time.load(ordering: .relaxed) }
+    func sleep(nanoseconds: Int64) {}
+    func advance(seconds: Int64) { time.add(seconds * 1_000_000_000, ordering: .relaxed) }
+  }
+
+  @Test("whenever the clock is wrong once, every key is known until its window is over", arguments: [10, -10])
+  func wrongReading(years: Int64) async throws {
+    var (number, looks) = (0, 1)
+    while number < looks {
+      number += 1
+      let clock = LyingClock(lyingAt: number, by: years)
+      var (disk, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
+      func live(_ life: UInt8) async throws -> [Bool] {
+        let log = try await Log.open(
+          at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, life))
+        let appender = try await KeyedAppender.open(
+          log, journal: "/keys", capacity: 100, window: 3600, lanes: 2, clock: clock, pace: clock,
+          environment: Self.environment(keys, life + 1))
+        var known: [Bool] = []
+        for number in 0..<4 {
+          known.append(try await appender.append(Self.batch(number), key: Self.key(number)).get().isDuplicate)
+          clock.advance(seconds: 10)
+        }
+        try await appender.close()
+        try await log.close()
+        (disk, keys) = (disk.processKill(), keys.processKill())
+        return known
+      }
+      #expect(try await live(0) == [false, false, false, false])
+      for life in [2, 4] as [UInt8] {
+        #expect(try await live(life) == [true, true, true, true], "reading \(number) was wrong")
+      }
+      clock.advance(seconds: 3600)
+      #expect(try await live(6) == [false, false, false, false], "reading \(number) was wrong")
+      looks = clock.looks
+    }
+    #expect(number > 20)
   }
 
   @Test("requests with one key at once are one append, and all are told where it is")

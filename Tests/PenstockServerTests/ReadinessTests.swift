@@ -49,6 +49,14 @@ struct ReadinessTests {
     }
   }
 
+  @Test("a file system that claims more bytes than a number holds has room, and ends no process")
+  func claims() {
+    #expect(StorageState.bytes(of: 3, each: 4096) == 12_288)
+    let most = UInt64.max / 4096
+    #expect(StorageState.bytes(of: most, each: 4096) == most * 4096)
+    for blocks in [most + 1, .max] { #expect(StorageState.bytes(of: blocks, each: 4096) == .max) }
+  }
+
   @Test("a service is not ready while no append can succeed, and is again when there is room")
   func fullDisk() async throws {
     let (disk, pace) = (SimulatedFileSystem(), AuditTests.Pace())

@@ -21,7 +21,13 @@ struct StorageState: Sendable, Hashable {
     guard statvfs(path, &found) == 0 else { return StorageState(isMissing: errno == ENOENT || errno == ENOTDIR) }
     return StorageState(
       isReadOnly: UInt(found.f_flag) & UInt(ST_RDONLY) != 0,
-      freeBytes: UInt64(found.f_bavail) * UInt64(found.f_frsize))
+      freeBytes: bytes(of: UInt64(found.f_bavail), each: UInt64(found.f_frsize)))
+  }
+
+  /// The most that a number holds where it is more: a file system may claim any number of blocks.
+  static func bytes(of blocks: UInt64, each size: UInt64) -> UInt64 {
+    let (bytes, isTooMany) = blocks.multipliedReportingOverflow(by: size)
+    return isTooMany ? .max : bytes
   }
 }
 

@@ -8,16 +8,26 @@ package final class KeyJournal: Sendable {
 
   /// Opens it and hands on what is in it, oldest first. Entries that are lost to damage are left out.
   ///
-  /// - Parameter window: how long an entry is kept, in seconds; longer where a segment is not over.
+  /// Where it throws, nothing of it stays open, and entries may have been handed on.
+  ///
+  /// - Parameters:
+  ///   - window: how long an entry is kept, in seconds; longer where a segment is not over.
+  ///   - count: how many of the newest entries are kept and handed on, at least.
   /// - Throws: what is no damage; see ``SideLog``.
   package static func open(
-    at path: String, window: Int64, newest capacity: Int, environment: LogEnvironment = .system,
+    at path: String, window: Int64, newest count: Int, environment: LogEnvironment = .system,
     _ entry: (KeyedAppend, _ seconds: Int64) -> Void
   ) async throws(LogError) -> KeyJournal {
-    let configuration = configuration(window: window, capacity: capacity)
+    let configuration = configuration(window: window, capacity: count)
     let (log, aside) = try await SideLog.open(at: path, configuration: configuration, environment: environment)
-    let start = log.end - log.first > capacity ? Offset(log.end.rawValue - UInt64(capacity)) : log.first
-    let lost = await read(log, from: start, entry)
+    let start = log.end - log.first > count ? Offset(log.end.rawValue - UInt64(count)) : log.first
+    let lost: Int
+    do throws(LogError) {
+      lost = try await read(log, from: start, entry)
+    } catch {
+      try? await log.close()
+      throw error
+    }
     var words: [String] = []
     if let aside { words.append("\(path) was damaged and is now \(aside)") }
     if lost > 0 { words.append("\(lost) entries of \(path) are lost to damage") }
@@ -28,20 +38,21 @@ package final class KeyJournal: Sendable {
   }
 
   /// - Returns: how many entries are lost.
+  /// - Throws: what says nothing about the entries: they may all be there, and the next try may read them.
   private static func read(
     _ log: Log, from start: Offset, _ entry: (KeyedAppend, _ seconds: Int64) -> Void
-  ) async -> Int {
+  ) async throws(LogError) -> Int {
     var (next, lost) = (start, 0)
     while next < log.end {
-      do {
+      do throws(LogError) {
         for try await record in log.records(from: .offset(next)) {
           next = record.offset + 1
           if let (append, seconds) = KeyedAppend.read(journalEntry: Array(record.bytes)) { entry(append, seconds) }
         }
         return lost
       } catch {
-        // What cannot be read is passed, a known gap at once, anything else one entry after the other.
-        let end = error.gap.map { max($0.end, next + 1) } ?? next + 1
+        guard let gap = error.gap else { throw error }
+        let end = max(gap.end, next + 1)
         lost += min(end, log.end) - next
         next = end
       }

@@ -74,8 +74,10 @@ package struct KeyedAppend: Sendable, Hashable {
 /// - A key is *claimed* by the first request that names it, and then *settled* with what was appended, or *released* when
 ///   nothing was.
 /// - At most `capacity` settled keys are known, and none older than `window`; the oldest are forgotten first.
-/// - A start changes neither: ``restore(_:at:)`` puts each key where its time belongs, and what was forgotten stays
-///   forgotten.
+/// - Age is a total order that every start finds again: the second in which a key was settled, then the offset of its
+///   records. Seconds never fall: while the clock is behind the newest key's second, keys get that second.
+/// - A start changes neither: ``restore(_:at:)`` and ``arrange(at:)`` put each key where it was, and what was forgotten
+///   stays forgotten.
 package struct KeyTable: Sendable {
   package enum Answer: Sendable, Hashable {
     /// Nobody has it: append, then settle or release.
@@ -87,14 +89,32 @@ package struct KeyTable: Sendable {
     case otherContent
   }
 
+  private struct Known: Sendable {
+    var append: KeyedAppend
+    var seconds: Int64
+    var place: Place { Place(key: append.key, seconds: seconds, first: append.first?.rawValue ?? .max) }
+  }
+
+  private struct Place: Sendable {
+    let key: Hash128
+    let seconds: Int64
+    let first: UInt64
+
+    func isOlder(than other: Place) -> Bool { (seconds, first) < (other.seconds, other.first) }
+  }
+
   package let capacity: Int
   /// In seconds.
   package let window: Int64
-  private var settled: [Hash128: KeyedAppend] = [:]
-  /// In the order they were settled; those before `oldest` are forgotten.
-  private var order: [(key: Hash128, seconds: Int64)] = []
+  private var settled: [Hash128: Known] = [:]
+  /// The oldest first; those before `oldest` are forgotten.
+  private var order: [Place] = []
   private var oldest = 0
   private var claims: [Hash128: Hash128] = [:]
+  /// When the newest key was settled; nil before the first.
+  package private(set) var newestSeconds: Int64?
+  /// How often two keys' ages were compared. Tests bound it.
+  private(set) var comparisons = 0
 
   package init(capacity: Int, window: Int64) {
     self.capacity = max(1, capacity)
@@ -103,10 +123,15 @@ package struct KeyTable: Sendable {
 
   package var count: Int { settled.count }
   package func isUnknown(_ key: Hash128) -> Bool { settled[key] == nil }
+  /// Whether this append, not an earlier or a later one, is what its key stands for.
+  package func knows(_ append: KeyedAppend) -> Bool {
+    guard let known = settled[append.key] else { return false }
+    return append.first == nil || known.append.first == append.first
+  }
 
   package mutating func claim(_ key: Hash128, content: Hash128, at seconds: Int64) -> Answer {
     forget(before: seconds)
-    if let known = settled[key] { return known.content == content ? .known(known) : .otherContent }
+    if let known = settled[key]?.append { return known.content == content ? .known(known) : .otherContent }
     if let claimed = claims[key] { return claimed == content ? .underWay : .otherContent }
     claims[key] = content
     return .claimed
@@ -115,40 +140,62 @@ package struct KeyTable: Sendable {
   package mutating func release(_ key: Hash128) { claims[key] = nil }
 
   /// A key that is known already stays as it is.
-  package mutating func settle(_ append: KeyedAppend, at seconds: Int64) {
+  ///
+  /// - Returns: the second that the key's age counts from.
+  @discardableResult
+  package mutating func settle(_ append: KeyedAppend, at seconds: Int64) -> Int64 {
     claims[append.key] = nil
-    guard settled[append.key] == nil else { return }
-    settled[append.key] = append
-    order.append((append.key, seconds))
+    if let known = settled[append.key] { return known.seconds }
+    let known = Known(append: append, seconds: max(seconds, newestSeconds ?? seconds))
+    newestSeconds = known.seconds
+    settled[append.key] = known
+    // Appends that go on at once may be settled in another order than they are in the log, and no others.
+    var place = order.count
+    while place > oldest {
+      comparisons += 1
+      guard known.place.isOlder(than: order[place - 1]) else { break }
+      place -= 1
+    }
+    order.insert(known.place, at: place)
+    forget(before: seconds)
+    return known.seconds
+  }
+
+  /// For what is read back at a start, in any order; ``arrange(at:)`` follows the last. Of two appends under one key the
+  /// later counts.
+  package mutating func restore(_ append: KeyedAppend, at seconds: Int64) {
+    let restored = Known(append: append, seconds: seconds)
+    if let known = settled[append.key], !known.place.isOlder(than: restored.place) { return }
+    settled[append.key] = restored
+    order.append(restored.place)
+    newestSeconds = max(seconds, newestSeconds ?? seconds)
+  }
+
+  /// Orders what was restored, and forgets what is too old or too much.
+  package mutating func arrange(at seconds: Int64) {
+    var places = order[oldest...].filter { place in
+      settled[place.key].map { $0.seconds == place.seconds && $0.place.first == place.first } ?? false
+    }
+    var count = 0
+    places.sort {
+      count += 1
+      return $0.isOlder(than: $1)
+    }
+    comparisons += count
+    (order, oldest) = (places, 0)
     forget(before: seconds)
   }
 
-  /// For what is read back at a start, in any order. A key that is known already stays as it is; one that is older than
-  /// as many as are known was forgotten. Call ``expire(at:)`` after the last.
-  package mutating func restore(_ append: KeyedAppend, at seconds: Int64) {
-    guard settled[append.key] == nil else { return }
-    var place = order.count
-    while place > oldest, order[place - 1].seconds > seconds { place -= 1 }
-    if place == oldest, settled.count >= capacity { return }
-    settled[append.key] = append
-    order.insert((append.key, seconds), at: place)
-    if settled.count > capacity { forgetOldest() }
-  }
-
-  /// Forgets what is older than the window.
-  package mutating func expire(at seconds: Int64) { forget(before: seconds) }
-
   private mutating func forget(before seconds: Int64) {
-    while oldest < order.count, settled.count > capacity || order[oldest].seconds < seconds - window { forgetOldest() }
+    let (limit, isBeforeAll) = seconds.subtractingReportingOverflow(window)
+    while oldest < order.count, settled.count > capacity || (!isBeforeAll && order[oldest].seconds < limit) {
+      settled[order[oldest].key] = nil
+      oldest += 1
+    }
     // Now and then, so that it costs nothing on the whole.
     if oldest > 1024, oldest > order.count / 2 {
       order.removeFirst(oldest)
       oldest = 0
     }
-  }
-
-  private mutating func forgetOldest() {
-    settled[order[oldest].key] = nil
-    oldest += 1
   }
 }

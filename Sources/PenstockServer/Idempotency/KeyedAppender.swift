@@ -53,7 +53,7 @@ package final class KeyedAppender: Sendable {
   }
   private let log: Log
   private let openJournal: @Sendable ((KeyedAppend, Int64) -> Void) async throws(LogError) -> KeyJournal
-  private let clock: any WallClock
+  private let clock: KeyClock
   private let retryInterval: Duration
   private let onTrouble: @Sendable (LogError?) -> Void
   private let state: Mutex<State>
@@ -70,12 +70,15 @@ package final class KeyedAppender: Sendable {
   ///   - window: for how long, in seconds.
   ///   - lanes: how many; fewer than before leaves keys behind that only their lanes know.
   ///   - retryInterval: how long until a journal whose disk is full, or that cannot be opened, is tried again.
+  ///   - clock: by which keys are forgotten. The machine's is held against a clock that never jumps, so that one wrong
+  ///     reading forgets nothing; another is believed as it is, unless `pace` is given.
   ///   - onTrouble: called when the journal takes nothing any more, and with nil when it does again.
   /// - Throws: what the log has against its lanes.
   package static func open(
     _ log: Log, journal path: String, capacity: Int, window: Int64, lanes: Int = standardLanes,
     retryInterval: Duration = .seconds(1), clock: any WallClock = SystemWallClock(),
-    environment: LogEnvironment = .system, onTrouble: @escaping @Sendable (LogError?) -> Void = { _ in }
+    pace: (any PaceClock)? = nil, environment: LogEnvironment = .system,
+    onTrouble: @escaping @Sendable (LogError?) -> Void = { _ in }
   ) async throws(LogError) -> KeyedAppender {
     var all: [Producer] = []
     for number in 0..<lanes {
@@ -85,9 +88,11 @@ package final class KeyedAppender: Sendable {
       all.append(lane)
     }
     let appender = KeyedAppender(
-      log, KeyTable(capacity: capacity, window: window), clock, retryInterval, onTrouble
+      log, KeyTable(capacity: capacity, window: window), KeyClock(clock, pace: pace), retryInterval, onTrouble
     ) { (entry) throws(LogError) in
-      try await KeyJournal.open(at: path, window: window, newest: capacity, environment: environment, entry)
+      // Lanes note their keys in any order: among the newest entries there may be older keys, a lane's at most twice.
+      let newest = max(1, capacity) + 2 * lanes
+      return try await KeyJournal.open(at: path, window: window, newest: newest, environment: environment, entry)
     }
     do throws(LogError) { try await appender.begin(all) } catch { appender.beginLater(all, because: error) }
     return appender
@@ -96,7 +101,7 @@ package final class KeyedAppender: Sendable {
   package static func laneName(_ number: Int) -> String { "penstock.key.\(number)" }
 
   private init(
-    _ log: Log, _ table: KeyTable, _ clock: any WallClock, _ retryInterval: Duration,
+    _ log: Log, _ table: KeyTable, _ clock: KeyClock, _ retryInterval: Duration,
     _ onTrouble: @escaping @Sendable (LogError?) -> Void,
     _ openJournal: @escaping @Sendable ((KeyedAppend, Int64) -> Void) async throws(LogError) -> KeyJournal
   ) {
@@ -112,12 +117,13 @@ package final class KeyedAppender: Sendable {
   private func begin(_ lanes: [Producer]) async throws(LogError) {
     var table = state.withLock { $0.table }
     let journal = try await openJournal { table.restore($0, at: $1) }
+    clock.begin(newest: table.newestSeconds)
     let now = seconds
     var (free, unnoted): ([Producer], [(lane: Producer, append: KeyedAppend, seconds: Int64)]) = ([], [])
     for lane in lanes {
       // Also where the log is not certain that this is the newest: what it has is in the log.
       guard let newest = KeyedAppend(source: lane.source, first: lane.lastOffsets?.lowerBound),
-        table.isUnknown(newest.key)
+        !table.knows(newest)
       else {
         free.append(lane)
         continue
@@ -125,10 +131,12 @@ package final class KeyedAppender: Sendable {
       // As old as the append: a key that was forgotten does not count from this start on.
       let seconds = await appendSeconds(newest.first, at: now)
       table.restore(newest, at: seconds)
-      table.expire(at: now)
-      if table.isUnknown(newest.key) { free.append(lane) } else { unnoted.append((lane, newest, seconds)) }
+      unnoted.append((lane, newest, seconds))
     }
-    table.expire(at: now)
+    table.arrange(at: now)
+    // What is forgotten needs no note.
+    free += unnoted.filter { !table.knows($0.append) }.map(\.lane)
+    unnoted.removeAll { !table.knows($0.append) }
     let taken = (table, free)
     state.withLock { ($0.table, $0.free, $0.journal) = (taken.0, taken.1, journal) }
     for (lane, append, seconds) in unnoted { noteSoon(append, at: seconds, lane: lane) }
@@ -253,8 +261,8 @@ package final class KeyedAppender: Sendable {
       return .failure(.log(error))
     }
     let (settled, now) = (append, seconds)
-    state.withLock { $0.table.settle(settled, at: now) }
-    noteSoon(settled, at: now, lane: lane)
+    let seconds = state.withLock { $0.table.settle(settled, at: now) }
+    noteSoon(settled, at: seconds, lane: lane)
     return .success((settled, false))
   }
 
@@ -329,7 +337,7 @@ package final class KeyedAppender: Sendable {
     waiting?.resume(returning: .success(lane))
   }
 
-  private var seconds: Int64 { clock.now().nanoseconds / 1_000_000_000 }
+  private var seconds: Int64 { clock.seconds }
 
   /// From now on nothing is appended, and nobody waits for a lane.
   package func end() {

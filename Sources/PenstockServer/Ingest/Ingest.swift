@@ -50,7 +50,7 @@ final class Ingest: Sendable {
   func producer(_ name: String, appID: String?) async -> Answer {
     let full: String
     do throws(IngestIdentity.Complaint) {
-      full = nameInLog(try IngestIdentity.producerName(name, appID: appID), of: name, appID: appID)
+      full = try IngestIdentity.producerName(name, appID: appID)
     } catch { return .failure(400, "bad_request", error.message) }
     let entry = log.producers.entry(full)
     return Answer(
@@ -59,13 +59,6 @@ final class Ingest: Sendable {
         ("name", .string(name)), ("lastSequence", .optional(entry.flatMap { $0.last > 0 ? $0.last : nil })),
         ("isCertain", .bool(entry.map { !$0.isUncertain } ?? log.producers.isComplete)),
       ]))
-  }
-
-  /// A producer that the log knows by the name it had in earlier versions keeps that name, and with it its sequence.
-  private func nameInLog(_ name: String, of short: String, appID: String?) -> String {
-    guard let appID, log.producers.entry(name) == nil else { return name }
-    let former = IngestIdentity.formerProducerName(short, appID: appID)
-    return log.producers.entry(former) == nil ? name : former
   }
 
   /// Answers one request.
@@ -101,7 +94,7 @@ final class Ingest: Sendable {
     if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.maxBodyBytes {
       return Answer(Self.tooLong(limits)).ending
     }
-    var identity: IngestIdentity
+    let identity: IngestIdentity
     let onError: IngestRules.OnError
     do throws(IngestIdentity.Complaint) {
       identity = try IngestIdentity(
@@ -109,10 +102,6 @@ final class Ingest: Sendable {
         sequence: request.headers[.penstockSequence], resumesAfter: request.headers[.penstockResumeAfter], appID: appID)
       onError = try Self.onError(request.uri.queryParameters["onError"].map { String($0) })
     } catch { return Answer.failure(400, "bad_request", error.message).ending }
-    if case .producer(let name, let sequence, let resumed) = identity {
-      let short = request.headers[.penstockProducer] ?? ""
-      identity = .producer(nameInLog(name, of: short, appID: appID), sequence: sequence, resumesAfter: resumed)
-    }
     if case .producer(let name, _, _) = identity, let key,
       let wait = quota.withLock({ $0.wait(key.id, name, at: ContinuousClock.now.seconds(since: startedAt)) })
     {

@@ -61,14 +61,6 @@ package enum IngestIdentity: Sendable, Hashable {
     guard let appID else { return name }
     // 128 bits of both, and as much of the name as a producer's name has room for, to be read by people.
     let both = Array("\(appID.utf8.count):\(appID):\(name)".utf8)
-    return appPrefix + Digest.hex(Array(Digest.sha256(both)[..<16])) + "." + name.prefix(18)
+    return "penstock.app." + Digest.hex(Array(Digest.sha256(both)[..<16])) + "." + name.prefix(18)
   }
-
-  /// How an app's producer was called before its name held 128 bits: by 40 bits of the app's id, so that two apps could
-  /// share one.
-  package static func formerProducerName(_ name: String, appID: String) -> String {
-    appPrefix + Digest.hex(Array(Digest.sha256(Array(appID.utf8))[..<5])) + "." + name
-  }
-
-  private static let appPrefix = "penstock.app."
 }

@@ -10,15 +10,26 @@ enum SideLog {
   ///
   /// - Returns: the log, and where the damaged one was moved to, if it was.
   /// - Throws: what is no damage and may pass or be mended: a full disk, missing rights, another process, a newer
-  ///   format. Nothing is moved then, because everything in it may still be whole.
+  ///   format, an input/output error that does not come from a read, or not twice. Nothing is moved then, because everything in it may still be whole.
   static func open(
     at path: String, configuration: LogConfiguration, environment: LogEnvironment
   ) async throws(LogError) -> (log: Log, movedAside: String?) {
-    do throws(LogError) {
-      return (try await Log.open(at: path, configuration: configuration, environment: environment), nil)
-    } catch {
-      guard isDamage(error), let aside = moveAside(path, environment.fileSystem) else { throw error }
-      return (try await Log.open(at: path, configuration: configuration, environment: environment), aside)
+    var met: FileSystemError?
+    while true {
+      do throws(LogError) {
+        return (try await Log.open(at: path, configuration: configuration, environment: environment), nil)
+      } catch {
+        let unreadable = readError(error)
+        // A read may fail once. The disk has lost it when the next opening meets the same.
+        if let unreadable, met == nil {
+          met = unreadable
+          continue
+        }
+        guard isDamage(error) || (unreadable != nil && unreadable == met),
+          let aside = moveAside(path, environment.fileSystem)
+        else { throw error }
+        return (try await Log.open(at: path, configuration: configuration, environment: environment), aside)
+      }
     }
   }
 
@@ -26,12 +37,17 @@ enum SideLog {
   static func isDamage(_ error: LogError) -> Bool {
     switch error.code {
     case .damaged, .notALog, .undecidableTail: true
-    default:
-      switch (error.cause as? FileSystemError)?.code {
-      case .inputOutput, .notADirectory: true
-      default: false
-      }
+    default: (error.cause as? FileSystemError)?.code == .notADirectory
     }
+  }
+
+  /// The input/output error of a read. That of a write or a sync says nothing about what the disk holds: a sync reports
+  /// once what became of a write before it, of a process that was killed too.
+  private static func readError(_ error: LogError) -> FileSystemError? {
+    guard let cause = error.cause as? FileSystemError, cause.code == .inputOutput, cause.operation == "read" else {
+      return nil
+    }
+    return cause
   }
 
   private static func moveAside(_ path: String, _ fileSystem: any FileSystem) -> String? {
