@@ -127,6 +127,17 @@ import Testing
     #expect(try proof(finish: { $0.chain ^= 1 })?.contains("seal does not fit") == true)
   }
 
+  @Test func `the proof is of what the disk holds, and without it nothing is replaced`() throws {
+    let image = bench.log.killed()
+    let next = try image.openWriter()
+    image.disk.cacheDropping = .fails
+    #expect(#expect(throws: LogError.self) { try next.sealAll() }?.code == .io)
+    let isSealed = try next.view.set.segments.map { try $0.open().1.isSealed }
+    #expect(!isSealed.contains(true))
+    image.disk.cacheDropping = .works
+    #expect(try bench.isWhole(image.killed().openWriter().view))
+  }
+
   @Test func `a disk that loses or misplaces a write of the sealed file never costs a record`() throws {
     var log = bench.log.killed()
     try log.openWriter().sealAll()
