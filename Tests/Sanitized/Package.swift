@@ -26,9 +26,12 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .target(name: "CPenstock"),
     .target(name: "PenstockLog", dependencies: ["CZstd", "CPenstock", logging], swiftSettings: house),
+    .target(name: "PenstockEvents", dependencies: ["CPenstock"], swiftSettings: house),
     .target(
       name: "PenstockDelivery",
-      dependencies: ["PenstockLog", logging, lifecycle, .product(name: "Crypto", package: "swift-crypto")],
+      dependencies: [
+        "PenstockLog", "PenstockEvents", logging, lifecycle, .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: house),
     .target(name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery"], swiftSettings: house),
     .testTarget(
