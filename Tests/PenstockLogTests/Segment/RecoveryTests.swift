@@ -51,6 +51,16 @@ import Testing
     #expect(try Reading(image.afterPowerCut().openWriter().view).inOrder == records(0..<4))
   }
 
+  @Test func `an opening gives back the space after the last block, and commits go into new space`() throws {
+    let image = try image(durable: 2, unsynced: 0)
+    let path = try image.newestSegment
+    try #require(try image.contents(path).count > position(2))
+    let writer = try image.openWriter()
+    #expect(try image.contents(path).count == position(2))
+    try writer.commit(record(2))
+    #expect(try Reading(image.afterPowerCut().openWriter().view).inOrder == records(0..<3))
+  }
+
   @Test func `a torn block with later blocks of the same window is cut, and its place used again`() throws {
     let image = try image(durable: 2, unsynced: 3)
     try tear(image, block: 2)
