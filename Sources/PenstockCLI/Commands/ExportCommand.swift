@@ -11,7 +11,7 @@ struct ExportCommand: ReportingCommand {
     discussion: """
       Reads beside a running writer, up to the end as it is at the start. --to is exclusive. Times are of appends; \
       with `event:` before them exactly the events of these times are exported, wherever they stand. Nothing is \
-      remembered: for a copy that goes on after a crash, see penstock replay --file.
+      remembered: for a copy that continues after a crash, see penstock replay --file.
 
       --output writes to a new file, which has its name only when all of it is on the disk. A file that is there is \
       never touched without --overwrite. ndjson has one record a line; array is one JSON array.
@@ -41,7 +41,7 @@ struct ExportCommand: ReportingCommand {
   @Option(help: "ndjson: one record a line. array: one JSON array.") var format = Format.ndjson
   @Option(help: "none, gzip or zstd. Default: as the file's name ends, .gz or .zst.") var compression: Compression?
   @Flag(help: "Replace a file that is there.") var overwrite = false
-  @Flag(help: "Tell about lost records and go on behind them, instead of ending without a file.") var skipGaps = false
+  @Flag(help: "Report lost records and continue after them, instead of ending without a file.") var skipGaps = false
   @OptionGroup var common: CommonOptions
 
   func validate() throws {

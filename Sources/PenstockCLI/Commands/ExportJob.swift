@@ -70,7 +70,7 @@ final class ExportJob {
       } catch {
         guard let gap = (error as? LogError)?.gap else { throw error }
         guard command.skipGaps else {
-          throw Failure(.bad, "gap", gap.description, advice: "--skip-gaps goes on behind it, at offset \(gap.end)")
+          throw Failure(.bad, "gap", gap.description, advice: "--skip-gaps continues after it, at offset \(gap.end)")
         }
         Output.note("penstock export: \(gap)")
         lost += min(gap.end, window.range.upperBound) - max(gap.first, start)

@@ -1,16 +1,18 @@
 // Recovery decides by this table and nothing else. F is the first position of the newest segment at which no valid block
 // stands.
 //
-//   row            bytes from F on      valid blocks after F               evidence beyond F   bytes at F     strict   → verdict
-//   clean          all zero             (none)                             no                  zeros          any        clean
-//   lost tail      all zero             (none)                             yes                 zeros          any        damaged
-//   witnessed      not all zero         any                                yes                 any            any        damaged
-//   contradicted   not all zero         some with durableUpTo > F          no                  any            any        damaged
-//   unreadable     not all zero         none, or all durableUpTo ≤ F       no                  unreadable     any        damaged
-//   altered        not all zero         none, or all durableUpTo ≤ F       no                  altered        any        damaged
-//   torn           not all zero         some, all with durableUpTo ≤ F     no                  maybe torn     no         cut, keep the bytes
-//   undecidable    not all zero         none                               no                  maybe torn     no         cut, keep the bytes
-//   refused        not all zero         none, or all durableUpTo ≤ F       no                  maybe torn     yes        refuse
+//   row            bytes from F on   valid blocks after F      evidence beyond F   bytes at F   strict   → verdict
+//   clean          all zero          (none)                    no                  zeros        any      clean
+//   lost tail      all zero          (none)                    yes                 zeros        any      damaged
+//   witnessed      not all zero      any                       yes                 any          any      damaged
+//   contradicted   not all zero      some synced               no                  any          any      damaged
+//   unreadable     not all zero      none, or all unsynced     no                  unreadable   any      damaged
+//   altered        not all zero      none, or all unsynced     no                  altered      any      damaged
+//   torn           not all zero      some, all unsynced        no                  maybe torn   no       cut, kept
+//   undecidable    not all zero      none                      no                  maybe torn   no       cut, kept
+//   refused        not all zero      none, or all unsynced     no                  maybe torn   yes      refuse
+//
+// "Synced": some block after F has durableUpTo > F. "Unsynced": all of them have durableUpTo ≤ F. "Kept": in quarantine.
 //
 // Evidence is anything durable that was written only after the bytes at F had been synced: the beacon, the end noted by an
 // orderly close, a cursor's commit or intent, a following segment. "All zero" excludes blocks after F by itself. The index of
