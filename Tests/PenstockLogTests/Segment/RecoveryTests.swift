@@ -80,6 +80,16 @@ import Testing
     #expect(reading.inOrder == records(0..<2) + [record(7)] && reading.gaps.isEmpty)
   }
 
+  @Test func `what a recovery has cut does not come back after a power cut`() throws {
+    let image = try image(durable: 2, unsynced: 3)
+    try tear(image, block: 2)
+    let writer = try image.openWriter()
+    try #require(writer.recovery.outcome == .torn && writer.recovery.cutBytes > 0)
+    let again = try image.afterPowerCut(.nothingUnsynced).openWriter()
+    #expect(again.recovery.outcome == .clean && again.recovery.cutBytes == 0)
+    #expect(again.recovery.quarantined.isEmpty)
+  }
+
   @Test func `a torn last block is cut, and its bytes are kept`() throws {
     let image = try image(durable: 2, unsynced: 1)
     try tear(image, block: 2)
