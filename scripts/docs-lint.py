@@ -9,6 +9,7 @@ usage: docs-lint.py
 - Links from one file of the repository to another lead somewhere.
 - What docs/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
 - Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
+- The answers in docs/internals/questions.md are files of the checkout.
 - docs/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
 import glob
@@ -292,12 +293,22 @@ def planted_bugs():
         yield from coverage.stdout.splitlines()
 
 
+def questions():
+    """The answers in docs/internals/questions.md are files that are there, twelve of them."""
+    answers = re.findall(r"^\| \d+ \|.*\| `([^`]+)` \|$", read("docs/internals/questions.md"), re.M)
+    if len(answers) != 12:
+        yield f"docs/internals/questions.md: {len(answers)} questions with a file as answer, not twelve"
+    for answer in answers:
+        if not os.path.isfile(os.path.join(ROOT, answer)):
+            yield f"docs/internals/questions.md: {answer} is not there"
+
+
 def main():
     if sys.argv[1:] == ["--self-test"]:
         sys.exit(1 if self_test() else 0)
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
-    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *promises(), *planted_bugs()]
+    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *promises(), *planted_bugs(), *questions()]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)
 
