@@ -42,7 +42,7 @@ def raw_values(text, enumeration):
 
 def codes():
     """(word, where it comes from) of whatever an error may be called."""
-    log = read("Sources/PenstockLog/LogError.swift")
+    log = read("Sources/PenstockLog/Base/LogError.swift")
     for word in raw_values(log, "Value"):
         yield word, "LogError.Code"
     for word in raw_values(read("Sources/PenstockDelivery/DeliveryTrouble.swift"), "Kind"):
@@ -257,7 +257,7 @@ def self_test():
 
     row = re.search(r"^\| L1 \|.*\n", text, re.M)[0]
     bug = next(bugs[0] for _, _, bugs, _ in rows_of(text) if bugs)
-    source = read("Tests/PenstockLogTests/Append/LogTroubleTests.swift")
+    source = read("Tests/PenstockLogTests/Append/LogFailureTests.swift")
     title = "nothing is seen before it is on stable storage"
     renamed = tests - set(tests_in(source)) | set(tests_in(source.replace(f"`{title}`", f"`{title}, now`")))
     commented = tests - set(tests_in(source)) | set(tests_in(source.replace(f"@Test func `{title}", f"//@Test func `{title}")))

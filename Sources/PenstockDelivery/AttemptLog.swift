@@ -14,7 +14,7 @@ public final class AttemptLog: Sendable {
     var attempts: [Attempt] = []
     var last: UInt64 = 0
     /// Nil without a file, and after the first failure to write it.
-    var file: FileHandle?
+    var file: OpenFileHandle?
   }
 
   /// 1 … 10,000.

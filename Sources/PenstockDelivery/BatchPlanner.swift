@@ -2,13 +2,13 @@ package import PenstockLog
 
 /// The records counted into a batch that is not closed yet. Counts only: the records stay in the log until the batch is
 /// taken, so a long wait holds no memory.
-package struct OpenBatch: Hashable, Sendable {
+package struct PendingBatch: Hashable, Sendable {
   package let first: Offset
   /// One past the last record counted in.
   package private(set) var end: Offset
   package private(set) var bytes = 0
   /// When the first record became visible; nil while there is none.
-  package private(set) var since: Moment?
+  package private(set) var since: MonotonicInstant?
   /// The first record's append time, by the time of day.
   package private(set) var firstAppendTime: Timestamp?
   /// The limit that is reached, if one is.
@@ -34,7 +34,7 @@ package struct OpenBatch: Hashable, Sendable {
   ///   - since: When they became visible.
   /// - Returns: False when they belong to the next batch.
   package mutating func add(
-    upTo end: Offset, bytes added: Int, appendTime: Timestamp, since seen: Moment, _ policy: BatchPolicy
+    upTo end: Offset, bytes added: Int, appendTime: Timestamp, since seen: MonotonicInstant, _ policy: BatchPolicy
   ) -> Bool {
     guard fullBy == nil else { return false }
     // A record larger than the limit is a batch by itself; anything else that passes the limit waits for the next.
@@ -56,7 +56,7 @@ package struct OpenBatch: Hashable, Sendable {
 /// What to do with an open batch.
 package enum BatchDecision: Hashable, Sendable {
   /// Wait for a record more, but, if given, not past this moment.
-  case wait(until: Moment?)
+  case wait(until: MonotonicInstant?)
   /// Close it and deliver it.
   case take(CloseReason)
 }
@@ -74,9 +74,9 @@ package struct BatchPlanner: Hashable, Sendable {
 
   /// - Parameters:
   ///   - open: Everything visible that fits is counted in.
-  ///   - now: By the clock that measures ``OpenBatch/since``.
+  ///   - now: By the clock that measures ``PendingBatch/since``.
   ///   - timeOfDay: By the clock that gave the append times.
-  package func decide(_ open: OpenBatch, now: Moment, timeOfDay: Timestamp) -> BatchDecision {
+  package func decide(_ open: PendingBatch, now: MonotonicInstant, timeOfDay: Timestamp) -> BatchDecision {
     guard let since = open.since, let appended = open.firstAppendTime else { return .wait(until: nil) }
     if let full = open.fullBy { return .take(full) }
     if takesPartialBatches { return .take(.caughtUp) }

@@ -37,7 +37,7 @@ package struct Circuit: Hashable, Sendable {
   /// Raised by every failure that counts.
   package private(set) var round = 0
   /// Since when it drains what has piled up; nil when it does not.
-  package private(set) var drainingSince: Moment?
+  package private(set) var drainingSince: MonotonicInstant?
 
   package init(_ policy: CircuitPolicy, retry: RetryPolicy) {
     self.policy = policy
@@ -57,7 +57,7 @@ package struct Circuit: Hashable, Sendable {
   ///
   /// - Returns: How long nothing is to be attempted, from `now`.
   package mutating func failed(
-    round: Int?, at now: Moment, retryAfter: Duration?, roll: UInt64
+    round: Int?, at now: MonotonicInstant, retryAfter: Duration?, roll: UInt64
   ) -> Duration {
     if let round, round < self.round { return min(retryAfter ?? .zero, backoff.policy.maxRetryAfter) }
     let wait = backoff.failed(at: now, retryAfter: retryAfter, roll: roll)
@@ -74,7 +74,7 @@ package struct Circuit: Hashable, Sendable {
   }
 
   /// The destination answered an attempt of `round` in a way that shows it is up.
-  package mutating func succeeded(round: Int, at now: Moment) {
+  package mutating func succeeded(round: Int, at now: MonotonicInstant) {
     guard round == self.round else { return }
     backoff.succeeded()
     guard state != .closed else { return }
@@ -86,7 +86,7 @@ package struct Circuit: Hashable, Sendable {
   package mutating func waited() { if state == .open { state = .halfOpen } }
 
   /// The least time between two attempts, while it drains.
-  package mutating func spacing(at now: Moment) -> Duration? {
+  package mutating func spacing(at now: MonotonicInstant) -> Duration? {
     guard let since = drainingSince, let first = policy.drain else { return nil }
     var (rate, left) = (first, max(.zero, now - since))
     while left >= policy.doubling, rate < policy.full { (rate, left) = (rate * 2, left - policy.doubling) }

@@ -44,10 +44,10 @@ public struct DeadLetter: Sendable, Hashable {
 }
 
 /// Where dead letters go.
-public protocol DeadLetterBox: Sendable {
+public protocol DeadLetterStore: Sendable {
   /// Returns the letter's number when it is on stable storage. A letter with the offset and the bytes of the newest one of
   /// its cursor is that one: nothing is written again. Throws when there is no room; then nothing was written.
-  func bury(_ letter: DeadLetter) async throws(LogError) -> Offset
+  func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset
 
   /// Called once before the first letter. What fails here fails again at the first letter, and is told then.
   func prepare() async throws(LogError)
@@ -56,7 +56,7 @@ public protocol DeadLetterBox: Sendable {
   func close() async throws(LogError)
 }
 
-extension DeadLetterBox {
+extension DeadLetterStore {
   public func prepare() async throws(LogError) {}
   public func close() async throws(LogError) {}
 }
@@ -79,7 +79,7 @@ extension DeadLetter {
     var text = "\(Self.title)\(Self.version)\n"
     let lines: [(String, String)] = [
       ("log", logID), ("cursor", cursor), ("offset", "\(offset.rawValue)"), ("appended", "\(appendTime.nanoseconds)"),
-      ("buried", "\(buriedAt.nanoseconds)"), ("delivery", deliveryID.rawValue),
+      ("deadLettered", "\(buriedAt.nanoseconds)"), ("delivery", deliveryID.rawValue),
       ("kind", isUnrenderable ? "unrenderable" : "rejected"), ("attempts", "\(attempts)"),
       ("destination", Self.escaped(destination)), ("reason", Self.escaped(reason)),
     ]
@@ -122,7 +122,7 @@ extension DeadLetter {
     self.init(
       logID: try text("log"), cursor: try text("cursor"), offset: Offset(try number("offset")),
       appendTime: Timestamp(nanoseconds: try number("appended")),
-      buriedAt: Timestamp(nanoseconds: try number("buried")), deliveryID: DeliveryID(try text("delivery")),
+      buriedAt: Timestamp(nanoseconds: try number("deadLettered")), deliveryID: DeliveryID(try text("delivery")),
       isUnrenderable: try text("kind") == "unrenderable", attempts: try number("attempts"),
       destination: Self.unescaped(try text("destination")), reason: Self.unescaped(try text("reason")),
       record: Array(rest))

@@ -19,7 +19,7 @@ public struct DeadLetterPolicy: Sendable, Hashable {
 /// The dead letters of one destination: a log of their own, in a directory named after the cursor.
 ///
 /// The directory is made with the first letter. One process writes it, the one that holds the cursor.
-public actor DeadLetterLog: DeadLetterBox {
+public actor DeadLetterLog: DeadLetterStore {
   /// Where the letters of a cursor lie below a directory of dead letters.
   public static func path(in directory: String, cursor: String) -> String { "\(directory)/\(cursor)" }
 
@@ -45,7 +45,7 @@ public actor DeadLetterLog: DeadLetterBox {
   }
 
   /// Throws `.noSpace` when ``DeadLetterPolicy/maxBytes`` would be passed, and what opening and appending throw.
-  public func bury(_ letter: DeadLetter) async throws(LogError) -> Offset {
+  public func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
     let log = try await opened()
     do throws(LogError) {
       let producer = try await log.producer(named: letter.cursor)
@@ -64,7 +64,7 @@ public actor DeadLetterLog: DeadLetterBox {
         throw LogError(
           .noSpace,
           "the dead letters take \(used) of \(policy.maxBytes) bytes; redeliver and remove them, or allow more",
-          place: .init(path: path))
+          location: .init(path: path))
       }
       var batch = RecordBatch()
       batch.append(bytes)

@@ -65,7 +65,7 @@ public final class DeadLetterSource: RecordSource {
 
   private static func letter(_ record: RecordView) throws(LogError) -> DeadLetter {
     do throws(LogError) { return try DeadLetter(decoding: Array(record.bytes)) } catch {
-      throw LogError(error.code, error.message, place: .init(offset: record.offset))
+      throw LogError(error.code, error.message, location: .init(offset: record.offset))
     }
   }
 

@@ -18,14 +18,14 @@ public final class Delivery: Service {
   /// When its batches are closed: the policy it was given, or the sink's own, within the sink's ``Sink/batchLimits``.
   public let policy: BatchPolicy
   private let retry: RetryPolicy
-  private let seams: DeliverySeams
+  private let dependencies: DeliveryDependencies
   private let options: DeliveryOptions
-  private let deadLetters: (any DeadLetterBox)?
+  private let deadLetters: (any DeadLetterStore)?
   /// The newest attempts, while it runs and after.
   public let attempts: AttemptLog
-  private let observer: (@Sendable (DeliveryNotice) -> Void)?
-  private let board: Watched<DeliveryProgress>
-  private let signals = Watched(DeliverySignals())
+  private let observer: (@Sendable (DeliveryObserverEvent) -> Void)?
+  private let board: AsyncCondition<DeliveryProgress>
+  private let commands = AsyncCondition(DeliveryCommands())
   private let hasRun = Atomic(false)
 
   /// Makes a delivery; nothing happens before it is run.
@@ -45,14 +45,14 @@ public final class Delivery: Service {
   ///   - wallClock: Gives the time of day for intents and for people; decides when a boundary has passed.
   ///   - random: 64 random bits for the jitter of retries.
   ///   - logger: Told of trouble and pauses and, at the level debug, of each batch.
-  ///   - observer: Told about every batch; see ``DeliveryNotice``.
+  ///   - observer: Told about every batch; see ``DeliveryObserverEvent``.
   public init(
     from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy? = nil,
     retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
-    deadLetters: (any DeadLetterBox)? = nil, attempts: AttemptLog = AttemptLog(),
+    deadLetters: (any DeadLetterStore)? = nil, attempts: AttemptLog = AttemptLog(),
     clock: any DeliveryClock = SystemDeliveryClock(),
     wallClock: any WallClock = SystemWallClock(), random: @escaping @Sendable () -> UInt64 = Delivery.systemRandom,
-    logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryNotice) -> Void)? = nil
+    logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) {
     self.lease = lease
     self.source = source
@@ -75,8 +75,8 @@ public final class Delivery: Service {
           "maxBytes": "\(wanted.maxBytes) to \(self.policy.maxBytes)",
         ])
     }
-    seams = DeliverySeams(clock: clock, wallClock: wallClock, random: random, logger: logger)
-    board = Watched(DeliveryProgress(cursor: lease.name, destination: sink.description))
+    dependencies = DeliveryDependencies(clock: clock, wallClock: wallClock, random: random, logger: logger)
+    board = AsyncCondition(DeliveryProgress(cursor: lease.name, destination: sink.description))
   }
 
   /// 64 bits of the operating system's generator.
@@ -136,8 +136,8 @@ public final class Delivery: Service {
   /// - Parameter reason: For people: one line of at most 256 bytes.
   /// - Throws: `.noSpace`: it is not paused. `.io`: it may be. `.illegalMove`: the lease keeps no pauses.
   public func pause(reason: String = "") async throws(LogError) {
-    try await lease.setPause(CursorPause(since: seams.wallClock.now(), reason: reason))
-    signals.update { $0.pauseChanged = true }
+    try await lease.setPause(CursorPause(since: dependencies.wallClock.now(), reason: reason))
+    commands.update { $0.pauseChanged = true }
   }
 
   /// Takes a pause off, durably, whoever put it on; at once where this delivery runs. Without a pause, nothing. A wait after trouble goes on;
@@ -146,15 +146,15 @@ public final class Delivery: Service {
   /// - Throws: `.io`: the destination may be paused still.
   public func resume() async throws(LogError) {
     try await lease.setPause(nil)
-    signals.update { $0.pauseChanged = true }
+    commands.update { $0.pauseChanged = true }
   }
 
   /// Ends a wait after trouble: a person has put something right, or wants the next try now. Without such a wait, nothing; it does
   /// not end a pause.
-  public func retryNow() { signals.update { $0.retry = true } }
+  public func retryNow() { commands.update { $0.retry = true } }
 
   /// Stops as a graceful shutdown does. May be called at any time, more than once, also before the run.
-  public func stop() { signals.update { $0.stop = true } }
+  public func stop() { commands.update { $0.stop = true } }
 
   /// Waits until the progress, as the delivery itself publishes it, is as described; false when cancelled first.
   package func waitForProgress(_ condition: @escaping @Sendable (DeliveryProgress) -> Bool) async -> Bool {
@@ -162,7 +162,7 @@ public final class Delivery: Service {
   }
 
   /// Returns when a stop or a shutdown has reached the delivery, which goes on with what it is at.
-  package func untilStopping() async { _ = await signals.wait { $0.stop } }
+  package func untilStopping() async { _ = await commands.wait { $0.stop } }
 
   private func run(_ mode: DeliveryState.Mode) async throws(DeliveryFailure) -> DeliveryReport {
     guard !hasRun.exchange(true, ordering: .relaxed) else {
@@ -180,13 +180,13 @@ public final class Delivery: Service {
         cursor: lease.name, destination: sink.description, range: nil, cause: nil)
     }
     try? await deadLetters?.prepare()
-    if sink.copiesFrames || policy.maxBytes > Batch.packedAbove { source.keepFrames() }
+    if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
     var runner = DeliveryRunner(
       state: DeliveryState(
-        await lease.state, mode: mode, retry: retry, options: options, buries: deadLetters != nil),
+        await lease.state, mode: mode, retry: retry, options: options, writesDeadLetters: deadLetters != nil),
       lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), seams: seams, observer: observer,
-      board: board, signals: signals)
+      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), dependencies: dependencies, observer: observer,
+      board: board, commands: commands)
     let result = await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
         await runner.run()
@@ -197,14 +197,14 @@ public final class Delivery: Service {
       self.stop()
     }
     await sink.close()
-    // What was buried is durable; a failure to let go of the place changes nothing about that.
+    // What was deadLettered is durable; a failure to let go of the place changes nothing about that.
     try? await deadLetters?.close()
     return try result.get()
   }
 }
 
 /// What a person or a shutdown wants of a running delivery.
-struct DeliverySignals: Sendable {
+struct DeliveryCommands: Sendable {
   var stop = false
   var retry = false
   /// The pause is to be looked at.
@@ -220,12 +220,12 @@ struct DeliveryAnswer: Sendable {
   /// Its number in the ``AttemptLog``.
   let number: UInt64
   let outcome: DeliveryOutcome
-  let start: Moment
-  let end: Moment
+  let start: MonotonicInstant
+  let end: MonotonicInstant
 }
 
 /// Everything a delivery takes from the world besides log, cursor and sink.
-struct DeliverySeams: Sendable {
+struct DeliveryDependencies: Sendable {
   let clock: any DeliveryClock
   let wallClock: any WallClock
   let random: @Sendable () -> UInt64

@@ -110,7 +110,7 @@ public struct DeliveryReport: Sendable, Hashable {
 }
 
 /// Something that happened to one batch. Handed to an observer, which must return soon: the delivery waits for it.
-public enum DeliveryNotice: Sendable {
+public enum DeliveryObserverEvent: Sendable {
   /// A batch is closed and its intent durable, or was found open.
   case opened(Intent, closedBy: CloseReason, eventCount: Int)
   /// An attempt was answered, after `duration`.

@@ -2,47 +2,47 @@ import Logging
 import PenstockLog
 
 extension DeliveryRunner {
-  /// Begins an attempt beside everything else; its answer comes through the signals.
+  /// Begins an attempt beside everything else; its answer comes through the commands.
   mutating func launch(
     _ intent: Intent, attempt: Int, _ group: inout DiscardingTaskGroup
   ) -> DeliveryState.Event {
-    let start = seams.clock.now()
+    let start = dependencies.clock.now()
     guard let rendering = rendered[intent.id] else {
       return .failed(.illegalMove, message: "nothing is rendered", at: start, roll: 0)
     }
-    let number = attempts.begin(intent, bodyBytes: rendering.body.bytes.count, at: seams.wallClock.now())
+    let number = attempts.begin(intent, bodyBytes: rendering.body.bytes.count, at: dependencies.wallClock.now())
     board.update {
       $0.attempts += 1
       $0.attemptsAtBatch = attempt
       if attempt > 1 { $0.retries += 1 }
     }
-    let pending = PendingDelivery(
+    let pending = DeliveryRequest(
       intent: intent, body: rendering.body, logID: source.logID, cursor: lease.name, attempt: attempt)
-    group.addTask { [sink, signals, clock = seams.clock] in
+    group.addTask { [sink, commands, clock = dependencies.clock] in
       let outcome = await sink.deliver(pending)
       let answer = DeliveryAnswer(
         intent: intent, attempt: attempt, number: number, outcome: outcome, start: start, end: clock.now())
-      signals.update { $0.answers.append(answer) }
+      commands.update { $0.answers.append(answer) }
     }
     return .launched(at: start, records: rendering.body.eventCount, bytes: rendering.body.contentLength)
   }
 
   /// The oldest answer that nobody has taken up.
   mutating func takeAnswer() -> DeliveryState.Event? {
-    let next = signals.update { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
+    let next = commands.update { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
     guard let answer = next else { return nil }
     attempts.end(answer.number, answer.outcome, after: answer.end - answer.start)
     observer?(
       .answered(answer.intent, attempt: answer.attempt, answer.outcome, duration: answer.end - answer.start))
     if case .delivered = answer.outcome {
     } else {
-      seams.logger.warning(
+      dependencies.logger.warning(
         "delivery attempt failed",
         metadata: [
           "delivery": "\(answer.intent.id)", "attempt": "\(answer.attempt)", "outcome": "\(answer.outcome)",
         ])
     }
-    return .answered(answer.intent.id, answer.outcome, at: answer.end, roll: seams.random())
+    return .answered(answer.intent.id, answer.outcome, at: answer.end, roll: dependencies.random())
   }
 
   /// Names a record that cannot be rendered: by its own bytes, since there is no rendering.
@@ -57,25 +57,25 @@ extension DeliveryRunner {
   }
 
   /// Writes the dead letter of a condemned record. Repeated after a crash, it writes nothing again.
-  mutating func bury(_ intent: Intent, reason: String) async -> DeliveryState.Event {
+  mutating func writeDeadLetter(_ intent: Intent, reason: String) async -> DeliveryState.Event {
     guard let deadLetters else {
-      return .failed(.illegalMove, message: "no place for dead letters is given", at: seams.clock.now(), roll: 0)
+      return .failed(.illegalMove, message: "no place for dead letters is given", at: dependencies.clock.now(), roll: 0)
     }
     do throws(LogError) {
       let batch = try await read(intent.first..<intent.end)
       var bytes: [UInt8] = []
       batch.forEachRecord { bytes.append(contentsOf: $0.bytes) }
-      let number = try await deadLetters.bury(
+      let number = try await deadLetters.writeDeadLetter(
         DeadLetter(
           logID: source.logID, cursor: lease.name, offset: intent.first, appendTime: batch.firstAppendTime,
-          buriedAt: seams.wallClock.now(), deliveryID: intent.id, isUnrenderable: intent.plan.isEmpty,
+          buriedAt: dependencies.wallClock.now(), deliveryID: intent.id, isUnrenderable: intent.plan.isEmpty,
           attempts: attempts.count(of: intent.id), destination: sink.description,
           reason: reason, record: bytes))
       observer?(.deadLettered(intent, reason: reason))
-      seams.logger.error(
+      dependencies.logger.error(
         "record became a dead letter",
         metadata: ["offset": "\(intent.first)", "letter": "\(number)", "reason": "\(reason)"])
-      return .buried(receipt: "dead letter \(number): \(reason)")
+      return .wroteDeadLetter(receipt: "dead letter \(number): \(reason)")
     } catch { return failed(error) }
   }
 }

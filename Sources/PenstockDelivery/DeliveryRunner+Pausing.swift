@@ -13,7 +13,7 @@ extension DeliveryRunner {
     guard !state.isPaused, !state.isStopping, case .working(let work) = state.phase else { return nil }
     switch work {
     case .begin, .commit: return nil
-    case .gather, .plan, .reopen, .send, .bury: return await changeOfPause()
+    case .accumulate, .plan, .reopen, .send, .writeDeadLetter: return await changeOfPause()
     }
   }
 
@@ -23,29 +23,29 @@ extension DeliveryRunner {
       if mustStop { return .stop }
       if let change = await changeOfPause() { return change }
       // Nothing waits that could be tried now.
-      signals.update { $0.retry = false }
-      _ = await wait(recordsPast: nil, until: seams.clock.now() + Self.pauseLook)
+      commands.update { $0.retry = false }
+      _ = await wait(recordsPast: nil, until: dependencies.clock.now() + Self.pauseLook)
     }
   }
 
   /// What the state has to be told of the pause as it stands now; nil when it knows.
   mutating func changeOfPause() async -> DeliveryState.Event? {
-    signals.update { $0.pauseChanged = false }
+    commands.update { $0.pauseChanged = false }
     let now: CursorPause?
     do throws(LogError) { now = try await lease.currentPause() } catch {
       // Not known to have changed, so it has not.
-      seams.logger.error("cannot see whether the destination is paused", metadata: ["error": "\(error)"])
+      dependencies.logger.error("cannot see whether the destination is paused", metadata: ["error": "\(error)"])
       return nil
     }
     guard (now != nil) != state.isPaused else { return nil }
     pause = now
     if let now {
-      seams.logger.notice("delivery paused by a person", metadata: ["reason": "\(now.reason)"])
+      dependencies.logger.notice("delivery paused by a person", metadata: ["reason": "\(now.reason)"])
       observer?(.paused(now))
       return .pause
     }
-    seams.logger.notice("delivery goes on after a pause")
+    dependencies.logger.notice("delivery goes on after a pause")
     observer?(.resumed)
-    return .unpause(at: seams.clock.now())
+    return .resume(at: dependencies.clock.now())
   }
 }

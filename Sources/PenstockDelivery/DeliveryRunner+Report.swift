@@ -26,8 +26,8 @@ extension DeliveryRunner {
   /// The moment of the next try, in the time of day as it is now.
   private var nextTry: Timestamp? {
     guard let until = state.deadline else { return nil }
-    let wait = until - seams.clock.now()
-    return Timestamp(seconds: seams.wallClock.now().seconds + wait / .seconds(1))
+    let wait = until - dependencies.clock.now()
+    return Timestamp(seconds: dependencies.wallClock.now().seconds + wait / .seconds(1))
   }
 
   func end(_ ending: DeliveryState.Ending, first: Offset) -> Result<DeliveryReport, DeliveryFailure> {

@@ -7,15 +7,15 @@ extension DeliveryRunner {
 
   /// Collects a batch: counts what becomes visible until the planner closes it. Costs one look per wake-up at records
   /// that were not counted yet; none is looked at twice.
-  mutating func gather(from first: Offset) async -> DeliveryState.Event {
+  mutating func accumulate(from first: Offset) async -> DeliveryState.Event {
     if let passed = await passedByRetention(expecting: first) { return passed }
     // An answer interrupts gathering; what was counted until then counts.
-    var open = gathering.flatMap { $0.first == first ? $0 : nil } ?? OpenBatch(first: first)
+    var open = gathering.flatMap { $0.first == first ? $0 : nil } ?? PendingBatch(first: first)
     if open.count == 0 { gathered = nil }
     defer { gathering = open }
     while true {
       do throws(LogError) { try await countIn(&open) } catch { return failed(error) }
-      switch planner.decide(open, now: seams.clock.now(), timeOfDay: seams.wallClock.now()) {
+      switch planner.decide(open, now: dependencies.clock.now(), timeOfDay: dependencies.wallClock.now()) {
       case .take(let reason): return .gathered(open.range, reason)
       case .wait(let deadline):
         switch await wait(recordsPast: open.end, until: deadline) {
@@ -25,7 +25,7 @@ extension DeliveryRunner {
           if let answer = takeAnswer() { return answer }
           if mustStop { return .stop }
           if let change = await changeOfPause() { return change }
-          signals.update { $0.retry = false }
+          commands.update { $0.retry = false }
         }
       }
     }
@@ -40,7 +40,7 @@ extension DeliveryRunner {
   }
 
   /// Counts in every visible record that fits.
-  private mutating func countIn(_ open: inout OpenBatch) async throws(LogError) {
+  private mutating func countIn(_ open: inout PendingBatch) async throws(LogError) {
     let durableEnd = await source.durableEnd
     if durableEnd != board.value.end { board.update { $0.end = durableEnd } }
     let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
@@ -67,29 +67,29 @@ extension DeliveryRunner {
   /// When a record appended at `time` became visible: by its append time, so that a record that waited through a long
   /// attempt or a restart has its age, and no later than now. A time of day that jumped forward closes a batch early, one
   /// that jumped back makes it wait from now; neither can make it wait longer.
-  private func visibleSince(_ time: Timestamp) -> Moment {
-    let age: Duration = .nanoseconds(seams.wallClock.now().nanoseconds) - .nanoseconds(time.nanoseconds)
-    let now = seams.clock.now()
-    return Moment(sinceStart: now.sinceStart - max(.zero, age))
+  private func visibleSince(_ time: Timestamp) -> MonotonicInstant {
+    let age: Duration = .nanoseconds(dependencies.wallClock.now().nanoseconds) - .nanoseconds(time.nanoseconds)
+    let now = dependencies.clock.now()
+    return MonotonicInstant(sinceStart: now.sinceStart - max(.zero, age))
   }
 
   /// Waits for an answer, and waits out a backoff or a halt.
-  mutating func waitOut(until deadline: Moment?) async -> DeliveryState.Event {
+  mutating func waitOut(until deadline: MonotonicInstant?) async -> DeliveryState.Event {
     while true {
       if state.isStopping {
         // All that is waited for is what is in the air; a cancelled task, too, waits for what its sinks make of that.
-        _ = await Task { [signals] in await signals.wait { !$0.answers.isEmpty } }.value
+        _ = await Task { [commands] in await commands.wait { !$0.answers.isEmpty } }.value
       }
       if let answer = takeAnswer() { return answer }
       switch await wait(recordsPast: nil, until: deadline) {
-      case .time: return .wake(at: seams.clock.now())
+      case .time: return .wake(at: dependencies.clock.now())
       case .signal:
         if let answer = takeAnswer() { return answer }
         if mustStop { return .stop }
         if let change = await changeOfPause() { return change }
-        let wasAsked = signals.update { signals in
-          defer { signals.retry = false }
-          return signals.retry
+        let wasAsked = commands.update { commands in
+          defer { commands.retry = false }
+          return commands.retry
         }
         if wasAsked { return .retryNow }
       case .records, .sourceClosed: break
@@ -98,11 +98,11 @@ extension DeliveryRunner {
   }
 
   /// Waits for whatever comes first. Without an offset it does not wait for records, without a deadline not for time.
-  func wait(recordsPast offset: Offset?, until deadline: Moment?) async -> Wakeup {
-    let (source, clock, signals) = (source, seams.clock, signals)
+  func wait(recordsPast offset: Offset?, until deadline: MonotonicInstant?) async -> Wakeup {
+    let (source, clock, commands) = (source, dependencies.clock, commands)
     return await withTaskGroup(of: Wakeup.self) { group in
       group.addTask {
-        _ = await signals.wait { $0.stop || $0.retry || $0.pauseChanged || !$0.answers.isEmpty }
+        _ = await commands.wait { $0.stop || $0.retry || $0.pauseChanged || !$0.answers.isEmpty }
         return .signal
       }
       if let offset {

@@ -7,15 +7,15 @@ struct DeliveryRunner {
   let lease: any CursorLease
   let source: any RecordSource
   let sink: any Sink
-  let deadLetters: (any DeadLetterBox)?
+  let deadLetters: (any DeadLetterStore)?
   let attempts: AttemptLog
   let planner: BatchPlanner
-  let seams: DeliverySeams
-  let observer: (@Sendable (DeliveryNotice) -> Void)?
-  let board: Watched<DeliveryProgress>
-  let signals: Watched<DeliverySignals>
+  let dependencies: DeliveryDependencies
+  let observer: (@Sendable (DeliveryObserverEvent) -> Void)?
+  let board: AsyncCondition<DeliveryProgress>
+  let commands: AsyncCondition<DeliveryCommands>
   /// The batch that collects.
-  var gathering: OpenBatch?
+  var gathering: PendingBatch?
   /// What gathering read, when that is the whole batch: saves reading it again.
   var gathered: Batch?
   /// The renderings of the batches in flight, kept for retries.
@@ -66,7 +66,7 @@ struct DeliveryRunner {
   }
 
   /// True once nothing new may be begun.
-  var mustStop: Bool { signals.value.stop || Task.isCancelled }
+  var mustStop: Bool { commands.value.stop || Task.isCancelled }
 
   private mutating func apply(_ event: DeliveryState.Event) {
     lastRange = state.range
@@ -79,24 +79,24 @@ struct DeliveryRunner {
       state.phase = .ended(.failed(DeliveryTrouble(.defect, "\(error.event) does not follow on \(error.phase)")))
     }
     // A "go on" from before a wait was not meant for it. Forgotten before anyone can see that the delivery waits.
-    if state.trouble != nil { signals.update { $0.retry = false } }
+    if state.trouble != nil { commands.update { $0.retry = false } }
     if state.phase == .paused { (rendered, gathering, gathered) = ([:], nil, nil) }
     publish()
     if case .halted(_, let trouble) = state.phase, trouble != before {
-      seams.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])
+      dependencies.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])
       observer?(.halted(trouble))
     }
   }
 
   private mutating func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event {
     switch work {
-    case .gather(let first): return await gather(from: first)
+    case .accumulate(let first): return await accumulate(from: first)
     case .plan(let range, let reason, _, nil): return await plan(range, closedBy: reason)
     case .plan(let range, let reason, _, .some): return await planDeadLetter(range, closedBy: reason)
-    case .begin(let intent, let old, let condemned): return await begin(intent, replacing: old, condemned: condemned)
+    case .begin(let intent, let old, let rejectionReason): return await begin(intent, replacing: old, rejectionReason: rejectionReason)
     case .reopen(let intent): return await reopen(intent)
-    case .send: return .failed(.illegalMove, message: "attempts are launched", at: seams.clock.now(), roll: 0)
-    case .bury(let intent, let reason): return await bury(intent, reason: reason)
+    case .send: return .failed(.illegalMove, message: "attempts are launched", at: dependencies.clock.now(), roll: 0)
+    case .writeDeadLetter(let intent, let reason): return await writeDeadLetter(intent, reason: reason)
     case .commit(let intent, let receipt): return await commit(intent, receipt: receipt)
     }
   }
@@ -114,9 +114,9 @@ struct DeliveryRunner {
 
   /// Fixes how a new batch is rendered, renders it, and names the result.
   private mutating func render(_ batch: Batch) throws(SinkError) -> Intent {
-    let now = seams.wallClock.now()
+    let now = dependencies.wallClock.now()
     let plan = try sink.plan(
-      BatchOutline(
+      BatchMetadata(
         logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, byteCount: batch.byteCount,
         firstAppendTime: batch.firstAppendTime, plannedAt: now, closedBy: closedBy))
     guard plan.count <= Intent.maxPlanBytes else {
@@ -132,7 +132,7 @@ struct DeliveryRunner {
     let id = DeliveryID(
       logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, contentDigest: digest)
     return Intent(
-      id: id, first: batch.first, end: batch.end, contentDigest: digest, plan: plan, createdAt: seams.wallClock.now())
+      id: id, first: batch.first, end: batch.end, contentDigest: digest, plan: plan, createdAt: dependencies.wallClock.now())
   }
 
   private mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {
@@ -149,7 +149,7 @@ struct DeliveryRunner {
       let body = try prepare(batch, plan: intent.plan)
       rendered[intent.id] = Rendering(body: body, recordBytes: batch.byteCount)
       observer?(.opened(intent, closedBy: .reopened, eventCount: body.eventCount))
-      seams.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
+      dependencies.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
       return .rendered(digest: body.contentDigest)
     } catch {
       return .unrenderable(error)
@@ -165,14 +165,14 @@ struct DeliveryRunner {
   }
 
   private mutating func begin(
-    _ intent: Intent, replacing old: Intent?, condemned: String?
+    _ intent: Intent, replacing old: Intent?, rejectionReason: String?
   ) async -> DeliveryState.Event {
     let next: CursorState
     do throws(LogError) {
       if let old {
-        next = try await lease.replace(old.id, with: intent, condemned: condemned)
+        next = try await lease.replace(old.id, with: intent, rejectionReason: rejectionReason)
       } else {
-        try await lease.begin(intent, condemned: condemned)
+        try await lease.begin(intent, rejectionReason: rejectionReason)
         next = await lease.state
       }
     } catch { return failed(error) }
@@ -180,7 +180,7 @@ struct DeliveryRunner {
       rendered[old.id] = nil
       observer?(.split(old, reason: "records \(intent.first) ..< \(intent.end) go by themselves"))
     }
-    if condemned == nil {
+    if rejectionReason == nil {
       observer?(.opened(intent, closedBy: closedBy, eventCount: rendered[intent.id]?.body.eventCount ?? 0))
     }
     return .begun(next)
@@ -189,7 +189,7 @@ struct DeliveryRunner {
   private mutating func commit(_ intent: Intent, receipt: String) async -> DeliveryState.Event {
     let next: CursorState
     do throws(LogError) { next = try await lease.complete(intent.id, receipt: receipt) } catch { return failed(error) }
-    let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.condemned != nil }
+    let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
     let sent = rendered.removeValue(forKey: intent.id)
     board.update {
       if isDeadLetter {
@@ -205,7 +205,7 @@ struct DeliveryRunner {
     }
     lastLogError = nil
     observer?(.committed(intent, receipt: receipt))
-    seams.logger.debug(
+    dependencies.logger.debug(
       "batch delivered", metadata: ["delivery": "\(intent.id)", "first": "\(intent.first)", "end": "\(intent.end)"])
     return .committed(next)
   }
@@ -218,7 +218,7 @@ struct DeliveryRunner {
 
   mutating func failed(_ error: LogError) -> DeliveryState.Event {
     lastLogError = error
-    seams.logger.error("log or cursor failed", metadata: ["error": "\(error)"])
-    return .failed(error.code, message: error.description, at: seams.clock.now(), roll: seams.random())
+    dependencies.logger.error("log or cursor failed", metadata: ["error": "\(error)"])
+    return .failed(error.code, message: error.description, at: dependencies.clock.now(), roll: dependencies.random())
   }
 }

@@ -13,17 +13,17 @@ extension DeliveryState {
     if isStopping || ending != nil { return isInAir ? .sending : .ended(ending ?? .stopped) }
     if isPaused, !owesCommit { return paused() }
     if let waiting = held() { return waiting }
-    if let head = lanes.first, case .condemned(let reason) = head.step, head.intent.first == committed {
-      return bury(head.intent, reason)
+    if let head = lanes.first, case .rejectionReason(let reason) = head.step, head.intent.first == committed {
+      return writeDeadLetter(head.intent, reason)
     }
     if let work = unfinished {
       unfinished = nil
       return .working(work)
     }
-    if let head = lanes.first, case .rejected(let reason) = head.step { return takeApart(head.intent, reason) }
+    if let head = lanes.first, case .rejected(let reason) = head.step { return bisect(head.intent, reason) }
     if let attempt = nextAttempt() { return attempt }
     if let part = cursor.reserved.first, part.lowerBound == committed {
-      return .working(.plan(part, closedBy: .split, replacing: nil, condemned: nil))
+      return .working(.plan(part, closedBy: .split, replacing: nil, rejectionReason: nil))
     }
     return nextBatch()
   }
@@ -69,7 +69,7 @@ extension DeliveryState {
     let isWanted = if case .until(let end) = mode { cursor.nextFirst < end } else { true }
     let isSmooth = lanes.allSatisfy(\.isSmooth) && cursor.reserved.isEmpty && circuit.state == .closed
     let hasRoom = cursor.inFlight.count < options.maxInFlight
-    return isWanted && hasRoom && (isSmooth || lanes.isEmpty) ? .working(.gather(from: cursor.nextFirst)) : .sending
+    return isWanted && hasRoom && (isSmooth || lanes.isEmpty) ? .working(.accumulate(from: cursor.nextFirst)) : .sending
   }
 
   /// Begins work that a stopped or paused delivery does not begin.
@@ -78,25 +78,25 @@ extension DeliveryState {
     return .working(work)
   }
 
-  mutating func launched(_ intent: Intent, records: Int, bytes: Int, at now: Moment) {
+  mutating func launched(_ intent: Intent, records: Int, bytes: Int, at now: MonotonicInstant) {
     seen = max(seen, now)
     // A batch of which a filter left nothing is not sent.
     if records > 0 { budget.charge(records: records, bytes: bytes, at: now) }
     drainGate = circuit.spacing(at: now).map { now + $0 }
     let round = circuit.round
     update(intent) {
-      $0.step = .inAir(round: round)
+      $0.step = .inFlight(round: round)
       $0.attempts += 1
     }
   }
 
   mutating func answered(
-    _ id: DeliveryID, _ outcome: DeliveryOutcome, _ event: Event, at now: Moment, roll: UInt64
+    _ id: DeliveryID, _ outcome: DeliveryOutcome, _ event: Event, at now: MonotonicInstant, roll: UInt64
   ) throws(IllegalEvent) {
     if case .ended = phase { throw IllegalEvent(event: event, phase: phase) }
     let index = lanes.firstIndex { $0.intent.id == id }
     if abandoned.remove(id) == nil {
-      guard let index, case .inAir(let round) = lanes[index].step else {
+      guard let index, case .inFlight(let round) = lanes[index].step else {
         throw IllegalEvent(event: event, phase: phase)
       }
       seen = max(seen, now)
@@ -104,12 +104,12 @@ extension DeliveryState {
     }
     // Work that is under way is finished first.
     if case .working(let work) = phase {
-      guard case .gather = work else { return }
+      guard case .accumulate = work else { return }
     }
     phase = next()
   }
 
-  private mutating func note(_ outcome: DeliveryOutcome, of index: Int, round: Int, at now: Moment, roll: UInt64) {
+  private mutating func note(_ outcome: DeliveryOutcome, of index: Int, round: Int, at now: MonotonicInstant, roll: UInt64) {
     lanes[index].step = .ready
     switch outcome {
     case .delivered(let receipt):
@@ -127,7 +127,7 @@ extension DeliveryState {
     case .rejected(let reason):
       // It has read the batch, so it is up.
       circuit.succeeded(round: round, at: now)
-      guard buries else { return halt(until: nil, DeliveryTrouble(.rejected, reason)) }
+      guard writesDeadLetters else { return halt(until: nil, DeliveryTrouble(.rejected, reason)) }
       lanes[index].step = .rejected(reason: reason)
     case .conflict(let reason): halt(until: nil, DeliveryTrouble(.conflict, reason))
     }

@@ -25,7 +25,7 @@ extension DeliveryState {
   }
 
   /// When the phase ends by itself; nil when it does not.
-  package var deadline: Moment? {
+  package var deadline: MonotonicInstant? {
     switch phase {
     case .backingOff(let until, _), .pacing(let until): until
     case .halted(let until, _): until
@@ -41,10 +41,10 @@ extension DeliveryState {
     case .ended: .ended
     case .sending: .sending
     case .pacing: .pacing
-    case .working(.gather): isInAir ? .sending : .gathering
+    case .working(.accumulate): isInAir ? .sending : .gathering
     case .working(.plan), .working(.begin), .working(.reopen): .preparing
     case .working(.send): .sending
-    case .working(.commit), .working(.bury): .committing
+    case .working(.commit), .working(.writeDeadLetter): .committing
     }
   }
 }

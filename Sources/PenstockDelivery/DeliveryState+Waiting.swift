@@ -18,10 +18,10 @@ import PenstockLog
 
 extension DeliveryState {
   mutating func failed(
-    _ work: Work, _ code: LogError.Code, message: String, at now: Moment, roll: UInt64
+    _ work: Work, _ code: LogError.Code, message: String, at now: MonotonicInstant, roll: UInt64
   ) -> Phase {
     seen = max(seen, now)
-    if case .bury = work, code != .cancelled { return buryingFailed(message, at: now) }
+    if case .writeDeadLetter = work, code != .cancelled { return buryingFailed(message, at: now) }
     switch code {
     case .fenced: return .ended(.failed(DeliveryTrouble(.fenced, message)))
     case .closed: return .ended(.sourceClosed)
@@ -29,7 +29,7 @@ extension DeliveryState {
     default: break
     }
     switch work {
-    case .gather, .plan, .reopen:
+    case .accumulate, .plan, .reopen:
       // Records that were lost since they were gathered: gathered again, the batch ends before them.
       if case .plan = work, code != .gap { unfinished = work }
       let trouble = DeliveryTrouble(.unreadable, message)
@@ -39,7 +39,7 @@ extension DeliveryState {
     case .commit(let intent, _) where code == .gap:
       update(intent) { $0.step = .unrendered }
       return halt(DeliveryTrouble(.unreadable, message))
-    case .begin, .commit, .send, .bury:
+    case .begin, .commit, .send, .writeDeadLetter:
       let trouble = DeliveryTrouble(.cursorFailed, message)
       guard code == .noSpace || code == .overloaded else { return .ended(.failed(trouble)) }
       if case .begin = work { unfinished = work }
@@ -47,18 +47,18 @@ extension DeliveryState {
     }
   }
 
-  private mutating func buryingFailed(_ message: String, at now: Moment) -> Phase {
+  private mutating func buryingFailed(_ message: String, at now: MonotonicInstant) -> Phase {
     halt(until: now + circuit.backoff.policy.refusedWait, DeliveryTrouble(.deadLettersFailed, message))
     return next()
   }
 
-  private mutating func wait(_ trouble: DeliveryTrouble, at now: Moment, roll: UInt64) -> Phase {
+  private mutating func wait(_ trouble: DeliveryTrouble, at now: MonotonicInstant, roll: UInt64) -> Phase {
     backOff(trouble, until: now + circuit.failed(round: nil, at: now, retryAfter: nil, roll: roll))
     return next()
   }
 
   /// Holds the destination until a moment, or longer if it is held already.
-  mutating func backOff(_ trouble: DeliveryTrouble, until: Moment) {
+  mutating func backOff(_ trouble: DeliveryTrouble, until: MonotonicInstant) {
     let backoff = circuit.backoff
     if case .until = mode, backoff.isTooLate(until) {
       let text = "after \(backoff.failures) failures in a row; the last: \(trouble.message)"
@@ -72,7 +72,7 @@ extension DeliveryState {
   }
 
   /// Holds the destination until a person, or a moment, ends it.
-  mutating func halt(until: Moment?, _ trouble: DeliveryTrouble) {
+  mutating func halt(until: MonotonicInstant?, _ trouble: DeliveryTrouble) {
     if case .until = mode { ending = ending ?? .failed(trouble) }
     if let hold, hold.needsPerson, hold.until == nil { return }
     let later = until.map { max($0, hold?.until ?? $0) }
@@ -90,7 +90,7 @@ extension DeliveryState {
   }
 
   /// Too early is not an error: the phase stays.
-  mutating func wake(at now: Moment) throws(IllegalEvent) {
+  mutating func wake(at now: MonotonicInstant) throws(IllegalEvent) {
     switch phase {
     case .backingOff, .halted(.some, _), .pacing:
       seen = max(seen, now)
@@ -103,7 +103,7 @@ extension DeliveryState {
   mutating func retryNow() {
     switch phase {
     case .backingOff, .halted:
-      maxCondemnedInRow = Int(cursor.condemnedInRow) + options.rejection.maxInRow
+      maxCondemnedInRow = Int(cursor.consecutiveDeadLetters) + options.rejection.maxInRow
       release()
       phase = next()
     case .working, .sending, .pacing, .paused, .ended: break
@@ -113,7 +113,7 @@ extension DeliveryState {
   mutating func stop() {
     isStopping = true
     switch phase {
-    case .backingOff, .halted, .pacing, .sending, .paused, .working(.gather): phase = next()
+    case .backingOff, .halted, .pacing, .sending, .paused, .working(.accumulate): phase = next()
     case .working, .ended: break
     }
   }
@@ -126,7 +126,7 @@ extension DeliveryState {
     }
   }
 
-  mutating func unpause(at now: Moment) {
+  mutating func resume(at now: MonotonicInstant) {
     isPaused = false
     seen = max(seen, now)
     if let until = hold?.until, until <= seen { release() }

@@ -14,7 +14,7 @@ package import PenstockLog
 /// delivered   confirmed                                            commit: committed → no lane any more
 /// rejected    more than one record                                 plan, begin of the lower half in its place → ready
 ///             one record                                           begin of itself, condemned → condemned
-/// condemned   will not be sent                                     bury, once it is the oldest: buried → delivered
+/// condemned   will not be sent                                     bury, once it is the oldest: deadLettered → delivered
 /// ```
 /// What is done next, the first that applies: commit what is delivered · end, if stopping and nothing is in the air · nothing,
 /// while a person has *paused* it and nothing is in the air · wait, while the destination is *held* (backing off, or halted until
@@ -28,7 +28,7 @@ package import PenstockLog
 ///
 /// `pause` comes between two pieces of work, and takes back what was to be done next unless that is a commit: what is in the air
 /// is answered, what is delivered is committed, and everything else stays in the cursor as a restart would find it. Nothing is
-/// kept in memory for it, since a pause may last for days. `unpause` goes on from there; what held the destination before still
+/// kept in memory for it, since a pause may last for days. `resume` goes on from there; what held the destination before still
 /// does, but for the time that has passed.
 ///
 /// Invariants (checked over all sequences of events by the exhaustive test)
@@ -43,14 +43,14 @@ package import PenstockLog
 /// 8. A paused delivery begins nothing, and passes nothing but what was delivered.
 package struct DeliveryState: Hashable, Sendable {
   package enum Work: Hashable, Sendable {
-    case gather(from: Offset)
-    /// `condemned`: why the one record is not to be rendered.
-    case plan(Range<Offset>, closedBy: CloseReason, replacing: Intent?, condemned: String?)
-    case begin(Intent, replacing: Intent?, condemned: String?)
+    case accumulate(from: Offset)
+    /// `rejectionReason`: why the one record is not to be rendered.
+    case plan(Range<Offset>, closedBy: CloseReason, replacing: Intent?, rejectionReason: String?)
+    case begin(Intent, replacing: Intent?, rejectionReason: String?)
     case reopen(Intent)
     /// `attempt` is 1 for the first in this process.
     case send(Intent, attempt: Int)
-    case bury(Intent, reason: String)
+    case writeDeadLetter(Intent, reason: String)
     case commit(Intent, receipt: String)
   }
 
@@ -59,10 +59,10 @@ package struct DeliveryState: Hashable, Sendable {
     /// Attempts are in the air, and there is nothing else to do.
     case sending
     /// The next attempt waits for its ``DeliveryRate``, or because the destination was down.
-    case pacing(until: Moment)
-    case backingOff(until: Moment, DeliveryTrouble)
+    case pacing(until: MonotonicInstant)
+    case backingOff(until: MonotonicInstant, DeliveryTrouble)
     /// `until` is nil when only a person can end it.
-    case halted(until: Moment?, DeliveryTrouble)
+    case halted(until: MonotonicInstant?, DeliveryTrouble)
     /// A person wants nothing to be sent, and only a person ends it.
     case paused
     case ended(Ending)
@@ -85,24 +85,24 @@ package struct DeliveryState: Hashable, Sendable {
     package enum Step: Hashable, Sendable {
       case unrendered, ready
       /// `round`: see ``Circuit/round``.
-      case inAir(round: Int)
+      case inFlight(round: Int)
       case delivered(receipt: String)
       case rejected(reason: String)
-      case condemned(reason: String)
+      case rejectionReason(reason: String)
     }
     package let intent: Intent
     package var step: Step
     /// Attempts in this process.
     package var attempts = 0
 
-    package var isInAir: Bool { if case .inAir = step { true } else { false } }
+    package var isInAir: Bool { if case .inFlight = step { true } else { false } }
     /// Whether nothing is wrong with it so far: it has not been attempted in vain.
     package var isSmooth: Bool {
       switch step {
-      case .inAir: attempts == 1
+      case .inFlight: attempts == 1
       case .delivered: true
       case .ready, .unrendered: attempts == 0
-      case .rejected, .condemned: false
+      case .rejected, .rejectionReason: false
       }
     }
   }
@@ -110,7 +110,7 @@ package struct DeliveryState: Hashable, Sendable {
   /// Keeps the destination from being attempted.
   package struct Hold: Hashable, Sendable {
     package var trouble: DeliveryTrouble
-    package var until: Moment?
+    package var until: MonotonicInstant?
     package var needsPerson: Bool
   }
 
@@ -122,22 +122,22 @@ package struct DeliveryState: Hashable, Sendable {
     case unrenderable(SinkError)
     /// The intent is durable; so stands the cursor now.
     case begun(CursorState)
-    case launched(at: Moment, records: Int, bytes: Int)
+    case launched(at: MonotonicInstant, records: Int, bytes: Int)
     /// `roll`: 64 random bits for the backoff.
-    case answered(DeliveryID, DeliveryOutcome, at: Moment, roll: UInt64)
+    case answered(DeliveryID, DeliveryOutcome, at: MonotonicInstant, roll: UInt64)
     /// The dead letter is durable.
-    case buried(receipt: String)
+    case wroteDeadLetter(receipt: String)
     case committed(CursorState)
     /// The cursor stands elsewhere than this delivery left it: retention passed it, and that was acknowledged.
     case moved(CursorState)
-    case failed(LogError.Code, message: String, at: Moment, roll: UInt64)
-    case wake(at: Moment)
+    case failed(LogError.Code, message: String, at: MonotonicInstant, roll: UInt64)
+    case wake(at: MonotonicInstant)
     /// A person says: try now. Has no effect on a delivery that does not wait.
     case retryNow
     /// A person has paused the destination. Told between two pieces of work.
     case pause
     /// It may go on.
-    case unpause(at: Moment)
+    case resume(at: MonotonicInstant)
     case stop
   }
 
@@ -150,7 +150,7 @@ package struct DeliveryState: Hashable, Sendable {
   package let mode: Mode
   package let options: DeliveryOptions
   /// Whether there is a place for dead letters.
-  package let buries: Bool
+  package let writesDeadLetters: Bool
   package internal(set) var cursor: CursorState
   /// Open intents that are not delivered, oldest first.
   package internal(set) var lanes: [Lane] = []
@@ -163,9 +163,9 @@ package struct DeliveryState: Hashable, Sendable {
   package internal(set) var circuit: Circuit
   package internal(set) var budget: RateBudget
   /// The next attempt is not to be made before this.
-  package internal(set) var drainGate: Moment?
+  package internal(set) var drainGate: MonotonicInstant?
   /// The newest moment any event told.
-  package internal(set) var seen = Moment(sinceStart: .zero)
+  package internal(set) var seen = MonotonicInstant(sinceStart: .zero)
   /// A plan or a beginning that failed and is to be taken up again.
   package internal(set) var unfinished: Work?
   /// Attempts whose batch retention has taken away: their answers mean nothing any more.
@@ -178,11 +178,11 @@ package struct DeliveryState: Hashable, Sendable {
   /// Starts where the cursor stands: with its oldest open intent, if there is one.
   package init(
     _ cursor: CursorState, mode: Mode, retry: RetryPolicy, options: DeliveryOptions = DeliveryOptions(),
-    buries: Bool = false
+    writesDeadLetters: Bool = false
   ) {
     self.mode = mode
     self.options = options
-    self.buries = buries && options.rejection.action == .deadLetter
+    self.writesDeadLetters = writesDeadLetters && options.rejection.action == .deadLetter
     self.cursor = cursor
     circuit = Circuit(options.circuit, retry: retry)
     budget = RateBudget(options.rate)
@@ -197,7 +197,7 @@ package struct DeliveryState: Hashable, Sendable {
     case .stop: stop()
     case .retryNow: retryNow()
     case .pause: pause()
-    case .unpause(let now): unpause(at: now)
+    case .resume(let now): resume(at: now)
     case .wake(let now): try wake(at: now)
     case .answered(let id, let outcome, let now, let roll):
       try answered(id, outcome, event, at: now, roll: roll)
@@ -212,31 +212,31 @@ package struct DeliveryState: Hashable, Sendable {
   /// Nil when the work cannot end in such an event.
   private mutating func next(after work: Work, _ event: Event) -> Phase? {
     switch (work, event) {
-    case (.gather(let first), .gathered(let range, let reason)):
+    case (.accumulate(let first), .gathered(let range, let reason)):
       guard range.lowerBound == first, !range.isEmpty else { return nil }
-      return begin(.plan(range, closedBy: reason, replacing: nil, condemned: nil))
-    case (.gather, .sourceClosed): return end(.sourceClosed)
-    case (.plan(let range, _, let old, let condemned), .planned(let intent)):
+      return begin(.plan(range, closedBy: reason, replacing: nil, rejectionReason: nil))
+    case (.accumulate, .sourceClosed): return end(.sourceClosed)
+    case (.plan(let range, _, let old, let rejectionReason), .planned(let intent)):
       guard intent.first == range.lowerBound, intent.end == range.upperBound else { return nil }
-      return begin(.begin(intent, replacing: old, condemned: condemned))
+      return begin(.begin(intent, replacing: old, rejectionReason: rejectionReason))
     case (.plan(let range, let reason, let old, nil), .unrenderable(let error)):
       return unrenderable(range, closedBy: reason, replacing: old, error)
     case (.reopen, .unrenderable(let error)):
       return halt(DeliveryTrouble(.unrenderable, error.description))
-    case (.begin(let intent, _, let condemned), .begun(let cursor)):
-      return begun(intent, condemned: condemned, cursor)
+    case (.begin(let intent, _, let rejectionReason), .begun(let cursor)):
+      return begun(intent, rejectionReason: rejectionReason, cursor)
     case (.reopen(let intent), .rendered(let digest)):
       guard digest == intent.contentDigest else { return halt(Self.contentChanged(intent)) }
       update(intent) { $0.step = .ready }
       return next()
-    case (.gather, .moved(let cursor)), (.reopen, .moved(let cursor)):
+    case (.accumulate, .moved(let cursor)), (.reopen, .moved(let cursor)):
       guard cursor.committed >= committed, cursor.lost == nil else { return nil }
       adopt(cursor)
       return next()
     case (.send(let intent, _), .launched(let now, let records, let bytes)):
       launched(intent, records: records, bytes: bytes, at: now)
       return next()
-    case (.bury(let intent, _), .buried(let receipt)):
+    case (.writeDeadLetter(let intent, _), .wroteDeadLetter(let receipt)):
       update(intent) { $0.step = .delivered(receipt: receipt) }
       return next()
     case (.commit(let intent, _), .committed(let cursor)): return committed(intent, cursor)
@@ -246,14 +246,14 @@ package struct DeliveryState: Hashable, Sendable {
     }
   }
 
-  private mutating func begun(_ intent: Intent, condemned: String?, _ cursor: CursorState) -> Phase? {
+  private mutating func begun(_ intent: Intent, rejectionReason: String?, _ cursor: CursorState) -> Phase? {
     guard cursor.inFlight.contains(where: { $0.intent == intent }) else {
       // Retention was faster.
       guard cursor.lost == nil else { return halt(DeliveryTrouble(.unreadable, "retention took \(intent.id)")) }
       return nil
     }
     adopt(cursor)
-    if condemned == nil { update(intent) { $0.step = .ready } }
+    if rejectionReason == nil { update(intent) { $0.step = .ready } }
     return next()
   }
 
@@ -273,11 +273,11 @@ package struct DeliveryState: Hashable, Sendable {
     self.cursor = cursor
     let before = lanes
     lanes = cursor.inFlight.filter { !$0.isDelivered }.map { open in
-      if let reason = open.condemned {
+      if let reason = open.rejectionReason {
         var lane = before.first { $0.intent == open.intent } ?? Lane(intent: open.intent, step: .unrendered)
         // Its dead letter is durable, and only the commit is missing.
         if case .delivered = lane.step { return lane }
-        lane.step = .condemned(reason: reason)
+        lane.step = .rejectionReason(reason: reason)
         return lane
       }
       return before.first { $0.intent == open.intent } ?? Lane(intent: open.intent, step: .unrendered)

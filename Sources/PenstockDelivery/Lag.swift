@@ -3,7 +3,7 @@ public import PenstockLog
 /// What is known of a destination at one moment.
 public struct LagFacts: Sendable, Hashable {
   /// By a clock that never jumps.
-  public var at: Moment
+  public var at: MonotonicInstant
   public var timeOfDay: Timestamp
   public var committed: Offset
   /// The log's durable end.
@@ -24,7 +24,7 @@ public struct LagFacts: Sendable, Hashable {
   public var pause: CursorPause?
 
   public init(
-    at: Moment, timeOfDay: Timestamp, committed: Offset, end: Offset, storedBytes: Int = 0,
+    at: MonotonicInstant, timeOfDay: Timestamp, committed: Offset, end: Offset, storedBytes: Int = 0,
     oldestAppendTime: Timestamp? = nil, keptBytes: Int? = nil, hardCapBytes: Int? = nil, lost: Range<Offset>? = nil,
     activity: DeliveryProgress.Activity? = nil, trouble: DeliveryTrouble? = nil, pause: CursorPause? = nil
   ) {

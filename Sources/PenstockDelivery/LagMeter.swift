@@ -13,7 +13,7 @@ public struct LagMeter: Sendable, Hashable {
   /// Growth of the stored bytes that the cursor has before it, a second. Not of the files: those grow by whole segments.
   private var growth = SmoothedRate()
   /// The last look at which something was committed, or nothing waited.
-  private var movedAt: Moment?
+  private var movedAt: MonotonicInstant?
 
   public init(cursor: String, thresholds: LagThresholds = LagThresholds()) {
     self.cursor = cursor

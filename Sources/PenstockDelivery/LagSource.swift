@@ -24,7 +24,7 @@ extension LogView {
 
   fileprivate func facts(
     of cursor: CursorState, retention: RetentionPolicy?, progress: DeliveryProgress?, pause: CursorPause?,
-    at now: Moment, timeOfDay: Timestamp
+    at now: MonotonicInstant, timeOfDay: Timestamp
   ) throws(LogError) -> LagFacts {
     var facts = LagFacts(at: now, timeOfDay: timeOfDay, committed: cursor.committed, end: end)
     facts.lost = cursor.lost
@@ -42,23 +42,12 @@ extension LogView {
   }
 }
 
-extension Log {
+extension ReadableLog {
   /// A look at a cursor's lag, for a ``LagMeter``. Reads names and sizes of files, one index, at most one block.
   public func lagFacts(
     of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil,
     pause: CursorPause? = nil,
-    at now: Moment, timeOfDay: Timestamp
-  ) throws(LogError) -> LagFacts {
-    try view.facts(of: cursor, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
-  }
-}
-
-extension LogReader {
-  /// A look at a cursor's lag, for a ``LagMeter``. Reads names and sizes of files, one index, at most one block.
-  public func lagFacts(
-    of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil,
-    pause: CursorPause? = nil,
-    at now: Moment, timeOfDay: Timestamp
+    at now: MonotonicInstant, timeOfDay: Timestamp
   ) throws(LogError) -> LagFacts {
     try view.facts(of: cursor, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
   }

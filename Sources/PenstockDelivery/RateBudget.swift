@@ -29,11 +29,11 @@ public struct DeliveryRate: Sendable, Hashable {
 package struct RateBudget: Hashable, Sendable {
   package let limit: DeliveryRate
   /// The earliest moment of the next attempt; nil: now.
-  package private(set) var earliest: Moment?
+  package private(set) var earliest: MonotonicInstant?
 
   package init(_ limit: DeliveryRate) { self.limit = limit }
 
-  package mutating func charge(records: Int, bytes: Int, at now: Moment) {
+  package mutating func charge(records: Int, bytes: Int, at now: MonotonicInstant) {
     let seconds = limit.seconds(records: records, bytes: bytes, requests: 1) ?? 0
     guard seconds > 0 else { return }
     earliest = max(earliest ?? now, now) + .seconds(min(seconds, 86_400))

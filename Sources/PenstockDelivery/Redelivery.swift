@@ -52,7 +52,7 @@ public final class Redelivery: Sendable {
   private let clock: any DeliveryClock
   private let wallClock: any WallClock
   private let logger: Logger
-  private let kept: KeptLetters
+  private let kept: RejectionRecorder
   private struct State {
     var delivery: Delivery?
     var isStopping = false
@@ -94,7 +94,7 @@ public final class Redelivery: Sendable {
     self.clock = clock
     self.wallClock = wallClock
     self.logger = logger
-    kept = KeptLetters(onRejected)
+    kept = RejectionRecorder(onRejected)
   }
 
   /// Delivers what there was at the call, until ``stop()``, graceful shutdown or cancellation.
@@ -161,7 +161,7 @@ public final class Redelivery: Sendable {
       return (cursor, source.durableEnd)
     case .one(let number):
       guard source.first <= number, number < source.durableEnd else { throw Self.noLetter(cursor) }
-      return (PassingLease(named: destination, at: number, end: number + 1), number + 1)
+      return (EphemeralLease(named: destination, at: number, end: number + 1), number + 1)
     }
   }
 
@@ -177,7 +177,7 @@ public final class Redelivery: Sendable {
 }
 
 /// Letters that are rejected again stay where they are.
-private final class KeptLetters: DeadLetterBox {
+private final class RejectionRecorder: DeadLetterStore {
   private let rejected = Mutex<[RedeliveryReport.Rejected]>([])
   private let onRejected: @Sendable (RedeliveryReport.Rejected) -> Void
 
@@ -185,7 +185,7 @@ private final class KeptLetters: DeadLetterBox {
 
   var letters: [RedeliveryReport.Rejected] { rejected.withLock { $0 } }
 
-  func bury(_ letter: DeadLetter) async throws(LogError) -> Offset {
+  func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
     // Of a redelivery the offset is the letter's number.
     let again = RedeliveryReport.Rejected(number: letter.offset, reason: letter.reason)
     rejected.withLock { $0.append(again) }
@@ -195,7 +195,7 @@ private final class KeptLetters: DeadLetterBox {
 }
 
 /// The right to move a cursor of which nothing is kept.
-private final class PassingLease: CursorLease {
+private final class EphemeralLease: CursorLease {
   let name: String
   private let end: Offset
   private let cursor: Mutex<CursorState>
@@ -211,15 +211,15 @@ private final class PassingLease: CursorLease {
 
   var state: CursorState { cursor.withLock { $0 } }
 
-  func begin(_ intent: Intent, condemned: String?) async throws(LogError) {
+  func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError) {
     _ = try move { (state) throws(CursorMoveError) in
-      try state.beginning(intent, condemned: condemned, epoch: epoch, durableEnd: end)
+      try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: end)
     }
   }
 
-  func replace(_ id: DeliveryID, with intent: Intent, condemned: String?) async throws(LogError) -> CursorState {
+  func replace(_ id: DeliveryID, with intent: Intent, rejectionReason: String?) async throws(LogError) -> CursorState {
     try move { (state) throws(CursorMoveError) in
-      try state.replacing(id, with: intent, condemned: condemned, epoch: epoch)
+      try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
     }
   }
 

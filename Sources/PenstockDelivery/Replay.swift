@@ -18,9 +18,9 @@ public final class Replay: Sendable {
   private let store: any ReplayStore
   private let source: any RecordSource
   private let sink: any Sink
-  private let seams: DeliverySeams
-  private let observer: (@Sendable (ReplayNotice) -> Void)?
-  private let board: Watched<Board>
+  private let dependencies: DeliveryDependencies
+  private let observer: (@Sendable (ReplayObserverEvent) -> Void)?
+  private let board: AsyncCondition<Board>
   private let hasRun = Atomic(false)
 
   private struct Board: Sendable {
@@ -28,7 +28,7 @@ public final class Replay: Sendable {
     var delivery: Delivery?
     /// Where the run found the cursor.
     var first: Offset?
-    var startedAt: Moment?
+    var startedAt: MonotonicInstant?
     var isStopping = false
   }
 
@@ -47,24 +47,24 @@ public final class Replay: Sendable {
     _ settings: ReplaySettings, of log: any ReplayStore & RecordSource, to sink: any Sink,
     clock: any DeliveryClock = SystemDeliveryClock(), wallClock: any WallClock = SystemWallClock(),
     random: @escaping @Sendable () -> UInt64 = Delivery.systemRandom,
-    logger: Logger = Logger(label: "penstock.replay"), observer: (@Sendable (ReplayNotice) -> Void)? = nil
+    logger: Logger = Logger(label: "penstock.replay"), observer: (@Sendable (ReplayObserverEvent) -> Void)? = nil
   ) {
     self.init(
       settings, store: log, source: log, to: sink,
-      seams: DeliverySeams(clock: clock, wallClock: wallClock, random: random, logger: logger), observer: observer)
+      dependencies: DeliveryDependencies(clock: clock, wallClock: wallClock, random: random, logger: logger), observer: observer)
   }
 
   init(
     _ settings: ReplaySettings, store: any ReplayStore, source: any RecordSource, to sink: any Sink,
-    seams: DeliverySeams, observer: (@Sendable (ReplayNotice) -> Void)?
+    dependencies: DeliveryDependencies, observer: (@Sendable (ReplayObserverEvent) -> Void)?
   ) {
     self.settings = settings
     self.store = store
     self.source = source
     self.sink = sink
-    self.seams = seams
+    self.dependencies = dependencies
     self.observer = observer
-    board = Watched(Board())
+    board = AsyncCondition(Board())
   }
 
   /// Begins the replay or goes on with it, until the window is delivered, ``stop()``, graceful shutdown or cancellation.
@@ -108,7 +108,7 @@ public final class Replay: Sendable {
       let board = board.value
       return ReplayProgress(
         manifest: board.manifest, delivery: await board.delivery?.progress, first: board.first,
-        elapsed: board.startedAt.map { seams.clock.now() - $0 })
+        elapsed: board.startedAt.map { dependencies.clock.now() - $0 })
     }
   }
 
@@ -137,7 +137,7 @@ public final class Replay: Sendable {
       let fixed = try resolve(window)
       manifest = try ReplayDecision.manifest(
         settings, window, fixed: fixed, destination: sink.description, durableEnd: await source.durableEnd,
-        now: seams.wallClock.now())
+        now: dependencies.wallClock.now())
       try await store.createReplay(manifest)
     }
     return try await deliver(manifest)
@@ -166,7 +166,7 @@ public final class Replay: Sendable {
       manifest.rate = rate
       try await store.updateReplay(manifest)
     }
-    let (known, first, now) = (manifest, await lease.state.committed, seams.clock.now())
+    let (known, first, now) = (manifest, await lease.state.committed, dependencies.clock.now())
     board.update { ($0.manifest, $0.first, $0.startedAt) = (known, first, now) }
     var totals = ReplayReport(manifest: manifest, ending: .stopped, committed: first)
     while true {
@@ -190,13 +190,13 @@ public final class Replay: Sendable {
   }
 
   private func makeDelivery(_ lease: any ReplayLease, _ manifest: ReplayManifest) -> Delivery {
-    var notices: (@Sendable (DeliveryNotice) -> Void)?
+    var notices: (@Sendable (DeliveryObserverEvent) -> Void)?
     if let observer { notices = { observer(.delivery($0)) } }
     return Delivery(
-      from: lease, source: source, to: LentSink(sink: sink, events: manifest.events), policy: settings.policy,
-      retry: settings.retry, options: DeliveryOptions(rate: DeliveryRate(manifest.rate)), clock: seams.clock,
-      wallClock: seams.wallClock,
-      random: seams.random, logger: seams.logger,
+      from: lease, source: source, to: UnownedSink(sink: sink, events: manifest.events), policy: settings.policy,
+      retry: settings.retry, options: DeliveryOptions(rate: DeliveryRate(manifest.rate)), clock: dependencies.clock,
+      wallClock: dependencies.wallClock,
+      random: dependencies.random, logger: dependencies.logger,
       observer: notices)
   }
 
@@ -207,7 +207,7 @@ public final class Replay: Sendable {
     var manifest = manifest
     totals.committed = report.end
     guard report.ending == .caughtUp else { return totals }
-    manifest.finish(at: seams.wallClock.now())
+    manifest.finish(at: dependencies.wallClock.now())
     try await store.updateReplay(manifest)
     try await store.removeReplay(manifest.id, manifest: false)
     let done = manifest
@@ -241,6 +241,6 @@ public final class Replay: Sendable {
     board.update { $0.manifest = counted }
     try await lease.acknowledge(Gap(first: gap.first, end: end, reason: gap.reason, path: gap.path))
     observer?(.skipped(gap))
-    seams.logger.warning("replay skipped lost records", metadata: ["replay": "\(manifest.id)", "gap": "\(gap)"])
+    dependencies.logger.warning("replay skipped lost records", metadata: ["replay": "\(manifest.id)", "gap": "\(gap)"])
   }
 }

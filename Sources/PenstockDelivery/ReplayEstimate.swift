@@ -3,7 +3,7 @@ public import PenstockLog
 /// What a replay would be.
 public struct ReplayEstimate: Sendable, Hashable {
   /// What there is of the window's offsets. Records and stored bytes are counted, record bytes are an estimate.
-  public let extent: LogExtent
+  public let extent: RangeEstimate
   /// The window by event times; nil where every record of ``extent`` is meant.
   public let window: EventWindow?
   /// Records that are in the window; the destination's filter may leave some out.
@@ -17,21 +17,21 @@ public struct ReplayEstimate: Sendable, Hashable {
   /// At the rate that is allowed; nil when it is not limited, since nobody knows how fast the destination is.
   public let duration: Duration?
 
-  public init(_ extent: LogExtent, policy: BatchPolicy, rate: DeliveryRate) {
+  public init(_ extent: RangeEstimate, policy: BatchPolicy, rate: DeliveryRate) {
     func pieces(_ amount: Int, _ most: Int) -> Int { amount / most + (amount % most == 0 ? 0 : 1) }
     let batches = max(pieces(extent.records, policy.maxRecords), pieces(extent.recordBytes, policy.maxBytes))
     self.init(
       extent, nil, events: extent.records, eventBytes: extent.recordBytes, untimed: 0, batches: batches, rate: rate)
   }
 
-  init(_ extent: LogExtent, _ count: EventCount, rate: DeliveryRate) {
+  init(_ extent: RangeEstimate, _ count: EventCount, rate: DeliveryRate) {
     self.init(
       extent, count.window, events: count.events, eventBytes: count.bytes, untimed: count.untimed,
       batches: count.batches, rate: rate)
   }
 
   private init(
-    _ extent: LogExtent, _ window: EventWindow?, events: Int, eventBytes: Int, untimed: Int, batches: Int,
+    _ extent: RangeEstimate, _ window: EventWindow?, events: Int, eventBytes: Int, untimed: Int, batches: Int,
     rate: DeliveryRate
   ) {
     self.extent = extent
@@ -81,7 +81,7 @@ extension Replay {
   /// What a replay would be, without beginning it; of one that has begun, what all of it is.
   ///
   /// Reads indexes and at most three blocks. A window by event times is counted exactly, which reads all blocks of its
-  /// offsets; records that are lost are not in the count, and ``LogExtent/missing`` has them. Ends soon when its task
+  /// offsets; records that are lost are not in the count, and ``RangeEstimate/missing`` has them. Ends soon when its task
   /// is cancelled.
   ///
   /// - Parameters:

@@ -1,8 +1,8 @@
 public import PenstockLog
 
 /// Something that happened in a replay.
-public enum ReplayNotice: Sendable {
-  case delivery(DeliveryNotice)
+public enum ReplayObserverEvent: Sendable {
+  case delivery(DeliveryObserverEvent)
   /// Records of the window are lost and were passed, as asked.
   case skipped(Gap)
 }

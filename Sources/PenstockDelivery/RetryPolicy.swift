@@ -38,7 +38,7 @@ package struct Backoff: Hashable, Sendable {
   /// Failures since the last success.
   package private(set) var failures = 0
   /// When the first of them was.
-  package private(set) var failingSince: Moment?
+  package private(set) var failingSince: MonotonicInstant?
 
   package init(policy: RetryPolicy) { self.policy = policy }
 
@@ -59,7 +59,7 @@ package struct Backoff: Hashable, Sendable {
   /// - Parameters:
   ///   - retryAfter: What the destination asked for.
   ///   - roll: 64 random bits.
-  package mutating func failed(at now: Moment, retryAfter: Duration?, roll: UInt64) -> Duration {
+  package mutating func failed(at now: MonotonicInstant, retryAfter: Duration?, roll: UInt64) -> Duration {
     failures += 1
     failingSince = failingSince ?? now
     let drawn = ceiling * (Double(roll >> 11) / 0x1p53)
@@ -72,7 +72,7 @@ package struct Backoff: Hashable, Sendable {
   }
 
   /// Whether a try at `moment` would be later than the policy allows.
-  package func isTooLate(_ moment: Moment) -> Bool {
+  package func isTooLate(_ moment: MonotonicInstant) -> Bool {
     guard let limit = policy.giveUpAfter, let failingSince else { return false }
     return moment - failingSince > limit
   }

@@ -24,16 +24,16 @@ public import PenstockLog
 /// tried in a batch by itself, and only when that fails too it becomes a dead letter.
 ///
 /// Calls for one cursor do not overlap unless `maxInFlight` > 1; calls for different cursors may. A sink keeps no state
-/// that a delivery depends on. `SinkLaws` in PenstockTestKit checks this contract against any sink.
+/// that a delivery depends on. `SinkConformance` in PenstockTestKit checks this contract against any sink.
 public protocol Sink: Sendable {
   /// What and where, for people and logs; holds no secret. For example `webhook https://example.com/v1/ingest`.
   var description: String { get }
 
-  /// Whether new batches may be sent as the log's own compressed blocks; see ``RecordSource/keepFrames()``. No, unless the sink
+  /// Whether new batches may be sent as the log's own compressed blocks; see ``RecordSource/retainCompressedFrames()``. No, unless the sink
   /// says otherwise.
-  var copiesFrames: Bool { get }
+  var acceptsCompressedFrames: Bool { get }
 
-  /// Whether ``plan(_:)`` writes ``BatchOutline/events`` into the plan and ``prepare(_:plan:)`` leaves out what it does
+  /// Whether ``plan(_:)`` writes ``BatchMetadata/events`` into the plan and ``prepare(_:plan:)`` leaves out what it does
   /// not hold. No, unless the sink says otherwise: a replay by event times is then refused.
   var appliesEventWindows: Bool { get }
 
@@ -47,7 +47,7 @@ public protocol Sink: Sendable {
   var batchLimits: BatchLimits { get }
 
   /// Fixes how the batch is rendered and named. At most `Intent.maxPlanBytes` bytes, versioned by the sink itself.
-  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8]
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8]
 
   /// Renders the body. Throws when the plan cannot be followed (written by a later version, say): the delivery stops
   /// and says so; nothing is skipped. Of a new batch, an error that names a record makes that record a dead letter,
@@ -56,14 +56,14 @@ public protocol Sink: Sendable {
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody
 
   /// Sends, and says what came of it.
-  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome
+  func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome
 
   /// Lets go of connections. Called once, after the last `deliver` has returned.
   func close() async
 }
 
 extension Sink {
-  public var copiesFrames: Bool { false }
+  public var acceptsCompressedFrames: Bool { false }
   public var appliesEventWindows: Bool { false }
   public var batchPolicy: BatchPolicy { BatchPolicy() }
   public var batchLimits: BatchLimits { BatchLimits() }
@@ -71,7 +71,7 @@ extension Sink {
 }
 
 /// What is known of a new batch before it is rendered.
-public struct BatchOutline: Sendable, Hashable {
+public struct BatchMetadata: Sendable, Hashable {
   /// The log's UUID, as 32 hexadecimal digits.
   public var logID: String
   public var cursor: String
@@ -146,7 +146,7 @@ public protocol BodyReader {
 }
 
 /// One delivery, whose intent is durable.
-public struct PendingDelivery: Sendable {
+public struct DeliveryRequest: Sendable {
   public var intent: Intent
   public var body: PreparedBody
   public var logID: String

@@ -134,7 +134,7 @@ extension DeliveryOutcome {
 enum ReplayMark {
   static func validate(_ id: String?) throws(SinkError) {
     guard let id else { return }
-    do throws(LogError) { try ReplayShelf.validate(id) } catch { throw SinkError(error.message) }
+    do throws(LogError) { try ReplayManifestStore.validate(id) } catch { throw SinkError(error.message) }
   }
 }
 

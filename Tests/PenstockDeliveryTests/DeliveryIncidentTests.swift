@@ -41,7 +41,7 @@ struct DeliveryIncidentTests {
     rig.clock.advance(by: .seconds(3600))
     rig.source.append("record 1")
     let due = await rig.clock.sleeper()
-    #expect(due == Moment(sinceStart: .seconds(3610)))
+    #expect(due == MonotonicInstant(sinceStart: .seconds(3610)))
     rig.source.append("record 2")
     await rig.source.untilSomebodyWaits(past: Offset(3))
     await rig.clock.untilSomebodySleeps(until: due)

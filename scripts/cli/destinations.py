@@ -291,7 +291,7 @@ def a_producer_goes_on_after_a_kill(room):
     listed = room.run("inspect", "--log", "L", "--json").is_(0).last["producers"]
     expect(listed == said["list"], f"{listed}")
     room.file("in", rows(1))
-    room.run("append", "--log", "L", "--producer", "import", "in").is_(1, "is not the file", "ends at byte", "--start-anew")
+    room.run("append", "--log", "L", "--producer", "import", "in").is_(1, "is not the file", "ends at byte", "--reset-producer")
 
 
 @case
@@ -329,15 +329,15 @@ def a_replaced_file_is_never_read_from_its_middle(room):
     # Rotated: as long, longer, shorter, and one that begins alike and goes another way.
     for other in (second[:len(first)], second, second + second, second[:1000], first[:first.index(b"\n", 20_000) + 1] + second):
         room.file("in", other)
-        room.run("append", "--log", "L", "--producer", "import", "in").is_(1, "is not the file", "--start-anew")
+        room.run("append", "--log", "L", "--producer", "import", "in").is_(1, "is not the file", "--reset-producer")
         expect(room.run("tail", "--log", "L").is_(0).out.encode() == first, "something was appended")
     # Under another name the old one is still known, and so is a copy of it.
     room.file("in.1", first + rows(2))
     expect(room.run("append", "--log", "L", "--producer", "import", "--json", "in.1").is_(0).last["appended"] == 2, "the rest")
     room.file("in", second)
-    room.run("append", "--log", "L", "--producer", "import", "--start-anew", "in").is_(0, "beginning at byte 0")
+    room.run("append", "--log", "L", "--producer", "import", "--reset-producer", "in").is_(0, "beginning at byte 0")
     expect(room.run("tail", "--log", "L").is_(0).out.encode() == first + rows(2) + second, "not all of the second")
-    again = room.run("append", "--log", "L", "--producer", "import", "--start-anew", "in").is_(0)
+    again = room.run("append", "--log", "L", "--producer", "import", "--reset-producer", "in").is_(0)
     expect(again.out.startswith("nothing new"), "the same file was begun again")
 
 

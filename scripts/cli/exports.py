@@ -131,7 +131,7 @@ def rebuilds(room, export):
     last = export.objects[-1]
     content = export.get(last)
     export.remove(last)
-    room.run(*arguments, "--yes").is_(1, "is not there as it was written", "--despite-doubts")
+    room.run(*arguments, "--yes").is_(1, "is not there as it was written", "--force")
     export.put(last, content)
     # The process ended between the object and its entry.
     export.remove(export.entries[-1])

@@ -3,7 +3,7 @@ import PenstockLog
 
 /// `/v1/keys`: an app admin sees and changes the keys of the own app alone, and makes neither a company admin nor keys of others.
 struct KeysAPI: Sendable {
-  let store: KeyStore
+  let store: APIKeyStore
 
   private struct NewKey: Decodable {
     var name: String

@@ -24,13 +24,13 @@ public final class PenstockService: Service {
   private let configuration: ServiceConfiguration
   private let logger: Logger
   private let onListening: @Sendable (_ port: Int) async -> Void
-  private let keys: KeyStore?
-  private let keyed: KeyedAppender
+  private let keys: APIKeyStore?
+  private let keyed: IdempotentAppender
   private let ingest: Ingest
   private let audit: AuditLog
-  private let hosts: [DestinationHost]
-  private let replays: ReplayHost
-  private let redeliveries: RedeliveryHost
+  private let hosts: [DestinationRunner]
+  private let replays: ReplayRunner
+  private let redeliveries: RedeliveryRunner
   private let router: ServiceRouter
   /// What is damaged beside the log, or cannot be used.
   let damage: @Sendable () -> [ServiceDamage]
@@ -58,7 +58,7 @@ public final class PenstockService: Service {
   ) async throws -> PenstockService {
     if let complaint = configuration.complaint { throw ServiceError(message: complaint) }
     let configuration = fitting(configuration, destinations, logger)
-    let keys = configuration.keysFile.map { KeyStore(closedUnlessReadable: $0) }
+    let keys = configuration.keysFile.map { APIKeyStore(closedUnlessReadable: $0) }
     let metrics = ServiceMetrics()
     var environment = LogEnvironment.system
     environment.observer = ServiceLogObserver(metrics: metrics)
@@ -66,7 +66,7 @@ public final class PenstockService: Service {
     let log = try await Log.open(at: path, configuration: logConfiguration, environment: environment)
     do {
       let limits = configuration.limits
-      let keyed = try await KeyedAppender.open(
+      let keyed = try await IdempotentAppender.open(
         log, journal: path + ".keys", capacity: limits.maxIdempotencyKeys,
         window: limits.idempotencyWindow.components.seconds
       ) { trouble in
@@ -109,8 +109,8 @@ public final class PenstockService: Service {
 
   private init(
     _ log: Log, _ path: String, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration,
-    _ keys: KeyStore?,
-    _ keyed: KeyedAppender, _ audit: AuditLog, _ metrics: ServiceMetrics, _ destinations: [ServiceDestination],
+    _ keys: APIKeyStore?,
+    _ keyed: IdempotentAppender, _ audit: AuditLog, _ metrics: ServiceMetrics, _ destinations: [ServiceDestination],
     _ logger: Logger, _ tracing: RequestTracing?, _ onListening: @escaping @Sendable (_ port: Int) async -> Void
   ) {
     self.log = log
@@ -129,10 +129,10 @@ public final class PenstockService: Service {
     }
     self.damage = damage
     hosts = destinations.map {
-      DestinationHost($0, log, retention: logConfiguration.retention, logger: logger)
+      DestinationRunner($0, log, retention: logConfiguration.retention, logger: logger)
     }
-    replays = ReplayHost(log, logger: logger)
-    redeliveries = RedeliveryHost(logger: logger)
+    replays = ReplayRunner(log, logger: logger)
+    redeliveries = RedeliveryRunner(logger: logger)
     let admin = AdminAPI(
       log, hosts: hosts, replays: replays, redeliveries: redeliveries, ingest: ingest, metrics: metrics,
       facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock(),
@@ -140,7 +140,7 @@ public final class PenstockService: Service {
     feed = StatusFeed(
       destinations: destinations.map(\.name), look: { await admin.state(for: $0).text }, sample: { admin.sample })
     router = ServiceRouter(
-      gate: Gate(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
+      gate: Authorizer(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
       metrics: metrics, feed: feed, tracing: tracing, logger: logger)
   }
 
@@ -246,7 +246,7 @@ public final class PenstockService: Service {
   private func server() throws -> HTTPServerBuilder {
     let idle = configuration.limits.idleTimeout
     let stream = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [ClientWatch()], idleTimeout: TimeAmount(idle),
+      additionalChannelHandlers: [WriteTimeoutHandler()], idleTimeout: TimeAmount(idle),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))
     guard let tls = configuration.tls else {
@@ -260,7 +260,7 @@ public final class PenstockService: Service {
       // Read here, where it can be said that it is no good.
       _ = try NIOSSLContext(configuration: context)
       return HTTPServerBuilder { [context] responder in
-        PatientTLSChannel(
+        TimeoutTLSChannel(
           base: try HTTP2UpgradeChannel(
             tlsConfiguration: context,
             configuration: .init(idleTimeout: idle, gracefulCloseTimeout: .seconds(30), streamConfiguration: stream),

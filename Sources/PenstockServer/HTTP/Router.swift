@@ -5,7 +5,7 @@ import Synchronization
 
 /// From a request to its answer: finds the route, asks the gate, notes what is to be noted, and calls whoever does it.
 struct ServiceRouter: Sendable {
-  let gate: Gate
+  let gate: Authorizer
   let ingest: Ingest
   let admin: AdminAPI
   let keys: KeysAPI?
@@ -94,7 +94,7 @@ struct ServiceRouter: Sendable {
   ) async -> Response? {
     switch asked.route {
     case .getEvents: await admin.events(request, appID: appID, context: context)
-    case .getStatusStream: feed.response(context, for: Audience(key)) { [gate] in gate.admits(key, with: request) }
+    case .getStatusStream: feed.response(context, for: RedactionScope(key)) { [gate] in gate.authorizes(key, with: request) }
     case .console: ConsoleFiles.shared.response(to: request, name: "index.html", context)
     case .consoleFile: ConsoleFiles.shared.response(to: request, name: asked.name, context)
     case .getMe: Response(me(key), to: context)
@@ -121,11 +121,11 @@ struct ServiceRouter: Sendable {
     return switch asked.route {
     case .postEvents: await ingest.respond(to: request, appID: appID, key: key) { context.askForBody(of: request) }
     case .getProducer: await ingest.producer(name, appID: appID)
-    case .getStatus: await admin.status(for: Audience(key))
+    case .getStatus: await admin.status(for: RedactionScope(key))
     case .getStatusHistory: Answer(200, feed.history.json)
     case .getSegments: admin.segments(request)
     case .getSettings: admin.settings()
-    case .getDestinations: await admin.destinations(for: Audience(key))
+    case .getDestinations: await admin.destinations(for: RedactionScope(key))
     case .getAttempts: admin.attempts(name)
     case .getDeadLetters: await admin.deadLetters(name, request)
     case .getDeadLetter: await admin.deadLetter(asked.item, of: name)

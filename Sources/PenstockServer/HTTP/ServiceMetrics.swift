@@ -9,13 +9,13 @@ final class ServiceMetrics: Sendable {
     /// Answers by the first digit of their status.
     var answers = [Int](repeating: 0, count: 6)
     var refusals: [Int: Int] = [:]
-    var log = LogTally()
+    var log = LogCounters()
     var room = RoomTally()
   }
   private let state = Mutex(State())
-  private let pace: any PaceClock
+  private let pace: any MonotonicClock
 
-  init(pace: any PaceClock = SystemPaceClock()) { self.pace = pace }
+  init(pace: any MonotonicClock = SystemMonotonicClock()) { self.pace = pace }
 
   func note(status: Int) {
     state.withLock { $0.answers[min(max(0, status / 100), 5)] += 1 }
@@ -32,7 +32,7 @@ final class ServiceMetrics: Sendable {
     return state.withLock { $0.room.isFull(freeBytes: freeBytes, needed: needed, at: now) }
   }
 
-  func note(_ notice: LogNotice) {
+  func note(_ notice: LogObserverEvent) {
     let now = pace.now()
     state.withLock { state in
       state.log.note(notice)
@@ -112,7 +112,7 @@ final class ServiceMetrics: Sendable {
 }
 
 /// What a log told.
-struct LogTally: Sendable {
+struct LogCounters: Sendable {
   private var commits = 0
   private var syncs = 0
   private var syncSeconds = 0.0
@@ -121,7 +121,7 @@ struct LogTally: Sendable {
   private var failures = 0
   private(set) var hasFailed = false
 
-  mutating func note(_ notice: LogNotice) {
+  mutating func note(_ notice: LogObserverEvent) {
     switch notice {
     case .wroteBlock(let block):
       rawBytes += block.rawBytes
@@ -150,7 +150,7 @@ struct LogTally: Sendable {
 /// Tells the service's metrics what its log does.
 struct ServiceLogObserver: LogObserver {
   let metrics: ServiceMetrics
-  func observe(_ notice: LogNotice) { metrics.note(notice) }
+  func observe(_ notice: LogObserverEvent) { metrics.note(notice) }
 }
 
 /// The exposition format: `# HELP` and `# TYPE` once for each name, then a line for each set of labels. Values of one name must

@@ -68,7 +68,7 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
 
   static let noPrevious = String(repeating: "0", count: 64)
 
-  init(_ delivery: PendingDelivery, _ plan: ExportPlan, stored: Int, previous: String) {
+  init(_ delivery: DeliveryRequest, _ plan: ExportPlan, stored: Int, previous: String) {
     log = delivery.logID
     cursor = delivery.cursor
     id = delivery.intent.id.rawValue
