@@ -7,9 +7,9 @@ usage: docs-lint.py
 - Every error code, kind of trouble and metric in the sources is in docs/alarms.md or docs/operating.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
 - Links from one file of the repository to another lead somewhere.
-- What docs/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
+- What docs/internals/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
 - Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
-- docs/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
+- docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
 import glob
 import os
@@ -168,8 +168,8 @@ def incidents():
     found = [number for number, _ in missing_names("\n".join(planted + [sound]), known)]
     if found != list(range(1, len(planted) + 1)):
         yield f"scripts/docs-lint.py: of {len(planted)} names that do not exist it misses those in {found}; mend it"
-    for number, name in missing_names(read("docs/incidents.md"), known):
-        yield f"docs/incidents.md:{number}: there is no {name}"
+    for number, name in missing_names(read("docs/internals/incidents.md"), known):
+        yield f"docs/internals/incidents.md:{number}: there is no {name}"
 
 
 SUITE = re.compile(r"^(?:@\w+(?:\(.*\))? +)*(?:(?:public|private|fileprivate|final) +)*"
@@ -285,8 +285,8 @@ def self_test():
 
 
 def planted_bugs():
-    if read("docs/mutants.md") != mutants("--list", "--markdown").stdout:
-        yield "docs/mutants.md is not up to date: scripts/mutants --list --markdown >docs/mutants.md"
+    if read("docs/internals/mutants.md") != mutants("--list", "--markdown").stdout:
+        yield "docs/internals/mutants.md is not up to date: scripts/mutants --list --markdown >docs/internals/mutants.md"
     coverage = mutants("--coverage")
     if coverage.returncode:
         yield from coverage.stdout.splitlines()
