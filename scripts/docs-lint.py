@@ -8,6 +8,7 @@ usage: docs-lint.py
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
 - Links from one file of the repository to another lead somewhere.
 - What docs/internals/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
+- Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
 - Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
 - docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
@@ -121,6 +122,25 @@ def dead_links():
                 yield f"{path}: {link} leads nowhere"
             elif anchor and target.endswith(".md") and anchor not in anchors(read(target)):
                 yield f"{path}: {link}: there is no such heading"
+
+
+def missing_files(text, known):
+    """(line, name) of each Swift file that a text names in code font and that does not exist."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for name in re.findall(r"`(?:[\w.+-]+/)*([\w+-]+\.swift)`", line):
+            if name not in known:
+                yield number, name
+
+
+def named_files():
+    known = {os.path.basename(path) for folder in ("Sources", "Tests", "Fuzz")
+             for path in glob.glob(os.path.join(ROOT, folder, "**", "*.swift"), recursive=True)} | {"Package.swift"}
+    # That the rule can fail: it must miss the first two of these names, and nothing else.
+    if list(missing_files("`NoSuch.swift`\n`No/Such.swift`\n`Package.swift`", known)) != [(1, "NoSuch.swift"), (2, "Such.swift")]:
+        yield "scripts/docs-lint.py: the rule for names of source files cannot fail; mend it"
+    for path in ["docs/architecture.md", *(os.path.relpath(path, ROOT) for path in sorted(glob.glob(
+            os.path.join(ROOT, "docs", "internals", "*.md"))))]:
+        yield from (f"{path}:{number}: there is no {name}" for number, name in missing_files(read(path), known))
 
 
 def mutants(*arguments):
@@ -297,7 +317,7 @@ def main():
         sys.exit(1 if self_test() else 0)
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
-    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *promises(), *planted_bugs()]
+    found = [*undocumented(), *unknown_metrics(), *dead_links(), *named_files(), *incidents(), *promises(), *planted_bugs()]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)
 
