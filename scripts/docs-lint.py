@@ -9,6 +9,7 @@ usage: docs-lint.py
 - Links from one file of the repository to another lead somewhere.
 - What docs/internals/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
 - Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
+- Every decision follows the template: number, date, status, and its headings in their order.
 - Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
 - docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
@@ -141,6 +142,32 @@ def named_files():
     for path in ["docs/architecture.md", *(os.path.relpath(path, ROOT) for path in sorted(glob.glob(
             os.path.join(ROOT, "docs", "internals", "*.md"))))]:
         yield from (f"{path}:{number}: there is no {name}" for number, name in missing_files(read(path), known))
+
+
+HEADINGS = ["Question", "Answer", "Why", "What else was considered", "What follows"]
+
+
+def irregular(name, text):
+    """What in a decision differs from the template."""
+    number = int(name[:4])
+    if not re.match(rf"# {number}\. \S.*\n\n- Date: \d{{4}}-\d\d-\d\d\n- Status: (?:accepted|superseded by )", text):
+        yield f"it must begin with `# {number}. Title`, `- Date: YYYY-MM-DD` and `- Status: accepted`"
+    found = re.findall(r"^#{2,} (.*)$", text, re.M)
+    if found != [heading for heading in HEADINGS if heading in found] or found[:2] != HEADINGS[:2]:
+        yield f"its headings are {found}; the template has {HEADINGS}"
+
+
+def decisions():
+    sound = "# 1. It is\n\n- Date: 2026-01-02\n- Status: accepted\n\n## Question\n\n## Answer\n\n## What follows\n"
+    # That the rule can fail: each of these must be found, and nothing in the sound one.
+    planted = [sound.replace(old, new) for old, new in (
+        ("# 1.", "# 2."), ("2026-01-02", "2026"), ("accepted", "maybe"), ("## Answer", "## Decision"), ("## Question\n\n", ""))]
+    if list(irregular("0001-a.md", sound)) or not all(list(irregular("0001-a.md", text)) for text in planted):
+        yield "scripts/docs-lint.py: the rule for decisions cannot fail; mend it"
+    for path in sorted(glob.glob(os.path.join(ROOT, "docs", "decisions", "*.md"))):
+        name = os.path.basename(path)
+        if not name.startswith("0000-"):
+            yield from (f"docs/decisions/{name}: {problem}" for problem in irregular(name, read("docs/decisions", name)))
 
 
 def mutants(*arguments):
@@ -317,7 +344,7 @@ def main():
         sys.exit(1 if self_test() else 0)
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
-    found = [*undocumented(), *unknown_metrics(), *dead_links(), *named_files(), *incidents(), *promises(), *planted_bugs()]
+    found = [*undocumented(), *unknown_metrics(), *dead_links(), *named_files(), *decisions(), *incidents(), *promises(), *planted_bugs()]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)
 
