@@ -7,10 +7,12 @@ usage: docs-lint.py
 - Every error code, kind of trouble and metric in the sources is in docs/alarms.md or docs/operating.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
 - Links from one file of the repository to another lead somewhere.
-- What docs/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
+- What docs/internals/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
+- Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
+- Every decision follows the template: number, date, status, and its headings in their order.
 - Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
 - The answers in docs/internals/questions.md are files of the checkout.
-- docs/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
+- docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
 import glob
 import os
@@ -124,6 +126,51 @@ def dead_links():
                 yield f"{path}: {link}: there is no such heading"
 
 
+def missing_files(text, known):
+    """(line, name) of each Swift file that a text names in code font and that does not exist."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for name in re.findall(r"`(?:[\w.+-]+/)*([\w+-]+\.swift)`", line):
+            if name not in known:
+                yield number, name
+
+
+def named_files():
+    known = {os.path.basename(path) for folder in ("Sources", "Tests", "Fuzz")
+             for path in glob.glob(os.path.join(ROOT, folder, "**", "*.swift"), recursive=True)} | {"Package.swift"}
+    # That the rule can fail: it must miss the first two of these names, and nothing else.
+    if list(missing_files("`NoSuch.swift`\n`No/Such.swift`\n`Package.swift`", known)) != [(1, "NoSuch.swift"), (2, "Such.swift")]:
+        yield "scripts/docs-lint.py: the rule for names of source files cannot fail; mend it"
+    for path in ["docs/architecture.md", *(os.path.relpath(path, ROOT) for path in sorted(glob.glob(
+            os.path.join(ROOT, "docs", "internals", "*.md"))))]:
+        yield from (f"{path}:{number}: there is no {name}" for number, name in missing_files(read(path), known))
+
+
+HEADINGS = ["Question", "Answer", "Why", "What else was considered", "What follows"]
+
+
+def irregular(name, text):
+    """What in a decision differs from the template."""
+    number = int(name[:4])
+    if not re.match(rf"# {number}\. \S.*\n\n- Date: \d{{4}}-\d\d-\d\d\n- Status: (?:accepted|superseded by )", text):
+        yield f"it must begin with `# {number}. Title`, `- Date: YYYY-MM-DD` and `- Status: accepted`"
+    found = re.findall(r"^#{2,} (.*)$", text, re.M)
+    if found != [heading for heading in HEADINGS if heading in found] or found[:2] != HEADINGS[:2]:
+        yield f"its headings are {found}; the template has {HEADINGS}"
+
+
+def decisions():
+    sound = "# 1. It is\n\n- Date: 2026-01-02\n- Status: accepted\n\n## Question\n\n## Answer\n\n## What follows\n"
+    # That the rule can fail: each of these must be found, and nothing in the sound one.
+    planted = [sound.replace(old, new) for old, new in (
+        ("# 1.", "# 2."), ("2026-01-02", "2026"), ("accepted", "maybe"), ("## Answer", "## Decision"), ("## Question\n\n", ""))]
+    if list(irregular("0001-a.md", sound)) or not all(list(irregular("0001-a.md", text)) for text in planted):
+        yield "scripts/docs-lint.py: the rule for decisions cannot fail; mend it"
+    for path in sorted(glob.glob(os.path.join(ROOT, "docs", "decisions", "*.md"))):
+        name = os.path.basename(path)
+        if not name.startswith("0000-"):
+            yield from (f"docs/decisions/{name}: {problem}" for problem in irregular(name, read("docs/decisions", name)))
+
+
 def mutants(*arguments):
     return subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "mutants"), *arguments], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
@@ -169,8 +216,8 @@ def incidents():
     found = [number for number, _ in missing_names("\n".join(planted + [sound]), known)]
     if found != list(range(1, len(planted) + 1)):
         yield f"scripts/docs-lint.py: of {len(planted)} names that do not exist it misses those in {found}; mend it"
-    for number, name in missing_names(read("docs/incidents.md"), known):
-        yield f"docs/incidents.md:{number}: there is no {name}"
+    for number, name in missing_names(read("docs/internals/incidents.md"), known):
+        yield f"docs/internals/incidents.md:{number}: there is no {name}"
 
 
 SUITE = re.compile(r"^(?:@\w+(?:\(.*\))? +)*(?:(?:public|private|fileprivate|final) +)*"
@@ -286,8 +333,8 @@ def self_test():
 
 
 def planted_bugs():
-    if read("docs/mutants.md") != mutants("--list", "--markdown").stdout:
-        yield "docs/mutants.md is not up to date: scripts/mutants --list --markdown >docs/mutants.md"
+    if read("docs/internals/mutants.md") != mutants("--list", "--markdown").stdout:
+        yield "docs/internals/mutants.md is not up to date: scripts/mutants --list --markdown >docs/internals/mutants.md"
     coverage = mutants("--coverage")
     if coverage.returncode:
         yield from coverage.stdout.splitlines()
@@ -308,7 +355,10 @@ def main():
         sys.exit(1 if self_test() else 0)
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
-    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *promises(), *planted_bugs(), *questions()]
+    found = [
+        *undocumented(), *unknown_metrics(), *dead_links(), *named_files(), *decisions(), *incidents(), *promises(),
+        *planted_bugs(), *questions(),
+    ]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)
 

@@ -4,7 +4,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// What has gone wrong in other deliveries, where no other suite has it; docs/incidents.md has them all.
+/// What has gone wrong in other deliveries, where no other suite has it; docs/internals/incidents.md has them all.
 @Suite("Incidents of other deliveries", .timeLimit(.minutes(1)))
 struct DeliveryIncidentTests {
   @Test("appends are answered while a destination hangs, and wait for none of it")

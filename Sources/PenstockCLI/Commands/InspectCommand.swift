@@ -8,7 +8,8 @@ struct InspectCommand: ReportingCommand {
     abstract: "Lays a log's format open: segments, blocks, bytes.",
     discussion: """
       Without options: META and every segment's header. With --segment: a table of its blocks. With --block (numbered from \
-      0 within the segment): its fields and the bytes in front of its records. docs/format.md explains the fields.
+      0 within the segment): its fields and the bytes in front of its records. \
+      docs/internals/format.md explains the fields.
 
         penstock inspect --log ./events
         penstock inspect --log ./events --segment 1

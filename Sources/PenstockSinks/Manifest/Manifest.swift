@@ -7,7 +7,7 @@ import PenstockLog
 /// An entry's name is the end of its range. Batches follow each other without a gap, so the entry before a batch `first ..<
 /// end` is the one named `first`: it is found by its name, without a list and without anything remembered. An entry is
 /// written after its object and before the delivery is committed; a crash in between is put right by the delivery's next
-/// attempt, which finds the object and writes the entry. See docs/format.md, "Manifest".
+/// attempt, which finds the object and writes the entry. See docs/internals/format.md, "The export manifest".
 enum Manifest {
   static let folder = "_penstock"
 

@@ -2,7 +2,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// What has gone wrong in other logs, where no other suite has it; docs/incidents.md has them all.
+/// What has gone wrong in other logs, where no other suite has it; docs/internals/incidents.md has them all.
 @Suite struct LogIncidentTests {
   @Test func `a checksum of 0 is one like any other`() throws {
     var bytes = try Blocks.encode([batch([record(1)])]).bytes
