@@ -2,15 +2,16 @@
 """Holds the documentation against the sources. Prints what is missing and exits 1 when anything is.
 
 usage: docs-lint.py
-       docs-lint.py --self-test     shows that the rules for docs/guarantees.md find each violation
+       docs-lint.py --self-test     shows that the rules for the guarantees find each violation
 
-- Every error code, kind of trouble and metric in the sources is in docs/alarms.md or docs/operating.md.
+- Every error code and kind of trouble in the sources is in docs/alarms.md, every metric in docs/metrics.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
 - Links from one file of the repository to another lead somewhere.
 - What docs/internals/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
 - Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
 - Every decision follows the template: number, date, status, and its headings in their order.
-- Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
+- Every promise in docs/guarantees.md has an id and a row in docs/internals/guarantee-tests.md; the tests and mutants that a row
+  names are there.
 - The answers in docs/internals/questions.md are files of the checkout.
 - docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
 """
@@ -77,25 +78,24 @@ def embedded_metrics():
 
 
 def explained(text):
-    """What a table has in its first two cells, or one of the two lists in running text; a mention elsewhere explains nothing."""
+    """What a table has in its first two cells; a mention elsewhere explains nothing."""
     for line in text.splitlines():
-        place = " ".join(line.split("|")[1:3]) if line.startswith("|") else line
-        if line.startswith(("|", "Health, ", "Why a record is no event", "`invalid_number`")):
-            yield from re.findall(r"`(\w+)`", place)
+        if line.startswith("|"):
+            yield from re.findall(r"`(\w+)`", " ".join(line.split("|")[1:3]))
 
 
 def undocumented():
-    alarms, operating = read("docs/alarms.md"), read("docs/operating.md")
+    alarms, metrics = read("docs/alarms.md"), read("docs/metrics.md")
     words = set(explained(alarms))
     for word, place in codes():
         if word not in words:
             yield f"docs/alarms.md: {word} ({place}) is missing"
     for name in sorted(service_metrics()):
-        if f"`{name.removeprefix('penstock_')}`" not in operating:
-            yield f"docs/operating.md: the service's metric {name} is missing"
+        if f"`{name.removeprefix('penstock_')}`" not in metrics:
+            yield f"docs/metrics.md: the service's metric {name} is missing"
     for name in embedded_metrics():
-        if f"`{name}`" not in operating:
-            yield f"docs/operating.md: the metric {name} of PenstockMetrics is missing"
+        if f"`{name}`" not in metrics:
+            yield f"docs/metrics.md: the metric {name} of PenstockMetrics is missing"
 
 
 def unknown_metrics():
@@ -248,7 +248,7 @@ def named_tests():
 
 
 def rows_of(text):
-    """(promise, {suite: [test]}, [planted bug], what is not understood) for each row of the table in docs/guarantees.md."""
+    """(promise, {suite: [test]}, [planted bug], what is not understood) for each row of docs/internals/guarantee-tests.md."""
     for promise, tests, bugs in re.findall(r"^\| ([A-Z]+\d+) \| (.*) \| (.*?) ?\|$", text, re.M):
         suites = {suite: [a or b for a, b in NAMED.findall(names)] for suite, names in SUITES.findall(tests)}
         rest = "".join([SUITES.sub("", tests), *(NAMED.sub("", names) for _, names in SUITES.findall(tests))])
@@ -256,7 +256,7 @@ def rows_of(text):
 
 
 def broken_promises(text, tests, finders):
-    """What is wrong with docs/guarantees.md, given the tests there are and the suites that find each planted bug."""
+    """What is wrong with the guarantees and their table, given the tests there are and the suites that find each planted bug."""
     promises, rows, planted = PROMISE.findall(text), list(rows_of(text)), set()
     for promise in sorted({promise for promise in promises if promises.count(promise) > 1}):
         yield f"{promise} stands for two promises"
@@ -285,14 +285,19 @@ def finders_of_bugs():
     return {name: suites.split("|") for name, suites, _ in lines}
 
 
+def guarantees():
+    """The promises, and the table of what keeps each."""
+    return read("docs/guarantees.md") + read("docs/internals/guarantee-tests.md")
+
+
 def promises():
-    for problem in broken_promises(read("docs/guarantees.md"), set(named_tests()), finders_of_bugs()):
-        yield f"docs/guarantees.md: {problem}"
+    for problem in broken_promises(guarantees(), set(named_tests()), finders_of_bugs()):
+        yield f"docs/guarantees.md, docs/internals/guarantee-tests.md: {problem}"
 
 
 def self_test():
     """Plants violations in the real text; returns how many are missed. Each named test is taken away once."""
-    text, tests, finders = read("docs/guarantees.md"), set(named_tests()), finders_of_bugs()
+    text, tests, finders = guarantees(), set(named_tests()), finders_of_bugs()
     clean, failures = set(broken_promises(text, tests, finders)), 0
 
     def expect(what, problem, text=text, tests=tests, finders=finders):

@@ -10,7 +10,7 @@ public import PenstockLog
 /// ```
 ///
 /// Names follow Prometheus: the unit in the name, `_total` behind what only grows. Every metric has the dimension `log`; those
-/// of cursors also `cursor`. `docs/operating.md` lists them and says what to be alarmed by. Made once, and told from then on
+/// of cursors also `cursor`. `docs/metrics.md` lists them, `docs/alarms.md` what to alert on. Made once, and told from then on
 /// without a look-up; a group of appends costs about ten updates, whatever the number of records.
 public final class LogMetrics: LogObserver {
   private let appending: AppendMetrics
