@@ -7,13 +7,13 @@ usage: docs-lint.py
 - Every error code and kind of trouble in the sources is in docs/alarms.md, every metric in docs/metrics.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
 - Links from one file of the repository to another lead somewhere.
-- What docs/internals/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
+- What docs/internals/incidents.md names in its third column is there: mutants, suites of tests, scripts, targets of make.
 - Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
 - Every decision follows the template: number, date, status, and its headings in their order.
 - Every promise in docs/guarantees.md has an id and a row in docs/internals/guarantee-tests.md; the tests and mutants that a row
   names are there.
 - The answers in docs/internals/questions.md are files of the checkout.
-- docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
+- docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints.
 """
 import glob
 import os
@@ -340,9 +340,6 @@ def self_test():
 def planted_bugs():
     if read("docs/internals/mutants.md") != mutants("--list", "--markdown").stdout:
         yield "docs/internals/mutants.md is not up to date: scripts/mutants --list --markdown >docs/internals/mutants.md"
-    coverage = mutants("--coverage")
-    if coverage.returncode:
-        yield from coverage.stdout.splitlines()
 
 
 def questions():

@@ -36,8 +36,8 @@ import Testing
       environment["SWIFT_DETERMINISTIC_HASHING"] = deterministic ? "1" : nil
       environment[Self.variable] = file.path
       process.environment = environment
-      process.standardOutput = Foundation.OpenFileHandle.nullDevice
-      process.standardError = Foundation.OpenFileHandle.nullDevice
+      process.standardOutput = Foundation.FileHandle.nullDevice
+      process.standardError = Foundation.FileHandle.nullDevice
       try process.run()
       process.waitUntilExit()
       try #require(process.terminationStatus == 0, "the other process failed")

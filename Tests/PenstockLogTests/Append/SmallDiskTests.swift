@@ -25,7 +25,7 @@ struct SmallDiskTests {
 
     func load() throws {
       try #require(FileManager.default.createFile(atPath: path, contents: nil))
-      let file = try #require(OpenFileHandle(forWritingAtPath: path))
+      let file = try #require(FileHandle(forWritingAtPath: path))
       for size in [1 << 20, 4096, 1] {
         let bytes = Data(repeating: 1, count: size)
         while (try? file.write(contentsOf: bytes)) != nil {}

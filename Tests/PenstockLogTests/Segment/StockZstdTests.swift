@@ -18,8 +18,8 @@ import Testing
     let process = Process()
     process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
     process.arguments = ["-dcq", path]
-    process.standardOutput = try Foundation.OpenFileHandle(forWritingTo: URL(fileURLWithPath: output))
-    process.standardError = Foundation.OpenFileHandle.nullDevice
+    process.standardOutput = try Foundation.FileHandle(forWritingTo: URL(fileURLWithPath: output))
+    process.standardError = Foundation.FileHandle.nullDevice
     try process.run()
     process.waitUntilExit()
     return (process.terminationStatus, Array(try Data(contentsOf: URL(fileURLWithPath: output))))
