@@ -70,10 +70,17 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
       swiftSettings: commonSwiftSettings),
+    // Not a product: what sinks and service share without knowing each other.
+    .target(
+      name: "PenstockSupport",
+      dependencies: [
+        "PenstockLog", .product(name: "Crypto", package: "swift-crypto", condition: sinks),
+      ],
+      swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockSinks",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "CZlib",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "CZlib",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "AsyncHTTPClient", package: "async-http-client", condition: sinks),
         .product(name: "NIOCore", package: "swift-nio", condition: sinks),
@@ -86,7 +93,8 @@ let package = Package(
     .target(
       name: "PenstockServer",
       dependencies: [
-        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CConsole", "CZlib", "CZstd",
+        "PenstockLog", "PenstockSupport", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CConsole", "CZlib",
+        "CZstd",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
@@ -103,7 +111,8 @@ let package = Package(
     .executableTarget(
       name: "PenstockCLI",
       dependencies: [
-        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer",
+        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks",
+        "PenstockServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
         .product(name: "Yams", package: "Yams", condition: sinks),
         .product(name: "Logging", package: "swift-log"),
@@ -154,13 +163,15 @@ let package = Package(
     .testTarget(
       name: "PenstockSinksTests",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer", "PenstockTestKit",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockTestKit",
       ],
       swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockServerTests",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer", "PenstockTestKit",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockTestKit",
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
         .product(name: "Hummingbird", package: "hummingbird", condition: server),
         .product(name: "HummingbirdTesting", package: "hummingbird", condition: server),
@@ -207,7 +218,7 @@ if Context.environment["PENSTOCK_FUZZ"] == "1" {
         name: command.name, dependencies: command.dependencies, exclude: ["Penstock.swift"], swiftSettings: commonSwiftSettings))
   }
   let core = ["PenstockLog", "PenstockEvents", "PenstockDelivery"]
-  let edge = core + ["PenstockSinks", "PenstockServer"]
+  let edge = core + ["PenstockSupport", "PenstockSinks", "PenstockServer"]
   for target in package.targets where (edge + ["PenstockCLI"]).contains(target.name) {
     target.swiftSettings = commonSwiftSettings + instrumented
   }

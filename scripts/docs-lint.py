@@ -48,22 +48,22 @@ def codes():
     log = read("Sources/PenstockLog/Base/LogError.swift")
     for word in raw_values(log, "Value"):
         yield word, "LogError.Code"
-    for word in raw_values(read("Sources/PenstockDelivery/DeliveryTrouble.swift"), "Kind"):
+    for word in raw_values(read("Sources/PenstockDelivery/Base/DeliveryTrouble.swift"), "Kind"):
         yield word, "DeliveryTrouble.Kind"
-    for word in raw_values(read("Sources/PenstockDelivery/ReplayDecision.swift"), "Code"):
+    for word in raw_values(read("Sources/PenstockDelivery/Replay/ReplayDecision.swift"), "Code"):
         yield word, "ReplayError.Code"
-    for word in raw_values(read("Sources/PenstockEvents/EventError.swift"), "Code"):
+    for word in raw_values(read("Sources/PenstockEvents/Event/EventError.swift"), "Code"):
         yield word, "EventError.Code"
     for word in sorted(set(re.findall(r'(?:failure|later)\(\s*\d+, "(\w+)"', sources("PenstockServer/**/*.swift")))):
         yield word, "an answer of the service"
-    for word in raw_values(read("Sources/PenstockDelivery/Lag.swift"), "LagHealth"):
+    for word in raw_values(read("Sources/PenstockDelivery/Lag/Lag.swift"), "LagHealth"):
         yield word, "LagHealth"
 
 
 def service_metrics():
     text = sources("PenstockServer/**/*.swift")
     found = set(re.findall(r'"(penstock_[a-z_]*[a-z])"', text))
-    metrics = read("Sources/PenstockServer/HTTP/ServiceMetrics.swift")
+    metrics = read("Sources/PenstockServer/Admin/ServiceMetrics.swift")
     ingest = metrics[metrics.index("func addIngest"):metrics.index("func addLog")]
     found |= {f"penstock_ingest_{name}_total" for name in re.findall(r'\("(\w+)", "', ingest)}
     found |= {f"penstock_delivery_{name}" for name in re.findall(r'(?<!\.)\badd\("(\w+)", "(?:counter|gauge)"', metrics)}

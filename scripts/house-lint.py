@@ -4,6 +4,7 @@
 usage: house-lint.py [CHECKOUT]
        house-lint.py --self-test     plants one violation of each rule in a copy and checks that it is found, there
 """
+import glob
 import os
 import re
 import shutil
@@ -17,6 +18,18 @@ CODE = ("Sources/", "Tests/", "Benchmarks/", "docs/examples/")
 OUTPUT = (".log", ".o", ".pid", ".xcresult", ".profraw")
 BARE_LOG = ("Sources/PenstockLog/", "Sources/PenstockEvents/")
 MAX_LINES = 400
+
+# The folders of each target, from top to bottom: a file names types of its own folder or of lower ones.
+LAYERS = {
+    "PenstockLog": "API Inspect Recover Write Maintain Producers Cursors Read Storage Format Base",
+    "PenstockEvents": "Output Input Filter Event JSON",
+    "PenstockDelivery": "Replay Lag Run State DeadLetters Sink Batch Base",
+    "PenstockSinks": "S3 Directory File Webhook Manifest Export Rendering HTTP Network Support",
+    "PenstockServer": "Service Receiver Admin Console Ingest Idempotency HTTP Access Configuration Support",
+    "PenstockCLI": "Bench Commands Demo Configuration Support",
+}
+TYPE = re.compile(r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|final|indirect|nonisolated) )*"
+                  r"(?:struct|enum|class|actor|protocol|typealias) (\w+)", re.M)
 
 FORCED_TRY = re.compile(r"\btry!")
 UNCHECKED = re.compile(r"@unchecked\s+Sendable")
@@ -99,8 +112,28 @@ def findings(path, lines):
         yield MAX_LINES + 1, "long-file", f"{len(lines)} lines; more than {MAX_LINES} hide a second file"
 
 
+def upward_references(root, target):
+    """Names of types of a higher folder, and files in a folder that has no layer."""
+    base, files, owners = f"Sources/{target}", [], {}
+    for path in sorted(glob.glob(os.path.join(root, base, "*", "**", "*.swift"), recursive=True)):
+        code = re.sub(r'//.*|"(?:\\.|[^"\\\n])*"', "", "\n".join(lines_of(path)))
+        path = os.path.relpath(path, root)
+        files.append((path, path.split("/")[2], code))
+        owners |= dict.fromkeys(TYPE.findall(code), (path, path.split("/")[2]))
+    order = LAYERS[target].split()
+    for path, layer, code in files:
+        if layer not in order:
+            yield f"{path}:1: layer: {layer} is no folder of {target}; add it to LAYERS"
+            continue
+        for number, line in enumerate(code.split("\n"), 1):
+            for name in re.findall(r"\b[A-Z]\w*", line):
+                owner, other = owners.get(name, (path, layer))
+                if other in order and owner != path and order.index(other) < order.index(layer):
+                    yield f"{path}:{number}: layer: {layer} names {name} of the higher {other}"
+
+
 def check(root):
-    found = []
+    found = [finding for target in LAYERS for finding in upward_references(root, target)]
     for path in tracked(root):
         lines = lines_of(os.path.join(root, path))
         found += [f"{path}:{number}: {rule}: {what}" for number, rule, what in findings(path, lines)]
@@ -122,6 +155,8 @@ PLANTED = [
     ("machine-path", ".build-planted.txt", "\n\nin /wo" "rk/main\n"),
     ("unmerged", "docs/planted.md", "\n\n" + "<" * 7 + " HEAD\n"),
     ("unmerged", "scripts/planted", "\n\n" + ">" * 7 + " other\n"),
+    ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
+    ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nextension Router {}\n"),
     ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
 ]

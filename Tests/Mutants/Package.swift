@@ -31,14 +31,14 @@ let package = Package(
       name: "PenstockDelivery", dependencies: ["PenstockLog", "PenstockEvents", logging, crypto, lifecycle],
       swiftSettings: commonSwiftSettings),
     .target(
-      name: "PenstockSinks", dependencies: ["PenstockLog", "PenstockEvents", "PenstockDelivery", "CZlib", crypto],
-      sources: [
-        "Directory", "File", "Export", "Manifest", "EventRenderingAdapter.swift", "Support/CivilTime.swift",
-        "Support/Digest.swift", "Support/PlanText.swift",
-      ],
+      name: "PenstockSupport", dependencies: ["PenstockLog", crypto], swiftSettings: commonSwiftSettings),
+    .target(
+      name: "PenstockSinks",
+      dependencies: ["PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "CZlib", crypto],
+      sources: ["Directory", "File", "Export", "Manifest", "Rendering", "Support/PlanText.swift"],
       swiftSettings: commonSwiftSettings),
     .target(
-      name: "PenstockServer", dependencies: ["PenstockLog", "PenstockSinks"],
+      name: "PenstockServer", dependencies: ["PenstockLog", "PenstockSupport", "PenstockSinks"],
       sources: ["Access/APIKey.swift", "Access/APIKeySet.swift", "Access/APIKeyStore.swift", "Access/Role.swift"],
       swiftSettings: commonSwiftSettings),
     .target(
@@ -57,7 +57,8 @@ let package = Package(
     .testTarget(
       name: "PenstockSinksTests",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer", "PenstockTestKit",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockTestKit",
       ],
       sources: [
         "DirectorySinkTests.swift", "FileSinkCrashTests.swift", "KeyFileCrashTests.swift", "Support/Fixtures.swift",

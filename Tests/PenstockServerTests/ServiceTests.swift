@@ -5,6 +5,7 @@ import PenstockTestKit
 import Testing
 
 @testable import PenstockServer
+import PenstockSupport
 
 @Suite("The service", .timeLimit(.minutes(2)))
 struct ServiceTests {

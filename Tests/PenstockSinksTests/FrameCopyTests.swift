@@ -5,6 +5,7 @@ import PenstockTestKit
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// Objects that are made of the log's own frames.
 @Suite("Frames that are copied", .timeLimit(.minutes(3)))

@@ -6,7 +6,7 @@ import PenstockLog
 /// lies on the disk in as many pieces; every other one is a header, an index and a hole.
 struct LongLog {
   /// A record to look for.
-  struct PositionArgument {
+  struct SeekTarget {
     let path: String
     let offset: Offset
     let blockOffset: Offset
@@ -17,7 +17,7 @@ struct LongLog {
 
   let path: String
   let segments: Int
-  private(set) var places: [PositionArgument] = []
+  private(set) var places: [SeekTarget] = []
   private static let lookups = 8
   /// Between two segments' append times.
   private static let step: Int64 = 60_000_000_000
@@ -34,7 +34,7 @@ struct LongLog {
       guard chosen.contains(number), !isLast else { continue }
       let block = file.blocks[(number * 7919) % file.blocks.count]
       places.append(
-        PositionArgument(
+        SeekTarget(
           path: file.path, offset: block.baseOffset + block.recordCount / 2, blockOffset: block.baseOffset,
           time: block.appendTime, position: block.position, length: block.totalLength))
     }

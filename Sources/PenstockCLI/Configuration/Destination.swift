@@ -40,7 +40,7 @@ extension Configuration {
 
 extension Configuration.Destination {
   /// Where its objects lie, for those that make objects.
-  var export: ExportCheck.PositionArgument? {
+  var export: ExportStoreSettings? {
     switch kind {
     case .webhook: nil
     case .s3(let configuration): .bucket(configuration)

@@ -1,4 +1,4 @@
-import PenstockSinks
+import PenstockSupport
 
 /// All keys: who a token is, and how keys come and go. A pure value; time and chance are handed in.
 package struct APIKeySet: Sendable, Hashable {

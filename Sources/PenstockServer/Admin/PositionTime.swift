@@ -1,5 +1,5 @@
 import PenstockLog
-import PenstockSinks
+import PenstockSupport
 
 /// Reads a time as people and queries say it. Strict: a date that does not exist (30 February, 25:00, 00:61) is no
 /// time.

@@ -1,6 +1,6 @@
 import PenstockDelivery
 package import PenstockLog
-import PenstockSinks
+import PenstockSupport
 import Synchronization
 
 /// Why an append with an idempotency key was not made.

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// Files that are created once, whole and durable, over the `FileSystem` seam.
 ///

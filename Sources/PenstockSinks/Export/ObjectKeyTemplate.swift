@@ -1,5 +1,6 @@
 package import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// The pattern of exported objects' names, such as `exports/usages-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json`.
 ///

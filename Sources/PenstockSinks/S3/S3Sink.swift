@@ -1,5 +1,6 @@
 public import PenstockDelivery
 public import PenstockLog
+import PenstockSupport
 
 /// Writes each batch as one object into a bucket of Amazon S3 or a compatible store.
 ///

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// Performs what an ``S3Upload`` asks for, and keeps it between the attempts of one process.

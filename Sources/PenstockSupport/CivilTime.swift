@@ -45,7 +45,7 @@ package struct CivilTime: Hashable {
 
   /// Reads `2026-02-28T23:59:58Z` (RFC 3339, in UTC); a fraction of a second is passed over. Nil for anything else, and
   /// for a date that does not exist.
-  init?(internetDate text: String) {
+  package init?(internetDate text: String) {
     let bytes = Array(text.utf8)
     guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"), bytes[4] == UInt8(ascii: "-"), bytes[7] == bytes[4],
       bytes[10] == UInt8(ascii: "T"), bytes[13] == UInt8(ascii: ":"), bytes[16] == bytes[13],
@@ -87,12 +87,12 @@ package struct CivilTime: Hashable {
 
 extension Int {
   /// In decimal, with zeros in front up to `width` digits.
-  func padded(_ width: Int) -> String { String(self).leftPadded(width) }
+  package func padded(_ width: Int) -> String { String(self).leftPadded(width) }
 }
 
 extension UInt64 {
   /// In decimal, with zeros in front up to `width` digits.
-  func padded(_ width: Int) -> String { String(self).leftPadded(width) }
+  package func padded(_ width: Int) -> String { String(self).leftPadded(width) }
 }
 
 extension String {

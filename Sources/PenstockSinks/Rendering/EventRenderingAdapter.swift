@@ -1,6 +1,7 @@
 package import PenstockDelivery
 package import PenstockEvents
 package import PenstockLog
+import PenstockSupport
 
 /// How the events of a batch are laid out in a body. The raw values are frozen in plans.
 package enum BodyForm: String, Sendable {
