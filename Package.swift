@@ -133,7 +133,8 @@ let package = Package(
       swiftSettings: commonSwiftSettings),
     // Not a product: it is run from a checkout, by `make lab-…`.
     .executableTarget(
-      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"], swiftSettings: commonSwiftSettings),
+      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockLogTests",
       dependencies: ["PenstockLog", "PenstockTestKit", .product(name: "Logging", package: "swift-log")],
@@ -151,7 +152,8 @@ let package = Package(
         .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: metrics),
       ],
       swiftSettings: commonSwiftSettings),
-    .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: commonSwiftSettings),
+    .testTarget(
+      name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockDeliveryTests",
       dependencies: [
@@ -190,7 +192,8 @@ let package = Package(
 // What the fuzzers call, called by a test with every committed input. Fuzzing itself builds the same files its own way.
 if Context.environment["PENSTOCK_FUZZ"] != "1" {
   package.targets += [
-    .target(name: "FuzzKit", path: "Fuzz/Sources/Kit", exclude: ["FuzzDriver.swift"], swiftSettings: commonSwiftSettings),
+    .target(
+      name: "FuzzKit", path: "Fuzz/Sources/Kit", exclude: ["FuzzDriver.swift"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockFuzzTests",
       dependencies: [
@@ -215,7 +218,8 @@ if Context.environment["PENSTOCK_FUZZ"] == "1" {
     package.products.removeAll { $0.name == "penstock" }
     package.targets.append(
       .target(
-        name: command.name, dependencies: command.dependencies, exclude: ["Penstock.swift"], swiftSettings: commonSwiftSettings))
+        name: command.name, dependencies: command.dependencies, exclude: ["Penstock.swift"],
+        swiftSettings: commonSwiftSettings))
   }
   let core = ["PenstockLog", "PenstockEvents", "PenstockDelivery"]
   let edge = core + ["PenstockSupport", "PenstockSinks", "PenstockServer"]

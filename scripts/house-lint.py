@@ -31,6 +31,17 @@ LAYERS = {
 TYPE = re.compile(r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|final|indirect|nonisolated) )*"
                   r"(?:struct|enum|class|actor|protocol|typealias) (\w+)", re.M)
 
+# Plain English is checked where users and newcomers read. A name in `code` may be spelled as it is.
+PLAIN = ("Sources/", "docs/", "README.md", "Makefile")
+# Spelled in two parts where this file would find itself.
+PHRASES = re.compile(
+    r"\b(?:(?:is|was|are) told|lets? go of|go(?:es)? on with|goes on|behind|beside|whoever|somebody|nobody|anew|for ever|"
+    r"in vain|knobs?|it stands|a person)\b", re.I)
+# A health value has this name; so has a key of the configuration.
+NAMES = re.compile(r'`[^`]*`|"behind"|\bbehindAfter\b')
+WIDE = ("Sources/", "Tests/", "Fuzz/", "Benchmarks/", "docs/examples/")
+MAX_COLUMNS = 120
+
 FORCED_TRY = re.compile(r"\btry!")
 UNCHECKED = re.compile(r"@unchecked\s+Sendable")
 IMPORT = re.compile(r"^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+"
@@ -89,8 +100,30 @@ def explained(lines, index):
     return False
 
 
+def prose(path, line):
+    """What of a line is written for people: of Swift and scripts, the comments and strings."""
+    if path.endswith(".swift"):
+        line = " ".join(re.findall(r'//.*|"(?:\\.|[^"\\])*"', line))
+    return NAMES.sub("", line)
+
+
+def unplain(path, lines):
+    """Phrases that show that a sentence needs rewriting, and lines that are too wide to read."""
+    swift, fenced = path.endswith(".swift"), False
+    for number, line in enumerate(lines, 1):
+        if swift and path.startswith(WIDE) and len(line) > MAX_COLUMNS:
+            yield number, "wide-line", f"{len(line)} columns; at most {MAX_COLUMNS}"
+        if not path.startswith(PLAIN) or not path.endswith((".swift", ".md", "Makefile", ".js", ".html")):
+            continue
+        fenced ^= path.endswith(".md") and line.lstrip().startswith("```")
+        found = None if fenced else PHRASES.search(prose(path, line))
+        if found:
+            yield number, "phrase", f"\"{found[0]}\": rewrite the sentence"
+
+
 def findings(path, lines):
     swift = path.endswith(".swift")
+    yield from unplain(path, lines)
     if path.endswith(OUTPUT):
         yield 1, "build-output", "leave out what a build or a run made"
     for index, line in enumerate(lines):
@@ -155,8 +188,12 @@ PLANTED = [
     ("machine-path", ".build-planted.txt", "\n\nin /wo" "rk/main\n"),
     ("unmerged", "docs/planted.md", "\n\n" + "<" * 7 + " HEAD\n"),
     ("unmerged", "scripts/planted", "\n\n" + ">" * 7 + " other\n"),
+    ("phrase", "Sources/PenstockLog/Planted.swift", "\n\n// It goes" " on.\n"),
+    ("phrase", "Sources/PenstockCLI/Planted.swift", '\n\nlet a = "Nob" "ody waits."\n'.replace('" "', "")),
+    ("phrase", "docs/planted.md", "\n\nThe file lies bes" "ide it.\n"),
+    ("wide-line", "Tests/PenstockLogTests/Planted.swift", "\n\n//" + " long" * 24 + "\n"),
     ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
-    ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nextension Router {}\n"),
+    ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nlet a: AdminAPI? = nil\n"),
     ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
 ]
@@ -166,6 +203,8 @@ INNOCENT = [
                                             "class B: @unchecked Sendable {}  // never changes after init\n"
                                             "let c = try open()  // not try!\n"),
     ("Sources/PenstockSinks/Planted2.swift", "import Foundation\nimport NIOCore\n" + "\n" * (MAX_LINES - 2)),
+    ("docs/planted.md", "the value `behind`\n```\nhe goes on\n```\n"),
+    ("Sources/PenstockSinks/Planted3.swift", 'case behind = "behind"\n'),
     ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\nHeading\n=======\n"),
 ]
 

@@ -61,7 +61,8 @@ extension SimulatedDisk {
     }
   }
 
-  private func opened(_ handle: OpenFileHandle, _ verb: Verb, writing: Bool = false) throws(FileSystemError) -> OpenFile {
+  private func opened(_ handle: OpenFileHandle, _ verb: Verb, writing: Bool = false) throws(FileSystemError) -> OpenFile
+  {
     guard let open = handles[handle.rawValue] else {
       throw verb.error(isDown ? .inputOutput : Self.badHandle, "descriptor \(handle.rawValue)")
     }

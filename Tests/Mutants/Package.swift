@@ -42,18 +42,22 @@ let package = Package(
       sources: ["Access/APIKey.swift", "Access/APIKeySet.swift", "Access/APIKeyStore.swift", "Access/Role.swift"],
       swiftSettings: commonSwiftSettings),
     .target(
-      name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery", logging], swiftSettings: commonSwiftSettings),
+      name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery", logging],
+      swiftSettings: commonSwiftSettings),
     .executableTarget(
-      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"], swiftSettings: commonSwiftSettings),
+      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockTestKit", logging],
       resources: [.copy("Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: commonSwiftSettings),
-    .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: commonSwiftSettings),
+    .testTarget(
+      name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockDeliveryTests",
-      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle], swiftSettings: commonSwiftSettings),
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle],
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockSinksTests",
       dependencies: [

@@ -37,7 +37,8 @@ struct DeliveryModel: Hashable {
   static let now = MonotonicInstant(sinceStart: .zero)
   static let retry = RetryPolicy(first: .zero, cap: .zero, refusedWait: .zero)
 
-  init(mode: DeliveryState.Mode, lanes: Int = 1, writesDeadLetters: Bool = false, maxCrashes: Int = 2, pauses: Int = 0) {
+  init(mode: DeliveryState.Mode, lanes: Int = 1, writesDeadLetters: Bool = false, maxCrashes: Int = 2, pauses: Int = 0)
+  {
     cursor = CursorState(startingAt: .zero).acquired()
     let options = DeliveryOptions(
       maxInFlight: lanes, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil))
@@ -70,7 +71,8 @@ struct DeliveryModel: Hashable {
       next.confirmed = []
       next.newestFirst = nil
       next.state = DeliveryState(
-        next.cursor, mode: state.mode, retry: Self.retry, options: state.options, writesDeadLetters: state.writesDeadLetters)
+        next.cursor, mode: state.mode, retry: Self.retry, options: state.options,
+        writesDeadLetters: state.writesDeadLetters)
       // The shell looks before anything is begun.
       if isPaused { try? next.state.handle(.pause) }
       return next
@@ -169,7 +171,8 @@ extension DeliveryModel {
         next.append(step(.gathered(first..<first + count, .records), &violations))
       }
       return next
-    case .plan(let range, _, _, let rejectionReason): return planning(range, rejectionReason: rejectionReason, &violations)
+    case .plan(let range, _, _, let rejectionReason):
+      return planning(range, rejectionReason: rejectionReason, &violations)
     case .begin(let intent, let old, let rejectionReason): return beginning(intent, old, rejectionReason, &violations)
     case .reopen(let intent):
       let digest = Self.content(intent.first, intent.end, plan: intent.plan)
@@ -192,7 +195,9 @@ extension DeliveryModel {
     let intent = intent(range, isRendered: rejectionReason == nil)
     var next = [step(Self.failed(.io), &violations)]
     next.append(
-      step(.planned(intent), &violations) { if rejectionReason == nil { $0.rendered[intent.id] = intent.contentDigest } })
+      step(.planned(intent), &violations) {
+        if rejectionReason == nil { $0.rendered[intent.id] = intent.contentDigest }
+      })
     guard rejectionReason == nil else { return next }
     next.append(step(.unrenderable(SinkError("no")), &violations))
     next.append(step(.unrenderable(SinkError("no", offset: Offset(range.upperBound.rawValue - 1))), &violations))
@@ -227,7 +232,9 @@ extension DeliveryModel {
   private func sending(_ intent: Intent, attempt: Int, _ violations: inout [String]) -> DeliveryModel {
     let open = cursor.inFlight.first { $0.intent == intent }
     if open == nil { violations.append("\(intent.id) is sent and is not open") }
-    if open?.rejectionReason != nil || open?.isDelivered == true { violations.append("\(intent.id) must not be sent again") }
+    if open?.rejectionReason != nil || open?.isDelivered == true {
+      violations.append("\(intent.id) must not be sent again")
+    }
     if rendered[intent.id] != intent.contentDigest { violations.append("\(intent.id) is sent with another content") }
     // Parts of a batch that was rejected, and so was attempted before, come later than those behind it.
     let isPart = sent.values.contains { $0.first <= intent.first && intent.first < $0.end }

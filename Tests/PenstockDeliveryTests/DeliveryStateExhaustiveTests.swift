@@ -32,7 +32,8 @@ struct DeliveryStateExhaustiveTests {
     arguments: worlds)
   func allSequences(world: World) {
     let start = DeliveryModel(
-      mode: world.mode, lanes: world.lanes, writesDeadLetters: world.writesDeadLetters, maxCrashes: world.crashes, pauses: world.pauses)
+      mode: world.mode, lanes: world.lanes, writesDeadLetters: world.writesDeadLetters, maxCrashes: world.crashes,
+      pauses: world.pauses)
     var frontier: Set<DeliveryModel> = [start]
     var seen = frontier
     var (moves, finished, inFlight, deadLettered, paused) = (0, 0, 0, 0, 0)
@@ -76,7 +77,8 @@ struct DeliveryStateExhaustiveTests {
     let rendered = DeliveryState.Event.rendered(digest: intent.contentDigest)
     let events = [
       gathered, .sourceClosed, .planned(intent), rendered, .unrenderable(SinkError("")), .begun(began), delivered,
-      .committed(cursor), DeliveryModel.failed(.io), .wake(at: DeliveryModel.now), launched, .wroteDeadLetter(receipt: ""),
+      .committed(cursor), DeliveryModel.failed(.io), .wake(at: DeliveryModel.now), launched,
+      .wroteDeadLetter(receipt: ""),
     ]
     let table: [(DeliveryState, taken: Set<Int>)] = [
       (try state(cursor), [0, 1, 8]), (try state(cursor, gathered), [2, 4, 8]),

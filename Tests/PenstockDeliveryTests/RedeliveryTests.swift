@@ -11,7 +11,9 @@ struct RedeliveryTests {
 
   static func writeDeadLetter(_ numbers: Range<Int>, on disk: SimulatedFileSystem) async throws {
     let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: DeadLetterLogTests.environment(disk))
-    for number in numbers { _ = try await box.writeDeadLetter(DeadLetterLogTests.letter(UInt64(number), "letter \(number)")) }
+    for number in numbers {
+      _ = try await box.writeDeadLetter(DeadLetterLogTests.letter(UInt64(number), "letter \(number)"))
+    }
     try await box.close()
   }
 

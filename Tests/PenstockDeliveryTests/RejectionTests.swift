@@ -137,7 +137,8 @@ struct RejectionTests {
         await reaper.value
         if number == 0 { first = crash.steps.count }
         // Of a condemned record nothing is sent any more.
-        #expect(rejectionReason.allSatisfy { offset in !sink.attempts.contains { $0.contains(offset) } }, "died at \(steps)")
+        #expect(
+          rejectionReason.allSatisfy { offset in !sink.attempts.contains { $0.contains(offset) } }, "died at \(steps)")
         for case .replaced(_, let intent, .some) in rig.cursor.history { rejectionReason.insert(intent.first) }
       }
       #expect(dead.letters.map(\.offset.rawValue) == [1, 3, 4], "died at \(steps)")

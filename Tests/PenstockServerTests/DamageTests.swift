@@ -125,7 +125,8 @@ struct DamageTests {
     while after.trouble != nil { await Task.yield() }
     for number in 0..<3 {
       #expect(
-        try await after.append(IdempotentAppenderTests.batch(number), key: IdempotentAppenderTests.key(number)).get().isDuplicate)
+        try await after.append(IdempotentAppenderTests.batch(number), key: IdempotentAppenderTests.key(number)).get()
+          .isDuplicate)
     }
     #expect(told.withLock { $0.first != .some(nil) && $0.last == .some(nil) })
     try await after.close()

@@ -32,7 +32,9 @@ final class HookedFileSystem: FileSystem {
   func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   { try base.read(file, into: buffer, at: position) }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
+  {
     try base.write(file, bytes, at: position)
   }
   func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {

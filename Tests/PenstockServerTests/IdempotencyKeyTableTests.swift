@@ -61,7 +61,9 @@ struct IdempotencyKeyTableTests {
   @Test("of one second, the key whose records come first in the log is the oldest, in whatever order keys were noted")
   func order() {
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
-      var (table, restored) = (IdempotencyKeyTable(capacity: 2, window: 100), IdempotencyKeyTable(capacity: 2, window: 100))
+      var (table, restored) = (
+        IdempotencyKeyTable(capacity: 2, window: 100), IdempotencyKeyTable(capacity: 2, window: 100)
+      )
       for number in order {
         table.settle(Self.append(UInt64(number)), at: 7)
         restored.restore(Self.append(UInt64(number)), at: 7)

@@ -33,7 +33,8 @@ let package = Package(
         "PenstockLog", "PenstockEvents", logging, lifecycle, .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: commonSwiftSettings),
-    .target(name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery"], swiftSettings: commonSwiftSettings),
+    .target(
+      name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockTestKit", logging],
       resources: [.copy("Files/Golden")], swiftSettings: commonSwiftSettings),
@@ -41,7 +42,8 @@ let package = Package(
       name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockDeliveryTests",
-      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle], swiftSettings: commonSwiftSettings),
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle],
+      swiftSettings: commonSwiftSettings),
   ],
   swiftLanguageModes: [.v6]
 )

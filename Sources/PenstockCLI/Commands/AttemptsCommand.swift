@@ -47,8 +47,10 @@ struct AttemptsCommand: ReportingCommand {
     var rows = [["time", "records", "attempt", "outcome", "took", "bytes", "answer"]]
     for attempt in attempts {
       rows.append([
-        HumanFormat.time(attempt.time), "\(attempt.range.lowerBound) ..< \(attempt.range.upperBound)", "\(attempt.attempt)",
-        attempt.outcome.description, HumanFormat.seconds(Double(attempt.nanoseconds) / 1e9), HumanFormat.bytes(attempt.bodyBytes),
+        HumanFormat.time(attempt.time), "\(attempt.range.lowerBound) ..< \(attempt.range.upperBound)",
+        "\(attempt.attempt)",
+        attempt.outcome.description, HumanFormat.seconds(Double(attempt.nanoseconds) / 1e9),
+        HumanFormat.bytes(attempt.bodyBytes),
         attempt.words.split(whereSeparator: \.isNewline).joined(separator: " "),
       ])
     }

@@ -71,7 +71,8 @@ struct CursorCommand: AsyncParsableCommand {
           penstock cursor seek archive --to 120000 --log ./events --yes
         """)
     @Argument(help: "The cursor.") var name: String
-    @Option(parsing: .unconditional, help: ArgumentHelp("Where to: " + PositionArgument.explanation)) var to: PositionArgument
+    @Option(parsing: .unconditional, help: ArgumentHelp("Where to: " + PositionArgument.explanation)) var to:
+      PositionArgument
     @Flag(help: "Do it.") var yes = false
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions

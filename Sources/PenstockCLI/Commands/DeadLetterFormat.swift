@@ -15,7 +15,8 @@ struct DeadLetterFormat {
   private var members: [(String, JSON)] {
     [
       ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),
-      ("appendTime", .string(HumanFormat.time(letter.appendTime))), ("buriedAt", .string(HumanFormat.time(letter.buriedAt))),
+      ("appendTime", .string(HumanFormat.time(letter.appendTime))),
+      ("buriedAt", .string(HumanFormat.time(letter.buriedAt))),
       ("kind", .string(kind)), ("attempts", .number(letter.attempts)), ("reason", .string(letter.reason)),
       ("destination", .string(letter.destination)), ("delivery", .string(letter.deliveryID.rawValue)),
       ("log", .string(letter.logID)), ("bytes", .number(letter.record.count)),
@@ -36,7 +37,8 @@ struct DeadLetterFormat {
   var full: String {
     HumanFormat.table([
       ["dead letter", "\(number)"], ["kind", kind], ["reason", letter.reason], ["attempts", "\(letter.attempts)"],
-      ["destination", letter.destination], ["offset", "\(letter.offset)"], ["appended", HumanFormat.time(letter.appendTime)],
+      ["destination", letter.destination], ["offset", "\(letter.offset)"],
+      ["appended", HumanFormat.time(letter.appendTime)],
       ["given up", HumanFormat.time(letter.buriedAt)], ["delivery", letter.deliveryID.rawValue], ["log", letter.logID],
       ["bytes", "\(letter.record.count)"],
     ]) + "\n\n" + String(decoding: letter.record, as: UTF8.self)
@@ -52,6 +54,7 @@ struct DeadLetterFormat {
       ])
     }
     let table = HumanFormat.table(rows, right: [0, 1, 4, 5])
-    return found.count < count ? table + "\n\(found.count) of \(HumanFormat.count(count)); see --from and --limit" : table
+    return found.count < count
+      ? table + "\n\(found.count) of \(HumanFormat.count(count)); see --from and --limit" : table
   }
 }

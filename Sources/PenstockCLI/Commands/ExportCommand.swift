@@ -28,7 +28,8 @@ struct ExportCommand: ReportingCommand {
   @OptionGroup var logOption: LogOption
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The first record, the log's first unless set: " + PositionArgument.explanation, valueName: "place"))
+    help: ArgumentHelp(
+      "The first record, the log's first unless set: " + PositionArgument.explanation, valueName: "place"))
   var from: PositionArgument?
   @Option(parsing: .unconditional, help: ArgumentHelp("Up to this place, and without it.", valueName: "place"))
   var to: PositionArgument?

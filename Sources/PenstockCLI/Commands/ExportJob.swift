@@ -63,7 +63,9 @@ final class ExportJob {
           let done = start - window.range.lowerBound
           if target.showsProgress {
             ProgressLine.shared.update(
-              bytes, "\(HumanFormat.count(done)) of \(HumanFormat.count(total)) records (\(HumanFormat.share(done, of: total)))")
+              bytes,
+              "\(HumanFormat.count(done)) of \(HumanFormat.count(total)) records (\(HumanFormat.share(done, of: total)))"
+            )
           }
         }
         break

@@ -43,7 +43,8 @@ struct InspectCommand: ReportingCommand {
     }
     if let wanted {
       guard blocks.indices.contains(wanted) else {
-        throw Failure(.bad, "outOfRange", "segment \(segment) has \(HumanFormat.count(blocks.count, "block")), from 0 on")
+        throw Failure(
+          .bad, "outOfRange", "segment \(segment) has \(HumanFormat.count(blocks.count, "block")), from 0 on")
       }
       detail(blocks[wanted].header, blocks[wanted].bytes)
     } else {
@@ -91,7 +92,8 @@ struct InspectCommand: ReportingCommand {
       rows.append([
         String(number), String(block.position), block.baseOffset.description, String(block.recordCount),
         String(block.rawLength), String(block.storedLength), HumanFormat.share(block.storedLength, of: block.rawLength),
-        String(block.paddingLength), HumanFormat.time(block.appendTime), String(block.durableUpTo), Self.hex(block.chain),
+        String(block.paddingLength), HumanFormat.time(block.appendTime), String(block.durableUpTo),
+        Self.hex(block.chain),
       ])
     }
     var members = [("segment", Self.json(finding))]
@@ -105,6 +107,7 @@ struct InspectCommand: ReportingCommand {
     fields.append(("bytes", .string(Self.hex(front))))
     tell(
       .object(fields),
-      HumanFormat.table(Self.fields(block).map { [$0.0, $0.1.plain] }) + "\n\n" + Self.dump(front, from: block.position))
+      HumanFormat.table(Self.fields(block).map { [$0.0, $0.1.plain] }) + "\n\n" + Self.dump(front, from: block.position)
+    )
   }
 }

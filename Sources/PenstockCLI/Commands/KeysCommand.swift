@@ -141,7 +141,8 @@ private enum Keys {
     for key in keys {
       rows.append([
         key.id, key.name, key.role.rawValue, key.appID ?? "all",
-        key.limit.map { "\($0.requestsPerSecond)/s" } ?? "–", HumanFormat.time(Timestamp(seconds: Double(key.createdAt))),
+        key.limit.map { "\($0.requestsPerSecond)/s" } ?? "–",
+        HumanFormat.time(Timestamp(seconds: Double(key.createdAt))),
         key.revokedAt == nil ? "good" : "revoked",
       ])
     }

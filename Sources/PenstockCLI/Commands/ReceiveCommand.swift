@@ -113,7 +113,8 @@ struct ReceiveCommand: ReportingCommand {
 
 extension ReceiverCounters {
   fileprivate var words: String {
-    var text = "\(HumanFormat.count(rows, "event")) in \(HumanFormat.count(batches)) batches by \(HumanFormat.count(requests, "request"))"
+    var text =
+      "\(HumanFormat.count(rows, "event")) in \(HumanFormat.count(batches)) batches by \(HumanFormat.count(requests, "request"))"
     for (count, name) in [
       (duplicates, "repeated"), (violations, "contradicting"), (unauthorized, "unauthorized"), (malformed, "malformed"),
       (injectedFailures, "failed on purpose"), (rejected, "rejected on purpose"),

@@ -42,7 +42,8 @@ struct ReplayCommand: AsyncParsableCommand {
     var file: String?
     @Option(help: "The replay's name: 1 to 40 letters, digits, '.', '_' or '-'.") var id: String?
     @Option(
-      parsing: .unconditional, help: ArgumentHelp("The first record: " + PositionArgument.explanation, valueName: "place"))
+      parsing: .unconditional,
+      help: ArgumentHelp("The first record: " + PositionArgument.explanation, valueName: "place"))
     var from: PositionArgument?
     @Option(parsing: .unconditional, help: ArgumentHelp("Up to this place, and without it.", valueName: "place"))
     var until: PositionArgument?

@@ -132,9 +132,12 @@ extension ReplayJob {
       text += "\(report.batches) batches, \(HumanFormat.bytes(report.bytes)), \(HumanFormat.seconds(seconds))"
     }
     if let events = manifest.events, report.untimed > 0 {
-      text += "\n\(HumanFormat.count(report.untimed, "record")) without a readable time; --untimed \(events.untimed.rawValue)"
+      text +=
+        "\n\(HumanFormat.count(report.untimed, "record")) without a readable time; --untimed \(events.untimed.rawValue)"
     }
-    if manifest.skippedRecords > 0 { text += "\n\(HumanFormat.count(manifest.skippedRecords, "record")) lost and skipped" }
+    if manifest.skippedRecords > 0 {
+      text += "\n\(HumanFormat.count(manifest.skippedRecords, "record")) lost and skipped"
+    }
     return text
   }
 

@@ -151,7 +151,9 @@ extension ServerStatus {
         rows.append([lag.health, "\(destination.name): \(lag.words ?? destination.state)"])
       }
       if let count = destination.deadLetters, count > 0 {
-        rows.append(["dead letters", "cursor \(destination.name): \(HumanFormat.count(count)) since its delivery began"])
+        rows.append([
+          "dead letters", "cursor \(destination.name): \(HumanFormat.count(count)) since its delivery began",
+        ])
       }
     }
     return HumanFormat.table(rows) + "\n\n" + table
@@ -163,8 +165,10 @@ extension ServerStatus {
     for destination in status.destinations {
       let lag = destination.lag
       rows.append([
-        destination.name, destination.committed.map { "\($0)" } ?? "–", lag.map { HumanFormat.count($0.records) } ?? "–",
-        lag?.bytes.map { HumanFormat.bytes($0) } ?? "–", lag?.seconds.map { $0 > 0 ? HumanFormat.seconds($0) : "–" } ?? "–",
+        destination.name, destination.committed.map { "\($0)" } ?? "–",
+        lag.map { HumanFormat.count($0.records) } ?? "–",
+        lag?.bytes.map { HumanFormat.bytes($0) } ?? "–",
+        lag?.seconds.map { $0 > 0 ? HumanFormat.seconds($0) : "–" } ?? "–",
         destination.inFlight.map { "\($0.first) ..< \($0.end)" } ?? "–", destination.state,
       ])
     }

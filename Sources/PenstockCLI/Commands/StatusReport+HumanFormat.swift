@@ -66,7 +66,8 @@ extension StatusReport {
       if let lag = cursor.lag, lag.health != .ok { rows.append([lag.health.rawValue, "\(cursor.name): \(lag.words)"]) }
       if let count = cursor.deadLetters, count > 0 {
         rows.append([
-          "dead letters", "cursor \(cursor.name): \(HumanFormat.count(count)); penstock deadletters list \(cursor.name)",
+          "dead letters",
+          "cursor \(cursor.name): \(HumanFormat.count(count)); penstock deadletters list \(cursor.name)",
         ])
       }
       if let gap = cursor.state.gap {

@@ -108,7 +108,8 @@ struct VerifyCommand: ReportingCommand {
     let isWritten = WriterLock.isHeld(log) == true
     if behind > 0, !isWritten {
       Output.note(
-        "penstock verify: \(HumanFormat.bytes(behind)) behind the durable end wait for recovery; opening the log decides")
+        "penstock verify: \(HumanFormat.bytes(behind)) behind the durable end wait for recovery; opening the log decides"
+      )
     }
     tell(
       .object([
@@ -119,7 +120,8 @@ struct VerifyCommand: ReportingCommand {
       ]),
       "\(problems.isEmpty ? "good" : "BAD"): \(HumanFormat.count(findings.count, "segment")), "
         + "\(HumanFormat.count(blocks, "block")), \(HumanFormat.count(records, "record")), \(HumanFormat.bytes(used)) on disk, "
-        + "\(HumanFormat.bytes(raw)) raw; \(HumanFormat.count(problems.count, "problem")); \(HumanFormat.seconds(seconds))")
+        + "\(HumanFormat.bytes(raw)) raw; \(HumanFormat.count(problems.count, "problem")); \(HumanFormat.seconds(seconds))"
+    )
   }
 
   private static func json(_ problem: InspectionProblem) -> JSON {

@@ -78,7 +78,9 @@ final class DemoRun: Sendable {
     try wait(for: "acknowledgements", append) { self.acknowledgedCount >= half }
     append.send(SIGKILL)
     let appendEnding = append.wait()
-    say("killed append (SIGKILL, process \(append.pid)) after \(HumanFormat.count(acknowledgedCount)) acknowledged events")
+    say(
+      "killed append (SIGKILL, process \(append.pid)) after \(HumanFormat.count(acknowledgedCount)) acknowledged events"
+    )
     let some = max(1, files.size(of: files.input) / 5)
     try wait(for: "deliveries", deliver) { self.files.size(of: self.files.received) >= some }
     deliver.send(SIGKILL)

@@ -76,7 +76,8 @@ struct Proof: Sendable {
     }
     return Finding(
       name: name, isTrue: next == total,
-      detail: "\(HumanFormat.count(seen.count)) batches, \(HumanFormat.count(repeats)) repeated, offsets 0 to \(next - 1)")
+      detail:
+        "\(HumanFormat.count(seen.count)) batches, \(HumanFormat.count(repeats)) repeated, offsets 0 to \(next - 1)")
   }
 
   private func receivedIsLog() throws -> Finding {

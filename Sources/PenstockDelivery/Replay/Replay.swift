@@ -51,7 +51,8 @@ public final class Replay: Sendable {
   ) {
     self.init(
       settings, store: log, source: log, to: sink,
-      dependencies: DeliveryDependencies(clock: clock, wallClock: wallClock, random: random, logger: logger), observer: observer)
+      dependencies: DeliveryDependencies(clock: clock, wallClock: wallClock, random: random, logger: logger),
+      observer: observer)
   }
 
   init(

@@ -185,7 +185,8 @@ public final class Delivery: Service {
       state: DeliveryState(
         await lease.state, mode: mode, retry: retry, options: options, writesDeadLetters: deadLetters != nil),
       lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), dependencies: dependencies, observer: observer,
+      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), dependencies: dependencies,
+      observer: observer,
       board: board, commands: commands)
     let result = await withTaskCancellationHandler {
       await withGracefulShutdownHandler {

@@ -93,7 +93,8 @@ struct DeliveryRunner {
     case .accumulate(let first): return await accumulate(from: first)
     case .plan(let range, let reason, _, nil): return await plan(range, closedBy: reason)
     case .plan(let range, let reason, _, .some): return await planDeadLetter(range, closedBy: reason)
-    case .begin(let intent, let old, let rejectionReason): return await begin(intent, replacing: old, rejectionReason: rejectionReason)
+    case .begin(let intent, let old, let rejectionReason):
+      return await begin(intent, replacing: old, rejectionReason: rejectionReason)
     case .reopen(let intent): return await reopen(intent)
     case .send: return .failed(.illegalMove, message: "attempts are launched", at: dependencies.clock.now(), roll: 0)
     case .writeDeadLetter(let intent, let reason): return await writeDeadLetter(intent, reason: reason)
@@ -132,7 +133,8 @@ struct DeliveryRunner {
     let id = DeliveryID(
       logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, contentDigest: digest)
     return Intent(
-      id: id, first: batch.first, end: batch.end, contentDigest: digest, plan: plan, createdAt: dependencies.wallClock.now())
+      id: id, first: batch.first, end: batch.end, contentDigest: digest, plan: plan,
+      createdAt: dependencies.wallClock.now())
   }
 
   private mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {

@@ -109,7 +109,9 @@ extension DeliveryState {
     phase = next()
   }
 
-  private mutating func note(_ outcome: DeliveryOutcome, of index: Int, round: Int, at now: MonotonicInstant, roll: UInt64) {
+  private mutating func note(
+    _ outcome: DeliveryOutcome, of index: Int, round: Int, at now: MonotonicInstant, roll: UInt64
+  ) {
     lanes[index].step = .ready
     switch outcome {
     case .delivered(let receipt):

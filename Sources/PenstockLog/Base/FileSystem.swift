@@ -37,7 +37,8 @@ public protocol FileSystem: Sendable {
   /// Writes up to `bytes.count` bytes at `position`, growing the file as needed; returns how many, at least 1 unless
   /// `bytes` is empty. May be short. Volatile until `synchronize`: after a crash any subset of the touched 512-byte
   /// sectors may hold the new bytes.
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
 
   /// Makes a file that is empty and that nobody else has open `length` zeros long, written out, so that writes into it
   /// later find room. Volatile until `synchronize`, like any write.

@@ -262,7 +262,8 @@ extension POSIXFileSystem {
     return result
   }
 
-  private func signed(_ position: UInt64, _ operation: String, _ file: OpenFileHandle) throws(FileSystemError) -> off_t {
+  private func signed(_ position: UInt64, _ operation: String, _ file: OpenFileHandle) throws(FileSystemError) -> off_t
+  {
     guard let result = off_t(exactly: position) else {
       throw FileSystemError(.other(errno: EINVAL), operation: operation, path: path(of: file))
     }

@@ -99,7 +99,9 @@ package struct CursorRecord: Hashable, Sendable {
     var reserved: [Range<Offset>] = []
     var consecutiveDeadLetters: UInt32 = 0
     if version > 2 {
-      for index in inFlight.indices where try reader.take(UInt8.self) == 1 { inFlight[index].rejectionReason = try text() }
+      for index in inFlight.indices where try reader.take(UInt8.self) == 1 {
+        inFlight[index].rejectionReason = try text()
+      }
       for _ in 0..<(try reader.take(UInt8.self)) { reserved.append(try range("reserved")) }
       consecutiveDeadLetters = try reader.take(UInt32.self)
     }

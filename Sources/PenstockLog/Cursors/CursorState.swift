@@ -244,7 +244,8 @@ extension CursorState {
       if piece.isEmpty { found.append("an empty piece at \(piece.lowerBound)") }
       expected = piece.upperBound
     }
-    for open in inFlight where open.rejectionReason != nil && open.intent.first.rawValue &+ 1 != open.intent.end.rawValue {
+    for open in inFlight
+    where open.rejectionReason != nil && open.intent.first.rawValue &+ 1 != open.intent.end.rawValue {
       found.append("\(open.intent.id) is condemned and has not one record")
     }
     if let lost, lost.isEmpty || lost.upperBound > committed {

@@ -16,7 +16,9 @@ package struct DurabilityEvidence: Hashable, Sendable {
   ) throws(LogError) -> DurabilityEvidence {
     var found = DurabilityEvidence()
     if let end = meta.cleanEnd { found.ends.append(end) }
-    if let commitPoint = try CommitPoint.read(fileSystem, paths, logID: meta.logID) { found.ends.append(commitPoint.durable) }
+    if let commitPoint = try CommitPoint.read(fileSystem, paths, logID: meta.logID) {
+      found.ends.append(commitPoint.durable)
+    }
     for name in try CursorStore.names(fileSystem, paths) {
       guard let cursor = try? CursorStore.record(fileSystem, paths, name: name), cursor.logID == meta.logID,
         cursor.name == name

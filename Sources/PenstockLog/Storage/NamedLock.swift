@@ -17,7 +17,8 @@ package enum NamedLock {
   }
 
   /// The same; without a file, an empty one is made first.
-  package static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> OpenFileHandle?
+  package static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError)
+    -> OpenFileHandle?
   {
     try named(path) { () throws(FileSystemError) in
       let file = try fileSystem.openOrCreate(path)

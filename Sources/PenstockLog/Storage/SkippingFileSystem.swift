@@ -43,7 +43,9 @@ final class SkippingFileSystem: FileSystem {
 
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle { try base.open(path, mode) }
   func close(_ file: OpenFileHandle) { base.close(file) }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
+  {
     try base.write(file, bytes, at: position)
   }
   func fill(_ file: OpenFileHandle, zeros length: UInt64) throws(FileSystemError) { try base.fill(file, zeros: length) }

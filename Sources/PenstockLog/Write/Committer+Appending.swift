@@ -39,7 +39,8 @@ extension Committer {
 
   /// One continuation for the whole append: resumed by the commit, or at once with nil when there is no room.
   private func offer(
-    _ batch: RecordBatch, _ durability: Durability, turn: AdmissionTicket? = nil, id: UInt64 = 0, isImpatient: Bool = false
+    _ batch: RecordBatch, _ durability: Durability, turn: AdmissionTicket? = nil, id: UInt64 = 0,
+    isImpatient: Bool = false
   ) async throws(LogError) -> Receipt? {
     let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
       let waiter = Waiter(id: id, isImpatient: isImpatient, since: observation.start()) {

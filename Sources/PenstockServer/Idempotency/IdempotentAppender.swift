@@ -88,11 +88,13 @@ package final class IdempotentAppender: Sendable {
       all.append(lane)
     }
     let appender = IdempotentAppender(
-      log, IdempotencyKeyTable(capacity: capacity, window: window), KeyClock(clock, pace: pace), retryInterval, onTrouble
+      log, IdempotencyKeyTable(capacity: capacity, window: window), KeyClock(clock, pace: pace), retryInterval,
+      onTrouble
     ) { (entry) throws(LogError) in
       // Lanes note their keys in any order: among the newest entries there may be older keys, a lane's at most twice.
       let newest = max(1, capacity) + 2 * lanes
-      return try await IdempotencyJournal.open(at: path, window: window, newest: newest, environment: environment, entry)
+      return try await IdempotencyJournal.open(
+        at: path, window: window, newest: newest, environment: environment, entry)
     }
     do throws(LogError) { try await appender.begin(all) } catch { appender.beginLater(all, because: error) }
     return appender

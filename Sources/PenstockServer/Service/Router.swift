@@ -94,7 +94,8 @@ struct ServiceRouter: Sendable {
   ) async -> Response? {
     switch asked.route {
     case .getEvents: await admin.events(request, appID: appID, context: context)
-    case .getStatusStream: feed.response(context, for: RedactionScope(key)) { [gate] in gate.authorizes(key, with: request) }
+    case .getStatusStream:
+      feed.response(context, for: RedactionScope(key)) { [gate] in gate.authorizes(key, with: request) }
     case .console: ConsoleFiles.shared.response(to: request, name: "index.html", context)
     case .consoleFile: ConsoleFiles.shared.response(to: request, name: asked.name, context)
     case .getMe: Response(me(key), to: context)

@@ -77,7 +77,8 @@ struct RowIterator {
 
   /// Passes the next block, if its frame is copied.
   mutating func nextCopied() -> BlockSlice? {
-    guard acceptsCompressedFrames, nextSlice < batch.slices.count, Self.copiedFrame(batch.slices[nextSlice]) != nil else {
+    guard acceptsCompressedFrames, nextSlice < batch.slices.count, Self.copiedFrame(batch.slices[nextSlice]) != nil
+    else {
       return nil
     }
     defer { nextSlice += 1 }

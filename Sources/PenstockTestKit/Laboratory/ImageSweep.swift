@@ -333,7 +333,9 @@ final class ImageFile: FileSystem {
   func close(_ file: OpenFileHandle) {}
 
   private func refuse(_ verb: String) -> FileSystemError { FileSystemError(.notSupported, operation: verb, path: "") }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
+  {
     throw refuse("write")
   }
   func synchronize(_ file: OpenFileHandle) throws(FileSystemError) { throw refuse("synchronize") }

@@ -19,7 +19,8 @@ import Testing
 
   /// Starts a sealer on a disk whose directory syncs of data tell when a segment is in place.
   private func run(
-    _ log: TestLog, _ view: LogView, _ sealer: SegmentSealer, clock: any MonotonicClock = SystemMonotonicClock(), segments: Int
+    _ log: TestLog, _ view: LogView, _ sealer: SegmentSealer, clock: any MonotonicClock = SystemMonotonicClock(),
+    segments: Int
   ) async throws {
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let background = BackgroundSealer(sealer, view, clock: clock, logger: logger)

@@ -112,7 +112,9 @@ final class GatedFileSystem: FileSystem {
     beforeRead.withLock { $0 }?()
     return try base.read(file, into: buffer, at: position)
   }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
+  {
     try pass(file, "write")
     return try base.write(file, bytes, at: position)
   }
