@@ -1,6 +1,6 @@
 """The proof of the kill test: what must hold between the input, the log, the objects and the receiver's ledger.
 
-Part of kill-test.py, which says in words what is proved here.
+Part of the driver `kill`, which says in words what is proved here.
 """
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What passes between an S3 sink and its store about uploads in parts. Part of kill-test.py.
+"""What passes between an S3 sink and its store about uploads in parts.
 
 Heard at the proxy, request by request, so that it is known at any moment which uploads have parts and no end.
 """
@@ -15,7 +15,7 @@ class Upload:
         self.parts = set()  # numbers of parts that the store took
         self.ended = None  # completed or aborted
         self.cut = False  # the process was killed between the first part and the end
-        self.interrupted = self.resumed = False  # an outage came in between; it went on after it
+        self.interrupted = self.resumed = False  # an outage came in between; it was resumed after that
         self.abort_lost = False  # an abort did not get through: left to the bucket's own rules
 
 

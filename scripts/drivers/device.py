@@ -1,7 +1,7 @@
-"""A disk of our own under a real file system: an image behind device.c and a loop device, mounted.
+"""A disk of our own under a real file system: an image that device.c and a loop device serve, mounted.
 
-Mounts are `mount -o loop`, so that unmounting ends the loop device too. scripts/disk-lab runs everything in a mount
-namespace of its own, so that even a killed run leaves no mount behind.
+Mounts are `mount -o loop`, so that unmounting ends the loop device too. The driver runs in a mount namespace of its
+own, so that even a killed run leaves no mount.
 """
 import array
 import contextlib
@@ -113,9 +113,9 @@ class Disk:
         os.makedirs(self.path, exist_ok=True)
         os.makedirs(self.fuse, exist_ok=True)
         # A Ctrl-C is for this program alone: the device must live until all is unmounted.
-        self.device = subprocess.Popen([f"{self.folder}/device", self.image, self.journal, self.fuse,
-                                        UUID.replace("-", "")],
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        command = [f"{self.folder}/device", self.image, self.journal, self.fuse, UUID.replace("-", "")]
+        self.device = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                       start_new_session=True)
         try:
             if self.device.stdout.readline() != "ready\n":
                 raise Unusable("the FUSE device does not start")
