@@ -168,7 +168,7 @@ def one(name, driver, options):
             figures = driver.run(room)
         except Miss as problem:
             room.problems.append(str(problem))
-        keep = bool(room.problems and not options.plant) or options.keep
+        keep = options.keep or bool(room.problems and not options.plant and getattr(driver, "KEEPS", True))
     except (Skipped, SystemExit):
         keep = False  # interrupted, or there is nothing to see
         raise

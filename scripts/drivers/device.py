@@ -103,7 +103,7 @@ def make_image(path, kind, place):
 
 
 class Disk:
-    """An image behind the device, mounted at `path` while the context lasts."""
+    """An image that the device serves, mounted at `path` while the context lasts."""
 
     def __init__(self, folder, image, kind, ranges=()):
         self.folder, self.image, self.kind, self.ranges = folder, image, kind, ranges

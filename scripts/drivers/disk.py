@@ -33,6 +33,7 @@ PLANTED = {"sync": ["cuts"], "trust": ["writes"]}
 # A slice: campaigns, rounds, states and plant of each part.
 SLICE = ((["cuts"], 1, 10, None), (["writes"], 8, 25, None), (["cuts"], 3, 25, "sync"), (["writes"], 15, 25, "trust"))
 ALONE = "PENSTOCK_DISK_NAMESPACE"
+KEEPS = False  # images are large, and in memory: kept with --keep alone
 
 
 def add_options(parser):
@@ -103,10 +104,10 @@ class Sums:
 class Laboratory:
     def __init__(self, room):
         self.room, self.options, self.sums = room, room.options, Sums(room.options.sums)
-        build(room.folder)
         self.kinds = []
         for kind in self.options.file_system or SIZES:
             try:
+                build(room.folder)
                 image = room.path("probe.image")
                 make_image(image, kind, room.path("mount"))
                 with Disk(room.folder, image, kind):

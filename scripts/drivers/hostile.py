@@ -177,7 +177,7 @@ class Hostile:
         if peak > (most := started + len(self.sockets) // 64 + 64 + 32):
             self.wrong(f"there were {peak} MiB in memory, and {most} is the most")
         self.check()
-        self.took.sort()
+        self.took = sorted(self.took) or [0]
         return {"idle connections": len(self.sockets), **dict(sorted(self.done.items())), "MiB before": started,
                 "MiB with all open": opened, "MiB in the middle": middle, "MiB at the end": end, "MiB at most": peak,
                 "ms for an honest request": round(self.took[len(self.took) // 2] * 1e3),

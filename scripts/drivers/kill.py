@@ -35,7 +35,7 @@ import threading
 import time
 
 import objects
-from common import SCRIPTS, Miss, wait_until
+from common import SCRIPTS, wait_until
 from feed import Append
 from kill_proof import PLANTS as BLINDNESS
 from kill_proof import Evidence, read_letters, record
@@ -238,10 +238,9 @@ def prove(evidence, plant):
 
 
 def run(room):
-    loop = KillLoop(room)
-    for turn in range(room.options.rounds):
-        loop.round(turn)
-        if room.problems:
-            raise Miss(f"round {turn} ended badly, so the others are left out")
-        room.options.progress(turn + 1)
-    return {"rounds": room.options.rounds, **loop.finish()}
+    loop, done = KillLoop(room), 0
+    while done < room.options.rounds and not room.problems:
+        loop.round(done)
+        done += 1
+        room.options.progress(done)
+    return {"rounds": done, **loop.finish()}

@@ -96,10 +96,10 @@ class Parts:
             wait_until(lambda: begun() or process.poll() is not None, seconds=20)
             self.store.go_down(self.random.uniform(0.1, 0.4))
             self.outages += 1
-            self.uploads.interrupted()
+            self.uploads.mark("interrupted")
         was_killed = self.loop.delivered(turn, self.room, process, kill)
         if was_killed:
-            self.uploads.killed()
+            self.uploads.mark("cut")
         return was_killed
 
     def beginning(self, choices=(0, 1, 1, 1, 1, 2, 2, 2, 3)):

@@ -48,13 +48,13 @@ class Writes:
             kind, skip, keep = (self.random.choice(choices) for choices in (
                 ("zeros", "bytes", "any", "any"), (0, 0, 1, 2, 4, 9), (0, 0, 1, 3)))
             disk.ask(f"refuse {kind} {skip} {keep}")
-        told = work.step(kill=self.random.random() < 0.2)
+        done = work.step(kill=self.random.random() < 0.2)
         # Half of the time the one who waits for an answer tries again at once.
         if self.random.random() < 0.5:
             list(work.finish(tries=1))
         if refused := disk.clear():
-            told += f" (refused {refused})"
-        return told
+            done += f" (refused {refused})"
+        return done
 
     @contextlib.contextmanager
     def reader(self, laboratory):
