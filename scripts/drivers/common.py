@@ -1,6 +1,7 @@
 """What all drivers share: a room with processes in it, a line about a run, and loops that run at the same time."""
 import argparse
 import contextlib
+import http.client
 import json
 import multiprocessing
 import os
@@ -83,9 +84,12 @@ class Room:
         return process
 
     def listen(self, name, *arguments, **streams):
-        """Starts a service; the process, and its address."""
+        """Starts a service; the process, and its URL."""
         process = self.spawn(name, *arguments, "--json", stdout=subprocess.PIPE, **streams)
+        watchdog = threading.Timer(LIMIT, process.kill)
+        watchdog.start()
         line = process.stdout.readline()
+        watchdog.cancel()
         expect(b"listening" in line, f"{name} did not start: {self.errors(name)}")
         # Its later words are no evidence, but a full pipe would stop it.
         threading.Thread(target=process.stdout.read, daemon=True).start()
@@ -127,6 +131,14 @@ class Room:
                 process.wait()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def post(address, body, headers=()):
+    """Sends events; the answer's status and body. OSError or HTTPException when it is not known what became of it."""
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=20)) as connection:
+        connection.request("POST", "/v1/events", body, {"Content-Type": "application/json", **dict(headers)})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def exported(folder):

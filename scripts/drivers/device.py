@@ -81,12 +81,16 @@ def mounted(image, place, kind):
         unmount(place)
 
 
-def make_image(path, kind, place):
-    """Makes a file system. Returns the ranges of the device that hold file content: the extents of one file as large as
-    the file system, which is removed again."""
+def make_file_system(path, kind):
     with open(path, "wb") as file:
         file.truncate(SIZES[kind])
     run(*MAKE[kind], path)
+
+
+def make_image(path, kind, place):
+    """Makes a file system. Returns the ranges of the device that hold file content: the extents of one file as large as
+    the file system, which is removed again."""
+    make_file_system(path, kind)
     with mounted(path, place, kind), open(f"{place}/ballast", "wb") as file:
         size = os.statvfs(place).f_bavail * 4096
         while size > 0:

@@ -20,6 +20,7 @@ import tempfile
 import time
 
 import common
+import device
 import stop
 from common import Miss, exported, say
 from kill_proof import record
@@ -47,26 +48,18 @@ def prepare(options):
             options.folders += os.environ.get("PENSTOCK_LAB_DIRS", "").split()
             try:
                 options.folders.append(stack.enter_context(own_xfs(folder)))
-            except (subprocess.CalledProcessError, PermissionError) as error:
-                say(f"faults: no xfs can be made and mounted here (it takes root): left out: {error}")
+            except device.Unusable as error:
+                say(f"faults: no xfs can be made and mounted here, so it is left out: {error}")
         yield
 
 
-@contextlib.contextmanager
 def own_xfs(folder):
+    """An XFS that is mounted in this context."""
     if os.getuid():
-        raise PermissionError("not root")
-    subprocess.run([f"{common.SCRIPTS}/setup", "--lab"], check=True)
-    image, place = f"{folder}/image", f"{folder}/xfs"
-    os.mkdir(place)
-    with open(image, "wb") as file:
-        file.truncate(320 << 20)
-    subprocess.run(["mkfs.xfs", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=False)
+        raise device.Unusable("not root")
+    device.run(f"{common.SCRIPTS}/setup", "--lab")
+    device.make_file_system(f"{folder}/image", "xfs")
+    return device.mounted(f"{folder}/image", f"{folder}/xfs", "xfs")
 
 
 def rows_of(turn, count):

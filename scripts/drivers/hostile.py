@@ -12,14 +12,15 @@ garbage. What must hold:
 """
 import contextlib
 import gzip
+import http.client
 import os
 import resource
 import signal
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
+
+from common import post
 
 PLANTS = {"memory": "is the most"}
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -91,25 +92,21 @@ class Hostile:
     def honest(self):
         while not self.ending.is_set():
             began = time.time()
-            request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/events", b'[{"event":"honest"}]',
-                                             {"Content-Type": "application/json"})
             try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    answer.read()
-            except urllib.error.HTTPError as error:
-                if error.code == 429:  # asked to come again, which is an answer
-                    self.count("honest 429")
-                else:
-                    self.wrong(f"an honest request was answered {error.code}")
-                continue
-            except OSError as error:
+                status, _ = post(f"127.0.0.1:{self.port}", b'[{"event":"honest"}]')
+            except (OSError, http.client.HTTPException) as error:
                 self.wrong(f"an honest request failed: {error}")
                 continue
-            self.count("honest")
-            self.took.append(time.time() - began)
-            if self.took[-1] > 5:
-                self.wrong(f"an honest request took {self.took[-1]:.1f} s")
-            time.sleep(0.02)
+            if status == 429:  # asked to come again, which is an answer
+                self.count("honest 429")
+            elif status != 200:
+                self.wrong(f"an honest request was answered {status}")
+            else:
+                self.count("honest")
+                self.took.append(time.time() - began)
+                if self.took[-1] > 5:
+                    self.wrong(f"an honest request took {self.took[-1]:.1f} s")
+                time.sleep(0.02)
 
     def bomb(self, connection, name, coding, body):
         answer = b""

@@ -16,6 +16,8 @@ import signal
 import threading
 import time
 
+from common import post
+
 PLANTS = {"lost": "answered at .* found at", "doubled": "is in the log 2 times"}
 
 
@@ -40,19 +42,13 @@ class Client(threading.Thread):
         name = ({"Penstock-Producer": f"client{self.number}", "Penstock-Sequence": str(sequence)} if self.number % 2
                 else {"Idempotency-Key": f"{self.number}/{sequence}"})
         try:
-            connection = http.client.HTTPConnection(self.test.address, timeout=20)
-            connection.request("POST", "/v1/events", body, {"Content-Type": "application/json", **name})
-            answer = connection.getresponse()
-            text = answer.read()
-            connection.close()
+            status, text = post(self.test.address, body, name)
         except (OSError, http.client.HTTPException):
             return None
         self.sent += 1
-        if answer.status == 200:
-            return json.loads(text)
-        if answer.status not in (429, 503):
-            self.wrong(sequence, f"{answer.status} {text!r}")
-        return None
+        if status not in (200, 429, 503):
+            self.wrong(sequence, f"{status} {text!r}")
+        return json.loads(text) if status == 200 else None
 
     def check(self, sequence, answer):
         if answer["accepted"] != 2:

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from common import LIMIT
+from common import LIMIT, post
 
 
 class Receiver(http.server.ThreadingHTTPServer):
@@ -184,26 +184,23 @@ class Work:
             # Where the log cannot be opened, it says an error instead.
             if b"listening" in line:
                 with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                    self.post_all(int(json.loads(line)["listening"].rpartition(":")[2]))
+                    self.post_all(json.loads(line)["listening"].partition("//")[2])
                 # Deliveries are under way meanwhile.
                 time.sleep(linger if kill_after is None else 0)
                 process.terminate()
             process.wait()
         return not self.requests
 
-    def post_all(self, port):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
-            while self.requests:
-                headers, records = self.requests[0]
-                connection.request("POST", "/v1/events", b"\n".join(records),
-                                   {"Content-Type": "application/x-ndjson", **headers})
-                answer = connection.getresponse()
-                said = json.loads(answer.read())
-                if answer.status != 200:
-                    self.refusal = said
-                    return
-                self.ledger.acknowledge(self.position(), said.get("first"), records)
-                self.requests.pop(0)
+    def post_all(self, address):
+        while self.requests:
+            headers, records = self.requests[0]
+            status, text = post(address, b"\n".join(records), {"Content-Type": "application/x-ndjson", **headers})
+            said = json.loads(text)
+            if status != 200:
+                self.refusal = said
+                return
+            self.ledger.acknowledge(self.position(), said.get("first"), records)
+            self.requests.pop(0)
 
     def deliver(self, kill_after=None):
         self.laboratory.penstock("deliver", "--config", self.laboratory.config, "--until-caught-up",
