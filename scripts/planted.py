@@ -134,8 +134,8 @@ def tabulate(known):
     def row(*cells):
         print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     print("# Bugs that were planted\n\n`scripts/mutants --list --markdown` writes this from the patches in "
-          "Tests/Mutants.\n`make lint` says when it is old. [Testing](testing.md#bugs-that-were-planted) says what it is "
-          "for.\n")
+          "Tests/Mutants.\n`make lint` says when it is old. [Testing](testing.md#bugs-that-were-planted) says what "
+          "it is for.\n")
     print("| bug | what it means | found by |\n|---|---|---|")
     for patch in (patch for patch in known if patch.bug):
         row(f"`{patch.name}`", patch.bug, ", ".join(f"`{test}`" for test in patch.tests))
