@@ -9,11 +9,11 @@ test: ; @scripts/test $(ARGS)
 console-test: ; @scripts/test-console $(ARGS)
 # bench ## the benchmarks, with the raw probe beside every figure (ARGS='append --json')
 bench: ; @scripts/bench $(ARGS)
-# lab ## the long tests, one figure per row; lab-LAYER for one of scripts/laboratory (DURATION=600 JOBS=2 SEED=1 ROUNDS=2000)
+# lab ## the long tests, one figure per row; lab-LAYER for one of them (DURATION=600 JOBS=2 SEED=1 ROUNDS=2000)
 lab: ; @scripts/lab $(ARGS)
 lab-%: ; @scripts/lab $* $(ARGS)
 # soak ## mixed load; memory and descriptors must stay flat (DURATION=600 CONFIG=debug)
-soak: ; @scripts/soak $(ARGS)
+soak: ; @scripts/drive soak --seconds $${DURATION:-600} $(ARGS)
 # tsan ## the concurrent tests under ThreadSanitizer (ARGS='--filter …')
 tsan: ; @scripts/sanitize thread $(ARGS)
 # asan ## the same under AddressSanitizer
@@ -33,4 +33,4 @@ install: ; @PREFIX=$${PREFIX:-/usr/local} scripts/package --install "$(DESTDIR)$
 # clean ## removes what the builds made
 clean: ; @rm -rf .build .build-* Tests/Embedding/Package.resolved
 # kill-test ## SIGKILL at random moments, then proof that nothing was lost or doubled (ROUNDS=200 CONFIG=debug ARGS=…)
-kill-test: ; @scripts/kill-test $${ROUNDS:-200} $(ARGS)
+kill-test: ; @scripts/drive kill --rounds $${ROUNDS:-200} $(ARGS)

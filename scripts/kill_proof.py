@@ -1,6 +1,6 @@
 """The proof of the kill test: what must hold between the input, the log, the objects and the receiver's ledger.
 
-Part of kill-test.py, which says in words what is proved here.
+Part of the driver `kill`, which says in words what is proved here.
 """
 import hashlib
 import json
@@ -25,8 +25,8 @@ def big_record(seed, turn, number):
     """One usage event of a quarter of a MiB, of which hardly anything can be compressed away."""
     noise = random.Random(f"{seed}/big/{turn}/{number}")
     note = b64encode(noise.randbytes(noise.randrange(150_000, 240_000))).decode()
-    return (f'{{"user_id":"{number}","event":"Big {turn}","platform":"redfast","type":"track","ts":{1630476856 + number},'
-            f'"properties":{{"round":{turn},"number":{number},"note":"{note}"}}}}\n').encode()
+    return (f'{{"user_id":"{number}","event":"Big {turn}","platform":"redfast","type":"track",'
+            f'"ts":{1630476856 + number},"properties":{{"round":{turn},"number":{number},"note":"{note}"}}}}\n').encode()
 
 
 def is_refused(digest):
@@ -83,7 +83,7 @@ class LogEvidence:
                                  f"at offset {offset} stands {row[:160]!r}")
                     return offset, found
             if row:
-                found.append(f"log: at offset {offset} stands a row that nobody appended there: {row[:160]!r}")
+                found.append(f"log: at offset {offset} stands a row that no round appended there: {row[:160]!r}")
         return offset, found
 
 
@@ -129,7 +129,8 @@ class Evidence(LogEvidence):
             return []
         wrong = set(self.letters) ^ set(refused)
         offsets = sorted({offset for offset, _ in wrong}) or "the same ones, but not once each, or out of order"
-        return [f"letters: {len(self.letters)} dead letters for {len(refused)} refused records; they differ at {offsets}"]
+        return [f"letters: {len(self.letters)} dead letters for {len(refused)} refused records; they differ at "
+                f"{offsets}"]
 
     def repeated(self):
         return len(self.ledger) - len({line["id"] for line in self.ledger})
@@ -146,9 +147,11 @@ class Evidence(LogEvidence):
                 if rejected.setdefault(line["id"], content) != content:
                     found.append(f"webhook: ledger line {number}: {line['id']} came again with other content")
                 if line["id"] in seen or not any(first <= offset <= last for offset in refused):
-                    found.append(f"webhook: ledger line {number}: {line['range']} was rejected, and should not have been")
+                    found.append(f"webhook: ledger line {number}: {line['range']} was rejected, and should not have "
+                                 "been")
             elif line["id"] in rejected:
-                found.append(f"webhook: ledger line {number}: {line['id']} was rejected, and then answered {line['status']}")
+                found.append(f"webhook: ledger line {number}: {line['id']} was rejected, and then answered "
+                             f"{line['status']}")
             elif line["status"] != 200:
                 found.append(f"webhook: ledger line {number}: answered {line['status']}")
             elif line["id"] in seen:

@@ -1,8 +1,9 @@
 """A loopback proxy that lets requests through at once and holds answers back for a moment.
 
 The window that matters in a delivery is the one between the destination's commit and ours. On loopback it lasts
-microseconds, and a random SIGKILL hardly ever falls into it; behind this proxy it does every few rounds.
+microseconds, and a random SIGKILL hardly ever falls into it; with this proxy it does every few rounds.
 """
+import contextlib
 import random
 import socket
 import threading
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 class Deaf:
-    """Who listens to a conversation and remembers nothing of it."""
+    """A listener to a conversation that remembers nothing of it."""
 
     def asked(self, data, is_lost):
         """A piece of a request has come; a lost one is not let through."""
@@ -21,16 +22,19 @@ class Deaf:
 
 
 class SlowAnswers:
-    """Listens on a port of its own until the process ends. `url` stands for the target's address, and `seen` grows
-    with every piece of a request that has passed. While it is `down`, nobody is connected, and conversations break off;
-    `refused` counts who was turned away. `listener` makes who listens to a new conversation (see Deaf)."""
+    """Listens on a port of its own until the process ends. `url` stands for the target's address, and `seen` grows with
+    every piece of a request that has passed. While it is `down`, nothing connects, and conversations break off.
+    `listener` makes what listens to a new conversation (see Deaf)."""
 
     def __init__(self, target, seed, longest, listener=Deaf):
         self.target, self.longest, self.random = urlsplit(target), longest, random.Random(seed)
-        self.listener, self.seen, self.refused, self.up_again = listener, 0, 0, 0.0
+        self.listener, self.seen, self.up_again = listener, 0, 0.0
         self.server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.begin(self.accept)
+
+    def begin(self, work, *given):
+        threading.Thread(target=work, args=given, daemon=True).start()
 
     def go_down(self, seconds):
         self.up_again = time.monotonic() + seconds
@@ -43,8 +47,7 @@ class SlowAnswers:
         while True:
             client, _ = self.server.accept()
             if self.down:
-                self.refused += 1
-                threading.Thread(target=self.turn_away, args=(client,), daemon=True).start()
+                self.begin(self.turn_away, client)
                 continue
             try:
                 server = socket.create_connection((self.target.hostname, self.target.port))
@@ -53,22 +56,18 @@ class SlowAnswers:
                 continue
             for one in (client, server):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            conversation = (self.listener(), threading.Event())
-            threading.Thread(target=self.ask, args=(client, server, *conversation), daemon=True).start()
-            threading.Thread(target=self.answer, args=(server, client, *conversation), daemon=True).start()
+            ear, is_asked = self.listener(), threading.Event()
+            self.begin(self.ask, client, server, ear, is_asked)
+            self.begin(self.answer, server, client, ear, is_asked)
 
     def turn_away(self, client):
         """Hears what was wanted, and hangs up."""
-        try:
+        with client, contextlib.suppress(OSError):
             client.settimeout(0.2)
             self.listener().asked(client.recv(1 << 16), True)
-        except OSError:
-            pass
-        finally:
-            client.close()
 
     def ask(self, client, server, ear, is_asked):
-        try:
+        with contextlib.suppress(OSError):  # one side was killed
             while data := client.recv(1 << 18):
                 is_lost = self.down
                 ear.asked(data, is_lost)
@@ -77,14 +76,11 @@ class SlowAnswers:
                 is_asked.set()
                 server.sendall(data)
                 self.seen += 1
-        except OSError:
-            pass  # one side was killed
-        finally:
-            # Ends this direction only: what the other side still says must arrive.
-            shut(server)
+        # Ends this direction only: what the other side still says must arrive.
+        shut(server)
 
     def answer(self, server, client, ear, is_asked):
-        try:
+        with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
                 ear.answered(data)
                 if is_asked.is_set():  # the beginning of an answer: a long one is held back once
@@ -93,16 +89,12 @@ class SlowAnswers:
                 if self.down:
                     break
                 client.sendall(data)
-        except OSError:
-            pass
-        finally:
-            shut(client)
-            server.close()
-            client.close()
+        # A close alone says nothing to the client while the other thread waits for its words.
+        shut(client)
+        server.close()
+        client.close()
 
 
 def shut(connection):
-    try:
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass

@@ -1,8 +1,8 @@
 """Power cuts: a workload is recorded once, write by write; then the power goes at random moments of it.
 
-What was flushed is on the disk. Of what was not, any part may be: nothing, all, a random choice of the writes, or of their
-sectors of 512 bytes. In some states the power goes a second time, while penstock recovers on the first one's outcome.
-Whatever the disk holds then is mounted, recovered, read, verified, delivered and compared with what was acknowledged; and
+What was flushed is on the disk. Of what was not, any part may be: nothing, all, a random choice of the writes, or of
+their sectors of 512 bytes. In some states the power goes a second time, while penstock recovers from the first cut.
+What the disk holds then is mounted, recovered, read, verified, delivered and compared with what was acknowledged; and
 clients send everything again under its name.
 """
 import contextlib
@@ -12,7 +12,7 @@ import random
 import struct
 import threading
 
-from disk import Disk, Unusable, copy_image, make_image, mounted
+from device import Disk, Unusable, copy_image, make_image, mounted
 from ledger import Judge, Ledger
 from work import Laboratory, Work
 
@@ -27,7 +27,7 @@ class Journal:
     def __init__(self, path):
         with open(path, "rb") as file:
             data = file.read()
-        # (position behind the entry, kind, offset, bytes)
+        # (position after the entry, kind, offset, bytes)
         self.entries, at = [], 0
         while at + 16 <= len(data):
             kind, length, offset = struct.unpack_from("=IIQ", data, at)
@@ -63,8 +63,8 @@ class Outcome:
         odd = choose.randrange(len(self.pending)) if self.pending else 0
         with open(image, "r+b") as file:
             for index, (offset, data) in enumerate(self.pending):
-                kept = {"none": False, "all": True, "some": choose.random() < 0.5, "most": choose.random() < 0.9, "torn": True,
-                        "last": index == len(self.pending) - 1, "all but one": index != odd}[how]
+                kept = {"none": False, "all": True, "some": choose.random() < 0.5, "most": choose.random() < 0.9,
+                        "torn": True, "last": index == len(self.pending) - 1, "all but one": index != odd}[how]
                 if not kept:
                     continue
                 for start in range(0, len(data), SECTOR) if how == "torn" else [None]:
@@ -76,7 +76,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def early_writes(folder):
-    """Has the kernel write dirty pages now and then, as it does of its own accord within half a minute: nothing is flushed."""
+    """Has the kernel write dirty pages now and then, as it does by itself within half a minute: nothing is flushed."""
     ending, libc, choice = threading.Event(), ctypes.CDLL(None, use_errno=True), random.Random()
 
     def push():
@@ -84,6 +84,7 @@ def early_writes(folder):
             paths = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names]
             with contextlib.suppress(OSError, IndexError), open(choice.choice(paths), "rb") as file:
                 libc.sync_file_range(file.fileno(), ctypes.c_int64(0), ctypes.c_int64(0), SYNC_FILE_RANGE_WRITE)
+
     thread = threading.Thread(target=push)
     thread.start()
     try:
@@ -96,10 +97,10 @@ def early_writes(folder):
 class Cuts:
     """One recorded workload and the states that power cuts make of it."""
 
-    def __init__(self, options, folder, kind, seeded):
-        self.options, self.folder, self.kind, self.random = options, folder, kind, seeded
-        self.laboratory = Laboratory(folder, options)
-        self.crash, self.base = f"{folder}/crash.image", f"{folder}/base.image"
+    def __init__(self, room, kind, seeded):
+        self.options, self.folder, self.kind, self.random = room.options, room.folder, kind, seeded
+        self.laboratory = Laboratory(room)
+        self.crash, self.base = f"{self.folder}/crash.image", f"{self.folder}/base.image"
 
     def record(self, rounds):
         image = f"{self.folder}/work.image"

@@ -1,7 +1,7 @@
 """What is done to a log while its disk fails: appends, a producer's file, the service, deliveries, replays.
 
-Each step may end badly: its process is killed, or its disk refuses a write. What was acknowledged is in the ledger. What was
-not, and may be sent again under its name, is sent again by `finish`.
+Each step may end badly: its process is killed, or its disk refuses a write. What was acknowledged is in the ledger.
+`finish` sends again what was not, and has a name.
 """
 import contextlib
 import http.client
@@ -12,62 +12,61 @@ import subprocess
 import threading
 import time
 
-LIMIT = 120  # seconds; no command may take longer
+from common import LIMIT, post
 
 
-class Receiver:
+class Receiver(http.server.ThreadingHTTPServer):
     """A webhook that rejects every batch with a bad record. It lives longer than any disk."""
 
     def __init__(self):
-        self.received = set()
-        receiver = self
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.received, self.url = set(), f"http://127.0.0.1:{self.server_port}/"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def handle_error(self, *_):
+        pass  # a killed client
 
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                is_bad = b'"event":"bad' in body
-                if not is_bad:
-                    receiver.received.update(event["event"] for event in json.loads(body))
-                self.send_response(422 if is_bad else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
 
-            def log_message(self, *_):
-                pass
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # a killed client
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        is_bad = b'"event":"bad' in body
+        if not is_bad:
+            self.server.received.update(event["event"] for event in json.loads(body))
+        self.send_response(422 if is_bad else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
 
 
 class Laboratory:
     """The penstock that is tried, and one log on the disk that is mounted."""
 
-    def __init__(self, folder, chosen):
-        self.folder, self.binary, self.durability = folder, chosen.binary, chosen.durability
-        self.environment, self.receiver = dict(os.environ), Receiver()
-        if chosen.plant:
-            self.environment |= {"LD_PRELOAD": f"{folder}/plants.so", "PENSTOCK_PLANT": chosen.plant}
+    def __init__(self, room):
+        self.room, self.options, self.folder, self.receiver = room, room.options, room.folder, Receiver()
+        self.environment = dict(os.environ)
+        if self.options.plant:
+            self.environment |= {"LD_PRELOAD": room.path("plants.so"), "PENSTOCK_PLANT": self.options.plant}
 
     def move(self, place):
         """Works on the disk that is mounted at this place from now on."""
-        self.place, self.log, self.config = place, f"{place}/log", f"{self.folder}/penstock.json"
-        directory = {"name": "directory", "type": "directory", "path": f"{place}/export",
-                     "rotate": {"maxRecords": 40, "maxAge": "1s"}}
-        webhook = {"name": "webhook", "type": "webhook", "url": self.receiver.url, "allowPrivateNetworks": True,
-                   "batch": {"maxEvents": 20, "maxWait": "20ms"}, "retry": {"first": "20ms", "refusedWait": "1s"}}
-        with open(self.config, "w") as file:
-            json.dump({"log": {"path": self.log, "segmentSize": "256KiB", "sealing": "on", "durability": self.durability},
-                       "server": {"listen": "127.0.0.1:0"}, "destinations": [directory, webhook]}, file)
+        self.place, self.room.log = place, f"{place}/log"
+        self.log, self.config = self.room.log, self.room.configure(
+            {"name": "directory", "type": "directory", "path": f"{place}/export",
+             "rotate": {"maxRecords": 40, "maxAge": "1s"}},
+            {"name": "webhook", "type": "webhook", "url": self.receiver.url, "allowPrivateNetworks": True,
+             "batch": {"maxEvents": 20, "maxWait": "20ms"}, "retry": {"first": "20ms", "refusedWait": "1s"}},
+            segmentSize="256KiB", sealing="on", durability=self.options.durability)
 
     @contextlib.contextmanager
     def start(self, *arguments, kill_after=None, **streams):
         """Starts penstock. It is killed after so many seconds, when the context ends, and when this program dies."""
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, **streams}
-        command = ["setpriv", "--pdeathsig", "KILL", self.binary, *arguments]
+        command = ["setpriv", "--pdeathsig", "KILL", self.options.binary, *arguments]
         with subprocess.Popen(command, env=self.environment, **streams) as process:
             timer = threading.Timer(LIMIT if kill_after is None else kill_after, process.kill)
             timer.start()
@@ -81,10 +80,10 @@ class Laboratory:
                         process.stdin.close()
 
     def penstock(self, *arguments, kill_after=None):
-        """Runs it to its end. One that hangs is killed, so its return code is not 0."""
+        """Runs it to its end: (return code, output, errors). One that hangs is killed, so its return code is not 0."""
         with self.start(*arguments, kill_after=kill_after, stderr=subprocess.PIPE) as process:
             out, errors = process.communicate()
-        return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
+        return process.returncode, out, errors
 
 
 class Work:
@@ -102,7 +101,7 @@ class Work:
         return work
 
     def step(self, kill):
-        """Does one step, chosen at random, and returns its name. With `kill` its process may be killed at any moment."""
+        """Does one step, chosen at random, and returns its name. With `kill` its process may be killed."""
         chosen = self.random.choice(self.steps)
         # Each scale of time is as likely as the next.
         chosen(0.002 * 150 ** self.random.random() if kill and self.random.random() < 0.5 else None)
@@ -123,8 +122,9 @@ class Work:
                     self.ledger.batches.append(records)
                     self.ledger.acknowledge(now, ack["first"], records)
 
+        batch = str(self.random.choice((1, 5, 20)))
         with laboratory.start("append", "--log", laboratory.log, "--config", laboratory.config, "--json", "--batch",
-                              str(self.random.choice((1, 5, 20))), "-", kill_after=kill_after, stdin=subprocess.PIPE) as process:
+                              batch, "-", kill_after=kill_after, stdin=subprocess.PIPE) as process:
             reader = threading.Thread(target=collect)
             reader.start()
             with contextlib.suppress(OSError):
@@ -150,9 +150,9 @@ class Work:
         """Sends the first file that is not acknowledged. Whether it is now."""
         (path, records), laboratory = self.files[0], self.laboratory
         name = os.path.basename(path).partition(".")[0]
-        sent = laboratory.penstock("append", "--log", laboratory.log, "--config", laboratory.config, "--producer", name,
-                                   "--batch", "20", path, kill_after=kill_after)
-        if sent.returncode:
+        code, _, _ = laboratory.penstock("append", "--log", laboratory.log, "--config", laboratory.config, "--producer",
+                                         name, "--batch", "20", path, kill_after=kill_after)
+        if code:
             return False
         self.files.pop(0)
         self.ledger.acknowledge(self.position(), None, records)
@@ -184,38 +184,37 @@ class Work:
             # Where the log cannot be opened, it says an error instead.
             if b"listening" in line:
                 with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                    self.post_all(int(json.loads(line)["listening"].rpartition(":")[2]))
+                    self.post_all(json.loads(line)["listening"].partition("//")[2])
                 # Deliveries are under way meanwhile.
                 time.sleep(linger if kill_after is None else 0)
                 process.terminate()
             process.wait()
         return not self.requests
 
-    def post_all(self, port):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
-            while self.requests:
-                headers, records = self.requests[0]
-                connection.request("POST", "/v1/events", b"\n".join(records),
-                                   {"Content-Type": "application/x-ndjson", **headers})
-                answer = connection.getresponse()
-                said = json.loads(answer.read())
-                if answer.status != 200:
-                    self.refusal = said
-                    return
-                self.ledger.acknowledge(self.position(), said.get("first"), records)
-                self.requests.pop(0)
+    def post_all(self, address):
+        while self.requests:
+            headers, records = self.requests[0]
+            status, text = post(address, b"\n".join(records), {"Content-Type": "application/x-ndjson", **headers})
+            said = json.loads(text)
+            if status != 200:
+                self.refusal = said
+                return
+            self.ledger.acknowledge(self.position(), said.get("first"), records)
+            self.requests.pop(0)
 
     def deliver(self, kill_after=None):
-        self.laboratory.penstock("deliver", "--config", self.laboratory.config, "--until-caught-up", kill_after=kill_after)
+        self.laboratory.penstock("deliver", "--config", self.laboratory.config, "--until-caught-up",
+                                 kill_after=kill_after)
 
     def replay(self, kill_after=None):
         """All records so far, into a file on the same disk."""
         laboratory, name = self.laboratory, f"replay-{self.replays}.ndjson"
         self.replays += 1
-        result = laboratory.penstock("replay", "--log", laboratory.log, "--file", f"{laboratory.place}/{name}", "--id", name,
-                                     "--from", "0", "--until", "end", "--json", kill_after=kill_after)
-        if result.returncode == 0 and result.stdout:
-            self.ledger.finished(self.position(), name, json.loads(result.stdout.splitlines()[-1])["end"])
+        code, out, _ = laboratory.penstock("replay", "--log", laboratory.log, "--file", f"{laboratory.place}/{name}",
+                                           "--id", name, "--from", "0", "--until", "end", "--json",
+                                           kill_after=kill_after)
+        if code == 0 and out:
+            self.ledger.finished(self.position(), name, json.loads(out.splitlines()[-1])["end"])
 
     def finish(self, tries=3):
         """Sends again what is not acknowledged. Yields what stays refused, in words."""

@@ -194,7 +194,8 @@ int main(int count, char **arguments) {
   for (int i = 0; i < 16; i++)
     if (sscanf(arguments[4] + 2 * i, "%2hhx", (unsigned char *)&uuid[i]) != 1) fail("device: UUID");
   struct fuse_operations operations = {
-      .init = begin, .getattr = attributes, .open = disk_open, .read = disk_read, .write = disk_write, .fsync = disk_flush};
+      .init = begin, .getattr = attributes, .open = disk_open, .read = disk_read,
+      .write = disk_write, .fsync = disk_flush};
   // In the foreground, on one thread: the order of the journal is the order of the disk.
   char *options[] = {arguments[0], arguments[3], "-f", "-s", NULL};
   return fuse_main(4, options, &operations, NULL);

@@ -1,7 +1,7 @@
-"""A disk of our own under a real file system: an image behind device.c and a loop device, mounted.
+"""A disk of our own under a real file system: an image that device.c and a loop device serve, mounted.
 
-Mounts are `mount -o loop`, so that unmounting ends the loop device too. scripts/disk-lab runs everything in a mount
-namespace of its own, so that even a killed run leaves no mount behind.
+Mounts are `mount -o loop`, so that unmounting ends the loop device too. The driver runs in a mount namespace of its
+own, so that even a killed run leaves no mount.
 """
 import array
 import contextlib
@@ -81,12 +81,16 @@ def mounted(image, place, kind):
         unmount(place)
 
 
-def make_image(path, kind, place):
-    """Makes a file system. Returns the ranges of the device that hold file content: the extents of one file as large as
-    the file system, which is removed again."""
+def make_file_system(path, kind):
     with open(path, "wb") as file:
         file.truncate(SIZES[kind])
     run(*MAKE[kind], path)
+
+
+def make_image(path, kind, place):
+    """Makes a file system. Returns the ranges of the device that hold file content: the extents of one file as large as
+    the file system, which is removed again."""
+    make_file_system(path, kind)
     with mounted(path, place, kind), open(f"{place}/ballast", "wb") as file:
         size = os.statvfs(place).f_bavail * 4096
         while size > 0:
@@ -103,7 +107,7 @@ def make_image(path, kind, place):
 
 
 class Disk:
-    """An image behind the device, mounted at `path` while the context lasts."""
+    """An image that the device serves, mounted at `path` while the context lasts."""
 
     def __init__(self, folder, image, kind, ranges=()):
         self.folder, self.image, self.kind, self.ranges = folder, image, kind, ranges
@@ -113,9 +117,9 @@ class Disk:
         os.makedirs(self.path, exist_ok=True)
         os.makedirs(self.fuse, exist_ok=True)
         # A Ctrl-C is for this program alone: the device must live until all is unmounted.
-        self.device = subprocess.Popen([f"{self.folder}/device", self.image, self.journal, self.fuse,
-                                        UUID.replace("-", "")],
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        command = [f"{self.folder}/device", self.image, self.journal, self.fuse, UUID.replace("-", "")]
+        self.device = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                       start_new_session=True)
         try:
             if self.device.stdout.readline() != "ready\n":
                 raise Unusable("the FUSE device does not start")

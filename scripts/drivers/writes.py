@@ -1,8 +1,9 @@
 """Failed writes: now and then the disk refuses one write of file content, on a machine that keeps running.
 
 The process that met it may end; the next one is started on the same mounted file system, with the same page cache, and
-clients send again what was not acknowledged. In some steps another process reads the log, or maps its files, which keeps
-their pages in the cache. At the end the cache is dropped, by mounting the disk again: every acknowledged record must be there.
+clients send again what was not acknowledged. In some steps another process reads the log, or maps its files, which
+keeps their pages in the cache. At the end the cache is dropped, by mounting the disk again: every acknowledged record
+must be there.
 """
 import contextlib
 import mmap
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from disk import Disk, make_image
+from device import Disk, make_image
 from ledger import Judge, Ledger
 from work import Laboratory, Work
 
@@ -19,13 +20,13 @@ from work import Laboratory, Work
 class Writes:
     """One world: a fresh disk, some steps, a look at what is left."""
 
-    def __init__(self, options, folder, kind, random):
-        self.options, self.folder, self.kind, self.random = options, folder, kind, random
+    def __init__(self, room, kind, random):
+        self.room, self.folder, self.kind, self.random = room, room.folder, kind, random
 
     def states(self):
         image = f"{self.folder}/work.image"
         ranges = make_image(image, self.kind, f"{self.folder}/mount")
-        laboratory = Laboratory(self.folder, self.options)
+        laboratory = Laboratory(self.room)
         ledger, story = Ledger(self.random), []
         with Disk(self.folder, image, self.kind, ranges) as disk:
             laboratory.move(disk.path)
@@ -47,13 +48,13 @@ class Writes:
             kind, skip, keep = (self.random.choice(choices) for choices in (
                 ("zeros", "bytes", "any", "any"), (0, 0, 1, 2, 4, 9), (0, 0, 1, 3)))
             disk.ask(f"refuse {kind} {skip} {keep}")
-        told = work.step(kill=self.random.random() < 0.2)
+        done = work.step(kill=self.random.random() < 0.2)
         # Half of the time the one who waits for an answer tries again at once.
         if self.random.random() < 0.5:
             list(work.finish(tries=1))
         if refused := disk.clear():
-            told += f" (refused {refused})"
-        return told
+            done += f" (refused {refused})"
+        return done
 
     @contextlib.contextmanager
     def reader(self, laboratory):

@@ -1,4 +1,4 @@
-"""What passes between an S3 sink and its store about uploads in parts. Part of kill-test.py.
+"""What passes between an S3 sink and its store about uploads in parts.
 
 Heard at the proxy, request by request, so that it is known at any moment which uploads have parts and no end.
 """
@@ -11,12 +11,11 @@ UPLOAD_ID = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
 
 class Upload:
-    def __init__(self):
-        self.parts = set()  # numbers of parts that the store took
-        self.ended = None  # completed or aborted
-        self.cut = False  # the process was killed between the first part and the end
-        self.interrupted = self.resumed = False  # an outage came in between; it went on after it
-        self.abort_lost = False  # an abort did not get through: left to the bucket's own rules
+    parts = 0  # how many the store took
+    ended = None  # completed or aborted
+    cut = False  # the process was killed between the first part and the end
+    interrupted = resumed = False  # an outage came in between; it was resumed after that
+    abort_lost = False  # an abort did not get through: left to the bucket's own rules
 
 
 class Uploads:
@@ -34,17 +33,13 @@ class Uploads:
         with self.lock:
             return [one for one in self.all.values() if one.parts and not one.ended]
 
-    def killed(self):
+    def mark(self, what):
+        """The process was killed (cut), or its store was gone for a while (interrupted)."""
         for one in self.open():
-            one.cut = True
-
-    def interrupted(self):
-        for one in self.open():
-            one.interrupted = True
+            setattr(one, what, True)
 
     def may_be_left(self, upload_id):
-        one = self.all.get(upload_id)
-        return one is not None and one.abort_lost
+        return upload_id in self.all and self.all[upload_id].abort_lost
 
     def count(self, condition):
         with self.lock:
@@ -63,17 +58,15 @@ class Conversation:
         query = dict(parse_qsl(urlsplit(request[2].decode()).query, keep_blank_values=True))
         self.call, self.head = (request[1].decode(), query), b""
         with self.uploads.lock:
-            upload = self.uploads.all.get(query.get("uploadId"))
-            if upload and request[1] == b"DELETE" and is_lost:
-                upload.abort_lost = True
-            self.uploads.completing += upload is not None and request[1] == b"POST"
+            if upload := self.uploads.all.get(query.get("uploadId")):
+                upload.abort_lost |= request[1] == b"DELETE" and is_lost
+                self.uploads.completing += request[1] == b"POST"
 
     def answered(self, data):
         if self.call is None:
             return
         self.head = (self.head + data)[:4096]
         method, query = self.call
-        is_success = self.head.startswith(b"HTTP/1.1 2")
         with self.uploads.lock:
             if method == "POST" and "uploads" in query:
                 if found := UPLOAD_ID.search(self.head):
@@ -83,13 +76,11 @@ class Conversation:
                 return
             self.call = None
             upload = self.uploads.all.get(query.get("uploadId"))
-            if upload and is_success:
-                self.note(upload, method, query)
-
-    def note(self, upload, method, query):
-        if method == "PUT":
-            upload.parts.add(query["partNumber"])
-            self.uploads.taken += 1
-        elif method in ("POST", "DELETE"):
-            upload.ended = "completed" if method == "POST" else "aborted"
-        upload.resumed = upload.resumed or (upload.interrupted and method != "DELETE")
+            if not upload or not self.head.startswith(b"HTTP/1.1 2"):
+                return
+            if method == "PUT":
+                upload.parts += 1
+                self.uploads.taken += 1
+            elif method in ("POST", "DELETE"):
+                upload.ended = "completed" if method == "POST" else "aborted"
+            upload.resumed |= upload.interrupted and method != "DELETE"

@@ -29,7 +29,9 @@ int fdatasync(int file) { return planted("sync") ? 0 : REAL(fdatasync)(file); }
 int posix_fadvise(int file, long offset, long count, int advice) {
   return planted("trust") ? 0 : REAL(posix_fadvise)(file, offset, count, advice);
 }
-int posix_fadvise64(int file, long offset, long count, int advice) { return posix_fadvise(file, offset, count, advice); }
+int posix_fadvise64(int file, long offset, long count, int advice) {
+  return posix_fadvise(file, offset, count, advice);
+}
 
 int mincore(void *start, size_t length, unsigned char *pages) {
   if (!planted("trust")) return REAL(mincore)(start, length, pages);

@@ -1,9 +1,9 @@
-// A library to preload: the n-th call on files of one directory fails. Built by scripts/test-faults; Linux only.
+// A library to preload: the n-th call on files of one directory fails. Built by the driver `stop`; Linux only.
 //
 //   PENSTOCK_FAULT_DIR     only paths below it count
 //   PENSTOCK_FAULT_CALL    which call fails, from 1; 0 or absent: none, they are only counted
 //   PENSTOCK_FAULT_KIND    EIO, ENOSPC, EINTR, or SHORT: half of what was to be read or written is
-//   PENSTOCK_FAULT_REPORT  a file that gets one line for each counted call: its number, verb, path, and "!" where it failed
+//   PENSTOCK_FAULT_REPORT  a file that gets one line for each counted call: number, verb, path, and "!" where it failed
 //   PENSTOCK_CLOCK_YEARS   the wall clock jumps every 40 ms: now, so many years ahead, so many years back
 //
 // A failed sync has not synced: what that means for the page cache is tested in the simulated file system, not here.

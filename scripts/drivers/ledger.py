@@ -24,7 +24,8 @@ class Ledger:
             size = self.random.choice((8, 60, 300, 2000, 9000))
             # The webhook rejects a bad one.
             kind = b"bad" if self.random.random() < 0.03 else b"r"
-            made.append(b'{"event":"%s%d","x":"%s"}' % (kind, len(self.sent), self.random.randbytes(size // 2).hex().encode()))
+            noise = self.random.randbytes(size // 2).hex().encode()
+            made.append(b'{"event":"%s%d","x":"%s"}' % (kind, len(self.sent), noise))
             self.sent.add(made[-1])
         return made
 
@@ -53,7 +54,8 @@ class Ledger:
                         for _, first, records in self.acknowledged for index, record in enumerate(records)]
         if lost := sum(record not in places for _, record in acknowledged):
             yield f"{lost} acknowledged records are lost"
-        if moved := sum(record in places and offset is not None and at.get(offset) != record for offset, record in acknowledged):
+        if moved := sum(record in places and offset is not None and at.get(offset) != record
+                        for offset, record in acknowledged):
             yield f"{moved} acknowledged records are not at their offsets"
         if twice := [record for record, offsets in places.items() if len(offsets) > 1]:
             yield f"{len(twice)} records are there twice, such as {twice[0][:20]!r}"
@@ -72,11 +74,11 @@ class Judge:
         self.laboratory, self.ledger, self.found = laboratory, ledger, []
 
     def command(self, *arguments):
-        result = self.laboratory.penstock(*arguments)
-        if result.returncode:
-            said = (result.stdout if "--json" in arguments else b"") + result.stderr
-            self.found.append(f"{arguments[0]} ended with {result.returncode}: {said.decode(errors='replace').strip()[-400:]}")
-        return result.stdout
+        code, out, errors = self.laboratory.penstock(*arguments)
+        if code:
+            said = ((out if "--json" in arguments else b"") + errors).decode(errors="replace").strip()
+            self.found.append(f"{arguments[0]} ended with {code}: {said[-400:]}")
+        return out
 
     def rows(self):
         rows = []
@@ -96,9 +98,9 @@ class Judge:
         rows = self.rows()
         self.found += self.ledger.problems(rows)
         self.command("verify", "--log", log)
-        for cursor in json.loads(self.command("cursor", "list", "--log", log, "--json") or b'{"cursors":[]}')["cursors"]:
-            if cursor["committed"] > len(rows):
-                self.found.append(f"cursor {cursor['name']} is at {cursor['committed']}, and the log ends at {len(rows)}")
+        said = json.loads(self.command("cursor", "list", "--log", log, "--json") or b"{}")
+        self.found += [f"cursor {cursor['name']} is at {cursor['committed']}, and the log ends at {len(rows)}"
+                       for cursor in said.get("cursors", []) if cursor["committed"] > len(rows)]
 
     def destinations(self):
         """Delivers what is left, and compares every destination with the log."""
@@ -114,7 +116,8 @@ class Judge:
         if sorted(exported) != rows:
             self.found.append(f"the export has {len(exported)} rows, the log {len(rows)}, or they differ")
         elif rows:
-            self.command("verify", "--export", "--config", laboratory.config, "--destination", "directory", "--depth", "content")
+            self.command("verify", "--export", "--config", laboratory.config, "--destination", "directory", "--depth",
+                         "content")
         for _, name, count in self.ledger.files:
             path = f"{laboratory.place}/{name}"
             content = open(path, "rb").read().splitlines() if os.path.exists(path) else []
@@ -125,7 +128,8 @@ class Judge:
     def webhook(self, rows):
         """Each record is received, or is one dead letter if it is bad."""
         bad = [offset for offset, record in rows if record.startswith(b'{"event":"bad')]
-        said = self.command("deadletters", "list", "webhook", "--log", self.laboratory.log, "--limit", "100000", "--json")
+        said = self.command("deadletters", "list", "webhook", "--log", self.laboratory.log, "--limit", "100000",
+                            "--json")
         letters = sorted(letter["offset"] for letter in json.loads(said or b"{}").get("deadLetters", []))
         if letters != bad:
             self.found.append(f"dead letters of the records {letters} instead of {bad}")
