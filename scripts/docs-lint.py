@@ -5,7 +5,7 @@ usage: docs-lint.py
        docs-lint.py --self-test     shows that the rules for docs/guarantees.md find each violation
 
 - Every error code, kind of trouble and metric in the sources is in docs/alarms.md or docs/operating.md.
-- The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
+- The dashboard and the rules in docs/grafana name no metric that the service does not have (test_guides.py asks one that runs).
 - Links from one file of the repository to another lead somewhere.
 - What docs/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
 - Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
@@ -191,11 +191,11 @@ def tests_in(text):
 
 
 def named_tests():
-    """The tests of all suites, and the cases of scripts/cli."""
+    """The tests of all suites, and those in Tests/EndToEnd."""
     for path in glob.glob(os.path.join(ROOT, "Tests", "**", "*.swift"), recursive=True):
         yield from tests_in(read(path))
-    for path in glob.glob(os.path.join(ROOT, "scripts", "cli", "*.py")):
-        for function in re.findall(r"^@case\ndef (\w+)", read(path), re.M):
+    for path in glob.glob(os.path.join(ROOT, "Tests", "EndToEnd", "test_*.py")):
+        for function in re.findall(r"^def test_(\w+)", read(path), re.M):
             yield os.path.relpath(path, ROOT), function.replace("_", " ")
 
 
