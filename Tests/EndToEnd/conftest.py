@@ -9,7 +9,7 @@ from room import ROOT, Room
 
 sys.path.insert(0, str(ROOT / "scripts"))
 # What needs more than the program runs when its file is named.
-NAMED = ("test_console.py", "test_backend.py", "test_snippets.py")
+NAMED = ("test_console.py", "test_console_access.py", "test_backend.py", "test_snippets.py")
 
 
 def pytest_addoption(parser):
@@ -51,3 +51,10 @@ def s3_bucket():
         pytest.skip("no S3 server; scripts/s3-server start prints its variables")
     import s3
     return s3.Bucket.from_environment()
+
+
+@pytest.fixture(scope="session")
+def it(binary, request):
+    """A console in a browser: the tests of it are steps in one session."""
+    import console
+    yield from console.session(binary, request.config.getoption("--images"))
