@@ -1,4 +1,4 @@
-"""What the console is tested on: `penstock serve` with a webhook and a bucket that can be told to fail, and a browser."""
+"""What the console is tested on: `penstock serve` with a webhook and a bucket that fail on demand, and a browser."""
 import base64
 import http.client
 import json
@@ -9,7 +9,7 @@ import threading
 import time
 
 from playwright.sync_api import expect, sync_playwright
-from room import Room, Web, until
+from room import Room, Web, bucket, until, webhook
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 SECRETS = {"header": "key-that-must-not-show", "signing": "whsec_dGhpcyBtdXN0IG5vdCBiZSBzaG93biwgZXZlcg==",
@@ -36,7 +36,7 @@ class Destinations(Web):
             return 200, b"thanks", {}
         if request.command == "PUT":
             if self.is_bucket_down:
-                return 503, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>", {}
+                return 503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>", {}
             self.objects[request.path] = body
             return 200, b"", {"ETag": '"0123456789abcdef0123456789abcdef"'}
         found = self.objects.get(request.path)
@@ -52,13 +52,12 @@ class Stage:
         self.config = {
             "log": {"path": "events", "segmentSize": "256KiB"}, "server": {"keysFile": "keys.json"},
             "destinations": [
-                {"name": "webhook", "type": "webhook", "url": f"{endpoint}/v1/api/ingest/", "allowPrivateNetworks": True,
-                 "headers": {"your-api-key": SECRETS["header"]}, "signing": {"secrets": [SECRETS["signing"]]},
-                 "batch": {"maxEvents": 500, "maxWait": "500ms"}, "fields": {"optional": ["app_id", "segments"]},
-                 "deadLetters": "on"},
-                {"name": "archive", "type": "s3", "bucket": "acme-events", "region": "eu-central-1", "endpoint": endpoint,
-                 "credentials": {"accessKey": "AKIAIOSFODNN7EXAMPLE", "secretKey": SECRETS["s3"]}, "compression": "zstd",
-                 "rotate": {"maxAge": "1s"}, "retry": {"first": "20s", "cap": "40s"}},
+                webhook(f"{endpoint}/v1/api/ingest/", name="webhook", batch={"maxEvents": 500, "maxWait": "500ms"},
+                        headers={"your-api-key": SECRETS["header"]}, signing={"secrets": [SECRETS["signing"]]},
+                        fields={"optional": ["app_id", "segments"]}, deadLetters="on"),
+                bucket(name="archive", bucket="acme-events", region="eu-central-1", endpoint=endpoint,
+                       credentials={"accessKey": "AKIAIOSFODNN7EXAMPLE", "secretKey": SECRETS["s3"]},
+                       compression="zstd", rotate={"maxAge": "1s"}, retry={"first": "20s", "cap": "40s"}),
                 {"name": "warehouse", "type": "directory", "path": "exports", "rotate": {"maxAge": "1s"}}]}
         self.admin = self.room.key("ops", "companyAdmin")
         self.room.file("serve.json", self.config)
@@ -102,8 +101,8 @@ class Console:
 
     def wait(self, script, seconds=15):
         """Until the expression is true; it is tried again when what it looks at is not there yet."""
-        return until(lambda: self.page.evaluate(
-            f"(() => {{ try {{ const it = {script}; return it instanceof Node || it; }} catch {{ return null; }} }})()"), seconds)
+        tried = f"try {{ const it = {script}; return it instanceof Node || it; }} catch {{ return null; }}"
+        return until(lambda: self.page.evaluate(f"(() => {{ {tried} }})()"), seconds)
 
     def evaluate(self, script):
         return self.page.evaluate(script)
@@ -122,8 +121,9 @@ class Console:
         return path.stat().st_size
 
     def settle(self):
-        """Until what was changed is painted."""
+        """Until what was changed is painted, and no colour is on its way to another."""
         self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
+        self.wait("document.getAnimations().every((one) => !(one instanceof CSSTransition))")
 
     def nodes(self):
         """(role, name) of what a screen reader hears."""

@@ -36,7 +36,8 @@ def rows(count, end=b"\n", start=0, **fields):
 
 
 def webhook(url, **keys):
-    return {"name": "web", "type": "webhook", "url": url, "batch": {"maxEvents": 100}, "allowPrivateNetworks": True, **keys}
+    return {"name": "web", "type": "webhook", "url": url, "batch": {"maxEvents": 100}, "allowPrivateNetworks": True,
+            **keys}
 
 
 def directory(**keys):
@@ -94,9 +95,9 @@ class Room:
         """Runs it to its end, with this exit code (None: any) and all the words on standard error."""
         ran = Ran(subprocess.run([self.binary, *shlex.split(command)], input=stdin, capture_output=True, cwd=self.path,
                                  timeout=LIMIT, env={**os.environ, **(env or {})}, **options))
-        assert code in (ran.code, None), f"penstock {command}: exit code {ran.code}, not {code}: {ran.err.strip()[-500:]}"
+        assert code in (ran.code, None), f"penstock {command}: exit code {ran.code}, not {code}: {ran.err[-500:]}"
         for word in words:
-            assert word in ran.err, f"penstock {command}: {word!r} is not in {ran.err.strip()[-500:]!r}"
+            assert word in ran.err, f"penstock {command}: {word!r} is not in {ran.err[-500:]!r}"
         return ran
 
     def json(self, command, code=0, *words, **options):

@@ -93,7 +93,8 @@ def test_a_full_disk(room):
         pytest.skip("no right to mount a small disk")
     try:
         content = b"".join(event(n, note=os.urandom(2000).hex()) + b"\n" for n in range(3000))
-        ran = room("append --log disk/L --json --batch 50 -", 3, "no space left", "are in the log", "make room", stdin=content)
+        ran = room("append --log disk/L --json --batch 50 -", 3, "no space left", "are in the log", "make room",
+                   stdin=content)
         last = max(line["acknowledged"]["last"] for line in ran.lines if "acknowledged" in line)
         assert room("tail --log disk/L").out == b"".join(content.splitlines(True)[:last + 1])
         room("verify --log disk/L")

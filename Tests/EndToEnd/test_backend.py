@@ -1,7 +1,7 @@
 """Uses docs/examples/hummingbird-backend as its customers, its partner and its operator do.
 
-Orders are sent from four threads while the backend is killed and started again; then SIGTERM ends it. Every order that was
-answered must be in the log, at the partner (`penstock receive`) and, with an S3 server, in the bucket: once. With
+Orders are sent from four threads while the backend is killed and started again; then SIGTERM ends it. Every order that
+was answered must be in the log, at the partner (`penstock receive`) and, with an S3 server, in the bucket: once. With
 PENSTOCK_WITHOUT_S3=1 the bucket cannot be reached, which must not disturb the rest.
 """
 import base64
@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+import s3
 from room import LIMIT, ROOT, until
 
 BACKEND = ROOT / ".build/debug/Backend"
@@ -35,8 +36,8 @@ class Backend:
 
     def ask(self, path, body=None):
         """The status and the answer; None when there was no answer."""
-        data = body and json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body and json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=LIMIT) as answer:
                 return answer.status, json.load(answer)
@@ -71,13 +72,12 @@ class Backend:
 
 @pytest.fixture
 def bucket(request):
-    """One with nothing in it: a server of its own."""
+    """An empty one, of a server of its own; one that cannot be reached with PENSTOCK_WITHOUT_S3=1."""
     if os.environ.get("PENSTOCK_WITHOUT_S3") == "1":
-        return None
+        return s3.Bucket("http://127.0.0.1:9", "a", "b", "nowhere")
     said = subprocess.run([ROOT / "scripts/s3-server", "start"], check=True, capture_output=True, text=True).stdout
     found = dict(re.findall(r"^PENSTOCK_S3_(\w+)='?([^'\n]*)'?$", said, re.M))
     request.addfinalizer(lambda: subprocess.run([ROOT / "scripts/s3-server", "stop", found["STATE"]], check=True))
-    import s3
     return s3.Bucket(found["ENDPOINT"], found["ACCESS_KEY"], found["SECRET_KEY"], found["BUCKET"], found["REGION"])
 
 
@@ -85,13 +85,12 @@ def test_every_answered_order_arrives_once(room, bucket):
     secret = "whsec_" + base64.b64encode(os.urandom(24)).decode()
     receiver = room.start("receive --json --out received --ledger ledger --fail 0.1", stderr=subprocess.DEVNULL,
                           env={**os.environ, "PENSTOCK_WEBHOOK_SECRET": secret})
-    environment = {"SHOP_PORT": "0", "SHOP_ARCHIVE_SECONDS": "2", "SHOP_WEBHOOK_SECRET": secret, "SHOP_PRIVATE_WEBHOOK": "true",
+    environment = {"SHOP_PORT": "0", "SHOP_ARCHIVE_SECONDS": "2", "SHOP_WEBHOOK_SECRET": secret,
                    "SHOP_WEBHOOK_URL": json.loads(receiver.stdout.readline())["listening"],
-                   "SHOP_S3_ENDPOINT": bucket.endpoint.geturl() if bucket else "http://127.0.0.1:9",
-                   "SHOP_BUCKET": bucket.name if bucket else "nowhere", "AWS_REGION": bucket.region if bucket else "us-east-1",
-                   "AWS_ACCESS_KEY_ID": bucket.access_key if bucket else "a",
-                   "AWS_SECRET_ACCESS_KEY": bucket.secret_key if bucket else "b"}
-    acknowledged = set()
+                   "SHOP_PRIVATE_WEBHOOK": "true", "SHOP_S3_ENDPOINT": bucket.endpoint.geturl(),
+                   "SHOP_BUCKET": bucket.name, "AWS_REGION": bucket.region,
+                   "AWS_ACCESS_KEY_ID": bucket.access_key, "AWS_SECRET_ACCESS_KEY": bucket.secret_key}
+    acknowledged, has_s3 = set(), bucket.name != "nowhere"
     for kill in range(KILLS):
         backend = Backend(room, environment)
         backend.order_from_many(acknowledged, kill_after=THREADS * ORDERS // (2 + kill))
@@ -105,7 +104,7 @@ def test_every_answered_order_arrives_once(room, bucket):
     def is_delivered():
         status = room.json("status --log events")
         committed = {cursor["name"]: cursor["committed"] for cursor in status["cursors"]}
-        return all(committed[name] == status["end"] for name in ["partner"] + ["archive"] * bool(bucket))
+        return all(committed[name] == status["end"] for name in ["partner"] + ["archive"] * has_s3)
 
     until(is_delivered)
     backend.process.terminate()
@@ -114,7 +113,7 @@ def test_every_answered_order_arrives_once(room, bucket):
     counts = collections.Counter(json.loads(row)["properties"]["id"] for row in tail.splitlines())
     assert acknowledged <= set(counts) and set(counts.values()) == {1}, "orders are lost or doubled"
     assert room.read("received") == tail
-    if bucket:
+    if has_s3:
         objects = [bucket.get(key) for key, _ in bucket.list("exports/usages")]
         assert b"".join(subprocess.run(["zstd", "-dc"], input=one, capture_output=True, check=True).stdout
                         for one in objects) == tail

@@ -64,7 +64,8 @@ def test_something_else_in_the_place_is_never_overwritten(room):
     ([directory(maxInFlight=5)], {}, ["destinations[0].maxInFlight", "1 to 4"]),
     ([directory(rate={"recordsPerSecond": 0})], {}, ["rate.recordsPerSecond", "above 0"]),
     ([webhook("http://x/", onRejected="drop")], {}, ["onRejected", "deadLetter, halt"]),
-    ([webhook("http://x/", onRejected="halt", deadLetters={"maxBytes": "1MiB"})], {}, ["onRejected", "leave out deadLetters"]),
+    ([webhook("http://x/", onRejected="halt", deadLetters={"maxBytes": "1MiB"})], {},
+     ["onRejected", "leave out deadLetters"]),
     ([webhook("http://x/", onRejected="deadLetter", deadLetters=False)], {}, ["onRejected", "deadLetters is off"]),
     ([webhook("http://x/", circuit={"failure": 1})], {}, ["circuit.failure", "did you mean failures?"]),
     ([webhook("http://x/", attempts=0)], {}, ["attempts", "1 to 10000"]),
@@ -89,7 +90,7 @@ def test_something_else_in_the_place_is_never_overwritten(room):
     ([directory(), directory()], {}, ["destinations[1]", "already"]),
     ([directory(name="a b")], {}, ["destinations[0].name", "cursor"]),
     ([{"name": "x", "type": "ftp"}], {}, ["destinations[0].type", "webhook, s3 or directory"]),
-    ([], {}, ["no destination"])], ids=lambda it: it[0] if it and isinstance(it, list) and isinstance(it[0], str) else "")
+    ([], {}, ["no destination"])])
 def test_mistakes_in_the_configuration(room, destinations, log, words):
     room.append(rows(1))
     room.configure(*destinations, **log)
@@ -143,8 +144,8 @@ def test_destinations_that_need_more_descriptors_than_there_are_are_refused_befo
     hooks = [webhook("http://127.0.0.1:1/", name=f"w{number}") for number in range(60)]
     room.file("c.yaml", {"log": {"path": "L"}, "destinations": hooks, "server": {"listen": "127.0.0.1:0"}})
     for command in ("deliver --until-caught-up", "serve"):
-        room(f"{command} --config c.yaml", 3, "60 destinations may have", "this process may have 128", "raise the limit",
-             **open_files(128))
+        room(f"{command} --config c.yaml", 3, "60 destinations may have", "this process may have 128",
+             "raise the limit", **open_files(128))
     assert room.status()["cursors"] == []
     # What the process may take by itself, it takes: each destination fails for its own reason.
     ran = room("deliver --config c.yaml --until-caught-up --give-up-after 0", 3, "w59: ", "connection refused",

@@ -27,7 +27,8 @@ class Export:
     def list(self, beginning):
         if self.s3_bucket:
             return [key for key, _ in self.s3_bucket.list(beginning)]
-        names = (str(path.relative_to(self.room.path / "out")) for path in self.room.path.glob("out/**/*") if path.is_file())
+        root = self.room.path / "out"
+        names = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
         return sorted(name for name in names if name.startswith(beginning))
 
     @property

@@ -1,8 +1,8 @@
 """Does what README.md and the guides say, as a newcomer does who pastes their blocks into a shell.
 
-Shell blocks run in order in one shell. Of blocks with prompts, the lines after `$` run, and what they print must hold the
-lines below them, in that order (numbers and ids may differ, and `…` stands for anything). Ports are free ones instead of the
-written ones. Every curl must be answered with success, and where a line `# …` follows, with that.
+Shell blocks run in order in one shell. Of blocks with prompts, the lines after `$` run, and what they print must hold
+the lines below them, in that order (numbers and ids may differ, and `…` stands for anything). Ports are free ones
+instead of the written ones. Every curl must be answered with success, and where a line `# …` follows, with that.
 """
 import json
 import os
@@ -96,7 +96,8 @@ class Tour:
         for number, (text, expected) in enumerate(commands):
             printed = iter(said.get(str(number), "").splitlines())
             for line in expected:
-                assert any(is_like(line, one) for one in printed), f"`{text}` should print\n{line}\nbut not\n{said[str(number)]}"
+                found = any(is_like(line, one) for one in printed)
+                assert found, f"`{text}` should print\n{line}\nbut it printed\n{said[str(number)]}"
         return out
 
     def serve(self, path, heading):
@@ -162,7 +163,8 @@ def test_the_guide_to_webhooks(tour):
     assert len(tour.read("webhook-tour/received.ndjson").splitlines()) == 21 and statuses.count(200) >= 7
 
 
-@pytest.mark.parametrize("language, name, written", [("python", "receiver.py", "8081"), ("javascript", "receiver.mjs", "8082")])
+@pytest.mark.parametrize("language, name, written", [
+    ("python", "receiver.py", "8081"), ("javascript", "receiver.mjs", "8082")])
 def test_the_receiver_of_the_guide_takes_all_events(tour, installed, language, name, written):
     """Under a cursor of its own; the one in Python with the official library."""
     program = installed("standardwebhooks") if language == "python" else shutil.which("node")

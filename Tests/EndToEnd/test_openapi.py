@@ -1,9 +1,9 @@
 """Requests made from /openapi.json, by schemathesis: nothing may be answered that the document does not say.
 
-And nothing with a server's error but what is said to be unable. Most requests name what there is: a folder, and a webhook
-that refuses its first event and is unable from then on. So there are attempts, a dead letter, trouble and a replay to
-describe; an operation that is never answered well is a failure. Not the stream of the status, which ends when the service
-does: StatusFeedTests has it. OPENAPI_EXAMPLES and OPENAPI_SEED are for longer and other runs.
+And nothing with a server's error but what is said to be unable. Most requests name what there is: a folder, and a
+webhook that refuses its first event and is unable from then on. So there are attempts, a dead letter, trouble and a
+replay to describe; an operation that is never answered well is a failure. Not the stream of the status, which ends when
+the service does: StatusFeedTests has it. OPENAPI_EXAMPLES and OPENAPI_SEED are for longer and other runs.
 """
 import os
 import subprocess
@@ -12,7 +12,8 @@ import pytest
 from room import Web, until
 
 EXAMPLES, SEED = os.environ.get("OPENAPI_EXAMPLES", "15"), os.environ.get("OPENAPI_SEED", "1")
-CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method"
+CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
+          "unsupported_method")
 # missing_test_data: an operation that is never answered well.
 COMMON = """[warnings]
 fail-on = ["missing_auth", "missing_test_data"]
@@ -39,7 +40,7 @@ ALL = COMMON + """
 include-path = "/v1/replays/{id}"
 parameters = { "path.id" = { dictionary = "replays", probability = 0.8 } }
 """
-# The id of the key that asks is in the list of keys, and what was answered is asked for: revoked, all else would be refused.
+# The list of keys has the key that asks, and what was answered is asked for: once it is revoked, all else is refused.
 KEYS = COMMON + """
 "path.id" = { dictionary = "keys", probability = 0.9 }
 
@@ -70,10 +71,11 @@ def test_the_service_answers_as_its_document_says(room, installed, settings, pat
           and shop["trouble"]["kind"] == "unavailable")
     replay = {"destination": "local", "id": "again", "from": "0", "to": "1"}
     assert service.ask("POST", "/v1/replays", replay).status < 300
-    keys = [service.ask("POST", "/v1/keys", {"name": f"k{number}", "role": "viewer"}).json["key"]["id"] for number in range(20)]
+    keys = [service.ask("POST", "/v1/keys", {"name": f"k{number}", "role": "viewer"}).json["key"]["id"]
+            for number in range(20)]
     room.file("settings.toml", settings.replace("{keys}", str(keys).replace("'", '"')))
     done = subprocess.run(
         [schemathesis, "-m", "schemathesis.cli", "--config-file", "settings.toml", "run", f"{service.url}/openapi.json",
-         "--header", f"Authorization: Bearer {key}", "--max-examples", EXAMPLES, "--seed", SEED, "--phases", "coverage,fuzzing",
-         "--workers", "1", "--checks", CHECKS, *paths], cwd=room.path, capture_output=True, text=True)
-    assert done.returncode == 0, f"OPENAPI_SEED={SEED}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}\n{service.errors[-1000:]}"
+         "--header", f"Authorization: Bearer {key}", "--max-examples", EXAMPLES, "--seed", SEED, "--workers", "1",
+         "--phases", "coverage,fuzzing", "--checks", CHECKS, *paths], cwd=room.path, capture_output=True, text=True)
+    assert done.returncode == 0, f"OPENAPI_SEED={SEED}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}\n{service.errors}"

@@ -16,9 +16,9 @@ from room import LIMIT, directory, open_files, rows, until
 @pytest.fixture
 def tls(room):
     """The part of a configuration that names a certificate for localhost."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem",
-                    "-out", "cert.pem"], check=True, capture_output=True, cwd=room.path)
+    openssl = ("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
+               "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem")
+    subprocess.run(openssl.split(), check=True, capture_output=True, cwd=room.path)
     return {"certificate": "cert.pem", "key": "key.pem"}
 
 
@@ -30,7 +30,8 @@ def test_HTTP2(room, tls):
     room.file("long.json", " " * 3_000_000)
     common = ["--silent", "--show-error", "--cacert", "cert.pem", "--output", os.devnull,
               "--write-out", "%{http_version} %{http_code} "]
-    form, events, status = ["-H", "Content-Type: application/json"], f"{service.url}/v1/events", f"{service.url}/v1/status"
+    form = ["-H", "Content-Type: application/json"]
+    events, status = f"{service.url}/v1/events", f"{service.url}/v1/status"
 
     def curl(*arguments):
         done = subprocess.run(["curl", *arguments], capture_output=True, text=True, cwd=room.path, timeout=LIMIT)
@@ -41,14 +42,15 @@ def test_HTTP2(room, tls):
     # Answered before the body was read, which HTTP/1.1 says with `Connection: close`, a field that HTTP/2 forbids.
     assert curl(*http2, *goal, events) == "2 401 "
     # A body that is too long, and the next request over the same connection.
-    assert curl(*http2, *key, *form, "--data-binary", "@long.json", events, "--next", *http2, *key, status) == "2 413 2 200 "
+    long = [*http2, *key, *form, "--data-binary", "@long.json", events]
+    assert curl(*long, "--next", *http2, *key, status) == "2 413 2 200 "
     assert curl(*common, "--http1.1", *key, status) == "1.1 200 "
     service.stop()
 
 
 @pytest.mark.parametrize("body, status", [
-    (lambda: b" " * (8 << 20), 413), (lambda: (b" " * 10000 for _ in range(800)), 413), (lambda: b"nonsense" * 7000, 400)],
-    ids=["long", "chunked", "nonsense"])
+    (lambda: b" " * (8 << 20), 413), (lambda: (b" " * 10000 for _ in range(800)), 413),
+    (lambda: b"nonsense" * 7000, 400)], ids=["long", "chunked", "nonsense"])
 def test_a_refusal_reaches_a_client_that_sends_all_before_it_looks_for_an_answer(room, body, status):
     service = room.serve({"server": {"limits": {"maxBody": "64KiB"}}})
     request = urllib.request.Request(f"{service.url}/v1/events", body(), {"Content-Type": "application/json"})
@@ -111,7 +113,8 @@ def test_it_ends_on_a_full_disk(room):
     """SIGTERM while the log waits for room."""
     disk = room.path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "penstock-small", disk], capture_output=True).returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "penstock-small", disk]
+    if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("nothing can be mounted here, which takes root")
     asking = []
     try:
@@ -121,9 +124,9 @@ def test_it_ends_on_a_full_disk(room):
         text = base64.b64encode(os.urandom(600_000)).decode()
         room.file("rows.ndjson", "".join(f'{{"event":"{text[at:at + 2000]}"}}\n' for at in range(0, len(text), 2000)))
         # With keys, because those wait: without one the service answers that the disk is full.
-        asking += [subprocess.Popen(["curl", "--silent", "--output", os.devnull, "-H", "Content-Type: application/x-ndjson",
-                                     "-H", f"Idempotency-Key: k{number}", "--data-binary", "@rows.ndjson",
-                                     f"{service.url}/v1/events"], cwd=room.path) for number in range(40)]
+        curl = ["curl", "--silent", "--output", os.devnull, "--data-binary", "@rows.ndjson", f"{service.url}/v1/events",
+                "-H", "Content-Type: application/x-ndjson", "-H"]
+        asking += [subprocess.Popen([*curl, f"Idempotency-Key: k{number}"], cwd=room.path) for number in range(40)]
         # Full is what has no room for another segment.
         until(lambda: os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize < 1 << 20)
         began = time.monotonic()

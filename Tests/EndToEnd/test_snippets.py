@@ -1,8 +1,8 @@
 """Compiles the Swift in the documentation: every ```swift block of the articles, the README and the guides.
 
-The blocks of one file make one function, in order, so that a later one may use what an earlier one made; a block that begins
-with a declaration of a type, a function or a test stands outside it. What a text takes for granted is said in a comment that
-readers do not see:
+The blocks of one file make one function, in order, so that a later one may use what an earlier one made; a block that
+begins with a declaration of a type, a function or a test stands outside it. What a text takes for granted is said in a
+comment that readers do not see:
 
     <!-- stand-ins
     import PenstockLog
@@ -10,8 +10,8 @@ readers do not see:
     func charge(_ batch: Batch) async throws {}
     -->
 
-With a line `in Tests/….swift` the blocks are not compiled, but must stand in that test, word for word, which runs them. Uses the
-modules of `swift build --build-tests`.
+With a line `in Tests/….swift` the blocks are not compiled, but must stand in that test, word for word, which runs them.
+Uses the modules of `swift build --build-tests`.
 """
 import re
 import subprocess
@@ -21,7 +21,8 @@ from room import ROOT
 
 MODULES = ROOT / ".build/debug/Modules"
 BLOCK = re.compile(r"^```swift\n(.*?)^```$", re.M | re.S)
-DECLARATION = re.compile(r"(@\w+(\(.*\))? )?(public |private |final |nonisolated )*(struct|class|actor|enum|extension|func|protocol)\b")
+DECLARATION = re.compile(r"(@\w+(\(.*\))? )?(public |private |final |nonisolated )*"
+                         r"(struct|class|actor|enum|extension|func|protocol)\b")
 FLAGS = ["-swift-version", "6", "-parse-as-library", "-Onone", "-module-name", "Snippets"]
 TEXTS = [str(path.relative_to(ROOT)) for pattern in ("README.md", "docs/guides/*.md", "Sources/*/*.docc/*.md")
          for path in sorted(ROOT.glob(pattern)) if BLOCK.search(path.read_text())]
@@ -46,8 +47,8 @@ def program(path, blocks, hidden):
 def search_paths():
     """Of the modules and of the C they are made of."""
     assert MODULES.is_dir(), "there are no modules; run swift build --build-tests first"
-    maps = [*ROOT.glob("Sources/C*/**/module.modulemap"), *ROOT.glob(".build/checkouts/*/Sources/*/include/module.modulemap"),
-            *ROOT.glob(".build/debug/*.build/module.modulemap")]
+    maps = [path for pattern in ("Sources/C*/**", ".build/checkouts/*/Sources/*/include", ".build/debug/*.build")
+            for path in ROOT.glob(f"{pattern}/module.modulemap")]
     found = ["-I", MODULES]
     for path in maps:
         found += ["-Xcc", f"-fmodule-map-file={path}"]
@@ -76,6 +77,6 @@ def test_the_swift_in_a_text_compiles_or_stands_in_a_test(path, tmp_path, search
         assert [number for number, code in blocks if flat(code).strip() not in have] == [], f"not in {tests[-1]}"
         return
     (tmp_path / "Snippets.swift").write_text(program(path, blocks, hidden))
-    done = subprocess.run(["swiftc", "-c", *FLAGS, *search_paths, tmp_path / "Snippets.swift", "-o", tmp_path / "Snippets.o"],
-                          cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(["swiftc", "-c", *FLAGS, *search_paths, tmp_path / "Snippets.swift", "-o",
+                           tmp_path / "Snippets.o"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,8 @@ START = 1_700_000_000
 def time_of(line):
     """The event time in nanoseconds, by another parser than penstock's; None where none can be read."""
     try:
-        pairs = json.loads(line, object_pairs_hook=lambda pairs: pairs, parse_float=decimal.Decimal, parse_int=decimal.Decimal)
+        exact = {"parse_float": decimal.Decimal, "parse_int": decimal.Decimal}
+        pairs = json.loads(line, object_pairs_hook=lambda pairs: pairs, **exact)
     except ValueError:
         return None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
@@ -47,7 +48,8 @@ def lines_in_disorder(chance):
 def odd_lines(number):
     moment = START + 50
     return ["not an event", f'{{"n":{number},"ts":{moment},"ts":{moment}}}', f'{{"n":{number},"ts":"{moment}"}}',
-            f'{{"n":{number},"ts":{moment + number}}}', f'[{number}]', f'{{"in":{{"ts":{moment}}},"ts":{START + number}.5e0}}']
+            f'{{"n":{number},"ts":{moment + number}}}', f'[{number}]',
+            f'{{"in":{{"ts":{moment}}},"ts":{START + number}.5e0}}']
 
 
 def text_of(lines):
@@ -94,7 +96,8 @@ def check(room, lines, chance, name, service):
     times = [moment for moment in map(time_of, lines) if moment is not None]
     found = set()
     for number in range(WINDOWS):
-        start, end = sorted(max(0, chance.choice(times) + chance.choice((-1, 0, 1, 60 * 10**9, 900 * 10**9))) for _ in range(2))
+        shifts = (-1, 0, 1, 60 * 10**9, 900 * 10**9)
+        start, end = sorted(max(0, chance.choice(times) + chance.choice(shifts)) for _ in range(2))
         untimed = chance.choice(("skip", "include"))
         rows = text_of(line for line in lines if (
             untimed == "include" if time_of(line) is None else start <= time_of(line) < end))
@@ -102,8 +105,8 @@ def check(room, lines, chance, name, service):
         found.add(count)
         what = f"WINDOWS_SEED={SEED}, {name}, window {number}: {place(start)} up to {place(end)}, {untimed}"
         assert room(f"tail --log L --from {place(start)} --to {place(end)} --untimed {untimed}").text == rows, what
-        replay = (f"replay --log L --file {name}{number} --id {name}{number} --from {place(start)} --until {place(end)} "
-                  f"--untimed {untimed}")
+        replay = (f"replay --log L --file {name}{number} --id {name}{number} --untimed {untimed} --from {place(start)} "
+                  f"--until {place(end)}")
         dry = room.json(f"{replay} --dry-run")
         assert dry["events"] == count, what
         said = room.json(replay)
