@@ -38,10 +38,14 @@ def room(binary):
 
 @pytest.fixture(scope="session")
 def installed():
-    """The Python of what scripts/setup has installed under a name; None where it has not."""
+    """The Python of what scripts/setup has installed last under a name; None where it has not."""
     cache = os.environ.get("PENSTOCK_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "penstock")
-    return lambda name: next(iter(sorted(glob.glob(f"{cache}/servers-*/{name}-*/bin/python"))), None)
+
+    def python(name):
+        found = max(glob.glob(f"{cache}/servers-*/{name}-*/.complete"), key=os.path.getmtime, default=None)
+        return found and found.replace(".complete", "bin/python")
+    return python
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ import threading
 import time
 
 from playwright.sync_api import expect, sync_playwright
-from room import Room, Web, bucket, until, webhook
+from room import Room, bucket, until, webhook
+from service import Web
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 SECRETS = {"header": "key-that-must-not-show", "signing": "whsec_dGhpcyBtdXN0IG5vdCBiZSBzaG93biwgZXZlcg==",

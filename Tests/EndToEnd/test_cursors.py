@@ -7,9 +7,7 @@ from room import directory, ended, event, rows, until
 
 
 def test_cursors(room):
-    room.append(rows(20))
-    room.configure(directory())
-    room.deliver()
+    room.delivered(rows(20), directory())
     assert [cursor["name"] for cursor in room.json("cursor list --log L")["cursors"]] == ["dir"]
     room("cursor show dirr --log L", 1, "no cursor dirr", "did you mean dir?")
     room("cursor seek dir --to 5 --log L", 2, "15 records will be delivered again", "--yes")
@@ -52,9 +50,7 @@ def test_a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
 
 
 def test_resume_answers_the_state_after_it(room):
-    room.append(rows(3))
-    room.configure(directory())
-    room.deliver()
+    room.delivered(rows(3), directory())
     assert "dir (paused)" in room("cursor pause dir --log L").text
     words = room("cursor resume dir --log L").text
     assert "resumed" in words and "committed" in words and "(paused)" not in words

@@ -2,7 +2,8 @@
 import json
 import os
 
-from room import Web, directory, event, rows, webhook
+from room import directory, event, rows, webhook
+from service import Web
 
 
 class Picky(Web):
@@ -54,9 +55,7 @@ def test_a_rejected_record_becomes_a_dead_letter_and_is_sent_again(room):
 
 
 def test_a_dead_letter_sent_alone_to_a_directory_leaves_the_way_to_the_others(room):
-    room.append(rows(4))
-    room.configure(webhook(Picky(b"user_id").url), directory())
-    room.deliver()
+    room.delivered(rows(4), webhook(Picky(b"user_id").url), directory())
     again = "deadletters replay web --config c.yaml --to dir"
     for letter in (2, 0, 2):
         assert room.json(f"{again} --letter {letter}")["delivered"] == 1

@@ -43,9 +43,7 @@ def test_an_endpoint_that_cannot_be_reached(room):
 
 
 def test_something_else_in_the_place_is_never_overwritten(room):
-    room.append(rows(10))
-    room.configure(directory())
-    room.deliver()
+    room.delivered(rows(10), directory())
     name = "out/" + next(name for name in room.names("out") if name.startswith("usages"))
     room.file(name, b"else\n")
     room("cursor delete dir --log L", 2, "add --yes")
@@ -191,9 +189,7 @@ def test_a_rate_is_kept(room):
 
 
 def test_status_says_who_is_behind(room):
-    room.append(rows(20))
-    room.configure(directory(lag={"behindAfter": "1ms"}))
-    room.deliver()
+    room.delivered(rows(20), directory(lag={"behindAfter": "1ms"}))
     room.append(rows(5))
     cursor = room.status()["cursors"][0]
     assert cursor["health"] == "ok" and cursor["deadLetters"] == 0
@@ -203,9 +199,7 @@ def test_status_says_who_is_behind(room):
 
 def test_a_receiver_that_rejects_some_events(room):
     receiver, url = room.receiver("--out r --ledger l --reject '\"user_id\":\"7\"'")
-    room.append(rows(5))
-    room.configure(webhook(url))
-    room.deliver()
+    room.delivered(rows(5), webhook(url))
     assert room.read("r") == rows(5)
     room.append(event(7) + b"\n")
     room.deliver(None)

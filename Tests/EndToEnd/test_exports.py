@@ -156,9 +156,7 @@ def test_what_verify_and_rebuild_cannot_be_asked(room):
 
 
 def test_several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
-    room.append(rows(5))
-    room.configure(directory(), directory(name="other", path="other"))
-    room.deliver()
+    room.delivered(rows(5), directory(), directory(name="other", path="other"))
     verify = "verify --s3 --config c.yaml"
     ran = room(verify)
     assert "dir: records 0 to 4" in ran.text and "other: records 0 to 4" in ran.text

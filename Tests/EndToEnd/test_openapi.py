@@ -9,7 +9,8 @@ import os
 import subprocess
 
 import pytest
-from room import Web, until
+from room import until
+from service import Web
 
 EXAMPLES, SEED = os.environ.get("OPENAPI_EXAMPLES", "15"), os.environ.get("OPENAPI_SEED", "1")
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"

@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from room import directory, ended, event, rows, until, webhook
+from room import directory, ended, rows, until, webhook
 
 
 def test_a_window_is_replayed_to_a_destination(room):
