@@ -17,7 +17,6 @@ SECRETS = {"header": "key-that-must-not-show", "signing": "whsec_dGhpcyBtdXN0IG5
            "s3": "S3SECRETTHATMUSTNOTSHOW"}
 POISON = '<img src=x onerror="window.hurt=true"><script>window.hurt=true</script>'
 NAMES = ["Home Page", "Pricing", "Impression", "Click", "Goal", "Dismiss", "Timeout", "Holdout"]
-SEED = int(os.environ.get("CONSOLE_SEED", "17"))
 
 
 class Destinations(Web):
@@ -48,7 +47,7 @@ class Stage:
     """The service, and events as they come on a working day: now more, now fewer."""
 
     def __init__(self, binary):
-        self.room, self.random, self.destinations = Room(binary), random.Random(SEED), Destinations()
+        self.room, self.random, self.destinations = Room(binary), random.Random(17), Destinations()
         endpoint = self.destinations.url.rstrip("/")
         self.config = {
             "log": {"path": "events", "segmentSize": "256KiB"}, "server": {"keysFile": "keys.json"},

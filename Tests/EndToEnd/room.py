@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import random
 import resource
 import shlex
 import shutil
@@ -12,6 +13,7 @@ import time
 
 from service import LIMIT, Service
 
+NOISE = random.Random(1)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -31,6 +33,11 @@ def event(number, **fields):
 
 def rows(count, end=b"\n", start=0, **fields):
     return b"".join(event(number, **fields) + end for number in range(start, count))
+
+
+def noise(size):
+    """Bytes that do not compress, the same in every run."""
+    return NOISE.randbytes(size)
 
 
 def webhook(url, **keys):

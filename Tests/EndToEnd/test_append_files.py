@@ -5,7 +5,7 @@ import struct
 import subprocess
 
 import pytest
-from room import LIMIT, event, rows
+from room import LIMIT, event, noise, rows
 
 
 def test_files_that_cannot_be_read(room):
@@ -92,7 +92,7 @@ def test_a_full_disk(room):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode != 0:
         pytest.skip("no right to mount a small disk")
     try:
-        content = b"".join(event(n, note=os.urandom(2000).hex()) + b"\n" for n in range(3000))
+        content = b"".join(event(n, note=noise(2000).hex()) + b"\n" for n in range(3000))
         ran = room("append --log disk/L --json --batch 50 -", 3, "no space left", "are in the log", "make room",
                    stdin=content)
         last = max(line["acknowledged"]["last"] for line in ran.lines if "acknowledged" in line)

@@ -3,7 +3,7 @@ import json
 import os
 import shutil
 
-from room import directory, ended, event, rows, until
+from room import directory, ended, event, noise, rows, until
 
 
 def test_cursors(room):
@@ -80,7 +80,7 @@ def test_a_missing_directory_of_cursors_is_made(room):
 
 def test_retention_holds_for_cursors_and_the_hard_cap_tells_them(room):
     room.file("small.yaml", {"log": {"segmentSize": "64KiB", "sealing": "off"}})
-    content = b"".join(event(n, note=os.urandom(3000).hex()) + b"\n" for n in range(100))
+    content = b"".join(event(n, note=noise(3000).hex()) + b"\n" for n in range(100))
     room.append(content, "--config small.yaml --batch 5")
     room.configure(directory())
     room.deliver()

@@ -1,10 +1,9 @@
 """Reading: tail, verify, recover, status."""
 import gzip
 import json
-import os
 
 import pytest
-from room import LIMIT, event, rows
+from room import LIMIT, event, noise, rows
 
 
 def test_tail_from_and_to(room):
@@ -118,7 +117,7 @@ def test_a_killed_writer_is_recovered(room):
 
 def test_status_tells_without_walking_and_more_when_asked(room):
     room.file("small.yaml", {"log": {"segmentSize": "64KiB", "sealing": {"level": 3}}})
-    content = b"".join(event(n, note=os.urandom(3000).hex()) + b"\n" for n in range(60))
+    content = b"".join(event(n, note=noise(3000).hex()) + b"\n" for n in range(60))
     room.append(content, "--config small.yaml --batch 5")
     said, deep = room.status(), room.json("status --log L --deep")
     for key in ("first", "end", "records", "bytesOnDisk", "fileBytes", "writer", "closedCleanly"):

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from room import LIMIT, directory, open_files, rows, until
+from room import LIMIT, directory, noise, open_files, rows, until
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_events_are_taken_in_a_crowd(room):
     honest.connect()
     crowd = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(400)]
     for _ in range(6):
-        lines = "".join('{"event":"%s"}\n' % base64.b64encode(os.urandom(1500)).decode() for _ in range(500))
+        lines = "".join('{"event":"%s"}\n' % base64.b64encode(noise(1500)).decode() for _ in range(500))
         honest.request("POST", "/v1/events", lines, {"Content-Type": "application/x-ndjson"})
         answer = honest.getresponse()
         assert answer.status == 200, answer.read()
@@ -121,7 +121,7 @@ def test_it_ends_on_a_full_disk(room):
         # Nothing is sealed: that takes room for a while and gives it back.
         service = room.serve({"log": {"path": "disk/L", "whenFull": "wait", "segmentSize": "1MiB", "sealing": "off"},
                               "server": {"limits": {"drainTimeout": "2s"}}})
-        text = base64.b64encode(os.urandom(600_000)).decode()
+        text = base64.b64encode(noise(600_000)).decode()
         room.file("rows.ndjson", "".join(f'{{"event":"{text[at:at + 2000]}"}}\n' for at in range(0, len(text), 2000)))
         # With keys, because those wait: without one the service answers that the disk is full.
         curl = ["curl", "--silent", "--output", os.devnull, "--data-binary", "@rows.ndjson", f"{service.url}/v1/events",
