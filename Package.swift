@@ -9,7 +9,7 @@ let sinks: TargetDependencyCondition? = .when(traits: ["Sinks"])
 let server: TargetDependencyCondition? = .when(traits: ["Server"])
 let metrics: TargetDependencyCondition? = .when(traits: ["Metrics"])
 
-let house: [SwiftSetting] = [
+let commonSwiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
@@ -59,8 +59,8 @@ let package = Package(
     .target(
       name: "PenstockLog",
       dependencies: ["CZstd", "CPenstock", .product(name: "Logging", package: "swift-log")],
-      swiftSettings: house),
-    .target(name: "PenstockEvents", dependencies: ["CPenstock"], swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
+    .target(name: "PenstockEvents", dependencies: ["CPenstock"], swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockDelivery",
       dependencies: [
@@ -69,11 +69,18 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
+    // Not a product: what sinks and service share without knowing each other.
+    .target(
+      name: "PenstockSupport",
+      dependencies: [
+        "PenstockLog", .product(name: "Crypto", package: "swift-crypto", condition: sinks),
+      ],
+      swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockSinks",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "CZlib",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "CZlib",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "AsyncHTTPClient", package: "async-http-client", condition: sinks),
         .product(name: "NIOCore", package: "swift-nio", condition: sinks),
@@ -82,11 +89,12 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "XMLCoder", package: "XMLCoder", condition: sinks),
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockServer",
       dependencies: [
-        "PenstockLog", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CConsole", "CZlib", "CZstd",
+        "PenstockLog", "PenstockSupport", "PenstockSinks", "PenstockDelivery", "PenstockEvents", "CConsole", "CZlib",
+        "CZstd",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto", condition: sinks),
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
@@ -99,17 +107,18 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
         .product(name: "Tracing", package: "swift-distributed-tracing", condition: server),
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     .executableTarget(
       name: "PenstockCLI",
       dependencies: [
-        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer",
+        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks",
+        "PenstockServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
         .product(name: "Yams", package: "Yams", condition: sinks),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockMetrics",
       dependencies: [
@@ -117,21 +126,22 @@ let package = Package(
         .product(name: "CoreMetrics", package: "swift-metrics", condition: metrics),
         .product(name: "Tracing", package: "swift-distributed-tracing", condition: metrics),
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockTestKit",
       dependencies: ["PenstockLog", "PenstockDelivery", .product(name: "Logging", package: "swift-log")],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     // Not a product: it is run from a checkout, by `make lab-…`.
     .executableTarget(
-      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"], swiftSettings: house),
+      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockLogTests",
       dependencies: ["PenstockLog", "PenstockTestKit", .product(name: "Logging", package: "swift-log")],
-      resources: [.copy("Golden")], swiftSettings: house),
+      resources: [.copy("Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockMetricsTests",
       dependencies: [
@@ -141,8 +151,9 @@ let package = Package(
         .product(name: "Tracing", package: "swift-distributed-tracing", condition: metrics),
         .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: metrics),
       ],
-      swiftSettings: house),
-    .testTarget(name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
+    .testTarget(
+      name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockDeliveryTests",
       dependencies: [
@@ -150,17 +161,19 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockSinksTests",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer", "PenstockTestKit",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockTestKit",
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockServerTests",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSinks", "PenstockServer", "PenstockTestKit",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockTestKit",
         .product(name: "HTTPTypes", package: "swift-http-types", condition: server),
         .product(name: "Hummingbird", package: "hummingbird", condition: server),
         .product(name: "HummingbirdTesting", package: "hummingbird", condition: server),
@@ -171,7 +184,7 @@ let package = Package(
         .product(name: "InMemoryTracing", package: "swift-distributed-tracing", condition: server),
         .product(name: "Tracing", package: "swift-distributed-tracing", condition: server),
       ],
-      swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
   ],
   swiftLanguageModes: [.v6]
 )
@@ -179,7 +192,8 @@ let package = Package(
 // What the fuzzers call, called by a test with every committed input. Fuzzing itself builds the same files its own way.
 if Context.environment["PENSTOCK_FUZZ"] != "1" {
   package.targets += [
-    .target(name: "FuzzKit", path: "Fuzz/Sources/Kit", exclude: ["FuzzDriver.swift"], swiftSettings: house),
+    .target(
+      name: "FuzzKit", path: "Fuzz/Sources/Kit", exclude: ["FuzzDriver.swift"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockFuzzTests",
       dependencies: [
@@ -191,7 +205,7 @@ if Context.environment["PENSTOCK_FUZZ"] != "1" {
         "corpus", "dictionaries", "Sources/Kit", "Sources/Core/main.swift", "Sources/Edge/main.swift",
         "Sources/Command/main.swift",
       ],
-      sources: ["Sources/Core", "Sources/Edge", "Sources/Command", "Tests"], swiftSettings: house),
+      sources: ["Sources/Core", "Sources/Edge", "Sources/Command", "Tests"], swiftSettings: commonSwiftSettings),
   ]
 }
 
@@ -204,20 +218,21 @@ if Context.environment["PENSTOCK_FUZZ"] == "1" {
     package.products.removeAll { $0.name == "penstock" }
     package.targets.append(
       .target(
-        name: command.name, dependencies: command.dependencies, exclude: ["Penstock.swift"], swiftSettings: house))
+        name: command.name, dependencies: command.dependencies, exclude: ["Penstock.swift"],
+        swiftSettings: commonSwiftSettings))
   }
   let core = ["PenstockLog", "PenstockEvents", "PenstockDelivery"]
-  let edge = core + ["PenstockSinks", "PenstockServer"]
+  let edge = core + ["PenstockSupport", "PenstockSinks", "PenstockServer"]
   for target in package.targets where (edge + ["PenstockCLI"]).contains(target.name) {
-    target.swiftSettings = house + instrumented
+    target.swiftSettings = commonSwiftSettings + instrumented
   }
   // Several programs, because a run's speed falls with the code that is watched.
   let linked = [LinkerSetting.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]
-  package.targets.append(.target(name: "FuzzKit", path: "Fuzz/Sources/Kit", swiftSettings: house))
+  package.targets.append(.target(name: "FuzzKit", path: "Fuzz/Sources/Kit", swiftSettings: commonSwiftSettings))
   for (name, libraries) in [("Core", core), ("Edge", edge), ("Command", edge + ["PenstockCLI"])] {
     package.targets.append(
       .executableTarget(
         name: "PenstockFuzz" + name, dependencies: (libraries + ["FuzzKit"]).map { .byName(name: $0) },
-        path: "Fuzz/Sources/" + name, swiftSettings: house + instrumented, linkerSettings: linked))
+        path: "Fuzz/Sources/" + name, swiftSettings: commonSwiftSettings + instrumented, linkerSettings: linked))
   }
 }

@@ -3,7 +3,7 @@ import PackageDescription
 
 // A package of its own, so that nobody who uses the log downloads a benchmark harness. `traits: []` on both: no jemalloc for
 // the harness, no HTTP stack for the log.
-let house: [SwiftSetting] = [
+let commonSwiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
@@ -18,7 +18,7 @@ func benchmarks(_ name: String) -> Target {
       .product(name: "PenstockLog", package: "penstock"),
     ],
     path: "Benchmarks/\(name)",
-    swiftSettings: house,
+    swiftSettings: commonSwiftSettings,
     plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")])
 }
 
@@ -32,7 +32,7 @@ let package = Package(
   targets: [
     .target(
       name: "BenchmarkSupport", dependencies: [.product(name: "PenstockLog", package: "penstock")],
-      path: "Support", swiftSettings: house),
+      path: "Support", swiftSettings: commonSwiftSettings),
     benchmarks("AppendBenchmarks"),
     benchmarks("ReplayBenchmarks"),
     benchmarks("RecoverBenchmarks"),

@@ -5,7 +5,8 @@ usage: scripts/bench-report.py keep NAME      JSON of `penstock bench NAME --jso
        scripts/bench-report.py keep-allocations FILE N A1 A2 R1 R2
                                               counts of appending N and 2 N records, of replaying too; FILE names the machine
        scripts/bench-report.py keep-profile   the text of `perf report` on standard input
-       scripts/bench-report.py write          tables into docs/performance.md, plots into docs/images/
+       scripts/bench-report.py write          tables into docs/performance.md and docs/internals/performance.md, plots into
+                                              docs/images/
        scripts/bench-report.py print          the table of measured, target and met, for a terminal
        scripts/bench-report.py guard FILE ... JSON of benches made now: 1 when a ratio lost a factor of 1.3 against the kept one
 """
@@ -13,7 +14,8 @@ import datetime, html, json, math, os, re, subprocess, sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, "Benchmarks", "results")
-PAGE = os.path.join(ROOT, "docs", "performance.md")
+PAGE = os.path.join(ROOT, "docs", "internals", "performance.md")
+SUMMARY = os.path.join(ROOT, "docs", "performance.md")
 IMAGES = os.path.join(ROOT, "docs", "images")
 BENCHES = ("append", "commit", "replay", "recover", "tail", "seal", "idle", "memory", "allocations", "ingest", "deliver",
            "deliver-memory", "isolation")
@@ -170,6 +172,23 @@ def bench_table():
         "median of the rounds' own.", "", *lines, "", "Against:", "", *probes])
 
 
+def summary_table():
+    """What has a target, for users: no probes and no inner rows without one."""
+    lines = ["| measure | here | of the probe | target | met |", "|---|--:|--:|---|---|"]
+    found = [(name, load(name)) for name in BENCHES if load(name)]
+    if not found:
+        return "Nothing is measured yet; run `make bench`."
+    for row in (row for _, one in found for row in one["rows"]):
+        if not row["targets"]:
+            continue
+        ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        targets = ", ".join(target_words(t, row["unit"]) for t in row["targets"])
+        measure = ("… " if row["measure"].startswith(" ") else "") + row["measure"].strip().replace(" beside ", " with ")
+        lines.append(f"| {measure} | {figure(row['ours'])} {row['unit']} | {ratio} | {targets} | {'yes' if row['met'] else '**no**'} |")
+    dates = sorted({one["measuredAt"][:10] for _, one in found})
+    return "\n".join([f"{machine_words(found[-1][1]['machine'])}; {' and '.join(dates)}.", "", *lines])
+
+
 def machine_words(machine):
     memory = machine.get("memoryBytes", 0) / 2**30
     return (f"{machine['cores']} cores ({machine.get('processor', '?')}), {memory:.0f} GiB, {machine['kernel']}, "
@@ -216,11 +235,17 @@ def peers_table():
     return "\n".join(lines + [f"- {note}" for note in found.get("notes", [])]).rstrip()
 
 
-def put(page, mark, text):
-    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
-    if begin not in page or end not in page:
-        sys.exit(f"bench-report.py: {PAGE} has no {begin} … {end}")
-    return page[:page.index(begin) + len(begin)] + "\n" + text + "\n" + page[page.index(end):]
+def put(path, texts):
+    """Replaces what is between the marks of a page."""
+    with open(path, encoding="utf-8") as file:
+        page = file.read()
+    for mark, text in texts:
+        begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
+        if begin not in page or end not in page:
+            sys.exit(f"bench-report.py: {path} has no {begin} … {end}")
+        page = page[:page.index(begin) + len(begin)] + "\n" + text + "\n" + page[page.index(end):]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(page)
 
 
 # --- plots
@@ -316,12 +341,8 @@ def plots():
 
 def write():
     plots()
-    with open(PAGE, encoding="utf-8") as file:
-        page = file.read()
-    for mark, text in (("bench", bench_table()), ("profile", profile_table()), ("peers", peers_table())):
-        page = put(page, mark, text)
-    with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(page)
+    put(PAGE, (("bench", bench_table()), ("profile", profile_table()), ("peers", peers_table())))
+    put(SUMMARY, [("summary", summary_table())])
 
 
 if __name__ == "__main__":

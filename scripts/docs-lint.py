@@ -2,14 +2,18 @@
 """Holds the documentation against the sources. Prints what is missing and exits 1 when anything is.
 
 usage: docs-lint.py
-       docs-lint.py --self-test     shows that the rules for docs/guarantees.md find each violation
+       docs-lint.py --self-test     shows that the rules for the guarantees find each violation
 
-- Every error code, kind of trouble and metric in the sources is in docs/alarms.md or docs/operating.md.
+- Every error code and kind of trouble in the sources is in docs/alarms.md, every metric in docs/metrics.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (test_guides.py asks one that runs).
 - Links from one file of the repository to another lead somewhere.
-- What docs/incidents.md names in its third column is there: planted bugs, suites of tests, scripts, targets of make.
-- Every promise in docs/guarantees.md has an id and a row in its table; the tests and planted bugs that a row names are there.
-- docs/mutants.md is what `scripts/mutants --list --markdown` prints, and `scripts/mutants --coverage` is content.
+- What docs/internals/incidents.md names in its third column is there: mutants, suites of tests, scripts, targets of make.
+- Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
+- Every decision follows the template: number, date, status, and its headings in their order.
+- Every promise in docs/guarantees.md has an id and a row in docs/internals/guarantee-tests.md; the tests and mutants that a row
+  names are there.
+- The answers in docs/internals/questions.md are files of the checkout.
+- docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints.
 """
 import glob
 import os
@@ -41,25 +45,25 @@ def raw_values(text, enumeration):
 
 def codes():
     """(word, where it comes from) of whatever an error may be called."""
-    log = read("Sources/PenstockLog/LogError.swift")
+    log = read("Sources/PenstockLog/Base/LogError.swift")
     for word in raw_values(log, "Value"):
         yield word, "LogError.Code"
-    for word in raw_values(read("Sources/PenstockDelivery/DeliveryTrouble.swift"), "Kind"):
+    for word in raw_values(read("Sources/PenstockDelivery/Base/DeliveryTrouble.swift"), "Kind"):
         yield word, "DeliveryTrouble.Kind"
-    for word in raw_values(read("Sources/PenstockDelivery/ReplayDecision.swift"), "Code"):
+    for word in raw_values(read("Sources/PenstockDelivery/Replay/ReplayDecision.swift"), "Code"):
         yield word, "ReplayError.Code"
-    for word in raw_values(read("Sources/PenstockEvents/EventError.swift"), "Code"):
+    for word in raw_values(read("Sources/PenstockEvents/Event/EventError.swift"), "Code"):
         yield word, "EventError.Code"
     for word in sorted(set(re.findall(r'(?:failure|later)\(\s*\d+, "(\w+)"', sources("PenstockServer/**/*.swift")))):
         yield word, "an answer of the service"
-    for word in raw_values(read("Sources/PenstockDelivery/Lag.swift"), "LagHealth"):
+    for word in raw_values(read("Sources/PenstockDelivery/Lag/Lag.swift"), "LagHealth"):
         yield word, "LagHealth"
 
 
 def service_metrics():
     text = sources("PenstockServer/**/*.swift")
     found = set(re.findall(r'"(penstock_[a-z_]*[a-z])"', text))
-    metrics = read("Sources/PenstockServer/HTTP/ServiceMetrics.swift")
+    metrics = read("Sources/PenstockServer/Admin/ServiceMetrics.swift")
     ingest = metrics[metrics.index("func addIngest"):metrics.index("func addLog")]
     found |= {f"penstock_ingest_{name}_total" for name in re.findall(r'\("(\w+)", "', ingest)}
     found |= {f"penstock_delivery_{name}" for name in re.findall(r'(?<!\.)\badd\("(\w+)", "(?:counter|gauge)"', metrics)}
@@ -74,25 +78,24 @@ def embedded_metrics():
 
 
 def explained(text):
-    """What a table has in its first two cells, or one of the two lists in running text; a mention elsewhere explains nothing."""
+    """What a table has in its first two cells; a mention elsewhere explains nothing."""
     for line in text.splitlines():
-        place = " ".join(line.split("|")[1:3]) if line.startswith("|") else line
-        if line.startswith(("|", "Health, ", "Why a record is no event", "`invalid_number`")):
-            yield from re.findall(r"`(\w+)`", place)
+        if line.startswith("|"):
+            yield from re.findall(r"`(\w+)`", " ".join(line.split("|")[1:3]))
 
 
 def undocumented():
-    alarms, operating = read("docs/alarms.md"), read("docs/operating.md")
+    alarms, metrics = read("docs/alarms.md"), read("docs/metrics.md")
     words = set(explained(alarms))
     for word, place in codes():
         if word not in words:
             yield f"docs/alarms.md: {word} ({place}) is missing"
     for name in sorted(service_metrics()):
-        if f"`{name.removeprefix('penstock_')}`" not in operating:
-            yield f"docs/operating.md: the service's metric {name} is missing"
+        if f"`{name.removeprefix('penstock_')}`" not in metrics:
+            yield f"docs/metrics.md: the service's metric {name} is missing"
     for name in embedded_metrics():
-        if f"`{name}`" not in operating:
-            yield f"docs/operating.md: the metric {name} of PenstockMetrics is missing"
+        if f"`{name}`" not in metrics:
+            yield f"docs/metrics.md: the metric {name} of PenstockMetrics is missing"
 
 
 def unknown_metrics():
@@ -121,6 +124,51 @@ def dead_links():
                 yield f"{path}: {link} leads nowhere"
             elif anchor and target.endswith(".md") and anchor not in anchors(read(target)):
                 yield f"{path}: {link}: there is no such heading"
+
+
+def missing_files(text, known):
+    """(line, name) of each Swift file that a text names in code font and that does not exist."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for name in re.findall(r"`(?:[\w.+-]+/)*([\w+-]+\.swift)`", line):
+            if name not in known:
+                yield number, name
+
+
+def named_files():
+    known = {os.path.basename(path) for folder in ("Sources", "Tests", "Fuzz")
+             for path in glob.glob(os.path.join(ROOT, folder, "**", "*.swift"), recursive=True)} | {"Package.swift"}
+    # That the rule can fail: it must miss the first two of these names, and nothing else.
+    if list(missing_files("`NoSuch.swift`\n`No/Such.swift`\n`Package.swift`", known)) != [(1, "NoSuch.swift"), (2, "Such.swift")]:
+        yield "scripts/docs-lint.py: the rule for names of source files cannot fail; mend it"
+    for path in ["docs/architecture.md", *(os.path.relpath(path, ROOT) for path in sorted(glob.glob(
+            os.path.join(ROOT, "docs", "internals", "*.md"))))]:
+        yield from (f"{path}:{number}: there is no {name}" for number, name in missing_files(read(path), known))
+
+
+HEADINGS = ["Question", "Answer", "Why", "What else was considered", "What follows"]
+
+
+def irregular(name, text):
+    """What in a decision differs from the template."""
+    number = int(name[:4])
+    if not re.match(rf"# {number}\. \S.*\n\n- Date: \d{{4}}-\d\d-\d\d\n- Status: (?:accepted|superseded by )", text):
+        yield f"it must begin with `# {number}. Title`, `- Date: YYYY-MM-DD` and `- Status: accepted`"
+    found = re.findall(r"^#{2,} (.*)$", text, re.M)
+    if found != [heading for heading in HEADINGS if heading in found] or found[:2] != HEADINGS[:2]:
+        yield f"its headings are {found}; the template has {HEADINGS}"
+
+
+def decisions():
+    sound = "# 1. It is\n\n- Date: 2026-01-02\n- Status: accepted\n\n## Question\n\n## Answer\n\n## What follows\n"
+    # That the rule can fail: each of these must be found, and nothing in the sound one.
+    planted = [sound.replace(old, new) for old, new in (
+        ("# 1.", "# 2."), ("2026-01-02", "2026"), ("accepted", "maybe"), ("## Answer", "## Decision"), ("## Question\n\n", ""))]
+    if list(irregular("0001-a.md", sound)) or not all(list(irregular("0001-a.md", text)) for text in planted):
+        yield "scripts/docs-lint.py: the rule for decisions cannot fail; mend it"
+    for path in sorted(glob.glob(os.path.join(ROOT, "docs", "decisions", "*.md"))):
+        name = os.path.basename(path)
+        if not name.startswith("0000-"):
+            yield from (f"docs/decisions/{name}: {problem}" for problem in irregular(name, read("docs/decisions", name)))
 
 
 def mutants(*arguments):
@@ -168,8 +216,8 @@ def incidents():
     found = [number for number, _ in missing_names("\n".join(planted + [sound]), known)]
     if found != list(range(1, len(planted) + 1)):
         yield f"scripts/docs-lint.py: of {len(planted)} names that do not exist it misses those in {found}; mend it"
-    for number, name in missing_names(read("docs/incidents.md"), known):
-        yield f"docs/incidents.md:{number}: there is no {name}"
+    for number, name in missing_names(read("docs/internals/incidents.md"), known):
+        yield f"docs/internals/incidents.md:{number}: there is no {name}"
 
 
 SUITE = re.compile(r"^(?:@\w+(?:\(.*\))? +)*(?:(?:public|private|fileprivate|final) +)*"
@@ -200,7 +248,7 @@ def named_tests():
 
 
 def rows_of(text):
-    """(promise, {suite: [test]}, [planted bug], what is not understood) for each row of the table in docs/guarantees.md."""
+    """(promise, {suite: [test]}, [planted bug], what is not understood) for each row of docs/internals/guarantee-tests.md."""
     for promise, tests, bugs in re.findall(r"^\| ([A-Z]+\d+) \| (.*) \| (.*?) ?\|$", text, re.M):
         suites = {suite: [a or b for a, b in NAMED.findall(names)] for suite, names in SUITES.findall(tests)}
         rest = "".join([SUITES.sub("", tests), *(NAMED.sub("", names) for _, names in SUITES.findall(tests))])
@@ -208,7 +256,7 @@ def rows_of(text):
 
 
 def broken_promises(text, tests, finders):
-    """What is wrong with docs/guarantees.md, given the tests there are and the suites that find each planted bug."""
+    """What is wrong with the guarantees and their table, given the tests there are and the suites that find each planted bug."""
     promises, rows, planted = PROMISE.findall(text), list(rows_of(text)), set()
     for promise in sorted({promise for promise in promises if promises.count(promise) > 1}):
         yield f"{promise} stands for two promises"
@@ -237,14 +285,19 @@ def finders_of_bugs():
     return {name: suites.split("|") for name, suites, _ in lines}
 
 
+def guarantees():
+    """The promises, and the table of what keeps each."""
+    return read("docs/guarantees.md") + read("docs/internals/guarantee-tests.md")
+
+
 def promises():
-    for problem in broken_promises(read("docs/guarantees.md"), set(named_tests()), finders_of_bugs()):
-        yield f"docs/guarantees.md: {problem}"
+    for problem in broken_promises(guarantees(), set(named_tests()), finders_of_bugs()):
+        yield f"docs/guarantees.md, docs/internals/guarantee-tests.md: {problem}"
 
 
 def self_test():
     """Plants violations in the real text; returns how many are missed. Each named test is taken away once."""
-    text, tests, finders = read("docs/guarantees.md"), set(named_tests()), finders_of_bugs()
+    text, tests, finders = guarantees(), set(named_tests()), finders_of_bugs()
     clean, failures = set(broken_promises(text, tests, finders)), 0
 
     def expect(what, problem, text=text, tests=tests, finders=finders):
@@ -256,7 +309,7 @@ def self_test():
 
     row = re.search(r"^\| L1 \|.*\n", text, re.M)[0]
     bug = next(bugs[0] for _, _, bugs, _ in rows_of(text) if bugs)
-    source = read("Tests/PenstockLogTests/Append/LogTroubleTests.swift")
+    source = read("Tests/PenstockLogTests/Append/LogFailureTests.swift")
     title = "nothing is seen before it is on stable storage"
     renamed = tests - set(tests_in(source)) | set(tests_in(source.replace(f"`{title}`", f"`{title}, now`")))
     commented = tests - set(tests_in(source)) | set(tests_in(source.replace(f"@Test func `{title}", f"//@Test func `{title}")))
@@ -285,11 +338,18 @@ def self_test():
 
 
 def planted_bugs():
-    if read("docs/mutants.md") != mutants("--list", "--markdown").stdout:
-        yield "docs/mutants.md is not up to date: scripts/mutants --list --markdown >docs/mutants.md"
-    coverage = mutants("--coverage")
-    if coverage.returncode:
-        yield from coverage.stdout.splitlines()
+    if read("docs/internals/mutants.md") != mutants("--list", "--markdown").stdout:
+        yield "docs/internals/mutants.md is not up to date: scripts/mutants --list --markdown >docs/internals/mutants.md"
+
+
+def questions():
+    """The answers in docs/internals/questions.md are files that are there, twelve of them."""
+    answers = re.findall(r"^\| \d+ \|.*\| `([^`]+)` \|$", read("docs/internals/questions.md"), re.M)
+    if len(answers) != 12:
+        yield f"docs/internals/questions.md: {len(answers)} questions with a file as answer, not twelve"
+    for answer in answers:
+        if not os.path.isfile(os.path.join(ROOT, answer)):
+            yield f"docs/internals/questions.md: {answer} is not there"
 
 
 def main():
@@ -297,7 +357,10 @@ def main():
         sys.exit(1 if self_test() else 0)
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
-    found = [*undocumented(), *unknown_metrics(), *dead_links(), *incidents(), *promises(), *planted_bugs()]
+    found = [
+        *undocumented(), *unknown_metrics(), *dead_links(), *named_files(), *decisions(), *incidents(), *promises(),
+        *planted_bugs(), *questions(),
+    ]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)
 

@@ -30,7 +30,7 @@ from kill_proof import record  # noqa: E402
 LIMIT = 60  # seconds for any one command
 FIRST, REST = 32, 3  # records: fifteen blocks fill a segment
 KINDS = ("EIO", "ENOSPC", "EINTR", "SHORT")
-# What a failure of the file system may end with: docs/operating.md.
+# What a failure of the file system may end with: docs/alarms.md.
 FAILED = (1, 3)
 
 

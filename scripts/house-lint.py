@@ -4,6 +4,7 @@
 usage: house-lint.py [CHECKOUT]
        house-lint.py --self-test     plants one violation of each rule in a copy and checks that it is found, there
 """
+import glob
 import os
 import re
 import shutil
@@ -17,6 +18,29 @@ CODE = ("Sources/", "Tests/", "Benchmarks/", "docs/examples/")
 OUTPUT = (".log", ".o", ".pid", ".xcresult", ".profraw")
 BARE_LOG = ("Sources/PenstockLog/", "Sources/PenstockEvents/")
 MAX_LINES = 400
+
+# The folders of each target, from top to bottom: a file names types of its own folder or of lower ones.
+LAYERS = {
+    "PenstockLog": "API Inspect Recover Write Maintain Producers Cursors Read Storage Format Base",
+    "PenstockEvents": "Output Input Filter Event JSON",
+    "PenstockDelivery": "Replay Lag Run State DeadLetters Sink Batch Base",
+    "PenstockSinks": "S3 Directory File Webhook Manifest Export Rendering HTTP Network Support",
+    "PenstockServer": "Service Receiver Admin Console Ingest Idempotency HTTP Access Configuration Support",
+    "PenstockCLI": "Bench Commands Demo Configuration Support",
+}
+TYPE = re.compile(r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|final|indirect|nonisolated) )*"
+                  r"(?:struct|enum|class|actor|protocol|typealias) (\w+)", re.M)
+
+# Plain English is checked where users and newcomers read. A name in `code` may be spelled as it is.
+PLAIN = ("Sources/", "docs/", "README.md", "Makefile")
+# Spelled in two parts where this file would find itself.
+PHRASES = re.compile(
+    r"\b(?:(?:is|was|are) told|lets? go of|go(?:es)? on with|goes on|behind|beside|whoever|somebody|nobody|anew|for ever|"
+    r"in vain|knobs?|it stands|a person)\b", re.I)
+# A health value has this name; so has a key of the configuration.
+NAMES = re.compile(r'`[^`]*`|"behind"|\bbehindAfter\b')
+WIDE = ("Sources/", "Tests/", "Fuzz/", "Benchmarks/", "docs/examples/")
+MAX_COLUMNS = 120
 
 FORCED_TRY = re.compile(r"\btry!")
 UNCHECKED = re.compile(r"@unchecked\s+Sendable")
@@ -76,8 +100,30 @@ def explained(lines, index):
     return False
 
 
+def prose(path, line):
+    """What of a line is written for people: of Swift and scripts, the comments and strings."""
+    if path.endswith(".swift"):
+        line = " ".join(re.findall(r'//.*|"(?:\\.|[^"\\])*"', line))
+    return NAMES.sub("", line)
+
+
+def unplain(path, lines):
+    """Phrases that show that a sentence needs rewriting, and lines that are too wide to read."""
+    swift, fenced = path.endswith(".swift"), False
+    for number, line in enumerate(lines, 1):
+        if swift and path.startswith(WIDE) and len(line) > MAX_COLUMNS:
+            yield number, "wide-line", f"{len(line)} columns; at most {MAX_COLUMNS}"
+        if not path.startswith(PLAIN) or not path.endswith((".swift", ".md", "Makefile", ".js", ".html")):
+            continue
+        fenced ^= path.endswith(".md") and line.lstrip().startswith("```")
+        found = None if fenced else PHRASES.search(prose(path, line))
+        if found:
+            yield number, "phrase", f"\"{found[0]}\": rewrite the sentence"
+
+
 def findings(path, lines):
     swift = path.endswith(".swift")
+    yield from unplain(path, lines)
     if path.endswith(OUTPUT):
         yield 1, "build-output", "leave out what a build or a run made"
     for index, line in enumerate(lines):
@@ -99,8 +145,28 @@ def findings(path, lines):
         yield MAX_LINES + 1, "long-file", f"{len(lines)} lines; more than {MAX_LINES} hide a second file"
 
 
+def upward_references(root, target):
+    """Names of types of a higher folder, and files in a folder that has no layer."""
+    base, files, owners = f"Sources/{target}", [], {}
+    for path in sorted(glob.glob(os.path.join(root, base, "*", "**", "*.swift"), recursive=True)):
+        code = re.sub(r'//.*|"(?:\\.|[^"\\\n])*"', "", "\n".join(lines_of(path)))
+        path = os.path.relpath(path, root)
+        files.append((path, path.split("/")[2], code))
+        owners |= dict.fromkeys(TYPE.findall(code), (path, path.split("/")[2]))
+    order = LAYERS[target].split()
+    for path, layer, code in files:
+        if layer not in order:
+            yield f"{path}:1: layer: {layer} is no folder of {target}; add it to LAYERS"
+            continue
+        for number, line in enumerate(code.split("\n"), 1):
+            for name in re.findall(r"\b[A-Z]\w*", line):
+                owner, other = owners.get(name, (path, layer))
+                if other in order and owner != path and order.index(other) < order.index(layer):
+                    yield f"{path}:{number}: layer: {layer} names {name} of the higher {other}"
+
+
 def check(root):
-    found = []
+    found = [finding for target in LAYERS for finding in upward_references(root, target)]
     for path in tracked(root):
         lines = lines_of(os.path.join(root, path))
         found += [f"{path}:{number}: {rule}: {what}" for number, rule, what in findings(path, lines)]
@@ -122,6 +188,12 @@ PLANTED = [
     ("machine-path", ".build-planted.txt", "\n\nin /wo" "rk/main\n"),
     ("unmerged", "docs/planted.md", "\n\n" + "<" * 7 + " HEAD\n"),
     ("unmerged", "scripts/planted", "\n\n" + ">" * 7 + " other\n"),
+    ("phrase", "Sources/PenstockLog/Planted.swift", "\n\n// It goes" " on.\n"),
+    ("phrase", "Sources/PenstockCLI/Planted.swift", '\n\nlet a = "Nob" "ody waits."\n'.replace('" "', "")),
+    ("phrase", "docs/planted.md", "\n\nThe file lies bes" "ide it.\n"),
+    ("wide-line", "Tests/PenstockLogTests/Planted.swift", "\n\n//" + " long" * 24 + "\n"),
+    ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
+    ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nlet a: AdminAPI? = nil\n"),
     ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
 ]
@@ -131,6 +203,8 @@ INNOCENT = [
                                             "class B: @unchecked Sendable {}  // never changes after init\n"
                                             "let c = try open()  // not try!\n"),
     ("Sources/PenstockSinks/Planted2.swift", "import Foundation\nimport NIOCore\n" + "\n" * (MAX_LINES - 2)),
+    ("docs/planted.md", "the value `behind`\n```\nhe goes on\n```\n"),
+    ("Sources/PenstockSinks/Planted3.swift", 'case behind = "behind"\n'),
     ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\nHeading\n=======\n"),
 ]
 

@@ -23,7 +23,7 @@ struct Penstock: AsyncParsableCommand {
       Exit codes: 0 done, 1 the input or the thing checked is bad, 2 wrong use, 3 cannot (lock held, no permission, \
       no disk, unreachable), 130 interrupted.
       """,
-    version: Release.words,
+    version: BuildInfo.words,
     subcommands: [
       DemoCommand.self, AppendCommand.self, TailCommand.self, ExportCommand.self, StatusCommand.self,
       DeliverCommand.self, ServeCommand.self, KeysCommand.self, ReplayCommand.self, CursorCommand.self,
@@ -33,11 +33,11 @@ struct Penstock: AsyncParsableCommand {
     ])
 
   static func main() async {
-    Allocator.settle()
+    Malloc.configure()
     // A reader that went away is noticed when writing to it; see `Output`.
     signal(SIGPIPE, SIG_IGN)
     OpenFiles.raise()
-    Interruption.watch()
+    Signals.watch()
     let arguments = Array(CommandLine.arguments.dropFirst())
     do {
       if let complaint = Usage.unknownCommand(arguments, of: Self.self) { leave(saying: complaint) }

@@ -11,7 +11,7 @@
   public final class DeliveryMetrics: Sendable {
     private let delivered, records, retries, halts, splits, deadLetters: Counter
     /// Dead letters that are not passed yet.
-    private let buried = Mutex<Set<DeliveryID>>([])
+    private let deadLettered = Mutex<Set<DeliveryID>>([])
     private let attempt: [String: Timer]
 
     public init(destination: String, factory: any MetricsFactory = MetricsSystem.factory) {
@@ -28,7 +28,7 @@
         })
     }
 
-    @Sendable public func observe(_ notice: DeliveryNotice) {
+    @Sendable public func observe(_ notice: DeliveryObserverEvent) {
       switch notice {
       case .opened: break
       case .answered(_, let number, let outcome, let duration):
@@ -37,10 +37,10 @@
       case .split: splits.increment()
       case .deadLettered(let intent, _):
         deadLetters.increment()
-        buried.withLock { _ = $0.insert(intent.id) }
+        deadLettered.withLock { _ = $0.insert(intent.id) }
       case .committed(let intent, _):
         // Passed, not delivered.
-        if buried.withLock({ $0.remove(intent.id) }) != nil { return }
+        if deadLettered.withLock({ $0.remove(intent.id) }) != nil { return }
         delivered.increment()
         records.increment(by: intent.end - intent.first)
       case .halted: halts.increment()
@@ -59,7 +59,7 @@
       self.tracer = tracer
     }
 
-    @Sendable public func observe(_ notice: DeliveryNotice) {
+    @Sendable public func observe(_ notice: DeliveryObserverEvent) {
       guard case .answered(let intent, let attempt, let outcome, let duration) = notice else { return }
       Past.span("penstock.deliver", lasting: duration, tracer) {
         $0["penstock.destination"] = destination

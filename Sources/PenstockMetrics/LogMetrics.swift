@@ -10,7 +10,7 @@ public import PenstockLog
 /// ```
 ///
 /// Names follow Prometheus: the unit in the name, `_total` behind what only grows. Every metric has the dimension `log`; those
-/// of cursors also `cursor`. `docs/operating.md` lists them and says what to be alarmed by. Made once, and told from then on
+/// of cursors also `cursor`. `docs/metrics.md` lists them, `docs/alarms.md` what to alert on. Made once, and told from then on
 /// without a look-up; a group of appends costs about ten updates, whatever the number of records.
 public final class LogMetrics: LogObserver {
   private let appending: AppendMetrics
@@ -27,7 +27,7 @@ public final class LogMetrics: LogObserver {
     reading = ReadMetrics(maker)
   }
 
-  public func observe(_ notice: LogNotice) {
+  public func observe(_ notice: LogObserverEvent) {
     switch notice {
     case .wroteBlock, .synced, .committed, .failed, .waitedForRoom, .parked: appending.observe(notice)
     case .opened, .rolled, .sealed, .notSealed, .trimmed, .closed: storage.observe(notice)
@@ -90,7 +90,7 @@ struct AppendMetrics: Sendable {
     queueLimit = make.gauge("log_queue_limit_bytes")
   }
 
-  func observe(_ notice: LogNotice) {
+  func observe(_ notice: LogObserverEvent) {
     switch notice {
     case .wroteBlock(let block):
       blocks.increment()
@@ -144,7 +144,7 @@ struct StorageMetrics: Sendable {
     isOpen = make.gauge("log_open")
   }
 
-  func observe(_ notice: LogNotice) {
+  func observe(_ notice: LogObserverEvent) {
     switch notice {
     case .opened(let report, let duration):
       opened.record(duration)

@@ -17,7 +17,7 @@ public final class LogTracing: LogObserver {
     self.tracer = tracer
   }
 
-  public func observe(_ notice: LogNotice) {
+  public func observe(_ notice: LogObserverEvent) {
     switch notice {
     case .opened(let report, let duration):
       span("penstock.open", duration, isError: report.outcome == .damaged) {

@@ -6,7 +6,7 @@ import Synchronization
 final class ReadMetrics: Sendable {
   private struct OneCursor {
     let lag, committed: Gauge
-    let moves: [LogNotice.CursorMove.Kind: Timer]
+    let moves: [LogObserverEvent.CursorMove.Kind: Timer]
     var place: Offset
   }
   private struct State {
@@ -28,7 +28,7 @@ final class ReadMetrics: Sendable {
     end = make.gauge("log_end_offset")
   }
 
-  func observe(_ notice: LogNotice) {
+  func observe(_ notice: LogObserverEvent) {
     switch notice {
     case .readBlock(let read):
       if read.wasCached { return hits.increment() }
@@ -48,7 +48,7 @@ final class ReadMetrics: Sendable {
     }
   }
 
-  private func moved(_ move: LogNotice.CursorMove) {
+  private func moved(_ move: LogObserverEvent.CursorMove) {
     state.withLock { state in
       state.end = max(state.end, move.end)
       var cursor = state.cursors[move.cursor] ?? known(move.cursor)
@@ -65,7 +65,7 @@ final class ReadMetrics: Sendable {
     return OneCursor(
       lag: make.gauge("cursor_lag_records", labels), committed: make.gauge("cursor_committed_offset", labels),
       moves: Dictionary(
-        uniqueKeysWithValues: LogNotice.CursorMove.Kind.allCases.map {
+        uniqueKeysWithValues: LogObserverEvent.CursorMove.Kind.allCases.map {
           ($0, make.timer("cursor_\($0.rawValue)_duration_seconds", labels))
         }), place: .zero)
   }

@@ -10,7 +10,7 @@ public final class CrashSwitch: Sendable {
     var isDead = false
   }
 
-  private let state = Watched(State())
+  private let state = AsyncCondition(State())
   private let fatalStep: Int?
 
   /// - Parameter step: 1 for the first; nil to only count.
@@ -38,4 +38,4 @@ public final class CrashSwitch: Sendable {
 }
 
 /// Returns when the task is cancelled.
-package func hangUntilCancelled() async { _ = await Watched(false).wait { $0 } }
+package func hangUntilCancelled() async { _ = await AsyncCondition(false).wait { $0 } }

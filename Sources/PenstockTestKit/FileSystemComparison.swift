@@ -44,7 +44,7 @@ public enum FileSystemComparison {
   private struct Side {
     let disk: any FileSystem
     let directory: String
-    var open: [FileHandle?] = [nil, nil, nil]
+    var open: [OpenFileHandle?] = [nil, nil, nil]
 
     init(_ disk: any FileSystem, _ directory: String) {
       self.disk = disk
@@ -64,7 +64,7 @@ public enum FileSystemComparison {
     }
 
     private mutating func answer(_ step: Step) throws -> String {
-      let bench = LawBench(disk: disk, directory: directory)
+      let bench = ConformanceHarness(disk: disk, directory: directory)
       let path = bench.path(step.name)
       switch step.verb {
       case 0, 1, 2:
@@ -85,7 +85,7 @@ public enum FileSystemComparison {
       return "done"
     }
 
-    private func answer(_ step: Step, _ file: FileHandle, _ bench: LawBench) throws -> String {
+    private func answer(_ step: Step, _ file: OpenFileHandle, _ bench: ConformanceHarness) throws -> String {
       switch step.verb {
       case 8, 9, 10:
         try bench.write(file, [UInt8](repeating: step.fill, count: step.length), at: UInt64(step.position))

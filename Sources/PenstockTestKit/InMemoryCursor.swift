@@ -11,7 +11,7 @@ public final class InMemoryCursor: Sendable {
   public enum Entry: Hashable, Sendable {
     case begun(Intent)
     /// A part, or the same batch condemned, took the place of the first.
-    case replaced(DeliveryID, by: Intent, condemned: String?)
+    case replaced(DeliveryID, by: Intent, rejectionReason: String?)
     case completed(DeliveryID)
     case acknowledged(Range<Offset>)
   }
@@ -25,12 +25,12 @@ public final class InMemoryCursor: Sendable {
 
   public let name: String
   private let source: InMemorySource
-  private let memory: Watched<State>
+  private let memory: AsyncCondition<State>
 
   public init(named name: String = "test", of source: InMemorySource, startingAt start: Offset = .zero) {
     self.name = name
     self.source = source
-    memory = Watched(State(cursor: CursorState(startingAt: start)))
+    memory = AsyncCondition(State(cursor: CursorState(startingAt: start)))
   }
 
   public var state: CursorState { memory.value.cursor }
@@ -136,23 +136,23 @@ public struct InMemoryLease: ReplayLease {
   public var name: String { cursor.name }
   public var state: CursorState { get async { cursor.state } }
 
-  public func begin(_ intent: Intent, condemned: String?) async throws(LogError) {
+  public func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError) {
     try await live("before begin")
     let (epoch, end) = (epoch, cursor.durableEnd)
     _ = try cursor.move(.begin, .begun(intent)) { state throws(CursorMoveError) in
-      try state.beginning(intent, condemned: condemned, epoch: epoch, durableEnd: end)
+      try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: end)
     }
     try await live("after begin")
   }
 
   public func replace(
-    _ id: DeliveryID, with intent: Intent, condemned: String?
+    _ id: DeliveryID, with intent: Intent, rejectionReason: String?
   ) async throws(LogError) -> CursorState {
     try await live("before replace")
     let epoch = epoch
-    let entry = InMemoryCursor.Entry.replaced(id, by: intent, condemned: condemned)
+    let entry = InMemoryCursor.Entry.replaced(id, by: intent, rejectionReason: rejectionReason)
     let next = try cursor.move(.replace, entry) { state throws(CursorMoveError) in
-      try state.replacing(id, with: intent, condemned: condemned, epoch: epoch)
+      try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
     }
     try await live("after replace")
     return next

@@ -7,7 +7,7 @@ public final class InMemoryDeadLetters: Sendable {
     var letters: [DeadLetter] = []
     var failures: [LogError] = []
   }
-  private let state = Watched(State())
+  private let state = AsyncCondition(State())
 
   public init() {}
 
@@ -17,9 +17,9 @@ public final class InMemoryDeadLetters: Sendable {
   public func failNext(with errors: LogError...) { state.update { $0.failures += errors } }
 
   /// As one process has it.
-  public func box(crash: CrashSwitch? = nil) -> any DeadLetterBox { Box(deadLetters: self, crash: crash) }
+  public func box(crash: CrashSwitch? = nil) -> any DeadLetterStore { Box(deadLetters: self, crash: crash) }
 
-  fileprivate func bury(_ letter: DeadLetter) throws(LogError) -> Offset {
+  fileprivate func writeDeadLetter(_ letter: DeadLetter) throws(LogError) -> Offset {
     let result: Result<Offset, LogError> = state.update { state in
       if !state.failures.isEmpty { return .failure(state.failures.removeFirst()) }
       if let last = state.letters.last, last.offset == letter.offset, last.record == letter.record {
@@ -31,13 +31,13 @@ public final class InMemoryDeadLetters: Sendable {
     return try result.get()
   }
 
-  private struct Box: DeadLetterBox {
+  private struct Box: DeadLetterStore {
     let deadLetters: InMemoryDeadLetters
     let crash: CrashSwitch?
 
-    func bury(_ letter: DeadLetter) async throws(LogError) -> Offset {
+    func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
       try await live("before bury")
-      let number = try deadLetters.bury(letter)
+      let number = try deadLetters.writeDeadLetter(letter)
       try await live("after bury")
       return number
     }

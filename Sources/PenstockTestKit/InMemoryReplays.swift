@@ -9,7 +9,7 @@ public final class InMemoryReplays: Sendable {
   }
 
   private let source: InMemorySource
-  private let state = Watched(State())
+  private let state = AsyncCondition(State())
 
   public init(of source: InMemorySource) { self.source = source }
 
@@ -74,7 +74,7 @@ public struct InMemoryReplayLog: ReplayStore, RecordSource {
   }
 
   /// Everything is there and stored as it is.
-  public func extent(of range: Range<Offset>) throws(LogError) -> LogExtent {
+  public func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate {
     memory.extent(of: range)
   }
 
@@ -134,8 +134,8 @@ extension InMemorySource {
     return found
   }
 
-  fileprivate func extent(of range: Range<Offset>) -> LogExtent {
-    var extent = LogExtent(range: range)
+  fileprivate func extent(of range: Range<Offset>) -> RangeEstimate {
+    var extent = RangeEstimate(range: range)
     forEachRecord { record in
       guard range.contains(record.offset) else { return }
       extent.records += 1

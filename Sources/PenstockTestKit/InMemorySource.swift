@@ -13,7 +13,7 @@ public final class InMemorySource: RecordSource {
   }
 
   public let logID: String
-  private let state = Watched(State())
+  private let state = AsyncCondition(State())
   private let timeOfDay: any WallClock
   private let clock: any DeliveryClock
 
@@ -79,7 +79,7 @@ public final class InMemorySource: RecordSource {
 
   public func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
     let state = try readable()
-    guard first <= state.end else { throw LogError(.outOfRange, "no record", place: .init(offset: first)) }
+    guard first <= state.end else { throw LogError(.outOfRange, "no record", location: .init(offset: first)) }
     var slices: [BlockSlice] = []
     var (records, bytes) = (maxRecords, maxBytes)
     for block in state.blocks where block.endOffset > first && records > 0 {
@@ -97,7 +97,7 @@ public final class InMemorySource: RecordSource {
   public func records(in range: Range<Offset>) async throws(LogError) -> Batch {
     let state = try readable()
     guard !range.isEmpty, range.upperBound <= state.end else {
-      throw LogError(.outOfRange, "no records \(range)", place: .init(offset: range.lowerBound))
+      throw LogError(.outOfRange, "no records \(range)", location: .init(offset: range.lowerBound))
     }
     let slices = state.blocks.compactMap { block -> BlockSlice? in
       let (low, high) = (max(range.lowerBound, block.baseOffset), min(range.upperBound, block.endOffset))

@@ -5,20 +5,20 @@ public import PenstockDelivery
 /// A test awaits ``sleeper()``, then ``advance(to:)``: no real time passes and nothing polls.
 public final class ManualDeliveryClock: DeliveryClock {
   private struct State: Sendable {
-    var now = Moment(sinceStart: .zero)
-    var sleepers: [UInt64: Moment] = [:]
+    var now = MonotonicInstant(sinceStart: .zero)
+    var sleepers: [UInt64: MonotonicInstant] = [:]
     var lastID: UInt64 = 0
   }
 
-  private let state = Watched(State())
+  private let state = AsyncCondition(State())
   /// Moves with the clock; a test may also make it jump.
   public let timeOfDay: ManualClock
 
   public init(timeOfDay: ManualClock = ManualClock()) { self.timeOfDay = timeOfDay }
 
-  public func now() -> Moment { state.value.now }
+  public func now() -> MonotonicInstant { state.value.now }
 
-  public func sleep(until moment: Moment) async throws(CancellationError) {
+  public func sleep(until moment: MonotonicInstant) async throws(CancellationError) {
     let id = state.update { state in
       state.lastID += 1
       state.sleepers[state.lastID] = moment
@@ -36,24 +36,24 @@ public final class ManualDeliveryClock: DeliveryClock {
     state.update { $0.now = $0.now + duration }
   }
 
-  public func advance(to moment: Moment) { advance(by: max(.zero, moment - now())) }
+  public func advance(to moment: MonotonicInstant) { advance(by: max(.zero, moment - now())) }
 
   /// The moments that are slept for and not reached yet, earliest first.
-  public var sleepers: [Moment] { Self.pending(state.value) }
+  public var sleepers: [MonotonicInstant] { Self.pending(state.value) }
 
   /// Returns the earliest moment that is slept for, as soon as there is one that is not reached yet; the present moment
   /// when the task is cancelled first.
-  public func sleeper() async -> Moment {
+  public func sleeper() async -> MonotonicInstant {
     _ = await state.wait { !Self.pending($0).isEmpty }
     return sleepers.first ?? now()
   }
 
   /// Returns when somebody sleeps until exactly `moment`.
-  public func untilSomebodySleeps(until moment: Moment) async {
+  public func untilSomebodySleeps(until moment: MonotonicInstant) async {
     _ = await state.wait { Self.pending($0).contains(moment) }
   }
 
-  private static func pending(_ state: State) -> [Moment] {
+  private static func pending(_ state: State) -> [MonotonicInstant] {
     state.sleepers.values.filter { $0 > state.now }.sorted()
   }
 }

@@ -12,7 +12,7 @@ public final class RecordingDestination: Sendable {
     public let attempt: Int
   }
 
-  private let log = Watched<[Arrival]>([])
+  private let log = AsyncCondition<[Arrival]>([])
 
   public init() {}
 
@@ -52,7 +52,7 @@ public final class RecordingDestination: Sendable {
   /// Returns when at least `count` deliveries have arrived, repetitions included.
   public func untilArrivals(_ count: Int) async { _ = await log.wait { $0.count >= count } }
 
-  func take(_ delivery: PendingDelivery) {
+  func take(_ delivery: DeliveryRequest) {
     let intent = delivery.intent
     log.update {
       $0.append(

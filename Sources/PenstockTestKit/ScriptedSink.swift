@@ -35,7 +35,7 @@ public final class ScriptedSink: Sink {
   private let crash: CrashSwitch?
   private let rejects: Set<Offset>
   private let cannotRender: Set<Offset>
-  private let state: Watched<State>
+  private let state: AsyncCondition<State>
 
   /// - Parameters:
   ///   - destination: What it brings its batches to.
@@ -59,7 +59,7 @@ public final class ScriptedSink: Sink {
     self.lineEnding = lineEnding
     self.last = last
     self.crash = crash
-    state = Watched(State(script: script))
+    state = AsyncCondition(State(script: script))
   }
 
   public var renderings: Int { state.value.renderings }
@@ -73,7 +73,7 @@ public final class ScriptedSink: Sink {
   /// Returns when `deliver` has been called `count` times, answered or not.
   public func untilDeliveries(_ count: Int) async { _ = await state.wait { $0.deliveries >= count } }
 
-  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+  public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     _ = crash?.step("plan")
     if let guilty = cannotRender.filter({ outline.first <= $0 && $0 < outline.end }).min() {
       throw SinkError("nothing can be made of it", offset: guilty)
@@ -93,7 +93,7 @@ public final class ScriptedSink: Sink {
     return PreparedBody(content: content, eventCount: batch.count)
   }
 
-  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     guard await isAlive("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
     let step = state.update { state in
       state.deliveries += 1
@@ -109,7 +109,7 @@ public final class ScriptedSink: Sink {
 
   public func close() async { state.update { $0.closings += 1 } }
 
-  private func perform(_ step: Step, _ delivery: PendingDelivery) async -> DeliveryOutcome {
+  private func perform(_ step: Step, _ delivery: DeliveryRequest) async -> DeliveryOutcome {
     switch step {
     case .accept:
       destination.take(delivery)

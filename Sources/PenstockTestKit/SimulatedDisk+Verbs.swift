@@ -61,7 +61,8 @@ extension SimulatedDisk {
     }
   }
 
-  private func opened(_ handle: FileHandle, _ verb: Verb, writing: Bool = false) throws(FileSystemError) -> OpenFile {
+  private func opened(_ handle: OpenFileHandle, _ verb: Verb, writing: Bool = false) throws(FileSystemError) -> OpenFile
+  {
     guard let open = handles[handle.rawValue] else {
       throw verb.error(isDown ? .inputOutput : Self.badHandle, "descriptor \(handle.rawValue)")
     }
@@ -76,14 +77,14 @@ extension SimulatedDisk {
 
   // MARK: - Handles
 
-  mutating func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+  mutating func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
     let raw = try run(mode == .create ? .create : .open, path) { (disk) throws(FileSystemError) in
       let file = mode == .create ? try disk.create(path) : try disk.find(path)
       defer { disk.nextHandle += 1 }
       disk.handles[disk.nextHandle] = OpenFile(file: file, mode: mode, path: path)
       return UInt64(disk.nextHandle)
     }
-    return FileHandle(rawValue: Int32(raw))
+    return OpenFileHandle(rawValue: Int32(raw))
   }
 
   private func find(_ path: String) throws(FileSystemError) -> Int {
@@ -109,13 +110,13 @@ extension SimulatedDisk {
       })
   }
 
-  mutating func close(_ handle: FileHandle) {
+  mutating func close(_ handle: OpenFileHandle) {
     guard !isDown, let open = handles.removeValue(forKey: handle.rawValue) else { return }
     if locks[open.file] == handle.rawValue { locks[open.file] = nil }
     record(.close, open.path, 0, 0, .success(0))
   }
 
-  mutating func lock(_ handle: FileHandle) throws(FileSystemError) -> Bool {
+  mutating func lock(_ handle: OpenFileHandle) throws(FileSystemError) -> Bool {
     let open = try opened(handle, .lock)
     return try run(.lock, open.path) { (disk) throws(FileSystemError) in
       guard open.mode != .readOnly else { throw Verb.lock.error(.notSupported, open.path) }
@@ -125,7 +126,7 @@ extension SimulatedDisk {
     } == 1
   }
 
-  mutating func path(_ path: String, names handle: FileHandle) throws(FileSystemError) -> Bool {
+  mutating func path(_ path: String, names handle: OpenFileHandle) throws(FileSystemError) -> Bool {
     let open = try opened(handle, .path)
     return try run(.path, path) { (disk) throws(FileSystemError) in
       do throws(FileSystemError) {
@@ -139,7 +140,7 @@ extension SimulatedDisk {
 
   // MARK: - Bytes
 
-  mutating func read(_ handle: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+  mutating func read(_ handle: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     let open = try opened(handle, .read)
@@ -159,7 +160,7 @@ extension SimulatedDisk {
       })
   }
 
-  mutating func write(_ handle: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
+  mutating func write(_ handle: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     let open = try opened(handle, .write, writing: true)
@@ -215,14 +216,14 @@ extension SimulatedDisk {
     }
   }
 
-  mutating func size(_ handle: FileHandle) throws(FileSystemError) -> UInt64 {
+  mutating func size(_ handle: OpenFileHandle) throws(FileSystemError) -> UInt64 {
     let open = try opened(handle, .size)
     return try run(.size, open.path) { (disk) throws(FileSystemError) in
       UInt64(disk.files[open.file]?.content.count ?? 0)
     }
   }
 
-  mutating func truncate(_ handle: FileHandle, to size: UInt64) throws(FileSystemError) {
+  mutating func truncate(_ handle: OpenFileHandle, to size: UInt64) throws(FileSystemError) {
     let open = try opened(handle, .truncate)
     _ = try run(.truncate, open.path, 0, size) { (disk) throws(FileSystemError) in
       guard open.mode != .readOnly else { throw Verb.truncate.error(Self.badArgument, open.path) }
@@ -238,7 +239,7 @@ extension SimulatedDisk {
     }
   }
 
-  mutating func synchronize(_ handle: FileHandle) throws(FileSystemError) {
+  mutating func synchronize(_ handle: OpenFileHandle) throws(FileSystemError) {
     let open = try opened(handle, .synchronize)
     _ = try run(.synchronize, open.path) { (disk) throws(FileSystemError) in
       try disk.io(.synchronize, open.path) { (disk, effect) throws(FileSystemError) in
@@ -250,7 +251,7 @@ extension SimulatedDisk {
     }
   }
 
-  mutating func dropCache(_ handle: FileHandle) throws(FileSystemError) -> Bool {
+  mutating func dropCache(_ handle: OpenFileHandle) throws(FileSystemError) -> Bool {
     let open = try opened(handle, .dropCache)
     return try run(.dropCache, open.path) { (disk) throws(FileSystemError) in
       switch disk.cacheDropping {

@@ -39,37 +39,37 @@ public final class SimulatedFileSystem: FileSystem {
   /// Keeps nothing any more.
   func keepNothing() { disk.withLock { $0.kept = nil } }
 
-  public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+  public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.open(path, mode) }
   }
 
-  public func close(_ file: FileHandle) { disk.withLock { $0.close(file) } }
+  public func close(_ file: OpenFileHandle) { disk.withLock { $0.close(file) } }
 
-  public func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+  public func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.read(file, into: buffer, at: position) }
   }
 
-  public func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
+  public func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.write(file, bytes, at: position) }
   }
 
-  public func synchronize(_ file: FileHandle) throws(FileSystemError) {
+  public func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronize(file) }
   }
 
-  public func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool {
+  public func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.dropCache(file) }
   }
 
-  public func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
+  public func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.size(file) }
   }
 
-  public func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) {
+  public func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.truncate(file, to: size) }
   }
 
@@ -97,11 +97,11 @@ public final class SimulatedFileSystem: FileSystem {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronizeDirectory(path) }
   }
 
-  public func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
+  public func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.lock(file) }
   }
 
-  public func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+  public func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.path(path, names: file) }
   }
 }

@@ -2,11 +2,11 @@ import PenstockDelivery
 import PenstockLog
 
 /// The records a sink is checked with, once in one block and once with a block for each.
-struct SinkBench: Sendable {
+struct SinkHarness: Sendable {
   let whole: InMemorySource
   let pieces: InMemorySource
   /// What was rendered for the trial before.
-  let lastBody = Watched<PreparedBody?>(nil)
+  let lastBody = AsyncCondition<PreparedBody?>(nil)
 
   init(records: [[UInt8]]) {
     whole = InMemorySource()
@@ -25,19 +25,19 @@ struct SinkBench: Sendable {
 
 /// One batch that a sink is checked with.
 struct SinkTrial: Sendable {
-  let bench: SinkBench
+  let bench: SinkHarness
   let batch: Batch
   let batchInPieces: Batch
 
-  var outline: BatchOutline {
-    BatchOutline(
+  var outline: BatchMetadata {
+    BatchMetadata(
       logID: bench.whole.logID, cursor: "sink-laws-\(batch.count)", first: batch.first, end: batch.end,
       byteCount: batch.byteCount, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime,
       closedBy: .records)
   }
 
-  var longestOutline: BatchOutline {
-    BatchOutline(
+  var longestOutline: BatchMetadata {
+    BatchMetadata(
       logID: bench.whole.logID, cursor: String(repeating: "c", count: 64), first: Offset(.max - 1), end: Offset(.max),
       byteCount: .max, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime, closedBy: .records)
   }

@@ -123,7 +123,7 @@ def test_an_export_is_proved_and_its_cursor_rebuilt(room, export):
     last = export.objects[-1]
     content = export.get(last)
     export.remove(last)
-    room(f"{rebuild} --yes", 1, "is not there as it was written", "--despite-doubts")
+    room(f"{rebuild} --yes", 1, "is not there as it was written", "--force")
     export.put(last, content)
     # The process ended between the object and its entry.
     export.remove(export.entries[-1])

@@ -30,7 +30,7 @@ def test_a_producer_continues_after_a_kill(room):
     assert int(said["list"][0]["source"].split()[1]) == len(content + rows(5)) - 1
     assert room.json("inspect --log L")["producers"] == said["list"]
     room.file("in", rows(1))
-    room(f"{PRODUCER} in", 1, "is not the file", "ends at byte", "--start-anew")
+    room(f"{PRODUCER} in", 1, "is not the file", "ends at byte", "--reset-producer")
 
 
 @pytest.mark.parametrize("check", ["", "--no-validate"])
@@ -64,15 +64,15 @@ def test_a_replaced_file_is_never_read_from_its_middle(room):
     alike = first[:first.index(b"\n", 20_000) + 1] + second
     for other in (second[:len(first)], second, second + second, second[:1000], alike):
         room.file("in", other)
-        room(f"{PRODUCER} in", 1, "is not the file", "--start-anew")
+        room(f"{PRODUCER} in", 1, "is not the file", "--reset-producer")
         assert room.tail() == first
     # Under another name the old one is still known, and so is a copy of it.
     room.file("in.1", first + rows(2))
     assert room.json(f"{PRODUCER} in.1")["appended"] == 2
     room.file("in", second)
-    room(f"{PRODUCER} --start-anew in", 0, "beginning at byte 0")
+    room(f"{PRODUCER} --reset-producer in", 0, "beginning at byte 0")
     assert room.tail() == first + rows(2) + second
-    assert room(f"{PRODUCER} --start-anew in").text.startswith("nothing new")
+    assert room(f"{PRODUCER} --reset-producer in").text.startswith("nothing new")
 
 
 def test_compressed_input_is_named_with_what_reads_it(room):

@@ -72,7 +72,7 @@ func run(on disk: SimulatedFileSystem, into total: inout Total) async throws {
 @Test("The sink keeps the contract")
 func contract() async throws {
   let records = [Array(#"{"id":1}"#.utf8), Array(#"{"id":2}"#.utf8)]
-  try await SinkLaws.check(records: records, secrets: ["hunter2"]) { makeSink() }
+  try await SinkConformance.check(records: records, secrets: ["hunter2"]) { makeSink() }
 }
 
 @Test("A batch that is not full waits for its time")

@@ -24,7 +24,7 @@ func runMailer(_ log: Log, _ mailbox: some Mailbox) async throws {
 }
 
 struct LedgerMailbox: Mailbox {
-  let ledger: CrashLaboratory.Ledger
+  let ledger: CrashSimulation.Ledger
 
   func send(_ record: Offset, key: String) async throws {
     try await ledger.put(record, key: key)
@@ -47,7 +47,7 @@ struct TableSink: Sink {
   let table: Table
   var description: String { "table" }
 
-  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { [1] }
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { [1] }
 
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     var content: [UInt8] = []
@@ -55,7 +55,7 @@ struct TableSink: Sink {
     return PreparedBody(content: content, eventCount: batch.count)
   }
 
-  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     let rows = delivery.body.bytes.split(separator: 10).map(Array.init)
     table.insert(rows, id: delivery.intent.id.rawValue)
     return .delivered(receipt: "\(rows.count) rows")
@@ -65,13 +65,13 @@ struct TableSink: Sink {
 @Suite(.timeLimit(.minutes(5)))
 struct GuideTests {
   @Test func `every mail is sent once, whatever crashes`() async throws {
-    try await CrashLaboratory().consumer { log, ledger in
+    try await CrashSimulation().consumer { log, ledger in
       try await runMailer(log, LedgerMailbox(ledger: ledger))
     }
   }
 
   @Test func `every row is in the table once, whatever crashes`() async throws {
-    try await CrashLaboratory().sink {
+    try await CrashSimulation().sink {
       let table = Table()
       return .init(makeSink: { TableSink(table: table) }, contents: { table.rows })
     }

@@ -285,7 +285,7 @@ struct SimulatedFaultTests {
     }
   }
 
-  private func read(_ disk: SimulatedFileSystem, _ file: FileHandle, _ count: Int, at position: UInt64) throws
+  private func read(_ disk: SimulatedFileSystem, _ file: OpenFileHandle, _ count: Int, at position: UInt64) throws
     -> [UInt8]
   {
     var bytes = fill(0, count)
@@ -294,7 +294,7 @@ struct SimulatedFaultTests {
   }
 
   /// One unsynced write of ones over zeros, and a sync that fails.
-  private func failedSync(_ effect: FaultEffect) throws -> (SimulatedFileSystem, FileHandle) {
+  private func failedSync(_ effect: FaultEffect) throws -> (SimulatedFileSystem, OpenFileHandle) {
     let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1024)])
     let file = try disk.open("/log/a", .readWrite)
     disk.fail(atIO: 2, effect: effect)

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("SimulatedFileSystem")
 struct SimulatedFileSystemTests {
-  @Test("keeps the laws of a file system", arguments: FileSystemLaws.all)
+  @Test("keeps the laws of a file system", arguments: FileSystemConformance.all)
   func laws(_ law: FileSystemLaw) throws {
     let disk = SimulatedFileSystem()
     try disk.makeDirectory("/law")
@@ -12,7 +12,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.openHandleCount == 0)
   }
 
-  @Test("keeps the laws when transfers are short and interrupted", arguments: FileSystemLaws.all)
+  @Test("keeps the laws when transfers are short and interrupted", arguments: FileSystemConformance.all)
   func disturbedLaws(_ law: FileSystemLaw) throws {
     let disk = SimulatedFileSystem(seed: 5)
     try disk.makeDirectory("/law")
@@ -234,7 +234,7 @@ extension SimulatedFileSystem {
     return disk.powerCut(.nothingUnsynced)
   }
 
-  func put(_ file: FileHandle, _ bytes: [UInt8], at position: UInt64) throws {
+  func put(_ file: OpenFileHandle, _ bytes: [UInt8], at position: UInt64) throws {
     try bytes.withUnsafeBytes { try writeAll(file, $0, at: position) }
   }
 }

@@ -39,7 +39,7 @@ import Testing
 
   /// As if every run of retention that removes something were a mistake.
   @Test func `a world that breaks a promise is made as small as it gets`() throws {
-    let plant: Simulation.Plant = { event in
+    let plant: Simulation.InjectedFault = { event in
       if case .trimmed(let first) = event, first > .zero { .failed("planted") } else { event }
     }
     func run(_ script: SimulationScript) -> Simulation.Result { Simulation.run(script, planting: plant) }

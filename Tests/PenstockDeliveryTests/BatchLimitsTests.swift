@@ -22,7 +22,7 @@ private struct StatingSink: Sink {
 
   var description: String { "stating" }
 
-  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { [1] }
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { [1] }
 
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     if let canRender, batch.count > canRender {
@@ -33,7 +33,7 @@ private struct StatingSink: Sink {
     return PreparedBody(content: content, eventCount: batch.count)
   }
 
-  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     sent.add(delivery.intent.first..<delivery.intent.end)
     return .delivered(receipt: "ok")
   }

@@ -4,12 +4,12 @@ import Testing
 
 @Suite("When a batch is closed")
 struct BatchPlannerTests {
-  let start = Moment(sinceStart: .seconds(1000))
+  let start = MonotonicInstant(sinceStart: .seconds(1000))
   let noon = Timestamp(nanoseconds: 1_767_268_800_000_000_000)
   let policy = BatchPolicy(maxRecords: 10, maxBytes: 100, maxWait: .seconds(5))
 
-  func open(records: Int, bytes: Int, policy: BatchPolicy? = nil) -> OpenBatch {
-    var open = OpenBatch(first: Offset(7))
+  func open(records: Int, bytes: Int, policy: BatchPolicy? = nil) -> PendingBatch {
+    var open = PendingBatch(first: Offset(7))
     guard records > 0 else { return open }
     _ = open.add(
       upTo: Offset(7) + records, bytes: bytes, appendTime: noon, since: start, policy ?? self.policy)
@@ -17,7 +17,7 @@ struct BatchPlannerTests {
   }
 
   func decide(
-    _ open: OpenBatch, after wait: Duration = .zero, partial: Bool = false, policy: BatchPolicy? = nil,
+    _ open: PendingBatch, after wait: Duration = .zero, partial: Bool = false, policy: BatchPolicy? = nil,
     timeOfDay: Timestamp? = nil
   ) -> BatchDecision {
     BatchPlanner(policy: policy ?? self.policy, takesPartialBatches: partial)
@@ -90,10 +90,10 @@ struct BatchPlannerTests {
     var hourly = policy
     hourly.boundary = .seconds(3600)
     let planner = BatchPlanner(policy: hourly, takesPartialBatches: false)
-    var early = OpenBatch(first: .zero)
+    var early = PendingBatch(first: .zero)
     _ = early.add(upTo: Offset(1), bytes: 1, appendTime: Timestamp(nanoseconds: -1), since: start, hourly)
     #expect(planner.decide(early, now: start, timeOfDay: Timestamp(nanoseconds: 0)) == .take(.boundary))
-    var late = OpenBatch(first: .zero)
+    var late = PendingBatch(first: .zero)
     _ = late.add(upTo: Offset(1), bytes: 1, appendTime: Timestamp(nanoseconds: .max), since: start, hourly)
     let decision = planner.decide(late, now: start, timeOfDay: Timestamp(nanoseconds: .max))
     #expect(decision == .wait(until: start + .seconds(5)))

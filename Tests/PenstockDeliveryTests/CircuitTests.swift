@@ -4,7 +4,7 @@ import Testing
 
 @Suite("The circuit of a destination")
 struct CircuitTests {
-  static let now = Moment(sinceStart: .seconds(100))
+  static let now = MonotonicInstant(sinceStart: .seconds(100))
   static let policy = CircuitPolicy(failures: 3, drain: 2, doubling: .seconds(5), full: 8)
 
   enum Move: CaseIterable {
@@ -99,7 +99,7 @@ struct CircuitTests {
 
 @Suite("A rate limit")
 struct RateBudgetTests {
-  let now = Moment(sinceStart: .seconds(100))
+  let now = MonotonicInstant(sinceStart: .seconds(100))
 
   @Test("lets an attempt pass and makes the next one wait for what it cost, by the strictest limit")
   func costs() {
@@ -139,7 +139,7 @@ struct RateBudgetTests {
     var generator = SplitMix64(seed: seed)
     let rate = Double(1 + generator.below(5000)) / 10
     var budget = RateBudget(DeliveryRate(recordsPerSecond: rate, requestsPerSecond: 40))
-    var (moment, history) = (now, [(at: Moment, count: Int)]())
+    var (moment, history) = (now, [(at: MonotonicInstant, count: Int)]())
     for _ in 0..<200 {
       moment = max(moment, budget.earliest ?? moment) + .milliseconds(generator.below(300))
       let count = 1 + generator.below(1000)

@@ -7,7 +7,7 @@ import Testing
 @Suite("Dead letters", .timeLimit(.minutes(1)))
 struct DeadLetterLogTests {
   static func environment(_ disk: SimulatedFileSystem, salt: UInt64 = 1) -> LogEnvironment {
-    let random = Watched(SplitMix64(seed: salt))
+    let random = AsyncCondition(SplitMix64(seed: salt))
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     return LogEnvironment(
@@ -56,19 +56,19 @@ struct DeadLetterLogTests {
     for number in 1...40 {
       let disk = SimulatedFileSystem()
       let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk))
-      _ = try await box.bury(Self.letter(1))
+      _ = try await box.writeDeadLetter(Self.letter(1))
       disk.fail(atIO: disk.ioCount + number, effect: .pagesLost)
       for offset in 2...4 as ClosedRange<UInt64> {
         // The destination tries again, and stays where it is until the letter is written.
         for attempt in 0..<3 {
           do throws(LogError) {
-            _ = try await box.bury(Self.letter(offset))
+            _ = try await box.writeDeadLetter(Self.letter(offset))
             break
           } catch { #expect(attempt < 2, "I/O \(number): \(error)") }
         }
       }
       let after = disk.powerCut(.nothingUnsynced)
-      // Recovery shows what a beacon that was not synced keeps from readers.
+      // Recovery shows what a commit point that was not synced keeps from readers.
       let next = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(after, salt: 2))
       try await next.prepare()
       let letters = DeadLetters(in: "/dead", environment: Self.environment(after, salt: 3))
@@ -86,15 +86,15 @@ struct DeadLetterLogTests {
     #expect(try letters.cursors().isEmpty)
     #expect(try await letters.count(of: "billing") == 0)
     #expect(disk.filePaths.isEmpty, "nothing is written before there is a letter")
-    for offset in [4, 9, 9, 10] as [UInt64] { _ = try await box.bury(Self.letter(offset)) }
+    for offset in [4, 9, 9, 10] as [UInt64] { _ = try await box.writeDeadLetter(Self.letter(offset)) }
     #expect(try await letters.count(of: "billing") == 3)
     try await box.close()
     // Another process, which dies before the commit of what it buries.
     let next = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk, salt: 3))
-    #expect(try await next.bury(Self.letter(10)) == Offset(2))
-    #expect(try await next.bury(Self.letter(10, "another")) == Offset(3))
+    #expect(try await next.writeDeadLetter(Self.letter(10)) == Offset(2))
+    #expect(try await next.writeDeadLetter(Self.letter(10, "another")) == Offset(3))
     // A person went back: the same record is given up again.
-    #expect(try await next.bury(Self.letter(4)) == Offset(4))
+    #expect(try await next.writeDeadLetter(Self.letter(4)) == Offset(4))
     try await next.close()
     #expect(try letters.cursors() == ["billing"])
     let all = try await letters.list(of: "billing")
@@ -115,7 +115,7 @@ struct DeadLetterLogTests {
     var count = 0
     let failure = await #expect(throws: LogError.self) {
       while count < 50 {
-        _ = try await box.bury(Self.letter(UInt64(count), record))
+        _ = try await box.writeDeadLetter(Self.letter(UInt64(count), record))
         count += 1
       }
     }

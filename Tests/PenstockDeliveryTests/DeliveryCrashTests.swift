@@ -8,11 +8,11 @@ struct CarelessSink: Sink {
   let inner: ScriptedSink
   let version: UInt8
   var description: String { inner.description }
-  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try inner.plan(outline) }
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { try inner.plan(outline) }
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     try inner.prepare(batch, plan: [UInt8(ascii: "1"), version])
   }
-  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome { await inner.deliver(delivery) }
+  func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome { await inner.deliver(delivery) }
 }
 
 @Suite("A delivery that dies", .timeLimit(.minutes(2)))

@@ -19,15 +19,15 @@ struct SlotLease: CursorLease {
   var name: String { held.name }
   var state: CursorState { get async { held.state } }
 
-  func begin(_ intent: Intent, condemned: String?) async throws(LogError) {
+  func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError) {
     let end = source.end
     try held.move { (state) throws(CursorMoveError) in
-      try state.beginning(intent, condemned: condemned, epoch: epoch, durableEnd: end)
+      try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: end)
     }
   }
-  func replace(_ id: DeliveryID, with intent: Intent, condemned: String?) async throws(LogError) -> CursorState {
+  func replace(_ id: DeliveryID, with intent: Intent, rejectionReason: String?) async throws(LogError) -> CursorState {
     try held.move { (state) throws(CursorMoveError) in
-      try state.replacing(id, with: intent, condemned: condemned, epoch: epoch)
+      try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
     }
   }
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {

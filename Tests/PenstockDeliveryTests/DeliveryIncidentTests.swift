@@ -4,7 +4,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// What has gone wrong in other deliveries, where no other suite has it; docs/incidents.md has them all.
+/// What has gone wrong in other deliveries, where no other suite has it; docs/internals/incidents.md has them all.
 @Suite("Incidents of other deliveries", .timeLimit(.minutes(1)))
 struct DeliveryIncidentTests {
   @Test("appends are answered while a destination hangs, and wait for none of it")
@@ -41,7 +41,7 @@ struct DeliveryIncidentTests {
     rig.clock.advance(by: .seconds(3600))
     rig.source.append("record 1")
     let due = await rig.clock.sleeper()
-    #expect(due == Moment(sinceStart: .seconds(3610)))
+    #expect(due == MonotonicInstant(sinceStart: .seconds(3610)))
     rig.source.append("record 2")
     await rig.source.untilSomebodyWaits(past: Offset(3))
     await rig.clock.untilSomebodySleeps(until: due)

@@ -34,14 +34,15 @@ struct DeliveryModel: Hashable {
   var isPaused = false
 
   static let end = Offset(3)
-  static let now = Moment(sinceStart: .zero)
+  static let now = MonotonicInstant(sinceStart: .zero)
   static let retry = RetryPolicy(first: .zero, cap: .zero, refusedWait: .zero)
 
-  init(mode: DeliveryState.Mode, lanes: Int = 1, buries: Bool = false, maxCrashes: Int = 2, pauses: Int = 0) {
+  init(mode: DeliveryState.Mode, lanes: Int = 1, writesDeadLetters: Bool = false, maxCrashes: Int = 2, pauses: Int = 0)
+  {
     cursor = CursorState(startingAt: .zero).acquired()
     let options = DeliveryOptions(
       maxInFlight: lanes, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil))
-    state = DeliveryState(cursor, mode: mode, retry: Self.retry, options: options, buries: buries)
+    state = DeliveryState(cursor, mode: mode, retry: Self.retry, options: options, writesDeadLetters: writesDeadLetters)
     self.maxCrashes = maxCrashes
     self.pauses = pauses
   }
@@ -70,7 +71,8 @@ struct DeliveryModel: Hashable {
       next.confirmed = []
       next.newestFirst = nil
       next.state = DeliveryState(
-        next.cursor, mode: state.mode, retry: Self.retry, options: state.options, buries: state.buries)
+        next.cursor, mode: state.mode, retry: Self.retry, options: state.options,
+        writesDeadLetters: state.writesDeadLetters)
       // The shell looks before anything is begun.
       if isPaused { try? next.state.handle(.pause) }
       return next
@@ -136,7 +138,7 @@ extension DeliveryModel {
 
   /// A person puts a pause on, or takes it off.
   private func pausing(_ violations: inout [String]) -> [DeliveryModel] {
-    if isPaused { return [step(.unpause(at: Self.now), &violations) { $0.isPaused = false }] }
+    if isPaused { return [step(.resume(at: Self.now), &violations) { $0.isPaused = false }] }
     guard pauses > 0 else { return [] }
     return [
       step(.pause, &violations) {
@@ -160,7 +162,7 @@ extension DeliveryModel {
 
   private func working(_ work: DeliveryState.Work, _ violations: inout [String]) -> [DeliveryModel] {
     switch work {
-    case .gather(let first):
+    case .accumulate(let first):
       if first != cursor.nextFirst { violations.append("a batch begins at \(first), not at \(cursor.nextFirst)") }
       let isInTrouble = state.lanes.contains { $0.attempts > 1 || ($0.attempts == 1 && !$0.isInAir) }
       if isInTrouble { violations.append("a new batch is begun beside one in trouble") }
@@ -169,8 +171,9 @@ extension DeliveryModel {
         next.append(step(.gathered(first..<first + count, .records), &violations))
       }
       return next
-    case .plan(let range, _, _, let condemned): return planning(range, condemned: condemned, &violations)
-    case .begin(let intent, let old, let condemned): return beginning(intent, old, condemned, &violations)
+    case .plan(let range, _, _, let rejectionReason):
+      return planning(range, rejectionReason: rejectionReason, &violations)
+    case .begin(let intent, let old, let rejectionReason): return beginning(intent, old, rejectionReason, &violations)
     case .reopen(let intent):
       let digest = Self.content(intent.first, intent.end, plan: intent.plan)
       let wrong = Self.content(intent.first, intent.end, plan: [9])
@@ -181,35 +184,37 @@ extension DeliveryModel {
         step(Self.failed(.damaged), &violations),
       ]
     case .send(let intent, let attempt): return [sending(intent, attempt: attempt, &violations)]
-    case .bury(let intent, _): return burying(intent, &violations)
+    case .writeDeadLetter(let intent, _): return burying(intent, &violations)
     case .commit(let intent, _): return committing(intent, &violations)
     }
   }
 
   private func planning(
-    _ range: Range<Offset>, condemned: String?, _ violations: inout [String]
+    _ range: Range<Offset>, rejectionReason: String?, _ violations: inout [String]
   ) -> [DeliveryModel] {
-    let intent = intent(range, isRendered: condemned == nil)
+    let intent = intent(range, isRendered: rejectionReason == nil)
     var next = [step(Self.failed(.io), &violations)]
     next.append(
-      step(.planned(intent), &violations) { if condemned == nil { $0.rendered[intent.id] = intent.contentDigest } })
-    guard condemned == nil else { return next }
+      step(.planned(intent), &violations) {
+        if rejectionReason == nil { $0.rendered[intent.id] = intent.contentDigest }
+      })
+    guard rejectionReason == nil else { return next }
     next.append(step(.unrenderable(SinkError("no")), &violations))
     next.append(step(.unrenderable(SinkError("no", offset: Offset(range.upperBound.rawValue - 1))), &violations))
     return next
   }
 
   private func beginning(
-    _ intent: Intent, _ old: Intent?, _ condemned: String?, _ violations: inout [String]
+    _ intent: Intent, _ old: Intent?, _ rejectionReason: String?, _ violations: inout [String]
   ) -> [DeliveryModel] {
     let begun: CursorState?
     if let old {
-      if taken.contains(old.id), condemned == nil, state.lanes.first?.intent != old {
+      if taken.contains(old.id), rejectionReason == nil, state.lanes.first?.intent != old {
         violations.append("split in the middle")
       }
-      begun = try? cursor.replacing(old.id, with: intent, condemned: condemned, epoch: cursor.epoch)
+      begun = try? cursor.replacing(old.id, with: intent, rejectionReason: rejectionReason, epoch: cursor.epoch)
     } else {
-      begun = try? cursor.beginning(intent, condemned: condemned, epoch: cursor.epoch, durableEnd: Self.end)
+      begun = try? cursor.beginning(intent, rejectionReason: rejectionReason, epoch: cursor.epoch, durableEnd: Self.end)
     }
     guard let begun else {
       violations.append("the cursor refuses \(intent.id)")
@@ -227,7 +232,9 @@ extension DeliveryModel {
   private func sending(_ intent: Intent, attempt: Int, _ violations: inout [String]) -> DeliveryModel {
     let open = cursor.inFlight.first { $0.intent == intent }
     if open == nil { violations.append("\(intent.id) is sent and is not open") }
-    if open?.condemned != nil || open?.isDelivered == true { violations.append("\(intent.id) must not be sent again") }
+    if open?.rejectionReason != nil || open?.isDelivered == true {
+      violations.append("\(intent.id) must not be sent again")
+    }
     if rendered[intent.id] != intent.contentDigest { violations.append("\(intent.id) is sent with another content") }
     // Parts of a batch that was rejected, and so was attempted before, come later than those behind it.
     let isPart = sent.values.contains { $0.first <= intent.first && intent.first < $0.end }
@@ -259,19 +266,19 @@ extension DeliveryModel {
 
   private func burying(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
     let open = cursor.inFlight.first
-    if open?.intent != intent || open?.condemned == nil || cursor.committed != intent.first {
-      violations.append("\(intent.id) is buried and is not the oldest, condemned")
+    if open?.intent != intent || open?.rejectionReason == nil || cursor.committed != intent.first {
+      violations.append("\(intent.id) is deadLettered and is not the oldest, condemned")
     }
-    var buried = self
+    var deadLettered = self
     // The log of letters knows the newest one again.
-    if letters.last != intent.first { buried.letters.append(intent.first) }
+    if letters.last != intent.first { deadLettered.letters.append(intent.first) }
     return [
-      buried.step(.buried(receipt: ""), &violations), step(Self.failed(.noSpace), &violations),
-    ] + buried.crashed()
+      deadLettered.step(.wroteDeadLetter(receipt: ""), &violations), step(Self.failed(.noSpace), &violations),
+    ] + deadLettered.crashed()
   }
 
   private func committing(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
-    let isCondemned = cursor.inFlight.contains { $0.intent == intent && $0.condemned != nil }
+    let isCondemned = cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
     if isCondemned {
       if letters.last != intent.first { violations.append("\(intent.id) is committed before its dead letter") }
     } else {

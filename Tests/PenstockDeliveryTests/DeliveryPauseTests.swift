@@ -133,11 +133,11 @@ struct DeliveryPauseTests {
   func lag() {
     var meter = LagMeter(cursor: "billing")
     var facts = LagFacts(
-      at: Moment(sinceStart: .zero), timeOfDay: Timestamp(seconds: 10_000), committed: .zero, end: Offset(5),
+      at: MonotonicInstant(sinceStart: .zero), timeOfDay: Timestamp(seconds: 10_000), committed: .zero, end: Offset(5),
       oldestAppendTime: Timestamp(seconds: 0), activity: .halted,
       pause: CursorPause(since: Timestamp(seconds: 9_400), reason: "bucket moves"))
     _ = meter.observe(facts)
-    facts.at = Moment(sinceStart: .seconds(5000))
+    facts.at = MonotonicInstant(sinceStart: .seconds(5000))
     let lag = meter.observe(facts)
     #expect(lag.health == .paused)
     #expect(lag.words.hasPrefix("cursor billing has been paused by a person for 10 m 0 s (bucket moves): 5 records"))

@@ -20,8 +20,8 @@ struct DeliveryRig: Sendable {
   func delivery(
     to sink: any Sink, cursor: InMemoryCursor? = nil, policy: BatchPolicy = BatchPolicy(maxRecords: 3),
     retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
-    deadLetters: (any DeadLetterBox)? = nil, crash: CrashSwitch? = nil,
-    observer: (@Sendable (DeliveryNotice) -> Void)? = nil
+    deadLetters: (any DeadLetterStore)? = nil, crash: CrashSwitch? = nil,
+    observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) -> Delivery {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
@@ -37,8 +37,8 @@ struct DeliveryRig: Sendable {
 
 /// Keeps what an observer is told.
 struct NoticeLog: Sendable {
-  private let notices = Watched<[DeliveryNotice]>([])
-  var observer: @Sendable (DeliveryNotice) -> Void { { notice in notices.update { $0.append(notice) } } }
+  private let notices = AsyncCondition<[DeliveryObserverEvent]>([])
+  var observer: @Sendable (DeliveryObserverEvent) -> Void { { notice in notices.update { $0.append(notice) } } }
 
   var closeReasons: [CloseReason] {
     notices.value.compactMap { if case .opened(_, let reason, _) = $0 { reason } else { nil } }

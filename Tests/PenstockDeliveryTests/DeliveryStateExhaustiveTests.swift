@@ -7,23 +7,23 @@ struct DeliveryStateExhaustiveTests {
   struct World: CustomTestStringConvertible, Sendable {
     var mode: DeliveryState.Mode
     var lanes = 1
-    var buries = false
+    var writesDeadLetters = false
     var crashes = 2
     var pauses = 0
     var depth = 16
     var testDescription: String {
-      "\(mode), \(lanes) lanes\(buries ? ", dead letters" : ""), \(crashes) crashes, \(pauses) pauses"
+      "\(mode), \(lanes) lanes\(writesDeadLetters ? ", dead letters" : ""), \(crashes) crashes, \(pauses) pauses"
     }
   }
 
   static let worlds = [
     World(mode: .service, depth: 14), World(mode: .until(DeliveryModel.end)),
-    World(mode: .service, buries: true, crashes: 1, depth: 15),
-    World(mode: .until(DeliveryModel.end), buries: true, crashes: 1, depth: 18),
+    World(mode: .service, writesDeadLetters: true, crashes: 1, depth: 15),
+    World(mode: .until(DeliveryModel.end), writesDeadLetters: true, crashes: 1, depth: 18),
     World(mode: .service, lanes: 2, crashes: 1, depth: 13),
-    World(mode: .until(DeliveryModel.end), lanes: 2, buries: true, crashes: 1, depth: 15),
-    World(mode: .service, buries: true, crashes: 1, pauses: 2, depth: 13),
-    World(mode: .until(DeliveryModel.end), buries: true, crashes: 1, pauses: 1, depth: 15),
+    World(mode: .until(DeliveryModel.end), lanes: 2, writesDeadLetters: true, crashes: 1, depth: 15),
+    World(mode: .service, writesDeadLetters: true, crashes: 1, pauses: 2, depth: 13),
+    World(mode: .until(DeliveryModel.end), writesDeadLetters: true, crashes: 1, pauses: 1, depth: 15),
     World(mode: .service, lanes: 2, crashes: 0, pauses: 1, depth: 15),
   ]
 
@@ -32,10 +32,11 @@ struct DeliveryStateExhaustiveTests {
     arguments: worlds)
   func allSequences(world: World) {
     let start = DeliveryModel(
-      mode: world.mode, lanes: world.lanes, buries: world.buries, maxCrashes: world.crashes, pauses: world.pauses)
+      mode: world.mode, lanes: world.lanes, writesDeadLetters: world.writesDeadLetters, maxCrashes: world.crashes,
+      pauses: world.pauses)
     var frontier: Set<DeliveryModel> = [start]
     var seen = frontier
-    var (moves, finished, inAir, buried, paused) = (0, 0, 0, 0, 0)
+    var (moves, finished, inFlight, deadLettered, paused) = (0, 0, 0, 0, 0)
     for _ in 1...world.depth {
       var next: Set<DeliveryModel> = []
       for model in frontier {
@@ -45,8 +46,8 @@ struct DeliveryStateExhaustiveTests {
         guard violations.isEmpty else { return }
         moves += successors.count
         if model.cursor.committed == DeliveryModel.end { finished += 1 }
-        inAir = max(inAir, model.state.lanes.count(where: \.isInAir))
-        buried = max(buried, model.letters.count)
+        inFlight = max(inFlight, model.state.lanes.count(where: \.isInAir))
+        deadLettered = max(deadLettered, model.letters.count)
         paused += model.state.phase == .paused || model.state.phase == .ended(.paused) ? 1 : 0
         for successor in successors where seen.insert(successor).inserted { next.insert(successor) }
       }
@@ -55,7 +56,7 @@ struct DeliveryStateExhaustiveTests {
     print("delivery states \(world.testDescription): \(seen.count) states, \(moves) moves, \(finished) at the end")
     // Figures below these mean that the walk no longer goes where it should.
     #expect(seen.count > 9_000 && moves > 20_000 && finished > 5)
-    #expect(inAir == world.lanes && (buried > 0) == world.buries)
+    #expect(inFlight == world.lanes && (deadLettered > 0) == world.writesDeadLetters)
     #expect((paused > 100) == (world.pauses > 0))
   }
 
@@ -76,7 +77,8 @@ struct DeliveryStateExhaustiveTests {
     let rendered = DeliveryState.Event.rendered(digest: intent.contentDigest)
     let events = [
       gathered, .sourceClosed, .planned(intent), rendered, .unrenderable(SinkError("")), .begun(began), delivered,
-      .committed(cursor), DeliveryModel.failed(.io), .wake(at: DeliveryModel.now), launched, .buried(receipt: ""),
+      .committed(cursor), DeliveryModel.failed(.io), .wake(at: DeliveryModel.now), launched,
+      .wroteDeadLetter(receipt: ""),
     ]
     let table: [(DeliveryState, taken: Set<Int>)] = [
       (try state(cursor), [0, 1, 8]), (try state(cursor, gathered), [2, 4, 8]),

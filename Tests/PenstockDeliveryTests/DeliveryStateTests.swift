@@ -4,7 +4,7 @@ import Testing
 
 @Suite("What a delivery does next")
 struct DeliveryStateTests {
-  let now = Moment(sinceStart: .seconds(10))
+  let now = MonotonicInstant(sinceStart: .seconds(10))
   let retry = RetryPolicy(first: .seconds(2), refusedWait: .seconds(300), giveUpAfter: .seconds(60))
   let intent = DeliveryModel(mode: .service).intent(.zero..<Offset(2))
 
@@ -110,7 +110,7 @@ struct DeliveryStateTests {
     try state.handle(.planned(intent))
     try state.handle(.failed(.noSpace, message: "full", at: now, roll: 0))
     try state.handle(.wake(at: now))
-    #expect(state.phase == .working(.begin(intent, replacing: nil, condemned: nil)))
+    #expect(state.phase == .working(.begin(intent, replacing: nil, rejectionReason: nil)))
   }
 
   @Test("a plan for other records than those gathered is refused")

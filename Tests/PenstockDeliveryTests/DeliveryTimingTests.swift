@@ -20,7 +20,7 @@ struct DeliveryTimingTests {
     #expect(rig.clock.sleepers.isEmpty)
     rig.source.append("record 0")
     let due = await rig.clock.sleeper()
-    #expect(due == Moment(sinceStart: .seconds(5)))
+    #expect(due == MonotonicInstant(sinceStart: .seconds(5)))
     rig.clock.advance(by: .seconds(3))
     rig.source.append("record 1")
     await rig.source.untilSomebodyWaits(past: Offset(2))
@@ -41,7 +41,7 @@ struct DeliveryTimingTests {
     let run = Task { try await delivery.run() }
     for number in 0..<3 { rig.source.append("record \(number)") }
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
-    #expect(rig.clock.now() == Moment(sinceStart: .zero) && sink.destination.arrivals.count == 1)
+    #expect(rig.clock.now() == MonotonicInstant(sinceStart: .zero) && sink.destination.arrivals.count == 1)
     delivery.stop()
     try await outcome(of: run)
   }
@@ -52,7 +52,7 @@ struct DeliveryTimingTests {
     rig.clock.advance(by: .seconds(4))
     let delivery = rig.delivery(to: ScriptedSink(), policy: slow)
     let run = Task { try await delivery.run() }
-    #expect(await rig.clock.sleeper() == Moment(sinceStart: .seconds(5)))
+    #expect(await rig.clock.sleeper() == MonotonicInstant(sinceStart: .seconds(5)))
     delivery.stop()
     try await outcome(of: run)
   }
@@ -63,7 +63,7 @@ struct DeliveryTimingTests {
     rig.clock.timeOfDay.advance(seconds: -3600)
     let delivery = rig.delivery(to: ScriptedSink(), policy: slow)
     let run = Task { try await delivery.run() }
-    #expect(await rig.clock.sleeper() == Moment(sinceStart: .seconds(5)))
+    #expect(await rig.clock.sleeper() == MonotonicInstant(sinceStart: .seconds(5)))
     delivery.stop()
     try await outcome(of: run)
   }
@@ -76,7 +76,7 @@ struct DeliveryTimingTests {
     let delivery = rig.delivery(to: ScriptedSink(), policy: hourly, observer: notices.observer)
     let run = Task { try await delivery.run() }
     let due = await rig.clock.sleeper()
-    #expect(due == Moment(sinceStart: .seconds(3600)))
+    #expect(due == MonotonicInstant(sinceStart: .seconds(3600)))
     rig.clock.advance(to: due)
     #expect(await rig.cursor.wait { $0.committed == Offset(1) })
     #expect(notices.closeReasons == [.boundary])
@@ -119,10 +119,10 @@ struct DeliveryTimingTests {
     let delivery = rig.delivery(to: sink, retry: RetryPolicy(refusedWait: .seconds(600)))
     let run = Task { try await delivery.run() }
     let due = await rig.clock.sleeper()
-    #expect(due == Moment(sinceStart: .seconds(600)))
+    #expect(due == MonotonicInstant(sinceStart: .seconds(600)))
     #expect(await delivery.progress.activity == .halted)
     rig.clock.advance(to: due)
-    #expect(await rig.clock.sleeper() == Moment(sinceStart: .seconds(1200)))
+    #expect(await rig.clock.sleeper() == MonotonicInstant(sinceStart: .seconds(1200)))
     delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
     delivery.stop()
@@ -137,7 +137,7 @@ struct DeliveryTimingTests {
     let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
     for _ in 1...2 { rig.clock.advance(to: await rig.clock.sleeper()) }
     let failure = await #expect(throws: DeliveryFailure.self) { try await outcome(of: run) }
-    #expect(failure?.trouble.kind == .gaveUp && rig.clock.now() == Moment(sinceStart: .seconds(8)))
+    #expect(failure?.trouble.kind == .gaveUp && rig.clock.now() == MonotonicInstant(sinceStart: .seconds(8)))
     #expect(rig.cursor.state.inFlight.count == 1)
   }
 

@@ -64,7 +64,7 @@ struct InMemoryTests {
 
   @Test("a watched value wakes exactly those whose condition holds")
   func watched() async throws {
-    let number = Watched(0)
+    let number = AsyncCondition(0)
     let two = Task { await number.wait { $0 >= 2 } }
     let never = Task { await number.wait { $0 >= 100 } }
     number.update { $0 = 2 }

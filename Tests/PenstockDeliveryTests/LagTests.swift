@@ -11,7 +11,8 @@ struct LagTests {
     activity: DeliveryProgress.Activity? = .sending
   ) -> LagFacts {
     LagFacts(
-      at: Moment(sinceStart: .seconds(second)), timeOfDay: Timestamp(nanoseconds: Int64(second) * 1_000_000_000),
+      at: MonotonicInstant(sinceStart: .seconds(second)),
+      timeOfDay: Timestamp(nanoseconds: Int64(second) * 1_000_000_000),
       committed: Offset(committed), end: Offset(end), storedBytes: Int(end - committed) * 10,
       oldestAppendTime: committed < end ? Timestamp(nanoseconds: 0) : nil, keptBytes: kept, hardCapBytes: cap,
       lost: lost,

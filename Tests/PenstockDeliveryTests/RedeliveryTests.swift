@@ -9,9 +9,11 @@ struct RedeliveryTests {
     DeadLetters(in: "/dead", environment: DeadLetterLogTests.environment(disk, salt: 2))
   }
 
-  static func bury(_ numbers: Range<Int>, on disk: SimulatedFileSystem) async throws {
+  static func writeDeadLetter(_ numbers: Range<Int>, on disk: SimulatedFileSystem) async throws {
     let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: DeadLetterLogTests.environment(disk))
-    for number in numbers { _ = try await box.bury(DeadLetterLogTests.letter(UInt64(number), "letter \(number)")) }
+    for number in numbers {
+      _ = try await box.writeDeadLetter(DeadLetterLogTests.letter(UInt64(number), "letter \(number)"))
+    }
     try await box.close()
   }
 
@@ -25,7 +27,7 @@ struct RedeliveryTests {
   @Test("goes on where it ended, for each destination by itself; what was rejected again is passed, and told")
   func remaining() async throws {
     let disk = SimulatedFileSystem()
-    try await Self.bury(0..<5, on: disk)
+    try await Self.writeDeadLetter(0..<5, on: disk)
     let letters = Self.letters(disk)
     #expect(try await letters.pending(.remaining, of: "billing", to: "billing") == Offset(0)..<Offset(5))
     #expect(try await letters.redelivered(of: "billing", to: "billing") == nil)
@@ -39,7 +41,7 @@ struct RedeliveryTests {
     let idle = ScriptedSink()
     let nothing = try await Self.redelivery(disk, to: idle).run()
     #expect(nothing.attempts == 0 && nothing.delivered == 0 && nothing.ending == .caughtUp)
-    try await Self.bury(5..<7, on: disk)
+    try await Self.writeDeadLetter(5..<7, on: disk)
     #expect(try await Self.redelivery(disk, to: idle).run().delivered == 2)
     #expect(idle.destination.content == Array("letter 5\nletter 6\n".utf8))
     #expect(try await letters.pending(.remaining, of: "billing", to: "other") == Offset(0)..<Offset(7))
@@ -49,7 +51,7 @@ struct RedeliveryTests {
   @Test("of one letter leaves what remains as it is, and sends the same id again")
   func one() async throws {
     let disk = SimulatedFileSystem()
-    try await Self.bury(0..<4, on: disk)
+    try await Self.writeDeadLetter(0..<4, on: disk)
     let letters = Self.letters(disk)
     let first = ScriptedSink()
     #expect(try await Self.redelivery(disk, .one(Offset(2)), to: first).run().delivered == 1)
@@ -68,7 +70,7 @@ struct RedeliveryTests {
   @Test("of all begins at the oldest")
   func all() async throws {
     let disk = SimulatedFileSystem()
-    try await Self.bury(0..<3, on: disk)
+    try await Self.writeDeadLetter(0..<3, on: disk)
     _ = try await Self.redelivery(disk, to: ScriptedSink()).run()
     let letters = Self.letters(disk)
     #expect(try await letters.pending(.all, of: "billing", to: "billing") == Offset(0)..<Offset(3))
@@ -80,7 +82,7 @@ struct RedeliveryTests {
   @Test("that is stopped goes on with the same batch")
   func stopped() async throws {
     let disk = SimulatedFileSystem()
-    try await Self.bury(0..<4, on: disk)
+    try await Self.writeDeadLetter(0..<4, on: disk)
     let sink = ScriptedSink(last: .acceptWhenReleased)
     let redelivery = Self.redelivery(disk, to: sink)
     let running = Task { try await redelivery.run() }
@@ -105,7 +107,7 @@ struct RedeliveryTests {
     await #expect { try await Self.redelivery(disk, to: sink).run() } throws: {
       ($0 as? LogError)?.code == .unknownCursor
     }
-    try await Self.bury(0..<2, on: disk)
+    try await Self.writeDeadLetter(0..<2, on: disk)
     let other = ScriptedSink()
     await #expect { try await Self.redelivery(disk, .one(Offset(2)), to: other).run() } throws: {
       ($0 as? LogError)?.code == .unknownCursor

@@ -9,7 +9,7 @@ struct RejectionTests {
 
   func offsets(_ numbers: [UInt64]) -> Set<Offset> { Set(numbers.map { Offset($0) }) }
 
-  /// What arrived together with what is buried is everything, each once.
+  /// What arrived together with what is deadLettered is everything, each once.
   func expectEverything(_ rig: DeliveryRig, _ sink: ScriptedSink, _ dead: InMemoryDeadLetters) {
     var seen = sink.destination.distinct.flatMap { Array($0.range.lowerBound.rawValue..<$0.range.upperBound.rawValue) }
     seen += dead.letters.map(\.offset.rawValue)
@@ -89,7 +89,7 @@ struct RejectionTests {
     // A receiver that was mended gets what is left, the record that was held back first.
     let mended = ScriptedSink()
     _ = try await rig.delivery(to: mended, options: options, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
-    #expect(mended.attempts.first?.lowerBound == Offset(10) && rig.cursor.state.condemnedInRow == 0)
+    #expect(mended.attempts.first?.lowerBound == Offset(10) && rig.cursor.state.consecutiveDeadLetters == 0)
     expectEverything(rig, mended, dead)
   }
 
@@ -105,7 +105,7 @@ struct RejectionTests {
     for _ in 1...2 {
       let due = await rig.clock.sleeper()
       #expect(await delivery.progress.trouble?.kind == .deadLettersFailed)
-      #expect(rig.cursor.state.committed == Offset(1) && rig.cursor.state.inFlight.first?.condemned != nil)
+      #expect(rig.cursor.state.committed == Offset(1) && rig.cursor.state.inFlight.first?.rejectionReason != nil)
       rig.clock.advance(to: due)
     }
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
@@ -121,7 +121,7 @@ struct RejectionTests {
       let destination = RecordingDestination()
       let dead = InMemoryDeadLetters()
       var first = 0
-      var condemned: Set<Offset> = []
+      var rejectionReason: Set<Offset> = []
       for (number, step) in (steps.map(Optional.some) + [nil]).enumerated() {
         let crash = CrashSwitch(at: step)
         let sink = ScriptedSink(
@@ -137,8 +137,9 @@ struct RejectionTests {
         await reaper.value
         if number == 0 { first = crash.steps.count }
         // Of a condemned record nothing is sent any more.
-        #expect(condemned.allSatisfy { offset in !sink.attempts.contains { $0.contains(offset) } }, "died at \(steps)")
-        for case .replaced(_, let intent, .some) in rig.cursor.history { condemned.insert(intent.first) }
+        #expect(
+          rejectionReason.allSatisfy { offset in !sink.attempts.contains { $0.contains(offset) } }, "died at \(steps)")
+        for case .replaced(_, let intent, .some) in rig.cursor.history { rejectionReason.insert(intent.first) }
       }
       #expect(dead.letters.map(\.offset.rawValue) == [1, 3, 4], "died at \(steps)")
       let arrived = destination.distinct.flatMap { Array($0.range.lowerBound.rawValue..<$0.range.upperBound.rawValue) }

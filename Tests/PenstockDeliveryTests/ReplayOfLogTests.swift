@@ -123,7 +123,7 @@ struct ReplayOfLogTests {
     try await append(60, to: log)
     let cursor = try await log.cursor(named: "live", startingAt: .offset(Offset(20)))
     let facts = try log.lagFacts(
-      of: cursor.state, retention: RetentionPolicy(hardCapBytes: 1 << 20), at: Moment(sinceStart: .zero),
+      of: cursor.state, retention: RetentionPolicy(hardCapBytes: 1 << 20), at: MonotonicInstant(sinceStart: .zero),
       timeOfDay: clock.now())
     var meter = LagMeter(cursor: cursor.name)
     let lag = meter.observe(facts)
@@ -134,7 +134,7 @@ struct ReplayOfLogTests {
     // The newest segment's zeros filled ahead, and what the oldest holds before the cursor.
     #expect(kept > lag.storedBytes)
     try await cursor.seek(to: .end)
-    let none = try log.lagFacts(of: cursor.state, at: Moment(sinceStart: .zero), timeOfDay: clock.now())
+    let none = try log.lagFacts(of: cursor.state, at: MonotonicInstant(sinceStart: .zero), timeOfDay: clock.now())
     #expect(none.storedBytes == 0 && none.oldestAppendTime == nil && meter.observe(none).records == 0)
     try await log.close()
   }

@@ -24,7 +24,7 @@ struct ReplayRig: Sendable {
     _ window: ReplayWindow?, id: String = "again", to sink: (any Sink)? = nil, reading: (any RecordSource)? = nil,
     gaps: ReplaySettings.GapPolicy = .stop, rate: DeliveryRate? = nil,
     policy: BatchPolicy? = BatchPolicy(maxRecords: 3), crash: CrashSwitch? = nil,
-    observer: (@Sendable (ReplayNotice) -> Void)? = nil
+    observer: (@Sendable (ReplayObserverEvent) -> Void)? = nil
   ) -> Replay {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
@@ -40,7 +40,7 @@ struct ReplayRig: Sendable {
   }
 
   /// The next moment that is slept for; the present one when the run ends instead.
-  func sleeper(of run: Task<ReplayReport, any Error>) async -> Moment {
+  func sleeper(of run: Task<ReplayReport, any Error>) async -> MonotonicInstant {
     let sleeper = Task { await clock.sleeper() }
     Task {
       _ = await run.result
@@ -89,7 +89,7 @@ struct OvertakenLog: ReplayStore, RecordSource {
   let before: @Sendable () async throws -> Void
 
   func offset(of place: Position) throws(LogError) -> Offset { try inner.offset(of: place) }
-  func extent(of range: Range<Offset>) throws(LogError) -> LogExtent { try inner.extent(of: range) }
+  func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate { try inner.extent(of: range) }
   func replay(_ id: String) async throws(LogError) -> ReplayManifest? { try await inner.replay(id) }
   func createReplay(_ manifest: ReplayManifest) async throws(LogError) { try await inner.createReplay(manifest) }
   func updateReplay(_ manifest: ReplayManifest) async throws(LogError) { try await inner.updateReplay(manifest) }

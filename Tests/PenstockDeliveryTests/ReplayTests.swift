@@ -114,7 +114,7 @@ struct ReplayTests {
       try await rig.replay(rig.window(2, 9), reading: gappy).run()
     }
     #expect(error?.code == .gap && error?.range == Offset(2)..<Offset(3) && rig.destination.arrivals.isEmpty)
-    let told = Watched<[Range<Offset>]>([])
+    let told = AsyncCondition<[Range<Offset>]>([])
     let report = try await rig.replay(nil, reading: gappy, gaps: .skip) { notice in
       if case .skipped(let gap) = notice { told.update { $0.append(gap.first..<gap.end) } }
     }.run()
@@ -152,12 +152,12 @@ struct ReplayTests {
     for second in 0..<2 {
       let due = await rig.sleeper(of: run)
       arrivals = rig.destination.arrivals.count
-      #expect(arrivals == second + 1 && due == Moment(sinceStart: .seconds(second + 1)))
+      #expect(arrivals == second + 1 && due == MonotonicInstant(sinceStart: .seconds(second + 1)))
       rig.clock.advance(to: due)
       await rig.destination.untilArrivals(second + 2)
     }
     #expect(try await run.value.ending == .finished)
-    #expect(rig.clock.now() == Moment(sinceStart: .seconds(2)))
+    #expect(rig.clock.now() == MonotonicInstant(sinceStart: .seconds(2)))
 
     let stopped = rig.replay(rig.window(0, 9), id: "stopped", rate: rate)
     let second = Task { try await stopped.run() }

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("How long a delivery waits before it tries again")
 struct RetryPolicyTests {
-  let now = Moment(sinceStart: .seconds(50))
+  let now = MonotonicInstant(sinceStart: .seconds(50))
   let half = UInt64(1) << 63
 
   @Test("the bound doubles from the first to the cap")

@@ -4,10 +4,10 @@ import Testing
 
 /// A log that is let go of without being closed.
 @Suite(.timeLimit(.minutes(1))) struct DroppedLogTests {
-  private func isClosed(_ notice: LogNotice) -> Bool { if case .closed = notice { true } else { false } }
+  private func isClosed(_ notice: LogObserverEvent) -> Bool { if case .closed = notice { true } else { false } }
 
-  private func observed(_ test: TestLog) -> (LogEnvironment, NoticeRecorder) {
-    let recorder = NoticeRecorder()
+  private func observed(_ test: TestLog) -> (LogEnvironment, EventRecorder) {
+    let recorder = EventRecorder()
     var environment = test.environment()
     environment.observer = recorder
     return (environment, recorder)

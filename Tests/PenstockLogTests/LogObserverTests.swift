@@ -4,8 +4,8 @@ import Testing
 
 /// What an observer is told, exactly, after known work.
 @Suite(.timeLimit(.minutes(1))) struct LogObserverTests {
-  private func observed(_ test: TestLog) -> (LogEnvironment, NoticeRecorder, StepClock) {
-    let (recorder, clock) = (NoticeRecorder(), StepClock())
+  private func observed(_ test: TestLog) -> (LogEnvironment, EventRecorder, StepClock) {
+    let (recorder, clock) = (EventRecorder(), StepClock())
     var environment = test.environment()
     environment.observer = recorder
     environment.paceClock = clock
@@ -31,7 +31,7 @@ import Testing
     let log = try await Log.open(at: TestLog.path, environment: environment)
     try await log.append(batch(records(0..<7)))
     try await log.close()
-    var (blocks, groups, syncs): ([LogNotice.Block], [LogNotice.Group], [Duration]) = ([], [], [])
+    var (blocks, groups, syncs): ([LogObserverEvent.Block], [LogObserverEvent.Group], [Duration]) = ([], [], [])
     for notice in recorder.notices {
       switch notice {
       case .wroteBlock(let block): blocks.append(block)

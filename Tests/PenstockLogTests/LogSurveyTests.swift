@@ -67,7 +67,7 @@ import Testing
   }
 
   @Test func `a sealed segment's index makes its distances exact`() async throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let writer = try bench.log.openWriter()
     let sealer = SegmentSealer(
       bench.log.disk, TestLog.paths, SealingSettings(), randomBytes: { [UInt8](repeating: 9, count: 16) })

@@ -16,7 +16,7 @@ import Testing
 struct POSIXFileSystemTests {
   private let disk = POSIXFileSystem()
 
-  @Test("keeps the laws of a file system", arguments: FileSystemLaws.all)
+  @Test("keeps the laws of a file system", arguments: FileSystemConformance.all)
   func laws(_ law: FileSystemLaw) throws {
     try withDirectory { try law.check(disk, in: $0) }
   }
@@ -178,7 +178,7 @@ struct POSIXFileSystemTests {
 
   // MARK: - Helpers
 
-  private func write(_ file: PenstockLog.FileHandle) throws {
+  private func write(_ file: PenstockLog.OpenFileHandle) throws {
     _ = try withUnsafeBytes(of: UInt8(1)) { try disk.write(file, $0, at: 0) }
   }
 

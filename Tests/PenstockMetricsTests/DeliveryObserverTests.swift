@@ -15,7 +15,7 @@
       plan: [],
       createdAt: Timestamp(nanoseconds: 0))
 
-    private var notices: [DeliveryNotice] {
+    private var notices: [DeliveryObserverEvent] {
       [
         .opened(intent, closedBy: .reopened, eventCount: 15),
         .answered(intent, attempt: 1, .retry(reason: "busy", after: nil), duration: .milliseconds(3)),

@@ -86,7 +86,7 @@ struct KeyRingTests {
 
   @Test("a token is its key's until it is rotated or revoked")
   func life() throws {
-    var ring = KeyRing()
+    var ring = APIKeySet()
     let (key, token) = try ring.create(.init(name: "ops", role: .companyAdmin), at: 100, random: Self.random(1))
     let (other, second) = try ring.create(
       .init(name: "web", role: .producer, appID: "shop"), at: 100, random: Self.random(2))
@@ -96,19 +96,19 @@ struct KeyRingTests {
     let (_, third) = try ring.rotate(key.id, at: 200, grace: 60, random: Self.random(3))
     #expect(try ring.identify(third, at: 200).id == key.id)
     #expect(try ring.identify(token, at: 259).id == key.id)
-    #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(token, at: 260) }
+    #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(token, at: 260) }
     let (_, fourth) = try ring.rotate(key.id, at: 300, grace: 0, random: Self.random(4))
-    #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(third, at: 300) }
+    #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(third, at: 300) }
     try ring.revoke(key.id, at: 400)
-    #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(fourth, at: 400) }
-    #expect(throws: KeyRing.Refusal.noSuchKey) { try ring.revoke(key.id, at: 400) }
-    #expect(throws: KeyRing.Refusal.noSuchKey) { try ring.rotate(key.id, at: 400, grace: 0, random: Self.random(5)) }
+    #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(fourth, at: 400) }
+    #expect(throws: APIKeySet.Refusal.noSuchKey) { try ring.revoke(key.id, at: 400) }
+    #expect(throws: APIKeySet.Refusal.noSuchKey) { try ring.rotate(key.id, at: 400, grace: 0, random: Self.random(5)) }
     #expect(try ring.identify(second, at: 400).id == other.id)
   }
 
   @Test("nothing but the whole token lets anybody in")
   func guesses() throws {
-    var ring = KeyRing()
+    var ring = APIKeySet()
     let (key, token) = try ring.create(.init(name: "ops", role: .viewer), at: 0, random: Self.random(1))
     let others: [String?] = [
       nil, "", "psk", "psk_", "psk_\(key.id)_", "psk_\(key.id)", String(token.dropLast()), token + "0",
@@ -118,13 +118,13 @@ struct KeyRingTests {
       "psk_\(key.id)_\(key.hash)",
     ]
     for guess in others {
-      #expect(throws: KeyRing.Refusal.unknown, "\(guess ?? "nil")") { try ring.identify(guess, at: 0) }
+      #expect(throws: APIKeySet.Refusal.unknown, "\(guess ?? "nil")") { try ring.identify(guess, at: 0) }
     }
     // Every byte of the secret counts.
     for index in token.indices.dropFirst(21) {
       var changed = token
       changed.replaceSubrange(index...index, with: token[index] == "0" ? "1" : "0")
-      #expect(throws: KeyRing.Refusal.unknown) { try ring.identify(changed, at: 0) }
+      #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(changed, at: 0) }
     }
   }
 
@@ -137,8 +137,8 @@ struct KeyRingTests {
       .init(name: "a", role: .viewer, limit: .init(requestsPerSecond: .nan)),
       .init(name: String(repeating: "a", count: 101), role: .viewer),
     ] {
-      var ring = KeyRing()
-      #expect(throws: KeyRing.Refusal.self, "\(request)") { try ring.create(request, at: 0, random: Self.random(1)) }
+      var ring = APIKeySet()
+      #expect(throws: APIKeySet.Refusal.self, "\(request)") { try ring.create(request, at: 0, random: Self.random(1)) }
       #expect(ring.keys.isEmpty)
     }
   }
@@ -147,7 +147,7 @@ struct KeyRingTests {
   func store() async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
-      let (one, two) = (try KeyStore(path), try KeyStore(path))
+      let (one, two) = (try APIKeyStore(path), try APIKeyStore(path))
       let first = try one.create(.init(name: "a", role: .viewer))
       // Another process knows nothing of it, and loses nothing of it.
       let second = try two.create(.init(name: "b", role: .producer, appID: "shop"))
@@ -156,7 +156,7 @@ struct KeyRingTests {
       #expect(one.identify(second.token)?.appID == "shop")
       #expect(two.identify(first.token)?.name == "a")
       try one.revoke(first.key.id)
-      let again = try KeyStore(path)
+      let again = try APIKeyStore(path)
       #expect(again.identify(first.token) == nil)
       #expect(again.keys.map(\.name) == ["a", "b"])
       let text = try read(path)

@@ -9,7 +9,7 @@ import Testing
 @Suite("What is audited", .timeLimit(.minutes(1)))
 struct AuditTests {
   /// A clock that never jumps, but when a test moves it.
-  final class Pace: PaceClock {
+  final class Pace: MonotonicClock {
     let nanoseconds = Atomic<Int64>(0)
     func now() -> Int64 { nanoseconds.load(ordering: .relaxed) }
     func sleep(nanoseconds: Int64) {}
@@ -17,7 +17,7 @@ struct AuditTests {
   }
 
   static func key(_ seed: UInt8) throws -> APIKey {
-    var ring = KeyRing()
+    var ring = APIKeySet()
     return try ring.create(
       .init(name: "eye \(seed)", role: .viewer, appID: "shop"), at: 0, random: KeyRingTests.random(seed)
     ).key
@@ -34,8 +34,8 @@ struct AuditTests {
   @Test("the first refusals of a key are entries, then one every ten minutes, and none is lost from the count")
   func tally() throws {
     let (one, two) = (try Self.key(1), try Self.key(2))
-    var tally = RefusalTally()
-    let (second, burst) = (Int64(1_000_000_000), Int(RefusalTally.limit.burst))
+    var tally = RefusalSampler()
+    let (second, burst) = (Int64(1_000_000_000), Int(RefusalSampler.limit.burst))
     var noted = 0
     for _ in 0..<100 where tally.note(one, at: 0) { noted += 1 }
     #expect(noted == burst)
@@ -53,7 +53,7 @@ struct AuditTests {
   @Test("a key that asks without end for a year makes fewer entries than push anything out")
   func year() throws {
     let key = try Self.key(1)
-    var (tally, entries, refusals, told) = (RefusalTally(), 0, 0, 0)
+    var (tally, entries, refusals, told) = (RefusalSampler(), 0, 0, 0)
     for second in stride(from: Int64(0), to: 365 * 86_400, by: 120) {
       let now = second * 1_000_000_000
       for one in tally.takeDue(at: now) { (entries, told) = (entries + 1, told + one.count) }
@@ -71,12 +71,12 @@ struct AuditTests {
       let (path, pace, key) = (directory + "/audit", Pace(), try Self.key(1))
       let audit = await AuditLog.open(at: path, pace: pace)
       for _ in 0..<1000 {
-        await audit.noteRefusal(of: key, .pause, target: "shop", status: 403, PatienceTests.quiet)
+        await audit.noteRefusal(of: key, .pause, target: "shop", status: 403, ConnectionTimeoutTests.quiet)
       }
       for _ in 0..<30 { try await audit.note(key, "postKey", target: "", outcome: "asked") }
       pace.advance(seconds: 601)
       try await audit.note(key, "deleteKey", target: "", outcome: "asked")
-      await audit.noteRefusal(of: key, .seek, target: "shop", status: 403, PatienceTests.quiet)
+      await audit.noteRefusal(of: key, .seek, target: "shop", status: 403, ConnectionTimeoutTests.quiet)
       try await audit.close()
       let notes = try await Self.notes(in: path)
       #expect(notes.prefix(10).allSatisfy { $0.hasSuffix(#""outcome":"forbidden","detail":{"status":403}}"#) })
@@ -95,7 +95,7 @@ struct AuditTests {
   func overHTTP() async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
-      let token = try KeyStore(path).create(.init(name: "eye", role: .viewer, appID: "shop")).token
+      let token = try APIKeyStore(path).create(.init(name: "eye", role: .viewer, appID: "shop")).token
       try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig async throws in
         for _ in 0..<100 { #expect(try await rig.send(.get, "/v1/replays", token: token).status == 403) }
       }

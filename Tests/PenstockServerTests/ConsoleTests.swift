@@ -86,7 +86,7 @@ struct ConsoleTests {
   func roles() async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
-      let store = try KeyStore(path)
+      let store = try APIKeyStore(path)
       let admin = try store.create(.init(name: "ops", role: .companyAdmin)).token
       let viewer = try store.create(.init(name: "eye", role: .viewer, appID: "shop")).token
       let producer = try store.create(.init(name: "web", role: .producer)).token

@@ -92,17 +92,17 @@ struct DamageTests {
   @Test("a journal that is only out of reach refuses keys until it is there, and nothing else")
   func journalOutOfReach() async throws {
     let (disk, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
-    let configuration = KeyedAppenderTests.configuration()
+    let configuration = IdempotentAppenderTests.configuration()
     func log(_ disk: SimulatedFileSystem, _ life: UInt8) async throws -> Log {
       try await Log.open(
-        at: "/log", configuration: configuration, environment: KeyedAppenderTests.environment(disk, life))
+        at: "/log", configuration: configuration, environment: IdempotentAppenderTests.environment(disk, life))
     }
     let first = try await log(disk, 0)
-    let before = try await KeyedAppender.open(
+    let before = try await IdempotentAppender.open(
       first, journal: "/keys", capacity: 100, window: 3600, lanes: 1,
-      environment: KeyedAppenderTests.environment(keys, 1))
+      environment: IdempotentAppenderTests.environment(keys, 1))
     for number in 0..<3 {
-      _ = try await before.append(KeyedAppenderTests.batch(number), key: KeyedAppenderTests.key(number)).get()
+      _ = try await before.append(IdempotentAppenderTests.batch(number), key: IdempotentAppenderTests.key(number)).get()
     }
     try await before.close()
     try await first.close()
@@ -111,11 +111,11 @@ struct DamageTests {
     kept.fail(fromIO: kept.ioCount + 1, .permissionDenied)
     let second = try await log(disk.processKill(), 2)
     let told = Mutex<[LogError.Code?]>([])
-    let after = try await KeyedAppender.open(
+    let after = try await IdempotentAppender.open(
       second, journal: "/keys", capacity: 100, window: 3600, lanes: 1, retryInterval: .milliseconds(1),
-      environment: KeyedAppenderTests.environment(kept, 3)
+      environment: IdempotentAppenderTests.environment(kept, 3)
     ) { trouble in told.withLock { $0.append(trouble?.code) } }
-    let refused = await after.append(KeyedAppenderTests.batch(1), key: KeyedAppenderTests.key(1))
+    let refused = await after.append(IdempotentAppenderTests.batch(1), key: IdempotentAppenderTests.key(1))
     guard case .failure(.unkept) = refused else {
       Issue.record("a key was taken although nobody knows whether it came before: \(refused)")
       return
@@ -125,7 +125,8 @@ struct DamageTests {
     while after.trouble != nil { await Task.yield() }
     for number in 0..<3 {
       #expect(
-        try await after.append(KeyedAppenderTests.batch(number), key: KeyedAppenderTests.key(number)).get().isDuplicate)
+        try await after.append(IdempotentAppenderTests.batch(number), key: IdempotentAppenderTests.key(number)).get()
+          .isDuplicate)
     }
     #expect(told.withLock { $0.first != .some(nil) && $0.last == .some(nil) })
     try await after.close()
@@ -156,7 +157,7 @@ struct DamageTests {
   func auditOutOfReach() async throws {
     let disk = SimulatedFileSystem()
     disk.fail(fromIO: 1, .permissionDenied)
-    let audit = await AuditLog.open(at: "/audit", environment: PatienceTests.environment(disk))
+    let audit = await AuditLog.open(at: "/audit", environment: ConnectionTimeoutTests.environment(disk))
     #expect(try #require(audit.damage).contains("/audit cannot be opened"))
     await #expect(throws: LogError.self) { try await audit.note(nil, "pause", target: "x", outcome: "asked") }
     try await audit.close()
@@ -166,7 +167,7 @@ struct DamageTests {
   func accessKeys() async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
-      let token = try KeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token
+      let token = try APIKeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token
       let good = try read(path)
       try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig async throws in
         #expect(try await Self.send(0, to: rig, token: token).status == 200)
@@ -198,7 +199,7 @@ struct DamageTests {
   @Test("one destination whose dead letters are damaged holds up no other, and no start")
   func deadLetters() async throws {
     try await withTemporaryDirectory { directory in
-      try await RedeliveryTests.bury(["a"], in: directory)
+      try await RedeliveryTests.writeDeadLetter(["a"], in: directory)
       for file in try Self.files(in: directory + "/letters/shop") {
         try Data("nonsense".utf8).write(to: URL(fileURLWithPath: file))
       }

@@ -8,43 +8,45 @@ final class HookedFileSystem: FileSystem {
 
   private let base: any FileSystem
   private let hook = Mutex<Hook?>(nil)
-  private let names = Mutex<[FileHandle: String]>([:])
+  private let names = Mutex<[OpenFileHandle: String]>([:])
 
   init(_ base: any FileSystem) { self.base = base }
 
   /// From now on; nil: nobody is told.
   func onCall(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
 
-  private func tell(_ verb: Verb, _ file: FileHandle) {
+  private func tell(_ verb: Verb, _ file: OpenFileHandle) {
     guard let hook = hook.withLock({ $0 }) else { return }
     hook(verb, names.withLock { $0[file] ?? "" })
   }
 
-  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
     let file = try base.open(path, mode)
     names.withLock { $0[file] = path }
     return file
   }
-  func close(_ file: FileHandle) {
+  func close(_ file: OpenFileHandle) {
     tell(.close, file)
     base.close(file)
   }
-  func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+  func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   { try base.read(file, into: buffer, at: position) }
-  func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
+  {
     try base.write(file, bytes, at: position)
   }
-  func synchronize(_ file: FileHandle) throws(FileSystemError) {
+  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
     tell(.synchronize, file)
     try base.synchronize(file)
   }
-  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
-  func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
+  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
+  func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 {
     tell(.size, file)
     return try base.size(file)
   }
-  func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
+  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     try base.rename(path, to: newPath)
     names.withLock { $0 = $0.mapValues { $0 == path ? newPath : $0 } }
@@ -54,8 +56,8 @@ final class HookedFileSystem: FileSystem {
   func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
-  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
-  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try base.path(path, names: file)
   }
 }

@@ -12,7 +12,7 @@ import Testing
 struct ReadinessTests {
   static let second: Int64 = 1_000_000_000
 
-  static func committed() -> LogNotice {
+  static func committed() -> LogObserverEvent {
     .committed(
       .init(appends: 1, offsets: .zero..<Offset(1), latency: .zero, queuedBytes: 0, queueLimit: 1))
   }
@@ -28,7 +28,7 @@ struct ReadinessTests {
     room.note(.failed(appends: 1, .overloaded), at: 0)
     room.note(.failed(appends: 1, .poisoned), at: 0)
     #expect(!isFull(0, at: 1))
-    for notice in [LogNotice.failed(appends: 1, .noSpace), .parked] {
+    for notice in [LogObserverEvent.failed(appends: 1, .noSpace), .parked] {
       room.note(notice, at: 10 * Self.second)
       #expect(isFull(0, at: 10) && isFull(1000, at: 14), "room that may not be taken counts")
       #expect(isFull(99, at: 1000) && isFull(nil, at: 1000))
@@ -63,16 +63,16 @@ struct ReadinessTests {
     let counted = ServiceMetrics(pace: pace)
     var configuration = LogConfiguration()
     (configuration.segmentBytes, configuration.encoders, configuration.sealing) = (64 << 10, 0, .off)
-    var environment = PatienceTests.environment(disk)
+    var environment = ConnectionTimeoutTests.environment(disk)
     environment.observer = ServiceLogObserver(metrics: counted)
     let log = try await Log.open(at: "/log", configuration: configuration, environment: environment)
-    let keyed = try await KeyedAppender.open(
+    let keyed = try await IdempotentAppender.open(
       log, journal: "/keys", capacity: 100, window: 3600, lanes: 1,
-      environment: PatienceTests.environment(SimulatedFileSystem(), salt: 2))
+      environment: ConnectionTimeoutTests.environment(SimulatedFileSystem(), salt: 2))
     let storage = Mutex(StorageState(freeBytes: 0))
     let admin = AdminAPI(
-      log, hosts: [], replays: ReplayHost(log, logger: PatienceTests.quiet),
-      redeliveries: RedeliveryHost(logger: PatienceTests.quiet),
+      log, hosts: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
+      redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet),
       ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: counted,
       facts: ServiceFacts(path: "/log", log: configuration, service: ServiceConfiguration()), clock: SystemWallClock(),
       storage: { _ in storage.withLock { $0 } })
@@ -81,7 +81,7 @@ struct ReadinessTests {
     disk.capacityBytes = 0
     // Until the open segment is used up.
     let failure = await #expect(throws: LogError.self) {
-      while true { try await log.append(SettledSizesTests.rows(10)) }
+      while true { try await log.append(SegmentSizeCacheTests.rows(10)) }
     }
     #expect(failure?.code == .noSpace)
     #expect(admin.whyNotReady == "the log's disk is full")
@@ -90,10 +90,10 @@ struct ReadinessTests {
     // Nothing is sent to who is not ready, so no append can show that there is room again.
     storage.withLock { $0.freeBytes = 1 << 30 }
     #expect(admin.whyNotReady == nil)
-    await #expect(throws: LogError.self) { try await log.append(SettledSizesTests.rows(10)) }
+    await #expect(throws: LogError.self) { try await log.append(SegmentSizeCacheTests.rows(10)) }
     #expect(admin.whyNotReady == "the log's disk is full")
     disk.capacityBytes = nil
-    try await log.append(SettledSizesTests.rows(10))
+    try await log.append(SegmentSizeCacheTests.rows(10))
     #expect(admin.whyNotReady == nil)
     // What no append has met yet.
     storage.withLock { $0 = StorageState(isReadOnly: true, freeBytes: 1 << 30) }

@@ -3,6 +3,7 @@ import PenstockSinks
 import Testing
 
 @testable import PenstockServer
+import PenstockSupport
 
 struct ReceiverStoreTests {
   private let now: Int64 = 1_772_323_198

@@ -21,10 +21,10 @@ struct RedeliveryTests {
       makeReplaySink: { again($0) })
   }
 
-  static func bury(_ records: [String], in directory: String) async throws {
+  static func writeDeadLetter(_ records: [String], in directory: String) async throws {
     let box = DeadLetterLog(in: directory + "/letters", cursor: "shop")
     for (number, record) in records.enumerated() {
-      _ = try await box.bury(
+      _ = try await box.writeDeadLetter(
         DeadLetter(
           logID: "00112233445566778899aabbccddeeff", cursor: "shop", offset: Offset(UInt64(number * 10)),
           appendTime: Timestamp(nanoseconds: 5), buriedAt: Timestamp(nanoseconds: 7),
@@ -50,7 +50,7 @@ struct RedeliveryTests {
   @Test("are counted, sent again from where the last time ended, one alone, and all")
   func again() async throws {
     try await withTemporaryDirectory { directory in
-      try await Self.bury(["a", "b", "c"], in: directory)
+      try await Self.writeDeadLetter(["a", "b", "c"], in: directory)
       let received = RecordingDestination()
       let sinks = Mutex<[ScriptedSink]>([])
       let marks = Mutex<[String]>([])
@@ -105,10 +105,10 @@ struct RedeliveryTests {
   @Test("are sent by one redelivery at a time, which the service's end lets finish")
   func oneAtATime() async throws {
     try await withTemporaryDirectory { directory in
-      try await Self.bury(["a", "b"], in: directory)
+      try await Self.writeDeadLetter(["a", "b"], in: directory)
       let received = RecordingDestination()
       let sink = ScriptedSink(received, last: .acceptWhenReleased)
-      let host = RedeliveryHost(logger: PatienceTests.quiet)
+      let host = RedeliveryRunner(logger: ConnectionTimeoutTests.quiet)
       let destination = Self.destination(directory) { _ in sink }
       let letters = try #require(destination.letters)
       #expect(try host.start(.remaining, of: letters, to: destination, letters: 2))
@@ -127,7 +127,7 @@ struct RedeliveryTests {
   func pages() async throws {
     try await withTemporaryDirectory { directory in
       let (long, longer) = (String(repeating: "x", count: 3 << 19), String(repeating: "x", count: 5 << 20))
-      try await Self.bury(["a", long, long, long, longer, "b", "c"], in: directory)
+      try await Self.writeDeadLetter(["a", long, long, long, longer, "b", "c"], in: directory)
       let destination = Self.destination(directory) { _ in ScriptedSink() }
       try await ServiceRig.run(in: directory, destinations: [destination]) { rig in
         struct Page: Equatable {
@@ -158,7 +158,7 @@ struct RedeliveryTests {
   @Test("of a destination that keeps none are none, and a sink that cannot be made is told")
   func none() async throws {
     try await withTemporaryDirectory { directory in
-      try await Self.bury(["a"], in: directory)
+      try await Self.writeDeadLetter(["a"], in: directory)
       let none = ServiceDestination(
         name: "none", kind: "directory", makeDelivery: { _, _ in throw LogError(.closed, "not in this test") },
         makeReplaySink: { _ in ScriptedSink() })

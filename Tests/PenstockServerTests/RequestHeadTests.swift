@@ -193,7 +193,7 @@ struct RequestHeadTests {
   func form(withKeys: Bool) async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
-      let token = try withKeys ? KeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token : nil
+      let token = try withKeys ? APIKeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token : nil
       try await ServiceRig.run(in: directory, { if withKeys { $0.keysFile = path } }) { rig async throws in
         func post(_ body: String, _ type: String, _ fields: [(String, String)] = []) async throws -> Int {
           try await rig.send(.post, "/v1/events", Array(body.utf8), type: type, token: token, fields).status

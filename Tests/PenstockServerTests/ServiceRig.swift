@@ -19,7 +19,8 @@ struct ServiceRig {
   /// With the service as it listens and answers, and no destination running.
   static func run(
     in directory: String, _ change: (inout ServiceConfiguration) -> Void = { _ in },
-    destinations: [ServiceDestination] = [], tracer: any Tracer = NoOpTracer(), logger: Logger = PatienceTests.quiet,
+    destinations: [ServiceDestination] = [], tracer: any Tracer = NoOpTracer(),
+    logger: Logger = ConnectionTimeoutTests.quiet,
     _ body: @Sendable (ServiceRig) async throws -> Void
   ) async throws {
     let service = try await open(in: directory, change, destinations, tracer, logger)
@@ -55,7 +56,7 @@ struct ServiceRig {
 
   private static func open(
     in directory: String, _ change: (inout ServiceConfiguration) -> Void, _ destinations: [ServiceDestination],
-    _ tracer: any Tracer = NoOpTracer(), _ logger: Logger = PatienceTests.quiet,
+    _ tracer: any Tracer = NoOpTracer(), _ logger: Logger = ConnectionTimeoutTests.quiet,
     onListening: @escaping @Sendable (Int) async -> Void = { _ in }
   ) async throws -> PenstockService {
     var configuration = ServiceConfiguration()

@@ -5,6 +5,7 @@ import PenstockTestKit
 import Testing
 
 @testable import PenstockServer
+import PenstockSupport
 
 @Suite("The service", .timeLimit(.minutes(2)))
 struct ServiceTests {
@@ -159,7 +160,7 @@ struct ServiceTests {
         != IngestIdentity.producerName(long.dropLast() + "m", appID: one))
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
-      let store = try KeyStore(path)
+      let store = try APIKeyStore(path)
       let tokens = try [one, two].map {
         ($0, try store.create(.init(name: $0, role: .appAdmin, appID: $0)).token)
       }
@@ -186,7 +187,7 @@ struct ServiceTests {
   func keys() async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/keys.json"
-      let store = try KeyStore(path)
+      let store = try APIKeyStore(path)
       let admin = try store.create(.init(name: "ops", role: .companyAdmin)).token
       let shop = try store.create(.init(name: "shop", role: .appAdmin, appID: "shop")).token
       let slow = try store.create(
@@ -226,7 +227,7 @@ struct ServiceTests {
         let listed = try await rig.send(.get, "/v1/keys", token: shop).text
         #expect(listed.contains("\"shop\"") && !listed.contains("\"ops\""))
         // A key revoked elsewhere, by the command line, is refused after a reload.
-        try KeyStore(path).revoke(adminID)
+        try APIKeyStore(path).revoke(adminID)
         #expect(try await rig.send(.get, "/v1/status", token: admin).status == 200)
         try rig.service.reload(ServiceLimits())
         #expect(try await rig.send(.get, "/v1/status", token: admin).status == 401)

@@ -17,7 +17,7 @@ struct SilentClientTests {
 
   @Test("a connection without a request is closed, whatever is said on it")
   func noRequest() throws {
-    let channel = try Self.connected(IdleCutOff(after: .seconds(30)))
+    let channel = try Self.connected(IdleTimeoutHandler(after: .seconds(30)))
     channel.embeddedEventLoop.advanceTime(by: .seconds(29))
     #expect(channel.isActive)
     // Not what is renewed by each byte of a handshake.
@@ -28,7 +28,7 @@ struct SilentClientTests {
 
   @Test("requests keep it open, and when the last one has ended it has a little longer than before the first")
   func requests() throws {
-    let cutOff = IdleCutOff(after: .seconds(30))
+    let cutOff = IdleTimeoutHandler(after: .seconds(30))
     let channel = try Self.connected(cutOff)
     cutOff.requestBegan()
     cutOff.requestBegan()
@@ -49,7 +49,7 @@ struct SilentClientTests {
 
   @Test("where HTTP/1.1 was agreed on, Hummingbird's own timer goes on")
   func agreed() throws {
-    let channel = try Self.connected(IdleCutOff(after: .seconds(30)), ClientWatch())
+    let channel = try Self.connected(IdleTimeoutHandler(after: .seconds(30)), WriteTimeoutHandler())
     channel.embeddedEventLoop.advanceTime(by: .hours(1))
     #expect(channel.isActive)
     _ = try channel.finish()
@@ -61,7 +61,7 @@ struct SilentClientTests {
       channel.isWritable = isWritable
       channel.pipeline.fireChannelWritabilityChanged()
     }
-    let channel = try Self.connected(ClientWatch())
+    let channel = try Self.connected(WriteTimeoutHandler())
     change(channel, isWritable: false)
     channel.embeddedEventLoop.advanceTime(by: .seconds(59))
     change(channel, isWritable: true)

@@ -12,10 +12,10 @@ struct StatusFeedTests {
   final class Rig: Sendable {
     let clock = ManualDeliveryClock()
     let looks = Atomic(0)
-    let written = Watched<[String]>([])
+    let written = AsyncCondition<[String]>([])
     let isAllowed = Atomic(true)
     /// How often it was asked whether the watcher may look.
-    let asked = Watched(0)
+    let asked = AsyncCondition(0)
 
     var feed: StatusFeed {
       StatusFeed(
@@ -45,7 +45,7 @@ struct StatusFeedTests {
     let feed = rig.feed
     let watching = rig.watch(feed)
     await rig.untilWritten(1)
-    #expect(await rig.clock.sleeper() == Moment(sinceStart: .seconds(1)))
+    #expect(await rig.clock.sleeper() == MonotonicInstant(sinceStart: .seconds(1)))
     await rig.tick()
     await rig.untilWritten(2)
     feed.end()
@@ -70,8 +70,8 @@ struct StatusFeedTests {
     let rig = Rig()
     let feed = rig.feed
     struct Enough: Error {}
-    func look(_ audience: Audience) async -> String {
-      let shown = Watched("")
+    func look(_ audience: RedactionScope) async -> String {
+      let shown = AsyncCondition("")
       try? await feed.stream(for: audience, whileAllowed: { true }) { text in
         shown.update { $0 = text }
         throw Enough()

@@ -2,6 +2,7 @@ import PenstockLog
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 struct CivilTimeTests {
   @Test(

@@ -2,6 +2,7 @@ import PenstockLog
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// Every place credentials are looked for in, and every way in which a place says only half.
 struct CredentialChainTests {

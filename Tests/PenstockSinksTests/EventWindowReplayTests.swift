@@ -144,7 +144,7 @@ struct EventWindowReplayTests {
     }
     // A body that is streamed leaves out the same.
     let export = ExportPlan(key: "k", compression: .zstd(level: 3), selection: .all, events: window)
-    #expect(!export.copiesFrames)
+    #expect(!export.acceptsCompressedFrames)
     let streamed = try export.prepare(batch, streamingAbove: 0)
     let whole = try export.prepare(batch)
     #expect(streamed.contentDigest == whole.contentDigest && streamed.eventCount == 3 && streamed.untimedCount == 1)
@@ -165,7 +165,7 @@ private final class Stopper: Sendable {
     if isOver { replay.stop() }
   }
 
-  func see(_ notice: ReplayNotice) {
+  func see(_ notice: ReplayObserverEvent) {
     guard case .delivery(.committed) = notice else { return }
     let replay = state.withLock { state in
       state.left -= 1

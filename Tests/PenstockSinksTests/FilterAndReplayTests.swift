@@ -85,7 +85,7 @@ struct FilterAndReplayTests {
         id: DeliveryID("x"), first: onlyB.first, end: onlyB.end, contentDigest: body.contentDigest, plan: plan,
         createdAt: .fixed)
       let outcome = await sink.deliver(
-        PendingDelivery(intent: intent, body: body, logID: logID, cursor: "c", attempt: 1))
+        DeliveryRequest(intent: intent, body: body, logID: logID, cursor: "c", attempt: 1))
       #expect(outcome.isDelivered && outcome.words.contains("filtered") && body.eventCount == 0)
     }
     #expect(transport.requests.isEmpty)

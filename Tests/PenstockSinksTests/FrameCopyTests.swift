@@ -5,6 +5,7 @@ import PenstockTestKit
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// Objects that are made of the log's own frames.
 @Suite("Frames that are copied", .timeLimit(.minutes(3)))
@@ -14,13 +15,13 @@ struct FrameCopyTests {
     var recordsPerBlock: Int
     var level: Int
     /// Nil keeps no frames, as blocks do that were cached before anybody asked.
-    var keepsFrames = true
+    var retainsCompressedFrames = true
     /// As in a large batch.
     var isPacked = false
   }
   static let hot = Storage(recordsPerBlock: 140, level: 1)
   static let sealed = Storage(recordsPerBlock: 210, level: 5)
-  static let plain = Storage(recordsPerBlock: 100, level: 1, keepsFrames: false)
+  static let plain = Storage(recordsPerBlock: 100, level: 1, retainsCompressedFrames: false)
   static let packed = Storage(recordsPerBlock: 140, level: 1, isPacked: true)
   private static let readers = BlockReaders()
 
@@ -52,7 +53,7 @@ struct FrameCopyTests {
       let frame = try payload.withUnsafeBytes { try Zstd.compress($0, level: storage.level) }
       let decoded = DecodedBlock(
         baseOffset: Offset(UInt64(start)), appendTimes: AppendTimes(Timestamp(nanoseconds: 0)),
-        payload: BlockPayload(payload), ends: ends, frame: storage.keepsFrames ? frame : nil)
+        payload: BlockPayload(payload), ends: ends, frame: storage.retainsCompressedFrames ? frame : nil)
       let slice = BlockSlice(block: decoded, indices: (wanted.lowerBound - start)..<(wanted.upperBound - start))
       slices.append(storage.isPacked ? slice.packed(unpackedBy: readers) : slice)
     }
@@ -88,7 +89,7 @@ struct FrameCopyTests {
         #expect(body.contentDigest == Digest.sha256(Self.rows) && body.contentLength == Self.rows.count)
         #expect(body.eventCount == Self.range.count && Self.content(bytes) == Self.rows)
         let frames = batch.slices.compactMap(\.frame)
-        #expect(frames.count == (storage.keepsFrames ? batch.slices.count - 2 : 0))
+        #expect(frames.count == (storage.retainsCompressedFrames ? batch.slices.count - 2 : 0))
         let areCopied = frames.allSatisfy { holds(bytes, $0) }
         #expect(areCopied)
       }
@@ -108,7 +109,7 @@ struct FrameCopyTests {
       ExportPlan(key: "k", compression: .zstd(level: 3), selection: selection),
       ExportPlan(key: "k", compression: .zstd(level: 3), selection: .all, filter: filter),
     ]
-    #expect(Self.plan.copiesFrames && !others.contains { $0.copiesFrames })
+    #expect(Self.plan.acceptsCompressedFrames && !others.contains { $0.acceptsCompressedFrames })
     let batch = try Self.batch(Self.hot)
     for plan in others where plan.filter.passesEverything && plan.selection == .all {
       let body = try plan.prepare(batch)
@@ -116,7 +117,7 @@ struct FrameCopyTests {
       #expect(!holds(body.bytes, frame) && body.contentDigest == Digest.sha256(Self.rows))
     }
     let small = try Self.batch(Storage(recordsPerBlock: 100, level: 1))
-    #expect(small.slices[1].frame != nil && small.slices[1].block.payload.count < RowCursor.leastCopied)
+    #expect(small.slices[1].frame != nil && small.slices[1].block.payload.count < RowIterator.leastCopied)
     let body = try Self.plan.prepare(small)
     let isCopied = holds(body.bytes, try #require(small.slices[1].frame))
     #expect(!isCopied && Self.content(body.bytes) == Self.rows)
@@ -163,11 +164,11 @@ struct FrameCopyTests {
   @Test("ask for stored frames only where they can be used")
   func asks() throws {
     var configuration = Self.configuration()
-    #expect(try S3Sink(configuration, transport: BucketInMemory()).copiesFrames)
+    #expect(try S3Sink(configuration, transport: BucketInMemory()).acceptsCompressedFrames)
     configuration.layout.compression = .zstd(level: 9)
-    #expect(try !S3Sink(configuration, transport: BucketInMemory()).copiesFrames)
-    #expect(try !DirectorySink(root: "/out").copiesFrames)
-    #expect(try DirectorySink(root: "/out", layout: Self.configuration().layout).copiesFrames)
+    #expect(try !S3Sink(configuration, transport: BucketInMemory()).acceptsCompressedFrames)
+    #expect(try !DirectorySink(root: "/out").acceptsCompressedFrames)
+    #expect(try DirectorySink(root: "/out", layout: Self.configuration().layout).acceptsCompressedFrames)
   }
 
   /// Delivers until it is done. Before each attempt the log is sealed, or not: the batch is read and rendered again.

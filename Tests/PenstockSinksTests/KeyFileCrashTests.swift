@@ -5,8 +5,8 @@ import Testing
 
 /// Power cuts at every I/O of a change to the service's file of keys, on the disk the sinks are tested on.
 @Suite(.timeLimit(.minutes(1))) struct KeyFileCrashTests {
-  private func store(_ disk: SimulatedFileSystem) throws(KeyStoreError) -> KeyStore {
-    try KeyStore("/keys.json", fileSystem: disk, clock: SystemWallClock(), randomness: .system)
+  private func store(_ disk: SimulatedFileSystem) throws(KeyStoreError) -> APIKeyStore {
+    try APIKeyStore("/keys.json", fileSystem: disk, clock: SystemWallClock(), randomness: .system)
   }
 
   @Test("a key that was made or revoked stays so, and the others are what they were")

@@ -5,6 +5,7 @@ import PenstockTestKit
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// Batches of which the filter leaves nothing: no object, and a chain without a gap.
 struct ManifestOfFilteredTests {

@@ -4,6 +4,7 @@ import PenstockTestKit
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// A proven export, every way to spoil it, and what the proof says then; in a bucket and in a directory.
 struct ManifestTests {

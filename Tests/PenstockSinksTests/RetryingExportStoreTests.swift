@@ -28,7 +28,7 @@ struct RetryingExportStoreTests {
 
   private func verify(
     _ bucket: BucketInMemory, retry: RetryPolicy = RetryPolicy(first: .zero, cap: .zero, maxRetryAfter: .zero),
-    failures: Watched<Int>
+    failures: AsyncCondition<Int>
   ) async throws -> ExportReport {
     let store = try S3ExportStore(Self.configuration(), transport: bucket)
     let retrying = RetryingExportStore(
@@ -52,7 +52,7 @@ struct RetryingExportStoreTests {
     }
     try await exported(bucket)
     failing.withLock { $0 = [] }
-    let failures = Watched(0)
+    let failures = AsyncCondition(0)
     let report = try await verify(bucket, failures: failures)
     #expect(report.isSound && report.objects == 3 && report.rows == 12, "\(report.lines)")
     #expect(failures.value >= 3)
@@ -68,7 +68,7 @@ struct RetryingExportStoreTests {
     let bucket = BucketInMemory { _, _ in failing.withLock { $0 } ? .slowDown : nil }
     try await exported(bucket)
     failing.withLock { $0 = true }
-    let failures = Watched(0)
+    let failures = AsyncCondition(0)
     var retry = RetryPolicy(first: .seconds(10), cap: .seconds(10))
     retry.giveUpAfter = .zero
     let store = RetryingExportStore(

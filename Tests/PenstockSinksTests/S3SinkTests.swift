@@ -4,6 +4,7 @@ import PenstockLog
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 struct S3SinkTests {
   private let batch = makeBatch([#"{"a":1}"#, #"{"b":2}"#, #"{"c":3}"#], first: 7)

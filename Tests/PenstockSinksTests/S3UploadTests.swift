@@ -5,6 +5,7 @@ import Synchronization
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// Objects in parts, with every call going wrong in every way.
 struct S3UploadTests {

@@ -2,6 +2,7 @@ import PenstockLog
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// The test suite of AWS Signature Version 4 ("aws-sig-v4-test-suite", as published with the AWS SDKs), header form.
 ///

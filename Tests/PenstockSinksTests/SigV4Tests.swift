@@ -2,6 +2,7 @@ import PenstockLog
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 struct SigV4Tests {
   private static let secret = Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")

@@ -7,7 +7,7 @@ import Testing
 
 @testable import PenstockSinks
 
-/// Every sink against `SinkLaws`.
+/// Every sink against `SinkConformance`.
 struct SinkContractTests {
   private let records = [#"{"a":1,"traits":{"é":[1,2]}}"#, #"{"b":"two"}"#, #"{"c":null}"#].map { Array($0.utf8) }
 
@@ -19,7 +19,7 @@ struct SinkContractTests {
       layout.compression = compression
       var changed = ExportLayout(prefix: "elsewhere")
       changed.fields = FieldSelection(keeping: [])
-      try await SinkLaws.check(
+      try await SinkConformance.check(
         records: records, reconfigured: { [changed] in try DirectorySink(root: directory, layout: changed) },
         makeSink: { [layout] in try DirectorySink(root: directory, layout: layout) })
     }
@@ -36,7 +36,7 @@ struct SinkContractTests {
       configuration.layout.keyTemplate = template
       return try S3Sink(configuration, transport: bucket)
     }
-    try await SinkLaws.check(
+    try await SinkConformance.check(
       records: records, secrets: ["hunter2"], reconfigured: { try make(.zstd(), "x/{first}{last}") },
       makeSink: { try make(.gzip(), "{cursor}/{first}{last}") })
     #expect(bucket.keys(under: "").count { !$0.contains("_penstock") } == 2)
@@ -52,7 +52,7 @@ struct SinkContractTests {
       configuration.fields = fields
       return try WebhookSink(configuration, transport: AlwaysOK())
     }
-    try await SinkLaws.check(
+    try await SinkConformance.check(
       records: records, secrets: ["hunter2"], reconfigured: { try make(FieldSelection(keeping: [])) },
       makeSink: { try make(.all) })
   }

@@ -2,6 +2,7 @@ import PenstockDelivery
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 struct WebhookSignatureTests {
   private let secret = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

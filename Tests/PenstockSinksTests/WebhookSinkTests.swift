@@ -4,6 +4,7 @@ import PenstockLog
 import Testing
 
 @testable import PenstockSinks
+import PenstockSupport
 
 struct WebhookSinkTests {
   private let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -5,7 +5,7 @@ import PackageDescription
 // leaves the HTTP stack out. The folders are links: one package, because the tests see what a package shares among its targets. Beside
 // each is a link to Mutex.swift, a lock that ThreadSanitizer sees.
 
-let house: [SwiftSetting] = [
+let commonSwiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
@@ -25,23 +25,25 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .target(name: "CPenstock"),
-    .target(name: "PenstockLog", dependencies: ["CZstd", "CPenstock", logging], swiftSettings: house),
-    .target(name: "PenstockEvents", dependencies: ["CPenstock"], swiftSettings: house),
+    .target(name: "PenstockLog", dependencies: ["CZstd", "CPenstock", logging], swiftSettings: commonSwiftSettings),
+    .target(name: "PenstockEvents", dependencies: ["CPenstock"], swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockDelivery",
       dependencies: [
         "PenstockLog", "PenstockEvents", logging, lifecycle, .product(name: "Crypto", package: "swift-crypto"),
       ],
-      swiftSettings: house),
-    .target(name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery"], swiftSettings: house),
+      swiftSettings: commonSwiftSettings),
+    .target(
+      name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockTestKit", logging],
-      resources: [.copy("Files/Golden")], swiftSettings: house),
+      resources: [.copy("Files/Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(
-      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: house),
+      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockDeliveryTests",
-      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle], swiftSettings: house),
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle],
+      swiftSettings: commonSwiftSettings),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -162,12 +162,12 @@ extension FuzzTarget {
     if let meta = try? LogMeta(decoding: Array(input)) {
       require((try? LogMeta(decoding: meta.encoded())) == meta, "another META")
     }
-    guard input.count >= Beacon.size else { return }
-    var bytes = Array(input[..<Beacon.size])
+    guard input.count >= CommitPoint.size else { return }
+    var bytes = Array(input[..<CommitPoint.size])
     bytes.put(UInt32(0x4342_4E50), at: 0)
     bytes.put(Checksum.of(Array(bytes[..<60]), seed: Checksum.of(logID)), at: 60)
-    guard let beacon = Beacon(decoding: bytes, logID: logID) else { return }
-    require(beacon.encoded(logID: logID) == bytes, "another beacon")
+    guard let commitPoint = CommitPoint(decoding: bytes, logID: logID) else { return }
+    require(commitPoint.encoded(logID: logID) == bytes, "another commit point")
   }
 
   @Sendable private static func producers(_ input: UnsafeRawBufferPointer) {

@@ -18,7 +18,7 @@ extension FuzzTarget {
     let recovery = TailRecovery(
       environment: image.environment, paths: LogPaths("/"), file: image.file, path: "/s", header: image.header,
       isStrict: false)
-    guard let finding = try? recovery.examine(Witnesses()) else { return }
+    guard let finding = try? recovery.examine(DurabilityEvidence()) else { return }
     var (position, offset) = (UInt64(SegmentHeader.size), image.header.baseOffset)
     for entry in finding.entries {
       require(entry.position >= position && entry.baseOffset >= offset, "blocks that overlap")
@@ -60,7 +60,7 @@ private final class SegmentImage {
     salt: [UInt8](repeating: 9, count: 16), previousChain: 0, begunAt: Timestamp(nanoseconds: 1))
   let blocks: [BlockEntry]
   let fileSystem: ImageFileSystem
-  let handle = FileHandle(rawValue: 3)
+  let handle = OpenFileHandle(rawValue: 3)
   let file: OpenFile
   let environment: LogEnvironment
   private let original: [UInt8]
@@ -78,7 +78,7 @@ private final class SegmentImage {
       var batch = RecordBatch()
       for record in 0...number { batch.append("{\"block\":\(number),\"record\":\(record)}") }
       do { try encoder.compress([batch], into: block) } catch { fatalError("\(error)") }
-      let place = BlockPlace(
+      let place = BlockAddress(
         position: UInt64(bytes.count), baseOffset: written.last?.endOffset ?? header.baseOffset, segment: 1, epoch: 5,
         durableUpTo: UInt64(bytes.count), appendTime: Timestamp(nanoseconds: Int64(10 + number)), chain: chain,
         seed: seed)
@@ -174,9 +174,9 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
     length = max(length, value + count)
   }
 
-  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle { FileHandle(rawValue: 3) }
-  func close(_ file: FileHandle) {}
-  func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle { OpenFileHandle(rawValue: 3) }
+  func close(_ file: OpenFileHandle) {}
+  func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     guard position < UInt64(length) else { return 0 }
@@ -186,20 +186,20 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
     }
     return count
   }
-  func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
     throw refused
   }
-  func synchronize(_ file: FileHandle) throws(FileSystemError) {}
-  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { true }
-  func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { UInt64(length) }
-  func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { throw refused }
+  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {}
+  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
+  func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 { UInt64(length) }
+  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { throw refused }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) { throw refused }
   func replace(_ path: String, with newer: String) throws(FileSystemError) { throw refused }
   func remove(_ path: String) throws(FileSystemError) { throw refused }
   func list(_ path: String) throws(FileSystemError) -> [String] { [] }
   func makeDirectory(_ path: String) throws(FileSystemError) { throw refused }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) {}
-  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { true }
-  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool { true }
+  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
+  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
   private var refused: FileSystemError { FileSystemError(.readOnlyFileSystem, operation: "write", path: "image") }
 }

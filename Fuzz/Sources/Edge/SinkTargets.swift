@@ -1,6 +1,7 @@
 import FuzzKit
 @testable import PenstockLog
 @testable import PenstockSinks
+import PenstockSupport
 
 extension FuzzTarget {
   static let sinks: [FuzzTarget] = [

@@ -29,14 +29,14 @@ extension BenchSubcommand {
     do { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true) } catch {
       throw Failure(.cannot, "io", "could not create \(directory): \(error.localizedDescription)")
     }
-    let token = Interruption.handle { _ in
+    let token = Signals.handle { _ in
       ChildProcess.endAll()
       FullDisk.endAll()
       try? FileManager.default.removeItem(atPath: directory)
       _exit(ExitStatus.interrupted.rawValue)
     }
     defer {
-      Interruption.forget(token)
+      Signals.forget(token)
       try? FileManager.default.removeItem(atPath: directory)
     }
     ProgressLine.shared.begin("measuring", total: nil)

@@ -27,7 +27,7 @@ struct BenchTarget {
   }
 
   func words(_ unit: String) -> String {
-    let number = bound >= 1000 ? Words.count(Int(bound)) : String(format: "%g", bound)
+    let number = bound >= 1000 ? HumanFormat.count(Int(bound)) : String(format: "%g", bound)
     return (isFloor ? "≥ " : "≤ ") + (figure == .ratio ? "\(number) ×" : "\(number) \(unit)")
   }
 }
@@ -75,7 +75,7 @@ struct BenchRow {
   var words: [String] {
     func figure(_ value: Double) -> String {
       guard value.isFinite else { return "–" }
-      return value.magnitude >= 1000 ? Words.count(Int(value)) : String(format: "%.4g", value)
+      return value.magnitude >= 1000 ? HumanFormat.count(Int(value)) : String(format: "%.4g", value)
     }
     return [
       measure, "\(figure(ours)) \(unit)", probe.map { figure($0) } ?? "–",
@@ -116,7 +116,7 @@ struct BenchReport {
 
   /// The table, and below it what each probe is.
   func words(_ machine: String) -> String {
-    let table = Words.table(
+    let table = HumanFormat.table(
       [["median of the rounds", "ours", "probe", "ratio", "target", "met"]] + rows.map(\.words), right: [1, 2, 3])
     let probes = rows.filter { !$0.measure.hasPrefix(" ") }
       .map { "  \($0.measure): \($0.probeIs)\($0.note.map { ". \($0)" } ?? "")" }

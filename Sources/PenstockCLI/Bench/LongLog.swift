@@ -6,7 +6,7 @@ import PenstockLog
 /// lies on the disk in as many pieces; every other one is a header, an index and a hole.
 struct LongLog {
   /// A record to look for.
-  struct Place {
+  struct SeekTarget {
     let path: String
     let offset: Offset
     let blockOffset: Offset
@@ -17,7 +17,7 @@ struct LongLog {
 
   let path: String
   let segments: Int
-  private(set) var places: [Place] = []
+  private(set) var places: [SeekTarget] = []
   private static let lookups = 8
   /// Between two segments' append times.
   private static let step: Int64 = 60_000_000_000
@@ -34,7 +34,7 @@ struct LongLog {
       guard chosen.contains(number), !isLast else { continue }
       let block = file.blocks[(number * 7919) % file.blocks.count]
       places.append(
-        Place(
+        SeekTarget(
           path: file.path, offset: block.baseOffset + block.recordCount / 2, blockOffset: block.baseOffset,
           time: block.appendTime, position: block.position, length: block.totalLength))
     }
@@ -80,7 +80,7 @@ private struct Template {
     header.baseOffset = Offset(UInt64(number * records))
     header.previousChain = previousChain
     header.begunAt = Timestamp(nanoseconds: header.begunAt.nanoseconds + step)
-    var chain = SegmentScanner.Cursor(startOf: header).chain ?? 0
+    var chain = SegmentScanner.ScanPosition(startOf: header).chain ?? 0
     var moved: [BlockHeader] = []
     for var block in blocks {
       block.segment = header.sequence
@@ -127,7 +127,7 @@ private struct Template {
     return (path, moved)
   }
 
-  /// Says in META and BEACON that the log was closed behind its newest segment.
+  /// Says in META and COMMIT that the log was closed behind its newest segment.
   func finish(_ segments: Int) throws {
     let fileSystem = LogEnvironment.system.fileSystem
     let paths = LogPaths(path)
@@ -136,13 +136,13 @@ private struct Template {
         fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, locking: false)
     else { throw Failure(.cannot, "locked", "META is locked") }
     var meta = try LogMeta(decoding: value)
-    let end = Beacon.End(
+    let end = CommitPoint.End(
       segment: UInt64(segments), position: UInt64(size), offset: Offset(UInt64(segments * records)))
     meta.cleanEnd = end
     try slots.write(meta.encoded())
-    let beacon = try LogDirectory.openBeacon(fileSystem, paths)
-    try Beacon(durable: end, visible: end, epoch: meta.epoch).encoded(logID: meta.logID).withUnsafeBytes {
-      try fileSystem.writeAll(beacon.handle, $0, at: 0)
+    let commitPoint = try LogDirectory.openCommitPoint(fileSystem, paths)
+    try CommitPoint(durable: end, visible: end, epoch: meta.epoch).encoded(logID: meta.logID).withUnsafeBytes {
+      try fileSystem.writeAll(commitPoint.handle, $0, at: 0)
     }
   }
 }

@@ -36,8 +36,8 @@ extension BenchCommand {
           ("bytes", .number(trial.bytes)), ("cursors", .number(cursors)), ("records", .number(append.records)),
         ])
       report.rows = [
-        row("memory.append", "appending \(Words.bytes(trial.bytes))", append),
-        row("memory.replay", "replaying it with \(Words.count(cursors, "cursor"))", replay),
+        row("memory.append", "appending \(HumanFormat.bytes(trial.bytes))", append),
+        row("memory.replay", "replaying it with \(HumanFormat.count(cursors, "cursor"))", replay),
       ]
       return report
     }

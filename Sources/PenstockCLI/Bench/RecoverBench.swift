@@ -68,7 +68,7 @@ struct RecoverBench {
       try await opened.close()
       try FileManager.default.removeItem(atPath: copy)
       row.add(took * 1e3, read * 1e3)
-      row.note = "The newest segment: \(Words.bytes(size))"
+      row.note = "The newest segment: \(HumanFormat.bytes(size))"
       ProgressLine.shared.update(number + 1, "after a kill, \(number + 1) of \(rounds)")
     }
     try await log.close()
@@ -168,7 +168,7 @@ struct RecoverBench {
       .map { log + "/data/" + $0 }
   }
 
-  private static func files(_ log: String) throws -> [String] { try segments(log) + [log + "/META", log + "/BEACON"] }
+  private static func files(_ log: String) throws -> [String] { try segments(log) + [log + "/META", log + "/COMMIT"] }
 
   /// File by file: what a copy of the whole directory would do, but the lock's file too.
   private static func copy(_ from: String, to: String) throws {

@@ -122,24 +122,24 @@ struct StampingFileSystem: FileSystem {
     self.synced = synced
   }
 
-  func synchronize(_ file: PenstockLog.FileHandle) throws(FileSystemError) {
+  func synchronize(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) {
     try base.synchronize(file)
     synced.note()
   }
 
-  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> PenstockLog.FileHandle {
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> PenstockLog.OpenFileHandle {
     try base.open(path, mode)
   }
-  func close(_ file: PenstockLog.FileHandle) { base.close(file) }
+  func close(_ file: PenstockLog.OpenFileHandle) { base.close(file) }
   func read(
-    _ file: PenstockLog.FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64
+    _ file: PenstockLog.OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64
   ) throws(FileSystemError) -> Int { try base.read(file, into: buffer, at: position) }
   func write(
-    _ file: PenstockLog.FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64
+    _ file: PenstockLog.OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64
   ) throws(FileSystemError) -> Int { try base.write(file, bytes, at: position) }
-  func dropCache(_ file: PenstockLog.FileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
-  func size(_ file: PenstockLog.FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
-  func truncate(_ file: PenstockLog.FileHandle, to size: UInt64) throws(FileSystemError) {
+  func dropCache(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
+  func size(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
+  func truncate(_ file: PenstockLog.OpenFileHandle, to size: UInt64) throws(FileSystemError) {
     try base.truncate(file, to: size)
   }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }
@@ -148,8 +148,8 @@ struct StampingFileSystem: FileSystem {
   func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
-  func lock(_ file: PenstockLog.FileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
-  func path(_ path: String, names file: PenstockLog.FileHandle) throws(FileSystemError) -> Bool {
+  func lock(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  func path(_ path: String, names file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool {
     try base.path(path, names: file)
   }
 }

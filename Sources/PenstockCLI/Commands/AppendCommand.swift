@@ -26,12 +26,12 @@ struct AppendCommand: ReportingCommand {
       With --producer the log remembers, with each batch, how far in the file it came and which file it was. After a \
       crash, or when the file has grown, the same command goes on where the last one stopped and appends nothing twice. \
       Only whole lines count: a last line without a line feed waits for the next run, or for --final. A file that was \
-      replaced is refused: append the rest of the old one first, then the new one with --start-anew. Use one name for \
+      replaced is refused: append the rest of the old one first, then the new one with --reset-producer. Use one name for \
       each file.
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case ndjson, array }
-  enum Safety: String, ExpressibleByArgument, CaseIterable { case disk, kernel }
+  enum DurabilityOption: String, ExpressibleByArgument, CaseIterable { case disk, kernel }
 
   @OptionGroup var logOption: LogOption
   @Argument(help: "The file to read; - for standard input.") var file = "-"
@@ -42,12 +42,12 @@ struct AppendCommand: ReportingCommand {
       disk: acknowledged records survive a power cut. kernel: they survive a killed process only. Default: as --config says, \
       or disk.
       """)
-  var durability: Safety?
+  var durability: DurabilityOption?
   @Option(help: "Records appended at once, all or nothing; fewer where they are long.") var batch = 1000
   @Option(help: "A name under which the log remembers how far in FILE it came, so that nothing is appended twice.")
   var producer: String?
   @Flag(
-    name: .customLong("start-anew"),
+    name: .customLong("reset-producer"),
     help: """
       With --producer: go on although the log may have forgotten the name; begin at the start of FILE if it is \
       another file than before.
@@ -57,13 +57,13 @@ struct AppendCommand: ReportingCommand {
   var isFinal = false
   @Flag(name: .customLong("no-validate"), help: "Take any line as a record, without checking that it is a usage event.")
   var takesAnything = false
-  @OptionGroup(title: "How the log is opened") var knobs: LogKnobs
+  @OptionGroup(title: "How the log is opened") var knobs: LogOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     guard (1...100_000).contains(batch) else { throw ValidationError("--batch must be 1 to 100000") }
     if producer != nil, format == .array || file == "-" { throw ValidationError("--producer needs a file of NDJSON") }
-    if producer == nil, startsAnew { throw ValidationError("--start-anew needs --producer") }
+    if producer == nil, startsAnew { throw ValidationError("--reset-producer needs --producer") }
     if producer == nil, isFinal { throw ValidationError("--final needs --producer") }
     if format == .array, takesAnything { throw ValidationError("--no-validate needs --format ndjson") }
   }

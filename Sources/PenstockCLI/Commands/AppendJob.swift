@@ -12,8 +12,8 @@ struct AppendJob {
   private static let arrayLimit = 256 << 20
 
   func run() async throws {
-    let token = Interruption.handle { _ in }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { _ in }
+    defer { Signals.forget(token) }
     let started = ContinuousClock.now
     // Before the log is opened, so that bad input does not even make one.
     let array = try await prepare()
@@ -49,7 +49,7 @@ struct AppendJob {
     var done = 0
     while true {
       let bytes = try read(from: done)
-      if Interruption.received != nil { throw interrupted }
+      if Signals.received != nil { throw interrupted }
       do throws(EventError) {
         if bytes.isEmpty {
           if takesLastLine { try feed.finish() }
@@ -98,7 +98,7 @@ struct AppendJob {
         let (first, last) = (receipt.offsets.lowerBound.rawValue, receipt.offsets.upperBound.rawValue - 1)
         Output.standard.line(#"{"acknowledged":{"first":\#(first),"last":\#(last)}}"#)
       }
-      ProgressLine.shared.update(tally.bytes + tally.records, Words.count(tally.records, "record"))
+      ProgressLine.shared.update(tally.bytes + tally.records, HumanFormat.count(tally.records, "record"))
     }
     ProgressLine.shared.begin("appending", total: input.size)
     var unfinished = 0
@@ -112,7 +112,7 @@ struct AppendJob {
     } catch let error as LogError {
       throw stopped(error, pipeline.tally)
     }
-    let wasInterrupted = Interruption.received != nil && array == nil
+    let wasInterrupted = Signals.received != nil && array == nil
     try await tidy(log)
     try await log.close()
     if wasInterrupted { throw interrupted(after: pipeline.tally) }
@@ -157,15 +157,15 @@ struct AppendJob {
     let start = try await reader.run { () throws(Failure) in try self.place(of: producer, size: size) }
     if start > 0 { Output.note("penstock append: resuming at byte \(start)") }
     let beginning = try await reader.run { [input] () throws(Failure) in
-      try input.read(0..<min(start, FilePlace.window))
+      try input.read(0..<min(start, FilePosition.window))
     }
     input.seek(to: start)
     return Resumed(producer: producer, start: start, beginning: beginning)
   }
 
   private func place(of producer: Producer, size: Int) throws(Failure) -> Int {
-    let kept = FilePlace.Kept(producer.source)
-    let decision = try FilePlace.decide(kept, size: size) { (range) throws(Failure) in try self.input.read(range) }
+    let kept = FilePosition.Kept(producer.source)
+    let decision = try FilePosition.decide(kept, size: size) { (range) throws(Failure) in try self.input.read(range) }
     switch decision {
     case .begin(let start): return start
     case .unproven(let start):
@@ -181,7 +181,7 @@ struct AppendJob {
       throw Failure(
         .bad, "other_file", "\(input.name) is not the file that producer \(producer.name) read before: \(why)",
         advice:
-          "append the rest of that file first, under its new name; then this one with --start-anew, which begins at "
+          "append the rest of that file first, under its new name; then this one with --reset-producer, which begins at "
           + "byte 0")
     case .notAPlace:
       throw Failure(
@@ -196,19 +196,19 @@ struct AppendJob {
     let start = resumed?.start ?? 0
     var beginning = resumed?.beginning ?? []
     var position = start
-    while Interruption.received == nil {
+    while Signals.received == nil {
       // While nothing arrives, what is there is not kept waiting; but as long as an append is under way, what arrives
       // meanwhile goes together into the next.
-      guard await isReady(within: feed.hasOpenBatch ? (pipeline.isBusy ? 1 : 0) : 100) else {
-        if feed.hasOpenBatch, !pipeline.isBusy {
-          feed.closeOpenBatch()
+      guard await isReady(within: feed.hasPendingBatch ? (pipeline.isBusy ? 1 : 0) : 100) else {
+        if feed.hasPendingBatch, !pipeline.isBusy {
+          feed.closePendingBatch()
           for full in feed.takeFull() { try await pipeline.append(full.batch) }
         }
         continue
       }
       let bytes = try await reader.run { [position] () throws(Failure) in try self.read(from: position) }
       position += bytes.count
-      if beginning.count < FilePlace.window { beginning += bytes.prefix(FilePlace.window - beginning.count) }
+      if beginning.count < FilePosition.window { beginning += bytes.prefix(FilePosition.window - beginning.count) }
       var fault: EventError?
       do throws(EventError) {
         if !bytes.isEmpty {
@@ -216,7 +216,7 @@ struct AppendJob {
         } else if takesLastLine {
           try feed.finish()
         } else {
-          feed.closeOpenBatch()
+          feed.closePendingBatch()
         }
       } catch {
         fault = error
@@ -226,7 +226,7 @@ struct AppendJob {
           try await pipeline.append(full.batch)
           continue
         }
-        let place = FilePlace(
+        let place = FilePosition(
           position: start + full.end, beginning: beginning, record: full.batch.payload.dropLast())
         try await pipeline.append(full.batch, source: place.encoded)
       }
@@ -257,16 +257,16 @@ struct AppendJob {
           ("appended", .number(tally.records)), ("bytes", .number(tally.bytes)), ("first", .number(first.rawValue)),
           ("last", .number(end.rawValue - 1)), ("seconds", .number(seconds)), ("bytesOnDisk", .number(stored)),
         ] + (command.producer == nil ? [] : [("unfinishedBytes", .number(unfinished))])),
-      "\(Words.count(tally.records, "record")) appended, offsets \(first) to \(end.rawValue - 1): "
-        + "\(Words.bytes(raw)) in, \(Words.bytes(stored)) on disk (\(Words.share(stored, of: UInt64(raw)))), "
-        + "\(Words.seconds(seconds)), \(Words.bytes(Int(Double(raw) / max(seconds, 0.001))))/s")
+      "\(HumanFormat.count(tally.records, "record")) appended, offsets \(first) to \(end.rawValue - 1): "
+        + "\(HumanFormat.bytes(raw)) in, \(HumanFormat.bytes(stored)) on disk (\(HumanFormat.share(stored, of: UInt64(raw)))), "
+        + "\(HumanFormat.seconds(seconds)), \(HumanFormat.bytes(Int(Double(raw) / max(seconds, 0.001))))/s")
   }
 
   /// How far the input got.
   private static func extent(_ tally: AppendPipeline.Tally) -> String {
     guard let first = tally.first, let end = tally.end else { return "nothing was appended" }
     return
-      "\(Words.count(tally.records, "record")) before it are in the log (offsets \(first) to \(end.rawValue - 1)), "
+      "\(HumanFormat.count(tally.records, "record")) before it are in the log (offsets \(first) to \(end.rawValue - 1)), "
       + "nothing behind them"
   }
 
@@ -282,7 +282,7 @@ struct AppendJob {
     var failure = Failure(event: error, line: feed.lineAtFault, in: input.name)
     failure.message += "; \(extent)"
     if error.code == .recordTooLong {
-      failure.advice = "a record may have \(Words.bytes(RecordFeed.recordLimit)); split it, or leave it out"
+      failure.advice = "a record may have \(HumanFormat.bytes(RecordFeed.recordLimit)); split it, or leave it out"
     } else {
       failure.advice = "mend the record and send the input again from there (--no-validate takes any line)"
     }

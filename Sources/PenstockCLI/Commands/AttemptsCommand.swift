@@ -34,7 +34,7 @@ struct AttemptsCommand: ReportingCommand {
 
   private func json(_ attempt: Attempt) -> JSON {
     .object([
-      ("number", .number(attempt.number)), ("time", .string(Words.time(attempt.time))),
+      ("number", .number(attempt.number)), ("time", .string(HumanFormat.time(attempt.time))),
       ("first", .number(attempt.range.lowerBound.rawValue)), ("end", .number(attempt.range.upperBound.rawValue)),
       ("id", .string(attempt.deliveryID.rawValue)), ("attempt", .number(attempt.attempt)),
       ("outcome", .string(attempt.outcome.description)), ("milliseconds", .number(Double(attempt.nanoseconds) / 1e6)),
@@ -47,11 +47,13 @@ struct AttemptsCommand: ReportingCommand {
     var rows = [["time", "records", "attempt", "outcome", "took", "bytes", "answer"]]
     for attempt in attempts {
       rows.append([
-        Words.time(attempt.time), "\(attempt.range.lowerBound) ..< \(attempt.range.upperBound)", "\(attempt.attempt)",
-        attempt.outcome.description, Words.seconds(Double(attempt.nanoseconds) / 1e9), Words.bytes(attempt.bodyBytes),
+        HumanFormat.time(attempt.time), "\(attempt.range.lowerBound) ..< \(attempt.range.upperBound)",
+        "\(attempt.attempt)",
+        attempt.outcome.description, HumanFormat.seconds(Double(attempt.nanoseconds) / 1e9),
+        HumanFormat.bytes(attempt.bodyBytes),
         attempt.words.split(whereSeparator: \.isNewline).joined(separator: " "),
       ])
     }
-    return Words.table(rows, right: [2, 4, 5])
+    return HumanFormat.table(rows, right: [2, 4, 5])
   }
 }

@@ -30,7 +30,7 @@ extension CursorCommand {
       let batch = state.gap == nil ? state.givenUp(by: gap.first..<gap.end) : nil
       let (first, end) = (min(batch?.lowerBound ?? gap.first, gap.first), max(batch?.upperBound ?? gap.end, gap.end))
       let effect =
-        "\(Words.count(end - first, "record")) (\(first) ..< \(end)) stay lost to cursor \(name)"
+        "\(HumanFormat.count(end - first, "record")) (\(first) ..< \(end)) stay lost to cursor \(name)"
         + (batch.map { ", with the open batch \($0.lowerBound) ..< \($0.upperBound), which is given up" } ?? "")
       try CursorCommand.ask(yes, "\(effect); it would continue at \(end)")
       let cursor = try await reader.cursor(named: name)

@@ -71,7 +71,8 @@ struct CursorCommand: AsyncParsableCommand {
           penstock cursor seek archive --to 120000 --log ./events --yes
         """)
     @Argument(help: "The cursor.") var name: String
-    @Option(parsing: .unconditional, help: ArgumentHelp("Where to: " + Place.explanation)) var to: Place
+    @Option(parsing: .unconditional, help: ArgumentHelp("Where to: " + PositionArgument.explanation)) var to:
+      PositionArgument
     @Flag(help: "Do it.") var yes = false
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
@@ -83,11 +84,11 @@ struct CursorCommand: AsyncParsableCommand {
       guard target <= reader.end else {
         throw Failure(.bad, "outOfRange", "the log ends at offset \(reader.end); \(target) is behind it")
       }
-      try CursorCommand.refuseOpenBatch(name, state)
+      try CursorCommand.refusePendingBatch(name, state)
       let effect =
         target < state.committed
-        ? "\(Words.count(state.committed - target, "record")) will be delivered again"
-        : "\(Words.count(target - state.committed, "record")) will not be delivered"
+        ? "\(HumanFormat.count(state.committed - target, "record")) will be delivered again"
+        : "\(HumanFormat.count(target - state.committed, "record")) will not be delivered"
       try CursorCommand.ask(yes, "cursor \(name) would move from \(state.committed) to \(target): \(effect)")
       let cursor = try await reader.cursor(named: name)
       try await cursor.seek(to: .offset(target))
@@ -151,7 +152,7 @@ struct CursorCommand: AsyncParsableCommand {
       advice: near ?? (names.isEmpty ? "it has none at all" : "it has \(names.joined(separator: ", "))"))
   }
 
-  static func refuseOpenBatch(_ name: String, _ state: CursorState) throws {
+  static func refusePendingBatch(_ name: String, _ state: CursorState) throws {
     guard let open = state.inFlight.first?.intent else { return }
     throw Failure(
       .bad, "illegalMove", "cursor \(name) has a batch in flight (records \(open.first) ..< \(open.end))",

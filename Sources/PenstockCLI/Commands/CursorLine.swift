@@ -64,7 +64,7 @@ struct CursorLine {
       (
         "paused",
         pause.map {
-          .object([("since", .optional($0.since.map { Words.time($0) })), ("reason", .string($0.reason))])
+          .object([("since", .optional($0.since.map { HumanFormat.time($0) })), ("reason", .string($0.reason))])
         } ?? .null
       ),
       (
@@ -74,7 +74,7 @@ struct CursorLine {
             .object([
               ("id", .string($0.intent.id.rawValue)), ("first", .number($0.intent.first.rawValue)),
               ("last", .number($0.intent.end.rawValue - 1)), ("delivered", .bool($0.isDelivered)),
-              ("createdAt", .string(Words.time($0.intent.createdAt))),
+              ("createdAt", .string(HumanFormat.time($0.intent.createdAt))),
             ])
           })
       ),
@@ -96,13 +96,13 @@ struct CursorLine {
       let (about, most) = distance?.isExact == false ? ("~", "≤ ") : ("", "")
       rows.append([
         cursor.pause == nil ? cursor.name : cursor.name + " (paused)", state.committed.description,
-        Words.count(cursor.behind),
-        distance.map { about + Words.bytes($0.bytes) } ?? "–",
-        cursor.seconds(now: now).map { $0 > 0 ? most + Words.seconds($0) : "–" } ?? "–",
+        HumanFormat.count(cursor.behind),
+        distance.map { about + HumanFormat.bytes($0.bytes) } ?? "–",
+        cursor.seconds(now: now).map { $0 > 0 ? most + HumanFormat.seconds($0) : "–" } ?? "–",
         open.isEmpty ? "–" : open, state.lastReceipt ?? "–",
       ])
     }
-    return Words.table(rows, right: [1, 2, 3, 4])
+    return HumanFormat.table(rows, right: [1, 2, 3, 4])
   }
 }
 
@@ -147,10 +147,10 @@ struct ProducerLine {
     var rows = [["producer", "sequence", "up to", "source", ""]]
     for line in all(table) {
       rows.append([
-        line.name, Words.count(line.entry.last), line.entry.usedAt.description, line.source ?? "–",
+        line.name, HumanFormat.count(line.entry.last), line.entry.usedAt.description, line.source ?? "–",
         line.entry.isUncertain ? "uncertain" : "",
       ])
     }
-    return Words.table(rows, right: [1, 2])
+    return HumanFormat.table(rows, right: [1, 2])
   }
 }

@@ -20,7 +20,7 @@ extension CursorCommand {
     @Option(help: ArgumentHelp("The configuration file, YAML or JSON.", valueName: "file")) var config: String
     @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir"))
     var log: String?
-    @Flag(help: "Do it although something about the export is doubtful.") var despiteDoubts = false
+    @Flag(help: "Do it although something about the export is doubtful.") var force = false
     @Flag(help: "Do it.") var yes = false
     @OptionGroup var common: CommonOptions
 
@@ -79,10 +79,10 @@ extension CursorCommand {
           advice: "bring back the newest copy of the log before anything is delivered from it")
       }
       for doubt in standing.doubts { Output.note("penstock cursor rebuild: \(doubt)") }
-      guard standing.doubts.isEmpty || despiteDoubts else {
+      guard standing.doubts.isEmpty || force else {
         throw Failure(
           .bad, "doubtful", "the export ends at offset \(end), but \(standing.doubts.joined(separator: "; "))",
-          advice: "penstock verify --s3 tells more; --despite-doubts makes the cursor all the same")
+          advice: "penstock verify --s3 tells more; --force makes the cursor all the same")
       }
       return end
     }
@@ -90,7 +90,7 @@ extension CursorCommand {
     private static func words(_ standing: ManifestReader.Standing) -> String {
       let source = standing.source == .manifest ? "the manifest" : "the objects' names"
       guard !standing.pending.isEmpty else { return source }
-      return source + " and \(Words.count(standing.pending.count, "object")) without an entry"
+      return source + " and \(HumanFormat.count(standing.pending.count, "object")) without an entry"
     }
   }
 }

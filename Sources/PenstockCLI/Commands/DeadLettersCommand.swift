@@ -43,16 +43,16 @@ struct DeadLettersCommand: AsyncParsableCommand {
       tell(
         .object([
           ("cursor", .string(name)), ("count", .number(count)),
-          ("deadLetters", .array(found.map { DeadLetterWords($0.number, $0.letter).json })),
+          ("deadLetters", .array(found.map { DeadLetterFormat($0.number, $0.letter).json })),
         ]),
-        count == 0 ? "cursor \(name) has no dead letters" : DeadLetterWords.table(found, of: count))
+        count == 0 ? "cursor \(name) has no dead letters" : DeadLetterFormat.table(found, of: count))
     }
 
     private func listCursors(_ letters: DeadLetters) async throws {
       var rows: [(name: String, count: Int)] = []
       for name in try letters.cursors() { rows.append((name, try await letters.count(of: name))) }
-      let table = Words.table(
-        [["cursor", "dead letters"]] + rows.map { [$0.name, Words.count($0.count)] }, right: [1])
+      let table = HumanFormat.table(
+        [["cursor", "dead letters"]] + rows.map { [$0.name, HumanFormat.count($0.count)] }, right: [1])
       tell(
         .object([
           (
@@ -89,7 +89,7 @@ struct DeadLettersCommand: AsyncParsableCommand {
           advice: "penstock deadletters list \(name) --log \(logOption.log) shows which there are")
       }
       if raw { return Output.standard.edit { $0 += letter.record } }
-      let words = DeadLetterWords(Offset(number), letter)
+      let words = DeadLetterFormat(Offset(number), letter)
       tell(words.fullJSON, words.full)
     }
   }

@@ -58,8 +58,8 @@ extension DeadLettersCommand {
       ) {
         Output.note("penstock deadletters replay: dead letter \($0.number) was rejected again: \($0.reason)")
       }
-      let token = Interruption.handle { _ in redelivery.stop() }
-      defer { Interruption.forget(token) }
+      let token = Signals.handle { _ in redelivery.stop() }
+      defer { Signals.forget(token) }
       let report = try await redelivery.run()
       tell(
         .object([
@@ -77,7 +77,7 @@ extension DeadLettersCommand {
         return "nothing to do: \(destination) was sent every dead letter of \(name); --all begins at the oldest again"
       }
       let again = report.rejected.isEmpty ? "" : ", \(report.rejected.count) rejected again"
-      return "\(Words.count(report.delivered, "dead letter")) of \(name) delivered to \(destination)\(again)"
+      return "\(HumanFormat.count(report.delivered, "dead letter")) of \(name) delivered to \(destination)\(again)"
     }
   }
 }

@@ -83,9 +83,9 @@ struct DeliverCommand: ReportingCommand {
     let path = try configuration.path(log, in: config)
     try OpenFiles.reserve(for: destinations, isService: false)
     // Before anything is delivered, so that a mistake in the last one does not show halfway.
-    var lanes: [DeliveryLane] = []
+    var lanes: [DestinationRun] = []
     for destination in destinations {
-      lanes.append(DeliveryLane(destination, sink: try destination.sink(from: config), log: path))
+      lanes.append(DestinationRun(destination, sink: try destination.sink(from: config), log: path))
     }
     if let report = try LogAccess.recoverIfNeeded(path, configuration.log), report.outcome != .clean {
       Output.note("penstock deliver: recovered the log first (\(report.outcome.rawValue))")

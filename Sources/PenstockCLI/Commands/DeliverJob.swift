@@ -7,7 +7,7 @@ import ServiceLifecycle
 struct DeliverJob {
   let command: DeliverCommand
   let reader: LogReader
-  let lanes: [DeliveryLane]
+  let lanes: [DestinationRun]
 
   func run() async throws {
     let started = ContinuousClock.now
@@ -24,8 +24,8 @@ struct DeliverJob {
   }
 
   private func catchUp(to end: Offset) async {
-    let token = Interruption.handle { [lanes] _ in for lane in lanes { lane.stop() } }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { [lanes] _ in for lane in lanes { lane.stop() } }
+    defer { Signals.forget(token) }
     await withTaskGroup { group in
       for lane in lanes { group.addTask { await lane.run(until: end) } }
       let watching = Task { await watch(end) }
@@ -49,7 +49,7 @@ struct DeliverJob {
         records += count.records
         bytes += count.bytes
       }
-      ProgressLine.shared.update(bytes, "\(Words.count(records)) of \(Words.count(all)) records")
+      ProgressLine.shared.update(bytes, "\(HumanFormat.count(records)) of \(HumanFormat.count(all)) records")
       try? await Task.sleep(for: .milliseconds(200))
     }
   }
@@ -60,8 +60,8 @@ struct DeliverJob {
         service: $0, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore)
     }
     let group = ServiceGroup(configuration: ServiceGroupConfiguration(services: services, logger: logger))
-    let token = Interruption.handle { _ in Task { await group.triggerGracefulShutdown() } }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { _ in Task { await group.triggerGracefulShutdown() } }
+    defer { Signals.forget(token) }
     Output.note(
       "penstock deliver: delivering to \(lanes.map(\.name).joined(separator: ", ")); SIGTERM or Ctrl-C ends it")
     try await group.run()
@@ -71,17 +71,17 @@ struct DeliverJob {
     let failures = lanes.compactMap { $0.result.failure?.status }
     if failures.contains(.bad) { return .bad }
     if let other = failures.first { return other }
-    guard Interruption.received != nil else { return .done }
+    guard Signals.received != nil else { return .done }
     let isCaughtUp = lanes.allSatisfy { $0.result.ended == DeliveryReport.Ending.caughtUp.rawValue }
     if command.untilCaughtUp { return isCaughtUp ? .done : .interrupted }
-    return Interruption.status
+    return Signals.status
   }
 
   private func report(seconds: Double) {
     command.tell(.object([("destinations", .array(lanes.map(json)))]), words(seconds))
   }
 
-  private func json(_ lane: DeliveryLane) -> JSON {
+  private func json(_ lane: DestinationRun) -> JSON {
     let (result, progress) = (lane.result, lane.result.progress)
     let records = progress?.records ?? 0
     var members: [(String, JSON)] = [
@@ -106,17 +106,17 @@ struct DeliverJob {
     for (lane, result) in zip(lanes, results) {
       let progress = result.progress
       rows.append([
-        lane.name, Words.count(progress?.batches ?? 0), Words.count(progress?.records ?? 0),
-        Words.bytes(progress?.bytes ?? 0), Words.count(progress?.retries ?? 0), result.ended,
+        lane.name, HumanFormat.count(progress?.batches ?? 0), HumanFormat.count(progress?.records ?? 0),
+        HumanFormat.bytes(progress?.bytes ?? 0), HumanFormat.count(progress?.retries ?? 0), result.ended,
       ])
     }
-    return Words.table(rows, right: [1, 2, 3, 4]) + "\n\(Words.seconds(seconds))" + letters
+    return HumanFormat.table(rows, right: [1, 2, 3, 4]) + "\n\(HumanFormat.seconds(seconds))" + letters
   }
 
   /// Where to look for what was given up in this run.
   private var letters: String {
     lanes.filter { $0.result.deadLetters > 0 }.map {
-      "\n\($0.name): \(Words.count($0.result.deadLetters, "record")) became dead letters; "
+      "\n\($0.name): \(HumanFormat.count($0.result.deadLetters, "record")) became dead letters; "
         + "penstock deadletters list \($0.name) --log \(lanes.first?.log ?? "DIR")"
     }.joined()
   }

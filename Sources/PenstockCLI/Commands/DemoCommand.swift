@@ -38,11 +38,11 @@ struct DemoCommand: ReportingCommand {
   }
 
   func perform() async throws {
-    let token = Interruption.handle { number in
+    let token = Signals.handle { number in
       ChildProcess.endAll()
       _exit(128 + number)
     }
-    defer { Interruption.forget(token) }
+    defer { Signals.forget(token) }
     let started = ContinuousClock.now
     let bucket = try bucket()
     let files = try DemoFiles(dir)
@@ -79,7 +79,7 @@ struct DemoCommand: ReportingCommand {
     return try await off {
       let total = try files.makeInput(from: input, events: events)
       let settings = DemoSettings(bucket: bucket, total: total)
-      let outcome = try Corridor(files, total: total, settings).run()
+      let outcome = try DemoRun(files, total: total, settings).run()
       if let plant { try tamper(plant, files, isExportLocal: bucket == nil) }
       return (Proof(files: files, total: total, outcome: outcome), settings)
     }
@@ -123,9 +123,9 @@ struct DemoCommand: ReportingCommand {
     tell(
       json,
       """
-      \(Words.table(rows))
+      \(HumanFormat.table(rows))
 
-      \(isProven ? "Proven" : "NOT PROVEN") in \(Words.seconds(seconds)), with append and deliver killed hard in between.
+      \(isProven ? "Proven" : "NOT PROVEN") in \(HumanFormat.seconds(seconds)), with append and deliver killed hard in between.
 
       Look around:
         penstock status --log \(files.log)

@@ -4,31 +4,8 @@ import PenstockSinks
 
 /// A destination's export, as `verify --s3` and `cursor rebuild` look at it: which destination, whose log, where.
 struct ExportCheck {
-  /// Where a destination's objects lie, and what they are called.
-  enum Place {
-    case bucket(S3Configuration)
-    case directory(String, ExportLayout)
-
-    var layout: ExportLayout {
-      switch self {
-      case .bucket(let configuration): configuration.layout
-      case .directory(_, let layout): layout
-      }
-    }
-
-    /// The store, and what lets go of it.
-    func open() throws(SinkError) -> (store: any ExportStore, close: () async -> Void) {
-      switch self {
-      case .bucket(let configuration):
-        let store = try S3ExportStore(configuration)
-        return (store, { await store.close() })
-      case .directory(let root, _): return (DirectoryExportStore(root: root), {})
-      }
-    }
-  }
-
   let destination: Configuration.Destination
-  let export: Place
+  let export: ExportStoreSettings
   /// As 32 hexadecimal digits.
   let logID: String
 
@@ -38,13 +15,13 @@ struct ExportCheck {
   /// Every destination that exports objects, or those of these names, in the file's order.
   static func chooseAll(
     _ names: [String], in configuration: Configuration, file: String
-  ) throws(Failure) -> [(Configuration.Destination, Place)] {
+  ) throws(Failure) -> [(Configuration.Destination, ExportStoreSettings)] {
     if names.isEmpty {
       let found = configuration.destinations.compactMap { destination in destination.export.map { (destination, $0) } }
       // Says that there is none.
       return found.isEmpty ? [try choose(nil, in: configuration, file: file)] : found
     }
-    var found: [(Configuration.Destination, Place)] = []
+    var found: [(Configuration.Destination, ExportStoreSettings)] = []
     for name in names where !found.contains(where: { $0.0.name == name }) {
       found.append(try choose(name, in: configuration, file: file))
     }
@@ -54,7 +31,7 @@ struct ExportCheck {
   /// - Parameter name: Nil takes the only destination that exports objects.
   static func choose(
     _ name: String?, in configuration: Configuration, file: String
-  ) throws(Failure) -> (Configuration.Destination, Place) {
+  ) throws(Failure) -> (Configuration.Destination, ExportStoreSettings) {
     let exports = configuration.destinations.filter { $0.export != nil }
     let names = exports.map(\.name).joined(separator: ", ")
     let found = exports.filter { name == nil || $0.name == name }

@@ -28,10 +28,11 @@ struct ExportCommand: ReportingCommand {
   @OptionGroup var logOption: LogOption
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The first record, the log's first unless set: " + Place.explanation, valueName: "place"))
-  var from: Place?
+    help: ArgumentHelp(
+      "The first record, the log's first unless set: " + PositionArgument.explanation, valueName: "place"))
+  var from: PositionArgument?
   @Option(parsing: .unconditional, help: ArgumentHelp("Up to this place, and without it.", valueName: "place"))
-  var to: Place?
+  var to: PositionArgument?
   @OptionGroup var untimed: UntimedOption
   @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
   var filter = EventFilter.all

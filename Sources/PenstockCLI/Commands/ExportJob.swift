@@ -31,8 +31,8 @@ final class ExportJob {
     }
     let reader = try await LogReader.open(at: command.logOption.log)
     defer { reader.close() }
-    let token = Interruption.handle { _ in }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { _ in }
+    defer { Signals.forget(token) }
     let window = try ExportWindow(
       from: command.from?.position ?? .beginning, to: command.to?.position ?? .end,
       untimed: command.untimed.value(from: command.from, to: command.to), of: reader)
@@ -55,7 +55,7 @@ final class ExportJob {
     while start < window.range.upperBound {
       do {
         for try await batch in reader.records(from: .offset(start), to: .offset(window.range.upperBound)).batches() {
-          if Interruption.received != nil { throw stopped }
+          if Signals.received != nil { throw stopped }
           try take(batch, window, &rows)
           bytes += batch.byteCount
           try pass(&rows)
@@ -63,7 +63,9 @@ final class ExportJob {
           let done = start - window.range.lowerBound
           if target.showsProgress {
             ProgressLine.shared.update(
-              bytes, "\(Words.count(done)) of \(Words.count(total)) records (\(Words.share(done, of: total)))")
+              bytes,
+              "\(HumanFormat.count(done)) of \(HumanFormat.count(total)) records (\(HumanFormat.share(done, of: total)))"
+            )
           }
         }
         break
@@ -126,12 +128,12 @@ final class ExportJob {
       ("end", .number(window.range.upperBound.rawValue)), ("bytes", .number(target.bytes)),
       ("output", .optional(command.output)), ("seconds", .number(seconds)),
     ])
-    var words = "\(Words.count(exported, "record")) exported"
+    var words = "\(HumanFormat.count(exported, "record")) exported"
     if let output = command.output { words += " to \(output)" }
-    words += ", \(Words.bytes(target.bytes)), \(Words.seconds(seconds))"
-    if left > 0 { words += "; \(Words.count(left)) left out by --where or by their time" }
-    if timeless > 0 { words += "; \(Words.count(timeless)) without a time that can be read (--untimed)" }
-    if lost > 0 { words += "; \(Words.count(lost)) lost" }
+    words += ", \(HumanFormat.bytes(target.bytes)), \(HumanFormat.seconds(seconds))"
+    if left > 0 { words += "; \(HumanFormat.count(left)) left out by --where or by their time" }
+    if timeless > 0 { words += "; \(HumanFormat.count(timeless)) without a time that can be read (--untimed)" }
+    if lost > 0 { words += "; \(HumanFormat.count(lost)) lost" }
     let text = command.common.json ? json.text : words
     // Where the records themselves are on standard output, nothing else is.
     if command.output == nil { Output.note(text) } else { Output.standard.line(text) }

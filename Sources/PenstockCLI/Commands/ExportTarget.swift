@@ -7,7 +7,7 @@ struct ExportTarget {
   private let path: String?
   private let replaces: Bool
   private let fileSystem = POSIXFileSystem()
-  private var file: PenstockLog.FileHandle?
+  private var file: PenstockLog.OpenFileHandle?
   /// Written so far.
   private(set) var bytes = 0
 

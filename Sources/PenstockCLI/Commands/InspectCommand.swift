@@ -8,7 +8,8 @@ struct InspectCommand: ReportingCommand {
     abstract: "Lays a log's format open: segments, blocks, bytes.",
     discussion: """
       Without options: META and every segment's header. With --segment: a table of its blocks. With --block (numbered from \
-      0 within the segment): its fields and the bytes in front of its records. docs/format.md explains the fields.
+      0 within the segment): its fields and the bytes in front of its records. \
+      docs/internals/format.md explains the fields.
 
         penstock inspect --log ./events
         penstock inspect --log ./events --segment 1
@@ -42,7 +43,8 @@ struct InspectCommand: ReportingCommand {
     }
     if let wanted {
       guard blocks.indices.contains(wanted) else {
-        throw Failure(.bad, "outOfRange", "segment \(segment) has \(Words.count(blocks.count, "block")), from 0 on")
+        throw Failure(
+          .bad, "outOfRange", "segment \(segment) has \(HumanFormat.count(blocks.count, "block")), from 0 on")
       }
       detail(blocks[wanted].header, blocks[wanted].bytes)
     } else {
@@ -56,46 +58,47 @@ struct InspectCommand: ReportingCommand {
     let producers = try LogSurvey(inspector).producers()
     let meta = inspector.meta
     var rows = [
-      ["log", inspector.logID], ["epoch", String(meta.epoch)], ["created", Words.time(meta.createdAt)],
+      ["log", inspector.logID], ["epoch", String(meta.epoch)], ["created", HumanFormat.time(meta.createdAt)],
       ["durable end", inspector.end.description],
     ]
     if let end = meta.cleanEnd {
       rows.append(["closed at", "segment \(end.segment), byte \(end.position), offset \(end.offset)"])
     }
-    if let end = inspector.beacon?.durable {
-      rows.append(["beacon", "segment \(end.segment), byte \(end.position), offset \(end.offset)"])
+    if let end = inspector.commitPoint?.durable {
+      rows.append(["commit point", "segment \(end.segment), byte \(end.position), offset \(end.offset)"])
     }
     if let end = producers.report.snapshot { rows.append(["producers noted", "up to offset \(end)"]) }
-    var text = Words.table(rows) + "\n\n" + ProducerLine.words(producers.table)
+    var text = HumanFormat.table(rows) + "\n\n" + ProducerLine.words(producers.table)
     for finding in findings {
       text += "\n\n\(finding.path)"
       if let header = finding.header {
-        text += "\n" + Words.table((Self.fields(header) + Self.sizes(finding)).map { ["  " + $0.0, $0.1.plain] })
+        text += "\n" + HumanFormat.table((Self.fields(header) + Self.sizes(finding)).map { ["  " + $0.0, $0.1.plain] })
       }
     }
     tell(
       .object([
         ("log", .string(inspector.logID)), ("epoch", .number(meta.epoch)), ("end", .number(inspector.end.rawValue)),
-        ("cleanEnd", .encoding(meta.cleanEnd)), ("beacon", .encoding(inspector.beacon?.durable)),
+        ("cleanEnd", .encoding(meta.cleanEnd)), ("commit point", .encoding(inspector.commitPoint?.durable)),
         ("producers", .array(ProducerLine.all(producers.table).map(\.json))),
         ("segments", .array(findings.map(Self.json))),
       ]), text)
   }
 
-  private func table(_ finding: SegmentFinding, _ blocks: [BlockHeader]) {
+  private func table(_ finding: SegmentReport, _ blocks: [BlockHeader]) {
     var rows = [
       ["#", "position", "offset", "records", "raw", "stored", "ratio", "padding", "appended", "durable up to", "chain"]
     ]
     for (number, block) in blocks.enumerated() {
       rows.append([
         String(number), String(block.position), block.baseOffset.description, String(block.recordCount),
-        String(block.rawLength), String(block.storedLength), Words.share(block.storedLength, of: block.rawLength),
-        String(block.paddingLength), Words.time(block.appendTime), String(block.durableUpTo), Self.hex(block.chain),
+        String(block.rawLength), String(block.storedLength), HumanFormat.share(block.storedLength, of: block.rawLength),
+        String(block.paddingLength), HumanFormat.time(block.appendTime), String(block.durableUpTo),
+        Self.hex(block.chain),
       ])
     }
     var members = [("segment", Self.json(finding))]
     members.append(("blocks", .array(blocks.map { .object(Self.fields($0)) })))
-    tell(.object(members), "\(finding.path)\n" + Words.table(rows, right: [0, 1, 2, 3, 4, 5, 6, 7, 9]))
+    tell(.object(members), "\(finding.path)\n" + HumanFormat.table(rows, right: [0, 1, 2, 3, 4, 5, 6, 7, 9]))
   }
 
   private func detail(_ block: BlockHeader, _ bytes: [UInt8]) {
@@ -104,6 +107,7 @@ struct InspectCommand: ReportingCommand {
     fields.append(("bytes", .string(Self.hex(front))))
     tell(
       .object(fields),
-      Words.table(Self.fields(block).map { [$0.0, $0.1.plain] }) + "\n\n" + Self.dump(front, from: block.position))
+      HumanFormat.table(Self.fields(block).map { [$0.0, $0.1.plain] }) + "\n\n" + Self.dump(front, from: block.position)
+    )
   }
 }

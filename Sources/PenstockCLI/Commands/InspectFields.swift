@@ -14,7 +14,7 @@ extension InspectCommand {
       ("originalStoredBytes", .number(seal.originalStoredBytes)), ("originalBlocks", .number(seal.originalBlocks)),
       ("originalChain", .string(hex(seal.chain))), ("endOffset", .number(seal.endOffset.rawValue)),
       ("footerPosition", .number(seal.footerPosition)), ("fileLength", .number(seal.fileLength)),
-      ("lastAppendTime", .string(Words.time(seal.lastAppendTime))),
+      ("lastAppendTime", .string(HumanFormat.time(seal.lastAppendTime))),
     ]
   }
 
@@ -23,7 +23,7 @@ extension InspectCommand {
       ("sequence", .number(header.sequence)), ("baseOffset", .number(header.baseOffset.rawValue)),
       ("epoch", .number(header.epoch)), ("log", .string(LogMeta.hex(header.logID))),
       ("salt", .string(LogMeta.hex(header.salt))), ("previousChain", .string(hex(header.previousChain))),
-      ("begunAt", .string(Words.time(header.begunAt))), ("version", .number(SegmentHeader.version)),
+      ("begunAt", .string(HumanFormat.time(header.begunAt))), ("version", .number(SegmentHeader.version)),
       ("incompatibleFeatures", .string(hex(header.incompatibleFeatures))),
       ("readOnlyFeatures", .string(hex(header.readOnlyFeatures))),
       ("compatibleFeatures", .string(hex(header.compatibleFeatures))),
@@ -37,14 +37,14 @@ extension InspectCommand {
       ("rawLength", .number(block.rawLength)), ("storedLength", .number(block.storedLength)),
       ("trailerLength", .number(block.trailerLength)), ("paddingLength", .number(block.paddingLength)),
       ("flags", .number(block.flags)), ("segment", .number(block.segment)), ("epoch", .number(block.epoch)),
-      ("durableUpTo", .number(block.durableUpTo)), ("appendTime", .string(Words.time(block.appendTime))),
+      ("durableUpTo", .number(block.durableUpTo)), ("appendTime", .string(HumanFormat.time(block.appendTime))),
       ("earliestEvent", time(block.eventTimes?.lowerBound)), ("latestEvent", time(block.eventTimes?.upperBound)),
       ("chain", .string(hex(block.chain))), ("payloadChecksum", .string(hex(block.payloadChecksum))),
       ("trailerChecksum", .string(hex(block.trailerChecksum))),
     ]
   }
 
-  static func json(_ finding: SegmentFinding) -> JSON {
+  static func json(_ finding: SegmentReport) -> JSON {
     var members: [(String, JSON)] = [
       ("path", .string(finding.path)), ("fileBytes", .number(finding.fileBytes)),
       ("usedBytes", .number(finding.usedBytes)), ("blocks", .number(finding.blocks)),
@@ -56,7 +56,7 @@ extension InspectCommand {
   }
 
   /// What the records take: uncompressed, as they were written, and as they lie there now.
-  static func sizes(_ finding: SegmentFinding) -> [(String, JSON)] {
+  static func sizes(_ finding: SegmentReport) -> [(String, JSON)] {
     let raw = finding.rawBytes
     let before = finding.bytesBeforeSealing ?? finding.usedBytes
     var members: [(String, JSON)] = [("rawBytes", .number(raw)), ("ratioWritten", ratio(before, of: raw))]
@@ -70,7 +70,7 @@ extension InspectCommand {
   }
 
   private static func time(_ nanoseconds: Int64?) -> JSON {
-    nanoseconds.map { .string(Words.time(Timestamp(nanoseconds: $0))) } ?? .null
+    nanoseconds.map { .string(HumanFormat.time(Timestamp(nanoseconds: $0))) } ?? .null
   }
 
   static func hex(_ value: some FixedWidthInteger & UnsignedInteger) -> String {

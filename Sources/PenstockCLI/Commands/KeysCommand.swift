@@ -105,10 +105,10 @@ extension KeysCommand {
 /// What these commands have in common.
 private enum Keys {
   static func change<Value>(
-    _ file: String, _ body: (KeyStore) throws(KeyStoreError) -> Value
+    _ file: String, _ body: (APIKeyStore) throws(KeyStoreError) -> Value
   ) throws(Failure) -> Value {
     do throws(KeyStoreError) {
-      return try body(try KeyStore(file))
+      return try body(try APIKeyStore(file))
     } catch {
       throw Failure(error.isAboutFile ? .cannot : .bad, "keys", error.message)
     }
@@ -141,10 +141,11 @@ private enum Keys {
     for key in keys {
       rows.append([
         key.id, key.name, key.role.rawValue, key.appID ?? "all",
-        key.limit.map { "\($0.requestsPerSecond)/s" } ?? "–", Words.time(Timestamp(seconds: Double(key.createdAt))),
+        key.limit.map { "\($0.requestsPerSecond)/s" } ?? "–",
+        HumanFormat.time(Timestamp(seconds: Double(key.createdAt))),
         key.revokedAt == nil ? "good" : "revoked",
       ])
     }
-    return Words.table(rows)
+    return HumanFormat.table(rows)
   }
 }

@@ -89,7 +89,7 @@ struct ReceiveCommand: ReportingCommand {
     try await serve(receiver)
     let counters = await receiver.counters
     tell(.object([("received", .encoding(counters))]), counters.words)
-    try end(Interruption.status)
+    try end(Signals.status)
   }
 
   private func serve(_ receiver: WebhookReceiver) async throws {
@@ -101,8 +101,8 @@ struct ReceiveCommand: ReportingCommand {
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: Receiving(receiver: receiver), successTerminationBehavior: .ignore)], logger: quiet))
-    let token = Interruption.handle { _ in Task { await group.triggerGracefulShutdown() } }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { _ in Task { await group.triggerGracefulShutdown() } }
+    defer { Signals.forget(token) }
     do {
       try await group.run()
     } catch {
@@ -113,12 +113,13 @@ struct ReceiveCommand: ReportingCommand {
 
 extension ReceiverCounters {
   fileprivate var words: String {
-    var text = "\(Words.count(rows, "event")) in \(Words.count(batches)) batches by \(Words.count(requests, "request"))"
+    var text =
+      "\(HumanFormat.count(rows, "event")) in \(HumanFormat.count(batches)) batches by \(HumanFormat.count(requests, "request"))"
     for (count, name) in [
       (duplicates, "repeated"), (violations, "contradicting"), (unauthorized, "unauthorized"), (malformed, "malformed"),
       (injectedFailures, "failed on purpose"), (rejected, "rejected on purpose"),
     ] where count > 0 {
-      text += ", \(Words.count(count)) \(name)"
+      text += ", \(HumanFormat.count(count)) \(name)"
     }
     return text
   }

@@ -35,11 +35,11 @@ struct RecoverCommand: ReportingCommand {
     rows.append(["epoch", String(report.epoch)])
     if let segment = report.segment { rows.append(["segment", segment]) }
     if let position = report.position { rows.append(["valid up to", "byte \(position)"]) }
-    if report.cutBytes > 0 { rows.append(["cut", Words.bytes(report.cutBytes)]) }
+    if report.cutBytes > 0 { rows.append(["cut", HumanFormat.bytes(report.cutBytes)]) }
     for path in report.quarantined { rows.append(["kept in", path]) }
     for gap in report.gaps { rows.append(["lost", gap.description]) }
     for path in report.unknownFiles { rows.append(["not ours", path]) }
     if report.rebuiltMeta { rows.append(["META", "was made again from the segments"]) }
-    return Words.table(rows)
+    return HumanFormat.table(rows)
   }
 }

@@ -42,10 +42,11 @@ struct ReplayCommand: AsyncParsableCommand {
     var file: String?
     @Option(help: "The replay's name: 1 to 40 letters, digits, '.', '_' or '-'.") var id: String?
     @Option(
-      parsing: .unconditional, help: ArgumentHelp("The first record: " + Place.explanation, valueName: "place"))
-    var from: Place?
+      parsing: .unconditional,
+      help: ArgumentHelp("The first record: " + PositionArgument.explanation, valueName: "place"))
+    var from: PositionArgument?
     @Option(parsing: .unconditional, help: ArgumentHelp("Up to this place, and without it.", valueName: "place"))
-    var until: Place?
+    var until: PositionArgument?
     @OptionGroup var untimed: UntimedOption
     @Option(help: ArgumentHelp("The most records sent in a second.", valueName: "count")) var recordsPerSecond: Int?
     @Option(help: ArgumentHelp("The most bytes sent in a second: 1MiB, 65536.", valueName: "size"))

@@ -32,8 +32,8 @@ struct ReplayJob {
     let quiet = Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
     let replay = Replay(try settings(), of: reader, to: sink, logger: quiet, observer: Self.note)
     let started = ContinuousClock.now
-    let token = Interruption.handle { _ in replay.stop() }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { _ in replay.stop() }
+    defer { Signals.forget(token) }
     let watching = Task { await watch(replay) }
     defer { watching.cancel() }
     let report = try await replay.run()
@@ -49,7 +49,7 @@ struct ReplayJob {
     ProgressLine.shared.begin("counting", total: nil)
     let estimate = try await Replay.dryRun(settings, of: reader) { done, total in
       ProgressLine.shared.show(
-        "\(Words.count(done)) of \(Words.count(total)) records (\(Words.share(done, of: total)))")
+        "\(HumanFormat.count(done)) of \(HumanFormat.count(total)) records (\(HumanFormat.share(done, of: total)))")
     }
     ProgressLine.shared.clear()
     command.tell(json(estimate), words(estimate))
@@ -86,12 +86,12 @@ struct ReplayJob {
   }
 
   private static func line(_ progress: ReplayProgress) -> String {
-    let left = progress.timeLeft.map { "  \(Words.seconds($0 / .seconds(1))) left" } ?? ""
-    return "\(Words.count(progress.done)) of \(Words.count(progress.total)) records "
-      + "(\(Words.share(progress.done, of: progress.total)))\(left)"
+    let left = progress.timeLeft.map { "  \(HumanFormat.seconds($0 / .seconds(1))) left" } ?? ""
+    return "\(HumanFormat.count(progress.done)) of \(HumanFormat.count(progress.total)) records "
+      + "(\(HumanFormat.share(progress.done, of: progress.total)))\(left)"
   }
 
-  private static func note(_ notice: ReplayNotice) {
+  private static func note(_ notice: ReplayObserverEvent) {
     switch notice {
     case .skipped(let gap): Output.note("penstock replay: skipped \(gap)")
     case .delivery(.answered(let intent, let attempt, .retry(let reason, _), _)) where attempt == 1:
@@ -128,13 +128,16 @@ extension ReplayJob {
       case .stopped: "replay \(manifest.id) stopped at offset \(report.committed) of \(window); the same id goes on"
       }
     if report.ending != .alreadyFinished {
-      text += "\n\(Words.count(report.records, "record")), \(Words.count(report.events, "event")) sent in "
-      text += "\(report.batches) batches, \(Words.bytes(report.bytes)), \(Words.seconds(seconds))"
+      text += "\n\(HumanFormat.count(report.records, "record")), \(HumanFormat.count(report.events, "event")) sent in "
+      text += "\(report.batches) batches, \(HumanFormat.bytes(report.bytes)), \(HumanFormat.seconds(seconds))"
     }
     if let events = manifest.events, report.untimed > 0 {
-      text += "\n\(Words.count(report.untimed, "record")) without a readable time; --untimed \(events.untimed.rawValue)"
+      text +=
+        "\n\(HumanFormat.count(report.untimed, "record")) without a readable time; --untimed \(events.untimed.rawValue)"
     }
-    if manifest.skippedRecords > 0 { text += "\n\(Words.count(manifest.skippedRecords, "record")) lost and skipped" }
+    if manifest.skippedRecords > 0 {
+      text += "\n\(HumanFormat.count(manifest.skippedRecords, "record")) lost and skipped"
+    }
     return text
   }
 
@@ -155,20 +158,20 @@ extension ReplayJob {
     let extent = estimate.extent
     var rows = [
       ["window", "\(extent.range.lowerBound) ..< \(extent.range.upperBound)"],
-      ["records", Words.count(extent.records)],
-      ["stored", Words.bytes(extent.storedBytes)], ["bytes", "about \(Words.bytes(extent.recordBytes))"],
-      ["batches", "about \(Words.count(estimate.batches))"],
+      ["records", HumanFormat.count(extent.records)],
+      ["stored", HumanFormat.bytes(extent.storedBytes)], ["bytes", "about \(HumanFormat.bytes(extent.recordBytes))"],
+      ["batches", "about \(HumanFormat.count(estimate.batches))"],
       [
         "time",
-        estimate.duration.map { "\(Words.seconds($0 / .seconds(1))) at that pace" } ?? "as the destination goes",
+        estimate.duration.map { "\(HumanFormat.seconds($0 / .seconds(1))) at that pace" } ?? "as the destination goes",
       ],
     ]
     if let window = estimate.window {
-      rows.insert(["events", "\(Words.count(estimate.events)), \(window.words)"], at: 2)
+      rows.insert(["events", "\(HumanFormat.count(estimate.events)), \(window.words)"], at: 2)
       rows.insert(
-        ["without time", "\(Words.count(estimate.untimed)), --untimed \(window.untimed.rawValue)"], at: 3)
+        ["without time", "\(HumanFormat.count(estimate.untimed)), --untimed \(window.untimed.rawValue)"], at: 3)
     }
-    if extent.missing > 0 { rows.insert(["lost", Words.count(extent.missing, "record")], at: 2) }
-    return Words.table(rows) + "\nnothing was sent; filters are not counted in"
+    if extent.missing > 0 { rows.insert(["lost", HumanFormat.count(extent.missing, "record")], at: 2) }
+    return HumanFormat.table(rows) + "\nnothing was sent; filters are not counted in"
   }
 }

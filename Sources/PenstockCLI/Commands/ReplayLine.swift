@@ -12,7 +12,7 @@ struct ReplayLine {
   ) async throws(LogError) -> (lines: [ReplayLine], unreadable: [(id: String, problem: String)]) {
     let cursors = try reader.cursorStates()
     var (lines, unreadable): ([ReplayLine], [(id: String, problem: String)]) = ([], [])
-    for (id, found) in try await reader.replayShelf.allReplays() {
+    for (id, found) in try await reader.replayManifests.allReplays() {
       do throws(LogError) {
         let manifest = try found.get()
         let cursor = cursors.first { $0.name == manifest.cursorName }
@@ -35,7 +35,7 @@ struct ReplayLine {
   }
 
   var total: Int { manifest.end - manifest.first }
-  var state: String { manifest.isFinished ? "finished" : "\(Words.share(done, of: total)) done" }
+  var state: String { manifest.isFinished ? "finished" : "\(HumanFormat.share(done, of: total)) done" }
 
   var json: JSON {
     .object([
@@ -43,8 +43,8 @@ struct ReplayLine {
       ("eventWindow", manifest.events.map(\.json) ?? .null),
       ("first", .number(manifest.first.rawValue)), ("end", .number(manifest.end.rawValue)), ("done", .number(done)),
       ("total", .number(total)), ("skipped", .number(manifest.skippedRecords)),
-      ("createdAt", .string(Words.time(manifest.createdAt))),
-      ("finishedAt", manifest.finishedAt.map { .string(Words.time($0)) } ?? .null),
+      ("createdAt", .string(HumanFormat.time(manifest.createdAt))),
+      ("finishedAt", manifest.finishedAt.map { .string(HumanFormat.time($0)) } ?? .null),
     ])
   }
 
@@ -54,10 +54,10 @@ struct ReplayLine {
     for replay in replays {
       let manifest = replay.manifest
       rows.append([
-        manifest.id, replay.window, Words.count(replay.total), replay.state,
-        Words.count(manifest.skippedRecords), manifest.destination, Words.time(manifest.createdAt),
+        manifest.id, replay.window, HumanFormat.count(replay.total), replay.state,
+        HumanFormat.count(manifest.skippedRecords), manifest.destination, HumanFormat.time(manifest.createdAt),
       ])
     }
-    return Words.table(rows, right: [2, 4])
+    return HumanFormat.table(rows, right: [2, 4])
   }
 }

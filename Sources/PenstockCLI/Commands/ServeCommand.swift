@@ -66,9 +66,9 @@ struct ServeCommand: ReportingCommand {
     if service.recovery.outcome != .clean, service.recovery.outcome != .created {
       Self.tell("opening the log recovered it (\(service.recovery.outcome.rawValue))", format, logger)
     }
-    Reloading.handle { [config] in Self.tell(Self.reload(service, config), format, logger) }
+    ConfigReload.handle { [config] in Self.tell(Self.reload(service, config), format, logger) }
     try await serve(service, "\(server.host):\(server.port)")
-    try end(Interruption.status)
+    try end(Signals.status)
   }
 
   private func open(
@@ -96,8 +96,8 @@ struct ServeCommand: ReportingCommand {
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [.init(service: service, successTerminationBehavior: .ignore)], logger: quiet))
-    let token = Interruption.handle { _ in Task { await group.triggerGracefulShutdown() } }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { _ in Task { await group.triggerGracefulShutdown() } }
+    defer { Signals.forget(token) }
     do {
       try await group.run()
     } catch let error as LogError {

@@ -142,8 +142,8 @@ extension ServerStatus {
     var rows = [
       ["log", server], ["id", status.log],
       ["writer", status.ready ? "the service takes events" : "the service takes no events at present"],
-      ["records", "\(Words.count(status.end - status.first)) (offsets \(status.first) ..< \(status.end))"],
-      ["size", "\(Words.bytes(status.bytesOnDisk)) on disk in \(Words.count(status.segments, "segment"))"],
+      ["records", "\(HumanFormat.count(status.end - status.first)) (offsets \(status.first) ..< \(status.end))"],
+      ["size", "\(HumanFormat.bytes(status.bytesOnDisk)) on disk in \(HumanFormat.count(status.segments, "segment"))"],
       ["started", status.startedAt],
     ]
     for destination in status.destinations {
@@ -151,10 +151,12 @@ extension ServerStatus {
         rows.append([lag.health, "\(destination.name): \(lag.words ?? destination.state)"])
       }
       if let count = destination.deadLetters, count > 0 {
-        rows.append(["dead letters", "cursor \(destination.name): \(Words.count(count)) since its delivery began"])
+        rows.append([
+          "dead letters", "cursor \(destination.name): \(HumanFormat.count(count)) since its delivery began",
+        ])
       }
     }
-    return Words.table(rows) + "\n\n" + table
+    return HumanFormat.table(rows) + "\n\n" + table
   }
 
   private var table: String {
@@ -163,11 +165,13 @@ extension ServerStatus {
     for destination in status.destinations {
       let lag = destination.lag
       rows.append([
-        destination.name, destination.committed.map { "\($0)" } ?? "–", lag.map { Words.count($0.records) } ?? "–",
-        lag?.bytes.map { Words.bytes($0) } ?? "–", lag?.seconds.map { $0 > 0 ? Words.seconds($0) : "–" } ?? "–",
+        destination.name, destination.committed.map { "\($0)" } ?? "–",
+        lag.map { HumanFormat.count($0.records) } ?? "–",
+        lag?.bytes.map { HumanFormat.bytes($0) } ?? "–",
+        lag?.seconds.map { $0 > 0 ? HumanFormat.seconds($0) : "–" } ?? "–",
         destination.inFlight.map { "\($0.first) ..< \($0.end)" } ?? "–", destination.state,
       ])
     }
-    return Words.table(rows, right: [1, 2, 3, 4])
+    return HumanFormat.table(rows, right: [1, 2, 3, 4])
   }
 }

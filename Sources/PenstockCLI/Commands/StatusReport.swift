@@ -9,7 +9,7 @@ struct StatusReport {
   let producers: (table: ProducerTable, report: RecoveryReport.Producers)
   let isWritten: Bool?
   /// Every segment walked; nil unless asked for.
-  let findings: [SegmentFinding]?
+  let findings: [SegmentReport]?
   let listsProducers: Bool
   let now = Timestamp(seconds: Date().timeIntervalSince1970)
 
@@ -55,9 +55,9 @@ extension StatusReport {
       ("first", .number(survey.first.rawValue)), ("end", .number(survey.end.rawValue)),
       ("records", .number(survey.end - survey.first)), ("bytesOnDisk", .number(survey.usedBytes)),
       ("fileBytes", .number(survey.fileBytes)), ("rawBytes", .optional(rawBytes)),
-      ("oldest", survey.oldest.map { .string(Words.time($0)) } ?? .null),
+      ("oldest", survey.oldest.map { .string(HumanFormat.time($0)) } ?? .null),
       ("oldestAgeSeconds", oldestAge.map { .number($0) } ?? .null),
-      ("newest", survey.newestAppend.map { .string(Words.time($0)) } ?? .null),
+      ("newest", survey.newestAppend.map { .string(HumanFormat.time($0)) } ?? .null),
       ("writer", isWritten.map { .bool($0) } ?? .null), ("closedCleanly", .bool(inspector.isClosedCleanly)),
       ("dropped", .number(inspector.meta.start?.baseOffset.rawValue ?? 0)), ("heldBy", .optional(slowest?.name)),
       ("sealed", sealedJSON), ("producers", producersJSON), ("deep", .bool(findings != nil)),

@@ -25,9 +25,9 @@ struct TailCommand: ReportingCommand {
       """)
 
   @OptionGroup var logOption: LogOption
-  @Option(parsing: .unconditional, help: ArgumentHelp("Where to begin: " + Place.explanation))
-  var from = Place.beginning
-  @Option(parsing: .unconditional, help: "Where to end; as --from.") var to: Place?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Where to begin: " + PositionArgument.explanation))
+  var from = PositionArgument.beginning
+  @Option(parsing: .unconditional, help: "Where to end; as --from.") var to: PositionArgument?
   @OptionGroup var untimed: UntimedOption
   @Flag(help: "Go on with the records to come.") var follow = false
   @Flag(help: "Tell about lost records and go on behind them, instead of ending there.") var skipGaps = false
@@ -42,8 +42,8 @@ struct TailCommand: ReportingCommand {
 
   func perform() async throws {
     let reader = try await LogReader.open(at: logOption.log)
-    let token = Interruption.handle { _ in reader.close() }
-    defer { Interruption.forget(token) }
+    let token = Signals.handle { _ in reader.close() }
+    defer { Signals.forget(token) }
     var (start, stop) = (from.position, to?.position ?? .end)
     var choice: EventChoice?
     if from.position.asEventTime != nil || to?.position.asEventTime != nil {
@@ -56,7 +56,7 @@ struct TailCommand: ReportingCommand {
         let batches = reader.records(from: start, to: stop, tailing: follow).batches()
         for try await batch in batches {
           try write(batch, &choice)
-          if Interruption.received != nil { break reading }
+          if Signals.received != nil { break reading }
         }
         break
       } catch {
@@ -74,9 +74,9 @@ struct TailCommand: ReportingCommand {
     Output.standard.flush()
     if let choice, choice.untimed > 0 {
       let what = "--untimed \(choice.window.untimed.rawValue)"
-      Output.note("penstock tail: \(Words.count(choice.untimed, "record")) without a readable time; \(what)")
+      Output.note("penstock tail: \(HumanFormat.count(choice.untimed, "record")) without a readable time; \(what)")
     }
-    if Interruption.received != nil { try end(Interruption.status) }
+    if Signals.received != nil { try end(Signals.status) }
   }
 
   /// The window of event times, and how many records without a readable time were met.
@@ -99,7 +99,7 @@ struct TailCommand: ReportingCommand {
         guard refused == nil, choice?.wants(record) != false, filter.wants(record, &refused) else { return }
         if isSpeakingJSON {
           output += Array(
-            #"{"offset":\#(record.offset),"appendTime":"\#(Words.time(record.appendTime))","#.utf8)
+            #"{"offset":\#(record.offset),"appendTime":"\#(HumanFormat.time(record.appendTime))","#.utf8)
           RecordLine.appendMember(record.bytes, to: &output)
           output += Array("}\n".utf8)
         } else {

@@ -79,7 +79,7 @@ struct VerifyCommand: ReportingCommand {
     ProgressLine.shared.begin("verifying", total: total)
     let depth = deep ? InspectionDepth.deep : .contents
     let worker = Worker(name: "penstock-verify")
-    let findings = await worker.run { () -> [SegmentFinding] in
+    let findings = await worker.run { () -> [SegmentReport] in
       var done = 0
       return inspector.walk(
         depth,
@@ -96,7 +96,7 @@ struct VerifyCommand: ReportingCommand {
   }
 
   private func report(
-    _ log: String, _ inspector: LogInspector, _ findings: [SegmentFinding], _ problems: [InspectionProblem],
+    _ log: String, _ inspector: LogInspector, _ findings: [SegmentReport], _ problems: [InspectionProblem],
     _ seconds: Double
   ) {
     ProgressLine.shared.clear()
@@ -108,7 +108,8 @@ struct VerifyCommand: ReportingCommand {
     let isWritten = WriterLock.isHeld(log) == true
     if behind > 0, !isWritten {
       Output.note(
-        "penstock verify: \(Words.bytes(behind)) behind the durable end wait for recovery; opening the log decides")
+        "penstock verify: \(HumanFormat.bytes(behind)) behind the durable end wait for recovery; opening the log decides"
+      )
     }
     tell(
       .object([
@@ -117,9 +118,10 @@ struct VerifyCommand: ReportingCommand {
         ("unrecoveredBytes", .number(isWritten ? 0 : behind)), ("seconds", .number(seconds)),
         ("problems", .array(problems.map(Self.json))),
       ]),
-      "\(problems.isEmpty ? "good" : "BAD"): \(Words.count(findings.count, "segment")), "
-        + "\(Words.count(blocks, "block")), \(Words.count(records, "record")), \(Words.bytes(used)) on disk, "
-        + "\(Words.bytes(raw)) raw; \(Words.count(problems.count, "problem")); \(Words.seconds(seconds))")
+      "\(problems.isEmpty ? "good" : "BAD"): \(HumanFormat.count(findings.count, "segment")), "
+        + "\(HumanFormat.count(blocks, "block")), \(HumanFormat.count(records, "record")), \(HumanFormat.bytes(used)) on disk, "
+        + "\(HumanFormat.bytes(raw)) raw; \(HumanFormat.count(problems.count, "problem")); \(HumanFormat.seconds(seconds))"
+    )
   }
 
   private static func json(_ problem: InspectionProblem) -> JSON {

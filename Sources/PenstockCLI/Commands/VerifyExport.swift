@@ -46,7 +46,7 @@ struct VerifyExport {
   }
 
   private func verify(
-    _ chosen: (Configuration.Destination, ExportCheck.Place), _ configuration: Configuration
+    _ chosen: (Configuration.Destination, ExportStoreSettings), _ configuration: Configuration
   ) async throws -> ExportReport {
     let (destination, export) = chosen
     let known = try await log(configuration, cursor: destination.name)

@@ -51,13 +51,13 @@ struct WebhookTest {
   var words: String {
     var rows = [["destination", name], ["outcome", "\(outcome.word): \(outcome.reason)"]]
     if let status = report.status { rows.append(["status", "\(status)"]) }
-    rows.append(["latency", Words.seconds(milliseconds / 1000)])
+    rows.append(["latency", HumanFormat.seconds(milliseconds / 1000)])
     if let connection = report.connection {
       rows += [["http", connection.httpVersion], ["tls", connection.tlsVersion ?? "none"]]
       if let address = connection.address { rows.append(["address", address]) }
     }
     rows.append(["webhook-id", report.id])
     if !report.excerpt.isEmpty { rows.append(["answer", report.excerpt]) }
-    return Words.table(rows)
+    return HumanFormat.table(rows)
   }
 }

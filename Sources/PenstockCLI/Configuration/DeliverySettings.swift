@@ -20,9 +20,9 @@ struct DeliverySettings {
   /// - Parameters:
   ///   - buries: Whether there are dead letters unless the file says otherwise.
   ///   - maxWait: How long a batch may wait; a destination that waits so long is not behind.
-  init(_ members: ConfigurationMembers, buries: Bool, maxWait: Duration) throws(ConfigurationError) {
+  init(_ members: ConfigurationMembers, writesDeadLetters: Bool, maxWait: Duration) throws(ConfigurationError) {
     thresholds = LagThresholds(behindAfter: .seconds(60) + maxWait)
-    deadLetters = buries ? DeadLetterPolicy() : nil
+    deadLetters = writesDeadLetters ? DeadLetterPolicy() : nil
     try members.with("maxInFlight") { (node) throws(ConfigurationError) in
       options.maxInFlight = try node.integer(1...CursorState.maxInFlight)
     }

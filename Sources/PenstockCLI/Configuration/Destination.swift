@@ -40,7 +40,7 @@ extension Configuration {
 
 extension Configuration.Destination {
   /// Where its objects lie, for those that make objects.
-  var export: ExportCheck.Place? {
+  var export: ExportStoreSettings? {
     switch kind {
     case .webhook: nil
     case .s3(let configuration): .bucket(configuration)
@@ -104,7 +104,7 @@ extension Configuration.Destination {
         line: node.node["type"]?.mark?.line)
     }
     name = try Self.name(members)
-    delivery = try DeliverySettings(members, buries: type == "webhook", maxWait: policy.maxWait)
+    delivery = try DeliverySettings(members, writesDeadLetters: type == "webhook", maxWait: policy.maxWait)
   }
 
   private static func name(_ members: ConfigurationMembers) throws(ConfigurationError) -> String {

@@ -11,7 +11,7 @@ extension Configuration.Destination {
   ///   - log: The log's directory.
   func makeDelivery(
     from cursor: Cursor, source: any RecordSource, to sink: any Sink, log: String, giveUpAfter: Duration? = nil,
-    logger: Logger, observer: (@Sendable (DeliveryNotice) -> Void)? = nil
+    logger: Logger, observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) -> Delivery {
     var retry = delivery.retry
     retry.giveUpAfter = giveUpAfter

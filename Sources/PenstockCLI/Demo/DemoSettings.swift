@@ -86,13 +86,13 @@ struct DemoSettings: Sendable {
     await sink.close()
     return Proof.Finding(
       name: name, isTrue: problem == nil,
-      detail: problem ?? "\(Words.count(total, "row")) in \(Words.count(objects, "object"))")
+      detail: problem ?? "\(HumanFormat.count(total, "row")) in \(HumanFormat.count(objects, "object"))")
   }
 
   private func offer(_ batch: Batch, to sink: S3Sink, of reader: LogReader) async throws -> DeliveryOutcome {
     let time = SystemWallClock().now()
     let plan = try sink.plan(
-      BatchOutline(
+      BatchMetadata(
         logID: reader.logID, cursor: "exports", first: batch.first, end: batch.end, byteCount: batch.byteCount,
         firstAppendTime: batch.firstAppendTime, plannedAt: time, closedBy: .caughtUp))
     let body = try sink.prepare(batch, plan: plan)
@@ -100,6 +100,6 @@ struct DemoSettings: Sendable {
       id: DeliveryID("proof"), first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan,
       createdAt: time)
     return await sink.deliver(
-      PendingDelivery(intent: intent, body: body, logID: reader.logID, cursor: "exports", attempt: 1))
+      DeliveryRequest(intent: intent, body: body, logID: reader.logID, cursor: "exports", attempt: 1))
   }
 }

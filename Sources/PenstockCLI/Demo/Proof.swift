@@ -11,7 +11,7 @@ struct Proof: Sendable {
 
   let files: DemoFiles
   let total: Int
-  let outcome: Corridor.Outcome
+  let outcome: DemoRun.Outcome
 
   /// - Parameter isExportLocal: false when the export went into a bucket, which has a proof of its own.
   func findings(isExportLocal: Bool) throws -> [Finding] {
@@ -32,8 +32,8 @@ struct Proof: Sendable {
       name: "every acknowledged event is in the log, and no other",
       isTrue: isInOrder && isInside && records == total && count > 0,
       detail:
-        "\(Words.count(count)) acknowledged, \(Words.count(records - count)) under way at the kill, "
-        + "\(Words.count(records)) in the log")
+        "\(HumanFormat.count(count)) acknowledged, \(HumanFormat.count(records - count)) under way at the kill, "
+        + "\(HumanFormat.count(records)) in the log")
   }
 
   private func logIsInput() throws -> Finding {
@@ -76,7 +76,8 @@ struct Proof: Sendable {
     }
     return Finding(
       name: name, isTrue: next == total,
-      detail: "\(Words.count(seen.count)) batches, \(Words.count(repeats)) repeated, offsets 0 to \(next - 1)")
+      detail:
+        "\(HumanFormat.count(seen.count)) batches, \(HumanFormat.count(repeats)) repeated, offsets 0 to \(next - 1)")
   }
 
   private func receivedIsLog() throws -> Finding {
@@ -90,7 +91,7 @@ struct Proof: Sendable {
     let finding = equality("the exported rows are the log, byte for byte, in order of names", found)
     return Finding(
       name: finding.name, isTrue: finding.isTrue,
-      detail: finding.detail + " in \(Words.count(exported.count, "file"))")
+      detail: finding.detail + " in \(HumanFormat.count(exported.count, "file"))")
   }
 
   private func logIsSound() throws -> Finding {
@@ -99,7 +100,7 @@ struct Proof: Sendable {
     let blocks = findings.reduce(0) { $0 + $1.blocks }
     return Finding(
       name: "every checksum, chain and count of the log holds", isTrue: problems.isEmpty,
-      detail: problems.first?.description ?? "\(Words.count(blocks, "block"))")
+      detail: problems.first?.description ?? "\(HumanFormat.count(blocks, "block"))")
   }
 
   private func equality(_ name: String, _ found: ByteStream.Comparison, isComplete: Bool = true) -> Finding {
@@ -107,7 +108,7 @@ struct Proof: Sendable {
     return Finding(
       name: name, isTrue: isTrue,
       detail: isTrue
-        ? "\(Words.count(found.rows, "row")), \(Words.bytes(found.bytes))"
-        : "equal up to row \(Words.count(found.rows)) (counted from 0), byte \(Words.count(found.bytes))")
+        ? "\(HumanFormat.count(found.rows, "row")), \(HumanFormat.bytes(found.bytes))"
+        : "equal up to row \(HumanFormat.count(found.rows)) (counted from 0), byte \(HumanFormat.count(found.bytes))")
   }
 }

@@ -115,7 +115,7 @@ final class InputFile: Sendable {
       if bytes.isEmpty { return all }
       guard all.count + bytes.count <= limit else {
         throw Failure(
-          .bad, "body_too_long", "\(name) is longer than \(Words.bytes(limit)), and an array is read whole",
+          .bad, "body_too_long", "\(name) is longer than \(HumanFormat.bytes(limit)), and an array is read whole",
           advice: "send one event a line instead (--format ndjson): that streams, whatever its length")
       }
       all += bytes

@@ -12,7 +12,7 @@ enum LogAccess {
   /// Throws `.notALog` where opening for writing would make a log.
   static func requireLog(_ path: String) throws(LogError) {
     guard try LogDirectory.exists(POSIXFileSystem(), LogPaths(path)) else {
-      throw LogError(.notALog, "there is no log here; `penstock append --log` makes one", place: .init(path: path))
+      throw LogError(.notALog, "there is no log here; `penstock append --log` makes one", location: .init(path: path))
     }
   }
 

@@ -67,9 +67,9 @@ final class ProgressLine: Sendable {
       line += " [" + String(repeating: "█", count: filled) + String(repeating: "·", count: 24 - filled) + "]"
       line += String(format: " %3d %%", Int(share * 100))
     }
-    line += "  \(Words.bytes(done))  \(Words.bytes(Int(rate)))/s"
+    line += "  \(HumanFormat.bytes(done))  \(HumanFormat.bytes(Int(rate)))/s"
     if let total = state.total, rate > 0, total > done {
-      line += "  \(Words.seconds(Double(total - done) / rate)) left"
+      line += "  \(HumanFormat.seconds(Double(total - done) / rate)) left"
     }
     return detail.isEmpty ? line : line + "  " + detail
   }

@@ -87,7 +87,7 @@ enum Machine {
   }
 
   static func words(_ directory: String) -> String {
-    "\(Words.count(ProcessInfo.processInfo.activeProcessorCount, "core")), \(kernel), \(fileSystem(directory)), "
+    "\(HumanFormat.count(ProcessInfo.processInfo.activeProcessorCount, "core")), \(kernel), \(fileSystem(directory)), "
       + "zstd \(Zstd.version)"
   }
 

@@ -79,7 +79,7 @@ struct RecordFeed {
   /// Bytes of a line whose end has not come yet.
   var unfinishedBytes: Int { splitter.unfinishedBytes }
   /// Whether a batch is begun and not full.
-  var hasOpenBatch: Bool { !collector.open.isEmpty }
+  var hasPendingBatch: Bool { !collector.open.isEmpty }
 
   mutating func feed(_ bytes: [UInt8]) throws(EventError) {
     let collector = collector
@@ -119,5 +119,5 @@ struct RecordFeed {
   }
 
   /// Ends the batch that is begun, because nothing more is there at present.
-  func closeOpenBatch() { collector.close() }
+  func closePendingBatch() { collector.close() }
 }

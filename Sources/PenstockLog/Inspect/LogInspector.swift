@@ -5,8 +5,8 @@
 package struct LogInspector: Sendable {
   package let path: String
   package let meta: LogMeta
-  package let beacon: Beacon?
-  /// One past the last durable record, as META and the beacon say.
+  package let commitPoint: CommitPoint?
+  /// One past the last durable record, as META and the commit point say.
   package let end: Offset
   /// In order; those that were begun at or before `end`.
   package let segments: [SegmentName]
@@ -23,9 +23,9 @@ package struct LogInspector: Sendable {
     meta = try LogMeta(
       decoding: try SlotFile.peek(
         environment.fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize))
-    beacon = try Witnesses.readBeacon(environment.fileSystem, paths, logID: meta.logID)
+    commitPoint = try CommitPoint.read(environment.fileSystem, paths, logID: meta.logID)
     // First the end, then the list: the segments an end speaks of are there when it is written.
-    let end = max(beacon?.durable.offset ?? .zero, meta.cleanEnd?.offset ?? .zero)
+    let end = max(commitPoint?.durable.offset ?? .zero, meta.cleanEnd?.offset ?? .zero)
     let (names, unknown) = try LogDirectory.listSegments(environment.fileSystem, paths)
     // What stands below the start was dropped by retention and is only not removed yet.
     let start = meta.start?.sequence ?? 0
@@ -54,7 +54,7 @@ package struct LogInspector: Sendable {
   package func size(of segment: SegmentName, beforeItsHeader: Bool = false) throws(LogError) -> UInt64 {
     do throws(FileSystemError) {
       let file = OpenFile(environment.fileSystem, try environment.fileSystem.open(path(of: segment), .readOnly))
-      if beforeItsHeader { environment.fileSystem.expectRead(file.handle, 0..<UInt64(SegmentHeader.size)) }
+      if beforeItsHeader { environment.fileSystem.prefetch(file.handle, 0..<UInt64(SegmentHeader.size)) }
       return try environment.fileSystem.size(file.handle)
     } catch {
       throw LogError(error, while: "look at a segment")
@@ -71,9 +71,9 @@ package struct LogInspector: Sendable {
   /// `segmentDone` is called after each segment and decides whether to go on. O(bytes), or O(blocks) with ``Depth/headers``.
   package func walk(
     _ depth: InspectionDepth, visit: (SegmentName, BlockHeader, [UInt8]) -> Void = { _, _, _ in },
-    segmentDone: (SegmentFinding) -> Bool = { _ in true }
-  ) -> [SegmentFinding] {
-    var findings: [SegmentFinding] = []
+    segmentDone: (SegmentReport) -> Bool = { _ in true }
+  ) -> [SegmentReport] {
+    var findings: [SegmentReport] = []
     for index in segments.indices {
       let finding = inspect(segmentAt: index, depth, after: findings.last) { visit(segments[index], $0, $1) }
       findings.append(finding)

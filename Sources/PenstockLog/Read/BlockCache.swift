@@ -10,10 +10,10 @@ package protocol CacheableBlock: Sendable {
 ///
 /// Two rooms. The *tail* keeps the newest blocks of the log that anybody asked for: a block leaves it only for blocks behind it,
 /// so what readers at the end share cannot be pushed out by somebody who reads the whole log. What leaves it, and what is older,
-/// goes through the *passage*, which keeps what was used last; it is small, because a replay leaves what it has read behind, and
+/// goes through the *recent*, which keeps what was used last; it is small, because a replay leaves what it has read behind, and
 /// memory that is used again soon is still in the processor's caches.
 ///
-/// Invariants: neither room holds more than its limit (but one block, however large, has room in the passage); of all blocks put
+/// Invariants: neither room holds more than its limit (but one block, however large, has room in the recent); of all blocks put
 /// in as near the end, the last ones that fit the tail together are there; for one range of offsets at most one decoding is under way.
 package struct BlockCache<Block: CacheableBlock, Ticket> {
   package struct Limit: Hashable, Sendable {
@@ -36,23 +36,23 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
   /// By offset.
   package private(set) var tail: [Block] = []
   /// The one used last, last.
-  package private(set) var passage: [Block] = []
+  package private(set) var recent: [Block] = []
   package private(set) var underWay: [Range<Offset>: Ticket] = [:]
   private var tailBytes = 0
-  private var passageBytes = 0
+  private var recentBytes = 0
   private let tailLimit: Limit
-  private let passageLimit: Limit
+  private let recentLimit: Limit
 
-  package init(tail: Limit, passage: Limit) {
+  package init(tail: Limit, recent: Limit) {
     tailLimit = tail
-    passageLimit = passage
+    recentLimit = recent
   }
 
   package mutating func find(_ offset: Offset) -> Block? {
     if let block = tail.last(where: { $0.baseOffset <= offset && offset < $0.endOffset }) { return block }
-    guard let index = passage.lastIndex(where: { $0.baseOffset <= offset && offset < $0.endOffset }) else { return nil }
-    let block = passage[index]
-    if index < passage.count - 1 { passage.append(passage.remove(at: index)) }
+    guard let index = recent.lastIndex(where: { $0.baseOffset <= offset && offset < $0.endOffset }) else { return nil }
+    let block = recent[index]
+    if index < recent.count - 1 { recent.append(recent.remove(at: index)) }
     return block
   }
 
@@ -78,7 +78,7 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
     func isSame(_ other: Block) -> Bool {
       other.baseOffset == block.baseOffset && other.endOffset == block.endOffset
     }
-    guard !tail.contains(where: isSame), !passage.contains(where: isSame) else { return }
+    guard !tail.contains(where: isSame), !recent.contains(where: isSame) else { return }
     let behind = end > block.endOffset ? end - block.endOffset : 0
     let bytesBehind = Double(behind) * Double(block.footprint) / Double(max(1, block.endOffset - block.baseOffset))
     guard bytesBehind <= Double(tailLimit.bytes) else { return pass(block) }
@@ -93,19 +93,19 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
   }
 
   private mutating func pass(_ block: Block) {
-    passage.append(block)
-    passageBytes += block.footprint
-    while passage.count > 1, passage.count > passageLimit.blocks || passageBytes > passageLimit.bytes {
-      passageBytes -= passage.removeFirst().footprint
+    recent.append(block)
+    recentBytes += block.footprint
+    while recent.count > 1, recent.count > recentLimit.blocks || recentBytes > recentLimit.bytes {
+      recentBytes -= recent.removeFirst().footprint
     }
   }
 
   /// Lets go of blocks whose records are all below `offset`.
   package mutating func drop(below offset: Offset) {
     tail.removeAll { $0.endOffset <= offset }
-    passage.removeAll { $0.endOffset <= offset }
+    recent.removeAll { $0.endOffset <= offset }
     tailBytes = tail.reduce(0) { $0 + $1.footprint }
-    passageBytes = passage.reduce(0) { $0 + $1.footprint }
+    recentBytes = recent.reduce(0) { $0 + $1.footprint }
   }
 }
 

@@ -89,14 +89,6 @@ extension EventWindow: LosslessStringConvertible {
   }
 }
 
-extension Position {
-  /// The time, where the place is one of events.
-  public var asEventTime: Timestamp? {
-    if case .eventTime(let time) = self { return time }
-    return nil
-  }
-}
-
 /// A window of the log: the offsets that two places stand for now, and the condition on each record where a place is an
 /// event time. The offsets go from the first to the last block that may hold such an event; blocks between them may
 /// hold none.

@@ -19,9 +19,9 @@ final class LogFollower: Sendable {
       switch error.code {
       case .notFound:
         throw LogError(
-          .notALog, "there is no log here; `penstock append --log` makes one", place: .init(path: paths.root))
+          .notALog, "there is no log here; `penstock append --log` makes one", location: .init(path: paths.root))
       case .notADirectory:
-        throw LogError(.notALog, "that is a file; a log is a directory", place: .init(path: paths.root))
+        throw LogError(.notALog, "that is a file; a log is a directory", location: .init(path: paths.root))
       default: throw LogError(error, while: "look for a log")
       }
     }
@@ -74,10 +74,10 @@ final class LogFollower: Sendable {
   /// How far the log reaches, how far it is on stable storage, and where it begins.
   private func extent() throws(LogError) -> (end: Offset, durable: Offset, start: SegmentName?) {
     let meta = try Self.readMeta(environment, paths)
-    let beacon = try Witnesses.readBeacon(environment.fileSystem, paths, logID: logID)
+    let commitPoint = try CommitPoint.read(environment.fileSystem, paths, logID: logID)
     let closed = meta.cleanEnd?.offset ?? .zero
     return (
-      max(beacon?.visible.offset ?? .zero, closed), max(beacon?.durable.offset ?? .zero, closed), meta.start
+      max(commitPoint?.visible.offset ?? .zero, closed), max(commitPoint?.durable.offset ?? .zero, closed), meta.start
     )
   }
 }

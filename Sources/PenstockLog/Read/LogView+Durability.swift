@@ -9,7 +9,7 @@ extension LogView {
     guard !hasFailed else {
       throw LogError(
         .poisoned, "an earlier write failed, so records up to \(offset) may be lost; open the log again to recover",
-        place: .init(offset: durable))
+        location: .init(offset: durable))
     }
     do throws(FileSystemError) {
       for (index, segment) in set.segments.enumerated()

@@ -14,20 +14,20 @@ extension LogView {
   }
 
   /// Somebody hands on stored frames; see ``DecodedBlock/frame``.
-  package func keepFrames() { blocks.keepFrames() }
+  package func retainCompressedFrames() { blocks.retainCompressedFrames() }
 
   /// Exactly the records of `range`, which must not be empty.
   package func batch(in range: Range<Offset>) throws(LogError) -> Batch {
     guard !range.isEmpty, range.upperBound <= end else {
       throw LogError(
         .outOfRange, "records \(range.lowerBound) ..< \(range.upperBound) are not in the log, which ends at \(end)",
-        place: .init(offset: range.lowerBound))
+        location: .init(offset: range.lowerBound))
     }
     var slices = BatchSlices(unpackedBy: blocks.readers)
     var offset = range.lowerBound
     while offset < range.upperBound {
       guard let block = try block(holding: offset) else {
-        throw LogError(.outOfRange, "the log ended while it was read", place: .init(offset: offset))
+        throw LogError(.outOfRange, "the log ended while it was read", location: .init(offset: offset))
       }
       let upper = min(block.endOffset, range.upperBound)
       slices.append(BlockSlice(block: block, indices: (offset - block.baseOffset)..<(upper - block.baseOffset)))

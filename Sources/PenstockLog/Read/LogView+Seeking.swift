@@ -59,17 +59,17 @@ extension LogView {
   /// The first segment whose header says at least `target`, the number of segments when none does; nil when a header that is
   /// asked does not say.
   private func firstSegment(
-    reaching target: Int64, in set: SegmentSet, _ value: (Segment.Landmark) -> Int64?
+    reaching target: Int64, in set: SegmentSet, _ value: (Segment.SegmentStart) -> Int64?
   ) throws(LogError) -> Int? {
     let segments = set.segments
-    var search = RisingSearch(count: segments.count, target: target)
+    var search = InterpolationSearch(count: segments.count, target: target)
     while let index = search.next() {
       // The disk looks for two headers at once; and for the index of the segment that will be found, if the guess is right.
       if let next = search.likelyNext(after: index) {
-        segments[index].expectLandmark()
-        segments[next].expectLandmark(andIndex: search.isNear)
+        segments[index].prefetchHeader()
+        segments[next].prefetchHeader(andIndex: search.isNear)
       }
-      guard let value = value(try segments[index].landmark()) else { return nil }
+      guard let value = value(try segments[index].segmentStart()) else { return nil }
       search.tell(value, at: index)
     }
     return search.result
@@ -90,5 +90,17 @@ extension [BlockEntry] {
       if isBefore(self[middle]) { low = middle + 1 } else { high = middle }
     }
     return low
+  }
+}
+
+extension LogView {
+  package func offset(of place: Position) throws(LogError) -> Offset {
+    switch place {
+    case .beginning: set.first
+    case .end: end
+    case .offset(let offset): offset
+    case .time(let time): try offset(atOrAfter: time)
+    case .eventTime(let time): try offset(atOrAfterEventTime: time.nanoseconds)
+    }
   }
 }

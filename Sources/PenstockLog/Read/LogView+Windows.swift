@@ -115,28 +115,3 @@ extension BlockEntry {
     return events.untimed == .appendTime && events.overlaps(first...max(first, later))
   }
 }
-
-extension Log {
-  /// What two places stand for now, with the condition on each event where a place is an event time
-  /// (``Position/eventTime(_:)``): no event of the window stands outside its offsets. Reads indexes, no block.
-  public func window(
-    from: Position, to: Position, untimed: EventWindow.Untimed = .skip
-  ) throws(LogError) -> LogWindow { try view.window(from: from, to: to, untimed: untimed) }
-
-  /// The offsets among `range` that may hold records of a window of event times, in order. Reads indexes, no block.
-  public func offsets(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> [Range<Offset>] {
-    try view.offsets(mayHold: events, in: range)
-  }
-}
-
-extension LogReader {
-  /// What two places stand for now; see ``Log/window(from:to:untimed:)``.
-  public func window(
-    from: Position, to: Position, untimed: EventWindow.Untimed = .skip
-  ) throws(LogError) -> LogWindow { try view.window(from: from, to: to, untimed: untimed) }
-
-  /// The offsets among `range` that may hold records of a window of event times, in order. Reads indexes, no block.
-  public func offsets(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> [Range<Offset>] {
-    try view.offsets(mayHold: events, in: range)
-  }
-}

@@ -158,7 +158,7 @@ package final class LogView: Sendable {
     // What is handed over may be there a moment before it may be seen.
     guard offset < end else { return nil }
     if let found = blocks.find(offset) {
-      observation.tell(.readBlock(LogNotice.Read(bytes: found.footprint, wasCached: true, duration: .zero)))
+      observation.tell(.readBlock(LogObserverEvent.Read(bytes: found.footprint, wasCached: true, duration: .zero)))
       return found
     }
     let start = observation.start()
@@ -167,7 +167,7 @@ package final class LogView: Sendable {
     }
     if let found {
       observation.tell(since: start) {
-        .readBlock(LogNotice.Read(bytes: found.footprint, wasCached: false, duration: $0))
+        .readBlock(LogObserverEvent.Read(bytes: found.footprint, wasCached: false, duration: $0))
       }
     }
     return found

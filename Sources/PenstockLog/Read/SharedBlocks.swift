@@ -5,9 +5,9 @@ internal import Synchronization
 final class SharedBlocks: Sendable {
   private typealias Cache = BlockCache<DecodedBlock, Decoding>
   private let cache = Mutex(
-    Cache(tail: .init(blocks: 64, bytes: 8 << 20), passage: .init(blocks: 64, bytes: 4 << 20)))
+    Cache(tail: .init(blocks: 64, bytes: 8 << 20), recent: .init(blocks: 64, bytes: 4 << 20)))
   let readers = BlockReaders()
-  private let keepsFrames = Atomic(false)
+  private let retainsCompressedFrames = Atomic(false)
 
   /// A decoding under way, and its outcome.
   private final class Decoding: Sendable {
@@ -30,7 +30,7 @@ final class SharedBlocks: Sendable {
   }
 
   /// Blocks decoded from now on keep the frames they came from: about a tenth more memory.
-  func keepFrames() { keepsFrames.store(true, ordering: .relaxed) }
+  func retainCompressedFrames() { retainsCompressedFrames.store(true, ordering: .relaxed) }
 
   func drop(below offset: Offset) { cache.withLock { $0.drop(below: offset) } }
 
@@ -47,7 +47,7 @@ final class SharedBlocks: Sendable {
       do throws(LogError) {
         result = .success(
           try readers.with { (reader) throws(LogError) in
-            reader.keepsFrames = keepsFrames.load(ordering: .relaxed)
+            reader.retainsCompressedFrames = retainsCompressedFrames.load(ordering: .relaxed)
             return try segment.decode(entry, with: reader)
           })
       } catch {

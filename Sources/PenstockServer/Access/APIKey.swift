@@ -1,4 +1,4 @@
-import PenstockSinks
+import PenstockSupport
 
 /// A key as it is kept: what it may do, and the hash of its secret.
 ///

@@ -5,7 +5,7 @@ import Synchronization
 /// Who changed what: a log of its own beside the service's, a line of JSON for each change, on stable storage before it is made.
 ///
 /// Notes what was asked with a key that is known: every change, and what is refused for want of the right, as often as
-/// ``RefusalTally`` lets it. Requests without a good key are counted and not noted here, or anybody could fill the disk.
+/// ``RefusalSampler`` lets it. Requests without a good key are counted and not noted here, or anybody could fill the disk.
 ///
 /// A damaged audit keeps no service from starting: what is lost of it is told by ``damage``. One that cannot be opened
 /// for another reason takes nothing until the next start, so no change is made until then.
@@ -14,11 +14,11 @@ package final class AuditLog: Sendable {
   /// What of it is lost, or why it takes nothing, for people; nil where nothing is wrong.
   package let damage: String?
   private let clock: any WallClock
-  private let pace: any PaceClock
-  private let refusals = Mutex(RefusalTally())
+  private let pace: any MonotonicClock
+  private let refusals = Mutex(RefusalSampler())
 
   package static func open(
-    at path: String, clock: any WallClock = SystemWallClock(), pace: any PaceClock = SystemPaceClock(),
+    at path: String, clock: any WallClock = SystemWallClock(), pace: any MonotonicClock = SystemMonotonicClock(),
     environment: LogEnvironment = .system
   ) async -> AuditLog {
     var configuration = LogConfiguration()
@@ -38,7 +38,7 @@ package final class AuditLog: Sendable {
   }
 
   private init(
-    _ log: Result<Log, LogError>, _ damage: String?, _ clock: any WallClock, _ pace: any PaceClock
+    _ log: Result<Log, LogError>, _ damage: String?, _ clock: any WallClock, _ pace: any MonotonicClock
   ) {
     self.log = log
     self.damage = damage
@@ -74,7 +74,7 @@ package final class AuditLog: Sendable {
     }
   }
 
-  private func write(_ counts: [RefusalTally.Count]) async throws(LogError) {
+  private func write(_ counts: [RefusalSampler.Count]) async throws(LogError) {
     for one in counts {
       try await append(
         one.key, "refusals", target: "", request: nil, outcome: "forbidden", detail: [("count", .number(one.count))])

@@ -29,9 +29,9 @@ package struct RateBucket: Sendable, Hashable {
 /// The buckets of all keys that have a limit; one for each, so bounded by the keys.
 package final class RateGate: Sendable {
   private let buckets = Mutex<[String: RateBucket]>([:])
-  private let clock: any PaceClock
+  private let clock: any MonotonicClock
 
-  package init(clock: any PaceClock = SystemPaceClock()) { self.clock = clock }
+  package init(clock: any MonotonicClock = SystemMonotonicClock()) { self.clock = clock }
 
   /// Nil when the key may ask now; else after how many seconds it may.
   package func wait(_ key: APIKey) -> Int? {

@@ -19,14 +19,14 @@ extension AdminAPI {
       return Response(Self.wrongNumber, to: context)
     }
     let now = clock.now()
-    guard let from = ServicePlace.position(query["from"].map { String($0) } ?? "beginning", now: now),
-      let until = ServicePlace.position(query["to"].map { String($0) } ?? "end", now: now)
+    guard let from = PositionParameter.position(query["from"].map { String($0) } ?? "beginning", now: now),
+      let until = PositionParameter.position(query["to"].map { String($0) } ?? "end", now: now)
     else {
       return Response(
-        .failure(400, "bad_request", "from and to are \(ServicePlace.explanation)"), to: context)
+        .failure(400, "bad_request", "from and to are \(PositionParameter.explanation)"), to: context)
     }
-    guard let untimed = ServicePlace.untimed(query["untimed"].map { String($0) }) else {
-      return Response(.failure(400, "bad_request", ServicePlace.untimedExplanation), to: context)
+    guard let untimed = PositionParameter.untimed(query["untimed"].map { String($0) }) else {
+      return Response(.failure(400, "bad_request", PositionParameter.untimedExplanation), to: context)
     }
     let page = query["page"].map { UInt64($0) }
     if case .some(nil) = page { return Response(.failure(400, "bad_request", "page is an offset"), to: context) }

@@ -83,17 +83,17 @@ extension AdminAPI {
     }
     var window: ReplayWindow?
     if body.from != nil || body.to != nil {
-      guard let from = body.from.flatMap({ ServicePlace.position($0, now: now) }),
-        let to = body.to.flatMap({ ServicePlace.position($0, now: now) })
+      guard let from = body.from.flatMap({ PositionParameter.position($0, now: now) }),
+        let to = body.to.flatMap({ PositionParameter.position($0, now: now) })
       else {
-        return wrong("from and to are each \(ServicePlace.explanation)")
+        return wrong("from and to are each \(PositionParameter.explanation)")
       }
-      guard let untimed = ServicePlace.untimed(body.untimed) else {
-        return wrong(ServicePlace.untimedExplanation)
+      guard let untimed = PositionParameter.untimed(body.untimed) else {
+        return wrong(PositionParameter.untimedExplanation)
       }
       window = ReplayWindow(from: from, to: to, untimed: untimed)
     } else if body.untimed != nil {
-      return wrong(ServicePlace.untimedExplanation)
+      return wrong(PositionParameter.untimedExplanation)
     }
     if body.dryRun == true, window == nil, body.id == nil { return wrong("a dry run needs from and to") }
     for rate in [body.recordsPerSecond, body.bytesPerSecond] {

@@ -8,9 +8,9 @@ import Synchronization
 /// Everything but ingest and keys: what there is, and what may be done with destinations and replays.
 final class AdminAPI: Sendable {
   let log: Log
-  let hosts: [DestinationHost]
-  let replays: ReplayHost
-  let redeliveries: RedeliveryHost
+  let hosts: [DestinationRunner]
+  let replays: ReplayRunner
+  let redeliveries: RedeliveryRunner
   let ingest: Ingest
   let facts: ServiceFacts
   let clock: any WallClock
@@ -20,7 +20,7 @@ final class AdminAPI: Sendable {
   private let startedAt: Timestamp
 
   init(
-    _ log: Log, hosts: [DestinationHost], replays: ReplayHost, redeliveries: RedeliveryHost, ingest: Ingest,
+    _ log: Log, hosts: [DestinationRunner], replays: ReplayRunner, redeliveries: RedeliveryRunner, ingest: Ingest,
     metrics: ServiceMetrics, facts: ServiceFacts, clock: any WallClock,
     storage: @escaping @Sendable (_ path: String) -> StorageState = StorageState.of,
     damage: @escaping @Sendable () -> [ServiceDamage] = { [] }
@@ -43,16 +43,16 @@ final class AdminAPI: Sendable {
     StatusHistory.Sample(time: clock.now(), end: log.end, committed: hosts.map(\.committed))
   }
 
-  func host(_ name: String) -> DestinationHost? { hosts.first { $0.destination.name == name } }
+  func host(_ name: String) -> DestinationRunner? { hosts.first { $0.destination.name == name } }
 
   static func noSuch(_ kind: String) -> Answer { .failure(404, "not_found", "there is no such \(kind)") }
 
   // MARK: Looking
 
-  func status(for audience: Audience) async -> Answer { Answer(200, await state(for: audience)) }
+  func status(for audience: RedactionScope) async -> Answer { Answer(200, await state(for: audience)) }
 
   /// What there is, in a line.
-  func state(for audience: Audience = .company) async -> ServiceJSON {
+  func state(for audience: RedactionScope = .company) async -> ServiceJSON {
     let now = clock.now()
     let set = log.view.set
     let bytes = set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
@@ -71,7 +71,7 @@ final class AdminAPI: Sendable {
     ])
   }
 
-  func destinations(for audience: Audience) async -> Answer {
+  func destinations(for audience: RedactionScope) async -> Answer {
     let now = clock.now()
     var found: [ServiceJSON] = []
     for host in hosts { found.append(await host.json(at: now, for: audience)) }
@@ -114,8 +114,8 @@ final class AdminAPI: Sendable {
         }
       default:
         let body = try await SmallBody.decode(SeekBody.self, from: request)
-        guard let place = ServicePlace.position(body.to, now: clock.now()) else {
-          return .failure(400, "bad_request", "to is \(ServicePlace.explanation)")
+        guard let place = PositionParameter.position(body.to, now: clock.now()) else {
+          return .failure(400, "bad_request", "to is \(PositionParameter.explanation)")
         }
         let former = try await host.seek(to: place)
         return Answer(
@@ -132,7 +132,7 @@ final class AdminAPI: Sendable {
   }
 }
 
-extension IngestTally {
+extension IngestCounts {
   var json: ServiceJSON {
     .object([
       ("requests", .number(requests)), ("events", .number(events)), ("bytes", .number(bytes)),

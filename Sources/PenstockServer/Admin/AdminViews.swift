@@ -3,10 +3,10 @@ import PenstockLog
 
 // What the API says of things, as JSON. Never a secret: sinks describe themselves without any.
 
-extension DestinationHost {
+extension DestinationRunner {
   /// Everything an operator looks at first, as far as it is for `audience`, and `more` behind it.
   func json(
-    at now: Timestamp, for audience: Audience = .company, more: [(String, ServiceJSON)] = []
+    at now: Timestamp, for audience: RedactionScope = .company, more: [(String, ServiceJSON)] = []
   ) async -> ServiceJSON {
     let progress = await progress
     let lag = lag(progress, at: now, for: audience)
@@ -32,7 +32,7 @@ extension DestinationHost {
 }
 
 extension ServiceDamage {
-  func json(for audience: Audience) -> ServiceJSON {
+  func json(for audience: RedactionScope) -> ServiceJSON {
     .object([
       ("part", .string(part.rawValue)), ("message", .optional(audience == .company ? message : nil)),
     ])
@@ -64,7 +64,7 @@ extension Range<Offset> {
 }
 
 extension DeliveryTrouble {
-  func json(for audience: Audience) -> ServiceJSON {
+  func json(for audience: RedactionScope) -> ServiceJSON {
     .object([
       ("kind", .string(kind.rawValue)), ("message", .optional(audience == .company ? message : nil)),
     ])
@@ -83,7 +83,7 @@ extension Attempt {
 }
 
 extension ReplayManifest {
-  func json(_ running: ReplayHost.Running?, failure: String?) async -> ServiceJSON {
+  func json(_ running: ReplayRunner.Running?, failure: String?) async -> ServiceJSON {
     let progress = await running?.replay.progress
     let state = isFinished ? "finished" : running != nil ? "running" : failure != nil ? "failed" : "stopped"
     return .object([

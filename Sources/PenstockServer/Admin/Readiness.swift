@@ -43,7 +43,7 @@ struct RoomTally: Sendable, Hashable {
   /// By a clock that never jumps, in nanoseconds; nil while appends find room.
   private var newestFailure: Int64?
 
-  mutating func note(_ notice: LogNotice, at now: Int64) {
+  mutating func note(_ notice: LogObserverEvent, at now: Int64) {
     switch notice {
     case .parked: newestFailure = now
     case .failed(_, let code) where code == .noSpace: newestFailure = now

@@ -2,7 +2,7 @@ import CConsole
 import HTTPTypes
 import Hummingbird
 import NIOCore
-import PenstockSinks
+import PenstockSupport
 
 /// The console's files. They are part of the program (`Sources/CConsole`), so that one file is all there is to copy, and page and
 /// service are always of the same version.

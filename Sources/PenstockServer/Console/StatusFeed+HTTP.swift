@@ -9,7 +9,7 @@ extension StatusFeed {
   ///   - audience: Whom it is shown to.
   ///   - isAllowed: Asked before each look: a key may be revoked meanwhile.
   func response(
-    _ context: ServiceContext, for audience: Audience, whileAllowed isAllowed: @escaping @Sendable () -> Bool
+    _ context: ServiceContext, for audience: RedactionScope, whileAllowed isAllowed: @escaping @Sendable () -> Bool
   ) -> Response {
     guard !isEnded else {
       return Response(.later(503, "ending", "the service is being shut down", after: 5), to: context)

@@ -19,21 +19,21 @@ final class StatusFeed: Sendable {
 
   private struct State {
     var streams = 0
-    var looks: [Audience: (at: Moment, text: Task<String, Never>)] = [:]
+    var looks: [RedactionScope: (at: MonotonicInstant, text: Task<String, Never>)] = [:]
     var history: StatusHistory
   }
   private let state: Mutex<State>
   private let clock: any DeliveryClock
-  private let look: @Sendable (Audience) async -> String
+  private let look: @Sendable (RedactionScope) async -> String
   private let sample: @Sendable () -> StatusHistory.Sample
-  private let ended = Watched(false)
+  private let ended = AsyncCondition(false)
 
   /// - Parameters:
   ///   - look: The status as JSON on one line, as it is for an audience.
   ///   - sample: Reads memory alone.
   init(
     clock: any DeliveryClock = SystemDeliveryClock(), destinations: [String],
-    look: @escaping @Sendable (Audience) async -> String, sample: @escaping @Sendable () -> StatusHistory.Sample
+    look: @escaping @Sendable (RedactionScope) async -> String, sample: @escaping @Sendable () -> StatusHistory.Sample
   ) {
     self.clock = clock
     self.look = look
@@ -71,7 +71,7 @@ final class StatusFeed: Sendable {
 
   /// Writes a look now and each second, until the service ends, the watcher may not look any more, or has looked long enough.
   func stream(
-    for audience: Audience = .company, whileAllowed isAllowed: () -> Bool, write: (String) async throws -> Void
+    for audience: RedactionScope = .company, whileAllowed isAllowed: () -> Bool, write: (String) async throws -> Void
   ) async throws {
     let end = clock.now() + Self.maxAge
     var next = clock.now()
@@ -83,7 +83,7 @@ final class StatusFeed: Sendable {
   }
 
   /// The status, not older than half an interval.
-  private func text(for audience: Audience) async -> String {
+  private func text(for audience: RedactionScope) async -> String {
     let now = clock.now()
     let task = state.withLock { state in
       if let last = state.looks[audience], now - last.at < Self.interval / 2 { return last.text }
@@ -95,7 +95,7 @@ final class StatusFeed: Sendable {
   }
 
   /// False when the service ended first, or the task was cancelled.
-  private func pause(until moment: Moment) async -> Bool {
+  private func pause(until moment: MonotonicInstant) async -> Bool {
     await withTaskGroup(of: Bool.self) { group in
       group.addTask { [clock] in (try? await clock.sleep(until: moment)) != nil }
       group.addTask { [ended] in

@@ -110,7 +110,7 @@ extension Response {
     let channel = request.channel
     afterwards { [isStream = request.isStream] in
       if isStream { return channel.close(mode: .all, promise: nil) }
-      Lingering.close(channel)
+      LingeringClose.close(channel)
     }
   }
 

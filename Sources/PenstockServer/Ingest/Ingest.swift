@@ -8,7 +8,7 @@ import Synchronization
 /// `POST /v1/events`: reads a body, appends what it holds, and answers when that is as safe as the log was configured.
 final class Ingest: Sendable {
   private let log: Log
-  private let keyed: KeyedAppender
+  private let keyed: IdempotentAppender
   private let producers: ProducerHandles
   let budget: MemoryBudget
   let counters = IngestCounters()
@@ -19,7 +19,7 @@ final class Ingest: Sendable {
   private let startedAt = ContinuousClock.now
 
   /// - Parameter recordBytes: the longest record that the log takes: a longer one would refuse those beside it.
-  init(_ log: Log, keyed: KeyedAppender, limits: ServiceLimits, recordBytes: Int = .max) {
+  init(_ log: Log, keyed: IdempotentAppender, limits: ServiceLimits, recordBytes: Int = .max) {
     self.log = log
     self.recordBytes = recordBytes
     self.keyed = keyed
@@ -130,7 +130,7 @@ final class Ingest: Sendable {
   private static func format(of request: Request) -> IngestFormat? {
     let type = request.headers[.contentType]
     guard IngestFormat.isForm(contentType: type) else { return IngestFormat(contentType: type) }
-    return Gate.isFromElsewhere(request) ? nil : .json
+    return Authorizer.isFromElsewhere(request) ? nil : .json
   }
 
   private static func onError(_ text: String?) throws(IngestIdentity.Complaint) -> IngestRules.OnError {

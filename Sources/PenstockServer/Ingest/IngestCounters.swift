@@ -1,7 +1,7 @@
 import Synchronization
 
 /// What ingest has done since the start.
-package struct IngestTally: Sendable, Hashable {
+package struct IngestCounts: Sendable, Hashable {
   package var requests = 0
   package var events = 0
   package var bytes = 0
@@ -17,12 +17,12 @@ package struct IngestTally: Sendable, Hashable {
   package var failed = 0
 }
 
-/// ``IngestTally`` for any number of tasks.
+/// ``IngestCounts`` for any number of tasks.
 package final class IngestCounters: Sendable {
-  private let state = Mutex(IngestTally())
+  private let state = Mutex(IngestCounts())
 
   package init() {}
-  package var tally: IngestTally { state.withLock { $0 } }
+  package var tally: IngestCounts { state.withLock { $0 } }
 
   func note(accepted records: Int, bytes: Int, refused: Int, isDuplicate: Bool) {
     state.withLock { tally in

@@ -1,5 +1,5 @@
 import PenstockLog
-import PenstockSinks
+import PenstockSupport
 
 /// How a request says that it may come twice.
 package enum IngestIdentity: Sendable, Hashable {

@@ -1,5 +1,6 @@
 import PenstockEvents
 import PenstockSinks
+import PenstockSupport
 
 /// A request, as far as the receiver cares.
 struct ReceivedRequest: Sendable {

@@ -19,7 +19,7 @@ package struct OpenFileNeed: Hashable, Sendable {
     static let always = 4
     /// A connection, and the one to another address that takes its place.
     static let eachInFlight = 2
-    /// The lock, the beacon, META, two segments and the one that is made ready.
+    /// The lock, the commit point, META, two segments and the one that is made ready.
     static let deadLetterLog = 8
 
     package var count: Int {

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// Files that are created once, whole and durable, over the `FileSystem` seam.
 ///
@@ -9,7 +10,7 @@ struct CreateOnlyDirectory: Sendable {
   let root: String
   let fileSystem: any FileSystem
 
-  func write(_ delivery: PendingDelivery, _ plan: ExportPlan) -> DeliveryOutcome {
+  func write(_ delivery: DeliveryRequest, _ plan: ExportPlan) -> DeliveryOutcome {
     do throws(FileSystemError) {
       return try attempt(delivery, plan)
     } catch {
@@ -17,7 +18,7 @@ struct CreateOnlyDirectory: Sendable {
     }
   }
 
-  private func attempt(_ delivery: PendingDelivery, _ plan: ExportPlan) throws(FileSystemError) -> DeliveryOutcome {
+  private func attempt(_ delivery: DeliveryRequest, _ plan: ExportPlan) throws(FileSystemError) -> DeliveryOutcome {
     let path = root + "/" + plan.key
     if try create(plan.key, delivery.body.bytes, temporary: delivery.intent.id.rawValue) {
       return .delivered(receipt: path)

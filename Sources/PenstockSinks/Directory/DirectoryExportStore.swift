@@ -56,7 +56,7 @@ public struct DirectoryExportStore: ExportStore {
   }
 
   /// Nil when there is no such file.
-  private func open(_ key: String) throws(FileSystemError) -> FileHandle? {
+  private func open(_ key: String) throws(FileSystemError) -> OpenFileHandle? {
     do throws(FileSystemError) {
       return try fileSystem.open(root + "/" + key, .readOnly)
     } catch  where error.code == .notFound || error.code == .notADirectory {

@@ -38,7 +38,7 @@ public struct DirectorySink: Sink {
 
   public var description: String { "directory \(root)" }
 
-  public var copiesFrames: Bool { layout.copiesFrames }
+  public var acceptsCompressedFrames: Bool { layout.acceptsCompressedFrames }
   public var appliesEventWindows: Bool { true }
 
   /// As the sink's own properties say.
@@ -46,13 +46,13 @@ public struct DirectorySink: Sink {
     BatchPolicy(maxRecords: maxRecords, maxBytes: maxBytes, maxWait: maxWait, boundary: boundary)
   }
 
-  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try layout.plan(outline).encoded() }
+  public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { try layout.plan(outline).encoded() }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     try ExportPlan(parsing: plan).prepare(batch)
   }
 
-  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     let plan: ExportPlan
     do throws(SinkError) {
       plan = try ExportPlan(parsing: delivery.intent.plan)

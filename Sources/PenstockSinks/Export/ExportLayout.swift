@@ -31,15 +31,15 @@ public struct ExportLayout: Sendable {
   public init(prefix: String) { keyTemplate = prefix + "-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json" }
 
   /// Whether stored frames may be copied: what an ``ExportPlan`` says of it, for batches to come.
-  var copiesFrames: Bool {
-    ExportPlan(key: "", compression: compression, selection: fields, filter: filter).copiesFrames
+  var acceptsCompressedFrames: Bool {
+    ExportPlan(key: "", compression: compression, selection: fields, filter: filter).acceptsCompressedFrames
   }
 
   func validate() throws(SinkError) {
     try compression.validate()
     try ReplayMark.validate(replay)
     // The longest plan there can be, so that a filter that does not fit is refused now and not by a batch.
-    let longest = BatchOutline(
+    let longest = BatchMetadata(
       logID: "", cursor: String(repeating: "c", count: 64), first: .zero, end: Offset(.max), byteCount: 0,
       firstAppendTime: Timestamp(nanoseconds: 0), plannedAt: Timestamp(nanoseconds: 0), closedBy: .records,
       events: replay == nil ? nil : .longest)
@@ -55,7 +55,7 @@ public struct ExportLayout: Sendable {
     return template
   }
 
-  func plan(_ outline: BatchOutline) throws(SinkError) -> ExportPlan {
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> ExportPlan {
     let template = try ObjectKeyTemplate(placed)
     return ExportPlan(
       key: try template.key(for: outline, suffix: compression.suffix), compression: compression, selection: fields,
@@ -69,7 +69,7 @@ extension ExportPlan {
   ///   is sent, instead of standing in memory.
   func prepare(_ batch: Batch, streamingAbove limit: Int = .max) throws(SinkError) -> PreparedBody {
     guard batch.byteCount + batch.count <= limit else { return try ExportStream(batch: batch, plan: self).prepare() }
-    if copiesFrames, batch.slices.contains(where: { RowCursor.copiedFrame($0) != nil }) {
+    if acceptsCompressedFrames, batch.slices.contains(where: { RowIterator.copiedFrame($0) != nil }) {
       return try ExportStream(batch: batch, plan: self).prepareWhole()
     }
     var body = try PreparedBody(rendering: batch, as: .rows, selection: selection, filter: filter, events: events)

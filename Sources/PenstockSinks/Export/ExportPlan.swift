@@ -33,7 +33,7 @@ struct ExportPlan: Hashable {
 
   /// Whether the log's own zstd frames may stand for rows: nothing is selected or filtered, and no more is asked of the
   /// compressor than the log asked.
-  var copiesFrames: Bool {
+  var acceptsCompressedFrames: Bool {
     guard case .zstd(let level) = compression, level <= Self.copiedUpToLevel else { return false }
     return selection == .all && filter.passesEverything && events == nil
   }

@@ -16,7 +16,7 @@ struct ExportStream: BodyStream {
   func prepare() throws(SinkError) -> PreparedBody {
     var hash = SHA256()
     var length = 0
-    var rows = RowCursor(batch: batch, plan)
+    var rows = RowIterator(batch: batch, plan)
     var piece: [UInt8] = []
     while true {
       if let slice = rows.nextCopied() {
@@ -49,14 +49,14 @@ struct ExportStream: BodyStream {
 }
 
 /// The rows of a batch, a block at a time.
-struct RowCursor {
+struct RowIterator {
   private let batch: Batch
   private var renderer: NDJSONRenderer
   private var choice: RecordChoice
   /// Rows so far.
   private(set) var eventCount = 0
   private var nextSlice = 0
-  private let copiesFrames: Bool
+  private let acceptsCompressedFrames: Bool
   /// A smaller frame compresses so much worse than a large one that its records are worth compressing anew.
   static let leastCopied = 64 << 10
 
@@ -66,7 +66,7 @@ struct RowCursor {
   init(batch: Batch, _ plan: ExportPlan) {
     self.batch = batch
     choice = RecordChoice(filter: plan.filter, events: plan.events)
-    copiesFrames = plan.copiesFrames
+    acceptsCompressedFrames = plan.acceptsCompressedFrames
     renderer = NDJSONRenderer(selection: plan.selection)
   }
 
@@ -77,7 +77,8 @@ struct RowCursor {
 
   /// Passes the next block, if its frame is copied.
   mutating func nextCopied() -> BlockSlice? {
-    guard copiesFrames, nextSlice < batch.slices.count, Self.copiedFrame(batch.slices[nextSlice]) != nil else {
+    guard acceptsCompressedFrames, nextSlice < batch.slices.count, Self.copiedFrame(batch.slices[nextSlice]) != nil
+    else {
       return nil
     }
     defer { nextSlice += 1 }
@@ -102,7 +103,7 @@ struct RowCursor {
 
 /// Reads an ``ExportStream`` from its beginning.
 struct ExportReader: BodyReader {
-  private var rows: RowCursor
+  private var rows: RowIterator
   private var compressor: PieceCompressor
   /// Compressed bytes that were not asked for yet, from `start` on.
   private var ready: [UInt8] = []
@@ -112,7 +113,7 @@ struct ExportReader: BodyReader {
 
   init(_ stream: ExportStream) {
     plan = stream.plan
-    rows = RowCursor(batch: stream.batch, stream.plan)
+    rows = RowIterator(batch: stream.batch, stream.plan)
     compressor = PieceCompressor(stream.plan.compression)
   }
 

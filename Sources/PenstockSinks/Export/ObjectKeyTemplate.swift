@@ -1,5 +1,6 @@
 package import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// The pattern of exported objects' names, such as `exports/usages-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json`.
 ///
@@ -57,7 +58,7 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
   }
 
   /// The key of a batch; `suffix` is added unless the template ends with it.
-  package func key(for outline: BatchOutline, suffix: String) throws(SinkError) -> String {
+  package func key(for outline: BatchMetadata, suffix: String) throws(SinkError) -> String {
     let time = CivilTime(outline.plannedAt)
     var key = ""
     for part in parts {
@@ -71,7 +72,7 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     return key
   }
 
-  private static func value(_ field: Field, _ outline: BatchOutline, _ time: CivilTime) -> String {
+  private static func value(_ field: Field, _ outline: BatchMetadata, _ time: CivilTime) -> String {
     switch field {
     case .yyyy: time.year.padded(4)
     case .MM: time.month.padded(2)

@@ -36,7 +36,7 @@ public struct FileSink: Sink {
 
   public var appliesEventWindows: Bool { true }
 
-  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+  public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     let position: UInt64
     do throws(FileSystemError) {
       position = try size()
@@ -52,7 +52,7 @@ public struct FileSink: Sink {
       rendering: batch, as: .rows, selection: plan.selection, filter: plan.filter, events: plan.events)
   }
 
-  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     if delivery.body.eventCount == 0 { return .nothingToSend }
     let plan: FilePlan
     do throws(SinkError) {
@@ -70,7 +70,7 @@ public struct FileSink: Sink {
 
   /// Zero for a file that is not there.
   private func size() throws(FileSystemError) -> UInt64 {
-    let file: FileHandle
+    let file: OpenFileHandle
     do throws(FileSystemError) {
       file = try fileSystem.open(path, .readOnly)
     } catch {
@@ -99,7 +99,7 @@ public struct FileSink: Sink {
     }
   }
 
-  private func openOrCreate() throws(FileSystemError) -> FileHandle {
+  private func openOrCreate() throws(FileSystemError) -> OpenFileHandle {
     do throws(FileSystemError) { return try fileSystem.open(path, .readWrite) } catch {
       guard error.code == .notFound else { throw error }
     }
@@ -107,7 +107,7 @@ public struct FileSink: Sink {
   }
 
   private func write(
-    _ bytes: [UInt8], to file: FileHandle, at position: UInt64, leftover: Bool
+    _ bytes: [UInt8], to file: OpenFileHandle, at position: UInt64, leftover: Bool
   ) throws(FileSystemError) {
     defer { fileSystem.close(file) }
     if leftover {

@@ -1,6 +1,7 @@
 import Crypto
 public import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// Proves an export against its manifest: every record from the first to the last in exactly one object, or in a batch that
 /// the manifest says had no rows, and every object what was written.

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

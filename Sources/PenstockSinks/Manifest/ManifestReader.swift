@@ -1,5 +1,6 @@
 public import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// Finds out from an export how far its cursor was, when the cursor's own file is lost.
 public struct ManifestReader: Sendable {

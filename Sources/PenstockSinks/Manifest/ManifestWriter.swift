@@ -22,7 +22,7 @@ final class ManifestWriter: Sendable {
   ///
   /// The first entry behind `first` tells, because entries follow each other without a gap. Asked once in a process, and
   /// again for as long as there is such an entry. A writer that may not list goes on without.
-  func standing(of delivery: PendingDelivery, _ plan: ExportPlan) async -> DeliveryOutcome? {
+  func standing(of delivery: DeliveryRequest, _ plan: ExportPlan) async -> DeliveryOutcome? {
     guard let place = plan.manifest else { return nil }
     let first = delivery.intent.first.rawValue
     if let known = newest.withLock({ $0[place] }), known.isTip, known.end == first { return nil }
@@ -64,13 +64,13 @@ final class ManifestWriter: Sendable {
   }
 
   /// Writes down a batch of which the filter left nothing: there is no object, and the chain goes on without a gap.
-  func recordNothing(_ delivery: PendingDelivery, _ plan: ExportPlan) async -> DeliveryOutcome {
+  func recordNothing(_ delivery: DeliveryRequest, _ plan: ExportPlan) async -> DeliveryOutcome {
     if let known = await standing(of: delivery, plan) { return known }
     return await record(delivery, plan, stored: 0) ?? .nothingToSend
   }
 
   /// Nil once the entry is there, now or since an earlier attempt.
-  func record(_ delivery: PendingDelivery, _ plan: ExportPlan, stored: Int) async -> DeliveryOutcome? {
+  func record(_ delivery: DeliveryRequest, _ plan: ExportPlan, stored: Int) async -> DeliveryOutcome? {
     guard let place = plan.manifest else { return nil }
     do throws(ExportStoreError) {
       let previous = try await previous(of: delivery.intent.first.rawValue, in: place)

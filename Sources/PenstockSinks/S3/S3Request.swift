@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// One request to a bucket, not signed yet.
 struct S3Request: Sendable {

@@ -1,5 +1,6 @@
 public import PenstockDelivery
 public import PenstockLog
+import PenstockSupport
 
 /// Writes each batch as one object into a bucket of Amazon S3 or a compatible store.
 ///
@@ -38,7 +39,7 @@ public struct S3Sink: Sink {
     "s3 \(configuration.bucket)" + (configuration.endpoint.map { " at \($0)" } ?? "")
   }
 
-  public var copiesFrames: Bool { configuration.layout.copiesFrames }
+  public var acceptsCompressedFrames: Bool { configuration.layout.acceptsCompressedFrames }
   public var appliesEventWindows: Bool { true }
 
   /// As the configuration says.
@@ -51,7 +52,7 @@ public struct S3Sink: Sink {
   /// What the store takes in one object of parts of ``S3Configuration/partBytes``.
   public var batchLimits: BatchLimits { BatchLimits(maxBytes: configuration.largestObject) }
 
-  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+  public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     try configuration.layout.plan(outline).encoded()
   }
 
@@ -59,7 +60,7 @@ public struct S3Sink: Sink {
     try ExportPlan(parsing: plan).prepare(batch, streamingAbove: configuration.partBytes)
   }
 
-  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     do throws(SinkError) {
       let plan = try ExportPlan(parsing: delivery.intent.plan)
       if delivery.body.eventCount == 0 { return await manifest.recordNothing(delivery, plan) }
@@ -75,7 +76,7 @@ public struct S3Sink: Sink {
   public func close() async { await client.close() }
 
   /// Brings the object under its key: at once where it fits one part, else in parts.
-  private func store(_ delivery: PendingDelivery, _ plan: ExportPlan) async throws(SinkError) -> S3Uploader.Result {
+  private func store(_ delivery: DeliveryRequest, _ plan: ExportPlan) async throws(SinkError) -> S3Uploader.Result {
     let headers = headers(of: delivery, plan)
     guard let stream = delivery.body.stream else {
       let bytes = delivery.body.bytes
@@ -91,7 +92,7 @@ public struct S3Sink: Sink {
   }
 
   private func put(
-    _ bytes: [UInt8], _ delivery: PendingDelivery, _ plan: ExportPlan, _ headers: [(name: String, value: String)]
+    _ bytes: [UInt8], _ delivery: DeliveryRequest, _ plan: ExportPlan, _ headers: [(name: String, value: String)]
   ) async -> S3Uploader.Result {
     var headers = headers + [(name: "if-none-match", value: "*")]
     if let checksum = configuration.storage.checksum {
@@ -115,7 +116,7 @@ public struct S3Sink: Sink {
   }
 
   /// What is said of an object when it is created.
-  private func headers(of delivery: PendingDelivery, _ plan: ExportPlan) -> [(name: String, value: String)] {
+  private func headers(of delivery: DeliveryRequest, _ plan: ExportPlan) -> [(name: String, value: String)] {
     let (intent, body) = (delivery.intent, delivery.body)
     return [
       (name: "content-type", value: plan.compression.contentType),

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// How a store keeps the objects it is given: what Amazon S3 takes as headers when an object is created.
 ///

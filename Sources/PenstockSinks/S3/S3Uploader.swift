@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// Performs what an ``S3Upload`` asks for, and keeps it between the attempts of one process.
@@ -27,7 +28,7 @@ final class S3Uploader: Sendable {
 
   /// - Parameter reader: has given `firstPart`, and gives what follows.
   func upload(
-    _ delivery: PendingDelivery, _ plan: ExportPlan, headers: [(name: String, value: String)], firstPart: [UInt8],
+    _ delivery: DeliveryRequest, _ plan: ExportPlan, headers: [(name: String, value: String)], firstPart: [UInt8],
     reader: any BodyReader
   ) async -> Result {
     var body = Parts(next: firstPart, reader: reader, partBytes: partBytes)
@@ -59,7 +60,7 @@ final class S3Uploader: Sendable {
   }
 
   private func perform(
-    _ call: S3Upload.Call, on upload: inout S3Upload, _ body: inout Parts, _ delivery: PendingDelivery,
+    _ call: S3Upload.Call, on upload: inout S3Upload, _ body: inout Parts, _ delivery: DeliveryRequest,
     _ plan: ExportPlan, _ headers: [(name: String, value: String)]
   ) async throws(S3Failure) {
     switch call {

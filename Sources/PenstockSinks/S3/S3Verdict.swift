@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 /// What an answer of S3 means for the delivery: a table, from status and error code to what is done next.
 enum S3Verdict: Hashable {

@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockSupport
 
 /// AWS Signature Version 4 in the `Authorization` header, for S3.
 ///

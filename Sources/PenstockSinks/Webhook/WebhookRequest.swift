@@ -8,7 +8,7 @@ struct WebhookMessage {
   /// Those of this message alone.
   var headers: [(name: String, value: String)]
 
-  init(_ delivery: PendingDelivery) {
+  init(_ delivery: DeliveryRequest) {
     let intent = delivery.intent
     id = intent.id.rawValue
     body = delivery.body.bytes

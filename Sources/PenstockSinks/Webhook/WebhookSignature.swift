@@ -1,4 +1,5 @@
 public import PenstockDelivery
+import PenstockSupport
 
 /// Signs and verifies webhooks as Standard Webhooks 1 says (HMAC-SHA256, `v1`).
 ///

@@ -1,6 +1,7 @@
 public import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 
 /// What came of a test delivery.
 public struct WebhookTestReport: Sendable, Hashable {

@@ -64,7 +64,7 @@ public struct WebhookSink: Sink {
 
   public var batchLimits: BatchLimits { BatchLimits(maxRecords: configuration.isSingle ? 1 : nil) }
 
-  public func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] {
+  public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     try WebhookPlan(configuration, events: outline.events).encoded()
   }
 
@@ -84,7 +84,7 @@ public struct WebhookSink: Sink {
     return body
   }
 
-  public func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     if delivery.body.eventCount == 0 { return .nothingToSend }
     let attempt: TransportRequest
     do throws(SinkError) {

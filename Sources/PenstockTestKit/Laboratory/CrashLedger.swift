@@ -1,7 +1,7 @@
 import PenstockDelivery
 public import PenstockLog
 
-extension CrashLaboratory {
+extension CrashSimulation {
   /// What your consumer changes outside of the log, a database or a mailbox: it survives the crashes. Put it where your consumer
   /// has the real one.
   ///
@@ -12,10 +12,10 @@ extension CrashLaboratory {
       var position: Offset?
     }
 
-    private let contents: Watched<Contents>
-    private let life: CrashLife
+    private let contents: AsyncCondition<Contents>
+    private let life: ProcessRun
 
-    init(_ contents: Watched<Contents>, _ life: CrashLife) {
+    init(_ contents: AsyncCondition<Contents>, _ life: ProcessRun) {
       self.contents = contents
       self.life = life
     }
@@ -23,7 +23,7 @@ extension CrashLaboratory {
     /// An effect for a record that happens as often as it is called: a mail, a counter. Once for each record, or it is found.
     public func perform(_ offset: Offset) async throws {
       try await life.effect("does its work for record \(offset)") { [life] in
-        life.note(.processed(consumer: CrashTrial.consumer, offset, key: nil))
+        life.note(.processed(consumer: CrashScenario.consumer, offset, key: nil))
       }
     }
 
@@ -36,7 +36,7 @@ extension CrashLaboratory {
     /// record's, and a record has one key, or it is found.
     public func put(_ offset: Offset, key: String) async throws {
       try await life.effect("puts record \(offset) under \(key)") { [life] in
-        life.note(.processed(consumer: CrashTrial.consumer, offset, key: key))
+        life.note(.processed(consumer: CrashScenario.consumer, offset, key: key))
       }
     }
 
@@ -44,7 +44,7 @@ extension CrashLaboratory {
     public func store(_ batch: Batch) async throws {
       try await life.effect("stores records \(batch.first) ..< \(batch.end) and the position") { [life, contents] in
         for number in 0..<batch.count {
-          life.note(.processed(consumer: CrashTrial.consumer, batch.first + number, key: nil))
+          life.note(.processed(consumer: CrashScenario.consumer, batch.first + number, key: nil))
         }
         contents.update { $0.position = batch.end }
       }

@@ -33,14 +33,14 @@ public enum History {
     /// Where it was found.
     case cursorFound(String, CursorState?)
     /// From now on commits of this cursor are held against `received` and
-    /// `buried`.
+    /// `deadLettered`.
     case destination(cursor: String)
     /// An attempt began.
     case sending(cursor: String, Delivered)
     /// The destination took it, whether or not it could say so.
     case received(cursor: String, Delivered)
     /// A record became a dead letter.
-    case buried(cursor: String, Offset)
+    case deadLettered(cursor: String, Offset)
     /// A consumer has done for a record what it does for it; with a key, doing it again changes nothing.
     case processed(consumer: String, Offset, key: String?)
     /// It will not look at the records below again.

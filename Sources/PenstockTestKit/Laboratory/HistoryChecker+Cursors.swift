@@ -59,8 +59,8 @@ extension HistoryChecker {
     for open in before.inFlight where open.intent.first < after.committed {
       let isLost = after.lost.map { $0.contains(open.intent.first) } ?? false
       let isThere =
-        open.condemned == nil
-        ? memory.received.contains(open.intent.id) : memory.buried.contains(open.intent.first)
+        open.rejectionReason == nil
+        ? memory.received.contains(open.intent.id) : memory.deadLettered.contains(open.intent.first)
       if open.intent.first > done, !isLost { break }
       if !isThere, !isLost {
         report(.deliveryIsExact, "\(name) committed \(open.intent.id), which its destination has not taken")
@@ -78,7 +78,7 @@ extension HistoryChecker {
     guard let open else {
       return report(.deliveryIsExact, "\(cursor): \(delivered.id) is sent, and no intent of it is durable")
     }
-    if open.condemned != nil { report(.deliveryIsExact, "\(cursor): \(delivered.id) is condemned, and is sent") }
+    if open.rejectionReason != nil { report(.deliveryIsExact, "\(cursor): \(delivered.id) is condemned, and is sent") }
     if open.intent.first..<open.intent.end != delivered.range {
       report(.deliveryIsExact, "\(cursor): \(delivered.id) is sent with \(delivered.range)")
     }

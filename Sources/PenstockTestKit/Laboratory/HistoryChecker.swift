@@ -72,7 +72,7 @@ public struct HistoryChecker: Sendable {
     var isWatched = false
     var contents: [DeliveryID: History.Delivered] = [:]
     var received: Set<DeliveryID> = []
-    var buried: Set<Offset> = []
+    var deadLettered: Set<Offset> = []
   }
 
   /// What was found, in order.
@@ -123,7 +123,7 @@ public struct HistoryChecker: Sendable {
     case .destination(let cursor): cursors[cursor, default: CursorMemory()].isWatched = true
     case .sending(let cursor, let delivered): sending(cursor, delivered)
     case .received(let cursor, let delivered): received(cursor, delivered)
-    case .buried(let cursor, let offset): cursors[cursor, default: CursorMemory()].buried.insert(offset)
+    case .deadLettered(let cursor, let offset): cursors[cursor, default: CursorMemory()].deadLettered.insert(offset)
     case .processed(let consumer, let offset, let key): processed(consumer, offset, key: key)
     case .passed(let consumer, let end): passed(consumer, upTo: end)
     case .resources(let bytes, let files):

@@ -31,7 +31,7 @@ package struct ImageSweep {
   }
 
   /// A mistake that is made on purpose, to see it found.
-  package enum Plant: Sendable {
+  package enum InjectedFault: Sendable {
     /// Damage takes the next block's header with it, as a reader would that does not find its way again.
     case losesTheNext
     /// A record is served with other bytes.
@@ -47,12 +47,12 @@ package struct ImageSweep {
   private let blocks: [BlockHeader]
   private let image: [UInt8]
   private let header: SegmentHeader
-  private let planted: Plant?
+  private let planted: InjectedFault?
 
   /// How long the image is, in bytes, and how many blocks it has.
   package var extent: (bytes: Int, blocks: Int) { (image.count, blocks.count) }
 
-  package init(segmentBytes: Int = 1 << 20, seed: UInt64 = 1, planting planted: Plant? = nil) throws {
+  package init(segmentBytes: Int = 1 << 20, seed: UInt64 = 1, planting planted: InjectedFault? = nil) throws {
     self.planted = planted
     var configuration = LogConfiguration()
     configuration.segmentBytes = segmentBytes
@@ -87,7 +87,7 @@ package struct ImageSweep {
     let header = try SegmentScanner.readHeader(file, ImageFile.handle, path: path)
     self.header = header
     let scanner = SegmentScanner(file, ImageFile.handle, header)
-    var cursor = SegmentScanner.Cursor(startOf: header)
+    var cursor = SegmentScanner.ScanPosition(startOf: header)
     var blocks: [BlockHeader] = []
     while case .block(let block, let next) = try scanner.look(at: cursor, proving: true) {
       blocks.append(block)
@@ -110,7 +110,7 @@ package struct ImageSweep {
     var count = Count()
     let file = ImageFile(image)
     let scanner = SegmentScanner(file, ImageFile.handle, header)
-    var cursor = SegmentScanner.Cursor(startOf: header)
+    var cursor = SegmentScanner.ScanPosition(startOf: header)
     if part == 0 { try headerBits(file, stride, upTo: Int(cursor.position), &count) }
     for (number, block) in blocks.enumerated() {
       guard case .block(_, let next) = try scanner.look(at: cursor, proving: true) else { break }
@@ -143,7 +143,7 @@ package struct ImageSweep {
 
   /// How many blocks a reader misses, who finds its way by the headers and behind a flawed one by looking for the next.
   private func blocksLost(
-    _ number: Int, at cursor: SegmentScanner.Cursor, _ scanner: SegmentScanner, _ file: ImageFile
+    _ number: Int, at cursor: SegmentScanner.ScanPosition, _ scanner: SegmentScanner, _ file: ImageFile
   ) throws -> Int {
     let next = number + 1 < blocks.count ? blocks[number + 1] : nil
     let spoiled = planted == .losesTheNext ? next.map { Int($0.position) * 8 } : nil
@@ -310,14 +310,14 @@ package struct ImageSweep {
 
 /// One file in memory whose bits can be flipped in place.
 final class ImageFile: FileSystem {
-  static let handle = FileHandle(rawValue: 3)
+  static let handle = OpenFileHandle(rawValue: 3)
   private let bytes: Mutex<[UInt8]>
 
   init(_ bytes: [UInt8]) { self.bytes = Mutex(bytes) }
 
   func flip(_ bit: Int) { bytes.withLock { $0[bit / 8] ^= 1 << UInt8(bit % 8) } }
 
-  func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+  func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     bytes.withLock { bytes in
@@ -327,23 +327,25 @@ final class ImageFile: FileSystem {
       return count
     }
   }
-  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { true }
-  func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { UInt64(bytes.withLock { $0.count }) }
-  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle { Self.handle }
-  func close(_ file: FileHandle) {}
+  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
+  func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 { UInt64(bytes.withLock { $0.count }) }
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle { Self.handle }
+  func close(_ file: OpenFileHandle) {}
 
   private func refuse(_ verb: String) -> FileSystemError { FileSystemError(.notSupported, operation: verb, path: "") }
-  func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
+  {
     throw refuse("write")
   }
-  func synchronize(_ file: FileHandle) throws(FileSystemError) { throw refuse("synchronize") }
-  func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { throw refuse("truncate") }
+  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) { throw refuse("synchronize") }
+  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { throw refuse("truncate") }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) { throw refuse("rename") }
   func replace(_ path: String, with newer: String) throws(FileSystemError) { throw refuse("replace") }
   func remove(_ path: String) throws(FileSystemError) { throw refuse("remove") }
   func list(_ path: String) throws(FileSystemError) -> [String] { throw refuse("list") }
   func makeDirectory(_ path: String) throws(FileSystemError) { throw refuse("makeDirectory") }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { throw refuse("synchronizeDirectory") }
-  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool { throw refuse("lock") }
-  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool { true }
+  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { throw refuse("lock") }
+  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
 }

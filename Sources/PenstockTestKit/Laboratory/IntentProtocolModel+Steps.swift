@@ -2,7 +2,7 @@ import PenstockLog
 
 // What may happen next.
 extension IntentProtocolModel {
-  func steps(_ scope: Scope, _ bug: Bug?, _ judge: inout CursorJudge) -> [Step] {
+  func steps(_ scope: Scope, _ bug: Bug?, _ judge: inout CursorOracle) -> [Step] {
     var steps: [Step] = []
     for producer in 0..<scope.producers where appended & 1 << producer == 0 {
       steps.append(step(.append(producer: producer)) { $0.appended |= 1 << producer })
@@ -28,7 +28,7 @@ extension IntentProtocolModel {
   }
 
   private func working(
-    _ process: Int, _ cursor: Int, _ scope: Scope, _ bug: Bug?, _ judge: inout CursorJudge
+    _ process: Int, _ cursor: Int, _ scope: Scope, _ bug: Bug?, _ judge: inout CursorOracle
   ) -> [Step] {
     guard let handle = handles[process][cursor] else { return taking(process, cursor, scope, bug, &judge) }
     var steps: [Step] = []
@@ -68,7 +68,7 @@ extension IntentProtocolModel {
 
   /// A process takes a cursor that is free, or, so many times, one that another holds and may go on to believe it holds.
   private func taking(
-    _ process: Int, _ cursor: Int, _ scope: Scope, _ bug: Bug?, _ judge: inout CursorJudge
+    _ process: Int, _ cursor: Int, _ scope: Scope, _ bug: Bug?, _ judge: inout CursorOracle
   ) -> [Step] {
     let isHeld = handles[1 - process][cursor] != nil
     if isHeld, takeovers == scope.takeovers { return [] }
@@ -84,7 +84,7 @@ extension IntentProtocolModel {
 
   /// A process makes its move durable: copy and move together.
   private func write(
-    _ move: Move, _ process: Int, _ cursor: Int, _ bug: Bug?, _ judge: inout CursorJudge,
+    _ move: Move, _ process: Int, _ cursor: Int, _ bug: Bug?, _ judge: inout CursorOracle,
     _ change: (inout Handle) -> Void
   ) -> Step {
     guard let before = handles[process][cursor] else { return Step(move: move, model: self) }
@@ -107,7 +107,7 @@ extension IntentProtocolModel {
     step.violations = next.broken(cursor, since: cells[cursor])
     if bug == nil {
       step.violations += judge.compare(
-        CursorJudge.Question(cell: cells[cursor], before: before, after: after, end: end, isFenced: isFenced))
+        CursorOracle.Question(cell: cells[cursor], before: before, after: after, end: end, isFenced: isFenced))
     }
     return step
   }

@@ -18,7 +18,7 @@ package struct IntentProtocolSearch: Sendable {
   package init(
     _ scope: IntentProtocolModel.Scope, _ bug: IntentProtocolModel.Bug? = nil, isReduced: Bool = true
   ) {
-    var judge = CursorJudge()
+    var judge = CursorOracle()
     defer { compared = judge.moves }
     let start = IntentProtocolModel()
     var seen: Set<IntentProtocolModel> = [isReduced ? start.canonical(scope) : start]
@@ -59,7 +59,7 @@ package struct IntentProtocolSearch: Sendable {
       numbers.append(Int(reached[index].step))
       index = Int(reached[index].from)
     }
-    var judge = CursorJudge()
+    var judge = CursorOracle()
     var model = IntentProtocolModel()
     return numbers.reversed().map { number in
       let step = model.steps(scope, bug, &judge)[number]

@@ -1,4 +1,4 @@
-/// What must hold in every history of a log, whatever crashes: by number, as `docs/testing.md` has them.
+/// What must hold in every history of a log, whatever crashes: by number, as `docs/internals/testing.md` has them.
 public enum Invariant: String, Sendable, Hashable, CaseIterable {
   /// I1: an acknowledged record is there after any crash, once, at the offset that was returned.
   case acknowledgedIsKept = "I1"

@@ -58,13 +58,13 @@ final class SimulatedPeer: Sink {
   var memory: Memory { state.withLock { $0.memory } }
 
   var description: String { rendering.description }
-  func plan(_ outline: BatchOutline) throws(SinkError) -> [UInt8] { try rendering.plan(outline) }
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { try rendering.plan(outline) }
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     try rendering.prepare(batch, plan: plan)
   }
   func close() async { await rendering.close() }
 
-  func deliver(_ delivery: PendingDelivery) async -> DeliveryOutcome {
+  func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     let intent = delivery.intent
     let batch = History.Delivered(
       intent.id, intent.first..<intent.end, digest: History.digest(intent.plan + delivery.body.bytes))

@@ -55,14 +55,14 @@ struct RecordedLease: CursorLease {
     return state
   }
 
-  func begin(_ intent: Intent, condemned: String?) async throws(LogError) {
+  func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError) {
     _ = try move { (state) throws(CursorMoveError) in
-      try state.beginning(intent, condemned: condemned, epoch: epoch, durableEnd: view.end)
+      try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: view.end)
     }
   }
-  func replace(_ id: DeliveryID, with intent: Intent, condemned: String?) async throws(LogError) -> CursorState {
+  func replace(_ id: DeliveryID, with intent: Intent, rejectionReason: String?) async throws(LogError) -> CursorState {
     try move { (state) throws(CursorMoveError) in
-      try state.replacing(id, with: intent, condemned: condemned, epoch: epoch)
+      try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
     }
   }
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
@@ -71,10 +71,10 @@ struct RecordedLease: CursorLease {
 }
 
 /// Notes burials.
-struct RecordedLetters: DeadLetterBox {
+struct RecordedLetters: DeadLetterStore {
   let recorder: HistoryRecorder
-  func bury(_ letter: DeadLetter) async throws(LogError) -> Offset {
-    recorder.note(.buried(cursor: letter.cursor, letter.offset))
+  func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
+    recorder.note(.deadLettered(cursor: letter.cursor, letter.offset))
     return letter.offset
   }
 }
@@ -82,19 +82,19 @@ struct RecordedLetters: DeadLetterBox {
 /// Goes on by a tick whenever somebody looks, and lets nobody wait: a delivery that tries again and again comes to the end of
 /// its patience. Where it is stalled, only waits take time.
 final class TickingClock: DeliveryClock {
-  private let time = Mutex(Moment(sinceStart: .zero))
+  private let time = Mutex(MonotonicInstant(sinceStart: .zero))
   private let tick: Duration
 
   init(isStalled: Bool = false) { tick = isStalled ? .zero : .milliseconds(20) }
 
-  func now() -> Moment {
+  func now() -> MonotonicInstant {
     time.withLock { [tick] time in
       time = time + tick
       return time
     }
   }
 
-  func sleep(until moment: Moment) async throws(CancellationError) {
+  func sleep(until moment: MonotonicInstant) async throws(CancellationError) {
     if Task.isCancelled { throw CancellationError() }
     time.withLock { $0 = max($0, moment) }
   }

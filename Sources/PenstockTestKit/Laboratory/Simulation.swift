@@ -59,10 +59,10 @@ package struct Simulation {
   static let webhook = "webhook"
 
   /// What the checker is told instead of an event: a mistake that is planted, to see it found.
-  package typealias Plant = @Sendable (History.Event) -> History.Event
+  package typealias InjectedFault = @Sendable (History.Event) -> History.Event
 
   let script: SimulationScript
-  let planted: Plant?
+  let planted: InjectedFault?
   let isTold: Bool
   let runner = SerialRunner()
   let recorder = HistoryRecorder()
@@ -100,7 +100,7 @@ package struct Simulation {
 
   init(
     _ script: SimulationScript, configuration: LogConfiguration = Simulation.configuration,
-    telling isTold: Bool = false, planting planted: Plant? = nil
+    telling isTold: Bool = false, planting planted: InjectedFault? = nil
   ) {
     self.script = script
     self.planted = planted
@@ -131,7 +131,7 @@ package struct Simulation {
 
   /// Runs the script to its end, or to the first violation.
   package static func run(
-    _ script: SimulationScript, telling isTold: Bool = false, planting planted: Plant? = nil
+    _ script: SimulationScript, telling isTold: Bool = false, planting planted: InjectedFault? = nil
   ) -> Result {
     var simulation = Simulation(script, telling: isTold, planting: planted)
     simulation.run()
@@ -225,8 +225,8 @@ package struct Simulation {
 
 /// Salts that are equal in every run.
 final class SimulationSalts: Sendable {
-  private let random: Watched<SplitMix64>
-  init(seed: UInt64) { random = Watched(SplitMix64(seed: seed)) }
+  private let random: AsyncCondition<SplitMix64>
+  init(seed: UInt64) { random = AsyncCondition(SplitMix64(seed: seed)) }
   func next() -> [UInt8] {
     random.update { random in (0..<16).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
   }

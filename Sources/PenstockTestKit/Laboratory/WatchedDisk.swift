@@ -19,31 +19,31 @@ final class WatchedDisk: FileSystem {
     return try verb()
   }
 
-  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
     try watched { () throws(FileSystemError) in try disk.open(path, mode) }
   }
-  func close(_ file: FileHandle) { disk.close(file) }
-  func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+  func close(_ file: OpenFileHandle) { disk.close(file) }
+  func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     try watched { () throws(FileSystemError) in try disk.read(file, into: buffer, at: position) }
   }
-  func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     try watched { () throws(FileSystemError) in try disk.write(file, bytes, at: position) }
   }
-  func synchronize(_ file: FileHandle) throws(FileSystemError) {
+  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
     try watched { () throws(FileSystemError) in try disk.synchronize(file) }
     onSync()
   }
-  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool {
+  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try watched { () throws(FileSystemError) in try disk.dropCache(file) }
   }
-  func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 {
+  func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 {
     try watched { () throws(FileSystemError) in try disk.size(file) }
   }
-  func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) {
+  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) {
     try watched { () throws(FileSystemError) in try disk.truncate(file, to: size) }
   }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
@@ -65,10 +65,10 @@ final class WatchedDisk: FileSystem {
     try watched { () throws(FileSystemError) in try disk.synchronizeDirectory(path) }
     onSync()
   }
-  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
+  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try watched { () throws(FileSystemError) in try disk.lock(file) }
   }
-  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try watched { () throws(FileSystemError) in try disk.path(path, names: file) }
   }
 }

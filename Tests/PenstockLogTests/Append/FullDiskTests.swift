@@ -237,7 +237,7 @@ import Testing
     let writer = try test.openWriter()
     try writer.preparer.prepare()
     for number in 0..<14 { try writer.commit(record(number)) }
-    // The beacon, the header, its sync, the name.
+    // The commit point, the header, its sync, the name.
     for io in [2, 4] {
       test.disk.fail(atIO: test.disk.ioCount + io, .noSpace)
       #expect(#expect(throws: LogError.self) { try writer.commit(record(14)) }?.code == .noSpace, "I/O \(io)")

@@ -244,7 +244,7 @@ import Testing
   @Test func `META comes back as it was written`() throws {
     var meta = LogMeta(logID: Array(1...16), epoch: 7, createdAt: Timestamp(nanoseconds: -9))
     #expect(try LogMeta(decoding: meta.encoded()) == meta)
-    meta.cleanEnd = Beacon.End(segment: 3, position: 8192, offset: Offset(77))
+    meta.cleanEnd = CommitPoint.End(segment: 3, position: 8192, offset: Offset(77))
     #expect(try LogMeta(decoding: meta.encoded()) == meta)
     meta.start = SegmentName(sequence: 4, baseOffset: Offset(99))
     #expect(try LogMeta(decoding: meta.encoded()) == meta)
@@ -257,20 +257,20 @@ import Testing
     #expect(LogMeta.hex([0, 1, 0xAB, 0xFF]) == "0001abff")
   }
 
-  @Test func `a beacon comes back as it was written, and damaged not at all`() {
+  @Test func `a commit point comes back as it was written, and damaged not at all`() {
     let id: [UInt8] = Array(1...16)
-    let beacon = Beacon(
+    let commitPoint = CommitPoint(
       durable: .init(segment: 1, position: 2, offset: Offset(3)),
       visible: .init(segment: 4, position: 5, offset: Offset(6)), epoch: 7)
-    var bytes = beacon.encoded(logID: id)
-    #expect(bytes.count == Beacon.size)
-    #expect(Beacon(decoding: bytes, logID: id) == beacon)
-    #expect(Beacon(decoding: bytes, logID: id.reversed()) == nil)
-    for bit in 0..<(Beacon.size * 8) {
+    var bytes = commitPoint.encoded(logID: id)
+    #expect(bytes.count == CommitPoint.size)
+    #expect(CommitPoint(decoding: bytes, logID: id) == commitPoint)
+    #expect(CommitPoint(decoding: bytes, logID: id.reversed()) == nil)
+    for bit in 0..<(CommitPoint.size * 8) {
       bytes[bit / 8] ^= 1 << UInt8(bit % 8)
-      if Beacon(decoding: bytes, logID: id) != nil { Issue.record("bit \(bit)") }
+      if CommitPoint(decoding: bytes, logID: id) != nil { Issue.record("bit \(bit)") }
       bytes[bit / 8] ^= 1 << UInt8(bit % 8)
     }
-    for length in 0..<Beacon.size { #expect(Beacon(decoding: Array(bytes[..<length]), logID: id) == nil) }
+    for length in 0..<CommitPoint.size { #expect(CommitPoint(decoding: Array(bytes[..<length]), logID: id) == nil) }
   }
 }

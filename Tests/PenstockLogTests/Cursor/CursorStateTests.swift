@@ -28,8 +28,8 @@ import Testing
       switch self {
       case .acquire: "acquire"
       case .begin(let intent, let epoch): "begin \(intent.id) as \(epoch)"
-      case .replace(let id, let intent, let condemned, let epoch):
-        "replace \(id) by \(intent.id), condemned: \(condemned ?? "no"), as \(epoch)"
+      case .replace(let id, let intent, let rejectionReason, let epoch):
+        "replace \(id) by \(intent.id), condemned: \(rejectionReason ?? "no"), as \(epoch)"
       case .complete(let id, let epoch): "complete \(id) as \(epoch)"
       case .commit(let offset, let epoch): "commit \(offset) as \(epoch)"
       case .seek(let offset, let epoch): "seek \(offset) as \(epoch)"
@@ -50,8 +50,8 @@ import Testing
       switch self {
       case .acquire: state.acquired()
       case .begin(let intent, let epoch): try state.beginning(intent, epoch: epoch, durableEnd: end)
-      case .replace(let id, let intent, let condemned, let epoch):
-        try state.replacing(DeliveryID(id), with: intent, condemned: condemned, epoch: epoch)
+      case .replace(let id, let intent, let rejectionReason, let epoch):
+        try state.replacing(DeliveryID(id), with: intent, rejectionReason: rejectionReason, epoch: epoch)
       case .complete(let id, let epoch): try state.completing(DeliveryID(id), receipt: id, epoch: epoch)
       case .commit(let offset, let epoch): try state.committing(to: Offset(offset), epoch: epoch, durableEnd: end)
       case .seek(let offset, let epoch): try state.seeking(to: Offset(offset), epoch: epoch, durableEnd: end)
@@ -112,7 +112,7 @@ import Testing
     #expect(seen.contains { $0.inFlight.count == 3 })
     #expect(seen.contains { $0.inFlight.contains { $0.isDelivered } })
     #expect(seen.contains { $0.committed == Self.end })
-    #expect(seen.contains { $0.reserved.count == 2 } && seen.contains { $0.condemnedInRow == 2 })
+    #expect(seen.contains { $0.reserved.count == 2 } && seen.contains { $0.consecutiveDeadLetters == 2 })
     #expect(seen.contains { !$0.reserved.isEmpty && $0.inFlight.contains { $0.isDelivered } })
     #expect(seen.contains { $0.lost != nil && !$0.reserved.isEmpty })
     #expect(seen.contains { $0.lost != nil && !$0.inFlight.isEmpty })
@@ -177,12 +177,12 @@ import Testing
       let isAdded = others == before.inFlight && after.inFlight.count == others.count + 1
       let wasFree = intent.first >= before.nextFirst || before.reserved.contains { $0.contains(intent.first) }
       return isAdded && wasFree && after.committed == before.committed ? nil : "beginning did more than add"
-    case .replace(let id, let intent, let condemned, _):
+    case .replace(let id, let intent, let rejectionReason, _):
       let others = { (state: CursorState, name: String) in state.inFlight.filter { $0.intent.id.rawValue != name } }
       guard others(after, intent.id.rawValue) == others(before, id) else { return "others were replaced, too" }
       guard after.committed == before.committed, after.nextFirst == before.nextFirst else { return "it moved" }
       let new = after.inFlight.first { $0.intent == intent }
-      return new?.condemned == condemned && new?.isDelivered == false ? nil : "it is not in the place"
+      return new?.rejectionReason == rejectionReason && new?.isDelivered == false ? nil : "it is not in the place"
     case .complete(let id, _):
       let undelivered = before.inFlight.filter { !$0.isDelivered && $0.intent.id.rawValue != id }.map(\.intent)
       if after.inFlight.filter({ !$0.isDelivered }).map(\.intent) != undelivered { return "others were delivered, too" }
@@ -248,7 +248,7 @@ import Testing
     var state = CursorState(startingAt: .zero).acquired()
     state = try state.beginning(Self.intent(0, 8), epoch: 1, durableEnd: Offset(9))
     state = try state.beginning(Self.intent(8, 9), epoch: 1, durableEnd: Offset(9))
-    state = try state.replacing(DeliveryID("0-8"), with: Self.intent(0, 4), condemned: nil, epoch: 1)
+    state = try state.replacing(DeliveryID("0-8"), with: Self.intent(0, 4), rejectionReason: nil, epoch: 1)
     #expect(state.reserved == [Offset(4)..<Offset(8)] && state.nextFirst == Offset(9))
     state = try state.completing(DeliveryID("8-9"), receipt: "", epoch: 1)
     state = try state.completing(DeliveryID("0-4"), receipt: "", epoch: 1)
@@ -258,32 +258,32 @@ import Testing
     }
     state = try state.beginning(Self.intent(4, 5), epoch: 1, durableEnd: Offset(9))
     #expect(state.reserved == [Offset(5)..<Offset(8)])
-    state = try state.replacing(DeliveryID("4-5"), with: Self.intent(4, 5), condemned: "422", epoch: 1)
+    state = try state.replacing(DeliveryID("4-5"), with: Self.intent(4, 5), rejectionReason: "422", epoch: 1)
     state = try state.completing(DeliveryID("4-5"), receipt: "", epoch: 1)
-    #expect(state.condemnedInRow == 1)
+    #expect(state.consecutiveDeadLetters == 1)
     state = try state.beginning(Self.intent(5, 8), epoch: 1, durableEnd: Offset(9))
     state = try state.completing(DeliveryID("5-8"), receipt: "", epoch: 1)
-    #expect(state.committed == Offset(9) && state.condemnedInRow == 0 && state.inFlight.isEmpty)
+    #expect(state.committed == Offset(9) && state.consecutiveDeadLetters == 0 && state.inFlight.isEmpty)
   }
 
   @Test func `nothing delivered or condemned is replaced, and only a single record is condemned`() throws {
     let held = CursorState(startingAt: .zero).acquired()
     let open = try held.beginning(Self.intent(0, 2), epoch: 1, durableEnd: Offset(9))
-    func isRefused(_ state: CursorState, _ intent: Intent, _ condemned: String?, epoch: UInt32 = 1) -> Bool {
-      (try? state.replacing(DeliveryID("0-2"), with: intent, condemned: condemned, epoch: epoch)) == nil
+    func isRefused(_ state: CursorState, _ intent: Intent, _ rejectionReason: String?, epoch: UInt32 = 1) -> Bool {
+      (try? state.replacing(DeliveryID("0-2"), with: intent, rejectionReason: rejectionReason, epoch: epoch)) == nil
     }
     #expect(isRefused(open, Self.intent(0, 2), "no") && isRefused(open, Self.intent(0, 2), nil))
     #expect(isRefused(open, Self.intent(1, 2), nil) && isRefused(open, Self.intent(0, 3), nil))
     #expect(isRefused(open, Self.intent(0, 1), nil, epoch: 2) && isRefused(held, Self.intent(0, 1), nil))
     #expect(!isRefused(open, Self.intent(0, 1), nil) && !isRefused(open, Self.intent(0, 1), "no"))
-    let one = try open.replacing(DeliveryID("0-2"), with: Self.intent(0, 1, id: "a"), condemned: "no", epoch: 1)
+    let one = try open.replacing(DeliveryID("0-2"), with: Self.intent(0, 1, id: "a"), rejectionReason: "no", epoch: 1)
     #expect(throws: CursorMoveError.self) {
-      try one.replacing(DeliveryID("a"), with: Self.intent(0, 1), condemned: nil, epoch: 1)
+      try one.replacing(DeliveryID("a"), with: Self.intent(0, 1), rejectionReason: nil, epoch: 1)
     }
     var behind = try open.beginning(Self.intent(2, 4), epoch: 1, durableEnd: Offset(9))
     behind = try behind.completing(DeliveryID("2-4"), receipt: "", epoch: 1)
     #expect(throws: CursorMoveError.self) {
-      try behind.replacing(DeliveryID("2-4"), with: Self.intent(2, 3), condemned: nil, epoch: 1)
+      try behind.replacing(DeliveryID("2-4"), with: Self.intent(2, 3), rejectionReason: nil, epoch: 1)
     }
   }
 

@@ -49,10 +49,10 @@ import Testing
     }
     var state = try CursorState(startingAt: .zero).acquired().beginning(intent(0, 4), epoch: 1, durableEnd: Offset(9))
     #expect(try version(state) == 2)
-    state = try state.replacing(DeliveryID("0-4"), with: intent(0, 1), condemned: "422 no", epoch: 1)
+    state = try state.replacing(DeliveryID("0-4"), with: intent(0, 1), rejectionReason: "422 no", epoch: 1)
     #expect(try version(state) == 3)
     state = try state.completing(DeliveryID("0-1"), receipt: "", epoch: 1)
-    #expect(try version(state) == 3 && state.condemnedInRow == 1)
+    #expect(try version(state) == 3 && state.consecutiveDeadLetters == 1)
     state = try state.beginning(intent(1, 4), epoch: 1, durableEnd: Offset(9))
     #expect(try version(state) == 3)
     state = try state.completing(DeliveryID("1-4"), receipt: "", epoch: 1)
@@ -66,12 +66,12 @@ import Testing
       let intent = Intent(
         id: name, first: Offset(index), end: Offset(index + 1), contentDigest: [UInt8](repeating: 0, count: 32),
         plan: [UInt8](repeating: 9, count: Intent.maxPlanBytes), createdAt: Timestamp(nanoseconds: 0))
-      return CursorState.OpenIntent(intent: intent, isDelivered: false, condemned: String(reason.prefix(256)))
+      return CursorState.OpenIntent(intent: intent, isDelivered: false, rejectionReason: String(reason.prefix(256)))
     }
     let reserved = (0..<128 as Range<UInt64>).map { Offset(4 + $0)..<Offset(5 + $0) }
     let state = CursorState(
       restoring: .zero, epoch: 1, inFlight: open, lastReceipt: String(reason.prefix(256)),
-      lost: Offset(0)..<Offset(0), reserved: reserved, condemnedInRow: 9)
+      lost: Offset(0)..<Offset(0), reserved: reserved, consecutiveDeadLetters: 9)
     let record = CursorRecord(logID: logID, name: String(repeating: "n", count: 64), state: state)
     #expect(record.encoded().count + 24 <= 16 << 10)
   }
@@ -104,7 +104,7 @@ import Testing
   func `a record whose batch ends before it begins, or has more than one condemned record, is refused`(
     first: UInt64, end: UInt64
   ) throws {
-    let open = CursorState.OpenIntent(intent: intent(0, 1), isDelivered: false, condemned: "no")
+    let open = CursorState.OpenIntent(intent: intent(0, 1), isDelivered: false, rejectionReason: "no")
     let state = CursorState(restoring: Offset(first), epoch: 1, inFlight: [open], lastReceipt: nil)
     // The numbers stand behind the batch's name.
     let bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()

@@ -15,7 +15,7 @@ import Testing
     let log = try await test.open()
     while test.segments.count < 5 { try await log.append(batch([record(test.segments.count)])) }
     for name in ["a", "b"] { _ = try await log.cursor(named: name) }
-    try await log.replayShelf.createReplay(
+    try await log.replayManifests.createReplay(
       ReplayManifest(
         id: "r", from: .beginning, to: .end, first: .zero, end: Offset(3), destination: "d",
         createdAt: Timestamp(nanoseconds: 0)))
@@ -57,13 +57,13 @@ import Testing
   @Test func `one damaged replay hides no other`() async throws {
     let test = try await litteredLog()
     let log = try await test.open()
-    try await log.replayShelf.createReplay(
+    try await log.replayManifests.createReplay(
       ReplayManifest(
         id: "s", from: .beginning, to: .end, first: .zero, end: Offset(3), destination: "d",
         createdAt: Timestamp(nanoseconds: 0)))
     damage(test, TestLog.paths.cursors + "/r.replay", slot: 4096)
     #expect(try await log.replays().map(\.id) == ["s"])
-    let all = try await log.replayShelf.allReplays()
+    let all = try await log.replayManifests.allReplays()
     #expect(all.map(\.id) == ["r", "s"])
     #expect(throws: LogError.self) { try all[0].manifest.get() }
     try await log.close()

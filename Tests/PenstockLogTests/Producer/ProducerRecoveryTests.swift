@@ -171,7 +171,7 @@ import Testing
     let image = test.killed()
     let snapshot = try #require(
       try ProducerStore.open(image.disk, TestLog.paths, logID: writer.logID).newest)
-    try image.remove(TestLog.paths.beacon)
+    try image.remove(TestLog.paths.commitPoint)
     for path in image.segments.suffix(2) { try image.remove(path) }
     let after = try image.openWriter()
     #expect(after.recovery.outcome == .damaged && after.end >= snapshot.end)

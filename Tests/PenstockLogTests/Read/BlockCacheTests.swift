@@ -16,14 +16,14 @@ import Testing
   }
   private typealias Cache = BlockCache<Piece, Int>
 
-  private func check(_ cache: Cache, tail: Cache.Limit, passage: Cache.Limit, put: [Piece]) -> String? {
+  private func check(_ cache: Cache, tail: Cache.Limit, recent: Cache.Limit, put: [Piece]) -> String? {
     func bytes(_ pieces: [Piece]) -> Int { pieces.reduce(0) { $0 + $1.footprint } }
     if cache.tail.count > tail.blocks || bytes(cache.tail) > tail.bytes { return "the tail is too large" }
-    if cache.passage.count > 1, cache.passage.count > passage.blocks || bytes(cache.passage) > passage.bytes {
-      return "the passage is too large"
+    if cache.recent.count > 1, cache.recent.count > recent.blocks || bytes(cache.recent) > recent.bytes {
+      return "the recent is too large"
     }
     if cache.tail.map(\.baseOffset) != cache.tail.map(\.baseOffset).sorted() { return "the tail is not in order" }
-    if Set(cache.tail + cache.passage).count != cache.tail.count + cache.passage.count {
+    if Set(cache.tail + cache.recent).count != cache.tail.count + cache.recent.count {
       return "a block is there twice"
     }
     // Of all blocks ever put in, the last that fit together are there: nobody who reads old ones pushes them out.
@@ -38,13 +38,13 @@ import Testing
   }
 
   @Test func `in every order of every few blocks, the newest stay`() {
-    let (tail, passage) = (Cache.Limit(blocks: 2, bytes: 4), Cache.Limit(blocks: 2, bytes: 3))
+    let (tail, recent) = (Cache.Limit(blocks: 2, bytes: 4), Cache.Limit(blocks: 2, bytes: 3))
     let pieces = [Piece(0), Piece(1, bytes: 2), Piece(2, bytes: 3), Piece(3), Piece(4, bytes: 9)]
     // Every sequence of five insertions or look-ups among five blocks.
     var sequence = [Int](repeating: 0, count: 5)
     var tried = 0
     repeat {
-      var cache = Cache(tail: tail, passage: passage)
+      var cache = Cache(tail: tail, recent: recent)
       var put: [Piece] = []
       for step in sequence {
         let piece = pieces[step % 5]
@@ -52,7 +52,7 @@ import Testing
           cache.insert(piece)
           put.append(piece)
         }
-        if let problem = check(cache, tail: tail, passage: passage, put: put) {
+        if let problem = check(cache, tail: tail, recent: recent, put: put) {
           Issue.record("\(sequence): \(problem)")
         }
         if piece.footprint <= 3, cache.find(piece.baseOffset) != piece { Issue.record("\(sequence): not kept at all") }
@@ -73,8 +73,8 @@ import Testing
   @Test(arguments: 1...8 as ClosedRange<UInt64>)
   func `a replay over a whole log leaves what is shared at its end alone`(seed: UInt64) {
     var random = SplitMix64(seed: seed)
-    let (tail, passage) = (Cache.Limit(blocks: 8, bytes: 40), Cache.Limit(blocks: 4, bytes: 20))
-    var cache = Cache(tail: tail, passage: passage)
+    let (tail, recent) = (Cache.Limit(blocks: 8, bytes: 40), Cache.Limit(blocks: 4, bytes: 20))
+    var cache = Cache(tail: tail, recent: recent)
     var put: [Piece] = []
     var (end, scan) = (1_000, 0)
     func insert(_ number: Int) {
@@ -94,25 +94,25 @@ import Testing
         insert(scan)
         scan = (scan + 1) % end
       }
-      if step % 4 == 0, let problem = check(cache, tail: tail, passage: passage, put: put) {
+      if step % 4 == 0, let problem = check(cache, tail: tail, recent: recent, put: put) {
         Issue.record("seed \(seed): \(problem)")
         return
       }
     }
     cache.drop(below: Offset(UInt64(end * 10)))
-    #expect(cache.tail.allSatisfy { $0.baseOffset >= Offset(UInt64(end * 10)) } && cache.passage.isEmpty)
+    #expect(cache.tail.allSatisfy { $0.baseOffset >= Offset(UInt64(end * 10)) } && cache.recent.isEmpty)
   }
 
-  @Test func `a block with more behind it than the tail holds goes through the passage`() {
-    var cache = Cache(tail: .init(blocks: 9, bytes: 30), passage: .init(blocks: 2, bytes: 30))
+  @Test func `a block with more behind it than the tail holds goes through the recent`() {
+    var cache = Cache(tail: .init(blocks: 9, bytes: 30), recent: .init(blocks: 2, bytes: 30))
     // Ten records to a block, five bytes to a block: the tail reaches six blocks back.
     for number in 0..<20 { cache.insert(Piece(number, bytes: 5), end: Offset(200)) }
     #expect(cache.tail.map(\.baseOffset.rawValue) == [140, 150, 160, 170, 180, 190])
-    #expect(cache.passage.map(\.baseOffset.rawValue) == [120, 130])
+    #expect(cache.recent.map(\.baseOffset.rawValue) == [120, 130])
   }
 
   @Test func `the first who misses decodes, the others wait for it, and after a failure the next one decodes`() {
-    var cache = Cache(tail: .init(blocks: 4, bytes: 10), passage: .init(blocks: 4, bytes: 10))
+    var cache = Cache(tail: .init(blocks: 4, bytes: 10), recent: .init(blocks: 4, bytes: 10))
     let (one, two) = (Piece(1), Piece(2))
     func turn(_ piece: Piece, _ ticket: Int) -> String {
       switch cache.begin(piece.range, for: piece.baseOffset, ticket: ticket) {

@@ -63,12 +63,12 @@ import Testing
     #expect(reader.end == Offset(4))
   }
 
-  @Test func `a reader without a beacon goes by the last orderly close`() async throws {
+  @Test func `a reader without a commit point goes by the last orderly close`() async throws {
     let test = TestLog()
     let writer = try test.openWriter()
     for number in 0..<20 { try writer.commit(record(number)) }
     try writer.close()
-    try test.remove(TestLog.paths.beacon)
+    try test.remove(TestLog.paths.commitPoint)
     let reader = try await reader(test)
     #expect(try Reading(reader.view).inOrder == records(0..<20))
   }

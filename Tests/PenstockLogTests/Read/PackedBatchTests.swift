@@ -39,10 +39,10 @@ import Testing
     let readers = BlockReaders()
     var (packed, left, stepped) = (0, 0, 0)
     for seed in 1...6 as ClosedRange<UInt64> {
-      let bench = try SealBench(segments: 3, blockBytes: 8 << 10, seed: seed)
+      let bench = try SealFixture(segments: 3, blockBytes: 8 << 10, seed: seed)
       let writer = try bench.log.openWriter()
       if sealed { try writer.sealAll() }
-      writer.view.keepFrames()
+      writer.view.retainCompressedFrames()
       for whole in try writer.view.batch(in: writer.view.set.first..<writer.view.end).slices {
         let block = whole.block
         for lower in 0..<block.count {
@@ -94,7 +94,7 @@ import Testing
     throws
   {
     let (view, records, _) = try Self.log()
-    view.keepFrames()
+    view.retainCompressedFrames()
     let (small, large) = (Batch.packedAbove - (1 << 20), 9 << 20)
     for first in [0, 1, 37, 99, 100, 250, 699] {
       for (bytes, isLarge) in [(small, false), (large, true)] {
@@ -115,7 +115,7 @@ import Testing
 
   @Test func `a batch that is halved until one record is left has each record once`() throws {
     let (view, records, _) = try Self.log()
-    view.keepFrames()
+    view.retainCompressedFrames()
     var halves = [Offset.zero..<view.end]
     while let range = halves.popLast() {
       let batch = try view.batch(in: range)
@@ -138,7 +138,7 @@ import Testing
 
   @Test func `a packed batch is read by several at once`() async throws {
     let (view, records, _) = try Self.log()
-    view.keepFrames()
+    view.retainCompressedFrames()
     let batch = try view.batch(in: .zero..<view.end)
     await withTaskGroup(of: Bool.self) { group in
       for _ in 0..<4 { group.addTask { self.records(batch) == records } }

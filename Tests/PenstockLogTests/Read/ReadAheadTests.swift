@@ -28,7 +28,7 @@ import Testing
 
   @Test(arguments: 1...12 as ClosedRange<UInt64>)
   func `reading ahead finds the same records and gaps as reading in sequence`(seed: UInt64) async throws {
-    let bench = try SealBench(segments: 4, seed: seed)
+    let bench = try SealFixture(segments: 4, seed: seed)
     let image = bench.log.killed()
     var random = SplitMix64(seed: seed)
     for path in image.segments {
@@ -50,7 +50,7 @@ import Testing
 
   @Test func `segments are sealed and dropped under a reader that reads ahead`() async throws {
     for round in 0..<6 as Range<UInt64> {
-      let bench = try SealBench(segments: 5, seed: 40 + round)
+      let bench = try SealFixture(segments: 5, seed: 40 + round)
       let writer = try bench.log.openWriter()
       let view = writer.view
       let start = view.set.segments[2].name

@@ -37,7 +37,7 @@ import Testing
     let row = (0..<1_490).map { Int64($0) * 60_000_000_000 }
     var (said, right, near) = (0, 0, 0)
     for target in row.dropFirst().map({ $0 - 7 }) {
-      var search = RisingSearch(count: row.count, target: target)
+      var search = InterpolationSearch(count: row.count, target: target)
       var likely: Int?
       while let index = search.next() {
         if let likely { right += likely == index ? 1 : 0 }
@@ -55,7 +55,7 @@ import Testing
   }
 
   private func search(_ row: [Int64], _ target: Int64) -> (Int, questions: Int) {
-    var search = RisingSearch(count: row.count, target: target)
+    var search = InterpolationSearch(count: row.count, target: target)
     var questions = 0
     while let index = search.next() {
       questions += 1

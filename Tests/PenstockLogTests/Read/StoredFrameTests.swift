@@ -8,10 +8,10 @@ import Testing
   func `a block keeps the frame it was decompressed from, where its lines are its records`(sealed: Bool) throws {
     var (kept, left) = (0, 0)
     for seed in 1...6 as ClosedRange<UInt64> {
-      let bench = try SealBench(segments: 3, blockBytes: 8 << 10, seed: seed)
+      let bench = try SealFixture(segments: 3, blockBytes: 8 << 10, seed: seed)
       let writer = try bench.log.openWriter()
       if sealed { try writer.sealAll() }
-      writer.view.keepFrames()
+      writer.view.retainCompressedFrames()
       for slice in try writer.view.batch(in: writer.view.set.first..<writer.view.end).slices {
         let records = bench.expected[Int(slice.first.rawValue)..<Int(slice.end.rawValue)]
         guard let frame = slice.frame else {
@@ -31,7 +31,7 @@ import Testing
   }
 
   @Test func `nobody keeps frames that nobody asked for`() throws {
-    let bench = try SealBench(segments: 2, blockBytes: 8 << 10)
+    let bench = try SealFixture(segments: 2, blockBytes: 8 << 10)
     let view = try bench.log.openWriter().view
     #expect(try view.batch(in: view.set.first..<view.end).slices.allSatisfy { $0.frame == nil })
   }

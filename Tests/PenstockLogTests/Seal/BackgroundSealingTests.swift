@@ -7,7 +7,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct BackgroundSealingTests {
   /// Stands still but while somebody sleeps.
-  private final class SleepingClock: PaceClock {
+  private final class SleepingClock: MonotonicClock {
     private let time = Mutex<Int64>(0)
     func now() -> Int64 { time.withLock { $0 } }
     func sleep(nanoseconds: Int64) { time.withLock { $0 += nanoseconds } }
@@ -19,7 +19,8 @@ import Testing
 
   /// Starts a sealer on a disk whose directory syncs of data tell when a segment is in place.
   private func run(
-    _ log: TestLog, _ view: LogView, _ sealer: SegmentSealer, clock: any PaceClock = SystemPaceClock(), segments: Int
+    _ log: TestLog, _ view: LogView, _ sealer: SegmentSealer, clock: any MonotonicClock = SystemMonotonicClock(),
+    segments: Int
   ) async throws {
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let background = BackgroundSealer(sealer, view, clock: clock, logger: logger)
@@ -32,7 +33,7 @@ import Testing
   }
 
   @Test func `all segments but the newest are sealed, at the rate asked for`() async throws {
-    let bench = try SealBench(segments: 4)
+    let bench = try SealFixture(segments: 4)
     let writer = try bench.log.openWriter()
     let clock = SleepingClock()
     var settings = SealingSettings()
@@ -79,7 +80,7 @@ import Testing
   }
 
   @Test func `a reader that has a segment open when it is sealed reads on, and then the new file`() throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let writer = try bench.log.openWriter()
     let follower = try bench.log.follower()
     #expect(try bench.isWhole(follower))
@@ -95,7 +96,7 @@ import Testing
   }
 
   @Test func `a segment sealed between finding a block and reading it is looked up again`() throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let writer = try bench.log.openWriter()
     var tries = 0
     let block = try writer.view.withBlock(holding: Offset(9)) { (segment, entry) throws(LogError) -> DecodedBlock in
@@ -108,7 +109,7 @@ import Testing
   }
 
   @Test func `a failure leaves the segment and the log as they were`() throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let log = bench.log.killed()
     let writer = try log.openWriter()
     let start = log.disk.ioCount

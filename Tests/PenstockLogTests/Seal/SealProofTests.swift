@@ -4,11 +4,11 @@ import Testing
 
 /// A wrong re-encode never takes its original's place.
 @Suite struct SealProofTests {
-  private let bench: SealBench
+  private let bench: SealFixture
   private let writer: LogWriter
 
   init() throws {
-    bench = try SealBench(segments: 3)
+    bench = try SealFixture(segments: 3)
     writer = try bench.log.openWriter()
   }
 

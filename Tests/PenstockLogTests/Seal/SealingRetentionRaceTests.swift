@@ -9,7 +9,7 @@ import Testing
   /// - Parameter drops: How many segments retention takes: the one that is being sealed alone, or with it the one behind,
   ///   which the sealing asks for its chain.
   private func settled(_ step: Int, drops: Int) throws -> Bool {
-    var bench = try SealBench(segments: 4)
+    var bench = try SealFixture(segments: 4)
     let sizes = try bench.log.segments.map { try bench.log.contents($0).count }
     let kept = sizes.dropFirst(drops).reduce(0, +)
     bench.log.configuration.retention = RetentionPolicy(maxBytes: max(kept, 64 << 10))

@@ -6,7 +6,7 @@ import Testing
 @Suite struct SealingTests {
   @Test(arguments: [1, 2, 3] as [UInt64])
   func `a sealed log holds the same records at the same offsets with the same append times`(seed: UInt64) throws {
-    let bench = try SealBench(segments: 4, seed: seed)
+    let bench = try SealFixture(segments: 4, seed: seed)
     let writer = try bench.log.openWriter()
     let newest = try bench.log.contents(bench.log.newestSegment)
     let outcomes = try writer.sealAll()
@@ -41,7 +41,7 @@ import Testing
   }
 
   @Test func `a search by time finds the very record, before and after`() throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let writer = try bench.log.openWriter()
     func check(_ comment: Comment) throws {
       for (index, record) in bench.expected.enumerated() where index % 3 == 0 {
@@ -62,7 +62,7 @@ import Testing
   }
 
   @Test func `a damaged original is left exactly as it is`() throws {
-    let bench = try SealBench(segments: 4)
+    let bench = try SealFixture(segments: 4)
     let path = bench.log.segments[1]
     for position in [9_000, 8192 + 20] {
       let image = bench.log.killed()
@@ -76,7 +76,7 @@ import Testing
   }
 
   @Test func `a segment whose end the next one does not confirm is left`() throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let image = bench.log.killed()
     let bytes = try image.contents(image.segments[0])
     image.disk.install(image.segments[0], bytes + Array("more".utf8))
@@ -86,7 +86,7 @@ import Testing
   }
 
   @Test func `one flipped bit anywhere in a sealed file loses at most one block, and never silently`() throws {
-    let bench = try SealBench(segments: 3, blockBytes: 12 << 10, seed: 5)
+    let bench = try SealFixture(segments: 3, blockBytes: 12 << 10, seed: 5)
     let writer = try bench.log.openWriter()
     try writer.sealAll()
     let blocks = try writer.view.set.segments.map { try $0.entries(upTo: Offset(.max)) }
@@ -103,7 +103,7 @@ import Testing
       let image = bench.log.killed()
       image.disk.flipBit(path, at: position, bit: position % 8)
       let view = try image.openWriter().view
-      let found = try SealBench.read(view)
+      let found = try SealFixture.read(view)
       if let wrong = found.first(where: { $1 != bench.expected[Int($0.rawValue)] }) {
         Issue.record("byte \(position): wrong at offset \(wrong.key)")
       }
@@ -121,7 +121,7 @@ import Testing
   }
 
   @Test func `without a believable footer, blocks are found by themselves, also behind a damaged one`() throws {
-    let bench = try SealBench(segments: 3, blockBytes: 4 << 10, seed: 4)
+    let bench = try SealFixture(segments: 3, blockBytes: 4 << 10, seed: 4)
     let writer = try bench.log.openWriter()
     try writer.sealAll()
     let segment = writer.view.set.segments[0]
@@ -144,7 +144,7 @@ import Testing
   }
 
   @Test func `verify and inspect find nothing wrong in a sealed log, and every flaw that is planted`() throws {
-    let bench = try SealBench(segments: 4, blockBytes: 12 << 10)
+    let bench = try SealFixture(segments: 4, blockBytes: 12 << 10)
     let writer = try bench.log.openWriter()
     try writer.sealAll()
     try writer.close()
@@ -165,7 +165,7 @@ import Testing
     image.disk.install(findings[1].path, try image.contents(findings[1].path) + [0])
     #expect(!(try problems(image)).isEmpty)
     // A sealed segment of another history does not continue the chain.
-    let other = try SealBench(segments: 4, blockBytes: 12 << 10, seed: 2)
+    let other = try SealFixture(segments: 4, blockBytes: 12 << 10, seed: 2)
     let stranger = try other.log.openWriter()
     try stranger.sealAll()
     image.disk.install(findings[0].path, try other.log.contents(other.log.segments[0]))
@@ -173,7 +173,7 @@ import Testing
   }
 
   @Test func `when the segment behind a sealed one is gone, the log says so and goes on under a new number`() throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let writer = try bench.log.openWriter()
     try writer.sealAll()
     try writer.close()

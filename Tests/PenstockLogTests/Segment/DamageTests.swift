@@ -50,12 +50,12 @@ import Testing
   }
 
   /// A log of blocks of one record each, all acknowledged, in a killed process.
-  private func image(_ count: Int, closed: Bool = false, keepingBeacon: Bool = false) throws -> TestLog {
+  private func image(_ count: Int, closed: Bool = false, keepingCommitPoint: Bool = false) throws -> TestLog {
     let writer = try log.openWriter()
     for number in 0..<count { try writer.commit(record(number)) }
     if closed { try writer.close() }
     let image = log.killed()
-    if !keepingBeacon { try image.remove(paths.beacon) }
+    if !keepingCommitPoint { try image.remove(paths.commitPoint) }
     return image
   }
 
@@ -91,13 +91,13 @@ import Testing
     try writer.publish()
     try writer.commit(record(2))
     let image = log.killed()
-    try image.remove(paths.beacon)
+    try image.remove(paths.commitPoint)
     try damage(image, block: 0)
     try check(image, lost: 0..<1, of: 3, rule: "contradicted")
   }
 
-  @Test func `the beacon convicts`() throws {
-    let image = try image(3, keepingBeacon: true)
+  @Test func `the commit point convicts`() throws {
+    let image = try image(3, keepingCommitPoint: true)
     try damage(image, block: 2)
     try check(image, lost: 2..<3, of: 3, rule: "witnessed")
   }
@@ -121,7 +121,7 @@ import Testing
       return try state.beginning(intent, epoch: 0, durableEnd: Offset(3))
     }
     let image = log.killed()
-    try image.remove(paths.beacon)
+    try image.remove(paths.commitPoint)
     try damage(image, block: 2)
     try check(image, lost: 2..<3, of: 3, rule: "witnessed")
   }
@@ -139,7 +139,7 @@ import Testing
   }
 
   @Test func `a tail that turned to zeros is lost, when something has seen it`() throws {
-    let image = try image(3, keepingBeacon: true)
+    let image = try image(3, keepingCommitPoint: true)
     image.disk.overwrite(try image.newestSegment, at: position(1), [UInt8](repeating: 0, count: 8192))
     try check(image, lost: 1..<3, of: 3, rule: "lost tail")
   }
@@ -250,7 +250,7 @@ import Testing
     for page in 0..<2 { try #require(image.disk.flipBit(image.segments[2], at: page * 4096 + 90, bit: 0)) }
     let before = try image.contents(image.newestSegment)
     let error = #expect(throws: LogError.self) { try image.openWriter() }
-    #expect(error?.code == .damaged && error?.place.path == image.segments[2])
+    #expect(error?.code == .damaged && error?.location.path == image.segments[2])
     let isUntouched = try image.contents(image.newestSegment) == before
     #expect(isUntouched)
   }

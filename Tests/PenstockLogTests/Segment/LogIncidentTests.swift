@@ -2,7 +2,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// What has gone wrong in other logs, where no other suite has it; docs/incidents.md has them all.
+/// What has gone wrong in other logs, where no other suite has it; docs/internals/incidents.md has them all.
 @Suite struct LogIncidentTests {
   @Test func `a checksum of 0 is one like any other`() throws {
     var bytes = try Blocks.encode([batch([record(1)])]).bytes
@@ -38,7 +38,7 @@ import Testing
     }
   }
 
-  @Test func `whatever becomes of META and the beacon, no segment and no cursor is touched`() throws {
+  @Test func `whatever becomes of META and the commit point, no segment and no cursor is touched`() throws {
     let test = TestLog()
     let writer = try test.openWriter()
     while test.segments.count < 3 { try writer.commit(record(test.segments.count)) }
@@ -48,17 +48,17 @@ import Testing
     _ = try other.openWriter()
     let foreign = try other.contents(TestLog.paths.meta)
     let own = try test.contents(TestLog.paths.meta)
-    let beacon = try test.contents(TestLog.paths.beacon)
+    let commitPoint = try test.contents(TestLog.paths.commitPoint)
     var random = SplitMix64(seed: 9)
     let metas: [[UInt8]?] = [
       own, nil, [], Array(own.prefix(100)), [UInt8](repeating: 0, count: own.count), random.bytes(own.count), foreign,
     ]
-    let beacons: [[UInt8]?] = [beacon, nil, [], random.bytes(beacon.count)]
+    let commitPoints: [[UInt8]?] = [commitPoint, nil, [], random.bytes(commitPoint.count)]
     var refused = 0
     for meta in metas {
-      for beacon in beacons {
+      for commitPoint in commitPoints {
         let image = test.killed()
-        for (path, bytes) in [(TestLog.paths.meta, meta), (TestLog.paths.beacon, beacon)] {
+        for (path, bytes) in [(TestLog.paths.meta, meta), (TestLog.paths.commitPoint, commitPoint)] {
           try image.remove(path)
           if let bytes { image.disk.install(path, bytes) }
         }
@@ -80,9 +80,9 @@ import Testing
           refused += 1
         }
         let isKept = before.allSatisfy { kept()[$0.key] == $0.value }
-        #expect(isKept, "META of \(meta?.count ?? -1) bytes, beacon of \(beacon?.count ?? -1)")
+        #expect(isKept, "META of \(meta?.count ?? -1) bytes, commit point of \(commitPoint?.count ?? -1)")
       }
     }
-    #expect(refused > 0 && refused < metas.count * beacons.count)
+    #expect(refused > 0 && refused < metas.count * commitPoints.count)
   }
 }

@@ -115,7 +115,7 @@ import Testing
     let (file, header) = try full.cold(0).open()
     let scanner = SegmentScanner(file.fileSystem, file.handle, header)
     let last = try #require(try full.entries(0).last)
-    let nearby = FirstLook.Neighbourhood(place: last.position, range: 0..<(last.endPosition))
+    let nearby = ColdReadPlan.Neighbourhood(place: last.position, range: 0..<(last.endPosition))
     let all = full.names[0].baseOffset..<full.ends[0]
     #expect(try scanner.block(holding: last.baseOffset, in: nearby, of: all)?.position == last.position)
     #expect(try scanner.block(holding: all.upperBound, in: nearby, of: all) == nil)

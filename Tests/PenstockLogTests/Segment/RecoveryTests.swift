@@ -11,12 +11,12 @@ import Testing
   private func position(_ index: Int) -> Int { 8192 + index * 4096 }
 
   /// A log of `durable` blocks of one record, and as many more that were written and never synced, in a killed process.
-  private func image(durable: Int, unsynced: Int, keepingBeacon: Bool = true) throws -> TestLog {
+  private func image(durable: Int, unsynced: Int, keepingCommitPoint: Bool = true) throws -> TestLog {
     let writer = try log.openWriter()
     for number in 0..<durable { try writer.commit(record(number)) }
     for number in durable..<(durable + unsynced) { _ = try writer.write([batch([record(number)])]) }
     let image = log.killed()
-    if !keepingBeacon { try image.remove(paths.beacon) }
+    if !keepingCommitPoint { try image.remove(paths.commitPoint) }
     return image
   }
 
@@ -112,7 +112,7 @@ import Testing
     image.configuration.strictRecovery = true
     let error = #expect(throws: LogError.self) { try image.openWriter() }
     #expect(error?.code == .undecidableTail)
-    #expect(error?.place.position == UInt64(position(2)) && error?.place.offset == Offset(2))
+    #expect(error?.location.position == UInt64(position(2)) && error?.location.offset == Offset(2))
     #expect(image.segments.map { image.disk.contents($0) } == before)
     image.configuration.strictRecovery = false
     #expect(try image.openWriter().recovery.outcome == .undecidable)
@@ -128,13 +128,13 @@ import Testing
 
   @Test(arguments: [0, 1, 2])
   func `a bit that flipped in an acknowledged commit of several blocks cuts none of it`(block: Int) throws {
-    // One commit of three blocks; a power cut took the beacon's newest version.
+    // One commit of three blocks; a power cut took the commit point's newest version.
     let writer = try log.openWriter()
     try writer.commit(record(0))
     for number in 1..<4 { _ = try writer.write([batch([record(number)])]) }
     try writer.synchronize()
     let image = log.killed()
-    try image.remove(paths.beacon)
+    try image.remove(paths.commitPoint)
     try flip(image, block: 1 + block)
     let found = try image.openWriter()
     #expect(found.recovery.outcome == .damaged && found.recovery.rule == "altered")
@@ -157,7 +157,7 @@ import Testing
     let other = try last.openWriter()
     try other.commit(record(0))
     let end = last.killed()
-    try end.remove(paths.beacon)
+    try end.remove(paths.commitPoint)
     try #require(end.disk.flipBit(try end.newestSegment, at: position(0) + 30, bit: 1))
     #expect(try end.openWriter().recovery.outcome == .undecidable)
   }

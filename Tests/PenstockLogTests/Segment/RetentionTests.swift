@@ -118,9 +118,9 @@ import Testing
     let policy = RetentionPolicy(maxAge: .nanoseconds(1), maxBytes: 0, hardCapBytes: 0)
     let segments = Self.segments(4, shape: 0)
     for place in 9...23 {
-      let countedIn = Offset(UInt64(place))
-      let plan = Retention(policy).plan(segments, [], now: Timestamp(nanoseconds: .max), countedIn: countedIn)
-      #expect(plan.count == min(3, segments.filter { $0.end <= countedIn }.count) && plan.held == 0)
+      let snapshotEnd = Offset(UInt64(place))
+      let plan = Retention(policy).plan(segments, [], now: Timestamp(nanoseconds: .max), snapshotEnd: snapshotEnd)
+      #expect(plan.count == min(3, segments.filter { $0.end <= snapshotEnd }.count) && plan.held == 0)
     }
   }
 

@@ -35,7 +35,7 @@ import Testing
     let file = OpenFile(image.disk, try image.disk.open(path, .readOnly))
     return try withExtendedLifetime(file) {
       let scanner = SegmentScanner(image.disk, file.handle, header)
-      var cursor = SegmentScanner.Cursor(startOf: header)
+      var cursor = SegmentScanner.ScanPosition(startOf: header)
       var entries: [BlockEntry] = []
       while cursor.offset < end, case .block(let block, let next) = try scanner.look(at: cursor, proving: true) {
         entries.append(BlockEntry(block))
@@ -263,7 +263,7 @@ import Testing
     if seed % 3 == 2 { bytes += [UInt8](repeating: 0, count: 20_000) }
     image.disk.install(path, bytes)
     try image.remove(image.newestSegment)
-    try image.remove(TestLog.paths.beacon)
+    try image.remove(TestLog.paths.commitPoint)
     let writer = try image.openWriter()
     #expect(writer.recovery.outcome == .clean && writer.recovery.gaps.isEmpty && image.quarantine.isEmpty)
     #expect(writer.end == Offset(252))
@@ -286,7 +286,7 @@ import Testing
     try #require(image.disk.flipBit(path, at: end.blocks + 100, bit: 1))
     let other = image.killed()
     try image.remove(image.newestSegment)
-    try image.remove(TestLog.paths.beacon)
+    try image.remove(TestLog.paths.commitPoint)
     let writer = try image.openWriter()
     #expect(writer.recovery.rule == "undecidable" && image.quarantine.count == 1 && writer.end == Offset(28))
     #expect(try Reading(writer.view).inOrder == records(0..<28))

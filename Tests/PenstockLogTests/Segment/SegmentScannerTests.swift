@@ -11,11 +11,11 @@ import Testing
   private struct Image {
     let disk = SimulatedFileSystem()
     let scanner: SegmentScanner
-    let start = SegmentScanner.Cursor(startOf: SegmentScannerTests.header)
+    let start = SegmentScanner.ScanPosition(startOf: SegmentScannerTests.header)
 
     /// A segment whose first block was made for `place`.
-    init(_ change: (inout BlockPlace) -> Void, standingAt position: Int = 8192, length: Int = 4096) throws {
-      var place = BlockPlace(
+    init(_ change: (inout BlockAddress) -> Void, standingAt position: Int = 8192, length: Int = 4096) throws {
+      var place = BlockAddress(
         position: 8192, baseOffset: Offset(1_000), segment: 7, epoch: 3, durableUpTo: 8192,
         appendTime: Timestamp(nanoseconds: 50), chain: try #require(start.chain), seed: Blocks.seed)
       change(&place)
@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test func `a block of another place is not, proven or not`() throws {
-    let changes: [(name: String, change: (inout BlockPlace) -> Void)] = [
+    let changes: [(name: String, change: (inout BlockAddress) -> Void)] = [
       ("position", { $0.position = 12_288 }), ("segment", { $0.segment = 8 }),
       ("lower offset", { $0.baseOffset = Offset(999) }), ("higher offset", { $0.baseOffset = Offset(1_001) }),
       ("earlier epoch", { $0.epoch = 2 }), ("earlier time", { $0.appendTime.nanoseconds -= 1 }),
@@ -58,7 +58,7 @@ import Testing
   }
 
   @Test func `after a gap no chain is demanded, all else is`() throws {
-    var cursor = SegmentScanner.Cursor(startOf: Self.header)
+    var cursor = SegmentScanner.ScanPosition(startOf: Self.header)
     cursor.chain = nil
     let image = try Image({ $0.chain ^= 1 })
     guard case .block = try image.scanner.look(at: cursor, proving: true) else {

@@ -60,7 +60,7 @@ import Testing
 
   @Test(.enabled(if: tool != nil, "there is no zstd tool here"))
   func `of a sealed segment it prints the same bytes as before sealing, and succeeds`() async throws {
-    let bench = try SealBench(segments: 3)
+    let bench = try SealFixture(segments: 3)
     let writer = try bench.log.openWriter()
     let paths = bench.log.segments.dropLast()
     let before = try paths.map { try bench.log.contents($0) }

@@ -98,10 +98,10 @@ import Testing
     #expect(count > 3_000)
   }
 
-  @Test func `any one flipped bit in META, the beacon or a lock harms no record`() throws {
+  @Test func `any one flipped bit in META, the commit point or a lock harms no record`() throws {
     let image = try Image(closed: true)
     let paths = TestLog.paths
-    for path in [paths.meta, paths.beacon, paths.lock] {
+    for path in [paths.meta, paths.commitPoint, paths.lock] {
       for position in 0..<(try image.log.contents(path).count) where Self.isFull || position % 4096 < 128 {
         let damaged = image.log.killed()
         damaged.disk.flipBit(path, at: position, bit: position % 8)
@@ -174,7 +174,7 @@ import Testing
     #expect(image.judge(other.killed())?.contains("wrong bytes") == true)
     let short = image.log.killed()
     try short.remove(short.newestSegment)
-    try short.remove(TestLog.paths.beacon)
+    try short.remove(TestLog.paths.commitPoint)
     #expect(image.judge(short)?.contains("silently") == true)
     #expect(image.judge(image.log.killed()) == nil)
   }

@@ -5,10 +5,10 @@ import Testing
   private static let all: [TailFacts] = [true, false].flatMap { isAllZero in
     TailFacts.LaterBlocks.allCases.flatMap { laterBlocks in
       TailFacts.Flaw.allCases.flatMap { flaw in
-        [true, false].flatMap { isWitnessed in
+        [true, false].flatMap { hasEvidence in
           [true, false].map { isStrict in
             TailFacts(
-              isAllZero: isAllZero, laterBlocks: laterBlocks, isWitnessed: isWitnessed, isStrict: isStrict, flaw: flaw)
+              isAllZero: isAllZero, laterBlocks: laterBlocks, hasEvidence: hasEvidence, isStrict: isStrict, flaw: flaw)
           }
         }
       }
@@ -27,8 +27,8 @@ import Testing
 
   /// The table of `docs/guarantees.md`, written a second time.
   private static func expected(_ facts: TailFacts) -> (name: String, verdict: TailVerdict) {
-    if facts.isAllZero { return facts.isWitnessed ? ("lost tail", .damaged) : ("clean", .clean) }
-    if facts.isWitnessed { return ("witnessed", .damaged) }
+    if facts.isAllZero { return facts.hasEvidence ? ("lost tail", .damaged) : ("clean", .clean) }
+    if facts.hasEvidence { return ("witnessed", .damaged) }
     if facts.laterBlocks == .someSynced { return ("contradicted", .damaged) }
     switch facts.flaw {
     case .unreadable: return ("unreadable", .damaged)
@@ -58,8 +58,8 @@ import Testing
 
   @Test func `a witness reaches past a place by segment, by position or by offset`() {
     func reaches(_ segment: UInt64, _ position: UInt64, _ offset: UInt64) -> Bool {
-      var witnesses = Witnesses()
-      witnesses.ends = [Beacon.End(segment: segment, position: position, offset: Offset(offset))]
+      var witnesses = DurabilityEvidence()
+      witnesses.ends = [CommitPoint.End(segment: segment, position: position, offset: Offset(offset))]
       return witnesses.reach(past: 12_288, Offset(10), in: 3)
     }
     #expect(!reaches(3, 12_288, 10))
@@ -67,12 +67,12 @@ import Testing
     #expect(reaches(3, 12_289, 10))
     #expect(reaches(4, 0, 10))
     #expect(reaches(1, 0, 11))
-    var cursors = Witnesses()
+    var cursors = DurabilityEvidence()
     cursors.offsets = [Offset(3), Offset(10)]
     #expect(!cursors.reach(past: 12_288, Offset(10), in: 3))
     cursors.offsets.append(Offset(11))
     #expect(cursors.reach(past: 12_288, Offset(10), in: 3))
     #expect(cursors.highestOffset == Offset(11) && cursors.highestSegment == 0)
-    #expect(!Witnesses().reach(past: 0, .zero, in: 0))
+    #expect(!DurabilityEvidence().reach(past: 0, .zero, in: 0))
   }
 }

@@ -41,7 +41,7 @@ import Testing
   @Test func `the last block is not cut where the disk cannot read it, whatever else is lost`() throws {
     let (image, entries) = try image()
     let path = try image.newestSegment
-    try image.remove(TestLog.paths.beacon)
+    try image.remove(TestLog.paths.commitPoint)
     let last = try #require(entries.last)
     try #require(image.disk.makeUnreadable(path, at: Int(last.position)))
     let writer = try image.openWriter()
@@ -62,7 +62,7 @@ import Testing
     #expect(try Reading(image.afterPowerCut().openWriter().view).inOrder == records(0..<(count + 1)))
   }
 
-  @Test func `a beacon or a snapshot of producers that cannot be read keeps no log shut`() throws {
+  @Test func `a commit point or a snapshot of producers that cannot be read keeps no log shut`() throws {
     let log = TestLog()
     let writer = try log.openWriter()
     var number = 0
@@ -76,7 +76,7 @@ import Testing
     }
     let snapshots = [TestLog.paths.producers(0), TestLog.paths.producers(1)].filter { log.disk.contents($0) != nil }
     try #require(!snapshots.isEmpty)
-    for path in [TestLog.paths.beacon] + snapshots {
+    for path in [TestLog.paths.commitPoint] + snapshots {
       let image = log.killed()
       try #require(image.disk.makeUnreadable(path, at: 0))
       let next = try image.openWriter()

@@ -6,8 +6,8 @@ enum Blocks {
   static let salt: [UInt8] = Array(1...16)
   static let seed = Checksum.of(salt)
 
-  static func place(position: UInt64 = 8192, base: UInt64 = 1_000) -> BlockPlace {
-    BlockPlace(
+  static func place(position: UInt64 = 8192, base: UInt64 = 1_000) -> BlockAddress {
+    BlockAddress(
       position: position, baseOffset: Offset(base), segment: 7, epoch: 3, durableUpTo: 8192,
       appendTime: Timestamp(nanoseconds: 1_767_225_600_000_000_001), chain: 0x0102_0304_0506_0708, seed: seed)
   }
@@ -58,7 +58,7 @@ struct WholeBlockEncoder {
     return block.length
   }
 
-  func finish<Result>(at place: BlockPlace, _ body: (BlockHeader, UnsafeRawBufferPointer) -> Result) -> Result {
+  func finish<Result>(at place: BlockAddress, _ body: (BlockHeader, UnsafeRawBufferPointer) -> Result) -> Result {
     block.finish(at: place, body)
   }
 }

@@ -19,7 +19,7 @@ final class GatedFileSystem: FileSystem {
   }
   private let base: any FileSystem
   private let gate = Monitor(Gate())
-  private let names = Mutex<[FileHandle: String]>([:])
+  private let names = Mutex<[OpenFileHandle: String]>([:])
   private let hints = Mutex<[Range<UInt64>]>([])
   private let positions = Mutex<[UInt64]>([])
 
@@ -78,7 +78,7 @@ final class GatedFileSystem: FileSystem {
     }
   }
 
-  private func pass(_ file: FileHandle, _ operation: String) throws(FileSystemError) {
+  private func pass(_ file: OpenFileHandle, _ operation: String) throws(FileSystemError) {
     let path = names.withLock { $0[file] ?? "" }
     let arrived = gate.withLock { gate -> [CheckedContinuation<Void, Never>]? in
       guard gate.stops(path, operation) else { return nil }
@@ -97,32 +97,34 @@ final class GatedFileSystem: FileSystem {
     if let failure { throw FileSystemError(failure, operation: operation, path: path) }
   }
 
-  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> FileHandle {
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
     if mode == .create { announce("create") }
     let file = try base.open(path, mode)
     names.withLock { $0[file] = path }
     return file
   }
-  func close(_ file: FileHandle) { base.close(file) }
-  func expectRead(_ file: FileHandle, _ range: Range<UInt64>) { hints.withLock { $0.append(range) } }
-  func read(_ file: FileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+  func close(_ file: OpenFileHandle) { base.close(file) }
+  func prefetch(_ file: OpenFileHandle, _ range: Range<UInt64>) { hints.withLock { $0.append(range) } }
+  func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
     positions.withLock { $0.append(position) }
     beforeRead.withLock { $0 }?()
     return try base.read(file, into: buffer, at: position)
   }
-  func write(_ file: FileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
+    -> Int
+  {
     try pass(file, "write")
     return try base.write(file, bytes, at: position)
   }
-  func synchronize(_ file: FileHandle) throws(FileSystemError) {
+  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
     try pass(file, "synchronize")
     try base.synchronize(file)
   }
-  func dropCache(_ file: FileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
-  func size(_ file: FileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
-  func truncate(_ file: FileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
+  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
+  func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
+  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     announce("rename")
     try base.rename(path, to: newPath)
@@ -143,10 +145,10 @@ final class GatedFileSystem: FileSystem {
   }
   func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
-  func path(_ path: String, names file: FileHandle) throws(FileSystemError) -> Bool {
+  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try base.path(path, names: file)
   }
-  func lock(_ file: FileHandle) throws(FileSystemError) -> Bool {
+  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     announce("lock")
     let isTaken = try base.lock(file)
     if !isTaken {

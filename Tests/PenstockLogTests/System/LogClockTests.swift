@@ -119,7 +119,7 @@ import Testing
   }
 
   /// Clocks that run together, one of which lies once.
-  private final class LyingClock: WallClock, PaceClock {
+  private final class LyingClock: WallClock, MonotonicClock {
     private struct State {
       var time: Int64 = 0
       var looks = 0

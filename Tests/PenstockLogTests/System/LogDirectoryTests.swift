@@ -73,8 +73,8 @@ struct LogDirectoryTests {
         id: "june", from: .beginning, to: .end, first: .zero, end: Offset(1), destination: "shop",
         createdAt: Timestamp(nanoseconds: 0))
       let logID = [UInt8](repeating: 7, count: 16)
-      try ReplayShelf.create(fileSystem, paths, logID: logID, manifest)
-      #expect(try ReplayShelf.ids(fileSystem, paths) == ["june"])
+      try ReplayManifestStore.create(fileSystem, paths, logID: logID, manifest)
+      #expect(try ReplayManifestStore.ids(fileSystem, paths) == ["june"])
     }
   }
 

@@ -121,8 +121,8 @@ import Testing
           at: TestLog.path, configuration: test.configuration, environment: test.environment(on: gated))
       }
       var log = try await open()
-      try await log.replayShelf.createReplay(manifest)
-      _ = try await log.replayShelf.replayCursor(manifest)
+      try await log.replayManifests.createReplay(manifest)
+      _ = try await log.replayCursor(manifest)
       if !isHeld {
         try await log.close()
         log = try await open()
@@ -134,7 +134,7 @@ import Testing
           try CursorStore.take(test.disk, TestLog.paths, logID: logID, name: manifest.cursorName)
         }
       }
-      try await log.replayShelf.removeReplay("again", manifest: true)
+      try await log.replayManifests.removeReplay("again", manifest: true)
       #expect(other.code.withLock { $0 } == .cursorHeld)
       #expect(try CursorStore.names(test.disk, TestLog.paths).isEmpty)
       try await log.close()

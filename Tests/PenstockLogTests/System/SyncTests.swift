@@ -41,9 +41,9 @@ import Testing
     let manifest = ReplayManifest(
       id: "again", from: .beginning, to: .end, first: .zero, end: Offset(9), destination: "directory",
       createdAt: Timestamp(nanoseconds: 5))
-    try ReplayShelf.create(disk, paths, logID: logID, manifest)
-    try ReplayShelf.remove(disk, paths, [paths.cursors + "/again.replay"])
-    #expect(try ReplayShelf.ids(disk.powerCut(.nothingUnsynced), paths).isEmpty)
+    try ReplayManifestStore.create(disk, paths, logID: logID, manifest)
+    try ReplayManifestStore.remove(disk, paths, [paths.cursors + "/again.replay"])
+    #expect(try ReplayManifestStore.ids(disk.powerCut(.nothingUnsynced), paths).isEmpty)
   }
 
   @Test func `a snapshot that a full disk asks for counts in durable blocks alone`() throws {
@@ -84,7 +84,7 @@ import Testing
       try #require(pipe(&ends) == 0)
       defer { for end in ends { close(end) } }
       // Neither a pipe nor the directory of a process can be synced.
-      #expect(throws: FileSystemError.self) { try disk.synchronize(FileHandle(rawValue: ends[1])) }
+      #expect(throws: FileSystemError.self) { try disk.synchronize(OpenFileHandle(rawValue: ends[1])) }
       #expect(throws: FileSystemError.self) { try disk.synchronizeDirectory("/proc/self") }
     }
   #endif

@@ -3,6 +3,7 @@ import PenstockSinks
 import Synchronization
 
 @testable import PenstockSinks
+import PenstockSupport
 
 /// A bucket as Amazon S3 describes it: conditional creates, uploads in parts, lists in pages, ranges. It checks no signatures.
 ///

@@ -24,8 +24,8 @@ func makeBatch(_ records: [String], first: UInt64 = 0) -> Batch {
   return Batch(slices: slices)
 }
 
-func outline(_ batch: Batch, plannedAt: Timestamp = .fixed, cursor: String = "archive") -> BatchOutline {
-  BatchOutline(
+func outline(_ batch: Batch, plannedAt: Timestamp = .fixed, cursor: String = "archive") -> BatchMetadata {
+  BatchMetadata(
     logID: logID, cursor: cursor, first: batch.first, end: batch.end, byteCount: batch.byteCount,
     firstAppendTime: batch.firstAppendTime, plannedAt: plannedAt, closedBy: .records)
 }
@@ -33,14 +33,14 @@ func outline(_ batch: Batch, plannedAt: Timestamp = .fixed, cursor: String = "ar
 let logID = "0123456789abcdef0123456789abcdef"
 
 /// The way a delivery goes: plan, prepare, and the intent made of both.
-func makeDelivery(_ sink: some Sink, _ batch: Batch, attempt: Int = 1) throws -> PendingDelivery {
+func makeDelivery(_ sink: some Sink, _ batch: Batch, attempt: Int = 1) throws -> DeliveryRequest {
   let plan = try sink.plan(outline(batch))
   let body = try sink.prepare(batch, plan: plan)
   let id = DeliveryID(
     logID: logID, cursor: "archive", first: batch.first, end: batch.end, contentDigest: body.contentDigest)
   let intent = Intent(
     id: id, first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan, createdAt: .fixed)
-  return PendingDelivery(intent: intent, body: body, logID: logID, cursor: "archive", attempt: attempt)
+  return DeliveryRequest(intent: intent, body: body, logID: logID, cursor: "archive", attempt: attempt)
 }
 
 extension Timestamp {

@@ -36,14 +36,14 @@ struct DeliverMemory {
     let resident = samples.map(\.resident).filter { $0 > 0 }
     let peak = samples.map(\.peak).max() ?? 0
     var row = BenchRow(
-      id: "deliver.memory", measure: "memory of delivering \(Words.count(events)) events to both", unit: "MiB",
+      id: "deliver.memory", measure: "memory of delivering \(HumanFormat.count(events)) events to both", unit: "MiB",
       probeIs: "resident after the first sixteenth of the time", targets: [.atMost(96, .ours)])
     let course = (1...16).compactMap { part in
       resident.isEmpty ? nil : resident[min(resident.count - 1, resident.count * part / 16)] >> 20
     }
     row.note =
       "Over time: \(course.map(String.init).joined(separator: ", ")) MiB; "
-      + "\(Words.count(Int(Double(events) / seconds))) events/s to each"
+      + "\(HumanFormat.count(Int(Double(events) / seconds))) events/s to each"
     // Other kernels do not say: then there is no figure, and no claim.
     if peak > 0 { row.add(Double(peak) / 1_048_576, course.first.map(Double.init)) }
     return row

@@ -13,7 +13,7 @@ final class DeliverProcess: Sendable {
 
   /// - Parameter configuration: What the file says below `destinations:`, in YAML.
   init(log: String, configuration: String, in directory: String, untilCaughtUp: Bool) throws {
-    let file = directory + "/deliver-\(MonotonicClock.now()).yaml"
+    let file = directory + "/deliver-\(BenchClock.now()).yaml"
     errors = directory + "/deliver.stderr"
     try Data("destinations:\n\(configuration)".utf8).write(to: URL(filePath: file))
     child = try ChildProcess(

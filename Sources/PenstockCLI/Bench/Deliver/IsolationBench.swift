@@ -100,7 +100,7 @@ struct IsolationBench {
     return [
       row("append", "appending beside three bad destinations", "events/s", .atLeast(0.95)),
       row("delivered", "the healthy destination beside them", "events/s", .atLeast(0.95)),
-      row("lag.p50", "  its lag at \(Words.count(pace)) events/s, p50", "ms", .atMost(1.05)),
+      row("lag.p50", "  its lag at \(HumanFormat.count(pace)) events/s, p50", "ms", .atMost(1.05)),
       row("lag.p99", "  … p99", "ms", .atMost(1.05)),
       row("records.p50", "  … in records, p50", "records", .atMost(1.05)),
       row("records.p99", "  … in records, p99", "records", nil),

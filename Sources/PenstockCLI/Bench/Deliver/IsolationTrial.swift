@@ -74,7 +74,7 @@ struct IsolationTrial {
     for turn in 0..<Int(duration * Double(pace) / Double(size)) {
       try await Task.sleep(until: started + .seconds(Double(turn * size) / Double(pace)), clock: .continuous)
       try await log.append(batches[turn % batches.count], durability: .disk)
-      said.append(Acknowledgement(end: first + (turn + 1) * size, moment: MonotonicClock.now()))
+      said.append(Acknowledgement(end: first + (turn + 1) * size, moment: BenchClock.now()))
     }
     guard await arrives(log.end - Offset(0)) else {
       throw Failure(.bad, "bench", "the healthy destination did not catch up")
@@ -94,7 +94,7 @@ struct IsolationTrial {
 
   private func measureRates(_ log: Log, _ batches: [RecordBatch], _ finding: inout Finding) async throws {
     stub.forget()
-    let (from, started, now) = (log.end, ContinuousClock.now, MonotonicClock.now())
+    let (from, started, now) = (log.end, ContinuousClock.now, BenchClock.now())
     var turn = 0
     while (ContinuousClock.now - started) / .seconds(1) < duration {
       try await log.append(batches[turn % batches.count], durability: .accepted)

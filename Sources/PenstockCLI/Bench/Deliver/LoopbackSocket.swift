@@ -98,7 +98,7 @@ struct RawClient {
 }
 
 /// The monotonic clock, in nanoseconds: the same in every process of this machine.
-enum MonotonicClock {
+enum BenchClock {
   static func now() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)

@@ -43,7 +43,7 @@ final class StubServer: Sendable {
     var reader = HTTPReader(connection)
     while let head = reader.head(), reader.skip(head.contentLength) {
       var request = head
-      request.arrived = MonotonicClock.now()
+      request.arrived = BenchClock.now()
       heard(request)
       guard mode != .hang, LoopbackSocket.send(Array(answer(request).utf8)[...], to: connection) else {
         if mode == .hang { continue }

@@ -113,7 +113,7 @@ struct IngestBench {
         group.addTask {
           var (times, turn) = ([Double](), client)
           while true {
-            let began = MonotonicClock.now()
+            let began = BenchClock.now()
             if began >= window.end { return times }
             try await log.append(batches[turn % batches.count], durability: .disk)
             window.note(began, &times)

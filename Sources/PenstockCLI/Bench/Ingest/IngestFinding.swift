@@ -8,13 +8,13 @@ struct IngestWindow: Sendable {
 
   /// Begins after a tenth of the time, when all clients are at work.
   init(seconds: Double) {
-    begin = MonotonicClock.now() + UInt64(seconds * 1e8)
+    begin = BenchClock.now() + UInt64(seconds * 1e8)
     end = begin + UInt64(seconds * 1e9)
   }
 
   /// Notes how long a request took that ends now, if that is within.
   func note(_ began: UInt64, _ times: inout [Double]) {
-    let now = MonotonicClock.now()
+    let now = BenchClock.now()
     if now >= begin, now < end { times.append(Double(now - began) / 1e9) }
   }
 }

@@ -102,9 +102,9 @@ struct IngestLoad {
         group.leave()
       }.start()
     }
-    MonotonicClock.sleep(until: window.begin)
+    BenchClock.sleep(until: window.begin)
     let before = (processorSeconds(of: service), processorSeconds())
-    MonotonicClock.sleep(until: window.end)
+    BenchClock.sleep(until: window.end)
     let after = (processorSeconds(of: service), processorSeconds())
     group.wait()
     let seen = all.state.withLock { $0 }
@@ -126,7 +126,7 @@ struct IngestLoad {
     var (state, turn) = (State(), first)
     var reader = HTTPReader(descriptor, room: 16 << 10)
     while true {
-      let began = MonotonicClock.now()
+      let began = BenchClock.now()
       if began >= window.end { return state }
       guard LoopbackSocket.send(requests[turn % requests.count][...], to: descriptor), let answer = reader.head(),
         reader.skip(answer.contentLength)

@@ -10,7 +10,7 @@ struct IngestRows {
     func row(_ id: String, _ measure: String, _ unit: String, _ probe: String = "nothing") -> BenchRow {
       BenchRow(id: "ingest." + id, measure: measure, unit: unit, probeIs: probe)
     }
-    func people(_ crowd: IngestCrowd) -> String { "\(Words.count(crowd.clients)) connections" }
+    func people(_ crowd: IngestCrowd) -> String { "\(HumanFormat.count(crowd.clients)) connections" }
     let alone = "the log alone, appended to by as many tasks that wait for each batch"
     batches = [
       row("batches", "HTTP ingest, batches of \(crowd.batch), \(people(crowd))", "events/s", alone),

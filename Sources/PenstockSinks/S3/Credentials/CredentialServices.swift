@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockSupport
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

@@ -1,0 +1,60 @@
+import Foundation
+import PenstockDelivery
+import PenstockLog
+
+/// One dead letter, as it is shown.
+struct DeadLetterFormat {
+  let number: Offset
+  let letter: DeadLetter
+
+  init(_ number: Offset, _ letter: DeadLetter) {
+    self.number = number
+    self.letter = letter
+  }
+
+  private var members: [(String, JSON)] {
+    [
+      ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),
+      ("appendTime", .string(HumanFormat.time(letter.appendTime))),
+      ("buriedAt", .string(HumanFormat.time(letter.buriedAt))),
+      ("kind", .string(kind)), ("attempts", .number(letter.attempts)), ("reason", .string(letter.reason)),
+      ("destination", .string(letter.destination)), ("delivery", .string(letter.deliveryID.rawValue)),
+      ("log", .string(letter.logID)), ("bytes", .number(letter.record.count)),
+    ]
+  }
+
+  private var kind: String { letter.isUnrenderable ? "unrenderable" : "rejected" }
+  var json: JSON { .object(members) }
+
+  /// The record as text, or in base64 where it is none.
+  var fullJSON: JSON {
+    let text = String(validating: letter.record, as: UTF8.self)
+    let record: (String, JSON) =
+      text.map { ("record", .string($0)) } ?? ("recordBase64", .string(Data(letter.record).base64EncodedString()))
+    return .object(members + [record])
+  }
+
+  var full: String {
+    HumanFormat.table([
+      ["dead letter", "\(number)"], ["kind", kind], ["reason", letter.reason], ["attempts", "\(letter.attempts)"],
+      ["destination", letter.destination], ["offset", "\(letter.offset)"],
+      ["appended", HumanFormat.time(letter.appendTime)],
+      ["given up", HumanFormat.time(letter.buriedAt)], ["delivery", letter.deliveryID.rawValue], ["log", letter.logID],
+      ["bytes", "\(letter.record.count)"],
+    ]) + "\n\n" + String(decoding: letter.record, as: UTF8.self)
+  }
+
+  static func table(_ found: [DeadLetters.Numbered], of count: Int) -> String {
+    var rows = [["number", "offset", "given up", "kind", "attempts", "bytes", "reason"]]
+    for words in found.map({ DeadLetterFormat($0.number, $0.letter) }) {
+      rows.append([
+        "\(words.number)", "\(words.letter.offset)", HumanFormat.time(words.letter.buriedAt), words.kind,
+        "\(words.letter.attempts)", "\(words.letter.record.count)",
+        words.letter.reason.split(whereSeparator: \.isNewline).joined(separator: " "),
+      ])
+    }
+    let table = HumanFormat.table(rows, right: [0, 1, 4, 5])
+    return found.count < count
+      ? table + "\n\(found.count) of \(HumanFormat.count(count)); see --from and --limit" : table
+  }
+}

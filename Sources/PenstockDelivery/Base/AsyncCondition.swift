@@ -1,0 +1,61 @@
+import Synchronization
+
+/// A value behind a lock that tasks can wait on: a condition variable for `async` code.
+///
+/// Every wait ends by a change of the value or by cancellation of the waiting task; nothing polls.
+package final class AsyncCondition<Value: Sendable>: Sendable {
+  private struct Waiter: Sendable {
+    let condition: @Sendable (Value) -> Bool
+    let continuation: CheckedContinuation<Bool, Never>
+  }
+
+  private struct State: Sendable {
+    var value: Value
+    var waiters: [UInt64: Waiter] = [:]
+    var lastID: UInt64 = 0
+  }
+
+  private let state: Mutex<State>
+
+  package init(_ value: Value) { state = Mutex(State(value: value)) }
+
+  package var value: Value { state.withLock { $0.value } }
+
+  /// Changes the value and wakes whoever waits for what now holds. `change` runs under the lock: it must not call back.
+  @discardableResult
+  package func update<Result: Sendable>(_ change: (inout Value) -> Result) -> Result {
+    let (result, woken) = state.withLock { state in
+      let result = change(&state.value)
+      let woken = state.waiters.filter { $0.value.condition(state.value) }
+      for id in woken.keys { state.waiters[id] = nil }
+      return (result, woken)
+    }
+    for id in woken.keys.sorted() { woken[id]?.continuation.resume(returning: true) }
+    return result
+  }
+
+  /// Returns true as soon as `condition` holds (at once, when it does already), false when the task is cancelled first.
+  /// `condition` runs under the lock.
+  package func wait(until condition: @escaping @Sendable (Value) -> Bool) async -> Bool {
+    let id = state.withLock { state in
+      state.lastID += 1
+      return state.lastID
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let answer: Bool? = state.withLock { state in
+          if condition(state.value) { return true }
+          // Read under the lock: a task is marked as cancelled before its handlers run, so either this sees the mark, or
+          // the handler below, which takes the lock after it, sees the waiter.
+          if Task.isCancelled { return false }
+          state.waiters[id] = Waiter(condition: condition, continuation: continuation)
+          return nil
+        }
+        if let answer { continuation.resume(returning: answer) }
+      }
+    } onCancel: {
+      let waiter = state.withLock { $0.waiters.removeValue(forKey: id) }
+      waiter?.continuation.resume(returning: false)
+    }
+  }
+}

@@ -1,0 +1,154 @@
+internal import Crypto
+public import PenstockLog
+
+/// How much a destination's dead letters may take, and how long they stay.
+public struct DeadLetterPolicy: Sendable, Hashable {
+  /// The most the letters' files may take, in bytes, before the next one halts the destination. Never does a new letter push
+  /// out an old one.
+  public var maxBytes: Int
+  /// Letters this much older than the newest one are removed. Nil: never.
+  public var maxAge: Duration?
+
+  /// 256 MiB, for ever.
+  public init(maxBytes: Int = 256 << 20, maxAge: Duration? = nil) {
+    self.maxBytes = max(maxBytes, 128 << 10)
+    self.maxAge = maxAge
+  }
+}
+
+/// The dead letters of one destination: a log of their own, in a directory named after the cursor.
+///
+/// The directory is made with the first letter. One process writes it, the one that holds the cursor.
+public actor DeadLetterLog: DeadLetterStore {
+  /// Where the letters of a cursor lie below a directory of dead letters.
+  public static func path(in directory: String, cursor: String) -> String { "\(directory)/\(cursor)" }
+
+  private let path: String
+  private let policy: DeadLetterPolicy
+  private let environment: LogEnvironment
+  private var log: Log?
+
+  /// Opens nothing yet.
+  ///
+  /// - Parameters:
+  ///   - directory: Of all dead letters beside one log; made if its parent is there. Not inside the log's own.
+  ///   - cursor: A cursor's name.
+  ///   - policy: How much they may take, and how long they stay.
+  ///   - environment: The disk, the clock and the rest of the outside world.
+  public init(
+    in directory: String, cursor: String, policy: DeadLetterPolicy = DeadLetterPolicy(),
+    environment: LogEnvironment = .system
+  ) {
+    path = Self.path(in: directory, cursor: cursor)
+    self.policy = policy
+    self.environment = environment
+  }
+
+  /// Throws `.noSpace` when ``DeadLetterPolicy/maxBytes`` would be passed, and what opening and appending throw.
+  public func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
+    let log = try await opened()
+    do throws(LogError) {
+      let producer = try await log.producer(named: letter.cursor)
+      let key = Self.key(letter)
+      var newest = producer.source
+      if producer.history == .uncertain {
+        // Where the log may have forgotten, the newest letter itself says what it is; each is one append.
+        try producer.resume(after: log.end.rawValue)
+        newest = try await Self.newestKey(log)
+      }
+      if newest == key, log.end > .zero { return Offset(log.end.rawValue - 1) }
+      let bytes = letter.encoded()
+      _ = try await log.trim()
+      let used = try size(of: log)
+      guard used + bytes.count <= policy.maxBytes else {
+        throw LogError(
+          .noSpace,
+          "the dead letters take \(used) of \(policy.maxBytes) bytes; redeliver and remove them, or allow more",
+          location: .init(path: path))
+      }
+      var batch = RecordBatch()
+      batch.append(bytes)
+      let receipt = try await producer.append(batch, sequence: (producer.lastSequence ?? 0) + 1, source: key)
+      return receipt.offsets.lowerBound
+    } catch {
+      // What a failed write has left behind is for a recovery to say.
+      if error.code != .noSpace { try? await close() }
+      throw error
+    }
+  }
+
+  /// Opens the letters that are there already, so that those a crash hid from readers are shown again.
+  public func prepare() async throws(LogError) {
+    guard try LogDirectory.exists(environment.fileSystem, LogPaths(path)) else { return }
+    _ = try await opened()
+  }
+
+  /// Lets go of the directory; the next letter opens it again.
+  public func close() async throws(LogError) {
+    let log = log
+    self.log = nil
+    try await log?.close()
+  }
+
+  private func opened() async throws(LogError) -> Log {
+    if let log { return log }
+    var configuration = LogConfiguration()
+    configuration.segmentBytes = 64 << 10
+    configuration.sealing = .off
+    configuration.batchBytes = 256 << 20
+    configuration.recordBytes = configuration.batchBytes
+    configuration.retention.maxAge = policy.maxAge
+    try makeDirectory(LogPaths.parent(of: path))
+    let opened = try await Log.open(at: path, configuration: configuration, environment: environment)
+    log = opened
+    return opened
+  }
+
+  /// Makes the directory of all dead letters, durably, if it is not there.
+  private func makeDirectory(_ directory: String) throws(LogError) {
+    let fileSystem = environment.fileSystem
+    do throws(FileSystemError) {
+      do throws(FileSystemError) {
+        try fileSystem.makeDirectory(directory)
+      } catch {
+        guard error.code == .exists else { throw error }
+      }
+      // Also when it was there: a killed process may have left it in the cache alone.
+      try fileSystem.synchronizeDirectory(LogPaths.parent(of: directory))
+    } catch {
+      throw LogError(error, while: "make the directory of dead letters")
+    }
+  }
+
+  /// What the letters take on disk, in bytes.
+  private func size(of log: Log) throws(LogError) -> Int {
+    var bytes: UInt64 = 0
+    let fileSystem = environment.fileSystem
+    do throws(FileSystemError) {
+      for segment in log.view.set.segments {
+        let file = try fileSystem.open(segment.path, .readOnly)
+        defer { fileSystem.close(file) }
+        bytes += try fileSystem.size(file)
+      }
+    } catch {
+      throw LogError(error, while: "look how much room the dead letters take")
+    }
+    return Int(bytes)
+  }
+
+  private static func newestKey(_ log: Log) async throws(LogError) -> [UInt8] {
+    guard log.end > log.first else { return [] }
+    let last = try await log.records(in: Offset(log.end.rawValue - 1)..<log.end)
+    var bytes: [UInt8] = []
+    last.forEachRecord { bytes.append(contentsOf: $0.bytes) }
+    return key(try DeadLetter(decoding: bytes))
+  }
+
+  /// The offset, and SHA-256 of the log's id and the record: what makes two letters the same.
+  private static func key(_ letter: DeadLetter) -> [UInt8] {
+    var hash = SHA256()
+    hash.update(data: Array(letter.logID.utf8))
+    hash.update(data: letter.record)
+    return withUnsafeBytes(of: letter.offset.rawValue.bigEndian, Array.init) + Array(hash.finalize())
+  }
+}

@@ -1,0 +1,84 @@
+public import PenstockLog
+
+/// The dead letters of one cursor as a source of records: the original bytes, in the order in which they were given up, so
+/// that a ``Delivery`` can bring them to a destination again. Offsets are the letters' numbers.
+///
+/// ```swift
+/// let letters = DeadLetters(in: directory)
+/// if let source = try await letters.source(of: "billing") {
+///   let delivery = Delivery(from: try await source.cursor(named: "again"), source: source, to: sink)
+///   try await delivery.run(untilCaughtUpWith: nil)
+///   source.close()
+/// }
+/// ```
+///
+/// ``Redelivery`` does that, and tells what was rejected again. The cursor is kept with the letters: redelivery goes on where it stopped, and what retention would remove stays until the
+/// cursor has passed it. Batches have ids of their own, not those of the deliveries that were rejected.
+public final class DeadLetterSource: RecordSource {
+  private let reader: LogReader
+
+  init(_ reader: LogReader) { self.reader = reader }
+
+  public var logID: String { reader.logID }
+
+  public var durableEnd: Offset { reader.durableEnd }
+
+  /// The oldest letter's number.
+  var first: Offset { reader.first }
+
+  /// Takes the cursor of a redelivery, making it at the oldest letter if there is none of that name.
+  public func cursor(named name: String) async throws(LogError) -> Cursor { try await reader.cursor(named: name) }
+
+  public func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
+    guard let letters = try await reader.records(from: first, maxRecords: maxRecords, maxBytes: maxBytes) else {
+      return nil
+    }
+    return try Self.originals(letters)
+  }
+
+  public func records(in range: Range<Offset>) async throws(LogError) -> Batch {
+    try Self.originals(try await reader.records(in: range))
+  }
+
+  public func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool {
+    await reader.waitForRecords(past: offset, timeout: timeout)
+  }
+
+  /// Lets go of the letters and of the cursor.
+  public func close() { reader.close() }
+
+  /// Until `body` says that it has enough.
+  static func forEachLetter(
+    of reader: LogReader, in range: Range<Offset>, _ body: (Offset, DeadLetter) -> Bool
+  ) async throws(LogError) {
+    var next = range.lowerBound
+    var goesOn = true
+    while goesOn, next < range.upperBound {
+      let left = range.upperBound - next
+      guard let letters = try await reader.records(from: next, maxRecords: left, maxBytes: 1 << 20) else { return }
+      try letters.forEachRecord { (record) throws(LogError) in
+        if goesOn { goesOn = body(record.offset, try letter(record)) }
+      }
+      next = letters.end
+    }
+  }
+
+  private static func letter(_ record: RecordView) throws(LogError) -> DeadLetter {
+    do throws(LogError) { return try DeadLetter(decoding: Array(record.bytes)) } catch {
+      throw LogError(error.code, error.message, location: .init(offset: record.offset))
+    }
+  }
+
+  /// A block for each letter, because each has the append time of its own record.
+  private static func originals(_ letters: Batch) throws(LogError) -> Batch {
+    var slices: [BlockSlice] = []
+    try letters.forEachRecord { (record) throws(LogError) in
+      let letter = try letter(record)
+      let block = DecodedBlock(
+        baseOffset: record.offset, appendTime: letter.appendTime, payload: letter.record + [UInt8(ascii: "\n")],
+        ends: [UInt32(letter.record.count)])
+      slices.append(BlockSlice(block: block, indices: 0..<1))
+    }
+    return Batch(slices: slices)
+  }
+}

@@ -1,0 +1,139 @@
+public import PenstockLog
+
+/// What a replay would be.
+public struct ReplayEstimate: Sendable, Hashable {
+  /// What there is of the window's offsets. Records and stored bytes are counted, record bytes are an estimate.
+  public let extent: RangeEstimate
+  /// The window by event times; nil where every record of ``extent`` is meant.
+  public let window: EventWindow?
+  /// Records that are in the window; the destination's filter may leave some out.
+  public let events: Int
+  /// Their bytes: counted in a window by event times, else an estimate.
+  public let eventBytes: Int
+  /// Records of the extent without a readable event time; counted in a window by event times.
+  public let untimed: Int
+  /// Requests or objects, if nothing is filtered: an estimate, since batches end at bytes that are an estimate.
+  public let batches: Int
+  /// At the rate that is allowed; nil when it is not limited, since nobody knows how fast the destination is.
+  public let duration: Duration?
+
+  public init(_ extent: RangeEstimate, policy: BatchPolicy, rate: DeliveryRate) {
+    func pieces(_ amount: Int, _ most: Int) -> Int { amount / most + (amount % most == 0 ? 0 : 1) }
+    let batches = max(pieces(extent.records, policy.maxRecords), pieces(extent.recordBytes, policy.maxBytes))
+    self.init(
+      extent, nil, events: extent.records, eventBytes: extent.recordBytes, untimed: 0, batches: batches, rate: rate)
+  }
+
+  init(_ extent: RangeEstimate, _ count: EventCount, rate: DeliveryRate) {
+    self.init(
+      extent, count.window, events: count.events, eventBytes: count.bytes, untimed: count.untimed,
+      batches: count.batches, rate: rate)
+  }
+
+  private init(
+    _ extent: RangeEstimate, _ window: EventWindow?, events: Int, eventBytes: Int, untimed: Int, batches: Int,
+    rate: DeliveryRate
+  ) {
+    self.extent = extent
+    self.window = window
+    self.events = events
+    self.eventBytes = eventBytes
+    self.untimed = untimed
+    self.batches = batches
+    duration = rate.seconds(records: events, bytes: eventBytes, requests: batches).map { .seconds(min($0, 1e10)) }
+  }
+}
+
+/// Counts the events of a window, record by record. Pure.
+struct EventCount {
+  let window: EventWindow
+  private let policy: BatchPolicy
+  private(set) var events = 0
+  private(set) var bytes = 0
+  private(set) var untimed = 0
+  /// Batches with at least one event.
+  private(set) var batches = 0
+  /// Of the batch that is open: all its records, and whether one of them is in the window.
+  private var (openRecords, openBytes, hasEvent) = (0, 0, false)
+
+  init(_ window: EventWindow, policy: BatchPolicy) {
+    self.window = window
+    self.policy = policy
+  }
+
+  mutating func add(_ record: RecordView) {
+    let size = record.bytes.count
+    let isFull = openRecords >= policy.maxRecords || openBytes + size > policy.maxBytes
+    if openRecords > 0, isFull { (openRecords, openBytes, hasEvent) = (0, 0, false) }
+    openRecords += 1
+    openBytes += size
+    let verdict = window.verdict(on: record)
+    if !verdict.isTimed { untimed += 1 }
+    guard verdict.isInside else { return }
+    if !hasEvent { batches += 1 }
+    hasEvent = true
+    events += 1
+    bytes += size
+  }
+}
+
+extension Replay {
+  /// What a replay would be, without beginning it; of one that has begun, what all of it is.
+  ///
+  /// Reads indexes and at most three blocks. A window by event times is counted exactly, which reads all blocks of its
+  /// offsets; records that are lost are not in the count, and ``RangeEstimate/missing`` has them. Ends soon when its task
+  /// is cancelled.
+  ///
+  /// - Parameters:
+  ///   - settings: Without a window the one that the replay of that id has.
+  ///   - progress: Told while blocks are read how many records of how many were looked at; must return soon.
+  /// - Throws: ``ReplayError`` for a window that cannot be, `LogError`, `CancellationError`.
+  public static func dryRun(
+    _ settings: ReplaySettings, of log: any ReplayStore & RecordSource,
+    progress: (@Sendable (_ counted: Int, _ total: Int) -> Void)? = nil
+  ) async throws -> ReplayEstimate {
+    // A reading process looks how far the log reaches.
+    _ = await log.durableEnd
+    let manifest: ReplayManifest
+    if let window = settings.window {
+      let fixed = try log.window(from: window.from, to: window.to, untimed: window.untimed)
+      manifest = try ReplayDecision.manifest(
+        settings, window, fixed: fixed, destination: "", durableEnd: await log.durableEnd,
+        now: Timestamp(nanoseconds: 0))
+    } else if let known = try await log.replay(settings.id) {
+      manifest = known
+    } else {
+      throw ReplayError(.unknown, "there is no replay \(settings.id) yet; a dry run of a new one needs a window")
+    }
+    let rate = settings.rate ?? DeliveryRate(manifest.rate)
+    let extent = try log.extent(of: manifest.window)
+    guard let events = manifest.events else {
+      return ReplayEstimate(extent, policy: settings.policy ?? BatchPolicy(), rate: rate)
+    }
+    var count = EventCount(events, policy: settings.policy ?? BatchPolicy())
+    try await count.addAll(of: manifest.window, in: log, progress)
+    return ReplayEstimate(extent, count, rate: rate)
+  }
+}
+
+extension EventCount {
+  fileprivate mutating func addAll(
+    of range: Range<Offset>, in source: any RecordSource, _ progress: (@Sendable (Int, Int) -> Void)?
+  ) async throws {
+    var next = range.lowerBound
+    while next < range.upperBound {
+      try Task.checkCancellation()
+      do throws(LogError) {
+        let most = min(range.upperBound - next, 10_000)
+        guard let batch = try await source.records(from: next, maxRecords: most, maxBytes: 4 << 20) else { return }
+        batch.forEachRecord { add($0) }
+        next = batch.end
+      } catch {
+        guard let gap = error.gap, gap.end > next else { throw error }
+        next = gap.end
+      }
+      progress?(min(next, range.upperBound) - range.lowerBound, range.upperBound - range.lowerBound)
+      await Task.yield()
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import PenstockLog
+
+/// A sink that is lent to deliveries, one after the other, and closed by its owner. It puts the window of event times
+/// that every batch is held to into the outlines that the sink plans by.
+struct UnownedSink: Sink {
+  let sink: any Sink
+  var events: EventWindow?
+
+  var description: String { sink.description }
+  var acceptsCompressedFrames: Bool { sink.acceptsCompressedFrames && events == nil }
+  var appliesEventWindows: Bool { sink.appliesEventWindows }
+  var batchPolicy: BatchPolicy { sink.batchPolicy }
+  var batchLimits: BatchLimits { sink.batchLimits }
+
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
+    var outline = outline
+    outline.events = events
+    return try sink.plan(outline)
+  }
+  func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody { try sink.prepare(batch, plan: plan) }
+  func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome { await sink.deliver(delivery) }
+  func close() async {}
+}

@@ -1,0 +1,188 @@
+internal import Synchronization
+
+/// A named, durable place in a log, held by this process until somebody else takes it.
+///
+/// ```swift
+/// let billing = try await log.cursor(named: "billing")
+/// while let batch = try await billing.next(upTo: .init(records: 500, wait: .seconds(5))) {
+///     try await charge(batch)             // after a crash: the equal batch again
+///     try await billing.commit(batch)
+/// }
+/// ```
+///
+/// ``next(upTo:)`` notes the batch durably before it hands it out, so that the *equal* batch comes again after a crash, whatever
+/// has been appended meanwhile; ``commit(_:)`` moves the place durably.
+public final class Cursor: Sendable {
+  /// How much a batch may hold, and how long it may wait to be filled.
+  public struct Limits: Hashable, Sendable {
+    public var records: Int
+    /// Bytes of records; a batch with a single record may be larger.
+    public var bytes: Int
+    /// How long a batch that is not full waits for more, counted from when `next` saw its first record. Default: not at all.
+    public var wait: Duration
+    public init(records: Int = 500, bytes: Int = 1 << 20, wait: Duration = .zero) {
+      self.records = records
+      self.bytes = bytes
+      self.wait = wait
+    }
+  }
+
+  public let name: String
+  /// The id of the log that it is a cursor of, as 32 hexadecimal digits.
+  public let logID: String?
+  /// This holder's number; a later holder's is higher.
+  public let epoch: UInt32
+  private let held: HeldCursor
+  private let view: LogView
+  let worker: Worker
+  let environment: LogEnvironment
+  let paths: LogPaths
+  /// Of the log that is read, where this process writes it.
+  private let keeper: LogLifetime?
+
+  init(_ held: HeldCursor, epoch: UInt32, of registry: CursorRegistry, lifetime: LogLifetime?) {
+    self.held = held
+    self.epoch = epoch
+    self.keeper = lifetime
+    name = held.name
+    logID = LogMeta.hex(registry.logID)
+    view = registry.view
+    worker = registry.worker
+    environment = registry.environment
+    paths = registry.paths
+  }
+
+  /// Where the cursor stands, as made durable.
+  public var state: CursorState { held.state }
+
+  /// The next batch, noted durably: one sync. The batch handed out before, if it was not committed. Nil when the log was
+  /// closed or the task cancelled. Throws `.gap` where records are lost, every time until ``acknowledge(_:)`` or
+  /// ``seek(to:)``, and `.fenced`.
+  public func next(upTo limits: Limits = Limits()) async throws(LogError) -> Batch? {
+    if let gap = state.gap { throw LogError(gap) }
+    if let open = state.inFlight.first?.intent { return try view.batch(in: open.first..<open.end) }
+    let first = state.committed
+    guard await view.wait(past: first) else { return nil }
+    var limits = limits
+    limits.records = max(1, limits.records)
+    if let part = state.reserved.first, part.lowerBound == first {
+      limits.records = min(limits.records, part.upperBound - part.lowerBound)
+    }
+    guard let batch = try await fill(from: first, limits) else { return nil }
+    // The range alone names the delivery: what is done with it is the reader's own affair.
+    try await begin(
+      Intent(
+        id: Self.id(batch), first: batch.first, end: batch.end, contentDigest: [UInt8](repeating: 0, count: 32),
+        plan: [], createdAt: environment.clock.now()))
+    return batch
+  }
+
+  private func fill(from first: Offset, _ limits: Limits) async throws(LogError) -> Batch? {
+    let deadline = ContinuousClock.now + limits.wait
+    while true {
+      guard let batch = try view.batch(from: first, maxRecords: limits.records, maxBytes: limits.bytes) else {
+        return nil
+      }
+      let isFull = batch.count == limits.records || batch.end < view.end
+      let left = deadline - .now
+      if isFull || left <= .zero { return batch }
+      guard await view.wait(past: batch.end, for: left) else { return batch }
+    }
+  }
+
+  private static func id(_ batch: Batch) -> DeliveryID { DeliveryID("\(batch.first)-\(batch.end)") }
+
+  /// Moves the cursor past the batch that ``next(upTo:)`` handed out: one sync.
+  public func commit(_ batch: Batch) async throws(LogError) {
+    _ = try await complete(Self.id(batch), receipt: "")
+  }
+
+  /// Moves the cursor anywhere in the log, also back: one sync. Throws `.illegalMove` while a batch is open.
+  public func seek(to place: Position) async throws(LogError) {
+    let offset = try view.offset(of: place)
+    try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
+      try state.seeking(to: offset, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Notes that the records of a gap, as ``next(upTo:)`` threw it, are lost to this cursor, and continues after them: one
+  /// sync. An open batch that holds some of them can never be sent again, so it is given up whole; see
+  /// ``CursorState/givenUp(by:)``. Throws `.gap` with the new one when retention has removed more since, `.illegalMove` when
+  /// the gap is not this cursor's.
+  public func acknowledge(_ gap: Gap) async throws(LogError) {
+    guard gap.first <= gap.end else {
+      throw LogError(.illegalMove, "the gap ends at offset \(gap.end), before it begins at \(gap.first)")
+    }
+    try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
+      try state.acknowledging(gap.first..<gap.end, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Notes a delivery: one sync. See ``Intent``. With `rejectionReason` its one record is not to be sent.
+  public func begin(_ intent: Intent, rejectionReason: String? = nil) async throws(LogError) {
+    try await move(.begin) { [epoch, view] (state) throws(CursorMoveError) in
+      try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Puts a smaller batch, or the same one condemned, in the place of an open one: one sync, all of it or nothing. See
+  /// ``CursorState/replacing(_:with:rejectionReason:epoch:)``. Returns the new state.
+  public func replace(
+    _ id: DeliveryID, with intent: Intent, rejectionReason: String?
+  ) async throws(LogError) -> CursorState {
+    try await move(.begin) { [epoch] (state) throws(CursorMoveError) in
+      try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
+    }
+  }
+
+  /// Confirms a delivery and commits as far as all before it are confirmed: one sync. Returns the new state.
+  public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+    try await move(.commit) { [epoch] (state) throws(CursorMoveError) in
+      try state.completing(id, receipt: receipt, epoch: epoch)
+    }
+  }
+
+  @discardableResult
+  private func move(
+    _ kind: LogObserverEvent.CursorMove.Kind,
+    _ step: @escaping @Sendable (CursorState) throws(CursorMoveError) -> CursorState
+  ) async throws(LogError) -> CursorState {
+    let held = held
+    let observation = environment.observation
+    let start = observation.start()
+    let state = try await worker.run { [view, environment] () throws(LogError) in
+      try held.move(step) { (next) throws(LogError) in
+        try view.makeDurable(upTo: next.nextFirst, environment.fileSystem)
+      }
+    }
+    observation.tell(since: start) { duration in
+      .movedCursor(
+        LogObserverEvent.CursorMove(
+          cursor: name, kind: kind, committed: state.committed, end: view.end, duration: duration))
+    }
+    return state
+  }
+}
+
+extension Cursor {
+  /// The pause a person has put on this cursor, as it stands now; nil when there is none. One look at a file's name.
+  public func currentPause() async throws(LogError) -> CursorPause? {
+    try CursorStore.pause(environment.fileSystem, paths, name: name)
+  }
+
+  /// Puts a pause on this cursor, or with nil takes it off: durable when it returns, one or two syncs. A pause that is there
+  /// stays as it is. `Delivery` heeds it; ``next(upTo:)`` does not, since it has no way to tell.
+  public func setPause(_ pause: CursorPause?) async throws(LogError) {
+    try await worker.run { [environment, paths, name] () throws(LogError) in
+      try CursorStore.setPause(pause, environment.fileSystem, paths, name: name)
+    }
+  }
+}
+
+extension LogParts {
+  /// Takes a cursor as a handle of its own.
+  func cursor(named name: String, startingAt start: Offset, isReplay: Bool = false) async throws(LogError) -> Cursor {
+    let (held, epoch) = try await cursors.acquire(name, startingAt: start, isReplay: isReplay)
+    return Cursor(held, epoch: epoch, of: cursors, lifetime: lifetime)
+  }
+}

@@ -1,0 +1,190 @@
+internal import Logging
+internal import Synchronization
+
+/// A durable, compressed, append-only log of records in one directory, written by one process.
+///
+/// ```swift
+/// let log = try await Log.open(at: "/var/lib/shop/events")
+/// var batch = RecordBatch()
+/// batch.append(#"{"event":"Home Page","ts":1630476856}"#)
+/// let receipt = try await log.append(batch)          // durable when it returns
+/// for try await record in log.records(from: .beginning) { print(record.offset, record.text) }
+/// try await log.close()
+/// ```
+///
+/// The way of a record: `append` → queue → block → segment → sync → readers. Nothing is visible before it is durable (unless
+/// the log was opened with a weaker ``Durability``).
+///
+/// All methods may be called from any task at any time.
+public final class Log: ReadableLog {
+  /// What opening found and did.
+  public let recovery: RecoveryReport
+  /// The directory.
+  public let path: String
+  /// The log's UUID, as 32 hexadecimal digits.
+  public let logID: String
+  private let configuration: LogConfiguration
+  /// How safe an append is when it is acknowledged, unless it asks for something else.
+  package var durability: Durability { configuration.durability }
+  package let committer: Committer
+  package let producers: ProducerRegistry
+  private let trimmer: LogTrimmer
+  private let worker: Worker
+  public let parts: LogParts
+  /// Runs retention on the thread that moves cursors.
+  private let trimSoon: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
+
+  /// Opens the log at `path`, or creates one in a new or empty directory: takes the writer's lock, recovers, raises the
+  /// epoch. Reads at most one segment whole.
+  ///
+  /// Another process that only recovers it, as `penstock deliver` does before it reads, is waited for, up to ten seconds.
+  ///
+  /// Throws `.locked` when another process writes it, `.notALog` when the directory holds anything else, `.futureFormat`,
+  /// `.damaged`, `.undecidableTail` (strict recovery only), `.noSpace`, `.io`.
+  public static func open(
+    at path: String, configuration: LogConfiguration = LogConfiguration(), environment: LogEnvironment = .system
+  ) async throws(LogError) -> Log {
+    for attempt in 0..<LockRetryPolicy.attempts {
+      do throws(LogError) {
+        return try await openNow(path, configuration, environment)
+      } catch {
+        guard error.code == .locked,
+          LockRetryPolicy.isWorthwhile(attempt, LogDirectory.holder(environment.fileSystem, LogPaths(path)))
+        else { throw error }
+      }
+      do { try await Task.sleep(for: LockRetryPolicy.pause) } catch { break }
+    }
+    return try await openNow(path, configuration, environment)
+  }
+
+  private static func openNow(
+    _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment
+  ) async throws(LogError) -> Log {
+    let worker = Worker(name: "penstock-io")
+    return try await worker.run { () throws(LogError) in
+      let start = environment.observation.start()
+      let writer = try LogOpening.open(path, configuration, environment)
+      environment.observation.tell(since: start) { [recovery = writer.recovery] in .opened(recovery, duration: $0) }
+      let log = Log(writer, path, configuration, environment, worker)
+      log.trimSoon { _ in }
+      return log
+    }
+  }
+
+  private init(
+    _ writer: sending LogWriter, _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment,
+    _ worker: Worker
+  ) {
+    self.path = path
+    self.configuration = configuration
+    recovery = writer.recovery
+    logID = LogMeta.hex(writer.logID)
+    let cursors = CursorRegistry(
+      environment, LogPaths(path), logID: writer.logID, view: writer.view, worker: worker)
+    producers = writer.producers
+    let trimmer = writer.trimmer
+    let logger = environment.logger
+    trimSoon = { then in
+      worker.start {
+        do throws(LogError) {
+          then(try trimmer.trim(held: cursors.holders).droppedSegments > 0)
+        } catch {
+          if error.code != .closed { logger.error("retention could not do its work", metadata: ["error": "\(error)"]) }
+          then(false)
+        }
+      }
+    }
+    self.trimmer = trimmer
+    self.worker = worker
+    committer = Committer(writer, configuration, environment, trim: trimSoon)
+    parts = LogParts(
+      writer.view, cursors, lifetime: LogLifetime(committer, cursors, environment.logger, path: path))
+  }
+
+  /// Appends the batch, all of it or nothing, and returns when it is as safe as asked; by default as the log was configured.
+  ///
+  /// Waits while the queue is full. Cancelling that wait throws `.cancelled` and leaves nothing behind; a batch that was
+  /// taken into the queue is written, cancelled or not. Throws `.recordTooLarge` and `.batchTooLarge` before anything is
+  /// written, `.noSpace` when there is no room for a next segment (nothing was written; appends work again once there is;
+  /// with ``WhenFull/wait`` it waits for that instead),
+  /// `.poisoned` after a failed write or sync, `.closed`.
+  @discardableResult
+  public func append(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
+    try await committer.append(batch, durability ?? configuration.durability)
+  }
+
+  /// Appends one record.
+  @discardableResult
+  public func append(_ record: String, durability: Durability? = nil) async throws(LogError) -> Receipt {
+    try await append(contentsOf: CollectionOfOne(record.utf8), durability: durability)
+  }
+
+  /// Appends the records, all of them or nothing.
+  @discardableResult
+  public func append(
+    contentsOf records: some Sequence<some Sequence<UInt8>>, durability: Durability? = nil
+  ) async throws(LogError) -> Receipt {
+    var batch = RecordBatch()
+    for record in records { batch.append(record) }
+    return try await append(batch, durability: durability)
+  }
+
+  /// Like ``append(_:durability:)-(RecordBatch,_)``, but throws `.overloaded` instead of waiting for room in the queue, or behind
+  /// others who wait for some.
+  @discardableResult
+  public func tryAppend(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
+    try await committer.tryAppend(batch, durability ?? configuration.durability)
+  }
+
+  /// Appends the batch, all of it or nothing, as `.accepted`, and returns at once: for callers that are not asynchronous and
+  /// must not wait.
+  ///
+  /// Nothing is durable when it returns. The batch is in the process's memory, and is lost with the process and when the disk
+  /// is full; the offsets are only a forecast. ``sync()`` and ``syncBlockingThread()`` make it durable, or throw. Takes one lock for a
+  /// moment; never waits for room, for the disk or for another append.
+  ///
+  /// Throws `.overloaded` when there is no room in the queue or others wait for some, `.emptyBatch`, `.recordTooLarge`, `.batchTooLarge`, `.poisoned`
+  /// after a failed write or sync, `.closed`.
+  @discardableResult
+  public func appendWithoutWaiting(_ batch: RecordBatch) throws(LogError) -> Receipt {
+    try committer.appendWithoutWaiting(batch)
+  }
+
+  /// Returns when everything accepted before the call is on stable storage, whatever is appended meanwhile. Needed in a log
+  /// of a durability weaker than `.disk`, and after appends that were only `.accepted`.
+  ///
+  /// Throws `.noSpace` when some of that was accepted and then found no room on the disk, also when that was before the call;
+  /// each such loss is reported once. Throws `.poisoned`, `.closed`.
+  public func sync() async throws(LogError) { try await committer.sync() }
+
+  /// Like ``sync()``, for a thread of the caller's own: blocks it until then. Never call it from a task: the thread it would
+  /// block is one of the few that run all tasks.
+  @available(*, noasync, message: "use sync()")
+  public func syncBlockingThread() throws(LogError) { try committer.syncBlockingThread() }
+
+  /// Removes now what ``LogConfiguration/retention`` lets go; the log does so itself when it is opened and after every
+  /// segment. Says what was removed and what stands in the way. Durable when it returns.
+  ///
+  /// Throws `.io`, having removed nothing or something that the next run or opening finishes; `.poisoned`, `.closed`.
+  @discardableResult
+  public func trim() async throws(LogError) -> RetentionReport {
+    let report = try await worker.run { [trimmer, cursors] () throws(LogError) in
+      try trimmer.trim(held: cursors.holders)
+    }
+    if report.droppedSegments > 0 { committer.lookForRoom() }
+    return report
+  }
+
+  /// Writes what is queued, syncs, gives back unused room and lets go of the lock. Cursors and readers end.
+  ///
+  /// Throws what ended the log, when a failed write or sync had ended it before: then what was not acknowledged may be lost.
+  /// Throws `.noSpace` when accepted records found no room on the disk and no ``sync()`` has reported it. It is closed all
+  /// the same.
+  ///
+  /// A log that is let go of without it, with all its cursors, producers and readers, does the same in the background, and
+  /// what goes wrong then is only logged; until it is done, opening the log again throws `.locked`.
+  public func close() async throws(LogError) {
+    cursors.close()
+    try await committer.close()
+  }
+}

@@ -1,0 +1,50 @@
+/// Records that are lost, told instead of skipped: reading past them takes a decision by the reader.
+///
+/// A read that meets a gap throws a ``LogError`` of code `.gap` whose `cause` is this value; reading on from `end` works.
+public struct Gap: Error, Hashable, Sendable, Codable, CustomStringConvertible {
+  public enum Reason: String, Hashable, Sendable, Codable {
+    /// Bytes that were acknowledged do not validate any more.
+    case damaged
+    /// The disk cannot read the bytes now. It may read them again later.
+    case unreadable
+    /// A whole segment file is gone.
+    case missing
+    /// Retention removed the records before this reader saw them.
+    case trimmed
+  }
+  /// The lost records are `first ..< end`.
+  public let first: Offset
+  public let end: Offset
+  public let reason: Reason
+  /// The file in which they were, where it is known.
+  public let path: String?
+
+  public init(first: Offset, end: Offset, reason: Reason, path: String? = nil) {
+    self.first = first
+    self.end = end
+    self.reason = reason
+    self.path = path
+  }
+
+  /// The part from `offset` on, where the gap begins before it.
+  func starting(at offset: Offset) -> Gap {
+    Gap(first: min(max(first, offset), end), end: end, reason: reason, path: path)
+  }
+
+  public var description: String {
+    "records \(first) up to \(end) (\(end - first)) are lost: \(reason.rawValue)\(path.map { " in \($0)" } ?? "")"
+  }
+}
+
+extension LogError {
+  /// A read met a gap.
+  package init(_ gap: Gap) {
+    self.init(
+      .gap, "the log has a gap; reading on from offset \(gap.end) skips it",
+      location: Location(path: gap.path, offset: gap.first),
+      cause: gap)
+  }
+
+  /// The gap, when that is what the error is about.
+  public var gap: Gap? { cause as? Gap }
+}

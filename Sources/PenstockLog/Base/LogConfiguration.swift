@@ -1,0 +1,151 @@
+public import Logging
+
+/// How safe records are when an append returns, and from when on readers see them.
+public enum Durability: String, Hashable, Sendable, Codable, Comparable, CaseIterable {
+  /// In the process's memory: lost with the process, and when the disk is full. The offset is only a forecast.
+  case accepted
+  /// In the operating system: survives a killed process, not a power cut.
+  case kernel
+  /// On stable storage.
+  case disk
+
+  public static func < (a: Durability, b: Durability) -> Bool { a.rank < b.rank }
+  private var rank: Int {
+    switch self {
+    case .accepted: 0
+    case .kernel: 1
+    case .disk: 2
+    }
+  }
+}
+
+/// What an append does when the disk has no room for it.
+public enum WhenFull: String, Hashable, Sendable, Codable, CaseIterable {
+  /// It throws `.noSpace`, and nothing is written.
+  case fail
+  /// It waits, and with it all behind it, until there is room: when retention has removed something, and else the log looks
+  /// once a second. Cancelling such an append throws `.cancelled` and leaves nothing behind. `tryAppend` throws `.noSpace`
+  /// instead of waiting. A producer's append that is in the queue waits on, cancelled or not, because those behind it have
+  /// their numbers.
+  case wait
+}
+
+/// What an append was given.
+public struct Receipt: Hashable, Sendable {
+  /// The records' offsets, in the order of the batch.
+  public let offsets: Range<Offset>
+  /// How safe they were when the append returned.
+  public let durability: Durability
+  /// Whether a producer had appended this number before: the offsets are those of the first time, nothing was written now.
+  public internal(set) var isDuplicate = false
+}
+
+/// Every knob of a log. The defaults suit a service on an SSD.
+public struct LogConfiguration: Hashable, Sendable {
+  /// The most a segment file grows to before the next is begun, in bytes. Default 64 MiB; 64 KiB … 4 GiB. Recovery reads
+  /// one segment, so this bounds the time to open.
+  public var segmentBytes = 64 << 20
+  /// The most uncompressed bytes gathered into one block, in bytes. Default 1 MiB; 4 KiB … 16 MiB. Larger compresses
+  /// better and makes a single read dearer.
+  public var blockBytes = 1 << 20
+  /// The longest record, in bytes. Default 16 MiB; at most `batchBytes`.
+  public var recordBytes = 16 << 20
+  /// The most one append may hold, in bytes; it becomes one block, because it is all or nothing. Default 32 MiB; at most
+  /// 1 GiB.
+  public var batchBytes = 32 << 20
+  /// Bytes waiting to be written before `append` makes its callers wait. Default: 4 MiB for each core, at least 8 and at most
+  /// 32, so that every encoder has work and memory stays small. A single larger batch is taken when nothing else waits.
+  public var queueBytes = min(32, max(8, 4 * ProcessorCount.online)) << 20
+  /// zstd's level for new blocks. Default 1; −7 … 19.
+  public var compressionLevel = 1
+  /// Threads that compress ahead of the one that writes and syncs, started when a whole block waits. Default: one for each
+  /// core, at most 8. 0 … 64; with 0 the writing thread compresses everything itself. Each takes up to about 4 times
+  /// `blockBytes`, and about 1 MiB for zstd.
+  public var encoders = min(8, ProcessorCount.online)
+  /// When readers see a record, and what `append` waits for unless told otherwise. Default `.disk`. With `.kernel` the log
+  /// syncs only when a segment is full, when it is closed, and when an append asks for `.disk`.
+  public var durability = Durability.disk
+  /// Refuse to open, instead of cutting, when the last bytes cannot be proven to be unacknowledged. Default off: they are
+  /// cut and a copy is kept.
+  public var strictRecovery = false
+  /// Producers whose last sequence is remembered. Default 16,384; 1 … 65,536, about 1 KiB of memory each at most. Beyond it the
+  /// least recently used is forgotten, and refused until it says how far it got.
+  public var maxProducers = 16_384
+  static let producersRange = 1...65_536
+  /// What may be removed from the log's beginning. Default: nothing.
+  public var retention = RetentionPolicy()
+  /// What an append does when the disk has no room. Default `.fail`.
+  public var whenFull = WhenFull.fail
+  /// Whether full segments are written again, smaller, in the background. Default on.
+  public var sealing = Sealing.on
+
+  public init() {}
+
+  /// Throws `.invalidConfiguration`, naming the knob and its range.
+  package func validate() throws(LogError) {
+    func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(LogError) {
+      guard range.contains(value) else {
+        throw LogError(
+          .invalidConfiguration, "\(name) is \(value); it must be \(range.lowerBound) … \(range.upperBound)")
+      }
+    }
+    try check("segmentBytes", segmentBytes, (64 << 10)...(4 << 30))
+    try check("blockBytes", blockBytes, (4 << 10)...(16 << 20))
+    try check("batchBytes", batchBytes, 1...(1 << 30))
+    try check("recordBytes", recordBytes, 1...batchBytes)
+    try check("queueBytes", queueBytes, 1...(4 << 30))
+    try check("compressionLevel", compressionLevel, -7...19)
+    try check("encoders", encoders, 0...64)
+    try check("maxProducers", maxProducers, Self.producersRange)
+    try retention.validate(segmentBytes: segmentBytes)
+    if case .settings(let settings) = sealing {
+      try check("sealing.level", settings.level, -7...19)
+      try check("sealing.blockBytes", settings.blockBytes, (4 << 10)...(16 << 20))
+      try check("sealing.bytesPerSecond", settings.bytesPerSecond, 0...(1 << 40))
+    }
+  }
+}
+
+/// The outside world, injected: a disk, a clock, and chance.
+public struct LogEnvironment: Sendable {
+  public var fileSystem: any FileSystem
+  public var clock: any WallClock
+  /// 16 bytes nobody can foresee, for the log's UUID and the segments' salts.
+  public var randomBytes: @Sendable () -> [UInt8]
+  /// Told once per opening, when recovery had something to do. Nothing is logged per record.
+  public var logger: Logger
+  /// Waits between two looks for room on a full disk. Replaceable, so that a test decides when time has passed.
+  public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
+  /// How long after the last commit the commit point is synced, so that a power cut in a quiet time leaves evidence of every
+  /// commit. Nil: never; the default of a file system that is not the machine's.
+  package var commitPointSyncDelay: Duration?
+  /// Told what the log does, for metrics and traces. Default nil: nothing is measured.
+  public var observer: (any LogObserver)?
+  /// Measures for the observer.
+  package var paceClock: any MonotonicClock = SystemMonotonicClock()
+  package var observation: Observation { Observation(observer, clock: paceClock) }
+  /// What the wall clock is held against; see ``LogClock``. Nil: the wall clock is believed whatever it says, which is the
+  /// rule for a clock of the caller's own.
+  package var monotonicClock: (any MonotonicClock)? {
+    get { givenMonotonicClock ?? (clock is SystemWallClock ? SystemMonotonicClock() : nil) }
+    set { givenMonotonicClock = newValue }
+  }
+  private var givenMonotonicClock: (any MonotonicClock)?
+
+  public init(
+    fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],
+    logger: Logger = Logger(label: "penstock.log")
+  ) {
+    self.logger = logger
+    self.fileSystem = fileSystem
+    commitPointSyncDelay = fileSystem is POSIXFileSystem ? .seconds(1) : nil
+    self.clock = clock
+    self.randomBytes = randomBytes
+  }
+
+  /// This machine.
+  public static var system: LogEnvironment {
+    LogEnvironment(
+      fileSystem: POSIXFileSystem(), clock: SystemWallClock(), randomBytes: { Randomness.system.bytes16() })
+  }
+}

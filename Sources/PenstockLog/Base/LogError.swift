@@ -1,0 +1,100 @@
+/// Why the log could not do what it was asked: what kind, in words, where, and because of what.
+public struct LogError: Error, Sendable, CustomStringConvertible {
+  public struct Code: Hashable, Sendable, CustomStringConvertible {
+    private enum Value: String {
+      case notALog, futureFormat, readOnlyFormat, locked, damaged, undecidableTail, poisoned, closed, cancelled
+      case recordTooLarge, batchTooLarge, emptyBatch, overloaded, noSpace, io, outOfRange, gap
+      case invalidName, cursorHeld, fenced, illegalMove, invalidConfiguration, unknownCursor
+      case outOfSequence, duplicate, unknownProducer, tooManyProducers, sourceTooLarge
+    }
+    private let value: Value
+    private init(_ value: Value) { self.value = value }
+
+    /// The directory holds no log, or something that is not one.
+    public static let notALog = Code(.notALog)
+    /// Written by a later version in a way this one must not touch.
+    public static let futureFormat = Code(.futureFormat)
+    /// Written by a later version; may be read, not written.
+    public static let readOnlyFormat = Code(.readOnlyFormat)
+    /// Another process writes this log.
+    public static let locked = Code(.locked)
+    /// Bytes that were acknowledged cannot be read back.
+    public static let damaged = Code(.damaged)
+    /// Strict recovery found a tail it cannot prove to be unacknowledged.
+    public static let undecidableTail = Code(.undecidableTail)
+    /// A write or a sync failed; the log takes no more appends until it is opened again. Reads go on.
+    public static let poisoned = Code(.poisoned)
+    public static let closed = Code(.closed)
+    public static let cancelled = Code(.cancelled)
+    public static let recordTooLarge = Code(.recordTooLarge)
+    public static let batchTooLarge = Code(.batchTooLarge)
+    public static let emptyBatch = Code(.emptyBatch)
+    /// The queue is full and the caller asked not to wait.
+    public static let overloaded = Code(.overloaded)
+    /// No room for a next segment, or no descriptor to open it with. Nothing was written; appends work again when there is.
+    public static let noSpace = Code(.noSpace)
+    public static let io = Code(.io)
+    /// Offsets that are not, or no longer, in the log.
+    public static let outOfRange = Code(.outOfRange)
+    /// The records are lost; the message says which.
+    public static let gap = Code(.gap)
+    public static let invalidName = Code(.invalidName)
+    /// Another process holds the cursor.
+    public static let cursorHeld = Code(.cursorHeld)
+    /// A later holder has taken the cursor, or the producer.
+    public static let fenced = Code(.fenced)
+    /// A cursor move that is against the rules.
+    public static let illegalMove = Code(.illegalMove)
+    public static let invalidConfiguration = Code(.invalidConfiguration)
+    public static let unknownCursor = Code(.unknownCursor)
+    /// Not the number a producer must append next; the message names it.
+    public static let outOfSequence = Code(.outOfSequence)
+    /// The producer has appended this number already, and its offsets are no longer remembered.
+    public static let duplicate = Code(.duplicate)
+    /// The log may have forgotten what the producer appended; see `Producer.resume(after:)`.
+    public static let unknownProducer = Code(.unknownProducer)
+    /// All of the producers the log remembers are in use.
+    public static let tooManyProducers = Code(.tooManyProducers)
+    /// A source position of more than 64 bytes.
+    public static let sourceTooLarge = Code(.sourceTooLarge)
+
+    public var description: String { value.rawValue }
+  }
+
+  /// Where it happened, as far as it is known.
+  public struct Location: Hashable, Sendable {
+    public var path: String?
+    /// The byte in that file.
+    public var position: UInt64?
+    public var offset: Offset?
+    public init(path: String? = nil, position: UInt64? = nil, offset: Offset? = nil) {
+      self.path = path
+      self.position = position
+      self.offset = offset
+    }
+  }
+
+  /// Whether a file that should be there is not.
+  var isAboutMissingFile: Bool { (cause as? FileSystemError)?.code == .notFound }
+
+  public let code: Code
+  /// A sentence for a person, with the way out where there is one.
+  public let message: String
+  public let location: Location
+  public let cause: (any Error)?
+
+  public init(_ code: Code, _ message: String, location: Location = Location(), cause: (any Error)? = nil) {
+    self.code = code
+    self.message = message
+    self.location = location
+    self.cause = cause
+  }
+
+  public var description: String {
+    var text = message
+    if let path = location.path { text += " [\(path)\(location.position.map { ", byte \($0)" } ?? "")]" }
+    if let offset = location.offset { text += " [offset \(offset)]" }
+    if let cause { text += ": \(cause)" }
+    return text
+  }
+}

@@ -1,0 +1,315 @@
+internal import CPenstock
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// The file system of the machine: each verb is one or two system calls, nothing is cached or retried out of sight.
+///
+/// - A file is created with mode 0600, a directory with 0700 (less what the umask takes away). Descriptors are not
+///   inherited by child processes.
+/// - `synchronize` is `fdatasync`: it covers the bytes and the size, not times. On Darwin it is `F_FULLFSYNC`, because
+///   `fsync` there does not empty the drive's cache. It is never retried and never throws `.interrupted`: after a failure
+///   the kernel may have marked the pages clean, so a second call would prove nothing (Rebello et al., "Can Applications
+///   Recover from fsync Failures?", USENIX ATC 2020).
+/// - `lock` takes an open-file-description lock, which belongs to the handle: closing another handle of the same file
+///   does not drop it, as it would a classic POSIX record lock. The handle must be opened `.readWrite` or `.create`; the
+///   kernel refuses a write lock on a read-only descriptor, and that is `.notSupported` here.
+/// - `rename` is `renameat2` with `RENAME_NOREPLACE` (`renamex_np` on Darwin). On a file system without it, it looks whether
+///   the target exists and then renames; there two processes could race between the two steps.
+/// - `replace` looks whether both files exist before it renames. Only the log's one writer uses it.
+/// - `list` repairs names that are not UTF-8, so such a name cannot be opened. The log creates none.
+public struct POSIXFileSystem: FileSystem {
+  public init() {}
+
+  public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
+    let flags: Int32 =
+      switch mode {
+      case .readOnly: O_RDONLY
+      case .readWrite: O_RDWR
+      case .create: O_RDWR | O_CREAT | O_EXCL
+      }
+    let descriptor = try check("open", path) { systemOpen(path, flags | O_CLOEXEC, 0o600) }
+    let file = OpenFileHandle(rawValue: descriptor)
+    do throws(FileSystemError) {
+      // A read-only open of a directory succeeds in POSIX; nothing in this seam could use such a handle.
+      if try status(of: file, "open").st_mode & S_IFMT == S_IFDIR {
+        throw FileSystemError(.isADirectory, operation: "open", path: path)
+      }
+    } catch {
+      close(file)
+      throw error
+    }
+    return file
+  }
+
+  public func close(_ file: OpenFileHandle) {
+    // Never retried: Linux releases the descriptor even when it reports EINTR, and the number may be in use again.
+    _ = systemClose(file.rawValue)
+  }
+
+  public func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  {
+    guard let start = buffer.baseAddress, !buffer.isEmpty else { return 0 }
+    let count = pread(file.rawValue, start, buffer.count, try signed(position, "read", file))
+    if count >= 0 { return count }
+    let failed = failure("read", file)
+    // Perhaps the disk cannot read a neighbouring page that the kernel reads together with this one.
+    guard failed.code == .inputOutput else { throw failed }
+    let direct = penstock_read_directly(file.rawValue, start, buffer.count, Int64(clamping: position))
+    guard direct >= 0 else { throw failed }
+    return direct
+  }
+
+  public func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
+    throws(FileSystemError) -> Int
+  {
+    guard let start = bytes.baseAddress, !bytes.isEmpty else { return 0 }
+    let count = pwrite(file.rawValue, start, bytes.count, try signed(position, "write", file))
+    guard count >= 0 else { throw failure("write", file) }
+    // A device that takes nothing and reports nothing would send the caller round for ever.
+    guard count > 0 else { throw FileSystemError(.inputOutput, operation: "write", path: path(of: file)) }
+    return count
+  }
+
+  /// Past the page cache where the file system allows it: measured over 64 MiB, a quarter of the processor time, and the
+  /// writes that follow cost the same.
+  public func fill(_ file: OpenFileHandle, zeros length: UInt64) throws(FileSystemError) {
+    var reason: Int32 = 0
+    let done = penstock_zero_directly(file.rawValue, length, &reason)
+    guard reason == 0 else {
+      throw FileSystemError(FileSystemError.Code(errno: reason), operation: "write", path: path(of: file))
+    }
+    try writeZeros(file, done..<length)
+  }
+
+  public func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
+    guard synchronizeData(file.rawValue) == 0 else {
+      let reason = errno
+      let code = reason == EINTR ? .other(errno: EINTR) : FileSystemError.Code(errno: reason)
+      throw FileSystemError(code, operation: "synchronize", path: path(of: file))
+    }
+  }
+
+  public func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 {
+    UInt64(max(0, try status(of: file, "size").st_size))
+  }
+
+  public func prefetch(_ file: OpenFileHandle, _ range: Range<UInt64>) {
+    #if os(Linux)
+      // A hint: what it answers changes nothing.
+      _ = posix_fadvise(
+        file.rawValue, off_t(clamping: range.lowerBound), off_t(clamping: range.upperBound - range.lowerBound),
+        POSIX_FADV_WILLNEED)
+    #endif
+  }
+
+  public func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
+    switch Int(penstock_drop_cache(file.rawValue)) {
+    case PENSTOCK_CACHE_DROPPED: return true
+    case PENSTOCK_CACHE_STALE: throw FileSystemError(.staleCache, operation: "dropCache", path: path(of: file))
+    default: return false
+    }
+  }
+
+  public func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) {
+    let length = try signed(size, "truncate", file)
+    while ftruncate(file.rawValue, length) != 0 {
+      guard errno == EINTR else { throw failure("truncate", file) }
+    }
+  }
+
+  public func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+    var found = stat()
+    // The source first: renaming nothing is `.notFound`, whatever the target is.
+    _ = try check("rename", path) { lstat(path, &found) }
+    if lstat(newPath, &found) == 0 {
+      throw FileSystemError(.exists, operation: "rename", path: newPath)
+    }
+    guard errno == ENOENT else { throw failure("rename", newPath) }
+    // One step for the kernel, so that of two processes with one target only one succeeds.
+    _ = try check("rename", path) { penstock_rename_exclusively(path, newPath) }
+  }
+
+  public func replace(_ path: String, with newer: String) throws(FileSystemError) {
+    for name in [newer, path] {
+      var found = stat()
+      _ = try check("replace", name) { lstat(name, &found) }
+      if found.st_mode & S_IFMT == S_IFDIR { throw FileSystemError(.isADirectory, operation: "replace", path: name) }
+    }
+    _ = try check("replace", path) { systemRename(newer, path) }
+  }
+
+  public func remove(_ path: String) throws(FileSystemError) {
+    _ = try check("remove", path) { unlink(path) }
+  }
+
+  public func list(_ path: String) throws(FileSystemError) -> [String] {
+    guard let directory = opendir(path) else { throw failure("list", path) }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while true {
+      errno = 0  // The end and an error both answer nil; only errno tells them apart.
+      guard let entry = readdir(directory) else {
+        if errno != 0 { throw failure("list", path) }
+        return names
+      }
+      // Through the address, not through a copy of the struct: a record is shorter than its declared type.
+      guard let start = MemoryLayout<dirent>.offset(of: \dirent.d_name) else { continue }
+      let name = String(cString: (UnsafeRawPointer(entry) + start).assumingMemoryBound(to: CChar.self))
+      if name != "." && name != ".." { names.append(name) }
+    }
+  }
+
+  public func makeDirectory(_ path: String) throws(FileSystemError) {
+    _ = try check("makeDirectory", path) { mkdir(path, 0o700) }
+  }
+
+  public func synchronizeDirectory(_ path: String) throws(FileSystemError) {
+    let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
+    let descriptor = try check("synchronizeDirectory", path) { systemOpen(path, flags, 0) }
+    let failed = fsync(descriptor) == 0 ? nil : errno
+    _ = systemClose(descriptor)
+    guard let failed else { return }
+    let code = failed == EINTR ? .other(errno: EINTR) : FileSystemError.Code(errno: failed)
+    throw FileSystemError(code, operation: "synchronizeDirectory", path: path)
+  }
+
+  public func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
+    guard systemLock(file.rawValue) != 0 else { return true }
+    switch errno {
+    case EAGAIN, EACCES: return false
+    case EBADF: throw FileSystemError(.notSupported, operation: "lock", path: path(of: file))
+    default: throw failure("lock", file)
+    }
+  }
+
+  public func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
+    let opened = try status(of: file, "path")
+    var named = stat()
+    do throws(FileSystemError) {
+      _ = try check("path", path) { stat(path, &named) }
+    } catch {
+      guard error.code == .notFound || error.code == .notADirectory else { throw error }
+      return false
+    }
+    return named.st_dev == opened.st_dev && named.st_ino == opened.st_ino
+  }
+
+  public func volume(of path: String) -> VolumeKind? {
+    let magic = penstock_volume_magic(path)
+    return magic == 0 ? nil : VolumeKind(magic: magic)
+  }
+}
+
+// MARK: - Errors
+
+extension FileSystemError.Code {
+  /// The one place where an errno gets its meaning.
+  package init(errno code: Int32) {
+    switch code {
+    case ENOENT: self = .notFound
+    case EEXIST: self = .exists
+    case EACCES, EPERM: self = .permissionDenied
+    case ENOTDIR: self = .notADirectory
+    case EISDIR: self = .isADirectory
+    case ENOSPC, EDQUOT: self = .noSpace
+    case EIO: self = .inputOutput
+    case EINTR: self = .interrupted
+    case EMFILE, ENFILE: self = .tooManyOpenFiles
+    case EROFS: self = .readOnlyFileSystem
+    // Two names of one number on Linux, two numbers on Darwin.
+    case _ where code == ENOTSUP || code == EOPNOTSUPP || code == ENOSYS: self = .notSupported
+    default: self = .other(errno: code)
+    }
+  }
+
+  /// The system's own words for a number; with the number where it has none.
+  static func systemText(_ code: Int32) -> String {
+    guard let text = strerror(code) else { return "system error \(code)" }
+    let words = String(cString: text)
+    return words.prefix(1).lowercased() + words.dropFirst()
+  }
+}
+
+extension POSIXFileSystem {
+  private func failure(_ operation: String, _ path: String) -> FileSystemError {
+    FileSystemError(FileSystemError.Code(errno: errno), operation: operation, path: path)
+  }
+
+  private func failure(_ operation: String, _ file: OpenFileHandle) -> FileSystemError {
+    let reason = errno  // Finding the path may change it.
+    return FileSystemError(FileSystemError.Code(errno: reason), operation: operation, path: path(of: file))
+  }
+
+  /// Runs a call that changes nothing when it is interrupted, until it is not interrupted.
+  private func check(_ operation: String, _ path: String, _ call: () -> Int32) throws(FileSystemError) -> Int32 {
+    while true {
+      let result = call()
+      if result >= 0 { return result }
+      guard errno == EINTR else { throw failure(operation, path) }
+    }
+  }
+
+  private func status(of file: OpenFileHandle, _ operation: String) throws(FileSystemError) -> stat {
+    var result = stat()
+    guard fstat(file.rawValue, &result) == 0 else { throw failure(operation, file) }
+    return result
+  }
+
+  private func signed(_ position: UInt64, _ operation: String, _ file: OpenFileHandle) throws(FileSystemError) -> off_t
+  {
+    guard let result = off_t(exactly: position) else {
+      throw FileSystemError(.other(errno: EINVAL), operation: operation, path: path(of: file))
+    }
+    return result
+  }
+
+  /// What the kernel calls the file; asked only when an error is to be told.
+  private func path(of file: OpenFileHandle) -> String {
+    let unknown = "descriptor \(file.rawValue)"
+    #if os(Linux)
+      return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX) + 1) { buffer in
+        guard let start = buffer.baseAddress else { return unknown }
+        let count = readlink("/proc/self/fd/\(file.rawValue)", start, Int(PATH_MAX))
+        guard count > 0 else { return unknown }
+        start[count] = 0
+        return String(cString: start)
+      }
+    #else
+      return unknown
+    #endif
+  }
+}
+
+// MARK: - Calls whose names or forms differ between platforms, or that a method above hides
+
+private func systemOpen(_ path: String, _ flags: Int32, _ mode: mode_t) -> Int32 { open(path, flags, mode) }
+private func systemClose(_ descriptor: Int32) -> Int32 { close(descriptor) }
+private func systemRename(_ path: String, _ newPath: String) -> Int32 { rename(path, newPath) }
+
+private func synchronizeData(_ descriptor: Int32) -> Int32 {
+  #if canImport(Darwin)
+    fcntl(descriptor, F_FULLFSYNC) == -1 ? -1 : 0
+  #else
+    fdatasync(descriptor)
+  #endif
+}
+
+private func systemLock(_ descriptor: Int32) -> Int32 {
+  #if canImport(Darwin)
+    // Darwin's description-owned lock of the whole file.
+    return flock(descriptor, LOCK_EX | LOCK_NB)
+  #else
+    var whole = flock()  // Zero start and zero length mean: to the end, wherever that will be.
+    whole.l_type = Int16(F_WRLCK)
+    whole.l_whence = Int16(SEEK_SET)
+    // F_OFD_SETLK of <fcntl.h>, which hides it from a program that does not ask for GNU extensions.
+    return fcntl(descriptor, 37, &whole)
+  #endif
+}

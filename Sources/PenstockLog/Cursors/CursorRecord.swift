@@ -1,0 +1,116 @@
+/// A cursor as its slot holds it.
+///
+/// Little endian: u16 version · 16 bytes log UUID · name · u64 committed · u32 epoch · u8 has receipt, receipt · u8 number of
+/// open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at · u8 has lost records, u64 first, u64 end (version 1 ends before this)
+/// · version 3: for each open intent u8 is condemned, why; u8 number of reserved ranges, each: u64 first · u64 end; u32 condemned in a row.
+/// Name, receipt, id and plan are a u16 length and bytes.
+package struct CursorRecord: Hashable, Sendable {
+  /// The newest version that is read. Written is the oldest that can say what is to be said: an earlier penstock goes on
+  /// with a cursor that has nothing split and nothing condemned, and refuses one that has, instead of misreading it.
+  private static let version: UInt16 = 3
+
+  package let logID: [UInt8]
+  package let name: String
+  package var state: CursorState
+
+  package init(logID: [UInt8], name: String, state: CursorState) {
+    self.logID = logID
+    self.name = name
+    self.state = state
+  }
+
+  package func encoded() -> [UInt8] {
+    var bytes: [UInt8] = []
+    func put(_ field: some Collection<UInt8>) {
+      bytes.append(littleEndian: UInt16(field.count))
+      bytes.append(contentsOf: field)
+    }
+    bytes.append(littleEndian: needsVersion3 ? Self.version : 2)
+    bytes.append(contentsOf: logID)
+    put(name.utf8)
+    bytes.append(littleEndian: state.committed.rawValue)
+    bytes.append(littleEndian: state.epoch)
+    bytes.append(state.lastReceipt == nil ? 0 : 1)
+    if let receipt = state.lastReceipt { put(receipt.utf8) }
+    bytes.append(UInt8(state.inFlight.count))
+    for open in state.inFlight {
+      bytes.append(open.isDelivered ? 1 : 0)
+      put(open.intent.id.rawValue.utf8)
+      bytes.append(littleEndian: open.intent.first.rawValue)
+      bytes.append(littleEndian: open.intent.end.rawValue)
+      bytes.append(contentsOf: open.intent.contentDigest)
+      put(open.intent.plan)
+      bytes.append(littleEndian: open.intent.createdAt.nanoseconds)
+    }
+    bytes.append(state.lost == nil ? 0 : 1)
+    if let lost = state.lost {
+      bytes.append(littleEndian: lost.lowerBound.rawValue)
+      bytes.append(littleEndian: lost.upperBound.rawValue)
+    }
+    guard needsVersion3 else { return bytes }
+    for open in state.inFlight {
+      bytes.append(open.rejectionReason == nil ? 0 : 1)
+      if let reason = open.rejectionReason { put(reason.utf8) }
+    }
+    bytes.append(UInt8(state.reserved.count))
+    for range in state.reserved {
+      bytes.append(littleEndian: range.lowerBound.rawValue)
+      bytes.append(littleEndian: range.upperBound.rawValue)
+    }
+    bytes.append(littleEndian: state.consecutiveDeadLetters)
+    return bytes
+  }
+
+  private var needsVersion3: Bool {
+    !state.reserved.isEmpty || state.consecutiveDeadLetters > 0 || state.inFlight.contains { $0.rejectionReason != nil }
+  }
+
+  package init(decoding bytes: [UInt8]) throws(LogError) {
+    var reader = ByteReader(bytes, of: "the cursor")
+    func field() throws(LogError) -> [UInt8] { try reader.take(Int(try reader.take(UInt16.self))) }
+    func text() throws(LogError) -> String { String(decoding: try field(), as: UTF8.self) }
+    let version = try reader.take(UInt16.self)
+    guard (1...Self.version).contains(version) else {
+      throw LogError(.futureFormat, "the cursor has version \(version), this penstock knows \(Self.version)")
+    }
+    logID = try reader.take(16)
+    name = try text()
+    let committed = Offset(try reader.take(UInt64.self))
+    let epoch = try reader.take(UInt32.self)
+    let receipt = try reader.take(UInt8.self) == 1 ? try text() : nil
+    let cursor = name
+    func range(_ what: String) throws(LogError) -> Range<Offset> {
+      let (first, end) = (try reader.take(UInt64.self), try reader.take(UInt64.self))
+      guard first <= end else { throw LogError(.damaged, "the cursor \(cursor) contradicts itself: \(what) records") }
+      return Offset(first)..<Offset(end)
+    }
+    var inFlight: [CursorState.OpenIntent] = []
+    for _ in 0..<(try reader.take(UInt8.self)) {
+      let isDelivered = try reader.take(UInt8.self) == 1
+      let id = DeliveryID(try text())
+      let records = try range("a batch's")
+      let intent = Intent(
+        id: id, first: records.lowerBound, end: records.upperBound, contentDigest: try reader.take(32),
+        plan: try field(), createdAt: Timestamp(nanoseconds: try reader.take(Int64.self)))
+      inFlight.append(CursorState.OpenIntent(intent: intent, isDelivered: isDelivered))
+    }
+    var lost: Range<Offset>?
+    if version > 1, try reader.take(UInt8.self) == 1 { lost = try range("lost") }
+    var reserved: [Range<Offset>] = []
+    var consecutiveDeadLetters: UInt32 = 0
+    if version > 2 {
+      for index in inFlight.indices where try reader.take(UInt8.self) == 1 {
+        inFlight[index].rejectionReason = try text()
+      }
+      for _ in 0..<(try reader.take(UInt8.self)) { reserved.append(try range("reserved")) }
+      consecutiveDeadLetters = try reader.take(UInt32.self)
+    }
+    state = CursorState(
+      restoring: committed, epoch: epoch, inFlight: inFlight, lastReceipt: receipt, lost: lost, reserved: reserved,
+      consecutiveDeadLetters: consecutiveDeadLetters)
+    // The checksum held, so this is our own mistake or a forgery; either way it must not be acted on.
+    if let violation = state.violations(durableEnd: Offset(.max)).first {
+      throw LogError(.damaged, "the cursor \(name) contradicts itself: \(violation)")
+    }
+  }
+}

@@ -1,0 +1,69 @@
+internal import Logging
+internal import Synchronization
+
+extension CursorRegistry {
+  /// What is durable of a replay; nil when there is none of that id.
+  package func replay(_ id: String) async throws(LogError) -> ReplayManifest? {
+    try await worker.run { [self] () throws(LogError) in
+      try ReplayManifestStore.manifest(environment.fileSystem, paths, logID: logID, id: id)
+    }
+  }
+
+  /// Those that can be read: one that is damaged hides no other, and is a warning in the log of the process.
+  package func replays() async throws(LogError) -> [ReplayManifest] {
+    let all = try await allReplays()
+    for case (let id, .failure(let error)) in all {
+      environment.logger.warning("a replay cannot be read", metadata: ["replay": "\(id)", "error": "\(error)"])
+    }
+    return all.compactMap { try? $0.manifest.get() }
+  }
+
+  /// All replays by id, and what is durable of each or why that cannot be read.
+  package func allReplays() async throws(LogError) -> [(id: String, manifest: Result<ReplayManifest, LogError>)] {
+    try await worker.run { [self] () throws(LogError) in
+      var found: [(id: String, manifest: Result<ReplayManifest, LogError>)] = []
+      for id in try ReplayManifestStore.ids(environment.fileSystem, paths) {
+        do throws(LogError) {
+          let manifest = try ReplayManifestStore.manifest(environment.fileSystem, paths, logID: logID, id: id)
+          if let manifest { found.append((id, .success(manifest))) }
+        } catch {
+          found.append((id, .failure(error)))
+        }
+      }
+      return found
+    }
+  }
+
+  package func createReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await worker.run { [self] () throws(LogError) in
+      try ReplayManifestStore.create(environment.fileSystem, paths, logID: logID, manifest)
+    }
+  }
+
+  package func updateReplay(_ manifest: ReplayManifest) async throws(LogError) {
+    try await worker.run { [self] () throws(LogError) in
+      try ReplayManifestStore.update(environment.fileSystem, paths, logID: logID, manifest)
+    }
+  }
+
+  /// Lets go of a replay's cursor and removes it; with `manifest`, also what is kept of the replay, so that its id is free
+  /// again. Throws `.cursorHeld` when another process is at it.
+  package func removeReplay(_ id: String, manifest: Bool) async throws(LogError) {
+    try ReplayManifestStore.validate(id)
+    try await worker.run { [self] () throws(LogError) in
+      let name = ReplayManifest.cursorName(of: id)
+      var taken = held.withLock { $0?.removeValue(forKey: name) }
+      if taken == nil {
+        do throws(LogError) {
+          taken = try CursorStore.take(environment.fileSystem, paths, logID: logID, name: name)
+        } catch {
+          guard error.isAboutMissingFile else { throw error }
+        }
+      }
+      // Its lock is kept until the file is gone: else another process could take it in between.
+      defer { taken?.close() }
+      let files = [paths.cursor(name)] + (manifest ? [ReplayManifestStore.path(id, paths)] : [])
+      try ReplayManifestStore.remove(environment.fileSystem, paths, files)
+    }
+  }
+}

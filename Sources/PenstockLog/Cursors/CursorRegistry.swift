@@ -1,0 +1,71 @@
+internal import Synchronization
+
+/// The cursors this process holds in one log.
+package final class CursorRegistry: Sendable {
+  let environment: LogEnvironment
+  let paths: LogPaths
+  let logID: [UInt8]
+  let view: LogView
+  let worker: Worker
+  /// Nil once closed.
+  let held = Mutex<[String: HeldCursor]?>([:])
+
+  init(_ environment: LogEnvironment, _ paths: LogPaths, logID: [UInt8], view: LogView, worker: Worker) {
+    self.environment = environment
+    self.paths = paths
+    self.logID = logID
+    self.view = view
+    self.worker = worker
+  }
+
+  /// Takes a cursor: raises its epoch durably, so that an earlier holder is refused from now on. Returns it with its epoch.
+  func acquire(
+    _ name: String, startingAt start: Offset, isReplay: Bool
+  ) async throws(LogError) -> (HeldCursor, epoch: UInt32) {
+    try ReplayManifestStore.checkName(name, isReplay: isReplay)
+    return try await worker.run { [self] () throws(LogError) in
+      guard let known = held.withLock({ $0 }) else { throw LogError(.closed, "the log is closed") }
+      // A cursor past the end would be evidence of records that never were.
+      guard start <= view.end else {
+        throw LogError(
+          .outOfRange, "cursor \(name) cannot begin at offset \(start); the log ends at \(view.end)",
+          location: .init(offset: start))
+      }
+      try view.makeDurable(upTo: start, environment.fileSystem)
+      let cursor: HeldCursor
+      if let known = known[name] {
+        cursor = known
+      } else {
+        // Cursors are taken on the worker's thread alone, so no other call takes the same name in between.
+        cursor = try CursorStore.hold(environment.fileSystem, paths, logID: logID, name: name, startingAt: start)
+        let isOpen = held.withLock { held in
+          held?[name] = cursor
+          return held != nil
+        }
+        if !isOpen { cursor.close() }
+      }
+      let state = try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+      return (cursor, state.epoch)
+    }
+  }
+
+  /// The cursors held now, by name.
+  var holders: [String: HeldCursor] { held.withLock { $0 ?? [:] } }
+
+  /// Lets go of all cursors; handles still around can move no more.
+  func close() {
+    let held = held.withLock { held in
+      defer { held = nil }
+      return held
+    }
+    for cursor in (held ?? [:]).values { cursor.close() }
+  }
+}
+
+extension CursorRegistry {
+  func setPause(_ pause: CursorPause?, ofCursor name: String) async throws(LogError) {
+    try await worker.run { [self] () throws(LogError) in
+      try CursorStore.setPause(pause, environment.fileSystem, paths, name: name)
+    }
+  }
+}

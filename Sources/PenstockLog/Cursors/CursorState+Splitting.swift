@@ -1,0 +1,69 @@
+// A batch that its destination rejects is taken apart until the record that is to blame stands alone.
+//
+//   [a ........ b)  rejected        replacing: [a .. m) in flight, [m .. b) reserved     one write of the slot
+//   [a .. m)        delivered       completing: committed is m; [m .. b) is begun as a batch of its own
+//   [g, g+1)        rejected        replacing it by itself, condemned: it will not be sent again, in whatever process
+//   [g, g+1)        a dead letter   completing: committed is g + 1
+
+extension CursorState {
+  /// Puts a smaller batch, or the same one condemned, in the place of an open one; the rest is reserved. Atomic, because a
+  /// state is written whole.
+  ///
+  /// - Parameters:
+  ///   - id: The open batch, of which its destination holds nothing.
+  ///   - intent: Begins where that one begins and ends at or before its end, under another name; or is that one.
+  ///   - condemned: Why the one record of `intent` is not to be sent; nil when it is.
+  ///   - epoch: The holder's.
+  public func replacing(
+    _ id: DeliveryID, with intent: Intent, rejectionReason: String?, epoch: UInt32
+  ) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    guard let index = inFlight.firstIndex(where: { $0.intent.id == id }) else {
+      if let lost { throw .lost(lost) }
+      throw .unknownIntent(id)
+    }
+    let old = inFlight[index]
+    guard !old.isDelivered, old.rejectionReason == nil else {
+      throw .malformedIntent("delivery \(id) is delivered or condemned; it is not replaced")
+    }
+    guard intent.first == old.intent.first, intent.end > intent.first, intent.end <= old.intent.end else {
+      throw .outOfOrder(expected: old.intent.first, found: intent.first)
+    }
+    try checkForm(intent, rejectionReason: rejectionReason)
+    let isNewName = !inFlight.contains { $0.intent.id == intent.id }
+    guard isNewName || (intent == old.intent && rejectionReason != nil) else {
+      throw .malformedIntent("delivery \(intent.id) is open already")
+    }
+    guard reserved.count < Self.maxReserved else { throw .tooManyInFlight }
+    var next = self
+    next.inFlight[index] = OpenIntent(
+      intent: intent, isDelivered: false, rejectionReason: rejectionReason.map(Self.shortened))
+    next.reserve(intent.end..<old.intent.end)
+    return next
+  }
+
+  /// Everything between `committed` and ``nextFirst``, in order.
+  var pieces: [Range<Offset>] {
+    (inFlight.map { $0.intent.first..<$0.intent.end } + reserved).sorted { $0.lowerBound < $1.lowerBound }
+  }
+
+  mutating func reserve(_ range: Range<Offset>) {
+    guard !range.isEmpty else { return }
+    reserved.insert(range, at: reserved.firstIndex { $0.lowerBound > range.lowerBound } ?? reserved.endIndex)
+  }
+
+  mutating func insert(_ open: OpenIntent) {
+    inFlight.insert(open, at: inFlight.firstIndex { $0.intent.first > open.intent.first } ?? inFlight.endIndex)
+  }
+
+  func checkForm(_ intent: Intent, rejectionReason: String?) throws(CursorMoveError) {
+    guard (1...Intent.maxIDBytes).contains(intent.id.rawValue.utf8.count) else {
+      throw .malformedIntent("a delivery's name has 1 to \(Intent.maxIDBytes) bytes")
+    }
+    guard intent.contentDigest.count == 32 else { throw .malformedIntent("a content digest has 32 bytes") }
+    guard intent.plan.count <= Intent.maxPlanBytes else { throw .malformedIntent("a plan has at most 2,048 bytes") }
+    guard rejectionReason == nil || intent.end - intent.first == 1 else {
+      throw .malformedIntent("only a single record is condemned")
+    }
+  }
+}

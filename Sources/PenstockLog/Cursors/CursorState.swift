@@ -1,0 +1,257 @@
+/// Where a cursor stands, and the only moves it may make. A pure value: a move either returns the next state or throws,
+/// and has no other effect. The durable shell (`CursorStore`) writes the next state before anyone sees it.
+///
+/// States
+/// - *free*: `epoch` 0, never held.
+/// - *held, idle*: some holder has `epoch`; no intent is open.
+/// - *held, in flight*: one or more intents are open.
+///
+/// Invariants (checked by ``violations(durableEnd:)`` and by the exhaustive test)
+/// 1. `epoch` never falls; only ``acquired()`` raises it, by one.
+/// 2. `committed` never falls but by ``seeking(to:epoch:durableEnd:)``, and never passes the log's durable end.
+/// 3. Open intents and reserved ranges together are contiguous: the first begins at `committed`, each next where the one
+///    before ends. A reserved range is what a split left of a batch its destination rejected: not in flight, and later a
+///    batch, or several, of its own, that do not reach beyond it.
+/// 4. `committed` passes an intent only when it and all before it are delivered.
+/// 5. A move with an epoch other than the current one changes nothing.
+/// 6. Records that retention took before they were delivered stand in `lost`, at or below `committed`, and no batch is begun
+///    until ``acknowledging(_:epoch:durableEnd:)`` or a seek has taken them off.
+/// 7. A condemned intent has one record, stays condemned, and is not replaced.
+/// 8. An intent that is given up stays in its place, and `committed` passes it as if it were delivered.
+public struct CursorState: Hashable, Sendable, Codable {
+  /// Everything below this offset is done.
+  public internal(set) var committed: Offset
+  /// The number of the present holder; a new holder has a higher one.
+  public private(set) var epoch: UInt32
+  /// Open intents in offset order, at most ``maxInFlight``.
+  public internal(set) var inFlight: [OpenIntent]
+  /// What the destination said to the newest committed batch, for people; at most 256 bytes are kept.
+  public internal(set) var lastReceipt: String?
+  /// Records that retention's hard cap removed before their delivery was confirmed, until somebody has acknowledged that.
+  /// Where a batch was in flight, all of it: whether its destination holds it, only the destination knows. Where several
+  /// were, those confirmed out of order in between are included.
+  public internal(set) var lost: Range<Offset>?
+
+  /// What splits have left over of rejected batches and is not in flight, in offset order; at most 128.
+  public internal(set) var reserved: [Range<Offset>]
+  /// Condemned records that were completed since a batch was delivered: a destination that rejects everything shows here.
+  public internal(set) var consecutiveDeadLetters: UInt32
+
+  /// An intent, and whether it is done with (its delivery was confirmed, or it was given up) while an earlier one is open.
+  public struct OpenIntent: Hashable, Sendable, Codable {
+    public let intent: Intent
+    public internal(set) var isDelivered: Bool
+    /// Why its one record is not to be sent, any more or at all, but kept as a dead letter; nil for everything else. At
+    /// most 256 bytes.
+    public internal(set) var rejectionReason: String?
+
+    package init(intent: Intent, isDelivered: Bool, rejectionReason: String? = nil) {
+      self.intent = intent
+      self.isDelivered = isDelivered
+      self.rejectionReason = rejectionReason
+    }
+  }
+
+  /// 4 intents may be open at once.
+  public static let maxInFlight = 4
+  /// Four batches of 2³¹ records, each split down to one.
+  static let maxReserved = 128
+
+  /// A cursor nobody has held yet, standing at `start`.
+  public init(startingAt start: Offset) {
+    committed = start
+    epoch = 0
+    inFlight = []
+    lastReceipt = nil
+    lost = nil
+    reserved = []
+    consecutiveDeadLetters = 0
+  }
+
+  /// A state read back from stable storage.
+  package init(
+    restoring committed: Offset, epoch: UInt32, inFlight: [OpenIntent], lastReceipt: String?,
+    lost: Range<Offset>? = nil, reserved: [Range<Offset>] = [], consecutiveDeadLetters: UInt32 = 0
+  ) {
+    self.committed = committed
+    self.epoch = epoch
+    self.inFlight = inFlight
+    self.lastReceipt = lastReceipt
+    self.lost = lost
+    self.reserved = reserved
+    self.consecutiveDeadLetters = consecutiveDeadLetters
+  }
+
+  /// What is lost to the cursor, as a reader is told it.
+  public var gap: Gap? { lost.map { Gap(first: $0.lowerBound, end: $0.upperBound, reason: .trimmed) } }
+
+  /// Where the next intent begins.
+  public var nextFirst: Offset {
+    max(inFlight.last?.intent.end ?? committed, reserved.last?.upperBound ?? committed)
+  }
+}
+
+/// Why a move was refused. The state is as before.
+public enum CursorMoveError: Error, Hashable, Sendable {
+  /// A later holder has taken the cursor; this one must stop.
+  case fenced(held: UInt32, attempted: UInt32)
+  /// The range does not begin where the cursor stands, is empty, or passes the durable end.
+  case outOfOrder(expected: Offset, found: Offset)
+  /// More than ``CursorState/maxInFlight`` intents.
+  case tooManyInFlight
+  /// Retention took these records before they were delivered; that must be acknowledged first.
+  case lost(Range<Offset>)
+  /// No open intent of that id.
+  case unknownIntent(DeliveryID)
+  /// The move needs a cursor without open intents.
+  case intentsOpen(Int)
+  /// A plan or a digest of the wrong length.
+  case malformedIntent(String)
+}
+
+extension CursorState {
+  /// A new holder takes the cursor. Open intents stay: the new holder finishes them first.
+  public func acquired() -> CursorState {
+    var next = self
+    next.epoch += 1
+    return next
+  }
+
+  /// Notes that a batch is about to be delivered: at ``nextFirst``, or a reserved range from its beginning on, up to its
+  /// end or less. With `rejectionReason` the intent is not to be sent: its one record becomes a dead letter.
+  public func beginning(
+    _ intent: Intent, rejectionReason: String? = nil, epoch: UInt32, durableEnd: Offset
+  ) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    if let lost { throw .lost(lost) }
+    guard inFlight.count < Self.maxInFlight else { throw .tooManyInFlight }
+    let from = reserved.firstIndex { $0.lowerBound == intent.first }
+    guard from != nil || intent.first == nextFirst else { throw .outOfOrder(expected: nextFirst, found: intent.first) }
+    let limit = from.map { reserved[$0].upperBound } ?? durableEnd
+    guard intent.end > intent.first, intent.end <= min(limit, durableEnd) else {
+      throw .outOfOrder(expected: limit, found: intent.end)
+    }
+    try checkForm(intent, rejectionReason: rejectionReason)
+    guard !inFlight.contains(where: { $0.intent.id == intent.id }) else {
+      throw .malformedIntent("delivery \(intent.id) is open already")
+    }
+    var next = self
+    if let from {
+      next.reserved.remove(at: from)
+      next.reserve(intent.end..<limit)
+    }
+    next.insert(OpenIntent(intent: intent, isDelivered: false, rejectionReason: rejectionReason.map(Self.shortened)))
+    return next
+  }
+
+  /// Notes that a delivery is confirmed; commits as far as all before it are, too.
+  public func completing(_ id: DeliveryID, receipt: String, epoch: UInt32) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    guard let index = inFlight.firstIndex(where: { $0.intent.id == id }) else {
+      if let lost { throw .lost(lost) }
+      throw .unknownIntent(id)
+    }
+    var next = self
+    next.inFlight[index].isDelivered = true
+    next.consecutiveDeadLetters = inFlight[index].rejectionReason == nil ? 0 : min(consecutiveDeadLetters, .max - 1) + 1
+    next.lastReceipt = Self.shortened(receipt)
+    next.commitDelivered()
+    return next
+  }
+
+  /// Moves a cursor that delivers without intents (the reader's own effects are its own affair) forward to `offset`.
+  public func committing(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    if let lost { throw .lost(lost) }
+    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    // With nothing in flight, reserved ranges only remember where a split was.
+    guard offset >= committed else { throw .outOfOrder(expected: committed, found: offset) }
+    guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
+    var next = self
+    next.committed = offset
+    next.reserved = []
+    return next
+  }
+
+  /// Moves the cursor anywhere in the log, also back. Who seeks has decided about lost records, too.
+  public func seeking(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+    try check(epoch)
+    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
+    var next = self
+    next.committed = offset
+    next.reserved = []
+    next.lost = nil
+    return next
+  }
+
+  /// Retention removes everything below `start`, which this cursor has not passed: it does so now, whoever holds it, and
+  /// keeps in ``lost`` what it did not deliver.
+  ///
+  /// A batch in flight that is cut is given up whole and its range never delivered under another name: its destination may
+  /// hold it already, and nobody here can know. Later batches in flight stay open.
+  public func passed(upTo start: Offset) -> CursorState {
+    guard start > committed else { return self }
+    var next = self
+    var end = start > nextFirst ? start : committed
+    while let head = next.inFlight.first, head.intent.first < start {
+      if !head.isDelivered { end = max(end, head.intent.end) }
+      next.committed = head.intent.end
+      next.inFlight.removeFirst()
+    }
+    // What is reserved is not in flight, so the part of it that is left can still be delivered.
+    for range in reserved where range.lowerBound < start { end = max(end, min(range.upperBound, start)) }
+    next.committed = max(next.committed, start)
+    next.reserved = []
+    for range in reserved where range.upperBound > start {
+      next.reserve(max(range.lowerBound, start)..<range.upperBound)
+    }
+    next.commitDelivered()
+    next.lost = (lost?.lowerBound ?? committed)..<end
+    return next
+  }
+
+  /// Commits as far as deliveries are confirmed without a hole.
+  mutating func commitDelivered() {
+    while let head = inFlight.first, head.isDelivered, head.intent.first == committed {
+      committed = head.intent.end
+      inFlight.removeFirst()
+    }
+  }
+
+  /// The first 256 bytes at most, and no part of a character.
+  static func shortened(_ receipt: String) -> String {
+    var kept = receipt.utf8.prefix(256)
+    while String(kept) == nil { kept.removeLast() }
+    return String(kept) ?? ""
+  }
+
+  func check(_ attempted: UInt32) throws(CursorMoveError) {
+    guard attempted == epoch else { throw .fenced(held: epoch, attempted: attempted) }
+  }
+
+  /// What is wrong with this state, in words; empty when nothing is.
+  public func violations(durableEnd: Offset) -> [String] {
+    var found: [String] = []
+    if committed > durableEnd { found.append("committed \(committed) is past the durable end \(durableEnd)") }
+    if inFlight.count > Self.maxInFlight { found.append("\(inFlight.count) intents are open") }
+    let isHeadDelivered = inFlight.first.map { $0.isDelivered && $0.intent.first == committed }
+    if isHeadDelivered == true { found.append("a delivered intent at the head was not committed") }
+    if reserved.count > Self.maxReserved { found.append("\(reserved.count) ranges are reserved") }
+    var expected = committed
+    for piece in pieces {
+      if piece.lowerBound != expected { found.append("a piece at \(piece.lowerBound), expected \(expected)") }
+      if piece.isEmpty { found.append("an empty piece at \(piece.lowerBound)") }
+      expected = piece.upperBound
+    }
+    for open in inFlight
+    where open.rejectionReason != nil && open.intent.first.rawValue &+ 1 != open.intent.end.rawValue {
+      found.append("\(open.intent.id) is condemned and has not one record")
+    }
+    if let lost, lost.isEmpty || lost.upperBound > committed {
+      found.append("records \(lost.lowerBound) ..< \(lost.upperBound) are lost, committed is \(committed)")
+    }
+    if expected > durableEnd { found.append("intents reach \(expected), past the durable end \(durableEnd)") }
+    return found
+  }
+}

@@ -1,0 +1,108 @@
+internal import Logging
+internal import Synchronization
+
+/// Where replays are kept: beside their cursors, a ``SlotFile`` each, of fixed size.
+///
+/// Order of effects, each durable before the next: the manifest → the cursor → … → the manifest, finished → the cursor is
+/// removed. A cursor without a manifest is therefore no replay's, and a finished manifest may still have its cursor.
+package enum ReplayManifestStore {
+  static let slotKind: UInt16 = 4
+  static let slotSize = 4096
+  static let suffix = ".replay"
+
+  static func path(_ id: String, _ paths: LogPaths) -> String { paths.cursors + "/" + id + suffix }
+
+  package static func validate(_ id: String) throws(LogError) {
+    try CursorStore.validate(id, of: "replay")
+    guard id.utf8.count <= ReplayManifest.maxIDBytes else {
+      throw LogError(.invalidName, "\"\(id)\" is no replay name: at most \(ReplayManifest.maxIDBytes) characters")
+    }
+  }
+
+  /// Keeps replays' cursors and all others apart.
+  static func checkName(_ name: String, isReplay: Bool) throws(LogError) {
+    guard ReplayManifest.isReplay(cursor: name) == isReplay else {
+      throw LogError(
+        .invalidName,
+        "cursor names that begin with \"\(ReplayManifest.namePrefix)\" belong to replays, not to \"\(name)\"")
+    }
+  }
+
+  /// Nil when there is none of that id.
+  package static func manifest(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], id: String
+  ) throws(LogError) -> ReplayManifest? {
+    try validate(id)
+    let value: [UInt8]
+    do throws(LogError) {
+      value = try SlotFile.peek(fileSystem, path(id, paths), kind: slotKind, slotSize: slotSize)
+    } catch {
+      if error.isAboutMissingFile { return nil }
+      throw error
+    }
+    let manifest = try ReplayManifest(decoding: value, logID: logID)
+    guard manifest.id == id else {
+      throw LogError(.damaged, "the file is that of replay \(manifest.id)", location: .init(path: path(id, paths)))
+    }
+    return manifest
+  }
+
+  /// Makes a replay durable. Throws `.illegalMove` when there is one of that id, or a cursor where its own is to be.
+  package static func create(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
+  ) throws(LogError) {
+    try validate(manifest.id)
+    for path in [path(manifest.id, paths), paths.cursor(manifest.cursorName)] {
+      var isThere = false
+      do throws(FileSystemError) { isThere = try fileSystem.exists(path) } catch {
+        throw LogError(error, while: "look for replay \(manifest.id)")
+      }
+      if isThere {
+        throw LogError(.illegalMove, "there is a replay or a cursor of that name already", location: .init(path: path))
+      }
+    }
+    let path = path(manifest.id, paths)
+    do throws(LogError) {
+      try LogDirectory.restoringCursors(fileSystem, paths) { () throws(LogError) in
+        try SlotFile.create(
+          fileSystem, path, kind: slotKind, slotSize: slotSize, value: manifest.encoded(logID: logID))
+      }
+    } catch {
+      guard error.code == .locked || (error.cause as? FileSystemError)?.code == .exists else { throw error }
+      throw LogError(.illegalMove, "another process begins a replay of that name", location: .init(path: path))
+    }
+  }
+
+  /// Replaces what is durable of a replay. For the holder of its cursor alone.
+  package static func update(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
+  ) throws(LogError) {
+    let path = path(manifest.id, paths)
+    let opened = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: false)
+    guard let (slots, _) = opened else { throw LogError(.io, "could not open it", location: .init(path: path)) }
+    try slots.write(manifest.encoded(logID: logID))
+  }
+
+  /// The ids of all replays, sorted.
+  package static func ids(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
+    do throws(FileSystemError) {
+      return CursorStore.ownNames(try fileSystem.list(paths.cursors), suffix)
+        .filter { $0.utf8.count <= ReplayManifest.maxIDBytes }
+    } catch {
+      if error.code == .notFound { return [] }
+      throw LogError(error, while: "list the replays")
+    }
+  }
+
+  /// Removes files, if they are there. Durable when it returns.
+  package static func remove(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, _ files: [String]
+  ) throws(LogError) {
+    do throws(FileSystemError) {
+      for file in files { try fileSystem.removeIfPresent(file) }
+      try fileSystem.synchronizeDirectory(paths.cursors)
+    } catch {
+      throw LogError(error, while: "remove a replay's cursor")
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/// Why a block's bytes cannot be believed.
+package struct BlockFlaw: Error, Hashable, Sendable, CustomStringConvertible {
+  package let reason: String
+  package init(_ reason: String) { self.reason = reason }
+  package var description: String { reason }
+}
+
+/// Turns a block's bytes back into records. Pure.
+package enum BlockDecoder {
+  /// Proves everything a checksum can prove without decompressing: trailer, padding and stored bytes.
+  /// `bytes` begins at the header and is `header.totalLength` long.
+  package static func verify(_ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32) throws(BlockFlaw) {
+    precondition(bytes.count == header.totalLength)
+    let trailer = UnsafeRawBufferPointer(rebasing: bytes[BlockFormat.headerSize..<header.frontLength])
+    guard Checksum.of(trailer, seed: seed) == header.trailerChecksum else { throw BlockFlaw("trailer checksum") }
+    let stored = UnsafeRawBufferPointer(rebasing: bytes[header.frontLength...])
+    guard Checksum.of(stored, seed: seed) == header.payloadChecksum else { throw BlockFlaw("payload checksum") }
+  }
+
+  /// The records. The decompressor only ever sees bytes that ``verify(_:_:seed:)`` has proven.
+  package static func decode(
+    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32, with reader: BlockReader
+  ) throws(BlockFlaw) -> DecodedBlock {
+    try verify(header, bytes, seed: seed)
+    let stored = UnsafeRawBufferPointer(rebasing: bytes[header.frontLength...])
+    let memory = reader.memory.take(header.rawLength)
+    do throws(LogError) {
+      try reader.decompressor.decompress(stored, into: memory.mutableBytes(header.rawLength))
+    } catch {
+      throw BlockFlaw(error.message)
+    }
+    let payload = BlockPayload(memory, count: header.rawLength)
+    let ends = try payload.withUnsafeBytes { (payload) throws(BlockFlaw) in try recordEnds(header, bytes, payload) }
+    let isFrameOfLines = header.flags & BlockFormat.lengthsFlag == 0
+    return DecodedBlock(
+      baseOffset: header.baseOffset, appendTimes: try appendTimes(header, bytes), payload: payload, ends: ends,
+      frame: reader.retainsCompressedFrames && isFrameOfLines ? Array(stored) : nil)
+  }
+
+  private static func recordEnds(
+    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer
+  ) throws(BlockFlaw) -> [UInt32] {
+    guard payload.last == UInt8(ascii: "\n") else { throw BlockFlaw("the payload does not end with a line feed") }
+    guard header.flags & BlockFormat.lengthsFlag != 0 else {
+      let ends = Bytes.lineFeeds(in: payload, expecting: header.recordCount)
+      guard ends.count == header.recordCount else {
+        throw BlockFlaw("\(ends.count) lines in a block of \(header.recordCount) records")
+      }
+      return ends
+    }
+    let trailer = UnsafeRawBufferPointer(
+      rebasing: bytes[BlockFormat.headerSize..<(BlockFormat.headerSize + header.trailerLength)])
+    guard let lengths = section(BlockFormat.lengthsSection, in: trailer), lengths.count == header.recordCount * 4 else {
+      throw BlockFlaw("no record lengths in the trailer")
+    }
+    var ends: [UInt32] = []
+    ends.reserveCapacity(header.recordCount)
+    var position = 0
+    for index in 0..<header.recordCount {
+      let end = position + Int(lengths.get(UInt32.self, at: index * 4))
+      guard end < payload.count else { throw BlockFlaw("record lengths pass the payload's end") }
+      ends.append(UInt32(end))
+      position = end + 1
+    }
+    guard position == payload.count else { throw BlockFlaw("record lengths do not add up to the payload") }
+    return ends
+  }
+
+  private static func appendTimes(
+    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer
+  ) throws(BlockFlaw) -> AppendTimes {
+    guard header.flags & BlockFormat.appendTimesFlag != 0 else { return AppendTimes(header.appendTime) }
+    let trailer = UnsafeRawBufferPointer(
+      rebasing: bytes[BlockFormat.headerSize..<(BlockFormat.headerSize + header.trailerLength)])
+    guard let found = section(BlockFormat.appendTimesSection, in: trailer) else {
+      throw BlockFlaw("no append times in the trailer")
+    }
+    return try AppendTimes(header.appendTime, decoding: Array(found), count: header.recordCount)
+  }
+
+  static func section(_ kind: UInt16, in trailer: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    var position = 0
+    while position + 8 <= trailer.count {
+      let length = Int(trailer.get(UInt32.self, at: position + 4))
+      guard position + 8 + length <= trailer.count else { return nil }
+      if trailer.get(UInt16.self, at: position) == kind {
+        return UnsafeRawBufferPointer(rebasing: trailer[(position + 8)..<(position + 8 + length)])
+      }
+      position += 8 + length
+    }
+    return nil
+  }
+}

@@ -1,0 +1,71 @@
+/// Where a block will stand: what its header says beside its records.
+package struct BlockAddress: Hashable, Sendable {
+  package var position: UInt64
+  package var baseOffset: Offset
+  package var segment: UInt64
+  package var epoch: UInt32
+  package var durableUpTo: UInt64
+  package var appendTime: Timestamp
+  package var chain: UInt64
+  /// CRC-32C of the segment's salt.
+  package var seed: UInt32
+
+  package init(
+    position: UInt64, baseOffset: Offset, segment: UInt64, epoch: UInt32, durableUpTo: UInt64, appendTime: Timestamp,
+    chain: UInt64, seed: UInt32
+  ) {
+    self.position = position
+    self.baseOffset = baseOffset
+    self.segment = segment
+    self.epoch = epoch
+    self.durableUpTo = durableUpTo
+    self.appendTime = appendTime
+    self.chain = chain
+    self.seed = seed
+  }
+}
+
+/// Turns batches of records into one block. Keeps its compression context; not for two threads at once.
+///
+/// Two steps, because where a block goes may depend on how long it is: ``compress(_:into:)``, then ``EncodedBlock/finish(at:_:)``.
+/// The first is dear and needs no place, so any thread may do it ahead of time; the second is cheap and is done in order.
+package struct BlockEncoder {
+  private let compressor: ZstdCompressor
+  /// Batches joined, where there are several.
+  private var joined: [UInt8] = []
+
+  package init(level: Int) throws(LogError) { compressor = try ZstdCompressor(level: level) }
+
+  /// Compresses the records of `batches`, in order, into `block`, whatever was there before.
+  package mutating func compress(_ batches: some Collection<RecordBatch>, into block: EncodedBlock) throws(LogError) {
+    let start = block.begin(batches)
+    if batches.count == 1, let only = batches.first {
+      try compress(only.payload, into: block, at: start)
+    } else {
+      joined.removeAll(keepingCapacity: true)
+      for batch in batches { joined.append(contentsOf: batch.payload) }
+      try compress(joined, into: block, at: start)
+    }
+  }
+
+  private func compress(_ payload: [UInt8], into block: EncodedBlock, at start: Int) throws(LogError) {
+    var failure: LogError?
+    let compressor = compressor
+    let count = payload.withUnsafeBytes { source in
+      block.withFrame(at: start) { target in
+        do throws(LogError) { return try compressor.compress(source, into: target) } catch {
+          failure = error
+          return 0
+        }
+      }
+    }
+    if let failure { throw failure }
+    block.end(storedLength: count)
+  }
+}
+
+extension [UInt8] {
+  package mutating func append(littleEndian value: some FixedWidthInteger) {
+    Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
+  }
+}

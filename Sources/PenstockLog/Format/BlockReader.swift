@@ -1,0 +1,51 @@
+internal import Synchronization
+
+/// What reading a block takes, used again for the next one: a decompression context and room for the stored bytes. Not for two
+/// threads at once.
+///
+/// `@unchecked Sendable`: whoever takes it out of ``BlockReaders`` is its only holder until it is put back.
+package final class BlockReader: @unchecked Sendable {
+  let decompressor = ZstdDecompressor()
+  let memory: BlockMemoryPool
+  /// Whether decoded blocks keep the frame they were decompressed from; see ``DecodedBlock/frame``.
+  package var retainsCompressedFrames = false
+  private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  /// A buffer for a block that is larger is not kept.
+  private static let keptBytes = 1 << 20
+
+  package init(memory: BlockMemoryPool = BlockMemoryPool()) { self.memory = memory }
+
+  deinit { buffer.deallocate() }
+
+  /// Lends room for `count` bytes.
+  func withBuffer<Result, Failure: Error>(
+    _ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    if buffer.count < count {
+      buffer.deallocate()
+      buffer = .allocate(byteCount: (count + 65_535) & ~65_535, alignment: 64)
+    }
+    defer {
+      if buffer.count > Self.keptBytes {
+        buffer.deallocate()
+        buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+      }
+    }
+    return try body(UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]))
+  }
+}
+
+/// A few block readers for any number of tasks.
+package final class BlockReaders: Sendable {
+  private let idle = Mutex<[BlockReader]>([])
+  private let memory = BlockMemoryPool()
+  private static let kept = 4
+
+  package init() {}
+
+  func with<Result, Failure: Error>(_ body: (BlockReader) throws(Failure) -> Result) throws(Failure) -> Result {
+    let reader = idle.withLock { $0.popLast() } ?? BlockReader(memory: memory)
+    defer { idle.withLock { if $0.count < Self.kept { $0.append(reader) } } }
+    return try body(reader)
+  }
+}

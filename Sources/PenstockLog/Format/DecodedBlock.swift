@@ -1,0 +1,110 @@
+/// A block's records, decompressed and proven; immutable, and so shared by every reader that wants them.
+package final class DecodedBlock: Sendable {
+  package let baseOffset: Offset
+  package let appendTimes: AppendTimes
+  /// Every record followed by one line feed.
+  package let payload: BlockPayload
+  /// For each record, one past its last byte in `payload` (its line feed's place).
+  package let ends: [UInt32]
+  /// The very zstd frame that ``payload`` was decompressed from, for whoever hands it on instead of compressing anew. Nil unless
+  /// that was asked for, and where some record contains a line feed: lines are records then no more.
+  package let frame: [UInt8]?
+
+  package var count: Int { ends.count }
+  package var endOffset: Offset { baseOffset + ends.count }
+  /// What the block holds in memory, in bytes.
+  package var footprint: Int { payload.count + ends.count * 4 + (frame?.count ?? 0) }
+
+  /// - Precondition: `ends` rises and its last element is the place of the payload's last byte.
+  package init(
+    baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32], frame: [UInt8]? = nil
+  ) {
+    precondition(ends.last.map { Int($0) + 1 == payload.count } ?? payload.isEmpty)
+    self.baseOffset = baseOffset
+    self.appendTimes = appendTimes
+    self.payload = payload
+    self.ends = ends
+    self.frame = frame
+  }
+
+  /// A block whose records were all appended at one time.
+  package convenience init(baseOffset: Offset, appendTime: Timestamp, payload: [UInt8], ends: [UInt32]) {
+    self.init(baseOffset: baseOffset, appendTimes: AppendTimes(appendTime), payload: BlockPayload(payload), ends: ends)
+  }
+
+  /// When the log took the first record.
+  package var appendTime: Timestamp { appendTimes.first }
+
+  /// One past the last byte of the records before `index`, line feeds included.
+  package func start(of index: Int) -> Int { index == 0 ? 0 : Int(ends[index - 1]) + 1 }
+
+  /// The records' bytes together, without line feeds.
+  package func byteCount(of indices: Range<Int>) -> Int {
+    guard !indices.isEmpty else { return 0 }
+    return Int(ends[indices.upperBound - 1]) - start(of: indices.lowerBound) - (indices.count - 1)
+  }
+
+  /// How many records from `index` on fit `maxRecords` and `maxBytes`; at least one when `atLeastOne` and there is one.
+  package func prefixCount(from index: Int, maxRecords: Int, maxBytes: Int, atLeastOne: Bool) -> Int {
+    let rest = index..<count
+    // Mostly all that is left fits.
+    if rest.count <= maxRecords, byteCount(of: rest) <= maxBytes { return rest.count }
+    var taken = 0
+    var bytes = 0
+    while index + taken < count, taken < maxRecords {
+      let size = Int(ends[index + taken]) - start(of: index + taken)
+      if bytes + size > maxBytes, !(taken == 0 && atLeastOne) { break }
+      bytes += size
+      taken += 1
+    }
+    return taken
+  }
+
+  package func forEachRecord<Failure: Error>(
+    in indices: Range<Int>, _ body: (RecordView) throws(Failure) -> Void
+  ) throws(Failure) {
+    guard !indices.isEmpty else { return }
+    var failure: Failure?
+    payload.withUnsafeBytes { bytes in
+      ends.withUnsafeBufferPointer { ends in
+        var position = start(of: indices.lowerBound)
+        let steps = appendTimes.steps
+        var step = appendTimes.stepCount { $0.index <= indices.lowerBound }
+        var time = appendTimes.time(of: indices.lowerBound)
+        for index in indices {
+          if step < steps.count, steps[step].index == index {
+            time = steps[step].time
+            step += 1
+          }
+          let end = Int(ends[index])
+          let view = RecordView(
+            offset: baseOffset + index, appendTime: time,
+            bytes: UnsafeRawBufferPointer(rebasing: bytes[position..<end]))
+          do throws(Failure) { try body(view) } catch {
+            failure = error
+            return
+          }
+          position = end + 1
+        }
+      }
+    }
+    if let failure { throw failure }
+  }
+}
+
+extension DecodedBlock {
+  /// The block these batches become, for readers that wait for it, where joining them is cheaper than decoding: up to 64 KiB.
+  convenience init?(small batches: some Collection<RecordBatch>, at place: BlockAddress) {
+    let bytes = batches.reduce(0) { $0 + $1.payload.count }
+    guard bytes <= 64 << 10 else { return nil }
+    var payload: [UInt8] = []
+    var ends: [UInt32] = []
+    payload.reserveCapacity(bytes)
+    for batch in batches {
+      let start = UInt32(payload.count)
+      ends.append(contentsOf: batch.ends.lazy.map { start + $0 })
+      payload.append(contentsOf: batch.payload)
+    }
+    self.init(baseOffset: place.baseOffset, appendTime: place.appendTime, payload: payload, ends: ends)
+  }
+}

@@ -1,0 +1,169 @@
+/// A block of a segment, read, proven and decoded, with everything that must outlive a re-encode.
+package struct ReadBlock: Sendable {
+  package let header: BlockHeader
+  package let block: DecodedBlock
+  package let sections: TrailerSections
+
+  package init(_ header: BlockHeader, _ block: DecodedBlock, _ sections: TrailerSections) {
+    self.header = header
+    self.block = block
+    self.sections = sections
+  }
+}
+
+/// Blocks of an original that become one block of a sealed segment. A pure value.
+///
+/// Invariant: the blocks follow each other without a gap, and their carried trailer sections can be joined. A block is never
+/// split: one append may be larger than the limit, and then stands alone.
+package struct SealGroup: Sendable {
+  package private(set) var blocks: [ReadBlock]
+  private let limit: Int
+  package private(set) var rawBytes: Int
+  private let canGrow: Bool
+
+  /// - Parameter limit: the most raw bytes of a joined block.
+  package init(_ first: ReadBlock, limit: Int) {
+    blocks = [first]
+    rawBytes = first.header.rawLength
+    self.limit = limit
+    canGrow = first.sections.canBeJoined(recordCount: first.block.count)
+  }
+
+  package var baseOffset: Offset { blocks[0].block.baseOffset }
+  package var endOffset: Offset { blocks[blocks.count - 1].block.endOffset }
+  package var recordCount: Int { endOffset - baseOffset }
+
+  /// Takes the next block in, or returns false where it must begin a group of its own.
+  package mutating func take(_ next: ReadBlock) -> Bool {
+    precondition(next.block.baseOffset == endOffset)
+    guard canGrow, rawBytes + next.header.rawLength <= limit,
+      next.sections.canBeJoined(recordCount: next.block.count)
+    else { return false }
+    blocks.append(next)
+    rawBytes += next.header.rawLength
+    return true
+  }
+
+  /// The records, each with its line feed.
+  ///
+  /// - Parameter room: where blocks are joined; one alone is lent as it is.
+  package func withPayload<Result, Failure: Error>(
+    joinedIn room: inout [UInt8], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    if blocks.count == 1 { return try blocks[0].block.payload.withUnsafeBytes(body) }
+    room.removeAll(keepingCapacity: true)
+    room.reserveCapacity(rawBytes)
+    for block in blocks { block.block.payload.withUnsafeBytes { room.append(contentsOf: $0) } }
+    return try room.withUnsafeBufferPointer { (bytes) throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
+  }
+
+  package var containsLineFeed: Bool { blocks.contains { $0.header.flags & BlockFormat.lengthsFlag != 0 } }
+
+  package var eventTimes: ClosedRange<Int64>? {
+    blocks.lazy.compactMap(\.header.eventTimes).reduce(nil) { joined, times in
+      joined.map { min($0.lowerBound, times.lowerBound)...max($0.upperBound, times.upperBound) } ?? times
+    }
+  }
+
+  package var tellsEventTimes: Bool { blocks.allSatisfy { $0.header.flags & BlockFormat.eventTimesToldFlag != 0 } }
+
+  package var appendTimes: AppendTimes {
+    var times = AppendTimes(blocks[0].block.appendTime)
+    for block in blocks {
+      let first = block.block.baseOffset - baseOffset
+      if first > 0 { times.step(at: first, block.block.appendTime) }
+      for step in block.block.appendTimes.steps { times.step(at: first + step.index, step.time) }
+    }
+    return times
+  }
+
+  /// Everything that stands in the joined block's trailer.
+  package var sections: TrailerSections {
+    var sections = TrailerSections()
+    if containsLineFeed {
+      var lengths: [UInt8] = []
+      lengths.reserveCapacity(recordCount * 4)
+      for block in blocks {
+        var start: UInt32 = 0
+        for end in block.block.ends {
+          lengths.append(littleEndian: end - start)
+          start = end + 1
+        }
+      }
+      sections.append(kind: BlockFormat.lengthsSection, lengths)
+    }
+    if !appendTimes.steps.isEmpty { sections.append(kind: BlockFormat.appendTimesSection, appendTimes.encoded()) }
+    let carried = TrailerSections.joined(blocks.map { ($0.sections, $0.block.count) })
+    for section in carried?.sections ?? [] { sections.append(kind: section.kind, section.bytes) }
+    return sections
+  }
+}
+
+/// Walks a segment that is written to the end: every block read, proven and decoded, in order.
+package struct SegmentBlocks {
+  package let scanner: SegmentScanner
+  /// Behind the last block handed out.
+  package private(set) var cursor: SegmentScanner.ScanPosition
+  /// Where the records must end.
+  package let limit: Offset
+  /// Keeps the scanner's file open.
+  private let file: OpenFile
+  private let path: String
+  private let reader = BlockReader()
+
+  package init(_ file: OpenFile, _ header: SegmentHeader, limit: Offset, path: String) {
+    self.file = file
+    scanner = SegmentScanner(file.fileSystem, file.handle, header)
+    self.limit = limit
+    self.path = path
+    cursor = SegmentScanner.ScanPosition(startOf: scanner.header)
+  }
+
+  /// The next block; nil at the limit. Throws `.damaged` for the first thing that is not as it must be.
+  package mutating func next() throws(LogError) -> ReadBlock? {
+    guard cursor.offset < limit else { return nil }
+    let found: SegmentScanner.Found
+    var bytes: [UInt8] = []
+    do throws(FileSystemError) {
+      found = try scanner.look(at: cursor, proving: false)
+      if case .block(let header, _) = found {
+        bytes = try scanner.fileSystem.readAll(scanner.file, count: header.totalLength, at: header.position)
+      }
+    } catch {
+      throw LogError(error, while: "read a block")
+    }
+    switch found {
+    case .block(let header, let next):
+      let block = try decode(header, bytes)
+      cursor = next
+      return block
+    case .absent: throw damaged("no block where one must be")
+    case .flawed(let reason): throw damaged(reason)
+    case .future(let version): throw damaged("a block of format version \(version)")
+    }
+  }
+
+  private func damaged(_ reason: String) -> LogError {
+    LogError(
+      .damaged, "not a valid block: \(reason)",
+      location: .init(path: path, position: cursor.position, offset: cursor.offset))
+  }
+
+  private func decode(_ header: BlockHeader, _ bytes: [UInt8]) throws(LogError) -> ReadBlock {
+    guard bytes.count == header.totalLength else { throw damaged("cut short") }
+    var flaw: BlockFlaw?
+    let seed = scanner.seed
+    let block = bytes.withUnsafeBytes { bytes -> ReadBlock? in
+      do throws(BlockFlaw) {
+        let block = try BlockDecoder.decode(header, bytes, seed: seed, with: reader)
+        let trailer = bytes[BlockFormat.headerSize..<(BlockFormat.headerSize + header.trailerLength)]
+        return ReadBlock(header, block, try TrailerSections(parsing: UnsafeRawBufferPointer(rebasing: trailer)))
+      } catch {
+        flaw = error
+        return nil
+      }
+    }
+    guard let block else { throw damaged(flaw?.reason ?? "unknown") }
+    return block
+  }
+}

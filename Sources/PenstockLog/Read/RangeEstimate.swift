@@ -1,0 +1,120 @@
+/// How much there is of a range of records, as far as indexes tell.
+public struct RangeEstimate: Hashable, Sendable {
+  public let range: Range<Offset>
+  /// Records of the range that are there.
+  public package(set) var records = 0
+  /// Records of the range that are lost or trimmed, as far as was looked.
+  public var missing: Int { range.upperBound - range.lowerBound - records }
+  /// The blocks as they are stored, compressed, headers included; those that lie in part within the range by the share of
+  /// their records.
+  public package(set) var storedBytes = 0
+  /// The records' bytes, estimated from ``storedBytes`` and up to three blocks that were decompressed for it.
+  public package(set) var recordBytes = 0
+  /// When the first record there was appended; nil when there is none.
+  public package(set) var firstAppendTime: Timestamp?
+
+  package init(range: Range<Offset>) { self.range = range }
+}
+
+extension LogView {
+  /// Measures a range, reading block headers and indexes, and at most three blocks.
+  ///
+  /// Leaves the caches alone: indexes of segments that no reader is at are read and forgotten, and the sampled blocks are not
+  /// kept. O(blocks of the range); one segment's index in memory at a time.
+  package func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate {
+    var extent = RangeEstimate(range: range)
+    guard !range.isEmpty else { return extent }
+    var sample = BlockSample()
+    let set = set
+    let last = set.segments.count - 1
+    for (index, segment) in set.segments.enumerated() {
+      let end = set.end(ofSegmentAt: index)
+      guard segment.name.baseOffset < range.upperBound, end > range.lowerBound else { continue }
+      try measure(index == last ? segment : segment.copy(), upTo: end, &extent, &sample)
+    }
+    extent.recordBytes = sample.estimate(ofStored: extent.storedBytes)
+    return extent
+  }
+
+  private func measure(
+    _ segment: Segment, upTo end: Offset, _ extent: inout RangeEstimate, _ sample: inout BlockSample
+  ) throws(LogError) {
+    let entries: [BlockEntry]
+    do throws(LogError) {
+      entries = try segment.entries(upTo: end)
+    } catch {
+      // Removed or unreadable: its records count as missing.
+      guard error.code == .damaged || error.isAboutMissingFile else { throw error }
+      return
+    }
+    for entry in entries {
+      let low = max(entry.baseOffset, extent.range.lowerBound)
+      let high = min(entry.endOffset, extent.range.upperBound)
+      guard low < high else { continue }
+      extent.records += high - low
+      extent.storedBytes += entry.length * (high - low) / entry.count
+      if extent.firstAppendTime == nil { extent.firstAppendTime = try appendTime(of: low, segment, entry) }
+      sample.take(entry, of: segment)
+    }
+  }
+
+  /// When the record at `offset` was appended; nil when it is not there. Reads a block only where one holds records of several
+  /// times, and keeps none.
+  package func appendTime(at offset: Offset) throws(LogError) -> Timestamp? {
+    guard case .block(let segment, let entry) = try locate(offset) else { return nil }
+    return try appendTime(of: offset, segment, entry)
+  }
+
+  private func appendTime(
+    of offset: Offset, _ segment: Segment, _ entry: BlockEntry
+  ) throws(LogError) -> Timestamp {
+    guard entry.hasAppendTimes, offset > entry.baseOffset,
+      let block = try? segment.decode(entry, with: BlockReader())
+    else { return entry.appendTime }
+    return block.appendTimes.time(of: offset - block.baseOffset)
+  }
+
+  /// The bytes of the segments' files from the one that holds `offset` to the newest, zeros filled ahead included: what the
+  /// hard cap of retention measures. O(segments from there on); a look at each file that
+  /// was not looked at before.
+  package func keptBytes(from offset: Offset) throws(LogError) -> Int {
+    let set = set
+    var bytes = 0
+    for segment in set.segments[(set.index(holding: offset) ?? 0)...] {
+      bytes += try fileBytes(of: segment, in: set)
+    }
+    return bytes
+  }
+
+  /// The size of a segment's file; zero when it is gone. The writer looks once at one it has left: nothing but sealing changes it, and
+  /// that goes through ``replaceFile(of:_:)``. In another process, where nobody tells of sealing, each call looks.
+  package func fileBytes(of segment: Segment, in set: SegmentSet) throws(LogError) -> Int {
+    try segment.fileBytes(isSettled: follow == nil && segment !== set.segments.last)
+  }
+}
+
+extension Segment {
+  /// The same file, with nothing known of it.
+  func copy() -> Segment { Segment(fileSystem, name, path: path) }
+}
+
+/// Up to three blocks, to learn how far records are compressed: the first, and two later ones in ever longer steps.
+private struct BlockSample {
+  private var stored = 0
+  private var raw = 0
+  private var seen = 0
+  private var next = 0
+
+  mutating func take(_ entry: BlockEntry, of segment: Segment) {
+    defer { seen += 1 }
+    guard seen == next, next <= 128 else { return }
+    next = next == 0 ? 8 : next * 16
+    guard let block = try? segment.decode(entry, with: BlockReader()) else { return }
+    stored += entry.length
+    raw += block.byteCount(of: 0..<block.count)
+  }
+
+  func estimate(ofStored bytes: Int) -> Int {
+    stored == 0 ? 0 : Int(Double(bytes) * Double(raw) / Double(stored))
+  }
+}

@@ -1,0 +1,40 @@
+/// What is known, from outside the newest segment, to have been acknowledged.
+///
+/// Each witness was made durable, or even written, only after the records it speaks of had been synced; so a witness that
+/// reaches past the last valid block proves that acknowledged records are lost.
+package struct DurabilityEvidence: Hashable, Sendable {
+  /// From the commit point and from the last orderly close.
+  package var ends: [CommitPoint.End] = []
+  /// From cursors: commits, and the ends of open intents.
+  package var offsets: [Offset] = []
+
+  package init() {}
+
+  /// Reads them all. A cursor that cannot be read says nothing here; opening it will say why.
+  package static func accumulate(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, meta: LogMeta
+  ) throws(LogError) -> DurabilityEvidence {
+    var found = DurabilityEvidence()
+    if let end = meta.cleanEnd { found.ends.append(end) }
+    if let commitPoint = try CommitPoint.read(fileSystem, paths, logID: meta.logID) {
+      found.ends.append(commitPoint.durable)
+    }
+    for name in try CursorStore.names(fileSystem, paths) {
+      guard let cursor = try? CursorStore.record(fileSystem, paths, name: name), cursor.logID == meta.logID,
+        cursor.name == name
+      else { continue }
+      found.offsets.append(cursor.state.nextFirst)
+    }
+    return found
+  }
+
+  /// Whether some witness reaches past a place in a segment.
+  package func reach(past position: UInt64, _ offset: Offset, in segment: UInt64) -> Bool {
+    ends.contains { $0.segment > segment || ($0.segment == segment && $0.position > position) || $0.offset > offset }
+      || offsets.contains { $0 > offset }
+  }
+
+  /// The highest offset any witness has seen.
+  package var highestOffset: Offset { max(ends.map(\.offset).max() ?? .zero, offsets.max() ?? .zero) }
+  package var highestSegment: UInt64 { ends.map(\.segment).max() ?? 0 }
+}

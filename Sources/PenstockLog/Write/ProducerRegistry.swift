@@ -1,0 +1,264 @@
+internal import Synchronization
+
+/// The producers of an open log: the shell around ``ProducerTable``, shared by the handles, which offer appends, and by the
+/// writer, which says what became of them.
+///
+/// Lock order: this one, then the committer's. An append is offered, queued and abandoned under it, so that a producer's
+/// appends stand in the queue in the order of their sequence, and none stands behind one that failed.
+package final class ProducerRegistry: Sendable {
+  private struct Key: Hashable {
+    let name: String
+    let sequence: UInt64
+
+    init(_ append: PendingAppend) {
+      name = append.mark.name
+      sequence = append.mark.sequence
+    }
+  }
+
+  private struct State {
+    var table: ProducerTable
+    var snapshotEnd: Offset
+    /// Appends that are in flight or in line, for those who wait.
+    var pending: [Key: PendingAppend] = [:]
+    /// Appends that found the queue full, per producer in order; those of one producer have consecutive sequences.
+    var queued: [String: [PendingAppend]] = [:]
+
+    /// The first in line is in the queue.
+    mutating func advance(_ name: String) {
+      queued[name]?.removeFirst()
+      if queued[name]?.isEmpty == true { queued[name] = nil }
+    }
+  }
+  private let state: Mutex<State>
+
+  package init(_ table: ProducerTable, snapshotEnd: Offset) {
+    state = Mutex(State(table: table, snapshotEnd: snapshotEnd))
+  }
+
+  /// What is known of the producer.
+  package func entry(_ name: String) -> ProducerTable.Entry? { state.withLock { $0.table.entries[name] } }
+  /// Whether every producer not known has never appended.
+  package var isComplete: Bool { state.withLock { $0.table.isComplete } }
+  package var count: Int { state.withLock { $0.table.entries.count } }
+
+  // MARK: The writer's side
+
+  package var isTrivial: Bool { state.withLock { $0.table.isTrivial } }
+  package var table: ProducerTable { state.withLock { $0.table } }
+  /// Recovery asks no block below this about producers: a durable snapshot counts them in, or none of them has any.
+  package var snapshotEnd: Offset { state.withLock { $0.snapshotEnd } }
+  func note(snapshotEnd end: Offset) { state.withLock { $0.snapshotEnd = end } }
+
+  /// A block with producers' records is visible.
+  package struct Written: Sendable {
+    let trailer: ProducerTrailer
+    let offsets: Range<Offset>
+  }
+
+  package func apply(_ blocks: [Written]) {
+    guard !blocks.isEmpty else { return }
+    state.withLock { state in
+      for block in blocks {
+        state.table.apply(block.trailer, at: block.offsets.lowerBound, upTo: block.offsets.upperBound)
+      }
+    }
+  }
+
+  /// Nothing that is in the queue will be written: `emptying` empties it, and no append of a producer gets in between.
+  func abandon<Result>(because error: LogError, emptying body: () -> Result) -> Result {
+    let (result, waiting) = state.withLock { state in
+      defer { state.queued = [:] }
+      let result = body()
+      state.table.abandon()
+      let waiting = state.queued.values.joined()
+      for append in waiting { state.pending[Key(append)] = nil }
+      return (result, Array(waiting))
+    }
+    for append in waiting { append.settle(.failure(error)) }
+    return result
+  }
+}
+
+// MARK: The handles' side
+
+extension ProducerRegistry {
+  /// Takes the producer: whoever held it before is refused from now on. Returns the epoch, and the earlier holder's appends
+  /// that are still under way.
+  func open(_ name: String) throws(LogError) -> (epoch: UInt64, underWay: [PendingAppend]) {
+    let (epoch, dropped, underWay) = try state.withLock { state throws(LogError) in
+      let epoch: UInt64
+      do throws(ProducerTable.Refusal) {
+        epoch = try state.table.open(name)
+      } catch {
+        throw LogError(error, producer: name)
+      }
+      // Not in the queue yet: they are not kept waiting for room any longer.
+      let dropped = state.queued.removeValue(forKey: name) ?? []
+      if let first = dropped.first { state.table.withdraw(name, from: first.mark.sequence) }
+      for append in dropped { state.pending[Key(append)] = nil }
+      return (epoch, dropped, state.pending.filter { $0.key.name == name }.map(\.value))
+    }
+    for append in dropped {
+      append.settle(.failure(LogError(.fenced(held: epoch, attempted: append.mark.epoch), producer: name)))
+    }
+    return (epoch, underWay)
+  }
+
+  func release(_ name: String, epoch: UInt64) { state.withLock { $0.table.release(name, epoch: epoch) } }
+
+  func resume(_ name: String, epoch: UInt64, after sequence: UInt64) throws(LogError) {
+    try state.withLock { state throws(LogError) in
+      do throws(ProducerTable.Refusal) {
+        try state.table.resume(name, epoch: epoch, after: sequence)
+      } catch {
+        throw LogError(error, producer: name)
+      }
+    }
+  }
+
+  enum Offer {
+    /// New: in the queue, or in line for it.
+    case own(PendingAppend)
+    /// The same append, under way already.
+    case other(PendingAppend)
+    case known(Range<Offset>)
+  }
+
+  func offer(_ batch: RecordBatch, _ mark: ProducerMark) throws(LogError) -> Offer {
+    let append = PendingAppend(batch, mark)
+    let offer: Offer = try state.withLock { state throws(LogError) in
+      switch state.table.offer(mark.name, epoch: mark.epoch, sequence: mark.sequence) {
+      case .append:
+        state.pending[Key(append)] = append
+        state.queued[mark.name, default: []].append(append)
+        return .own(append)
+      case .inFlight:
+        guard let first = state.pending[Key(append)] else {
+          throw LogError(.closed, "the append it repeats is just failing; try again")
+        }
+        return .other(first)
+      case .known(let offsets): return .known(offsets)
+      case .forgotten:
+        throw LogError(
+          .duplicate, "\(mark.name) has appended \(mark.sequence) already; its offsets are no longer remembered")
+      case .refused(let refusal): throw LogError(refusal, producer: mark.name)
+      }
+    }
+    return offer
+  }
+
+  /// Queues what is in line, as far as there is room; returns the first that must wait, if `append` waits behind it.
+  /// Room is kept for the first by `turn`.
+  @discardableResult
+  func push(_ append: PendingAppend, to committer: Committer, turn: AdmissionTicket?) -> PendingAppend? {
+    let name = append.mark.name
+    var turn = turn
+    defer { if let turn { committer.giveBack(turn) } }
+    let (refused, error, first) = state.withLock { state -> ([PendingAppend], LogError?, PendingAppend?) in
+      while let first = state.queued[name]?.first {
+        let waiter = Committer.Waiter(since: committer.observation.start()) { [self] result in finish(first, result) }
+        defer { turn = nil }
+        switch committer.offerNow(first.batch, waiter, turn: turn) {
+        case .accepted: state.advance(name)
+        case .full: return ([], nil, state.queued[name]?.contains { $0 === append } == true ? first : nil)
+        case .refused(let error):
+          state.table.withdraw(name, from: first.mark.sequence)
+          let refused = state.queued.removeValue(forKey: name) ?? []
+          for append in refused { state.pending[Key(append)] = nil }
+          return (refused, error, nil)
+        }
+      }
+      return ([], nil, nil)
+    }
+    if let error { for append in refused { append.settle(.failure(error)) } }
+    return first
+  }
+
+  /// Takes an append out of the line, and those behind it; false when it is in the queue already.
+  func withdraw(_ append: PendingAppend) -> Bool {
+    let dropped: [PendingAppend] = state.withLock { state in
+      let line = state.queued[append.mark.name] ?? []
+      guard let place = line.firstIndex(where: { $0 === append }) else { return [] }
+      state.queued[append.mark.name] = place == 0 ? nil : Array(line[..<place])
+      state.table.withdraw(append.mark.name, from: append.mark.sequence)
+      for dropped in line[place...] { state.pending[Key(dropped)] = nil }
+      return Array(line[place...])
+    }
+    for (index, other) in dropped.enumerated() {
+      other.settle(
+        .failure(
+          index == 0
+            ? LogError(.cancelled, "the append was cancelled; nothing was written")
+            : LogError(.outOfSequence(expected: append.mark.sequence), producer: append.mark.name)))
+    }
+    return !dropped.isEmpty
+  }
+
+  private func finish(_ append: PendingAppend, _ result: Result<Receipt, LogError>) {
+    state.withLock { state in
+      if state.pending[Key(append)] === append { state.pending[Key(append)] = nil }
+    }
+    append.settle(result)
+  }
+}
+
+/// An append that is under way, and everybody who waits for it.
+final class PendingAppend: Sendable {
+  let batch: RecordBatch
+  let mark: ProducerMark
+  private struct State {
+    var result: Result<Receipt, LogError>?
+    var waiting: [CheckedContinuation<Result<Receipt, LogError>, Never>] = []
+  }
+  private let state = Mutex(State())
+
+  init(_ batch: RecordBatch, _ mark: ProducerMark) {
+    self.batch = batch
+    self.mark = mark
+  }
+
+  func settle(_ result: Result<Receipt, LogError>) {
+    let waiting = state.withLock { state in
+      if state.result == nil { state.result = result }
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for continuation in waiting { continuation.resume(returning: result) }
+  }
+
+  func result() async -> Result<Receipt, LogError> {
+    await withCheckedContinuation { continuation in
+      let result = state.withLock { state in
+        if state.result == nil { state.waiting.append(continuation) }
+        return state.result
+      }
+      if let result { continuation.resume(returning: result) }
+    }
+  }
+}
+
+extension LogError {
+  init(_ refusal: ProducerTable.Refusal, producer name: String) {
+    switch refusal {
+    case .unknown:
+      self.init(.unknownProducer, "nothing is known of producer \(name) any more; take it again", cause: refusal)
+    case .uncertain(let last):
+      self.init(
+        .unknownProducer,
+        "the log may have forgotten appends of producer \(name) (it knows of \(last)); find out how far it got and "
+          + "say so with resume(after:)", cause: refusal)
+    case .fenced(let held, let attempted):
+      self.init(
+        .fenced, "producer \(name) was taken over (epoch \(held), this holder has \(attempted))", cause: refusal)
+    case .outOfSequence(let expected):
+      self.init(.outOfSequence, "producer \(name) must append \(expected) next", cause: refusal)
+    case .full(let capacity):
+      self.init(.tooManyProducers, "all of the \(capacity) producers the log remembers are in use", cause: refusal)
+    case .cannotResume(let last, let reserved):
+      self.init(
+        .illegalMove, "producer \(name) has appended \(last)\(reserved > last ? ", \(reserved) is under way" : "")",
+        cause: refusal)
+    }
+  }
+}

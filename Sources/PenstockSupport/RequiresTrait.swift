@@ -1,0 +1,3 @@
+#if !Sinks
+  #error("PenstockSinks needs the trait Sinks of the package penstock")
+#endif

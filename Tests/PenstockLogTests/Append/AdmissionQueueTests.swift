@@ -1,0 +1,88 @@
+import PenstockLog
+import Testing
+
+/// Every sequence of calls up to a length: a queue with a limit, two sizes, and who waits for it.
+@Suite struct AdmissionQueueTests {
+  enum Call: CaseIterable {
+    case joinSmall, joinLarge, leaveFirst, leaveLast, useFirst, useLast, giveBack, newcomer, write
+  }
+
+  /// The line, a queue that is nothing but its bytes, and beside them what must be true.
+  struct Model {
+    static let limit = 10
+    var line = AdmissionQueue<Int>()
+    var queued = 0
+    var joined: [(turn: AdmissionTicket, bytes: Int)] = []
+    /// Indices in `joined`.
+    var (standing, admitted): ([Int], [Int]) = ([], [])
+    var answered: Set<Int> = []
+
+    func hasRoom(_ bytes: Int, _ kept: Int) -> Bool { queued + kept == 0 || queued + kept + bytes <= Self.limit }
+    var kept: Int { admitted.reduce(0) { $0 + joined[$1].bytes } }
+
+    /// Nil when the call is not possible now, else what is wrong ("" for nothing).
+    mutating func apply(_ call: Call) -> String? {
+      switch call {
+      case .joinSmall, .joinLarge:
+        let bytes = call == .joinSmall ? 4 : 15
+        standing.append(joined.count)
+        joined.append((line.join(bytes, joined.count), bytes))
+      case .leaveFirst, .leaveLast:
+        guard let index = call == .leaveFirst ? standing.first : standing.last else { return nil }
+        if line.leave(joined[index].turn) != index { return "somebody else left" }
+        standing.removeAll { $0 == index }
+        answered.insert(index)
+      case .useFirst, .useLast, .giveBack:
+        guard let index = call == .useLast ? admitted.last : admitted.first else { return nil }
+        if line.leave(joined[index].turn) != nil { return "left, and has its turn" }
+        line.end(joined[index].turn)
+        line.end(joined[index].turn)
+        admitted.removeAll { $0 == index }
+        if call != .giveBack { queued += joined[index].bytes }
+      case .newcomer:
+        // Comes by without a turn, and goes into the queue only where it overtakes nobody.
+        guard line.isEmpty, hasRoom(4, line.keptBytes) else { return nil }
+        queued += 4
+      case .write: queued = 0
+      }
+      for (turn, index) in line.admit(hasRoom) {
+        if standing.first != index || joined[index].turn != turn { return "it is not its turn" }
+        standing.removeFirst()
+        admitted.append(index)
+        if !answered.insert(index).inserted { return "answered twice" }
+      }
+      if line.isEmpty != standing.isEmpty { return "the line is \(line.isEmpty ? "" : "not ")empty" }
+      if line.keptBytes != kept { return "keeps \(line.keptBytes), should keep \(kept)" }
+      if let first = standing.first, hasRoom(joined[first].bytes, kept) { return "waits while there is room" }
+      let users = admitted.count + (queued > 0 ? 1 : 0)
+      if users > 1, queued + kept > Self.limit { return "more than the queue holds" }
+      return ""
+    }
+  }
+
+  @Test func `turns come in the order of joining, room is kept for them, and nobody waits while there is some`() {
+    var sequences = 0
+    func explore(_ model: Model, _ path: [Call]) {
+      guard path.count < 7 else { return }
+      for call in Call.allCases {
+        var model = model
+        guard let wrong = model.apply(call) else { continue }
+        sequences += 1
+        if wrong != "" {
+          Issue.record("\(path + [call]): \(wrong)")
+          continue
+        }
+        explore(model, path + [call])
+      }
+    }
+    explore(Model(), [])
+    #expect(sequences > 30_000)
+  }
+
+  @Test func `the end of the log lets everybody go, with nothing kept`() {
+    var line = AdmissionQueue<Int>()
+    let turns = (0..<3).map { line.join($0, $0) }
+    #expect(line.dismiss().map(\.turn) == turns && line.isEmpty && line.keptBytes == 0)
+    #expect(line.dismiss().isEmpty)
+  }
+}
