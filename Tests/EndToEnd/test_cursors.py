@@ -85,11 +85,11 @@ def test_retention_holds_for_cursors_and_the_hard_cap_tells_them(room):
     room.configure(directory())
     room.deliver()
     room("cursor seek dir --to 30 --log L --yes")
-    knobs = "--config small.yaml --max-bytes 128KiB"
-    room.append(rows(1), knobs, 0, "cursor dir stands at offset 30")
+    limits = "--config small.yaml --max-bytes 128KiB"
+    room.append(rows(1), limits, 0, "cursor dir stands at offset 30")
     said = room.status()
     assert 0 < said["dropped"] <= 30 and said["heldBy"] == "dir"
-    room.append(rows(1), f"{knobs} --hard-cap 128KiB")
+    room.append(rows(1), f"{limits} --hard-cap 128KiB")
     said = room.status()
     assert said["dropped"] > 30 and said["cursors"][0]["lost"] == {"first": 30, "end": said["dropped"]}
     room.deliver(1)

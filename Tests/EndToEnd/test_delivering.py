@@ -129,7 +129,7 @@ def test_a_configuration_with_a_byte_order_mark_is_read(room):
     ({"retention": {"maxAge": "3"}}, "log.retention.maxAge expected a time"),
     ({"sealing": {"level": 40}}, "log.sealing.level expected a whole number from -7 to 19"),
     ({"whenFull": "cry"}, "log.whenFull expected one of fail, wait")], ids=str)
-def test_knobs_that_make_no_sense(room, options, words):
+def test_settings_of_the_log_that_make_no_sense(room, options, words):
     if isinstance(options, dict):
         room.configure(directory(), **options)
         options = "--config c.yaml"

@@ -164,7 +164,7 @@ def test_several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
     assert said["isSound"] and [each["destination"] for each in said["exports"]] == ["dir", "other"]
     assert [each["report"]["rows"] for each in said["exports"]] == [5, 5]
     assert room.json(f"{verify} --destination other")["rows"] == 5
-    # One cannot be asked, and one has lost an object: each is told, and the worst decides.
+    # One cannot be asked, and one has lost an object: each has its words, and the worst decides.
     room.configure({"name": "away", **UNREACHABLE}, directory(), directory(name="other", path="other"))
     verify += " --give-up-after 0"
     said = room.json(verify, 3, "away", "cannot be asked")
