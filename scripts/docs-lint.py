@@ -5,7 +5,7 @@ usage: docs-lint.py
        docs-lint.py --self-test     shows that the rules for the guarantees find each violation
 
 - Every error code and kind of trouble in the sources is in docs/alarms.md, every metric in docs/metrics.md.
-- The dashboard and the rules in docs/grafana name no metric that the service does not have (scripts/test-guides asks one that runs).
+- The dashboard and the rules in docs/grafana name no metric that the service does not have (test_guides.py asks one that runs).
 - Links from one file of the repository to another lead somewhere.
 - What docs/internals/incidents.md names in its third column is there: mutants, suites of tests, scripts, targets of make.
 - Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
@@ -238,11 +238,11 @@ def tests_in(text):
 
 
 def named_tests():
-    """The tests of all suites, and the cases of scripts/cli."""
+    """The tests of all suites, and those in Tests/EndToEnd."""
     for path in glob.glob(os.path.join(ROOT, "Tests", "**", "*.swift"), recursive=True):
         yield from tests_in(read(path))
-    for path in glob.glob(os.path.join(ROOT, "scripts", "cli", "*.py")):
-        for function in re.findall(r"^@case\ndef (\w+)", read(path), re.M):
+    for path in glob.glob(os.path.join(ROOT, "Tests", "EndToEnd", "test_*.py")):
+        for function in re.findall(r"^def test_(\w+)", read(path), re.M):
             yield os.path.relpath(path, ROOT), function.replace("_", " ")
 
 

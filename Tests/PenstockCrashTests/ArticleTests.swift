@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-// The code of two articles of PenstockTestKit's documentation, word for word, so that what they say runs: scripts/test-snippets
+// The code of two articles of PenstockTestKit's documentation, word for word, so that what they say runs: test_snippets.py
 // compares them.
 
 /// Adds up numbers, and remembers how far it came, in one step: what a transaction would do.

@@ -1,5 +1,5 @@
 /// `/openapi.json`: made from the table of routes, so that none is missing; what each takes and gives is said here. A test sends
-/// requests made from it (`scripts/test-openapi`), and finds what is not true.
+/// requests made from it (`Tests/EndToEnd/test_openapi.py`), and finds what is not true.
 enum OpenAPI {
   static let document: String = ServiceJSON.object([
     ("openapi", .string("3.1.0")),

@@ -1,0 +1,64 @@
+"""Options and fixtures of the end-to-end tests; scripts/test-program runs them."""
+import glob
+import os
+import pathlib
+import sys
+
+import pytest
+from room import ROOT, Room
+
+sys.path.insert(0, str(ROOT / "scripts"))
+# What needs more than the program runs when its file is named.
+NAMED = ("test_console.py", "test_console_access.py", "test_backend.py", "test_snippets.py")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--binary", help="the penstock to test")
+    parser.addoption("--images", help="where the pictures of the console go")
+
+
+def pytest_ignore_collect(collection_path, config):
+    named = any(collection_path.name in argument for argument in config.args)
+    return True if collection_path.name in NAMED and not named else None
+
+
+@pytest.fixture(scope="session")
+def binary(request):
+    path = pathlib.Path(request.config.getoption("--binary") or "none").absolute()
+    assert os.access(path, os.X_OK), f"--binary names no program: {path}"
+    return str(path)
+
+
+@pytest.fixture
+def room(binary):
+    it = Room(binary)
+    yield it
+    it.clean_up()
+
+
+@pytest.fixture(scope="session")
+def installed():
+    """The Python of what scripts/setup has installed last under a name; None where it has not."""
+    cache = os.environ.get("PENSTOCK_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "penstock")
+
+    def python(name):
+        found = max(glob.glob(f"{cache}/servers-*/{name}-*/.complete"), key=os.path.getmtime, default=None)
+        return found and found.replace(".complete", "bin/python")
+    return python
+
+
+@pytest.fixture(scope="session")
+def s3_bucket():
+    """The bucket of scripts/s3-server whose variables are set."""
+    if not os.environ.get("PENSTOCK_S3_ENDPOINT"):
+        pytest.skip("no S3 server; scripts/s3-server start prints its variables")
+    import s3
+    return s3.Bucket.from_environment()
+
+
+@pytest.fixture(scope="session")
+def it(binary, request):
+    """A console in a browser: the tests of it are steps in one session."""
+    import console
+    yield from console.session(binary, request.config.getoption("--images"))
