@@ -267,8 +267,8 @@ import Testing
     try await log.close()
   }
 
-  /// Returns when the log has taken in so many records, and so many appends wait for room. Throws when that does not come to be
-  /// within the time limit.
+  /// Returns when the log has taken in so many records, and so many appends wait for room. Throws when that does not
+  /// happen within the time limit.
   private func until(_ log: Log, accepted: UInt64, inLine: Int) async throws {
     while log.committer.standing != (Offset(accepted), inLine) {
       try Task.checkCancellation()

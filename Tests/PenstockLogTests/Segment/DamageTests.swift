@@ -14,8 +14,8 @@ import Testing
     try #require(image.disk.flipBit(path, at: position(index) + 4090, bit: 3))
   }
 
-  /// What must hold after damage was found: the gap is exact, everything else is there, the log goes on behind the gap and
-  /// is clean from then on.
+  /// What must hold after damage was found: the gap is exact, and everything else is there. The log continues after the
+  /// gap and is clean from then on.
   private func check(
     _ image: TestLog, lost: Range<Int>, of count: Int, rule: String, reason: Gap.Reason = .damaged,
     sourceLocation: SourceLocation = #_sourceLocation
