@@ -267,7 +267,7 @@ def status_says_who_is_behind(room):
 
 
 @case
-def a_producer_goes_on_after_a_kill(room):
+def a_producer_continues_after_a_kill(room):
     content = rows(60_000)
     room.file("in", content)
     process = room.start("append", "--log", "L", "--producer", "import", "--batch", "100", "--json", "in")

@@ -184,7 +184,7 @@ import Testing
     #expect(try writer.commit(record(count)).lowerBound == Offset(UInt64(count)))
   }
 
-  @Test func `a missing last segment is told, and its offsets stay taken`() throws {
+  @Test func `a missing last segment is reported, and its offsets stay taken`() throws {
     let (image, bases, count) = try rolled()
     try image.remove(image.segments[2])
     let writer = try image.openWriter()
