@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// A package of its own, so that nobody who uses the log downloads a benchmark harness. `traits: []` on both: no jemalloc for
+// A package of its own, so that a user of the log downloads no benchmark harness. `traits: []` on both: no jemalloc for
 // the harness, no HTTP stack for the log.
 let commonSwiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),

@@ -10,7 +10,7 @@ usage: scripts/bench-report.py keep NAME      JSON of `penstock bench NAME --jso
        scripts/bench-report.py print          the table of measured, target and met, for a terminal
        scripts/bench-report.py guard FILE ... JSON of benches made now: 1 when a ratio lost a factor of 1.3 against the kept one
 """
-import datetime, html, json, math, os, re, subprocess, sys
+import datetime, html, json, math, os, re, subprocess, sys, textwrap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = os.path.join(ROOT, "Benchmarks", "results")
@@ -146,6 +146,22 @@ def target_words(target, unit):
     return ("≥ " if target["direction"] == "atLeast" else "≤ ") + number + (" ×" if target["of"] == "ratio" else f" {unit}")
 
 
+# The names of the rows, for readers of a table.
+WORDS = (("sealing beside it", "while sealing"), ("appending beside three", "appending with three"), (" beside them", " with them"))
+
+
+def measure_words(row):
+    words = row["measure"].strip()
+    for old, new in WORDS:
+        words = words.replace(old, new)
+    return words
+
+
+def wrapped(text):
+    return textwrap.fill(text, 120, subsequent_indent="  " if text.startswith("- ") else "", break_long_words=False,
+                         break_on_hyphens=False)
+
+
 def bench_table():
     lines = ["| measure | ours | probe | ratio | target | met |", "|---|--:|--:|--:|---|---|"]
     probes, described = [], None
@@ -159,17 +175,17 @@ def bench_table():
             ratio = "–" if row["ratio"] is None else f"{row['ratio']:.3f}"
             met = {True: "yes", False: "**no**", None: ""}[row["met"]]
             targets = ", ".join(target_words(t, row["unit"]) for t in row["targets"])
-            measure = ("… " if inner else "") + row["measure"].strip()
+            measure = ("… " if inner else "") + measure_words(row)
             lines.append(f"| {measure} | {figure(row['ours'])} {row['unit']} | {figure(row['probe'])} | {ratio} | {targets} | {met} |")
             if not inner:
-                probes.append(f"- *{row['measure']}*: {row['probeIs']}" + (f". {row['note']}" if row["note"] else ""))
+                probes.append(wrapped(f"- *{measure_words(row)}*: {row['probeIs']}" + (f". {row['note']}" if row["note"] else "")))
     if not described:
         return "Nothing is measured yet; run `make bench`."
     dates = sorted({load(n)["measuredAt"][:10] for n in BENCHES if load(n)})
     commits = sorted({load(n)["commit"] for n in BENCHES if load(n)})
     return "\n".join([
-        f"{machine_words(described['machine'])}; {' and '.join(dates)}; commit {', '.join(commits)}. Medians; each ratio is the "
-        "median of the rounds' own.", "", *lines, "", "Against:", "", *probes])
+        wrapped(f"{machine_words(described['machine'])}; {' and '.join(dates)}; commit {', '.join(commits)}. Medians; each ratio "
+                "is the median of the rounds' own."), "", *lines, "", "Against:", "", *probes])
 
 
 def summary_table():
@@ -183,7 +199,7 @@ def summary_table():
             continue
         ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
         targets = ", ".join(target_words(t, row["unit"]) for t in row["targets"])
-        measure = ("… " if row["measure"].startswith(" ") else "") + row["measure"].strip().replace(" beside ", " with ")
+        measure = ("… " if row["measure"].startswith(" ") else "") + measure_words(row)
         lines.append(f"| {measure} | {figure(row['ours'])} {row['unit']} | {ratio} | {targets} | {'yes' if row['met'] else '**no**'} |")
     dates = sorted({one["measuredAt"][:10] for _, one in found})
     return "\n".join([f"{machine_words(found[-1][1]['machine'])}; {' and '.join(dates)}.", "", *lines])
@@ -221,8 +237,8 @@ def peers_table():
     found = load("peers")
     if not found:
         return "Not measured yet; run `Benchmarks/peers/run`."
-    lines = [f"{machine_words(found['machine'])}; {found['measuredAt'][:10]}; commit {found['commit']}; events of "
-             f"{found['bytesPerEvent']:.0f} bytes on average.", ""]
+    lines = [wrapped(f"{machine_words(found['machine'])}; {found['measuredAt'][:10]}; commit {found['commit']}; events of "
+                     f"{found['bytesPerEvent']:.0f} bytes on average."), ""]
     for title in dict.fromkeys(row["group"] for row in found["rows"]):
         rows = sorted((r for r in found["rows"] if r["group"] == title), key=lambda r: -(r["eventsPerSecond"] or 0))
         lines += [f"**{title}**", "", "| who | clients, batch | events/s | ack p50 | ack p99 | what an acknowledgement means |",
@@ -232,7 +248,7 @@ def peers_table():
             rate = "–" if row["eventsPerSecond"] is None else f"{row['eventsPerSecond']:,.0f}"
             lines.append(f"| {row['who']} | {row['shape']} | {rate} | {micro(row['p50'])} | {micro(row['p99'])} | {row['durable']} |")
         lines.append("")
-    return "\n".join(lines + [f"- {note}" for note in found.get("notes", [])]).rstrip()
+    return "\n".join(lines + [wrapped(f"- {note}") for note in found.get("notes", [])]).rstrip()
 
 
 def put(path, texts):

@@ -2,7 +2,7 @@
 """Holds the documentation against the sources. Prints what is missing and exits 1 when anything is.
 
 usage: docs-lint.py
-       docs-lint.py --self-test     shows that the rules for the guarantees find each violation
+       docs-lint.py --self-test     shows that the rules for the guarantees and the defaults find each violation
 
 - Every error code and kind of trouble in the sources is in docs/alarms.md, every metric in docs/metrics.md.
 - The dashboard and the rules in docs/grafana name no metric that the service does not have (test_guides.py asks one that runs).
@@ -13,6 +13,7 @@ usage: docs-lint.py
 - Every promise in docs/guarantees.md has an id and a row in docs/internals/guarantee-tests.md; the tests and mutants that a row
   names are there.
 - The answers in docs/internals/questions.md are files of the checkout.
+- The defaults and limits in docs/configure.md and docs/capacity.md are those of the sources; defaults_lint.py compares them.
 - docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints.
 """
 import glob
@@ -20,6 +21,8 @@ import os
 import re
 import subprocess
 import sys
+
+import defaults_lint
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 METRIC = re.compile(r"\bpenstock_[a-z_]+")
@@ -351,14 +354,55 @@ def questions():
             yield f"docs/internals/questions.md: {answer} is not there"
 
 
+def defaults():
+    return defaults_lint.problems(read, defaults_lint.Sources(ROOT), defaults_lint.rules(read("scripts/defaults.rules")))
+
+
+def defaults_self_test():
+    """Plants wrong values in copies of the documents and of the sources; returns how many are missed."""
+    constants, known, failures = defaults_lint.Sources(ROOT), defaults_lint.rules(read("scripts/defaults.rules")), 0
+    text, clean = read("docs/configure.md"), set(defaults())
+
+    def expect(what, place, old, new, *words):
+        """The violation is planted in a document or in a source; each word must be in one line of what is found."""
+        nonlocal failures
+        before = constants.texts.get(place, text)
+        planted = before.replace(old, new, 1)
+        if place in constants.texts:
+            constants.texts[place] = planted
+        found = set(defaults_lint.problems(lambda path: planted if path == place else read(path), constants, known)) - clean
+        if place in constants.texts:
+            constants.texts[place] = before
+        good = planted != before and any(all(word in line for word in words) for line in found)
+        failures += not good
+        return f"{'found ' if good else 'MISSED'} {what}" + ("" if good else f"  {sorted(found)}")
+
+    document, row = "docs/configure.md", re.search(r"^\| `log.segmentSize`.*\n", text, re.M)[0]
+    print(
+        expect("a wrong default", document, row, row.replace("`64MiB`", "`32MiB`"), "log.segmentSize", "segmentBytes "),
+        expect("a wrong limit", document, row, row.replace("`4GiB`", "`8GiB`"), "log.segmentSize", "segmentBytes..."),
+        expect("a wrong word", document, "| `log.whenFull` | `fail`", "| `log.whenFull` | `wait`", "log.whenFull", "whenFull"),
+        expect("a number in a row's text", document, row, row.replace("one segment", "2 segments"), "log.segmentSize", "no rule"),
+        expect("a new row", document, row, row + row.replace("segmentSize", "newKey"), "log.newKey", "name the constant"),
+        expect("a row that is gone", document, row, "", "has no row log.segmentSize"),
+        expect("a changed constant", "LogConfiguration", "segmentBytes = 64 <<", "segmentBytes = 32 <<", "log.segmentSize"),
+        expect("a changed limit", "DeliverySettings", "1...10_000", "1...1_000", "attempts..."),
+        expect("a renamed constant", "OpenFileNeed", "let base", "let basis", "there is no base"), sep="\n")
+    lines = [line for line in text.splitlines() if re.match(r"\| `", line) and re.search(r"\| `?\d+(?![\d.]*\.\d+\.)", line)]
+    missed = [line for line in (
+        expect(row, document, row, re.sub(r"(\| `?)(\d)", r"\g<1>7\2", row, count=1), "says") for row in lines) if line[0] == "M"]
+    print(*missed, f"{'MISSED' if missed else 'found '} a wrong number in each of {len(lines)} rows", sep="\n")
+    return failures
+
+
 def main():
     if sys.argv[1:] == ["--self-test"]:
-        sys.exit(1 if self_test() else 0)
+        sys.exit(1 if self_test() + defaults_self_test() else 0)
     if len(sys.argv) > 1:
         sys.exit(__doc__.strip())
     found = [
         *undocumented(), *unknown_metrics(), *dead_links(), *named_files(), *decisions(), *incidents(), *promises(),
-        *planted_bugs(), *questions(),
+        *planted_bugs(), *questions(), *defaults(),
     ]
     print(*found, sep="\n", end="\n" if found else "")
     sys.exit(1 if found else 0)

@@ -42,6 +42,13 @@ NAMES = re.compile(r'`[^`]*`|"behind"|\bbehindAfter\b')
 WIDE = ("Sources/", "Tests/", "Fuzz/", "Benchmarks/", "docs/examples/")
 MAX_COLUMNS = 120
 
+# What users read has short sentences; a table, code, a heading and a link's target are none.
+SHORT = re.compile(r"README\.md|docs/[\w-]+\.md|docs/guides/.*\.md|Sources/.*\.docc/.*\.md")
+MAX_WORDS = 25
+ITEM = re.compile(r"(?:[-*+]|\d+\.) +")
+NO_PROSE = re.compile(r"[|#<@}]|!\[|$")
+SENTENCE = re.compile(r"\S(?:.*?[.!?][*_)”\"\]]*(?=\s+[\"“*_(\[]*[A-Z0-9])|.*)", re.S)
+
 FORCED_TRY = re.compile(r"\btry!")
 UNCHECKED = re.compile(r"@unchecked\s+Sendable")
 IMPORT = re.compile(r"^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+"
@@ -121,9 +128,37 @@ def unplain(path, lines):
             yield number, "phrase", f"\"{found[0]}\": rewrite the sentence"
 
 
+def paragraphs(lines):
+    """(line of its beginning, text) of each paragraph and each item of a list in a document."""
+    start, text, code, comment = 0, [], False, False
+    for number, line in enumerate([*lines, ""], 1):
+        line = line.strip()
+        code, comment = code ^ line.startswith("```"), comment or line.startswith("<!--")
+        outside = code or comment or line.startswith("```") or NO_PROSE.match(line)
+        comment = comment and "-->" not in line
+        item = ITEM.match(line)
+        if text and (outside or item):
+            yield start, "\n".join(text)
+            text = []
+        if not outside:
+            start = start if text else number
+            text.append(line[item.end():] if item else line)
+
+
+def long_sentences(lines):
+    for start, text in paragraphs(lines):
+        text = re.sub(r"`[^`]*`|\]\([^)]*\)", lambda found: "X" + "\n" * found[0].count("\n"), text)
+        for sentence in SENTENCE.finditer(text):
+            words = sum(1 for word in sentence[0].split() if re.search(r"\w", word))
+            if words > MAX_WORDS:
+                yield start + text[:sentence.start()].count("\n"), f"{words} words; at most {MAX_WORDS}"
+
+
 def findings(path, lines):
     swift = path.endswith(".swift")
     yield from unplain(path, lines)
+    if SHORT.fullmatch(path):
+        yield from ((number, "long-sentence", what) for number, what in long_sentences(lines))
     if path.endswith(OUTPUT):
         yield 1, "build-output", "leave out what a build or a run made"
     for index, line in enumerate(lines):
@@ -192,6 +227,9 @@ PLANTED = [
     ("phrase", "Sources/PenstockCLI/Planted.swift", '\n\nlet a = "Nob" "ody waits."\n'.replace('" "', "")),
     ("phrase", "docs/planted.md", "\n\nThe file lies bes" "ide it.\n"),
     ("wide-line", "Tests/PenstockLogTests/Planted.swift", "\n\n//" + " long" * 24 + "\n"),
+    ("long-sentence", "docs/planted.md", "\n\nIt" + " is" * 25 + ".\n"),
+    ("long-sentence", "docs/guides/planted.md", "It is.\n- It is. It\n  is `a b` too." + " It" + " is" * 25 + ".\n"),
+    ("long-sentence", "Sources/PenstockLog/PenstockLog.docc/Planted.md", "\nIt is.\nIt" + " is" * 25 + ":\n\n- this\n"),
     ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
     ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nlet a: AdminAPI? = nil\n"),
     ("build-output", "planted.log", "done\n"),
@@ -205,6 +243,10 @@ INNOCENT = [
     ("Sources/PenstockSinks/Planted2.swift", "import Foundation\nimport NIOCore\n" + "\n" * (MAX_LINES - 2)),
     ("docs/planted.md", "the value `behind`\n```\nhe goes on\n```\n"),
     ("Sources/PenstockSinks/Planted3.swift", 'case behind = "behind"\n'),
+    ("docs/planted.md", "\n\nIt" + " is" * 24 + ".\n\n| it" + " is" * 30 + " |\n\n```\nit" + " is" * 30 + "\n```\n"),
+    ("docs/guides/planted.md", "It" + " is" * 20 + " `code of five words here`.\nIt" + " is" * 20 + ".\n\n- It" + " is" * 20 +
+     "\n- It" + " is" * 20 + "\n<!--\nit" + " is" * 40 + "\n-->\n"),
+    ("docs/internals/planted.md", "It" + " is" * 40 + ".\n"),
     ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\nHeading\n=======\n"),
 ]
 

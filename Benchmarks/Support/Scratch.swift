@@ -33,7 +33,8 @@ public enum Records {
     return #"{"app_id":"5deca919-35fc-52ac-9914-1b72479d216c","user_id":"","anonymous_user_id":"\#(word())\#(word())","#
       + #""event":"Section /articles","platform":"web","type":"page","ts":\#(1_760_000_000 + number / 40),"#
       + #""properties":{"id":"3c1d93b4-90a5-5c26-9e46-4b0f3fb6c6ad","values":[{"url_hash":"","#
-      + #""url_path":"/articles/how-we-build-\#(page)","query_params":"page=\#(page)"}],"options":{"use_regex":false}},"#
+      + #""url_path":"/articles/how-we-build-\#(page)","query_params":"page=\#(page)"}],"#
+      + #""options":{"use_regex":false}},"#
       + #""traits":{"user_agent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:126.0) Gecko/20100101 Firefox/126.0","#
       + #""plan":"monthly","country":"DE","visits":\#(number % 300)}}"#
   }

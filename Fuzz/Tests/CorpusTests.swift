@@ -3,8 +3,8 @@ import FuzzKit
 import Synchronization
 import Testing
 
-/// Every committed input through the decoder it was found with, without libFuzzer; and the configuration file, which is read by a
-/// program and not a library, through changes drawn from a seed.
+/// Every committed input goes through the decoder it was found with, without libFuzzer. A program reads the
+/// configuration file, not a library; it goes through changes drawn from a seed.
 @Suite("Committed inputs of the fuzzers", .serialized)
 struct CorpusTests {
   private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

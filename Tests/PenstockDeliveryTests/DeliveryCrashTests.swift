@@ -17,7 +17,7 @@ struct CarelessSink: Sink {
 
 @Suite("A delivery that dies", .timeLimit(.minutes(2)))
 struct DeliveryCrashTests {
-  /// Runs one process until it has caught up or died. Every other process has another configuration, and the destination
+  /// Runs one process until it has caught up or died. Every other process has another configuration. The destination
   /// loses an answer in each.
   func live(_ rig: DeliveryRig, _ destination: RecordingDestination, number: Int, crash: CrashSwitch) async throws {
     let sink = ScriptedSink(

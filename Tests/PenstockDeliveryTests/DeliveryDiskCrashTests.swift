@@ -35,9 +35,9 @@ struct SlotLease: CursorLease {
   }
 }
 
-/// Power cuts at every I/O of a delivery whose cursor and dead letters are on one simulated disk. Batches are closed by the
-/// time of day and by age, the sink's configuration and the policies are others after each restart, and the destination loses
-/// answers and rejects records.
+/// Power cuts at every I/O of a delivery whose cursor and dead letters are on one simulated disk. Batches are closed by
+/// the time of day and by age. The sink's configuration and the policies are others after each restart. The destination
+/// loses answers and rejects records.
 @Suite("A delivery whose machine loses its power", .timeLimit(.minutes(4)))
 struct DeliveryDiskCrashTests {
   /// One world: what survives the deaths of processes, besides the disk.
@@ -56,7 +56,7 @@ struct DeliveryDiskCrashTests {
       rig.clock.advance(by: .seconds(600))
     }
 
-    /// One process, until it has delivered everything or its disk is gone. Returns the reasons for which it closed batches.
+    /// One process, until it has delivered everything or its disk is gone. Returns why it closed its batches.
     func live(_ disk: SimulatedFileSystem, number: Int) async -> [CloseReason] {
       guard let lease = try? SlotLease(disk, rig.source) else { return [] }
       let environment = DeadLetterLogTests.environment(disk, salt: UInt64(number) + 10)
@@ -109,7 +109,7 @@ struct DeliveryDiskCrashTests {
   }
 
   @Test(
-    "at any I/O of plan, intent, split, dead letter and commit keeps every batch's range, bytes and id, rotation by clock included",
+    "at any I/O keeps every batch's range, bytes and id, also of batches that the clock closed",
     arguments: [1, 2])
   func everyIO(lanes: Int) async throws {
     let whole = try freshDisk()

@@ -28,7 +28,7 @@ struct DeliveryStateExhaustiveTests {
   ]
 
   @Test(
-    "keeps the invariants: intent before attempt, one content for an id, commit after success, nothing skipped or stuck",
+    "keeps the invariants: intent before attempt, one content an id, commit after success, nothing skipped or stuck",
     arguments: worlds)
   func allSequences(world: World) {
     let start = DeliveryModel(

@@ -12,7 +12,7 @@ struct IntentProtocolTests {
   ]
 
   @Test(
-    "a record has one name at its destination, is passed only when it is there, and an earlier epoch writes nothing; CursorState agrees",
+    "a record has one name, is passed only when it is there, and an earlier epoch writes nothing; CursorState agrees",
     arguments: scopes)
   func everyOrder(scope: Model.Scope) {
     let found = IntentProtocolSearch(scope)

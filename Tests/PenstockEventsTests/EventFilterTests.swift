@@ -100,7 +100,8 @@ struct EventFilterTests {
     unwanted.trackers = ["\u{301}"]
     let made = try EventFilter(including: terms, excluding: unwanted, malformed: .halt)
     let text =
-      "app=\"\",a,b,x%2Cy%20%25%22=!%7F type=page,custom event=e\u{301},\u{E9},\u{301}x segment= !tracker=\u{301} malformed=halt"
+      "app=\"\",a,b,x%2Cy%20%25%22=!%7F type=page,custom event=e\u{301},\u{E9},\u{301}x segment= "
+      + "!tracker=\u{301} malformed=halt"
     #expect(Array(made.description.utf8) == Array(text.utf8))
     #expect(try EventFilter(parsing: text) == made)
     #expect(try EventFilter(parsing: "malformed=halt " + text.dropLast(15)) == made)

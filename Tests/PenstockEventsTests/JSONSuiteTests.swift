@@ -2,9 +2,9 @@ import Testing
 
 @testable import PenstockEvents
 
-/// What a strict parser must accept and must refuse (RFC 8259), case by case, after the well-known collection of Nicolas Seriot
-/// ("Parsing JSON is a minefield", 2016; `nst/JSONTestSuite`): all of its 95 and 188 cases, of which two each are the same bytes, and
-/// some more. Where the RFC leaves the choice, the choice made here is written down as well.
+/// What a strict parser must accept and must refuse (RFC 8259), case by case. The cases are those of Nicolas Seriot
+/// ("Parsing JSON is a minefield", 2016; `nst/JSONTestSuite`), and some more: all of its 95 and 188 cases, of which two
+/// each are the same bytes. Where the RFC leaves the choice, a case says what is chosen here.
 struct JSONSuiteTests {
   private static func accepts(_ bytes: [UInt8]) -> Bool {
     bytes.withUnsafeBytes { bytes in

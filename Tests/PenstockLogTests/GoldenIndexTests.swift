@@ -3,9 +3,11 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// `Golden/v1-indexed`: a log of three segments, the first sealed, the second with its index, the newest as it was written.
+/// `Golden/v1-indexed`: a log of three segments. The first is sealed, the second has its index, the newest is as it was
+/// written.
 ///
-/// To make another: `PENSTOCK_REGENERATE_GOLDEN=<directory> swift test --filter GoldenIndexTests`. This one stays as it is.
+/// To make another: `PENSTOCK_REGENERATE_GOLDEN=<directory> swift test --filter GoldenIndexTests`. This one stays as it
+/// is.
 @Suite struct GoldenIndexTests {
   private static let target = ProcessInfo.processInfo.environment["PENSTOCK_REGENERATE_GOLDEN"]
   private static let start = Timestamp(nanoseconds: 1_800_000_000_000_000_000)

@@ -3,10 +3,10 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// Files written by earlier versions, kept in the repository: what was once written is read for ever.
+/// Files that earlier versions wrote, kept in the repository: what was once written can always be read.
 ///
-/// `v1` was made by `writes the golden files` below. It is not to be made again; a new format gets a new folder. To make
-/// one: `PENSTOCK_REGENERATE_GOLDEN=<directory> swift test --filter GoldenTests`, and copy the result here.
+/// `writes the golden files` below made `v1`. Do not make it again; a new format gets a new folder. To make one:
+/// `PENSTOCK_REGENERATE_GOLDEN=<directory> swift test --filter GoldenTests`, and copy the result here.
 @Suite struct GoldenTests {
   private static let target = ProcessInfo.processInfo.environment["PENSTOCK_REGENERATE_GOLDEN"]
   private static let start = Timestamp(nanoseconds: 1_800_000_000_000_000_000)

@@ -4,8 +4,8 @@ import Testing
 @testable import PenstockServer
 
 struct AccessTests {
-  /// The table of `docs/guides/service.md`: for each route companyAdmin, appAdmin, producer, producer of one app, viewer, viewer of one
-  /// app. `+` granted, `o` own app, `-` denied.
+  /// The table of `docs/guides/service.md`. For each route: companyAdmin, appAdmin, producer, producer of one app,
+  /// viewer, viewer of one app. `+` granted, `o` own app, `-` denied.
   static let table: [Route: String] = [
     .postEvents: "+o+o--", .getProducer: "+o+o--", .getEvents: "+o--+o", .getStatus: "++--++",
     .getDestinations: "++--++", .getAttempts: "+---+-", .getDeadLetters: "+---+-", .getDeadLetter: "+---+-",

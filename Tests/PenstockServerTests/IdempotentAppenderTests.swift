@@ -33,7 +33,7 @@ struct IdempotentAppenderTests {
     return configuration
   }
 
-  /// One process: opens everything, sends what it is told in order until something fails, and says what was acknowledged.
+  /// One process: opens everything, sends the requests in order until something fails, and says what was acknowledged.
   ///
   /// - Parameter keys: the journal's disk, where it has one of its own.
   static func live(

@@ -40,8 +40,8 @@ final class RawConnection: Sendable {
     }
   }
 
-  /// Everything until the other side closes, which may be by a reset. On a thread of its own, because it waits, and the service runs
-  /// on those that tasks share.
+  /// Everything until the other side closes, which may be by a reset. It waits, so it has a thread of its own: the
+  /// service runs on those that tasks share.
   func readToEnd() async throws -> String {
     try await withCheckedThrowingContinuation { continuation in
       Thread.detachNewThread { [self] in continuation.resume(with: Result { try read() }) }

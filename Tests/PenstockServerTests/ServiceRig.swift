@@ -99,8 +99,8 @@ struct ServiceRig {
   }
 }
 
-/// A client's connection, and a new one whenever the service has said that it ends this one: after a refusal it does not read
-/// the rest of the body.
+/// A client's connection, and a new one whenever the service has said that it ends this one. After a refusal the
+/// service does not read the rest of the body.
 final class ServiceLine: Sendable {
   let port: Int
   private let client: Mutex<TestClient?>

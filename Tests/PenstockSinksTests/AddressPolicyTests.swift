@@ -3,8 +3,8 @@ import Testing
 @testable import PenstockSinks
 
 struct AddressPolicyTests {
-  /// Every entry of the IANA IPv4 and IPv6 Special-Purpose Address Registries that is not reachable from everywhere, and
-  /// multicast: a first and a last address, and whether `allowsPrivate` opens it.
+  /// Every entry of the IANA IPv4 and IPv6 Special-Purpose Address Registries that is not reachable from everywhere,
+  /// and multicast. Each has a first and a last address, and whether `allowsPrivate` opens it.
   static let special: [(first: String, last: String, isPrivate: Bool)] = [
     ("0.0.0.0", "0.255.255.255", false), ("10.0.0.0", "10.255.255.255", true),
     ("100.64.0.0", "100.127.255.255", true), ("127.0.0.0", "127.255.255.255", true),

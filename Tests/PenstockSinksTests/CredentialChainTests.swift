@@ -51,10 +51,11 @@ struct CredentialChainTests {
     role_arn = arn:aws:iam::1:role/x
     """
   private static let document =
-    #"{"Code":"Success","AccessKeyId":"SERVICE","SecretAccessKey":"hunter2","Token":"t","Expiration":"2026-03-01T06:00:00Z"}"#
+    #"{"Code":"Success","AccessKeyId":"SERVICE","SecretAccessKey":"hunter2","Token":"t","#
+    + #""Expiration":"2026-03-01T06:00:00Z"}"#
 
   @Test(
-    "credentials that end in a year nanoseconds do not reach are as good for ever, those that ended long ago for nothing",
+    "credentials that end in a year beyond nanoseconds never expire, and those that ended long ago are no use",
     arguments: [("9999-12-31T23:59:59Z", Int64.max), ("0000-01-01T00:00:00Z", 0)])
   func farExpiration(text: String, nanoseconds: Int64) throws {
     let document = #"{"AccessKeyId":"A","SecretAccessKey":"hunter2","Expiration":"\#(text)"}"#

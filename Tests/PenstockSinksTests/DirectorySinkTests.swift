@@ -136,7 +136,7 @@ struct DirectorySinkTests {
   }
 
   @Test(
-    "a power cut at any I/O leaves the whole file or a delivery that can be repeated, never a claim without file and entry",
+    "a power cut at any I/O leaves the whole file or a delivery to repeat, never a claim without file and entry",
     arguments: [false, true])
   func powerCuts(manifest: Bool) async throws {
     var layout = ExportLayout()

@@ -75,7 +75,7 @@ struct FrameCopyTests {
   }
 
   @Test(
-    "are in the object as they are, between edges that are compressed anew; the digest is of the rows, however they are stored"
+    "are in the object as they are, between edges that are compressed again; the digest is of the rows"
   )
   func object() throws {
     for storage in [Self.hot, Self.sealed, Self.plain, Self.packed] {

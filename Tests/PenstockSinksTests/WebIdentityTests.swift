@@ -65,7 +65,8 @@ struct WebIdentityTests {
     #expect(
       String(decoding: request.body, as: UTF8.self)
         == "Action=AssumeRoleWithWebIdentity&Version=2011-06-15"
-        + "&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fwriter&RoleSessionName=penstock&WebIdentityToken=hunter2.a%2Bb"
+        + "&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fwriter&RoleSessionName=penstock"
+        + "&WebIdentityToken=hunter2.a%2Bb"
     )
     // Keys in the environment are meant first, as by every AWS tool.
     let keys = ["AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"].merging(Self.variables) { $1 }

@@ -6,8 +6,9 @@
   import Darwin
 #endif
 
-/// `Synchronization.Mutex` over a lock that ThreadSanitizer knows. Swift's own is in a library that is not instrumented: whatever it
-/// guards looks like a race. A module's own name comes before an imported one, so this file is in every target here.
+/// `Synchronization.Mutex` over a lock that ThreadSanitizer knows. Swift's own is in a library that is not
+/// instrumented, so whatever it guards looks like a race. A module's own name comes before an imported one, so this
+/// file is in every target here.
 ///
 /// Pointers and no class: what becomes of an object's property ThreadSanitizer puts down to the object's first bytes.
 struct Mutex<Value: ~Copyable>: ~Copyable, @unchecked Sendable {

@@ -1,9 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The tests that carry concurrency and what they test, for scripts/sanitize: a sanitizer compiles everything once more, and this
-// leaves the HTTP stack out. The folders are links: one package, because the tests see what a package shares among its targets. Beside
-// each is a link to Mutex.swift, a lock that ThreadSanitizer sees.
+// The tests that carry concurrency and what they test, for scripts/sanitize. A sanitizer compiles everything once more;
+// this package leaves the HTTP stack out. The folders are links. It is one package, because the tests see what a
+// package shares among its targets. Next to each is a link to Mutex.swift, a lock that ThreadSanitizer sees.
 
 let commonSwiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),

@@ -42,7 +42,8 @@ extension FuzzTarget {
 
   private static let reader = BlockReader()
 
-  /// A whole block: the input gives header, trailer and frame; lengths that point outside and the checksums are put right.
+  /// A whole block. The input gives header, trailer and frame. Lengths that point outside and the checksums are put
+  /// right.
   @Sendable private static func block(_ input: UnsafeRawBufferPointer) {
     guard input.count > BlockFormat.headerSize, input.count <= 64 << 10 else { return }
     var bytes = Array(input)

@@ -9,8 +9,8 @@ extension FuzzTarget {
 
   nonisolated(unsafe) private static let image = SegmentImage()
 
-  /// A segment of eight blocks after the input was written over parts of it. Whatever recovery decides: each block that it
-  /// serves is proven, fits its neighbours, and is one that was written, or the input has forged its checksums too.
+  /// A segment of eight blocks after the input was written over parts of it. Each block that recovery serves is proven
+  /// and fits its neighbours. It is one that was written, or the input has forged its checksums too.
   @Sendable private static func segment(_ input: UnsafeRawBufferPointer) {
     let forged = image.change(input)
     defer { image.restore() }
@@ -186,7 +186,9 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
     }
     return count
   }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError) -> Int {
+  func write(
+    _ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64
+  ) throws(FileSystemError) -> Int {
     throw refused
   }
   func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {}

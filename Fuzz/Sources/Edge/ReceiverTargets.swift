@@ -4,7 +4,7 @@ import FuzzKit
 extension FuzzTarget {
   static let receiver: [FuzzTarget] = [FuzzTarget(name: "receiver", body: receiverBody)]
 
-  /// What the receiver stores is what was sent: as many rows as elements, and not more bytes than the body and its ends.
+  /// The receiver stores what was sent: as many rows as elements, and not more bytes than the body and its ends.
   @Sendable private static func receiverBody(_ input: UnsafeRawBufferPointer) {
     let body = Array(input)
     _ = ReceiverBody.parameter("key", in: String(decoding: body, as: UTF8.self))

@@ -18,8 +18,8 @@ public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 
 }
 
 extension FuzzTarget {
-  /// libFuzzer's driver around the target that PENSTOCK_FUZZ_TARGET names; the arguments are libFuzzer's own. Without a name
-  /// it lists the targets. `scripts/fuzz` builds and runs it.
+  /// libFuzzer's driver around the target that PENSTOCK_FUZZ_TARGET names. The arguments are libFuzzer's own. Without a
+  /// name it lists the targets. `scripts/fuzz` builds and runs it.
   package static func run(oneOf targets: [FuzzTarget]) -> Never {
     guard let target = targets.first(where: { $0.name == chosen }) else {
       print(targets.map(\.name).joined(separator: "\n"))

@@ -154,7 +154,7 @@ import Testing
     try await again.close()
   }
 
-  @Test func `wherever the disk fills up, what was acknowledged is there, and the log goes on later`() throws {
+  @Test func `wherever the disk fills up, what was acknowledged is there, and the log continues later`() throws {
     for capacity in stride(from: 120_000, to: 420_000, by: 2_900) {
       let test = TestLog()
       let writer = try test.openWriter()

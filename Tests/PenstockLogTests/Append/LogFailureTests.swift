@@ -24,7 +24,7 @@ import Testing
   // MARK: Failing
 
   @Test(arguments: [1, 2])
-  func `a failed write or sync poisons for ever, reads go on, and nothing unsynced is seen`(io: Int) async throws {
+  func `a failed write or sync ends all writing, reads continue, and nothing unsynced is seen`(io: Int) async throws {
     let test = TestLog()
     let log = try await test.open()
     try await log.append("a")
@@ -47,7 +47,7 @@ import Testing
     try await again.close()
   }
 
-  @Test func `everybody who waits is told when the log is poisoned`() async throws {
+  @Test func `every caller that waits gets the error when the log is poisoned`() async throws {
     var test = TestLog()
     test.configuration.queueBytes = 10
     test.configuration.durability = .kernel
@@ -267,8 +267,8 @@ import Testing
     try await log.close()
   }
 
-  /// Returns when the log has taken in so many records, and so many appends wait for room. Throws when that does not come to be
-  /// within the time limit.
+  /// Returns when the log has taken in so many records, and so many appends wait for room. Throws when that does not
+  /// happen within the time limit.
   private func until(_ log: Log, accepted: UInt64, inLine: Int) async throws {
     while log.committer.standing != (Offset(accepted), inLine) {
       try Task.checkCancellation()

@@ -84,7 +84,7 @@ import Testing
     }
   }
 
-  @Test func `no loss of accepted records passes a sync in silence, and a single caller is told once`() {
+  @Test func `no loss of accepted records passes a sync in silence, and a single caller gets it once`() {
     var tried = 0
     func goOn(_ world: World, _ history: [Call]) {
       tried += 1

@@ -198,7 +198,7 @@ import Testing
     try await log.close()
   }
 
-  @Test func `when one finds no room, those behind it fail too, and all can be sent again`() async throws {
+  @Test func `when one finds no room, the later ones fail too, and all can be sent again`() async throws {
     var test = TestLog()
     test.configuration.queueBytes = 60_000
     let log = try await test.open()

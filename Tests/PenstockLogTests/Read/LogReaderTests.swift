@@ -7,7 +7,7 @@ import Testing
     try await LogReader.open(at: TestLog.path, environment: test.environment())
   }
 
-  @Test func `a reader beside a writer sees what is durable, and follows it over segments`() async throws {
+  @Test func `a reader next to a writer sees what is durable, and follows it over segments`() async throws {
     let test = TestLog()
     let log = try await test.open()
     let reader = try await reader(test)

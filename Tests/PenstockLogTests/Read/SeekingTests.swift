@@ -175,7 +175,7 @@ import Testing
 
   @Test func `where headers do not say what event times came before, the indexes are asked`() throws {
     let (test, times) = try long(40)
-    // As an earlier version wrote them: without the field. The newest is found by its chain, which begins in its header.
+    // As an earlier version wrote them: without the field. The chain, which begins in the header, finds the newest.
     for path in test.segments.dropLast() {
       var bytes = try test.contents(path)
       var header = try bytes.withUnsafeBytes { try SegmentHeader(decoding: $0) }

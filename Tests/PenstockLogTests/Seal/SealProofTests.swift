@@ -24,7 +24,8 @@ import Testing
     return SegmentBlocks(file, header, limit: job.end, path: path)
   }
 
-  /// Writes a valid sealed file of the oldest segment, whose blocks went through `change`; returns the proof's complaint.
+  /// Writes a valid sealed file of the oldest segment, whose blocks went through `change`. Returns the proof's
+  /// complaint.
   private func proof(
     grouping limit: Int = 24 << 10, _ change: (ReadBlock) throws -> ReadBlock? = { $0 },
     finish: (inout SegmentSeal) -> Void = { _ in }

@@ -3,10 +3,10 @@ import PenstockTestKit
 import Synchronization
 import Testing
 
-/// Retention drops segments while they are being sealed. Every meeting point of the two is tried: the sealing stops at its
-/// nth step, a retention run takes the log's beginning, and the sealing goes on.
+/// Retention drops segments while they are being sealed. Every meeting point of the two is tried: the sealing stops at
+/// its nth step, a retention run takes the log's beginning, and the sealing continues.
 @Suite(.timeLimit(.minutes(1))) struct SealingRetentionRaceTests {
-  /// - Parameter drops: How many segments retention takes: the one that is being sealed alone, or with it the one behind,
+  /// - Parameter drops: How many segments retention takes: the one that is being sealed alone, or with it the next one,
   ///   which the sealing asks for its chain.
   private func settled(_ step: Int, drops: Int) throws -> Bool {
     var bench = try SealFixture(segments: 4)

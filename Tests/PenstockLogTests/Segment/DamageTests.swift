@@ -14,8 +14,8 @@ import Testing
     try #require(image.disk.flipBit(path, at: position(index) + 4090, bit: 3))
   }
 
-  /// What must hold after damage was found: the gap is exact, everything else is there, the log goes on behind the gap and
-  /// is clean from then on.
+  /// What must hold after damage was found: the gap is exact, and everything else is there. The log continues after the
+  /// gap and is clean from then on.
   private func check(
     _ image: TestLog, lost: Range<Int>, of count: Int, rule: String, reason: Gap.Reason = .damaged,
     sourceLocation: SourceLocation = #_sourceLocation
@@ -184,7 +184,7 @@ import Testing
     #expect(try writer.commit(record(count)).lowerBound == Offset(UInt64(count)))
   }
 
-  @Test func `a missing last segment is told, and its offsets stay taken`() throws {
+  @Test func `a missing last segment is reported, and its offsets stay taken`() throws {
     let (image, bases, count) = try rolled()
     try image.remove(image.segments[2])
     let writer = try image.openWriter()

@@ -93,7 +93,7 @@ import Testing
   }
 
   @Test(arguments: [false, true])
-  func `the hard cap passes a cursor, which is told until it acknowledges`(isHeld: Bool) async throws {
+  func `the hard cap passes a cursor, which gets the gap until it acknowledges`(isHeld: Bool) async throws {
     let (test, bases) = try await rolled(Self.forced)
     var before = test
     before.configuration.retention = RetentionPolicy()

@@ -20,7 +20,7 @@ import Testing
     return image
   }
 
-  /// What a power cut leaves of a block: its last sector, which holds the payload's end, is still zeros, but for `kept` bytes.
+  /// What a power cut leaves of a block: its last sector, which holds the payload's end, is zeros after `kept` bytes.
   private func tear(_ image: TestLog, block index: Int, keeping kept: Int = 0) throws {
     let path = try image.newestSegment
     image.disk.overwrite(

@@ -2,7 +2,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// The index behind the blocks of a segment that was left: always there, never needed, never believed against the blocks.
+/// The index after the blocks of a complete segment: always there, never needed, never believed against the blocks.
 @Suite struct SegmentFooterTests {
   /// A log of two segments, so many blocks of two records in the first, three in the second; killed.
   private func image(_ blocks: Int = 14) throws -> TestLog {
@@ -246,7 +246,7 @@ import Testing
     }
   }
 
-  /// The next segment is gone, and nothing tells of it: the one before is the newest, with an index, or what a crash left of it.
+  /// The next segment is gone without a trace. The one before is the newest, with an index, or what a crash left of it.
   @Test(arguments: 0..<12 as Range<UInt64>)
   func `where the next segment is lost, an index or a part of it is not taken for records`(seed: UInt64) throws {
     var image = try image(126)

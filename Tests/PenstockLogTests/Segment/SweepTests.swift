@@ -70,8 +70,8 @@ import Testing
 
   private static let isFull = ProcessInfo.processInfo.environment["PENSTOCK_SWEEP"] == "full"
 
-  /// The bytes of a file that are swept: all, with `PENSTOCK_SWEEP=full`; else every other byte of what each page begins and
-  /// ends with, and every 32nd of what is deep inside payload and padding.
+  /// The bytes of a file that are swept: all, with `PENSTOCK_SWEEP=full`. Else every other byte at the beginning and
+  /// the end of each page, and every 32nd deep inside payload and padding.
   private func positions(_ count: Int, phase: Int) -> [Int] {
     (0..<count).filter { position in
       let inPage = position % 4096

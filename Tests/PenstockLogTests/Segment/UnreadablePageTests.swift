@@ -2,7 +2,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// A page of the newest segment that the disk cannot read costs its block: the log opens, takes appends and serves the rest.
+/// A page of the newest segment that the disk cannot read costs its block. The log opens, takes appends and serves the
+/// rest.
 @Suite struct UnreadablePageTests {
   private let count = 8
 
@@ -89,8 +90,8 @@ import Testing
     let (image, _) = try image()
     let path = try image.newestSegment
     let name = try #require(SegmentName(String(path.split(separator: "/").last ?? "")))
-    // As a reader has it, of which nothing is known yet: the headers of the segment, then of its blocks. The second block's
-    // is read twice.
+    // As a reader has it that knows nothing yet: the headers of the segment, then of its blocks. The second block's is
+    // read twice.
     let segment = Segment(image.disk, name, path: path)
     for read in 3...4 { image.disk.fail(atRead: image.disk.readCount + read) }
     let first = try segment.entries(upTo: Offset(UInt64(count))).count

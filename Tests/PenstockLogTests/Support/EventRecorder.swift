@@ -21,8 +21,8 @@ final class EventRecorder: LogObserver {
 
   var notices: [LogObserverEvent] { state.withLock { $0.notices } }
 
-  /// Returns once a group of appends was told: whoever appended has its answer a moment before, while the committer still looks at
-  /// the clock.
+  /// Returns once a group of appends was acknowledged. The caller has its answer a moment before, while the committer
+  /// still looks at the clock.
   func committed() async {
     await wait { if case .committed = $0 { true } else { false } }
   }

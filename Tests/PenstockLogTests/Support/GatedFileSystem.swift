@@ -52,7 +52,7 @@ final class GatedFileSystem: FileSystem {
     self.whenRefused = whenRefused
   }
 
-  /// From now on, writes and syncs of files whose path ends so stop; with `operation` one of the two, and the other goes on.
+  /// From now on, writes and syncs of files whose path ends so stop. With `operation` only one of the two does.
   func close(for suffixes: String..., only operation: String? = nil) {
     gate.withLock { ($0.closedFor, $0.operation) = (suffixes, operation) }
     gate.signal()

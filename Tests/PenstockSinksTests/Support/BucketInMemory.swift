@@ -5,7 +5,8 @@ import Synchronization
 @testable import PenstockSinks
 import PenstockSupport
 
-/// A bucket as Amazon S3 describes it: conditional creates, uploads in parts, lists in pages, ranges. It checks no signatures.
+/// A bucket as Amazon S3 describes it: conditional creates, uploads in parts, lists in pages, ranges. It checks no
+/// signatures.
 ///
 /// `fault` is asked before every call and can make it go wrong in the ways networks and stores do.
 final class BucketInMemory: HTTPTransport {

@@ -7,8 +7,8 @@ import Synchronization
   import Darwin
 #endif
 
-/// A TCP server on the loopback address that reads a request's head and answers each connection with the same bytes: what
-/// no well-behaved server does, tests can.
+/// A TCP server on the loopback address that reads a request's head and answers each connection with the same bytes.
+/// Tests can so answer what no well-behaved server does.
 final class CannedServer: Sendable {
   let port: Int
   private let listener: Int32

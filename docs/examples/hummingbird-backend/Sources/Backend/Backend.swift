@@ -15,8 +15,8 @@ struct Backend {
     let shop = Application(
       router: Shop(events: log).router,
       configuration: .init(address: .hostname(settings.host, port: settings.port)), logger: logger)
-    // A group ends its services from the last to the first: the shop answers what it was asked, the deliveries finish the
-    // attempts they are at, and the log is closed when nobody uses it any more.
+    // A group ends its services from the last to the first. The shop answers what it was asked. The deliveries finish
+    // the attempts they are at. The log closes last, when it has no users left.
     let services: [any Service] = [log, try await webhook(log, settings), try await archive(log, settings), shop]
     try await ServiceGroup(
       services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
@@ -28,7 +28,7 @@ struct Backend {
     var configuration = WebhookConfiguration(url: settings.webhook)
     configuration.secrets = [try Secret(environment: "SHOP_WEBHOOK_SECRET")]
     configuration.addresses = settings.isPrivate ? .publicAndPrivate : .publicOnly
-    // An event that the partner rejects must not hold up those behind it.
+    // An event that the partner rejects must not hold up the next ones.
     let rejected = DeadLetterLog(in: settings.log + ".deadletters", cursor: "partner")
     return Delivery(
       from: try await log.cursor(named: "partner"), source: log, to: try WebhookSink(configuration),

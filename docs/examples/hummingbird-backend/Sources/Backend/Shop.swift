@@ -15,7 +15,7 @@ struct Order: ResponseCodable {
   var quantity: Int
 }
 
-/// What everybody else is told.
+/// What the shop reports to all others.
 struct OrderPlaced: Encodable {
   var event = "Order Placed"
   var type = "custom"

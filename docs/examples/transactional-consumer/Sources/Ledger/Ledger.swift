@@ -1,7 +1,7 @@
 import Foundation
 import PenstockLog
 
-/// A payment, as it stands in the log: `{"account":"a7","amount":13}`.
+/// A payment, as it is in the log: `{"account":"a7","amount":13}`.
 public struct Payment: Codable, Sendable {
   public var account: String
   public var amount: Int64
@@ -12,10 +12,11 @@ public struct Payment: Codable, Sendable {
   }
 }
 
-/// The balances of all accounts, and how far in the log they reach: both in one database, both moved by one transaction.
+/// The balances of all accounts, and how far in the log they reach. Both are in one database, and one transaction moves
+/// both.
 ///
-/// That is the whole trick. There is no moment at which a payment is booked and its offset is not, or the other way round; so a
-/// payment is booked exactly once, whatever the process dies of, and although adding to a balance twice would be wrong.
+/// That is the whole trick. At no moment is a payment booked and its offset not, or the other way round. So each
+/// payment is booked exactly once, whatever ends the process, although adding to a balance twice would be wrong.
 public struct Ledger {
   private let database: Database
 
@@ -25,7 +26,8 @@ public struct Ledger {
     try database.run(
       """
       PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-      CREATE TABLE IF NOT EXISTS balances (account TEXT PRIMARY KEY, amount INTEGER NOT NULL, payments INTEGER NOT NULL);
+      CREATE TABLE IF NOT EXISTS balances
+        (account TEXT PRIMARY KEY, amount INTEGER NOT NULL, payments INTEGER NOT NULL);
       CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER NOT NULL);
       INSERT OR IGNORE INTO place VALUES (1, 0);
       """)
@@ -36,12 +38,13 @@ public struct Ledger {
     get throws { Offset(UInt64(try database.rows("SELECT next FROM place")[0][0])) }
   }
 
-  /// Books what is not booked yet; returns how many payments that were. A batch, or a part of one, that comes again changes nothing.
+  /// Books what is not booked yet, and returns the number of those payments. A batch, or a part of one, that comes
+  /// again changes nothing.
   @discardableResult
   public func book(_ batch: Batch) throws -> Int {
     var booked = 0
     try database.transaction {
-      // Read inside the transaction: a second consumer, by mistake, would wait here and then see what the first one did.
+      // Read inside the transaction: a second consumer, by mistake, would wait here and then see what the first did.
       let next = try next
       guard batch.first <= next else { throw LostRecords(expected: next, found: batch.first) }
       try batch.forEachRecord { record in

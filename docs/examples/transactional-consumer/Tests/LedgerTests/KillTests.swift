@@ -43,7 +43,7 @@ private final class Consumer {
   private let process = Process()
 
   init(_ place: Place) throws {
-    // Beside the tests' own program is where SwiftPM puts it.
+    // SwiftPM puts it next to the tests' own program.
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     process.executableURL = URL(fileURLWithPath: tests).deletingLastPathComponent().appending(path: "Consumer")
     process.arguments = [place.log, place.database]

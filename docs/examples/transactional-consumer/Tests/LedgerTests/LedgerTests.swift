@@ -20,7 +20,7 @@ import Testing
     try await log.close()
   }
 
-  @Test("What cannot be booked leaves neither a payment nor a place behind")
+  @Test("What cannot be booked changes neither a payment nor the place")
   func failsWhole() async throws {
     let place = try Place()
     let log = try await Log.open(at: place.log)
