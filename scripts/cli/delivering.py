@@ -193,7 +193,7 @@ def a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
     room.run("append", "--log", "L", "-", stdin=event(98) + b"\n").is_(0)
     expect("dir (paused)" in room.run("cursor", "list", "--log", "L").is_(0).out, "not said")
     words = room.run("status", "--log", "L").is_(0).out
-    expect("has been paused by a person" in words and "(bucket moves): 1 records" in words, words)
+    expect("has been paused by an operator" in words and "(bucket moves): 1 records" in words, words)
     expect(room.run("status", "--log", "L", "--json").is_(0).last["cursors"][0]["health"] == "paused", "health")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=LIMIT)
