@@ -5,12 +5,12 @@
   import Synchronization
   public import Tracing
 
-  /// Makes metrics of what a delivery does: hand ``observe(_:)`` to the delivery as its observer.
+  /// Records metrics of a delivery. Pass ``observe(_:)`` to the delivery as its observer.
   ///
   /// The dimension is `destination`, the cursor's name.
   public final class DeliveryMetrics: Sendable {
     private let delivered, records, retries, halts, splits, deadLetters: Counter
-    /// Dead letters that are not passed yet.
+    /// Dead letters whose commit has not been observed yet.
     private let deadLettered = Mutex<Set<DeliveryID>>([])
     private let attempt: [String: Timer]
 
@@ -28,8 +28,8 @@
         })
     }
 
-    @Sendable public func observe(_ notice: DeliveryObserverEvent) {
-      switch notice {
+    @Sendable public func observe(_ event: DeliveryObserverEvent) {
+      switch event {
       case .opened: break
       case .answered(_, let number, let outcome, let duration):
         attempt[outcome.name]?.record(duration)
@@ -39,7 +39,7 @@
         deadLetters.increment()
         deadLettered.withLock { _ = $0.insert(intent.id) }
       case .committed(let intent, _):
-        // Passed, not delivered.
+        // The commit of a dead letter is not a delivery.
         if deadLettered.withLock({ $0.remove(intent.id) }) != nil { return }
         delivered.increment()
         records.increment(by: intent.end - intent.first)
@@ -49,7 +49,7 @@
     }
   }
 
-  /// Makes a span of every delivery attempt: hand ``observe(_:)`` to the delivery as its observer.
+  /// Makes a span of every delivery attempt. Pass ``observe(_:)`` to the delivery as its observer.
   public final class DeliveryTracing: Sendable {
     private let destination: String
     private let tracer: any Tracer
@@ -59,9 +59,9 @@
       self.tracer = tracer
     }
 
-    @Sendable public func observe(_ notice: DeliveryObserverEvent) {
-      guard case .answered(let intent, let attempt, let outcome, let duration) = notice else { return }
-      Past.span("penstock.deliver", lasting: duration, tracer) {
+    @Sendable public func observe(_ event: DeliveryObserverEvent) {
+      guard case .answered(let intent, let attempt, let outcome, let duration) = event else { return }
+      FinishedSpan.span("penstock.deliver", lasting: duration, tracer) {
         $0["penstock.destination"] = destination
         $0["penstock.delivery"] = intent.id.rawValue
         $0["penstock.records"] = intent.end - intent.first

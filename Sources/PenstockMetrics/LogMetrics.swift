@@ -1,7 +1,7 @@
 public import CoreMetrics
 public import PenstockLog
 
-/// Makes metrics of what a log does, for any backend of swift-metrics.
+/// Records metrics of a log, for any backend of swift-metrics.
 ///
 /// ```swift
 /// var environment = LogEnvironment.system
@@ -9,17 +9,18 @@ public import PenstockLog
 /// let log = try await Log.open(at: path, environment: environment)
 /// ```
 ///
-/// Names follow Prometheus: the unit in the name, `_total` behind what only grows. Every metric has the dimension `log`; those
-/// of cursors also `cursor`. `docs/metrics.md` lists them, `docs/alarms.md` what to alert on. Made once, and told from then on
-/// without a look-up; a group of appends costs about ten updates, whatever the number of records.
+/// Names follow Prometheus: the unit is part of the name, and counters end in `_total`. Every metric has the dimension
+/// `log`; those of cursors also `cursor`. `docs/metrics.md` lists them; `docs/alarms.md` says what to alert on. Metrics
+/// are created once and updated without a look-up. A group of appends costs about ten updates, however many records it
+/// has.
 public final class LogMetrics: LogObserver {
   private let appending: AppendMetrics
   private let storage: StorageMetrics
   private let reading: ReadMetrics
 
   /// - Parameters:
-  ///   - log: What to call the log.
-  ///   - factory: Where the metrics go; by default wherever the process sends all of them.
+  ///   - log: The name of the log, used as the dimension `log`.
+  ///   - factory: The metrics backend; by default the one of the process.
   public init(log: String, factory: any MetricsFactory = MetricsSystem.factory) {
     let maker = MetricMaker(factory: factory, dimensions: [("log", log)])
     appending = AppendMetrics(maker)
@@ -27,20 +28,20 @@ public final class LogMetrics: LogObserver {
     reading = ReadMetrics(maker)
   }
 
-  public func observe(_ notice: LogObserverEvent) {
-    switch notice {
-    case .wroteBlock, .synced, .committed, .failed, .waitedForRoom, .parked: appending.observe(notice)
-    case .opened, .rolled, .sealed, .notSealed, .trimmed, .closed: storage.observe(notice)
-    case .readBlock, .movedCursor: reading.observe(notice)
+  public func observe(_ event: LogObserverEvent) {
+    switch event {
+    case .wroteBlock, .synced, .committed, .failed, .waitedForRoom, .parked: appending.observe(event)
+    case .opened, .rolled, .sealed, .notSealed, .trimmed, .closed: storage.observe(event)
+    case .readBlock, .movedCursor: reading.observe(event)
     @unknown default: break
     }
-    // The end moves with every group, and with it what each cursor still has before it.
-    if case .committed(let group) = notice { reading.logEnds(at: group.offsets.upperBound) }
-    if case .opened(let report, _) = notice { reading.logEnds(at: report.end) }
+    // The end moves with every group, and so does the lag of each cursor.
+    if case .committed(let group) = event { reading.logEnds(at: group.offsets.upperBound) }
+    if case .opened(let report, _) = event { reading.logEnds(at: report.end) }
   }
 }
 
-/// Makes metrics of one log.
+/// Creates the metrics of one log.
 struct MetricMaker {
   let factory: any MetricsFactory
   let dimensions: [(String, String)]
@@ -53,7 +54,7 @@ struct MetricMaker {
     Gauge(label: "penstock_" + name, dimensions: dimensions + more, factory: factory)
   }
 
-  /// Told in nanoseconds; backends give it in seconds, as the name says.
+  /// Records nanoseconds; backends report seconds, as the name says.
   func timer(_ name: String, _ more: [(String, String)] = []) -> Timer {
     Timer(label: "penstock_" + name, dimensions: dimensions + more, factory: factory)
   }
@@ -66,7 +67,7 @@ extension Timer {
   }
 }
 
-/// What appends do.
+/// Metrics of appends.
 struct AppendMetrics: Sendable {
   private let appends, records, groups, blocks, rawBytes, storedBytes, failed, waits, parked: Counter
   private let commit, sync, write, wait: Timer
@@ -90,8 +91,8 @@ struct AppendMetrics: Sendable {
     queueLimit = make.gauge("log_queue_limit_bytes")
   }
 
-  func observe(_ notice: LogObserverEvent) {
-    switch notice {
+  func observe(_ event: LogObserverEvent) {
+    switch event {
     case .wroteBlock(let block):
       blocks.increment()
       records.increment(by: block.offsets.upperBound - block.offsets.lowerBound)
@@ -117,7 +118,7 @@ struct AppendMetrics: Sendable {
   }
 }
 
-/// What becomes of segments.
+/// Metrics of segments.
 struct StorageMetrics: Sendable {
   private let rolls, seals, notSealed, sealedBefore, sealedAfter, trims, dropped, droppedBytes, passed: Counter
   private let opened, roll, seal, trim: Timer
@@ -144,8 +145,8 @@ struct StorageMetrics: Sendable {
     isOpen = make.gauge("log_open")
   }
 
-  func observe(_ notice: LogObserverEvent) {
-    switch notice {
+  func observe(_ event: LogObserverEvent) {
+    switch event {
     case .opened(let report, let duration):
       opened.record(duration)
       gaps.record(report.gaps.count)

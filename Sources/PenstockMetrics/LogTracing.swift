@@ -1,24 +1,25 @@
 public import PenstockLog
 public import Tracing
 
-/// Makes a span of every opening, every group of appends, every sealing and every run of retention that removed something.
+/// Makes a span of every opening, every group of appends, every sealing, and every retention run that removed
+/// something.
 ///
-/// A span is made when its work is done, with the time it began: while nothing is done there is none, and a log without an
-/// observer measures nothing. Spans stand alone, because one group commits the appends of many callers.
+/// A span is made when its work is done, with the time it began, so an idle log makes none. A log without an observer
+/// measures nothing. Spans have no parent, because one group commits the appends of many callers.
 public final class LogTracing: LogObserver {
   private let log: String
   private let tracer: any Tracer
 
   /// - Parameters:
-  ///   - log: What to call the log.
-  ///   - tracer: Where the spans go; by default wherever the process sends all of them.
+  ///   - log: The name of the log, used as the attribute `penstock.log`.
+  ///   - tracer: The tracing backend; by default the one of the process.
   public init(log: String, tracer: any Tracer = InstrumentationSystem.tracer) {
     self.log = log
     self.tracer = tracer
   }
 
-  public func observe(_ notice: LogObserverEvent) {
-    switch notice {
+  public func observe(_ event: LogObserverEvent) {
+    switch event {
     case .opened(let report, let duration):
       span("penstock.open", duration, isError: report.outcome == .damaged) {
         $0["penstock.recovery.outcome"] = report.outcome.rawValue
@@ -48,7 +49,7 @@ public final class LogTracing: LogObserver {
   private func span(
     _ name: String, _ duration: Duration, isError: Bool = false, _ describe: (inout SpanAttributes) -> Void
   ) {
-    Past.span(name, lasting: duration, tracer) { attributes in
+    FinishedSpan.span(name, lasting: duration, tracer) { attributes in
       attributes["penstock.log"] = log
       describe(&attributes)
     } isError: {
@@ -57,8 +58,8 @@ public final class LogTracing: LogObserver {
   }
 }
 
-/// Spans of what is over.
-enum Past {
+/// Makes spans of work that is done.
+enum FinishedSpan {
   static func span(
     _ name: String, lasting duration: Duration, _ tracer: any Tracer,
     _ describe: (inout SpanAttributes) -> Void, isError: () -> Bool

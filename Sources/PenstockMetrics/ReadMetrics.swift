@@ -2,16 +2,16 @@ import CoreMetrics
 import PenstockLog
 import Synchronization
 
-/// What readers and cursors do, and how far behind cursors are.
+/// Metrics of reads and of cursors, including their lag.
 final class ReadMetrics: Sendable {
-  private struct OneCursor {
+  private struct CursorMetrics {
     let lag, committed: Gauge
     let moves: [LogObserverEvent.CursorMove.Kind: Timer]
-    var place: Offset
+    var committedOffset: Offset
   }
   private struct State {
     var end = Offset.zero
-    var cursors: [String: OneCursor] = [:]
+    var cursors: [String: CursorMetrics] = [:]
   }
   private let make: MetricMaker
   private let decoded, decodedBytes, hits: Counter
@@ -28,8 +28,8 @@ final class ReadMetrics: Sendable {
     end = make.gauge("log_end_offset")
   }
 
-  func observe(_ notice: LogObserverEvent) {
-    switch notice {
+  func observe(_ event: LogObserverEvent) {
+    switch event {
     case .readBlock(let read):
       if read.wasCached { return hits.increment() }
       decoded.increment()
@@ -44,7 +44,7 @@ final class ReadMetrics: Sendable {
     end.record(offset.rawValue)
     state.withLock { state in
       state.end = max(state.end, offset)
-      for cursor in state.cursors.values { cursor.lag.record(Self.lag(cursor.place, state.end)) }
+      for cursor in state.cursors.values { cursor.lag.record(Self.lag(cursor.committedOffset, state.end)) }
     }
   }
 
@@ -52,7 +52,7 @@ final class ReadMetrics: Sendable {
     state.withLock { state in
       state.end = max(state.end, move.end)
       var cursor = state.cursors[move.cursor] ?? known(move.cursor)
-      cursor.place = move.committed
+      cursor.committedOffset = move.committed
       cursor.moves[move.kind]?.record(move.duration)
       cursor.committed.record(move.committed.rawValue)
       cursor.lag.record(Self.lag(move.committed, state.end))
@@ -60,15 +60,17 @@ final class ReadMetrics: Sendable {
     }
   }
 
-  private func known(_ name: String) -> OneCursor {
+  private func known(_ name: String) -> CursorMetrics {
     let labels = [("cursor", name)]
-    return OneCursor(
+    return CursorMetrics(
       lag: make.gauge("cursor_lag_records", labels), committed: make.gauge("cursor_committed_offset", labels),
       moves: Dictionary(
         uniqueKeysWithValues: LogObserverEvent.CursorMove.Kind.allCases.map {
           ($0, make.timer("cursor_\($0.rawValue)_duration_seconds", labels))
-        }), place: .zero)
+        }), committedOffset: .zero)
   }
 
-  private static func lag(_ place: Offset, _ end: Offset) -> Int { end > place ? end - place : 0 }
+  private static func lag(_ committedOffset: Offset, _ end: Offset) -> Int {
+    end > committedOffset ? end - committedOffset : 0
+  }
 }

@@ -1,9 +1,10 @@
 package import PenstockLog
 
-/// A moment as a UTC calendar shows it.
+/// A timestamp as a date and time of day in UTC.
 ///
 /// The date arithmetic is Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms" (`civil_from_days`,
-/// `days_from_civil`): proleptic Gregorian, exact for every `Timestamp`, no table and no time zone database.
+/// `days_from_civil`). It is proleptic Gregorian and exact for every `Timestamp`, without a table or a time zone
+/// database.
 package struct CivilTime: Hashable {
   package var year: Int
   /// 1 to 12.
@@ -22,7 +23,7 @@ package struct CivilTime: Hashable {
     minute = secondOfDay / 60 % 60
     second = secondOfDay % 60
 
-    // Years begin in March here, so that the leap day is a year's last.
+    // Years begin in March here, so that the leap day is the last day of a year.
     let shifted = days + 719_468
     let era = Self.floorDivide(shifted, 146_097)
     let dayOfEra = shifted - era * 146_097
@@ -43,7 +44,7 @@ package struct CivilTime: Hashable {
     self.second = second
   }
 
-  /// Reads `2026-02-28T23:59:58Z` (RFC 3339, in UTC); a fraction of a second is passed over. Nil for anything else, and
+  /// Reads `2026-02-28T23:59:58Z` (RFC 3339, in UTC) and ignores a fraction of a second. Nil for any other text, and
   /// for a date that does not exist.
   package init?(internetDate text: String) {
     let bytes = Array(text.utf8)
@@ -64,7 +65,7 @@ package struct CivilTime: Hashable {
     self.init(year: year, month: month, day: day, hour: hour, minute: minute, second: second)
   }
 
-  /// Whether the calendar has that day.
+  /// Whether the day exists in the calendar.
   package static func hasDay(_ day: Int, ofMonth month: Int, in year: Int) -> Bool {
     guard (1...12).contains(month) else { return false }
     let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
@@ -86,12 +87,12 @@ package struct CivilTime: Hashable {
 }
 
 extension Int {
-  /// In decimal, with zeros in front up to `width` digits.
+  /// In decimal, left-padded with zeros to `width` digits.
   package func padded(_ width: Int) -> String { String(self).leftPadded(width) }
 }
 
 extension UInt64 {
-  /// In decimal, with zeros in front up to `width` digits.
+  /// In decimal, left-padded with zeros to `width` digits.
   package func padded(_ width: Int) -> String { String(self).leftPadded(width) }
 }
 

@@ -6,7 +6,7 @@ import Crypto
   import Foundation
 #endif
 
-/// SHA-256, HMAC and hexadecimal, over plain byte arrays.
+/// SHA-256, HMAC, hexadecimal and base64, over byte arrays.
 package enum Digest {
   package static func sha256(_ bytes: [UInt8]) -> [UInt8] {
     var hash = SHA256()
@@ -14,7 +14,7 @@ package enum Digest {
     return Array(hash.finalize())
   }
 
-  /// HMAC-SHA256 of `parts`, one after the other.
+  /// HMAC-SHA256 of the concatenated `parts`.
   package static func hmac(key: [UInt8], _ parts: [UInt8]...) -> [UInt8] {
     var code = HMAC<SHA256>(key: SymmetricKey(data: key))
     for part in parts { code.update(data: part) }
@@ -45,7 +45,7 @@ package enum Digest {
     return stride(from: 0, to: digits.count, by: 2).map { (digits[$0] ?? 0) << 4 | (digits[$0 + 1] ?? 0) }
   }
 
-  /// Whether `a` equals `b`, in a time that depends on their lengths alone: how far a guess was right must not show.
+  /// Whether `a` equals `b`. The time depends only on their lengths, so it does not show how much of a guess was right.
   package static func equalInConstantTime(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     guard a.count == b.count else { return false }
     var difference: UInt8 = 0

@@ -10,7 +10,7 @@ public final class InMemoryCursor: Sendable {
   /// What was made durable, in order.
   public enum Entry: Hashable, Sendable {
     case begun(Intent)
-    /// A part, or the same batch condemned, took the place of the first.
+    /// A part, or the same batch marked as rejected, took the place of the first.
     case replaced(DeliveryID, by: Intent, rejectionReason: String?)
     case completed(DeliveryID)
     case acknowledged(Range<Offset>)

@@ -36,9 +36,9 @@ public final class InMemoryDeadLetters: Sendable {
     let crash: CrashSwitch?
 
     func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
-      try await live("before bury")
+      try await live("before dead letter")
       let number = try deadLetters.writeDeadLetter(letter)
-      try await live("after bury")
+      try await live("after dead letter")
       return number
     }
 

@@ -83,7 +83,7 @@ func waits() async throws {
   let sink = makeSink()
   let delivery = Delivery(
     from: cursor.acquire(), source: source, to: sink, policy: BatchPolicy(maxRecords: 10, maxWait: .seconds(5)),
-    clock: clock, wallClock: clock.timeOfDay)
+    environment: DeliveryEnvironment(clock: clock, wallClock: clock.timeOfDay))
   source.append("one", "two")
   let run = Task { try await delivery.run() }
   clock.advance(to: await clock.sleeper())

@@ -46,7 +46,7 @@ struct BatchLimitsTests {
   ) -> Delivery {
     Delivery(
       from: rig.cursor.acquire(), source: rig.source, to: sink, policy: policy, deadLetters: deadLetters?.box(),
-      clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 }, logger: silent)
+      environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 }, logger: silent))
   }
 
   @Test("is what a delivery does that is given no policy")
@@ -122,17 +122,19 @@ struct DeliveryMisuseTests {
     }
     let sink = ScriptedSink()
     let cursor = try await one.cursor(named: "billing")
-    let mixed = Delivery(from: cursor, source: two, to: sink, logger: silent)
+    let mixed = Delivery(from: cursor, source: two, to: sink, environment: DeliveryEnvironment(logger: silent))
     let failure = await #expect(throws: DeliveryFailure.self) { try await mixed.run(untilCaughtUpWith: nil) }
     #expect(failure?.trouble.kind == .wrongLog)
     #expect(
       failure?.trouble.message.contains(one.logID) == true && failure?.trouble.message.contains(two.logID) == true)
-    let service = Delivery(from: cursor, source: two, to: sink, logger: silent)
+    let service = Delivery(from: cursor, source: two, to: sink, environment: DeliveryEnvironment(logger: silent))
     await #expect(throws: DeliveryFailure.self) { try await service.run() }
     #expect(sink.attempts.isEmpty && sink.closings == 2 && cursor.state.committed == .zero)
     // The log itself, and a reader of it, are the same log.
     let reader = try await LogReader.open(at: "/one", environment: DeadLetterLogTests.environment(disk, salt: 3))
-    let report = try await Delivery(from: cursor, source: reader, to: sink, logger: silent).run(untilCaughtUpWith: nil)
+    let report = try await Delivery(
+      from: cursor, source: reader, to: sink, environment: DeliveryEnvironment(logger: silent)
+    ).run(untilCaughtUpWith: nil)
     #expect(report.records == 3)
     reader.close()
     try await one.close()

@@ -19,7 +19,7 @@ struct DeadLetterLogTests {
   static func letter(_ offset: UInt64, _ record: String = "one\ntwo", reason: String = "422: no") -> DeadLetter {
     DeadLetter(
       logID: "00112233445566778899aabbccddeeff", cursor: "billing", offset: Offset(offset),
-      appendTime: Timestamp(nanoseconds: 5), buriedAt: Timestamp(nanoseconds: 7), deliveryID: DeliveryID("abc"),
+      appendTime: Timestamp(nanoseconds: 5), deadLetteredAt: Timestamp(nanoseconds: 7), deliveryID: DeliveryID("abc"),
       isUnrenderable: false, attempts: 3, destination: "webhook https://example.com", reason: reason,
       record: Array(record.utf8))
   }
@@ -89,7 +89,7 @@ struct DeadLetterLogTests {
     for offset in [4, 9, 9, 10] as [UInt64] { _ = try await box.writeDeadLetter(Self.letter(offset)) }
     #expect(try await letters.count(of: "billing") == 3)
     try await box.close()
-    // Another process, which dies before the commit of what it buries.
+    // Another process, which dies before it commits its dead letter.
     let next = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk, salt: 3))
     #expect(try await next.writeDeadLetter(Self.letter(10)) == Offset(2))
     #expect(try await next.writeDeadLetter(Self.letter(10, "another")) == Offset(3))
@@ -138,7 +138,7 @@ struct DeadLetterLogTests {
       let source = try #require(try await letters.source(of: "billing"))
       let delivery = Delivery(
         from: try await source.cursor(named: "again"), source: source, to: mended, policy: BatchPolicy(maxRecords: 2),
-        clock: rig.clock, wallClock: rig.clock.timeOfDay)
+        environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay))
       _ = try await delivery.run(untilCaughtUpWith: nil)
       source.close()
     }

@@ -44,10 +44,10 @@ struct DeliveryDiskCrashTests {
   final class World: Sendable {
     let rig = DeliveryRig()
     let destination = RecordingDestination()
-    let lanes: Int
+    let maxInFlight: Int
 
-    init(lanes: Int) {
-      self.lanes = lanes
+    init(maxInFlight: Int) {
+      self.maxInFlight = maxInFlight
       // Minutes apart, so that the boundary of a minute closes batches, and age does under the other policy.
       for number in 0..<9 {
         rig.source.append("record \(number)")
@@ -72,8 +72,10 @@ struct DeliveryDiskCrashTests {
       let notices = NoticeLog()
       let delivery = Delivery(
         from: lease, source: rig.source, to: sink, policy: policy, retry: RetryPolicy(first: .zero, cap: .zero),
-        options: DeliveryOptions(maxInFlight: lanes), deadLetters: box, clock: rig.clock,
-        wallClock: rig.clock.timeOfDay, random: { 0 }, logger: environment.logger, observer: notices.observer)
+        options: DeliveryOptions(maxInFlight: maxInFlight), deadLetters: box,
+        environment: DeliveryEnvironment(
+          clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 }, logger: environment.logger,
+          observer: notices.observer))
       let run = Task { try await delivery.run() }
       let end = rig.source.end
       _ = await delivery.waitForProgress { $0.committed == end || $0.activity == .halted || $0.activity == .ended }
@@ -111,9 +113,9 @@ struct DeliveryDiskCrashTests {
   @Test(
     "at any I/O keeps every batch's range, bytes and id, also of batches that the clock closed",
     arguments: [1, 2])
-  func everyIO(lanes: Int) async throws {
+  func everyIO(maxInFlight: Int) async throws {
     let whole = try freshDisk()
-    let world = World(lanes: lanes)
+    let world = World(maxInFlight: maxInFlight)
     let reasons = await world.live(whole, number: 0)
     try await world.check(whole, "without a crash")
     #expect(reasons.contains(.boundary) && reasons.contains(.split))
@@ -121,7 +123,7 @@ struct DeliveryDiskCrashTests {
     var other: Set<CloseReason> = []
     for number in 1...whole.ioCount {
       for policy in [CrashPolicy.nothingUnsynced, .everything, .seeded(UInt64(number))] {
-        let world = World(lanes: lanes)
+        let world = World(maxInFlight: maxInFlight)
         let disk = try freshDisk()
         disk.crash(atIO: number)
         _ = await world.live(disk, number: 0)
@@ -136,19 +138,21 @@ struct DeliveryDiskCrashTests {
         lives += 3
       }
     }
-    print("delivery crash points on disk, \(lanes) lanes: \(whole.ioCount) I/Os, \(points) power cuts, \(lives) lives")
+    print(
+      "delivery crash points on disk, \(maxInFlight) in flight: \(whole.ioCount) I/Os, \(points) power cuts, \(lives) lives"
+    )
     #expect(whole.ioCount > 60 && other.contains(.reopened) && other.contains(.boundary))
   }
 
   @Test(
     "in the next process, after one was killed at any I/O, loses nothing that was in the killed one's cache alone",
     arguments: [1, 2])
-  func afterKill(lanes: Int) async throws {
+  func afterKill(maxInFlight: Int) async throws {
     let whole = try freshDisk()
-    _ = await World(lanes: lanes).live(whole, number: 0)
+    _ = await World(maxInFlight: maxInFlight).live(whole, number: 0)
     for number in 1...whole.ioCount {
       for later in [5, 29].map({ $0 + number % 24 }) {
-        let world = World(lanes: lanes)
+        let world = World(maxInFlight: maxInFlight)
         let disk = try freshDisk()
         disk.crash(atIO: number)
         _ = await world.live(disk, number: 0)

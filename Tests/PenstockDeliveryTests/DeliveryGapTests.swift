@@ -11,7 +11,8 @@ struct DeliveryGapTests {
   ) -> Delivery {
     Delivery(
       from: rig.cursor.acquire(), source: GappySource(inner: rig.source, gaps: [gap]), to: sink, policy: policy,
-      clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 1 << 63 }, observer: observer.observer)
+      environment: DeliveryEnvironment(
+        clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 1 << 63 }, observer: observer.observer))
   }
 
   @Test("what stands before a gap is delivered at once, and then the gap halts it")

@@ -16,8 +16,9 @@ struct DeliveryIncidentTests {
     let hung = ScriptedSink(last: .hang, description: "hung")
     let delivery = Delivery(
       from: try await log.cursor(named: "hung"), source: log, to: hung, policy: BatchPolicy(maxRecords: 1),
-      clock: clock, wallClock: clock.timeOfDay, random: { 0 },
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      environment: DeliveryEnvironment(
+        clock: clock, wallClock: clock.timeOfDay, random: { 0 },
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
     let run = Task { try await delivery.run() }
     await hung.untilDeliveries(1)
     for number in 1..<200 { try await log.append("record \(number)") }

@@ -38,11 +38,14 @@ struct DeliveryModel: Hashable {
   static let now = MonotonicInstant(sinceStart: .zero)
   static let retry = RetryPolicy(first: .zero, cap: .zero, refusedWait: .zero)
 
-  init(mode: DeliveryState.Mode, lanes: Int = 1, writesDeadLetters: Bool = false, maxCrashes: Int = 2, pauses: Int = 0)
-  {
+  init(
+    mode: DeliveryState.Mode, maxInFlight: Int = 1, writesDeadLetters: Bool = false, maxCrashes: Int = 2,
+    pauses: Int = 0
+  ) {
     cursor = CursorState(startingAt: .zero).acquired()
     let options = DeliveryOptions(
-      maxInFlight: lanes, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil))
+      maxInFlight: maxInFlight, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil)
+    )
     state = DeliveryState(cursor, mode: mode, retry: Self.retry, options: options, writesDeadLetters: writesDeadLetters)
     self.maxCrashes = maxCrashes
     self.pauses = pauses
@@ -104,8 +107,8 @@ extension DeliveryModel {
     next.checkPause(&violations)
     // Nothing is stuck: every phase is ended by work, an attempt in the air, a moment, or a person who is named.
     switch next.state.phase {
-    case .sending where !next.state.isInAir: violations.append("it waits for attempts, and none is in the air")
-    case .halted where next.state.trouble == nil: violations.append("it waits for a person who is not told")
+    case .sending where !next.state.isInFlight: violations.append("it waits for attempts, and none is in the air")
+    case .halted where next.state.trouble == nil: violations.append("it is halted without a trouble")
     case .pacing, .backingOff:
       if next.state.deadline == nil { violations.append("it waits, and nothing is to end that") }
     default: break
@@ -117,7 +120,7 @@ extension DeliveryModel {
   func successors(_ violations: inout [String]) -> [DeliveryModel] {
     var next: [DeliveryModel] = []
     if case .ended(let ending) = state.phase { return ended(ending, &violations) }
-    for lane in state.lanes where lane.isInAir { next += answers(lane.intent, &violations) }
+    for delivery in state.open where delivery.isInFlight { next += answers(delivery.intent, &violations) }
     next += pausing(&violations)
     switch state.phase {
     case .ended, .sending, .paused: break
@@ -156,7 +159,7 @@ extension DeliveryModel {
     }
     guard state.phase == .paused else { return }
     if !isPaused { violations.append("it waits for a pause to end, and there is none") }
-    if state.isInAir || state.unfinished != nil { violations.append("something goes on in a pause") }
+    if state.isInFlight || state.unfinished != nil { violations.append("something goes on in a pause") }
     // The shell lets all renderings go.
     rendered = [:]
   }
@@ -165,11 +168,11 @@ extension DeliveryModel {
     switch work {
     case .accumulate(let first):
       if first != cursor.nextFirst { violations.append("a batch begins at \(first), not at \(cursor.nextFirst)") }
-      let isInTrouble = state.lanes.contains { $0.attempts > 1 || ($0.attempts == 1 && !$0.isInAir) }
+      let isInTrouble = state.open.contains { $0.attempts > 1 || ($0.attempts == 1 && !$0.isInFlight) }
       if isInTrouble { violations.append("a new batch is begun beside one in trouble") }
       var next = [step(.sourceClosed, &violations), step(Self.failed(.gap), &violations)]
       for count in 1...2 where first + count <= Self.end {
-        next.append(step(.gathered(first..<first + count, .records), &violations))
+        next.append(step(.accumulated(first..<first + count, .records), &violations))
       }
       return next
     case .plan(let range, _, _, let rejectionReason):
@@ -185,7 +188,7 @@ extension DeliveryModel {
         step(Self.failed(.damaged), &violations),
       ]
     case .send(let intent, let attempt): return [sending(intent, attempt: attempt, &violations)]
-    case .writeDeadLetter(let intent, _): return burying(intent, &violations)
+    case .writeDeadLetter(let intent, _): return afterDeadLetter(intent, &violations)
     case .commit(let intent, _): return committing(intent, &violations)
     }
   }
@@ -210,7 +213,7 @@ extension DeliveryModel {
   ) -> [DeliveryModel] {
     let begun: CursorState?
     if let old {
-      if taken.contains(old.id), rejectionReason == nil, state.lanes.first?.intent != old {
+      if taken.contains(old.id), rejectionReason == nil, state.open.first?.intent != old {
         violations.append("split in the middle")
       }
       begun = try? cursor.replacing(old.id, with: intent, rejectionReason: rejectionReason, epoch: cursor.epoch)
@@ -265,10 +268,10 @@ extension DeliveryModel {
     ] + taken.crashed()
   }
 
-  private func burying(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
+  private func afterDeadLetter(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
     let open = cursor.inFlight.first
     if open?.intent != intent || open?.rejectionReason == nil || cursor.committed != intent.first {
-      violations.append("\(intent.id) is deadLettered and is not the oldest, condemned")
+      violations.append("\(intent.id) becomes a dead letter and is not the oldest that is rejected")
     }
     var deadLettered = self
     // The log of letters knows the newest one again.
@@ -279,8 +282,8 @@ extension DeliveryModel {
   }
 
   private func committing(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
-    let isCondemned = cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
-    if isCondemned {
+    let isDeadLetter = cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
+    if isDeadLetter {
       if letters.last != intent.first { violations.append("\(intent.id) is committed before its dead letter") }
     } else {
       if !confirmed.contains(intent.id) { violations.append("\(intent.id) is committed without a successful attempt") }

@@ -132,7 +132,7 @@ struct DeliveryPauseTests {
   @Test("is paused to whoever looks at its lag, whatever else it would be, but for records it is about to lose")
   func lag() {
     var meter = LagMeter(cursor: "billing")
-    var facts = LagFacts(
+    var facts = LagSnapshot(
       at: MonotonicInstant(sinceStart: .zero), timeOfDay: Timestamp(seconds: 10_000), committed: .zero, end: Offset(5),
       oldestAppendTime: Timestamp(seconds: 0), activity: .halted,
       pause: CursorPause(since: Timestamp(seconds: 9_400), reason: "bucket moves"))
@@ -140,7 +140,7 @@ struct DeliveryPauseTests {
     facts.at = MonotonicInstant(sinceStart: .seconds(5000))
     let lag = meter.observe(facts)
     #expect(lag.health == .paused)
-    #expect(lag.words.hasPrefix("cursor billing has been paused by a person for 10 m 0 s (bucket moves): 5 records"))
+    #expect(lag.words.hasPrefix("cursor billing has been paused by an operator for 10 m 0 s (bucket moves): 5 records"))
     facts.lost = .zero..<Offset(1)
     #expect(meter.observe(facts).health == .losing)
   }

@@ -27,8 +27,9 @@ struct DeliveryRig: Sendable {
     logger.logLevel = .critical
     return Delivery(
       from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, policy: policy, retry: retry,
-      options: options, deadLetters: deadLetters, clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 },
-      logger: logger, observer: observer)
+      options: options, deadLetters: deadLetters,
+      environment: DeliveryEnvironment(
+        clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger, observer: observer))
   }
 
   /// The source's records, each with a line feed.

@@ -6,13 +6,13 @@ import Testing
 struct DeliveryStateExhaustiveTests {
   struct World: CustomTestStringConvertible, Sendable {
     var mode: DeliveryState.Mode
-    var lanes = 1
+    var maxInFlight = 1
     var writesDeadLetters = false
     var crashes = 2
     var pauses = 0
     var depth = 16
     var testDescription: String {
-      "\(mode), \(lanes) lanes\(writesDeadLetters ? ", dead letters" : ""), \(crashes) crashes, \(pauses) pauses"
+      "\(mode), \(maxInFlight) in flight\(writesDeadLetters ? ", dead letters" : ""), \(crashes) crashes, \(pauses) pauses"
     }
   }
 
@@ -20,11 +20,11 @@ struct DeliveryStateExhaustiveTests {
     World(mode: .service, depth: 14), World(mode: .until(DeliveryModel.end)),
     World(mode: .service, writesDeadLetters: true, crashes: 1, depth: 15),
     World(mode: .until(DeliveryModel.end), writesDeadLetters: true, crashes: 1, depth: 18),
-    World(mode: .service, lanes: 2, crashes: 1, depth: 13),
-    World(mode: .until(DeliveryModel.end), lanes: 2, writesDeadLetters: true, crashes: 1, depth: 15),
+    World(mode: .service, maxInFlight: 2, crashes: 1, depth: 13),
+    World(mode: .until(DeliveryModel.end), maxInFlight: 2, writesDeadLetters: true, crashes: 1, depth: 15),
     World(mode: .service, writesDeadLetters: true, crashes: 1, pauses: 2, depth: 13),
     World(mode: .until(DeliveryModel.end), writesDeadLetters: true, crashes: 1, pauses: 1, depth: 15),
-    World(mode: .service, lanes: 2, crashes: 0, pauses: 1, depth: 15),
+    World(mode: .service, maxInFlight: 2, crashes: 0, pauses: 1, depth: 15),
   ]
 
   @Test(
@@ -32,7 +32,8 @@ struct DeliveryStateExhaustiveTests {
     arguments: worlds)
   func allSequences(world: World) {
     let start = DeliveryModel(
-      mode: world.mode, lanes: world.lanes, writesDeadLetters: world.writesDeadLetters, maxCrashes: world.crashes,
+      mode: world.mode, maxInFlight: world.maxInFlight, writesDeadLetters: world.writesDeadLetters,
+      maxCrashes: world.crashes,
       pauses: world.pauses)
     var frontier: Set<DeliveryModel> = [start]
     var seen = frontier
@@ -42,11 +43,11 @@ struct DeliveryStateExhaustiveTests {
       for model in frontier {
         var violations: [String] = []
         let successors = model.successors(&violations)
-        #expect(violations.isEmpty, "\(violations) in \(model.state.phase) with \(model.state.lanes)")
+        #expect(violations.isEmpty, "\(violations) in \(model.state.phase) with \(model.state.open)")
         guard violations.isEmpty else { return }
         moves += successors.count
         if model.cursor.committed == DeliveryModel.end { finished += 1 }
-        inFlight = max(inFlight, model.state.lanes.count(where: \.isInAir))
+        inFlight = max(inFlight, model.state.open.count(where: \.isInFlight))
         deadLettered = max(deadLettered, model.letters.count)
         paused += model.state.phase == .paused || model.state.phase == .ended(.paused) ? 1 : 0
         for successor in successors where seen.insert(successor).inserted { next.insert(successor) }
@@ -56,7 +57,7 @@ struct DeliveryStateExhaustiveTests {
     print("delivery states \(world.testDescription): \(seen.count) states, \(moves) moves, \(finished) at the end")
     // Figures below these mean that the walk no longer goes where it should.
     #expect(seen.count > 9_000 && moves > 20_000 && finished > 5)
-    #expect(inFlight == world.lanes && (deadLettered > 0) == world.writesDeadLetters)
+    #expect(inFlight == world.maxInFlight && (deadLettered > 0) == world.writesDeadLetters)
     #expect((paused > 100) == (world.pauses > 0))
   }
 
@@ -71,18 +72,18 @@ struct DeliveryStateExhaustiveTests {
       for event in events { try state.handle(event) }
       return state
     }
-    let gathered = DeliveryState.Event.gathered(.zero..<Offset(2), .age)
+    let accumulated = DeliveryState.Event.accumulated(.zero..<Offset(2), .age)
     let launched = DeliveryState.Event.launched(at: DeliveryModel.now, records: 1, bytes: 1)
     let delivered = DeliveryState.Event.answered(intent.id, .delivered(receipt: ""), at: DeliveryModel.now, roll: 0)
     let rendered = DeliveryState.Event.rendered(digest: intent.contentDigest)
     let events = [
-      gathered, .sourceClosed, .planned(intent), rendered, .unrenderable(SinkError("")), .begun(began), delivered,
+      accumulated, .sourceClosed, .planned(intent), rendered, .unrenderable(SinkError("")), .begun(began), delivered,
       .committed(cursor), DeliveryModel.failed(.io), .wake(at: DeliveryModel.now), launched,
       .wroteDeadLetter(receipt: ""),
     ]
     let table: [(DeliveryState, taken: Set<Int>)] = [
-      (try state(cursor), [0, 1, 8]), (try state(cursor, gathered), [2, 4, 8]),
-      (try state(cursor, gathered, .planned(intent)), [5, 8]), (try state(began), [3, 4, 8]),
+      (try state(cursor), [0, 1, 8]), (try state(cursor, accumulated), [2, 4, 8]),
+      (try state(cursor, accumulated, .planned(intent)), [5, 8]), (try state(began), [3, 4, 8]),
       (try state(began, rendered), [8, 10]), (try state(began, rendered, launched), [6]),
       (try state(began, rendered, launched, delivered), [7, 8]),
       (try state(began, .unrenderable(SinkError(""))), []), (try state(cursor, .stop), []),

@@ -43,7 +43,7 @@ struct DeliveryStateTests {
   }
 
   @Test(
-    "rejected or in conflict, it waits for a person",
+    "rejected or in conflict, it waits for an operator",
     arguments: [DeliveryOutcome.rejected(reason: "422"), .disabled(reason: "410"), .conflict(reason: "another object")])
   func halted(outcome: DeliveryOutcome) throws {
     var state = try answer(sending(), outcome)
@@ -106,18 +106,27 @@ struct DeliveryStateTests {
   @Test("a full disk delays the cursor's writes and ends nothing")
   func noSpace() throws {
     var state = DeliveryState(CursorState(startingAt: .zero).acquired(), mode: .service, retry: retry)
-    try state.handle(.gathered(.zero..<Offset(2), .age))
+    try state.handle(.accumulated(.zero..<Offset(2), .age))
     try state.handle(.planned(intent))
     try state.handle(.failed(.noSpace, message: "full", at: now, roll: 0))
     try state.handle(.wake(at: now))
     #expect(state.phase == .working(.begin(intent, replacing: nil, rejectionReason: nil)))
   }
 
-  @Test("a plan for other records than those gathered is refused")
+  @Test("its rules apply in the documented order")
+  func priorities() {
+    #expect(
+      DeliveryState.priorities.map(\.name) == [
+        "commit", "end", "pause", "suspend", "dead letter", "unfinished", "bisect", "attempt", "reserved", "caught up",
+        "accumulate", "answers",
+      ])
+  }
+
+  @Test("a plan for other records than those accumulated is refused")
   func wrongRange() throws {
     var state = DeliveryState(CursorState(startingAt: .zero).acquired(), mode: .service, retry: retry)
-    #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.gathered(Offset(1)..<Offset(2), .age)) }
-    try state.handle(.gathered(.zero..<Offset(1), .age))
+    #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.accumulated(Offset(1)..<Offset(2), .age)) }
+    try state.handle(.accumulated(.zero..<Offset(1), .age))
     #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.planned(intent)) }
   }
 }

@@ -9,8 +9,8 @@ struct LagTests {
   private func facts(
     _ second: Int, committed: UInt64, end: UInt64, kept: Int? = nil, cap: Int? = nil, lost: Range<Offset>? = nil,
     activity: DeliveryProgress.Activity? = .sending
-  ) -> LagFacts {
-    LagFacts(
+  ) -> LagSnapshot {
+    LagSnapshot(
       at: MonotonicInstant(sinceStart: .seconds(second)),
       timeOfDay: Timestamp(nanoseconds: Int64(second) * 1_000_000_000),
       committed: Offset(committed), end: Offset(end), storedBytes: Int(end - committed) * 10,
@@ -21,7 +21,7 @@ struct LagTests {
 
   /// Looks once a second; returns the last lag.
   private func watch(
-    _ meter: inout LagMeter, _ seconds: Range<Int>, _ look: (Int) -> LagFacts
+    _ meter: inout LagMeter, _ seconds: Range<Int>, _ look: (Int) -> LagSnapshot
   ) -> Lag? {
     var last: Lag?
     for second in seconds { last = meter.observe(look(second)) }
@@ -139,8 +139,8 @@ struct LagTests {
     var look = facts(1, committed: 0, end: 1, activity: .halted)
     look.trouble = DeliveryTrouble(.refused, "the receiver answered 401")
     let lag = meter.observe(look)
-    #expect(lag.health == .halted && lag.words.contains("waits for a person: 1 records"))
-    #expect(lag.words.hasSuffix("in the way: refused: the receiver answered 401"))
+    #expect(lag.health == .halted && lag.words.contains("waits for an operator: 1 records"))
+    #expect(lag.words.hasSuffix("trouble: refused: the receiver answered 401"))
   }
 
   @Test("clocks that are set back, looks out of order and cursors moved by hand make nothing negative")

@@ -24,6 +24,16 @@ struct RedeliveryTests {
     Redelivery(scope, of: "billing", in: letters(disk), to: sink, named: name, policy: BatchPolicy(maxRecords: 2))
   }
 
+  @Test("runs once; a second run throws and sends nothing")
+  func once() async throws {
+    let disk = SimulatedFileSystem()
+    try await Self.writeDeadLetter(0..<1, on: disk)
+    let redelivery = Self.redelivery(disk, to: ScriptedSink())
+    _ = try await redelivery.run()
+    await #expect(throws: DeliveryFailure.self) { try await redelivery.run() }
+    #expect(await redelivery.report.delivered == 1)
+  }
+
   @Test("goes on where it ended, for each destination by itself; what was rejected again is passed, and told")
   func remaining() async throws {
     let disk = SimulatedFileSystem()

@@ -50,7 +50,7 @@ struct RejectionTests {
     expectEverything(rig, sink, dead)
   }
 
-  @Test("halts the destination instead, where the policy says so or there is no place for dead letters")
+  @Test("halts the destination instead, when the policy says so or there is no dead-letter store")
   func halts() async throws {
     for isPolicy in [true, false] {
       let rig = DeliveryRig(records: 3)
@@ -114,7 +114,7 @@ struct RejectionTests {
     expectEverything(rig, sink, dead)
   }
 
-  @Test("and dies at any step of that loses nothing, buries nothing twice, and sends no condemned record again")
+  @Test("and dies at any step of that loses nothing, writes no dead letter twice, and sends no dead letter again")
   func crashes() async throws {
     func lives(_ steps: [Int]) async throws -> Int {
       let rig = DeliveryRig(records: 6)
@@ -136,7 +136,7 @@ struct RejectionTests {
         reaper.cancel()
         await reaper.value
         if number == 0 { first = crash.steps.count }
-        // Of a condemned record nothing is sent any more.
+        // A record that becomes a dead letter is not sent again.
         #expect(
           rejectionReason.allSatisfy { offset in !sink.attempts.contains { $0.contains(offset) } }, "died at \(steps)")
         for case .replaced(_, let intent, .some) in rig.cursor.history { rejectionReason.insert(intent.first) }

@@ -38,8 +38,9 @@ struct ReplayOfLogTests {
   ) -> Replay {
     let settings = ReplaySettings(id: "tuesday", window: window, gaps: gaps, policy: BatchPolicy(maxRecords: 7))
     return Replay(
-      settings, of: log, to: sink ?? ScriptedSink(destination), wallClock: clock,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      settings, of: log, to: sink ?? ScriptedSink(destination),
+      environment: DeliveryEnvironment(
+        wallClock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
   }
 
   private func lines(_ range: Range<Int>) -> [UInt8] { range.flatMap { Array("record \($0)\n".utf8) } }
@@ -122,7 +123,7 @@ struct ReplayOfLogTests {
     let log = try await open(disk)
     try await append(60, to: log)
     let cursor = try await log.cursor(named: "live", startingAt: .offset(Offset(20)))
-    let facts = try log.lagFacts(
+    let facts = try log.lagSnapshot(
       of: cursor.state, retention: RetentionPolicy(hardCapBytes: 1 << 20), at: MonotonicInstant(sinceStart: .zero),
       timeOfDay: clock.now())
     var meter = LagMeter(cursor: cursor.name)
@@ -134,7 +135,7 @@ struct ReplayOfLogTests {
     // The newest segment's zeros filled ahead, and what the oldest holds before the cursor.
     #expect(kept > lag.storedBytes)
     try await cursor.seek(to: .end)
-    let none = try log.lagFacts(of: cursor.state, at: MonotonicInstant(sinceStart: .zero), timeOfDay: clock.now())
+    let none = try log.lagSnapshot(of: cursor.state, at: MonotonicInstant(sinceStart: .zero), timeOfDay: clock.now())
     #expect(none.storedBytes == 0 && none.oldestAppendTime == nil && meter.observe(none).records == 0)
     try await log.close()
   }

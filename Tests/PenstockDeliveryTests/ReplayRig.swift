@@ -31,8 +31,9 @@ struct ReplayRig: Sendable {
     let settings = ReplaySettings(
       id: id, window: window, gaps: gaps, rate: rate, policy: policy, retry: RetryPolicy(first: .zero, cap: .zero))
     return Replay(
-      settings, of: replays.log(reading: reading, crash: crash), to: sink ?? ScriptedSink(destination), clock: clock,
-      wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger, observer: observer)
+      settings, of: replays.log(reading: reading, crash: crash), to: sink ?? ScriptedSink(destination),
+      environment: DeliveryEnvironment(clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger),
+      observer: observer)
   }
 
   func window(_ first: UInt64, _ end: UInt64) -> ReplayWindow {

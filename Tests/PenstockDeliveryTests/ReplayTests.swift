@@ -32,13 +32,22 @@ struct ReplayTests {
     #expect(rig.destination.arrivals.count == 6 && rig.destination.distinct.count == 3)
   }
 
+  @Test("runs once; a second run throws and sends nothing")
+  func once() async throws {
+    let rig = ReplayRig()
+    let replay = rig.replay(rig.window(2, 9))
+    _ = try await replay.run()
+    let error = await #expect(throws: ReplayError.self) { try await replay.run() }
+    #expect(error?.code == .alreadyRun && rig.destination.arrivals.count == 3)
+  }
+
   @Test("has ids of its own, which differ from the live ones and from another replay's")
   func ids() async throws {
     let rig = ReplayRig()
     let live = InMemoryCursor(named: "billing", of: rig.source)
     _ = try await Delivery(
       from: live.acquire(), source: rig.source, to: ScriptedSink(rig.destination), policy: BatchPolicy(maxRecords: 3),
-      clock: rig.clock, wallClock: rig.clock.timeOfDay
+      environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay)
     ).run(untilCaughtUpWith: Offset(9))
     let stood = live.state
     _ = try await rig.replay(rig.window(0, 9)).run()
@@ -225,7 +234,8 @@ struct ReplayTests {
       let sink = ScriptedSink(rig.destination, last: .hang)
       let replay = Replay(
         ReplaySettings(id: "again", window: rig.window(0, 9), rate: rate, policy: BatchPolicy(maxRecords: 3)),
-        of: rig.replays.log(), to: sink, clock: rig.clock, wallClock: rig.clock.timeOfDay)
+        of: rig.replays.log(), to: sink,
+        environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay))
       let run = Task { try await replay.run() }
       await sink.untilDeliveries(1)
       run.cancel()

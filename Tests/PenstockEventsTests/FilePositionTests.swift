@@ -5,7 +5,7 @@ import Testing
 @Suite("A place in a growing file")
 struct FilePositionTests {
   private func decide(_ kept: [UInt8], _ file: [UInt8]) -> FilePosition.Decision {
-    FilePosition.decide(FilePosition.Kept(kept), size: file.count) { Array(file[$0]) }
+    FilePosition.decide(FilePosition.StoredPosition(kept), size: file.count) { Array(file[$0]) }
   }
 
   /// The place after the line that ends before `position`.

@@ -27,7 +27,7 @@ struct RedeliveryTests {
       _ = try await box.writeDeadLetter(
         DeadLetter(
           logID: "00112233445566778899aabbccddeeff", cursor: "shop", offset: Offset(UInt64(number * 10)),
-          appendTime: Timestamp(nanoseconds: 5), buriedAt: Timestamp(nanoseconds: 7),
+          appendTime: Timestamp(nanoseconds: 5), deadLetteredAt: Timestamp(nanoseconds: 7),
           deliveryID: DeliveryID("d\(number)"), isUnrenderable: false, attempts: 1, destination: "webhook",
           reason: "422: no", record: Array(record.utf8)))
     }
@@ -182,7 +182,7 @@ struct RedeliveryTests {
   func bytes() throws {
     let letter = DeadLetter(
       logID: "", cursor: "shop", offset: .zero, appendTime: Timestamp(nanoseconds: 0),
-      buriedAt: Timestamp(nanoseconds: 0), deliveryID: DeliveryID("d"), isUnrenderable: true, attempts: 0,
+      deadLetteredAt: Timestamp(nanoseconds: 0), deliveryID: DeliveryID("d"), isUnrenderable: true, attempts: 0,
       destination: "", reason: "", record: [0xFF, 0x00])
     let text = DeadLetters.Numbered(number: .zero, letter: letter).json.text
     #expect(

@@ -37,7 +37,8 @@ struct SinkBatchPolicyTests {
     let cursor = InMemoryCursor(named: "hook", of: source)
     let dead = InMemoryDeadLetters()
     let report = try await Delivery(
-      from: cursor.acquire(), source: source, to: sink, policy: policy, deadLetters: dead.box(), logger: silent
+      from: cursor.acquire(), source: source, to: sink, policy: policy, deadLetters: dead.box(),
+      environment: DeliveryEnvironment(logger: silent)
     ).run(untilCaughtUpWith: nil)
     #expect(report.deadLetters == 0 && dead.letters.isEmpty && report.events == 10 && report.batches == 10)
     #expect(transport.requests.map { $0.header("x-penstock-range") } == (0..<10).map { "\($0)-\($0)" })
@@ -56,7 +57,8 @@ struct SinkBatchPolicyTests {
       configuration(),
       transport: ScriptedTransport(ScriptedTransport.answer(422), ScriptedTransport.answer(410)), clock: FixedClock())
     _ = try? await Delivery(
-      from: cursor.acquire(), source: source, to: first, deadLetters: dead.box(), logger: silent
+      from: cursor.acquire(), source: source, to: first, deadLetters: dead.box(),
+      environment: DeliveryEnvironment(logger: silent)
     ).run(untilCaughtUpWith: nil)
     #expect(cursor.state.committed == .zero && !cursor.state.reserved.isEmpty)
     let second = try WebhookSink(
@@ -64,7 +66,8 @@ struct SinkBatchPolicyTests {
       transport: ScriptedTransport((0..<8).map { _ in ScriptedTransport.answer(200) }), clock: FixedClock())
     // The reserved part is longer than one record, and planned as a whole: that is no record's fault.
     _ = try? await Delivery(
-      from: cursor.acquire(), source: source, to: second, deadLetters: dead.box(), logger: silent
+      from: cursor.acquire(), source: source, to: second, deadLetters: dead.box(),
+      environment: DeliveryEnvironment(logger: silent)
     ).run(untilCaughtUpWith: nil)
     #expect(dead.letters.isEmpty)
   }
@@ -111,13 +114,17 @@ struct SinkBatchPolicyTests {
       sink.boundary = .seconds(3600)
       #expect(sink.batchPolicy.boundary == .seconds(3600) && sink.batchPolicy.maxWait == .seconds(300))
       let cursor = InMemoryCursor(named: "archive", of: source)
-      let report = try await Delivery(from: cursor.acquire(), source: source, to: sink, logger: silent)
-        .run(untilCaughtUpWith: nil)
+      let report = try await Delivery(
+        from: cursor.acquire(), source: source, to: sink, environment: DeliveryEnvironment(logger: silent)
+      )
+      .run(untilCaughtUpWith: nil)
       #expect(report.batches == 1 && report.records == 1200)
       sink.maxRecords = 500
       let again = InMemoryCursor(named: "again", of: source)
-      let parts = try await Delivery(from: again.acquire(), source: source, to: sink, logger: silent)
-        .run(untilCaughtUpWith: nil)
+      let parts = try await Delivery(
+        from: again.acquire(), source: source, to: sink, environment: DeliveryEnvironment(logger: silent)
+      )
+      .run(untilCaughtUpWith: nil)
       #expect(parts.batches == 3)
     }
   }

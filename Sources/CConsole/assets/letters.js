@@ -94,7 +94,7 @@ export class DeadLetters {
     return h('li', {}, h('details', { 'data-number': String(one.number), open: isOpen },
       h('summary', {},
         h('span', { class: 'letter-offset' }, `Offset ${count(one.offset)}`), ' ',
-        h('span', { class: 'muted' }, time(one.buriedAt)), ' ', place, ' ',
+        h('span', { class: 'muted' }, time(one.deadLetteredAt)), ' ', place, ' ',
         h('span', { class: 'words' }, one.reason)),
       facts([
         ['Appended', time(one.appendTime)], ['Attempts', count(one.attempts)], ['Size', bytes(one.bytes)],

@@ -164,7 +164,7 @@ struct AppendJob {
   }
 
   private func place(of producer: Producer, size: Int) throws(Failure) -> Int {
-    let kept = FilePosition.Kept(producer.source)
+    let kept = FilePosition.StoredPosition(producer.source)
     let decision = try FilePosition.decide(kept, size: size) { (range) throws(Failure) in try self.input.read(range) }
     switch decision {
     case .begin(let start): return start

@@ -16,7 +16,7 @@ struct CursorHealth {
       guard let state = try? reader.cursorState(named: name) else { continue }
       let settings = configuration?.destinations.first { $0.name == name }?.delivery
       var meter = LagMeter(cursor: name, thresholds: settings?.thresholds ?? LagThresholds())
-      let facts = try? reader.lagFacts(
+      let facts = try? reader.lagSnapshot(
         of: state, retention: configuration?.log.retention, pause: try? reader.pause(ofCursor: name), at: now,
         timeOfDay: timeOfDay)
       if let facts { lags[name] = meter.observe(facts) }

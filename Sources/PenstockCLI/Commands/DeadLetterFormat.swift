@@ -16,7 +16,7 @@ struct DeadLetterFormat {
     [
       ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),
       ("appendTime", .string(HumanFormat.time(letter.appendTime))),
-      ("buriedAt", .string(HumanFormat.time(letter.buriedAt))),
+      ("deadLetteredAt", .string(HumanFormat.time(letter.deadLetteredAt))),
       ("kind", .string(kind)), ("attempts", .number(letter.attempts)), ("reason", .string(letter.reason)),
       ("destination", .string(letter.destination)), ("delivery", .string(letter.deliveryID.rawValue)),
       ("log", .string(letter.logID)), ("bytes", .number(letter.record.count)),
@@ -39,7 +39,8 @@ struct DeadLetterFormat {
       ["dead letter", "\(number)"], ["kind", kind], ["reason", letter.reason], ["attempts", "\(letter.attempts)"],
       ["destination", letter.destination], ["offset", "\(letter.offset)"],
       ["appended", HumanFormat.time(letter.appendTime)],
-      ["given up", HumanFormat.time(letter.buriedAt)], ["delivery", letter.deliveryID.rawValue], ["log", letter.logID],
+      ["given up", HumanFormat.time(letter.deadLetteredAt)], ["delivery", letter.deliveryID.rawValue],
+      ["log", letter.logID],
       ["bytes", "\(letter.record.count)"],
     ]) + "\n\n" + String(decoding: letter.record, as: UTF8.self)
   }
@@ -48,7 +49,7 @@ struct DeadLetterFormat {
     var rows = [["number", "offset", "given up", "kind", "attempts", "bytes", "reason"]]
     for words in found.map({ DeadLetterFormat($0.number, $0.letter) }) {
       rows.append([
-        "\(words.number)", "\(words.letter.offset)", HumanFormat.time(words.letter.buriedAt), words.kind,
+        "\(words.number)", "\(words.letter.offset)", HumanFormat.time(words.letter.deadLetteredAt), words.kind,
         "\(words.letter.attempts)", "\(words.letter.record.count)",
         words.letter.reason.split(whereSeparator: \.isNewline).joined(separator: " "),
       ])

@@ -54,7 +54,7 @@ extension DeadLettersCommand {
       let redelivery = Redelivery(
         scope, of: name, in: letters, to: try destination.sink(replay: scope.mark, from: config),
         named: destination.name, policy: destination.policy, retry: retry, options: destination.delivery.options,
-        logger: Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
+        environment: DeliveryEnvironment(logger: Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() })
       ) {
         Output.note("penstock deadletters replay: dead letter \($0.number) was rejected again: \($0.reason)")
       }

@@ -30,7 +30,8 @@ struct ReplayJob {
     let reader = try await LogReader.open(at: path)
     defer { reader.close() }
     let quiet = Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
-    let replay = Replay(try settings(), of: reader, to: sink, logger: quiet, observer: Self.note)
+    let replay = Replay(
+      try settings(), of: reader, to: sink, environment: DeliveryEnvironment(logger: quiet), observer: Self.note)
     let started = ContinuousClock.now
     let token = Signals.handle { _ in replay.stop() }
     defer { Signals.forget(token) }

@@ -21,7 +21,7 @@ extension Configuration.Destination {
     }
     return Delivery(
       from: cursor, source: source, to: sink, policy: policy, retry: retry, options: delivery.options,
-      deadLetters: letters, attempts: attempts, logger: logger, observer: observer)
+      deadLetters: letters, attempts: attempts, environment: DeliveryEnvironment(logger: logger, observer: observer))
   }
 
   /// The same for a service. Makes a sink once, so that a mistake in the configuration shows before anything is served.

@@ -1,8 +1,8 @@
 import Synchronization
 
-/// A value behind a lock that tasks can wait on: a condition variable for `async` code.
+/// A value under a lock that tasks can wait on: a condition variable for `async` code.
 ///
-/// Every wait ends by a change of the value or by cancellation of the waiting task; nothing polls.
+/// Every wait ends by a change of the value or by cancellation of the waiting task; no task polls.
 package final class AsyncCondition<Value: Sendable>: Sendable {
   private struct Waiter: Sendable {
     let condition: @Sendable (Value) -> Bool
@@ -21,7 +21,8 @@ package final class AsyncCondition<Value: Sendable>: Sendable {
 
   package var value: Value { state.withLock { $0.value } }
 
-  /// Changes the value and wakes whoever waits for what now holds. `change` runs under the lock: it must not call back.
+  /// Changes the value and wakes the tasks whose condition now holds. `change` runs under the lock, so it must not call
+  /// back.
   @discardableResult
   package func update<Result: Sendable>(_ change: (inout Value) -> Result) -> Result {
     let (result, woken) = state.withLock { state in
@@ -34,8 +35,8 @@ package final class AsyncCondition<Value: Sendable>: Sendable {
     return result
   }
 
-  /// Returns true as soon as `condition` holds (at once, when it does already), false when the task is cancelled first.
-  /// `condition` runs under the lock.
+  /// Returns true as soon as `condition` holds, at once when it already does. Returns false when the task is cancelled
+  /// first. `condition` runs under the lock.
   package func wait(until condition: @escaping @Sendable (Value) -> Bool) async -> Bool {
     let id = state.withLock { state in
       state.lastID += 1
@@ -45,8 +46,8 @@ package final class AsyncCondition<Value: Sendable>: Sendable {
       await withCheckedContinuation { continuation in
         let answer: Bool? = state.withLock { state in
           if condition(state.value) { return true }
-          // Read under the lock: a task is marked as cancelled before its handlers run, so either this sees the mark, or
-          // the handler below, which takes the lock after it, sees the waiter.
+          // Read under the lock. A task is marked as cancelled before its handlers run. So either this line sees the
+          // mark, or the handler below, which takes the lock later, sees the waiter.
           if Task.isCancelled { return false }
           state.waiters[id] = Waiter(condition: condition, continuation: continuation)
           return nil

@@ -1,15 +1,15 @@
-/// When a destination counts as down, and how gently it is met when it is back.
+/// When a destination counts as down, and how gently the delivery resumes when it is back.
 public struct CircuitPolicy: Sendable, Hashable {
-  /// So many failures in a row open the circuit; a refusal opens it at once. At least 1.
+  /// This many failures in a row open the circuit. A refusal opens it at once. At least 1.
   public var failures: Int
-  /// The attempts in a second right after an outage; doubled every ``doubling``, and unlimited from ``full`` on. Nil: the
-  /// backlog comes at full speed at once.
+  /// Attempts per second right after an outage. Doubles every ``doubling`` until ``full``; then there is no limit. Nil:
+  /// the backlog is sent at full speed at once.
   public var drain: Double?
   public var doubling: Duration
-  /// Attempts in a second.
+  /// Attempts per second above which there is no limit.
   public var full: Double
 
-  /// 5 failures; then from 2 attempts in a second, doubled every 5 seconds, to 64 in a second.
+  /// 5 failures; after an outage 2 attempts per second, doubled every 5 seconds, up to 64.
   public init(failures: Int = 5, drain: Double? = 2, doubling: Duration = .seconds(5), full: Double = 64) {
     self.failures = max(1, failures)
     self.drain = drain.map { max($0, 0.001) }
@@ -18,25 +18,25 @@ public struct CircuitPolicy: Sendable, Hashable {
   }
 }
 
-/// Whether a destination is up, as far as the attempts at it say. Pure. ``Backoff`` says how long the waits are; this says
-/// how many attempts may be under way after them.
+/// Whether a destination is up, judged by the attempts at it. Pure. ``Backoff`` says how long to wait; the circuit says
+/// how many attempts may be in flight after the wait.
 ///
 /// ```
-/// closed     attempts as the policies allow         failed, the n-th in a row → open      refused → open
-/// open       none; somebody waits                   waited → half open
-/// half open  one, as a probe                        succeeded → closed, draining          failed, refused → open
+/// closed     attempts as the policies allow   failed, the n-th in a row → open   refused → open
+/// open       none, until the wait is over     waited → half open
+/// half open  one, as a probe                  succeeded → closed, draining       failed, refused → open
 /// ```
-/// Attempts that began before the newest failure belong to an earlier *round*: their failure says nothing new, and their
-/// success does not close the circuit.
+/// Attempts that began before the newest failure belong to an earlier *round*. Their failure is not counted again, and
+/// their success does not close the circuit.
 package struct Circuit: Hashable, Sendable {
   package typealias State = CircuitState
 
   package let policy: CircuitPolicy
   package private(set) var state = State.closed
   package private(set) var backoff: Backoff
-  /// Raised by every failure that counts.
+  /// Every failure that counts increments it.
   package private(set) var round = 0
-  /// Since when it drains what has piled up; nil when it does not.
+  /// When draining the backlog began; nil when it does not drain.
   package private(set) var drainingSince: MonotonicInstant?
 
   package init(_ policy: CircuitPolicy, retry: RetryPolicy) {
@@ -44,7 +44,7 @@ package struct Circuit: Hashable, Sendable {
     backoff = Backoff(policy: retry)
   }
 
-  /// The most attempts that may be under way at once; nil when the circuit sets no limit.
+  /// The most attempts that may be in flight at once; nil when the circuit sets no limit.
   package var maxAttempts: Int? {
     switch state {
     case .closed: nil
@@ -53,9 +53,10 @@ package struct Circuit: Hashable, Sendable {
     }
   }
 
-  /// Counts a failed attempt of `round`, or with nil a failure of log or cursor, which says nothing of the destination.
+  /// Counts a failed attempt of `round`. Nil means a failure of the log or the cursor, which says nothing about the
+  /// destination.
   ///
-  /// - Returns: How long nothing is to be attempted, from `now`.
+  /// - Returns: How long to attempt nothing, from `now`.
   package mutating func failed(
     round: Int?, at now: MonotonicInstant, retryAfter: Duration?, roll: UInt64
   ) -> Duration {
@@ -67,7 +68,7 @@ package struct Circuit: Hashable, Sendable {
     return wait
   }
 
-  /// The destination refused us.
+  /// The destination refused the sender, for example its credentials.
   package mutating func refused() {
     round += 1
     open()
@@ -82,10 +83,10 @@ package struct Circuit: Hashable, Sendable {
     drainingSince = policy.drain == nil ? nil : now
   }
 
-  /// The wait is over, or a person has ended it.
+  /// The wait is over, or an operator has ended it.
   package mutating func waited() { if state == .open { state = .halfOpen } }
 
-  /// The least time between two attempts, while it drains.
+  /// The least time between two attempts while it drains; nil without a limit.
   package mutating func spacing(at now: MonotonicInstant) -> Duration? {
     guard let since = drainingSince, let first = policy.drain else { return nil }
     var (rate, left) = (first, max(.zero, now - since))
@@ -105,10 +106,10 @@ package struct Circuit: Hashable, Sendable {
 
 /// Whether a destination is up.
 public enum CircuitState: String, Sendable, Hashable, CaseIterable {
-  /// It is.
+  /// The destination is up.
   case closed
-  /// It is not; nothing is sent.
+  /// The destination is down; nothing is sent.
   case open
-  /// One batch is sent to see whether it is back.
+  /// One batch is sent to see whether the destination is back.
   case halfOpen
 }

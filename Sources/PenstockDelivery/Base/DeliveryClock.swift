@@ -1,6 +1,6 @@
-/// A point on a clock that never jumps; says nothing about the time of day. Lost when the process ends.
+/// A point on a clock that never jumps; unrelated to the time of day. Valid only within one process.
 public struct MonotonicInstant: Hashable, Comparable, Sendable {
-  /// Time since the clock's own, arbitrary beginning.
+  /// Time since the clock's own, arbitrary start.
   public var sinceStart: Duration
   public init(sinceStart: Duration) { self.sinceStart = sinceStart }
   public static func < (a: MonotonicInstant, b: MonotonicInstant) -> Bool { a.sinceStart < b.sinceStart }
@@ -10,16 +10,17 @@ public struct MonotonicInstant: Hashable, Comparable, Sendable {
   public static func - (a: MonotonicInstant, b: MonotonicInstant) -> Duration { a.sinceStart - b.sinceStart }
 }
 
-/// Measures and waits for a delivery. Injected, so that a test decides how time goes by.
+/// Measures time and waits for a delivery. A test injects its own, to control time.
 public protocol DeliveryClock: Sendable {
-  /// The present moment. Never falls.
+  /// The current instant. Never decreases.
   func now() -> MonotonicInstant
 
-  /// Returns at `moment` or later, at once when it has passed. Throws soon after the task is cancelled.
+  /// Suspends the task until `moment` or later; returns at once when it has passed. Throws soon after the task is
+  /// cancelled.
   func sleep(until moment: MonotonicInstant) async throws(CancellationError)
 }
 
-/// The machine's monotonic clock, which goes on while the machine sleeps.
+/// The machine's monotonic clock, which keeps running while the machine sleeps.
 public struct SystemDeliveryClock: DeliveryClock {
   private let start = ContinuousClock.now
   public init() {}

@@ -1,9 +1,9 @@
 import PenstockLog
 
-/// How one destination is treated, besides its batches and retries.
+/// How a delivery treats its destination, apart from batches and retries.
 public struct DeliveryOptions: Sendable, Hashable {
-  /// How many batches may be on their way at once, 1 … `CursorState.maxInFlight`. With more than one, a later batch may
-  /// arrive before an earlier one that failed; what is committed is still all or nothing up to an offset.
+  /// How many batches may be in flight at once, 1 … `CursorState.maxInFlight`. With more than one, a later batch may
+  /// arrive before an earlier one that failed. The cursor still commits everything up to an offset, or nothing.
   public var maxInFlight: Int {
     didSet { maxInFlight = Self.bounded(maxInFlight) }
   }

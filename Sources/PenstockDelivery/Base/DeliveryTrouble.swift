@@ -1,29 +1,28 @@
 public import PenstockLog
 
-/// What keeps a delivery from going on, in a word and in words.
+/// What stops a delivery from making progress: a kind for programs, and a message.
 public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
   public enum Kind: String, Sendable, Hashable, CaseIterable {
-    /// The destination cannot be reached, or is not able to take the batch at present.
+    /// The destination cannot be reached, or cannot take the batch at present.
     case unavailable
-    /// The destination refuses us; see ``DeliveryOutcome/refused(reason:)``.
+    /// The destination refuses the sender; see ``DeliveryOutcome/refused(reason:)``.
     case refused
-    /// The destination wants nothing more; see ``DeliveryOutcome/disabled(reason:)``.
+    /// The destination wants no more deliveries; see ``DeliveryOutcome/disabled(reason:)``.
     case disabled
-    /// The destination says the content is wrong; see ``DeliveryOutcome/rejected(reason:)``.
+    /// The destination says that the content is wrong; see ``DeliveryOutcome/rejected(reason:)``.
     case rejected
-    /// So many records in a row were rejected that the receiver itself must be suspected; see
-    /// ``RejectionPolicy/maxInRow``.
+    /// The destination rejected so many records in a row that it is itself suspect; see ``RejectionPolicy/maxInRow``.
     case rejectsEverything
-    /// A record's dead letter cannot be kept: no room, or no place for dead letters was given. The record is not skipped.
+    /// A dead letter cannot be written: no space, or no dead-letter store. The record is not skipped.
     case deadLettersFailed
-    /// Something else stands where the batch should be; see ``DeliveryOutcome/conflict(reason:)``.
+    /// The destination holds something else in the batch's place; see ``DeliveryOutcome/conflict(reason:)``.
     case conflict
     /// The sink cannot plan or render the batch.
     case unrenderable
-    /// The open batch was rendered again and came out different from what its intent says, so it must not be sent: the
+    /// The open batch was rendered again, and its digest differs from its intent's. It must not be sent: the
     /// destination may hold the first rendering under the same name.
     case contentChanged
-    /// The log cannot give the records: damaged, lost, or trimmed away.
+    /// The log cannot return the records: they are damaged, lost, or trimmed away.
     case unreadable
     /// Another holder has taken the cursor.
     case fenced
@@ -31,9 +30,9 @@ public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
     case cursorFailed
     /// Failures lasted longer than ``RetryPolicy/giveUpAfter``.
     case gaveUp
-    /// The cursor is of one log, and the records are of another. Nothing was sent.
+    /// The cursor belongs to one log, and the records come from another. Nothing was sent.
     case wrongLog
-    /// A part of the program broke its contract; nothing was sent or committed by it.
+    /// A component broke its contract, or the delivery was run twice. Nothing was sent or committed because of it.
     case defect
   }
 
@@ -48,11 +47,11 @@ public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
   public var description: String { "\(kind.rawValue): \(message)" }
 }
 
-/// Why a delivery ended before its time. The cursor stands where it stood: an open batch is finished by the next run.
+/// Why a delivery ended early. The cursor has not moved: the next run finishes an open batch first.
 public struct DeliveryFailure: Error, Sendable, CustomStringConvertible {
   public let trouble: DeliveryTrouble
   public let cursor: String
-  /// The sink's own words for itself.
+  /// The sink's description of the destination.
   public let destination: String
   /// The records of the batch in question, where there is one.
   public let range: Range<Offset>?

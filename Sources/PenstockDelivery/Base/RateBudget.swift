@@ -1,10 +1,10 @@
-/// How fast a destination may be sent to. Nil is unlimited. Retries count, and what a filter leaves out does not.
+/// The most a delivery sends to its destination per second. Nil is unlimited. Retries count; filtered records do not.
 public struct DeliveryRate: Sendable, Hashable {
-  /// Records that are sent in a second.
+  /// Records sent per second.
   public var recordsPerSecond: Double?
-  /// Bytes of bodies in a second, before compression.
+  /// Body bytes per second, before compression.
   public var bytesPerSecond: Double?
-  /// Attempts in a second.
+  /// Attempts per second.
   public var requestsPerSecond: Double?
 
   public static let unlimited = DeliveryRate()
@@ -22,10 +22,10 @@ public struct DeliveryRate: Sendable, Hashable {
   }
 }
 
-/// What an attempt costs of a ``DeliveryRate``, and when the next one may be made. Pure.
+/// What an attempt costs of a ``DeliveryRate``, and when the next one may begin. Pure.
 ///
-/// An attempt is paid for after it is made: one that is larger than a second's worth passes, and those behind it wait.
-/// Nothing is saved up while idle, so there are no bursts.
+/// An attempt is charged after it begins: one larger than a second's worth passes, and later ones wait. An idle
+/// delivery saves nothing up, so there are no bursts.
 package struct RateBudget: Hashable, Sendable {
   package let limit: DeliveryRate
   /// The earliest moment of the next attempt; nil: now.

@@ -1,17 +1,17 @@
-/// What becomes of a batch that the destination rejects because of its content.
+/// What a delivery does with a batch whose content the destination rejects.
 public struct RejectionPolicy: Sendable, Hashable {
   public enum Action: String, Sendable, Hashable, CaseIterable {
-    /// The batch is halved until the record to blame stands alone; that record becomes a dead letter, the others are
-    /// delivered. Needs a place for dead letters; without one it is as `halt`.
+    /// The delivery halves the batch until one record is left. That record becomes a dead letter; the others are
+    /// delivered. Without a dead-letter store this is the same as `halt`.
     case deadLetter
-    /// The destination waits for a person, and nothing is skipped.
+    /// The destination waits for an operator, and nothing is skipped.
     case halt
   }
 
   public var action: Action
-  /// So many dead letters in a row, with no batch delivered between them, halt the destination: a receiver that rejects
-  /// everything is broken, and its log must not be emptied into dead letters. The count is kept in the cursor, so a restart
-  /// does not begin it anew; a person's "go on" does. At least 1.
+  /// This many dead letters in a row, with no batch delivered between them, halt the destination. A destination that
+  /// rejects everything is broken, and the log must not end up in dead letters. The cursor keeps the count over
+  /// restarts; ``Delivery/retryNow()`` allows as many again. At least 1.
   public var maxInRow: Int
 
   /// Dead letters, at most 16 in a row.

@@ -1,25 +1,25 @@
 /// How long a delivery waits before it tries again.
 ///
-/// The wait before the n-th retry is drawn evenly from nothing up to `first · 2ⁿ⁻¹`, at most `cap`: "full jitter", which
-/// keeps many clients from coming back in step (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-/// A destination that names a time (`Retry-After`, RFC 9110 §10.2.3) is not asked earlier: jitter never shortens that,
-/// and only ``maxRetryAfter`` bounds it.
+/// The wait before the n-th retry is drawn evenly from 0 up to `first · 2ⁿ⁻¹`, at most `cap`. This "full jitter" keeps
+/// many clients from retrying in step (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). When
+/// a destination names a time (`Retry-After`, RFC 9110 §10.2.3), the delivery does not try earlier. Jitter never
+/// shortens that time; only ``maxRetryAfter`` limits it.
 public struct RetryPolicy: Sendable, Hashable {
   /// The upper bound of the first wait.
   public var first: Duration
   /// The upper bound of every drawn wait.
   public var cap: Duration
-  /// The most that a destination may ask for: it is tried again after this even if it asked for more.
+  /// The most that `Retry-After` may ask for. A longer time counts as this one.
   public var maxRetryAfter: Duration
-  /// The wait after the destination refused us (a wrong key, a bucket that does not exist), which a person has to put
-  /// right. Not drawn, not doubled.
+  /// The wait after a refusal (a wrong key, a bucket that does not exist), which an operator has to fix. Neither drawn
+  /// nor doubled.
   public var refusedWait: Duration
-  /// In a delivery that runs until it has caught up: how long failures in a row may last. A try that could only begin
-  /// later ends the delivery with an error. Nil, the default: for ever. A delivery that runs as a service never gives up.
+  /// How long failures in a row may last in a delivery that runs until it has caught up. A retry that could only begin
+  /// later ends the delivery with an error. Nil, the default, sets no limit. A delivery that runs as a service never
+  /// gives up.
   public var giveUpAfter: Duration?
 
-  /// Up to 1 second at first, up to 2 minutes in the end; at most an hour for `Retry-After`; 5 minutes after a refusal;
-  /// never gives up.
+  /// 1 second first, at most 2 minutes; at most an hour for `Retry-After`; 5 minutes after a refusal; never gives up.
   public init(
     first: Duration = .seconds(1), cap: Duration = .seconds(120), maxRetryAfter: Duration = .seconds(3600),
     refusedWait: Duration = .seconds(300), giveUpAfter: Duration? = nil
@@ -32,17 +32,17 @@ public struct RetryPolicy: Sendable, Hashable {
   }
 }
 
-/// Failures in a row at one destination, and the wait that follows from them. Pure: chance comes in as a number.
+/// Failures in a row at one destination, and the wait that follows from them. Pure: the caller passes the random bits.
 package struct Backoff: Hashable, Sendable {
   package let policy: RetryPolicy
   /// Failures since the last success.
   package private(set) var failures = 0
-  /// When the first of them was.
+  /// When the first of these failures was.
   package private(set) var failingSince: MonotonicInstant?
 
   package init(policy: RetryPolicy) { self.policy = policy }
 
-  /// The most that the next wait may be drawn as.
+  /// The upper bound of the next drawn wait.
   package var ceiling: Duration {
     var ceiling = min(policy.first, policy.cap)
     guard ceiling > .zero else { return .zero }
@@ -57,7 +57,7 @@ package struct Backoff: Hashable, Sendable {
   /// Counts a failure and returns how long to wait.
   ///
   /// - Parameters:
-  ///   - retryAfter: What the destination asked for.
+  ///   - retryAfter: The wait that the destination asked for.
   ///   - roll: 64 random bits.
   package mutating func failed(at now: MonotonicInstant, retryAfter: Duration?, roll: UInt64) -> Duration {
     failures += 1

@@ -1,7 +1,7 @@
 package import PenstockLog
 
-/// The records counted into a batch that is not closed yet. Counts only: the records stay in the log until the batch is
-/// taken, so a long wait holds no memory.
+/// The records counted into a batch that is not closed yet. The records themselves stay in the log until the batch is
+/// closed, so a long wait uses no memory.
 package struct PendingBatch: Hashable, Sendable {
   package let first: Offset
   /// One past the last record counted in.
@@ -22,12 +22,12 @@ package struct PendingBatch: Hashable, Sendable {
   package var count: Int { end - first }
   package var range: Range<Offset> { first..<end }
 
-  /// What may still be asked of the source; at least 1 record and 1 byte, since a source gives one record in any case.
+  /// How much the next read may ask for: at least 1 record and 1 byte, since a source returns at least one record.
   package func room(_ policy: BatchPolicy) -> (records: Int, bytes: Int) {
     (max(1, policy.maxRecords - count), max(1, policy.maxBytes - bytes))
   }
 
-  /// Counts records in, or finds that they do not fit.
+  /// Counts records in, unless they do not fit.
   ///
   /// - Parameters:
   ///   - end: One past the last of the records, which begin at `self.end`.
@@ -37,7 +37,8 @@ package struct PendingBatch: Hashable, Sendable {
     upTo end: Offset, bytes added: Int, appendTime: Timestamp, since seen: MonotonicInstant, _ policy: BatchPolicy
   ) -> Bool {
     guard fullBy == nil else { return false }
-    // A record larger than the limit is a batch by itself; anything else that passes the limit waits for the next.
+    // A record larger than the limit is a batch by itself. Any other record that exceeds the limit waits for the next
+    // batch.
     guard count == 0 || bytes + added <= policy.maxBytes else {
       fullBy = .bytes
       return false
@@ -49,22 +50,22 @@ package struct PendingBatch: Hashable, Sendable {
     return true
   }
 
-  /// The records behind those counted in are lost: the batch ends before them. Nothing when none are counted in.
+  /// Ends the batch before a gap. Has no effect when no record is counted in.
   package mutating func endBeforeGap() { if count > 0 { fullBy = fullBy ?? .gap } }
 }
 
 /// What to do with an open batch.
 package enum BatchDecision: Hashable, Sendable {
-  /// Wait for a record more, but, if given, not past this moment.
+  /// Wait for one more record, at most until this moment if there is one.
   case wait(until: MonotonicInstant?)
   /// Close it and deliver it.
   case take(CloseReason)
 }
 
-/// Decides when an open batch is closed. Pure: the facts come in, the decision goes out.
+/// Decides when an open batch is closed. Pure.
 package struct BatchPlanner: Hashable, Sendable {
   package var policy: BatchPolicy
-  /// Takes what is there instead of waiting for more.
+  /// Closes a batch with the records that are there instead of waiting for more.
   package var takesPartialBatches: Bool
 
   package init(policy: BatchPolicy, takesPartialBatches: Bool) {
@@ -73,9 +74,9 @@ package struct BatchPlanner: Hashable, Sendable {
   }
 
   /// - Parameters:
-  ///   - open: Everything visible that fits is counted in.
+  ///   - open: Must count in everything visible that fits.
   ///   - now: By the clock that measures ``PendingBatch/since``.
-  ///   - timeOfDay: By the clock that gave the append times.
+  ///   - timeOfDay: By the clock of the append times.
   package func decide(_ open: PendingBatch, now: MonotonicInstant, timeOfDay: Timestamp) -> BatchDecision {
     guard let since = open.since, let appended = open.firstAppendTime else { return .wait(until: nil) }
     if let full = open.fullBy { return .take(full) }
@@ -88,7 +89,8 @@ package struct BatchPlanner: Hashable, Sendable {
     return now >= since + policy.maxWait ? .take(.age) : .wait(until: deadline)
   }
 
-  /// Time left until the first boundary after `start`; nil without one, or when it lies beyond what a timestamp can say.
+  /// Time left until the first boundary after `start`. Nil without a boundary, or when it is later than a timestamp can
+  /// hold.
   private func timeToBoundary(after start: Timestamp, from now: Timestamp) -> Duration? {
     guard let step = policy.boundary?.wholeNanoseconds, step > 0 else { return nil }
     let floor = start.nanoseconds - modulo(start.nanoseconds, step)

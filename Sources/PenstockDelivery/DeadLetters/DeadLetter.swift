@@ -1,39 +1,40 @@
 public import PenstockLog
 
-/// A record that its destination rejects, or that cannot be rendered, with what people need to know about it.
+/// A record that its destination rejects, or that cannot be rendered, and why.
 public struct DeadLetter: Sendable, Hashable {
-  /// The log it comes from.
+  /// The id of the log the record comes from.
   public var logID: String
   /// The cursor, which names the destination.
   public var cursor: String
-  /// Its offset in that log.
+  /// The record's offset in that log.
   public var offset: Offset
-  /// When that log took it.
+  /// When that log took the record.
   public var appendTime: Timestamp
-  /// When it was given up.
-  public var buriedAt: Timestamp
-  /// The delivery that was rejected; for a record that was never rendered, a name of the record itself.
+  /// When the letter was written.
+  public var deadLetteredAt: Timestamp
+  /// The delivery that was rejected. A record that was never rendered has an id made from its own bytes.
   public var deliveryID: DeliveryID
-  /// Whether it could not be rendered, and so was never sent by itself.
+  /// Whether the record could not be rendered, and so was never sent alone.
   public var isUnrenderable: Bool
-  /// How often it was sent by itself, as far as the ``AttemptLog`` knows.
+  /// How often the record was sent alone, as far as the ``AttemptLog`` goes back.
   public var attempts: Int
-  /// The sink's own words for itself.
+  /// The sink's description of the destination.
   public var destination: String
-  /// What the destination, or the sink, said.
+  /// What the destination, or the sink, answered.
   public var reason: String
   /// The record's bytes, unchanged.
   public var record: [UInt8]
 
   public init(
-    logID: String, cursor: String, offset: Offset, appendTime: Timestamp, buriedAt: Timestamp, deliveryID: DeliveryID,
+    logID: String, cursor: String, offset: Offset, appendTime: Timestamp, deadLetteredAt: Timestamp,
+    deliveryID: DeliveryID,
     isUnrenderable: Bool, attempts: Int, destination: String, reason: String, record: [UInt8]
   ) {
     self.logID = logID
     self.cursor = cursor
     self.offset = offset
     self.appendTime = appendTime
-    self.buriedAt = buriedAt
+    self.deadLetteredAt = deadLetteredAt
     self.deliveryID = deliveryID
     self.isUnrenderable = isUnrenderable
     self.attempts = attempts
@@ -43,16 +44,17 @@ public struct DeadLetter: Sendable, Hashable {
   }
 }
 
-/// Where dead letters go.
+/// Stores dead letters.
 public protocol DeadLetterStore: Sendable {
-  /// Returns the letter's number when it is on stable storage. A letter with the offset and the bytes of the newest one of
-  /// its cursor is that one: nothing is written again. Throws when there is no room; then nothing was written.
+  /// Writes a letter and returns its number; on stable storage when it returns. Writes nothing when the newest letter
+  /// of its cursor has the same offset and bytes, and returns the number of that one. Throws when there is no space;
+  /// then nothing was written.
   func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset
 
-  /// Called once before the first letter. What fails here fails again at the first letter, and is told then.
+  /// Called once before the first letter. A failure here is reported only when it also fails the first letter.
   func prepare() async throws(LogError)
 
-  /// Lets go of what it holds; the delivery calls it when it ends.
+  /// Releases resources. The delivery calls it when it ends.
   func close() async throws(LogError)
 }
 
@@ -61,7 +63,7 @@ extension DeadLetterStore {
   public func close() async throws(LogError) {}
 }
 
-// Text before bytes, so that `zstd -dc | less` shows what happened without any tool:
+// Text before bytes, so that `zstd -dc | less` shows the reason without any tool:
 //
 //   penstock dead letter 1
 //   log 00112233445566778899aabbccddeeff
@@ -70,7 +72,7 @@ extension DeadLetterStore {
 //   <empty line>
 //   the record's bytes, unchanged, to the end
 //
-// Lines of other names are for later versions and are passed over.
+// Readers ignore lines with other names, which later versions may add.
 extension DeadLetter {
   private static let title = "penstock dead letter "
   static let version = 1
@@ -79,7 +81,7 @@ extension DeadLetter {
     var text = "\(Self.title)\(Self.version)\n"
     let lines: [(String, String)] = [
       ("log", logID), ("cursor", cursor), ("offset", "\(offset.rawValue)"), ("appended", "\(appendTime.nanoseconds)"),
-      ("deadLettered", "\(buriedAt.nanoseconds)"), ("delivery", deliveryID.rawValue),
+      ("deadLettered", "\(deadLetteredAt.nanoseconds)"), ("delivery", deliveryID.rawValue),
       ("kind", isUnrenderable ? "unrenderable" : "rejected"), ("attempts", "\(attempts)"),
       ("destination", Self.escaped(destination)), ("reason", Self.escaped(reason)),
     ]
@@ -104,7 +106,7 @@ extension DeadLetter {
       fields[parts[0]] = parts.count > 1 ? parts[1] : ""
     }
     guard let first, first.hasPrefix(Self.title), let version = Int(first.dropFirst(Self.title.count)) else {
-      throw LogError(.damaged, "the record is no dead letter")
+      throw LogError(.damaged, "the record is not a dead letter")
     }
     guard version == Self.version else {
       throw LogError(.futureFormat, "the dead letter has version \(version), this penstock knows \(Self.version)")
@@ -115,20 +117,20 @@ extension DeadLetter {
     }
     func number<Number: FixedWidthInteger>(_ name: Substring) throws(LogError) -> Number {
       guard let value = Number(try text(name)) else {
-        throw LogError(.damaged, "the dead letter's \(name) is no number")
+        throw LogError(.damaged, "the dead letter's \(name) is not a number")
       }
       return value
     }
     self.init(
       logID: try text("log"), cursor: try text("cursor"), offset: Offset(try number("offset")),
       appendTime: Timestamp(nanoseconds: try number("appended")),
-      buriedAt: Timestamp(nanoseconds: try number("deadLettered")), deliveryID: DeliveryID(try text("delivery")),
+      deadLetteredAt: Timestamp(nanoseconds: try number("deadLettered")), deliveryID: DeliveryID(try text("delivery")),
       isUnrenderable: try text("kind") == "unrenderable", attempts: try number("attempts"),
       destination: Self.unescaped(try text("destination")), reason: Self.unescaped(try text("reason")),
       record: Array(rest))
   }
 
-  /// One line, whatever the text: a backslash, a line feed and a carriage return are written as `\\`, `\n`, `\r`.
+  /// One line: a backslash, a line feed and a carriage return are written as `\\`, `\n`, `\r`.
   private static func escaped(_ text: String) -> String {
     var line = ""
     for scalar in text.unicodeScalars {

@@ -1,15 +1,15 @@
 internal import Crypto
 public import PenstockLog
 
-/// How much a destination's dead letters may take, and how long they stay.
+/// How much space a destination's dead letters may take, and how long they are kept.
 public struct DeadLetterPolicy: Sendable, Hashable {
-  /// The most the letters' files may take, in bytes, before the next one halts the destination. Never does a new letter push
-  /// out an old one.
+  /// The most bytes that the letters' files may take. A letter that would exceed it is not written and halts the
+  /// destination. A new letter never deletes an old one.
   public var maxBytes: Int
   /// Letters this much older than the newest one are removed. Nil: never.
   public var maxAge: Duration?
 
-  /// 256 MiB, for ever.
+  /// 256 MiB, without an age limit.
   public init(maxBytes: Int = 256 << 20, maxAge: Duration? = nil) {
     self.maxBytes = max(maxBytes, 128 << 10)
     self.maxAge = maxAge
@@ -18,9 +18,9 @@ public struct DeadLetterPolicy: Sendable, Hashable {
 
 /// The dead letters of one destination: a log of their own, in a directory named after the cursor.
 ///
-/// The directory is made with the first letter. One process writes it, the one that holds the cursor.
+/// The first letter creates the directory. One process writes it: the holder of the cursor.
 public actor DeadLetterLog: DeadLetterStore {
-  /// Where the letters of a cursor lie below a directory of dead letters.
+  /// The directory of a cursor's letters below a directory of dead letters.
   public static func path(in directory: String, cursor: String) -> String { "\(directory)/\(cursor)" }
 
   private let path: String
@@ -31,10 +31,11 @@ public actor DeadLetterLog: DeadLetterStore {
   /// Opens nothing yet.
   ///
   /// - Parameters:
-  ///   - directory: Of all dead letters beside one log; made if its parent is there. Not inside the log's own.
-  ///   - cursor: A cursor's name.
-  ///   - policy: How much they may take, and how long they stay.
-  ///   - environment: The disk, the clock and the rest of the outside world.
+  ///   - directory: The directory of all dead letters of one log. Created if its parent exists. Must not be inside the
+  ///     log's own directory.
+  ///   - cursor: The name of the cursor.
+  ///   - policy: How much space the letters may take, and how long they are kept.
+  ///   - environment: The file system, the clock and other dependencies.
   public init(
     in directory: String, cursor: String, policy: DeadLetterPolicy = DeadLetterPolicy(),
     environment: LogEnvironment = .system
@@ -44,7 +45,8 @@ public actor DeadLetterLog: DeadLetterStore {
     self.environment = environment
   }
 
-  /// Throws `.noSpace` when ``DeadLetterPolicy/maxBytes`` would be passed, and what opening and appending throw.
+  /// Throws `.noSpace` when the letter would exceed ``DeadLetterPolicy/maxBytes``, and what opening and appending
+  /// throw.
   public func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
     let log = try await opened()
     do throws(LogError) {
@@ -52,7 +54,7 @@ public actor DeadLetterLog: DeadLetterStore {
       let key = Self.key(letter)
       var newest = producer.source
       if producer.history == .uncertain {
-        // Where the log may have forgotten, the newest letter itself says what it is; each is one append.
+        // A log that may have forgotten its producer has the key in its newest letter: each letter is one append.
         try producer.resume(after: log.end.rawValue)
         newest = try await Self.newestKey(log)
       }
@@ -63,7 +65,7 @@ public actor DeadLetterLog: DeadLetterStore {
       guard used + bytes.count <= policy.maxBytes else {
         throw LogError(
           .noSpace,
-          "the dead letters take \(used) of \(policy.maxBytes) bytes; redeliver and remove them, or allow more",
+          "the dead letters take \(used) of \(policy.maxBytes) bytes; redeliver and remove them, or raise the limit",
           location: .init(path: path))
       }
       var batch = RecordBatch()
@@ -71,19 +73,19 @@ public actor DeadLetterLog: DeadLetterStore {
       let receipt = try await producer.append(batch, sequence: (producer.lastSequence ?? 0) + 1, source: key)
       return receipt.offsets.lowerBound
     } catch {
-      // What a failed write has left behind is for a recovery to say.
+      // Only a recovery can say what a failed write has left. The next letter opens the log again.
       if error.code != .noSpace { try? await close() }
       throw error
     }
   }
 
-  /// Opens the letters that are there already, so that those a crash hid from readers are shown again.
+  /// Opens existing letters, so that readers see letters again that a crash has hidden.
   public func prepare() async throws(LogError) {
     guard try LogDirectory.exists(environment.fileSystem, LogPaths(path)) else { return }
     _ = try await opened()
   }
 
-  /// Lets go of the directory; the next letter opens it again.
+  /// Closes the log of letters; the next letter opens it again.
   public func close() async throws(LogError) {
     let log = log
     self.log = nil
@@ -104,7 +106,7 @@ public actor DeadLetterLog: DeadLetterStore {
     return opened
   }
 
-  /// Makes the directory of all dead letters, durably, if it is not there.
+  /// Creates the directory of all dead letters, durably, if it does not exist.
   private func makeDirectory(_ directory: String) throws(LogError) {
     let fileSystem = environment.fileSystem
     do throws(FileSystemError) {
@@ -113,14 +115,14 @@ public actor DeadLetterLog: DeadLetterStore {
       } catch {
         guard error.code == .exists else { throw error }
       }
-      // Also when it was there: a killed process may have left it in the cache alone.
+      // Also when it exists: a killed process may have left it in the page cache only.
       try fileSystem.synchronizeDirectory(LogPaths.parent(of: directory))
     } catch {
       throw LogError(error, while: "make the directory of dead letters")
     }
   }
 
-  /// What the letters take on disk, in bytes.
+  /// Bytes of the letters' files.
   private func size(of log: Log) throws(LogError) -> Int {
     var bytes: UInt64 = 0
     let fileSystem = environment.fileSystem
@@ -131,7 +133,7 @@ public actor DeadLetterLog: DeadLetterStore {
         bytes += try fileSystem.size(file)
       }
     } catch {
-      throw LogError(error, while: "look how much room the dead letters take")
+      throw LogError(error, while: "measure the dead letters' files")
     }
     return Int(bytes)
   }
@@ -144,7 +146,7 @@ public actor DeadLetterLog: DeadLetterStore {
     return key(try DeadLetter(decoding: bytes))
   }
 
-  /// The offset, and SHA-256 of the log's id and the record: what makes two letters the same.
+  /// The offset, and SHA-256 of the log's id and the record: letters with equal keys are the same letter.
   private static func key(_ letter: DeadLetter) -> [UInt8] {
     var hash = SHA256()
     hash.update(data: Array(letter.logID.utf8))

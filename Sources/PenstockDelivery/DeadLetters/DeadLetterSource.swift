@@ -1,7 +1,7 @@
 public import PenstockLog
 
-/// The dead letters of one cursor as a source of records: the original bytes, in the order in which they were given up, so
-/// that a ``Delivery`` can bring them to a destination again. Offsets are the letters' numbers.
+/// The dead letters of one cursor as a source of records, so that a ``Delivery`` can send them to a destination again.
+/// It returns the original bytes, in the order in which the letters were written. Offsets are the letters' numbers.
 ///
 /// ```swift
 /// let letters = DeadLetters(in: directory)
@@ -12,8 +12,9 @@ public import PenstockLog
 /// }
 /// ```
 ///
-/// ``Redelivery`` does that, and tells what was rejected again. The cursor is kept with the letters: redelivery goes on where it stopped, and what retention would remove stays until the
-/// cursor has passed it. Batches have ids of their own, not those of the deliveries that were rejected.
+/// ``Redelivery`` does this, and reports what was rejected again. The cursor is kept with the letters, so a redelivery
+/// continues where it stopped. Retention keeps the letters that the cursor has not passed. Batches have ids of their
+/// own, not those of the rejected deliveries.
 public final class DeadLetterSource: RecordSource {
   private let reader: LogReader
 
@@ -23,10 +24,10 @@ public final class DeadLetterSource: RecordSource {
 
   public var durableEnd: Offset { reader.durableEnd }
 
-  /// The oldest letter's number.
+  /// The number of the oldest letter.
   var first: Offset { reader.first }
 
-  /// Takes the cursor of a redelivery, making it at the oldest letter if there is none of that name.
+  /// Takes the cursor of a redelivery. Creates it at the oldest letter if there is none of that name.
   public func cursor(named name: String) async throws(LogError) -> Cursor { try await reader.cursor(named: name) }
 
   public func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
@@ -44,10 +45,10 @@ public final class DeadLetterSource: RecordSource {
     await reader.waitForRecords(past: offset, timeout: timeout)
   }
 
-  /// Lets go of the letters and of the cursor.
+  /// Closes the letters and the cursor.
   public func close() { reader.close() }
 
-  /// Until `body` says that it has enough.
+  /// Calls `body` with each letter until it returns false.
   static func forEachLetter(
     of reader: LogReader, in range: Range<Offset>, _ body: (Offset, DeadLetter) -> Bool
   ) async throws(LogError) {
@@ -69,7 +70,7 @@ public final class DeadLetterSource: RecordSource {
     }
   }
 
-  /// A block for each letter, because each has the append time of its own record.
+  /// One block for each letter, because each has the append time of its own record.
   private static func originals(_ letters: Batch) throws(LogError) -> Batch {
     var slices: [BlockSlice] = []
     try letters.forEachRecord { (record) throws(LogError) in

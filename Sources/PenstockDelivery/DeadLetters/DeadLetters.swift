@@ -1,9 +1,9 @@
 public import PenstockLog
 
-/// The dead letters beside one log, for people: who has some, how many, and what is in them. Takes no lock, writes nothing;
-/// may be used while a delivery goes on, in any process.
+/// The dead letters of one log, for reading: which cursors have some, how many, and their content. Takes no lock and
+/// writes nothing. Any process may use it while deliveries run.
 public struct DeadLetters: Sendable {
-  /// A letter and its number among its cursor's.
+  /// A letter and its number among those of its cursor.
   public struct Numbered: Sendable, Hashable {
     public let number: Offset
     public let letter: DeadLetter
@@ -14,7 +14,7 @@ public struct DeadLetters: Sendable {
     }
   }
 
-  /// Some letters, and where those behind them begin.
+  /// Some letters, and where the next ones begin.
   public struct Page: Sendable, Hashable {
     public let letters: [Numbered]
     /// The next letter's number; nil when there is none.
@@ -25,14 +25,14 @@ public struct DeadLetters: Sendable {
   private let environment: LogEnvironment
 
   /// - Parameters:
-  ///   - directory: As given to ``DeadLetterLog``.
-  ///   - environment: The disk, the clock and the rest of the outside world.
+  ///   - directory: The directory given to ``DeadLetterLog``.
+  ///   - environment: The file system, the clock and other dependencies.
   public init(in directory: String, environment: LogEnvironment = .system) {
     self.directory = directory
     self.environment = environment
   }
 
-  /// The cursors that have a place for dead letters, sorted.
+  /// The cursors that have a dead-letter directory, sorted.
   public func cursors() throws(LogError) -> [String] {
     do throws(FileSystemError) {
       return try environment.fileSystem.list(directory).sorted()
@@ -42,22 +42,22 @@ public struct DeadLetters: Sendable {
     }
   }
 
-  /// How many letters a cursor has, those left that retention has removed not counted. 0 where there is no place for any.
+  /// How many letters a cursor has, without those that retention has deleted. 0 when it has no dead-letter directory.
   public func count(of cursor: String) async throws(LogError) -> Int {
     guard let reader = try await reader(cursor) else { return 0 }
     defer { reader.close() }
     return reader.end - reader.first
   }
 
-  /// Up to `limit` letters of a cursor from a number on, oldest first. O(letters).
+  /// Up to `limit` letters of a cursor, from a number on, oldest first. O(letters).
   public func list(
     of cursor: String, from number: Offset = .zero, limit: Int = 100
   ) async throws(LogError) -> [Numbered] {
     try await page(of: cursor, from: number, limit: limit, maxBytes: .max).letters
   }
 
-  /// Up to `limit` letters of a cursor from a number on, oldest first, that hold `maxBytes` of records together; one letter in
-  /// any case. O(letters).
+  /// Up to `limit` letters of a cursor, from a number on, oldest first, with at most `maxBytes` of records together.
+  /// Returns at least one letter, if there is one. O(letters).
   public func page(
     of cursor: String, from number: Offset = .zero, limit: Int = 100, maxBytes: Int = 4 << 20
   ) async throws(LogError) -> Page {
@@ -79,14 +79,14 @@ public struct DeadLetters: Sendable {
     return Page(letters: found, next: end < reader.end ? end : nil)
   }
 
-  /// One letter; nil when there is none of that number.
+  /// One letter; nil when there is none with that number.
   public func letter(_ number: Offset, of cursor: String) async throws(LogError) -> DeadLetter? {
     let found = try await list(of: cursor, from: number, limit: 1).first
     return found?.number == number ? found?.letter : nil
   }
 
-  /// How far a destination was sent a cursor's letters again: everything below this number, rejected ones included; nil where that
-  /// was never begun.
+  /// The position of a destination's redelivery of a cursor's letters: all below this number were sent again, including
+  /// rejected ones. Nil when there was no redelivery.
   public func redelivered(of cursor: String, to destination: String) async throws(LogError) -> Offset? {
     guard let reader = try await reader(cursor) else { return nil }
     defer { reader.close() }
@@ -96,8 +96,8 @@ public struct DeadLetters: Sendable {
   /// The numbers of the letters that a ``Redelivery`` would send; empty when there is nothing to send.
   ///
   /// - Parameters:
-  ///   - scope: Which of them.
-  ///   - cursor: Whose letters.
+  ///   - scope: Which letters to send.
+  ///   - cursor: The cursor whose letters these are.
   ///   - destination: The name of the destination they would be sent to.
   public func pending(
     _ scope: RedeliveryScope, of cursor: String, to destination: String

@@ -1,16 +1,16 @@
 public import PenstockLog
 
-/// Which dead letters are delivered again.
+/// Which dead letters a redelivery sends.
 public enum RedeliveryScope: Sendable, Hashable {
-  /// Those behind where the last redelivery to this destination stopped.
+  /// The letters after the position of the last redelivery to this destination.
   case remaining
   /// Every letter, from the oldest on.
   case all
-  /// The one of this number. What is remaining stays as it is.
+  /// The letter with this number. The position of `remaining` does not change.
   case one(Offset)
 
-  /// What the sink is to mark all of it with, as with the id of a replay: a letter that is sent alone has a place of its own, because an
-  /// export that began with it could not take those before it any more.
+  /// Marks everything that the sink sends, as a replay's id does. A letter sent alone has a mark of its own: an export
+  /// that began with it could not take earlier letters afterwards.
   public var mark: String {
     if case .one(let number) = self { "deadletters.\(number)" } else { "deadletters" }
   }

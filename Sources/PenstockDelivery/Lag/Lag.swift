@@ -1,8 +1,8 @@
 public import PenstockLog
 
-/// What is known of a destination at one moment.
-public struct LagFacts: Sendable, Hashable {
-  /// By a clock that never jumps.
+/// A snapshot of a destination, from which a ``LagMeter`` computes its lag.
+public struct LagSnapshot: Sendable, Hashable {
+  /// When it was taken, by a clock that never jumps.
   public var at: MonotonicInstant
   public var timeOfDay: Timestamp
   public var committed: Offset
@@ -12,15 +12,16 @@ public struct LagFacts: Sendable, Hashable {
   public var storedBytes: Int
   /// When the oldest undelivered record was appended; nil when there is none, or it is lost.
   public var oldestAppendTime: Timestamp?
-  /// What retention's hard cap measures: the files from the cursor's segment to the newest; nil where there is no cap.
+  /// The bytes that retention's hard cap counts: the files from the cursor's segment to the newest. Nil without a
+  /// limit.
   public var keptBytes: Int?
   public var hardCapBytes: Int?
-  /// Records that retention has taken already.
+  /// Records that retention has deleted before they were delivered.
   public var lost: Range<Offset>?
-  /// What the delivery is at, and what is in its way; nil when none runs.
+  /// The delivery's activity and trouble; nil when none runs.
   public var activity: DeliveryProgress.Activity?
   public var trouble: DeliveryTrouble?
-  /// The pause a person has put on the destination.
+  /// The pause that an operator has put on the destination.
   public var pause: CursorPause?
 
   public init(
@@ -43,19 +44,19 @@ public struct LagFacts: Sendable, Hashable {
   }
 }
 
-/// When a lag becomes a matter for an operator.
+/// When a lag needs an operator's attention.
 public struct LagThresholds: Sendable, Hashable {
-  /// The oldest undelivered record is older than this: behind. Longer than a batch may wait to be filled
-  /// (``BatchPolicy/maxWait``), or a healthy destination is behind before each of its batches.
+  /// The age of the oldest undelivered record above which the health is ``LagHealth/behind``. Must be longer than
+  /// ``BatchPolicy/maxWait``. Otherwise a healthy destination exceeds it before each of its batches.
   public var behindAfter: Duration
-  /// Records wait and none has been committed for this long: stuck.
+  /// How long records may wait without a commit before the destination is stuck.
   public var stuckAfter: Duration
-  /// Retention would pass the cursor within this time: losing.
+  /// A destination is losing when retention would pass its cursor within this time.
   public var losingWithin: Duration
-  /// How far back rates look: what was this long ago counts for a third of what is now.
+  /// The time constant of the rates: a sample this old counts a third (1/e) of a new one.
   public var rateWindow: Duration
 
-  /// Behind after a minute, stuck after 15, losing within 12 hours; rates over a minute.
+  /// Lagging after a minute, stuck after 15, losing within 12 hours; rates over a minute.
   public init(
     behindAfter: Duration = .seconds(60), stuckAfter: Duration = .seconds(900),
     losingWithin: Duration = .seconds(12 * 3600), rateWindow: Duration = .seconds(60)
@@ -67,20 +68,20 @@ public struct LagThresholds: Sendable, Hashable {
   }
 }
 
-/// How a destination is, the worst that is true of it first in the order of the cases from the end; but of a paused one only whether it
-/// is losing.
+/// The health of a destination: the worst that applies, where later cases are worse. A paused destination is only
+/// `paused` or `losing`.
 public enum LagHealth: String, Sendable, Hashable, CaseIterable, Comparable {
   /// Everything is delivered, or will be soon.
   case ok
-  /// A person has paused the destination, so that it falls behind is meant. Only what retention would take is worse.
+  /// An operator has paused the destination, so its lag is intended. Only data loss to retention is worse.
   case paused
-  /// The oldest undelivered record is older than it should be.
+  /// The oldest undelivered record is older than ``LagThresholds/behindAfter``.
   case behind
-  /// Records wait, and nothing moves.
+  /// Records wait, and none was committed for ``LagThresholds/stuckAfter``.
   case stuck
-  /// The delivery waits for a person.
+  /// The delivery waits for an operator.
   case halted
-  /// Retention has taken records, or will within ``LagThresholds/losingWithin`` as things go.
+  /// Retention has deleted undelivered records, or will within ``LagThresholds/losingWithin`` at the present rate.
   case losing
 
   public static func < (a: LagHealth, b: LagHealth) -> Bool { a.rank < b.rank }
@@ -96,24 +97,26 @@ public enum LagHealth: String, Sendable, Hashable, CaseIterable, Comparable {
   }
 }
 
-/// How far a destination is behind.
+/// The lag of a destination.
 public struct Lag: Sendable, Hashable {
   public let cursor: String
   /// Durable records that are not delivered.
   public let records: Int
-  /// The same in bytes as they are stored; an estimate from indexes.
+  /// Their stored bytes; an estimate from indexes.
   public let storedBytes: Int
-  /// The age of the oldest undelivered record; zero when there is none. By the time of day, so never below zero.
+  /// The age of the oldest undelivered record; zero when there is none. By the time of day, and never below zero.
   public let age: Duration
-  /// Records delivered a second, smoothed; nil before two looks.
+  /// Records delivered per second, smoothed; nil before two snapshots.
   public let recordsPerSecond: Double?
-  /// Records appended a second, smoothed; nil before two looks.
+  /// Records appended per second, smoothed; nil before two snapshots.
   public let appendedPerSecond: Double?
-  /// Until everything is delivered, as things go; zero when it is, nil when it falls behind, stands still, or nothing is known.
+  /// Time until everything is delivered, at the present rates. Zero when it is; nil when the lag does not shrink, or
+  /// nothing is known.
   public let timeToDrain: Duration?
-  /// Until retention's hard cap passes the cursor, as things go; zero when it has; nil when it will not, or nothing is known.
+  /// Time until retention's hard cap passes the cursor, at the present rate. Zero when it has; nil when it will not,
+  /// or nothing is known.
   public let timeToLoss: Duration?
-  /// Since when no commit was seen although records wait; nil when nothing waits.
+  /// How long records have waited without a commit; nil when none wait.
   public let stillFor: Duration?
   public let health: LagHealth
   /// The health in a sentence.

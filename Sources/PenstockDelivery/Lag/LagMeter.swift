@@ -1,18 +1,19 @@
 import PenstockLog
 
-/// Turns looks at one destination into its ``Lag``: rates, forecasts, health. Pure: facts come in, in the order of their time.
+/// Computes a destination's ``Lag`` from snapshots: rates, forecasts and health. Pure. The caller passes snapshots in
+/// the order of their time.
 public struct LagMeter: Sendable, Hashable {
   public let cursor: String
   public let thresholds: LagThresholds
-  private var last: LagFacts?
-  /// The look that rates are counted from. Between two commits everything appended looks like falling behind, so a look
-  /// counts only when something was committed, when nothing waits, or when too long has passed for that to be all.
-  private var sample: LagFacts?
+  private var last: LagSnapshot?
+  /// The snapshot that rates are counted from. Between two commits all appends look like a growing lag. So a snapshot
+  /// counts only when something was committed, when nothing waits, or when too much time has passed.
+  private var sample: LagSnapshot?
   private var delivered = SmoothedRate()
   private var appended = SmoothedRate()
-  /// Growth of the stored bytes that the cursor has before it, a second. Not of the files: those grow by whole segments.
+  /// Growth of the stored bytes after the cursor, per second. File sizes would not do: they grow by whole segments.
   private var growth = SmoothedRate()
-  /// The last look at which something was committed, or nothing waited.
+  /// The last snapshot at which something was committed, or nothing waited.
   private var movedAt: MonotonicInstant?
 
   public init(cursor: String, thresholds: LagThresholds = LagThresholds()) {
@@ -20,41 +21,41 @@ public struct LagMeter: Sendable, Hashable {
     self.thresholds = thresholds
   }
 
-  /// Takes a look in and says what it means. A look that is no later than the one before changes no rate.
-  public mutating func observe(_ facts: LagFacts) -> Lag {
-    learn(facts)
-    let records = facts.end > facts.committed ? facts.end - facts.committed : 0
-    let age = records == 0 ? .zero : facts.oldestAppendTime.map { facts.timeOfDay.since($0) } ?? .zero
-    let still = records == 0 ? nil : movedAt.map { max(.zero, facts.at - $0) }
-    let timeToLoss = timeToLoss(facts)
-    let health = health(facts, age: age, still: still, timeToLoss: timeToLoss)
+  /// Takes a snapshot and returns the lag. A snapshot that is no later than the one before changes no rate.
+  public mutating func observe(_ snapshot: LagSnapshot) -> Lag {
+    learn(snapshot)
+    let records = snapshot.end > snapshot.committed ? snapshot.end - snapshot.committed : 0
+    let age = records == 0 ? .zero : snapshot.oldestAppendTime.map { snapshot.timeOfDay.since($0) } ?? .zero
+    let still = records == 0 ? nil : movedAt.map { max(.zero, snapshot.at - $0) }
+    let timeToLoss = timeToLoss(snapshot)
+    let health = health(snapshot, age: age, still: still, timeToLoss: timeToLoss)
     let forecast = (drain: timeToDrain(records), loss: timeToLoss)
     return Lag(
-      cursor: cursor, records: records, storedBytes: facts.storedBytes, age: age,
+      cursor: cursor, records: records, storedBytes: snapshot.storedBytes, age: age,
       recordsPerSecond: delivered.value, appendedPerSecond: appended.value, timeToDrain: forecast.drain,
       timeToLoss: timeToLoss, stillFor: still, health: health,
-      words: words(facts, health, records: records, age: age, still: still, forecast))
+      words: words(snapshot, health, records: records, age: age, still: still, forecast))
   }
 
-  private mutating func learn(_ facts: LagFacts) {
-    defer { last = facts }
+  private mutating func learn(_ snapshot: LagSnapshot) {
+    defer { last = snapshot }
     guard let last, let sample else {
-      (movedAt, sample) = (facts.at, facts)
+      (movedAt, sample) = (snapshot.at, snapshot)
       return
     }
-    let isCaughtUp = facts.committed >= facts.end
-    if facts.committed != last.committed || isCaughtUp { movedAt = facts.at }
-    let elapsed = facts.at - sample.at
+    let isCaughtUp = snapshot.committed >= snapshot.end
+    if snapshot.committed != last.committed || isCaughtUp { movedAt = snapshot.at }
+    let elapsed = snapshot.at - sample.at
     guard elapsed > .zero else { return }
-    guard facts.committed != sample.committed || isCaughtUp || elapsed >= thresholds.behindAfter else { return }
-    self.sample = facts
+    guard snapshot.committed != sample.committed || isCaughtUp || elapsed >= thresholds.behindAfter else { return }
+    self.sample = snapshot
     let (seconds, window) = (elapsed / .seconds(1), thresholds.rateWindow / .seconds(1))
-    // A cursor that was moved back by hand delivered nothing by it.
-    let moved = facts.committed > sample.committed ? facts.committed - sample.committed : 0
-    let grown = facts.end > sample.end ? facts.end - sample.end : 0
+    // Moving a cursor back by hand is not a delivery.
+    let moved = snapshot.committed > sample.committed ? snapshot.committed - sample.committed : 0
+    let grown = snapshot.end > sample.end ? snapshot.end - sample.end : 0
     delivered.add(Double(moved), over: seconds, window: window)
     appended.add(Double(grown), over: seconds, window: window)
-    growth.add(Double(facts.storedBytes - sample.storedBytes), over: seconds, window: window)
+    growth.add(Double(snapshot.storedBytes - sample.storedBytes), over: seconds, window: window)
   }
 
   private func timeToDrain(_ records: Int) -> Duration? {
@@ -63,56 +64,58 @@ public struct LagMeter: Sendable, Hashable {
     return .ifRepresentable(seconds: Double(records) / (delivered - appended))
   }
 
-  private func timeToLoss(_ facts: LagFacts) -> Duration? {
-    if facts.lost != nil { return .zero }
-    guard let cap = facts.hardCapBytes, let bytes = facts.keptBytes, facts.committed < facts.end else { return nil }
+  private func timeToLoss(_ snapshot: LagSnapshot) -> Duration? {
+    if snapshot.lost != nil { return .zero }
+    guard let cap = snapshot.hardCapBytes, let bytes = snapshot.keptBytes, snapshot.committed < snapshot.end else {
+      return nil
+    }
     if bytes > cap { return .zero }
     guard let growth = growth.value else { return nil }
     return .ifRepresentable(seconds: Double(cap - bytes) / growth)
   }
 
-  private func health(_ facts: LagFacts, age: Duration, still: Duration?, timeToLoss: Duration?) -> LagHealth {
+  private func health(_ snapshot: LagSnapshot, age: Duration, still: Duration?, timeToLoss: Duration?) -> LagHealth {
     if let timeToLoss, timeToLoss <= thresholds.losingWithin { return .losing }
-    if facts.pause != nil { return .paused }
-    if facts.activity == .halted { return .halted }
+    if snapshot.pause != nil { return .paused }
+    if snapshot.activity == .halted { return .halted }
     if let still, still > thresholds.stuckAfter { return .stuck }
     return age > thresholds.behindAfter ? .behind : .ok
   }
 
   private func words(
-    _ facts: LagFacts, _ health: LagHealth, records: Int, age: Duration, still: Duration?,
+    _ snapshot: LagSnapshot, _ health: LagHealth, records: Int, age: Duration, still: Duration?,
     _ forecast: (drain: Duration?, loss: Duration?)
   ) -> String {
-    let why = facts.trouble.map { "; in the way: \($0)" } ?? ""
-    let behind = "\(records) records, the oldest \(age.inWords) old"
+    let why = snapshot.trouble.map { "; trouble: \($0)" } ?? ""
+    let backlog = "\(records) records, the oldest \(age.inWords) old"
     switch health {
     case .losing:
-      if let lost = facts.lost {
+      if let lost = snapshot.lost {
         return
           "cursor \(cursor) has lost records \(lost.lowerBound) ..< \(lost.upperBound) to retention's hard cap\(why)"
       }
       let left = forecast.loss ?? .zero
       let when = left == .zero ? "with the next run of retention" : "in \(left.inWords)"
-      return "at this rate cursor \(cursor) loses data \(when): \(behind)\(why)"
+      return "at this rate cursor \(cursor) loses data \(when): \(backlog)\(why)"
     case .paused:
-      let since = facts.pause?.since.map { " for \(facts.timeOfDay.since($0).inWords)" } ?? ""
-      let reason = facts.pause.map { $0.reason.isEmpty ? "" : " (\($0.reason))" } ?? ""
-      return "cursor \(cursor) has been paused by a person\(since)\(reason): \(behind)\(why)"
-    case .halted: return "cursor \(cursor) waits for a person: \(behind)\(why)"
-    case .stuck: return "cursor \(cursor) has not moved for \((still ?? .zero).inWords): \(behind)\(why)"
+      let since = snapshot.pause?.since.map { " for \(snapshot.timeOfDay.since($0).inWords)" } ?? ""
+      let reason = snapshot.pause.map { $0.reason.isEmpty ? "" : " (\($0.reason))" } ?? ""
+      return "cursor \(cursor) has been paused by an operator\(since)\(reason): \(backlog)\(why)"
+    case .halted: return "cursor \(cursor) waits for an operator: \(backlog)\(why)"
+    case .stuck: return "cursor \(cursor) has not moved for \((still ?? .zero).inWords): \(backlog)\(why)"
     case .behind:
       let end = forecast.drain.map { "caught up in \($0.inWords) at this rate" } ?? "and not catching up"
-      return "cursor \(cursor) is behind: \(behind), \(end)\(why)"
+      return "cursor \(cursor) is lagging: \(backlog), \(end)\(why)"
     case .ok:
-      return records == 0 ? "cursor \(cursor) is caught up" : "cursor \(cursor) is well: \(behind)\(why)"
+      return records == 0 ? "cursor \(cursor) is caught up" : "cursor \(cursor) is healthy: \(backlog)\(why)"
     }
   }
 }
 
 /// An exponentially weighted mean of a rate over uneven steps of time.
 ///
-/// After a step of d seconds the old mean counts e^(−d/window) and the step's own rate the rest, so that one long step and
-/// many short ones of the same rate come to the same. The first step counts in full.
+/// After a step of d seconds the old mean counts e^(−d/window) and the step's own rate the rest. So one long step and
+/// many short ones of the same rate give the same mean. The first step counts in full.
 private struct SmoothedRate: Hashable {
   private(set) var value: Double?
 
@@ -126,7 +129,7 @@ private struct SmoothedRate: Hashable {
     value = old * weight + rate * (1 - weight)
   }
 
-  /// eˣ for x ≤ 0, by halving x until the series is short; good to 12 digits, without a mathematics library.
+  /// eˣ for x ≤ 0: halves x until the series is short. Good to 12 digits, without a mathematics library.
   private func exponential(_ x: Double) -> Double {
     if x < -700 { return 0 }
     var (small, halvings) = (x, 0)
@@ -150,7 +153,7 @@ extension Timestamp {
 }
 
 extension Duration {
-  /// Nil for what is negative, infinite, or longer than a thousand years: no forecast.
+  /// Nil, meaning no forecast, for a value that is negative, infinite, or longer than a thousand years.
   fileprivate static func ifRepresentable(seconds: Double) -> Duration? {
     seconds >= 0 && seconds < 3.2e10 ? .seconds(seconds) : nil
   }

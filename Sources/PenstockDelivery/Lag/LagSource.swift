@@ -1,10 +1,10 @@
 public import PenstockLog
 
-// What a lag needs to know of a log, cheaply.
+// Reads a lag's snapshot from a log, cheaply.
 
 extension LogView {
-  /// Stored bytes from `offset` to the end: an estimate, a little high. From the index of the cursor's segment, which its
-  /// reader is at, and of the newest, which is in memory; of those in between the sizes of the files.
+  /// Stored bytes from `offset` to the end: an estimate, slightly high. Uses the indexes of the cursor's segment, which
+  /// its reader has loaded, and of the newest, which is in memory. Between them it adds up file sizes.
   fileprivate func storedBytes(from offset: Offset) throws(LogError) -> Int {
     let set = set
     guard offset < set.end, let newest = set.segments.last else { return 0 }
@@ -14,7 +14,7 @@ extension LogView {
       if number > index, segment !== newest {
         bytes += try fileBytes(of: segment, in: set)
       } else {
-        // Finds it as its reader does, so that not two keep its index.
+        // Locates it as the cursor's reader does, so that its index is cached once.
         if number == index { _ = try locate(offset) }
         bytes += try segment.storedBytes(from: offset, upTo: set.end(ofSegmentAt: number))
       }
@@ -22,39 +22,39 @@ extension LogView {
     return bytes
   }
 
-  fileprivate func facts(
+  fileprivate func snapshot(
     of cursor: CursorState, retention: RetentionPolicy?, progress: DeliveryProgress?, pause: CursorPause?,
     at now: MonotonicInstant, timeOfDay: Timestamp
-  ) throws(LogError) -> LagFacts {
-    var facts = LagFacts(at: now, timeOfDay: timeOfDay, committed: cursor.committed, end: end)
-    facts.lost = cursor.lost
-    facts.activity = progress?.activity
-    facts.trouble = progress?.trouble
-    facts.pause = pause ?? progress?.pause
-    guard cursor.committed < facts.end else { return facts }
-    facts.storedBytes = try storedBytes(from: cursor.committed)
-    facts.oldestAppendTime = try appendTime(at: cursor.committed)
+  ) throws(LogError) -> LagSnapshot {
+    var snapshot = LagSnapshot(at: now, timeOfDay: timeOfDay, committed: cursor.committed, end: end)
+    snapshot.lost = cursor.lost
+    snapshot.activity = progress?.activity
+    snapshot.trouble = progress?.trouble
+    snapshot.pause = pause ?? progress?.pause
+    guard cursor.committed < snapshot.end else { return snapshot }
+    snapshot.storedBytes = try storedBytes(from: cursor.committed)
+    snapshot.oldestAppendTime = try appendTime(at: cursor.committed)
     if let cap = retention?.hardCapBytes {
-      facts.hardCapBytes = cap
-      facts.keptBytes = try keptBytes(from: cursor.committed)
+      snapshot.hardCapBytes = cap
+      snapshot.keptBytes = try keptBytes(from: cursor.committed)
     }
-    return facts
+    return snapshot
   }
 }
 
 extension ReadableLog {
-  /// A look at a cursor's lag, for a ``LagMeter``. Reads names and sizes of files, one index, at most one block.
-  public func lagFacts(
+  /// A snapshot of a cursor's lag, for a ``LagMeter``. Reads names and sizes of files, one index, at most one block.
+  public func lagSnapshot(
     of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil,
     pause: CursorPause? = nil,
     at now: MonotonicInstant, timeOfDay: Timestamp
-  ) throws(LogError) -> LagFacts {
-    try view.facts(of: cursor, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
+  ) throws(LogError) -> LagSnapshot {
+    try view.snapshot(of: cursor, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
   }
 }
 
 extension Segment {
-  /// Zero for a segment that cannot be believed: its records are a gap.
+  /// Zero for a segment that cannot be read: its records are a gap.
   fileprivate func storedBytes(from offset: Offset, upTo end: Offset) throws(LogError) -> Int {
     let entries: [BlockEntry]
     do throws(LogError) { entries = try self.entries(upTo: end) } catch {

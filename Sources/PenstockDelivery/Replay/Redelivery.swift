@@ -2,9 +2,9 @@ public import Logging
 public import PenstockLog
 import Synchronization
 
-/// What a redelivery has done.
+/// The result of a redelivery so far.
 public struct RedeliveryReport: Sendable, Hashable {
-  /// A letter that was rejected again. It stays where it is, and was passed.
+  /// A letter that was rejected again. It stays in the store, and the redelivery has passed it.
   public struct Rejected: Sendable, Hashable {
     public let number: Offset
     public let reason: String
@@ -13,17 +13,22 @@ public struct RedeliveryReport: Sendable, Hashable {
   public var delivered = 0
   public var attempts = 0
   public var rejected: [Rejected] = []
-  /// Nil while it goes on.
+  /// Nil while the redelivery runs.
   public var ending: DeliveryReport.Ending?
 }
 
-/// Brings a cursor's dead letters to a destination once more: the original bytes, in the order in which they were given up.
+/// Delivers a cursor's dead letters to a destination again: the original bytes, in the order in which they were
+/// written.
 ///
-/// How far it came is kept with the letters, for each destination: the next one goes on there, and a crash costs at most what any
-/// delivery may send twice, under the same id. A letter that is rejected again is passed and told. No letter is removed.
+/// The redelivery keeps its position with the letters, one for each destination, and the next redelivery continues
+/// there. After a crash it sends again at most what any delivery may send twice, under the same id. A letter that is
+/// rejected again is passed and reported. No letter is removed.
 ///
-/// Of ``RedeliveryScope/one(_:)`` nothing is kept: sent again, it has the same id and the same bytes, so a receiver that knows it leaves it out.
-/// A pause of the destination does not hold it: who asks for it means it.
+/// ``RedeliveryScope/one(_:)`` keeps no position. Sent again, the letter has the same id and the same bytes, so a
+/// receiver that knows the id discards it. A redelivery ignores a pause of the destination: an operator asked for it
+/// explicitly.
+///
+/// A redelivery runs once. To run again, make another one.
 public final class Redelivery: Sendable {
   private let scope: RedeliveryScope
   private let cursor: String
@@ -33,10 +38,8 @@ public final class Redelivery: Sendable {
   private let policy: BatchPolicy?
   private let retry: RetryPolicy
   private let options: DeliveryOptions
-  private let clock: any DeliveryClock
-  private let wallClock: any WallClock
-  private let logger: Logger
-  private let kept: RejectionRecorder
+  private let environment: DeliveryEnvironment
+  private let rejections: RejectionRecorder
   private struct State {
     var delivery: Delivery?
     var isStopping = false
@@ -45,26 +48,25 @@ public final class Redelivery: Sendable {
   private let state = Mutex(State())
   private let hasRun = Atomic(false)
 
-  /// Makes a redelivery; nothing happens before it is run.
+  /// Makes a redelivery. It does nothing before it runs.
   ///
   /// - Parameters:
-  ///   - scope: Which of them.
-  ///   - cursor: Whose letters.
-  ///   - letters: The place they are kept in.
-  ///   - sink: The destination, marking what it sends with ``RedeliveryScope/mark``. The redelivery closes it when the run ends.
-  ///   - destination: The destination's name, which its place among the letters is called by.
+  ///   - scope: Which letters to send.
+  ///   - cursor: The cursor whose letters these are.
+  ///   - letters: The dead letters of the log.
+  ///   - sink: The destination. It marks what it sends with ``RedeliveryScope/mark``. The redelivery closes it when the
+  ///     run ends.
+  ///   - destination: The destination's name, under which the redelivery keeps its position.
   ///   - policy: When a batch is closed; nil for the sink's own ``Sink/batchPolicy``.
-  ///   - retry: With ``RetryPolicy/giveUpAfter``, or trouble is waited out for ever.
+  ///   - retry: Without ``RetryPolicy/giveUpAfter`` the redelivery waits out trouble without a limit.
   ///   - options: Batches in flight and rates.
-  ///   - clock: Measures waits.
-  ///   - wallClock: Gives the time of day.
-  ///   - logger: Told of trouble.
+  ///   - environment: Clocks, random bits, logger and observer.
   ///   - onRejected: Called for each letter that is rejected again; must return soon.
   public init(
     _ scope: RedeliveryScope = .remaining, of cursor: String, in letters: DeadLetters, to sink: any Sink,
     named destination: String, policy: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy(),
-    options: DeliveryOptions = DeliveryOptions(), clock: any DeliveryClock = SystemDeliveryClock(),
-    wallClock: any WallClock = SystemWallClock(), logger: Logger = Logger(label: "penstock.redelivery"),
+    options: DeliveryOptions = DeliveryOptions(),
+    environment: DeliveryEnvironment = DeliveryEnvironment(logger: Logger(label: "penstock.redelivery")),
     onRejected: @escaping @Sendable (RedeliveryReport.Rejected) -> Void = { _ in }
   ) {
     self.scope = scope
@@ -75,18 +77,21 @@ public final class Redelivery: Sendable {
     self.policy = policy
     self.retry = retry
     self.options = options
-    self.clock = clock
-    self.wallClock = wallClock
-    self.logger = logger
-    kept = RejectionRecorder(onRejected)
+    self.environment = environment
+    rejections = RejectionRecorder(onRejected)
   }
 
-  /// Delivers what there was at the call, until ``stop()``, graceful shutdown or cancellation.
+  /// Delivers the letters that exist at the call, until ``stop()``, graceful shutdown or cancellation.
   ///
-  /// - Throws: `LogError` (`.unknownCursor`: there is no such letter; `.cursorHeld`: another redelivery to this destination goes on),
-  ///   ``DeliveryFailure`` as ``Delivery/run(untilCaughtUpWith:)`` does.
+  /// - Throws: `LogError`: `.unknownCursor` when there is no such letter, `.cursorHeld` while another redelivery to
+  ///   this destination runs. ``DeliveryFailure`` as ``Delivery/run(untilCaughtUpWith:)`` does, also when this
+  ///   redelivery has run before.
   public func run() async throws -> RedeliveryReport {
-    precondition(!hasRun.exchange(true, ordering: .relaxed), "a Redelivery runs once; make another one")
+    guard !hasRun.exchange(true, ordering: .relaxed) else {
+      throw DeliveryFailure(
+        DeliveryTrouble(.defect, "a Redelivery runs once; make another one"), cursor: cursor,
+        destination: sink.description, range: nil, cause: nil)
+    }
     let delivery: Delivery
     let end: Offset
     let source: DeadLetterSource
@@ -116,7 +121,7 @@ public final class Redelivery: Sendable {
     return await report
   }
 
-  /// Lets the attempt in flight finish and begins no other. May be called at any time, more than once.
+  /// Finishes the attempts in flight and begins no other. May be called at any time, more than once.
   public func stop() {
     let delivery = state.withLock { state in
       state.isStopping = true
@@ -125,11 +130,11 @@ public final class Redelivery: Sendable {
     delivery?.stop()
   }
 
-  /// What it has done so far. May be read at any time.
+  /// What the redelivery has done so far. May be read at any time.
   public var report: RedeliveryReport {
     get async {
       let (delivery, ending) = state.withLock { ($0.delivery, $0.ending) }
-      var report = RedeliveryReport(rejected: kept.letters, ending: ending)
+      var report = RedeliveryReport(rejected: rejections.letters, ending: ending)
       if let progress = await delivery?.progress {
         (report.delivered, report.attempts) = (progress.records, progress.attempts)
       }
@@ -151,8 +156,8 @@ public final class Redelivery: Sendable {
 
   private func makeDelivery(_ lease: any CursorLease, _ source: DeadLetterSource) -> Delivery {
     Delivery(
-      from: lease, source: source, to: sink, policy: policy, retry: retry, options: options, deadLetters: kept,
-      clock: clock, wallClock: wallClock, logger: logger)
+      from: lease, source: source, to: sink, policy: policy, retry: retry, options: options, deadLetters: rejections,
+      environment: environment)
   }
 
   private static func noLetter(_ cursor: String) -> LogError {
@@ -160,7 +165,7 @@ public final class Redelivery: Sendable {
   }
 }
 
-/// Letters that are rejected again stay where they are.
+/// Records the letters that are rejected again. They stay where they are.
 private final class RejectionRecorder: DeadLetterStore {
   private let rejected = Mutex<[RedeliveryReport.Rejected]>([])
   private let onRejected: @Sendable (RedeliveryReport.Rejected) -> Void
@@ -170,7 +175,7 @@ private final class RejectionRecorder: DeadLetterStore {
   var letters: [RedeliveryReport.Rejected] { rejected.withLock { $0 } }
 
   func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
-    // Of a redelivery the offset is the letter's number.
+    // In a redelivery the record's offset is the letter's number.
     let again = RedeliveryReport.Rejected(number: letter.offset, reason: letter.reason)
     rejected.withLock { $0.append(again) }
     onRejected(again)
@@ -178,7 +183,7 @@ private final class RejectionRecorder: DeadLetterStore {
   }
 }
 
-/// The right to move a cursor of which nothing is kept.
+/// A cursor in memory, of which nothing is kept.
 private final class EphemeralLease: CursorLease {
   let name: String
   private let end: Offset
@@ -222,7 +227,7 @@ private final class EphemeralLease: CursorLease {
     }
     switch result {
     case .success(let state): return state
-    case .failure(let error): throw LogError(.illegalMove, "the cursor does not make that move", cause: error)
+    case .failure(let error): throw LogError(.illegalMove, "illegal move of the cursor", cause: error)
     }
   }
 }

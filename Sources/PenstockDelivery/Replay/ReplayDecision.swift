@@ -1,21 +1,21 @@
 public import PenstockLog
 
-/// What a replay is to do, but for where it goes.
+/// What to replay: the id, the window, the rate and what to do about gaps. The sink says where it goes.
 public struct ReplaySettings: Sendable, Hashable {
   public enum GapPolicy: String, Sendable, Hashable, CaseIterable {
-    /// Lost records end the run with an error that tells which; a later run with ``skip`` goes on behind them.
+    /// Lost records end the run with an error that names them. A later run with ``skip`` continues after them.
     case stop
-    /// Lost records are counted, told to the observer, and passed.
+    /// The replay counts lost records, reports them to the observer, and passes them.
     case skip
   }
 
   /// 1 to 40 letters, digits, '.', '_' or '-'. One id, one window, one destination.
   public var id: String
-  /// `[from, to)`. Looked up when the replay begins and fixed from then on. Nil: go on with the window it has.
+  /// `[from, to)`, resolved when the replay begins and fixed from then on. Nil: resume with the window it has.
   public var window: ReplayWindow?
   public var gaps: GapPolicy
-  /// How fast it may go, from this run on; durable. Nil: as fast as it was told before, at the beginning without a
-  /// limit.
+  /// The most the replay sends, from this run on; durable. Nil: the rate of the run before, and no limit in the first
+  /// run.
   public var rate: DeliveryRate?
   /// When a batch is closed; nil for the sink's own ``Sink/batchPolicy``.
   public var policy: BatchPolicy?
@@ -34,12 +34,12 @@ public struct ReplaySettings: Sendable, Hashable {
   }
 }
 
-/// From the first of these places up to, and without, the second. Where a place is an event time, it is a condition on
-/// each event's own time: exactly the events that meet it are delivered.
+/// From the first of these positions up to, and without, the second. An event time is a condition on each event's own
+/// time: exactly the events that meet it are delivered.
 public struct ReplayWindow: Sendable, Hashable {
   public var from: Position
   public var to: Position
-  /// What becomes of records without a readable event time, where ``from`` or ``to`` is one.
+  /// What to do with records without a readable event time, where ``from`` or ``to`` is an event time.
   public var untimed: EventWindow.Untimed
 
   public init(from: Position, to: Position, untimed: EventWindow.Untimed = .skip) {
@@ -48,13 +48,13 @@ public struct ReplayWindow: Sendable, Hashable {
     self.untimed = untimed
   }
 
-  /// The condition on each record; nil where all between the places are meant.
+  /// The condition on each record; nil when every record between the positions is included.
   public var events: EventWindow? { EventWindow(from: from, to: to, untimed: untimed) }
   public init(_ range: Range<Offset>) { self.init(from: .offset(range.lowerBound), to: .offset(range.upperBound)) }
 }
 
 extension ReplayWindow {
-  /// As it was asked for when the replay began.
+  /// The window as requested when the replay began.
   init(_ manifest: ReplayManifest) {
     self.init(from: manifest.from, to: manifest.to, untimed: manifest.untimed)
   }
@@ -72,13 +72,13 @@ extension DeliveryRate {
   }
 }
 
-/// What a replay's call comes to, in view of what is durable. Pure.
+/// What to do for a replay, given its durable manifest. Pure.
 package enum ReplayDecision: Hashable, Sendable {
   /// Fix the window and begin.
   case begin(ReplayWindow)
-  /// Go on where the cursor stands.
+  /// Continue at the cursor's position.
   case resume(ReplayManifest)
-  /// All is delivered; only the cursor may still be there.
+  /// Everything is delivered; only the cursor may be left to remove.
   case finished(ReplayManifest)
   case refuse(ReplayError.Code, String)
 
@@ -89,7 +89,7 @@ package enum ReplayDecision: Hashable, Sendable {
     let id = settings.id
     guard let found else {
       guard let window = settings.window else {
-        return .refuse(.unknown, "there is no replay \(id) to go on with; give it a window")
+        return .refuse(.unknown, "there is no replay \(id) to resume; give it a window")
       }
       return .begin(window)
     }
@@ -101,13 +101,13 @@ package enum ReplayDecision: Hashable, Sendable {
           + " discard this replay")
     }
     if let window = settings.window, window != ReplayWindow(found) {
-      // Said otherwise, it may be the same.
+      // A window in other terms may have the same offsets.
       let asked = try resolve(window)
       guard asked.first == found.first, asked.end == found.end, asked.events == found.events else {
         return .refuse(
           .changed,
           "replay \(id) has the window \(text(found.first, found.end, found.events)), not"
-            + " \(text(asked.first, asked.end, asked.events)); a replay keeps its window. To go on with it, leave the"
+            + " \(text(asked.first, asked.end, asked.events)); a replay keeps its window. To resume it, leave the"
             + " window out. For another window use another id, or discard this replay")
       }
     }
@@ -121,8 +121,8 @@ package enum ReplayDecision: Hashable, Sendable {
   /// Fixes the window.
   ///
   /// - Parameters:
-  ///   - fixed: What `window` stands for.
-  ///   - durableEnd: Asked for after `fixed` was: a log that grows meanwhile has not made the window too long.
+  ///   - fixed: The offsets and the condition that `window` resolves to.
+  ///   - durableEnd: Must be read after `fixed`, so that records appended meanwhile do not make the window too long.
   package static func manifest(
     _ settings: ReplaySettings, _ window: ReplayWindow, fixed: LogWindow, destination: String, durableEnd: Offset,
     now: Timestamp
@@ -145,25 +145,25 @@ package enum ReplayDecision: Hashable, Sendable {
   }
 }
 
-/// Why a replay cannot begin or go on.
+/// Why a replay cannot begin or resume.
 public struct ReplayError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Code: String, Sendable, Hashable, CaseIterable {
-    /// No replay of that id, and no window to begin one with.
+    /// There is no replay of that id, and the settings have no window to begin one with.
     case unknown
     /// The id belongs to another window or destination.
     case changed
-    /// A window that is not in the log, or ends before it begins.
+    /// The window is not in the log, or ends before it begins.
     case badWindow
     /// The window is by event times, and the sink cannot leave events out.
     case unsupported
-    /// Records of the window are lost, and the replay was not told to skip them.
+    /// Records of the window are lost, and the settings do not skip them.
     case gap
-    /// A `Replay` runs once.
+    /// This `Replay` has run before; each one runs once.
     case alreadyRun
   }
   public let code: Code
   public let message: String
-  /// The records it is about.
+  /// The records in question.
   public let range: Range<Offset>?
   public init(_ code: Code, _ message: String, range: Range<Offset>? = nil) {
     self.code = code

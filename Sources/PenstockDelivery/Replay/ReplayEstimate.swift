@@ -1,20 +1,20 @@
 public import PenstockLog
 
-/// What a replay would be.
+/// What a replay would deliver.
 public struct ReplayEstimate: Sendable, Hashable {
-  /// What there is of the window's offsets. Records and stored bytes are counted, record bytes are an estimate.
+  /// The window's offsets. Records and stored bytes are counted; record bytes are an estimate.
   public let extent: RangeEstimate
-  /// The window by event times; nil where every record of ``extent`` is meant.
+  /// The window by event times; nil when every record of ``extent`` is included.
   public let window: EventWindow?
-  /// Records that are in the window; the destination's filter may leave some out.
+  /// Records in the window. The destination's filter may leave some out.
   public let events: Int
-  /// Their bytes: counted in a window by event times, else an estimate.
+  /// The bytes of these records: counted in a window by event times, else an estimate.
   public let eventBytes: Int
   /// Records of the extent without a readable event time; counted in a window by event times.
   public let untimed: Int
-  /// Requests or objects, if nothing is filtered: an estimate, since batches end at bytes that are an estimate.
+  /// Requests or objects, if nothing is filtered. An estimate, since batches end at bytes that are an estimate.
   public let batches: Int
-  /// At the rate that is allowed; nil when it is not limited, since nobody knows how fast the destination is.
+  /// The time at the settings' rate; nil without a rate, since the destination's speed is unknown.
   public let duration: Duration?
 
   public init(_ extent: RangeEstimate, policy: BatchPolicy, rate: DeliveryRate) {
@@ -53,7 +53,7 @@ struct EventCount {
   private(set) var untimed = 0
   /// Batches with at least one event.
   private(set) var batches = 0
-  /// Of the batch that is open: all its records, and whether one of them is in the window.
+  /// The open batch: all its records, and whether one of them is in the window.
   private var (openRecords, openBytes, hasEvent) = (0, 0, false)
 
   init(_ window: EventWindow, policy: BatchPolicy) {
@@ -78,21 +78,20 @@ struct EventCount {
 }
 
 extension Replay {
-  /// What a replay would be, without beginning it; of one that has begun, what all of it is.
+  /// What a replay would deliver, without beginning it. For a replay that has begun, what all of it delivers.
   ///
   /// Reads indexes and at most three blocks. A window by event times is counted exactly, which reads all blocks of its
-  /// offsets; records that are lost are not in the count, and ``RangeEstimate/missing`` has them. Ends soon when its task
-  /// is cancelled.
+  /// offsets. Lost records are not counted; ``RangeEstimate/missing`` has them. Ends soon after its task is cancelled.
   ///
   /// - Parameters:
-  ///   - settings: Without a window the one that the replay of that id has.
-  ///   - progress: Told while blocks are read how many records of how many were looked at; must return soon.
-  /// - Throws: ``ReplayError`` for a window that cannot be, `LogError`, `CancellationError`.
+  ///   - settings: Without a window, the call uses the window of the replay with that id.
+  ///   - progress: Called while blocks are read, with how many of how many records were read; must return soon.
+  /// - Throws: ``ReplayError`` for an impossible window, `LogError`, `CancellationError`.
   public static func dryRun(
     _ settings: ReplaySettings, of log: any ReplayStore & RecordSource,
     progress: (@Sendable (_ counted: Int, _ total: Int) -> Void)? = nil
   ) async throws -> ReplayEstimate {
-    // A reading process looks how far the log reaches.
+    // Reading the durable end makes a log reader see how far the log reaches now.
     _ = await log.durableEnd
     let manifest: ReplayManifest
     if let window = settings.window {

@@ -1,33 +1,33 @@
 public import PenstockLog
 
-/// Something that happened in a replay.
+/// An event of a replay.
 public enum ReplayObserverEvent: Sendable {
   case delivery(DeliveryObserverEvent)
-  /// Records of the window are lost and were passed, as asked.
+  /// Records of the window are lost, and the replay has skipped them.
   case skipped(Gap)
 }
 
-/// What a run of a replay did.
+/// The result of a replay's run.
 public struct ReplayReport: Sendable, Hashable {
   public enum Ending: String, Sendable, Hashable, CaseIterable {
     /// The whole window is delivered, and the cursor removed.
     case finished
-    /// It was delivered by an earlier run; nothing was done.
+    /// An earlier run delivered the window; this one did nothing.
     case alreadyFinished
-    /// Stopped before the end; run it again to go on.
+    /// Stopped before the end. Another run resumes it.
     case stopped
   }
 
   public internal(set) var manifest: ReplayManifest
   public internal(set) var ending: Ending
-  /// Everything of the window below is delivered or was skipped.
+  /// Everything of the window below this offset is delivered or was skipped.
   public internal(set) var committed: Offset
   // Of this run:
   public internal(set) var batches = 0
   public internal(set) var records = 0
-  /// Records that the filter let pass.
+  /// Records that passed the filter.
   public internal(set) var events = 0
-  /// Records without a readable event time, in a replay by event times; what became of them the window says.
+  /// Records without a readable event time, in a replay by event times. The window says whether they were delivered.
   public internal(set) var untimed = 0
   public internal(set) var bytes = 0
   public internal(set) var attempts = 0
@@ -51,16 +51,16 @@ public struct ReplayReport: Sendable, Hashable {
   }
 }
 
-/// How far a replay is.
+/// The progress of a replay.
 public struct ReplayProgress: Sendable, Hashable {
-  /// Nil before the run has found or fixed the window.
+  /// Nil before the run has read or fixed the window.
   public let manifest: ReplayManifest?
   public let delivery: DeliveryProgress?
-  /// Records of the window that are delivered, filtered or skipped, by this run and those before.
+  /// Records of the window that are delivered, filtered or skipped, by this run and earlier ones.
   public let done: Int
   /// Records of the window.
   public let total: Int
-  /// Time left at the pace of this run so far; nil before the first batch is through.
+  /// Time left at the speed of this run so far; nil before the first batch is committed.
   public let timeLeft: Duration?
 
   public var fraction: Double { total == 0 ? (manifest == nil ? 0 : 1) : Double(done) / Double(total) }

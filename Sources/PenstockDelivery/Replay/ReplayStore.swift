@@ -1,35 +1,35 @@
 public import PenstockLog
 
-/// Where replays are kept. `Log` and `LogReader` are such places; a cluster can be one later.
+/// Stores replays. `Log` and `LogReader` are such stores; a cluster can be one later.
 public protocol ReplayStore: Sendable {
-  /// What a place stands for now.
+  /// The offset that a position resolves to now.
   func offset(of place: Position) throws(LogError) -> Offset
 
-  /// What two places stand for now: offsets, and the condition on each record where a place is an event time. No record
-  /// that meets the condition stands outside the offsets.
+  /// What two positions resolve to now: offsets, and the condition on each record where a position is an event time. No
+  /// record outside the offsets meets the condition.
   func window(from: Position, to: Position, untimed: EventWindow.Untimed) throws(LogError) -> LogWindow
 
-  /// How much there is of a range, from indexes.
+  /// The size of a range, from indexes.
   func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate
 
-  /// What is durable of a replay; nil when there is none of that id. Throws `.invalidName`.
+  /// The durable manifest of a replay; nil when there is no replay of that id. Throws `.invalidName`.
   func replay(_ id: String) async throws(LogError) -> ReplayManifest?
 
-  /// Makes a replay durable. Throws when there is one of that id.
+  /// Makes a manifest durable. Throws when there is a replay of that id.
   func createReplay(_ manifest: ReplayManifest) async throws(LogError)
 
-  /// Replaces what is durable of a replay; for the holder of its cursor alone.
+  /// Replaces a replay's manifest durably. Only the holder of its cursor may call this.
   func updateReplay(_ manifest: ReplayManifest) async throws(LogError)
 
-  /// Takes the replay's cursor, making it at the window's beginning if there is none.
+  /// Takes the replay's cursor. Creates it at the window's beginning if there is none.
   func replayLease(_ manifest: ReplayManifest) async throws(LogError) -> any ReplayLease
 
-  /// Removes the replay's cursor, durably; with `manifest`, also what is kept of the replay. Nothing when there is none.
+  /// Removes the replay's cursor durably; with `manifest`, also its manifest. Has no effect when there is none.
   func removeReplay(_ id: String, manifest: Bool) async throws(LogError)
 }
 
 extension ReplayStore {
-  /// Of a store without an index by event time: every record between the two places may be meant.
+  /// For a store without an index by event time: the offsets include every record between the two positions.
   public func window(
     from: Position, to: Position, untimed: EventWindow.Untimed
   ) throws(LogError) -> LogWindow {
@@ -42,7 +42,7 @@ extension ReplayStore {
 
 /// The right to move a replay's cursor.
 public protocol ReplayLease: CursorLease {
-  /// Passes lost records, on stable storage when it returns.
+  /// Passes lost records; on stable storage when it returns.
   func acknowledge(_ gap: Gap) async throws(LogError)
 }
 

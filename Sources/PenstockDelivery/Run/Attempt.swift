@@ -1,9 +1,9 @@
 public import PenstockLog
 
-/// One attempt at one batch, for people.
+/// One attempt at one batch, for operators.
 public struct Attempt: Sendable, Hashable {
   public enum Outcome: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
-    /// Not answered yet, or the process died before it was.
+    /// Not answered yet, or the process died before the answer.
     case underWay = 0
     case delivered, retry, rejected, refused, disabled, conflict
 
@@ -20,25 +20,25 @@ public struct Attempt: Sendable, Hashable {
     }
   }
 
-  /// Counts the destination's attempts from 1 on, over restarts.
+  /// The number of the attempt at this destination, from 1, over restarts.
   public let number: UInt64
   /// When it began, by the time of day.
   public let time: Timestamp
   public let range: Range<Offset>
   public let deliveryID: DeliveryID
-  /// Counts the attempts at this batch from 1 on, over restarts, as far as they are still in the list.
+  /// The number of the attempt at this batch, from 1, over restarts, counted from the attempts still in the list.
   public let attempt: Int
   public internal(set) var outcome: Outcome
-  /// How long the answer took, in nanoseconds; 0 while there is none.
+  /// Time until the answer, in nanoseconds; 0 while there is none.
   public internal(set) var nanoseconds: UInt64
-  /// What was sent, in bytes.
+  /// Bytes sent.
   public let bodyBytes: Int
-  /// The receipt, or the reason: a status and what the destination said, as the sink puts it. At most 256 bytes.
+  /// The receipt, or the reason: a status and the destination's answer, as the sink reports it. At most 256 bytes.
   public internal(set) var words: String
 }
 
 extension Attempt {
-  /// What a slot of the file holds, its checksum included.
+  /// Bytes of a slot in the file, including its checksum.
   static let slotBytes = 512
   private static let magic: UInt32 = 0x3154_5450
 
@@ -62,8 +62,8 @@ extension Attempt {
     return String(kept) ?? ""
   }
 
-  /// Little endian: u32 magic · u32 checksum of what follows · u64 number · i64 time · u64 first · u64 end · u32 attempt ·
-  /// u8 outcome · u64 nanoseconds · u64 body bytes · u16 length, id · u16 length, words. Zeros to the end of the slot.
+  /// Little endian: u32 magic · u32 checksum of what follows · u64 number · i64 time · u64 first · u64 end · u32
+  /// attempt · u8 outcome · u64 nanoseconds · u64 body bytes · u16 length, id · u16 length, words. Zeros fill the slot.
   func encoded() -> [UInt8] {
     var content: [UInt8] = []
     content.append(littleEndian: number)
@@ -85,7 +85,7 @@ extension Attempt {
     return slot + content
   }
 
-  /// Nil for anything that is not a whole slot: nothing depends on an attempt that is forgotten.
+  /// Nil for anything that is not a whole slot. No delivery depends on it.
   init?(slot: [UInt8]) {
     var reader = ByteReader(slot, of: "an attempt")
     do throws(LogError) {

@@ -1,36 +1,36 @@
 public import PenstockLog
 import Synchronization
 
-/// The newest attempts at one destination, in memory and, if it is given a file, over restarts.
+/// The newest attempts at one destination, in memory and, with a file, over restarts.
 ///
-/// An attempt is noted before its first byte leaves, and again when it is answered. The file is a ring of slots, written in
-/// place and never synced: it survives a killed process, and after a power cut may lack the newest attempts. Nothing but what
-/// people are told depends on it: a file that cannot be read or written costs the list, never a delivery.
+/// An attempt is recorded before its first byte leaves, and again when it is answered. The file is a ring of slots,
+/// written in place and never synced. It survives a killed process; after a power cut the newest attempts may be
+/// missing. Only reports depend on it: a file that cannot be read or written loses the list and never stops a delivery.
 public final class AttemptLog: Sendable {
-  /// Where the attempts of a cursor are kept: beside the cursor's file.
+  /// The file with the attempts of a cursor, next to the cursor's own file.
   public static func path(inLog log: String, cursor: String) -> String { "\(log)/cursors/\(cursor).attempts" }
 
   private struct State: Sendable {
     var attempts: [Attempt] = []
     var last: UInt64 = 0
-    /// Nil without a file, and after the first failure to write it.
+    /// Nil without a file, and after the first failed write.
     var file: OpenFileHandle?
   }
 
-  /// 1 … 10,000.
+  /// How many attempts the list holds: 1 … 10,000.
   public let capacity: Int
   private let fileSystem: (any FileSystem)?
   private let state: Mutex<State>
 
-  /// Makes a list in memory alone.
+  /// Makes a list in memory only.
   public init(capacity: Int = 100) {
     self.capacity = Self.bounded(capacity)
     fileSystem = nil
     state = Mutex(State())
   }
 
-  /// Opens the file, or makes it. Without a file, for whatever reason, the list is in memory alone. The file is for the holder
-  /// of the cursor.
+  /// Opens or creates the file. When that fails, the list is in memory only. Only the holder of the cursor may open the
+  /// file. Blocks the thread while it reads the file, at most 5.1 MB.
   public init(at path: String, capacity: Int = 100, environment: LogEnvironment = .system) {
     self.capacity = Self.bounded(capacity)
     let fileSystem = environment.fileSystem
@@ -47,7 +47,7 @@ public final class AttemptLog: Sendable {
     if let file = state.withLock({ $0.file }) { fileSystem?.close(file) }
   }
 
-  /// What is in a file, oldest first; empty without one. For any process, at any time.
+  /// The attempts in a file, oldest first; empty without a file. Any process may call this at any time.
   public static func attempts(at path: String, environment: LogEnvironment = .system) -> [Attempt] {
     read(path, environment.fileSystem)
   }
@@ -55,12 +55,12 @@ public final class AttemptLog: Sendable {
   /// The newest attempts, oldest first.
   public var attempts: [Attempt] { state.withLock { $0.attempts } }
 
-  /// How often a batch was attempted, as far as the list goes.
+  /// The number of attempts at a batch, counted from the attempts still in the list.
   public func count(of id: DeliveryID) -> Int {
     state.withLock { $0.attempts.last { $0.deliveryID == id }?.attempt ?? 0 }
   }
 
-  /// Notes that an attempt begins; returns its number.
+  /// Records that an attempt begins; returns its number.
   func begin(_ intent: Intent, bodyBytes: Int, at time: Timestamp) -> UInt64 {
     state.withLock { state in
       state.last += 1
@@ -75,7 +75,7 @@ public final class AttemptLog: Sendable {
     }
   }
 
-  /// Notes what came of it.
+  /// Records the answer.
   func end(_ number: UInt64, _ outcome: DeliveryOutcome, after duration: Duration) {
     state.withLock { state in
       guard let index = state.attempts.lastIndex(where: { $0.number == number }) else { return }
@@ -97,7 +97,7 @@ public final class AttemptLog: Sendable {
 
   private static func bounded(_ capacity: Int) -> Int { min(max(1, capacity), 10_000) }
 
-  /// Slots are told apart by their numbers, so a file of another capacity is read as well.
+  /// Slots are ordered by their numbers, so a file of another capacity is readable too.
   private static func read(_ path: String, _ fileSystem: any FileSystem) -> [Attempt] {
     guard let file = try? fileSystem.open(path, .readOnly) else { return [] }
     defer { fileSystem.close(file) }

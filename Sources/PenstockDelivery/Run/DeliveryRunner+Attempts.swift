@@ -2,24 +2,24 @@ import Logging
 import PenstockLog
 
 extension DeliveryRunner {
-  /// Begins an attempt beside everything else; its answer comes through the commands.
+  /// Begins an attempt that runs concurrently. Its answer arrives through the commands.
   mutating func launch(
     _ intent: Intent, attempt: Int, _ group: inout DiscardingTaskGroup
   ) -> DeliveryState.Event {
-    let start = dependencies.clock.now()
+    let start = environment.clock.now()
     guard let rendering = rendered[intent.id] else {
       return .failed(.illegalMove, message: "nothing is rendered", at: start, roll: 0)
     }
-    let number = attempts.begin(intent, bodyBytes: rendering.body.bytes.count, at: dependencies.wallClock.now())
-    board.update {
+    let number = attempts.begin(intent, bodyBytes: rendering.body.bytes.count, at: environment.wallClock.now())
+    progress.update {
       $0.attempts += 1
       $0.attemptsAtBatch = attempt
       if attempt > 1 { $0.retries += 1 }
     }
-    let pending = DeliveryRequest(
+    let request = DeliveryRequest(
       intent: intent, body: rendering.body, logID: source.logID, cursor: lease.name, attempt: attempt)
-    group.addTask { [sink, commands, clock = dependencies.clock] in
-      let outcome = await sink.deliver(pending)
+    group.addTask { [sink, commands, clock = environment.clock] in
+      let outcome = await sink.deliver(request)
       let answer = DeliveryAnswer(
         intent: intent, attempt: attempt, number: number, outcome: outcome, start: start, end: clock.now())
       commands.update { $0.answers.append(answer) }
@@ -27,25 +27,25 @@ extension DeliveryRunner {
     return .launched(at: start, records: rendering.body.eventCount, bytes: rendering.body.contentLength)
   }
 
-  /// The oldest answer that nobody has taken up.
+  /// The oldest answer that is not handled yet.
   mutating func takeAnswer() -> DeliveryState.Event? {
     let next = commands.update { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
     guard let answer = next else { return nil }
     attempts.end(answer.number, answer.outcome, after: answer.end - answer.start)
-    observer?(
+    environment.observer?(
       .answered(answer.intent, attempt: answer.attempt, answer.outcome, duration: answer.end - answer.start))
     if case .delivered = answer.outcome {
     } else {
-      dependencies.logger.warning(
+      environment.logger.warning(
         "delivery attempt failed",
         metadata: [
           "delivery": "\(answer.intent.id)", "attempt": "\(answer.attempt)", "outcome": "\(answer.outcome)",
         ])
     }
-    return .answered(answer.intent.id, answer.outcome, at: answer.end, roll: dependencies.random())
+    return .answered(answer.intent.id, answer.outcome, at: answer.end, roll: environment.random())
   }
 
-  /// Names a record that cannot be rendered: by its own bytes, since there is no rendering.
+  /// Names a record that cannot be rendered by its own bytes, since there is no rendering.
   mutating func planDeadLetter(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
     closedBy = reason
     do throws(LogError) {
@@ -56,10 +56,11 @@ extension DeliveryRunner {
     } catch { return failed(error) }
   }
 
-  /// Writes the dead letter of a condemned record. Repeated after a crash, it writes nothing again.
+  /// Writes the dead letter of a rejected record. Repeated after a crash, it writes nothing again.
   mutating func writeDeadLetter(_ intent: Intent, reason: String) async -> DeliveryState.Event {
     guard let deadLetters else {
-      return .failed(.illegalMove, message: "no place for dead letters is given", at: dependencies.clock.now(), roll: 0)
+      let now = environment.clock.now()
+      return .failed(.illegalMove, message: "the delivery has no dead-letter store", at: now, roll: 0)
     }
     do throws(LogError) {
       let batch = try await read(intent.first..<intent.end)
@@ -68,11 +69,11 @@ extension DeliveryRunner {
       let number = try await deadLetters.writeDeadLetter(
         DeadLetter(
           logID: source.logID, cursor: lease.name, offset: intent.first, appendTime: batch.firstAppendTime,
-          buriedAt: dependencies.wallClock.now(), deliveryID: intent.id, isUnrenderable: intent.plan.isEmpty,
+          deadLetteredAt: environment.wallClock.now(), deliveryID: intent.id, isUnrenderable: intent.plan.isEmpty,
           attempts: attempts.count(of: intent.id), destination: sink.description,
           reason: reason, record: bytes))
-      observer?(.deadLettered(intent, reason: reason))
-      dependencies.logger.error(
+      environment.observer?(.deadLettered(intent, reason: reason))
+      environment.logger.error(
         "record became a dead letter",
         metadata: ["offset": "\(intent.first)", "letter": "\(number)", "reason": "\(reason)"])
       return .wroteDeadLetter(receipt: "dead letter \(number): \(reason)")

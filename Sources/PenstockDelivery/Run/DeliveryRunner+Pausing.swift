@@ -1,14 +1,14 @@
 import Logging
 import PenstockLog
 
-// A pause is durable beside the cursor and may be put on and taken off by any process. So it is looked at before anything is
-// begun: one look at a file's name for each batch and each attempt, and nothing that waits has to wake up for it. Only a
-// paused delivery looks again by itself, once a second, for it has nothing else to wake it.
+// A pause is stored durably next to the cursor, and any process may set or remove it. So the delivery checks for it
+// before it begins anything: one look at a file's name for each batch and each attempt. A delivery that waits need not
+// wake up for a pause. Only a paused delivery checks again by itself, once a second, because nothing else wakes it.
 
 extension DeliveryRunner {
   static let pauseLook: Duration = .seconds(1)
 
-  /// The change of the pause, if what comes next would begin something.
+  /// The change of the pause, if the next work would begin something.
   mutating func lookAtPause() async -> DeliveryState.Event? {
     guard !state.isPaused, !state.isStopping, case .working(let work) = state.phase else { return nil }
     switch work {
@@ -17,35 +17,35 @@ extension DeliveryRunner {
     }
   }
 
-  /// Waits until a person lets the delivery go on, or it is stopped.
+  /// Waits until an operator resumes the destination, or the delivery is stopped.
   mutating func waitWhilePaused() async -> DeliveryState.Event {
     while true {
       if mustStop { return .stop }
       if let change = await changeOfPause() { return change }
-      // Nothing waits that could be tried now.
+      // A paused delivery has no attempt that could be made now.
       commands.update { $0.retry = false }
-      _ = await wait(recordsPast: nil, until: dependencies.clock.now() + Self.pauseLook)
+      _ = await wait(recordsPast: nil, until: environment.clock.now() + Self.pauseLook)
     }
   }
 
-  /// What the state has to be told of the pause as it stands now; nil when it knows.
+  /// The event for the state when the pause has changed; nil when it has not.
   mutating func changeOfPause() async -> DeliveryState.Event? {
     commands.update { $0.pauseChanged = false }
     let now: CursorPause?
     do throws(LogError) { now = try await lease.currentPause() } catch {
-      // Not known to have changed, so it has not.
-      dependencies.logger.error("cannot see whether the destination is paused", metadata: ["error": "\(error)"])
+      // An unreadable pause counts as unchanged.
+      environment.logger.error("cannot read whether the destination is paused", metadata: ["error": "\(error)"])
       return nil
     }
     guard (now != nil) != state.isPaused else { return nil }
     pause = now
     if let now {
-      dependencies.logger.notice("delivery paused by a person", metadata: ["reason": "\(now.reason)"])
-      observer?(.paused(now))
+      environment.logger.notice("delivery paused by an operator", metadata: ["reason": "\(now.reason)"])
+      environment.observer?(.paused(now))
       return .pause
     }
-    dependencies.logger.notice("delivery goes on after a pause")
-    observer?(.resumed)
-    return .resume(at: dependencies.clock.now())
+    environment.logger.notice("delivery resumed after a pause")
+    environment.observer?(.resumed)
+    return .resume(at: environment.clock.now())
   }
 }

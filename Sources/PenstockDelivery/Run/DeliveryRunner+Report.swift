@@ -1,20 +1,20 @@
 import PenstockLog
 
 extension DeliveryRunner {
-  /// Shows where the state is to whoever reads the progress.
+  /// Publishes the state in the progress.
   func publish() {
     let (activity, trouble, nextTry) = (state.activity, state.trouble, nextTry)
-    let (intent, lanes, circuit) = (state.intent, state.lanes.count, state.circuit.state)
+    let (intent, open, circuit) = (state.intent, state.open.count, state.circuit.state)
     let pause = state.isPaused ? pause : nil
     let committed = state.committed
-    board.update {
+    progress.update {
       $0.activity = activity
       $0.committed = committed
       $0.end = max($0.end, committed)
       if $0.deliveryID != intent?.id { $0.attemptsAtBatch = 0 }
       $0.inFlight = intent.map { $0.first..<$0.end }
       $0.deliveryID = intent?.id
-      $0.batchesInFlight = lanes
+      $0.batchesInFlight = open
       $0.circuit = circuit
       $0.pause = pause
       $0.trouble = trouble
@@ -23,11 +23,11 @@ extension DeliveryRunner {
     }
   }
 
-  /// The moment of the next try, in the time of day as it is now.
+  /// When the next attempt is due, by the present time of day.
   private var nextTry: Timestamp? {
     guard let until = state.deadline else { return nil }
-    let wait = until - dependencies.clock.now()
-    return Timestamp(seconds: dependencies.wallClock.now().seconds + wait / .seconds(1))
+    let wait = until - environment.clock.now()
+    return Timestamp(seconds: environment.wallClock.now().seconds + wait / .seconds(1))
   }
 
   func end(_ ending: DeliveryState.Ending, first: Offset) -> Result<DeliveryReport, DeliveryFailure> {
@@ -41,7 +41,7 @@ extension DeliveryRunner {
   }
 
   private func report(_ ending: DeliveryReport.Ending, first: Offset) -> DeliveryReport {
-    let progress = board.value
+    let progress = progress.value
     return DeliveryReport(
       ending: ending, first: first, end: state.committed, batches: progress.batches, records: progress.records,
       events: progress.events, bytes: progress.bytes, attempts: progress.attempts, retries: progress.retries,

@@ -5,18 +5,18 @@ extension DeliveryRunner {
     case records, sourceClosed, time, signal
   }
 
-  /// Collects a batch: counts what becomes visible until the planner closes it. Costs one look per wake-up at records
-  /// that were not counted yet; none is looked at twice.
+  /// Counts visible records into a batch until the planner closes it. Each wake-up reads only records that are not
+  /// counted yet.
   mutating func accumulate(from first: Offset) async -> DeliveryState.Event {
     if let passed = await passedByRetention(expecting: first) { return passed }
-    // An answer interrupts gathering; what was counted until then counts.
-    var open = gathering.flatMap { $0.first == first ? $0 : nil } ?? PendingBatch(first: first)
-    if open.count == 0 { gathered = nil }
-    defer { gathering = open }
+    // An answer interrupts accumulating; the records counted so far stay counted.
+    var open = pending.flatMap { $0.first == first ? $0 : nil } ?? PendingBatch(first: first)
+    if open.count == 0 { accumulated = nil }
+    defer { pending = open }
     while true {
       do throws(LogError) { try await countIn(&open) } catch { return failed(error) }
-      switch planner.decide(open, now: dependencies.clock.now(), timeOfDay: dependencies.wallClock.now()) {
-      case .take(let reason): return .gathered(open.range, reason)
+      switch planner.decide(open, now: environment.clock.now(), timeOfDay: environment.wallClock.now()) {
+      case .take(let reason): return .accumulated(open.range, reason)
       case .wait(let deadline):
         switch await wait(recordsPast: open.end, until: deadline) {
         case .records, .time: break
@@ -31,8 +31,8 @@ extension DeliveryRunner {
     }
   }
 
-  /// Retention's hard cap may have passed the cursor: nothing new is begun before somebody has acknowledged what is lost,
-  /// and then it goes on where the cursor stands.
+  /// Checks whether retention's hard cap has passed the cursor. The delivery begins nothing new before an operator
+  /// has acknowledged the loss. Then it continues at the cursor's position.
   private mutating func passedByRetention(expecting first: Offset) async -> DeliveryState.Event? {
     let cursor = await lease.state
     if let gap = cursor.gap { return failed(LogError(gap)) }
@@ -42,7 +42,7 @@ extension DeliveryRunner {
   /// Counts in every visible record that fits.
   private mutating func countIn(_ open: inout PendingBatch) async throws(LogError) {
     let durableEnd = await source.durableEnd
-    if durableEnd != board.value.end { board.update { $0.end = durableEnd } }
+    if durableEnd != progress.value.end { progress.update { $0.end = durableEnd } }
     let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
     while open.fullBy == nil, open.end < limit {
       let room = open.room(planner.policy)
@@ -51,7 +51,7 @@ extension DeliveryRunner {
       do throws(LogError) {
         next = try await source.records(from: open.end, maxRecords: records, maxBytes: room.bytes)
       } catch {
-        // What stands before a gap is delivered first; then the gap is met with nothing before it.
+        // The records before a gap are delivered first. The next read then begins at the gap and fails.
         guard error.gap != nil, open.count > 0 else { throw error }
         return open.endBeforeGap()
       }
@@ -60,16 +60,16 @@ extension DeliveryRunner {
       let seen = visibleSince(batch.firstAppendTime)
       let isIn = open.add(
         upTo: batch.end, bytes: batch.byteCount, appendTime: batch.firstAppendTime, since: seen, planner.policy)
-      if isIn { gathered = isFirst ? batch : nil }
+      if isIn { accumulated = isFirst ? batch : nil }
     }
   }
 
-  /// When a record appended at `time` became visible: by its append time, so that a record that waited through a long
-  /// attempt or a restart has its age, and no later than now. A time of day that jumped forward closes a batch early, one
-  /// that jumped back makes it wait from now; neither can make it wait longer.
+  /// When a record appended at `time` became visible: by its append time, and no later than now. So a record that
+  /// waited through a long attempt or a restart has its full age. A time of day that jumped forward closes a batch
+  /// early. One that jumped back makes the batch wait from now. Neither can make it wait longer.
   private func visibleSince(_ time: Timestamp) -> MonotonicInstant {
-    let age: Duration = .nanoseconds(dependencies.wallClock.now().nanoseconds) - .nanoseconds(time.nanoseconds)
-    let now = dependencies.clock.now()
+    let age: Duration = .nanoseconds(environment.wallClock.now().nanoseconds) - .nanoseconds(time.nanoseconds)
+    let now = environment.clock.now()
     return MonotonicInstant(sinceStart: now.sinceStart - max(.zero, age))
   }
 
@@ -77,12 +77,12 @@ extension DeliveryRunner {
   mutating func waitOut(until deadline: MonotonicInstant?) async -> DeliveryState.Event {
     while true {
       if state.isStopping {
-        // All that is waited for is what is in the air; a cancelled task, too, waits for what its sinks make of that.
+        // Only answers in flight are left to wait for. A cancelled task waits for them too, until its sinks return.
         _ = await Task { [commands] in await commands.wait { !$0.answers.isEmpty } }.value
       }
       if let answer = takeAnswer() { return answer }
       switch await wait(recordsPast: nil, until: deadline) {
-      case .time: return .wake(at: dependencies.clock.now())
+      case .time: return .wake(at: environment.clock.now())
       case .signal:
         if let answer = takeAnswer() { return answer }
         if mustStop { return .stop }
@@ -97,9 +97,9 @@ extension DeliveryRunner {
     }
   }
 
-  /// Waits for whatever comes first. Without an offset it does not wait for records, without a deadline not for time.
+  /// Waits for the first of these. Without an offset it does not wait for records, without a deadline not for time.
   func wait(recordsPast offset: Offset?, until deadline: MonotonicInstant?) async -> Wakeup {
-    let (source, clock, commands) = (source, dependencies.clock, commands)
+    let (source, clock, commands) = (source, environment.clock, commands)
     return await withTaskGroup(of: Wakeup.self) { group in
       group.addTask {
         _ = await commands.wait { $0.stop || $0.retry || $0.pauseChanged || !$0.answers.isEmpty }
@@ -108,7 +108,7 @@ extension DeliveryRunner {
       if let offset {
         group.addTask {
           let isThere = await source.waitForRecords(past: offset, timeout: nil)
-          // A cancelled wait answers as a closed source does.
+          // A cancelled wait returns the same value as a closed source.
           return Task.isCancelled ? .signal : isThere ? .records : .sourceClosed
         }
       }

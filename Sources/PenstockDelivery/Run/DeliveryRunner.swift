@@ -1,7 +1,7 @@
 import Logging
 import PenstockLog
 
-/// Does what a ``DeliveryState`` says is next and tells it what came of it. Decides nothing.
+/// Does what a ``DeliveryState`` says is next and reports the result to it. Decides nothing.
 struct DeliveryRunner {
   var state: DeliveryState
   let lease: any CursorLease
@@ -10,34 +10,33 @@ struct DeliveryRunner {
   let deadLetters: (any DeadLetterStore)?
   let attempts: AttemptLog
   let planner: BatchPlanner
-  let dependencies: DeliveryDependencies
-  let observer: (@Sendable (DeliveryObserverEvent) -> Void)?
-  let board: AsyncCondition<DeliveryProgress>
+  let environment: DeliveryEnvironment
+  let progress: AsyncCondition<DeliveryProgress>
   let commands: AsyncCondition<DeliveryCommands>
-  /// The batch that collects.
-  var gathering: PendingBatch?
-  /// What gathering read, when that is the whole batch: saves reading it again.
-  var gathered: Batch?
-  /// The renderings of the batches in flight, kept for retries.
+  /// The batch that is accumulating.
+  var pending: PendingBatch?
+  /// The records of that batch, when one read returned all of them: saves reading them again.
+  var accumulated: Batch?
+  /// The renderings of the open batches, kept for retries.
   var rendered: [DeliveryID: Rendering] = [:]
   var closedBy = CloseReason.reopened
-  /// The newest error of log or cursor: the cause, if the delivery ends by it.
+  /// The newest error of log or cursor: the cause, if the delivery ends because of it.
   var lastLogError: LogError?
-  /// The pause that is heeded.
+  /// The pause in effect.
   var pause: CursorPause?
-  /// The records of the newest batch: what it was about, if the delivery ends by trouble.
+  /// The records of the newest batch, for the failure if the delivery ends by trouble.
   var lastRange: Range<Offset>?
 
   struct Rendering {
     var body: PreparedBody
-    /// Record bytes, as in the log.
+    /// Bytes of the records, as they are in the log.
     var recordBytes: Int
   }
 
   mutating func run() async -> Result<DeliveryReport, DeliveryFailure> {
     await withDiscardingTaskGroup { group in
       let result = await run(&group)
-      // Nothing is in the air unless the cursor was lost, and then another holder goes on with it.
+      // Nothing is in flight unless another holder has taken the cursor, and then that holder continues.
       group.cancelAll()
       return result
     }
@@ -65,26 +64,26 @@ struct DeliveryRunner {
     }
   }
 
-  /// True once nothing new may be begun.
+  /// True once the delivery may begin nothing new.
   var mustStop: Bool { commands.value.stop || Task.isCancelled }
 
   private mutating func apply(_ event: DeliveryState.Event) {
     lastRange = state.range
     let before = state.trouble
     do throws(DeliveryState.IllegalEvent) {
-      // First, so that what the event leads to is not begun.
+      // First, so that the event's follow-up work does not begin.
       if mustStop { try state.handle(.stop) }
       if case .ended = state.phase {} else if event != .stop { try state.handle(event) }
     } catch {
-      state.phase = .ended(.failed(DeliveryTrouble(.defect, "\(error.event) does not follow on \(error.phase)")))
+      state.phase = .ended(.failed(DeliveryTrouble(.defect, "\(error.event) is illegal in \(error.phase)")))
     }
-    // A "go on" from before a wait was not meant for it. Forgotten before anyone can see that the delivery waits.
+    // A retry from before a wait was not meant for it. Forget it before the progress shows that the delivery waits.
     if state.trouble != nil { commands.update { $0.retry = false } }
-    if state.phase == .paused { (rendered, gathering, gathered) = ([:], nil, nil) }
+    if state.phase == .paused { (rendered, pending, accumulated) = ([:], nil, nil) }
     publish()
     if case .halted(_, let trouble) = state.phase, trouble != before {
-      dependencies.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])
-      observer?(.halted(trouble))
+      environment.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])
+      environment.observer?(.halted(trouble))
     }
   }
 
@@ -96,7 +95,7 @@ struct DeliveryRunner {
     case .begin(let intent, let old, let rejectionReason):
       return await begin(intent, replacing: old, rejectionReason: rejectionReason)
     case .reopen(let intent): return await reopen(intent)
-    case .send: return .failed(.illegalMove, message: "attempts are launched", at: dependencies.clock.now(), roll: 0)
+    case .send: return .failed(.illegalMove, message: "attempts are launched", at: environment.clock.now(), roll: 0)
     case .writeDeadLetter(let intent, let reason): return await writeDeadLetter(intent, reason: reason)
     case .commit(let intent, let receipt): return await commit(intent, receipt: receipt)
     }
@@ -115,7 +114,7 @@ struct DeliveryRunner {
 
   /// Fixes how a new batch is rendered, renders it, and names the result.
   private mutating func render(_ batch: Batch) throws(SinkError) -> Intent {
-    let now = dependencies.wallClock.now()
+    let now = environment.wallClock.now()
     let plan = try sink.plan(
       BatchMetadata(
         logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, byteCount: batch.byteCount,
@@ -134,14 +133,14 @@ struct DeliveryRunner {
       logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, contentDigest: digest)
     return Intent(
       id: id, first: batch.first, end: batch.end, contentDigest: digest, plan: plan,
-      createdAt: dependencies.wallClock.now())
+      createdAt: environment.wallClock.now())
   }
 
   private mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {
     closedBy = .reopened
     let cursor = await lease.state
     if !cursor.inFlight.contains(where: { $0.intent.id == intent.id }) {
-      // Retention has cut it.
+      // Retention has deleted its records.
       if let gap = cursor.gap { return failed(LogError(gap)) }
       return .moved(cursor)
     }
@@ -150,8 +149,8 @@ struct DeliveryRunner {
     do throws(SinkError) {
       let body = try prepare(batch, plan: intent.plan)
       rendered[intent.id] = Rendering(body: body, recordBytes: batch.byteCount)
-      observer?(.opened(intent, closedBy: .reopened, eventCount: body.eventCount))
-      dependencies.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
+      environment.observer?(.opened(intent, closedBy: .reopened, eventCount: body.eventCount))
+      environment.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
       return .rendered(digest: body.contentDigest)
     } catch {
       return .unrenderable(error)
@@ -180,10 +179,10 @@ struct DeliveryRunner {
     } catch { return failed(error) }
     if let old, old != intent {
       rendered[old.id] = nil
-      observer?(.split(old, reason: "records \(intent.first) ..< \(intent.end) go by themselves"))
+      environment.observer?(.split(old, reason: "records \(intent.first) ..< \(intent.end) are sent by themselves"))
     }
     if rejectionReason == nil {
-      observer?(.opened(intent, closedBy: closedBy, eventCount: rendered[intent.id]?.body.eventCount ?? 0))
+      environment.observer?(.opened(intent, closedBy: closedBy, eventCount: rendered[intent.id]?.body.eventCount ?? 0))
     }
     return .begun(next)
   }
@@ -193,7 +192,7 @@ struct DeliveryRunner {
     do throws(LogError) { next = try await lease.complete(intent.id, receipt: receipt) } catch { return failed(error) }
     let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
     let sent = rendered.removeValue(forKey: intent.id)
-    board.update {
+    progress.update {
       if isDeadLetter {
         $0.deadLetters += 1
       } else {
@@ -206,21 +205,21 @@ struct DeliveryRunner {
       $0.committed = next.committed
     }
     lastLogError = nil
-    observer?(.committed(intent, receipt: receipt))
-    dependencies.logger.debug(
+    environment.observer?(.committed(intent, receipt: receipt))
+    environment.logger.debug(
       "batch delivered", metadata: ["delivery": "\(intent.id)", "first": "\(intent.first)", "end": "\(intent.end)"])
     return .committed(next)
   }
 
   mutating func read(_ range: Range<Offset>) async throws(LogError) -> Batch {
-    defer { gathered = nil }
-    if let gathered, gathered.first == range.lowerBound, gathered.end == range.upperBound { return gathered }
+    defer { accumulated = nil }
+    if let batch = accumulated, batch.first == range.lowerBound, batch.end == range.upperBound { return batch }
     return try await source.records(in: range)
   }
 
   mutating func failed(_ error: LogError) -> DeliveryState.Event {
     lastLogError = error
-    dependencies.logger.error("log or cursor failed", metadata: ["error": "\(error)"])
-    return .failed(error.code, message: error.description, at: dependencies.clock.now(), roll: dependencies.random())
+    environment.logger.error("log or cursor failed", metadata: ["error": "\(error)"])
+    return .failed(error.code, message: error.description, at: environment.clock.now(), roll: environment.random())
   }
 }

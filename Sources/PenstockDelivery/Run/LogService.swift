@@ -1,7 +1,7 @@
 public import PenstockLog
 public import ServiceLifecycle
 
-/// A log in a service group: name it first, so that it is closed last, after the deliveries that read it.
+/// A log in a service group. Name it first, so that the group closes it last, after the deliveries that read it.
 extension Log: Service {
   /// Waits for graceful shutdown or cancellation, then closes the log.
   public func run() async throws {
@@ -10,8 +10,8 @@ extension Log: Service {
   }
 }
 
-/// Returns when this task is asked to end, one way or the other.
+/// Returns on graceful shutdown or cancellation.
 private func gracefulShutdownOrCancellation() async {
-  // The error says that the task was cancelled, which is one of the two things waited for.
+  // The error means that the task was cancelled, which also ends the wait.
   try? await gracefulShutdown()
 }

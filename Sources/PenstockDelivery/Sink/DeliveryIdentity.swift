@@ -2,7 +2,7 @@ import Crypto
 public import PenstockLog
 
 extension DeliveryID {
-  /// Names a delivery by what is in it: equal for equal content of the same range, cursor and log; else different.
+  /// Names a delivery by its content: equal for equal content of the same range, cursor and log; different otherwise.
   ///
   /// The first 16 bytes, in hexadecimal, of SHA-256 over
   /// ```
@@ -12,7 +12,7 @@ extension DeliveryID {
   /// first (8)   end (8)
   /// length of the digest (8)                       content digest
   /// ```
-  /// Lengths stand before what they measure, so that no two lists of fields have the same encoding.
+  /// Each length precedes its field, so that no two lists of fields have the same encoding.
   public init(logID: String, cursor: String, first: Offset, end: Offset, contentDigest: [UInt8]) {
     var hash = SHA256()
     hash.updateBytes(Array("penstock delivery 1\0".utf8))
@@ -46,7 +46,7 @@ extension SHA256 {
 }
 
 extension PreparedBody {
-  /// A body that is sent as it is, uncompressed. Complexity: one pass over `content`.
+  /// A body that is sent uncompressed. Complexity: one pass over `content`.
   public init(content: [UInt8], eventCount: Int) {
     var hash = SHA256()
     hash.updateBytes(content)

@@ -6,7 +6,7 @@ extension Log: RecordSource {
 
 extension LogReader: RecordSource {
   public var durableEnd: Offset {
-    // A look that fails changes nothing; the next read reports the reason.
+    // A refresh that fails changes nothing; the next read reports the reason.
     try? refresh()
     return end
   }

@@ -1,34 +1,34 @@
 public import PenstockLog
 
-// Delivery reads a log and keeps a cursor through these two protocols, so that a cluster can stand behind them later.
-// `Log` and `LogReader` give both.
+// Delivery reads a log and moves a cursor through these two protocols, so that a cluster can implement them later.
+// `Log` and `LogReader` provide both.
 
-/// Where records come from: blocks up to a durable end.
+/// A source of records: blocks up to a durable end.
 public protocol RecordSource: Sendable {
   /// The log's UUID, as 32 hexadecimal digits.
   var logID: String { get }
 
-  /// One past the last record that may be read.
+  /// One past the last readable record.
   var durableEnd: Offset { get async }
 
-  /// The records from `first` on, up to `maxRecords` and `maxBytes` (of record bytes), at least one; nil when `first` is
-  /// the durable end. Complexity: O(blocks touched).
+  /// Records from `first` on, at most `maxRecords` and `maxBytes` of record bytes, but at least one record. Nil when
+  /// `first` is the durable end. Complexity: O(blocks touched).
   func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch?
 
-  /// Exactly `first ..< end`.
+  /// Exactly the records `first ..< end`.
   func records(in range: Range<Offset>) async throws(LogError) -> Batch
 
-  /// Somebody makes use of the log's own compressed blocks: batches from now on bring them along where they are at hand. A small
-  /// batch takes about a tenth more memory for that; one of more than 4 MiB holds nothing else, and so takes about a tenth.
+  /// Asks for the log's own compressed blocks: later batches carry them where they are at hand. A small batch then
+  /// takes about a tenth more memory. One of more than 4 MiB holds nothing else, and so takes about a tenth.
   func retainCompressedFrames()
 
-  /// Returns true when the durable end has passed `offset`, false when `timeout` passed first or the source was closed.
-  /// Cancellation makes it return false soon.
+  /// Waits until the durable end has passed `offset`, and then returns true. Returns false when `timeout` passes first
+  /// or the source is closed, and soon after cancellation.
   func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool
 }
 
 extension RecordSource {
-  /// Has no compressed blocks.
+  /// For a source without compressed blocks.
   public func retainCompressedFrames() {}
 }
 
@@ -36,47 +36,48 @@ extension RecordSource {
 public protocol CursorLease: Sendable {
   var name: String { get }
 
-  /// The id of the log that the cursor counts in, as ``RecordSource/logID`` gives it; nil where the lease does not
-  /// know. A delivery refuses a cursor of one log with another log as its source.
+  /// The id of the log that the cursor belongs to, as ``RecordSource/logID`` returns it; nil when the lease does not
+  /// know. A delivery whose source is another log throws.
   var logID: String? { get }
 
-  /// Where the cursor stands now, as made durable.
+  /// The durable state of the cursor.
   var state: CursorState { get async }
 
-  /// Returns when the intent is on stable storage; with `rejectionReason` it is not to be sent. Throws `.fenced` when a later holder has taken the cursor; `.noSpace`
-  /// and `.overloaded` say that nothing was written and that the same call may be made again. After any other error the
-  /// cursor may or may not have moved, and this lease is of no more use.
+  /// Makes an intent durable; on stable storage when it returns. An intent with a `rejectionReason` must not be sent.
+  /// Throws `.fenced` when a later holder has taken the cursor. `.noSpace` and `.overloaded` mean that nothing was
+  /// written and that the caller may repeat the call. After any other error the cursor may or may not have moved, and
+  /// the caller must not use this lease again.
   func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError)
 
-  /// Puts a smaller batch, or the same one condemned, in the place of an open one, all of it or nothing, and returns the
-  /// state once it is on stable storage; see `CursorState.replacing(_:with:rejectionReason:epoch:)`. Throws as
+  /// Atomically replaces an open batch by a smaller one, or by itself with a `rejectionReason`. Returns the state once
+  /// it is on stable storage; see `CursorState.replacing(_:with:rejectionReason:epoch:)`. Throws as
   /// ``begin(_:rejectionReason:)`` does.
   func replace(_ id: DeliveryID, with intent: Intent, rejectionReason: String?) async throws(LogError) -> CursorState
 
-  /// Returns the state after the commit, once it is on stable storage. Throws as ``begin(_:rejectionReason:)`` does.
+  /// Commits a batch and returns the state once it is on stable storage. Throws as ``begin(_:rejectionReason:)`` does.
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState
 
-  /// The pause on the cursor as it is durable now, whoever put it on; nil when there is none. Asked before each batch and each
-  /// attempt, so it must be cheap.
+  /// The durable pause on the cursor, from any process; nil when there is none. A delivery calls this before each batch
+  /// and each attempt, so it must be cheap.
   func currentPause() async throws(LogError) -> CursorPause?
 
-  /// Puts a pause on the cursor unless there is one, or with nil takes it off; on stable storage when it returns. Anybody may,
-  /// also one who has lost the lease.
+  /// Pauses the cursor unless it is paused already; nil resumes it. On stable storage when it returns. A caller that
+  /// has lost the lease may still call this.
   func setPause(_ pause: CursorPause?) async throws(LogError)
 }
 
 extension CursorLease {
-  /// Not known.
+  /// Unknown.
   public var logID: String? { nil }
 
-  /// None: of a lease that keeps no pauses.
+  /// Nil, for a lease that keeps no pauses.
   public func currentPause() async throws(LogError) -> CursorPause? { nil }
 
-  /// Refuses: a pause that is not durable is none.
+  /// Throws `.illegalMove`, because a pause must be durable.
   public func setPause(_ pause: CursorPause?) async throws(LogError) {
     throw LogError(.illegalMove, "cursor \(name) keeps no pauses")
   }
 
-  /// As ``begin(_:rejectionReason:)``, of a batch that is to be sent.
+  /// As ``begin(_:rejectionReason:)``, for a batch to be sent.
   public func begin(_ intent: Intent) async throws(LogError) { try await begin(intent, rejectionReason: nil) }
 }

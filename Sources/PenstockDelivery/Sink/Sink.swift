@@ -3,62 +3,64 @@ public import PenstockLog
 /// A destination.
 ///
 /// ## The contract
-/// A delivery goes through four calls; the first three are pure and may be repeated, the last one acts:
-/// 1. ``plan(_:)`` fixes, for a *new* batch, everything that shapes its bytes and its name (field selection, encoding,
-///    key). The plan is made durable in the cursor's intent. After that only the plan counts: a sink with a changed
-///    configuration is given the old plan for the old batch and must follow the plan.
+/// A delivery makes four steps. The first three may be repeated and have no outside effect; the last one sends.
+/// 1. ``plan(_:)`` fixes, for a *new* batch, everything that determines its bytes and its name: field selection,
+///    encoding, key. The plan becomes durable in the cursor's intent. After that only the plan counts: a sink with a
+///    changed configuration gets the old plan for the old batch and must follow it.
 /// 2. ``prepare(_:plan:)`` renders the body. Equal records and an equal plan give a body with an equal content digest,
 ///    in every process and version of the sink.
-/// 3. The intent is synced.
-/// 4. ``deliver(_:)`` sends. It is called again with an equal delivery after any failure, timeout or crash, for as long
-///    as it does not answer ``DeliveryOutcome/delivered(receipt:)``; the sink must make that safe (create-only writes, a
-///    stable id). It classifies every outcome and never throws. It bounds its own time: nobody else breaks an attempt
-///    off, since only the sink knows what that leaves behind. When its task is cancelled it returns soon, with `retry`
-///    unless it knows better. A batch of which nothing is to be sent (`eventCount` 0) is delivered like any other; a sink
-///    may answer `delivered` at once.
+/// 3. The delivery syncs the intent.
+/// 4. ``deliver(_:)`` sends. After any failure, timeout or crash the delivery calls it again with an equal request,
+///    until it answers ``DeliveryOutcome/delivered(receipt:)``. The sink must make that safe, with create-only writes
+///    or a stable id. It classifies every outcome and never throws. It limits its own time: the delivery never aborts
+///    an attempt, since only the sink knows what an aborted attempt leaves. When its task is cancelled, the sink
+///    returns soon, with `retry` unless it knows better. A batch without events (`eventCount` 0) is delivered like any
+///    other; a sink may answer `delivered` at once.
 ///
-/// ``DeliveryOutcome/rejected(reason:)`` says more than that the batch is useless: *none* of its records was taken. The
-/// delivery then plans and sends smaller parts of it under other names, until the record to blame stands alone and becomes
-/// a dead letter. A destination that may have taken a part is `retry`, `conflict` or `refused`. A sink that knows the record
-/// that it cannot plan or render names it in ``SinkError/offset``: the others go without it. The record itself is then
-/// tried in a batch by itself, and only when that fails too it becomes a dead letter.
+/// ``DeliveryOutcome/rejected(reason:)`` means that the destination took *none* of the batch's records. The delivery
+/// then plans and sends smaller parts under other names, until one record is left; that record becomes a dead letter.
+/// When the destination may have taken a part, the sink answers `retry`, `conflict` or `refused`.
+///
+/// A sink that knows which record it cannot plan or render names it in ``SinkError/offset``. The delivery sends the
+/// others without it, then tries the record in a batch by itself. Only when that fails too does it become a dead
+/// letter.
 ///
 /// Calls for one cursor do not overlap unless `maxInFlight` > 1; calls for different cursors may. A sink keeps no state
 /// that a delivery depends on. `SinkConformance` in PenstockTestKit checks this contract against any sink.
 public protocol Sink: Sendable {
-  /// What and where, for people and logs; holds no secret. For example `webhook https://example.com/v1/ingest`.
+  /// The kind and the address, for operators and logs, without secrets. For example `webhook
+  /// https://example.com/v1/ingest`.
   var description: String { get }
 
-  /// Whether new batches may be sent as the log's own compressed blocks; see ``RecordSource/retainCompressedFrames()``. No, unless the sink
-  /// says otherwise.
+  /// Whether new batches may be sent as the log's own compressed blocks; see ``RecordSource/retainCompressedFrames()``.
+  /// False by default.
   var acceptsCompressedFrames: Bool { get }
 
-  /// Whether ``plan(_:)`` writes ``BatchMetadata/events`` into the plan and ``prepare(_:plan:)`` leaves out what it does
-  /// not hold. No, unless the sink says otherwise: a replay by event times is then refused.
+  /// Whether ``plan(_:)`` writes ``BatchMetadata/events`` into the plan, and ``prepare(_:plan:)`` leaves out other
+  /// events. False by default; a replay by event times then throws.
   var appliesEventWindows: Bool { get }
 
-  /// When a batch is closed, unless the delivery is given a policy of its own.
-  /// ``BatchPolicy/init(maxRecords:maxBytes:maxWait:boundary:)`` with its defaults, unless the sink says otherwise.
-  /// Read once, when a delivery is made.
+  /// When a batch is closed, unless the delivery has a policy of its own. By default
+  /// ``BatchPolicy/init(maxRecords:maxBytes:maxWait:boundary:)`` with its defaults. Read once, when a delivery is made.
   var batchPolicy: BatchPolicy { get }
 
-  /// The most that one batch may hold, whatever policy a delivery is given. No limit, unless the sink says otherwise. A
-  /// single record that is larger than `maxBytes` is still a batch by itself. Read once, when a delivery is made.
+  /// The most that one batch may hold, whatever the delivery's policy says. No limit by default. A single record larger
+  /// than `maxBytes` is still a batch by itself. Read once, when a delivery is made.
   var batchLimits: BatchLimits { get }
 
-  /// Fixes how the batch is rendered and named. At most `Intent.maxPlanBytes` bytes, versioned by the sink itself.
+  /// Fixes how the batch is rendered and named. At most `Intent.maxPlanBytes` bytes, in a format that the sink versions
+  /// itself.
   func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8]
 
-  /// Renders the body. Throws when the plan cannot be followed (written by a later version, say): the delivery stops
-  /// and says so; nothing is skipped. Of a new batch, an error that names a record makes that record a dead letter,
-  /// once it cannot be rendered in a batch by itself either. An error about the batch as a whole must not name a
-  /// record.
+  /// Renders the body. Throws when it cannot follow the plan, for example one of a later version: the delivery halts
+  /// with that error and skips nothing. For a new batch, an error that names a record makes that record a dead letter,
+  /// once it cannot be rendered alone either. An error about the whole batch must not name a record.
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody
 
-  /// Sends, and says what came of it.
+  /// Sends the body and returns the outcome.
   func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome
 
-  /// Lets go of connections. Called once, after the last `deliver` has returned.
+  /// Closes connections. Called once, after the last `deliver` has returned.
   func close() async
 }
 
@@ -70,7 +72,7 @@ extension Sink {
   public func close() async {}
 }
 
-/// What is known of a new batch before it is rendered.
+/// The facts about a new batch before it is rendered.
 public struct BatchMetadata: Sendable, Hashable {
   /// The log's UUID, as 32 hexadecimal digits.
   public var logID: String
@@ -85,7 +87,7 @@ public struct BatchMetadata: Sendable, Hashable {
   public var plannedAt: Timestamp
   /// Why the batch ends where it ends.
   public var closedBy: CloseReason
-  /// The only records that are to be sent of it; nil: all. Part of the plan, so that a batch that is open keeps it.
+  /// The condition for the records to send; nil: all. Part of the plan, so that an open batch keeps it.
   public var events: EventWindow?
 
   public init(
@@ -106,18 +108,18 @@ public struct BatchMetadata: Sendable, Hashable {
 
 /// A rendered batch.
 public struct PreparedBody: Sendable {
-  /// The bytes to be sent (compressed, where the plan says so); empty when there is a ``stream``.
+  /// The bytes to send, compressed where the plan says so. Empty when there is a ``stream``.
   public var bytes: [UInt8]
-  /// Gives the bytes piece by piece, where the whole ought not to stand in memory. Nil unless the sink's own `prepare` set
-  /// it; only that sink reads it.
+  /// Returns the bytes piece by piece, when the whole body should not be in memory. Nil unless the sink's own `prepare`
+  /// set it; only that sink reads it.
   public var stream: (any BodyStream)?
-  /// SHA-256 of the uncompressed body: 32 bytes. What makes two deliveries equal.
+  /// SHA-256 of the uncompressed body: 32 bytes. Two deliveries with equal digests have equal content.
   public var contentDigest: [UInt8]
   /// Length of the uncompressed body in bytes.
   public var contentLength: Int
-  /// How many events are in it; fewer than records when some were filtered.
+  /// The number of events in the body: fewer than records when some were filtered.
   public var eventCount: Int
-  /// How many of the batch's records have no event time that can be read; counted where the plan has a window of event
+  /// The number of the batch's records without a readable event time; counted when the plan has a window of event
   /// times.
   public var untimedCount = 0
 
@@ -129,13 +131,12 @@ public struct PreparedBody: Sendable {
   }
 }
 
-/// A body that is rendered while it is sent, each time anew.
+/// A body that is rendered while it is sent, again for each reader.
 ///
-/// Every reader gives equal content (what the digest is of), but not necessarily equal bytes: a compressor may differ, or the
-/// blocks the records are taken from. Bytes of two readers must never be put together into one object without proof that
-/// they are equal.
+/// Every reader returns equal content, of which the digest is. The bytes may differ, with another compressor or other
+/// blocks. A sink must never join bytes of two readers in one object without proof that they are equal.
 public protocol BodyStream: Sendable {
-  /// Begins at the beginning.
+  /// Makes a reader at the beginning of the body.
   func makeReader() -> any BodyReader
 }
 
@@ -163,27 +164,28 @@ public struct DeliveryRequest: Sendable {
   }
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 public enum DeliveryOutcome: Sendable, Hashable {
-  /// The destination holds the batch, now or since an earlier attempt. The receipt (a status, an ETag) is for people.
+  /// The destination has the batch, now or since an earlier attempt. The receipt (a status, an ETag) is for operators.
   case delivered(receipt: String)
-  /// Not known to be delivered; try again, not before `after` has passed if the destination said so.
+  /// Delivery is not certain; try again, but not before `after` if the destination gave a time.
   case retry(reason: String, after: Duration?)
-  /// The destination says the content is wrong (400, 413, 422), and has taken nothing of it: sending it again is useless.
+  /// The destination says that the content is wrong (400, 413, 422) and took none of it. Sending it again is useless.
   case rejected(reason: String)
-  /// The destination refuses us, not the batch (401, 403, 404, a bucket that does not exist): a person must act.
+  /// The destination refuses the sender, not the batch (401, 403, 404, a bucket that does not exist). An operator must
+  /// act.
   case refused(reason: String)
-  /// The destination wants nothing more, ever (410): nothing is sent until a person says so.
+  /// The destination wants no more deliveries, ever (410). Nothing is sent until an operator resumes it.
   case disabled(reason: String)
-  /// Something else stands where the batch should be: another writer, or the same log twice. Never overwritten.
+  /// Something else is in the batch's place: another writer wrote it, or the same log exists twice. Never overwritten.
   case conflict(reason: String)
 }
 
 /// Why a batch cannot be planned or rendered.
 public struct SinkError: Error, Sendable, Hashable, CustomStringConvertible {
   public let message: String
-  /// The record whose own content is the reason. Nil for an error about the batch, its plan or the sink: no record is
-  /// to blame then, the destination halts, and nothing becomes a dead letter.
+  /// The record whose content is the cause. Nil for an error about the batch, its plan or the sink: then the
+  /// destination halts, and nothing becomes a dead letter.
   public let offset: Offset?
   public init(_ message: String, offset: Offset? = nil) {
     self.message = message

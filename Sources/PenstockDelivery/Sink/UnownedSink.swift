@@ -1,7 +1,7 @@
 import PenstockLog
 
-/// A sink that is lent to deliveries, one after the other, and closed by its owner. It puts the window of event times
-/// that every batch is held to into the outlines that the sink plans by.
+/// A sink that deliveries use one after the other and do not close; its owner does. It adds the window of event times
+/// to the metadata from which the sink plans.
 struct UnownedSink: Sink {
   let sink: any Sink
   var events: EventWindow?

@@ -1,42 +1,42 @@
 public import PenstockLog
 
-/// How far a delivery is. Counts are of this process and begin at 0.
+/// The progress of a delivery. Counts are of this process and begin at 0.
 public struct DeliveryProgress: Sendable, Hashable {
   public enum Activity: String, Sendable, Hashable, CaseIterable {
-    /// Not run yet.
+    /// It has not run yet.
     case idle
-    /// Waits for records, or for the batch to fill.
+    /// It waits for records, or for the batch to fill.
     case gathering
-    /// Plans or renders a batch, or writes its intent.
+    /// It plans or renders a batch, or writes its intent.
     case preparing
     /// An attempt is under way.
     case sending
-    /// Writes that the batch is delivered.
+    /// It writes the commit of a delivered batch.
     case committing
-    /// Waits because of a ``DeliveryRate``, or to drain slowly after an outage.
+    /// It waits because of a ``DeliveryRate``, or drains slowly after an outage.
     case pacing
-    /// Waits before it tries again.
+    /// It waits before the next attempt.
     case backingOff
-    /// Waits for a person; after a refusal it tries again by itself, too.
+    /// It waits for an operator. After a refusal it also retries by itself.
     case halted
-    /// A person has paused the destination; see ``DeliveryProgress/pause``. Nothing is in flight or under way but what was
-    /// before.
+    /// An operator has paused the destination; see ``DeliveryProgress/pause``. The delivery begins nothing; earlier
+    /// attempts may still be in flight.
     case paused
     case ended
   }
 
   public let cursor: String
-  /// The sink's own words for itself.
+  /// The sink's description of the destination.
   public let destination: String
   public internal(set) var activity = Activity.idle
-  /// Everything below is delivered.
+  /// Everything below this offset is delivered.
   public internal(set) var committed: Offset
-  /// The source's durable end, as last seen.
+  /// The source's durable end, as last read.
   public internal(set) var end: Offset
   /// The records of the oldest batch in flight.
   public internal(set) var inFlight: Range<Offset>?
   public internal(set) var deliveryID: DeliveryID?
-  /// Open batches; more than one only with ``DeliveryOptions/maxInFlight``, or as an earlier process left them.
+  /// Open batches. More than one only with ``DeliveryOptions/maxInFlight``, or when an earlier process left them.
   public internal(set) var batchesInFlight = 0
   /// Whether the destination is up.
   public internal(set) var circuit = CircuitState.closed
@@ -47,21 +47,21 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var retries = 0
   public internal(set) var batches = 0
   public internal(set) var records = 0
-  /// Events that were in the batches delivered; the other ``records`` were filtered.
+  /// Events in the delivered batches; the other ``records`` were filtered.
   public internal(set) var events = 0
   /// Records without a readable event time; counted in a replay by event times.
   public internal(set) var untimed = 0
-  /// Record bytes, as in the log.
+  /// Bytes of the delivered records, as they are in the log.
   public internal(set) var bytes = 0
   /// Records that became dead letters; not counted in ``records``.
   public internal(set) var deadLetters = 0
-  /// The pause the delivery heeds, while it does: from the next thing it would have begun.
+  /// The pause in effect; nil while there is none.
   public internal(set) var pause: CursorPause?
-  /// What is in the way, while it is.
+  /// The current trouble; nil while there is none.
   public internal(set) var trouble: DeliveryTrouble?
-  /// What was in the way last.
+  /// The newest trouble, also after it is over.
   public internal(set) var lastTrouble: DeliveryTrouble?
-  /// When the next try is due, by the time of day; nil while none is.
+  /// When the next attempt is due, by the time of day; nil while none is.
   public internal(set) var nextTry: Timestamp?
 
   init(cursor: String, destination: String) {
@@ -71,36 +71,36 @@ public struct DeliveryProgress: Sendable, Hashable {
     end = .zero
   }
 
-  /// Records delivered batches did not carry, because a filter left them out.
+  /// Records in delivered batches that a filter left out.
   public var filtered: Int { records - events }
 
-  /// Records that are durable and not delivered.
+  /// Durable records that are not delivered.
   public var lagRecords: Int { end > committed ? end - committed : 0 }
 }
 
 /// What a delivery did from its start to its orderly end.
 public struct DeliveryReport: Sendable, Hashable {
   public enum Ending: String, Sendable, Hashable, CaseIterable {
-    /// The cursor has reached the end that was asked for.
+    /// The cursor has reached the requested end.
     case caughtUp
     /// Graceful shutdown or cancellation.
     case stopped
     /// The log was closed.
     case sourceClosed
-    /// A person has paused the destination. Only where an end was asked for: a service waits.
+    /// An operator has paused the destination. Only a run with a requested end returns this; a service waits.
     case paused
   }
 
   public let ending: Ending
-  /// Where the cursor stood when the delivery began.
+  /// The cursor's position when the delivery began.
   public let first: Offset
-  /// Where it stands now: `first ..< end` was delivered, but for ``deadLetters``.
+  /// The cursor's position now: `first ..< end` was delivered, except ``deadLetters``.
   public let end: Offset
   public let batches: Int
   public let records: Int
-  /// Events that were in the batches delivered; the other ``records`` were filtered.
+  /// Events in the delivered batches; the other ``records`` were filtered.
   public let events: Int
-  /// Record bytes, as in the log.
+  /// Bytes of the delivered records, as they are in the log.
   public let bytes: Int
   public let attempts: Int
   /// Attempts that were not the first at their batch.
@@ -109,22 +109,22 @@ public struct DeliveryReport: Sendable, Hashable {
   public let deadLetters: Int
 }
 
-/// Something that happened to one batch. Handed to an observer, which must return soon: the delivery waits for it.
+/// An event of one batch. The delivery calls its observer with it and waits, so the observer must return soon.
 public enum DeliveryObserverEvent: Sendable {
-  /// A batch is closed and its intent durable, or was found open.
+  /// A batch is closed and its intent is durable, or the delivery found it open in the cursor.
   case opened(Intent, closedBy: CloseReason, eventCount: Int)
-  /// An attempt was answered, after `duration`.
+  /// The sink answered an attempt, after `duration`.
   case answered(Intent, attempt: Int, DeliveryOutcome, duration: Duration)
-  /// The destination rejected the batch; a part of it, opened next, takes its place.
+  /// The destination rejected the batch. A part of it, opened next, takes its place.
   case split(Intent, reason: String)
-  /// The batch's one record is durably a dead letter.
+  /// The dead letter of the batch's one record is durable.
   case deadLettered(Intent, reason: String)
   /// The cursor has passed the batch.
   case committed(Intent, receipt: String)
-  /// The delivery waits for a person.
+  /// The delivery waits for an operator.
   case halted(DeliveryTrouble)
-  /// A person has paused the destination: nothing is begun from now on.
+  /// An operator has paused the destination. The delivery begins nothing from now on.
   case paused(CursorPause)
-  /// A person lets it go on.
+  /// An operator has resumed the destination.
   case resumed
 }

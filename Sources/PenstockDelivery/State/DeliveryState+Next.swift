@@ -1,78 +1,118 @@
 import PenstockLog
 
-// What is to be done when no work is under way, and what an answer to an attempt changes.
+// What to do when no work is under way, and what the answer to an attempt changes.
 
 extension DeliveryState {
-  /// The order of what is done; see ``DeliveryState``.
+  /// One rule: what to do next, or nil when it does not apply. A rule changes the state only when it applies.
+  package typealias Rule = @Sendable (inout DeliveryState) -> Phase?
+
+  /// What to do next, in the order of the list at ``DeliveryState``. The first rule that applies wins; the last one
+  /// always does.
+  package static let priorities: [(name: String, rule: Rule)] = [
+    ("commit", { $0.commitPhase }),
+    ("end", { $0.endingPhase }),
+    ("pause", { $0.isPaused && !$0.owesCommit ? $0.paused() : nil }),
+    ("suspend", { $0.suspendedPhase }),
+    ("dead letter", { $0.nextDeadLetter() }),
+    ("unfinished", { $0.takeUnfinished() }),
+    ("bisect", { $0.nextBisection() }),
+    ("attempt", { $0.attemptPhase }),
+    ("reserved", { $0.reservedPhase }),
+    ("caught up", { $0.isCaughtUp ? .ended(.caughtUp) : nil }),
+    ("accumulate", { $0.mayAccumulate ? .working(.accumulate(from: $0.cursor.nextFirst)) : nil }),
+    ("answers", { _ in .sending }),
+  ]
+
   mutating func next() -> Phase {
-    for lane in lanes where !isHeldByLog {
-      if case .delivered(let receipt) = lane.step {
-        return .working(.commit(lane.intent, receipt: receipt))
-      }
+    for (_, rule) in Self.priorities {
+      if let phase = rule(&self) { return phase }
     }
-    if isStopping || ending != nil { return isInAir ? .sending : .ended(ending ?? .stopped) }
-    if isPaused, !owesCommit { return paused() }
-    if let waiting = held() { return waiting }
-    if let head = lanes.first, case .rejectionReason(let reason) = head.step, head.intent.first == committed {
-      return writeDeadLetter(head.intent, reason)
-    }
-    if let work = unfinished {
-      unfinished = nil
-      return .working(work)
-    }
-    if let head = lanes.first, case .rejected(let reason) = head.step { return bisect(head.intent, reason) }
-    if let attempt = nextAttempt() { return attempt }
-    if let part = cursor.reserved.first, part.lowerBound == committed {
-      return .working(.plan(part, closedBy: .split, replacing: nil, rejectionReason: nil))
-    }
-    return nextBatch()
+    return .sending
   }
 
-  package var isInAir: Bool { lanes.contains(where: \.isInAir) || !abandoned.isEmpty }
+  package var isInFlight: Bool { open.contains(where: \.isInFlight) || !abandoned.isEmpty }
 
-  /// Whether what holds is the log or the cursor, so that commits have to wait, too.
-  private var isHeldByLog: Bool {
-    hold.map { $0.trouble.kind == .cursorFailed || $0.trouble.kind == .unreadable } ?? false
+  private var commitPhase: Phase? {
+    guard !isSuspendedByLog else { return nil }
+    for delivery in open {
+      if case .delivered(let receipt) = delivery.step { return .working(.commit(delivery.intent, receipt: receipt)) }
+    }
+    return nil
   }
 
-  /// Whether something is delivered that could not be committed yet.
+  private var endingPhase: Phase? {
+    guard isStopping || ending != nil else { return nil }
+    return isInFlight ? .sending : .ended(ending ?? .stopped)
+  }
+
+  /// Nil when nothing suspends the delivery.
+  private var suspendedPhase: Phase? {
+    guard let suspension else { return nil }
+    if suspension.needsOperator { return .halted(until: suspension.until, suspension.trouble) }
+    return suspension.until.map { .backingOff(until: $0, suspension.trouble) }
+  }
+
+  private mutating func nextDeadLetter() -> Phase? {
+    guard let oldest = open.first, case .deadLetter(let reason) = oldest.step, oldest.intent.first == committed else {
+      return nil
+    }
+    return writeDeadLetter(oldest.intent, reason)
+  }
+
+  private mutating func takeUnfinished() -> Phase? {
+    defer { unfinished = nil }
+    return unfinished.map { .working($0) }
+  }
+
+  private mutating func nextBisection() -> Phase? {
+    guard let oldest = open.first, case .rejected(let reason) = oldest.step else { return nil }
+    return bisect(oldest.intent, reason)
+  }
+
+  /// Renders or sends the oldest open delivery that waits for it, as far as circuit and rate allow.
+  private var attemptPhase: Phase? {
+    let waiting = open.first { $0.step == .unrendered || $0.step == .ready }
+    let attempts = open.count(where: \.isInFlight)
+    guard let waiting, attempts < min(options.maxInFlight, circuit.maxAttempts ?? .max) else { return nil }
+    if waiting.step == .unrendered { return .working(.reopen(waiting.intent)) }
+    if let gate = [budget.earliest, drainGate].compactMap({ $0 }).max(), gate > seen { return .pacing(until: gate) }
+    return .working(.send(waiting.intent, attempt: waiting.attempts + 1))
+  }
+
+  private var reservedPhase: Phase? {
+    guard let part = cursor.reserved.first, part.lowerBound == committed else { return nil }
+    return .working(.plan(part, closedBy: .split, replacing: nil, rejectionReason: nil))
+  }
+
+  private var isCaughtUp: Bool {
+    guard case .until(let end) = mode else { return false }
+    return open.isEmpty && cursor.reserved.isEmpty && committed >= end
+  }
+
+  /// Whether a new batch may begin: it is wanted, there is room, and no open delivery is in trouble.
+  private var mayAccumulate: Bool {
+    let isWanted = if case .until(let end) = mode { cursor.nextFirst < end } else { true }
+    let isSmooth = open.allSatisfy(\.isSmooth) && cursor.reserved.isEmpty && circuit.state == .closed
+    let hasRoom = cursor.inFlight.count < options.maxInFlight
+    return isWanted && hasRoom && (isSmooth || open.isEmpty)
+  }
+
+  /// Whether the log or the cursor suspends the delivery, so that commits have to wait, too.
+  private var isSuspendedByLog: Bool {
+    suspension.map { $0.trouble.kind == .cursorFailed || $0.trouble.kind == .unreadable } ?? false
+  }
+
+  /// Whether a batch is delivered and not committed yet.
   private var owesCommit: Bool {
-    lanes.contains { if case .delivered = $0.step { true } else { false } }
+    open.contains { if case .delivered = $0.step { true } else { false } }
   }
 
-  /// The phase of a destination that is held; nil when it is not, or no longer.
-  private func held() -> Phase? {
-    guard let hold else { return nil }
-    if hold.needsPerson { return .halted(until: hold.until, hold.trouble) }
-    return hold.until.map { .backingOff(until: $0, hold.trouble) }
-  }
-
-  mutating func release() {
-    hold = nil
+  mutating func endSuspension() {
+    suspension = nil
     circuit.waited()
   }
 
-  /// Renders or sends the oldest lane that waits for it, as far as circuit and rate allow.
-  private func nextAttempt() -> Phase? {
-    let waiting = lanes.first { $0.step == .unrendered || $0.step == .ready }
-    let flying = lanes.count(where: \.isInAir)
-    guard let lane = waiting, flying < min(options.maxInFlight, circuit.maxAttempts ?? .max) else { return nil }
-    if lane.step == .unrendered { return .working(.reopen(lane.intent)) }
-    if let gate = [budget.earliest, drainGate].compactMap({ $0 }).max(), gate > seen { return .pacing(until: gate) }
-    return .working(.send(lane.intent, attempt: lane.attempts + 1))
-  }
-
-  private mutating func nextBatch() -> Phase {
-    if lanes.isEmpty, cursor.reserved.isEmpty, case .until(let end) = mode, committed >= end {
-      return .ended(.caughtUp)
-    }
-    let isWanted = if case .until(let end) = mode { cursor.nextFirst < end } else { true }
-    let isSmooth = lanes.allSatisfy(\.isSmooth) && cursor.reserved.isEmpty && circuit.state == .closed
-    let hasRoom = cursor.inFlight.count < options.maxInFlight
-    return isWanted && hasRoom && (isSmooth || lanes.isEmpty) ? .working(.accumulate(from: cursor.nextFirst)) : .sending
-  }
-
-  /// Begins work that a stopped or paused delivery does not begin.
+  /// Begins work, unless the delivery is stopping, paused or ending.
   mutating func begin(_ work: Work) -> Phase {
     if isStopping || isPaused || ending != nil { return next() }
     return .working(work)
@@ -80,7 +120,7 @@ extension DeliveryState {
 
   mutating func launched(_ intent: Intent, records: Int, bytes: Int, at now: MonotonicInstant) {
     seen = max(seen, now)
-    // A batch of which a filter left nothing is not sent.
+    // A batch that a filter left empty is not charged: the sink sends nothing.
     if records > 0 { budget.charge(records: records, bytes: bytes, at: now) }
     drainGate = circuit.spacing(at: now).map { now + $0 }
     let round = circuit.round
@@ -94,15 +134,15 @@ extension DeliveryState {
     _ id: DeliveryID, _ outcome: DeliveryOutcome, _ event: Event, at now: MonotonicInstant, roll: UInt64
   ) throws(IllegalEvent) {
     if case .ended = phase { throw IllegalEvent(event: event, phase: phase) }
-    let index = lanes.firstIndex { $0.intent.id == id }
+    let index = open.firstIndex { $0.intent.id == id }
     if abandoned.remove(id) == nil {
-      guard let index, case .inFlight(let round) = lanes[index].step else {
+      guard let index, case .inFlight(let round) = open[index].step else {
         throw IllegalEvent(event: event, phase: phase)
       }
       seen = max(seen, now)
       note(outcome, of: index, round: round, at: now, roll: roll)
     }
-    // Work that is under way is finished first.
+    // The work under way comes first.
     if case .working(let work) = phase {
       guard case .accumulate = work else { return }
     }
@@ -112,11 +152,11 @@ extension DeliveryState {
   private mutating func note(
     _ outcome: DeliveryOutcome, of index: Int, round: Int, at now: MonotonicInstant, roll: UInt64
   ) {
-    lanes[index].step = .ready
+    open[index].step = .ready
     switch outcome {
     case .delivered(let receipt):
       circuit.succeeded(round: round, at: now)
-      lanes[index].step = .delivered(receipt: receipt)
+      open[index].step = .delivered(receipt: receipt)
     case .retry(let reason, let after):
       let wait = circuit.failed(round: round, at: now, retryAfter: after, roll: roll)
       backOff(DeliveryTrouble(.unavailable, reason), until: now + wait)
@@ -127,10 +167,10 @@ extension DeliveryState {
       circuit.refused()
       halt(until: nil, DeliveryTrouble(.disabled, reason))
     case .rejected(let reason):
-      // It has read the batch, so it is up.
+      // The destination has read the batch, so it is up.
       circuit.succeeded(round: round, at: now)
       guard writesDeadLetters else { return halt(until: nil, DeliveryTrouble(.rejected, reason)) }
-      lanes[index].step = .rejected(reason: reason)
+      open[index].step = .rejected(reason: reason)
     case .conflict(let reason): halt(until: nil, DeliveryTrouble(.conflict, reason))
     }
   }

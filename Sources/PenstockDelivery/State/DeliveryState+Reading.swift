@@ -1,22 +1,22 @@
 package import PenstockLog
 
-// What people and logs want to know of a state.
+// What operators and logs show of a state.
 
 extension DeliveryState {
   /// The oldest batch in flight, once it has a name.
   package var intent: Intent? {
-    if let oldest = lanes.first { return oldest.intent }
+    if let oldest = open.first { return oldest.intent }
     if case .working(.begin(let intent, _, _)) = phase { return intent }
     return nil
   }
 
-  /// The records the work is about.
+  /// The records that the current work is about.
   package var range: Range<Offset>? {
     if case .working(.plan(let range, _, _, _)) = phase { return range }
     return intent.map { $0.first..<$0.end }
   }
 
-  /// What is in the way, while the delivery waits or when it has ended by it.
+  /// The trouble, while the delivery waits because of it or when it has ended by it.
   package var trouble: DeliveryTrouble? {
     switch phase {
     case .backingOff(_, let trouble), .halted(_, let trouble), .ended(.failed(let trouble)): trouble
@@ -41,7 +41,7 @@ extension DeliveryState {
     case .ended: .ended
     case .sending: .sending
     case .pacing: .pacing
-    case .working(.accumulate): isInAir ? .sending : .gathering
+    case .working(.accumulate): isInFlight ? .sending : .gathering
     case .working(.plan), .working(.begin), .working(.reopen): .preparing
     case .working(.send): .sending
     case .working(.commit), .working(.writeDeadLetter): .committing

@@ -1,25 +1,26 @@
 import PenstockLog
 
-// From a batch that is rejected, or cannot be rendered, to the record that is to blame. A batch of n records takes at most
-// 2 · log₂ n further attempts for each guilty record.
+// How a batch that is rejected, or cannot be rendered, is narrowed down to the record to blame. A batch of n records
+// takes at most 2 · log₂ n further attempts for each such record.
 
 extension DeliveryState {
-  /// The lower half of a rejected batch takes its place; a single record is condemned.
+  /// Replaces a rejected batch by its lower half. A single record becomes a dead letter.
   mutating func bisect(_ intent: Intent, _ reason: String) -> Phase {
     let count = intent.end - intent.first
     guard count == 1 else {
       let half = intent.first..<(intent.first + (count + 1) / 2)
       return begin(.plan(half, closedBy: .split, replacing: intent, rejectionReason: nil))
     }
-    if let tooMany = tooManyCondemned(reason) {
+    if let tooMany = tooManyDeadLetters(reason) {
       update(intent) { $0.step = .ready }
       return tooMany
     }
     return begin(.begin(intent, replacing: intent, rejectionReason: reason))
   }
 
-  /// A new batch with a record that cannot be rendered: what stands before it goes first. Then it is tried in a batch
-  /// by itself, because the error may have been about the batch; a record that cannot be rendered alone is condemned.
+  /// Handles a new batch with a record that cannot be rendered. The records before it go first. Then the record is
+  /// tried in a batch by itself, because the error may have been about the batch. It becomes a dead letter when it
+  /// cannot be rendered alone either.
   mutating func unrenderable(
     _ range: Range<Offset>, closedBy reason: CloseReason, replacing old: Intent?, _ error: SinkError
   ) -> Phase {
@@ -33,7 +34,7 @@ extension DeliveryState {
     guard guilty + 1 == range.upperBound else {
       return begin(.plan(guilty..<(guilty + 1), closedBy: .split, replacing: old, rejectionReason: nil))
     }
-    if let tooMany = tooManyCondemned(error.message) {
+    if let tooMany = tooManyDeadLetters(error.message) {
       unfinished = .plan(range, closedBy: reason, replacing: old, rejectionReason: nil)
       return tooMany
     }
@@ -42,17 +43,17 @@ extension DeliveryState {
 
   mutating func writeDeadLetter(_ intent: Intent, _ reason: String) -> Phase {
     guard writesDeadLetters else {
-      let text = "record \(intent.first) is condemned (\(reason)), and no place for dead letters is given"
+      let text = "record \(intent.first) is rejected (\(reason)), and the delivery has no dead-letter store"
       return halt(DeliveryTrouble(.deadLettersFailed, text))
     }
     return .working(.writeDeadLetter(intent, reason: reason))
   }
 
-  private mutating func tooManyCondemned(_ reason: String) -> Phase? {
-    guard Int(cursor.consecutiveDeadLetters) >= maxCondemnedInRow else { return nil }
+  private mutating func tooManyDeadLetters(_ reason: String) -> Phase? {
+    guard Int(cursor.consecutiveDeadLetters) >= maxDeadLettersInRow else { return nil }
     let text =
-      "\(cursor.consecutiveDeadLetters) records in a row became dead letters, and none was delivered between them; this one is"
-      + " kept back. The last reason: \(reason)"
+      "\(cursor.consecutiveDeadLetters) records in a row became dead letters, and none was delivered between them;"
+      + " this one is kept back. The last reason: \(reason)"
     return halt(DeliveryTrouble(.rejectsEverything, text))
   }
 }

@@ -1,27 +1,26 @@
 import PenstockLog
 
-// Trouble, waiting, and the ways out of it.
+// Trouble, waiting, and what ends a wait.
 //
 // What a failing log does to a delivery:
 //
-//   work                  code                       next
-//   any                   fenced                     ended: another holder goes on
-//   any                   closed                     ended: the source is closed
-//   any                   cancelled                  ended: stopped
-//   gather, plan, reopen  io, overloaded             backing off: a read may succeed later
-//   gather, plan, reopen  any other                  halted: records are damaged, lost or trimmed; a person must decide
-//   begin, commit         noSpace, overloaded        backing off: nothing was written, and there may be room later
-//   begin, commit         gap                        halted: retention took the records; acknowledged, it goes on behind
-//   begin, commit         any other                  ended: the cursor's state on disk is uncertain; only opening the log
-//                                                    again settles it
-//   bury                  any but cancelled          halted, tried again as after a refusal: nothing is skipped
+//   work                      code                  next
+//   any                       fenced                ended: another holder has the cursor
+//   any                       closed                ended: the source is closed
+//   any                       cancelled             ended: stopped
+//   accumulate, plan, reopen  io, overloaded        backing off: a read may succeed later
+//   accumulate, plan, reopen  any other             halted: damaged, lost or trimmed; an operator must decide
+//   begin, commit             noSpace, overloaded   backing off: nothing was written, and there may be room later
+//   begin, commit             gap                   halted: retention deleted the records; continues once acknowledged
+//   begin, commit             any other             ended: its state on disk is uncertain until the log reopens
+//   write dead letter         any but cancelled     halted, retried as after a refusal: nothing is skipped
 
 extension DeliveryState {
   mutating func failed(
     _ work: Work, _ code: LogError.Code, message: String, at now: MonotonicInstant, roll: UInt64
   ) -> Phase {
     seen = max(seen, now)
-    if case .writeDeadLetter = work, code != .cancelled { return buryingFailed(message, at: now) }
+    if case .writeDeadLetter = work, code != .cancelled { return deadLetterFailed(message, at: now) }
     switch code {
     case .fenced: return .ended(.failed(DeliveryTrouble(.fenced, message)))
     case .closed: return .ended(.sourceClosed)
@@ -30,7 +29,7 @@ extension DeliveryState {
     }
     switch work {
     case .accumulate, .plan, .reopen:
-      // Records that were lost since they were gathered: gathered again, the batch ends before them.
+      // Without the plan, the batch is accumulated again and ends before the lost records.
       if case .plan = work, code != .gap { unfinished = work }
       let trouble = DeliveryTrouble(.unreadable, message)
       guard code == .io || code == .overloaded else { return halt(trouble) }
@@ -47,7 +46,7 @@ extension DeliveryState {
     }
   }
 
-  private mutating func buryingFailed(_ message: String, at now: MonotonicInstant) -> Phase {
+  private mutating func deadLetterFailed(_ message: String, at now: MonotonicInstant) -> Phase {
     halt(until: now + circuit.backoff.policy.refusedWait, DeliveryTrouble(.deadLettersFailed, message))
     return next()
   }
@@ -57,26 +56,28 @@ extension DeliveryState {
     return next()
   }
 
-  /// Holds the destination until a moment, or longer if it is held already.
+  /// Suspends the delivery until a moment, or longer if it is suspended longer already.
   mutating func backOff(_ trouble: DeliveryTrouble, until: MonotonicInstant) {
     let backoff = circuit.backoff
     if case .until = mode, backoff.isTooLate(until) {
       let text = "after \(backoff.failures) failures in a row; the last: \(trouble.message)"
       ending = ending ?? .failed(DeliveryTrouble(.gaveUp, text))
     }
-    guard var hold else { return hold = Hold(trouble: trouble, until: until, needsPerson: false) }
-    // A person's halt without an end stays one.
-    if let held = hold.until { hold.until = max(held, until) }
-    if !hold.needsPerson { hold.trouble = trouble }
-    self.hold = hold
+    guard var suspension else {
+      return suspension = Suspension(trouble: trouble, until: until, needsOperator: false)
+    }
+    // A halt without an end stays: only an operator ends it.
+    if let earlier = suspension.until { suspension.until = max(earlier, until) }
+    if !suspension.needsOperator { suspension.trouble = trouble }
+    self.suspension = suspension
   }
 
-  /// Holds the destination until a person, or a moment, ends it.
+  /// Suspends the delivery until an operator, or a moment, ends it.
   mutating func halt(until: MonotonicInstant?, _ trouble: DeliveryTrouble) {
     if case .until = mode { ending = ending ?? .failed(trouble) }
-    if let hold, hold.needsPerson, hold.until == nil { return }
-    let later = until.map { max($0, hold?.until ?? $0) }
-    hold = Hold(trouble: trouble, until: later, needsPerson: true)
+    if let suspension, suspension.needsOperator, suspension.until == nil { return }
+    let later = until.map { max($0, suspension?.until ?? $0) }
+    suspension = Suspension(trouble: trouble, until: later, needsOperator: true)
   }
 
   mutating func halt(_ trouble: DeliveryTrouble) -> Phase {
@@ -89,12 +90,12 @@ extension DeliveryState {
     return next()
   }
 
-  /// Too early is not an error: the phase stays.
+  /// Waking too early is not an error: the phase stays.
   mutating func wake(at now: MonotonicInstant) throws(IllegalEvent) {
     switch phase {
     case .backingOff, .halted(.some, _), .pacing:
       seen = max(seen, now)
-      if let until = hold?.until, until <= seen { release() }
+      if let until = suspension?.until, until <= seen { endSuspension() }
       phase = next()
     default: throw IllegalEvent(event: .wake(at: now), phase: phase)
     }
@@ -103,8 +104,8 @@ extension DeliveryState {
   mutating func retryNow() {
     switch phase {
     case .backingOff, .halted:
-      maxCondemnedInRow = Int(cursor.consecutiveDeadLetters) + options.rejection.maxInRow
-      release()
+      maxDeadLettersInRow = Int(cursor.consecutiveDeadLetters) + options.rejection.maxInRow
+      endSuspension()
       phase = next()
     case .working, .sending, .pacing, .paused, .ended: break
     }
@@ -129,19 +130,19 @@ extension DeliveryState {
   mutating func resume(at now: MonotonicInstant) {
     isPaused = false
     seen = max(seen, now)
-    if let until = hold?.until, until <= seen { release() }
+    if let until = suspension?.until, until <= seen { endSuspension() }
     if case .working = phase { return }
     if case .ended = phase { return }
     phase = next()
   }
 
-  /// The phase of a paused delivery, with everything let go that is not in the cursor: it comes of it again.
+  /// The phase of a paused delivery. Drops everything that is not in the cursor: a resumed delivery renders it again.
   mutating func paused() -> Phase {
-    if isInAir { return .sending }
-    // Nobody can say how long the pause lasts, and who called waits for an end.
+    if isInFlight { return .sending }
+    // A caller that waits for an end must not wait for a pause of unknown length.
     if case .until = mode { return end(.paused) }
     unfinished = nil
-    for index in lanes.indices where lanes[index].step == .ready { lanes[index].step = .unrendered }
+    for index in open.indices where open[index].step == .ready { open[index].step = .unrendered }
     return .paused
   }
 }

@@ -1,50 +1,61 @@
 package import PenstockLog
 
-/// Where one delivery stands, and the only moves it may make. A pure value: an event comes in, ``phase`` says what is to
-/// be done next. The shell (``DeliveryRunner``) does it and reports what came of it as the next event.
+/// The state of one delivery, and the only moves it may make. A pure value: an event comes in, and ``phase`` says what
+/// to do next. The shell (``DeliveryRunner``) does it and reports the result as the next event.
 ///
-/// Work is done one piece after the other; only attempts go on beside it, one for each *lane*. A lane is an open intent:
+/// The delivery does one piece of work at a time. Only attempts run concurrently: one for each *open delivery*, an
+/// intent that is open in the cursor:
 /// ```
-/// unrendered  open in the cursor, by a process before this one     reopen: rendered, digest equal → ready
-/// ready       rendered                                             send: launched → in the air
-/// in the air  one attempt is under way                             answered delivered → delivered
-///                                                                  retry, refused, disabled, conflict → ready, held
-///                                                                  rejected → rejected; if nobody buries: ready, halted
-/// ready       the delivery is paused                               unrendered
-/// delivered   confirmed                                            commit: committed → no lane any more
-/// rejected    more than one record                                 plan, begin of the lower half in its place → ready
-///             one record                                           begin of itself, condemned → condemned
-/// condemned   will not be sent                                     bury, once it is the oldest: deadLettered → delivered
+/// unrendered   opened by an earlier process             reopen: rendered, equal digest → ready
+/// ready        rendered                                 send: launched → in flight
+///                                                       pause → unrendered
+/// in flight    one attempt is under way                 answer delivered → delivered
+///                                                       retry, refused, disabled, conflict → ready, suspended
+///                                                       rejected → rejected; no dead-letter store: ready, halted
+/// delivered    the destination confirmed the batch      commit: committed → no longer open
+/// rejected     more than one record                     plan and begin the lower half in its place → ready
+///              one record                               begin itself, marked as rejected → dead letter
+/// dead letter  is never sent again                      write the dead letter, once it is the oldest → delivered
 /// ```
-/// What is done next, the first that applies: commit what is delivered · end, if stopping and nothing is in the air · nothing,
-/// while a person has *paused* it and nothing is in the air · wait, while the destination is *held* (backing off, or halted until
-/// a person, after a refusal also until a moment) · bury · take up what failed to be written · split · reopen · send · plan what a split reserved · gather a new batch, if a lane is free and
-/// no other is in trouble · wait for answers.
+/// ``priorities`` decides what to do next. The first rule that applies wins:
+/// 1. *commit*: commit a batch that is delivered, unless the log or the cursor suspends the delivery.
+/// 2. *end*: when stopping or ending, wait for the answers in flight, then end.
+/// 3. *pause*: while paused, wait for the answers in flight, then begin nothing.
+/// 4. *suspend*: back off, or stay halted until an operator acts. After a refusal the delivery also retries by itself.
+/// 5. *dead letter*: write the dead letter of the oldest open delivery.
+/// 6. *unfinished*: repeat a plan or a beginning that failed.
+/// 7. *bisect*: replace the oldest open delivery, if it is rejected, by its lower half.
+/// 8. *attempt*: reopen or send the oldest open delivery that waits, as far as circuit and rate allow.
+/// 9. *reserved*: plan the records that a split has reserved.
+/// 10. *caught up*: end, when everything up to the requested end is committed.
+/// 11. *accumulate*: start a new batch, if there is room and no open delivery is in trouble.
+/// 12. *answers*: wait for the answers in flight.
 ///
-/// New batches go gather → plan → begin → ready. A record that cannot be rendered is planned as condemned; what stood before
-/// it in its batch goes first. A log that cannot be read or written leads from any work to backing off, halted or ended; see
-/// `DeliveryState+Waiting`. `stop` ends a delivery that waits; one that works does what it is at first, but an attempt that
-/// failed is not followed by another. A delivery that runs until it has caught up ends where a service halts.
+/// A new batch takes the steps accumulate → plan → begin → ready. A record that cannot be rendered is planned as a dead
+/// letter; the records before it go first. When the log cannot be read or written, any work leads to backing off,
+/// halted or ended; see `DeliveryState+Waiting`. `stop` ends a delivery that waits. A delivery that works finishes that
+/// work first; no attempt follows one that failed. A delivery that runs until it has caught up ends where a service
+/// halts.
 ///
-/// `pause` comes between two pieces of work, and takes back what was to be done next unless that is a commit: what is in the air
-/// is answered, what is delivered is committed, and everything else stays in the cursor as a restart would find it. Nothing is
-/// kept in memory for it, since a pause may last for days. `resume` goes on from there; what held the destination before still
-/// does, but for the time that has passed.
+/// `pause` takes effect between two pieces of work, and cancels the next piece unless that is a commit. Attempts in
+/// flight are answered, and delivered batches are committed. Everything else stays in the cursor, as a restart would
+/// find it. The state keeps nothing else in memory, because a pause may last for days. `resume` continues from there. A
+/// suspension from before the pause still holds, less the time that has passed.
 ///
-/// Invariants (checked over all sequences of events by the exhaustive test)
-/// 1. An attempt is made only for an intent that is durable, and none for one that is condemned.
+/// Invariants (an exhaustive test checks them over all sequences of events)
+/// 1. An attempt is made only for an intent that is durable, and never for one that is marked as rejected.
 /// 2. An attempt is made only after a rendering, in this process, whose digest is the intent's.
 /// 3. A commit follows only a `delivered` answer to an attempt for the same intent, or its dead letter.
-/// 4. Nothing is skipped: a batch begins where the one before ends, and the only way past it is its commit,
-///    or a person's word that it is lost.
+/// 4. Nothing is skipped: a batch begins where the one before ends. Only its commit passes it, or an operator who
+///    acknowledges that it is lost.
 /// 5. A stopped delivery begins no attempt and no batch.
 /// 6. First attempts are made in the order of offsets.
-/// 7. It never stands still: work, an attempt in the air, a moment, or a person ends every phase but the last.
+/// 7. There is no deadlock: work, an attempt in flight, a moment, or an operator ends every phase but the last.
 /// 8. A paused delivery begins nothing, and passes nothing but what was delivered.
 package struct DeliveryState: Hashable, Sendable {
   package enum Work: Hashable, Sendable {
     case accumulate(from: Offset)
-    /// `rejectionReason`: why the one record is not to be rendered.
+    /// `rejectionReason`: why the one record must not be rendered.
     case plan(Range<Offset>, closedBy: CloseReason, replacing: Intent?, rejectionReason: String?)
     case begin(Intent, replacing: Intent?, rejectionReason: String?)
     case reopen(Intent)
@@ -56,14 +67,14 @@ package struct DeliveryState: Hashable, Sendable {
 
   package enum Phase: Hashable, Sendable {
     case working(Work)
-    /// Attempts are in the air, and there is nothing else to do.
+    /// Attempts are in flight, and there is no other work.
     case sending
     /// The next attempt waits for its ``DeliveryRate``, or because the destination was down.
     case pacing(until: MonotonicInstant)
     case backingOff(until: MonotonicInstant, DeliveryTrouble)
-    /// `until` is nil when only a person can end it.
+    /// `until` is nil when only an operator can end it.
     case halted(until: MonotonicInstant?, DeliveryTrouble)
-    /// A person wants nothing to be sent, and only a person ends it.
+    /// An operator has paused the destination, and only an operator resumes it.
     case paused
     case ended(Ending)
   }
@@ -73,54 +84,55 @@ package struct DeliveryState: Hashable, Sendable {
     case failed(DeliveryTrouble)
   }
 
-  /// How long a delivery goes on.
+  /// How long a delivery runs.
   package enum Mode: Hashable, Sendable {
-    /// Until it is stopped; trouble is waited out.
+    /// Until it is stopped. It waits trouble out.
     case service
-    /// Until the cursor has reached this offset; trouble that needs a person ends it.
+    /// Until the cursor has reached this offset. Trouble that needs an operator ends it.
     case until(Offset)
   }
 
-  package struct Lane: Hashable, Sendable {
+  /// An intent that is open in the cursor and not committed.
+  package struct OpenDelivery: Hashable, Sendable {
     package enum Step: Hashable, Sendable {
       case unrendered, ready
       /// `round`: see ``Circuit/round``.
       case inFlight(round: Int)
       case delivered(receipt: String)
       case rejected(reason: String)
-      case rejectionReason(reason: String)
+      case deadLetter(reason: String)
     }
     package let intent: Intent
     package var step: Step
     /// Attempts in this process.
     package var attempts = 0
 
-    package var isInAir: Bool { if case .inFlight = step { true } else { false } }
-    /// Whether nothing is wrong with it so far: it has not been attempted in vain.
+    package var isInFlight: Bool { if case .inFlight = step { true } else { false } }
+    /// Whether no attempt at it has failed.
     package var isSmooth: Bool {
       switch step {
       case .inFlight: attempts == 1
       case .delivered: true
       case .ready, .unrendered: attempts == 0
-      case .rejected, .rejectionReason: false
+      case .rejected, .deadLetter: false
       }
     }
   }
 
-  /// Keeps the destination from being attempted.
-  package struct Hold: Hashable, Sendable {
+  /// Keeps the delivery from attempting anything.
+  package struct Suspension: Hashable, Sendable {
     package var trouble: DeliveryTrouble
     package var until: MonotonicInstant?
-    package var needsPerson: Bool
+    package var needsOperator: Bool
   }
 
   package enum Event: Hashable, Sendable {
-    case gathered(Range<Offset>, CloseReason)
+    case accumulated(Range<Offset>, CloseReason)
     case sourceClosed
     case planned(Intent)
     case rendered(digest: [UInt8])
     case unrenderable(SinkError)
-    /// The intent is durable; so stands the cursor now.
+    /// The intent is durable, and this is the cursor's state now.
     case begun(CursorState)
     case launched(at: MonotonicInstant, records: Int, bytes: Int)
     /// `roll`: 64 random bits for the backoff.
@@ -128,15 +140,15 @@ package struct DeliveryState: Hashable, Sendable {
     /// The dead letter is durable.
     case wroteDeadLetter(receipt: String)
     case committed(CursorState)
-    /// The cursor stands elsewhere than this delivery left it: retention passed it, and that was acknowledged.
+    /// The cursor is not where this delivery left it: retention passed it, and an operator acknowledged that.
     case moved(CursorState)
     case failed(LogError.Code, message: String, at: MonotonicInstant, roll: UInt64)
     case wake(at: MonotonicInstant)
-    /// A person says: try now. Has no effect on a delivery that does not wait.
+    /// An operator wants the next attempt now. Has no effect on a delivery that does not wait.
     case retryNow
-    /// A person has paused the destination. Told between two pieces of work.
+    /// An operator has paused the destination. Comes between two pieces of work.
     case pause
-    /// It may go on.
+    /// An operator has resumed the destination.
     case resume(at: MonotonicInstant)
     case stop
   }
@@ -149,33 +161,33 @@ package struct DeliveryState: Hashable, Sendable {
 
   package let mode: Mode
   package let options: DeliveryOptions
-  /// Whether there is a place for dead letters.
+  /// Whether rejected records become dead letters.
   package let writesDeadLetters: Bool
   package internal(set) var cursor: CursorState
-  /// Open intents that are not delivered, oldest first.
-  package internal(set) var lanes: [Lane] = []
+  /// Open intents that are not committed, oldest first.
+  package internal(set) var open: [OpenDelivery] = []
   package internal(set) var phase: Phase
   package internal(set) var isStopping = false
   package internal(set) var isPaused = false
-  /// How it will end, as soon as nothing is in the air.
+  /// How the delivery ends as soon as nothing is in flight.
   package internal(set) var ending: Ending?
-  package internal(set) var hold: Hold?
+  package internal(set) var suspension: Suspension?
   package internal(set) var circuit: Circuit
   package internal(set) var budget: RateBudget
-  /// The next attempt is not to be made before this.
+  /// The earliest moment of the next attempt, while the destination drains after an outage.
   package internal(set) var drainGate: MonotonicInstant?
-  /// The newest moment any event told.
+  /// The newest moment in any event.
   package internal(set) var seen = MonotonicInstant(sinceStart: .zero)
-  /// A plan or a beginning that failed and is to be taken up again.
+  /// A plan or a beginning that failed and will be repeated.
   package internal(set) var unfinished: Work?
-  /// Attempts whose batch retention has taken away: their answers mean nothing any more.
+  /// Attempts whose batch retention has deleted: their answers are ignored.
   package internal(set) var abandoned: Set<DeliveryID> = []
-  /// So many dead letters in a row are the most; see ``RejectionPolicy/maxInRow``.
-  package internal(set) var maxCondemnedInRow: Int
+  /// The most dead letters in a row; see ``RejectionPolicy/maxInRow``.
+  package internal(set) var maxDeadLettersInRow: Int
 
   package var committed: Offset { cursor.committed }
 
-  /// Starts where the cursor stands: with its oldest open intent, if there is one.
+  /// Starts at the cursor's position: with its oldest open intent, if there is one.
   package init(
     _ cursor: CursorState, mode: Mode, retry: RetryPolicy, options: DeliveryOptions = DeliveryOptions(),
     writesDeadLetters: Bool = false
@@ -186,7 +198,7 @@ package struct DeliveryState: Hashable, Sendable {
     self.cursor = cursor
     circuit = Circuit(options.circuit, retry: retry)
     budget = RateBudget(options.rate)
-    maxCondemnedInRow = options.rejection.maxInRow
+    maxDeadLettersInRow = options.rejection.maxInRow
     phase = .sending
     adopt(cursor)
     phase = next()
@@ -212,7 +224,7 @@ package struct DeliveryState: Hashable, Sendable {
   /// Nil when the work cannot end in such an event.
   private mutating func next(after work: Work, _ event: Event) -> Phase? {
     switch (work, event) {
-    case (.accumulate(let first), .gathered(let range, let reason)):
+    case (.accumulate(let first), .accumulated(let range, let reason)):
       guard range.lowerBound == first, !range.isEmpty else { return nil }
       return begin(.plan(range, closedBy: reason, replacing: nil, rejectionReason: nil))
     case (.accumulate, .sourceClosed): return end(.sourceClosed)
@@ -248,8 +260,10 @@ package struct DeliveryState: Hashable, Sendable {
 
   private mutating func begun(_ intent: Intent, rejectionReason: String?, _ cursor: CursorState) -> Phase? {
     guard cursor.inFlight.contains(where: { $0.intent == intent }) else {
-      // Retention was faster.
-      guard cursor.lost == nil else { return halt(DeliveryTrouble(.unreadable, "retention took \(intent.id)")) }
+      // Retention deleted the records before the intent was durable.
+      guard cursor.lost == nil else {
+        return halt(DeliveryTrouble(.unreadable, "retention deleted the records of delivery \(intent.id)"))
+      }
       return nil
     }
     adopt(cursor)
@@ -261,41 +275,41 @@ package struct DeliveryState: Hashable, Sendable {
     let isDone = !cursor.inFlight.contains { $0.intent.id == intent.id && !$0.isDelivered }
     let isPassed = cursor.committed >= intent.end || cursor.inFlight.contains { $0.intent.id == intent.id }
     guard isDone, isPassed else {
-      let text = "delivery \(intent.id) was committed, but the cursor stands at \(cursor.committed)"
+      let text = "delivery \(intent.id) was committed, but the cursor is at \(cursor.committed)"
       return .ended(.failed(DeliveryTrouble(.defect, text)))
     }
     adopt(cursor)
     return next()
   }
 
-  /// Takes over what the cursor says: a lane for each open intent.
+  /// Takes over the cursor's state: one open delivery for each open intent.
   private mutating func adopt(_ cursor: CursorState) {
     self.cursor = cursor
-    let before = lanes
-    lanes = cursor.inFlight.filter { !$0.isDelivered }.map { open in
-      if let reason = open.rejectionReason {
-        var lane = before.first { $0.intent == open.intent } ?? Lane(intent: open.intent, step: .unrendered)
-        // Its dead letter is durable, and only the commit is missing.
-        if case .delivered = lane.step { return lane }
-        lane.step = .rejectionReason(reason: reason)
-        return lane
-      }
-      return before.first { $0.intent == open.intent } ?? Lane(intent: open.intent, step: .unrendered)
+    let before = open
+    open = cursor.inFlight.filter { !$0.isDelivered }.map { entry in
+      var delivery =
+        before.first { $0.intent == entry.intent } ?? OpenDelivery(intent: entry.intent, step: .unrendered)
+      guard let reason = entry.rejectionReason else { return delivery }
+      // Its dead letter is durable, and only the commit is missing.
+      if case .delivered = delivery.step { return delivery }
+      delivery.step = .deadLetter(reason: reason)
+      return delivery
     }
-    for lane in before where lane.isInAir && !lanes.contains(where: { $0.intent.id == lane.intent.id }) {
-      abandoned.insert(lane.intent.id)
+    for delivery in before
+    where delivery.isInFlight && !open.contains(where: { $0.intent.id == delivery.intent.id }) {
+      abandoned.insert(delivery.intent.id)
     }
   }
 
-  mutating func update(_ intent: Intent, _ change: (inout Lane) -> Void) {
-    guard let index = lanes.firstIndex(where: { $0.intent == intent }) else { return }
-    change(&lanes[index])
+  mutating func update(_ intent: Intent, _ change: (inout OpenDelivery) -> Void) {
+    guard let index = open.firstIndex(where: { $0.intent == intent }) else { return }
+    change(&open[index])
   }
 
   private static func contentChanged(_ intent: Intent) -> DeliveryTrouble {
     DeliveryTrouble(
       .contentChanged,
-      "delivery \(intent.id) was rendered again and differs from what its intent says; it is not sent. The sink must"
-        + " render the plan of an open batch as it did when the batch was opened: run the version that opened it")
+      "delivery \(intent.id) was rendered again, and its digest differs from its intent's; it is not sent. The sink"
+        + " must render an open batch as it did when the batch was opened: run the version that opened it")
   }
 }

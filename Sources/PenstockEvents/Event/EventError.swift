@@ -1,8 +1,8 @@
-/// Why a record is no usage event, or why a body cannot be split into records: what is wrong, and at which byte.
+/// Why a record is not a usage event, or why a body cannot be split into records, and at which byte.
 ///
 /// The description reads like `record 17, byte 242 (field "ts"): expected a number of epoch seconds, found a string`.
-/// It names fields Penstock knows, kinds of values and at most one byte of the input, never a value: user data does not
-/// end up in logs by way of an error.
+/// It contains names of known fields, kinds of values, and at most one byte of the input. It never contains a value, so
+/// no user data gets into logs through an error.
 public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What is wrong, for programs. The raw values are stable.
   public enum Code: String, Sendable, CaseIterable {
@@ -10,13 +10,13 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
     case empty
     /// A UTF-8 byte order mark comes first (RFC 8259, section 8.1, forbids sending one).
     case byteOrderMark = "byte_order_mark"
-    /// A byte that the JSON grammar does not allow where it stands.
+    /// A byte that the JSON grammar does not allow at its position.
     case unexpectedByte = "unexpected_byte"
     /// The JSON text stops in the middle.
     case unexpectedEnd = "unexpected_end"
     /// Something follows the JSON text.
     case trailingBytes = "trailing_bytes"
-    /// More arrays and objects within one another than the limit allows.
+    /// More nested arrays and objects than the limit allows.
     case tooDeep = "too_deep"
     /// A string is not well-formed UTF-8.
     case invalidUTF8 = "invalid_utf8"
@@ -44,18 +44,19 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
     case bodyTooLong = "body_too_long"
     /// The body has more records than the limit.
     case tooManyRecords = "too_many_records"
-    /// The event belongs to no app, or to another than the one whose events may be sent here.
+    /// The event has no `app_id`, or another than the one that this key may send.
     case foreignApp = "foreign_app"
   }
 
   public let code: Code
-  /// What was expected and what was found, without the place.
+  /// What was expected and what was found, without the position.
   public let message: String
-  /// The byte at fault, counted from 0 at the start of the record; of the body if `record` is nil.
+  /// The byte of the error, counted from 0 at the start of the record, or of the body if `record` is nil.
   public let position: Int
-  /// The known top-level field in whose key or value the fault lies.
+  /// The known top-level field whose key or value contains the error.
   public let field: EventField?
-  /// The record's number in its body, counted from 0, blank lines left out; nil until someone who knows it says so.
+  /// The record's number in its body, counted from 0 without blank lines. Nil until a caller sets it with
+  /// ``inRecord(_:startingAt:)``.
   public private(set) var record: Int?
   /// The byte of the body at which the record starts, counted from 0.
   public private(set) var recordPosition: Int?
@@ -67,7 +68,7 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
     self.field = field
   }
 
-  /// The same error, said of a numbered record.
+  /// The same error, with the record's number.
   ///
   /// - Parameters:
   ///   - record: the record's number in its body, counted from 0.
@@ -79,13 +80,13 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
     return error
   }
 
-  /// The byte at fault, counted from 0 at the start of the body; nil if where the record starts is not known.
+  /// The byte of the error, counted from 0 at the start of the body; nil when the record's start is not known.
   public var bodyPosition: Int? {
     guard record != nil else { return position }
     return recordPosition.map { $0 + position }
   }
 
-  /// The same error, of bytes that begin `count` bytes later.
+  /// The same error for bytes that begin `count` bytes later.
   func counted(from count: Int) -> EventError {
     var error = EventError(code, message, position: position - count, field: field)
     error.record = record
@@ -101,7 +102,7 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension EventError {
-  /// Puts a fault into words. `bytes` is what was scanned; `origin` the position in it that counts as byte 0.
+  /// Describes a fault in words. `bytes` is the scanned input; `origin` is the position in it that counts as byte 0.
   init(_ fault: JSONFault, in bytes: UnsafeRawBufferPointer, origin: Int = 0, field: EventField? = nil) {
     let found = Self.found(at: fault.position, in: bytes)
     let (code, message) = Self.words(for: fault.reason, found: found, atEnd: fault.position >= bytes.count)

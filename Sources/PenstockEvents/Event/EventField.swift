@@ -14,18 +14,18 @@ public enum EventField: String, Sendable, CaseIterable {
   case paths
 }
 
-/// What `type` may say about an event.
+/// The values of `type`.
 public enum EventType: String, Sendable, CaseIterable {
   /// A page view.
   case page
   /// A click on a button or CSS class.
   case track
-  /// Something of the application's own, such as a completed transaction.
+  /// An application-specific event, such as a completed transaction.
   case custom
 }
 
 extension EventField {
-  /// One bit per field, for sets that live in a register.
+  /// One bit per field, for sets in a register.
   @inline(__always)
   var bit: UInt16 {
     switch self {
@@ -54,7 +54,7 @@ extension EventField {
     }
   }
 
-  /// The field that a key names once it is unescaped; nil if none does.
+  /// The field that a key names after unescaping; nil if none.
   @inline(__always)
   init?(_ key: JSONString, in bytes: UnsafeRawBufferPointer) {
     if key.hasEscapes {
@@ -65,7 +65,7 @@ extension EventField {
     self = candidate
   }
 
-  /// Keys with escapes are rare, so these are compared with one name after the other.
+  /// Keys with escapes are rare, so they are compared with every name.
   @inline(never)
   private init?(escaped key: JSONString, in bytes: UnsafeRawBufferPointer) {
     for field in Self.allCases where key.equals(field.literal, in: bytes) {
@@ -92,7 +92,7 @@ extension EventField {
     }
   }
 
-  /// The name as bytes in the program's image: comparing a `String` costs more than the comparison.
+  /// The name as bytes in the program's image: with a `String`, the call would cost more than the comparison.
   var literal: StaticString {
     switch self {
     case .appID: "app_id"

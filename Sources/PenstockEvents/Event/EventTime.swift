@@ -1,12 +1,12 @@
-/// The reading of `ts`: decimal seconds to whole nanoseconds, in integers throughout.
+/// Converts `ts` from decimal seconds to whole nanoseconds, in integer arithmetic.
 ///
 /// A `Double` would lose the nanoseconds: at today's dates its steps are about 240 ns wide.
 public enum EventTime {
-  /// The event time of a record, in nanoseconds since 1970; nil when it has none that can be read.
+  /// The event time of a record, in nanoseconds since 1970; nil when it has no readable time.
   ///
-  /// It can be read where the record is one well-formed JSON object in which `ts` stands once and is a number: as
-  /// ``EventValidator`` reads it, of records that nobody has checked, too. Takes one pass, O(record bytes), without
-  /// allocation.
+  /// The time is readable when the record is one well-formed JSON object with exactly one `ts`, which is a number.
+  /// ``EventValidator`` reads it in the same way; this also works for unvalidated records. Takes one pass, O(record
+  /// bytes), without allocation.
   public static func nanoseconds(ofEvent record: UnsafeRawBufferPointer) -> Int64? {
     var scanner = JSONScanner(record)
     guard (try? scanner.beginDocument()) != nil, scanner.current == UInt8(ascii: "{") else { return nil }
@@ -26,10 +26,10 @@ public enum EventTime {
     return nanoseconds(value, in: record)
   }
 
-  /// Nanoseconds since 1970 for a number in JSON's grammar, which counts seconds.
+  /// Nanoseconds since 1970 for a JSON number of seconds.
   ///
-  /// What lies below a nanosecond is cut off (toward zero); what lies outside `Int64` (the years 1677 to 2262) becomes
-  /// its nearest value.
+  /// Truncates fractions of a nanosecond toward zero. A value outside `Int64` (the years 1677 to 2262) becomes the
+  /// nearest `Int64`.
   static func nanoseconds(_ range: Range<Int>, in bytes: UnsafeRawBufferPointer) -> Int64 {
     var decimal = Decimal()
     var position = range.lowerBound
@@ -52,7 +52,7 @@ public enum EventTime {
     return Int64(clamping: magnitude)
   }
 
-  /// The exponent after `e`; digits beyond the seventeenth or so are dropped, which by then cannot matter.
+  /// The exponent after `e`. Drops digits after about the seventeenth: they cannot change the clamped result.
   private static func exponent(_ range: Range<Int>, in bytes: UnsafeRawBufferPointer) -> Int {
     var value = 0
     for index in range where isDigit(bytes[index]) && value < Int.max / 100 {
@@ -68,8 +68,8 @@ public enum EventTime {
     var inFraction = false
 
     mutating func append(_ digit: UInt8) {
-      // Nineteen digits fit. With more, the scale is positive and the value beyond Int64, or the digits cut off here
-      // would be cut off in `scaled` anyway.
+      // Nineteen digits fit. With more, either the scale is positive and the value exceeds Int64, or `scaled` would cut
+      // these digits off anyway.
       if significand < 1_000_000_000_000_000_000 {
         significand = significand * 10 + UInt64(digit)
         if inFraction { scale -= 1 }

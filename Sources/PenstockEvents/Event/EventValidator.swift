@@ -1,7 +1,7 @@
-/// What the validator learnt about an event on its way.
+/// What the validator has read of an event.
 public struct EventSummary: Hashable, Sendable {
-  /// `ts` in nanoseconds since 1970-01-01T00:00:00Z; nil if the event has none. Digits below a nanosecond are cut off;
-  /// a time outside the years 1677 to 2262 becomes the nearest that `Int64` can hold.
+  /// `ts` in nanoseconds since 1970-01-01T00:00:00Z; nil if the event has none. Fractions of a nanosecond are
+  /// truncated. A time outside the years 1677 to 2262 becomes the nearest `Int64`.
   public let eventTime: Int64?
   /// `type`; nil if the event has none.
   public let type: EventType?
@@ -12,26 +12,25 @@ public struct EventSummary: Hashable, Sendable {
   }
 }
 
-/// Checks that a record is a usage event: strict on what is present, asking for nothing that delivery does not need.
+/// Checks that a record is a usage event. Strict about known fields that are present; requires none.
 ///
-/// - A record is one JSON object (RFC 8259) in UTF-8, with nothing but white space around it.
-/// - Where a known field is present, its value has the kind the event format gives it, or is `null`, which many producers
-///   send for a field without a value.
+/// - A record is one JSON object (RFC 8259) in UTF-8, with only white space around it.
+/// - A known field that is present has the kind of value that the event format defines, or `null`. Many producers send
+///   `null` for a field without a value.
 /// - `type` is one of `page`, `track`, `custom`. `ts` is a number of seconds since 1970, with or without decimals.
 /// - A known field occurs once at the top level; keys are compared after unescaping.
-/// - Nothing else is asked for. No field is required: delivery needs a well-formed object, and an event without `ts` is
-///   found by the time it was appended. Unknown fields, and whatever is nested within known ones, may be any JSON.
-///
+/// - Nothing else is required. Delivery needs only a well-formed object, and an event without `ts` is found by its
+///   append time. Unknown fields, and values nested in known fields, may be any JSON.
 /// Takes one pass, O(record bytes), and allocates only to report an error.
 public struct EventValidator: Sendable {
   /// How many arrays and objects may be open at once, the event itself included; 1...128.
   public let depthLimit: Int
-  /// The only `app_id` that events may have, and then must; nil: any or none.
+  /// The only `app_id` that events may have, and then must have; nil: any or none.
   public let appID: String?
 
   /// - Parameters:
-  ///   - depthLimit: how many arrays and objects may be open at once, the event itself included; clamped to 1...128.
-  ///   - appID: the only `app_id` that events may have, and then must.
+  ///   - depthLimit: How many arrays and objects may be open at once, including the event itself; clamped to 1...128.
+  ///   - appID: The only `app_id` that events may have, and then must have.
   public init(depthLimit: Int = 128, appID: String? = nil) {
     self.depthLimit = min(max(depthLimit, 1), JSONScanner.deepest)
     self.appID = appID
@@ -39,16 +38,16 @@ public struct EventValidator: Sendable {
 
   /// Checks one record.
   ///
-  /// - Throws: `EventError` for the first thing wrong, with its byte in the record and without a record number, which
-  ///   only the caller knows: `throw error.inRecord(17)`.
+  /// - Throws: `EventError` for the first error, with its byte in the record and without a record number. The caller
+  ///   adds the number: `throw error.inRecord(17)`.
   public func validate(_ record: UnsafeRawBufferPointer) throws(EventError) -> EventSummary {
     var scanner = JSONScanner(record, depthLimit: depthLimit)
     do { try scanner.beginDocument() } catch { throw EventError(error, in: record) }
     return try validate(&scanner, isDocument: true)
   }
 
-  /// Checks the event that begins at the scanner's position, and moves behind it. Errors have their bytes counted from the
-  /// buffer's beginning; `isDocument`: nothing but white space may follow.
+  /// Checks the event that begins at the scanner's position, and moves the scanner past it. Errors count bytes from the
+  /// buffer's beginning. With `isDocument`, only white space may follow.
   @inline(__always)
   func validate(_ scanner: inout JSONScanner, isDocument: Bool) throws(EventError) -> EventSummary {
     let record = scanner.bytes
@@ -116,7 +115,7 @@ public struct EventValidator: Sendable {
     guard position < record.count, let kind = JSONKind(firstByte: record[position]) else {
       return EventError(JSONFault(reason: .expectedValue, position: position), in: record)
     }
-    // The kind is read off the first byte, which says little where it may begin any word.
+    // The kind comes from the first byte, which says little for an unknown word.
     let found = kind == .boolean || kind == .null ? "another word" : kind.noun
     return EventError(.notAnObject, "expected an object, found \(found)", position: position)
   }

@@ -1,4 +1,4 @@
-/// A walk over the top-level members of one JSON object, which checks everything it passes.
+/// Iterates over the top-level members of one JSON object, and checks everything on the way.
 struct ObjectWalk {
   struct Member {
     /// The position of the `{` or `,` before the member.
@@ -14,19 +14,20 @@ struct ObjectWalk {
   }
 
   private(set) var scanner: JSONScanner
-  /// Whether nothing but white space may follow the object.
+  /// Whether only white space may follow the object.
   private let isDocument: Bool
   private var isFirst = true
-  /// The known field whose value was being scanned last: where a fault lies, if one was thrown.
+  /// The known field whose value was scanned last: a thrown fault is in it.
   private(set) var currentField: EventField?
 
-  /// Begins at the scanner's position, which is on the opening brace. Ends with the document, or else with the closing brace.
+  /// Begins at the scanner's position, which must be the opening brace. Ends with the document or with the closing
+  /// brace.
   init(_ scanner: JSONScanner, isDocument: Bool = true) {
     self.scanner = scanner
     self.isDocument = isDocument
   }
 
-  /// The next member; nil once the object is over, and the white space after it where it is the document.
+  /// The next member. Nil at the end of the object or, when it is the document, of the white space after it.
   @inline(__always)
   mutating func next() throws(JSONFault) -> Member? {
     let separator = scanner.position

@@ -1,4 +1,4 @@
-/// A set of byte strings in one piece of memory, searched without allocation.
+/// A set of byte strings in one array. A search allocates nothing.
 struct ByteSet: Hashable, Sendable {
   private var bytes: [UInt8] = []
   /// Where each member ends in `bytes`; the members are sorted by length, then by bytes.

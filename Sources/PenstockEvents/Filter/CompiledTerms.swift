@@ -1,4 +1,4 @@
-/// The lists of a filter in the form in which records are held against them.
+/// The lists of a filter in a form that is fast to compare with records.
 struct CompiledTerms: Hashable, Sendable {
   var appIDs: ByteSet?
   var types: [EventType]?
@@ -15,7 +15,7 @@ struct CompiledTerms: Hashable, Sendable {
     trackers = terms.trackers.map(ByteSet.init)
     segments = terms.segments.map(ByteSet.init)
     guard let names = terms.events else { return }
-    // Names without a wildcard are most of them, and are looked up instead of tried one after another.
+    // Most names have no wildcard. They are looked up, instead of tried one after another.
     var plain: [String] = []
     for name in names {
       guard let glob = Glob(name) else { throw EventFilter.ParseError(part: name, reason: .pattern) }
@@ -28,7 +28,7 @@ struct CompiledTerms: Hashable, Sendable {
     events = ByteSet(plain)
   }
 
-  /// The fields asked about, one bit each.
+  /// The fields that have a list, one bit each.
   var fields: UInt16 {
     var fields: UInt16 = 0
     if appIDs != nil { fields |= EventField.appID.bit }
@@ -39,7 +39,7 @@ struct CompiledTerms: Hashable, Sendable {
     return fields
   }
 
-  /// Whether the list for a string field is met.
+  /// Whether a value is in the list of a string field.
   func meets(_ field: EventField, _ value: UnsafeRawBufferPointer) -> Bool {
     switch field {
     case .appID: appIDs?.contains(value) ?? false

@@ -1,18 +1,19 @@
-// The text of a filter, which plans keep:
+// The text of a filter, which plans contain:
 //
 //   app=a,b type=page,track event=Goal,Custom_* tracker=… segment=… !app=… !event=… malformed=pass
 //
-// Terms are separated by one space and come in this order; `!` marks what is excluded; `malformed` is left out for `drop`;
-// `*` alone is the filter that passes everything. Values are separated by commas. Bytes up to the space, DEL, comma,
-// quotation mark and percent sign stand as % and two hexadecimal digits; the empty value is a pair of quotation marks.
+// Terms are separated by one space and written in this order. `!` marks an exclusion. `malformed` is omitted for
+// `drop`. `*` alone is the filter that passes everything. Values are separated by commas. Bytes up to the space, DEL,
+// comma, quotation mark and percent sign are written as % and two hexadecimal digits. The empty value is a pair of
+// quotation marks.
 
 extension EventFilter: LosslessStringConvertible {
-  /// Why a text or a list of patterns is no filter.
+  /// Why a text or a list of patterns is not a filter.
   public struct ParseError: Error, Hashable, Sendable, CustomStringConvertible {
     enum Reason: Hashable, Sendable {
       case pattern, term, value
     }
-    /// The part that is not understood, or that comes twice.
+    /// The part that is not understood, or that occurs twice.
     public let part: String
     let reason: Reason
 
@@ -21,7 +22,7 @@ extension EventFilter: LosslessStringConvertible {
       case .pattern: "event filter: the pattern \"\(part)\" has a backslash before something other than *, ? or \\"
       case .term:
         "event filter: expected app, type, event, tracker or segment, each once, with = and values; found \"\(part)\""
-      case .value: "event filter: \"\(part)\" is no such value"
+      case .value: "event filter: \"\(part)\" is not a valid value"
       }
     }
   }
@@ -34,7 +35,7 @@ extension EventFilter: LosslessStringConvertible {
     }
     var (including, excluding) = (Terms(), Terms())
     var malformed: Malformed?
-    // By bytes: a combining character makes one `Character` with the separator before it.
+    // By bytes: a combining character forms one `Character` with the separator before it.
     for part in text.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false) {
       let sides = part.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
       guard sides.count == 2 else { throw ParseError(part: String(Substring(part)), reason: .term) }

@@ -1,8 +1,8 @@
-/// Which events a destination receives, by what stands in them.
+/// Which events a destination receives, by their content.
 ///
-/// Compiled once, when it is made; then a pure function of a record's bytes. Its text is canonical and stable: equal
-/// filters have equal texts, and a text means the same for ever, because it is frozen in the intents of deliveries under
-/// way. See ``init(parsing:)`` for the grammar.
+/// A filter is compiled once, when it is made. Then it is a pure function of a record's bytes. Its text is canonical
+/// and stable: equal filters have equal texts. The meaning of a text never changes, because intents of open deliveries
+/// contain it. See ``init(parsing:)`` for the grammar.
 ///
 /// ```swift
 /// var wanted = EventFilter.Terms()
@@ -11,14 +11,14 @@
 /// let filter = try EventFilter(including: wanted)
 /// ```
 public struct EventFilter: Hashable, Sendable {
-  /// Lists of values. Nil says nothing about its field; an empty list is met by no event.
+  /// Lists of values. Nil means no condition on the field; no event matches an empty list.
   public struct Terms: Hashable, Sendable {
     /// `app_id` is one of these.
     public var appIDs: [String]?
     /// `type` is one of these.
     public var types: [EventType]?
-    /// `event` matches one of these patterns: `*` stands for any characters, `?` for one (a Unicode scalar), and a
-    /// backslash before either of them, or before a backslash, takes its meaning away.
+    /// `event` matches one of these patterns. `*` matches any characters, `?` one Unicode scalar. A backslash before
+    /// either of them, or before a backslash, makes it literal.
     public var events: [String]?
     /// `properties.id`, the usage tracker, is one of these: the enabled set. Empty: no tracker is enabled.
     public var trackers: [String]?
@@ -28,34 +28,34 @@ public struct EventFilter: Hashable, Sendable {
     public init() {}
   }
 
-  /// What becomes of a record that is not one well-formed JSON object, so that nothing can be said about its fields.
+  /// What to do with a record that is not one well-formed JSON object, and so has no fields to compare.
   public enum Malformed: String, Sendable, CaseIterable {
-    /// It does not match: left out, and counted as filtered.
+    /// It does not match: it is left out and counted as filtered.
     case drop
-    /// It is delivered as it is.
+    /// It is delivered unchanged.
     case pass
-    /// The delivery halts at it, for a person to decide.
+    /// The delivery halts at it, so that an operator decides.
     case halt
   }
 
-  /// What a filter says of a record.
+  /// The filter's answer for a record.
   public enum Verdict: Hashable, Sendable {
     case passes, filtered
-    /// Not one well-formed JSON object; ``EventFilter/malformed`` says what is to be done.
+    /// Not one well-formed JSON object; ``EventFilter/malformed`` says what to do.
     case malformed
   }
 
-  /// Lets everything pass, without looking at it.
+  /// Passes everything, without reading the record.
   public static let all = EventFilter()
 
-  /// Every list that is not nil must be met.
+  /// An event must match every list that is not nil.
   public let including: Terms
-  /// No list that is not nil may be met.
+  /// An event must match none of the lists that are not nil.
   public let excluding: Terms
   public let malformed: Malformed
   let wanted: CompiledTerms
   let unwanted: CompiledTerms
-  /// The fields that have to be looked at.
+  /// The fields to read.
   let asked: UInt16
 
   /// - Throws: ``ParseError`` for a pattern that ends in a backslash.
@@ -75,11 +75,11 @@ public struct EventFilter: Hashable, Sendable {
     (wanted, unwanted, asked) = (CompiledTerms(), CompiledTerms(), 0)
   }
 
-  /// Whether everything passes, whatever it is.
+  /// Whether the filter passes every record.
   public var passesEverything: Bool { asked == 0 }
 
   public static func == (a: EventFilter, b: EventFilter) -> Bool {
-    // Not by the strings: two that differ in bytes may be equal to Unicode.
+    // Not by the strings: Unicode may call two strings equal that differ in bytes.
     a.wanted == b.wanted && a.unwanted == b.unwanted && a.malformed == b.malformed
   }
 
@@ -91,10 +91,10 @@ public struct EventFilter: Hashable, Sendable {
 }
 
 extension EventFilter.Terms {
-  /// Sorted, each value once: the order in which somebody wrote them does not matter.
+  /// Sorted, each value once: the order in which a user wrote the values does not matter.
   var canonical: EventFilter.Terms {
     func sorted(_ values: [String]?) -> [String]? {
-      // By bytes: the order of strings is a matter of Unicode's version, and equality one of normalisation.
+      // By bytes: the order of strings depends on Unicode's version, and their equality on normalisation.
       values.map { values in
         let bytes = Set(values.map { Array($0.utf8) }).sorted { $0.lexicographicallyPrecedes($1) }
         return bytes.map { String(decoding: $0, as: UTF8.self) }

@@ -1,4 +1,4 @@
-/// A pattern over UTF-8: `*` any scalars, `?` one scalar, a backslash takes the meaning of what follows away.
+/// A pattern over UTF-8: `*` matches any scalars, `?` one scalar, and a backslash makes the next byte literal.
 struct Glob: Hashable, Sendable {
   private enum Piece: Hashable {
     case byte(UInt8)
@@ -6,7 +6,7 @@ struct Glob: Hashable, Sendable {
   }
   private let pieces: [Piece]
 
-  /// Nil for a backslash at the end, or before anything but `*`, `?` and itself: a later version may give it a meaning.
+  /// Nil for a backslash at the end, or before anything but `*`, `?` and itself. A later version may define these.
   init?(_ pattern: String) {
     var pieces: [Piece] = []
     var isEscaped = false
@@ -28,8 +28,8 @@ struct Glob: Hashable, Sendable {
     self.pieces = pieces
   }
 
-  /// Whether the whole of `text`, which is well-formed UTF-8, matches. At most O(pattern · text): where a match fails, only
-  /// the last `*` is moved on, since what earlier ones took can stay as it is.
+  /// Whether the whole of `text`, which is well-formed UTF-8, matches. At most O(pattern · text): after a mismatch only
+  /// the last `*` takes one scalar more, since what earlier ones took can stay.
   func matches(_ text: UnsafeRawBufferPointer) -> Bool {
     pieces.withUnsafeBufferPointer { pieces in
       var (piece, at) = (0, 0)

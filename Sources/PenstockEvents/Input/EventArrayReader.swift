@@ -1,12 +1,12 @@
 /// Reads a body that is one JSON array of events: splits and validates in one pass, without copying.
 ///
-/// Says of each element what ``JSONArraySplitter`` and ``EventValidator`` would say, one after the other. O(body bytes) where
-/// every element is an event; an element that is none is scanned once more, to find where it ends.
+/// Gives the same result for each element as ``JSONArraySplitter`` followed by ``EventValidator``. O(body bytes) when
+/// every element is an event. An element that is not one is scanned once more, to find its end.
 public struct EventArrayReader: Sendable {
-  /// What an element is.
+  /// The result for an element.
   public enum Element: Sendable {
     case event(EventSummary)
-    /// No event, or too long. The error names its number and its byte.
+    /// Not an event, or too long. The error has its number and its byte.
     case refused(EventError)
   }
 
@@ -19,18 +19,19 @@ public struct EventArrayReader: Sendable {
     self.maxRecordBytes = maxRecordBytes
   }
 
-  /// Calls `element` with what each element is, its byte range without the white space around it, and its number from 0.
+  /// Calls `element` for each element with its result, its byte range without surrounding white space, and its number
+  /// from 0.
   ///
-  /// - Returns: how many elements the array has.
-  /// - Throws: `EventError` for the first place that is no JSON and leaves open where the element ends, or what
-  ///   `element` throws. What is wrong within a string (half a surrogate pair, bytes that are no UTF-8), or too deep,
-  ///   refuses its own element alone.
+  /// - Returns: The number of elements in the array.
+  /// - Throws: `EventError` for the first place that is not JSON and hides where the element ends, or what `element`
+  ///   throws. An error within a string (half a surrogate pair, bytes that are not UTF-8), or too deep nesting, refuses
+  ///   only its own element.
   @discardableResult
   public func read(
     _ body: UnsafeRawBufferPointer,
     _ element: (Element, Range<Int>, _ number: Int) throws(EventError) -> Void
   ) throws(EventError) -> Int {
-    // An element may be nested as deep as the limit, within the array.
+    // The array itself takes one level, so an element may be nested as deep as the limit.
     var scanner = JSONScanner(body, depthLimit: validator.depthLimit)
     return try scanner.walkArray { (scanner, number) throws(EventError) in
       let start = scanner.position
@@ -50,7 +51,7 @@ public struct EventArrayReader: Sendable {
       do { try scanner.scanValue() } catch {
         let fault = EventError(error, in: scanner.bytes, origin: start).inRecord(number, startingAt: start)
         scanner.position = start
-        guard error.reason.leavesStructure, scanner.passOverValue() else { throw fault }
+        guard error.reason.leavesStructure, scanner.skipValue() else { throw fault }
       }
       found = .refused(refusal)
     }

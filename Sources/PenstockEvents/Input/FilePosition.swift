@@ -1,26 +1,25 @@
-/// How far in a growing file a reader came, and which file it was: a position with fingerprints of what stands before
-/// it.
+/// How far a reader has read in a growing file, and in which file: a position with fingerprints of the bytes before it.
 ///
-/// A position alone cannot tell a file from the one that took its name: a rotated log as long as the old one would be
-/// read from its middle. So the place keeps a hash of the file's beginning and one of the line before the position,
-/// each of at most ``window`` bytes. A file that has grown still has both, and so has a copy of it; a file that was
-/// replaced, or cut and written again, has not. 64-bit FNV-1a, which is no defence against somebody who makes up an
-/// equal beginning.
+/// A position alone does not distinguish a file from another that took its name. A rotated log as long as the old one
+/// would be read from its middle. So the position has a hash of the file's beginning and one of the line before the
+/// position, each of at most ``window`` bytes. A file that has grown still has both, and so has a copy of it. A file
+/// that was replaced, or truncated and written again, has not. The hash is 64-bit FNV-1a, which is no defence against a
+/// deliberately forged beginning.
 ///
-/// Written as `2 POSITION BEGINNING LINE`, the hashes in hexadecimal: at most 57 bytes. Releases before wrote the
-/// position alone.
+/// Written as `2 POSITION BEGINNING LINE`, the hashes in hexadecimal: at most 57 bytes. The older form is the position
+/// alone.
 package struct FilePosition: Hashable, Sendable {
-  /// Bytes that a fingerprint looks at, at most.
+  /// The most bytes that a fingerprint covers.
   package static let window = 4096
 
-  /// One past the last byte of the last record that was taken. The record's line end follows.
+  /// One past the last byte of the last appended record. The record's line ending follows.
   package let position: Int
   package let beginning: UInt64
   package let line: UInt64
 
   /// - Parameters:
   ///   - beginning: The file's first ``window`` bytes, or all that were read.
-  ///   - record: What stands before the position, at least from the last line's beginning or ``window`` bytes on.
+  ///   - record: The bytes before the position, at least from the last line's beginning, or ``window`` of them.
   package init(position: Int, beginning: [UInt8], record: some Collection<UInt8>) {
     self.position = position
     self.beginning = Self.hash(beginning.prefix(min(Self.window, position)))
@@ -29,11 +28,11 @@ package struct FilePosition: Hashable, Sendable {
 
   package var encoded: [UInt8] { Array("2 \(position) \(Self.hex(beginning)) \(Self.hex(line))".utf8) }
 
-  /// What a kept place says.
-  package enum Kept: Hashable, Sendable {
-    /// Nothing was taken yet.
+  /// A stored position, decoded.
+  package enum StoredPosition: Hashable, Sendable {
+    /// Nothing was appended yet.
     case none
-    /// Of a release that kept no fingerprints.
+    /// The older form, without fingerprints.
     case position(Int)
     case place(position: Int, beginning: UInt64, line: UInt64)
     /// Not written by this program.
@@ -58,24 +57,24 @@ package struct FilePosition: Hashable, Sendable {
     }
   }
 
-  /// Where to begin in a file.
+  /// Where to begin reading a file.
   package enum Decision: Hashable, Sendable {
-    /// At a byte; 0 for a source that took nothing yet.
+    /// At a byte; 0 for a source that has appended nothing yet.
     case begin(at: Int)
-    /// At a byte, on the word of an earlier release alone: nothing proves that it is the same file.
+    /// At a byte, from the older form alone: nothing proves that it is the same file.
     case unproven(at: Int)
-    /// It is not the file that the place is of; why.
+    /// The position belongs to another file; the text says why.
     case otherFile(String)
-    /// The source holds something else than a place in a file.
+    /// The source holds something other than a position in a file.
     case notAPlace
   }
 
   /// - Parameters:
-  ///   - kept: What was kept with the last append.
-  ///   - size: The file's, in bytes.
-  ///   - read: The file's bytes in a range that lies within `size`; fewer where the file was cut meanwhile.
+  ///   - kept: The position that was stored with the last append.
+  ///   - size: The file's size, in bytes.
+  ///   - read: Returns the file's bytes in a range within `size`; fewer when the file was truncated meanwhile.
   package static func decide<Failure: Error>(
-    _ kept: Kept, size: Int, read: (Range<Int>) throws(Failure) -> [UInt8]
+    _ kept: StoredPosition, size: Int, read: (Range<Int>) throws(Failure) -> [UInt8]
   ) throws(Failure) -> Decision {
     let position: Int
     switch kept {
@@ -85,7 +84,7 @@ package struct FilePosition: Hashable, Sendable {
     }
     guard position > 0 else { return .begin(at: 0) }
     guard position <= size else { return .otherFile("it ends at byte \(size), before byte \(position)") }
-    // A record that was taken has its line end behind it, or was the last of a file that is complete.
+    // An appended record is followed by its line ending, or was the last one of a complete file.
     let next = try read(position..<min(size, position + 2))
     guard next.isEmpty || next[0] == UInt8(ascii: "\n") || next == [UInt8(ascii: "\r"), UInt8(ascii: "\n")] else {
       return .otherFile("no line ends at byte \(position)")
@@ -95,7 +94,7 @@ package struct FilePosition: Hashable, Sendable {
       position: position, beginning: try read(0..<min(window, position)),
       record: try read(max(0, position - window)..<position))
     guard found.beginning == beginning else { return .otherFile("it begins with other bytes") }
-    guard found.line == line else { return .otherFile("another line stands before byte \(position)") }
+    guard found.line == line else { return .otherFile("another line comes before byte \(position)") }
     return .begin(at: position)
   }
 

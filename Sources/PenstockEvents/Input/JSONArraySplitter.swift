@@ -1,7 +1,7 @@
 /// Splits a body that is one JSON array into its elements, without copying them.
 ///
-/// Takes the whole body at once, one pass, O(body bytes), and allocates only to report an error. The elements are checked
-/// to be JSON; whether they are events is the validator's work.
+/// Takes the whole body at once, one pass, O(body bytes), and allocates only to report an error. It checks that the
+/// elements are JSON; the validator checks that they are events.
 public struct JSONArraySplitter: Sendable {
   /// The longest body allowed, in bytes.
   public let maxBodyBytes: Int
@@ -18,13 +18,13 @@ public struct JSONArraySplitter: Sendable {
 
   /// Calls `element` with the byte range and the number (from 0) of each element, in order.
   ///
-  /// A range holds the element alone, without the white space around it. Elements before a fault have been handed on by
-  /// the time it is found: whoever wants all or nothing collects first.
+  /// A range covers the element alone, without surrounding white space. The elements before an error have been passed
+  /// to `element` already: a caller that wants all or nothing collects first.
   ///
-  /// - Returns: how many elements the array has.
-  /// - Throws: `EventError` for the first thing wrong, or what `element` throws. A fault in an element names its number
-  ///   and the byte within it, and so does one right after an element, such as a missing comma; one outside of every
-  ///   element, such as a body that is no array, names the byte of the body.
+  /// - Returns: The number of elements in the array.
+  /// - Throws: `EventError` for the first error, or what `element` throws. An error in an element, or right after it
+  ///   such as a missing comma, has the element's number and the byte within it. An error outside of every element,
+  ///   such as a body that is not an array, has the byte of the body.
   @discardableResult
   public func split(
     _ body: UnsafeRawBufferPointer,

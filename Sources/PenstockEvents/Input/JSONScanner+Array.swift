@@ -1,8 +1,9 @@
 extension JSONScanner {
-  /// Walks a document that is one array, from its beginning to its end. `element` is called at the first byte of each element and
-  /// leaves the scanner behind its last; a fault behind it, such as a missing comma, names its number.
+  /// Walks a document that is one array, from its beginning to its end. `element` is called at the first byte of each
+  /// element and leaves the scanner after its last byte. An error after an element, such as a missing comma, has its
+  /// number.
   ///
-  /// - Returns: how many elements the array has.
+  /// - Returns: The number of elements in the array.
   mutating func walkArray(
     _ element: (inout JSONScanner, _ number: Int) throws(EventError) -> Void
   ) throws(EventError) -> Int {
@@ -14,7 +15,7 @@ extension JSONScanner {
     return count
   }
 
-  /// Goes from behind the opening bracket to behind the closing one.
+  /// Moves from after the opening bracket to after the closing one.
   private mutating func walkElements(
     _ element: (inout JSONScanner, _ number: Int) throws(EventError) -> Void
   ) throws(EventError) -> Int {
@@ -48,13 +49,13 @@ extension JSONScanner {
 }
 
 extension JSONScanner {
-  /// Moves over a value that is no JSON because of what stands in a string of it, or because it is too deep: where it
-  /// ends is told by its quotes and brackets alone. False where these do not end.
-  mutating func passOverValue() -> Bool {
+  /// Moves over a value that is not JSON because of a string in it, or because it is too deep. Its quotes and brackets
+  /// alone show where it ends. False when they do not close.
+  mutating func skipValue() -> Bool {
     var depth = 0
     while position < bytes.count {
       switch bytes[position] {
-      case UInt8(ascii: "\""): guard passOverString() else { return false }
+      case UInt8(ascii: "\""): guard skipString() else { return false }
       case UInt8(ascii: "{"), UInt8(ascii: "["):
         depth += 1
         position += 1
@@ -70,7 +71,7 @@ extension JSONScanner {
     return false
   }
 
-  private mutating func passOverString() -> Bool {
+  private mutating func skipString() -> Bool {
     position += 1
     while position < bytes.count {
       let byte = bytes[position]
@@ -83,7 +84,7 @@ extension JSONScanner {
 }
 
 extension JSONFault.Reason {
-  /// Whether quotes and brackets can be told all the same.
+  /// Whether quotes and brackets still show the structure.
   var leavesStructure: Bool {
     switch self {
     case .loneSurrogate, .invalidUTF8, .controlCharacter, .unknownEscape, .expectedHexDigits, .tooDeep: true

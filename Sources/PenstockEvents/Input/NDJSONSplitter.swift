@@ -1,16 +1,16 @@
 /// Splits streaming input into its lines, in bounded memory.
 ///
-/// A line ends with LF or CRLF; the last one may end with the input (a CR at the very end is dropped too). Lines of
-/// nothing but white space are counted and skipped. How the input is cut into chunks makes no difference. A line that
-/// lies within one chunk is handed on without a copy; of one that does not, at most `maxLineBytes` are held.
+/// A line ends with LF or CRLF. The last one may end with the input; a CR at the very end is dropped too. Lines of only
+/// white space are counted and skipped. How the input is cut into chunks makes no difference. A line within one chunk
+/// is passed on without a copy; otherwise the splitter buffers at most `maxLineBytes`.
 ///
-/// Lines are not read as JSON here: that is the validator's work.
+/// The splitter does not parse lines as JSON; the validator does.
 public struct NDJSONSplitter: Sendable {
-  /// Where a line stands in the input.
+  /// The position of a line in the input.
   public struct Line: Hashable, Sendable {
-    /// The record's number, counted from 0, blank lines left out.
+    /// The record's number, counted from 0 without blank lines.
     public let record: Int
-    /// The line's number, counted from 1, blank lines included: what an editor shows.
+    /// The line's number, counted from 1 with blank lines, as in an editor.
     public let number: Int
     /// The byte of the input at which the line starts, counted from 0.
     public let position: Int
@@ -24,18 +24,18 @@ public struct NDJSONSplitter: Sendable {
 
   /// The longest line allowed, without its line ending, in bytes.
   public let maxLineBytes: Int
-  /// How many lines have been handed on.
+  /// How many lines were passed on.
   public private(set) var records = 0
-  /// How many lines of nothing but white space have been skipped.
+  /// How many lines of only white space were skipped.
   public private(set) var blankLines = 0
-  /// Bytes of a line whose end has not come yet.
+  /// Bytes of a line whose end has not arrived yet.
   public var unfinishedBytes: Int { held.count + (holdsReturn ? 1 : 0) }
 
-  /// The bytes of the line under way that came with earlier chunks.
+  /// The bytes of the current line from earlier chunks.
   private var held: [UInt8] = []
-  /// Whether a CR followed them: part of the line ending if an LF comes next, and of the line if not.
+  /// Whether a CR follows them: part of the line ending if an LF comes next, and of the line otherwise.
   private var holdsReturn = false
-  /// Bytes of the line under way, where it was refused and the rest of it is passed over; nil where it was not.
+  /// Bytes of the current line when it was refused and its rest is skipped; nil otherwise.
   private var droppedBytes: Int?
   private var lineNumber = 1
   private var linePosition = 0
@@ -48,10 +48,10 @@ public struct NDJSONSplitter: Sendable {
 
   /// Takes the next bytes of the input and calls `body` with each line that they complete.
   ///
-  /// The bytes that `body` sees are the line without its ending, and are valid during the call only.
+  /// `body` gets the line without its ending. The bytes are valid only during the call.
   ///
-  /// - Throws: `EventError` with code `recordTooLong` as soon as a line is known to be too long, `byteOrderMark` for one
-  ///   at the start of the input, or what `body` throws. From then on the splitter only throws that error again.
+  /// - Throws: `EventError` with code `recordTooLong` as soon as a line is too long, or `byteOrderMark` for one at the
+  ///   start of the input, or what `body` throws. After that, the splitter throws the same error on every call.
   public mutating func feed(
     _ chunk: UnsafeRawBufferPointer,
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
@@ -59,11 +59,10 @@ public struct NDJSONSplitter: Sendable {
     try feed(chunk, refused: { (error) throws(EventError) in throw error }, body)
   }
 
-  /// The same, for an input whose other lines are wanted although one is no good: `refused` is called with why a line
-  /// is not handed on, and where it returns the line is passed over, and counts as a record. At most `maxLineBytes` of
-  /// it are held.
+  /// The same, but continues after a bad line. `refused` is called with the reason; when it returns, the rest of the
+  /// line is skipped, and the line counts as a record. At most `maxLineBytes` of it are buffered.
   ///
-  /// - Throws: what `refused` or `body` throws.
+  /// - Throws: What `refused` or `body` throws.
   public mutating func feed(
     _ chunk: UnsafeRawBufferPointer,
     refused: (EventError) throws(EventError) -> Void,
@@ -80,14 +79,14 @@ public struct NDJSONSplitter: Sendable {
 
   /// Ends the input: calls `body` with the last line if no line feed ended it. Call it once, after the last `feed`.
   ///
-  /// - Throws: as `feed` does.
+  /// - Throws: As `feed` does.
   public mutating func finish(
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
   ) throws(EventError) {
     try finish(refused: { (error) throws(EventError) in throw error }, body)
   }
 
-  /// The same, for an input whose other lines are wanted although one is no good; as ``feed(_:refused:_:)``.
+  /// The same, but continues after a bad line; see ``feed(_:refused:_:)``.
   public mutating func finish(
     refused: (EventError) throws(EventError) -> Void,
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
@@ -121,7 +120,7 @@ public struct NDJSONSplitter: Sendable {
     try hold(chunk.part(start..<chunk.count), refused)
   }
 
-  /// Keeps a piece of a line whose end has not come.
+  /// Buffers a piece of a line whose end has not arrived.
   private mutating func hold(
     _ piece: UnsafeRawBufferPointer, _ refused: (EventError) throws(EventError) -> Void
   ) throws(EventError) {
@@ -152,9 +151,9 @@ public struct NDJSONSplitter: Sendable {
     if let dropped = droppedBytes {
       droppedBytes = nil
       records += 1
-      return goOn(behind: dropped + 1)
+      return moveToNextLine(after: dropped + 1)
     }
-    // Taken out while `body` looks at it, and put back so that its memory serves the next line.
+    // Moved out while `body` reads it, and back so that the next line reuses its memory.
     var line: [UInt8] = []
     swap(&line, &held)
     let lineBytes = line.count + (holdsReturn ? 2 : 1)
@@ -168,7 +167,7 @@ public struct NDJSONSplitter: Sendable {
     }
   }
 
-  /// Hands on one line and moves to the next, which starts `lineBytes` further on.
+  /// Passes one line on and moves to the next, which starts `lineBytes` later.
   private mutating func emit(
     _ line: UnsafeRawBufferPointer, lineBytes: Int, _ refused: (EventError) throws(EventError) -> Void,
     _ body: (UnsafeRawBufferPointer, Line) throws(EventError) -> Void
@@ -185,10 +184,10 @@ public struct NDJSONSplitter: Sendable {
       try body(line, Line(record: records, number: lineNumber, position: linePosition))
       records += 1
     }
-    goOn(behind: lineBytes)
+    moveToNextLine(after: lineBytes)
   }
 
-  private mutating func goOn(behind lineBytes: Int) {
+  private mutating func moveToNextLine(after lineBytes: Int) {
     lineNumber += 1
     linePosition += lineBytes
   }

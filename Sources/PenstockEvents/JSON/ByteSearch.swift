@@ -1,9 +1,9 @@
 import CPenstock
 
-/// Eight bytes looked at in one 64-bit word (the classic "has a zero byte" trick, Hacker's Delight 6-1).
+/// Compares eight bytes at once in a 64-bit integer (the classic "has a zero byte" trick, Hacker's Delight 6-1).
 ///
-/// Every function answers with the high bit of each byte that matches. Borrows may mark bytes above the first match
-/// too, so only the lowest mark is exact: which is the one that is wanted, the words being read little-endian.
+/// Every function returns the high bit of each byte that matches. Borrows may also mark bytes above the first match, so
+/// only the lowest mark is exact. That is the one needed, since the bytes are read little-endian.
 enum EightBytes {
   static let ones: UInt64 = 0x0101_0101_0101_0101
   static let highBits: UInt64 = 0x8080_8080_8080_8080
@@ -22,8 +22,8 @@ extension UnsafeRawBufferPointer {
     UInt64(littleEndian: loadUnaligned(fromByteOffset: position, as: UInt64.self))
   }
 
-  /// How many of the 16 bytes from `position` may stand as they are in a JSON string, up to the first that may not. There must be
-  /// as many.
+  /// How many of the 16 bytes from `position` are plain in a JSON string, before the first that is not. The buffer must
+  /// have 16 bytes there.
   @inline(__always)
   func plainBytes(at position: Int) -> Int {
     Int(penstock_plain_bytes(baseAddress.unsafelyUnwrapped + position))
@@ -45,8 +45,8 @@ extension UnsafeRawBufferPointer {
     return nil
   }
 
-  /// Whether the bytes from `position` are those of `text`. There must be as many. Two loads that may overlap cover every length that
-  /// a name has; a call of `memcmp` would cost more than the comparison.
+  /// Whether the bytes from `position` equal `text`. The buffer must have as many bytes there. Two loads that may
+  /// overlap cover every length of a name; a call of `memcmp` would cost more than the comparison.
   @inline(__always)
   func matches(_ text: StaticString, at position: Int) -> Bool {
     let (length, text) = (text.utf8CodeUnitCount, UnsafeRawPointer(text.utf8Start))

@@ -1,6 +1,6 @@
-/// Why bytes are not JSON, and at which of them that shows.
+/// Why bytes are not JSON, and at which byte.
 ///
-/// Small on purpose: it travels through the hot loops. `EventError` is what a user sees.
+/// Small, because it travels through hot loops. Users see an `EventError` instead.
 struct JSONFault: Error, Hashable {
   enum Reason: Hashable, CaseIterable {
     case empty
@@ -24,12 +24,12 @@ struct JSONFault: Error, Hashable {
   }
 
   let reason: Reason
-  /// The byte at fault. The end of the input has the position one past the last byte. For ill-formed UTF-8 it is the
-  /// first byte of the sequence, for an escape its backslash.
+  /// The byte of the error. The end of the input is one past the last byte. For ill-formed UTF-8 it is the first byte
+  /// of the sequence, for an escape its backslash.
   let position: Int
 }
 
-/// What the first byte of a value says it is.
+/// The kind of a value, judged by its first byte.
 enum JSONKind: Hashable, CaseIterable {
   case object, array, string, number, boolean, null
 

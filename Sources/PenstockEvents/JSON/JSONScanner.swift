@@ -1,30 +1,30 @@
-/// A strict scanner of JSON text after RFC 8259: it checks and finds boundaries, and builds nothing.
+/// A strict scanner of JSON text (RFC 8259). It checks and finds boundaries, and builds nothing.
 ///
-/// Stricter than the RFC demands where the RFC lets a parser choose: no byte order mark, no lone surrogate escapes,
-/// nesting at most `depthLimit`. Takes linear time and constant memory, without recursion.
+/// Where the RFC lets a parser choose, it is strict: no byte order mark, no lone surrogate escapes, nesting at most
+/// `depthLimit`. Takes linear time and constant memory, without recursion.
 struct JSONScanner {
-  /// The deepest nesting that can be asked for: one bit of a 128-bit word remembers each open array or object.
+  /// The largest depth limit: one bit of a 128-bit integer stores each open array or object.
   static let deepest = 128
 
   let bytes: UnsafeRawBufferPointer
   let depthLimit: Int
   var position: Int
 
-  /// - Parameter depthLimit: how many arrays and objects may be open at once, 1...128; clamped.
+  /// - Parameter depthLimit: How many arrays and objects may be open at once, 1...128; clamped.
   init(_ bytes: UnsafeRawBufferPointer, depthLimit: Int = deepest, position: Int = 0) {
     self.bytes = bytes
     self.depthLimit = min(max(depthLimit, 1), Self.deepest)
     self.position = position
   }
 
-  /// The byte at `position`, or NUL at the end: NUL is wrong wherever it is looked for, so one test serves both.
+  /// The byte at `position`, or NUL at the end. NUL is never valid where this is read, so one test covers both.
   @inline(__always)
   var current: UInt8 { position < bytes.count ? bytes[position] : 0 }
 
   @inline(__always)
   func fault(_ reason: JSONFault.Reason) -> JSONFault { JSONFault(reason: reason, position: position) }
 
-  /// Checks that the bytes are one value with nothing but white space around it.
+  /// Checks that the bytes are one value with only white space around it.
   mutating func scanDocument() throws(JSONFault) {
     try beginDocument()
     try scanValue()
@@ -49,9 +49,9 @@ struct JSONScanner {
     while position < bytes.count, isJSONWhitespace(bytes[position]) { position &+= 1 }
   }
 
-  /// Moves over one value and whatever it contains.
+  /// Moves over one value and everything in it.
   ///
-  /// - Parameter outer: how many arrays and objects are open around it.
+  /// - Parameter outer: How many arrays and objects are open around it.
   mutating func scanValue(within outer: Int = 0) throws(JSONFault) {
     var open = OpenContainers(count: outer)
     while true {
@@ -68,7 +68,7 @@ struct JSONScanner {
     }
   }
 
-  /// Opens the container at `position`; true if it has an element to be scanned next, false if it is closed again.
+  /// Opens the container at `position`. True if an element follows, false if the container is empty and closed again.
   @inline(__always)
   private mutating func enter(_ kind: JSONKind, _ open: inout OpenContainers) throws(JSONFault) -> Bool {
     if open.count >= depthLimit { throw fault(.tooDeep) }
@@ -84,7 +84,7 @@ struct JSONScanner {
     return true
   }
 
-  /// Goes on after a value: past the closing brackets that follow, to the next element; false when none is left open.
+  /// Moves from the end of a value past the closing brackets to the next element. False when no container is left open.
   @inline(__always)
   private mutating func leave(_ open: inout OpenContainers, down outer: Int) throws(JSONFault) -> Bool {
     while open.count > outer {

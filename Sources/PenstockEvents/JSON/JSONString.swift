@@ -1,4 +1,4 @@
-/// Where a scanned string lies: its bytes between the quotes, as sent.
+/// A scanned string: its bytes between the quotes, as sent.
 struct JSONString {
   let content: Range<Int>
   let hasEscapes: Bool
@@ -23,7 +23,7 @@ struct JSONString {
     return position == content.upperBound
   }
 
-  /// The byte or escape at `position` as one byte, moving past it; nil if the escape is not ASCII. The string has been
+  /// The byte or escape at `position` as one byte; moves past it. Nil if the escape is not ASCII. The string was
   /// scanned, so its escapes are well formed.
   private func unescapedASCII(at position: inout Int, in bytes: UnsafeRawBufferPointer) -> UInt8? {
     let byte = bytes[position]
@@ -50,13 +50,14 @@ struct JSONString {
 }
 
 extension JSONString {
-  /// Calls `body` with the string's bytes after unescaping, well-formed UTF-8. Allocates only where there are escapes.
+  /// Calls `body` with the unescaped bytes of the string, which are well-formed UTF-8. Allocates only when there are
+  /// escapes.
   @inline(__always)
   func withUnescaped<Result>(in bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     hasEscapes ? unescaped(in: bytes).withUnsafeBytes(body) : body(bytes.part(content))
   }
 
-  /// The string has been scanned, so its escapes are well formed and surrogates come in pairs.
+  /// The string was scanned, so its escapes are well formed and surrogates come in pairs.
   @inline(never)
   private func unescaped(in bytes: UnsafeRawBufferPointer) -> [UInt8] {
     var result: [UInt8] = []
@@ -82,7 +83,7 @@ extension JSONString {
   }
 }
 
-/// The UTF-16 code unit that four hexadecimal digits spell; nil if they are not there.
+/// The UTF-16 code unit of four hexadecimal digits; nil if there are no such digits.
 func hexUnit(at position: Int, in bytes: UnsafeRawBufferPointer) -> UInt16? {
   guard position + 4 <= bytes.count else { return nil }
   var unit: UInt16 = 0
@@ -104,7 +105,7 @@ extension JSONScanner {
   /// Moves over the string whose opening quote is at `position`.
   @inline(__always)
   mutating func scanString() throws(JSONFault) -> JSONString {
-    // Most strings have ended within sixteen bytes, and mean what they show.
+    // Fast path: most strings end within sixteen bytes and have no escapes.
     let start = position &+ 1
     if start &+ 16 <= bytes.count {
       let end = start &+ bytes.plainBytes(at: start)
@@ -116,7 +117,7 @@ extension JSONScanner {
     return try scanAnyString()
   }
 
-  /// The same for every string.
+  /// The general path, for every string.
   @inline(never)
   private mutating func scanAnyString() throws(JSONFault) -> JSONString {
     let start = position &+ 1
@@ -140,7 +141,7 @@ extension JSONScanner {
     }
   }
 
-  /// Moves to the next byte of a string that means something: quote, backslash, control character, non-ASCII.
+  /// Moves to the next special byte of a string: quote, backslash, control character, non-ASCII.
   @inline(__always)
   private mutating func skipPlainBytes() {
     var at = position
@@ -157,7 +158,7 @@ extension JSONScanner {
     }
   }
 
-  /// Moves over one escape, or over the two that make a surrogate pair.
+  /// Moves over one escape, or over both escapes of a surrogate pair.
   private mutating func scanEscape() throws(JSONFault) {
     guard position + 1 < bytes.count else {
       position = bytes.count

@@ -1,7 +1,7 @@
 /// Renders records, one at a time, as the body of one delivery.
 ///
-/// Call `begin` once, `append` for each record, `finish` once. The bytes depend on nothing but the records and the
-/// selection, so a delivery rendered again is the same body.
+/// Call `begin` once, `append` for each record, `finish` once. The bytes depend only on the records and the selection,
+/// so rendering a delivery again gives the same body.
 public protocol EventRenderer: Sendable {
   mutating func begin(_ output: inout [UInt8])
   mutating func append(_ record: UnsafeRawBufferPointer, to output: inout [UInt8])
@@ -10,7 +10,7 @@ public protocol EventRenderer: Sendable {
 
 /// Renders a JSON array: `[`, the records joined with `,`, `]`.
 ///
-/// Records appear as the selection leaves them, so the body is JSON if each of them is.
+/// Appends records as the selection renders them, so the body is JSON if each of them is.
 public struct ArrayRenderer: EventRenderer {
   public let selection: FieldSelection
   private var hasRecords = false
@@ -33,9 +33,9 @@ public struct ArrayRenderer: EventRenderer {
 
 /// Renders rows: each record and a line feed.
 ///
-/// A record is always one row. If it contains a line feed, each line feed and carriage return in it becomes a space:
-/// in JSON these can only stand between tokens, where a space means the same. (A record that is not JSON is treated
-/// alike.) A record without a line feed is not touched.
+/// A record is always one row. If it contains a line feed, each line feed and carriage return in it becomes a space. In
+/// JSON these occur only between tokens, where a space means the same. Records that are not JSON are treated alike. A
+/// record without a line feed is unchanged.
 public struct NDJSONRenderer: EventRenderer {
   public let selection: FieldSelection
 
@@ -62,7 +62,7 @@ public struct NDJSONRenderer: EventRenderer {
   }
 }
 
-/// Renders one record as it is, the bare object.
+/// Renders one record unchanged, as a bare object.
 public struct SingleRenderer: EventRenderer {
   public let selection: FieldSelection
   private var hasRecord = false
@@ -72,7 +72,7 @@ public struct SingleRenderer: EventRenderer {
   /// Appends nothing: a bare object needs no opening.
   public mutating func begin(_ output: inout [UInt8]) { hasRecord = false }
 
-  /// Appends the record; a second one before the next `begin` is a mistake of the program and stops it.
+  /// Appends the record. A second one before the next `begin` is a programming error and stops the program.
   public mutating func append(_ record: UnsafeRawBufferPointer, to output: inout [UInt8]) {
     precondition(!hasRecord, "a single body holds one record")
     hasRecord = true

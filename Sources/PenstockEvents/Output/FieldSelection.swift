@@ -1,4 +1,4 @@
-/// A field that a destination may go without.
+/// A field that a destination may omit.
 public enum OptionalField: String, Sendable, CaseIterable {
   case appID = "app_id"
   case traits
@@ -17,13 +17,13 @@ public enum OptionalField: String, Sendable, CaseIterable {
 
 /// Which of the optional fields a destination receives; every other field always passes.
 ///
-/// Its text is stable, because it is frozen in the intents of deliveries under way: `*` for all, `none`, or the names
-/// kept, separated by commas in the order `app_id,traits,segments,paths`. Adding an optional field later would change
-/// what an old text means, and needs a new form.
+/// Its text is stable, because intents of open deliveries contain it: `*` for all, `none`, or the kept names, separated
+/// by commas in the order `app_id,traits,segments,paths`. A new optional field would change the meaning of old texts,
+/// and needs a new form.
 public struct FieldSelection: Hashable, Sendable, LosslessStringConvertible {
-  /// Why a text is no field selection.
+  /// Why a text is not a field selection.
   public struct ParseError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The part that is not understood, or that comes twice.
+    /// The part that is not understood, or that occurs twice.
     public let part: String
     public var description: String {
       let names = OptionalField.allCases.map(\.rawValue).joined(separator: ", ")
@@ -31,7 +31,7 @@ public struct FieldSelection: Hashable, Sendable, LosslessStringConvertible {
     }
   }
 
-  /// Everything, byte for byte as it was sent.
+  /// Everything, byte for byte as sent.
   public static let all = FieldSelection(keeping: OptionalField.allCases)
 
   /// The `EventField.bit` of each field to leave out.
@@ -89,13 +89,13 @@ public struct FieldSelection: Hashable, Sendable, LosslessStringConvertible {
 extension FieldSelection {
   /// Appends the selected event to `output`.
   ///
-  /// Where nothing is dropped, that is the record byte for byte. Otherwise the top-level members with a dropped name
-  /// (compared after unescaping, every occurrence) are missing, each with the white space before it and one comma; the
+  /// When nothing is dropped, that is the record byte for byte. Otherwise the top-level members with a dropped name are
+  /// left out: compared after unescaping, every occurrence, each with the white space before it and one comma. The
   /// bytes of all others are as sent. A record that is not one well-formed JSON object, or nested deeper than 128
-  /// levels, passes untouched: there is no telling what in it would be a field. Of what `EventValidator` accepts, every
-  /// record is one.
+  /// levels, passes unchanged, because its fields are not certain. Every record that `EventValidator` accepts is such
+  /// an object.
   ///
-  /// Takes one pass, O(record bytes), without allocation but for the growth of `output`.
+  /// Takes one pass, O(record bytes), without allocation except for the growth of `output`.
   public func render(_ record: UnsafeRawBufferPointer, into output: inout [UInt8]) {
     let mark = output.count
     guard dropped != 0, !renderObject(record, into: &output) else {
@@ -106,18 +106,18 @@ extension FieldSelection {
     output.append(contentsOf: record)
   }
 
-  /// Appends the object without the dropped members; false, with anything appended, if it is not well formed.
+  /// Appends the object without the dropped members. False, with some bytes appended, if it is not well formed.
   private func renderObject(_ record: UnsafeRawBufferPointer, into output: inout [UInt8]) -> Bool {
     var scanner = JSONScanner(record)
     guard (try? scanner.beginDocument()) != nil, scanner.current == UInt8(ascii: "{") else { return false }
     var walk = ObjectWalk(scanner)
-    // What lies before this position is in the output already, or left out of it.
+    // Everything before this position is in the output already, or was left out.
     var done = 0
     var hasKept = false
     var droppedEnd: Int?
     do {
       while let member = try walk.next() {
-        // A comma goes with the member after it; while nothing is kept yet, with the one before it.
+        // A comma belongs to the member after it; while nothing is kept yet, to the one before it.
         let boundary = hasKept ? member.separator : member.separator + 1
         if droppedEnd != nil { done = boundary }
         if let field = member.field, dropped & field.bit != 0 {

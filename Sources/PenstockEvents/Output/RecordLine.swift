@@ -1,18 +1,17 @@
-/// Records as lines of NDJSON: one each, whatever they hold.
+/// Renders any record as one line of NDJSON.
 ///
-/// A record that is JSON is given byte for byte, unless it holds a line feed or a carriage return. In JSON these can
-/// only stand between tokens; then all white space between tokens is left out, and nothing else is changed. What JSON
-/// is, is what events must be: in UTF-8, without half surrogate pairs, at most 128 arrays and objects within one
-/// another.
+/// A record that is JSON is rendered byte for byte, unless it contains a line feed or a carriage return. In JSON these
+/// occur only between tokens; then all white space between tokens is removed, and nothing else changes. JSON means the
+/// same as for events: UTF-8, no half surrogate pairs, at most 128 nested arrays and objects.
 ///
-/// A record that is no JSON is given as an object with one member: ``textMember`` with its text, or, where it is no
-/// UTF-8, ``base64Member``.
+/// A record that is not JSON becomes an object with one member: ``textMember`` with its text or, when it is not UTF-8,
+/// ``base64Member``.
 public enum RecordLine {
-  /// The member with a record that is JSON, where records stand in objects.
+  /// The member for a record that is JSON, when records are rendered as members of objects.
   public static let member = "record"
-  /// The member with a record that is no JSON, as a string.
+  /// The member for a record that is not JSON, as a string.
   public static let textMember = "recordText"
-  /// The member with a record that is neither JSON nor UTF-8, in base64 (RFC 4648, 4).
+  /// The member for a record that is neither JSON nor UTF-8, in base64 (RFC 4648, 4).
   public static let base64Member = "recordBase64"
 
   /// Appends the record as JSON without a line feed. O(record bytes).
@@ -23,8 +22,8 @@ public enum RecordLine {
     output.append(UInt8(ascii: "}"))
   }
 
-  /// Appends the record as a member of an object, without a line feed: ``member``, or what stands for one that is no
-  /// JSON.
+  /// Appends the record as a member of an object, without a line feed: ``member``, or one of the other two when it is
+  /// not JSON.
   public static func appendMember(_ record: UnsafeRawBufferPointer, to output: inout [UInt8]) {
     let start = output.count
     appendName(member, to: &output)
@@ -33,7 +32,7 @@ public enum RecordLine {
     appendForeign(record, to: &output)
   }
 
-  /// False, and nothing is appended, where the record is no JSON.
+  /// False, with nothing appended, when the record is not JSON.
   private static func appendJSON(_ record: UnsafeRawBufferPointer, to output: inout [UInt8]) -> Bool {
     var scanner = JSONScanner(record)
     guard (try? scanner.scanDocument()) != nil else { return false }

@@ -97,7 +97,8 @@ extension DeadLetters.Numbered {
     return .object([
       ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),
       ("appendTime", .string(ServiceTime.text(letter.appendTime))),
-      ("buriedAt", .string(ServiceTime.text(letter.buriedAt))), ("delivery", .string(letter.deliveryID.rawValue)),
+      ("deadLetteredAt", .string(ServiceTime.text(letter.deadLetteredAt))),
+      ("delivery", .string(letter.deliveryID.rawValue)),
       ("kind", .string(letter.isUnrenderable ? "unrenderable" : "rejected")), ("attempts", .number(letter.attempts)),
       ("destination", .string(letter.destination)), ("reason", .string(letter.reason)),
       ("bytes", .number(letter.record.count)),

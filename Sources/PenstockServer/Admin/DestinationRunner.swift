@@ -182,7 +182,7 @@ final class DestinationRunner: Sendable {
     guard let cursor = state.withLock({ $0.cursor }) else { return nil }
     let now = clock.now()
     guard
-      var facts = try? log.lagFacts(
+      var facts = try? log.lagSnapshot(
         of: cursor.state, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
     else { return nil }
     // It is in the words alone, with what the destination said.

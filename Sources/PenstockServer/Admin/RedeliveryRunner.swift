@@ -42,7 +42,7 @@ final class RedeliveryRunner: Sendable {
     let (name, sink) = (destination.name, try destination.makeReplaySink(scope.mark))
     let redelivery = Redelivery(
       scope, of: name, in: letters, to: sink, named: name, policy: destination.batch, retry: retry,
-      options: destination.options, logger: logger)
+      options: destination.options, environment: DeliveryEnvironment(logger: logger))
     let isStarted = state.withLock { state in
       guard !state.isStopping, state.running[name] == nil else { return false }
       let task = Task { [self] in await run(redelivery, name, count, logger) }

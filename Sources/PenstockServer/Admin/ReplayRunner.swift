@@ -30,7 +30,7 @@ final class ReplayRunner: Sendable {
   func start(_ settings: ReplaySettings, to destination: ServiceDestination) throws -> Bool {
     let sink = try destination.makeReplaySink(settings.id)
     let logger = logger.ofRequest
-    let replay = Replay(settings, of: log, to: sink, logger: logger)
+    let replay = Replay(settings, of: log, to: sink, environment: DeliveryEnvironment(logger: logger))
     return state.withLock { state in
       guard !state.isStopping, state.running[settings.id] == nil else { return false }
       state.failures[settings.id] = nil

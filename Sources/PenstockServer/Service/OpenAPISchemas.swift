@@ -133,7 +133,7 @@ enum OpenAPISchemas {
     (
       "DeadLetter",
       .raw(
-        #"{"type":"object","required":["number","offset","appendTime","buriedAt","delivery","kind","attempts","reason","bytes"],"properties":{"number":{"type":"integer","minimum":0},"offset":{"type":"integer","minimum":0},"appendTime":{"type":"string"},"buriedAt":{"type":"string"},"delivery":{"type":"string"},"kind":{"enum":["rejected","unrenderable"]},"attempts":{"type":"integer","minimum":0},"destination":{"type":"string"},"reason":{"type":"string"},"bytes":{"type":"integer","minimum":0},"record":{"type":"string"},"recordBase64":{"type":"string"}}}"#
+        #"{"type":"object","required":["number","offset","appendTime","deadLetteredAt","delivery","kind","attempts","reason","bytes"],"properties":{"number":{"type":"integer","minimum":0},"offset":{"type":"integer","minimum":0},"appendTime":{"type":"string"},"deadLetteredAt":{"type":"string"},"delivery":{"type":"string"},"kind":{"enum":["rejected","unrenderable"]},"attempts":{"type":"integer","minimum":0},"destination":{"type":"string"},"reason":{"type":"string"},"bytes":{"type":"integer","minimum":0},"record":{"type":"string"},"recordBase64":{"type":"string"}}}"#
       )
     ),
     (

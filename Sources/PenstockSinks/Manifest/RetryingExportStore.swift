@@ -21,7 +21,7 @@ public struct RetryingExportStore: ExportStore {
   ///   - onRetry: Told of each failure that is followed by another try.
   public init(
     _ store: any ExportStore, retry: RetryPolicy, clock: any DeliveryClock = SystemDeliveryClock(),
-    random: @escaping @Sendable () -> UInt64 = Delivery.systemRandom,
+    random: @escaping @Sendable () -> UInt64 = DeliveryEnvironment.systemRandom,
     onRetry: @escaping @Sendable (ExportStoreError) -> Void = { _ in }
   ) {
     self.store = store

@@ -15,8 +15,9 @@ extension CrashSimulation {
         let delivery = Delivery(
           from: lease, source: process.log, to: sink, policy: BatchPolicy(maxRecords: 2),
           retry: RetryPolicy(first: .milliseconds(100), cap: .milliseconds(100), giveUpAfter: .seconds(60)),
-          clock: TickingClock(), wallClock: ManualClock(), random: { 0 },
-          logger: Logger(label: "laboratory", factory: { _ in SwiftLogNoOpLogHandler() }))
+          environment: DeliveryEnvironment(
+            clock: TickingClock(), wallClock: ManualClock(), random: { 0 },
+            logger: Logger(label: "laboratory", factory: { _ in SwiftLogNoOpLogHandler() })))
         _ = try await delivery.run(untilCaughtUpWith: process.log.end)
       },
       judge: { records in judge(try await destination.contents(), records) }, isDelivery: true)

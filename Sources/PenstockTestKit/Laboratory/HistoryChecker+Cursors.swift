@@ -78,7 +78,9 @@ extension HistoryChecker {
     guard let open else {
       return report(.deliveryIsExact, "\(cursor): \(delivered.id) is sent, and no intent of it is durable")
     }
-    if open.rejectionReason != nil { report(.deliveryIsExact, "\(cursor): \(delivered.id) is condemned, and is sent") }
+    if open.rejectionReason != nil {
+      report(.deliveryIsExact, "\(cursor): \(delivered.id) is a dead letter, and is sent")
+    }
     if open.intent.first..<open.intent.end != delivered.range {
       report(.deliveryIsExact, "\(cursor): \(delivered.id) is sent with \(delivered.range)")
     }

@@ -107,7 +107,8 @@ extension Simulation {
         first: .milliseconds(100), cap: .milliseconds(100), maxRetryAfter: .seconds(30), refusedWait: .zero,
         giveUpAfter: .seconds(60)),
       options: DeliveryOptions(maxInFlight: 1 + random.below(2)), deadLetters: RecordedLetters(recorder: recorder),
-      clock: TickingClock(isStalled: isStalled), wallClock: clock, random: { 0 }, logger: logger)
+      environment: DeliveryEnvironment(
+        clock: TickingClock(isStalled: isStalled), wallClock: clock, random: { 0 }, logger: logger))
     let failure: DeliveryFailure? = runner.run {
       do throws(DeliveryFailure) {
         _ = try await delivery.run(untilCaughtUpWith: view.end)
