@@ -32,6 +32,16 @@ struct ServiceTests {
     }
   }
 
+  @Test("a service runs once: another run is an error")
+  func runsOnce() async throws {
+    try await withTemporaryDirectory { directory in
+      try await ServiceRig.serve(in: directory, destinations: []) { rig in
+        await #expect(throws: ServiceError.self) { try await rig.service.run() }
+        #expect(try await rig.send(.get, "/healthz").status == 200)
+      }
+    }
+  }
+
   @Test("every bad request is told what is wrong, and leaves nothing in the log")
   func badInput() async throws {
     try await withTemporaryDirectory { directory in
