@@ -147,7 +147,7 @@ def retry_now_ends_the_wait(it):
 @step
 def a_pause_lets_the_lag_grow_in_three_units_and_undo_ends_it(it):
     it.press("Pause webhook")
-    it.said("webhook is paused. It stays so over restarts.")
+    it.said("webhook is paused. The pause survives restarts.")
     it.browser.wait(f"{it.card('webhook')}.querySelector('.badge').textContent === 'Paused'")
     lag = f"[...{it.card('webhook')}.querySelectorAll('.lag dd')].map((one) => one.textContent)"
     it.browser.wait("(([records, bytes, seconds]) => parseInt(records.replaceAll(',', '')) > 100 && bytes.includes('iB')"
@@ -156,7 +156,7 @@ def a_pause_lets_the_lag_grow_in_three_units_and_undo_ends_it(it):
     it.browser.wait(f"{it.card('webhook')}.querySelector('.badge').textContent !== 'Paused'")
     it.press("Pause webhook")
     it.press("Resume webhook")
-    it.said("webhook goes on.")
+    it.said("webhook is resumed.")
 
 
 @step
@@ -183,7 +183,7 @@ def a_cursor_is_moved_after_a_look_at_what_that_does_and_moved_back(it):
     it.press("See what that does")
     it.browser.wait("!document.querySelector('dialog button.danger').disabled")
     it.browser.click("dialog button.danger")
-    it.said("webhook goes on at offset 1,000.")
+    it.said("webhook continues at offset 1,000.")
     it.browser.wait("document.querySelector('.facts').innerText.includes('1,000')")
     it.press("Undo")
     it.browser.wait(f"document.querySelector('.facts').innerText.includes({json.dumps(f'{before:,}')})")
@@ -211,7 +211,7 @@ def undo_moves_a_cursor_back_to_where_it_stood_and_not_to_where_it_was_looked_at
     it.press("See what that does")
     it.browser.wait("!document.querySelector('dialog button.danger').disabled")
     it.browser.click("dialog button.danger")
-    it.said("webhook goes on at offset 1,000.")
+    it.said("webhook continues at offset 1,000.")
     it.browser.wait("document.querySelector('.facts').innerText.includes('1,000')")
     it.press("Undo")
     it.browser.wait(f"document.querySelector('.facts').innerText.includes({json.dumps(f'{stood:,}')})")
@@ -271,10 +271,10 @@ def dead_letters_are_counted_and_delivered_again_all_and_one(it):
     it.press("Deliver dead letters again")
     it.said("1 record would be delivered to webhook.")
     it.browser.click("dialog button.primary")
-    it.said("1 refused again: ", 30)
+    it.said("1 rejected again: ", 30)
     it.browser.wait("document.querySelector('.letters .tag')?.textContent === 'sent again'")
     it.press("Deliver dead letters again")
-    it.said("Every one of them was sent again before.")
+    it.said("All of them were sent again already.")
     expect(it.browser.evaluate("document.querySelector('dialog button.primary').disabled"), "nothing could be delivered")
     # The first of two counts comes last.
     it.browser.evaluate("""(() => {
@@ -293,7 +293,7 @@ def dead_letters_are_counted_and_delivered_again_all_and_one(it):
     it.browser.click("dialog input[type=checkbox]")
     it.browser.wait("window.isTold")
     it.browser.evaluate("new Promise((done) => setTimeout(() => { window.letGo(); setTimeout(done, 300); }, 300))")
-    it.said("Every one of them was sent again before.", 1)
+    it.said("All of them were sent again already.", 1)
     it.browser.evaluate("window.restore()")
     it.browser.click("dialog input[type=checkbox]")
     it.said("1 record would be delivered to webhook.")
@@ -402,13 +402,13 @@ def everything_is_reached_by_keyboard_and_the_focus_shows(it):
 def a_key_is_made_shown_once_and_sees_what_its_role_may(it):
     it.go("#/settings")
     # What is above the button comes later than the button, and moves it away from under the mouse.
-    it.said("They are shown here and changed there.")
+    it.said("Change them there; this page only shows them.")
     it.press("New key…")
     it.browser.type("dialog input", "night watch")
     it.browser.choose("dialog select", "viewer")
-    it.press("Make it")
+    it.press("Create the key")
     token = it.browser.wait("document.querySelector('dialog input[readonly]').value")
-    it.press("I have kept it")
+    it.press("I have stored it")
     it.said("night watch")
     it.browser.wait("!document.querySelector('dialog')")
     expect(token not in it.browser.evaluate("document.documentElement.outerHTML"), "the token is still there")
@@ -421,7 +421,7 @@ def a_key_is_made_shown_once_and_sees_what_its_role_may(it):
     expect(not it.browser.evaluate("[...document.querySelectorAll('main button')].length"), "a viewer is offered to steer")
     keys = json.loads(it.stage.ask("GET", "/v1/keys")[1])["keys"]
     it.stage.ask("DELETE", f"/v1/keys/{next(key['id'] for key in keys if key['name'] == 'night watch')}")
-    it.said("Your key is not taken any more.")
+    it.said("The service no longer accepts your key.")
     it.browser.complaints = [c for c in it.browser.complaints if "401" not in c[1]]
 
 
@@ -440,7 +440,7 @@ def a_stream_that_is_not_allowed_is_not_asked_for_again_and_again(it):
       window.fetch = (path, options) => {
         if (!path.endsWith('/stream')) return real(path, options);
         window.asked += 1;
-        return Promise.resolve(new Response('{"error":{"code":"forbidden","message":"this key may not do that"}}', { status: 403 }));
+        return Promise.resolve(new Response('{"error":{"code":"forbidden","message":"this key does not have the right to do that"}}', { status: 403 }));
       };
       for (const hidden of [true, false]) {
         Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
@@ -448,7 +448,7 @@ def a_stream_that_is_not_allowed_is_not_asked_for_again_and_again(it):
       }
     })()""")
     it.browser.wait("document.getElementById('live').textContent === 'Not allowed'")
-    it.said("this key may not do that.")
+    it.said("this key does not have the right to do that.")
     expect(it.browser.evaluate("window.asked") == 1, "it was asked for again")
     it.press("Sign out")
     it.browser.send("Page.reload")
