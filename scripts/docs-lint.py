@@ -69,7 +69,9 @@ def service_metrics():
     metrics = read("Sources/PenstockServer/Admin/ServiceMetrics.swift")
     ingest = metrics[metrics.index("func addIngest"):metrics.index("func addLog")]
     found |= {f"penstock_ingest_{name}_total" for name in re.findall(r'\("(\w+)", "', ingest)}
-    found |= {f"penstock_delivery_{name}" for name in re.findall(r'(?<!\.)\badd\("(\w+)", "(?:counter|gauge)"', metrics)}
+    found |= {f"penstock_delivery_{name}" for name in re.findall(r'(?<!\.)\badd\(\s*"(\w+)", "(?:counter|gauge)"', metrics)}
+    for name in re.findall(r'\baddHistogram\(\s*"(\w+)"', metrics):
+        found |= {f"{name}_{series}" for series in ("bucket", "sum", "count")}
     return found
 
 

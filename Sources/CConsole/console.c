@@ -1,6 +1,6 @@
 #include "CConsole.h"
 
-// The compiler copies the files in as they are (C23), and knows to do so again when one changes.
+// The compiler embeds the files unchanged (C23 #embed), and compiles again when one changes.
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
 static const unsigned char index_html[] = {

@@ -63,7 +63,7 @@ def test_retry_now_ends_the_wait(it):
 def test_a_pause_lets_the_lag_grow_in_three_units_and_undo_ends_it(it):
     badge = it.page.get_by_label("Destination webhook", exact=True).locator(".badge")
     it.press("Pause webhook")
-    it.said("webhook is paused. It stays so over restarts.")
+    it.said("webhook is paused. The pause survives restarts.")
     expect(badge).to_have_text("Paused")
     lag = f"[...{it.card('webhook')}.querySelectorAll('.lag dd')].map((one) => one.textContent)"
     it.wait("(([records, bytes, seconds]) => parseInt(records.replaceAll(',', '')) > 100 && bytes.includes('iB')"
@@ -72,7 +72,7 @@ def test_a_pause_lets_the_lag_grow_in_three_units_and_undo_ends_it(it):
     expect(badge).not_to_have_text("Paused")
     it.press("Pause webhook")
     it.press("Resume webhook")
-    it.said("webhook goes on.")
+    it.said("webhook is resumed.")
 
 
 def move_cursor(it):
@@ -80,7 +80,7 @@ def move_cursor(it):
     it.type("dialog input[type=number]", "1000")
     it.press("See what that does")
     it.click("dialog button.danger")
-    it.said("webhook goes on at offset 1,000.")
+    it.said("webhook continues at offset 1,000.")
     expect(it.page.locator(".facts")).to_contain_text("1,000")
 
 
@@ -168,13 +168,13 @@ def test_settings_are_shown_and_secrets_are_not(it):
 def test_a_key_is_made_shown_once_and_sees_what_its_role_may(it):
     it.go("#/settings")
     # What is above the button comes later than the button, and moves it away from under the mouse.
-    it.said("They are shown here and changed there.")
+    it.said("Change them there; this page only shows them.")
     it.press("New key…")
     it.type("dialog input", "night watch")
     it.choose("dialog select", "viewer")
-    it.press("Make it")
+    it.press("Create the key")
     token = it.wait("document.querySelector('dialog input[readonly]').value")
-    it.press("I have kept it")
+    it.press("I have stored it")
     it.said("night watch")
     it.no_dialog()
     assert token not in it.evaluate("document.documentElement.outerHTML"), "the token is still there"
@@ -187,7 +187,7 @@ def test_a_key_is_made_shown_once_and_sees_what_its_role_may(it):
     assert it.page.locator("main button").count() == 0, "a viewer is offered to steer"
     keys = it.stage.service.ask("GET", "/v1/keys").json["keys"]
     it.stage.service.ask("DELETE", f"/v1/keys/{next(key['id'] for key in keys if key['name'] == 'night watch')}")
-    it.said("Your key is not taken any more.")
+    it.said("The service no longer accepts your key.")
     assert [one for one in it.complaints if "401" not in one[1]] == [], "the browser complains"
     it.sign_in(it.stage.admin)
     it.wait(it.card("webhook"))
@@ -200,7 +200,7 @@ def test_a_stream_that_is_not_allowed_is_not_asked_for_again_and_again(it):
       window.fetch = (path, options) => {
         if (!path.endsWith('/stream')) return real(path, options);
         window.asked += 1;
-        const error = { code: 'forbidden', message: 'this key may not do that' };
+        const error = { code: 'forbidden', message: 'this key does not have the right to do that' };
         return Promise.resolve(new Response(JSON.stringify({ error }), { status: 403 }));
       };
       for (const hidden of [true, false]) {
@@ -209,7 +209,7 @@ def test_a_stream_that_is_not_allowed_is_not_asked_for_again_and_again(it):
       }
     })()""")
     expect(it.page.locator("#live")).to_have_text("Not allowed")
-    it.said("this key may not do that.")
+    it.said("this key does not have the right to do that.")
     assert it.evaluate("window.asked") == 1
     it.press("Sign out")
     it.page.reload()

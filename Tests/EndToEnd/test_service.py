@@ -91,7 +91,7 @@ def test_a_client_that_says_nothing_more_is_cut_off(room, tls, protocol, said):
 def test_events_are_taken_in_a_crowd(room):
     """More connections than files may be open, while the log begins segment after segment. It says so, as JSON."""
     service = room.serve({"log": {"path": "L", "segmentSize": "1MiB"}}, "--log-format json", **open_files(200))
-    said = next(line for line in map(json.loads, service.errors.splitlines()) if "fewer connections" in line["message"])
+    said = next(line for line in map(json.loads, service.errors.splitlines()) if "maxConnections is lowered" in line["message"])
     assert (said["level"], said["metadata"]["connections"], said["metadata"]["openFiles"]) == ("warning", "100", "200")
     honest = service.connect()
     honest.connect()

@@ -86,30 +86,32 @@ struct KeyRingTests {
 
   @Test("a token is its key's until it is rotated or revoked")
   func life() throws {
-    var ring = APIKeySet()
-    let (key, token) = try ring.create(.init(name: "ops", role: .companyAdmin), at: 100, random: Self.random(1))
-    let (other, second) = try ring.create(
+    var keySet = APIKeySet()
+    let (key, token) = try keySet.create(.init(name: "ops", role: .companyAdmin), at: 100, random: Self.random(1))
+    let (other, second) = try keySet.create(
       .init(name: "web", role: .producer, appID: "shop"), at: 100, random: Self.random(2))
-    #expect(try ring.identify(token, at: 100).id == key.id)
-    #expect(try ring.identify(second, at: 100).appID == "shop")
+    #expect(try keySet.identify(token, at: 100).id == key.id)
+    #expect(try keySet.identify(second, at: 100).appID == "shop")
     #expect(key.id != other.id)
-    let (_, third) = try ring.rotate(key.id, at: 200, grace: 60, random: Self.random(3))
-    #expect(try ring.identify(third, at: 200).id == key.id)
-    #expect(try ring.identify(token, at: 259).id == key.id)
-    #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(token, at: 260) }
-    let (_, fourth) = try ring.rotate(key.id, at: 300, grace: 0, random: Self.random(4))
-    #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(third, at: 300) }
-    try ring.revoke(key.id, at: 400)
-    #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(fourth, at: 400) }
-    #expect(throws: APIKeySet.Refusal.noSuchKey) { try ring.revoke(key.id, at: 400) }
-    #expect(throws: APIKeySet.Refusal.noSuchKey) { try ring.rotate(key.id, at: 400, grace: 0, random: Self.random(5)) }
-    #expect(try ring.identify(second, at: 400).id == other.id)
+    let (_, third) = try keySet.rotate(key.id, at: 200, grace: 60, random: Self.random(3))
+    #expect(try keySet.identify(third, at: 200).id == key.id)
+    #expect(try keySet.identify(token, at: 259).id == key.id)
+    #expect(throws: APIKeySet.Refusal.unknown) { try keySet.identify(token, at: 260) }
+    let (_, fourth) = try keySet.rotate(key.id, at: 300, grace: 0, random: Self.random(4))
+    #expect(throws: APIKeySet.Refusal.unknown) { try keySet.identify(third, at: 300) }
+    try keySet.revoke(key.id, at: 400)
+    #expect(throws: APIKeySet.Refusal.unknown) { try keySet.identify(fourth, at: 400) }
+    #expect(throws: APIKeySet.Refusal.noSuchKey) { try keySet.revoke(key.id, at: 400) }
+    #expect(throws: APIKeySet.Refusal.noSuchKey) {
+      try keySet.rotate(key.id, at: 400, grace: 0, random: Self.random(5))
+    }
+    #expect(try keySet.identify(second, at: 400).id == other.id)
   }
 
   @Test("nothing but the whole token lets anybody in")
   func guesses() throws {
-    var ring = APIKeySet()
-    let (key, token) = try ring.create(.init(name: "ops", role: .viewer), at: 0, random: Self.random(1))
+    var keySet = APIKeySet()
+    let (key, token) = try keySet.create(.init(name: "ops", role: .viewer), at: 0, random: Self.random(1))
     let others: [String?] = [
       nil, "", "psk", "psk_", "psk_\(key.id)_", "psk_\(key.id)", String(token.dropLast()), token + "0",
       token.uppercased(),
@@ -118,13 +120,13 @@ struct KeyRingTests {
       "psk_\(key.id)_\(key.hash)",
     ]
     for guess in others {
-      #expect(throws: APIKeySet.Refusal.unknown, "\(guess ?? "nil")") { try ring.identify(guess, at: 0) }
+      #expect(throws: APIKeySet.Refusal.unknown, "\(guess ?? "nil")") { try keySet.identify(guess, at: 0) }
     }
     // Every byte of the secret counts.
     for index in token.indices.dropFirst(21) {
       var changed = token
       changed.replaceSubrange(index...index, with: token[index] == "0" ? "1" : "0")
-      #expect(throws: APIKeySet.Refusal.unknown) { try ring.identify(changed, at: 0) }
+      #expect(throws: APIKeySet.Refusal.unknown) { try keySet.identify(changed, at: 0) }
     }
   }
 
@@ -137,9 +139,11 @@ struct KeyRingTests {
       .init(name: "a", role: .viewer, limit: .init(requestsPerSecond: .nan)),
       .init(name: String(repeating: "a", count: 101), role: .viewer),
     ] {
-      var ring = APIKeySet()
-      #expect(throws: APIKeySet.Refusal.self, "\(request)") { try ring.create(request, at: 0, random: Self.random(1)) }
-      #expect(ring.keys.isEmpty)
+      var keySet = APIKeySet()
+      #expect(throws: APIKeySet.Refusal.self, "\(request)") {
+        try keySet.create(request, at: 0, random: Self.random(1))
+      }
+      #expect(keySet.keys.isEmpty)
     }
   }
 

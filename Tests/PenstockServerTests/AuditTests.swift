@@ -17,8 +17,8 @@ struct AuditTests {
   }
 
   static func key(_ seed: UInt8) throws -> APIKey {
-    var ring = APIKeySet()
-    return try ring.create(
+    var keySet = APIKeySet()
+    return try keySet.create(
       .init(name: "eye \(seed)", role: .viewer, appID: "shop"), at: 0, random: KeyRingTests.random(seed)
     ).key
   }
@@ -32,35 +32,35 @@ struct AuditTests {
   }
 
   @Test("the first refusals of a key are entries, then one every ten minutes, and none is lost from the count")
-  func tally() throws {
+  func sampler() throws {
     let (one, two) = (try Self.key(1), try Self.key(2))
-    var tally = RefusalSampler()
+    var sampler = RefusalSampler()
     let (second, burst) = (Int64(1_000_000_000), Int(RefusalSampler.limit.burst))
     var noted = 0
-    for _ in 0..<100 where tally.note(one, at: 0) { noted += 1 }
+    for _ in 0..<100 where sampler.note(one, at: 0) { noted += 1 }
     #expect(noted == burst)
-    let isOther = tally.note(two, at: 0)
+    let isOther = sampler.note(two, at: 0)
     #expect(isOther, "another key is held up by it")
-    #expect(tally.takeDue(at: 599 * second).isEmpty)
-    #expect(tally.takeDue(at: 601 * second) == [.init(key: one, count: 90)])
-    #expect(tally.takeDue(at: 1000 * second).isEmpty, "there is nothing to tell")
-    for _ in 0..<5 { _ = tally.note(one, at: 1000 * second) }
-    #expect(tally.takeDue(at: 1000 * second).isEmpty)
-    #expect(tally.takeAll() == [.init(key: one, count: 5)])
-    #expect(tally.takeAll().isEmpty)
+    #expect(sampler.takeDue(at: 599 * second).isEmpty)
+    #expect(sampler.takeDue(at: 601 * second) == [.init(key: one, count: 90)])
+    #expect(sampler.takeDue(at: 1000 * second).isEmpty, "there is nothing to tell")
+    for _ in 0..<5 { _ = sampler.note(one, at: 1000 * second) }
+    #expect(sampler.takeDue(at: 1000 * second).isEmpty)
+    #expect(sampler.takeAll() == [.init(key: one, count: 5)])
+    #expect(sampler.takeAll().isEmpty)
   }
 
   @Test("a key that asks without end for a year makes fewer entries than push anything out")
   func year() throws {
     let key = try Self.key(1)
-    var (tally, entries, refusals, told) = (RefusalSampler(), 0, 0, 0)
+    var (sampler, entries, refusals, told) = (RefusalSampler(), 0, 0, 0)
     for second in stride(from: Int64(0), to: 365 * 86_400, by: 120) {
       let now = second * 1_000_000_000
-      for one in tally.takeDue(at: now) { (entries, told) = (entries + 1, told + one.count) }
+      for one in sampler.takeDue(at: now) { (entries, told) = (entries + 1, told + one.count) }
       refusals += 1
-      if tally.note(key, at: now) { (entries, told) = (entries + 1, told + 1) }
+      if sampler.note(key, at: now) { (entries, told) = (entries + 1, told + 1) }
     }
-    told += tally.takeAll().reduce(0) { $0 + $1.count }
+    told += sampler.takeAll().reduce(0) { $0 + $1.count }
     #expect(told == refusals)
     #expect(entries * 4096 < 256 << 20, "\(entries) entries")
   }

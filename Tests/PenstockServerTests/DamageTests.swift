@@ -57,7 +57,7 @@ struct DamageTests {
           #expect(answer.status == 200, "\(answer.text)")
           if !answer.text.contains("duplicate") { again += 1 }
         }
-        // A block at the most: every other key is known, and the newest ones are known to their lanes as well.
+        // A block at the most: every other key is known, and the newest ones are known to their producers as well.
         #expect(again < 4, "\(again) keys were lost")
         #expect(try await Self.send(100, to: rig).status == 200)
         #expect(try await rig.send(.get, "/readyz").status == 200)
@@ -99,7 +99,7 @@ struct DamageTests {
     }
     let first = try await log(disk, 0)
     let before = try await IdempotentAppender.open(
-      first, journal: "/keys", capacity: 100, window: 3600, lanes: 1,
+      first, journal: "/keys", capacity: 100, window: 3600, producers: 1,
       environment: IdempotentAppenderTests.environment(keys, 1))
     for number in 0..<3 {
       _ = try await before.append(IdempotentAppenderTests.batch(number), key: IdempotentAppenderTests.key(number)).get()
@@ -112,11 +112,11 @@ struct DamageTests {
     let second = try await log(disk.processKill(), 2)
     let told = Mutex<[LogError.Code?]>([])
     let after = try await IdempotentAppender.open(
-      second, journal: "/keys", capacity: 100, window: 3600, lanes: 1, retryInterval: .milliseconds(1),
+      second, journal: "/keys", capacity: 100, window: 3600, producers: 1, retryInterval: .milliseconds(1),
       environment: IdempotentAppenderTests.environment(kept, 3)
     ) { trouble in told.withLock { $0.append(trouble?.code) } }
     let refused = await after.append(IdempotentAppenderTests.batch(1), key: IdempotentAppenderTests.key(1))
-    guard case .failure(.unkept) = refused else {
+    guard case .failure(.journalUnavailable) = refused else {
       Issue.record("a key was taken although nobody knows whether it came before: \(refused)")
       return
     }
@@ -182,7 +182,7 @@ struct DamageTests {
         #expect(try await rig.send(.get, "/v1/status").status == 503)
         #expect(try await rig.send(.get, "/healthz").status == 200)
         let ready = try await rig.send(.get, "/readyz")
-        #expect(ready.status == 503 && ready.text.contains("the file of keys cannot be read"))
+        #expect(ready.status == 503 && ready.text.contains("the file of API keys cannot be read"))
         let words = try #require(rig.service.damage().first { $0.part == .accessKeys }).message
         #expect(words.contains("penstock keys create --file \(path)"), "the way out is not named: \(words)")
         while received.arrivals.isEmpty { await Task.yield() }

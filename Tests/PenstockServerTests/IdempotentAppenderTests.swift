@@ -37,7 +37,7 @@ struct IdempotentAppenderTests {
   ///
   /// - Parameter keys: the journal's disk, where it has one of its own.
   static func live(
-    _ disk: SimulatedFileSystem, keys: SimulatedFileSystem? = nil, life: UInt8, lanes: Int, _ numbers: [Int],
+    _ disk: SimulatedFileSystem, keys: SimulatedFileSystem? = nil, life: UInt8, producers: Int, _ numbers: [Int],
     _ durability: Durability = .disk
   ) async -> [(number: Int, first: Offset?, isDuplicate: Bool)] {
     let environment = environment(disk, life)
@@ -47,7 +47,7 @@ struct IdempotentAppenderTests {
     }
     var acknowledged: [(number: Int, first: Offset?, isDuplicate: Bool)] = []
     if let appender = try? await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, lanes: lanes,
+      log, journal: "/keys", capacity: 100, window: 3600, producers: producers,
       environment: keys.map { Self.environment($0, life) } ?? environment)
     {
       for number in numbers {
@@ -65,9 +65,9 @@ struct IdempotentAppenderTests {
   /// What the next process must find: sends every key again.
   static func checkAgain(
     _ before: [(number: Int, first: Offset?, isDuplicate: Bool)], _ disk: SimulatedFileSystem,
-    keys: SimulatedFileSystem? = nil, lanes: Int, _ death: String
+    keys: SimulatedFileSystem? = nil, producers: Int, _ death: String
   ) async throws {
-    let after = await live(disk, keys: keys, life: 1, lanes: lanes, [0, 1, 2, 3, 4])
+    let after = await live(disk, keys: keys, life: 1, producers: producers, [0, 1, 2, 3, 4])
     #expect(after.map(\.number) == [0, 1, 2, 3, 4], "\(death)")
     for (number, first, _) in before {
       let again = try #require(after.first { $0.number == number }, "\(death)")
@@ -83,40 +83,41 @@ struct IdempotentAppenderTests {
   static let numbers = [0, 1, 0, 2, 3, 1, 4]
 
   @Test("each key is appended once, whatever is lost at whichever I/O", arguments: [1, 2])
-  func everyCrash(_ lanes: Int) async throws {
+  func everyCrash(_ producers: Int) async throws {
     let whole = SimulatedFileSystem()
-    #expect(await Self.live(whole, life: 0, lanes: lanes, Self.numbers).count == Self.numbers.count)
+    #expect(await Self.live(whole, life: 0, producers: producers, Self.numbers).count == Self.numbers.count)
     var covered = 0
     for io in 1...whole.ioCount {
       let dying = SimulatedFileSystem()
       dying.crash(atIO: io)
-      let before = await Self.live(dying, life: 0, lanes: lanes, Self.numbers)
+      let before = await Self.live(dying, life: 0, producers: producers, Self.numbers)
       let disks = [
         ("kill", dying.processKill()), ("nothing unsynced", dying.powerCut(.nothingUnsynced)),
         ("seed \(io)", dying.powerCut(.seeded(UInt64(io)))),
       ]
       for (name, disk) in disks {
         covered += 1
-        try await Self.checkAgain(before, disk, lanes: lanes, "\(name) at I/O \(io), \(lanes) lanes")
+        try await Self.checkAgain(before, disk, producers: producers, "\(name) at I/O \(io), \(producers) producers")
       }
     }
-    print("keys and crashes: \(covered) deaths at \(whole.ioCount) I/Os, lanes: \(lanes)")
+    print("keys and crashes: \(covered) deaths at \(whole.ioCount) I/Os, producers: \(producers)")
   }
 
   @Test(
     "a journal that fails on its own disk costs requests with keys their answers, and no key its memory",
     arguments: [1, 2])
-  func journalFails(_ lanes: Int) async throws {
+  func journalFails(_ producers: Int) async throws {
     let whole = SimulatedFileSystem()
-    _ = await Self.live(SimulatedFileSystem(), keys: whole, life: 0, lanes: lanes, Self.numbers)
+    _ = await Self.live(SimulatedFileSystem(), keys: whole, life: 0, producers: producers, Self.numbers)
     var refused = 0
     for io in 1...whole.ioCount {
       let (log, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
       keys.crash(atIO: io)
-      let before = await Self.live(log, keys: keys, life: 0, lanes: lanes, Self.numbers)
+      let before = await Self.live(log, keys: keys, life: 0, producers: producers, Self.numbers)
       if !before.isEmpty, before.count < Self.numbers.count { refused += 1 }
       try await Self.checkAgain(
-        before, log.processKill(), keys: keys.powerCut(.nothingUnsynced), lanes: lanes, "journal gone at I/O \(io)")
+        before, log.processKill(), keys: keys.powerCut(.nothingUnsynced), producers: producers,
+        "journal gone at I/O \(io)")
     }
     #expect(refused > 0, "no failure came while keys were in use")
   }
@@ -124,15 +125,15 @@ struct IdempotentAppenderTests {
   @Test("a log that answers before it syncs may lose what it answered, but no key then stands for nothing")
   func everyCrashOfAnEarlyAnswer() async throws {
     let whole = SimulatedFileSystem()
-    _ = await Self.live(whole, life: 0, lanes: 1, Self.numbers, .kernel)
+    _ = await Self.live(whole, life: 0, producers: 1, Self.numbers, .kernel)
     var forgotten = 0
     for io in 1...whole.ioCount {
       let dying = SimulatedFileSystem()
       dying.crash(atIO: io)
-      let before = await Self.live(dying, life: 0, lanes: 1, Self.numbers, .kernel)
+      let before = await Self.live(dying, life: 0, producers: 1, Self.numbers, .kernel)
       let disk = dying.powerCut(.nothingUnsynced)
       // Whatever is left: each key sent again ends in one pair of its records.
-      try await Self.checkAgain([], disk, lanes: 1, "power cut at I/O \(io)")
+      try await Self.checkAgain([], disk, producers: 1, "power cut at I/O \(io)")
       if !before.isEmpty { forgotten += 1 }
     }
     #expect(forgotten > 0, "nothing was acknowledged before a power cut")
@@ -146,7 +147,7 @@ struct IdempotentAppenderTests {
       at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
     let told = Mutex<[LogError.Code?]>([])
     let appender = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, lanes: 2, retryInterval: .milliseconds(1),
+      log, journal: "/keys", capacity: 100, window: 3600, producers: 2, retryInterval: .milliseconds(1),
       environment: Self.environment(keys, 1)
     ) { trouble in told.withLock { $0.append(trouble?.code) } }
     func send(_ number: Int) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
@@ -154,11 +155,11 @@ struct IdempotentAppenderTests {
     }
     _ = try await send(0).get()
     keys.capacityBytes = 0
-    // Until the file's own room is used up, and both lanes with it.
+    // Until the file's own room is used up, and both producers with it.
     var (number, taken) = (1, 1)
     while true {
       let result = await send(number)
-      if case .failure(.unkept(let error)) = result {
+      if case .failure(.journalUnavailable(let error)) = result {
         #expect(error.code == .noSpace)
         break
       }
@@ -172,7 +173,7 @@ struct IdempotentAppenderTests {
     keys.capacityBytes = nil
     // Attempts that began before there was room may still fail, and be told, after one that succeeded.
     var again = await send(number)
-    while case .failure(.unkept) = again {
+    while case .failure(.journalUnavailable) = again {
       await Task.yield()
       again = await send(number)
     }
@@ -187,7 +188,7 @@ struct IdempotentAppenderTests {
     keys.capacityBytes = nil
     let second = try await Log.open(at: "/log", environment: Self.environment(disk.processKill(), 2))
     let reopened = try await IdempotentAppender.open(
-      second, journal: "/keys", capacity: 100_000, window: 3600, lanes: 2,
+      second, journal: "/keys", capacity: 100_000, window: 3600, producers: 2,
       environment: Self.environment(keys.processKill(), 3))
     for known in 0..<number {
       #expect(try await reopened.append(Self.batch(known), key: Self.key(known)).get().isDuplicate, "key \(known)")
@@ -196,13 +197,13 @@ struct IdempotentAppenderTests {
     try await second.close()
   }
 
-  @Test("a lane that the log is not certain of any more still tells its key")
-  func uncertainLane() async throws {
+  @Test("a producer that the log is not certain of any more still tells its key")
+  func uncertainProducer() async throws {
     let (disk, keys) = (SimulatedFileSystem(), SimulatedFileSystem())
     let log = try await Log.open(
       at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
     let appender = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, lanes: 1, environment: Self.environment(keys, 1))
+      log, journal: "/keys", capacity: 100, window: 3600, producers: 1, environment: Self.environment(keys, 1))
     // The log has it, the journal never will.
     keys.fail(fromIO: keys.ioCount + 1, .inputOutput)
     let first = try await appender.append(Self.batch(0), key: Self.key(0)).get()
@@ -217,9 +218,9 @@ struct IdempotentAppenderTests {
     try #require(damaged.flipBit(segment, at: 8192 + 4096 + 20, bit: 0))
     let after = try await Log.open(
       at: "/log", configuration: Self.configuration(), environment: Self.environment(damaged, 2))
-    #expect(after.recovery.producers.uncertain == [IdempotentAppender.laneName(0)])
+    #expect(after.recovery.producers.uncertain == [IdempotentAppender.producerName(0)])
     let again = try await IdempotentAppender.open(
-      after, journal: "/keys", capacity: 100, window: 3600, lanes: 1,
+      after, journal: "/keys", capacity: 100, window: 3600, producers: 1,
       environment: Self.environment(keys.processKill(), 3))
     let second = try await again.append(Self.batch(0), key: Self.key(0)).get()
     #expect(second.isDuplicate && second.0.first == .zero, "the key's records are in the log twice")
@@ -229,7 +230,7 @@ struct IdempotentAppenderTests {
   }
 
   @Test("a key that was forgotten does not come back to life at a start, however often", arguments: [1, 3])
-  func revival(lanes: Int) async throws {
+  func revival(producers: Int) async throws {
     var (disk, keys, life) = (SimulatedFileSystem(), SimulatedFileSystem(), UInt8(0))
     let clock = ManualClock()
     func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
@@ -243,7 +244,8 @@ struct IdempotentAppenderTests {
     func live(_ numbers: [Int]) async throws -> [Bool] {
       let log = try await Log.open(at: "/log", configuration: Self.configuration(), environment: environment(disk))
       let appender = try await IdempotentAppender.open(
-        log, journal: "/keys", capacity: 5, window: 3600, lanes: lanes, clock: clock, environment: environment(keys))
+        log, journal: "/keys", capacity: 5, window: 3600, producers: producers, clock: clock,
+        environment: environment(keys))
       var known: [Bool] = []
       for number in numbers {
         known.append(try await appender.append(Self.batch(number), key: Self.key(number)).get().isDuplicate)
@@ -257,7 +259,7 @@ struct IdempotentAppenderTests {
     clock.advance(seconds: 3500)
     #expect(try await live([0, 1, 2]) == [true, true, true])
     clock.advance(seconds: 101)
-    // Every lane still has the key of its newest append.
+    // Every producer still has the key of its newest append.
     for _ in 0..<3 { #expect(try await live([]) == []) }
     #expect(try await live([2, 0, 1]) == [false, false, false], "they are remembered past their time")
     #expect(try await live([2, 0, 1]) == [true, true, true], "they are as old as their first use")
@@ -273,7 +275,7 @@ struct IdempotentAppenderTests {
       at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
     func open(_ journal: String, capacity: Int, life: UInt8) async throws -> IdempotentAppender {
       try await IdempotentAppender.open(
-        log, journal: journal, capacity: capacity, window: 3600, lanes: 2, clock: ManualClock(),
+        log, journal: journal, capacity: capacity, window: 3600, producers: 2, clock: ManualClock(),
         environment: Self.environment(keys, life))
     }
     let first = try await open("/keys", capacity: 100, life: 1)
@@ -298,13 +300,13 @@ struct IdempotentAppenderTests {
     try await log.close()
   }
 
-  @Test("the last key of a lane that rests is forgotten as every other, by number and by time")
-  func restingLane() async throws {
+  @Test("the last key of a producer that rests is forgotten as every other, by number and by time")
+  func idleProducer() async throws {
     for (later, seconds) in [([1, 2, 3, 4, 5], Int64(1)), ([1], 3601)] {
       var (disk, keys, life) = (SimulatedFileSystem(), SimulatedFileSystem(), UInt8(0))
       let clock = ManualClock()
-      /// The first lane has the first key; from the second process on the other lane is taken first.
-      func live(lanes: Int, _ numbers: [Int]) async throws -> [Bool] {
+      /// The first producer has the first key; from the second process on the other producer is taken first.
+      func live(producers: Int, _ numbers: [Int]) async throws -> [Bool] {
         life += 1
         let salt = life
         func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
@@ -316,7 +318,7 @@ struct IdempotentAppenderTests {
         var known: [Bool] = []
         for number in numbers.isEmpty ? [-1] : numbers {
           let appender = try await IdempotentAppender.open(
-            log, journal: "/keys", capacity: 5, window: 3600, lanes: lanes, clock: clock,
+            log, journal: "/keys", capacity: 5, window: 3600, producers: producers, clock: clock,
             environment: environment(keys))
           if number >= 0 {
             known.append(try await appender.append(Self.batch(number), key: Self.key(number)).get().isDuplicate)
@@ -327,11 +329,11 @@ struct IdempotentAppenderTests {
         (disk, keys) = (disk.processKill(), keys.processKill())
         return known
       }
-      #expect(try await live(lanes: 1, [0]) == [false])
+      #expect(try await live(producers: 1, [0]) == [false])
       clock.advance(seconds: seconds)
-      #expect(try await live(lanes: 2, later).allSatisfy { !$0 })
-      for _ in 0..<2 { #expect(try await live(lanes: 2, []) == []) }
-      #expect(try await live(lanes: 2, [0]) == [false], "a start brought it back to life, after \(later)")
+      #expect(try await live(producers: 2, later).allSatisfy { !$0 })
+      for _ in 0..<2 { #expect(try await live(producers: 2, []) == []) }
+      #expect(try await live(producers: 2, [0]) == [false], "a start brought it back to life, after \(later)")
     }
   }
 
@@ -363,7 +365,7 @@ struct IdempotentAppenderTests {
         let log = try await Log.open(
           at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, life))
         let appender = try await IdempotentAppender.open(
-          log, journal: "/keys", capacity: 100, window: 3600, lanes: 2, clock: clock, pace: clock,
+          log, journal: "/keys", capacity: 100, window: 3600, producers: 2, clock: clock, pace: clock,
           environment: Self.environment(keys, life + 1))
         var known: [Bool] = []
         for number in 0..<4 {

@@ -5,7 +5,7 @@ final class RawConnection: Sendable {
   struct Failure: Error { let call: String, reason: Int32 }
 
   /// How long it waits for a byte. Long, because only a failing test waits for it.
-  private static let patience = timeval(tv_sec: 20, tv_usec: 0)
+  private static let timeout = timeval(tv_sec: 20, tv_usec: 0)
   private let descriptor: Int32
 
   /// To a port of this machine.
@@ -17,8 +17,8 @@ final class RawConnection: Sendable {
     #endif
     descriptor = socket(AF_INET, stream, 0)
     guard descriptor >= 0 else { throw Failure(call: "socket", reason: errno) }
-    var patience = Self.patience
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    var timeout = Self.timeout
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(UInt16(port)).bigEndian

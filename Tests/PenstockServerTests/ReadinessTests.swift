@@ -19,7 +19,7 @@ struct ReadinessTests {
 
   @Test("a disk is full from an append that found no room to one that finds some, or to room for a segment")
   func tally() {
-    var room = RoomTally()
+    var room = FullDiskDetector()
     func isFull(_ free: UInt64?, at second: Int64) -> Bool {
       room.isFull(freeBytes: free, needed: 100, at: second * Self.second)
     }
@@ -67,14 +67,15 @@ struct ReadinessTests {
     environment.observer = ServiceLogObserver(metrics: counted)
     let log = try await Log.open(at: "/log", configuration: configuration, environment: environment)
     let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, lanes: 1,
+      log, journal: "/keys", capacity: 100, window: 3600, producers: 1,
       environment: ConnectionTimeoutTests.environment(SimulatedFileSystem(), salt: 2))
     let storage = Mutex(StorageState(freeBytes: 0))
     let admin = AdminAPI(
-      log, hosts: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
+      log, runners: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
       redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet),
       ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: counted,
-      facts: ServiceFacts(path: "/log", log: configuration, service: ServiceConfiguration()), clock: SystemWallClock(),
+      configuration: OpeningConfiguration(path: "/log", log: configuration, service: ServiceConfiguration()),
+      clock: SystemWallClock(),
       storage: { _ in storage.withLock { $0 } })
     try await log.append("one")
     #expect(admin.whyNotReady == nil)
@@ -103,7 +104,7 @@ struct ReadinessTests {
     storage.withLock { $0 = StorageState(freeBytes: 1 << 30) }
     disk.fail(fromIO: disk.ioCount + 1, .readOnlyFileSystem)
     await #expect(throws: LogError.self) { try await log.append("two") }
-    #expect(admin.whyNotReady == "the log takes nothing since a failed write")
+    #expect(admin.whyNotReady == "a write failed; restart the service to recover the log")
     try await keyed.close()
     try? await log.close()
   }

@@ -79,11 +79,11 @@ struct RedactionTests {
   }
 
   @Test("whoever is asked for no key is of the company")
-  func audiences() throws {
+  func scopes() throws {
     #expect(RedactionScope(nil) == .company)
     #expect(RedactionScope(try AuditTests.key(1)) == .oneApp)
-    var ring = APIKeySet()
-    let key = try ring.create(.init(name: "eye", role: .viewer), at: 0, random: KeyRingTests.random(3)).key
+    var keySet = APIKeySet()
+    let key = try keySet.create(.init(name: "eye", role: .viewer), at: 0, random: KeyRingTests.random(3)).key
     #expect(RedactionScope(key) == .company)
   }
 }

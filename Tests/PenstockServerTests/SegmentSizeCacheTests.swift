@@ -22,12 +22,13 @@ struct SegmentSizeCacheTests {
     -> AdminAPI
   {
     let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, lanes: 1, environment: environment)
+      log, journal: "/keys", capacity: 100, window: 3600, producers: 1, environment: environment)
     return AdminAPI(
-      log, hosts: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
+      log, runners: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
       redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet),
       ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: ServiceMetrics(),
-      facts: ServiceFacts(path: "/log", log: configuration, service: ServiceConfiguration()), clock: SystemWallClock())
+      configuration: OpeningConfiguration(path: "/log", log: configuration, service: ServiceConfiguration()),
+      clock: SystemWallClock())
   }
 
   static func bytesOnDisk(_ admin: AdminAPI) async throws -> Int {

@@ -32,6 +32,20 @@ struct ServiceTests {
     }
   }
 
+  @Test("a service runs once: another run is an error")
+  func runsOnce() async throws {
+    try await withTemporaryDirectory { directory in
+      try await ServiceRig.serve(in: directory, destinations: []) { rig in
+        do {
+          try await rig.service.run()
+          Issue.record("it ran again")
+        } catch is ServiceError {}
+        let answer = try await rig.send(.get, "/healthz")
+        #expect(answer.status == 200)
+      }
+    }
+  }
+
   @Test("every bad request is told what is wrong, and leaves nothing in the log")
   func badInput() async throws {
     try await withTemporaryDirectory { directory in

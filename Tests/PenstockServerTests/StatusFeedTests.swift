@@ -8,19 +8,21 @@ import Testing
 
 @Suite("The status as a stream", .timeLimit(.minutes(1)))
 struct StatusFeedTests {
-  /// A feed that counts its looks, on a clock that a test moves.
+  /// A feed that counts its snapshots, on a clock that a test moves.
   final class Rig: Sendable {
     let clock = ManualDeliveryClock()
-    let looks = Atomic(0)
+    let snapshots = Atomic(0)
     let written = AsyncCondition<[String]>([])
     let isAllowed = Atomic(true)
-    /// How often it was asked whether the watcher may look.
+    /// How often it was asked whether the watcher may snapshot.
     let asked = AsyncCondition(0)
 
     var feed: StatusFeed {
       StatusFeed(
         clock: clock, destinations: ["shop"],
-        look: { "{\"look\":\(self.looks.add(1, ordering: .relaxed).newValue)\($0 == .company ? "" : ",\"app\":1")}" },
+        snapshot: {
+          "{\"snapshot\":\(self.snapshots.add(1, ordering: .relaxed).newValue)\($0 == .company ? "" : ",\"app\":1")}"
+        },
         sample: { .init(time: self.clock.timeOfDay.now(), end: Offset(7), committed: [nil]) })
     }
 
@@ -39,8 +41,8 @@ struct StatusFeedTests {
     func untilWritten(_ count: Int) async { _ = await written.wait { $0.count >= count } }
   }
 
-  @Test("a watcher gets a look at once and one a second, until the service ends")
-  func looks() async throws {
+  @Test("a watcher gets a snapshot at once and one a second, until the service ends")
+  func snapshots() async throws {
     let rig = Rig()
     let feed = rig.feed
     let watching = rig.watch(feed)
@@ -50,45 +52,45 @@ struct StatusFeedTests {
     await rig.untilWritten(2)
     feed.end()
     try await watching.value
-    #expect(rig.written.value == [1, 2].map { "event: status\ndata: {\"look\":\($0)}\n\n" })
+    #expect(rig.written.value == [1, 2].map { "event: status\ndata: {\"snapshot\":\($0)}\n\n" })
     #expect(feed.take() == nil)
   }
 
-  @Test("all watchers share one look a second")
+  @Test("all watchers share one snapshot a second")
   func shared() async throws {
     let rig = Rig()
     let feed = rig.feed
     let watchers = (0..<10).map { _ in rig.watch(feed) }
     await rig.untilWritten(10)
-    #expect(rig.looks.load(ordering: .relaxed) == 1)
+    #expect(rig.snapshots.load(ordering: .relaxed) == 1)
     feed.end()
     for watcher in watchers { try await watcher.value }
   }
 
-  @Test("who may not see everything has looks of his own, one a second for all of them")
-  func audiences() async throws {
+  @Test("who may not see everything has snapshots of his own, one a second for all of them")
+  func scopes() async throws {
     let rig = Rig()
     let feed = rig.feed
     struct Enough: Error {}
-    func look(_ audience: RedactionScope) async -> String {
+    func snapshot(_ scope: RedactionScope) async -> String {
       let shown = AsyncCondition("")
-      try? await feed.stream(for: audience, whileAllowed: { true }) { text in
+      try? await feed.stream(for: scope, whileAllowed: { true }) { text in
         shown.update { $0 = text }
         throw Enough()
       }
       return shown.value
     }
     for _ in 0..<3 {
-      #expect(await look(.company) == "event: status\ndata: {\"look\":1}\n\n")
-      #expect(await look(.oneApp) == "event: status\ndata: {\"look\":2,\"app\":1}\n\n")
+      #expect(await snapshot(.company) == "event: status\ndata: {\"snapshot\":1}\n\n")
+      #expect(await snapshot(.oneApp) == "event: status\ndata: {\"snapshot\":2,\"app\":1}\n\n")
     }
   }
 
-  @Test("a watcher that reads slowly misses looks, and nothing waits for it in memory")
+  @Test("a watcher that reads slowly misses snapshots, and nothing waits for it in memory")
   func slow() async throws {
     let rig = Rig()
     let feed = rig.feed
-    // Each write takes half an hour: of 3600 looks two are taken.
+    // Each write takes half an hour: of 3600 snapshots two are taken.
     try await feed.stream(whileAllowed: { true }) { text in
       rig.written.update { $0.append(text) }
       rig.clock.advance(by: .seconds(1800))
@@ -119,7 +121,7 @@ struct StatusFeedTests {
     _ = await rig.clock.sleeper()
     rig.clock.advance(by: .seconds(3599))
     await rig.untilWritten(2)
-    // The next look would be an hour after the first.
+    // The next snapshot would be an hour after the first.
     try await watching.value
     struct Gone: Error {}
     await #expect(throws: Gone.self) { try await rig.feed.stream(whileAllowed: { true }) { _ in throw Gone() } }

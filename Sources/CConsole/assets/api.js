@@ -1,14 +1,14 @@
-// Asking the service. The key is kept for this tab alone, and sent with each request in a header of its own: what a
-// browser sends by itself (a cookie) would make other sites' requests count as the operator's.
+// Requests to the service. The key is stored for this tab only, and sent in a header of its own: a cookie, which the
+// browser adds by itself, would give the operator's rights to requests of other sites.
 
-const place = 'penstock.key';
+const storageKey = 'penstock.key';
 
 export const session = {
-  get key() { return sessionStorage.getItem(place); },
-  set key(value) { value ? sessionStorage.setItem(place, value) : sessionStorage.removeItem(place); },
+  get key() { return sessionStorage.getItem(storageKey); },
+  set key(value) { value ? sessionStorage.setItem(storageKey, value) : sessionStorage.removeItem(storageKey); },
 };
 
-/** What the service refused, in its own words. `status` 0: it did not answer. */
+/** An error answer of the service, with its message. `status` 0: the service did not answer. */
 export class Refusal extends Error {
   constructor(status, code, message, after = null) {
     super(message);
@@ -29,9 +29,9 @@ async function ask(path, options = {}) {
     throw new Refusal(0, 'unreachable', 'The service does not answer.');
   }
   if (response.ok) return response;
-  const said = await response.json().catch(() => ({}));
+  const body = await response.json().catch(() => ({}));
   throw new Refusal(
-    response.status, said.error?.code ?? 'failed', said.error?.message ?? `The service answered ${response.status}.`,
+    response.status, body.error?.code ?? 'failed', body.error?.message ?? `The service answered ${response.status}.`,
     Number(response.headers.get('Retry-After')) || null);
 }
 
@@ -53,7 +53,10 @@ export const destinationPath = (name, part = '') => `/v1/destinations/${encodeUR
 
 const silence = 10_000;
 
-/** The `data` of each server-sent event, as JSON. Ends when the service ends it, throws when nothing comes for ten seconds. */
+/**
+ * The `data` of each server-sent event, as JSON. Ends when the service ends the stream; throws when nothing arrives
+ * for ten seconds.
+ */
 async function* events(path, signal) {
   const quiet = new AbortController();
   let timer = setTimeout(() => quiet.abort(), silence);
@@ -84,8 +87,9 @@ const pause = (milliseconds, signal) => new Promise((done) => {
 });
 
 /**
- * Follows the status until `signal` aborts, over restarts of the service: `opened()` when it answers, `took(status)` for each look,
- * `lost(refusal, isOver)` when it is gone. A refusal that no waiting mends ends it: `isOver`.
+ * Follows the status until `signal` aborts, also across restarts of the service: `opened()` when it answers,
+ * `took(status)` for each snapshot, `lost(refusal, isOver)` when the stream ends. A refusal that waiting cannot change
+ * ends it: `isOver`.
  */
 export async function follow(signal, { opened, took, lost }) {
   for (let wait = 1000; !signal.aborted; wait = Math.min(wait * 2, 15_000)) {

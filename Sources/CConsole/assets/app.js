@@ -25,10 +25,10 @@ async function start() {
   } catch (error) {
     if (error.status === 401) return signIn(session.key ? 'That key is not known, or was revoked.' : '');
     return fill(main, h('div', { class: 'center' },
-      h('h1', {}, 'The service cannot be asked'), h('p', {}, error.message), button('Try again', start)));
+      h('h1', {}, 'The service cannot be reached'), h('p', {}, error.message), button('Try again', start)));
   }
   if (me.role === 'producer') {
-    return signIn(`The key ${me.name} sends events and sees nothing. The console needs an admin or a viewer.`);
+    return signIn(`The key ${me.name} may only send events. The console needs the key of an admin or a viewer.`);
   }
   const isWhole = me.appId === null;
   context = {
@@ -38,7 +38,7 @@ async function start() {
     mayKeepKeys: me.needsKey && (me.role === 'companyAdmin' || me.role === 'appAdmin'),
   };
   const role = isWhole ? me.role : `${me.role} of ${me.appId}`;
-  say($('who'), me.needsKey ? `${me.name} · ${role}` : 'no keys are asked for');
+  say($('who'), me.needsKey ? `${me.name} · ${role}` : 'no keys needed');
   show($('sign-out'), me.needsKey);
   show($('bar'), true);
   go();
@@ -57,24 +57,25 @@ function signIn(complaint = '') {
   const form = h('form', { class: 'sign-in', 'aria-labelledby': 'sign-in-title' },
     h('img', { src: '/console/icon.svg', alt: '', width: '40', height: '40' }),
     h('h1', { id: 'sign-in-title' }, 'Penstock'),
-    field('API key', key, 'It is kept in this tab alone, until you sign out or close it.'), trouble, submit,
+    field('API key', key, 'The browser stores it for this tab only, until you sign out or close the tab.'),
+    trouble, submit,
     hint('No key yet? ', h('code', {}, 'penstock keys create --file keys.json --name ops --role companyAdmin')));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     session.key = key.value.trim();
     if (!session.key) return;
-    say(submit, 'Asking…');
+    say(submit, 'Signing in…');
     start();
   });
   fill(main, form);
   key.focus();
 }
 
-// MARK: Following
+// MARK: Status
 
-function live(state, words) {
+function live(state, text) {
   $('live').dataset.state = state;
-  say($('live'), words);
+  say($('live'), text);
 }
 
 function watch() {
@@ -92,9 +93,11 @@ function watch() {
       page?.update(store);
     },
     lost: (refusal, isOver) => {
-      if (refusal instanceof Refusal && refusal.status === 401) return signIn('Your key is not taken any more.');
+      if (refusal instanceof Refusal && refusal.status === 401) {
+        return signIn('The service no longer accepts your key.');
+      }
       live('lost', isOver ? 'Not allowed' : 'Reconnecting…');
-      const seen = store.status ? ` What is shown is of ${time(store.status.now)}.` : '';
+      const seen = store.status ? ` The page shows the status of ${time(store.status.now)}.` : '';
       say($('banner'), `${refusal.message}${/[.!]$/.test(refusal.message) ? '' : '.'}${seen}`);
       show($('banner'), true);
     },
@@ -106,7 +109,7 @@ function stop() {
   following = null;
 }
 
-// A tab nobody looks at asks for nothing.
+// A hidden tab sends no requests.
 document.addEventListener('visibilitychange', () => {
   if (!context) return;
   if (document.hidden) stop(); else if (!following) watch();
@@ -116,10 +119,12 @@ document.addEventListener('visibilitychange', () => {
 
 function pageFor(hash) {
   const [path, query = ''] = hash.replace(/^#\/?/, '').split('?');
-  const [place, name] = path.split('/').map((part) => { try { return decodeURIComponent(part); } catch { return ''; } });
-  if (place === 'destinations' && name) return ['overview', new DestinationPage(context, name)];
-  if (place === 'replays') return ['replays', new ReplaysPage(context, new URLSearchParams(query))];
-  if (place === 'settings') return ['settings', new SettingsPage(context)];
+  const [section, name] = path.split('/').map((part) => {
+    try { return decodeURIComponent(part); } catch { return ''; }
+  });
+  if (section === 'destinations' && name) return ['overview', new DestinationPage(context, name)];
+  if (section === 'replays') return ['replays', new ReplaysPage(context, new URLSearchParams(query))];
+  if (section === 'settings') return ['settings', new SettingsPage(context)];
   return ['overview', new Overview(context)];
 }
 
@@ -130,11 +135,12 @@ function go() {
   page = next;
   document.title = `${page.title} · Penstock`;
   for (const link of document.querySelectorAll('[data-route]')) {
-    if (link.dataset.route === route) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
+    if (link.dataset.route === route) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
   }
   fill(main, page.element);
   if (store.status) page.update(store);
-  // Whoever follows a link by keyboard or ear begins at the top of what it led to.
+  // After a link the keyboard focus and the screen reader start at the top of the new page.
   if (!isFirst) {
     window.scrollTo(0, 0);
     main.focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-// Lines over time, as SVG.
+// Line charts over time, as SVG.
 
 const space = 'http://www.w3.org/2000/svg';
 
@@ -8,22 +8,21 @@ function svg(tag, attributes) {
   return element;
 }
 
-/**
- * A line with the area below it. Its size on the page is the style sheet's; the lines' width does not grow with it.
- */
+/** A line with the area below it. The style sheet sets its size; the width of the line does not scale. */
 export class Sparkline {
   constructor(kind = '') {
     this.element = svg('svg', {
-      class: `spark ${kind}`, viewBox: '0 0 100 30', preserveAspectRatio: 'none', role: 'img', 'aria-label': 'no data yet',
+      class: `spark ${kind}`, viewBox: '0 0 100 30', preserveAspectRatio: 'none', role: 'img',
+      'aria-label': 'no data yet',
     });
     this.area = svg('path', { class: 'spark-area' });
     this.line = svg('path', { class: 'spark-line', 'vector-effect': 'non-scaling-stroke' });
     this.element.append(this.area, this.line);
   }
 
-  /** @param values Numbers, oldest first; null where nothing is known. @param words What the line says, in words. */
-  draw(values, words) {
-    this.element.setAttribute('aria-label', words);
+  /** @param values Numbers, oldest first; null where unknown. @param text The text that describes the line. */
+  draw(values, text) {
+    this.element.setAttribute('aria-label', text);
     const top = Math.max(1e-9, ...values.map((value) => value ?? 0));
     const step = values.length > 1 ? 100 / (values.length - 1) : 0;
     const points = values
@@ -37,12 +36,13 @@ export class Sparkline {
   }
 }
 
-/** At most `most` values, each the largest of those it stands for. */
+/** At most `most` values, each the maximum of the values it replaces. */
 export function condensed(values, most) {
   if (values.length <= most) return values;
   const size = values.length / most;
   return Array.from({ length: most }, (_, index) => {
-    const part = values.slice(Math.floor(index * size), Math.floor((index + 1) * size)).filter((value) => value !== null);
+    const part = values.slice(Math.floor(index * size), Math.floor((index + 1) * size))
+      .filter((value) => value !== null);
     return part.length ? Math.max(...part) : null;
   });
 }

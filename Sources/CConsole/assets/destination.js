@@ -1,4 +1,4 @@
-// One destination: how far it is, its attempts, its dead letters, and what may be done with it.
+// One destination: its progress, its attempts, its dead letters, and its actions.
 
 import { destinationPath, get, post } from './api.js';
 import { condensed, Sparkline } from './chart.js';
@@ -8,7 +8,9 @@ import {
 } from './dom.js';
 import { age, bytes, count, counted, duration, local, time, zone } from './format.js';
 import { DeadLetters } from './letters.js';
-import { Badge, behindWords, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
+import {
+  Badge, lagText, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo,
+} from './parts.js';
 
 export class DestinationPage {
   #badge = new Badge();
@@ -17,10 +19,10 @@ export class DestinationPage {
   #spark = new Sparkline('tall');
   #caption = h('figcaption', { class: 'hint' });
   #facts = h('div');
-  #attempts = h('div', {}, muted('Asking…'));
+  #attempts = h('div', {}, muted('Loading…'));
   #body = h('div', { class: 'stack' });
   #missing = h('div', { class: 'empty', hidden: true },
-    h('p', {}, 'There is no destination of that name.'), h('a', { href: '#/' }, 'To the overview'));
+    h('p', {}, 'There is no destination with this name.'), h('a', { href: '#/' }, 'To the overview'));
   #seen = '';
   #attemptsShown = 12;
   #shown = '';
@@ -44,8 +46,8 @@ export class DestinationPage {
       titleRow([h('h1', {}, name), this.#badge.element], actions),
       this.#missing, this.#body);
     if (!context.mayRead) {
-      for (const place of [this.#attempts, this.letters.element]) {
-        fill(place, muted('Your key may not see this: it holds events of every app.'));
+      for (const part of [this.#attempts, this.letters.element]) {
+        fill(part, muted('Your key does not have the right to see this: it contains events of every app.'));
       }
     }
   }
@@ -61,9 +63,9 @@ export class DestinationPage {
     this.#trouble.set(destination, store.status.now);
     this.buttons?.set(destination);
     const lags = store.lags(this.name);
-    const words = behindWords(lags, store.reach);
-    this.#spark.draw(condensed(lags, 180), words);
-    say(this.#caption, words);
+    const text = lagText(lags, store.reach);
+    this.#spark.draw(condensed(lags, 180), text);
+    say(this.#caption, text);
     this.#updateFacts(destination);
     const key = `${destination.attempts} ${destination.batches} ${destination.deadLetters}`;
     if (this.context.mayRead && key !== this.#seen) {
@@ -78,12 +80,14 @@ export class DestinationPage {
     if (key === this.#shown) return;
     this.#shown = key;
     fill(this.#facts, facts([
-      ['Goes to', `${one.kind} · ${whereTo(one)}`],
+      ['Delivers to', `${one.kind} · ${whereTo(one)}`],
       ['Delivered up to offset', count(one.committed)], ['Log ends at', count(one.end)],
       ['In flight', one.inFlight ? `${count(one.inFlight.first)} – ${count(one.inFlight.end - 1)}` : 'nothing'],
-      ['Since the start', [counted(one.batches ?? 0, 'batch', 'batches'), counted(one.records ?? 0, 'record'), bytes(one.bytes ?? 0)].join(', ')],
-      ['Attempts', `${count(one.attempts ?? 0)}, ${count(one.retries ?? 0)} of them again`],
-      one.lag?.secondsToLoss !== null && one.lag && ['Retention passes it in', age(one.lag.secondsToLoss)],
+      ['Since the start', [
+        counted(one.batches ?? 0, 'batch', 'batches'), counted(one.records ?? 0, 'record'), bytes(one.bytes ?? 0),
+      ].join(', ')],
+      ['Attempts', `${count(one.attempts ?? 0)}, ${count(one.retries ?? 0)} of them retries`],
+      one.lag?.secondsToLoss !== null && one.lag && ['Retention reaches it in', age(one.lag.secondsToLoss)],
     ], 'columns'));
   }
 
@@ -91,8 +95,9 @@ export class DestinationPage {
     try {
       const { attempts } = await get(destinationPath(this.name, 'attempts'));
       const most = this.#attemptsShown;
-      fill(this.#attempts, attempts.length ? attemptTable(attempts.slice(0, most)) : h('p', { class: 'empty' }, 'No attempt yet.'),
-        attempts.length > most && h('div', { class: 'pages' }, button(`All ${count(attempts.length)} that are kept`, () => {
+      fill(this.#attempts,
+        attempts.length ? attemptTable(attempts.slice(0, most)) : h('p', { class: 'empty' }, 'No attempt yet.'),
+        attempts.length > most && h('div', { class: 'pages' }, button(`Show all ${count(attempts.length)}`, () => {
           this.#attemptsShown = attempts.length;
           return this.#readAttempts();
         })));
@@ -107,16 +112,16 @@ export class DestinationPage {
     const { name } = this;
     const before = this.destination?.committed ?? null;
     const kind = choice([
-      ['offset', 'An offset'], ['time', 'A time'], ['beginning', 'The beginning: everything again'],
-      ['end', 'The end: skip what waits'],
+      ['offset', 'An offset'], ['time', 'A time'], ['beginning', 'The beginning: deliver everything again'],
+      ['end', 'The end: skip the waiting records'],
     ]);
     const offset = number({ value: String(before ?? 0) });
     const moment = h('input', { type: 'datetime-local', step: '1', value: local(new Date(Date.now() - 3_600_000)) });
-    const offsetField = field('Offset', offset, 'The first record to be delivered next.');
-    const momentField = field('Time of append', moment, zone());
+    const offsetField = field('Offset', offset, 'The next record to deliver.');
+    const momentField = field('Append time', moment, zone());
     const effect = h('div', { class: 'effect', role: 'status' });
     let target = null;
-    const place = () => {
+    const position = () => {
       if (kind.value === 'time') return moment.value && new Date(moment.value).toISOString();
       return kind.value === 'offset' ? offset.value.trim() : kind.value;
     };
@@ -130,11 +135,12 @@ export class DestinationPage {
     };
     const check = button('See what that does', async () => {
       try {
-        const { window } = await post('/v1/replays', { destination: name, dryRun: true, from: place(), to: 'end' });
+        const { window } = await post(
+          '/v1/replays', { destination: name, dryRun: true, from: position(), to: 'end' });
         target = window.first;
         const now = this.destination?.committed ?? before ?? 0;
-        const { words, severity, action } = effectOf(now, target);
-        fill(effect, notice(severity, words));
+        const { text, severity, action } = effectOf(now, target);
+        fill(effect, notice(severity, text));
         say(question.yes, action);
         question.yes.disabled = target === now;
       } catch (error) {
@@ -144,13 +150,13 @@ export class DestinationPage {
     const question = ask({
       title: `Move the cursor of ${name}`, action: 'Move the cursor', kind: 'danger', ready: false,
       content: [
-        h('p', {}, 'Delivery goes on from another place in the log. A batch that is under way is finished first.'),
+        h('p', {}, 'Delivery continues at another position in the log. The batch in progress is finished first.'),
         field('To', kind), offsetField, momentField, check, effect,
       ],
       act: async () => {
-        // Not where it stood when this was opened: it went on meanwhile.
+        // Not the position when the dialog opened: delivery has advanced since then.
         const { formerCommitted } = await post(destinationPath(name, 'seek'), { to: String(target) });
-        toast(`${name} goes on at offset ${count(target)}.`, {
+        toast(`${name} continues at offset ${count(target)}.`, {
           undo: () => post(destinationPath(name, 'seek'), { to: String(formerCommitted) }),
         });
       },
@@ -158,37 +164,37 @@ export class DestinationPage {
     for (const input of [kind, offset, moment]) input.addEventListener('input', forget);
     forget();
     if (before !== null && !this.destination?.pause) {
-      effect.append(notice('info', 'It delivers at present. Pause it first if you want to look before it goes on.'));
+      effect.append(notice('info', 'The destination is delivering. Pause it first to stop the cursor meanwhile.'));
     }
   }
 }
 
-/** What moving a cursor means for the receiver. */
+/** The effect of a moved cursor on the receiver. */
 export function effectOf(now, target) {
   if (target < now) {
     const records = counted(now - target, 'record');
     return {
-      words: `${records} (offsets ${count(target)} – ${count(now - 1)}) will be delivered again, under new ids. `
-        + 'A receiver that has kept them will have them twice.',
+      text: `${records} (offsets ${count(target)} – ${count(now - 1)}) will be delivered again, under new ids. `
+        + 'A receiver that has stored them will have them twice.',
       severity: 'warn', action: `Deliver ${records} again`,
     };
   }
   if (target > now) {
     const records = counted(target - now, 'record');
     return {
-      words: `${records} (offsets ${count(now)} – ${count(target - 1)}) will not be delivered to this destination.`,
+      text: `${records} (offsets ${count(now)} – ${count(target - 1)}) will not be delivered to this destination.`,
       severity: 'bad', action: `Skip ${records}`,
     };
   }
-  return { words: 'The cursor stands there already.', severity: 'info', action: 'Move the cursor' };
+  return { text: 'The cursor is already at this position.', severity: 'info', action: 'Move the cursor' };
 }
 
 const outcomes = { delivered: 'ok', retry: 'warn', 'under way': 'waiting' };
 
 function attemptTable(attempts) {
   const columns = [
-    ['Begun'], ['Outcome'], ['Offsets', 'number wide'], ['Records', 'number'], ['Sent', 'number wide'],
-    ['Took', 'number wide'], ['Try', 'number wide'], ['Answer', 'words'],
+    ['Started'], ['Outcome'], ['Offsets', 'number wide'], ['Records', 'number'], ['Sent', 'number wide'],
+    ['Took', 'number wide'], ['Attempt', 'number wide'], ['Answer', 'words'],
   ];
   return table('The newest attempts, newest first', columns, attempts.map((one) => {
     const badge = new Badge();

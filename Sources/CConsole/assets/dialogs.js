@@ -1,10 +1,10 @@
-// Questions before something happens, and words after it.
+// Dialogs before a change, and short messages after it.
 
 import { h, button } from './dom.js';
 
 /**
- * A dialog with `content`, an action and a way out. `act` runs when the person says yes; what it throws is shown and the dialog
- * stays. Answers whether it was done.
+ * A dialog with `content`, an action and a cancel button. `act` runs when the operator confirms; if it throws, the
+ * dialog shows the error and stays open. `done` resolves to whether the action was done.
  */
 export function ask({ title, content, action, kind = 'primary', act, ready = true }) {
   const heading = h('h2', { id: 'dialog-title' }, title);
@@ -24,7 +24,8 @@ export function ask({ title, content, action, kind = 'primary', act, ready = tru
   }, { kind });
   yes.disabled = !ready;
   const no = button('Cancel', () => dialog.close());
-  const form = h('form', { novalidate: true }, heading, content, trouble, h('div', { class: 'dialog-actions' }, no, yes));
+  const form = h('form', { novalidate: true },
+    heading, content, trouble, h('div', { class: 'dialog-actions' }, no, yes));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     if (!yes.disabled) yes.click();
@@ -43,10 +44,10 @@ export function ask({ title, content, action, kind = 'primary', act, ready = tru
 
 const stay = 12_000;
 
-/** Says what was done, with a way to undo it for a while. Stays as long as it is pointed at or has the focus. */
-export function toast(words, { undo = null, kind = '' } = {}) {
-  const place = document.getElementById('toasts');
-  const element = h('div', { class: `toast ${kind}` }, h('span', {}, words));
+/** Shows a short message, with an undo button if given. It stays while the pointer or the focus is on it. */
+export function toast(message, { undo = null, kind = '' } = {}) {
+  const toasts = document.getElementById('toasts');
+  const element = h('div', { class: `toast ${kind}` }, h('span', {}, message));
   let timer = null;
   const go = () => element.remove();
   const wait = () => { clearTimeout(timer); timer = setTimeout(go, stay); };
@@ -56,10 +57,10 @@ export function toast(words, { undo = null, kind = '' } = {}) {
   element.append(button('×', go, { kind: 'link', name: 'Dismiss' }));
   for (const event of ['pointerenter', 'focusin']) element.addEventListener(event, () => clearTimeout(timer));
   for (const event of ['pointerleave', 'focusout']) element.addEventListener(event, wait);
-  place.append(element);
-  while (place.children.length > 3) place.firstChild.remove();
+  toasts.append(element);
+  while (toasts.children.length > 3) toasts.firstChild.remove();
   wait();
 }
 
-/** Says what could not be done. */
+/** Shows the error of a failed action. */
 export function failed(error) { toast(error.message, { kind: 'bad' }); }

@@ -1,9 +1,6 @@
-// Making and changing elements. Text becomes text nodes and nothing else: there is no way through here by which an
-// event's body or an error's words become markup.
+// Creates and changes elements. Text becomes text nodes only, so that no event and no error message can become markup.
 
-/**
- * An element with attributes and children; `null` and `false` leave one out.
- */
+/** An element with attributes and children; `null` and `false` leave one out. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -21,27 +18,29 @@ function append(element, children) {
   }
 }
 
-/** Replaces what an element holds. */
+/** Replaces the children of an element. */
 export function fill(element, ...children) {
   element.replaceChildren();
   append(element, children);
   return element;
 }
 
-/** Changes an element's text, if it is another: what has not changed is not read out again, and keeps its selection. */
-export function say(element, text) {
-  const words = String(text);
-  if (element.textContent !== words) element.textContent = words;
+/**
+ * Changes an element's text if it differs. Unchanged text keeps its selection, and screen readers do not read it again.
+ */
+export function say(element, value) {
+  const text = String(value);
+  if (element.textContent !== text) element.textContent = text;
 }
 
 export function show(element, isShown) { element.hidden = !isShown; }
 
-/** A button that is off while what it does is under way, and says what went wrong through `failed`. */
+/** A button that is disabled while its action runs, and passes the error of the action to `failed`. */
 export function button(label, action, { kind = '', name = null, failed = null } = {}) {
   const element = h('button', { type: 'button', class: kind || null, 'aria-label': name }, label);
   element.addEventListener('click', async () => {
     if (element.getAttribute('aria-disabled') === 'true') return;
-    // Not `disabled`, which would take the focus away.
+    // Not `disabled`, which would move the focus away.
     element.setAttribute('aria-disabled', 'true');
     try {
       await action(element);
@@ -57,22 +56,22 @@ export function button(label, action, { kind = '', name = null, failed = null } 
 
 let lastID = 0;
 
-/** A labelled field: the control, its label above, and a hint below that is read with it. */
-export function field(label, control, words = null) {
+/** A labelled control: the label above it, and a hint below it that screen readers read with it. */
+export function field(label, control, hintText = null) {
   const id = `field-${lastID += 1}`;
   control.id = id;
-  if (words) control.setAttribute('aria-describedby', `${id}-hint`);
+  if (hintText) control.setAttribute('aria-describedby', `${id}-hint`);
   return h('div', { class: 'field' },
-    h('label', { for: id }, label), control, words && h('p', { class: 'hint', id: `${id}-hint` }, words));
+    h('label', { for: id }, label), control, hintText && h('p', { class: 'hint', id: `${id}-hint` }, hintText));
 }
 
-/** Rows of a term and what it is. */
+/** Rows of a term and its value. */
 export function facts(rows, kind = '') {
   return h('dl', { class: `facts ${kind}` },
     rows.filter(Boolean).map(([term, ...value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
 }
 
-/** A table; `columns` are `[word, class]`, and the first cell of each row is its head. */
+/** A table; `columns` are `[title, class]`, and the first cell of each row is its heading. */
 export function table(caption, columns, rows, rowClass = () => null) {
   const cell = (content, index) => {
     const kind = columns[index][1] ?? null;
@@ -80,28 +79,28 @@ export function table(caption, columns, rows, rowClass = () => null) {
   };
   return h('div', { class: 'table-box' }, h('table', {},
     h('caption', { class: 'unseen' }, caption),
-    h('thead', {}, h('tr', {}, columns.map(([word, kind]) => h('th', { scope: 'col', class: kind }, word)))),
+    h('thead', {}, h('tr', {}, columns.map(([title, kind]) => h('th', { scope: 'col', class: kind }, title)))),
     h('tbody', {}, rows.map((cells, index) => h('tr', { class: rowClass(index) }, cells.map(cell))))));
 }
 
-/** A part of a page with a title that names it. */
+/** A titled section of a page. */
 export function section(title, content, actions = []) {
   const id = `section-${lastID += 1}`;
   const heading = h('h2', { id, class: 'section-title' }, title);
   return h('section', { 'aria-labelledby': id }, actions.length ? titleRow(heading, actions) : heading, content);
 }
 
-/** A heading with what stands beside it, and what can be done on the other side. */
+/** A heading with its badges on one side, and actions on the other. */
 export function titleRow(heading, actions) {
   return h('div', { class: 'title-row' },
     h('div', { class: 'destination-name' }, heading), h('div', { class: 'actions' }, actions));
 }
 
-/** A list to choose from: `[value, words]`, or words that are the value. */
+/** A list to choose from: `[value, label]`, or a label that is also the value. */
 export function choice(options) {
   return h('select', {}, options.map((one) => {
-    const [value, words] = Array.isArray(one) ? one : [one, one];
-    return h('option', { value }, words);
+    const [value, label] = Array.isArray(one) ? one : [one, one];
+    return h('option', { value }, label);
   }));
 }
 
@@ -110,7 +109,7 @@ export const number = (attributes = {}) =>
 
 export const muted = (...children) => h('p', { class: 'muted' }, ...children);
 export const hint = (...children) => h('p', { class: 'hint' }, ...children);
-export const tag = (words) => h('span', { class: 'tag' }, words);
+export const tag = (text) => h('span', { class: 'tag' }, text);
 export const pageOf = (destination) => `#/destinations/${encodeURIComponent(destination)}`;
 
 export function notice(kind, ...children) { return h('div', { class: `notice ${kind}` }, ...children); }

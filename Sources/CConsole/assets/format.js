@@ -1,10 +1,10 @@
-// Numbers, sizes and times as people read them. Pure.
+// Formats numbers, sizes and times for operators. Pure.
 
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const brief = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
 
-/** `12,345`; a dash for what is not known. */
+/** `12,345`; a dash when unknown. */
 export const count = (value) => known(value) ? grouped.format(value) : '–';
 
 /** `1 record`, `12,345 records` */
@@ -19,7 +19,7 @@ export function bytes(value) {
   return unit === 0 ? `${value} B` : `${size < 10 ? size.toFixed(2) : size.toFixed(1)} ${units[unit]}`;
 }
 
-/** `0`, `0.4`, `128`, `12,345`: so many a second. */
+/** `0`, `0.4`, `128`, `12,345`: a rate a second. */
 export function rate(value) {
   if (!known(value)) return '–';
   return value < 100 ? brief.format(value < 0.005 ? 0 : value) : grouped.format(value);
@@ -36,7 +36,7 @@ export function duration(seconds) {
   return `${grouped.format(Math.floor(whole / 86400))} d ${Math.floor(whole % 86400 / 3600)} h`;
 }
 
-/** Whole seconds, for what changes while it is looked at. */
+/** Whole seconds, for a value that changes while it is shown. */
 export const age = (seconds) => known(seconds) ? duration(seconds < 1 ? 0 : Math.floor(seconds)) : '–';
 
 const clock = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
@@ -49,7 +49,7 @@ export function time(text) {
   return date.toDateString() === new Date().toDateString() ? today.format(date) : clock.format(date);
 }
 
-/** `3.2×`, of what is stored and what it stands for. */
+/** `3.2×`: the uncompressed size divided by the stored size. */
 export function ratio(stored, raw) {
   return known(stored) && known(raw) && stored > 0 ? `${(raw / stored).toFixed(raw / stored < 10 ? 1 : 0)}×` : '–';
 }
@@ -61,7 +61,7 @@ export function relative(text, now) {
   return seconds > 0 ? `in ${age(Math.ceil(seconds))}` : `${age(-seconds)} ago`;
 }
 
-/** The value of a `datetime-local` field for a moment, in the time zone of this browser. */
+/** The value of a `datetime-local` field, in the time zone of this browser. */
 export function local(date) {
   const shifted = new Date(date.getTime() - date.getTimezoneOffset() * 60000);
   return shifted.toISOString().slice(0, 19);

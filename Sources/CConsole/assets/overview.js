@@ -1,10 +1,12 @@
-// What an operator looks at first: one sentence, four figures, every destination, the segments.
+// The overview: the headline, four figures, every destination, and the newest segments.
 
 import { get } from './api.js';
 import { condensed, Sparkline } from './chart.js';
 import { fill, h, hint, muted, pageOf, say, section, show, table, tag } from './dom.js';
 import { age, bytes, count, counted, duration, rate, ratio, time } from './format.js';
-import { Badge, behindWords, headline, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo } from './parts.js';
+import {
+  Badge, lagText, headline, LagFigures, stateOf, SteeringButtons, TroubleLine, whereTo,
+} from './parts.js';
 
 class Figure {
   #value = h('span', { class: 'value' }, '–');
@@ -55,7 +57,7 @@ class DestinationCard {
     say(this.#dead, `${counted(destination.deadLetters ?? 0, 'dead letter')} since the start`);
     show(this.#dead, this.context.mayRead && (destination.deadLetters ?? 0) > 0);
     const lags = store.lags(this.name);
-    this.#spark.draw(condensed(lags, 90), behindWords(lags, store.reach));
+    this.#spark.draw(condensed(lags, 90), lagText(lags, store.reach));
   }
 }
 
@@ -67,7 +69,7 @@ export class Overview {
   #rate = new Sparkline('accent');
   #figures = {
     rate: new Figure('Rate in', this.#rate.element), end: new Figure('Durable end'), disk: new Figure('On disk'),
-    refused: new Figure('Turned away'),
+    refused: new Figure('Refused'),
   };
   #list = h('div', { class: 'destinations' });
   #empty = h('div', { class: 'empty', hidden: true });
@@ -88,12 +90,12 @@ export class Overview {
 
   update(store) {
     const { status } = store;
-    const { words, kind } = headline(status);
-    say(this.#headline, words);
+    const { text, kind } = headline(status);
+    say(this.#headline, text);
     this.#dot.dataset.kind = kind;
     const up = (Date.parse(status.now) - Date.parse(status.startedAt)) / 1000;
-    const found = ['clean', 'created'].includes(status.recovery) ? '' : ` · opening it found: ${status.recovery}`;
-    say(this.#sub, `${location.host} · up ${duration(Math.floor(up))}${found}`);
+    const recovery = ['clean', 'created'].includes(status.recovery) ? '' : ` · recovery: ${status.recovery}`;
+    say(this.#sub, `${location.host} · up ${duration(Math.floor(up))}${recovery}`);
     this.#updateFigures(store);
     this.#updateDestinations(store);
     const key = `${status.segments} ${Math.floor(Date.parse(status.now) / 10_000)}`;
@@ -105,8 +107,8 @@ export class Overview {
     const { ingest } = status;
     const byHTTP = store.bytesIn === null ? 'measuring…' : `${bytes(Math.round(store.bytesIn))}/s by HTTP`;
     this.#figures.rate.set(rate(store.rateIn), 'events/s', byHTTP);
-    const kept = counted(status.end - status.first, 'record');
-    this.#figures.end.set(count(status.end), '', `${kept} kept, from offset ${count(status.first)}`);
+    const stored = counted(status.end - status.first, 'record');
+    this.#figures.end.set(count(status.end), '', `${stored} stored, from offset ${count(status.first)}`);
     const compressed = this.#compression ? `, ${this.#compression} compressed` : '';
     const [size, unit] = bytes(status.bytesOnDisk).split(' ');
     this.#figures.disk.set(size, unit, `${counted(status.segments, 'segment')}${compressed}`);
@@ -117,15 +119,16 @@ export class Overview {
     const rates = store.ratesIn;
     const now = `now ${rate(rates.at(-1))} events a second, at most ${rate(Math.max(...rates))}`;
     this.#rate.draw(condensed(rates, 90),
-      rates.length < 2 ? 'Rate in: not enough looks yet for a line' : `Rate in over the last ${age(store.reach)}: ${now}`);
+      rates.length < 2 ? 'Rate in: not enough data yet' : `Rate in over the last ${age(store.reach)}: ${now}`);
   }
 
   #updateDestinations(store) {
     const { destinations } = store.status;
     show(this.#empty, destinations.length === 0);
     if (destinations.length === 0 && !this.#empty.firstChild) {
-      fill(this.#empty, h('p', {}, 'No destination is configured: events are kept and go nowhere.'),
-        muted('Add one under ', h('code', {}, 'destinations'), ' in the configuration file, then restart the service.'));
+      fill(this.#empty, h('p', {}, 'No destination is configured: events are stored and not delivered.'),
+        muted(
+          'Add one under ', h('code', {}, 'destinations'), ' in the configuration file, then restart the service.'));
     }
     for (const destination of destinations) {
       let card = this.#cards.get(destination.name);

@@ -1,4 +1,4 @@
-// Replays: a window of the log delivered once more. Nothing begins before it was counted.
+// Replays: delivering a window of the log again. A replay starts only after its window was counted.
 
 import { get, post, remove } from './api.js';
 import { ask, failed, toast } from './dialogs.js';
@@ -13,7 +13,7 @@ const kinds = { running: 'ok', finished: 'waiting', failed: 'bad', stopped: 'pau
 
 export class ReplaysPage {
   title = 'Replays';
-  #list = h('div', { class: 'replays' }, muted('Asking…'));
+  #list = h('div', { class: 'replays' }, muted('Loading…'));
   #rows = new Map();
   #form = null;
   #isReading = false;
@@ -25,11 +25,11 @@ export class ReplaysPage {
     this.#form = context.maySteer ? new ReplayForm(this.wanted, () => this.#read()) : null;
     this.element = h('div', { class: 'page' },
       h('div', {}, h('h1', {}, 'Replays'),
-        h('p', { class: 'sub' }, 'A replay delivers a window of the log once more, beside everything that is live. ',
+        h('p', { class: 'sub' }, 'A replay delivers a window of the log again, in parallel with live delivery. ',
           'Its deliveries are marked with its name.')),
       this.#form?.element,
-      section('Kept replays', this.#list));
-    if (!context.mayRead) fill(this.#list, muted('Your key may not see replays.'));
+      section('Stored replays', this.#list));
+          if (!context.mayRead) fill(this.#list, muted('Your key does not have the right to see replays.'));
   }
 
   update(store) {
@@ -61,42 +61,45 @@ export class ReplaysPage {
       row.element.remove();
       this.#rows.delete(id);
     }
-    let behind = null;
+    let previous = null;
     for (const replay of replays) {
       let row = this.#rows.get(replay.id);
       if (!row) {
         row = new ReplayRow(replay, this.context, () => this.#read());
         this.#rows.set(replay.id, row);
-        if (behind) behind.after(row.element); else this.#list.prepend(row.element);
+        if (previous) previous.after(row.element); else this.#list.prepend(row.element);
       }
       row.set(replay, this.store?.status);
-      behind = row.element;
+      previous = row.element;
     }
   }
 }
 
-/** The condition on each event of a window by event time. */
-const eventTimes = ({ from, to }) => `events ${from === null ? '' : `from ${time(from)} `}${to === null ? '' : `up to ${time(to)}`}`.trim();
+/** The times of a window by event time, as text. */
+const eventTimes = ({ from, to }) =>
+  `events ${from === null ? '' : `from ${time(from)} `}${to === null ? '' : `up to ${time(to)}`}`.trim();
 
 const offsets = ({ first, end }) => `${count(first)} – ${count(Math.max(first, end - 1))}`;
 
 class ReplayRow {
   #badge = new Badge();
   #bar = h('progress', { max: '1', value: '0' });
-  #words = hint();
+  #progress = hint();
   #failure = h('p', { class: 'trouble', hidden: true });
 
   constructor({ id, destination, window, eventWindow, createdAt }, context, changed) {
     this.id = id;
     this.changed = changed;
     this.#bar.setAttribute('aria-label', `Progress of ${id}`);
-    this.again = button('Go on', () => this.#resume(), { name: `Go on with ${id}`, failed });
+    this.again = button('Resume', () => this.#resume(), { name: `Resume ${id}`, failed });
     this.discard = button('Discard…', () => this.#discard(), { name: `Discard ${id}` });
     show(this.again, false);
+    const events = eventWindow ? `${eventTimes(eventWindow)} · ` : '';
     this.element = h('article', { class: 'replay', 'aria-label': `Replay ${id}` },
       titleRow([h('h3', {}, id), this.#badge.element], context.maySteer ? [this.again, this.discard] : []),
-      h('p', { class: 'where' }, `to ${destination} · ${eventWindow ? `${eventTimes(eventWindow)} · ` : ''}offsets ${offsets(window)} · made ${time(createdAt)}`),
-      this.#bar, this.#words, this.#failure);
+      h('p', { class: 'where' },
+        `to ${destination} · ${events}offsets ${offsets(window)} · created ${time(createdAt)}`),
+      this.#bar, this.#progress, this.#failure);
   }
 
   set(replay, status) {
@@ -105,22 +108,23 @@ class ReplayRow {
     const done = replay.done ?? 0;
     this.#bar.value = replay.records === 0 ? 1 : done / replay.records;
     show(this.#bar, replay.state === 'running' || done > 0);
-    const left = replay.secondsLeft === null || replay.state !== 'running' ? '' : `, about ${age(replay.secondsLeft)} left`;
+    const isEstimated = replay.secondsLeft !== null && replay.state === 'running';
+    const left = isEstimated ? `, about ${age(replay.secondsLeft)} left` : '';
     const skipped = replay.skipped ? `, ${counted(replay.skipped, 'lost record')} skipped` : '';
     const progress = replay.done === null ? '' : `${count(done)} of `;
-    say(this.#words, `${progress}${counted(replay.records, 'record')}${left}${skipped}`);
+    say(this.#progress, `${progress}${counted(replay.records, 'record')}${left}${skipped}`);
     say(this.#failure, replay.failure ?? '');
     show(this.#failure, replay.failure !== null);
-    // The service keeps where a replay goes in words; the name is of whoever describes itself so.
-    const fitting = status?.destinations.filter((one) => one.description === replay.destination) ?? [];
-    this.target = fitting.length === 1 ? fitting[0].name : null;
+    // A replay stores the description of its destination, not the name: find the only destination that has it.
+    const matching = status?.destinations.filter((one) => one.description === replay.destination) ?? [];
+    this.target = matching.length === 1 ? matching[0].name : null;
     show(this.again, ['stopped', 'failed'].includes(replay.state) && this.target !== null);
     say(this.discard, replay.state === 'running' ? 'Stop…' : 'Discard…');
   }
 
   async #resume() {
     await post('/v1/replays', { id: this.id, destination: this.target });
-    toast(`${this.id} goes on where it stood.`);
+    toast(`${this.id} is resumed.`);
     this.changed();
   }
 
@@ -128,12 +132,13 @@ class ReplayRow {
     const isRunning = this.replay.state === 'running';
     ask({
       title: isRunning ? `Stop ${this.id}?` : `Discard ${this.id}?`,
-      action: isRunning ? 'Stop and forget it' : 'Discard it',
+      action: isRunning ? 'Stop and delete it' : 'Discard it',
       kind: 'danger',
       content: h('p', {}, isRunning
-        ? `${counted(this.replay.records - (this.replay.done ?? 0), 'record')} will not be delivered. This cannot be undone. `
-        : 'The service forgets it: a replay of the same name would begin at its beginning. ',
-      'What was delivered stays where it is.'),
+        ? `${counted(this.replay.records - (this.replay.done ?? 0), 'record')} will not be delivered. `
+          + 'This cannot be undone. '
+        : 'The service deletes its progress: a replay with the same name would start from the beginning. ',
+              'Delivered records are not affected.'),
       act: async () => {
         await remove(`/v1/replays/${encodeURIComponent(this.id)}`);
         toast(`${this.id} is discarded.`);
@@ -145,10 +150,10 @@ class ReplayRow {
 
 const pair = (...fields) => h('div', { class: 'fields' }, fields);
 
-/** Asks for a window, counts it, begins. */
+/** Takes a window, counts it, and starts the replay. */
 class ReplayForm {
   #destination = h('select', { required: true });
-  #by = choice([['time', 'Time of append'], ['event', 'Time of the event (ts)'], ['offset', 'Offset']]);
+  #by = choice([['time', 'Append time'], ['event', 'Event time (ts)'], ['offset', 'Offset']]);
   #from = h('input', { type: 'datetime-local', step: '1' });
   #to = h('input', { type: 'datetime-local', step: '1' });
   #first = number({ value: '0' });
@@ -156,7 +161,7 @@ class ReplayForm {
   #name = h('input', { type: 'text', maxlength: '40', autocomplete: 'off', spellcheck: 'false' });
   #rate = number({ min: '1', placeholder: 'unlimited' });
   #gaps = h('input', { type: 'checkbox' });
-  #untimed = choice([['skip', 'Leave out'], ['include', 'Include'], ['append-time', 'Take the time of append']]);
+  #untimed = choice([['skip', 'Leave out'], ['include', 'Include'], ['append-time', 'Use the append time']]);
   #result = h('div', { role: 'status' });
   #counted = null;
 
@@ -167,17 +172,18 @@ class ReplayForm {
     this.begin = button('Start the replay', () => this.#ask(), { kind: 'primary' });
     this.begin.disabled = true;
     const gaps = h('label', { class: 'check' }, this.#gaps, 'Skip lost records instead of stopping at them');
-    const open = 'Up to the end when empty.';
-    this.times = pair(field('From', this.#from, zone()), field('To, without', this.#to, open));
+    const open = 'Empty: up to the end of the log.';
+    this.times = pair(field('From', this.#from, zone()), field('To (exclusive)', this.#to, open));
     this.untimed = pair(field('Events without a readable time', this.#untimed));
-    this.offsets = pair(field('First offset', this.#first), field('End offset, without', this.#end, open));
+    this.offsets = pair(field('First offset', this.#first), field('End offset (exclusive)', this.#end, open));
     const presets = [['Last hour', 1], ['Last 24 hours', 24], ['Last 7 days', 168], ['Everything', null]]
-      .map(([words, hours]) => button(words, () => this.#preset(hours), { kind: 'small' }));
+      .map(([label, hours]) => button(label, () => this.#preset(hours), { kind: 'small' }));
     const form = h('form', { class: 'panel', 'aria-labelledby': 'form-title', novalidate: true },
       h('h2', { id: 'form-title' }, 'A new replay'),
       pair(field('Destination', this.#destination), field('Window by', this.#by)),
-      h('div', { class: 'presets', role: 'group', 'aria-label': 'Windows' }, presets), this.times, this.untimed, this.offsets,
-      pair(field('Name', this.#name, 'Letters, digits, . _ -'), field('At most, records a second', this.#rate)),
+      h('div', { class: 'presets', role: 'group', 'aria-label': 'Windows' }, presets),
+      this.times, this.untimed, this.offsets,
+      pair(field('Name', this.#name, 'Letters, digits, . _ -'), field('Maximum records a second', this.#rate)),
       gaps, this.#result, h('div', { class: 'form-actions' }, this.count, this.begin));
     form.addEventListener('submit', (event) => { event.preventDefault(); this.count.click(); });
     form.addEventListener('input', () => this.#forget());
@@ -186,7 +192,10 @@ class ReplayForm {
     this.#rename();
   }
 
-  #rename() { this.#name.value = `replay-${new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')}`; }
+  #rename() {
+    const time = new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+    this.#name.value = `replay-${time}`;
+  }
 
   update(status) {
     const names = status.destinations.map((one) => one.name);
@@ -216,9 +225,9 @@ class ReplayForm {
   #window() {
     if (this.#by.value === 'offset') return { from: this.#first.value || 'beginning', to: this.#end.value || 'end' };
     const mark = this.#by.value === 'event' ? 'event:' : '';
-    const place = (input, otherwise) => input.value ? mark + new Date(input.value).toISOString() : otherwise;
-    const window = { from: place(this.#from, 'beginning'), to: place(this.#to, 'end') };
-    // Without a bound it is no window of event times, and every record is meant.
+    const bound = (input, otherwise) => input.value ? mark + new Date(input.value).toISOString() : otherwise;
+    const window = { from: bound(this.#from, 'beginning'), to: bound(this.#to, 'end') };
+    // Without a bound it is not a window of event times: it contains every record.
     return mark && (this.#from.value || this.#to.value) ? { ...window, untimed: this.#untimed.value } : window;
   }
 
@@ -230,15 +239,15 @@ class ReplayForm {
   async #count() {
     this.#forget();
     try {
-      const asked = this.#window();
-      const estimate = await post('/v1/replays', this.#body({ dryRun: true, ...asked }));
-      this.#show(estimate, asked);
+      const request = this.#window();
+      const estimate = await post('/v1/replays', this.#body({ dryRun: true, ...request }));
+      this.#show(estimate, request);
     } catch (error) {
       fill(this.#result, notice('bad', error.message));
     }
   }
 
-  #show(estimate, asked) {
+  #show(estimate, request) {
     const { window, eventWindow, events, eventBytes, untimed, missing, batches, seconds } = estimate;
     const left = untimed > 0 && `${counted(untimed, 'record')} without a readable time among the offsets`;
     if (events === 0) {
@@ -246,32 +255,35 @@ class ReplayForm {
       fill(this.#result, notice('info', `There is no ${what} in this window.${left ? ` ${left}.` : ''}`));
       return;
     }
-    this.#counted = { ...estimate, asked };
+    this.#counted = { ...estimate, request };
     this.begin.disabled = false;
     fill(this.#result, notice('info', facts([
       [eventWindow ? 'Events' : 'Records', count(events)],
       ['Bytes', eventWindow ? bytes(eventBytes) : `about ${bytes(eventBytes)}`], ['Batches', `about ${count(batches)}`],
       ['Offsets', offsets(window)],
       left && ['Without a time', left],
-      ['Takes', seconds === null ? 'as long as the destination needs' : `at least ${age(seconds)}`],
+      ['Duration', seconds === null ? 'as long as the destination needs' : `at least ${age(seconds)}`],
       missing > 0 && ['Lost', counted(missing, 'record')],
     ])));
   }
 
   #ask() {
-    const { window, eventWindow, events, asked } = this.#counted;
+    const { window, eventWindow, events, request } = this.#counted;
     const [name, destination] = [this.#name.value.trim(), this.#destination.value];
     ask({
-      title: `Replay ${counted(events, eventWindow ? 'event' : 'record')} to ${destination}?`, action: 'Start the replay', kind: 'primary',
-      content: h('p', {}, `They are delivered once more, marked with the name ${name}; a receiver that has kept them and `,
-        'does not look at the mark will have them twice. It can be stopped at any time.'),
+      title: `Replay ${counted(events, eventWindow ? 'event' : 'record')} to ${destination}?`,
+      action: 'Start the replay', kind: 'primary',
+      content: h('p', {}, `The replay delivers them again, marked with the name ${name}. A receiver that has stored `,
+        'them and ignores the mark will have them twice. You can stop the replay at any time.'),
       act: async () => {
-        // The offsets that were counted, not what the window has become since. A window by event time keeps its times:
-        // offsets alone would be every record between them.
+        // The offsets that were counted, not those that the window has now. A window by event time keeps its times,
+        // because offsets alone would include every record between them.
         const end = String(window.end);
-        const counted = eventWindow ? { ...asked, to: asked.to === 'end' ? end : asked.to } : { from: String(window.first), to: end };
+        const counted = eventWindow
+          ? { ...request, to: request.to === 'end' ? end : request.to }
+          : { from: String(window.first), to: end };
         await post('/v1/replays', this.#body({ id: name, ...counted, skipGaps: this.#gaps.checked }));
-        toast(`${name} has begun.`);
+        toast(`${name} has started.`);
         this.#rename();
         this.#forget();
         this.changed();

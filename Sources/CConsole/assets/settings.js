@@ -1,5 +1,5 @@
-// What is configured, and the keys. Settings of destinations are read in a file at the start, so they are shown with where to
-// change them; keys are changed here.
+// The configuration, and the API keys. The service reads settings from a file, so this page only shows them. Keys can
+// be changed here.
 
 import { get, post, remove } from './api.js';
 import { ask, toast } from './dialogs.js';
@@ -8,17 +8,20 @@ import {
 } from './dom.js';
 import { time } from './format.js';
 
-const words = {
-  bucket: 'AWS bucket', region: 'Region', endpoint: 'Endpoint', credentials: 'Credentials', 'credentials.accessKey': 'Access key',
-  'credentials.secretKey': 'Secret key', 'credentials.sessionToken': 'Session token', keyTemplate: 'Object names',
-  compression: 'Compression', 'fields.optional': 'Optional fields', filter: 'Filter', url: 'URL', method: 'Request type',
+const labels = {
+  bucket: 'AWS bucket', region: 'Region', endpoint: 'Endpoint', credentials: 'Credentials',
+  'credentials.accessKey': 'Access key', 'credentials.secretKey': 'Secret key',
+  'credentials.sessionToken': 'Session token', keyTemplate: 'Object names',
+  compression: 'Compression', 'fields.optional': 'Optional fields', filter: 'Filter', url: 'URL',
+  method: 'Request type',
   'signing.secrets': 'Signing secret', batching: 'Payload', 'batch.maxEvents': 'Events in a request',
   'batch.maxBytes': 'Bytes in a request',
-  'batch.maxWait': 'Window', path: 'Folder', 'rotate.maxRecords': 'Records in an object', 'rotate.maxBytes': 'Bytes in an object',
-  'rotate.maxAge': 'New object after', 'rotate.boundary': 'New object at every', manifest: 'Manifest',
+  'batch.maxWait': 'Window', path: 'Folder', 'rotate.maxRecords': 'Records in an object',
+  'rotate.maxBytes': 'Bytes in an object', 'rotate.maxAge': 'New object after',
+  'rotate.boundary': 'New object at every', manifest: 'Manifest',
 };
 
-/** What the receiving side is given; everything else is folded away. */
+/** The settings of the receiving side; all others are folded. */
 const first = {
   s3: [
     'bucket', 'region', 'endpoint', 'credentials', 'credentials.accessKey', 'credentials.secretKey',
@@ -33,13 +36,13 @@ const optional = ['app_id', 'traits', 'segments', 'paths'];
 export class SettingsPage {
   title = 'Settings';
   #source = h('p', { class: 'sub' });
-  #place = h('div', { class: 'stack' }, muted('Asking…'));
+  #settings = h('div', { class: 'stack' }, muted('Loading…'));
 
   constructor(context) {
     this.context = context;
     this.keys = context.mayKeepKeys ? new Keys(context) : null;
     this.element = h('div', { class: 'page settings' },
-      h('div', {}, h('h1', {}, 'Settings'), this.#source), this.#place, this.keys?.element);
+      h('div', {}, h('h1', {}, 'Settings'), this.#source), this.#settings, this.keys?.element);
     this.#read();
   }
 
@@ -49,13 +52,15 @@ export class SettingsPage {
     try {
       const { file, groups, destinations } = await get('/v1/settings');
       const source = file ? ['from the file ', h('code', {}, file)] : 'from the program that runs the service';
-      fill(this.#source, 'These settings come ', source, '. They are shown here and changed there. Secrets are never shown.');
-      fill(this.#place,
+      fill(this.#source,
+        'These settings come ', source, '. Change them there; this page only shows them. Secrets are never shown.');
+      fill(this.#settings,
         destinations.map(destinationPanel),
         section('The service', groups.map(group)));
     } catch (error) {
-      fill(this.#place, error.status === 403
-        ? notice('info', 'Your key may not see the settings: they need a company admin, an app admin, or a viewer of all apps.')
+      fill(this.#settings, error.status === 403
+        ? notice('info', 'Your key does not have the right to see the settings: that needs a company admin, an app '
+          + 'admin, or a viewer of all apps.')
         : notice('bad', `The settings cannot be shown: ${error.message}`));
     }
   }
@@ -64,7 +69,8 @@ export class SettingsPage {
 function value(setting) {
   if (setting.value === null) {
     if (setting.secrets === 0) return h('span', { class: 'muted' }, 'not set');
-    return h('span', { class: 'secret' }, setting.secrets > 1 ? `${setting.secrets} set, never shown` : 'set, never shown');
+    const number = setting.secrets > 1 ? `${setting.secrets} ` : '';
+    return h('span', { class: 'secret' }, `${number}set, never shown`);
   }
   if (setting.key === 'fields.optional') {
     const kept = setting.value.split(' ');
@@ -77,7 +83,7 @@ function value(setting) {
 function rows(settings) {
   return h('dl', { class: 'settings-list' }, settings.map((setting) => {
     const header = setting.key.startsWith('headers.') ? `Header ${setting.key.slice(8)}` : null;
-    const label = header ?? words[setting.key];
+    const label = header ?? labels[setting.key];
     return h('div', {}, h('dt', {}, label && `${label} `, h('code', {}, setting.key)), h('dd', {}, value(setting)));
   }));
 }
@@ -89,22 +95,23 @@ function destinationPanel({ name, kind, settings }) {
   const shown = settings.filter(isFirst).sort((a, b) => order(a.key) - order(b.key));
   const others = settings.filter((setting) => !isFirst(setting));
   return h('section', { class: 'panel', 'aria-label': `Settings of ${name}` },
-    titleRow([h('h2', {}, name), tag(titles[kind] ?? kind)], h('a', { href: pageOf(name) }, 'How it does')),
-    settings.length ? rows(shown) : muted('It does not describe itself.'),
+    titleRow([h('h2', {}, name), tag(titles[kind] ?? kind)], h('a', { href: pageOf(name) }, 'Status')),
+    settings.length ? rows(shown) : muted('This destination reports no settings.'),
     others.length > 0 && h('details', {}, h('summary', {}, `${others.length} more settings`), rows(others)),
     hint('Change ', h('code', {}, `destinations › ${name}`), ' in the file, then restart the service. ',
-      'What is under way keeps what it began with.'));
+      'Batches in progress keep the old settings.'));
 }
 
 function group({ name, changes, settings }) {
   return h('details', { class: 'panel fold' }, h('summary', {}, h('code', {}, name)), rows(settings),
-    hint(changes === 'reload' ? 'Taken up at SIGHUP, without a restart.' : 'Taken up at a restart.'));
+    hint(changes === 'reload'
+      ? 'A change takes effect at SIGHUP, without a restart.' : 'A change takes effect at a restart.'));
 }
 
 // MARK: Keys
 
 class Keys {
-  #list = h('div', {}, muted('Asking…'));
+  #list = h('div', {}, muted('Loading…'));
 
   constructor(context) {
     this.context = context;
@@ -115,7 +122,9 @@ class Keys {
   async #read() {
     try {
       const { keys } = await get('/v1/keys');
-      const columns = [['Name'], ['Role'], ['App'], ['Made', 'wide'], [h('span', { class: 'unseen' }, 'Actions'), 'steps']];
+      const columns = [
+        ['Name'], ['Role'], ['App'], ['Created', 'wide'], [h('span', { class: 'unseen' }, 'Actions'), 'steps'],
+      ];
       fill(this.#list, table('Keys', columns, keys.map((key) => this.#row(key)),
         (index) => keys[index].revokedAt === null ? null : 'revoked'));
     } catch (error) {
@@ -139,12 +148,14 @@ class Keys {
     const name = h('input', { type: 'text', maxlength: '100', required: true, autocomplete: 'off' });
     const roles = own ? ['producer', 'viewer', 'appAdmin'] : ['producer', 'viewer', 'appAdmin', 'companyAdmin'];
     const role = choice(roles);
-    const app = h('input', { type: 'text', maxlength: '200', autocomplete: 'off', value: own ?? '', readonly: own !== null });
+    const app = h('input', {
+      type: 'text', maxlength: '200', autocomplete: 'off', value: own ?? '', readonly: own !== null,
+    });
     let made = null;
     ask({
-      title: 'A new key', action: 'Make it',
+      title: 'A new key', action: 'Create the key',
       content: [
-        field('Name', name, 'What people call it.'), field('Role', role),
+        field('Name', name, 'A name for operators.'), field('Role', role),
         field('App', app, 'Empty: every app. An appAdmin needs one.'),
       ],
       act: async () => {
@@ -159,8 +170,8 @@ class Keys {
     grace.value = '3600';
     let made = null;
     ask({
-      title: `Another secret for ${key.name}`, action: 'Rotate', kind: 'danger',
-      content: [h('p', {}, 'It gets a new token, which is shown once.'), field('The old token ends', grace)],
+      title: `A new secret for ${key.name}`, action: 'Rotate', kind: 'danger',
+      content: [h('p', {}, 'The key gets a new token, which is shown once.'), field('The old token ends', grace)],
       act: async () => {
         made = await post(`/v1/keys/${encodeURIComponent(key.id)}/rotate`, { graceSeconds: Number(grace.value) });
       },
@@ -171,7 +182,7 @@ class Keys {
     ask({
       title: `Revoke ${key.name}?`, action: 'Revoke it', kind: 'danger',
       content: h('p', {}, key.id === this.context.me.id && 'You are signed in with this key, and will be signed out. ',
-        'Whoever uses it is refused from then on. This cannot be undone.'),
+        'The service refuses its clients from then on. This cannot be undone.'),
       act: async () => {
         await remove(`/v1/keys/${encodeURIComponent(key.id)}`);
         toast(`${key.name} is revoked.`);
@@ -185,8 +196,8 @@ class Keys {
     const shown = h('input', { type: 'text', readonly: true, value: token, spellcheck: 'false' });
     const copied = h('span', { role: 'status', class: 'muted' });
     ask({
-      title: `The token of ${key.name}`, action: 'I have kept it',
-      content: [h('p', {}, 'It is shown this once, and kept nowhere.'), field('Token', shown),
+      title: `The token of ${key.name}`, action: 'I have stored it',
+      content: [h('p', {}, 'It is shown only once, and the service does not store it.'), field('Token', shown),
         button('Copy', async () => {
           await navigator.clipboard.writeText(token);
           say(copied, ' Copied.');

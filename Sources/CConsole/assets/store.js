@@ -1,4 +1,4 @@
-// What is known of the service: the newest look, and where everything stood in the last quarter of an hour. No page in it.
+// The status of the service: the newest snapshot, and the positions of the last 15 minutes. No DOM.
 
 const most = 180;
 const recentSeconds = 10;
@@ -6,10 +6,10 @@ const recentSeconds = 10;
 export class Store {
   status = null;
   #history = { intervalSeconds: 5, times: [], end: [], committed: {} };
-  /** The looks of the last seconds, for rates. */
+  /** The snapshots of the last seconds, for rates. */
   #recent = [];
 
-  /** Takes the service's own memory, as it was when the stream was opened. */
+  /** Takes the service's history when the stream opens. */
   begin(history) {
     this.#history = { ...history, times: history.times.map((text) => Date.parse(text)) };
     this.#recent = [];
@@ -28,7 +28,7 @@ export class Store {
     if (times.length > most) for (const list of [times, end, ...Object.values(committed)]) list.shift();
   }
 
-  /** Over the last seconds; null before there are two looks. */
+  /** The rates of the last seconds; null before there are two snapshots. */
   get rateIn() { return this.#rate('end'); }
   get bytesIn() { return this.#rate('bytes'); }
 
@@ -38,7 +38,7 @@ export class Store {
     return Math.max(0, (last[what] - first[what]) * 1000 / (last.at - first.at));
   }
 
-  /** Records appended a second, between each two looks of the history. */
+  /** Records appended a second, between each two samples of the history. */
   get ratesIn() {
     const { times, end } = this.#history;
     return times.slice(1).map((at, index) => {
@@ -47,18 +47,18 @@ export class Store {
     });
   }
 
-  /** Records a destination was behind. */
+  /** The lag of a destination in records, for each sample. */
   lags(name) {
     const { end, committed } = this.#history;
     const list = committed[name] ?? [];
-    // Aligned at the newest.
+    // Both lists end at the newest sample.
     return end.map((offset, index) => {
       const done = list[index - end.length + list.length] ?? null;
       return done === null ? null : Math.max(0, offset - done);
     });
   }
 
-  /** How far back the history reaches, in seconds. */
+  /** The time span of the history, in seconds. */
   get reach() {
     const { times } = this.#history;
     return times.length > 1 ? (times.at(-1) - times[0]) / 1000 : 0;

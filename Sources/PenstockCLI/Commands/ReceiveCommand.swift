@@ -106,7 +106,7 @@ struct ReceiveCommand: ReportingCommand {
     do {
       try await group.run()
     } catch {
-      throw Failure(.cannot, "receiver", "cannot listen on \(listen): \(listenWords(error))")
+      throw Failure(.cannot, "receiver", "cannot listen on \(listen): \(listenFailureText(error))")
     }
   }
 }

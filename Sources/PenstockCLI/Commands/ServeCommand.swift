@@ -105,7 +105,7 @@ struct ServeCommand: ReportingCommand {
     } catch let error as ServiceError {
       throw Failure(.cannot, "service", error.message)
     } catch {
-      throw Failure(.cannot, "service", "cannot listen on \(address): \(listenWords(error))")
+      throw Failure(.cannot, "service", "cannot listen on \(address): \(listenFailureText(error))")
     }
   }
 

@@ -1,38 +1,38 @@
 import PenstockSupport
 
-/// A key as it is kept: what it may do, and the hash of its secret.
+/// A stored API key: its rights, and the hash of its secret.
 ///
-/// The token a client sends is `psk_ID_SECRET`: the id finds the key, the secret is 256 random bits. Of those a plain SHA-256 is
-/// kept. Slow, salted hashes exist for what people choose, which can be guessed; 256 random bits cannot, so a slow hash
-/// would only make every request dear.
+/// A client sends the token `psk_ID_SECRET`. The id finds the key; the secret is 256 random bits, stored as a plain
+/// SHA-256. Slow, salted hashes protect passwords, which can be guessed. 256 random bits cannot, and a slow hash would
+/// make every request expensive.
 public struct APIKey: Sendable, Hashable, Codable {
   /// 16 hexadecimal digits; not secret.
   public let id: String
-  /// What people call it.
+  /// The name that operators gave it.
   public var name: String
   public var role: Role
-  /// The only app whose events and keys it is for; nil: all.
+  /// The only app whose events and keys it may access; nil: all.
   public var appID: String?
-  /// SHA-256 of the secret, in hexadecimal digits.
+  /// SHA-256 of the secret, in hexadecimal.
   package var hash: String
-  /// The secret before the last rotation, as long as it is still taken.
+  /// The secret before the last rotation, while it is still valid.
   package var former: Former?
   public var limit: RateLimit?
   /// Seconds since 1970.
   public var createdAt: Int64
-  /// When it was revoked; seconds since 1970.
+  /// When it was revoked, in seconds since 1970; nil while it is valid.
   public var revokedAt: Int64?
 
   package struct Former: Sendable, Hashable, Codable {
     package var hash: String
-    /// Taken before this; seconds since 1970.
+    /// Valid before this time; seconds since 1970.
     package var until: Int64
   }
 
-  /// How much a key may ask.
+  /// The request rate that a key may use.
   public struct RateLimit: Sendable, Hashable, Codable {
     public var requestsPerSecond: Double
-    /// How many requests may come at once after a pause.
+    /// How many requests may arrive at once after a pause.
     public var burst: Double
 
     /// - Parameters:
@@ -44,7 +44,7 @@ public struct APIKey: Sendable, Hashable, Codable {
     }
   }
 
-  /// What a key is made from.
+  /// The properties of a new key.
   public struct Request: Sendable, Hashable {
     public var name: String
     public var role: Role
@@ -58,16 +58,16 @@ public struct APIKey: Sendable, Hashable, Codable {
       self.limit = limit
     }
 
-    /// What is wrong with it, in words; nil when nothing is.
+    /// Why no such key can be created; nil when it can.
     package var complaint: String? {
       if name.isEmpty || name.utf8.count > 100 || name.unicodeScalars.contains(where: { $0.value < 0x20 }) {
-        return "a key needs a name of 1 to 100 bytes without control characters"
+        return "a key's name must have 1 to 100 bytes and no control characters"
       }
-      if role == .appAdmin, appID == nil { return "an appAdmin needs the app it is for" }
-      if role == .companyAdmin, appID != nil { return "a companyAdmin is for every app" }
-      if let appID, appID.isEmpty || appID.utf8.count > 200 { return "an app has an id of 1 to 200 bytes" }
+      if role == .appAdmin, appID == nil { return "a key with the role appAdmin must name its app" }
+      if role == .companyAdmin, appID != nil { return "a key with the role companyAdmin cannot be limited to one app" }
+      if let appID, appID.isEmpty || appID.utf8.count > 200 { return "an app's id must have 1 to 200 bytes" }
       if let limit, !(0.001...1e9 ~= limit.requestsPerSecond && 1...1e9 ~= limit.burst) {
-        return "a rate must be 0.001 to 1000000000 a second, and a burst 1 to 1000000000"
+        return "a rate must be 0.001 to 1000000000 requests a second, and a burst 1 to 1000000000"
       }
       return nil
     }
@@ -75,10 +75,10 @@ public struct APIKey: Sendable, Hashable, Codable {
 
   package var isRevoked: Bool { revokedAt != nil }
 
-  /// The token for a key, which is shown once.
+  /// The token of a key. Only the client stores it.
   package static func token(id: String, secret: String) -> String { "psk_\(id)_\(secret)" }
 
-  /// The parts of a token; nil for anything that is none.
+  /// The id and the secret in a token; nil when its form is wrong.
   package static func parts(of token: String) -> (id: String, secret: String)? {
     let parts = token.utf8.split(separator: UInt8(ascii: "_"), maxSplits: 2, omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0].elementsEqual("psk".utf8), parts[1].count == 16, parts[2].count == 64 else {

@@ -7,18 +7,20 @@ import Synchronization
   import Foundation
 #endif
 
-/// Why keys cannot be read or kept.
+/// Why API keys cannot be read, created, rotated or revoked.
 public struct KeyStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   public let message: String
-  /// What the keys themselves have against it; nil when it is about the file.
+  /// Why the request is invalid; nil when the file is the problem.
   package var refusal: APIKeySet.Refusal?
-  /// Whether the file is at fault, and not what was asked.
+  /// Whether the file is the problem, and not the request.
   public var isAboutFile: Bool { refusal == nil }
   public var description: String { message }
 }
 
-/// The keys of a service and the file they are kept in: JSON, readable by its owner alone, replaced whole, and locked while
-/// it changes, so that the command line and a running service may both change it.
+/// The API keys of a service and the JSON file that holds them.
+///
+/// Only the file's owner can read it. Each change replaces the file as a whole, under a file lock, so that the command
+/// line and a running service may both change it. Every method that reads or writes the file blocks the calling thread.
 public final class APIKeyStore: Sendable {
   private struct Document: Codable {
     var version = 1
@@ -29,12 +31,14 @@ public final class APIKeyStore: Sendable {
   private let fileSystem: any FileSystem
   private let clock: any WallClock
   private let randomness: Randomness
-  private let ring: Mutex<APIKeySet>
+  private let keySet: Mutex<APIKeySet>
   private let unread: Mutex<KeyStoreError?>
-  /// The file's lock keeps other processes out, this one the other tasks of this process.
+  /// The file lock excludes other processes; this lock excludes other tasks of this process.
   private let changing = Mutex(())
 
-  /// Reads the file; one that is not there has no keys.
+  /// Reads the file; a missing file means no keys. Blocks the calling thread.
+  ///
+  /// - Throws: ``KeyStoreError`` when the file exists and cannot be read.
   public convenience init(_ path: String) throws(KeyStoreError) {
     try self.init(path, fileSystem: POSIXFileSystem(), clock: SystemWallClock(), randomness: .system)
   }
@@ -46,11 +50,11 @@ public final class APIKeyStore: Sendable {
     self.fileSystem = fileSystem
     self.clock = clock
     self.randomness = randomness
-    ring = Mutex(try Self.read(path, fileSystem))
+    keySet = Mutex(try Self.read(path, fileSystem))
     unread = Mutex(nil)
   }
 
-  /// For a service, which starts whatever the file holds: as long as it cannot be read there are no keys, and
+  /// For a service, which must start with an unreadable file as well. Until the file can be read there are no keys, and
   /// ``trouble`` says why.
   package init(
     closedUnlessReadable path: String, fileSystem: any FileSystem = POSIXFileSystem(),
@@ -61,61 +65,73 @@ public final class APIKeyStore: Sendable {
     self.clock = clock
     self.randomness = randomness
     do throws(KeyStoreError) {
-      ring = Mutex(try Self.read(path, fileSystem))
+      keySet = Mutex(try Self.read(path, fileSystem))
       unread = Mutex(nil)
     } catch {
-      ring = Mutex(APIKeySet())
+      keySet = Mutex(APIKeySet())
       unread = Mutex(error)
     }
   }
 
-  /// Why the file could not be read at the start; nil once it was.
+  /// Why the file could not be read at the start; nil once it was read.
   package var trouble: KeyStoreError? { unread.withLock { $0 } }
 
-  /// All keys, revoked ones too, oldest first.
-  public var keys: [APIKey] { ring.withLock { $0.keys } }
+  /// All keys, with the revoked ones, oldest first.
+  public var keys: [APIKey] { keySet.withLock { $0.keys } }
 
-  /// Takes up what the file says now. When it cannot be read, what was known stays.
+  /// Reads the file again. When that fails, the known keys stay. Blocks the calling thread.
+  ///
+  /// - Throws: ``KeyStoreError`` when the file cannot be read.
   public func reload() throws(KeyStoreError) {
-    // Alone, so that what was read before a change is not put in the place of what came after it.
+    // Under the lock, so that an older content does not overwrite a newer change.
     try changing.withLock { _ throws(KeyStoreError) in
       let read = try Self.read(path, fileSystem)
-      ring.withLock { $0 = read }
+      keySet.withLock { $0 = read }
       unread.withLock { $0 = nil }
     }
   }
 
-  /// Whose token it is; nil for nobody's.
+  /// The key of a token; nil when the token is invalid.
   package func identify(_ token: String?) -> APIKey? {
     let now = seconds
-    // Hashing goes on outside of the lock.
-    return try? ring.withLock { $0 }.identify(token, at: now)
+    // The hash is computed outside the lock.
+    return try? keySet.withLock { $0 }.identify(token, at: now)
   }
 
-  /// Makes a key. Durable when it returns; the token is shown this once.
+  /// Creates a key; durable when it returns. Nothing stores the token. Blocks the calling thread.
+  ///
+  /// - Throws: ``KeyStoreError`` when the request is invalid, another process is changing the file, or a read or write
+  ///   fails.
   public func create(_ request: APIKey.Request) throws(KeyStoreError) -> (key: APIKey, token: String) {
     let (now, random) = (seconds, random)
-    return try change { (ring) throws(APIKeySet.Refusal) in try ring.create(request, at: now, random: random) }
+    return try change { (keySet) throws(APIKeySet.Refusal) in try keySet.create(request, at: now, random: random) }
   }
 
-  /// Gives a key another secret. Durable when it returns; the former one is taken for `grace` seconds more.
+  /// Replaces the secret of a key; durable when it returns. The former secret stays valid for `grace` seconds. Blocks
+  /// the calling thread.
+  ///
+  /// - Throws: ``KeyStoreError`` when no valid key has the id, another process is changing the file, or a read or write
+  ///   fails.
   public func rotate(_ id: String, grace: Int64 = 0) throws(KeyStoreError) -> (key: APIKey, token: String) {
     let (now, random) = (seconds, random)
-    return try change { (ring) throws(APIKeySet.Refusal) in
-      try ring.rotate(id, at: now, grace: grace, random: random)
+    return try change { (keySet) throws(APIKeySet.Refusal) in
+      try keySet.rotate(id, at: now, grace: grace, random: random)
     }
   }
 
-  /// Lets nobody in any more with this key. Durable when it returns.
+  /// Revokes a key at once; durable when it returns. Blocks the calling thread.
+  ///
+  /// - Throws: ``KeyStoreError`` when no valid key has the id, another process is changing the file, or a read or write
+  ///   fails.
   public func revoke(_ id: String) throws(KeyStoreError) {
     let now = seconds
-    try change { (ring) throws(APIKeySet.Refusal) in try ring.revoke(id, at: now) }
+    try change { (keySet) throws(APIKeySet.Refusal) in try keySet.revoke(id, at: now) }
   }
 
   private var seconds: Int64 { clock.now().nanoseconds / 1_000_000_000 }
   private var random: [UInt8] { Array((randomness.bytes16() + randomness.bytes16() + randomness.bytes16())[..<40]) }
 
-  /// Reads what is there, changes it and writes it, alone among all processes.
+  /// Reads the file, changes the keys and replaces the file, under both locks.
   private func change<Value: Sendable>(
     _ body: @Sendable (inout APIKeySet) throws(APIKeySet.Refusal) -> Value
   ) throws(KeyStoreError) -> Value {
@@ -134,7 +150,7 @@ public final class APIKeyStore: Sendable {
       var changed = try Self.read(path, fileSystem)
       let value = try body(&changed)
       try write(changed)
-      ring.withLock { $0 = changed }
+      keySet.withLock { $0 = changed }
       return value
     } catch let error as KeyStoreError {
       throw error
@@ -155,10 +171,10 @@ public final class APIKeyStore: Sendable {
     }
   }
 
-  private func write(_ ring: APIKeySet) throws {
+  private func write(_ keySet: APIKeySet) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let bytes = Array(try encoder.encode(Document(keys: ring.keys))) + [UInt8(ascii: "\n")]
+    let bytes = Array(try encoder.encode(Document(keys: keySet.keys))) + [UInt8(ascii: "\n")]
     let temporary = path + ".new"
     try? fileSystem.remove(temporary)
     let file = try fileSystem.open(temporary, .create)
@@ -185,13 +201,14 @@ public final class APIKeyStore: Sendable {
       let bytes = try fileSystem.readAll(file, count: Int(size), at: 0)
       let document = try JSONDecoder().decode(Document.self, from: Data(bytes))
       guard document.version == 1 else {
-        throw KeyStoreError(message: "the keys in \(path) are of version \(document.version), which is not known here")
+        throw KeyStoreError(
+          message: "the keys in \(path) have version \(document.version), which this program does not know")
       }
       return APIKeySet(document.keys)
     } catch let error as KeyStoreError {
       throw error
     } catch {
-      // A decoder's own words could show what is in the file.
+      // The decoder's own message could quote the file.
       throw KeyStoreError(
         message: """
           \(path) does not hold keys as `penstock keys` writes them; restore it from a copy, or move it away and make \

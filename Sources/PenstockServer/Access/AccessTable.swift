@@ -1,5 +1,5 @@
-/// Who may ask what: every route for every role, and nothing that is not in here. A pure table, so that a test can hold it
-/// against the one in the documentation, row by row.
+/// The rights of every role on every route; nothing else is allowed. A pure table, which a test compares with the
+/// documentation row by row.
 package enum AccessTable {
   package enum Grant: Sendable, Hashable {
     case denied
@@ -8,7 +8,7 @@ package enum AccessTable {
     case ownApp
   }
 
-  /// What anybody may ask, without a key.
+  /// The routes that need no API key.
   package static func isOpen(_ route: Route) -> Bool {
     switch route {
     case .health, .readiness, .openAPI, .console, .consoleFile: true
@@ -16,11 +16,11 @@ package enum AccessTable {
     }
   }
 
-  /// What a role may ask. `ofOneApp`: the key is of one app alone.
+  /// The rights of a role. `ofOneApp`: the key is limited to one app.
   package static func grant(_ route: Route, to role: Role, ofOneApp: Bool) -> Grant {
     switch route {
     case .health, .readiness, .openAPI, .console, .consoleFile: .granted
-    // Who somebody is, that one may know.
+    // Every key may see its own role.
     case .getMe: .granted
     case .postEvents, .getProducer:
       switch role {
@@ -36,17 +36,17 @@ package enum AccessTable {
       case .viewer: ofOneApp ? .ownApp : .granted
       case .producer: .denied
       }
-    // Counts and states; no event, no person, and nothing of another app but how much there is.
+    // Counts and states: no events, no personal data, and of other apps only totals.
     case .getStatus, .getStatusStream, .getStatusHistory, .getSegments, .getDestinations:
       role == .producer ? .denied : .granted
-    // Where everything goes, without secrets: for whoever administers, of a company or an app.
+    // Addresses of destinations, without secrets: for administrators only.
     case .getSettings:
       switch role {
       case .companyAdmin, .appAdmin: .granted
       case .viewer: ofOneApp ? .denied : .granted
       case .producer: .denied
       }
-    // What destinations said, and the events they refused, are of all apps.
+    // Answers of destinations and rejected events concern all apps.
     case .getAttempts, .getDeadLetters, .getDeadLetter, .getReplays, .getReplay, .metrics:
       switch role {
       case .companyAdmin: .granted

@@ -2,16 +2,17 @@ import Logging
 package import PenstockLog
 import Synchronization
 
-/// Who changed what: a log of its own beside the service's, a line of JSON for each change, on stable storage before it is made.
+/// Who changed what: a separate log with one line of JSON for each change, on stable storage before the change is made.
 ///
-/// Notes what was asked with a key that is known: every change, and what is refused for want of the right, as often as
-/// ``RefusalSampler`` lets it. Requests without a good key are counted and not noted here, or anybody could fill the disk.
+/// It records the requests of known keys: every change, and the requests that a key has no right to make, as far as
+/// ``RefusalSampler`` allows. Requests without a valid key are counted and not recorded, because they could fill the
+/// disk.
 ///
-/// A damaged audit keeps no service from starting: what is lost of it is told by ``damage``. One that cannot be opened
-/// for another reason takes nothing until the next start, so no change is made until then.
+/// A damaged audit log does not prevent a start; ``damage`` reports the loss. An audit log that cannot be opened for
+/// another reason records nothing until the next start, and until then the service refuses every change.
 package final class AuditLog: Sendable {
   private let log: Result<Log, LogError>
-  /// What of it is lost, or why it takes nothing, for people; nil where nothing is wrong.
+  /// What the log has lost, or why it records nothing, as text for an operator; nil when it is intact.
   package let damage: String?
   private let clock: any WallClock
   private let pace: any MonotonicClock
@@ -28,12 +29,12 @@ package final class AuditLog: Sendable {
     configuration.retention.maxBytes = 256 << 20
     do throws(LogError) {
       let (log, aside) = try await SideLog.open(at: path, configuration: configuration, environment: environment)
-      var words = log.recovery.gaps.map { "\($0) in \(path)" }
-      if let aside { words.insert("\(path) was damaged and is now \(aside)", at: 0) }
-      return AuditLog(.success(log), words.isEmpty ? nil : words.joined(separator: "; "), clock, pace)
+      var problems = log.recovery.gaps.map { "\($0) in \(path)" }
+      if let aside { problems.insert("\(path) was damaged; it was moved to \(aside)", at: 0) }
+      return AuditLog(.success(log), problems.isEmpty ? nil : problems.joined(separator: "; "), clock, pace)
     } catch {
-      let words = "\(path) cannot be opened, so no change is made until the next start: \(error)"
-      return AuditLog(.failure(error), words, clock, pace)
+      let problem = "\(path) cannot be opened, so the service refuses every change until the next start: \(error)"
+      return AuditLog(.failure(error), problem, clock, pace)
     }
   }
 
@@ -46,7 +47,7 @@ package final class AuditLog: Sendable {
     self.pace = pace
   }
 
-  /// - Parameter request: The id that its answer has as `X-Request-Id`.
+  /// - Parameter request: The id in the answer's `X-Request-Id`.
   package func note(
     _ key: APIKey?, _ action: String, target: String, request: String? = nil, outcome: String,
     detail: [(String, ServiceJSON)] = []
@@ -56,8 +57,8 @@ package final class AuditLog: Sendable {
     try await append(key, action, target: target, request: request, outcome: outcome, detail: detail)
   }
 
-  /// Notes that a key may not do what it asked for, or counts it. What cannot be noted is told to `logger`: it was refused all the
-  /// same.
+  /// Records or counts a request that the key has no right to make. If the record cannot be written, `logger` reports
+  /// it; the request is refused in any case.
   func noteRefusal(
     of key: APIKey, _ route: Route, target: String, request: String? = nil, status: Int, _ logger: Logger
   ) async {
@@ -94,7 +95,7 @@ package final class AuditLog: Sendable {
     try await log.get().append(ServiceJSON.object(members).text)
   }
 
-  /// Notes what is only counted yet, and closes the log.
+  /// Records the remaining counts, and closes the log.
   package func close() async throws(LogError) {
     guard case .success(let log) = log else { return }
     var failure: LogError?

@@ -1,10 +1,10 @@
-/// For whom an answer is made.
+/// How much an answer may reveal.
 ///
-/// What destinations say quotes requests with events of every app, and where they are is the company's affair. A key of one app is
-/// told of trouble by its kind, without words, and of no addresses.
+/// Messages of destinations quote requests with events of every app, and addresses of destinations concern the whole
+/// company. A key of one app therefore sees only the kind of a failure, no message and no address.
 package enum RedactionScope: Sendable, Hashable {
   case company, oneApp
 
-  /// Nil: nobody is asked for a key.
+  /// Nil: the service needs no key.
   package init(_ key: APIKey?) { self = key?.appID == nil ? .company : .oneApp }
 }

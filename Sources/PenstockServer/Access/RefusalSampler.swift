@@ -1,12 +1,13 @@
-/// Which refusals have an entry of their own in the audit log. A pure value; time is handed in.
+/// Decides which refusals get their own entry in the audit log. A pure value; the caller passes the time.
 ///
-/// A key may be refused as often as it asks, and in a log of bounded size every entry pushes an old one out. So a key has a few entries at once and
-/// then one every ten minutes; what came meanwhile is counted, and the count is an entry.
+/// A key may be refused any number of times, and in a log of bounded size every entry displaces an old one. So each key
+/// gets 10 entries at once, and then one every ten minutes. Refusals in between are counted, and the count becomes an
+/// entry.
 struct RefusalSampler: Sendable, Hashable {
-  /// With entries of 4 KiB one key fills 256 MiB in more than a year.
+  /// With entries of 4 KiB, one key needs more than a year to fill 256 MiB.
   static let limit = APIKey.RateLimit(requestsPerSecond: 1.0 / 600, burst: 10)
 
-  /// Refusals of a key without an entry of their own.
+  /// The refusals of one key that have no entry of their own.
   struct Count: Sendable, Hashable {
     var key: APIKey
     var count: Int
@@ -16,12 +17,12 @@ struct RefusalSampler: Sendable, Hashable {
     var bucket: RateBucket
     var count = 0
   }
-  /// By the key's id, so bounded by the keys.
+  /// By the key's id, so bounded by the number of keys.
   private var rows: [String: Row] = [:]
 
-  /// Whether a refusal has an entry of its own; it is counted where it has none.
+  /// Whether a refusal gets its own entry; otherwise it is counted.
   ///
-  /// - Parameter now: Nanoseconds by a clock that never jumps.
+  /// - Parameter now: Nanoseconds of a monotonic clock.
   mutating func note(_ key: APIKey, at now: Int64) -> Bool {
     var row = rows[key.id] ?? Row(key: key, bucket: RateBucket(Self.limit, at: now))
     row.key = key
@@ -31,7 +32,7 @@ struct RefusalSampler: Sendable, Hashable {
     return isNoted
   }
 
-  /// Takes the counts of keys that may have an entry again, in the order of their ids. O(keys).
+  /// Takes the counts of the keys that may have an entry again, ordered by id. Complexity: O(keys).
   mutating func takeDue(at now: Int64) -> [Count] {
     take { row in row.bucket.take(Self.limit, at: now) == nil }
   }

@@ -1,18 +1,18 @@
 import PenstockLog
 
-/// What a key may do.
+/// The rights of an API key.
 public enum Role: String, Sendable, Hashable, Codable, CaseIterable {
-  /// Everything, of every app.
+  /// All rights, on every app.
   case companyAdmin
-  /// Sends and reads the events of one app, and keeps the keys of that app.
+  /// Sends and reads the events of one app, and manages the keys of that app.
   case appAdmin
-  /// Sends events; of one app alone where the key says which.
+  /// Sends events; of one app only when the key names it.
   case producer
-  /// Reads; of one app alone where the key says which.
+  /// Reads; of one app only when the key names it.
   case viewer
 }
 
-/// What the service can be asked, each one method and path. Whatever is not here is answered 404.
+/// The operations of the HTTP API, each with one method and path. Every other path is answered 404.
 package enum Route: String, Sendable, Hashable, CaseIterable {
   case postEvents, getEvents, getProducer
   case getStatus, getStatusStream, getStatusHistory, getSegments, getSettings
@@ -33,7 +33,7 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
     }
   }
 
-  /// The path's parts; one in braces stands for any name.
+  /// The path; a part in braces is a name.
   package var pattern: String {
     switch self {
     case .postEvents, .getEvents: "/v1/events"
@@ -70,15 +70,15 @@ package enum Route: String, Sendable, Hashable, CaseIterable {
 
 extension Route {
   package enum Match: Sendable, Hashable {
-    /// The route, the name in its path if it has one, and the second if it has two.
+    /// The route, the first name in its path if any, and the second if any.
     case route(Route, name: String, item: String = "")
-    /// The path is known, with other methods.
+    /// The path exists, with other methods.
     case otherMethods([Method])
     case none
   }
 
-  /// What a request asks. The path is taken literally: nothing in it is decoded, and a name in it is one of the log's: of a
-  /// cursor, a replay, a producer, or a key. `HEAD` asks what `GET` asks.
+  /// The route of a request. The path is not percent-decoded. A name in it is the name of a cursor, a replay or a
+  /// producer, or the id of a key. `HEAD` matches as `GET`.
   package static func match(_ method: String, _ path: String) -> Match {
     let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     let method = method == "HEAD" ? Method.get.rawValue : method
@@ -105,7 +105,7 @@ extension Route {
     return others.isEmpty ? .none : .otherMethods(others)
   }
 
-  /// Each route with its path's parts; nil stands for a name.
+  /// Each route with the parts of its path; nil is a name.
   private static let patterns: [(Route, [[UInt8]?])] = allCases.map { route in
     let parts = route.pattern.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     return (route, parts.map { $0.first == UInt8(ascii: "{") ? nil : Array($0) })

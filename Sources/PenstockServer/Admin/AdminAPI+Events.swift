@@ -8,11 +8,12 @@ import PenstockLog
 extension AdminAPI {
   private static let mostEvents = 100_000
 
-  /// `GET /v1/events`: records as lines, byte for byte as they were sent unless that would be more than one
-  /// (``RecordLine``), in memory that does not grow with their number.
+  /// `GET /v1/events`: one record on each line, byte for byte as the client sent it. A record with line breaks is
+  /// rewritten as one line (``RecordLine``). The memory does not grow with the number of records.
   ///
-  /// `limit` counts the records that are looked at, so the next page begins at `Penstock-End` whatever was left out of
-  /// this one: with `page` set to it and everything else as it was, so that a window of event times stays the same.
+  /// `limit` counts the records that are read, with those that the filter leaves out. The next page begins at
+  /// `Penstock-End`: the client sends it as `page` and repeats the other parameters, so that a window of event times
+  /// stays the same.
   func events(_ request: Request, appID: String?, context: ServiceContext) async -> Response {
     let query = request.uri.queryParameters
     guard let limit = Self.number("limit", request, 1000, 1...Self.mostEvents) else {
@@ -23,13 +24,15 @@ extension AdminAPI {
       let until = PositionParameter.position(query["to"].map { String($0) } ?? "end", now: now)
     else {
       return Response(
-        .failure(400, "bad_request", "from and to are \(PositionParameter.explanation)"), to: context)
+        .failure(400, "bad_request", "from and to must be \(PositionParameter.explanation)"), to: context)
     }
     guard let untimed = PositionParameter.untimed(query["untimed"].map { String($0) }) else {
       return Response(.failure(400, "bad_request", PositionParameter.untimedExplanation), to: context)
     }
     let page = query["page"].map { UInt64($0) }
-    if case .some(nil) = page { return Response(.failure(400, "bad_request", "page is an offset"), to: context) }
+    if case .some(nil) = page {
+      return Response(.failure(400, "bad_request", "page must be an offset"), to: context)
+    }
     let events = EventWindow(from: from, to: until, untimed: untimed)
     let range: Range<Offset>
     do throws(LogError) {
@@ -64,7 +67,7 @@ extension AdminAPI {
         try await context.write(ByteBuffer(bytes: lines), to: &writer)
         next = batch.end
       }
-      // Known only now that all of them were looked at.
+      // A trailer, because the count is known only after the last record.
       var trailer: HTTPFields?
       if events != nil, let name = HTTPField.Name(Self.untimedField) { trailer = [name: String(untimedCount)] }
       try await writer.finish(trailer)
@@ -72,13 +75,12 @@ extension AdminAPI {
     return answer
   }
 
-  /// How many records without a readable event time were among those looked at.
+  /// The number of records in the page without a readable event time.
   private static let untimedField = "Penstock-Untimed"
 }
 
 extension Log {
-  /// The offsets from which a page is taken. In a window of event times they begin at the first block that may hold an
-  /// event of it.
+  /// The offsets of a page. A window of event times begins at the first block that may hold one of its events.
   fileprivate func page(
     from: Position, to: Position, at page: Offset?, _ events: EventWindow?
   ) throws(LogError) -> (first: Offset, end: Offset) {

@@ -2,19 +2,19 @@ import Hummingbird
 import PenstockLog
 
 extension AdminAPI {
-  /// `GET /v1/segments`: the newest segments, newest first, and how far each is compressed, from its index and at most three of its
-  /// blocks.
+  /// `GET /v1/segments`: the newest segments, newest first, with their compression. It reads the index and at most
+  /// three blocks of each segment.
   func segments(_ request: Request) -> Answer {
     guard let limit = Self.number("limit", request, 24, 1...200) else { return Self.wrongNumber }
     let set = log.view.set
-    let shown = set.segments.indices.suffix(limit).reversed().map { segment($0, of: set) }
-    return Answer(200, .object([("count", .number(set.segments.count)), ("segments", .array(shown))]))
+    let views = set.segments.indices.suffix(limit).reversed().map { segment($0, of: set) }
+    return Answer(200, .object([("count", .number(set.segments.count)), ("segments", .array(views))]))
   }
 
   private func segment(_ index: Int, of set: SegmentSet) -> ServiceJSON {
     let segment = set.segments[index]
     let range = segment.name.baseOffset..<max(segment.name.baseOffset, set.end(ofSegmentAt: index))
-    // One that retention has removed meanwhile, or that is damaged, is shown without what cannot be known.
+    // A damaged segment, or one that retention has just removed, has null for what cannot be read.
     let extent = try? log.extent(of: range)
     let recordBytes = extent.flatMap { $0.recordBytes > 0 ? $0.recordBytes : nil }
     return .object([

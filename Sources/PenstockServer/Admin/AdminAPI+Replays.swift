@@ -17,9 +17,9 @@ extension AdminAPI {
 
   func listReplays() async -> Answer {
     do throws(LogError) {
-      var found: [ServiceJSON] = []
-      for manifest in try await log.replays() { found.append(await json(manifest)) }
-      return Answer(200, .object([("replays", .array(found))]))
+      var views: [ServiceJSON] = []
+      for manifest in try await log.replays() { views.append(await json(manifest)) }
+      return Answer(200, .object([("replays", .array(views))]))
     } catch { return Answer(error) }
   }
 
@@ -41,19 +41,19 @@ extension AdminAPI {
     await manifest.json(replays.running(manifest.id), failure: replays.failure(manifest.id))
   }
 
-  /// Begins a replay, goes on with one, or says what it would be.
+  /// Starts or resumes a replay, or estimates it.
   func startReplay(_ request: Request) async -> Answer {
     do {
       let body = try await SmallBody.decode(ReplayBody.self, from: request)
-      guard let host = host(body.destination) else { return Self.noSuch("destination") }
+      guard let runner = runner(body.destination) else { return Self.noSuch("destination") }
       let settings: ReplaySettings
-      switch Self.settings(body, host.destination, now: clock.now()) {
+      switch Self.settings(body, runner.destination, now: clock.now()) {
       case .success(let made): settings = made
       case .failure(let refusal): return refusal.answer
       }
       if body.dryRun == true { return Answer(200, try await Replay.dryRun(settings, of: log).json) }
-      guard try replays.start(settings, to: host.destination) else {
-        return .failure(409, "conflict", "a replay of that id runs, or the service is being shut down")
+      guard try replays.start(settings, to: runner.destination) else {
+        return .failure(409, "conflict", "a replay with this id is running, or the service is being shut down")
       }
       return Answer(
         202, .object([("id", .string(settings.id)), ("destination", .string(body.destination))]))
@@ -66,27 +66,27 @@ extension AdminAPI {
     } catch let error as SinkError {
       return .failure(409, "destination", error.message)
     } catch {
-      return .failure(500, "failed", "it could not be begun")
+      return .failure(500, "failed", "the replay could not be started")
     }
   }
 
   private static func settings(
     _ body: ReplayBody, _ destination: ServiceDestination, now: Timestamp
   ) -> Result<ReplaySettings, SmallBody.Refusal> {
-    func wrong(_ words: String) -> Result<ReplaySettings, SmallBody.Refusal> {
-      .failure(SmallBody.Refusal(answer: .failure(400, "bad_request", words)))
+    func wrong(_ message: String) -> Result<ReplaySettings, SmallBody.Refusal> {
+      .failure(SmallBody.Refusal(answer: .failure(400, "bad_request", message)))
     }
     let id = body.id ?? "dry-run"
     guard CursorStore.isName(id), id.utf8.count <= ReplayManifest.maxIDBytes, body.id != nil || body.dryRun == true
     else {
-      return wrong("id is 1 to 40 letters, digits, '.', '_' or '-', not beginning with '.'")
+      return wrong("id must be 1 to 40 letters, digits, '.', '_' or '-', and not begin with '.'")
     }
     var window: ReplayWindow?
     if body.from != nil || body.to != nil {
       guard let from = body.from.flatMap({ PositionParameter.position($0, now: now) }),
         let to = body.to.flatMap({ PositionParameter.position($0, now: now) })
       else {
-        return wrong("from and to are each \(PositionParameter.explanation)")
+        return wrong("from and to must be \(PositionParameter.explanation)")
       }
       guard let untimed = PositionParameter.untimed(body.untimed) else {
         return wrong(PositionParameter.untimedExplanation)
@@ -97,7 +97,7 @@ extension AdminAPI {
     }
     if body.dryRun == true, window == nil, body.id == nil { return wrong("a dry run needs from and to") }
     for rate in [body.recordsPerSecond, body.bytesPerSecond] {
-      if let rate, rate < 1 { return wrong("a rate is at least 1") }
+      if let rate, rate < 1 { return wrong("a rate must be at least 1") }
     }
     var rate: DeliveryRate?
     if body.recordsPerSecond != nil || body.bytesPerSecond != nil {

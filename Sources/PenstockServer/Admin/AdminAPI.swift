@@ -5,14 +5,14 @@ import PenstockEvents
 import PenstockLog
 import Synchronization
 
-/// Everything but ingest and keys: what there is, and what may be done with destinations and replays.
+/// The HTTP API for status, destinations, replays and metrics: everything except ingest and API keys.
 final class AdminAPI: Sendable {
   let log: Log
-  let hosts: [DestinationRunner]
+  let runners: [DestinationRunner]
   let replays: ReplayRunner
   let redeliveries: RedeliveryRunner
   let ingest: Ingest
-  let facts: ServiceFacts
+  let configuration: OpeningConfiguration
   let clock: any WallClock
   let metrics: ServiceMetrics
   let storage: @Sendable (_ path: String) -> StorageState
@@ -20,72 +20,73 @@ final class AdminAPI: Sendable {
   private let startedAt: Timestamp
 
   init(
-    _ log: Log, hosts: [DestinationRunner], replays: ReplayRunner, redeliveries: RedeliveryRunner, ingest: Ingest,
-    metrics: ServiceMetrics, facts: ServiceFacts, clock: any WallClock,
+    _ log: Log, runners: [DestinationRunner], replays: ReplayRunner, redeliveries: RedeliveryRunner, ingest: Ingest,
+    metrics: ServiceMetrics, configuration: OpeningConfiguration, clock: any WallClock,
     storage: @escaping @Sendable (_ path: String) -> StorageState = StorageState.of,
     damage: @escaping @Sendable () -> [ServiceDamage] = { [] }
   ) {
     self.log = log
-    self.hosts = hosts
+    self.runners = runners
     self.replays = replays
     self.redeliveries = redeliveries
     self.ingest = ingest
     self.metrics = metrics
-    self.facts = facts
+    self.configuration = configuration
     self.clock = clock
     self.storage = storage
     self.damage = damage
     startedAt = clock.now()
   }
 
-  /// Where everything stands, from memory.
+  /// The positions of the log and its destinations; reads memory only.
   var sample: StatusHistory.Sample {
-    StatusHistory.Sample(time: clock.now(), end: log.end, committed: hosts.map(\.committed))
+    StatusHistory.Sample(time: clock.now(), end: log.end, committed: runners.map(\.committed))
   }
 
-  func host(_ name: String) -> DestinationRunner? { hosts.first { $0.destination.name == name } }
+  func runner(_ name: String) -> DestinationRunner? { runners.first { $0.destination.name == name } }
 
   static func noSuch(_ kind: String) -> Answer { .failure(404, "not_found", "there is no such \(kind)") }
 
-  // MARK: Looking
+  // MARK: Views
 
-  func status(for audience: RedactionScope) async -> Answer { Answer(200, await state(for: audience)) }
+  func status(for scope: RedactionScope) async -> Answer { Answer(200, await state(for: scope)) }
 
-  /// What there is, in a line.
-  func state(for audience: RedactionScope = .company) async -> ServiceJSON {
+  /// The complete status.
+  func state(for scope: RedactionScope = .company) async -> ServiceJSON {
     let now = clock.now()
     let set = log.view.set
     let bytes = set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
     var destinations: [ServiceJSON] = []
-    for host in hosts { destinations.append(await host.json(at: now, for: audience)) }
-    let tally = ingest.counters.tally
+    for runner in runners { destinations.append(await runner.json(at: now, for: scope)) }
+    let counts = ingest.counters.counts
     return .object([
       ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
       ("end", .number(log.end.rawValue)),
       ("segments", .number(set.segments.count)), ("bytesOnDisk", .number(bytes)),
       ("startedAt", .string(ServiceTime.text(startedAt))), ("now", .string(ServiceTime.text(now))),
-      ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", tally.json),
-      ("damaged", .array(damage().map { $0.json(for: audience) })),
+      ("recovery", .string(log.recovery.outcome.rawValue)), ("ingest", counts.json),
+      ("damaged", .array(damage().map { $0.json(for: scope) })),
       ("idempotencyKeys", .number(ingest.knownKeys)), ("bodyMemory", .number(ingest.budget.used)),
       ("destinations", .array(destinations)),
     ])
   }
 
-  func destinations(for audience: RedactionScope) async -> Answer {
+  func destinations(for scope: RedactionScope) async -> Answer {
     let now = clock.now()
-    var found: [ServiceJSON] = []
-    for host in hosts { found.append(await host.json(at: now, for: audience)) }
-    return Answer(200, .object([("destinations", .array(found))]))
+    var views: [ServiceJSON] = []
+    for runner in runners { views.append(await runner.json(at: now, for: scope)) }
+    return Answer(200, .object([("destinations", .array(views))]))
   }
 
   func attempts(_ name: String) -> Answer {
-    guard let host = host(name) else { return Self.noSuch("destination") }
-    return Answer(200, .object([("attempts", .array(host.attempts.reversed().map(\.json)))]))
+    guard let runner = runner(name) else { return Self.noSuch("destination") }
+    return Answer(200, .object([("attempts", .array(runner.attempts.reversed().map(\.json)))]))
   }
 
-  static let wrongNumber = Answer.failure(400, "bad_request", "from and limit are numbers within their ranges")
+  static let wrongNumber = Answer.failure(
+    400, "bad_request", "from and limit must be whole numbers within their ranges")
 
-  /// A number of the query; nil for what is none, or out of range.
+  /// A number in the query, or its default value; nil when it is not a number or out of range.
   static func number(_ name: String, _ request: Request, _ standard: Int, _ range: ClosedRange<Int>) -> Int? {
     guard let text = request.uri.queryParameters[Substring(name)] else { return standard }
     guard let number = Int(text), range.contains(number), text.utf8.allSatisfy({ 0x30...0x39 ~= $0 }) else {
@@ -94,40 +95,40 @@ final class AdminAPI: Sendable {
     return number
   }
 
-  // MARK: Doing
+  // MARK: Changes
 
   private struct SeekBody: Decodable { var to: String }
   private struct PauseBody: Decodable { var reason: String? }
 
-  /// Does what a person asks of a destination.
+  /// Pauses, resumes, retries or seeks a destination.
   func change(_ route: Route, _ name: String, _ request: Request) async -> Answer {
-    guard let host = host(name) else { return Self.noSuch("destination") }
+    guard let runner = runner(name) else { return Self.noSuch("destination") }
     do {
       switch route {
       case .pause:
         let body = try await SmallBody.decode(PauseBody.self, from: request)
-        try await host.pause(reason: body.reason ?? "")
-      case .resume: try await host.resume()
+        try await runner.pause(reason: body.reason ?? "")
+      case .resume: try await runner.resume()
       case .retry:
-        guard host.retryNow() else {
-          return .failure(409, "conflict", "its delivery does not run; see its failure")
+        guard runner.retryNow() else {
+          return .failure(409, "conflict", "the delivery of this destination is not running; see its failure")
         }
       default:
         let body = try await SmallBody.decode(SeekBody.self, from: request)
-        guard let place = PositionParameter.position(body.to, now: clock.now()) else {
-          return .failure(400, "bad_request", "to is \(PositionParameter.explanation)")
+        guard let position = PositionParameter.position(body.to, now: clock.now()) else {
+          return .failure(400, "bad_request", "to must be \(PositionParameter.explanation)")
         }
-        let former = try await host.seek(to: place)
+        let former = try await runner.seek(to: position)
         return Answer(
-          200, await host.json(at: clock.now(), more: [("formerCommitted", .number(former.rawValue))]))
+          200, await runner.json(at: clock.now(), more: [("formerCommitted", .number(former.rawValue))]))
       }
-      return Answer(200, await host.json(at: clock.now()))
+      return Answer(200, await runner.json(at: clock.now()))
     } catch let error as LogError {
       return error.code == .illegalMove ? .failure(409, "conflict", error.message) : Answer(error)
     } catch let refusal as SmallBody.Refusal {
       return refusal.answer
     } catch {
-      return .failure(500, "failed", "it could not be done")
+      return .failure(500, "failed", "the change could not be made")
     }
   }
 }

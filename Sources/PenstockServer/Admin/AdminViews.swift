@@ -1,16 +1,16 @@
 import PenstockDelivery
 import PenstockLog
 
-// What the API says of things, as JSON. Never a secret: sinks describe themselves without any.
+// JSON views of the API. None contains a secret: sinks describe themselves without secrets.
 
 extension DestinationRunner {
-  /// Everything an operator looks at first, as far as it is for `audience`, and `more` behind it.
+  /// The state of the destination as `scope` may see it, followed by the members of `more`.
   func json(
-    at now: Timestamp, for audience: RedactionScope = .company, more: [(String, ServiceJSON)] = []
+    at now: Timestamp, for scope: RedactionScope = .company, more: [(String, ServiceJSON)] = []
   ) async -> ServiceJSON {
     let progress = await progress
-    let lag = lag(progress, at: now, for: audience)
-    let isWhole = audience == .company
+    let lag = lag(progress, at: now, for: scope)
+    let isWhole = scope == .company
     let members: [(String, ServiceJSON)] = [
       ("name", .string(destination.name)), ("kind", .string(destination.kind)),
       ("description", .optional(isWhole ? progress?.destination : nil)),
@@ -22,19 +22,19 @@ extension DestinationRunner {
       ("batches", .optional(progress?.batches)), ("records", .optional(progress?.records)),
       ("events", .optional(progress?.events)), ("bytes", .optional(progress?.bytes)),
       ("deadLetters", .optional(progress?.deadLetters)),
-      ("trouble", progress?.trouble?.json(for: audience) ?? .null),
-      ("lastTrouble", progress?.lastTrouble?.json(for: audience) ?? .null),
+      ("trouble", progress?.trouble?.json(for: scope) ?? .null),
+      ("lastTrouble", progress?.lastTrouble?.json(for: scope) ?? .null),
       ("nextTry", progress?.nextTry.map { .string(ServiceTime.text($0)) } ?? .null),
-      ("failure", .optional(isWhole ? failure?.words : failure?.kind)),
+      ("failure", .optional(isWhole ? failure?.message : failure?.kind)),
     ]
     return .object(members + more)
   }
 }
 
 extension ServiceDamage {
-  func json(for audience: RedactionScope) -> ServiceJSON {
+  func json(for scope: RedactionScope) -> ServiceJSON {
     .object([
-      ("part", .string(part.rawValue)), ("message", .optional(audience == .company ? message : nil)),
+      ("part", .string(part.rawValue)), ("message", .optional(scope == .company ? message : nil)),
     ])
   }
 }
@@ -64,9 +64,9 @@ extension Range<Offset> {
 }
 
 extension DeliveryTrouble {
-  func json(for audience: RedactionScope) -> ServiceJSON {
+  func json(for scope: RedactionScope) -> ServiceJSON {
     .object([
-      ("kind", .string(kind.rawValue)), ("message", .optional(audience == .company ? message : nil)),
+      ("kind", .string(kind.rawValue)), ("message", .optional(scope == .company ? message : nil)),
     ])
   }
 }
@@ -99,7 +99,7 @@ extension ReplayManifest {
 }
 
 extension APIKey {
-  /// Without anything that proves it.
+  /// Without the hash of its secret.
   var json: ServiceJSON {
     .object([
       ("id", .string(id)), ("name", .string(name)), ("role", .string(role.rawValue)), ("appId", .optional(appID)),

@@ -3,10 +3,10 @@ import PenstockDelivery
 import PenstockLog
 import Synchronization
 
-/// Runs one destination: one delivery after the other, because a delivery runs once, and a seek ends it.
+/// Runs one destination: one delivery after another, because a delivery runs once and a seek ends it.
 ///
-/// Trouble that ends a delivery is kept and told; it holds up nothing else. It is begun again after a while, since most of what
-/// ends one (a full disk, a cursor held elsewhere) passes.
+/// An error that ends a delivery is stored and logged; it does not affect other destinations. The runner starts the
+/// delivery again after 10 seconds, because most causes pass: a full disk, or a cursor that another process holds.
 final class DestinationRunner: Sendable {
   private struct State {
     var delivery: Delivery?
@@ -14,17 +14,17 @@ final class DestinationRunner: Sendable {
     var meter: LagMeter
     var failure: Failure?
     var isStopping = false
-    /// Where the cursor is to be put before the next delivery, and who waits for that.
-    var seek: (place: Position, promise: CheckedContinuation<Result<Offset, LogError>, Never>)?
+    /// The position of the next delivery, and the caller of ``seek(to:)`` that waits for the result.
+    var seek: (position: Position, promise: CheckedContinuation<Result<Offset, LogError>, Never>)?
   }
   /// Why the last delivery ended.
   struct Failure: Sendable, Hashable {
-    let words: String
-    /// The same in a word, none of it a destination's.
+    let message: String
+    /// The kind of the error, without any text of the destination.
     let kind: String
 
     init(_ error: any Error) {
-      words = "\(error)"
+      message = "\(error)"
       kind =
         switch error {
         case let failure as DeliveryFailure: failure.trouble.kind.rawValue
@@ -39,7 +39,7 @@ final class DestinationRunner: Sendable {
   private let logger: Logger
   private let clock = SystemDeliveryClock()
   private let state: Mutex<State>
-  /// Changes whenever there is something new to look at.
+  /// Changes when the runner must wake up.
   private let turns = AsyncCondition(0)
 
   init(_ destination: ServiceDestination, _ log: Log, retention: RetentionPolicy, logger: Logger) {
@@ -55,11 +55,11 @@ final class DestinationRunner: Sendable {
   /// Delivers until ``stop()``.
   func run() async {
     while !state.withLock({ $0.isStopping }) {
-      // Before it runs: a seek that comes while it fails is not waited over.
+      // Read before the delivery runs, so that a seek during a failing delivery ends the wait at once.
       let turn = turns.value
       do {
         try await runOnce()
-        // It ends when it is stopped, for the service's end or a seek, or on a log that takes nothing any more.
+        // A delivery ends without an error after a stop or a seek, and when the log is closed or has failed.
         guard state.withLock({ $0.isStopping || $0.seek != nil }) else { throw Ended() }
         state.withLock { $0.failure = nil }
       } catch {
@@ -77,7 +77,7 @@ final class DestinationRunner: Sendable {
   }
 
   private struct Ended: Error, CustomStringConvertible {
-    let description = "it ended by itself: the log was closed, or takes nothing since a failed write"
+    let description = "the delivery ended unexpectedly: the log was closed, or a write failed"
   }
 
   private func runOnce() async throws {
@@ -86,10 +86,10 @@ final class DestinationRunner: Sendable {
       answerSeek(.failure(error))
       throw error
     }
-    if let place = state.withLock({ $0.seek?.place }) {
+    if let position = state.withLock({ $0.seek?.position }) {
       do throws(LogError) {
         let former = cursor.state.committed
-        try await cursor.seek(to: place)
+        try await cursor.seek(to: position)
         answerSeek(.success(former))
       } catch { answerSeek(.failure(error)) }
     }
@@ -111,7 +111,7 @@ final class DestinationRunner: Sendable {
     promise?.resume(returning: result)
   }
 
-  /// Lets the attempt in flight finish, and begins no other.
+  /// Waits for the attempt in flight, and starts no other.
   func stop() {
     let delivery = state.withLock { state in
       state.isStopping = true
@@ -121,17 +121,20 @@ final class DestinationRunner: Sendable {
     turns.update { $0 += 1 }
   }
 
-  /// Puts the cursor anywhere in the log, and returns where it stood. The attempt in flight is awaited; a batch that stays open refuses
-  /// the seek.
-  func seek(to place: Position) async throws(LogError) -> Offset {
+  /// Moves the cursor to any position in the log, and returns its former position. It waits for the attempt in flight.
+  ///
+  /// - Throws: `LogError`: `illegalMove` when a batch stays open, another seek is in progress or the service stops.
+  func seek(to position: Position) async throws(LogError) -> Offset {
     let result: Result<Offset, LogError> = await withCheckedContinuation { promise in
       let (isRefused, delivery): (Bool, Delivery?) = state.withLock { state in
         if state.isStopping || state.seek != nil { return (true, nil) }
-        state.seek = (place, promise)
+        state.seek = (position, promise)
         return (false, state.delivery)
       }
       if isRefused {
-        promise.resume(returning: .failure(LogError(.illegalMove, "another seek, or the end, is under way")))
+        promise.resume(
+          returning: .failure(
+            LogError(.illegalMove, "another seek is in progress, or the service is being shut down")))
       }
       delivery?.stop()
       turns.update { $0 += 1 }
@@ -139,32 +142,31 @@ final class DestinationRunner: Sendable {
     return try result.get()
   }
 
-  /// Pauses the destination, durably, until it is resumed; also while no delivery runs, and over restarts.
+  /// Pauses the destination durably, until it is resumed; also while no delivery runs, and across restarts.
   func pause(reason: String) async throws(LogError) {
     if let delivery = state.withLock({ $0.delivery }) { return try await delivery.pause(reason: reason) }
     try await log.setPause(
       CursorPause(since: SystemWallClock().now(), reason: reason), ofCursor: destination.name)
   }
 
-  /// Takes a pause off, whoever put it on. Where a delivery runs, it has taken that up when this returns, or `patience`
-  /// is over.
-  func resume(patience: Duration = .seconds(5)) async throws(LogError) {
+  /// Resumes the destination durably. A running delivery has resumed when this returns, or `timeout` is over.
+  func resume(timeout: Duration = .seconds(5)) async throws(LogError) {
     guard let delivery = state.withLock({ $0.delivery }) else {
       return try await log.setPause(nil, ofCursor: destination.name)
     }
     try await delivery.resume()
     await withTaskGroup(of: Void.self) { group in
       group.addTask { _ = await delivery.waitForProgress { $0.activity != .paused } }
-      group.addTask { [clock] in try? await clock.sleep(until: clock.now() + patience) }
+      group.addTask { [clock] in try? await clock.sleep(until: clock.now() + timeout) }
       await group.next()
       group.cancelAll()
     }
   }
 
-  /// The pause as it is on the disk; nil where there is none, or that cannot be seen.
+  /// The pause on disk; nil when there is none, or it cannot be read.
   var pause: CursorPause? { try? log.pause(ofCursor: destination.name) }
 
-  /// Ends a wait after trouble; false when no delivery runs.
+  /// Retries now instead of waiting for the backoff; false when no delivery runs.
   func retryNow() -> Bool {
     guard let delivery = state.withLock({ $0.delivery }) else { return false }
     delivery.retryNow()
@@ -172,21 +174,21 @@ final class DestinationRunner: Sendable {
   }
 
   var attempts: [Attempt] { state.withLock { $0.delivery }?.attempts.attempts ?? [] }
-  /// Everything below is delivered; nil before the first delivery.
+  /// Every record below this offset is delivered; nil before the first delivery.
   var committed: Offset? { state.withLock { $0.cursor }?.state.committed }
   var failure: Failure? { state.withLock { $0.failure } }
   var progress: DeliveryProgress? { get async { await state.withLock { $0.delivery }?.progress } }
 
-  /// How far behind it is, in words for `audience`. Reads an index, and at most one block.
-  func lag(_ progress: DeliveryProgress?, at timeOfDay: Timestamp, for audience: RedactionScope = .company) -> Lag? {
+  /// The lag, with its text as `scope` may see it. Reads an index, and at most one block.
+  func lag(_ progress: DeliveryProgress?, at timeOfDay: Timestamp, for scope: RedactionScope = .company) -> Lag? {
     guard let cursor = state.withLock({ $0.cursor }) else { return nil }
     let now = clock.now()
     guard
-      var facts = try? log.lagSnapshot(
+      var inputs = try? log.lagSnapshot(
         of: cursor.state, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
     else { return nil }
-    // It is in the words alone, with what the destination said.
-    if audience == .oneApp { facts.trouble = nil }
-    return state.withLock { $0.meter.observe(facts) }
+    // Only the text shows it, and it quotes the destination.
+    if scope == .oneApp { inputs.trouble = nil }
+    return state.withLock { $0.meter.observe(inputs) }
   }
 }

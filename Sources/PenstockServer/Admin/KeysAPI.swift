@@ -1,7 +1,7 @@
 import Hummingbird
 import PenstockLog
 
-/// `/v1/keys`: an app admin sees and changes the keys of the own app alone, and makes neither a company admin nor keys of others.
+/// `/v1/keys`. An app admin sees and changes only the keys of its own app, and cannot create a company admin.
 struct KeysAPI: Sendable {
   let store: APIKeyStore
 
@@ -14,7 +14,7 @@ struct KeysAPI: Sendable {
   }
   private struct Rotation: Decodable { var graceSeconds: Int64? }
 
-  /// - Parameter appID: the only app whose keys may be seen and changed; nil: all.
+  /// - Parameter appID: the only app whose keys the client may see and change; nil: all.
   func list(appID: String?) -> Answer {
     let keys = store.keys.filter { appID == nil || $0.appID == appID }
     return Answer(200, .object([("keys", .array(keys.map(\.json)))]))
@@ -24,7 +24,7 @@ struct KeysAPI: Sendable {
     await changing {
       let body = try await SmallBody.decode(NewKey.self, from: request)
       if let appID, body.appId != appID || body.role == .companyAdmin {
-        return .failure(403, "forbidden", "an appAdmin makes keys of the own app alone")
+        return .failure(403, "forbidden", "an appAdmin may create keys of its own app only")
       }
       let limit = body.requestsPerSecond.map { APIKey.RateLimit(requestsPerSecond: $0, burst: body.burst) }
       let made = try store.create(.init(name: body.name, role: body.role, appID: body.appId, limit: limit))
@@ -37,7 +37,7 @@ struct KeysAPI: Sendable {
       guard isVisible(id, appID) else { return AdminAPI.noSuch("key") }
       let grace = try await SmallBody.decode(Rotation.self, from: request).graceSeconds ?? 0
       guard (0...2_592_000).contains(grace) else {
-        return .failure(400, "bad_request", "graceSeconds is 0 to 2592000 (30 days)")
+        return .failure(400, "bad_request", "graceSeconds must be 0 to 2592000 (30 days)")
       }
       return Self.answer(200, try store.rotate(id, grace: grace))
     }
@@ -55,7 +55,7 @@ struct KeysAPI: Sendable {
     store.keys.contains { $0.id == id && (appID == nil || $0.appID == appID) }
   }
 
-  /// The one answer with a token in it.
+  /// The only answer that contains a token.
   private static func answer(_ status: Int, _ made: (key: APIKey, token: String)) -> Answer {
     Answer(status, .object([("key", made.key.json), ("token", .string(made.token))]))
   }
@@ -65,12 +65,12 @@ struct KeysAPI: Sendable {
       return refusal.answer
     } catch let error as KeyStoreError {
       switch error.refusal {
-      case .wrong(let words): return .failure(400, "bad_request", words)
+      case .wrong(let message): return .failure(400, "bad_request", message)
       case .noSuchKey, .unknown: return AdminAPI.noSuch("key")
-      case nil: return .failure(503, "failed", "the keys cannot be changed at present")
+      case nil: return .failure(503, "failed", "the keys cannot be changed now")
       }
     } catch {
-      return .failure(500, "failed", "it could not be done")
+      return .failure(500, "failed", "the change could not be made")
     }
   }
 }

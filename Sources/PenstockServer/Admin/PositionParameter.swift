@@ -1,15 +1,15 @@
 package import PenstockLog
 
-/// A place in a log, as a query or a person says it: `beginning`, `end`, an offset (`1234`), or a time as ``PositionTime``
-/// reads it. With `event:` before it a time is one of events, not of appends.
+/// Parses a position in a log: `beginning`, `end`, an offset (`1234`), or a time that ``PositionTime`` parses. With the
+/// prefix `event:` it is an event time, otherwise an append time.
 package enum PositionParameter {
   package static let explanation =
     "beginning, end, an offset, or a time that exists, such as 2026-11-23T15:00:00Z, 2026-11-23, @1431857103, -24h or"
-    + " yesterday, with event: before it for a time of events"
+    + " yesterday; the prefix event: makes it an event time"
 
-  /// Nil for what names no place, and for a time that does not exist.
+  /// The position; nil when the text is not a position, or its time does not exist.
   ///
-  /// - Parameter now: What `-24h` and `yesterday` count from.
+  /// - Parameter now: The reference of `-24h` and `yesterday`.
   package static func position(_ text: String, now: Timestamp = SystemWallClock().now()) -> Position? {
     switch text {
     case "beginning": return .beginning
@@ -24,11 +24,11 @@ package enum PositionParameter {
   }
 
   package static let untimedExplanation =
-    "untimed is " + EventWindow.Untimed.allCases.map(\.rawValue).joined(separator: ", ")
-    + "; it counts where from or to begins with event:"
+    "untimed must be one of " + EventWindow.Untimed.allCases.map(\.rawValue).joined(separator: ", ")
+    + "; it applies when from or to begins with event:"
 
-  /// What a query says of records without a readable event time; nil where it is no such word. Other windows hold every
-  /// record, so there it changes nothing.
+  /// How to treat records without a readable event time; nil when the text is invalid. It affects only windows of event
+  /// times.
   package static func untimed(_ text: String?) -> EventWindow.Untimed? {
     text.map { EventWindow.Untimed(rawValue: $0) } ?? .skip
   }

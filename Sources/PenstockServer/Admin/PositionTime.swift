@@ -1,12 +1,16 @@
 import PenstockLog
 import PenstockSupport
 
-/// Reads a time as people and queries say it. Strict: a date that does not exist (30 February, 25:00, 00:61) is no
-/// time.
+/// Parses the times that operators and queries use. Strict: a date that does not exist (30 February, 25:00, 00:61) is
+/// rejected.
 ///
-/// `2026-11-23T15:00:00Z` (RFC 3339, with any offset and any fraction of a second), `2026-11-23` (the day's beginning
-/// in UTC), `@1431857103.5` (seconds since 1970), `-24h` (ago: s, m, h, d, w), `now`, `today` and `yesterday` (their
-/// beginning in UTC). Exact to the nanosecond; what lies below is cut off.
+/// - `2026-11-23T15:00:00Z`: RFC 3339, with any UTC offset and any fraction of a second.
+/// - `2026-11-23`: the start of that day in UTC.
+/// - `@1431857103.5`: seconds since 1970.
+/// - `-24h`: a duration ago, in s, m, h, d or w.
+/// - `now`, and `today` or `yesterday` for the start of that day in UTC.
+///
+/// Exact to the nanosecond; further digits are cut off.
 enum PositionTime {
   static func timestamp(_ text: Substring, now: Timestamp) -> Timestamp? {
     guard text.utf8.count <= 40 else { return nil }
@@ -49,10 +53,10 @@ enum PositionTime {
       return true
     }
 
-    /// Digits; nil where there are none, or more than an `Int` takes. With `count`, so many of them.
+    /// A number of at least one digit, or of exactly `count` digits; nil when there is none, or it exceeds an `Int`.
     mutating func number(_ count: Int? = nil, in range: ClosedRange<Int> = 0...Int.max) -> Int? {
       let all = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-      // Not `prefix(.max)`: a view of UTF-8 cannot count so far.
+      // `prefix(.max)` traps on a UTF-8 view.
       let digits = count.map { all.prefix($0) } ?? all
       guard !digits.isEmpty, count == nil || digits.count == count, let value = Int(Substring(digits)),
         range.contains(value)
@@ -61,7 +65,7 @@ enum PositionTime {
       return value
     }
 
-    /// `.5` in nanoseconds; zero where there is no point, nil where there are no digits after it.
+    /// A fraction such as `.5`, in nanoseconds. Zero without a point; nil without digits after it.
     private mutating func fraction() -> Int64? {
       guard take(".") else { return 0 }
       let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
@@ -98,7 +102,7 @@ enum PositionTime {
         let day = number(2, in: 1...31), CivilTime.hasDay(day, ofMonth: month, in: year)
       else { return nil }
       if rest.isEmpty { return nanoseconds(seconds: CivilTime(year: year, month: month, day: day).secondsSince1970, 0) }
-      // A day has no second 60: clocks that count since 1970 cannot say it.
+      // No leap second 60: seconds since 1970 cannot express it.
       guard take("T") || take("t"), let hour = number(2, in: 0...23), take(":"), let minute = number(2, in: 0...59),
         take(":"), let second = number(2, in: 0...59), let fraction = fraction(), let offset = offset(), rest.isEmpty
       else { return nil }
@@ -106,7 +110,7 @@ enum PositionTime {
       return nanoseconds(seconds: civil.secondsSince1970 - offset, fraction)
     }
 
-    /// From UTC, in seconds.
+    /// The UTC offset in seconds.
     private mutating func offset() -> Int? {
       if take("Z") || take("z") { return 0 }
       let isNegative = take("-")

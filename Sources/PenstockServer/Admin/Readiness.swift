@@ -8,39 +8,39 @@ import PenstockLog
   import Darwin
 #endif
 
-/// What the file system says of a log's directory.
+/// The file system of a log's directory.
 struct StorageState: Sendable, Hashable {
   var isMissing = false
   var isReadOnly = false
-  /// Bytes that a process without special rights may still take; nil where that cannot be told.
+  /// Bytes available to a process without special rights; nil when unknown.
   var freeBytes: UInt64?
 
-  /// Looks, with one system call.
+  /// Reads the state with one system call, which blocks the calling thread.
   static func of(_ path: String) -> StorageState {
-    var found = statvfs()
-    guard statvfs(path, &found) == 0 else { return StorageState(isMissing: errno == ENOENT || errno == ENOTDIR) }
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { return StorageState(isMissing: errno == ENOENT || errno == ENOTDIR) }
     return StorageState(
-      isReadOnly: UInt(found.f_flag) & UInt(ST_RDONLY) != 0,
-      freeBytes: bytes(of: UInt64(found.f_bavail), each: UInt64(found.f_frsize)))
+      isReadOnly: UInt(status.f_flag) & UInt(ST_RDONLY) != 0,
+      freeBytes: bytes(of: UInt64(status.f_bavail), each: UInt64(status.f_frsize)))
   }
 
-  /// The most that a number holds where it is more: a file system may claim any number of blocks.
+  /// The product, or the largest number when it overflows: a file system may report any number of blocks.
   static func bytes(of blocks: UInt64, each size: UInt64) -> UInt64 {
     let (bytes, isTooMany) = blocks.multipliedReportingOverflow(by: size)
     return isTooMany ? .max : bytes
   }
 }
 
-/// Whether appends find room, by what became of the newest ones. A pure value; time is handed in.
+/// Whether the disk is full, judged by the newest appends. A pure value; the caller passes the time.
 ///
-/// An append that found none makes the disk full. The next one that succeeds ends that, and so does room for a whole
-/// segment: a service that is not ready is sent no appends that could show it. But not for ``settling`` after a
-/// failure, because room may be there that this process may not take, under a quota.
-struct RoomTally: Sendable, Hashable {
-  /// 5 seconds.
+/// A failed append for lack of space makes the disk full. The next successful append ends that. Free space for a whole
+/// segment ends it too, because a service that is not ready receives no appends. Free space counts only ``settling``
+/// after a failure: under a quota this process may be unable to use it.
+struct FullDiskDetector: Sendable, Hashable {
+  /// In nanoseconds: 5 seconds.
   static let settling: Int64 = 5_000_000_000
 
-  /// By a clock that never jumps, in nanoseconds; nil while appends find room.
+  /// Nanoseconds of a monotonic clock; nil while appends succeed.
   private var newestFailure: Int64?
 
   mutating func note(_ notice: LogObserverEvent, at now: Int64) {
@@ -53,8 +53,8 @@ struct RoomTally: Sendable, Hashable {
   }
 
   /// - Parameters:
-  ///   - freeBytes: of the file system; nil where that cannot be told.
-  ///   - needed: what the next segment takes.
+  ///   - freeBytes: the free space of the file system; nil when unknown.
+  ///   - needed: the size of the next segment, in bytes.
   func isFull(freeBytes: UInt64?, needed: UInt64, at now: Int64) -> Bool {
     guard let newestFailure else { return false }
     if now - newestFailure < Self.settling { return true }
@@ -65,17 +65,17 @@ struct RoomTally: Sendable, Hashable {
 extension AdminAPI {
   var isReady: Bool { whyNotReady == nil }
 
-  /// Nil as long as events are taken, and their idempotency keys kept, and somebody is let in.
+  /// Why the service is not ready; nil when it accepts events and keys, and stores idempotency keys.
   var whyNotReady: String? {
     if ingest.isEnded { return "the service is being shut down" }
-    if metrics.hasLogFailed { return "the log takes nothing since a failed write" }
-    let storage = storage(facts.path)
+    if metrics.hasLogFailed { return "a write failed; restart the service to recover the log" }
+    let storage = storage(configuration.path)
     if storage.isMissing { return "the log's directory is gone" }
     if storage.isReadOnly { return "the log's file system is read-only" }
-    if metrics.isFull(freeBytes: storage.freeBytes, needed: UInt64(facts.log.segmentBytes)) {
+    if metrics.isFull(freeBytes: storage.freeBytes, needed: UInt64(configuration.log.segmentBytes)) {
       return "the log's disk is full"
     }
-    if let trouble = ingest.keyTrouble { return "idempotency keys cannot be kept: \(trouble.code)" }
-    return damage().contains { $0.part == .accessKeys } ? "the file of keys cannot be read" : nil
+    if let trouble = ingest.keyTrouble { return "idempotency keys cannot be stored: \(trouble.code)" }
+    return damage().contains { $0.part == .accessKeys } ? "the file of API keys cannot be read" : nil
   }
 }

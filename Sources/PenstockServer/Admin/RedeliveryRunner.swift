@@ -3,14 +3,15 @@ import PenstockDelivery
 import PenstockLog
 import Synchronization
 
-/// The redeliveries of dead letters that run in this service, one for each destination, and how the last one of each ended. How far
-/// they came is kept with the letters.
+/// The running redeliveries of dead letters, at most one for each destination, and the result of each destination's
+/// last one. The dead-letter log stores their progress.
 final class RedeliveryRunner: Sendable {
-  /// As long as a destination may be in trouble before a redelivery ends; somebody waits for it.
+  /// How long a destination may fail before a redelivery gives up. It is short, because an operator waits for the
+  /// result.
   static let giveUpAfter = Duration.seconds(60)
 
-  /// One that runs, or ran.
-  struct Shown: Sendable {
+  /// A redelivery that is running or has ended.
+  struct Progress: Sendable {
     var letters: Int
     var report: RedeliveryReport
     var failure: String?
@@ -22,7 +23,7 @@ final class RedeliveryRunner: Sendable {
   }
   private struct State {
     var running: [String: Running] = [:]
-    var ended: [String: Shown] = [:]
+    var ended: [String: Progress] = [:]
     var isStopping = false
   }
   private let logger: Logger
@@ -30,9 +31,9 @@ final class RedeliveryRunner: Sendable {
 
   init(logger: Logger) { self.logger = logger }
 
-  /// Begins one; false when one to that destination runs, or the service ends.
+  /// Starts a redelivery; false when one to this destination is running, or the service stops.
   ///
-  /// - Parameter count: How many letters that are.
+  /// - Parameter count: The number of dead letters in `scope`.
   func start(
     _ scope: RedeliveryScope, of letters: DeadLetters, to destination: ServiceDestination, letters count: Int
   ) throws -> Bool {
@@ -58,23 +59,23 @@ final class RedeliveryRunner: Sendable {
     do { _ = try await redelivery.run() } catch {
       failure = "\(error)"
       logger.error(
-        "dead letters could not be sent again", metadata: ["destination": "\(name)", "error": "\(error)"])
+        "the redelivery of dead letters failed", metadata: ["destination": "\(name)", "error": "\(error)"])
     }
-    let shown = Shown(letters: count, report: await redelivery.report, failure: failure)
+    let progress = Progress(letters: count, report: await redelivery.report, failure: failure)
     state.withLock { state in
       state.running[name] = nil
-      state.ended[name] = shown
+      state.ended[name] = progress
     }
   }
 
-  /// The one that runs, or the last one; nil where there was none since the start.
-  func state(_ name: String) async -> Shown? {
+  /// The running redelivery, or the last one; nil when there was none since the start.
+  func state(_ name: String) async -> Progress? {
     let (running, ended) = state.withLock { ($0.running[name], $0.ended[name]) }
     guard let running else { return ended }
-    return Shown(letters: running.letters, report: await running.redelivery.report)
+    return Progress(letters: running.letters, report: await running.redelivery.report)
   }
 
-  /// Lets the attempts in flight finish, and begins no other.
+  /// Waits for the attempts in flight, and starts no other.
   func stop() async {
     let running = state.withLock { state in
       state.isStopping = true
@@ -85,8 +86,8 @@ final class RedeliveryRunner: Sendable {
   }
 }
 
-extension RedeliveryRunner.Shown {
-  private var word: String {
+extension RedeliveryRunner.Progress {
+  private var stateName: String {
     if failure != nil { return "failed" }
     return switch report.ending {
     case nil: "running"
@@ -95,10 +96,10 @@ extension RedeliveryRunner.Shown {
     }
   }
 
-  /// With the reasons of the first that were rejected again.
+  /// With the reasons of the first 20 that were rejected again.
   var json: ServiceJSON {
     .object([
-      ("state", .string(word)), ("letters", .number(letters)), ("delivered", .number(report.delivered)),
+      ("state", .string(stateName)), ("letters", .number(letters)), ("delivered", .number(report.delivered)),
       ("rejected", .number(report.rejected.count)),
       (
         "reasons",

@@ -3,8 +3,8 @@ import PenstockDelivery
 import PenstockLog
 import Synchronization
 
-/// The replays that run in this service. What is durable of a replay is in the log; one that was stopped by a shutdown goes on
-/// when it is asked for again under its id.
+/// The running replays. The log stores the progress of each. After a shutdown a client resumes a replay by starting it
+/// again with the same id.
 final class ReplayRunner: Sendable {
   struct Running: Sendable {
     let replay: Replay
@@ -13,7 +13,7 @@ final class ReplayRunner: Sendable {
   }
   private struct State {
     var running: [String: Running] = [:]
-    /// Why replays ended that did not finish, by id; of the newest only.
+    /// The errors of failed replays by id, of the newest 100 only.
     var failures: [String: String] = [:]
     var isStopping = false
   }
@@ -26,7 +26,7 @@ final class ReplayRunner: Sendable {
     self.logger = logger
   }
 
-  /// Begins a replay, or goes on with it; false when one of that id runs, or the service ends.
+  /// Starts or resumes a replay; false when one with this id is running, or the service stops.
   func start(_ settings: ReplaySettings, to destination: ServiceDestination) throws -> Bool {
     let sink = try destination.makeReplaySink(settings.id)
     let logger = logger.ofRequest
@@ -44,7 +44,7 @@ final class ReplayRunner: Sendable {
     var failure: String?
     do { _ = try await replay.run() } catch {
       failure = "\(error)"
-      logger.error("a replay ended", metadata: ["replay": "\(id)", "error": "\(error)"])
+      logger.error("a replay failed", metadata: ["replay": "\(id)", "error": "\(error)"])
     }
     state.withLock { state in
       state.running[id] = nil
@@ -57,7 +57,7 @@ final class ReplayRunner: Sendable {
   func running(_ id: String) -> Running? { state.withLock { $0.running[id] } }
   func failure(_ id: String) -> String? { state.withLock { $0.failures[id] } }
 
-  /// Stops it, and forgets it durably; false when there is none of that id.
+  /// Stops a replay and durably deletes its state; false when none has this id.
   func discard(_ id: String) async throws(LogError) -> Bool {
     if let running = running(id) {
       running.replay.stop()
@@ -69,7 +69,7 @@ final class ReplayRunner: Sendable {
     return true
   }
 
-  /// Lets the attempts in flight finish, and begins no other.
+  /// Waits for the attempts in flight, and starts no other.
   func stop() async {
     let running = state.withLock { state in
       state.isStopping = true

@@ -3,13 +3,13 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 
-/// The small JSON bodies of administration.
+/// Reads the small JSON bodies of the admin API.
 enum SmallBody {
   struct Refusal: Error { let answer: Answer }
   static let limit = 64 << 10
 
-  /// Reads one, to its end, which must come within that time. A piece is looked at when it comes; who stops sending meets the
-  /// connection's own time limit.
+  /// Reads a body of at most `limit` bytes within a time limit. The time is checked when a piece arrives; the
+  /// connection's idle timeout stops a client that sends nothing.
   static func read(_ request: Request, within limit: Duration = .seconds(60)) async throws(Refusal) -> [UInt8] {
     var bytes: [UInt8] = []
     let deadline = ContinuousClock.now + limit
@@ -22,12 +22,12 @@ enum SmallBody {
     } catch let refusal as Refusal {
       throw refusal
     } catch {
-      throw Refusal(answer: Answer.failure(400, "truncated", "the body did not come to its end").ending)
+      throw Refusal(answer: Answer.failure(400, "truncated", "the body ended too early").ending)
     }
     return bytes
   }
 
-  /// Reads and decodes one; no body at all is an empty object.
+  /// Reads and decodes a body; an empty body counts as `{}`.
   static func decode<Value: Decodable>(_ type: Value.Type, from request: Request) async throws(Refusal) -> Value {
     var bytes = try await read(request)
     if bytes.isEmpty { bytes = Array("{}".utf8) }

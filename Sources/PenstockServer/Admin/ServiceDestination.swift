@@ -1,16 +1,16 @@
 public import PenstockDelivery
 public import PenstockLog
 
-/// A destination of a service: how its delivery is made, each time it begins, and how a replay to it is.
+/// A destination of a service: how the service creates its deliveries and the sinks of its replays.
 public struct ServiceDestination: Sendable {
-  /// The cursor's name, and how the API calls it.
+  /// The name of its cursor, which is also its name in the API.
   public let name: String
   /// `webhook`, `s3`, `directory`.
   public let kind: String
   public let thresholds: LagThresholds
-  /// Where its dead letters are; nil: it has none.
+  /// The directory of its dead-letter log; nil: it stores no dead letters.
   public let deadLetters: String?
-  /// How it is configured, for people.
+  /// Its configuration, shown to operators.
   public let settings: [ServiceSetting]
   let batch: BatchPolicy?
   let retry: RetryPolicy
@@ -21,14 +21,14 @@ public struct ServiceDestination: Sendable {
   /// - Parameters:
   ///   - name: The cursor's name.
   ///   - kind: `webhook`, `s3`, `directory`.
-  ///   - thresholds: When it counts as behind, or about to lose.
-  ///   - deadLetters: Where its dead letters are; nil: it has none.
-  ///   - settings: How it is configured, for people.
-  ///   - batch: When a batch of a replay, or of dead letters that are sent again, is closed; nil: as the sink says.
-  ///   - retry: Their waits after trouble.
-  ///   - options: Their batches in flight and rates.
-  ///   - makeDelivery: Called whenever deliveries begin: at the start, and after a seek. The cursor is taken.
-  ///   - makeReplaySink: A sink that marks what it sends with the replay's id, or with `RedeliveryScope.mark`.
+  ///   - thresholds: The lag at which its health is `behind`, or records are about to be lost.
+  ///   - deadLetters: The directory of its dead-letter log; nil: it stores no dead letters.
+  ///   - settings: Its configuration, shown to operators.
+  ///   - batch: When a batch of a replay or a redelivery is complete; nil: as the sink recommends.
+  ///   - retry: The backoff of replays and redeliveries.
+  ///   - options: The batches in flight and the rates of replays and redeliveries.
+  ///   - makeDelivery: Called at the start and after each seek, with an open cursor.
+  ///   - makeReplaySink: Creates a sink that marks what it sends with the replay's id, or with `RedeliveryScope.mark`.
   public init(
     name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
     settings: [ServiceSetting] = [], batch: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy(),
@@ -48,7 +48,7 @@ public struct ServiceDestination: Sendable {
     self.makeReplaySink = makeReplaySink
   }
 
-  /// What it may have open at once.
+  /// The descriptors it may have open at once.
   var openFiles: OpenFileNeed.Destination {
     OpenFileNeed.Destination(maxInFlight: options.maxInFlight, hasDeadLetters: deadLetters != nil)
   }

@@ -1,14 +1,14 @@
 import PenstockLog
 
-/// One line of the configuration, for people. Never a secret.
+/// One setting of the configuration, shown to operators. Never a secret.
 public struct ServiceSetting: Sendable, Hashable {
   public enum Value: Sendable, Hashable {
     case text(String)
-    /// So many secrets are set; nothing shows them.
+    /// The number of secrets; their values are never shown.
     case secrets(Int)
   }
 
-  /// As the configuration file calls it, such as `batch.maxEvents`.
+  /// The name in the configuration file, such as `batch.maxEvents`.
   public let key: String
   public let value: Value
 
@@ -35,16 +35,16 @@ extension ServiceSetting {
   }
 }
 
-/// Values as the configuration file spells them.
+/// Formats values as in the configuration file.
 enum SettingText {
-  /// `64MiB`; bytes where no larger unit is exact.
+  /// Such as `64MiB`, in the largest unit that is exact.
   static func bytes(_ count: Int) -> String {
     let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
     for (size, unit) in units where count >= size && count % size == 0 { return "\(count / size)\(unit)" }
     return "\(count)B"
   }
 
-  /// `30d`, `5m`, `90s`, `250ms`.
+  /// Such as `30d`, `5m`, `90s` or `250ms`.
   static func duration(_ duration: Duration) -> String {
     let (seconds, attoseconds) = duration.components
     if attoseconds != 0 { return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000)ms" }
@@ -54,30 +54,30 @@ enum SettingText {
   }
 }
 
-/// What the service was opened with.
-struct ServiceFacts: Sendable {
+/// The path and the configuration that the service was opened with.
+struct OpeningConfiguration: Sendable {
   var path: String
   var log: LogConfiguration
   var service: ServiceConfiguration
 }
 
 extension AdminAPI {
-  /// `GET /v1/settings`: what the configuration file says, and when a change of it is taken up.
+  /// `GET /v1/settings`: the effective configuration, and whether a change needs a reload or a restart.
   func settings() -> Answer {
-    let (log, service, limits) = (facts.log, facts.service, ingest.currentLimits)
+    let (log, service, limits) = (configuration.log, configuration.service, ingest.currentLimits)
     func group(_ name: String, _ changes: String, _ settings: [ServiceSetting]) -> ServiceJSON {
       .object([
         ("name", .string(name)), ("changes", .string(changes)), ("settings", .array(settings.map(\.json))),
       ])
     }
     let groups = [
-      group("log", "restart", log.shown(path: facts.path)), group("server", "restart", service.shown(limits)),
-      group("server.limits", "reload", limits.shownReloadable),
+      group("log", "restart", log.settings(path: configuration.path)),
+      group("server", "restart", service.settings(limits)), group("server.limits", "reload", limits.reloadableSettings),
     ]
-    let destinations = hosts.map { host in
+    let destinations = runners.map { runner in
       ServiceJSON.object([
-        ("name", .string(host.destination.name)), ("kind", .string(host.destination.kind)),
-        ("settings", .array(host.destination.settings.map(\.json))),
+        ("name", .string(runner.destination.name)), ("kind", .string(runner.destination.kind)),
+        ("settings", .array(runner.destination.settings.map(\.json))),
       ])
     }
     return Answer(
@@ -90,7 +90,7 @@ extension AdminAPI {
 }
 
 extension LogConfiguration {
-  fileprivate func shown(path: String) -> [ServiceSetting] {
+  fileprivate func settings(path: String) -> [ServiceSetting] {
     [
       ServiceSetting("path", path), ServiceSetting("durability", durability.rawValue),
       ServiceSetting("segmentSize", bytes: segmentBytes), ServiceSetting("whenFull", whenFull.rawValue),
@@ -103,10 +103,10 @@ extension LogConfiguration {
 }
 
 extension ServiceConfiguration {
-  fileprivate func shown(_ limits: ServiceLimits) -> [ServiceSetting] {
+  fileprivate func settings(_ limits: ServiceLimits) -> [ServiceSetting] {
     [
       ServiceSetting("listen", "\(host):\(port)"), ServiceSetting("tls", tls == nil ? "off" : "on"),
-      ServiceSetting("keysFile", keysFile ?? "none: nobody is asked for a key"),
+      ServiceSetting("keysFile", keysFile ?? "none: requests need no key"),
       ServiceSetting("limits.maxConnections", "\(limits.maxConnections)"),
       ServiceSetting("limits.idleTimeout", limits.idleTimeout),
       ServiceSetting("limits.bodyTimeout", limits.bodyTimeout),
@@ -118,7 +118,7 @@ extension ServiceConfiguration {
 }
 
 extension ServiceLimits {
-  fileprivate var shownReloadable: [ServiceSetting] {
+  fileprivate var reloadableSettings: [ServiceSetting] {
     [
       ServiceSetting("maxBody", bytes: maxBodyBytes), ServiceSetting("maxEvent", bytes: maxEventBytes),
       ServiceSetting("maxEvents", "\(maxEvents)"), ServiceSetting("maxDepth", "\(maxDepth)"),

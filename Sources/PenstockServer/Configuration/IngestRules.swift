@@ -1,36 +1,36 @@
-/// What a body of events may be.
+/// The limits and rules for one body of events.
 package struct IngestRules: Sendable, Hashable {
-  /// What becomes of a body in which some records are no events.
+  /// What the service does with a body in which some records are not valid events.
   package enum OnError: String, Sendable, Hashable, CaseIterable {
-    /// The first such record refuses the whole body.
+    /// The first invalid record rejects the whole body.
     case reject
-    /// They are left out, and the answer says of each record what became of it.
+    /// Invalid records are left out. The answer reports the result of each record.
     case skip
   }
 
-  /// The longest body, after decompression, in bytes.
+  /// The longest body after decompression, in bytes.
   package var maxBodyBytes = 16 << 20
   /// The longest event, in bytes.
   package var maxEventBytes = 1 << 20
-  /// The most events of one body.
+  /// The largest number of events in one body.
   package var maxEvents = 50_000
-  /// How many arrays and objects may be open at once in an event, itself included.
+  /// The deepest nesting of arrays and objects in an event, with the event itself counted.
   package var depthLimit = 64
   package var onError = OnError.reject
-  /// The only `app_id` that events may have, and then must; nil: any or none.
+  /// The `app_id` that every event must have; nil: any `app_id` or none.
   package var appID: String?
 
   package init() {}
 }
 
-/// How a body holds its events.
+/// The encoding of the events in a body.
 package enum IngestFormat: Sendable, Hashable, CaseIterable {
-  /// One array of events, or one event.
+  /// One array of events, or a single event.
   case json
-  /// An event on each line.
+  /// One event on each line.
   case ndjson
 
-  /// The format of a media type, without its parameters; nil for one that is not taken. No type at all is JSON.
+  /// The format of a media type, without its parameters; nil for an unsupported one. A missing type means JSON.
   package init?(contentType: String?) {
     guard let contentType else {
       self = .json
@@ -43,7 +43,7 @@ package enum IngestFormat: Sendable, Hashable, CaseIterable {
     }
   }
 
-  /// Whether it is what HTML forms and `curl -d` send.
+  /// Whether the type is the one that HTML forms and `curl -d` send.
   package static func isForm(contentType: String?) -> Bool {
     contentType.map(name) == "application/x-www-form-urlencoded"
   }

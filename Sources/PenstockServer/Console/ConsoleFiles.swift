@@ -4,13 +4,13 @@ import Hummingbird
 import NIOCore
 import PenstockSupport
 
-/// The console's files. They are part of the program (`Sources/CConsole`), so that one file is all there is to copy, and page and
-/// service are always of the same version.
+/// The console's files. They are compiled into the program (`Sources/CConsole`), so that the program is a single file,
+/// and page and service have the same version.
 struct ConsoleFiles: Sendable {
   struct File: Sendable {
     let contentType: String
     let bytes: ByteBuffer
-    /// What the file is called in `ETag`: made of its content.
+    /// The `ETag`, made from the content.
     let tag: String
   }
 
@@ -31,15 +31,15 @@ struct ConsoleFiles: Sendable {
     self.files = files
   }
 
-  /// What a browser may do with the page: load its own files, ask its own service, and nothing else. No script or style within the
-  /// page, none from elsewhere, no frame around it; and no text becomes markup (`require-trusted-types-for`), whoever wrote it.
+  /// The page may load its own files and send requests to its own service, and nothing else. It forbids inline scripts
+  /// and styles, foreign ones, and frames. `require-trusted-types-for` prevents that text becomes markup.
   static let policy = [
     "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'",
     "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'",
     "trusted-types 'none'",
   ].joined(separator: "; ")
 
-  /// The file of that name; asked for again each time, and sent again when it has changed.
+  /// The file with this name. Browsers revalidate it each time, and receive it again only after a change.
   func response(to request: Request, name: String, _ context: ServiceContext) -> Response {
     guard let file = files[name] else {
       return Response(.failure(404, "not_found", "the console has no such file"), to: context)
@@ -62,7 +62,7 @@ struct ConsoleFiles: Sendable {
     return Response(status: .ok, headers: fields, body: ResponseBody(byteBuffer: file.bytes))
   }
 
-  /// Whether `If-None-Match` names the tag (RFC 9110, 13.1.2: compared weakly).
+  /// Whether `If-None-Match` contains the tag (RFC 9110, 13.1.2: weak comparison).
   static func isKnown(_ tag: String, to header: String?) -> Bool {
     guard let header else { return false }
     return header.split(separator: ",").contains { part in

@@ -1,12 +1,13 @@
 import PenstockDelivery
 import Synchronization
 
-/// The status for those who watch: as a stream of server-sent events, one a second.
+/// The status as a stream of server-sent events, one a second.
 ///
-/// All streams for the same audience share one look a second, and each writes a look only when the one before has been taken by its client: a slow client
-/// sees fewer looks and holds no more memory. Whoever looked for ``maxAge`` asks again, and shows its key again.
+/// All streams with the same redaction scope share one snapshot a second. A stream writes a snapshot only after its
+/// client has read the one before. A slow client therefore gets fewer snapshots and needs no more memory. After
+/// ``maxAge`` a client must connect again, with its key.
 final class StatusFeed: Sendable {
-  /// One watcher's place; given back when it is let go of, however its stream ended.
+  /// One of the ``maxStreams`` streams; released when it is deallocated, however the stream ended.
   final class Seat: Sendable {
     private let feed: StatusFeed
     fileprivate init(_ feed: StatusFeed) { self.feed = feed }
@@ -19,33 +20,34 @@ final class StatusFeed: Sendable {
 
   private struct State {
     var streams = 0
-    var looks: [RedactionScope: (at: MonotonicInstant, text: Task<String, Never>)] = [:]
+    var snapshots: [RedactionScope: (at: MonotonicInstant, text: Task<String, Never>)] = [:]
     var history: StatusHistory
   }
   private let state: Mutex<State>
   private let clock: any DeliveryClock
-  private let look: @Sendable (RedactionScope) async -> String
+  private let snapshot: @Sendable (RedactionScope) async -> String
   private let sample: @Sendable () -> StatusHistory.Sample
   private let ended = AsyncCondition(false)
 
   /// - Parameters:
-  ///   - look: The status as JSON on one line, as it is for an audience.
-  ///   - sample: Reads memory alone.
+  ///   - snapshot: The status as JSON on one line, for a redaction scope.
+  ///   - sample: Reads memory only.
   init(
     clock: any DeliveryClock = SystemDeliveryClock(), destinations: [String],
-    look: @escaping @Sendable (RedactionScope) async -> String, sample: @escaping @Sendable () -> StatusHistory.Sample
+    snapshot: @escaping @Sendable (RedactionScope) async -> String,
+    sample: @escaping @Sendable () -> StatusHistory.Sample
   ) {
     self.clock = clock
-    self.look = look
+    self.snapshot = snapshot
     self.sample = sample
     state = Mutex(State(history: StatusHistory(destinations: destinations)))
   }
 
-  /// Watchers at present.
+  /// The number of open streams.
   var streams: Int { state.withLock { $0.streams } }
   var history: StatusHistory { state.withLock { $0.history } }
 
-  /// Remembers where everything stands, until ``end()``.
+  /// Records the history until ``end()``.
   func run() async {
     repeat {
       let sample = sample()
@@ -53,12 +55,12 @@ final class StatusFeed: Sendable {
     } while await pause(until: clock.now() + StatusHistory.interval)
   }
 
-  /// Ends every stream, and takes no other.
+  /// Ends every stream, and refuses new ones.
   func end() { ended.update { $0 = true } }
 
   var isEnded: Bool { ended.value }
 
-  /// A place for one more; nil when all are taken, or the service ends.
+  /// A seat for one more stream; nil when all are in use, or the service stops.
   func take() -> Seat? {
     guard !isEnded else { return nil }
     let isFree = state.withLock { state in
@@ -69,32 +71,32 @@ final class StatusFeed: Sendable {
     return isFree ? Seat(self) : nil
   }
 
-  /// Writes a look now and each second, until the service ends, the watcher may not look any more, or has looked long enough.
+  /// Writes a snapshot now and each second, until the service stops, the key is no longer valid, or ``maxAge`` is over.
   func stream(
-    for audience: RedactionScope = .company, whileAllowed isAllowed: () -> Bool, write: (String) async throws -> Void
+    for scope: RedactionScope = .company, whileAllowed isAllowed: () -> Bool, write: (String) async throws -> Void
   ) async throws {
     let end = clock.now() + Self.maxAge
     var next = clock.now()
     repeat {
       guard isAllowed() else { return }
-      try await write("event: status\ndata: \(await text(for: audience))\n\n")
+      try await write("event: status\ndata: \(await text(for: scope))\n\n")
       next = max(next + Self.interval, clock.now())
     } while next < end ? await pause(until: next) : false
   }
 
-  /// The status, not older than half an interval.
-  private func text(for audience: RedactionScope) async -> String {
+  /// The status, at most half an interval old.
+  private func text(for scope: RedactionScope) async -> String {
     let now = clock.now()
     let task = state.withLock { state in
-      if let last = state.looks[audience], now - last.at < Self.interval / 2 { return last.text }
-      let task = Task { [look] in await look(audience) }
-      state.looks[audience] = (now, task)
+      if let last = state.snapshots[scope], now - last.at < Self.interval / 2 { return last.text }
+      let task = Task { [snapshot] in await snapshot(scope) }
+      state.snapshots[scope] = (now, task)
       return task
     }
     return await task.value
   }
 
-  /// False when the service ended first, or the task was cancelled.
+  /// False when the service stopped first, or the task was cancelled.
   private func pause(until moment: MonotonicInstant) async -> Bool {
     await withTaskGroup(of: Bool.self) { group in
       group.addTask { [clock] in (try? await clock.sleep(until: moment)) != nil }

@@ -1,16 +1,16 @@
 import PenstockLog
 
-/// Where the log and its destinations stood in the last quarter of an hour, for the lines a console draws. A pure value of bounded
-/// size; lost with the process, as what it shows is about this one.
+/// The positions of the log and its destinations during the last 15 minutes, for the charts of the console. A pure
+/// value of bounded size. It is in memory only, because it describes this process.
 struct StatusHistory: Sendable, Hashable {
   struct Sample: Sendable, Hashable {
     var time: Timestamp
     var end: Offset
-    /// In the order of ``StatusHistory/destinations``; nil where no delivery has begun yet.
+    /// In the order of ``StatusHistory/destinations``; nil before a destination's first delivery.
     var committed: [Offset?]
   }
 
-  /// Between two samples.
+  /// The time between two samples.
   static let interval = Duration.seconds(5)
   static let capacity = 180
 
@@ -19,7 +19,7 @@ struct StatusHistory: Sendable, Hashable {
 
   init(destinations: [String]) { self.destinations = destinations }
 
-  /// O(capacity).
+  /// Complexity: O(capacity).
   mutating func add(_ sample: Sample) {
     if samples.count == Self.capacity { samples.removeFirst() }
     samples.append(sample)

@@ -4,16 +4,16 @@ import NIOCore
 import PenstockEvents
 import PenstockLog
 
-/// What is answered: a status, and JSON unless said otherwise. Errors have the form
-/// `{"error":{"code":…,"message":…}}`, with more members where there is more to say.
+/// An HTTP answer: a status, and JSON unless `contentType` differs. Errors have the form
+/// `{"error":{"code":…,"message":…}}`, some with more members.
 struct Answer: Sendable {
   var status: Int
   var body: String
   var contentType = "application/json"
   var headers: [(String, String)] = []
-  /// The request's body was not read to its end, so nothing else can come over this connection.
+  /// Whether the connection must close, because the request's body was not read completely.
   var endsConnection = false
-  /// What is not for the client, but for the service's log.
+  /// The cause, for the service's log only; clients do not receive it.
   var trouble: String?
 
   init(_ status: Int, _ body: String) {
@@ -21,7 +21,7 @@ struct Answer: Sendable {
     self.body = body
   }
 
-  /// Ends in a line feed, for whoever reads it in a terminal.
+  /// Ends in a line feed, for clients that print it to a terminal.
   init(_ status: Int, _ json: ServiceJSON) { self.init(status, json.text + "\n") }
 
   static func failure(
@@ -36,14 +36,14 @@ struct Answer: Sendable {
     return answer
   }
 
-  /// Come again, after so many seconds.
+  /// A failure that asks the client to send the request again after some seconds.
   static func later(_ status: Int, _ code: String, _ message: String, after seconds: Int = 1) -> Answer {
     failure(status, code, message).with("Retry-After", String(seconds))
   }
 }
 
 extension Answer {
-  /// What is wrong with a body: which record, which field, which byte of the record and of the body.
+  /// An error in a body: the record, the field, and the byte of the record and of the body.
   init(_ error: EventError) {
     let status =
       switch error.code {
@@ -54,7 +54,7 @@ extension Answer {
     self = .failure(status, error.code.rawValue, error.description, error.members)
   }
 
-  /// What the log has against it.
+  /// The answer to an error of the log.
   init(_ error: LogError) {
     let code = error.code.description
     switch error.code {
@@ -63,7 +63,7 @@ extension Answer {
       self = .later(503, code, "the service has too many files open; nothing was written", after: 10)
     case .noSpace: self = .later(503, code, "the log's disk is full; nothing was written", after: 30)
     case .poisoned, .closed, .cancelled, .locked:
-      self = .later(503, code, "the log takes nothing at present; whether this was written is open", after: 10)
+      self = .later(503, code, "the log cannot write now; it is not known whether this was written", after: 10)
     case .recordTooLarge, .batchTooLarge: self = .failure(413, code, error.message)
     case .outOfSequence, .fenced, .unknownProducer, .illegalMove, .cursorHeld: self = .failure(409, code, error.message)
     case .tooManyProducers: self = .later(503, code, error.message, after: 30)
@@ -71,14 +71,14 @@ extension Answer {
     case .unknownCursor: self = .failure(404, code, error.message)
     case .outOfRange, .gap: self = .failure(410, code, error.message)
     default:
-      self = .failure(500, code, "the log could not do it; its own log says why")
+      self = .failure(500, code, "the log failed; the service's log has the cause")
       trouble = "\(error)"
     }
   }
 }
 
 extension EventError {
-  /// As members of an answer.
+  /// The position of the error, as members of an answer.
   var members: [(String, ServiceJSON)] {
     [
       ("record", .optional(record)), ("field", .optional(field?.rawValue)), ("byte", .number(position)),
@@ -103,8 +103,8 @@ extension Response {
     if answer.endsConnection { end(request) }
   }
 
-  /// Lets nothing else come over the connection: what is left of the request's body would otherwise be read to its end, however long
-  /// that is. In HTTP/2 this is about one stream of the connection, and the field is not allowed (RFC 9113, 8.2.2).
+  /// Closes the connection after this answer, because the server would otherwise read the rest of the request's body,
+  /// however long it is. HTTP/2 closes only the stream, and forbids the `Connection` field (RFC 9113, 8.2.2).
   private mutating func end(_ request: ServiceContext) {
     if !request.isStream { headers[.connection] = "close" }
     let channel = request.channel
@@ -114,22 +114,22 @@ extension Response {
     }
   }
 
-  /// The same, and then nothing else comes over the connection.
+  /// The same answer; the connection closes after it.
   func ending(_ context: ServiceContext) -> Response {
     var response = self
     response.end(context)
     return response
   }
 
-  /// The same for a request whose body nobody looked at, if it has one.
+  /// The same answer, for a request whose body, if any, was not read.
   func withoutBody(of request: Request, _ context: ServiceContext) -> Response {
     var response = self
     guard context.isStream else {
       if request.hasBody { response.end(context) }
       return response
     }
-    // A body in HTTP/2 need not be announced. The answer may be long, and its last pieces wait to be taken: closed now, the stream
-    // would lose them.
+    // An HTTP/2 request may have a body without announcing it. Closing now would lose the last pieces of a long answer,
+    // which may still wait for the client.
     let channel = context.channel
     response.afterwards { [weak channel] in
       channel?.eventLoop.scheduleTask(in: ServiceContext.writeTime) { channel?.close(mode: .all, promise: nil) }

@@ -3,22 +3,22 @@ import HummingbirdHTTP2
 import Logging
 import NIOCore
 
-// How long clients are borne where Hummingbird's own timers do not look.
+// Timeouts for clients that Hummingbird's own timers do not cover.
 
-/// Closes a TLS connection on which no request is begun in time.
+/// Closes a TLS connection on which no request begins in time.
 ///
-/// Hummingbird's timers begin behind the handshake, and over HTTP/2 they only ask the client to end: who says nothing would keep its
-/// connection.
+/// Hummingbird's timers begin after the handshake. Over HTTP/2 they only ask the client to close, so a silent client
+/// would keep its connection.
 final class IdleTimeoutHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
-  /// For a client that is asked to end (GOAWAY) to do so, before it is cut off.
+  /// How long a client may take to close after GOAWAY.
   static let grace = TimeAmount.seconds(5)
 
   private let limit: TimeAmount
   private var requests = 0
   private var task: Scheduled<Void>?
-  /// As long as the connection is open.
+  /// Set while the connection is open.
   private var context: ChannelHandlerContext?
 
   init(after limit: TimeAmount) { self.limit = limit }
@@ -45,13 +45,14 @@ final class IdleTimeoutHandler: ChannelInboundHandler {
 
   private func schedule(in time: TimeAmount) {
     guard let context else { return }
-    // Not through the handlers behind, of which TLS would first say goodbye.
+    // Directly, not through the later handlers: TLS would first send close_notify and wait.
     task = context.eventLoop.assumeIsolated().scheduleTask(in: time) { context.close(promise: nil) }
   }
 }
 
-/// Stands in every connection of HTTP/1.1 and every stream of HTTP/2: says that the connection is in use, and closes it when its client
-/// does not take what is sent, which would hold its place, and what it was sent, for as long as it likes.
+/// Closes a connection whose client does not read its answer in time, and reports to ``IdleTimeoutHandler`` that a
+/// request is in progress. It is in every HTTP/1.1 connection and every HTTP/2 stream. Without it, a client that stops
+/// reading would keep its connection, and the memory of its answer, forever.
 final class WriteTimeoutHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = NIOAny
 
@@ -62,7 +63,8 @@ final class WriteTimeoutHandler: ChannelInboundHandler, RemovableChannelHandler 
   init(writesWithin limit: TimeAmount = ServiceContext.writeTime) { self.limit = limit }
 
   func handlerAdded(context: ChannelHandlerContext) {
-    // A connection's parent is what listens; a stream's is its connection. HTTP/1.1 is watched by Hummingbird from here on.
+    // The parent of a connection is the listener; the parent of a stream is its connection. Hummingbird watches idle
+    // HTTP/1.1 from here on.
     let connection = context.channel.parent.flatMap { $0.parent == nil ? nil : $0 } ?? context.channel
     idle = try? connection.pipeline.syncOperations.handler(type: IdleTimeoutHandler.self)
     idle?.requestBegan()
@@ -86,14 +88,14 @@ final class WriteTimeoutHandler: ChannelInboundHandler, RemovableChannelHandler 
   }
 }
 
-/// HTTP/1.1 and HTTP/2 over TLS, with an end for who says nothing.
+/// HTTP/1.1 and HTTP/2 over TLS, with an idle timeout that covers the handshake.
 struct TimeoutTLSChannel: ServerChildChannel {
   let base: HTTP2UpgradeChannel
-  let patience: TimeAmount
+  let idleTimeout: TimeAmount
 
   func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP2UpgradeChannel.Value> {
     do {
-      try channel.pipeline.syncOperations.addHandler(IdleTimeoutHandler(after: patience))
+      try channel.pipeline.syncOperations.addHandler(IdleTimeoutHandler(after: idleTimeout))
     } catch {
       return channel.eventLoop.makeFailedFuture(error)
     }

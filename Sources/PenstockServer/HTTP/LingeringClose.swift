@@ -1,13 +1,14 @@
 import NIOCore
 
-/// The end of a connection whose client is still sending.
+/// Closes a connection whose client is still sending.
 ///
-/// Closed with bytes unread, it would be reset, and the client would see that instead of its answer (RFC 9112, 9.6). So it is closed one
-/// way, and for a moment what comes is thrown away, past everything that would hold it back or look at it.
+/// A close with unread bytes resets the connection, and the client would see the reset instead of its answer (RFC 9112,
+/// 9.6). So the service closes its own direction first. For a moment it discards what arrives, ahead of every other
+/// handler.
 final class LingeringClose: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
-  /// For longer nobody is listened to who was told that he is not.
+  /// The longest time that it discards input.
   private static let time = TimeAmount.seconds(2)
 
   static func close(_ channel: any Channel) {
@@ -22,7 +23,7 @@ final class LingeringClose: ChannelInboundHandler {
     }
   }
 
-  // Reading stands still where nobody takes what was read.
+  // Without a consumer NIO stops reading, so each completed read starts the next.
   func handlerAdded(context: ChannelHandlerContext) { context.read() }
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
   func channelReadComplete(context: ChannelHandlerContext) { context.read() }
@@ -32,7 +33,7 @@ final class LingeringClose: ChannelInboundHandler {
       context.fireUserInboundEventTriggered(event)
       return
     }
-    // Now both sides have said all.
+    // Both directions are closed now.
     context.close(promise: nil)
   }
 }

@@ -3,13 +3,13 @@ import Hummingbird
 import NIOCore
 import NIOHTTP1
 
-/// The host that a request names. A pure check.
+/// Checks the host that a request names. Pure functions.
 ///
-/// A proxy and the service must read the same host. So exactly one is taken: a second `Host`, or a target in absolute
-/// form that names another host, is an error (RFC 9112, 3.2).
+/// A proxy and the service must agree on the host. So a request must name exactly one: a second `Host`, or a target in
+/// absolute form with another host, is an error (RFC 9112, 3.2).
 enum RequestHost {
-  /// `host`, `host:port` or `[address]:port` (RFC 3986, 3.2.2 and 3.2.3). Without user information. Empty is allowed:
-  /// it names nobody.
+  /// Whether the text is `host`, `host:port` or `[address]:port` (RFC 3986, 3.2.2 and 3.2.3), without user information.
+  /// An empty host is allowed.
   static func isWellFormed(_ text: some StringProtocol) -> Bool {
     var rest = Array(text.utf8)[...]
     if rest.first == UInt8(ascii: "[") {
@@ -24,7 +24,7 @@ enum RequestHost {
     return colon == UInt8(ascii: ":") && rest.count <= 5 && rest.allSatisfy { (0x30...0x39).contains($0) }
   }
 
-  /// Letters, digits, and what names, addresses and percent-encoding use besides.
+  /// Letters, digits, and the other characters of names, addresses and percent-encoding.
   private static func isHostByte(_ byte: UInt8) -> Bool {
     switch byte {
     case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
@@ -32,12 +32,12 @@ enum RequestHost {
     }
   }
 
-  /// HTTP/1.0, which needs no `Host` and knows no interim answers, and what came before.
+  /// Whether the version is HTTP/1.0 or older, which needs no `Host` and has no interim answers.
   static func isFormer(_ version: HTTPVersion) -> Bool {
     version.major < 1 || (version.major == 1 && version.minor == 0)
   }
 
-  /// Whether a head of HTTP/1 names one host, in one way.
+  /// Whether an HTTP/1 head names exactly one host.
   static func isSound(_ head: HTTPRequestHead) -> Bool {
     let hosts = head.headers["Host"]
     guard hosts.count == 1 || (hosts.isEmpty && isFormer(head.version)) else { return false }
@@ -48,8 +48,8 @@ enum RequestHost {
     return host.map { $0.lowercased() == authority.lowercased() } ?? true
   }
 
-  /// Whether a request that came through the codec names one host. In HTTP/1 the first `Host` is the authority by then,
-  /// and what is left is a second one. In HTTP/2 `host` may repeat the authority.
+  /// Whether a decoded request names exactly one host. For HTTP/1 the codec has moved the first `Host` into the
+  /// authority, so a remaining one is a second one. For HTTP/2 `host` may repeat the authority.
   static func isSound(_ request: HTTPRequest) -> Bool {
     let authority = request.authority ?? ""
     guard isWellFormed(authority) else { return false }
@@ -68,34 +68,34 @@ enum RequestHost {
   }
 }
 
-/// Stands before the codec in a connection of HTTP/1, where a request's head is still as it came.
+/// A handler before the HTTP/1 codec, where the request's head is still unchanged.
 ///
-/// - Refuses a head that does not name one host in one way: 400, and the connection ends.
-/// - Takes `Expect` from a request of HTTP/1.0, whose client does not know an interim answer (RFC 9110, 10.1.1).
-/// - Sends `100 Continue` when it is told that a body will be read. Then a client that waits for it sends the body at
-///   once, and does not send one that is refused.
-/// - Ends the answer to `HEAD` with its head. Where the length is not known the encoder would otherwise write the end
-///   of a chunked body, and the client would take that for the next answer.
+/// - Refuses a head that does not name exactly one host: 400, and the connection closes.
+/// - Removes `Expect` from a request of HTTP/1.0, whose client does not know interim answers (RFC 9110, 10.1.1).
+/// - Sends `100 Continue` when the service is about to read the body. A client that waits for it then sends the body at
+///   once, and does not send a body that is refused.
+/// - Ends the answer to `HEAD` after its head. Otherwise the encoder would end a chunked body when the length is
+///   unknown, and the client would take that end for the next answer.
 final class HeadGuard: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias InboundOut = HTTPServerRequestPart
   typealias OutboundIn = HTTPServerResponsePart
   typealias OutboundOut = HTTPServerResponsePart
 
-  /// Triggered on the channel when the body is wanted.
+  /// Triggered on the channel when the service is about to read the body.
   struct BodyIsWanted: Sendable {}
 
-  /// Of each request that is not answered yet, oldest first: whether it is a `HEAD`.
+  /// For each unanswered request, oldest first: whether it is a `HEAD`.
   private var unanswered = CircularBuffer<Bool>()
   private var isRefused = false
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    // What follows a refused head is not looked at: where it ends depends on whom one asks.
+    // Bytes after a refused head are ignored: proxies and servers may disagree about where it ends.
     if isRefused { return }
     guard case .head(var head) = Self.unwrapInboundIn(data) else { return context.fireChannelRead(data) }
     guard RequestHost.isSound(head) else {
       isRefused = true
-      // Answered as every head that cannot be read.
+      // Answered like every malformed head.
       return context.fireErrorCaught(HTTPParserError.invalidHeaderToken)
     }
     if RequestHost.isFormer(head.version) { head.headers.remove(name: "Expect") }
@@ -103,7 +103,7 @@ final class HeadGuard: ChannelDuplexHandler, RemovableChannelHandler {
     context.fireChannelRead(Self.wrapInboundOut(.head(head)))
   }
 
-  /// Puts one into a pipeline that speaks HTTP/1; in a stream of HTTP/2 there is nothing to do.
+  /// Adds a guard to an HTTP/1 pipeline. An HTTP/2 stream needs none.
   static func install(in pipeline: ChannelPipeline.SynchronousOperations) {
     guard let decoder = try? pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self) else { return }
     try? pipeline.addHandler(HeadGuard(), position: .after(decoder))
@@ -129,7 +129,7 @@ final class HeadGuard: ChannelDuplexHandler, RemovableChannelHandler {
 }
 
 extension ServiceContext {
-  /// Asks for the body of a request whose client waits to be asked. Call it before the body is read.
+  /// Sends `100 Continue` when the client waits for it. Call it before the body is read.
   func askForBody(of request: Request) {
     guard !isStream, request.headers[.expect] != nil else { return }
     channel.triggerUserOutboundEvent(HeadGuard.BodyIsWanted(), promise: nil)
@@ -137,15 +137,15 @@ extension ServiceContext {
 }
 
 extension Request {
-  /// Whether it expects something that no one here can do.
+  /// Whether `Expect` asks for anything but `100-continue`.
   var expectsTheUnknown: Bool { headers[.expect].map { $0.lowercased() != "100-continue" } ?? false }
 }
 
 extension Response {
-  /// The same, for a `HEAD` without its content: the head that `GET` would be answered with.
+  /// For a `HEAD` request: this answer without content, with the head that `GET` would get.
   func withoutContent(for request: Request) -> Response {
     guard request.method == .head else { return self }
-    // Not by its length: that of an empty body would stand where none is known.
+    // Without a length: the empty body would otherwise announce a length of 0.
     return Response(
       status: status, headers: headers, body: ResponseBody(contentLength: nil) { try await $0.finish(nil) })
   }

@@ -3,15 +3,15 @@ import Hummingbird
 import Synchronization
 import Tracing
 
-/// Makes a span of every request, from its head to the last byte of its answer, named and described by the conventions of
-/// OpenTelemetry for HTTP servers.
+/// Creates a span for every request, from its head to the last byte of its answer. Names and attributes follow the
+/// OpenTelemetry conventions for HTTP servers.
 ///
-/// The caller's own trace goes on in it: what the tracer asks of the request's head (`traceparent` and `tracestate`, as W3C Trace Context
-/// has them, or whatever else it knows) is handed to it. `penstock.request.id` is what the answer's `X-Request-Id` says.
+/// It continues the client's trace: the tracer reads the fields it knows from the request's head, such as W3C
+/// `traceparent` and `tracestate`. `penstock.request.id` is the answer's `X-Request-Id`.
 struct RequestTracing: Sendable {
   private let tracer: any Tracer
 
-  /// Nil for a tracer that does nothing: then a request costs a look at an optional.
+  /// Nil for a tracer that does nothing, so that requests without tracing cost one nil check.
   init?(_ tracer: any Tracer) {
     if tracer is NoOpTracer { return nil }
     self.tracer = tracer
@@ -34,7 +34,7 @@ struct RequestTracing: Sendable {
     var response = await InstrumentationContext.$current.withValue(span.context) { await answer() }
     let status = Int(response.status.code)
     span.attributes["http.response.status_code"] = status
-    // What a client does wrong is no error of the server's.
+    // A client's mistake is not an error of the server.
     if status >= 500 { span.setStatus(SpanStatus(code: .error)) }
     let body = response.body
     response.body = ResponseBody(contentLength: body.contentLength) { writer in
@@ -45,7 +45,7 @@ struct RequestTracing: Sendable {
   }
 }
 
-/// A span that ends when its answer is written, or when the answer is let go of unwritten.
+/// A span that ends when its answer is written, or when the unwritten answer is deallocated.
 private final class OpenSpan: Sendable {
   private let span: any Span
   private let isEnded = Atomic(false)
@@ -58,7 +58,7 @@ private final class OpenSpan: Sendable {
   }
 }
 
-/// Fields of a request's head by their names, in any case; several of one name are joined (RFC 9110, 5.3).
+/// Reads header fields by name, ignoring case; repeated fields are joined (RFC 9110, 5.3).
 struct HeadExtractor: Extractor {
   func extract(key: String, from head: HTTPFields) -> String? { HTTPField.Name(key).flatMap { head[$0] } }
 }

@@ -2,28 +2,28 @@ import Hummingbird
 import NIOCore
 import PenstockLog
 
-/// What goes with one request.
+/// The channel and the id of one request.
 struct ServiceContext: InitializableFromSource {
   let channel: any Channel
-  /// Whether it came as one of many over an HTTP/2 connection.
+  /// Whether the request came on an HTTP/2 stream.
   let isStream: Bool
-  /// Unique enough to find it in a log.
+  /// The value of `X-Request-Id`: 64 random bits in hexadecimal.
   let id: String
 
-  /// How long a client may take for what it was sent.
+  /// How long a client may take to read a piece of an answer.
   static let writeTime = TimeAmount.seconds(60)
 
   init(source: ApplicationRequestContextSource) {
     channel = source.channel
-    // A connection's parent is what listens; a stream's is its connection.
+    // The parent of a connection is the listener; the parent of a stream is its connection.
     isStream = source.channel.parent?.parent != nil
     let word = Randomness.system.word()
     let digits = String(word, radix: 16)
     id = String(repeating: "0", count: 16 - digits.count) + digits
   }
 
-  /// Writes a piece of a long answer. A client that does not take it in time is cut off: it would hold its place, and what was
-  /// read for it, for as long as it likes.
+  /// Writes a piece of a long answer. A client that does not read it in time is disconnected; otherwise it would keep
+  /// its connection and the memory of the piece.
   func write(
     _ buffer: ByteBuffer, to writer: inout any ResponseBodyWriter, within limit: TimeAmount = writeTime
   ) async throws {

@@ -1,19 +1,20 @@
 package import PenstockLog
 
-/// The idempotency keys on stable storage: a log of its own beside the service's, an entry for each key.
+/// The idempotency keys on stable storage: a separate log with one entry for each key.
 package final class IdempotencyJournal: Sendable {
   private let log: Log
-  /// What of it is lost, for people; nil where nothing is.
+  /// What damage has destroyed, as text for an operator; nil when nothing is lost.
   package let damage: String?
 
-  /// Opens it and hands on what is in it, oldest first. Entries that are lost to damage are left out.
+  /// Opens the journal and passes its entries to the closure, oldest first. Entries that damage has destroyed are
+  /// skipped.
   ///
-  /// Where it throws, nothing of it stays open, and entries may have been handed on.
+  /// When it throws, the journal is closed again. The closure may already have received entries.
   ///
   /// - Parameters:
-  ///   - window: how long an entry is kept, in seconds; longer where a segment is not over.
-  ///   - count: how many of the newest entries are kept and handed on, at least.
-  /// - Throws: what is no damage; see ``SideLog``.
+  ///   - window: how long an entry is kept, in seconds; longer while its segment is still being written.
+  ///   - count: how many of the newest entries are kept and passed on, at least.
+  /// - Throws: any error that is not damage; see ``SideLog``.
   package static func open(
     at path: String, window: Int64, newest count: Int, environment: LogEnvironment = .system,
     _ entry: (KeyedAppend, _ seconds: Int64) -> Void
@@ -28,17 +29,17 @@ package final class IdempotencyJournal: Sendable {
       try? await log.close()
       throw error
     }
-    var words: [String] = []
-    if let aside { words.append("\(path) was damaged and is now \(aside)") }
-    if lost > 0 { words.append("\(lost) entries of \(path) are lost to damage") }
-    if !words.isEmpty {
-      words.append("requests that are sent again under an idempotency key of those are appended again")
+    var losses: [String] = []
+    if let aside { losses.append("\(path) was damaged; it was moved to \(aside)") }
+    if lost > 0 { losses.append("\(lost) entries of \(path) are lost to damage") }
+    if !losses.isEmpty {
+      losses.append("requests that are sent again with a lost idempotency key are appended again")
     }
-    return IdempotencyJournal(log, damage: words.isEmpty ? nil : words.joined(separator: "; "))
+    return IdempotencyJournal(log, damage: losses.isEmpty ? nil : losses.joined(separator: "; "))
   }
 
   /// - Returns: how many entries are lost.
-  /// - Throws: what says nothing about the entries: they may all be there, and the next try may read them.
+  /// - Throws: an error that is not a loss: the entries may be intact, and a later attempt may read them.
   private static func read(
     _ log: Log, from start: Offset, _ entry: (KeyedAppend, _ seconds: Int64) -> Void
   ) async throws(LogError) -> Int {
@@ -68,8 +69,8 @@ package final class IdempotencyJournal: Sendable {
     configuration.encoders = 0
     configuration.sealing = .off
     configuration.retention.maxAge = .seconds(max(60, window))
-    // A single request at a time takes a page of 4 KiB for its key, and its part of a segment's header and index; nothing may be let
-    // go while it counts.
+    // Each key may need a block of 4 KiB, plus its part of a segment's header and index. Retention must keep every key
+    // that still counts.
     let needed: Int = capacity * (4096 + 256) + 2 * (4 << 20)
     configuration.retention.maxBytes = max(256 << 20, needed)
     return configuration
@@ -80,7 +81,7 @@ package final class IdempotencyJournal: Sendable {
     self.damage = damage
   }
 
-  /// Durable when it returns.
+  /// Appends an entry; it is durable when this returns.
   package func note(_ append: KeyedAppend, at seconds: Int64) async throws(LogError) {
     try await log.append(contentsOf: CollectionOfOne(append.journalEntry(at: seconds)))
   }

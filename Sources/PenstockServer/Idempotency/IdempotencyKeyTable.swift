@@ -1,6 +1,6 @@
 package import PenstockLog
 
-/// 128 bits of a SHA-256: of an idempotency key and its scope, or of what was sent under it.
+/// 128 bits of a SHA-256: of an idempotency key and its scope, or of the content sent with it.
 package struct Hash128: Sendable, Hashable {
   package let high: UInt64
   package let low: UInt64
@@ -10,13 +10,13 @@ package struct Hash128: Sendable, Hashable {
     self.low = low
   }
 
-  /// - Parameter bytes: at least 16, of which the first 16 count.
+  /// - Parameter bytes: at least 16; the first 16 are used.
   package init(_ bytes: some Sequence<UInt8>) {
-    var words: (UInt64, UInt64) = (0, 0)
+    var halves: (UInt64, UInt64) = (0, 0)
     for (index, byte) in bytes.prefix(16).enumerated() {
-      if index < 8 { words.0 = words.0 << 8 | UInt64(byte) } else { words.1 = words.1 << 8 | UInt64(byte) }
+      if index < 8 { halves.0 = halves.0 << 8 | UInt64(byte) } else { halves.1 = halves.1 << 8 | UInt64(byte) }
     }
-    (high, low) = words
+    (high, low) = halves
   }
 
   package var bytes: [UInt8] {
@@ -24,14 +24,14 @@ package struct Hash128: Sendable, Hashable {
   }
 }
 
-/// What was sent under one idempotency key, and where it is. 52 bytes in the journal, 36 of them with an append.
+/// The append that one idempotency key identifies. 52 bytes in the journal; 36 of them are stored with the append.
 package struct KeyedAppend: Sendable, Hashable {
   package var key: Hash128
-  /// Of the records: another body under the same key is refused.
+  /// The hash of the records: the same key with other content is rejected.
   package var content: Hash128
-  /// How many records.
+  /// The number of records.
   package var count: UInt32
-  /// The first one's offset; nil where the log no longer remembers it.
+  /// The offset of the first record; nil when the log no longer remembers it.
   package var first: Offset?
 
   package init(key: Hash128, content: Hash128, count: UInt32, first: Offset?) {
@@ -41,7 +41,7 @@ package struct KeyedAppend: Sendable, Hashable {
     self.first = first
   }
 
-  /// What goes into the log with the records, as their producer's source position.
+  /// The bytes stored in the log with the records, as the source position of their producer.
   package var source: [UInt8] {
     key.bytes + content.bytes + withUnsafeBytes(of: count.bigEndian) { Array($0) }
   }
@@ -69,51 +69,52 @@ package struct KeyedAppend: Sendable, Hashable {
   }
 }
 
-/// Which idempotency keys are known, and which are being worked on. A pure value.
+/// Which idempotency keys are known, and which have a request in progress. A pure value.
 ///
-/// - A key is *claimed* by the first request that names it, and then *settled* with what was appended, or *released* when
+/// - The first request with a key *claims* it. The claim is *settled* with what was appended, or *released* when
 ///   nothing was.
-/// - At most `capacity` settled keys are known, and none older than `window`; the oldest are forgotten first.
-/// - Age is a total order that every start finds again: the second in which a key was settled, then the offset of its
-///   records. Seconds never fall: while the clock is behind the newest key's second, keys get that second.
-/// - A start changes neither: ``restore(_:at:)`` and ``arrange(at:)`` put each key where it was, and what was forgotten
-///   stays forgotten.
+/// - At most `capacity` settled keys are known, and none older than `window`. The oldest are forgotten first.
+/// - Age is a total order that every start restores: the second in which a key was settled, then the offset of its
+///   records. Seconds never decrease: while the clock is earlier than the newest key's second, new keys get that
+///   second.
+/// - A start changes neither: ``restore(_:at:)`` and ``arrange(at:)`` restore the position of each key, and forgotten
+///   keys stay forgotten.
 package struct IdempotencyKeyTable: Sendable {
   package enum Answer: Sendable, Hashable {
-    /// Nobody has it: append, then settle or release.
+    /// The key is new: the caller appends, then settles or releases it.
     case claimed
-    /// A request with it, and with this content, is under way.
+    /// Another request with this key and this content is in progress.
     case underWay
     case known(KeyedAppend)
-    /// It came before with another content.
+    /// The key was used with other content.
     case otherContent
   }
 
   private struct Known: Sendable {
     var append: KeyedAppend
     var seconds: Int64
-    var place: Place { Place(key: append.key, seconds: seconds, first: append.first?.rawValue ?? .max) }
+    var age: KeyAge { KeyAge(key: append.key, seconds: seconds, first: append.first?.rawValue ?? .max) }
   }
 
-  private struct Place: Sendable {
+  private struct KeyAge: Sendable {
     let key: Hash128
     let seconds: Int64
     let first: UInt64
 
-    func isOlder(than other: Place) -> Bool { (seconds, first) < (other.seconds, other.first) }
+    func isOlder(than other: KeyAge) -> Bool { (seconds, first) < (other.seconds, other.first) }
   }
 
   package let capacity: Int
-  /// In seconds.
+  /// How long a key is known, in seconds.
   package let window: Int64
   private var settled: [Hash128: Known] = [:]
-  /// The oldest first; those before `oldest` are forgotten.
-  private var order: [Place] = []
+  /// Oldest first; entries before `oldest` are forgotten.
+  private var order: [KeyAge] = []
   private var oldest = 0
   private var claims: [Hash128: Hash128] = [:]
   /// When the newest key was settled; nil before the first.
   package private(set) var newestSeconds: Int64?
-  /// How often two keys' ages were compared. Tests bound it.
+  /// How often the ages of two keys were compared. Tests bound it.
   private(set) var comparisons = 0
 
   package init(capacity: Int, window: Int64) {
@@ -123,7 +124,7 @@ package struct IdempotencyKeyTable: Sendable {
 
   package var count: Int { settled.count }
   package func isUnknown(_ key: Hash128) -> Bool { settled[key] == nil }
-  /// Whether this append, not an earlier or a later one, is what its key stands for.
+  /// Whether the key identifies exactly this append, not an earlier or a later one.
   package func knows(_ append: KeyedAppend) -> Bool {
     guard let known = settled[append.key] else { return false }
     return append.first == nil || known.append.first == append.first
@@ -139,7 +140,7 @@ package struct IdempotencyKeyTable: Sendable {
 
   package mutating func release(_ key: Hash128) { claims[key] = nil }
 
-  /// A key that is known already stays as it is.
+  /// Records the append. A key that is already known does not change.
   ///
   /// - Returns: the second that the key's age counts from.
   @discardableResult
@@ -149,40 +150,40 @@ package struct IdempotencyKeyTable: Sendable {
     let known = Known(append: append, seconds: max(seconds, newestSeconds ?? seconds))
     newestSeconds = known.seconds
     settled[append.key] = known
-    // Appends that go on at once may be settled in another order than they are in the log, and no others.
-    var place = order.count
-    while place > oldest {
+    // Only concurrent appends may be settled in another order than they have in the log.
+    var index = order.count
+    while index > oldest {
       comparisons += 1
-      guard known.place.isOlder(than: order[place - 1]) else { break }
-      place -= 1
+      guard known.age.isOlder(than: order[index - 1]) else { break }
+      index -= 1
     }
-    order.insert(known.place, at: place)
+    order.insert(known.age, at: index)
     forget(before: seconds)
     return known.seconds
   }
 
-  /// For what is read back at a start, in any order; ``arrange(at:)`` follows the last. Of two appends under one key the
-  /// later counts.
+  /// Adds an append that was read back at a start, in any order; call ``arrange(at:)`` at the end. Of two appends with
+  /// one key the later one counts.
   package mutating func restore(_ append: KeyedAppend, at seconds: Int64) {
     let restored = Known(append: append, seconds: seconds)
-    if let known = settled[append.key], !known.place.isOlder(than: restored.place) { return }
+    if let known = settled[append.key], !known.age.isOlder(than: restored.age) { return }
     settled[append.key] = restored
-    order.append(restored.place)
+    order.append(restored.age)
     newestSeconds = max(seconds, newestSeconds ?? seconds)
   }
 
-  /// Orders what was restored, and forgets what is too old or too much.
+  /// Sorts the restored keys, and forgets those beyond the window or the capacity.
   package mutating func arrange(at seconds: Int64) {
-    var places = order[oldest...].filter { place in
-      settled[place.key].map { $0.seconds == place.seconds && $0.place.first == place.first } ?? false
+    var ages = order[oldest...].filter { age in
+      settled[age.key].map { $0.seconds == age.seconds && $0.age.first == age.first } ?? false
     }
     var count = 0
-    places.sort {
+    ages.sort {
       count += 1
       return $0.isOlder(than: $1)
     }
     comparisons += count
-    (order, oldest) = (places, 0)
+    (order, oldest) = (ages, 0)
     forget(before: seconds)
   }
 
@@ -192,7 +193,7 @@ package struct IdempotencyKeyTable: Sendable {
       settled[order[oldest].key] = nil
       oldest += 1
     }
-    // Now and then, so that it costs nothing on the whole.
+    // Rarely, so that the amortized cost is O(1).
     if oldest > 1024, oldest > order.count / 2 {
       order.removeFirst(oldest)
       oldest = 0

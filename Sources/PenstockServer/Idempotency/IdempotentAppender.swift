@@ -5,50 +5,51 @@ import Synchronization
 
 /// Why an append with an idempotency key was not made.
 package enum KeyedAppendError: Error, Sendable {
-  /// The key came before with other records.
+  /// The key was used with other records.
   case otherContent
-  /// Too many of them wait.
+  /// Too many requests with keys are waiting.
   case overloaded
-  /// Nothing was appended, because the journal of keys cannot be written.
-  case unkept(LogError)
+  /// The journal of keys cannot be written, so nothing was appended.
+  case journalUnavailable(LogError)
   case log(LogError)
 }
 
-/// Appends batches under idempotency keys: each key once, whatever crashes in between, with one sync before the answer.
+/// Appends batches with idempotency keys: each key once, also across crashes, with one sync before the answer.
 ///
-/// The log remembers producers: for each the number of its newest append, and a few bytes that were appended with it, all in
-/// one block with the records. Here a few dozen producers of the service's own, *lanes*, take turns; each append takes a free one
-/// and puts its key's hash there. So after a crash the log itself names the key of every lane's newest append. All earlier
-/// ones are in the journal, because a lane is given back only when the journal has, durably, what the lane did last.
+/// The log remembers producers. For each it stores the number of the newest append, and a few bytes of source position,
+/// in the same block as the records. This type owns a pool of producers. Each append takes a free producer and stores
+/// the hash of its key as the source position. After a crash the log therefore identifies the key of every producer's
+/// newest append. All earlier keys are in the journal: a producer returns to the pool only when the journal durably
+/// holds its newest key.
 ///
-/// Invariant: for every append under a key that is in the log, the journal has the key, or the key is its lane's source
-/// position in the log's table of producers.
+/// Invariant: the key of every append in the log is in the journal, or is its producer's source position in the log's
+/// table of producers.
 package final class IdempotentAppender: Sendable {
-  /// Appends under keys that go on at once. They share blocks and syncs, so more would gain little.
-  package static let standardLanes = 64
+  /// The number of concurrent keyed appends. They share blocks and syncs, so a larger number would gain little.
+  package static let standardProducers = 64
   private static let mostWaiting = 4096
 
   private typealias Promise = CheckedContinuation<Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError>, Never>
 
-  private typealias LanePromise = CheckedContinuation<Result<Producer, KeyedAppendError>, Never>
+  private typealias ProducerPromise = CheckedContinuation<Result<Producer, KeyedAppendError>, Never>
 
   private typealias Note = Task<Void, Never>
 
   private struct State {
     var table: IdempotencyKeyTable
-    /// Nil until it could be opened. Then nothing is known of earlier keys, and no request with a key is taken.
+    /// Nil until it is open. Until then earlier keys are unknown, and requests with keys are refused.
     var journal: IdempotencyJournal?
     var free: [Producer]
-    var waiting: [LanePromise] = []
-    /// Why the journal takes nothing at present, or any more. As long as it does not, no lane comes back: requests take those
-    /// that are left, and nobody waits for one.
+    var waiting: [ProducerPromise] = []
+    /// Why the journal accepts no entries. Until it does, no producer returns to the pool: requests use the remaining
+    /// ones, and none waits for a producer.
     var trouble: LogError?
     var isEnding = false
     var followers: [Hash128: [Promise]] = [:]
-    /// Appends whose journal entry is still to be written.
+    /// Tasks that write a journal entry.
     var notes: [UInt64: Note] = [:]
     var nextNote: UInt64 = 0
-    /// Tries to open the journal again.
+    /// The task that tries to open the journal again.
     var opening: Note?
   }
   private let log: Log
@@ -58,41 +59,44 @@ package final class IdempotentAppender: Sendable {
   private let onTrouble: @Sendable (LogError?) -> Void
   private let state: Mutex<State>
 
-  /// Takes the lanes, and reads back what is known.
+  /// Opens the pool of producers, and restores the known keys.
   ///
-  /// A journal that is damaged costs the keys that are lost, and says so (``damage``). One that cannot be opened for
-  /// another reason may still have every key: requests with keys are then refused (``KeyedAppendError/unkept(_:)``)
-  /// until it can.
+  /// A damaged journal loses some keys, which ``damage`` reports. A journal that cannot be opened for another reason
+  /// may still hold every key. Until it opens, requests with keys are refused with
+  /// ``KeyedAppendError/journalUnavailable(_:)``.
   ///
   /// - Parameters:
-  ///   - journal: where the journal is kept, beside the log.
-  ///   - capacity: keys that are remembered at most.
-  ///   - window: for how long, in seconds.
-  ///   - lanes: how many; fewer than before leaves keys behind that only their lanes know.
-  ///   - retryInterval: how long until a journal whose disk is full, or that cannot be opened, is tried again.
-  ///   - clock: by which keys are forgotten. The machine's is held against a clock that never jumps, so that one wrong
-  ///     reading forgets nothing; another is believed as it is, unless `pace` is given.
-  ///   - onTrouble: called when the journal takes nothing any more, and with nil when it does again.
-  /// - Throws: what the log has against its lanes.
+  ///   - journal: the directory of the journal.
+  ///   - capacity: the largest number of remembered keys.
+  ///   - window: how long a key is remembered, in seconds.
+  ///   - producers: the size of the pool. With fewer than at the last start, keys that only a dropped producer knows
+  ///     are lost.
+  ///   - retryInterval: the wait before the next attempt when the journal's disk is full or the journal cannot be
+  ///     opened.
+  ///   - clock: decides when keys are forgotten. The machine's clock is checked against a monotonic clock, so that one
+  ///     wrong reading forgets nothing. Any other clock is used unchecked, unless `pace` is given.
+  ///   - onTrouble: called with the error when the journal stops accepting entries, and with nil when it accepts them
+  ///     again.
+  /// - Throws: the log's error when it cannot open the producers.
   package static func open(
-    _ log: Log, journal path: String, capacity: Int, window: Int64, lanes: Int = standardLanes,
+    _ log: Log, journal path: String, capacity: Int, window: Int64, producers: Int = standardProducers,
     retryInterval: Duration = .seconds(1), clock: any WallClock = SystemWallClock(),
     pace: (any MonotonicClock)? = nil, environment: LogEnvironment = .system,
     onTrouble: @escaping @Sendable (LogError?) -> Void = { _ in }
   ) async throws(LogError) -> IdempotentAppender {
     var all: [Producer] = []
-    for number in 0..<lanes {
-      let lane = try await log.producer(named: laneName(number))
-      // What the log has forgotten are appends whose keys the journal has, or records that are lost.
-      if lane.history == .uncertain { try lane.resume(after: lane.lastSequence ?? 0) }
-      all.append(lane)
+    for number in 0..<producers {
+      let producer = try await log.producer(named: producerName(number))
+      // The journal holds the keys of the appends that the log has forgotten, or those records are lost.
+      if producer.history == .uncertain { try producer.resume(after: producer.lastSequence ?? 0) }
+      all.append(producer)
     }
     let appender = IdempotentAppender(
       log, IdempotencyKeyTable(capacity: capacity, window: window), KeyClock(clock, pace: pace), retryInterval,
       onTrouble
     ) { (entry) throws(LogError) in
-      // Lanes note their keys in any order: among the newest entries there may be older keys, a lane's at most twice.
-      let newest = max(1, capacity) + 2 * lanes
+      // Entries are not in order of age: the newest ones may include up to two older entries of each producer.
+      let newest = max(1, capacity) + 2 * producers
       return try await IdempotencyJournal.open(
         at: path, window: window, newest: newest, environment: environment, entry)
     }
@@ -100,7 +104,7 @@ package final class IdempotentAppender: Sendable {
     return appender
   }
 
-  package static func laneName(_ number: Int) -> String { "penstock.key.\(number)" }
+  package static func producerName(_ number: Int) -> String { "penstock.key.\(number)" }
 
   private init(
     _ log: Log, _ table: IdempotencyKeyTable, _ clock: KeyClock, _ retryInterval: Duration,
@@ -115,37 +119,37 @@ package final class IdempotentAppender: Sendable {
     state = Mutex(State(table: table, free: []))
   }
 
-  /// Opens the journal, and takes up what it and the lanes know.
-  private func begin(_ lanes: [Producer]) async throws(LogError) {
+  /// Opens the journal, and restores what the journal and the producers know.
+  private func begin(_ producers: [Producer]) async throws(LogError) {
     var table = state.withLock { $0.table }
     let journal = try await openJournal { table.restore($0, at: $1) }
     clock.begin(newest: table.newestSeconds)
     let now = seconds
-    var (free, unnoted): ([Producer], [(lane: Producer, append: KeyedAppend, seconds: Int64)]) = ([], [])
-    for lane in lanes {
-      // Also where the log is not certain that this is the newest: what it has is in the log.
-      guard let newest = KeyedAppend(source: lane.source, first: lane.lastOffsets?.lowerBound),
+    var (free, unnoted): ([Producer], [(producer: Producer, append: KeyedAppend, seconds: Int64)]) = ([], [])
+    for producer in producers {
+      // Even when the log is uncertain that this append is the newest, the log holds it.
+      guard let newest = KeyedAppend(source: producer.source, first: producer.lastOffsets?.lowerBound),
         !table.knows(newest)
       else {
-        free.append(lane)
+        free.append(producer)
         continue
       }
-      // As old as the append: a key that was forgotten does not count from this start on.
+      // As old as the append: a restart must not make a forgotten key count again.
       let seconds = await appendSeconds(newest.first, at: now)
       table.restore(newest, at: seconds)
-      unnoted.append((lane, newest, seconds))
+      unnoted.append((producer, newest, seconds))
     }
     table.arrange(at: now)
-    // What is forgotten needs no note.
-    free += unnoted.filter { !table.knows($0.append) }.map(\.lane)
+    // A forgotten key needs no journal entry.
+    free += unnoted.filter { !table.knows($0.append) }.map(\.producer)
     unnoted.removeAll { !table.knows($0.append) }
     let taken = (table, free)
     state.withLock { ($0.table, $0.free, $0.journal) = (taken.0, taken.1, journal) }
-    for (lane, append, seconds) in unnoted { noteSoon(append, at: seconds, lane: lane) }
+    for (producer, append, seconds) in unnoted { noteSoon(append, at: seconds, producer: producer) }
   }
 
-  /// The journal cannot be opened now: tries again until it can, or ``end()``.
-  private func beginLater(_ lanes: [Producer], because error: LogError) {
+  /// Tries to open the journal again until it succeeds or ``end()`` is called.
+  private func beginLater(_ producers: [Producer], because error: LogError) {
     state.withLock { $0.trouble = error }
     onTrouble(error)
     let opening = Task { [self] in
@@ -153,7 +157,7 @@ package final class IdempotentAppender: Sendable {
         // Cancelled by ``close()``.
         do { try await Task.sleep(for: retryInterval) } catch { return }
         do throws(LogError) {
-          try await begin(lanes)
+          try await begin(producers)
           break
         } catch {
           state.withLock { $0.trouble = error }
@@ -165,40 +169,40 @@ package final class IdempotentAppender: Sendable {
     state.withLock { $0.opening = opening }
   }
 
-  /// When the record at an offset was appended. Where it is gone, when the next one was, which is later; where there is
-  /// none, or it cannot be told: now.
+  /// When the record at an offset was appended, in seconds. If that record is gone: when the next one was appended,
+  /// which is later. If there is none, or the log cannot be read: now.
   private func appendSeconds(_ offset: Offset?, at now: Int64) async -> Int64 {
     guard let offset else { return now }
-    var place = max(offset, log.first)
-    while place < log.end {
+    var position = max(offset, log.first)
+    while position < log.end {
       do throws(LogError) {
-        guard let batch = try await log.records(from: place, maxRecords: 1, maxBytes: 1) else { return now }
+        guard let batch = try await log.records(from: position, maxRecords: 1, maxBytes: 1) else { return now }
         var time: Timestamp?
         batch.forEachRecord { time = time ?? $0.appendTime }
         return min(now, time.map { $0.nanoseconds / 1_000_000_000 } ?? now)
       } catch {
-        guard let gap = error.gap, gap.end > place else { return now }
-        place = gap.end
+        guard let gap = error.gap, gap.end > position else { return now }
+        position = gap.end
       }
     }
     return now
   }
 
-  /// What of the journal is lost, for people; nil where nothing is.
+  /// What the journal has lost, as text for an operator; nil when nothing is lost.
   package var damage: String? { state.withLock { $0.journal?.damage } }
-  /// Keys that are remembered.
+  /// The number of remembered keys.
   package var count: Int { state.withLock { $0.table.count } }
-  /// Why the journal takes nothing; nil while it does. A full disk passes, anything else needs a restart.
+  /// Why the journal accepts no entries; nil while it does. A full disk passes; any other error needs a restart.
   package var trouble: LogError? { state.withLock { $0.trouble } }
 
-  /// Appends the batch unless the key has been used for it before; durable when it returns. Goes on when its task is
-  /// cancelled: whether a client waits changes nothing about what is in the log.
+  /// Appends the batch unless its key was used before; durable when it returns. Cancelling the task does not stop the
+  /// append: a client that disconnects must not change what is in the log.
   package func append(
     _ batch: RecordBatch, key: Hash128
   ) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
-    // Whether the key came before is in the journal.
+    // Only the journal knows whether the key was used before.
     let unopened = state.withLock { state in state.journal == nil ? state.trouble : nil }
-    if let unopened { return .failure(.unkept(unopened)) }
+    if let unopened { return .failure(.journalUnavailable(unopened)) }
     let content = Hash128(Digest.sha256(batch.payload))
     switch state.withLock({ $0.table.claim(key, content: content, at: seconds) }) {
     case .known(let known): return .success((known, true))
@@ -209,7 +213,7 @@ package final class IdempotentAppender: Sendable {
     }
   }
 
-  /// Waits for the request that came first.
+  /// Waits for the result of the first request with this key.
   private func follow(
     _ key: Hash128, _ content: Hash128, _ batch: RecordBatch
   ) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
@@ -222,7 +226,7 @@ package final class IdempotentAppender: Sendable {
         case .known(let known): return .success((known, true))
         case .otherContent: return .failure(.otherContent)
         case .claimed:
-          // The first one has just failed; this one is as if it had failed with it, and may be sent again.
+          // The first request has just failed. This one fails too, and the client may send it again.
           state.table.release(key)
           return .failure(.overloaded)
         }
@@ -234,9 +238,9 @@ package final class IdempotentAppender: Sendable {
   private func lead(
     _ batch: RecordBatch, _ key: Hash128, _ content: Hash128
   ) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
-    // Of its own, so that a client that goes away leaves nothing half done.
+    // A separate task, so that a client that disconnects leaves no append unfinished.
     await Task { [self] in
-      let result = await appendOnLane(batch, key, content)
+      let result = await appendWithProducer(batch, key, content)
       let followers = state.withLock { state in
         if case .failure = result { state.table.release(key) }
         return state.followers.removeValue(forKey: key) ?? []
@@ -246,48 +250,49 @@ package final class IdempotentAppender: Sendable {
     }.value
   }
 
-  private func appendOnLane(
+  private func appendWithProducer(
     _ batch: RecordBatch, _ key: Hash128, _ content: Hash128
   ) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
-    let lane: Producer
-    switch await takeLane() {
-    case .success(let taken): lane = taken
+    let producer: Producer
+    switch await takeProducer() {
+    case .success(let taken): producer = taken
     case .failure(let refusal): return .failure(refusal)
     }
     var append = KeyedAppend(key: key, content: content, count: UInt32(clamping: batch.count), first: nil)
     do throws(LogError) {
-      let receipt = try await lane.append(batch, sequence: (lane.lastSequence ?? 0) + 1, source: append.source)
+      let receipt = try await producer.append(
+        batch, sequence: (producer.lastSequence ?? 0) + 1, source: append.source)
       append.first = receipt.offsets.lowerBound
     } catch {
-      giveBack(lane)
+      giveBack(producer)
       return .failure(.log(error))
     }
     let (settled, now) = (append, seconds)
     let seconds = state.withLock { $0.table.settle(settled, at: now) }
-    noteSoon(settled, at: seconds, lane: lane)
+    noteSoon(settled, at: seconds, producer: producer)
     return .success((settled, false))
   }
 
-  private func noteSoon(_ append: KeyedAppend, at seconds: Int64, lane: Producer) {
+  private func noteSoon(_ append: KeyedAppend, at seconds: Int64, producer: Producer) {
     state.withLock { state in
       state.nextNote += 1
       let number = state.nextNote
-      state.notes[number] = Task { [self] in await note(append, at: seconds, lane: lane, number: number) }
+      state.notes[number] = Task { [self] in await note(append, at: seconds, producer: producer, number: number) }
     }
   }
 
-  /// Writes the journal's entry, then gives the lane back. A journal that cannot be written keeps the lane: nothing is
-  /// forgotten, and in the end requests with keys are refused.
-  private func note(_ append: KeyedAppend, at seconds: Int64, lane: Producer, number: UInt64) async {
+  /// Writes the journal entry, then returns the producer to the pool. If the journal cannot be written, the producer
+  /// stays out. No key is forgotten then; when the pool is empty, requests with keys are refused.
+  private func note(_ append: KeyedAppend, at seconds: Int64, producer: Producer, number: UInt64) async {
     let isNoted = await isNoted(append, at: seconds)
     state.withLock { $0.notes[number] = nil }
-    if isNoted { giveBack(lane) }
+    if isNoted { giveBack(producer) }
   }
 
   private func isNoted(_ append: KeyedAppend, at seconds: Int64) async -> Bool {
     while true {
       do throws(LogError) {
-        // A log that acknowledges before it syncs may still lose what the journal would then swear to.
+        // A log that acknowledges before it syncs may lose the append; the journal must not record it earlier.
         if log.durability < .disk { try await log.sync() }
         guard let journal = state.withLock({ $0.journal }) else { return false }
         try await journal.note(append, at: seconds)
@@ -304,7 +309,7 @@ package final class IdempotentAppender: Sendable {
           return (state.waiting, state.isEnding, state.trouble == nil)
         }
         if isNew { onTrouble(error) }
-        for waiting in waiting { waiting.resume(returning: .failure(.unkept(error))) }
+        for waiting in waiting { waiting.resume(returning: .failure(.journalUnavailable(error))) }
         if !isPassing || isEnding { return false }
         // Cancelled by ``close()``.
         do { try await Task.sleep(for: retryInterval) } catch { return false }
@@ -312,12 +317,12 @@ package final class IdempotentAppender: Sendable {
     }
   }
 
-  private func takeLane() async -> Result<Producer, KeyedAppendError> {
+  private func takeProducer() async -> Result<Producer, KeyedAppendError> {
     await withCheckedContinuation { promise in
       let answer: Result<Producer, KeyedAppendError>? = state.withLock { state in
         if state.isEnding { return .failure(.log(Self.ending)) }
-        if let lane = state.free.popLast() { return .success(lane) }
-        if let trouble = state.trouble { return .failure(.unkept(trouble)) }
+        if let producer = state.free.popLast() { return .success(producer) }
+        if let trouble = state.trouble { return .failure(.journalUnavailable(trouble)) }
         if state.waiting.count >= Self.mostWaiting { return .failure(.overloaded) }
         state.waiting.append(promise)
         return nil
@@ -328,20 +333,20 @@ package final class IdempotentAppender: Sendable {
 
   private static let ending = LogError(.closed, "the service is being shut down")
 
-  private func giveBack(_ lane: Producer) {
-    let waiting: LanePromise? = state.withLock { state in
+  private func giveBack(_ producer: Producer) {
+    let waiting: ProducerPromise? = state.withLock { state in
       if state.waiting.isEmpty {
-        state.free.append(lane)
+        state.free.append(producer)
         return nil
       }
       return state.waiting.removeFirst()
     }
-    waiting?.resume(returning: .success(lane))
+    waiting?.resume(returning: .success(producer))
   }
 
   private var seconds: Int64 { clock.seconds }
 
-  /// From now on nothing is appended, and nobody waits for a lane.
+  /// Stops appending, and fails the requests that wait for a producer.
   package func end() {
     let waiting = state.withLock { state in
       defer { state.waiting = [] }
@@ -351,8 +356,8 @@ package final class IdempotentAppender: Sendable {
     for waiting in waiting { waiting.resume(returning: .failure(.log(Self.ending))) }
   }
 
-  /// Waits for what is still to be noted, unless the journal takes nothing, and closes it. What is not noted stays known through
-  /// its lane, and is noted at the next opening.
+  /// Writes the remaining journal entries, unless the journal accepts none, and closes it. Each key that is not written
+  /// stays known through its producer, and is written at the next opening.
   package func close() async throws(LogError) {
     end()
     let opening = state.withLock { $0.opening }

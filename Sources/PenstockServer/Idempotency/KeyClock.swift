@@ -1,21 +1,23 @@
 import PenstockLog
 import Synchronization
 
-/// The time by which idempotency keys are forgotten. One wrong reading of the machine's clock does not move it; see
-/// ``LogClock``. A clock that a caller gives is believed as it is.
+/// The clock that decides when idempotency keys are forgotten. One wrong reading of the machine's clock does not move
+/// it; see ``LogClock``. Any other clock is used unchecked.
 final class KeyClock: Sendable {
   private let wall: any WallClock
   private let pace: (any MonotonicClock)?
   private let clock: Mutex<LogClock>
 
-  /// - Parameter pace: what the wall clock is compared with; nil: the machine's, for the machine's own wall clock.
+  /// - Parameter pace: the monotonic clock that checks the wall clock; nil: the machine's, if the wall clock is the
+  ///   machine's too.
   init(_ wall: any WallClock, pace: (any MonotonicClock)?) {
     let pace = pace ?? (wall is SystemWallClock ? SystemMonotonicClock() : nil)
     (self.wall, self.pace) = (wall, pace)
     clock = Mutex(Self.started(wall, pace, newest: nil))
   }
 
-  /// Begins a start: until a minute has proved the clock, it counts for at most one day after the newest key.
+  /// Restarts the clock. Until one minute has confirmed the wall clock, it advances at most one day past the newest
+  /// key.
   func begin(newest seconds: Int64?) {
     let newest = seconds.map { seconds in
       let (nanoseconds, isTooFar) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
@@ -35,7 +37,7 @@ final class KeyClock: Sendable {
   }
 
   private static func reading(_ wall: any WallClock, _ pace: (any MonotonicClock)?) -> LogClock.Reading {
-    // The monotonic clock first: a pause between the two then makes the wall clock look later, not earlier.
+    // The monotonic clock first: a pause between the two readings then makes the wall clock look later, not earlier.
     let monotonic = pace?.now() ?? 0
     return LogClock.Reading(wall: wall.now().nanoseconds, monotonic: monotonic)
   }

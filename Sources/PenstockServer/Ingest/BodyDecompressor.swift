@@ -1,11 +1,11 @@
 import CZlib
 import CZstd
 
-/// How a body is compressed on its way.
+/// The compression of a request body.
 package enum ContentCoding: String, Sendable, Hashable, CaseIterable {
   case identity, gzip, zstd
 
-  /// The coding of a `Content-Encoding`; nil for one that is not taken, or more than one.
+  /// The coding of a `Content-Encoding` header; nil for an unsupported coding, or for more than one.
   package init?(header: String?) {
     guard let header else {
       self = .identity
@@ -16,15 +16,15 @@ package enum ContentCoding: String, Sendable, Hashable, CaseIterable {
   }
 }
 
-/// Bytes that are not what their coding says.
+/// The body does not match its content coding.
 package struct CodingError: Error, Sendable, Hashable {
   package let message: String
 }
 
-/// Decompresses a body piece by piece. Whatever the input claims to become, no more than one piece of output is held, so
-/// whoever counts the pieces bounds both memory and work.
+/// Decompresses a body in pieces. It holds at most one piece of output, whatever size the input claims. A caller that
+/// counts the pieces therefore bounds both memory and work.
 ///
-/// Not for two tasks at once.
+/// Not safe for use by two tasks at once.
 package final class BodyDecompressor {
   private static let pieceBytes = 64 << 10
   /// The largest window that a zstd frame may ask for: 8 MiB, what RFC 8878 (3.1.1.1.2) asks every decoder to have.
@@ -37,7 +37,7 @@ package final class BodyDecompressor {
   }
   private let engine: Engine
   private var output: [UInt8] = []
-  /// Whether the input stands between two members or frames, where it may end.
+  /// Whether the input is between two members or frames, where the body may end.
   private var isAtEnd = true
 
   package init(_ coding: ContentCoding) throws(CodingError) {
@@ -46,17 +46,19 @@ package final class BodyDecompressor {
       engine = .identity
       return
     case .gzip:
-      // In a place of its own: zlib remembers where it was called with it.
+      // Allocated separately: zlib keeps the address of its stream.
       let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
       stream.initialize(to: z_stream())
       // The largest window, with a gzip header.
       guard inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
         stream.deallocate()
-        throw CodingError(message: "gzip could not start")
+        throw CodingError(message: "the gzip decoder could not start")
       }
       engine = .gzip(stream)
     case .zstd:
-      guard let stream = ZSTD_createDStream() else { throw CodingError(message: "zstd could not start") }
+      guard let stream = ZSTD_createDStream() else {
+        throw CodingError(message: "the zstd decoder could not start")
+      }
       ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, Self.windowLog)
       engine = .zstd(stream)
     }
@@ -73,17 +75,17 @@ package final class BodyDecompressor {
     }
   }
 
-  /// Bytes of memory it holds, more or less.
+  /// Bytes of memory it holds, approximately.
   package var heldBytes: Int {
     switch engine {
     case .identity: 0
-    // zlib's own account of it (zconf.h): 32 KiB of window and about 7 KiB.
+    // As zconf.h documents it: a window of 32 KiB and about 7 KiB of state.
     case .gzip: Self.pieceBytes + 40_960
     case .zstd(let stream): Self.pieceBytes + ZSTD_sizeof_DStream(stream)
     }
   }
 
-  /// Takes the next bytes of the body and calls `body` with what they become, in pieces.
+  /// Decompresses the next bytes of the body and passes the output to `body`, in pieces.
   package func feed<Failure: Error>(
     _ input: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
   ) throws {
@@ -95,16 +97,18 @@ package final class BodyDecompressor {
     }
   }
 
-  /// Ends the body; throws when it stops within a member or a frame.
+  /// Ends the body.
+  ///
+  /// - Throws: an error when the body ends inside a member or a frame.
   package func finish() throws(CodingError) {
-    if !isAtEnd { throw CodingError(message: "the compressed body stops in the middle") }
+    if !isAtEnd { throw CodingError(message: "the compressed body is truncated") }
   }
 
   private func inflateAll<Failure: Error>(
     _ stream: UnsafeMutablePointer<z_stream>, _ input: UnsafeRawBufferPointer,
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
   ) throws {
-    // zlib only reads its input; its interface is older than const.
+    // zlib only reads its input; its API predates const.
     stream.pointee.next_in = UnsafeMutablePointer(
       mutating: input.baseAddress?.assumingMemoryBound(to: UInt8.self))
     stream.pointee.avail_in = UInt32(input.count)
@@ -148,7 +152,8 @@ package final class BodyDecompressor {
       guard ZSTD_isError(status) == 0 else {
         throw CodingError(message: "the body is not zstd, is damaged, or asks for a window above 8 MiB")
       }
-      // Asked for more when there is no more, it answers as for a frame to come.
+      // At the end of the input zstd asks for the header of a next frame; that is no progress, so `isAtEnd` must not
+      // change.
       if source.pos > before || count > 0 { isAtEnd = status == 0 }
       if source.pos == source.size, count < output.count { return }
     }

@@ -5,7 +5,8 @@ import PenstockEvents
 import PenstockLog
 import Synchronization
 
-/// `POST /v1/events`: reads a body, appends what it holds, and answers when that is as safe as the log was configured.
+/// `POST /v1/events`: reads a body, appends its events, and answers when they have the durability that the log is
+/// configured for.
 final class Ingest: Sendable {
   private let log: Log
   private let keyed: IdempotentAppender
@@ -18,7 +19,7 @@ final class Ingest: Sendable {
   private let recordBytes: Int
   private let startedAt = ContinuousClock.now
 
-  /// - Parameter recordBytes: the longest record that the log takes: a longer one would refuse those beside it.
+  /// - Parameter recordBytes: the longest record that the log accepts. A longer one would fail the whole append.
   init(_ log: Log, keyed: IdempotentAppender, limits: ServiceLimits, recordBytes: Int = .max) {
     self.log = log
     self.recordBytes = recordBytes
@@ -28,23 +29,23 @@ final class Ingest: Sendable {
     self.limits = Mutex(limits)
   }
 
-  /// From now on everything new is refused.
+  /// Refuses every new request from now on.
   func end() { isEnding.store(true, ordering: .relaxed) }
 
   var isEnded: Bool { isEnding.load(ordering: .relaxed) }
 
-  /// For requests that come from now on. Nothing that is in the log, or on its way there, changes.
+  /// Sets the limits for new requests. Requests in progress keep theirs.
   func replace(_ limits: ServiceLimits) {
     self.limits.withLock { $0 = limits.replacing($0) }
     budget.set(limit: limits.bodyMemory)
   }
 
-  /// What counts at present.
+  /// The limits for new requests.
   var currentLimits: ServiceLimits { limits.withLock { $0 } }
 
-  /// Keys that are remembered.
+  /// The number of remembered keys.
   var knownKeys: Int { keyed.count }
-  /// Why no keys can be kept; nil while they can.
+  /// Why requests with keys are refused; nil while they are accepted.
   var keyTrouble: LogError? { keyed.trouble }
 
   func producer(_ name: String, appID: String?) async -> Answer {
@@ -64,9 +65,9 @@ final class Ingest: Sendable {
   /// Answers one request.
   ///
   /// - Parameters:
-  ///   - appID: the only app whose events it may hold; nil: any.
-  ///   - key: the key it came with; nil: without one.
-  ///   - willRead: called before the body is read, and not where it is refused unread.
+  ///   - appID: the only app whose events the body may hold; nil: any.
+  ///   - key: the API key of the request; nil: it has none.
+  ///   - willRead: called before the body is read; not called when the request is refused without reading it.
   func respond(
     to request: Request, appID: String?, key: APIKey?, willRead: () -> Void = {}
   ) async -> Answer {
@@ -88,7 +89,7 @@ final class Ingest: Sendable {
       ).ending
     }
     guard let coding = ContentCoding(header: request.headers[.contentEncoding]) else {
-      return Answer.failure(415, "unsupported_coding", "send the body as it is, or as gzip or zstd")
+      return Answer.failure(415, "unsupported_coding", "send the body uncompressed, or as gzip or zstd")
         .with("Accept-Encoding", "gzip, zstd").ending
     }
     if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.maxBodyBytes {
@@ -107,11 +108,11 @@ final class Ingest: Sendable {
     {
       return .later(
         429, "too_many_producers",
-        "this key has used \(ProducerQuota.names) names of producers within an hour; use one of them",
+        "this key has used \(ProducerQuota.names) producer names within an hour; use one of them",
         after: Int(wait)
       ).ending
     }
-    // Until the answer: what waits for the log is in memory as well.
+    // Held until the answer: a batch that waits for the log is in memory too.
     let share = MemoryShare(budget)
     defer { share.giveBack() }
     willRead()
@@ -125,8 +126,8 @@ final class Ingest: Sendable {
 
   private struct Refusal: Error { let answer: Answer }
 
-  /// `curl -d` says that its body is a form where nothing else is said, which counts as no type. A page that was loaded
-  /// from elsewhere can make a browser say so too without asking first, so it is not taken from one.
+  /// `curl -d` declares a form when no type is given; that counts as no type. Any web page can make a browser send such
+  /// a form without a CORS preflight, so a form from a browser is refused.
   private static func format(of request: Request) -> IngestFormat? {
     let type = request.headers[.contentType]
     guard IngestFormat.isForm(contentType: type) else { return IngestFormat(contentType: type) }
@@ -136,7 +137,7 @@ final class Ingest: Sendable {
   private static func onError(_ text: String?) throws(IngestIdentity.Complaint) -> IngestRules.OnError {
     guard let text else { return .reject }
     guard let known = IngestRules.OnError(rawValue: text) else {
-      throw IngestIdentity.Complaint(message: "onError is reject or skip")
+      throw IngestIdentity.Complaint(message: "onError must be reject or skip")
     }
     return known
   }
@@ -148,14 +149,14 @@ final class Ingest: Sendable {
 
   // MARK: Reading
 
-  /// Reads the body to its end, in memory that is counted.
+  /// Reads the whole body, within the memory budget.
   private func read(
     _ body: RequestBody, _ format: IngestFormat, _ coding: ContentCoding, _ rules: IngestRules, _ limits: ServiceLimits,
     _ share: MemoryShare
   ) async -> Result<IngestResult, Refusal> {
     var decoder = IngestDecoder(format, rules)
-    // A piece of the body is looked at when it comes: one that trickles in is noticed here, one that stops by the
-    // connection's own time limit.
+    // The deadline is checked when a piece arrives, which catches a client that sends slowly. The connection's idle
+    // timeout catches a client that stops.
     let deadline = ContinuousClock.now + limits.bodyTimeout
     var sent = 0
     do {
@@ -181,10 +182,11 @@ final class Ingest: Sendable {
       return .failure(Refusal(answer: Answer.failure(400, "bad_coding", error.message).ending))
     } catch is OutOfMemory {
       return .failure(
-        Refusal(answer: .later(429, "overloaded", "too many bodies are being read; send it again").ending))
+        Refusal(answer: .later(429, "overloaded", "too many request bodies are in memory; send it again").ending))
     } catch {
-      // The client went away, or was cut off: there is nobody to tell.
-      return .failure(Refusal(answer: Answer.failure(400, "truncated", "the body did not come to its end").ending))
+      // The client disconnected, or a timeout closed the connection. No client receives this answer; counters and logs
+      // do.
+      return .failure(Refusal(answer: Answer.failure(400, "truncated", "the body ended too early").ending))
     }
   }
 
@@ -207,7 +209,7 @@ final class Ingest: Sendable {
         (first, count, isDuplicate) = (receipt.offsets.lowerBound, result.accepted, false)
       case .producer(let name, let sequence, let resumesAfter):
         let receipt = try await append(result.batch, name, sequence, resumesAfter)
-        // What was appended the first time is what counts, whatever came this time.
+        // A duplicate reports the count of the first append, whatever this request contains.
         (first, count, isDuplicate) = (
           receipt?.offsets.lowerBound,
           receipt.map { $0.offsets.upperBound - $0.offsets.lowerBound } ?? result.accepted,
@@ -218,14 +220,14 @@ final class Ingest: Sendable {
         case .success(let (append, again)): (first, count, isDuplicate) = (append.first, Int(append.count), again)
         case .failure(.log(let error)): throw error
         case .failure(.overloaded):
-          return .later(429, "overloaded", "too many requests with keys wait; send it again")
-        case .failure(.unkept(let error)):
+          return .later(429, "overloaded", "too many requests with idempotency keys are waiting; send it again")
+        case .failure(.journalUnavailable(let error)):
           let after = error.code == .noSpace ? 30 : 10
           return .later(
-            503, "keys_unavailable", "idempotency keys cannot be kept at present (\(error.code)); nothing was written",
+            503, "keys_unavailable", "idempotency keys cannot be stored now (\(error.code)); nothing was written",
             after: after)
         case .failure(.otherContent):
-          return .failure(422, "key_reused", "this Idempotency-Key came before with other events; use a new one")
+          return .failure(422, "key_reused", "this Idempotency-Key was used with other events; use a new one")
         }
       }
       counters.note(
@@ -237,18 +239,18 @@ final class Ingest: Sendable {
     }
   }
 
-  /// Nil: it was appended before, and the log no longer remembers where.
+  /// The receipt; nil for a duplicate whose offsets the log no longer remembers.
   private func append(
     _ batch: RecordBatch, _ name: String, _ sequence: UInt64, _ resumesAfter: UInt64?
   ) async throws(LogError) -> Receipt? {
     let producer = try await producers.producer(name)
     do throws(LogError) {
-      // Only where the log does not know better; what it remembers counts more than what a client says.
+      // Only when the log has forgotten the producer: its own record is more reliable than the client's claim.
       if let resumesAfter, producer.isForgotten { try producer.resume(after: resumesAfter) }
       return try await producer.append(batch, sequence: sequence)
     } catch {
       if error.code == .duplicate { return nil }
-      // The next request takes it anew.
+      // The next request opens the producer again.
       if error.code == .fenced || error.code == .unknownProducer { producers.forget(name) }
       throw error
     }
@@ -260,9 +262,9 @@ extension ContinuousClock.Instant {
 }
 
 extension Answer {
-  static var tooSlow: Answer { Answer.failure(408, "too_slow", "the body took too long to come").ending }
+  static var tooSlow: Answer { Answer.failure(408, "too_slow", "the body took too long to arrive").ending }
 
-  /// The request's body is not read any further.
+  /// The same answer, for a request whose body is not read any further.
   var ending: Answer {
     var answer = self
     answer.endsConnection = true
@@ -277,7 +279,7 @@ extension HTTPField.Name {
   static let penstockResumeAfter = named("Penstock-Resume-After")
 
   private static func named(_ name: String) -> HTTPField.Name {
-    guard let field = HTTPField.Name(name) else { preconditionFailure("\(name) is a field's name") }
+    guard let field = HTTPField.Name(name) else { preconditionFailure("\(name) is not a valid header name") }
     return field
   }
 }

@@ -1,7 +1,7 @@
 import PenstockEvents
 import PenstockLog
 
-/// What a request is told when its records are in the log.
+/// The answer to a request whose records are in the log.
 struct IngestAnswer {
   private let result: IngestResult
   private let first: Offset?
@@ -10,9 +10,9 @@ struct IngestAnswer {
   private let count: Int
 
   /// - Parameters:
-  ///   - first: the first record's offset; nil where nothing was appended, or where it is not remembered.
-  ///   - isListing: whether it says of each record what became of it.
-  ///   - count: how many records are in the log under this request, where that is not what came this time.
+  ///   - first: the first record's offset; nil when nothing was appended or the log no longer remembers it.
+  ///   - isListing: whether the answer reports the result of each record.
+  ///   - count: for a duplicate, how many records its first request appended.
   init(_ result: IngestResult, first: Offset?, isDuplicate: Bool, listing isListing: Bool, count: Int? = nil) {
     self.result = result
     self.first = first
@@ -27,23 +27,23 @@ struct IngestAnswer {
     if isDuplicate { text += ",\"duplicate\":true" }
     if isListing {
       text += ",\"rejected\":\(result.refused.count)"
-      // What a record of this body became is known only of the time it was appended.
+      // For a duplicate the offsets of this body's records are not known.
       if !isDuplicate { text += ",\"results\":" + ServiceJSON.array(results).text }
     }
     return Answer(200, text + "}")
   }
 
-  /// One for each record, in order: its offset, or what was wrong with it.
+  /// One result for each record, in order: its offset, or its error.
   private var results: [ServiceJSON] {
     var refused = result.refused[...]
     var offset = first ?? .zero
     return (0..<result.records).map { number in
       if let error = refused.first, error.record == number {
         refused.removeFirst()
-        let said: [(String, ServiceJSON)] = [
+        let members: [(String, ServiceJSON)] = [
           ("code", .string(error.code.rawValue)), ("message", .string(error.message)),
         ]
-        return .object([("error", .object(said + error.members))])
+        return .object([("error", .object(members + error.members))])
       }
       defer { offset = offset + 1 }
       return .object([("offset", .number(offset.rawValue))])

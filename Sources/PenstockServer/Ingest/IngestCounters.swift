@@ -1,49 +1,49 @@
 import Synchronization
 
-/// What ingest has done since the start.
+/// Counts since the service started.
 package struct IngestCounts: Sendable, Hashable {
   package var requests = 0
   package var events = 0
   package var bytes = 0
-  /// Requests that had been done before.
+  /// Requests that repeated an earlier one.
   package var duplicates = 0
-  /// Records left out, in answers that accepted others.
+  /// Invalid records that were left out of an accepted body.
   package var refusedRecords = 0
-  /// Requests refused, by what is wrong with them: 400, 403, 409, 413, 415.
+  /// Requests rejected because of their content or headers: 4xx except 429.
   package var refused = 0
-  /// Requests asked to come again.
+  /// Requests answered 429: the client should send them again.
   package var pushedBack = 0
-  /// Requests that found the service unable.
+  /// Requests answered 5xx.
   package var failed = 0
 }
 
-/// ``IngestCounts`` for any number of tasks.
+/// Thread-safe ``IngestCounts``.
 package final class IngestCounters: Sendable {
   private let state = Mutex(IngestCounts())
 
   package init() {}
-  package var tally: IngestCounts { state.withLock { $0 } }
+  package var counts: IngestCounts { state.withLock { $0 } }
 
   func note(accepted records: Int, bytes: Int, refused: Int, isDuplicate: Bool) {
-    state.withLock { tally in
-      tally.requests += 1
+    state.withLock { counts in
+      counts.requests += 1
       if isDuplicate {
-        tally.duplicates += 1
+        counts.duplicates += 1
       } else {
-        tally.events += records
-        tally.bytes += bytes
-        tally.refusedRecords += refused
+        counts.events += records
+        counts.bytes += bytes
+        counts.refusedRecords += refused
       }
     }
   }
 
   func note(_ answer: Answer) {
-    state.withLock { tally in
-      tally.requests += 1
+    state.withLock { counts in
+      counts.requests += 1
       switch answer.status {
-      case 429: tally.pushedBack += 1
-      case 500...: tally.failed += 1
-      default: tally.refused += 1
+      case 429: counts.pushedBack += 1
+      case 500...: counts.failed += 1
+      default: counts.refused += 1
       }
     }
   }

@@ -1,11 +1,11 @@
 package import PenstockEvents
 import PenstockLog
 
-/// Turns the bytes of one body into the batch to append: finds the records, checks each, and says what is wrong with the
-/// others. A pure value, fed with pieces; where they are cut makes no difference to what comes out.
+/// Decodes the bytes of one body into the batch to append: finds the records, and validates each. A pure value, fed
+/// with pieces; the result does not depend on where the body is cut.
 ///
-/// NDJSON is read as it comes. An array is gathered and read at the end in one pass, because only its end proves that it is
-/// JSON, and nothing of a body is appended before that anyway. Either way it holds at most the body and its records.
+/// NDJSON is decoded as it arrives. A JSON array is collected and decoded at the end in one pass, because only its end
+/// proves that it is JSON. Either way the decoder holds at most the body and its records.
 package struct IngestDecoder: Sendable {
   private let format: IngestFormat
   private let rules: IngestRules
@@ -23,17 +23,17 @@ package struct IngestDecoder: Sendable {
     splitter = NDJSONSplitter(maxLineBytes: max(1, rules.maxEventBytes))
   }
 
-  /// Bytes of memory it holds, more or less, or will hold at the body's end: an array is still there when its records have been
-  /// taken out of it.
+  /// Bytes of memory it holds now or will hold at the end of the body, approximately. An array and its records are in
+  /// memory together.
   package var heldBytes: Int { 2 * body.count + result.heldBytes }
 
-  /// Takes the next bytes.
+  /// Decodes the next bytes.
   ///
-  /// - Throws: the first thing wrong, as soon as it is known; from then on the same again.
+  /// - Throws: the first error, as soon as it is known; every later call throws the same error.
   package mutating func feed(_ chunk: UnsafeRawBufferPointer) throws(EventError) {
     if let failure { throw failure }
     do throws(EventError) {
-      // What lies within the limit is read first, so that the first fault of a body does not depend on its pieces.
+      // The bytes within the limit are decoded first, so that the first error does not depend on how the body is cut.
       let taken = min(chunk.count, rules.maxBodyBytes - bodyBytes)
       bodyBytes += taken
       try take(UnsafeRawBufferPointer(rebasing: chunk[..<taken]))
@@ -45,6 +45,8 @@ package struct IngestDecoder: Sendable {
   }
 
   /// Ends the body. Call it once.
+  ///
+  /// - Throws: the first error of the body.
   package mutating func finish() throws(EventError) -> IngestResult {
     if let failure { throw failure }
     do throws(EventError) {
@@ -54,7 +56,7 @@ package struct IngestDecoder: Sendable {
           (line, place) throws(EventError) in
           try Self.take(line, place, validator, rules, &result)
         }
-        if result.records == 0 { throw EventError(.empty, "expected events, found nothing", position: 0) }
+        if result.records == 0 { throw EventError(.empty, "the body holds no events", position: 0) }
       case .json:
         let held = body
         body = []
@@ -86,7 +88,7 @@ package struct IngestDecoder: Sendable {
       .bodyTooLong, "the body is longer than \(rules.maxBodyBytes) bytes", position: rules.maxBodyBytes)
   }
 
-  /// One line of NDJSON that is not even looked at: too long, or behind a byte order mark.
+  /// An NDJSON line that the splitter rejected: too long, or with a byte order mark.
   private static func refuse(
     _ error: EventError, _ rules: IngestRules, _ result: inout IngestResult
   ) throws(EventError) {
@@ -95,7 +97,7 @@ package struct IngestDecoder: Sendable {
     try result.refuse(error, rules)
   }
 
-  /// One line of NDJSON.
+  /// One NDJSON line.
   private static func take(
     _ line: UnsafeRawBufferPointer, _ place: NDJSONSplitter.Line, _ validator: EventValidator, _ rules: IngestRules,
     _ result: inout IngestResult
@@ -110,7 +112,7 @@ package struct IngestDecoder: Sendable {
     result.accept(line, summary)
   }
 
-  /// A whole body of JSON.
+  /// A JSON body.
   private mutating func read(_ bytes: UnsafeRawBufferPointer) throws(EventError) {
     guard bytes.first(where: { !Self.isWhitespace($0) }) == UInt8(ascii: "[") else { return try readEvent(bytes) }
     let reader = EventArrayReader(validator: validator, maxRecordBytes: rules.maxEventBytes)
@@ -123,7 +125,7 @@ package struct IngestDecoder: Sendable {
     }
   }
 
-  /// A body that is one event. It is refused whole even where bad records are left out: there is no other.
+  /// A body that is a single event. An invalid one is always rejected, because nothing would remain.
   private mutating func readEvent(_ bytes: UnsafeRawBufferPointer) throws(EventError) {
     let summary: EventSummary
     do throws(EventError) {

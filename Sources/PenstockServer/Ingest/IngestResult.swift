@@ -1,20 +1,20 @@
 package import PenstockEvents
 package import PenstockLog
 
-/// What a body holds.
+/// The decoded content of a body.
 package struct IngestResult: Sendable {
-  /// The events, in order, byte for byte as they were sent.
+  /// The valid events, in order, byte for byte as the client sent them.
   package fileprivate(set) var batch = RecordBatch()
-  /// How many records the body has.
+  /// The number of records in the body, with the invalid ones.
   package fileprivate(set) var records = 0
-  /// What is wrong with those that are left out, by their numbers. Empty unless the rules say to leave them out.
+  /// The errors of the records that are left out, by record number. Empty when the rules reject the body instead.
   package fileprivate(set) var refused: [EventError] = []
 
   package init() {}
 
   package var accepted: Int { records - refused.count }
 
-  /// Bytes of memory, more or less. What is wrong with a record is told in about 200 bytes.
+  /// Bytes of memory, approximately. One error takes about 200 bytes.
   package var heldBytes: Int { batch.byteCount + batch.count * 16 + refused.count * 256 }
 }
 

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Bytes that all requests together may hold.
+/// The bytes of memory that all requests together may hold.
 package final class MemoryBudget: Sendable {
   private struct State {
     var limit: Int
@@ -12,10 +12,10 @@ package final class MemoryBudget: Sendable {
 
   package var used: Int { state.withLock { $0.used } }
 
-  /// Applies to what is asked from now on.
+  /// Sets the limit for later calls of ``take(_:)``.
   package func set(limit: Int) { state.withLock { $0.limit = limit } }
 
-  /// Takes `bytes`; false when there are not as many.
+  /// Reserves `bytes`; false when fewer are left.
   package func take(_ bytes: Int) -> Bool {
     state.withLock { state in
       guard state.used + bytes <= state.limit else { return false }
@@ -27,7 +27,7 @@ package final class MemoryBudget: Sendable {
   package func giveBack(_ bytes: Int) { state.withLock { $0.used -= bytes } }
 }
 
-/// What one request holds of a budget; given back when it is let go of.
+/// The bytes that one request has reserved; released at the latest when it is deallocated.
 package final class MemoryShare {
   private let budget: MemoryBudget
   private var bytes = 0
@@ -35,16 +35,16 @@ package final class MemoryShare {
   package init(_ budget: MemoryBudget) { self.budget = budget }
   deinit { giveBack() }
 
-  /// Gives all of it back; once more changes nothing.
+  /// Releases all of them. Idempotent.
   package func giveBack() {
     if bytes > 0 { budget.giveBack(bytes) }
     bytes = 0
   }
 
-  /// Makes it at least `wanted` bytes; false when the budget has no room for that.
+  /// Reserves up to `wanted` bytes in total; false when fewer are left.
   package func grow(to wanted: Int) -> Bool {
     guard wanted > bytes else { return true }
-    // In steps, so that a body of many small pieces does not ask for each.
+    // In steps of 32 KiB, so that a body of many small pieces rarely takes the lock.
     let more = max(wanted - bytes, 32 << 10)
     guard budget.take(more) else { return false }
     bytes += more

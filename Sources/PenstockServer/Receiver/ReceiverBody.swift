@@ -1,13 +1,13 @@
 import PenstockEvents
 
-/// Takes the events out of a body: a JSON array or a bare object.
+/// Extracts the events from a body: a JSON array or a single object.
 enum ReceiverBody {
-  /// The events as lines, byte for byte as they came but for line breaks between tokens (``RecordLine``); and how many
-  /// there are.
+  /// The events as lines, and their number. Each is byte for byte as it came, without line breaks between tokens
+  /// (``RecordLine``).
   static func rows(of body: [UInt8]) throws(EventError) -> (bytes: [UInt8], count: Int) {
     let first = body.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
     if first == UInt8(ascii: "[") { return try elements(of: body) }
-    // A bare object is the array of it: that way it is checked to be JSON, too.
+    // A single object is wrapped in an array, so that the same code validates it.
     let wrapped = [UInt8(ascii: "[")] + body + [UInt8(ascii: "]")]
     let rows = try elements(of: wrapped)
     guard first == UInt8(ascii: "{"), rows.count == 1 else {
@@ -30,7 +30,7 @@ enum ReceiverBody {
     return (rows, count)
   }
 
-  /// The decoded value of a query parameter; nil if it is missing or wrongly encoded. `+` is a space, as in HTML forms.
+  /// The decoded value of a query parameter; nil when it is missing or badly encoded. `+` is a space, as in HTML forms.
   static func parameter(_ name: String, in query: String) -> [UInt8]? {
     for pair in query.utf8.split(separator: UInt8(ascii: "&")) {
       let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)

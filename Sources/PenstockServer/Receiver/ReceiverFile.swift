@@ -4,7 +4,7 @@
   import Darwin
 #endif
 
-/// A file that is appended to.
+/// An append-only file.
 final class ReceiverFile {
   private let descriptor: Int32
   private let path: String
@@ -22,7 +22,7 @@ final class ReceiverFile {
 
   deinit { close(descriptor) }
 
-  /// Returns when the bytes are written and, where asked for, synced. After a failure the file is as long as before.
+  /// Appends the bytes, and syncs them if configured. After a failure the file has its former length.
   func append(_ bytes: [UInt8]) throws(ReceiverError) {
     var done = 0
     while done < bytes.count {
@@ -39,16 +39,16 @@ final class ReceiverFile {
     length += bytes.count
   }
 
-  /// Cuts off what an append that failed has left, so that no later, shorter one shows its end.
+  /// Cuts off the rest of a failed append, so that it does not appear after a later, shorter one.
   private func undone(_ failure: ReceiverError) -> ReceiverError {
     ftruncate(descriptor, off_t(length))
     return failure
   }
 
-  /// Cuts off what lies beyond `length`.
+  /// Cuts off everything beyond `length`.
   func truncate(to length: Int) throws(ReceiverError) {
     guard length <= self.length else {
-      throw ReceiverError("\(path) holds \(self.length) bytes; its ledger says \(length)")
+      throw ReceiverError("\(path) has \(self.length) bytes, but its ledger expects \(length)")
     }
     guard ftruncate(descriptor, off_t(length)) == 0 else { throw Self.failure("shortened", path) }
     self.length = length

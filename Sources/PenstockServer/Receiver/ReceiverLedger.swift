@@ -6,22 +6,22 @@ import PenstockSinks
   import Foundation
 #endif
 
-/// One request, as the ledger keeps it.
+/// The ledger's entry for one request.
 struct LedgerEntry: Codable, Hashable {
   var id: String
-  /// `first-last`, as the sender said.
+  /// `first-last`, as the sender sent it.
   var range: String?
-  /// Of the body.
+  /// The hash of the body.
   var sha256: String
   var duplicate: Bool
-  /// What was answered.
+  /// The status of the answer.
   var status: Int
   /// How many rows this request added to the output.
   var rows: Int
-  /// How long the output was afterwards, in bytes. Written after the rows: whatever the output holds beyond the last
-  /// entry's end was not finished, and a restart cuts it off.
+  /// The length of the output after this request, in bytes. It is written after the rows: a restart cuts off everything
+  /// beyond the last entry's end, because it was not finished.
   var end: Int
-  /// Whether this request is the one that stored the batch.
+  /// Whether this request stored the batch.
   var stored: Bool
 
   func line() throws -> [UInt8] {
@@ -31,25 +31,27 @@ struct LedgerEntry: Codable, Hashable {
   }
 }
 
-/// What has been seen: decides whether a batch is new.
+/// The known batches.
 struct ReceiverLedger {
-  enum Finding: Hashable {
+  enum Result: Hashable {
     case new, duplicate
-    /// Same id, other body.
+    /// A known id with another body.
     case violation
   }
 
-  /// Id to SHA-256 of what is stored.
+  /// The SHA-256 of each stored body, by id.
   private(set) var stored: [String: String] = [:]
-  /// Where the output ends according to the last entry.
+  /// The length of the output according to the last entry, in bytes.
   private(set) var end = 0
-  /// Length of the ledger's whole lines, in bytes.
+  /// The length of the ledger's complete lines, in bytes.
   private(set) var length = 0
 
   init() {}
 
-  /// Reads a ledger. A last line without its line feed was being written when the receiver died, before it answered;
-  /// it is left out. Anything else that cannot be read is an error.
+  /// Reads a ledger. A last line without a line feed is ignored: the receiver died while it wrote the line, before it
+  /// answered.
+  ///
+  /// - Throws: ``ReceiverError`` when any other line cannot be read.
   init(reading bytes: [UInt8]) throws(ReceiverError) {
     let decoder = JSONDecoder()
     var number = 0
@@ -65,7 +67,7 @@ struct ReceiverLedger {
     length = start
   }
 
-  func find(id: String, sha256: String) -> Finding {
+  func find(id: String, sha256: String) -> Result {
     guard let known = stored[id] else { return .new }
     return known == sha256 ? .duplicate : .violation
   }

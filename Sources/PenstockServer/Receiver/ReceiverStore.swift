@@ -2,26 +2,26 @@ import PenstockEvents
 import PenstockSinks
 import PenstockSupport
 
-/// A request, as far as the receiver cares.
+/// The parts of a request that the receiver uses.
 struct ReceivedRequest: Sendable {
   var id: String?
   var timestamp: String?
   var signature: String?
   var range: String?
-  /// The value of the header that is required.
+  /// The value of the required header.
   var key: String?
-  /// A test delivery: checked like every request, and thrown away.
+  /// A test delivery: checked like every request, but not stored.
   var isTest = false
   var body: [UInt8]
 }
 
-/// What is answered.
+/// A status and a text.
 struct ReceiverAnswer: Sendable, Hashable {
   var status: Int
   var text: String
 }
 
-/// Decides on requests and stores them, one at a time: an answer of 200 is given after rows and ledger are written.
+/// Decides on requests and stores them, one at a time. It answers 200 after rows and ledger are written.
 actor ReceiverStore {
   private let configuration: ReceiverConfiguration
   private let signature: WebhookSignature?
@@ -68,7 +68,7 @@ actor ReceiverStore {
     }
   }
 
-  /// Counts a request that has no body to decide on.
+  /// Counts a request without a usable body.
   func noteUnreadable() {
     counters.requests += 1
     counters.malformed += 1
@@ -98,7 +98,7 @@ actor ReceiverStore {
     switch ledger.find(id: id, sha256: sha256) {
     case .violation:
       counters.violations += 1
-      result = try answer(409, "this webhook-id came with another body before", request, sha256)
+      result = try answer(409, "this webhook-id was used with another body", request, sha256)
     case .duplicate:
       counters.duplicates += 1
       result = try answer(failure == nil ? 200 : 500, "seen before", request, sha256, isDuplicate: true)
@@ -127,7 +127,7 @@ actor ReceiverStore {
     }
   }
 
-  /// Complexity: O(body) for text that does not begin like itself.
+  /// Complexity: O(body), for text that does not repeat its own beginning.
   private static func holds(_ text: [UInt8], in body: [UInt8]) -> Bool {
     body.withUnsafeBytes { body in
       text.withUnsafeBytes { text in
@@ -159,7 +159,7 @@ actor ReceiverStore {
       counters.rows += rows.count
       return result
     } catch {
-      // Without its ledger line the batch is not known, and would be stored again.
+      // Without its ledger entry the batch would be stored again.
       try output?.truncate(to: before)
       throw error
     }
@@ -181,7 +181,7 @@ actor ReceiverStore {
   }
 }
 
-/// Decides which requests fail on purpose: the same ones for the same seed.
+/// Decides which requests fail on purpose; the same seed gives the same failures.
 struct SeededChance {
   enum Failure: Hashable { case beforeStoring, afterStoring }
 

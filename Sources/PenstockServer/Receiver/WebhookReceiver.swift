@@ -4,26 +4,33 @@ import Logging
 import NIOCore
 import PenstockSinks
 
-/// A reference receiver of webhooks: verifies, stores each batch once, and keeps a ledger of every request.
+/// A reference receiver of webhooks: verifies requests, stores each batch once, and keeps a ledger of every request.
 ///
-/// Takes POST and PUT on any path (a JSON array or one object) and GET with the event in a query parameter. A batch is
-/// known by its `webhook-id`: the first request with an id adds the batch's events to ``ReceiverConfiguration/output``,
-/// later ones with the same body are answered 200 and counted, one with another body is answered 409 and counted as a
-/// violation. A request with the header `webhook-test: true` is checked and thrown away. Rows and ledger are written, and synced if asked for, before the answer, so a receiver that is killed at any
-/// moment goes on from its files without losing or doubling an event it answered for.
+/// It accepts POST and PUT on any path (a JSON array or one object), and GET with the event in a query parameter. The
+/// `webhook-id` identifies a batch. The first request with an id adds the batch's events to
+/// ``ReceiverConfiguration/output``. Later requests with the same body are answered 200 and counted. A request with
+/// another body is answered 409 and counted as a violation. A request with the header `webhook-test: true` is checked
+/// but not stored.
 ///
-/// Status: 200 stored or seen before, 400 not readable, 401 not signed or no key, 405 another method, 409 violation, 413 too
-/// long, 500 could not be stored, or failed on purpose.
+/// Rows and ledger are written before the answer, and synced if configured. A receiver that is killed at any moment
+/// continues from its files. It neither loses nor doubles an event that it acknowledged.
+///
+/// Statuses:
+/// - 200: stored, or a duplicate.
+/// - 400: not readable. 401: no valid signature or header. 405: another method. 413: too long.
+/// - 409: a violation.
+/// - 422: rejected on purpose. 500: not stored, or failed on purpose.
 public struct WebhookReceiver: Sendable {
   private let configuration: ReceiverConfiguration
   private let onListening: @Sendable (_ port: Int) async -> Void
   private let store: ReceiverStore
 
-  /// Opens the files and reads the ledger.
+  /// Opens the files and reads the ledger. Blocks the calling thread.
   ///
   /// - Parameters:
-  ///   - configuration: Where it listens, what it keeps, and how it fails on purpose.
-  ///   - onListening: Called once, with the port, when requests are taken.
+  ///   - configuration: The address, files, checks and deliberate failures.
+  ///   - onListening: Called once, with the port, when the receiver accepts requests.
+  /// - Throws: ``ReceiverError`` when a file cannot be opened or read, or a secret is invalid.
   public init(
     _ configuration: ReceiverConfiguration, onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
   ) throws(ReceiverError) {
@@ -32,14 +39,16 @@ public struct WebhookReceiver: Sendable {
     store = try ReceiverStore(configuration)
   }
 
-  /// What has been received since the start.
+  /// What the receiver has counted since the start.
   public var counters: ReceiverCounters { get async { await store.counters } }
 
-  /// Receives until the task is cancelled, or the service group it runs in shuts down; requests under way are answered
-  /// first in the latter case. Throws when the port cannot be had.
+  /// Runs the receiver until its task is cancelled or its service group shuts down. A graceful shutdown answers the
+  /// requests in progress first.
+  ///
+  /// - Throws: an error of the server, such as a port in use.
   public func run() async throws {
     var logger = Logger(label: "penstock.receiver")
-    // Being stopped is logged as an error for each connection that is still open.
+    // Hummingbird logs every connection that a shutdown closes as an error.
     logger.logLevel = .critical
     let application = Application(
       responder: CallbackResponder<BasicRequestContext> { request, _ in try await respond(to: request) },
@@ -49,7 +58,7 @@ public struct WebhookReceiver: Sendable {
     do {
       try await application.run()
     } catch is CancellationError {
-      // The way to stop it.
+      // Cancellation is the normal way to stop.
     }
   }
 
@@ -90,7 +99,7 @@ public struct WebhookReceiver: Sendable {
         bytes.append(contentsOf: chunk.readableBytesView)
       }
       return .success(bytes)
-    default: return .failure(ReceiverAnswer(status: 405, text: "POST, PUT and GET are taken"))
+    default: return .failure(ReceiverAnswer(status: 405, text: "only POST, PUT and GET are accepted"))
     }
   }
 

@@ -1,5 +1,5 @@
-/// `/openapi.json`: made from the table of routes, so that none is missing; what each takes and gives is said here. A test sends
-/// requests made from it (`Tests/EndToEnd/test_openapi.py`), and finds what is not true.
+/// `/openapi.json`. The paths come from the table of routes, so that none is missing; this file adds parameters and
+/// answers. `Tests/EndToEnd/test_openapi.py` sends requests that are generated from the document.
 enum OpenAPI {
   static let document: String = ServiceJSON.object([
     ("openapi", .string("3.1.0")),
@@ -10,8 +10,8 @@ enum OpenAPI {
         (
           "description",
           .string(
-            "A durable event log that feeds webhooks and S3. Errors have one form; see the schema Error. "
-              + "HEAD is answered wherever GET is."
+            "A durable event log that feeds webhooks and S3. Every error has the form of the schema Error. "
+              + "Every path that accepts GET accepts HEAD, too."
           )
         ),
       ])
@@ -37,8 +37,8 @@ enum OpenAPI {
   }
 
   private static func operation(_ route: Route) -> ServiceJSON {
-    let said = OpenAPIOperation.of(route)
-    var parameters = said.parameters
+    let description = OpenAPIOperation.of(route)
+    var parameters = description.parameters
     for name in ["name", "id"] where route.pattern.contains("{\(name)}") {
       let schema = route == .getDeadLetter && name == "id" ? "Number" : "Name"
       parameters.append(
@@ -46,57 +46,49 @@ enum OpenAPI {
           ##"{"name":"\##(name)","in":"path","required":true,"schema":{"$ref":"#/components/schemas/\##(schema)"}}"##))
     }
     var members: [(String, ServiceJSON)] = [
-      ("operationId", .string(route.rawValue)), ("summary", .string(said.summary)),
+      ("operationId", .string(route.rawValue)), ("summary", .string(description.summary)),
     ]
     if !parameters.isEmpty { members.append(("parameters", .array(parameters))) }
-    if let body = said.body { members.append(("requestBody", .raw(body))) }
+    if let body = description.body { members.append(("requestBody", .raw(body))) }
     if !AccessTable.isOpen(route) { members.append(("security", .raw(#"[{"key":[]}]"#))) }
-    let done = [(said.status, said.schema)] + (said.other.map { [($0.status, $0.schema)] } ?? [])
-    var responses = done.map { status, schema -> (String, ServiceJSON) in
-      let content =
-        schema.map { ##"{"application/json":{"schema":{"$ref":"#/components/schemas/\##($0)"}}}"## }
-        ?? #"{"\#(said.contentType)":{"schema":{"type":"string"}}}"#
-      return (String(status), .raw(#"{"description":"done","content":\#(content)}"#))
+    let successes =
+      [(description.status, description.schema)] + (description.other.map { [($0.status, $0.schema)] } ?? [])
+    var responses = successes.map { status, schema -> (String, ServiceJSON) in
+      guard let schema else {
+        let content = #"{"\#(description.contentType)":{"schema":{"type":"string"}}}"#
+        return (String(status), .raw(#"{"description":"The request succeeded.","content":\#(content)}"#))
+      }
+      return (String(status), response("The request succeeded.", schema))
     }
-    for range in ["4XX", "5XX"] {
-      responses.append(
-        (
-          range,
-          .raw(
-            ##"{"description":"not done","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Error"}}}}"##
-          )
-        ))
-    }
-    // Answered as unable, and as able, in the same form.
+    responses.append(("4XX", response("The service refused the request.", "Error")))
+    responses.append(("5XX", response("The service failed, or cannot answer now.", "Error")))
     if route == .readiness {
-      responses.insert(
-        (
-          "503",
-          .raw(
-            ##"{"description":"not ready","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Readiness"}}}}"##
-          )
-        ),
-        at: 1)
+      responses.insert(("503", response("The service is not ready.", "Readiness")), at: 1)
     }
     members.append(("responses", .object(responses)))
     return .object(members)
   }
+
+  private static func response(_ description: String, _ schema: String) -> ServiceJSON {
+    let content = ##"{"application/json":{"schema":{"$ref":"#/components/schemas/\##(schema)"}}}"##
+    return .raw(#"{"description":"\#(description)","content":\#(content)}"#)
+  }
 }
 
 extension Route {
-  /// Whether it is for programs; the console's files are for browsers.
+  /// Whether the document describes the route: the console's files are for browsers only.
   var isDescribed: Bool { self != .console && self != .consoleFile }
 }
 
-/// What one operation takes and gives.
+/// The parameters and answers of one operation.
 struct OpenAPIOperation {
   var summary: String
   var parameters: [ServiceJSON] = []
   var body: String?
   var status = 200
-  /// What else it may be answered with when it is done, as a dry run is.
+  /// Another successful answer, such as that of a dry run.
   var other: (status: Int, schema: String)?
-  /// Nil: it is answered with text of `contentType`.
+  /// Nil: the answer is text of `contentType`.
   var schema: String?
   var contentType = "application/json"
 
@@ -106,81 +98,92 @@ struct OpenAPIOperation {
     case .getEvents:
       OpenAPIOperation(
         summary:
-          "Records as NDJSON, one line each, byte for byte as they were sent unless they hold a line break; "
-          + "what is no JSON as recordText or recordBase64.",
+          "Returns records as NDJSON, one on each line, byte for byte as they were sent unless they contain a line "
+          + "break. A record that is not JSON is returned as recordText or recordBase64.",
         parameters: [
-          query("from", place), query("to", place), query("limit", number(1, 100_000)),
+          query("from", position), query("to", position), query("limit", number(1, 100_000)),
           query("untimed", #"{"enum":["skip","include","append-time"]}"#),
           query("page", #"{"type":"integer","minimum":0}"#),
         ],
         contentType: "application/x-ndjson")
-    case .getProducer: OpenAPIOperation(summary: "How far a producer came.", schema: "Producer")
-    case .getStatus: OpenAPIOperation(summary: "The log, ingest and every destination.", schema: "Status")
+    case .getProducer:
+      OpenAPIOperation(summary: "Returns the newest acknowledged sequence of a producer.", schema: "Producer")
+    case .getStatus:
+      OpenAPIOperation(
+        summary: "Returns the status of the log, of ingest and of every destination.", schema: "Status")
     case .getStatusStream:
       OpenAPIOperation(
         summary:
-          "The status as server-sent events named status, one a second, until the service ends or an hour is over.",
+          "Streams the status as server-sent events named status, one a second, for at most an hour.",
         contentType: "text/event-stream")
     case .getStatusHistory:
-      OpenAPIOperation(summary: "Where everything stood in the last quarter of an hour.", schema: "History")
+      OpenAPIOperation(
+        summary: "Returns the positions of the log and its destinations during the last 15 minutes.",
+        schema: "History")
     case .getSegments:
       OpenAPIOperation(
-        summary: "The newest segments, newest first, and how far they are compressed.",
+        summary: "Returns the newest segments, newest first, with their sizes and compression.",
         parameters: [query("limit", number(1, 200))], schema: "Segments")
     case .getSettings:
       OpenAPIOperation(
-        summary: "What the service is configured to do, without secrets, and when a change is taken up.",
+        summary: "Returns the configuration without secrets, and whether a change needs a reload or a restart.",
         schema: "Settings")
-    case .getDestinations: OpenAPIOperation(summary: "Every destination.", schema: "Destinations")
-    case .getAttempts: OpenAPIOperation(summary: "The newest attempts, newest first.", schema: "Attempts")
+    case .getDestinations: OpenAPIOperation(summary: "Returns every destination.", schema: "Destinations")
+    case .getAttempts:
+      OpenAPIOperation(summary: "Returns the newest delivery attempts, newest first.", schema: "Attempts")
     case .getDeadLetters:
       OpenAPIOperation(
-        summary: "Records the destination refused.",
+        summary: "Returns a page of the records that the destination rejected.",
         parameters: [query("from", number(0, Int.max)), query("limit", number(1, 1000))], schema: "DeadLetters")
-    case .getDeadLetter: OpenAPIOperation(summary: "One of them, by its number.", schema: "DeadLetter")
+    case .getDeadLetter: OpenAPIOperation(summary: "Returns one dead letter by its number.", schema: "DeadLetter")
     case .redeliver:
       OpenAPIOperation(
-        summary: "Delivers dead letters again: those that are left, all, or one; or says how many those are.",
+        summary:
+          "Delivers dead letters again: the remaining ones, all, or one. A dry run returns their number.",
         body: body(##"{"$ref":"#/components/schemas/Redeliver"}"##, isRequired: false), status: 202,
         other: (200, "Redelivering"), schema: "Redelivering")
     case .pause:
       OpenAPIOperation(
-        summary: "Begins no batch from now on, over restarts as well.",
+        summary: "Pauses the destination durably, also across restarts: it starts no batch.",
         body: body(#"{"type":"object","properties":{"reason":{"type":["string","null"]}}}"#, isRequired: false),
         schema: "Destination")
-    case .resume: OpenAPIOperation(summary: "Ends a pause, whoever put it on.", schema: "Destination")
-    case .retry: OpenAPIOperation(summary: "Ends a wait after trouble: tries now.", schema: "Destination")
+    case .resume:
+      OpenAPIOperation(summary: "Resumes the destination. No effect when it is not paused.", schema: "Destination")
+    case .retry:
+      OpenAPIOperation(summary: "Retries now instead of waiting for the backoff.", schema: "Destination")
     case .seek:
       OpenAPIOperation(
-        summary: "Puts the cursor anywhere in the log, and says where it stood.",
+        summary: "Moves the cursor to any position in the log, and returns its former position.",
         body: body(#"{"type":"object","required":["to"],"properties":{"to":{"type":"string"}}}"#), schema: "Sought")
-    case .getReplays: OpenAPIOperation(summary: "Every replay that is kept.", schema: "Replays")
+    case .getReplays: OpenAPIOperation(summary: "Returns every stored replay.", schema: "Replays")
     case .postReplay: replaying
-    case .getReplay: OpenAPIOperation(summary: "How far a replay is.", schema: "Replay")
-    case .deleteReplay: OpenAPIOperation(summary: "Stops a replay and forgets it.", schema: "Ended")
-    case .getMe: OpenAPIOperation(summary: "Whose key this is, and what it may do.", schema: "Me")
-    case .getKeys: OpenAPIOperation(summary: "Every key, without what proves it.", schema: "Keys")
+    case .getReplay: OpenAPIOperation(summary: "Returns the progress of a replay.", schema: "Replay")
+    case .deleteReplay: OpenAPIOperation(summary: "Stops a replay and deletes its state.", schema: "Ended")
+    case .getMe: OpenAPIOperation(summary: "Returns the key of this request and its role.", schema: "Me")
+    case .getKeys: OpenAPIOperation(summary: "Returns every API key, without secrets.", schema: "Keys")
     case .postKey:
       OpenAPIOperation(
-        summary: "Makes a key. Its token is shown this once.",
+        summary: "Creates an API key. Only this answer shows its token.",
         body: body(##"{"$ref":"#/components/schemas/NewKey"}"##), status: 201, schema: "Token")
     case .rotateKey:
       OpenAPIOperation(
-        summary: "Gives a key another secret.",
+        summary: "Replaces the secret of an API key.",
         body: body(
           #"{"type":"object","properties":{"graceSeconds":{"type":"integer","minimum":0,"maximum":2592000}}}"#,
           isRequired: false),
         schema: "Token")
-    case .deleteKey: OpenAPIOperation(summary: "Revokes a key.", schema: "Ended")
-    case .metrics: OpenAPIOperation(summary: "Metrics for Prometheus.", contentType: "text/plain")
-    case .health: OpenAPIOperation(summary: "Whether the process answers.", schema: "Health")
-    case .readiness: OpenAPIOperation(summary: "Whether it takes events.", schema: "Readiness")
-    case .openAPI: OpenAPIOperation(summary: "This document.", schema: "Document")
-    case .console, .consoleFile: OpenAPIOperation(summary: "The console.", contentType: "text/html")
+    case .deleteKey: OpenAPIOperation(summary: "Revokes an API key.", schema: "Ended")
+    case .metrics: OpenAPIOperation(summary: "Returns metrics for Prometheus.", contentType: "text/plain")
+    case .health: OpenAPIOperation(summary: "Returns 200 while the process answers.", schema: "Health")
+    case .readiness:
+      OpenAPIOperation(
+        summary: "Returns 200 when the service accepts events, else 503 and the reason.", schema: "Readiness")
+    case .openAPI: OpenAPIOperation(summary: "Returns this document.", schema: "Document")
+    case .console, .consoleFile: OpenAPIOperation(summary: "Returns a file of the console.", contentType: "text/html")
     }
   }
 
-  private static let place = #"{"type":"string","maxLength":48}"#
+  private static let position = #"{"type":"string","maxLength":48}"#
   private static func number(_ low: Int, _ high: Int) -> String {
     #"{"type":"integer","minimum":\#(low),"maximum":\#(high)}"#
   }
@@ -199,7 +202,7 @@ struct OpenAPIOperation {
 
   private static var appending: OpenAPIOperation {
     OpenAPIOperation(
-      summary: "Appends events. Answered when they are on stable storage.",
+      summary: "Appends events. The answer means that they are on stable storage, unless configured otherwise.",
       parameters: [
         query("onError", #"{"type":"string","enum":["reject","skip"]}"#),
         header("Idempotency-Key", #"{"type":"string","minLength":1,"maxLength":255,"pattern":"^[!-~]+$"}"#),
@@ -207,13 +210,17 @@ struct OpenAPIOperation {
         header("Penstock-Sequence", number(1, Int.max)), header("Penstock-Resume-After", number(0, Int.max)),
       ],
       body:
-        ##"{"required":true,"content":{"application/json":{"schema":{"oneOf":[{"$ref":"#/components/schemas/Event"},{"type":"array","items":{"$ref":"#/components/schemas/Event"}}]}},"application/x-ndjson":{"schema":{"type":"string"}}}}"##,
+        ##"""
+        {"required":true,"content":{"application/json":{"schema":{"oneOf":[{"$ref":"#/components/schemas/Event"},{\##
+        "type":"array","items":{"$ref":"#/components/schemas/Event"}}]}},"application/x-ndjson":{"schema":{\##
+        "type":"string"}}}}
+        """##,
       schema: "Appended")
   }
 
   private static var replaying: OpenAPIOperation {
     OpenAPIOperation(
-      summary: "Delivers a window of the log once more, or says what that would be.",
+      summary: "Delivers a window of the log again. A dry run returns an estimate.",
       body: body(##"{"$ref":"#/components/schemas/NewReplay"}"##), status: 202,
       other: (200, "ReplayEstimate"), schema: "ReplayBegun")
   }

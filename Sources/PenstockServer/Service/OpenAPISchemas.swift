@@ -1,4 +1,4 @@
-/// The shapes of what is taken and given.
+/// The schemas of requests and answers.
 enum OpenAPISchemas {
   static let all = taken + destinations + replays
 
@@ -8,25 +8,44 @@ enum OpenAPISchemas {
     (
       "Error",
       .raw(
-        #"{"type":"object","required":["error"],"properties":{"error":{"type":"object","required":["code","message"],"properties":{"code":{"type":"string"},"message":{"type":"string"},"record":{"type":["integer","null"]},"field":{"type":["string","null"]},"byte":{"type":["integer","null"]},"bodyByte":{"type":["integer","null"]}}}}}"#
+        #"""
+        {"type":"object","required":["error"],"properties":{"error":{"type":"object","required":["code","message"],\#
+        "properties":{"code":{"type":"string"},"message":{"type":"string"},"record":{"type":["integer","null"]},\#
+        "field":{"type":["string","null"]},"byte":{"type":["integer","null"]},"bodyByte":{"type":["integer",\#
+        "null"]}}}}}
+        """#
       )
     ),
     (
       "Event",
       .raw(
-        #"{"type":"object","properties":{"app_id":{"type":["string","null"]},"user_id":{"type":["string","null"]},"anonymous_user_id":{"type":["string","null"]},"event":{"type":["string","null"]},"platform":{"type":["string","null"]},"type":{"enum":["page","track","custom",null]},"ts":{"type":["number","null"]},"properties":{"type":["object","null"]},"traits":{"type":["object","null"]},"segments":{"type":["array","null"]},"paths":{"type":["array","null"]}}}"#
+        #"""
+        {"type":"object","properties":{"app_id":{"type":["string","null"]},"user_id":{"type":["string","null"]},\#
+        "anonymous_user_id":{"type":["string","null"]},"event":{"type":["string","null"]},"platform":{\#
+        "type":["string","null"]},"type":{"enum":["page","track","custom",null]},"ts":{"type":["number","null"]},\#
+        "properties":{"type":["object","null"]},"traits":{"type":["object","null"]},"segments":{"type":["array",\#
+        "null"]},"paths":{"type":["array","null"]}}}
+        """#
       )
     ),
     (
       "Appended",
       .raw(
-        #"{"type":"object","required":["accepted"],"properties":{"accepted":{"type":"integer","minimum":0},"first":{"type":"integer","minimum":0},"last":{"type":"integer","minimum":0},"duplicate":{"type":"boolean"},"rejected":{"type":"integer","minimum":0},"results":{"type":"array","items":{"type":"object","properties":{"offset":{"type":"integer","minimum":0},"error":{"type":"object"}}}}}}"#
+        #"""
+        {"type":"object","required":["accepted"],"properties":{"accepted":{"type":"integer","minimum":0},"first":{\#
+        "type":"integer","minimum":0},"last":{"type":"integer","minimum":0},"duplicate":{"type":"boolean"},\#
+        "rejected":{"type":"integer","minimum":0},"results":{"type":"array","items":{"type":"object","properties":{\#
+        "offset":{"type":"integer","minimum":0},"error":{"type":"object"}}}}}}
+        """#
       )
     ),
     (
       "Producer",
       .raw(
-        #"{"type":"object","required":["name","lastSequence","isCertain"],"properties":{"name":{"type":"string"},"lastSequence":{"type":["integer","null"]},"isCertain":{"type":"boolean"}}}"#
+        #"""
+        {"type":"object","required":["name","lastSequence","isCertain"],"properties":{"name":{"type":"string"},\#
+        "lastSequence":{"type":["integer","null"]},"isCertain":{"type":"boolean"}}}
+        """#
       )
     ),
     (
@@ -36,25 +55,45 @@ enum OpenAPISchemas {
     (
       "Readiness",
       .raw(
-        #"{"type":"object","required":["status","why"],"properties":{"status":{"enum":["ready","not ready"]},"why":{"type":["string","null"]}}}"#
+        #"""
+        {"type":"object","required":["status","why"],"properties":{"status":{"enum":["ready","not ready"]},"why":{\#
+        "type":["string","null"]}}}
+        """#
       )
     ),
     (
       "Ended",
       .raw(
-        #"{"type":"object","required":["id","state"],"properties":{"id":{"type":"string"},"state":{"enum":["discarded","revoked"]}}}"#
+        #"""
+        {"type":"object","required":["id","state"],"properties":{"id":{"type":"string"},"state":{\#
+        "enum":["discarded","revoked"]}}}
+        """#
       )
     ),
     (
       "Document",
       .raw(
-        #"{"type":"object","required":["openapi","info","paths","components"],"properties":{"openapi":{"enum":["3.1.0"]},"info":{"type":"object"},"paths":{"type":"object"},"components":{"type":"object"}}}"#
+        #"""
+        {"type":"object","required":["openapi","info","paths","components"],"properties":{"openapi":{\#
+        "enum":["3.1.0"]},"info":{"type":"object"},"paths":{"type":"object"},"components":{"type":"object"}}}
+        """#
       )
     ),
     (
       "Status",
       .raw(
-        ##"{"type":"object","required":["log","ready","first","end","segments","bytesOnDisk","startedAt","now","recovery","ingest","damaged","idempotencyKeys","bodyMemory","destinations"],"properties":{"log":{"type":"string"},"ready":{"type":"boolean"},"first":{"type":"integer","minimum":0},"end":{"type":"integer","minimum":0},"segments":{"type":"integer","minimum":0},"bytesOnDisk":{"type":"integer","minimum":0},"startedAt":{"type":"string"},"now":{"type":"string"},"recovery":{"type":"string"},"ingest":{"$ref":"#/components/schemas/Ingest"},"damaged":{"type":"array","items":{"type":"object","required":["part","message"],"properties":{"part":{"enum":["idempotencyKeys","audit","accessKeys"]},"message":{"type":["string","null"],"description":"null for a key of one app"}}}},"idempotencyKeys":{"type":"integer","minimum":0},"bodyMemory":{"type":"integer","minimum":0},"destinations":{"type":"array","items":{"$ref":"#/components/schemas/Destination"}}}}"##
+        ##"""
+        {"type":"object","required":["log","ready","first","end","segments","bytesOnDisk","startedAt","now",\##
+        "recovery","ingest","damaged","idempotencyKeys","bodyMemory","destinations"],"properties":{"log":{\##
+        "type":"string"},"ready":{"type":"boolean"},"first":{"type":"integer","minimum":0},"end":{"type":"integer",\##
+        "minimum":0},"segments":{"type":"integer","minimum":0},"bytesOnDisk":{"type":"integer","minimum":0},\##
+        "startedAt":{"type":"string"},"now":{"type":"string"},"recovery":{"type":"string"},"ingest":{\##
+        "$ref":"#/components/schemas/Ingest"},"damaged":{"type":"array","items":{"type":"object",\##
+        "required":["part","message"],"properties":{"part":{"enum":["idempotencyKeys","audit","accessKeys"]},\##
+        "message":{"type":["string","null"],"description":"null for a key of one app"}}}},"idempotencyKeys":{\##
+        "type":"integer","minimum":0},"bodyMemory":{"type":"integer","minimum":0},"destinations":{"type":"array",\##
+        "items":{"$ref":"#/components/schemas/Destination"}}}}
+        """##
       )
     ),
     (
@@ -67,91 +106,164 @@ enum OpenAPISchemas {
     (
       "History",
       .raw(
-        #"{"type":"object","required":["intervalSeconds","times","end","committed"],"properties":{"intervalSeconds":{"type":"number"},"times":{"type":"array","maxItems":180,"items":{"type":"string"}},"end":{"type":"array","maxItems":180,"items":{"type":"integer"}},"committed":{"type":"object","additionalProperties":{"type":"array","maxItems":180,"items":{"type":["integer","null"]}}}}}"#
+        #"""
+        {"type":"object","required":["intervalSeconds","times","end","committed"],"properties":{"intervalSeconds":{\#
+        "type":"number"},"times":{"type":"array","maxItems":180,"items":{"type":"string"}},"end":{"type":"array",\#
+        "maxItems":180,"items":{"type":"integer"}},"committed":{"type":"object","additionalProperties":{\#
+        "type":"array","maxItems":180,"items":{"type":["integer","null"]}}}}}
+        """#
       )
     ),
     (
       "Segments",
       .raw(
-        #"{"type":"object","required":["count","segments"],"properties":{"count":{"type":"integer","minimum":0},"segments":{"type":"array","maxItems":200,"items":{"type":"object","required":["sequence","first","end","isOpen"],"properties":{"sequence":{"type":"integer"},"first":{"type":"integer"},"end":{"type":"integer"},"isOpen":{"type":"boolean"},"fileBytes":{"type":["integer","null"]},"storedBytes":{"type":["integer","null"]},"recordBytes":{"type":["integer","null"]},"missing":{"type":["integer","null"]},"since":{"type":["string","null"]}}}}}}"#
+        #"""
+        {"type":"object","required":["count","segments"],"properties":{"count":{"type":"integer","minimum":0},\#
+        "segments":{"type":"array","maxItems":200,"items":{"type":"object","required":["sequence","first","end",\#
+        "isOpen"],"properties":{"sequence":{"type":"integer"},"first":{"type":"integer"},"end":{"type":"integer"},\#
+        "isOpen":{"type":"boolean"},"fileBytes":{"type":["integer","null"]},"storedBytes":{"type":["integer",\#
+        "null"]},"recordBytes":{"type":["integer","null"]},"missing":{"type":["integer","null"]},"since":{\#
+        "type":["string","null"]}}}}}}
+        """#
       )
     ),
     (
       "Settings",
       .raw(
-        ##"{"type":"object","required":["file","groups","destinations"],"properties":{"file":{"type":["string","null"]},"groups":{"type":"array","items":{"type":"object","required":["name","changes","settings"],"properties":{"name":{"type":"string"},"changes":{"enum":["reload","restart"]},"settings":{"type":"array","items":{"$ref":"#/components/schemas/Setting"}}}}},"destinations":{"type":"array","items":{"type":"object","required":["name","kind","settings"],"properties":{"name":{"type":"string"},"kind":{"type":"string"},"settings":{"type":"array","items":{"$ref":"#/components/schemas/Setting"}}}}}}}"##
+        ##"""
+        {"type":"object","required":["file","groups","destinations"],"properties":{"file":{"type":["string",\##
+        "null"]},"groups":{"type":"array","items":{"type":"object","required":["name","changes","settings"],\##
+        "properties":{"name":{"type":"string"},"changes":{"enum":["reload","restart"]},"settings":{"type":"array",\##
+        "items":{"$ref":"#/components/schemas/Setting"}}}}},"destinations":{"type":"array","items":{\##
+        "type":"object","required":["name","kind","settings"],"properties":{"name":{"type":"string"},"kind":{\##
+        "type":"string"},"settings":{"type":"array","items":{"$ref":"#/components/schemas/Setting"}}}}}}}
+        """##
       )
     ),
     (
       "Setting",
       .raw(
-        #"{"type":"object","required":["key","value"],"properties":{"key":{"type":"string"},"value":{"type":["string","null"]},"secrets":{"type":"integer","minimum":0}}}"#
+        #"""
+        {"type":"object","required":["key","value"],"properties":{"key":{"type":"string"},"value":{"type":["string",\#
+        "null"]},"secrets":{"type":"integer","minimum":0}}}
+        """#
       )
     ),
     (
       "Me",
       .raw(
-        #"{"type":"object","required":["needsKey","id","name","role","appId"],"properties":{"needsKey":{"type":"boolean"},"id":{"type":["string","null"]},"name":{"type":["string","null"]},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":["string","null"]}}}"#
+        #"""
+        {"type":"object","required":["needsKey","id","name","role","appId"],"properties":{"needsKey":{\#
+        "type":"boolean"},"id":{"type":["string","null"]},"name":{"type":["string","null"]},"role":{\#
+        "enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":["string","null"]}}}
+        """#
       )
     ),
     (
       "Key",
       .raw(
-        #"{"type":"object","required":["id","name","role","createdAt"],"properties":{"id":{"type":"string"},"name":{"type":"string"},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":["string","null"]},"requestsPerSecond":{"type":["number","null"]},"burst":{"type":["number","null"]},"createdAt":{"type":"integer"},"revokedAt":{"type":["integer","null"]}}}"#
+        #"""
+        {"type":"object","required":["id","name","role","createdAt"],"properties":{"id":{"type":"string"},"name":{\#
+        "type":"string"},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":["string",\#
+        "null"]},"requestsPerSecond":{"type":["number","null"]},"burst":{"type":["number","null"]},"createdAt":{\#
+        "type":"integer"},"revokedAt":{"type":["integer","null"]}}}
+        """#
       )
     ),
     (
       "Keys",
       .raw(
-        ##"{"type":"object","required":["keys"],"properties":{"keys":{"type":"array","items":{"$ref":"#/components/schemas/Key"}}}}"##
+        ##"""
+        {"type":"object","required":["keys"],"properties":{"keys":{"type":"array","items":{\##
+        "$ref":"#/components/schemas/Key"}}}}
+        """##
       )
     ),
     (
       "Token",
       .raw(
-        ##"{"type":"object","required":["key","token"],"properties":{"key":{"$ref":"#/components/schemas/Key"},"token":{"type":"string"}}}"##
+        ##"""
+        {"type":"object","required":["key","token"],"properties":{"key":{"$ref":"#/components/schemas/Key"},\##
+        "token":{"type":"string"}}}
+        """##
       )
     ),
     (
       "NewKey",
       .raw(
-        #"{"type":"object","required":["name","role"],"properties":{"name":{"type":"string","minLength":1,"maxLength":100},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":"string","minLength":1,"maxLength":200},"requestsPerSecond":{"type":"number","minimum":0.001,"maximum":1000000000},"burst":{"type":"number","minimum":1,"maximum":1000000000}}}"#
+        #"""
+        {"type":"object","required":["name","role"],"properties":{"name":{"type":"string","minLength":1,\#
+        "maxLength":100},"role":{"enum":["companyAdmin","appAdmin","producer","viewer"]},"appId":{"type":"string",\#
+        "minLength":1,"maxLength":200},"requestsPerSecond":{"type":"number","minimum":0.001,"maximum":1000000000},\#
+        "burst":{"type":"number","minimum":1,"maximum":1000000000}}}
+        """#
       )
     ),
     (
       "NewReplay",
       .raw(
-        ##"{"type":"object","required":["destination"],"properties":{"id":{"type":"string","minLength":1,"maxLength":40},"destination":{"$ref":"#/components/schemas/Name"},"from":{"type":"string"},"to":{"type":"string"},"untimed":{"enum":["skip","include","append-time"]},"recordsPerSecond":{"type":"integer","minimum":1},"bytesPerSecond":{"type":"integer","minimum":1},"skipGaps":{"type":"boolean"},"dryRun":{"type":"boolean"}}}"##
+        ##"""
+        {"type":"object","required":["destination"],"properties":{"id":{"type":"string","minLength":1,\##
+        "maxLength":40},"destination":{"$ref":"#/components/schemas/Name"},"from":{"type":"string"},"to":{\##
+        "type":"string"},"untimed":{"enum":["skip","include","append-time"]},"recordsPerSecond":{"type":"integer",\##
+        "minimum":1},"bytesPerSecond":{"type":"integer","minimum":1},"skipGaps":{"type":"boolean"},"dryRun":{\##
+        "type":"boolean"}}}
+        """##
       )
     ),
     (
       "DeadLetters",
       .raw(
-        ##"{"type":"object","required":["count","deadLetters","next","redeliveredUpTo","redelivery"],"properties":{"count":{"type":"integer","minimum":0},"deadLetters":{"type":"array","maxItems":1000,"items":{"$ref":"#/components/schemas/DeadLetter"}},"next":{"type":["integer","null"],"minimum":0},"redeliveredUpTo":{"type":["integer","null"]},"redelivery":{"anyOf":[{"type":"null"},{"$ref":"#/components/schemas/Redelivery"}]}}}"##
+        ##"""
+        {"type":"object","required":["count","deadLetters","next","redeliveredUpTo","redelivery"],"properties":{\##
+        "count":{"type":"integer","minimum":0},"deadLetters":{"type":"array","maxItems":1000,"items":{\##
+        "$ref":"#/components/schemas/DeadLetter"}},"next":{"type":["integer","null"],"minimum":0},\##
+        "redeliveredUpTo":{"type":["integer","null"]},"redelivery":{"anyOf":[{"type":"null"},{\##
+        "$ref":"#/components/schemas/Redelivery"}]}}}
+        """##
       )
     ),
     (
       "DeadLetter",
       .raw(
-        #"{"type":"object","required":["number","offset","appendTime","deadLetteredAt","delivery","kind","attempts","reason","bytes"],"properties":{"number":{"type":"integer","minimum":0},"offset":{"type":"integer","minimum":0},"appendTime":{"type":"string"},"deadLetteredAt":{"type":"string"},"delivery":{"type":"string"},"kind":{"enum":["rejected","unrenderable"]},"attempts":{"type":"integer","minimum":0},"destination":{"type":"string"},"reason":{"type":"string"},"bytes":{"type":"integer","minimum":0},"record":{"type":"string"},"recordBase64":{"type":"string"}}}"#
+        #"""
+        {"type":"object","required":["number","offset","appendTime","deadLetteredAt","delivery","kind",\#
+        "attempts","reason","bytes"],"properties":{"number":{"type":"integer","minimum":0},"offset":{"type":"integer",\#
+        "minimum":0},"appendTime":{"type":"string"},"deadLetteredAt":{"type":"string"},"delivery":{"type":"string"},\#
+        "kind":{"enum":["rejected","unrenderable"]},"attempts":{"type":"integer","minimum":0},"destination":{\#
+        "type":"string"},"reason":{"type":"string"},"bytes":{"type":"integer","minimum":0},"record":{\#
+        "type":"string"},"recordBase64":{"type":"string"}}}
+        """#
       )
     ),
     (
       "Redeliver",
       .raw(
-        #"{"type":"object","properties":{"letter":{"type":["integer","null"],"minimum":0},"all":{"type":["boolean","null"]},"dryRun":{"type":["boolean","null"]}}}"#
+        #"""
+        {"type":"object","properties":{"letter":{"type":["integer","null"],"minimum":0},"all":{"type":["boolean",\#
+        "null"]},"dryRun":{"type":["boolean","null"]}}}
+        """#
       )
     ),
     (
       "Redelivering",
       .raw(
-        #"{"type":"object","required":["destination","letters"],"properties":{"destination":{"type":"string"},"letters":{"type":"integer","minimum":0},"first":{"type":["integer","null"]}}}"#
+        #"""
+        {"type":"object","required":["destination","letters"],"properties":{"destination":{"type":"string"},\#
+        "letters":{"type":"integer","minimum":0},"first":{"type":["integer","null"]}}}
+        """#
       )
     ),
     (
       "Redelivery",
       .raw(
-        #"{"type":"object","required":["state","letters","delivered","rejected","reasons","failure"],"properties":{"state":{"enum":["running","finished","stopped","failed"]},"letters":{"type":"integer","minimum":0},"delivered":{"type":"integer","minimum":0},"rejected":{"type":"integer","minimum":0},"reasons":{"type":"array","maxItems":20,"items":{"type":"object","required":["number","reason"],"properties":{"number":{"type":"integer","minimum":0},"reason":{"type":"string"}}}},"failure":{"type":["string","null"]}}}"#
+        #"""
+        {"type":"object","required":["state","letters","delivered","rejected","reasons","failure"],"properties":{\#
+        "state":{"enum":["running","finished","stopped","failed"]},"letters":{"type":"integer","minimum":0},\#
+        "delivered":{"type":"integer","minimum":0},"rejected":{"type":"integer","minimum":0},"reasons":{\#
+        "type":"array","maxItems":20,"items":{"type":"object","required":["number","reason"],"properties":{\#
+        "number":{"type":"integer","minimum":0},"reason":{"type":"string"}}}},"failure":{"type":["string","null"]}}}
+        """#
       )
     ),
   ]

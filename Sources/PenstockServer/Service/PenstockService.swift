@@ -15,10 +15,10 @@ public struct ServiceError: Error, Sendable, Hashable, CustomStringConvertible {
   public var description: String { message }
 }
 
-/// A log behind HTTP: takes events in, brings them to destinations, and lets people look and steer.
+/// An HTTP service for a log: accepts events, delivers them to destinations, and offers an admin API and a console.
 ///
-/// `POST /v1/events` is answered when the events are as safe as the log was configured, by default on stable storage. What is
-/// kept beside the log: `LOG.keys` (idempotency keys) and `LOG.audit` (who changed what), each a log of its own.
+/// It answers `POST /v1/events` when the events have the durability that the log is configured for, by default on
+/// stable storage. It keeps two more logs: `LOG.keys` (idempotency keys) and `LOG.audit` (who changed what).
 public final class PenstockService: Service {
   private let log: Log
   private let configuration: ServiceConfiguration
@@ -28,28 +28,30 @@ public final class PenstockService: Service {
   private let keyed: IdempotentAppender
   private let ingest: Ingest
   private let audit: AuditLog
-  private let hosts: [DestinationRunner]
+  private let runners: [DestinationRunner]
   private let replays: ReplayRunner
   private let redeliveries: RedeliveryRunner
   private let router: ServiceRouter
-  /// What is damaged beside the log, or cannot be used.
+  private let hasRun = Atomic(false)
+  /// The parts other than the log that are damaged or unusable.
   let damage: @Sendable () -> [ServiceDamage]
   let feed: StatusFeed
 
-  /// Opens the log and what is kept beside it. Nothing is listened on before ``run()``.
+  /// Opens the log and the service's other logs. The service listens on its port when ``run()`` is called.
+  ///
+  /// Damage to anything but the log does not prevent a start; the logger reports it. While the file of API keys cannot
+  /// be read, the service refuses every request and still delivers events.
   ///
   /// - Parameters:
   ///   - path: The log's directory.
-  ///   - logConfiguration: How it is kept.
-  ///   - configuration: How the service listens, and what it takes.
-  ///   - destinations: What it delivers to; each is a cursor.
-  ///   - logger: Told of trouble.
-  ///   - tracer: Where a span of each request goes; by default wherever the process sends all of them. Without any, nothing is traced.
-  ///   - onListening: Called once, with the port, when requests are taken.
-  /// What is damaged beside the log keeps it from nothing else: see ``damage``. As long as the file of keys cannot be
-  /// read nobody is let in, and events are delivered all the same.
-  ///
-  /// - Throws: ``ServiceError``, `LogError`.
+  ///   - logConfiguration: The configuration of the log.
+  ///   - configuration: How the service listens, and what it accepts.
+  ///   - destinations: The destinations; each has a cursor of its name.
+  ///   - logger: Receives warnings and errors.
+  ///   - tracer: Receives a span for each request; by default the tracer of the process. Without one, nothing is
+  ///     traced.
+  ///   - onListening: Called once, with the port, when the service accepts requests.
+  /// - Throws: ``ServiceError`` when the configuration is invalid; `LogError` when a log cannot be opened.
   public static func open(
     log path: String, _ logConfiguration: LogConfiguration = LogConfiguration(),
     _ configuration: ServiceConfiguration, destinations: [ServiceDestination] = [],
@@ -71,17 +73,22 @@ public final class PenstockService: Service {
         window: limits.idempotencyWindow.components.seconds
       ) { trouble in
         if let trouble {
-          logger.error("idempotency keys cannot be kept", metadata: ["error": "\(trouble)"])
+          logger.error("idempotency keys cannot be stored", metadata: ["error": "\(trouble)"])
         } else {
-          logger.notice("idempotency keys are kept again")
+          logger.notice("idempotency keys are stored again")
         }
       }
       let audit = await AuditLog.open(at: path + ".audit")
       let service = PenstockService(
-        log, path, logConfiguration, configuration, keys, keyed, audit, metrics, destinations, logger,
-        RequestTracing(tracer), onListening)
+        Components(
+          log: log,
+          configuration: OpeningConfiguration(path: path, log: logConfiguration, service: configuration),
+          keys: keys, keyed: keyed, audit: audit, metrics: metrics, destinations: destinations, logger: logger,
+          tracing: RequestTracing(tracer), onListening: onListening))
       for damage in service.damage() {
-        logger.error("damaged", metadata: ["part": "\(damage.part.rawValue)", "error": "\(damage.message)"])
+        logger.error(
+          "a part of the service is damaged or unusable",
+          metadata: ["part": "\(damage.part.rawValue)", "error": "\(damage.message)"])
       }
       return service
     } catch {
@@ -90,7 +97,7 @@ public final class PenstockService: Service {
     }
   }
 
-  /// With no more connections than leave descriptors for everything else.
+  /// The configuration with `maxConnections` lowered, so that enough descriptors remain for everything else.
   private static func fitting(
     _ configuration: ServiceConfiguration, _ destinations: [ServiceDestination], _ logger: Logger
   ) -> ServiceConfiguration {
@@ -102,24 +109,35 @@ public final class PenstockService: Service {
     guard taken < wanted else { return configuration }
     configuration.limits.maxConnections = taken
     logger.warning(
-      "fewer connections are taken than maxConnections allows, because the process may open few files",
+      "maxConnections is lowered, because the process may open too few files",
       metadata: ["connections": "\(taken)", "maxConnections": "\(wanted)", "openFiles": "\(limit ?? 0)"])
     return configuration
   }
 
-  private init(
-    _ log: Log, _ path: String, _ logConfiguration: LogConfiguration, _ configuration: ServiceConfiguration,
-    _ keys: APIKeyStore?,
-    _ keyed: IdempotentAppender, _ audit: AuditLog, _ metrics: ServiceMetrics, _ destinations: [ServiceDestination],
-    _ logger: Logger, _ tracing: RequestTracing?, _ onListening: @escaping @Sendable (_ port: Int) async -> Void
-  ) {
+  /// The opened logs and the configuration of a service.
+  private struct Components {
+    let log: Log
+    let configuration: OpeningConfiguration
+    let keys: APIKeyStore?
+    let keyed: IdempotentAppender
+    let audit: AuditLog
+    let metrics: ServiceMetrics
+    let destinations: [ServiceDestination]
+    let logger: Logger
+    let tracing: RequestTracing?
+    let onListening: @Sendable (_ port: Int) async -> Void
+  }
+
+  private init(_ components: Components) {
+    let (log, logger, logConfiguration) = (components.log, components.logger, components.configuration.log)
+    let (keys, keyed, audit) = (components.keys, components.keyed, components.audit)
     self.log = log
-    self.configuration = configuration
     self.logger = logger
-    self.onListening = onListening
     self.keys = keys
     self.keyed = keyed
     self.audit = audit
+    configuration = components.configuration.service
+    onListening = components.onListening
     ingest = Ingest(log, keyed: keyed, limits: configuration.limits, recordBytes: logConfiguration.recordBytes)
     let damage: @Sendable () -> [ServiceDamage] = {
       let parts: [(ServiceDamage.Part, String?)] = [
@@ -128,39 +146,50 @@ public final class PenstockService: Service {
       return parts.compactMap { part, message in message.map { ServiceDamage(part, $0) } }
     }
     self.damage = damage
-    hosts = destinations.map {
+    runners = components.destinations.map {
       DestinationRunner($0, log, retention: logConfiguration.retention, logger: logger)
     }
     replays = ReplayRunner(log, logger: logger)
     redeliveries = RedeliveryRunner(logger: logger)
     let admin = AdminAPI(
-      log, hosts: hosts, replays: replays, redeliveries: redeliveries, ingest: ingest, metrics: metrics,
-      facts: ServiceFacts(path: path, log: logConfiguration, service: configuration), clock: SystemWallClock(),
-      damage: damage)
+      log, runners: runners, replays: replays, redeliveries: redeliveries, ingest: ingest,
+      metrics: components.metrics, configuration: components.configuration, clock: SystemWallClock(), damage: damage)
     feed = StatusFeed(
-      destinations: destinations.map(\.name), look: { await admin.state(for: $0).text }, sample: { admin.sample })
+      destinations: components.destinations.map(\.name), snapshot: { await admin.state(for: $0).text },
+      sample: { admin.sample })
     router = ServiceRouter(
-      gate: Authorizer(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) }, audit: audit,
-      metrics: metrics, feed: feed, tracing: tracing, logger: logger)
+      authorizer: Authorizer(keys: keys), ingest: ingest, admin: admin, keys: keys.map { KeysAPI(store: $0) },
+      audit: audit, metrics: components.metrics, feed: feed, tracing: components.tracing, logger: logger)
   }
 
-  /// What recovery found.
+  /// The result of the log's recovery.
   public var recovery: RecoveryReport { log.recovery }
 
-  /// Takes up the keys' file as it is now, and other limits (all but connections, times and idempotency). Requests under way,
-  /// open batches and destinations stay as they are.
+  /// Reads the file of API keys again, and sets new limits (all but connections, times and idempotency). Requests in
+  /// progress, open batches and destinations do not change. Blocks the calling thread.
+  ///
+  /// - Throws: ``KeyStoreError`` when a limit is invalid or the file cannot be read. The keys and limits then stay as
+  ///   they are.
   public func reload(_ limits: ServiceLimits) throws(KeyStoreError) {
     if let complaint = limits.complaint { throw KeyStoreError(message: complaint) }
     try keys?.reload()
     ingest.replace(limits)
   }
 
-  /// Serves until graceful shutdown or cancellation: then takes nothing new, answers what is under way, lets attempts in flight
-  /// finish and commits them, syncs and closes the log. Whoever is not answered by then is cut off after
-  /// ``ServiceLimits/drainTimeout``; whether what he sent was written is open, as after a crash.
+  /// Runs the service until graceful shutdown or cancellation. Call it once.
+  ///
+  /// Then it refuses new requests, answers those in progress, finishes and commits the attempts in flight, and syncs
+  /// and closes the log. After ``ServiceLimits/drainTimeout`` it disconnects the remaining clients. As after a crash,
+  /// those clients do not know whether their events were written.
+  ///
+  /// - Throws: ``ServiceError`` when it runs already or has run, or cannot use its certificate; an error of the server,
+  ///   such as a port in use; `LogError` when a log cannot be closed.
   public func run() async throws {
-    // Detached: they end when told.
-    let delivering = hosts.map { host in Task.detached { await host.run() } }
+    if hasRun.exchange(true, ordering: .relaxed) {
+      throw ServiceError(message: "the service runs already, or has run; open it again to run it again")
+    }
+    // Detached, because cancellation must not interrupt attempts in flight.
+    let delivering = runners.map { runner in Task.detached { await runner.run() } }
     let sampling = Task.detached { [feed] in await feed.run() }
     let result: Result<Void, any Error>
     do {
@@ -185,7 +214,7 @@ public final class PenstockService: Service {
   private func stopTaking() {
     ingest.end()
     feed.end()
-    for host in hosts { host.stop() }
+    for runner in runners { runner.stop() }
   }
 
   private func stopDelivering(_ delivering: [Task<Void, Never>]) async {
@@ -201,8 +230,8 @@ public final class PenstockService: Service {
       group.addTask { [self] in
         try await gracefulShutdown()
         try await Task.sleep(for: configuration.limits.drainTimeout)
-        logger.warning("requests that were not answered in time are cut off")
-        // An append that waits for room on the disk waits until the log is closed.
+        logger.warning("the drain timeout is over; requests in progress are disconnected")
+        // Ends appends that wait for space on the disk; they would otherwise wait until the log is closed.
         keyed.end()
         await stopDelivering(delivering)
         try? await log.close()
@@ -212,10 +241,10 @@ public final class PenstockService: Service {
     }
   }
 
-  /// Bytes of bodies that may be held.
+  /// The budget for bodies in memory.
   var memory: MemoryBudget { ingest.budget }
 
-  /// Closes what was opened; the last thing that is done with it.
+  /// Closes the logs. Call it last.
   func end() async throws {
     var failure: (any Error)?
     do { try await keyed.close() } catch { failure = error }
@@ -224,10 +253,10 @@ public final class PenstockService: Service {
     if let failure { throw failure }
   }
 
-  /// What listens and answers, without the deliveries.
+  /// The HTTP server, without the deliveries.
   func application() throws -> some ApplicationProtocol {
     var quiet = Logger(label: "penstock.http")
-    // Being stopped is logged as an error for each connection that is still open.
+    // Hummingbird logs every connection that a shutdown closes as an error.
     quiet.logLevel = .critical
     var application = ApplicationConfiguration(
       address: .hostname(configuration.host, port: configuration.port), serverName: nil, backlog: 1024)
@@ -257,7 +286,7 @@ public final class PenstockService: Service {
         certificateChain: try NIOSSLCertificate.fromPEMFile(tls.certificateFile).map { .certificate($0) },
         privateKey: .privateKey(try NIOSSLPrivateKey(file: tls.keyFile, format: .pem)))
       context.minimumTLSVersion = .tlsv12
-      // Read here, where it can be said that it is no good.
+      // Checked here, because a later failure has no clear message.
       _ = try NIOSSLContext(configuration: context)
       return HTTPServerBuilder { [context] responder in
         TimeoutTLSChannel(
@@ -265,7 +294,7 @@ public final class PenstockService: Service {
             tlsConfiguration: context,
             configuration: .init(idleTimeout: idle, gracefulCloseTimeout: .seconds(30), streamConfiguration: stream),
             responder: responder),
-          patience: TimeAmount(idle))
+          idleTimeout: TimeAmount(idle))
       }
     } catch {
       throw ServiceError(message: "the certificate or its key cannot be used: \(error)")

@@ -1,7 +1,7 @@
 package import Logging
 package import PenstockLog
 
-/// Log lines as JSON, one object a line: `time`, `level`, `label`, `message`, and `metadata` where there is any.
+/// Writes log lines as JSON, one object a line: `time`, `level`, `label`, `message`, and `metadata` when there is any.
 package struct JSONLogHandler: LogHandler {
   package var logLevel = Logger.Level.info
   package var metadata: Logger.Metadata = [:]
@@ -10,7 +10,7 @@ package struct JSONLogHandler: LogHandler {
   private let clock: any WallClock
   private let write: @Sendable (String) -> Void
 
-  /// - Parameter write: Takes a line, without its end.
+  /// - Parameter write: Receives one line, without a line feed.
   package init(
     label: String, clock: any WallClock = SystemWallClock(), write: @escaping @Sendable (String) -> Void
   ) {
@@ -25,7 +25,7 @@ package struct JSONLogHandler: LogHandler {
   }
 
   package func log(event: LogEvent) {
-    // The nearer word counts.
+    // On a repeated key the more specific value wins: the event's own, then the provider's, then the handler's.
     var all = metadata
     if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
     if let own = event.metadata { all.merge(own) { $1 } }

@@ -6,21 +6,23 @@
   import Darwin
 #endif
 
-/// How many files and connections this process may have open at once (`RLIMIT_NOFILE`).
+/// The number of files and connections this process may have open at once (`RLIMIT_NOFILE`).
 package enum OpenFileLimit {
-  /// What counts at present; nil where that cannot be found out.
+  /// The soft limit; nil when the system does not report one.
   package static var current: Int? { limits.map { number($0.rlim_cur) } }
 
-  /// Raises it as far as a process may by itself. For a program: a library leaves alone what belongs to its process.
+  /// Raises the soft limit to the hard limit. Call it from a program only: a library must not change its process.
   package static func raise() {
     guard var limits, limits.rlim_cur < limits.rlim_max else { return }
     limits.rlim_cur = limits.rlim_max
-    // Where that is refused, what counts stays.
+    // A refused change leaves the old limit in force.
     _ = setrlimit(resource, &limits)
   }
 
-  /// How many of the connections that are wanted may be taken, so that something is left for the log, its cursors and
-  /// destinations: 256 and 64 for each destination, or half of a low limit, but always what is `needed`.
+  /// How many of the `wanted` connections the service may accept, so that the log, its cursors and destinations keep
+  /// descriptors.
+  ///
+  /// The reserve is 256 plus 64 for each destination, or half of a low limit, but never less than `needed`.
   static func connections(wanted: Int, of limit: Int?, destinations: Int, needed: Int = 0) -> Int {
     guard let limit else { return wanted }
     let reserve = max(min(256 + 64 * destinations, limit / 2), needed)

@@ -1,13 +1,13 @@
 /// How many descriptors a process will have open at once, computed before it opens anything.
 ///
-/// A process that runs out of descriptors halfway cannot be relied on: the event loops of NIO trap when they cannot
-/// make their own, and a log that cannot open a segment delivers nothing. So the number is known first.
+/// A process that runs out of descriptors cannot work reliably. NIO's event loops trap when they cannot create their
+/// descriptors, and a log that cannot open a segment delivers nothing. So a program checks the number before it starts.
 package struct OpenFileNeed: Hashable, Sendable {
-  /// What one destination may have open.
+  /// The descriptors of one destination.
   package struct Destination: Hashable, Sendable {
-    /// Batches on their way at once.
+    /// The largest number of batches in flight.
     package var maxInFlight: Int
-    /// Whether it may open a log of dead letters.
+    /// Whether the destination may open a dead-letter log.
     package var hasDeadLetters: Bool
 
     package init(maxInFlight: Int, hasDeadLetters: Bool) {
@@ -15,11 +15,11 @@ package struct OpenFileNeed: Hashable, Sendable {
       self.hasDeadLetters = hasDeadLetters
     }
 
-    /// Its cursor, its attempts, the segment it reads, and what it looks at for a moment.
+    /// The cursor, the attempt log, the segment that is read, and a short-lived file.
     static let always = 4
-    /// A connection, and the one to another address that takes its place.
+    /// A connection, and the one to another address that replaces it.
     static let eachInFlight = 2
-    /// The lock, the commit point, META, two segments and the one that is made ready.
+    /// The lock, the commit point, META, two segments and the preallocated segment.
     static let deadLetterLog = 8
 
     package var count: Int {
@@ -27,10 +27,10 @@ package struct OpenFileNeed: Hashable, Sendable {
     }
   }
 
-  /// Event loops: one for each core.
+  /// The number of event loops: one for each core.
   package var eventLoops: Int
   package var destinations: [Destination]
-  /// Whether the log is written here, and two small logs beside it.
+  /// Whether this process writes the log, together with the logs of idempotency keys and of the audit.
   package var isService: Bool
 
   package init(eventLoops: Int, destinations: [Destination], isService: Bool = false) {
@@ -39,20 +39,20 @@ package struct OpenFileNeed: Hashable, Sendable {
     self.isService = isService
   }
 
-  /// Standard streams, signals, the log's own files and the 16 segments it keeps open, looking names up.
+  /// Standard streams, signals, the log's own files, the 16 segments it keeps open, and name resolution.
   static let base = 48
-  /// What epoll, its wake-up and its timer take.
+  /// The descriptors of one event loop: epoll, its wake-up and its timer.
   static let eachLoop = 3
-  /// The log's writer, the logs of keys and of changes, and a few clients.
+  /// The log's writer, the logs of idempotency keys and of the audit, and a few clients.
   static let service = 56
 
-  /// All of it.
+  /// The sum, in descriptors.
   package var count: Int {
     Self.base + Self.eachLoop * eventLoops + (isService ? Self.service : 0)
       + destinations.reduce(0) { $0 + $1.count }
   }
 
-  /// What is wrong and what to do; nil where it fits.
+  /// What is wrong and what an operator can do; nil when `limit` suffices or is unknown.
   package func complaint(limit: Int?) -> (message: String, advice: String)? {
     guard let limit, limit < count else { return nil }
     let holders = destinations.count == 1 ? "1 destination" : "\(destinations.count) destinations"

@@ -1,12 +1,12 @@
 import Logging
 
-/// The request that asked for what goes on, also where that goes on behind its answer: a replay, a redelivery.
+/// The id of the request that started the current task. A replay or a redelivery keeps it after the answer.
 enum RequestID {
   @TaskLocal static var current: String?
 }
 
 extension Logger {
-  /// With the id of the request in every line, if there is one.
+  /// The same logger, with the request's id in every line when there is one.
   var ofRequest: Logger {
     guard let id = RequestID.current else { return self }
     var logger = self

@@ -1,19 +1,19 @@
 import Foundation
 package import PenstockLog
 
-/// A JSON value that keeps the order of its members, for answers.
+/// A JSON value that keeps the order of its members.
 package enum ServiceJSON: Sendable {
   case object([(String, ServiceJSON)])
   case array([ServiceJSON])
   case string(String)
-  /// Written as it is: a number, or JSON made elsewhere.
+  /// Written unchanged: a number, or JSON that was encoded elsewhere.
   case raw(String)
   case bool(Bool)
   case null
 
   package static func number(_ value: some BinaryInteger) -> ServiceJSON { .raw(String(value)) }
 
-  /// Null for what JSON has no word for.
+  /// Null for infinities and NaN, which JSON cannot express.
   package static func number(_ value: Double) -> ServiceJSON {
     guard value.isFinite else { return .null }
     return .raw(value == value.rounded() && value.magnitude < 1e15 ? String(Int64(value)) : "\(value)")
@@ -23,7 +23,7 @@ package enum ServiceJSON: Sendable {
   package static func optional(_ value: Double?) -> ServiceJSON { value.map { .number($0) } ?? .null }
   package static func optional(_ value: String?) -> ServiceJSON { value.map { .string($0) } ?? .null }
 
-  /// On one line.
+  /// The JSON text, on one line.
   package var text: String {
     var text = ""
     write(to: &text)
@@ -74,9 +74,9 @@ package enum ServiceJSON: Sendable {
   }
 }
 
-/// Times in answers.
+/// Formats the times in answers and log lines.
 package enum ServiceTime {
-  /// As in `2026-11-23T21:30:00.000Z`.
+  /// ISO 8601 in UTC with milliseconds, such as `2026-11-23T21:30:00.000Z`.
   package static func text(_ time: Timestamp) -> String {
     let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
     return Date(timeIntervalSince1970: time.seconds).formatted(style)

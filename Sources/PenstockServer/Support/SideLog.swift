@@ -1,16 +1,17 @@
 import PenstockLog
 
-/// A log that a service keeps beside its own: idempotency keys, the audit.
+/// Opens a log that the service keeps next to its own: idempotency keys or the audit.
 ///
-/// What is damaged in it must not keep the service from taking and delivering events. Lost records are gaps, which the
-/// caller skips and reports. A directory that cannot be opened as a log, because of damage, is moved aside and an empty
-/// log takes its place.
+/// Damage in such a log must not stop the service from accepting and delivering events. Lost records are gaps, which
+/// the caller skips and reports. When damage prevents opening a directory as a log, the directory is moved aside and an
+/// empty log replaces it.
 enum SideLog {
-  /// Opens it, or an empty one in its place.
+  /// Opens the log, or an empty one in its place.
   ///
-  /// - Returns: the log, and where the damaged one was moved to, if it was.
-  /// - Throws: what is no damage and may pass or be mended: a full disk, missing rights, another process, a newer
-  ///   format, an input/output error that does not come from a read, or not twice. Nothing is moved then, because everything in it may still be whole.
+  /// - Returns: the log, and the path that the damaged log was moved to, if it was moved.
+  /// - Throws: an error that is not damage and may pass or be repaired: a full disk, missing rights, another process, a
+  ///   newer format, or an input/output error. An input/output error counts as damage only when it comes from a read
+  ///   and occurs twice. Nothing is moved when this throws, because the log may still be intact.
   static func open(
     at path: String, configuration: LogConfiguration, environment: LogEnvironment
   ) async throws(LogError) -> (log: Log, movedAside: String?) {
@@ -20,7 +21,8 @@ enum SideLog {
         return (try await Log.open(at: path, configuration: configuration, environment: environment), nil)
       } catch {
         let unreadable = readError(error)
-        // A read may fail once. The disk has lost it when the next opening meets the same.
+        // A single read error may be transient. The same error on the second opening means that the disk has lost the
+        // data.
         if let unreadable, met == nil {
           met = unreadable
           continue
@@ -33,7 +35,7 @@ enum SideLog {
     }
   }
 
-  /// Whether trying again would meet the same.
+  /// Whether another attempt would fail in the same way.
   static func isDamage(_ error: LogError) -> Bool {
     switch error.code {
     case .damaged, .notALog, .undecidableTail: true
@@ -41,8 +43,8 @@ enum SideLog {
     }
   }
 
-  /// The input/output error of a read. That of a write or a sync says nothing about what the disk holds: a sync reports
-  /// once what became of a write before it, of a process that was killed too.
+  /// The error, if a read failed with an input/output error. A failed write or sync says nothing about the data on
+  /// disk. A sync may also report, once, a failed write of an earlier process that was killed.
   private static func readError(_ error: LogError) -> FileSystemError? {
     guard let cause = error.cause as? FileSystemError, cause.code == .inputOutput, cause.operation == "read" else {
       return nil
@@ -54,7 +56,7 @@ enum SideLog {
     for number in 1...1000 {
       let aside = "\(path).damaged-\(number)"
       do throws(FileSystemError) {
-        // Making the log that takes its place syncs the directory of both.
+        // Creating the new log syncs the parent directory, which makes this rename durable too.
         try fileSystem.rename(path, to: aside)
         return aside
       } catch {
@@ -65,14 +67,14 @@ enum SideLog {
   }
 }
 
-/// Something beside the log that a service found damaged, or cannot use, and started without.
+/// A damaged or unusable part of the service, other than the log, without which the service started.
 package struct ServiceDamage: Sendable, Hashable {
   package enum Part: String, Sendable, Hashable, CaseIterable {
     case idempotencyKeys, audit, accessKeys
   }
 
   package var part: Part
-  /// What is wrong, what follows from it, and what to do.
+  /// The problem, its effect, and what an operator can do.
   package var message: String
 
   package init(_ part: Part, _ message: String) {

@@ -1,10 +1,10 @@
 package import PenstockLog
 import Synchronization
 
-/// A bucket that fills with time: what one key may still ask. A pure value.
+/// A token bucket for the requests of one key. A pure value.
 package struct RateBucket: Sendable, Hashable {
   private var level: Double
-  /// Nanoseconds by a clock that never jumps.
+  /// Nanoseconds of a monotonic clock.
   private var at: Int64
 
   package init(_ limit: APIKey.RateLimit, at now: Int64) {
@@ -12,7 +12,7 @@ package struct RateBucket: Sendable, Hashable {
     at = now
   }
 
-  /// Takes one request; otherwise says after how many nanoseconds there will be room for it.
+  /// Takes one request. When the bucket is empty: the nanoseconds until it holds one.
   package mutating func take(_ limit: APIKey.RateLimit, at now: Int64) -> Int64? {
     level = min(limit.burst, level + Double(max(0, now - at)) / 1e9 * limit.requestsPerSecond)
     at = now
@@ -20,20 +20,20 @@ package struct RateBucket: Sendable, Hashable {
       level -= 1
       return nil
     }
-    // A file of keys may say anything.
+    // The file of keys may hold any number.
     let wait = (1 - level) / max(limit.requestsPerSecond, 0.001) * 1e9
     return wait < 1e15 ? Int64(wait.rounded(.up)) : 1_000_000_000_000_000
   }
 }
 
-/// The buckets of all keys that have a limit; one for each, so bounded by the keys.
-package final class RateGate: Sendable {
+/// The token buckets of all keys with a limit: at most one for each key.
+package final class RateLimiter: Sendable {
   private let buckets = Mutex<[String: RateBucket]>([:])
   private let clock: any MonotonicClock
 
   package init(clock: any MonotonicClock = SystemMonotonicClock()) { self.clock = clock }
 
-  /// Nil when the key may ask now; else after how many seconds it may.
+  /// Nil when the key may send a request now; otherwise the seconds until it may.
   package func wait(_ key: APIKey) -> Int? {
     guard let limit = key.limit else { return nil }
     let now = clock.now()
