@@ -44,7 +44,7 @@ enum SideLog {
   /// The input/output error of a read. That of a write or a sync says nothing about what the disk holds: a sync reports
   /// once what became of a write before it, of a process that was killed too.
   private static func readError(_ error: LogError) -> FileSystemError? {
-    guard let cause = error.cause as? FileSystemError, cause.code == .inputOutput, cause.operation == "read" else {
+    guard let cause = error.cause as? FileSystemError, cause.code == .inputOutput, cause.verb == .read else {
       return nil
     }
     return cause
