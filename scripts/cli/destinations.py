@@ -353,7 +353,7 @@ def retention_holds_for_cursors_and_the_hard_cap_tells_them(room):
     room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(0)
     room.run("cursor", "seek", "dir", "--to", "30", "--log", "L", "--yes").is_(0)
     knobs = ["--log", "L", "--config", "small.yaml"]
-    room.run("append", *knobs, "--max-bytes", "128KiB", "-", stdin=rows(1)).is_(0, "cursor dir stands at offset 30")
+    room.run("append", *knobs, "--max-bytes", "128KiB", "-", stdin=rows(1)).is_(0, "cursor dir is at offset 30")
     said = room.status()
     expect(0 < said["dropped"] <= 30 and said["heldBy"] == "dir", f"dropped {said['dropped']}, held by {said['heldBy']}")
     expect(room.run("append", *knobs, "--max-bytes", "128KiB", "--hard-cap", "128KiB", "-", stdin=rows(1)).code == 0, "cap")
