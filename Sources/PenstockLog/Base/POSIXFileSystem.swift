@@ -156,7 +156,7 @@ public struct POSIXFileSystem: FileSystem {
     defer { closedir(directory) }
     var names: [String] = []
     while true {
-      errno = 0  // The end and an error both answer nil; only errno tells them apart.
+      errno = 0  // The end and an error both return nil; only errno distinguishes them.
       guard let entry = readdir(directory) else {
         if errno != 0 { throw failure(.list, path) }
         return names
