@@ -47,7 +47,7 @@ extension FileSystemConformance {
       do throws(FileSystemError) {
         _ = try bench.disk.open(bench.path("nothing"), .readOnly)
       } catch {
-        try bench.expect(error.operation, "open", "the operation")
+        try bench.expect(error.verb, .open, "the verb")
         return try bench.expect(error.path, bench.path("nothing"), "the path")
       }
       throw LawViolation(description: "a file that does not exist was opened")

@@ -157,7 +157,28 @@ enum Verb: UInt64, Sendable {
   case synchronizeDirectory, lock, replace, path, dropCache
 
   func error(_ code: FileSystemError.Code, _ path: String) -> FileSystemError {
-    FileSystemError(code, operation: self == .create ? "open" : "\(self)", path: path)
+    FileSystemError(code, verb: publicVerb, path: path)
+  }
+
+  /// The verb of ``FileSystem`` that fails.
+  private var publicVerb: FileSystemError.Verb {
+    switch self {
+    case .open, .create, .close: .open
+    case .read: .read
+    case .write: .write
+    case .synchronize: .synchronize
+    case .size: .size
+    case .truncate: .truncate
+    case .rename: .rename
+    case .remove: .remove
+    case .list: .list
+    case .makeDirectory: .makeDirectory
+    case .synchronizeDirectory: .synchronizeDirectory
+    case .lock: .lock
+    case .replace: .replace
+    case .path: .path
+    case .dropCache: .dropCache
+    }
   }
 }
 

@@ -151,7 +151,7 @@ import Testing
   private func stable(_ header: BlockHeader) -> BlockHeader {
     var header = header
     // Version 1 did not say from its beginning that event times were told.
-    header.flags &= ~BlockFormat.eventTimesToldFlag
+    header.flags &= ~BlockFormat.eventTimesKnownFlag
     header.position = 0
     header.storedLength = 0
     header.paddingLength = 0

@@ -104,7 +104,7 @@ struct POSIXFileSystemTests {
       let file = try disk.open(directory + "/a", .readOnly)
       defer { disk.close(file) }
       let error = #expect(throws: FileSystemError.self) { try write(file) }
-      #expect(error?.operation == "write")
+      #expect(error?.verb == .write)
       #if os(Linux)
         #expect(error?.path.hasSuffix("/a") == true)
       #endif

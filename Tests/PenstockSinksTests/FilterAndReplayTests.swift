@@ -158,8 +158,8 @@ struct FilterAndReplayTests {
       _ = try webhook { $0.headers = [.init("Webhook-Replay", Secret("x"))] }
     }
     for id in ["", "a b", "a/b", ".a", String(repeating: "x", count: 41)] {
-      expectSinkError(containing: "no replay name") { _ = try webhook { $0.replay = id } }
-      expectSinkError(containing: "no replay name") { _ = try s3 { $0.replay = id } }
+      expectSinkError(containing: "not a valid replay name") { _ = try webhook { $0.replay = id } }
+      expectSinkError(containing: "not a valid replay name") { _ = try s3 { $0.replay = id } }
     }
   }
 

@@ -32,7 +32,7 @@ extension FuzzTarget {
       let served = finding.entries.reduce(0) { $0 + $1.count }
       require(Offset(1000) + lost + served == finding.last.offset, "records neither served nor told")
     }
-    _ = try? scanner.isBare(behind: finding.entries)
+    _ = try? scanner.hasOnlyIndex(after: finding.entries)
     _ = try? SegmentFooter.read(image.fileSystem, image.handle, image.header)
   }
 
@@ -203,5 +203,5 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
   func synchronizeDirectory(_ path: String) throws(FileSystemError) {}
   func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
   func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
-  private var refused: FileSystemError { FileSystemError(.readOnlyFileSystem, operation: "write", path: "image") }
+  private var refused: FileSystemError { FileSystemError(.readOnlyFileSystem, verb: .write, path: "image") }
 }

@@ -104,7 +104,7 @@ struct VerifyCommand: ReportingCommand {
     let blocks = findings.reduce(0) { $0 + $1.blocks }
     let records = findings.reduce(0) { $0 + $1.records }
     let (raw, used) = (findings.reduce(0) { $0 + $1.rawBytes }, findings.reduce(0) { $0 + $1.usedBytes })
-    let behind = inspector.isClosedCleanly ? 0 : findings.last?.bytesBehind ?? 0
+    let behind = inspector.isClosedCleanly ? 0 : findings.last?.trailingBytes ?? 0
     let isWritten = WriterLock.isHeld(log) == true
     if behind > 0, !isWritten {
       Output.note(

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// A named, durable place in a log, held by this process until somebody else takes it.
+/// A named, durable position in a log. This process holds it until another holder takes it.
 ///
 /// ```swift
 /// let billing = try await log.cursor(named: "billing")
@@ -10,15 +10,18 @@ internal import Synchronization
 /// }
 /// ```
 ///
-/// ``next(upTo:)`` notes the batch durably before it hands it out, so that the *equal* batch comes again after a crash, whatever
-/// has been appended meanwhile; ``commit(_:)`` moves the place durably.
+/// ``next(upTo:)`` stores the batch's range durably before it returns the batch. So after a crash the *equal* batch
+/// comes again, whatever was appended meanwhile. ``commit(_:)`` moves the position durably.
+///
+/// A move (`commit`, `seek`, `begin`, …) runs on the log's own thread and blocks no thread of the caller.
+/// ``next(upTo:)`` also reads and decompresses blocks, which blocks the thread that runs the calling task.
 public final class Cursor: Sendable {
-  /// How much a batch may hold, and how long it may wait to be filled.
+  /// How much a batch may hold, and how long it may wait for more records.
   public struct Limits: Hashable, Sendable {
     public var records: Int
     /// Bytes of records; a batch with a single record may be larger.
     public var bytes: Int
-    /// How long a batch that is not full waits for more, counted from when `next` saw its first record. Default: not at all.
+    /// How long a batch that is not full waits for more, from when `next` saw its first record. Default: zero.
     public var wait: Duration
     public init(records: Int = 500, bytes: Int = 1 << 20, wait: Duration = .zero) {
       self.records = records
@@ -28,7 +31,7 @@ public final class Cursor: Sendable {
   }
 
   public let name: String
-  /// The id of the log that it is a cursor of, as 32 hexadecimal digits.
+  /// The id of the cursor's log, as 32 hexadecimal digits.
   public let logID: String?
   /// This holder's number; a later holder's is higher.
   public let epoch: UInt32
@@ -37,13 +40,13 @@ public final class Cursor: Sendable {
   let worker: Worker
   let environment: LogEnvironment
   let paths: LogPaths
-  /// Of the log that is read, where this process writes it.
-  private let keeper: LogLifetime?
+  /// Keeps the log open, where this process writes it.
+  private let lifetime: LogLifetime?
 
   init(_ held: HeldCursor, epoch: UInt32, of registry: CursorRegistry, lifetime: LogLifetime?) {
     self.held = held
     self.epoch = epoch
-    self.keeper = lifetime
+    self.lifetime = lifetime
     name = held.name
     logID = LogMeta.hex(registry.logID)
     view = registry.view
@@ -52,12 +55,14 @@ public final class Cursor: Sendable {
     paths = registry.paths
   }
 
-  /// Where the cursor stands, as made durable.
+  /// The cursor's durable state.
   public var state: CursorState { held.state }
 
-  /// The next batch, noted durably: one sync. The batch handed out before, if it was not committed. Nil when the log was
-  /// closed or the task cancelled. Throws `.gap` where records are lost, every time until ``acknowledge(_:)`` or
-  /// ``seek(to:)``, and `.fenced`.
+  /// The next batch, whose range is durable: one sync. If the last returned batch was not committed, returns it again.
+  /// Nil when the log was closed or the task cancelled.
+  ///
+  /// Throws `.gap` where records are lost, every time until ``acknowledge(_:)`` or ``seek(to:)``, `.fenced` when a
+  /// later holder has the cursor, `.poisoned` and `.io`.
   public func next(upTo limits: Limits = Limits()) async throws(LogError) -> Batch? {
     if let gap = state.gap { throw LogError(gap) }
     if let open = state.inFlight.first?.intent { return try view.batch(in: open.first..<open.end) }
@@ -69,7 +74,7 @@ public final class Cursor: Sendable {
       limits.records = min(limits.records, part.upperBound - part.lowerBound)
     }
     guard let batch = try await fill(from: first, limits) else { return nil }
-    // The range alone names the delivery: what is done with it is the reader's own affair.
+    // The range alone names the delivery: the reader is responsible for its effects.
     try await begin(
       Intent(
         id: Self.id(batch), first: batch.first, end: batch.end, contentDigest: [UInt8](repeating: 0, count: 32),
@@ -92,12 +97,14 @@ public final class Cursor: Sendable {
 
   private static func id(_ batch: Batch) -> DeliveryID { DeliveryID("\(batch.first)-\(batch.end)") }
 
-  /// Moves the cursor past the batch that ``next(upTo:)`` handed out: one sync.
+  /// Moves the cursor past the batch that ``next(upTo:)`` returned: one sync. Throws `.fenced`, `.illegalMove` for a
+  /// batch that is not open, `.poisoned` and `.io`.
   public func commit(_ batch: Batch) async throws(LogError) {
     _ = try await complete(Self.id(batch), receipt: "")
   }
 
-  /// Moves the cursor anywhere in the log, also back: one sync. Throws `.illegalMove` while a batch is open.
+  /// Moves the cursor anywhere in the log, also back: one sync. Throws `.illegalMove` while a batch is open, or for an
+  /// offset past the end.
   public func seek(to place: Position) async throws(LogError) {
     let offset = try view.offset(of: place)
     try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
@@ -105,10 +112,12 @@ public final class Cursor: Sendable {
     }
   }
 
-  /// Notes that the records of a gap, as ``next(upTo:)`` threw it, are lost to this cursor, and continues after them: one
-  /// sync. An open batch that holds some of them can never be sent again, so it is given up whole; see
-  /// ``CursorState/givenUp(by:)``. Throws `.gap` with the new one when retention has removed more since, `.illegalMove` when
-  /// the gap is not this cursor's.
+  /// Acknowledges a gap that ``next(upTo:)`` threw: stores durably that its records are lost to this cursor, and
+  /// continues after them. One sync.
+  ///
+  /// An open batch with some of the lost records can never be sent again, so it is given up whole; see
+  /// ``CursorState/givenUp(by:)``. Throws `.gap` with the new gap when retention has removed more since. Throws
+  /// `.illegalMove` when the gap is not this cursor's.
   public func acknowledge(_ gap: Gap) async throws(LogError) {
     guard gap.first <= gap.end else {
       throw LogError(.illegalMove, "the gap ends at offset \(gap.end), before it begins at \(gap.first)")
@@ -118,14 +127,15 @@ public final class Cursor: Sendable {
     }
   }
 
-  /// Notes a delivery: one sync. See ``Intent``. With `rejectionReason` its one record is not to be sent.
+  /// Stores a delivery durably: one sync. See ``Intent``. With `rejectionReason` its one record is not sent, but
+  /// becomes a dead letter.
   public func begin(_ intent: Intent, rejectionReason: String? = nil) async throws(LogError) {
     try await move(.begin) { [epoch, view] (state) throws(CursorMoveError) in
       try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: view.end)
     }
   }
 
-  /// Puts a smaller batch, or the same one condemned, in the place of an open one: one sync, all of it or nothing. See
+  /// Replaces an open batch by a smaller one, or by the same one with a rejection reason: one sync, all or nothing. See
   /// ``CursorState/replacing(_:with:rejectionReason:epoch:)``. Returns the new state.
   public func replace(
     _ id: DeliveryID, with intent: Intent, rejectionReason: String?
@@ -135,7 +145,7 @@ public final class Cursor: Sendable {
     }
   }
 
-  /// Confirms a delivery and commits as far as all before it are confirmed: one sync. Returns the new state.
+  /// Confirms a delivery and commits as far as all earlier ones are confirmed: one sync. Returns the new state.
   public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
     try await move(.commit) { [epoch] (state) throws(CursorMoveError) in
       try state.completing(id, receipt: receipt, epoch: epoch)
@@ -165,13 +175,14 @@ public final class Cursor: Sendable {
 }
 
 extension Cursor {
-  /// The pause a person has put on this cursor, as it stands now; nil when there is none. One look at a file's name.
+  /// The present pause on this cursor; nil when there is none. Opens one file name, and blocks the calling thread for
+  /// that.
   public func currentPause() async throws(LogError) -> CursorPause? {
     try CursorStore.pause(environment.fileSystem, paths, name: name)
   }
 
-  /// Puts a pause on this cursor, or with nil takes it off: durable when it returns, one or two syncs. A pause that is there
-  /// stays as it is. `Delivery` heeds it; ``next(upTo:)`` does not, since it has no way to tell.
+  /// Sets a pause on this cursor, or revokes it with nil: durable when it returns, one or two syncs. An existing pause
+  /// stays as it is. `Delivery` obeys it; ``next(upTo:)`` does not.
   public func setPause(_ pause: CursorPause?) async throws(LogError) {
     try await worker.run { [environment, paths, name] () throws(LogError) in
       try CursorStore.setPause(pause, environment.fileSystem, paths, name: name)
@@ -180,7 +191,7 @@ extension Cursor {
 }
 
 extension LogParts {
-  /// Takes a cursor as a handle of its own.
+  /// Takes a cursor and returns a handle.
   func cursor(named name: String, startingAt start: Offset, isReplay: Bool = false) async throws(LogError) -> Cursor {
     let (held, epoch) = try await cursors.acquire(name, startingAt: start, isReplay: isReplay)
     return Cursor(held, epoch: epoch, of: cursors, lifetime: lifetime)

@@ -12,19 +12,20 @@ internal import Synchronization
 /// try await log.close()
 /// ```
 ///
-/// The way of a record: `append` → queue → block → segment → sync → readers. Nothing is visible before it is durable (unless
-/// the log was opened with a weaker ``Durability``).
+/// The way of a record: `append` → queue → block → segment → sync → readers. No record is visible before it is durable,
+/// unless the log was opened with a weaker ``Durability``.
 ///
-/// All methods may be called from any task at any time.
+/// All methods may be called from any task at any time. Asynchronous writes run on the log's own threads. Synchronous
+/// methods that read or sync block the calling thread; each says so.
 public final class Log: ReadableLog {
-  /// What opening found and did.
+  /// What recovery found and did.
   public let recovery: RecoveryReport
   /// The directory.
   public let path: String
   /// The log's UUID, as 32 hexadecimal digits.
   public let logID: String
   private let configuration: LogConfiguration
-  /// How safe an append is when it is acknowledged, unless it asks for something else.
+  /// How safe an append is when it returns, unless it asks for another level.
   package var durability: Durability { configuration.durability }
   package let committer: Committer
   package let producers: ProducerRegistry
@@ -34,13 +35,15 @@ public final class Log: ReadableLog {
   /// Runs retention on the thread that moves cursors.
   private let trimSoon: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
 
-  /// Opens the log at `path`, or creates one in a new or empty directory: takes the writer's lock, recovers, raises the
-  /// epoch. Reads at most one segment whole.
+  /// Opens the log at `path`, or creates one in a new or empty directory. It takes the writer's lock, recovers the log
+  /// and raises the epoch. It reads at most one segment whole.
   ///
-  /// Another process that only recovers it, as `penstock deliver` does before it reads, is waited for, up to ten seconds.
+  /// It waits up to ten seconds for another process that only recovers the log, as `penstock deliver` does before it
+  /// reads.
   ///
-  /// Throws `.locked` when another process writes it, `.notALog` when the directory holds anything else, `.futureFormat`,
-  /// `.damaged`, `.undecidableTail` (strict recovery only), `.noSpace`, `.io`.
+  /// Throws `.locked` when another process writes the log, `.notALog` when the directory holds other files,
+  /// `.invalidConfiguration`, `.futureFormat`, `.readOnlyFormat`, `.damaged`, `.undecidableTail` (strict recovery
+  /// only), `.noSpace`, `.io`.
   public static func open(
     at path: String, configuration: LogConfiguration = LogConfiguration(), environment: LogEnvironment = .system
   ) async throws(LogError) -> Log {
@@ -101,25 +104,27 @@ public final class Log: ReadableLog {
       writer.view, cursors, lifetime: LogLifetime(committer, cursors, environment.logger, path: path))
   }
 
-  /// Appends the batch, all of it or nothing, and returns when it is as safe as asked; by default as the log was configured.
+  /// Appends the batch, all of it or nothing. Returns when it is as safe as asked; by default as the log was
+  /// configured.
   ///
-  /// Waits while the queue is full. Cancelling that wait throws `.cancelled` and leaves nothing behind; a batch that was
-  /// taken into the queue is written, cancelled or not. Throws `.recordTooLarge` and `.batchTooLarge` before anything is
-  /// written, `.noSpace` when there is no room for a next segment (nothing was written; appends work again once there is;
-  /// with ``WhenFull/wait`` it waits for that instead),
-  /// `.poisoned` after a failed write or sync, `.closed`.
+  /// Waits while the queue is full. Cancelling that wait throws `.cancelled` and writes nothing. A batch that has
+  /// entered the queue is written, cancelled or not.
+  ///
+  /// Throws `.emptyBatch`, `.recordTooLarge` and `.batchTooLarge` before anything is written, `.closed`, and
+  /// `.poisoned` after a failed write or sync. Throws `.noSpace` when there is no space for a next segment: nothing was
+  /// written, and appends work again once there is space. With ``WhenFull/wait`` it waits for space instead.
   @discardableResult
   public func append(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
     try await committer.append(batch, durability ?? configuration.durability)
   }
 
-  /// Appends one record.
+  /// Appends one record; see ``append(_:durability:)-(RecordBatch,_)``.
   @discardableResult
   public func append(_ record: String, durability: Durability? = nil) async throws(LogError) -> Receipt {
     try await append(contentsOf: CollectionOfOne(record.utf8), durability: durability)
   }
 
-  /// Appends the records, all of them or nothing.
+  /// Appends the records, all of them or nothing; see ``append(_:durability:)-(RecordBatch,_)``.
   @discardableResult
   public func append(
     contentsOf records: some Sequence<some Sequence<UInt8>>, durability: Durability? = nil
@@ -129,60 +134,62 @@ public final class Log: ReadableLog {
     return try await append(batch, durability: durability)
   }
 
-  /// Like ``append(_:durability:)-(RecordBatch,_)``, but throws `.overloaded` instead of waiting for room in the queue, or behind
-  /// others who wait for some.
+  /// Like ``append(_:durability:)-(RecordBatch,_)``, but throws `.overloaded` when the queue is full, or when other
+  /// appends wait for space in it.
   @discardableResult
   public func tryAppend(_ batch: RecordBatch, durability: Durability? = nil) async throws(LogError) -> Receipt {
     try await committer.tryAppend(batch, durability ?? configuration.durability)
   }
 
-  /// Appends the batch, all of it or nothing, as `.accepted`, and returns at once: for callers that are not asynchronous and
-  /// must not wait.
+  /// Appends the batch, all of it or nothing, as `.accepted`, and returns at once: for callers that are not
+  /// asynchronous and must not wait.
   ///
-  /// Nothing is durable when it returns. The batch is in the process's memory, and is lost with the process and when the disk
-  /// is full; the offsets are only a forecast. ``sync()`` and ``syncBlockingThread()`` make it durable, or throw. Takes one lock for a
-  /// moment; never waits for room, for the disk or for another append.
+  /// Nothing is durable when it returns. The batch is in the process's memory. It is lost with the process, and when
+  /// the disk is full; the offsets are a forecast. ``sync()`` and ``syncBlockingThread()`` make it durable, or throw.
+  /// It takes one lock for a moment, and never waits for the queue, for the disk or for another append.
   ///
-  /// Throws `.overloaded` when there is no room in the queue or others wait for some, `.emptyBatch`, `.recordTooLarge`, `.batchTooLarge`, `.poisoned`
-  /// after a failed write or sync, `.closed`.
+  /// Throws `.overloaded` when the queue is full or other appends wait for space in it, `.emptyBatch`,
+  /// `.recordTooLarge`, `.batchTooLarge`, `.closed`, and `.poisoned` after a failed write or sync.
   @discardableResult
   public func appendWithoutWaiting(_ batch: RecordBatch) throws(LogError) -> Receipt {
     try committer.appendWithoutWaiting(batch)
   }
 
-  /// Returns when everything accepted before the call is on stable storage, whatever is appended meanwhile. Needed in a log
-  /// of a durability weaker than `.disk`, and after appends that were only `.accepted`.
+  /// Returns when everything accepted before the call is on stable storage, whatever is appended meanwhile. A log of a
+  /// durability weaker than `.disk` needs it, and so do appends that were only `.accepted`.
   ///
-  /// Throws `.noSpace` when some of that was accepted and then found no room on the disk, also when that was before the call;
-  /// each such loss is reported once. Throws `.poisoned`, `.closed`.
+  /// Throws `.noSpace` when accepted records found no disk space, also before the call; each such loss is reported
+  /// once. Throws `.poisoned`, `.closed`.
   public func sync() async throws(LogError) { try await committer.sync() }
 
-  /// Like ``sync()``, for a thread of the caller's own: blocks it until then. Never call it from a task: the thread it would
-  /// block is one of the few that run all tasks.
+  /// Like ``sync()``, for a thread of the caller's own. **Blocks the calling thread.** Never call it from a task: it
+  /// would block one of the few threads that run all tasks.
   @available(*, noasync, message: "use sync()")
   public func syncBlockingThread() throws(LogError) { try committer.syncBlockingThread() }
 
-  /// Removes now what ``LogConfiguration/retention`` lets go; the log does so itself when it is opened and after every
-  /// segment. Says what was removed and what stands in the way. Durable when it returns.
+  /// Removes now what ``LogConfiguration/retention`` allows. The log also does so when it is opened and after every
+  /// segment. Returns what was removed and what keeps the rest. Durable when it returns.
   ///
-  /// Throws `.io`, having removed nothing or something that the next run or opening finishes; `.poisoned`, `.closed`.
+  /// Throws `.poisoned`, `.closed`, and `.io`: then nothing was removed, or the next run or opening finishes the
+  /// removal.
   @discardableResult
   public func trim() async throws(LogError) -> RetentionReport {
     let report = try await worker.run { [trimmer, cursors] () throws(LogError) in
       try trimmer.trim(held: cursors.holders)
     }
-    if report.droppedSegments > 0 { committer.lookForRoom() }
+    if report.droppedSegments > 0 { committer.retryWrites() }
     return report
   }
 
-  /// Writes what is queued, syncs, gives back unused room and lets go of the lock. Cursors and readers end.
+  /// Writes what is queued, syncs, frees unused space and releases the lock. Cursors and readers end.
   ///
-  /// Throws what ended the log, when a failed write or sync had ended it before: then what was not acknowledged may be lost.
-  /// Throws `.noSpace` when accepted records found no room on the disk and no ``sync()`` has reported it. It is closed all
-  /// the same.
+  /// Throws the error that ended the log, if a failed write or sync did: then records that were not acknowledged may be
+  /// lost. Throws `.noSpace` when accepted records found no disk space and no ``sync()`` has reported it. The log is
+  /// closed in every case.
   ///
-  /// A log that is let go of without it, with all its cursors, producers and readers, does the same in the background, and
-  /// what goes wrong then is only logged; until it is done, opening the log again throws `.locked`.
+  /// A log without a `close()` closes in the background, once the program holds no reference to it, its cursors, its
+  /// producers and its readers. Errors are then only logged. Until it is closed, opening the log again throws
+  /// `.locked`.
   public func close() async throws(LogError) {
     cursors.close()
     try await committer.close()

@@ -1,9 +1,10 @@
 internal import Logging
 
-/// Kept by a log and by everything that is read, delivered or appended through it. When the last of them is let go of and
-/// nobody has closed the log, it is closed then: otherwise its threads and its lock would stay until the process ends.
+/// A log holds this, and so does everything that reads, delivers or appends through it. It closes the log when the last
+/// reference ends and no caller has closed the log. Otherwise the log's threads and its lock would stay until the
+/// process ends.
 ///
-/// Nobody waits for that, and nobody can be told what goes wrong, so it is a warning in the log of the process.
+/// No caller waits for that close, so its errors are a warning in the process's log.
 package final class LogLifetime: Sendable {
   private let committer: Committer
   private let cursors: CursorRegistry
@@ -21,6 +22,6 @@ package final class LogLifetime: Sendable {
     guard committer.closeUnattended() else { return }
     cursors.close()
     logger.warning(
-      "a log was let go of without close(); it is closed in the background", metadata: ["path": "\(path)"])
+      "a log was released without close(); it is closed in the background", metadata: ["path": "\(path)"])
   }
 }

@@ -1,8 +1,11 @@
-/// A log opened for reading, in any process, beside its writer or without one.
+/// A log opened for reading, in any process, with or without a writer.
 ///
-/// Takes no lock, never repairs, writes nothing (but the cursors it is asked to hold). Shows only what is durable, as the
-/// writer's commit point says; what a crashed writer left behind the commit point appears once a writer has recovered the log. Follows
-/// the writer by looking at the commit point again, every 20 ms while somebody waits.
+/// It takes no lock, never repairs, and writes only cursors, pauses and replays that its caller asks for. It shows only
+/// what is durable according to the writer's commit point. Records that a crashed writer left after the commit point
+/// appear once a writer has recovered the log.
+///
+/// It follows the writer by reading the commit point again, every 20 ms while a reader waits. Its synchronous methods
+/// read files: they block the calling thread.
 public final class LogReader: ReadableLog {
   /// The directory.
   public let path: String
@@ -11,7 +14,7 @@ public final class LogReader: ReadableLog {
   private let follower: LogFollower
   public let parts: LogParts
 
-  /// Throws `.notALog`, `.futureFormat`, `.damaged`, `.io`. O(segments).
+  /// Opens the log at `path` for reading. Throws `.notALog`, `.futureFormat`, `.damaged`, `.io`. O(segments).
   public static func open(
     at path: String, environment: LogEnvironment = .system
   ) async throws(LogError) -> LogReader {
@@ -24,35 +27,37 @@ public final class LogReader: ReadableLog {
     let follower = try LogFollower(environment, LogPaths(path))
     self.follower = follower
     logID = LogMeta.hex(follower.logID)
-    // A look that fails is made again by the next one; reading will say what is wrong.
+    // A refresh that fails is repeated by the next one; reading reports the error.
     let view = LogView(follow: { try? follower.refresh($0) }, observation: environment.observation)
     parts = LogParts(
       view, CursorRegistry(environment, follower.paths, logID: follower.logID, view: view, worker: worker))
     try refresh()
   }
 
-  /// Looks how far the log reaches now. O(segments) when there are new ones, else one small read.
+  /// Reads how far the log reaches now. O(segments) when there are new ones, else two small reads. Blocks the calling
+  /// thread. Throws `.damaged`, `.io`.
   public func refresh() throws(LogError) { try follower.refresh(view) }
 
-  /// Where the named cursor stands; nil when there is none of that name. Other cursors are not looked at, so that one that is damaged
-  /// keeps nobody from asking about the rest. Throws `.damaged` where it is this one.
+  /// The state of the named cursor; nil when there is none of that name. Reads no other cursor, so that a damaged one
+  /// does not hide the rest. Throws `.damaged` when this one is damaged. Blocks the calling thread.
   public func cursorState(named name: String) throws(LogError) -> CursorState? {
     let (fileSystem, paths) = (follower.environment.fileSystem, follower.paths)
     guard try cursorNames().contains(name) else { return nil }
     return try CursorStore.record(fileSystem, paths, name: name, of: follower.logID).state
   }
 
-  /// The names of all cursors, sorted.
+  /// The names of all cursors, sorted. Blocks the calling thread.
   public func cursorNames() throws(LogError) -> [String] {
     try CursorStore.names(follower.environment.fileSystem, follower.paths)
   }
 
-  /// All cursors by name, and where each stands or why that cannot be read: one that is damaged hides no other.
+  /// All cursors by name, each with its state or the reason why it cannot be read: a damaged one hides no other. Blocks
+  /// the calling thread.
   public func cursorStates() throws(LogError) -> [(name: String, state: Result<CursorState, LogError>)] {
     try CursorStore.states(follower.environment.fileSystem, follower.paths, of: follower.logID)
   }
 
-  /// Lets go of the cursors and ends all waiting.
+  /// Releases the cursors and ends all waiting.
   public func close() {
     cursors.close()
     view.close()

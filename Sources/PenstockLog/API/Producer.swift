@@ -1,4 +1,4 @@
-/// A named source of appends that may send each of them again without ever appending it twice.
+/// A named source of appends. It may send each of them again, and the log appends none twice.
 ///
 /// ```swift
 /// let importer = try await log.producer(named: "importer")
@@ -9,11 +9,12 @@
 /// }
 /// ```
 ///
-/// Appends are numbered 1, 2, 3, … one number for each call. The number, and with it an opaque *source position* of up to 64
-/// bytes, is written in the block with the records: after any crash all three are there, or none is.
+/// Appends are numbered 1, 2, 3, … one number for each call. The block holds the number with the records, and an opaque
+/// *source position* of up to 64 bytes. After any crash all three are there, or none is.
 ///
-/// The log remembers a bounded number of producers (``LogConfiguration/maxProducers``); where it may have forgotten, it says so
-/// (``history``) and takes nothing until told how far the producer got (``resume(after:)``).
+/// The log remembers a bounded number of producers (``LogConfiguration/maxProducers``). Where it may have forgotten
+/// appends, ``history`` says so, and the log refuses appends until ``resume(after:)`` states how far the producer got.
+/// No method blocks the calling thread.
 public final class Producer: Sendable {
   /// What the log knew of the producer when it was taken.
   public enum History: String, Hashable, Sendable, Codable {
@@ -21,21 +22,23 @@ public final class Producer: Sendable {
     case none
     /// ``Producer/lastSequence`` is the number of its newest append.
     case known
-    /// Appends may have been forgotten, because the producer was evicted, or because records are lost:
+    /// The log may have forgotten appends, because it evicted the producer, or because records are lost:
     /// ``Producer/lastSequence`` may be missing or too low.
     case uncertain
   }
 
   public let name: String
-  /// This holder's number; a later holder's is higher, over restarts too.
+  /// This holder's number; a later holder's is higher, also after restarts.
   public let epoch: UInt64
   public let history: History
   private let registry: ProducerRegistry
   private let committer: Committer
-  private let keeper: LogLifetime?
+  private let lifetime: LogLifetime?
 
-  init(_ name: String, epoch: UInt64, _ registry: ProducerRegistry, _ committer: Committer, _ keeper: LogLifetime?) {
-    self.keeper = keeper
+  init(
+    _ name: String, epoch: UInt64, _ registry: ProducerRegistry, _ committer: Committer, _ lifetime: LogLifetime?
+  ) {
+    self.lifetime = lifetime
     self.name = name
     self.epoch = epoch
     self.registry = registry
@@ -50,28 +53,29 @@ public final class Producer: Sendable {
   public var lastSequence: UInt64? { registry.entry(name).flatMap { $0.last > 0 ? $0.last : nil } }
   /// Whether the log may have forgotten appends of it, now.
   package var isForgotten: Bool { registry.entry(name)?.isUncertain != false }
-  /// Its records' offsets, where they are remembered.
+  /// The offsets of that append's records, where the log remembers them.
   public var lastOffsets: Range<Offset>? { registry.entry(name)?.recent.last?.offsets }
-  /// The source position it was given; empty before the first.
+  /// The source position of that append; empty before the first.
   public var source: [UInt8] { registry.entry(name)?.source ?? [] }
   /// Whether the producer has never appended.
   public var isNew: Bool { history == .none }
 
-  /// Appends the batch as number `sequence`, all of it or nothing, unless it was appended before; returns when it is as safe as
-  /// the log was configured (at least `.kernel`).
+  /// Appends the batch as number `sequence`, all of it or nothing, unless it was appended before. Returns when it is as
+  /// safe as the log was configured (at least `.kernel`).
   ///
   /// - The next number: appended.
-  /// - A number appended before, or under way: nothing is written. The first receipt, marked
-  ///   ``Receipt/isDuplicate``; where its offsets are forgotten (all but the newest 16), `.duplicate` is thrown, which means:
-  ///   the records are in the log. The batch is not compared with the first one.
-  /// - A later number: `.outOfSequence`, naming the one expected.
+  /// - A number that was appended before, or is in flight: nothing is written. It returns the first receipt, marked
+  ///   ``Receipt/isDuplicate``. If the log has forgotten its offsets (all but the newest 16), it throws `.duplicate`,
+  ///   which means: the records are in the log. The batch is not compared with the first one.
+  /// - A later number: throws `.outOfSequence`, naming the expected number.
   ///
-  /// The next number may be offered while this one is under way, but not before it was offered. When one fails, those behind it
-  /// fail too.
+  /// A caller may append the next number while this one is in flight, but not before this one was offered. When one
+  /// fails, the later ones fail too.
   ///
-  /// Also throws `.fenced` when a later holder has the producer, `.unknownProducer` where its appends may have been forgotten,
-  /// `.sourceTooLarge`, and what ``Log/append(_:durability:)-(RecordBatch,_)`` throws. After `.poisoned` it is open whether the
-  /// batch is in the log: open the log again, take the producer, and append it under the same number.
+  /// Also throws `.fenced` when a later holder has the producer, `.unknownProducer` where the log may have forgotten
+  /// appends, `.sourceTooLarge`, and what ``Log/append(_:durability:)-(RecordBatch,_)`` throws. After `.poisoned` it is
+  /// unknown whether the batch is in the log: open the log again, take the producer, and append it under the same
+  /// number.
   @discardableResult
   nonisolated(nonsending) public func append(
     _ batch: RecordBatch, sequence: UInt64, source: [UInt8] = []
@@ -79,7 +83,7 @@ public final class Producer: Sendable {
     guard source.count <= ProducerTable.maxSourceBytes else {
       throw LogError(
         .sourceTooLarge,
-        "the source position has \(source.count) bytes; at most \(ProducerTable.maxSourceBytes) are kept")
+        "the source position has \(source.count) bytes; it may have at most \(ProducerTable.maxSourceBytes)")
     }
     try committer.check(batch)
     let mark = ProducerMark(name: name, epoch: epoch, sequence: sequence, source: source)
@@ -93,34 +97,35 @@ public final class Producer: Sendable {
       receipt.isDuplicate = true
       return receipt
     case .own(let append):
-      // Whoever has room first queues for all of the line, in order.
-      var turn: AdmissionTicket?
-      while let first = registry.push(append, to: committer, turn: turn) {
-        turn = await committer.waitForRoom(for: first.batch)
-        if turn == nil, registry.withdraw(append) { break }
+      // An admitted append queues all waiting ones of the producer, in order.
+      var admission: AdmissionTicket?
+      while let first = registry.push(append, to: committer, admission) {
+        admission = await committer.waitForSpace(for: first.batch)
+        if admission == nil, registry.withdraw(append) { break }
       }
       return try await append.result().get()
     }
   }
 
-  /// Says that `sequence` was this producer's newest append (0: there was none), where the log may have forgotten. From what
-  /// the caller knows, or from a look into the log; a wrong answer appends twice, or leaves out.
+  /// States that `sequence` was this producer's newest append (0: there was none), where the log may have forgotten.
+  /// The caller knows it, or finds it in the log. A wrong number appends records twice, or omits some.
   ///
-  /// Throws `.illegalMove` when the log knows better, or while an append is under way.
+  /// Throws `.illegalMove` when the log knows a different number, or while an append is in flight.
   public func resume(after sequence: UInt64) throws(LogError) {
     try registry.resume(name, epoch: epoch, after: sequence)
   }
 }
 
 extension Log {
-  /// Takes the named producer. An earlier holder is fenced off: what it has under way is awaited, everything later refused.
+  /// Takes the named producer. An earlier holder is fenced: this call waits for its appends in flight, and the log
+  /// refuses all later ones.
   ///
-  /// Writes nothing. Throws `.invalidName` and `.tooManyProducers`, when all of ``LogConfiguration/maxProducers`` are in use;
-  /// otherwise a new producer takes the place of the one that was least recently used.
+  /// Writes nothing. When the log remembers ``LogConfiguration/maxProducers`` producers, a new one replaces the least
+  /// recently used. Throws `.invalidName`, and `.tooManyProducers` when all of them are in use.
   public func producer(named name: String) async throws(LogError) -> Producer {
     try CursorStore.validate(name, of: "producer")
-    let (epoch, underWay) = try producers.open(name)
-    for append in underWay { _ = await append.result() }
+    let (epoch, inFlight) = try producers.open(name)
+    for append in inFlight { _ = await append.result() }
     return Producer(name, epoch: epoch, producers, committer, parts.lifetime)
   }
 }

@@ -1,10 +1,10 @@
-/// What ``Log``, which this process writes, and ``LogReader``, which reads a log of any process, have in common.
+/// The common part of ``Log``, which this process writes, and ``LogReader``, which reads a log of any process.
 public protocol ReadableLog: Sendable {
   /// The directory.
   var path: String { get }
   /// The log's UUID, as 32 hexadecimal digits.
   var logID: String { get }
-  /// What Penstock's own modules read the log with.
+  /// The parts by which Penstock's own modules read the log.
   var parts: LogParts { get }
 }
 
@@ -26,42 +26,46 @@ extension ReadableLog {
   package var view: LogView { parts.view }
   var cursors: CursorRegistry { parts.cursors }
 
-  /// One past the last record that may be read. A ``LogReader`` gives the value of its last look.
+  /// One past the last readable record. For a ``LogReader``, as of its last refresh.
   public var end: Offset { view.end }
   /// The first record still in the log.
   public var first: Offset { view.set.first }
 
-  /// The records from a position on, in order; with `tailing`, also those to come, until the log is closed.
+  /// The records from a position on, in order; with `tailing`, also future ones, until the log is closed.
   ///
-  /// Where `end` is an event time, they end with the last block that may hold an earlier event: no such event is
-  /// missing, and later ones are among them. ``window(from:to:untimed:)`` has the condition to check each against.
+  /// Where `end` is an event time, they end with the last block that may hold an earlier event. No such event is
+  /// missing, and later ones are among them. ``window(from:to:untimed:)`` has the condition for each record.
   ///
-  /// With `readAhead`, threads of its own decode blocks ahead; the records and gaps are the same.
+  /// With `readAhead`, extra threads decode blocks ahead; the records and gaps are the same. Without it, iterating
+  /// reads and decompresses blocks on the thread that runs the calling task, and blocks it.
   public func records(
     from start: Position = .beginning, to end: Position = .end, tailing: Bool = false, readAhead: ReadAhead = .none
   ) -> Records {
-    Records(view: view, start: start, end: tailing ? nil : end, readAhead: readAhead, keeper: parts.lifetime)
+    Records(view: view, start: start, end: tailing ? nil : end, readAhead: readAhead, lifetime: parts.lifetime)
   }
 
   /// The offset of a position now. A time costs a few small reads the first time, however long the log is, and one
-  /// segment's index: O(log records).
+  /// segment's index: O(log records). Blocks the calling thread. Throws `.damaged`, `.io`.
   public func offset(of place: Position) throws(LogError) -> Offset { try view.offset(of: place) }
 
   // MARK: Windows
 
   /// The offsets of two positions now. Where a position is an event time (``Position/eventTime(_:)``), also the
-  /// condition on each event: no event of the window is outside its offsets. Reads indexes, no block.
+  /// condition on each event: no event of the window is outside its offsets. Reads indexes, no block. Blocks the
+  /// calling thread.
   public func window(
     from: Position, to: Position, untimed: EventWindow.Untimed = .skip
   ) throws(LogError) -> LogWindow { try view.window(from: from, to: to, untimed: untimed) }
 
   /// The offsets among `range` that may hold records of a window of event times, in order. Reads indexes, no block.
+  /// Blocks the calling thread.
   public func offsets(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> [Range<Offset>] {
     try view.offsets(mayHold: events, in: range)
   }
 
-  /// Where to look for events of these times: the offsets of the blocks that may hold some, in order; adjacent ranges
-  /// are joined. Reads the block times in the segments' indexes, no block: O(segments between the two positions).
+  /// The offsets of the blocks that may hold events of these times, in order; adjacent ranges are joined. It reads the
+  /// block times in the segments' indexes, and no block: O(segments between the two positions). Blocks the calling
+  /// thread.
   ///
   /// Every record with an event time in the range is in these offsets. A block in which an append did not give the time
   /// of a record (`RecordBatch.append(_:eventTime:)`) may hold any time. Most of the records in the offsets have other
@@ -74,31 +78,32 @@ extension ReadableLog {
     return try view.offsets(mayHold: events, in: first..<max(first, end))
   }
 
-  /// Estimates the records and bytes of a range from indexes; see ``RangeEstimate``.
+  /// Estimates the records and bytes of a range from indexes; see ``RangeEstimate``. Blocks the calling thread.
   public func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate { try view.extent(of: range) }
 
   // MARK: Cursors
 
   /// Takes the named cursor, or creates it at `start` if there is none of that name. An earlier holder in this process
-  /// is fenced off. Throws `.cursorHeld` when another process has it: a lock on its file keeps other processes away.
+  /// is fenced. A lock on the cursor's file excludes other processes: throws `.cursorHeld` when one holds it. Also
+  /// throws `.invalidName`, `.outOfRange` for a start past the end, `.damaged`, `.io`.
   public func cursor(named name: String, startingAt start: Position = .beginning) async throws(LogError) -> Cursor {
     try await parts.cursor(named: name, startingAt: try offset(of: start))
   }
 
-  /// The pause on the named cursor; nil when there is none.
+  /// The pause on the named cursor; nil when there is none. Blocks the calling thread.
   public func pause(ofCursor name: String) throws(LogError) -> CursorPause? {
     try CursorStore.pause(cursors.environment.fileSystem, cursors.paths, name: name)
   }
 
-  /// Pauses the named cursor, or with nil resumes it: durable when it returns. The cursor need not be held by any
-  /// process. A running delivery starts nothing after it, and notices within a second when it may continue.
+  /// Pauses the named cursor, or resumes it with nil: durable when it returns. No process need hold the cursor. A
+  /// running delivery begins nothing new, and notices within a second when it may continue.
   public func setPause(_ pause: CursorPause?, ofCursor name: String) async throws(LogError) {
     try await cursors.setPause(pause, ofCursor: name)
   }
 
   // MARK: Replays
 
-  /// The replays this log remembers, finished or not, as far as they can be read.
+  /// The replays that this log remembers, finished or not, as far as they are readable.
   public func replays() async throws(LogError) -> [ReplayManifest] { try await cursors.replays() }
 
   package var replayManifests: CursorRegistry { cursors }

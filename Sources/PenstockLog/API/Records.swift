@@ -1,7 +1,7 @@
-/// One record with bytes of its own.
+/// One record with its own bytes.
 public struct Record: Hashable, Sendable {
   public let offset: Offset
-  /// When the log took it.
+  /// When the log received it.
   public let appendTime: Timestamp
   /// The bytes as appended.
   public let bytes: [UInt8]
@@ -9,33 +9,33 @@ public struct Record: Hashable, Sendable {
   public var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
-/// Records in offset order. Each is copied out of its block; where that is too dear, ``batches(maxRecords:maxBytes:)`` gives
-/// views into the shared blocks.
+/// Records in offset order. Each is copied out of its block; ``batches(maxRecords:maxBytes:)`` avoids the copy and
+/// returns views into the shared blocks.
 ///
-/// A ``Gap`` is thrown (code `.gap`), once, where records are lost; iterating again from its end goes on behind it.
+/// Throws a ``Gap`` (code `.gap`) where records are lost. A new iteration from the gap's end continues after it.
 public struct Records: AsyncSequence, Sendable {
   public typealias Element = Record
   public typealias Failure = LogError
 
   let view: LogView
   let start: Position
-  /// Nil to wait for more.
+  /// Nil to wait for more records.
   let end: Position?
   let readAhead: ReadAhead
-  /// Of the log that is read, where this process writes it.
-  let keeper: LogLifetime?
+  /// Keeps the log open, where this process writes it.
+  let lifetime: LogLifetime?
 
   package init(
-    view: LogView, start: Position, end: Position?, readAhead: ReadAhead = .none, keeper: LogLifetime? = nil
+    view: LogView, start: Position, end: Position?, readAhead: ReadAhead = .none, lifetime: LogLifetime? = nil
   ) {
     self.view = view
     self.start = start
     self.end = end
     self.readAhead = readAhead
-    self.keeper = keeper
+    self.lifetime = lifetime
   }
 
-  /// The same records by the batch, without a copy.
+  /// The same records, a batch at a time, without a copy.
   public func batches(maxRecords: Int = 10_000, maxBytes: Int = 4 << 20) -> Batches {
     Batches(records: self, maxRecords: maxRecords, maxBytes: maxBytes)
   }
@@ -79,7 +79,7 @@ public struct Batches: AsyncSequence, Sendable {
     private let source: Batches
     private var offset: Offset?
     private var end: Offset?
-    /// Begun with the first batch; its threads end with the iterator.
+    /// Made with the first batch; its threads end with the iterator.
     private var ahead: ReadAheadReader?
     private var last: DecodedBlock?
 
@@ -101,16 +101,16 @@ public struct Batches: AsyncSequence, Sendable {
       }
       offset = first
       if let end, first >= end { return nil }
-      // The last offset there can be lies further off than an `Int` counts.
-      let room =
+      // The number of remaining offsets may exceed an `Int`.
+      let limit =
         end.map { Int(clamping: $0.rawValue - first.rawValue) }.map { Swift.min($0, source.maxRecords) }
         ?? source.maxRecords
       while true {
-        if let batch = try await batch(from: first, maxRecords: room, isolation: actor) {
+        if let batch = try await batch(from: first, maxRecords: limit, isolation: actor) {
           offset = batch.end
           return batch
         }
-        // Reading ahead ends with the task, whatever there is to read.
+        // Reading ahead ends with the task, even when there are records left.
         if ahead != nil, Task.isCancelled { return nil }
         guard end == nil, await view.wait(past: first) else { return nil }
       }
@@ -139,7 +139,7 @@ public struct Batches: AsyncSequence, Sendable {
     private mutating func block(
       holding offset: Offset, _ ahead: ReadAheadReader, isolation actor: isolated (any Actor)?
     ) async throws(LogError) -> DecodedBlock? {
-      // The last batch may have ended within it.
+      // The last batch may have ended within this block.
       if let last, last.baseOffset <= offset, offset < last.endOffset { return last }
       last = nil
       last = try await ahead.block(holding: offset)

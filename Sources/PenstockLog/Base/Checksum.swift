@@ -2,8 +2,8 @@ internal import CPenstock
 
 /// CRC-32C (Castagnoli), in hardware where there is some.
 ///
-/// Every checksum of a segment is seeded with the segment's salt, so that bytes of an earlier life of the same disk region
-/// never validate. RFC 3720 appendix B.4 names the polynomial; its test vectors are in the tests.
+/// A segment's salt seeds all its checksums. So bytes of an earlier use of the same disk region never validate.
+/// RFC 3720 appendix B.4 names the polynomial; its test vectors are in the tests.
 package struct Checksum: Hashable, Sendable {
   package private(set) var value: UInt32
 
@@ -22,16 +22,16 @@ package struct Checksum: Hashable, Sendable {
     bytes.withUnsafeBytes { of($0, seed: seed) }
   }
 
-  /// The table implementation, for the test that holds both against each other.
+  /// The table implementation, for the test that compares both.
   package static func portable(_ bytes: [UInt8], seed: UInt32 = 0) -> UInt32 {
     bytes.withUnsafeBytes { penstock_crc32c_portable(seed, $0.baseAddress, $0.count) }
   }
 }
 
-/// A 64-bit value that stands for a block and, through its own chain field, for everything before it.
+/// A 64-bit value that identifies a block and, through its own chain field, everything before it.
 ///
-/// It catches missing and reordered blocks; it is no defence against somebody who means harm. Each step is the finaliser of
-/// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014) over one word.
+/// It detects missing and reordered blocks; it is no defence against an attacker. Each step is the finaliser of
+/// SplitMix64 over one word (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
 package enum Chain {
   package static func link(_ header: UnsafeRawBufferPointer) -> UInt64 {
     precondition(header.count % 8 == 0)
@@ -48,10 +48,10 @@ package enum Chain {
 
 /// Searching bytes at memory speed.
 package enum Bytes {
-  /// The places of all line feeds.
+  /// The positions of all line feeds.
   package static func lineFeeds(in bytes: UnsafeRawBufferPointer, expecting count: Int) -> [UInt32] {
-    // All arrays without room are one piece of memory, into which each thread would write that its length is zero: harmless, and
-    // what ThreadSanitizer calls a race.
+    // Swift's empty arrays share one piece of memory, and each thread would write the length zero into it. That is
+    // harmless, but ThreadSanitizer reports a race.
     guard count > 0 else {
       let found = penstock_line_feeds(bytes.baseAddress, bytes.count, nil, 0)
       return found > 0 ? lineFeeds(in: bytes, expecting: found) : []

@@ -11,8 +11,8 @@ public struct Timestamp: Hashable, Comparable, Sendable, Codable {
   public static func < (a: Timestamp, b: Timestamp) -> Bool { a.nanoseconds < b.nanoseconds }
 }
 
-/// The time of day, as far as the engine needs it. Injected, so that a test can make it jump.
+/// The time of day. Injected, so that a test can make it jump.
 public protocol WallClock: Sendable {
-  /// The time now. May jump in both directions; the log makes its own append times monotone.
+  /// The time now. It may jump in both directions; the log makes its own append times monotone.
   func now() -> Timestamp
 }

@@ -1,4 +1,4 @@
-/// An open file. Only the ``FileSystem`` that handed it out can use it.
+/// An open file. Only the ``FileSystem`` that opened it can use it.
 public struct OpenFileHandle: Hashable, Sendable {
   public let rawValue: Int32
   public init(rawValue: Int32) { self.rawValue = rawValue }
@@ -14,69 +14,73 @@ public enum OpenMode: Sendable, Equatable {
   case create
 }
 
-/// The seam between the engine and a disk: the verbs the log uses and what each may be trusted for.
+/// The interface between the engine and a disk: the verbs that the log uses, and what each of them guarantees.
 ///
-/// An implementation promises exactly what is written here and the engine relies on nothing else; a simulated disk forgets,
-/// at a crash, everything that is not promised. Calls on different files may overlap; calls on one file may overlap except
-/// `close`, which the caller orders after all others. Every verb is synchronous and may block.
+/// An implementation guarantees exactly what is written here, and the engine relies on nothing else. At a crash a
+/// simulated disk forgets everything that is not guaranteed.
 ///
-/// Paths are absolute or relative to the process, with `/` between parts. Positions and lengths are bytes.
+/// Calls on different files may overlap. Calls on one file may overlap too, except `close`, which the caller orders
+/// after all others. **Every verb blocks the calling thread.**
+///
+/// Paths are absolute or relative to the process's directory, with `/` between parts. Positions and lengths are bytes.
 public protocol FileSystem: Sendable {
-  /// Opens a file. Creating a file makes its directory entry *volatile*: it may be gone after a crash until
-  /// `synchronizeDirectory` of the directory has returned.
+  /// Opens a file. The directory entry of a created file is *volatile*: a crash may remove it until
+  /// `synchronizeDirectory` of the directory returns.
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle
 
-  /// Closes a file and drops its locks. Says nothing about durability. Never fails: what a `close` could report is
-  /// reported by `synchronize`.
+  /// Closes a file and drops its locks. It makes nothing durable. It never fails: `synchronize` reports what a `close`
+  /// could report.
   func close(_ file: OpenFileHandle)
 
-  /// Reads up to `buffer.count` bytes at `position`; returns how many, 0 at or after the end. May be short.
+  /// Reads up to `buffer.count` bytes at `position`. Returns how many, 0 at or after the end. The read may be short.
   func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
 
-  /// Writes up to `bytes.count` bytes at `position`, growing the file as needed; returns how many, at least 1 unless
-  /// `bytes` is empty. May be short. Volatile until `synchronize`: after a crash any subset of the touched 512-byte
-  /// sectors may hold the new bytes.
+  /// Writes up to `bytes.count` bytes at `position`, growing the file as needed. Returns how many, at least 1 unless
+  /// `bytes` is empty. The write may be short. It is volatile until `synchronize`: after a crash any subset of the
+  /// touched 512-byte sectors may hold the new bytes.
   func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
     -> Int
 
-  /// Makes a file that is empty and that nobody else has open `length` zeros long, written out, so that writes into it
-  /// later find room. Volatile until `synchronize`, like any write.
+  /// Makes the file `length` zeros long and writes them out, so that later writes into it need no new space. The file
+  /// must be empty, and no other handle may be open. Volatile until `synchronize`, like any write.
   func fill(_ file: OpenFileHandle, zeros length: UInt64) throws(FileSystemError)
 
-  /// Returns when every byte written to the file before the call, and the size needed to read it back, is on stable
-  /// storage. After a failure nothing may be assumed of any byte written since the last success, and a second call
-  /// proves nothing: the caller must not use the file for new data again.
+  /// Returns when every byte written to the file before the call is on stable storage, with the size needed to read it
+  /// back. After a failure nothing is known of any byte written since the last success, and a second call proves
+  /// nothing. The caller must then not use the file for new data.
   func synchronize(_ file: OpenFileHandle) throws(FileSystemError)
 
-  /// Drops the pages that memory keeps of the file, so that later reads return what stable storage holds. Call after
+  /// Drops the pages that memory keeps of the file, so that later reads return what stable storage holds. Call it after
   /// `synchronize`.
   ///
-  /// After a failed write a kernel may keep pages as if they were written (ext4 and XFS). Such pages read well until they are
-  /// evicted, and a later `synchronize` succeeds without writing them. Only a read from the disk tells.
+  /// After a failed write a kernel may keep pages as if they were written (ext4 and XFS). Reads return such pages until
+  /// the kernel evicts them, and a later `synchronize` succeeds without writing them. Only a read from the disk shows
+  /// the truth.
   ///
-  /// Returns false when it cannot be proven that the pages are gone or equal the disk. Throws `.staleCache` when pages
+  /// Returns false when it cannot prove that the pages are gone or equal the disk. Throws `.staleCache` when pages
   /// differ from the disk and stay.
   func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool
 
-  /// Says that the bytes of `range` will be read soon, so that the disk can begin. A hint: it promises nothing, reads nothing and
-  /// never fails. Ignored unless an implementation knows what to do with it.
+  /// Announces a read of `range`, so that the disk can begin. A hint: it guarantees nothing and never fails. The
+  /// default does nothing.
   func prefetch(_ file: OpenFileHandle, _ range: Range<UInt64>)
 
   /// The file's size in bytes.
   func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64
 
-  /// Sets the file's size; bytes gained read as zero. Volatile until `synchronize`.
+  /// Sets the file's size; added bytes read as zero. Volatile until `synchronize`.
   func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError)
 
-  /// Renames a file within one directory, replacing nothing (`.exists` if the target exists, also when another process
-  /// makes it at this moment). Atomic; volatile until `synchronizeDirectory`.
+  /// Renames a file within one directory. It throws `.exists` if the target exists, also when another process makes it
+  /// at this moment. Atomic; volatile until `synchronizeDirectory`.
   func rename(_ path: String, to newPath: String) throws(FileSystemError)
 
-  /// Gives the file `newer` the name `path` in place of the file that has it, and takes its own name away; both must be
-  /// there (`.notFound`), be files (`.isADirectory`), and lie in one directory. Atomic: at every moment, and after a crash,
-  /// `path` names the old file or the new one, whole. Volatile until `synchronizeDirectory`. Handles of the old file keep
-  /// working.
+  /// Gives the file `newer` the name `path`, in place of the file that has it; the name `newer` then names nothing.
+  /// Both must exist (`.notFound`), be files (`.isADirectory`), and lie in one directory.
+  ///
+  /// Atomic: at every moment, and after a crash, `path` names the old file or the new one, whole. Volatile until
+  /// `synchronizeDirectory`. Handles of the old file keep working.
   func replace(_ path: String, with newer: String) throws(FileSystemError)
 
   /// Removes a file. Volatile until `synchronizeDirectory`. Open handles keep working.
@@ -85,22 +89,24 @@ public protocol FileSystem: Sendable {
   /// The names in a directory, without `.` and `..`, in no order.
   func list(_ path: String) throws(FileSystemError) -> [String]
 
-  /// Creates a directory, accessible to its owner only (`.exists` if there is anything of that name). Volatile until
+  /// Creates a directory that only its owner can access (`.exists` if the name is in use). Volatile until
   /// `synchronizeDirectory` of its parent.
   func makeDirectory(_ path: String) throws(FileSystemError)
 
-  /// Returns when every creation, rename, replacement and removal made in the directory before the call is on stable storage.
+  /// Returns when every earlier creation, rename, replacement and removal in the directory is on stable storage.
   func synchronizeDirectory(_ path: String) throws(FileSystemError)
 
-  /// Takes an exclusive lock on the whole file that ends with `close` or with the process; false when another open
-  /// handle, in this process or another, holds it. Needs a file opened for writing (`.notSupported` otherwise).
+  /// Takes an exclusive lock on the whole file. The lock ends with `close` or with the process. Returns false when
+  /// another open handle, in this process or another, holds it. Needs a file opened for writing (`.notSupported`
+  /// otherwise).
   func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool
 
-  /// Whether `path` names this very file now, and not another one or nothing. A file that was removed, or renamed, or
-  /// replaced by a file with equal bytes, is not what the name leads to any more. Says nothing about durability.
+  /// Whether `path` names this very file now. It is false after the file was removed, renamed, or replaced by a file
+  /// with equal bytes. It says nothing about durability.
   func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool
 
-  /// The kind of file system a directory lies on; nil where that is not known. Changes nothing but what an opening warns of.
+  /// The kind of file system on which a directory lies; nil where that is unknown. It only decides what an opening
+  /// warns of.
   func volume(of path: String) -> VolumeKind?
 }
 
@@ -110,7 +116,7 @@ public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertib
     case notFound, exists, permissionDenied, notADirectory, isADirectory
     /// No space, or over quota.
     case noSpace
-    /// The device reported an error (EIO). Nothing may be assumed of what was in flight.
+    /// The device reported an error (EIO). Nothing is known of the bytes in flight.
     case inputOutput
     /// Interrupted before anything happened; the caller calls again.
     case interrupted
@@ -120,23 +126,41 @@ public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertib
     case other(errno: Int32)
   }
 
+  /// The verbs of a ``FileSystem``.
+  public enum Verb: String, Sendable, Hashable, CaseIterable {
+    case open, read, write, synchronize, dropCache, size, truncate, rename, replace, remove, list, makeDirectory
+    case synchronizeDirectory, lock
+    /// `path(_:names:)`.
+    case path
+  }
+
   public let code: Code
-  /// The verb, as in `"write"`.
-  public let operation: String
+  /// The verb that failed. ``FileSystem/fill(_:zeros:)`` fails as `.write`.
+  public let verb: Verb
   /// The path, as far as it is known.
   public let path: String
 
-  public init(_ code: Code, operation: String, path: String) {
+  public init(_ code: Code, verb: Verb, path: String) {
     self.code = code
-    self.operation = operation
+    self.verb = verb
     self.path = path
   }
 
-  public var description: String { "\(operation) \(path): \(code.explanation)" }
+  public var description: String { "\(verb.rawValue) \(path): \(code.explanation)" }
+
+  /// Whether the call left every file as usable as before, so that a later call may succeed. That is a write or a rename
+  /// on a full disk, or an open without a free descriptor. It is not a sync on a full disk: written bytes may be lost.
+  package var isHarmless: Bool {
+    switch verb {
+    case .write, .rename: code == .noSpace
+    case .open: code == .tooManyOpenFiles
+    default: false
+    }
+  }
 }
 
 extension FileSystemError.Code {
-  /// What a person reads.
+  /// The text for an operator.
   public var explanation: String {
     switch self {
     case .notFound: "no such file or directory"
@@ -158,10 +182,10 @@ extension FileSystemError.Code {
 }
 
 extension FileSystem {
-  /// Makes later reads of the file return what is on stable storage, and nothing that only memory holds. Returns false when
-  /// that cannot be proven.
+  /// Makes later reads of the file return what is on stable storage, and nothing that only memory holds. Returns false
+  /// when that cannot be proven.
   package func synchronizeThenDropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    // Pages that were never written are not dropped, so they are written first.
+    // The kernel does not drop pages that were never written, so they are written first.
     try synchronize(file)
     return try dropCache(file)
   }
@@ -173,7 +197,7 @@ extension FileSystem {
     try writeZeros(file, 0..<length)
   }
 
-  /// Overwrites a range with zeros from an explicit source. Volatile.
+  /// Overwrites a range with zeros. Volatile.
   package func writeZeros(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
     var position = range.lowerBound
     while position < range.upperBound {
@@ -185,7 +209,7 @@ extension FileSystem {
     }
   }
 
-  /// Writes all of `bytes` at `position`, going on after short writes and interruptions.
+  /// Writes all of `bytes` at `position`; continues after short writes and interruptions.
   package func writeAll(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
     throws(FileSystemError)
   {
@@ -218,7 +242,7 @@ extension FileSystem {
   }
 }
 
-/// A source of zeros that nothing can have written to.
+/// A source of zeros that no code can write to.
 private enum Zeros {
   static let page = [UInt8](repeating: 0, count: 1 << 18)
 }

@@ -1,22 +1,22 @@
-/// Records that are lost, told instead of skipped: reading past them takes a decision by the reader.
+/// Lost records. The log reports them instead of skipping them: the reader decides whether to continue after them.
 ///
-/// A read that meets a gap throws a ``LogError`` of code `.gap` whose `cause` is this value; reading on from `end` works.
+/// A read that meets a gap throws a ``LogError`` of code `.gap` whose `cause` is this value. Reading from `end` works.
 public struct Gap: Error, Hashable, Sendable, Codable, CustomStringConvertible {
   public enum Reason: String, Hashable, Sendable, Codable {
-    /// Bytes that were acknowledged do not validate any more.
+    /// Acknowledged bytes no longer validate.
     case damaged
     /// The disk cannot read the bytes now. It may read them again later.
     case unreadable
     /// A whole segment file is gone.
     case missing
-    /// Retention removed the records before this reader saw them.
+    /// Retention removed the records before this reader read them.
     case trimmed
   }
   /// The lost records are `first ..< end`.
   public let first: Offset
   public let end: Offset
   public let reason: Reason
-  /// The file in which they were, where it is known.
+  /// The file that held them, where it is known.
   public let path: String?
 
   public init(first: Offset, end: Offset, reason: Reason, path: String? = nil) {
@@ -26,7 +26,7 @@ public struct Gap: Error, Hashable, Sendable, Codable, CustomStringConvertible {
     self.path = path
   }
 
-  /// The part from `offset` on, where the gap begins before it.
+  /// The part from `offset` on, where the gap begins earlier.
   func starting(at offset: Offset) -> Gap {
     Gap(first: min(max(first, offset), end), end: end, reason: reason, path: path)
   }
@@ -40,11 +40,11 @@ extension LogError {
   /// A read met a gap.
   package init(_ gap: Gap) {
     self.init(
-      .gap, "the log has a gap; reading on from offset \(gap.end) skips it",
+      .gap, "the log has a gap; to skip it, read from offset \(gap.end)",
       location: Location(path: gap.path, offset: gap.first),
       cause: gap)
   }
 
-  /// The gap, when that is what the error is about.
+  /// The gap, when the error reports one.
   public var gap: Gap? { cause as? Gap }
 }

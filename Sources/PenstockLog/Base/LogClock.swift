@@ -1,23 +1,23 @@
 internal import Synchronization
 
-/// Which append time a record gets, and by which time retention judges how old records are. A pure value.
+/// Decides the append time of a record, and the time by which retention judges a record's age. A pure value.
 ///
-/// The machine's clock may be wrong: once, for a moment, or for years. So each reading is held against the monotonic
-/// clock, which counts on at its own pace and knows no date.
+/// The machine's clock may be wrong: once, for a moment, or for years. So each reading is compared with the monotonic
+/// clock, which advances at its own pace and knows no date.
 ///
 /// Rules
-/// 1. A reading that lies within ``tolerance`` of what the monotonic clock makes of the one before is *believed*. Any
-///    other is *doubted*, and time runs on by the monotonic clock. A doubted reading is believed after all when a later
-///    one, at least ``confirmation`` after it, agrees with it.
-/// 2. Append times never fall. While the believed time is behind the newest append time, append times rise at half
-///    speed, until the believed time has caught up: they never stand still.
-/// 3. Retention judges age by the believed time. Until a reading at least ``confirmation`` after the opening agrees
-///    with the first, that time passes the log's newest append time by at most ``unprovenAge``.
+/// 1. A reading is *believed* when it lies within ``tolerance`` of the time that the monotonic clock predicts from the
+///    reading before. Any other reading is *doubted*, and time advances by the monotonic clock. A doubted reading is
+///    believed after all when a later one, at least ``confirmation`` after it, agrees with it.
+/// 2. Append times never fall. While the believed time is earlier than the newest append time, append times rise at
+///    half speed until the believed time reaches them. They never stop.
+/// 3. Retention judges age by the believed time. At first, that time passes the log's newest append time by at most
+///    ``unprovenAge``. The limit ends when a reading at least ``confirmation`` after the opening agrees with the first.
 ///
 /// So one wrong reading changes no time by more than ``tolerance``. A clock that is wrong for longer than
 /// ``confirmation`` is believed.
 package struct LogClock: Hashable, Sendable {
-  /// One look at both clocks, in nanoseconds.
+  /// One reading of both clocks, in nanoseconds.
   package struct Reading: Hashable, Sendable {
     package var wall: Int64
     package var monotonic: Int64
@@ -26,7 +26,7 @@ package struct LogClock: Hashable, Sendable {
       self.monotonic = monotonic
     }
 
-    /// What the wall clock should say at a later moment.
+    /// The wall clock's predicted reading at a later moment.
     func wall(at monotonic: Int64) -> Int64 { wall.clampedAdding(monotonic.clampedSubtracting(self.monotonic)) }
 
     func agrees(with other: Reading) -> Bool {
@@ -34,7 +34,7 @@ package struct LogClock: Hashable, Sendable {
     }
   }
 
-  /// 60 s: what clocks are set by in the ordinary course of things, and more.
+  /// 60 s: more than the steps by which clocks are usually set.
   package static let tolerance: Int64 = 60_000_000_000
   /// 60 s.
   package static let confirmation: Int64 = 60_000_000_000
@@ -51,13 +51,13 @@ package struct LogClock: Hashable, Sendable {
 
   /// - Parameters:
   ///   - newest: The log's newest append time; nil in a log without records.
-  ///   - readings: An odd number of looks, one after the other, at least one. The middle one is believed, so that a
+  ///   - readings: An odd number of readings, one after the other, at least one. The middle one is believed, so that a
   ///     single wrong one is not.
   package init(newest: Timestamp?, readings: [Reading]) {
     let first = readings.sorted { $0.wall < $1.wall }[readings.count / 2]
     believed = first
     openedAt = first.monotonic
-    // Without records, nothing can be judged too old.
+    // Without records, no record can be too old.
     isProven = newest == nil
     newestAtOpening = newest?.nanoseconds ?? first.wall
     self.newest = (newest?.nanoseconds ?? .min, first.monotonic)
@@ -72,7 +72,7 @@ package struct LogClock: Hashable, Sendable {
     hasher.combine(newest.time)
   }
 
-  /// Takes a reading in; returns the time that is believed.
+  /// Adds a reading; returns the believed time.
   private mutating func now(_ reading: Reading) -> Int64 {
     if reading.agrees(with: believed) {
       if reading.monotonic.clampedSubtracting(openedAt) >= Self.confirmation { isProven = true }
@@ -117,10 +117,10 @@ extension Int64 {
   }
 }
 
-/// The shell around ``LogClock``: reads the clocks. Safe from any thread.
+/// Reads the clocks for ``LogClock``. Safe from any thread.
 package final class AppendClock: Sendable {
   private let wall: any WallClock
-  /// Nil where the caller's own clock is believed as it is.
+  /// Nil where the caller's own clock is always believed.
   private let pace: (any MonotonicClock)?
   private let clock: Mutex<LogClock>
 

@@ -1,8 +1,8 @@
 public import Logging
 
-/// How safe records are when an append returns, and from when on readers see them.
+/// How safe records are when an append returns. It also decides from when on readers see them.
 public enum Durability: String, Hashable, Sendable, Codable, Comparable, CaseIterable {
-  /// In the process's memory: lost with the process, and when the disk is full. The offset is only a forecast.
+  /// In the process's memory: lost with the process, and when the disk is full. The offset is a forecast.
   case accepted
   /// In the operating system: survives a killed process, not a power cut.
   case kernel
@@ -19,69 +19,74 @@ public enum Durability: String, Hashable, Sendable, Codable, Comparable, CaseIte
   }
 }
 
-/// What an append does when the disk has no room for it.
+/// What an append does when the disk has no space for it.
 public enum WhenFull: String, Hashable, Sendable, Codable, CaseIterable {
   /// It throws `.noSpace`, and nothing is written.
   case fail
-  /// It waits, and with it all behind it, until there is room: when retention has removed something, and else the log looks
-  /// once a second. Cancelling such an append throws `.cancelled` and leaves nothing behind. `tryAppend` throws `.noSpace`
-  /// instead of waiting. A producer's append that is in the queue waits on, cancelled or not, because those behind it have
-  /// their numbers.
+  /// The append waits, and so do all that come after it, until there is space. The log tries again when retention has
+  /// removed something, and otherwise once a second.
+  ///
+  /// A cancelled append throws `.cancelled` and writes nothing. `tryAppend` throws `.noSpace` instead of waiting. A
+  /// producer's append that is already in the queue keeps waiting even when it is cancelled, because later appends have
+  /// the next numbers.
   case wait
 }
 
-/// What an append was given.
+/// What an append returns.
 public struct Receipt: Hashable, Sendable {
   /// The records' offsets, in the order of the batch.
   public let offsets: Range<Offset>
   /// How safe they were when the append returned.
   public let durability: Durability
-  /// Whether a producer had appended this number before: the offsets are those of the first time, nothing was written now.
+  /// Whether a producer had appended this number before. The offsets are then those of the first time, and this call
+  /// wrote nothing.
   public internal(set) var isDuplicate = false
 }
 
-/// Every knob of a log. The defaults suit a service on an SSD.
+/// The configuration of a log. The defaults suit a service on an SSD.
 public struct LogConfiguration: Hashable, Sendable {
-  /// The most a segment file grows to before the next is begun, in bytes. Default 64 MiB; 64 KiB … 4 GiB. Recovery reads
-  /// one segment, so this bounds the time to open.
+  /// The largest size of a segment file before the log begins the next, in bytes. Default 64 MiB; 64 KiB … 4 GiB.
+  /// Recovery reads one segment, so this bounds the time to open.
   public var segmentBytes = 64 << 20
-  /// The most uncompressed bytes gathered into one block, in bytes. Default 1 MiB; 4 KiB … 16 MiB. Larger compresses
-  /// better and makes a single read dearer.
+  /// The most uncompressed bytes that the log groups into one block. Default 1 MiB; 4 KiB … 16 MiB. Larger blocks
+  /// compress better and make a single read more expensive.
   public var blockBytes = 1 << 20
   /// The longest record, in bytes. Default 16 MiB; at most `batchBytes`.
   public var recordBytes = 16 << 20
-  /// The most one append may hold, in bytes; it becomes one block, because it is all or nothing. Default 32 MiB; at most
-  /// 1 GiB.
+  /// The most one append may hold, in bytes. The append becomes one block, because it is all or nothing. Default 32
+  /// MiB; at most 1 GiB.
   public var batchBytes = 32 << 20
-  /// Bytes waiting to be written before `append` makes its callers wait. Default: 4 MiB for each core, at least 8 and at most
-  /// 32, so that every encoder has work and memory stays small. A single larger batch is taken when nothing else waits.
+  /// The bytes in the queue from which `append` makes its callers wait. Default: 4 MiB for each core, at least 8 and at
+  /// most 32, so that every encoder has work and memory stays small. A larger batch is accepted alone, when the queue
+  /// is empty.
   public var queueBytes = min(32, max(8, 4 * ProcessorCount.online)) << 20
   /// zstd's level for new blocks. Default 1; −7 … 19.
   public var compressionLevel = 1
-  /// Threads that compress ahead of the one that writes and syncs, started when a whole block waits. Default: one for each
-  /// core, at most 8. 0 … 64; with 0 the writing thread compresses everything itself. Each takes up to about 4 times
-  /// `blockBytes`, and about 1 MiB for zstd.
+  /// Threads that compress ahead of the thread that writes and syncs. They start when a whole block waits. Default: one
+  /// for each core, at most 8. 0 … 64; with 0 the writing thread compresses everything itself. Each uses up to about 4
+  /// times `blockBytes`, and about 1 MiB for zstd.
   public var encoders = min(8, ProcessorCount.online)
-  /// When readers see a record, and what `append` waits for unless told otherwise. Default `.disk`. With `.kernel` the log
-  /// syncs only when a segment is full, when it is closed, and when an append asks for `.disk`.
+  /// When readers see a record, and what `append` waits for by default. Default `.disk`. With `.kernel` the log syncs
+  /// only when a segment is full, when the log closes, and when an append asks for `.disk`.
   public var durability = Durability.disk
-  /// Refuse to open, instead of cutting, when the last bytes cannot be proven to be unacknowledged. Default off: they are
-  /// cut and a copy is kept.
+  /// Refuses to open the log, instead of cutting, when recovery cannot prove that the last bytes are unacknowledged.
+  /// Default off: recovery cuts them and keeps a copy.
   public var strictRecovery = false
-  /// Producers whose last sequence is remembered. Default 16,384; 1 … 65,536, about 1 KiB of memory each at most. Beyond it the
-  /// least recently used is forgotten, and refused until it says how far it got.
+  /// How many producers' last sequences the log remembers. Default 16,384; 1 … 65,536, at most about 1 KiB of memory
+  /// each. Beyond it the log forgets the least recently used producer. It then refuses that producer's appends until
+  /// the producer says how far it got.
   public var maxProducers = 16_384
   static let producersRange = 1...65_536
-  /// What may be removed from the log's beginning. Default: nothing.
+  /// What retention may remove from the log's beginning. Default: nothing.
   public var retention = RetentionPolicy()
-  /// What an append does when the disk has no room. Default `.fail`.
+  /// What an append does when the disk has no space. Default `.fail`.
   public var whenFull = WhenFull.fail
-  /// Whether full segments are written again, smaller, in the background. Default on.
+  /// Whether the log rewrites full segments, smaller, in the background. Default on.
   public var sealing = Sealing.on
 
   public init() {}
 
-  /// Throws `.invalidConfiguration`, naming the knob and its range.
+  /// Throws `.invalidConfiguration`, naming the setting and its range.
   package func validate() throws(LogError) {
     func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(LogError) {
       guard range.contains(value) else {
@@ -106,26 +111,26 @@ public struct LogConfiguration: Hashable, Sendable {
   }
 }
 
-/// The outside world, injected: a disk, a clock, and chance.
+/// The disk, the clock and the randomness of a log. Injected, so that a test can replace them.
 public struct LogEnvironment: Sendable {
   public var fileSystem: any FileSystem
   public var clock: any WallClock
-  /// 16 bytes nobody can foresee, for the log's UUID and the segments' salts.
+  /// 16 unpredictable bytes, for the log's UUID and the segments' salts.
   public var randomBytes: @Sendable () -> [UInt8]
-  /// Told once per opening, when recovery had something to do. Nothing is logged per record.
+  /// Receives one message per opening, when recovery had something to do. The log writes no message per record.
   public var logger: Logger
-  /// Waits between two looks for room on a full disk. Replaceable, so that a test decides when time has passed.
+  /// Waits between two checks for space on a full disk. Replaceable, so that a test decides when time has passed.
   public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
-  /// How long after the last commit the commit point is synced, so that a power cut in a quiet time leaves evidence of every
-  /// commit. Nil: never; the default of a file system that is not the machine's.
+  /// How long after the last commit the log syncs the commit point, so that a power cut in a quiet time leaves evidence
+  /// of every commit. Nil: never, the default of a file system that is not the machine's.
   package var commitPointSyncDelay: Duration?
-  /// Told what the log does, for metrics and traces. Default nil: nothing is measured.
+  /// Receives events of the log, for metrics and traces. Default nil: nothing is measured.
   public var observer: (any LogObserver)?
-  /// Measures for the observer.
+  /// The clock that measures for the observer.
   package var paceClock: any MonotonicClock = SystemMonotonicClock()
   package var observation: Observation { Observation(observer, clock: paceClock) }
-  /// What the wall clock is held against; see ``LogClock``. Nil: the wall clock is believed whatever it says, which is the
-  /// rule for a clock of the caller's own.
+  /// The clock that checks the wall clock; see ``LogClock``. Nil: the wall clock is always believed, which is the rule
+  /// for a caller's own clock.
   package var monotonicClock: (any MonotonicClock)? {
     get { givenMonotonicClock ?? (clock is SystemWallClock ? SystemMonotonicClock() : nil) }
     set { givenMonotonicClock = newValue }

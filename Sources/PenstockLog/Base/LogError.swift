@@ -1,4 +1,4 @@
-/// Why the log could not do what it was asked: what kind, in words, where, and because of what.
+/// Why a call of the log failed: the code, a message, the location and the cause.
 public struct LogError: Error, Sendable, CustomStringConvertible {
   public struct Code: Hashable, Sendable, CustomStringConvertible {
     private enum Value: String {
@@ -22,7 +22,7 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let damaged = Code(.damaged)
     /// Strict recovery found a tail it cannot prove to be unacknowledged.
     public static let undecidableTail = Code(.undecidableTail)
-    /// A write or a sync failed; the log takes no more appends until it is opened again. Reads go on.
+    /// A write or a sync failed. The log refuses appends until it is opened again. Reads continue.
     public static let poisoned = Code(.poisoned)
     public static let closed = Code(.closed)
     public static let cancelled = Code(.cancelled)
@@ -31,7 +31,8 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let emptyBatch = Code(.emptyBatch)
     /// The queue is full and the caller asked not to wait.
     public static let overloaded = Code(.overloaded)
-    /// No room for a next segment, or no descriptor to open it with. Nothing was written; appends work again when there is.
+    /// No space for the next segment, or no descriptor to open it with. Nothing was written. Appends work again when
+    /// there is.
     public static let noSpace = Code(.noSpace)
     public static let io = Code(.io)
     /// Offsets that are not, or no longer, in the log.
@@ -43,17 +44,17 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let cursorHeld = Code(.cursorHeld)
     /// A later holder has taken the cursor, or the producer.
     public static let fenced = Code(.fenced)
-    /// A cursor move that is against the rules.
+    /// A cursor move that breaks the rules.
     public static let illegalMove = Code(.illegalMove)
     public static let invalidConfiguration = Code(.invalidConfiguration)
     public static let unknownCursor = Code(.unknownCursor)
     /// Not the number a producer must append next; the message names it.
     public static let outOfSequence = Code(.outOfSequence)
-    /// The producer has appended this number already, and its offsets are no longer remembered.
+    /// The producer has already appended this number, and the log no longer remembers its offsets.
     public static let duplicate = Code(.duplicate)
     /// The log may have forgotten what the producer appended; see `Producer.resume(after:)`.
     public static let unknownProducer = Code(.unknownProducer)
-    /// All of the producers the log remembers are in use.
+    /// All of the producers that the log remembers are in use.
     public static let tooManyProducers = Code(.tooManyProducers)
     /// A source position of more than 64 bytes.
     public static let sourceTooLarge = Code(.sourceTooLarge)
@@ -78,7 +79,7 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
   var isAboutMissingFile: Bool { (cause as? FileSystemError)?.code == .notFound }
 
   public let code: Code
-  /// A sentence for a person, with the way out where there is one.
+  /// A sentence for an operator, with the remedy where there is one.
   public let message: String
   public let location: Location
   public let cause: (any Error)?

@@ -1,41 +1,41 @@
-/// Told what a log does, a group of appends or a block at a time, never a record at a time.
+/// Receives events of a log: one for a group of appends or for a block, never one for a record.
 ///
-/// Nobody is told anything by default, and then nothing is measured either. Set ``LogEnvironment/observer`` to be told.
-/// `PenstockMetrics` has observers that make metrics and traces of it.
+/// By default there is no observer, and nothing is measured. Set ``LogEnvironment/observer`` to receive events.
+/// `PenstockMetrics` has observers that make metrics and traces of them.
 ///
-/// Called from the log's own threads and from readers' tasks, any number at once; they wait for it. So it must return soon and
-/// must not call the log.
+/// The log's own threads and readers' tasks call it, any number at once, and they wait for it. So it must return soon
+/// and must not call the log.
 public protocol LogObserver: Sendable {
-  func observe(_ notice: LogObserverEvent)
+  func observe(_ event: LogObserverEvent)
 }
 
-/// Something that a log did. More cases may come: end a `switch` with `default`.
+/// An event of a log. More cases may come: end a `switch` with `default`.
 public enum LogObserverEvent: Sendable {
   /// The log was opened, and recovered where that was needed.
   case opened(RecoveryReport, duration: Duration)
-  /// A block was compressed and written. Not durable yet.
+  /// The log compressed and wrote a block. It is not durable yet.
   case wroteBlock(Block)
-  /// What was written before is on stable storage.
+  /// Everything written before is on stable storage.
   case synced(duration: Duration)
-  /// Appends of one group are as safe as they asked, visible, and told so.
+  /// The appends of one group are as safe as they asked, visible to readers, and their callers have returned.
   case committed(Group)
-  /// Appends failed together; nothing of them is in the log, unless the code is `.poisoned`: then it is open.
+  /// Appends failed together. None of their records are in the log, unless the code is `.poisoned`: then it is unknown.
   case failed(appends: Int, LogError.Code)
-  /// An append waited for room in the queue.
+  /// An append waited because the queue was full.
   case waitedForRoom(duration: Duration)
-  /// The disk is full, and appends wait for room there.
+  /// The disk is full, and appends wait for space.
   case parked
-  /// A segment was finished and the next one begun.
+  /// The log finished a segment and began the next one.
   case rolled(segment: UInt64, duration: Duration)
   case sealed(Sealed)
-  /// A segment stays as it was written, and why.
+  /// Sealing left a segment as it was written, and why.
   case notSealed(segment: UInt64, reason: String)
-  /// Retention has looked, and removed what it reports.
+  /// Retention has run, and removed what it reports.
   case trimmed(RetentionReport, duration: Duration)
   /// A reader needed a block.
   case readBlock(Read)
   case movedCursor(CursorMove)
-  /// The log's lock was let go of. The error is what closing it met.
+  /// The log has released its lock. The error is what closing it met.
   case closed(LogError?)
 
   /// One block, as it was written.
@@ -45,7 +45,7 @@ public enum LogObserverEvent: Sendable {
     public var rawBytes: Int
     /// In the file, padding included.
     public var storedBytes: Int
-    /// To complete and to write it; compressing goes on beside it.
+    /// To complete and to write the block. Encoder threads compress at the same time.
     public var duration: Duration
   }
 
@@ -53,9 +53,9 @@ public enum LogObserverEvent: Sendable {
   public struct Group: Hashable, Sendable {
     public var appends: Int
     public var offsets: Range<Offset>
-    /// Since the first of them came into the queue.
+    /// Since the first of them entered the queue.
     public var latency: Duration
-    /// Bytes in the queue behind it, and the most it takes.
+    /// Bytes still in the queue, and the most it takes.
     public var queuedBytes: Int
     public var queueLimit: Int
   }
@@ -65,50 +65,50 @@ public enum LogObserverEvent: Sendable {
     /// Of the file, before and after.
     public var bytesBefore: UInt64
     public var bytesAfter: UInt64
-    /// Waiting to keep the pace included.
+    /// Includes the time spent waiting to keep the configured rate.
     public var duration: Duration
   }
 
   public struct Read: Hashable, Sendable {
     /// In memory, decoded.
     public var bytes: Int
-    /// Another reader had decoded it already.
+    /// Another reader had already decoded it.
     public var wasCached: Bool
-    /// To find, read, prove and decompress it; zero where it was cached.
+    /// To find, read, validate and decompress it; zero where it was cached.
     public var duration: Duration
   }
 
   public struct CursorMove: Hashable, Sendable {
     public enum Kind: String, Hashable, Sendable, CaseIterable {
-      /// A batch was noted.
+      /// The cursor stored a batch's range.
       case begin
-      /// A batch was confirmed.
+      /// The consumer confirmed a batch.
       case commit
-      /// To another place, or past a gap.
+      /// To another position, or past a gap.
       case seek
     }
     public var cursor: String
     public var kind: Kind
-    /// Where the cursor stands now, and where the log ends for readers.
+    /// Where the cursor is now, and where the log ends for readers.
     public var committed: Offset
     public var end: Offset
-    /// One sync included.
+    /// Includes one sync.
     public var duration: Duration
   }
 }
 
-/// Several observers, told one after the other.
+/// Calls several observers, one after the other.
 public struct LogObservers: LogObserver {
   private let all: [any LogObserver]
 
   public init(_ all: [any LogObserver]) { self.all = all }
 
-  public func observe(_ notice: LogObserverEvent) {
-    for observer in all { observer.observe(notice) }
+  public func observe(_ event: LogObserverEvent) {
+    for observer in all { observer.observe(event) }
   }
 }
 
-/// An observer and the clock that measures for it. Costs one comparison where nobody observes.
+/// An observer and the clock that measures for it. Costs one comparison without an observer.
 package struct Observation: Sendable {
   private let observer: (any LogObserver)?
   private let clock: any MonotonicClock
@@ -118,14 +118,14 @@ package struct Observation: Sendable {
     self.clock = clock
   }
 
-  /// Now, in nanoseconds; 0 where nobody observes.
+  /// Now, in nanoseconds; 0 without an observer.
   package func start() -> Int64 { observer == nil ? 0 : clock.now() }
 
-  /// Tells what happened since `start`. What is told is made only where somebody observes.
-  package func tell(since start: Int64, _ notice: (Duration) -> LogObserverEvent) {
+  /// Reports an event that began at `start`. The event is made only when there is an observer.
+  package func tell(since start: Int64, _ event: (Duration) -> LogObserverEvent) {
     guard let observer else { return }
-    observer.observe(notice(.nanoseconds(max(0, clock.now() - start))))
+    observer.observe(event(.nanoseconds(max(0, clock.now() - start))))
   }
 
-  package func tell(_ notice: @autoclosure () -> LogObserverEvent) { observer?.observe(notice()) }
+  package func tell(_ event: @autoclosure () -> LogObserverEvent) { observer?.observe(event()) }
 }

@@ -8,10 +8,11 @@ internal import CPenstock
   internal import Darwin
 #endif
 
-/// A value with a lock and conditions: a thread waits until another has changed it.
+/// A value with a lock and conditions: a thread waits until another thread has changed it.
 ///
-/// For threads that may block, the log's own above all. A task waits here only for what another thread is computing at that
-/// moment. Threads that wait for different things wait on different channels, so that a signal does not wake the wrong one.
+/// For threads that may block, above all the log's own. A task waits here only for what another thread is computing at
+/// that moment. Threads that wait for different things wait on different channels, so that a signal wakes the right
+/// one.
 ///
 /// `@unchecked Sendable`: `value` is touched only while `mutex` is held.
 package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
@@ -45,13 +46,13 @@ package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
     return try body(&value)
   }
 
-  /// Wakes one thread that waits on the channel. Costs no system call when none does.
+  /// Wakes one thread that waits on the channel. It makes no system call when no thread waits.
   package func signal(_ channel: Int = 0) { pthread_cond_signal(conditions + channel) }
 
   /// Wakes all threads that wait on the channel.
   package func signalAll(_ channel: Int = 0) { pthread_cond_broadcast(conditions + channel) }
 
-  /// Calls `body` until it returns something, sleeping in between until ``signal(_:)``.
+  /// Calls `body` until it returns a value; sleeps in between until ``signal(_:)``. Blocks the calling thread.
   package func wait<Result>(on channel: Int = 0, until body: (inout Value) -> Result?) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
@@ -62,9 +63,9 @@ package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
   }
 }
 
-/// Threads that the log owns, because they block in writes and syncs and must not hold up anybody's tasks.
+/// Threads that the log owns, because they block in writes and syncs and must not delay the callers' tasks.
 package enum LogThread {
-  /// Runs `body` on a new thread of its own, which ends with it.
+  /// Runs `body` on a new thread, which ends with it.
   package static func start(name: String, _ body: @escaping @Sendable () -> Void) {
     let box = Unmanaged.passRetained(Job(name, body))
     #if canImport(Darwin)
@@ -81,8 +82,8 @@ package enum LogThread {
     #endif
   }
 
-  /// Waits awake until `isOver` or for at most so many nanoseconds, leaving the processor to whoever wants it; returns whether
-  /// it was over.
+  /// Busy-waits until `isOver`, for at most so many nanoseconds, and yields the processor to other threads. Returns
+  /// whether it was over.
   package static func spinWait(atMost nanoseconds: UInt64, until isOver: () -> Bool) -> Bool {
     let clock = SystemMonotonicClock()
     let end = clock.now() + Int64(nanoseconds)
@@ -93,7 +94,7 @@ package enum LogThread {
     return true
   }
 
-  /// From here on the calling thread runs only where others leave the processor free.
+  /// From here on the calling thread runs only on otherwise idle processors.
   package static func yieldToOthers() { penstock_background_thread() }
 
   fileprivate final class Job {

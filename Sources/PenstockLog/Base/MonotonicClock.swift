@@ -1,6 +1,6 @@
-/// A clock to keep a pace by. Injected.
+/// A clock that never jumps. Injected.
 package protocol MonotonicClock: Sendable {
-  /// Nanoseconds since some moment; never falls.
+  /// Nanoseconds since some fixed moment; never falls.
   func now() -> Int64
   func sleep(nanoseconds: Int64)
 }

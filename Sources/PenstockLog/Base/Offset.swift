@@ -1,13 +1,13 @@
 /// The number of a record in its log: 0, 1, 2, … without holes.
 ///
-/// An offset, once acknowledged, names the same bytes for ever.
+/// An acknowledged offset names the same bytes as long as the log exists.
 public struct Offset: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
   public let rawValue: UInt64
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
   public static let zero = Offset(0)
   public static func < (a: Offset, b: Offset) -> Bool { a.rawValue < b.rawValue }
-  /// The offset `count` records later, or earlier for a negative count. Ends at 0 and at the largest offset: offsets come
-  /// from people and from other programs, and none of them may end the process.
+  /// The offset `count` records later, or earlier for a negative count. It saturates at 0 and at the largest offset:
+  /// operators and other programs supply offsets, and no offset may end the process.
   public static func + (offset: Offset, count: Int) -> Offset {
     if count >= 0 {
       let (sum, overflow) = offset.rawValue.addingReportingOverflow(UInt64(count))
@@ -16,13 +16,14 @@ public struct Offset: Hashable, Comparable, Sendable, Codable, CustomStringConve
     let (difference, overflow) = offset.rawValue.subtractingReportingOverflow(UInt64(count.magnitude))
     return Offset(overflow ? 0 : difference)
   }
-  /// How many records lie from `b` to `a`; negative where `a` is before `b`. Ends at the largest and the smallest `Int`.
+  /// How many records lie from `b` to `a`; negative where `a` is before `b`. It saturates at the largest and the
+  /// smallest `Int`.
   public static func - (a: Offset, b: Offset) -> Int {
     a.rawValue >= b.rawValue ? Int(clamping: a.rawValue - b.rawValue) : -Int(clamping: b.rawValue - a.rawValue)
   }
   public var description: String { String(rawValue) }
 
-  // A bare number in JSON, not an object around one.
+  // A bare number in JSON, not an object.
   public init(from decoder: any Decoder) throws {
     rawValue = try decoder.singleValueContainer().decode(UInt64.self)
   }

@@ -8,20 +8,22 @@ internal import CPenstock
   import Darwin
 #endif
 
-/// The file system of the machine: each verb is one or two system calls, nothing is cached or retried out of sight.
+/// The file system of the machine. Each verb is one or two system calls. Nothing is cached, and nothing is retried
+/// except interrupted calls.
 ///
-/// - A file is created with mode 0600, a directory with 0700 (less what the umask takes away). Descriptors are not
-///   inherited by child processes.
+/// - A file is created with mode 0600, a directory with 0700 (less what the umask removes). Child processes do not
+///   inherit descriptors.
 /// - `synchronize` is `fdatasync`: it covers the bytes and the size, not times. On Darwin it is `F_FULLFSYNC`, because
-///   `fsync` there does not empty the drive's cache. It is never retried and never throws `.interrupted`: after a failure
-///   the kernel may have marked the pages clean, so a second call would prove nothing (Rebello et al., "Can Applications
-///   Recover from fsync Failures?", USENIX ATC 2020).
-/// - `lock` takes an open-file-description lock, which belongs to the handle: closing another handle of the same file
-///   does not drop it, as it would a classic POSIX record lock. The handle must be opened `.readWrite` or `.create`; the
-///   kernel refuses a write lock on a read-only descriptor, and that is `.notSupported` here.
-/// - `rename` is `renameat2` with `RENAME_NOREPLACE` (`renamex_np` on Darwin). On a file system without it, it looks whether
-///   the target exists and then renames; there two processes could race between the two steps.
-/// - `replace` looks whether both files exist before it renames. Only the log's one writer uses it.
+///   `fsync` there does not empty the drive's cache. It is never retried and never throws `.interrupted`. After a
+///   failure the kernel may have marked the pages clean, so a second call would prove nothing (Rebello et al., "Can
+///   Applications Recover from fsync Failures?", USENIX ATC 2020).
+/// - `lock` takes an open-file-description lock, which belongs to the handle. A classic POSIX record lock would end
+///   when the process closes any other handle of the file; this one does not. The handle must be opened `.readWrite` or
+///   `.create`. The kernel refuses a write lock on a read-only descriptor, and that is `.notSupported` here.
+/// - `rename` is `renameat2` with `RENAME_NOREPLACE` (`renamex_np` on Darwin). A file system may not support it.
+///   `rename` then checks whether the target exists before it renames, and two processes could race between the two
+///   steps.
+/// - `replace` checks whether both files exist before it renames. Only the log's one writer uses it.
 /// - `list` repairs names that are not UTF-8, so such a name cannot be opened. The log creates none.
 public struct POSIXFileSystem: FileSystem {
   public init() {}
@@ -33,12 +35,12 @@ public struct POSIXFileSystem: FileSystem {
       case .readWrite: O_RDWR
       case .create: O_RDWR | O_CREAT | O_EXCL
       }
-    let descriptor = try check("open", path) { systemOpen(path, flags | O_CLOEXEC, 0o600) }
+    let descriptor = try check(.open, path) { systemOpen(path, flags | O_CLOEXEC, 0o600) }
     let file = OpenFileHandle(rawValue: descriptor)
     do throws(FileSystemError) {
-      // A read-only open of a directory succeeds in POSIX; nothing in this seam could use such a handle.
-      if try status(of: file, "open").st_mode & S_IFMT == S_IFDIR {
-        throw FileSystemError(.isADirectory, operation: "open", path: path)
+      // A read-only open of a directory succeeds in POSIX; no verb could use such a handle.
+      if try status(of: file, .open).st_mode & S_IFMT == S_IFDIR {
+        throw FileSystemError(.isADirectory, verb: .open, path: path)
       }
     } catch {
       close(file)
@@ -56,9 +58,9 @@ public struct POSIXFileSystem: FileSystem {
     throws(FileSystemError) -> Int
   {
     guard let start = buffer.baseAddress, !buffer.isEmpty else { return 0 }
-    let count = pread(file.rawValue, start, buffer.count, try signed(position, "read", file))
+    let count = pread(file.rawValue, start, buffer.count, try signed(position, .read, file))
     if count >= 0 { return count }
-    let failed = failure("read", file)
+    let failed = failure(.read, file)
     // Perhaps the disk cannot read a neighbouring page that the kernel reads together with this one.
     guard failed.code == .inputOutput else { throw failed }
     let direct = penstock_read_directly(file.rawValue, start, buffer.count, Int64(clamping: position))
@@ -70,20 +72,20 @@ public struct POSIXFileSystem: FileSystem {
     throws(FileSystemError) -> Int
   {
     guard let start = bytes.baseAddress, !bytes.isEmpty else { return 0 }
-    let count = pwrite(file.rawValue, start, bytes.count, try signed(position, "write", file))
-    guard count >= 0 else { throw failure("write", file) }
-    // A device that takes nothing and reports nothing would send the caller round for ever.
-    guard count > 0 else { throw FileSystemError(.inputOutput, operation: "write", path: path(of: file)) }
+    let count = pwrite(file.rawValue, start, bytes.count, try signed(position, .write, file))
+    guard count >= 0 else { throw failure(.write, file) }
+    // A device that accepts nothing and reports nothing would make the caller loop without end.
+    guard count > 0 else { throw FileSystemError(.inputOutput, verb: .write, path: path(of: file)) }
     return count
   }
 
-  /// Past the page cache where the file system allows it: measured over 64 MiB, a quarter of the processor time, and the
-  /// writes that follow cost the same.
+  /// Bypasses the page cache where the file system allows it. Measured over 64 MiB: a quarter of the processor time,
+  /// and the writes that follow cost the same.
   public func fill(_ file: OpenFileHandle, zeros length: UInt64) throws(FileSystemError) {
     var reason: Int32 = 0
     let done = penstock_zero_directly(file.rawValue, length, &reason)
     guard reason == 0 else {
-      throw FileSystemError(FileSystemError.Code(errno: reason), operation: "write", path: path(of: file))
+      throw FileSystemError(FileSystemError.Code(errno: reason), verb: .write, path: path(of: file))
     }
     try writeZeros(file, done..<length)
   }
@@ -92,17 +94,17 @@ public struct POSIXFileSystem: FileSystem {
     guard synchronizeData(file.rawValue) == 0 else {
       let reason = errno
       let code = reason == EINTR ? .other(errno: EINTR) : FileSystemError.Code(errno: reason)
-      throw FileSystemError(code, operation: "synchronize", path: path(of: file))
+      throw FileSystemError(code, verb: .synchronize, path: path(of: file))
     }
   }
 
   public func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 {
-    UInt64(max(0, try status(of: file, "size").st_size))
+    UInt64(max(0, try status(of: file, .size).st_size))
   }
 
   public func prefetch(_ file: OpenFileHandle, _ range: Range<UInt64>) {
     #if os(Linux)
-      // A hint: what it answers changes nothing.
+      // A hint: its result changes nothing.
       _ = posix_fadvise(
         file.rawValue, off_t(clamping: range.lowerBound), off_t(clamping: range.upperBound - range.lowerBound),
         POSIX_FADV_WILLNEED)
@@ -112,51 +114,51 @@ public struct POSIXFileSystem: FileSystem {
   public func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     switch Int(penstock_drop_cache(file.rawValue)) {
     case PENSTOCK_CACHE_DROPPED: return true
-    case PENSTOCK_CACHE_STALE: throw FileSystemError(.staleCache, operation: "dropCache", path: path(of: file))
+    case PENSTOCK_CACHE_STALE: throw FileSystemError(.staleCache, verb: .dropCache, path: path(of: file))
     default: return false
     }
   }
 
   public func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) {
-    let length = try signed(size, "truncate", file)
+    let length = try signed(size, .truncate, file)
     while ftruncate(file.rawValue, length) != 0 {
-      guard errno == EINTR else { throw failure("truncate", file) }
+      guard errno == EINTR else { throw failure(.truncate, file) }
     }
   }
 
   public func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     var found = stat()
     // The source first: renaming nothing is `.notFound`, whatever the target is.
-    _ = try check("rename", path) { lstat(path, &found) }
+    _ = try check(.rename, path) { lstat(path, &found) }
     if lstat(newPath, &found) == 0 {
-      throw FileSystemError(.exists, operation: "rename", path: newPath)
+      throw FileSystemError(.exists, verb: .rename, path: newPath)
     }
-    guard errno == ENOENT else { throw failure("rename", newPath) }
+    guard errno == ENOENT else { throw failure(.rename, newPath) }
     // One step for the kernel, so that of two processes with one target only one succeeds.
-    _ = try check("rename", path) { penstock_rename_exclusively(path, newPath) }
+    _ = try check(.rename, path) { penstock_rename_exclusively(path, newPath) }
   }
 
   public func replace(_ path: String, with newer: String) throws(FileSystemError) {
     for name in [newer, path] {
       var found = stat()
-      _ = try check("replace", name) { lstat(name, &found) }
-      if found.st_mode & S_IFMT == S_IFDIR { throw FileSystemError(.isADirectory, operation: "replace", path: name) }
+      _ = try check(.replace, name) { lstat(name, &found) }
+      if found.st_mode & S_IFMT == S_IFDIR { throw FileSystemError(.isADirectory, verb: .replace, path: name) }
     }
-    _ = try check("replace", path) { systemRename(newer, path) }
+    _ = try check(.replace, path) { systemRename(newer, path) }
   }
 
   public func remove(_ path: String) throws(FileSystemError) {
-    _ = try check("remove", path) { unlink(path) }
+    _ = try check(.remove, path) { unlink(path) }
   }
 
   public func list(_ path: String) throws(FileSystemError) -> [String] {
-    guard let directory = opendir(path) else { throw failure("list", path) }
+    guard let directory = opendir(path) else { throw failure(.list, path) }
     defer { closedir(directory) }
     var names: [String] = []
     while true {
-      errno = 0  // The end and an error both answer nil; only errno tells them apart.
+      errno = 0  // The end and an error both return nil; only errno distinguishes them.
       guard let entry = readdir(directory) else {
-        if errno != 0 { throw failure("list", path) }
+        if errno != 0 { throw failure(.list, path) }
         return names
       }
       // Through the address, not through a copy of the struct: a record is shorter than its declared type.
@@ -167,33 +169,33 @@ public struct POSIXFileSystem: FileSystem {
   }
 
   public func makeDirectory(_ path: String) throws(FileSystemError) {
-    _ = try check("makeDirectory", path) { mkdir(path, 0o700) }
+    _ = try check(.makeDirectory, path) { mkdir(path, 0o700) }
   }
 
   public func synchronizeDirectory(_ path: String) throws(FileSystemError) {
     let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
-    let descriptor = try check("synchronizeDirectory", path) { systemOpen(path, flags, 0) }
+    let descriptor = try check(.synchronizeDirectory, path) { systemOpen(path, flags, 0) }
     let failed = fsync(descriptor) == 0 ? nil : errno
     _ = systemClose(descriptor)
     guard let failed else { return }
     let code = failed == EINTR ? .other(errno: EINTR) : FileSystemError.Code(errno: failed)
-    throw FileSystemError(code, operation: "synchronizeDirectory", path: path)
+    throw FileSystemError(code, verb: .synchronizeDirectory, path: path)
   }
 
   public func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     guard systemLock(file.rawValue) != 0 else { return true }
     switch errno {
     case EAGAIN, EACCES: return false
-    case EBADF: throw FileSystemError(.notSupported, operation: "lock", path: path(of: file))
-    default: throw failure("lock", file)
+    case EBADF: throw FileSystemError(.notSupported, verb: .lock, path: path(of: file))
+    default: throw failure(.lock, file)
     }
   }
 
   public func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    let opened = try status(of: file, "path")
+    let opened = try status(of: file, .path)
     var named = stat()
     do throws(FileSystemError) {
-      _ = try check("path", path) { stat(path, &named) }
+      _ = try check(.path, path) { stat(path, &named) }
     } catch {
       guard error.code == .notFound || error.code == .notADirectory else { throw error }
       return false
@@ -229,7 +231,7 @@ extension FileSystemError.Code {
     }
   }
 
-  /// The system's own words for a number; with the number where it has none.
+  /// The system's text for a number; the number itself where it has none.
   static func systemText(_ code: Int32) -> String {
     guard let text = strerror(code) else { return "system error \(code)" }
     let words = String(cString: text)
@@ -238,39 +240,41 @@ extension FileSystemError.Code {
 }
 
 extension POSIXFileSystem {
-  private func failure(_ operation: String, _ path: String) -> FileSystemError {
-    FileSystemError(FileSystemError.Code(errno: errno), operation: operation, path: path)
+  private func failure(_ verb: FileSystemError.Verb, _ path: String) -> FileSystemError {
+    FileSystemError(FileSystemError.Code(errno: errno), verb: verb, path: path)
   }
 
-  private func failure(_ operation: String, _ file: OpenFileHandle) -> FileSystemError {
+  private func failure(_ verb: FileSystemError.Verb, _ file: OpenFileHandle) -> FileSystemError {
     let reason = errno  // Finding the path may change it.
-    return FileSystemError(FileSystemError.Code(errno: reason), operation: operation, path: path(of: file))
+    return FileSystemError(FileSystemError.Code(errno: reason), verb: verb, path: path(of: file))
   }
 
-  /// Runs a call that changes nothing when it is interrupted, until it is not interrupted.
-  private func check(_ operation: String, _ path: String, _ call: () -> Int32) throws(FileSystemError) -> Int32 {
+  /// Runs a call again while it is interrupted. An interrupted call changes nothing.
+  private func check(_ verb: FileSystemError.Verb, _ path: String, _ call: () -> Int32) throws(FileSystemError) -> Int32
+  {
     while true {
       let result = call()
       if result >= 0 { return result }
-      guard errno == EINTR else { throw failure(operation, path) }
+      guard errno == EINTR else { throw failure(verb, path) }
     }
   }
 
-  private func status(of file: OpenFileHandle, _ operation: String) throws(FileSystemError) -> stat {
+  private func status(of file: OpenFileHandle, _ verb: FileSystemError.Verb) throws(FileSystemError) -> stat {
     var result = stat()
-    guard fstat(file.rawValue, &result) == 0 else { throw failure(operation, file) }
+    guard fstat(file.rawValue, &result) == 0 else { throw failure(verb, file) }
     return result
   }
 
-  private func signed(_ position: UInt64, _ operation: String, _ file: OpenFileHandle) throws(FileSystemError) -> off_t
+  private func signed(_ position: UInt64, _ verb: FileSystemError.Verb, _ file: OpenFileHandle) throws(FileSystemError)
+    -> off_t
   {
     guard let result = off_t(exactly: position) else {
-      throw FileSystemError(.other(errno: EINVAL), operation: operation, path: path(of: file))
+      throw FileSystemError(.other(errno: EINVAL), verb: verb, path: path(of: file))
     }
     return result
   }
 
-  /// What the kernel calls the file; asked only when an error is to be told.
+  /// The kernel's name of the file; looked up only for an error.
   private func path(of file: OpenFileHandle) -> String {
     let unknown = "descriptor \(file.rawValue)"
     #if os(Linux)

@@ -1,4 +1,4 @@
-/// Where salts and identities come from. Injected, so that a simulation repeats byte for byte.
+/// The source of salts and identities. Injected, so that a simulation repeats byte for byte.
 package struct Randomness: Sendable {
   private let draw: @Sendable () -> UInt64
 

@@ -1,15 +1,17 @@
-/// What opening a log found and did. Machine-readable; the command line prints it.
+/// What recovery found and did when the log was opened. Machine-readable; the command line prints it.
 public struct RecoveryReport: Hashable, Sendable, Codable {
   public enum Outcome: String, Hashable, Sendable, Codable {
-    /// There was no log; an empty one was made.
+    /// There was no log; recovery made an empty one.
     case created
-    /// The newest segment ended as it should.
+    /// The newest segment ended with a whole block.
     case clean
-    /// A commit that a power cut left in pieces was cut off, and kept in quarantine. It was most likely never acknowledged.
+    /// Recovery cut a commit that a power cut left in pieces, and kept it in quarantine. It was most likely never
+    /// acknowledged.
     case torn
-    /// The last bytes are no whole block, and nothing says that they were acknowledged: cut off, and kept in quarantine.
+    /// The last bytes are no whole block, and nothing proves that they were acknowledged. Recovery cut them and kept
+    /// them in quarantine.
     case undecidable
-    /// Acknowledged records are lost; see `gaps`. Everything else is served.
+    /// Acknowledged records are lost; see `gaps`. The log serves everything else.
     case damaged
   }
   public var outcome: Outcome
@@ -17,36 +19,37 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
   public var rule: String
   /// The newest segment's file.
   public var segment: String?
-  /// The first position in it at which no valid block stood.
+  /// The first position in it without a valid block.
   public var position: UInt64?
   /// Bytes cut off, up to the last that was not zero.
   public var cutBytes: UInt64 = 0
   /// Copies of cut or damaged bytes.
   public var quarantined: [String] = []
   public var gaps: [Gap] = []
-  /// Files that are none of the log's. They were left alone.
+  /// Files that do not belong to the log. Recovery left them alone.
   public var unknownFiles: [String] = []
-  /// META had to be made again from the segments.
+  /// Recovery made META again from the segments.
   public var rebuiltMeta = false
   /// One past the newest record.
   public var end = Offset.zero
   public var epoch: UInt32 = 0
-  /// Whether the newest segment was read from the disk. False where the file system cannot prove that: then what an earlier
-  /// failed write left in memory may have been taken for written.
+  /// Whether recovery read the newest segment from the disk. False where the file system cannot prove that. Then
+  /// recovery may have read bytes that an earlier failed write left only in memory.
   public var isDiskProven = true
   public var producers = Producers()
 
-  /// What became of the producers' sequences.
+  /// The state of the producers' sequences after recovery.
   public struct Producers: Hashable, Sendable, Codable {
-    /// How many are known.
+    /// How many the log knows.
     public var count = 0
-    /// Whether every other has never appended. Otherwise some were evicted, or records that may have been theirs are lost.
+    /// Whether every other producer has never appended. Otherwise the log evicted some, or records that may be theirs
+    /// are lost.
     public var isComplete = true
-    /// Producers that may have appended more than is known, because records are lost.
+    /// Producers that may have appended more than the log knows, because records are lost.
     public var uncertain: [String] = []
-    /// The offset at which the snapshot was made that was used; nil when there was none.
+    /// The offset of the snapshot that recovery used; nil when there was none.
     public var snapshot: Offset?
-    /// From here on blocks were looked at.
+    /// Recovery read blocks from here on.
     public var readFrom = Offset.zero
     /// Snapshot files that could not be used.
     public var damagedSnapshots: [String] = []

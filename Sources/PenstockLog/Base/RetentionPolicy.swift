@@ -1,19 +1,22 @@
-/// What a log keeps: whole segments are removed from its beginning, never the newest one.
+/// What a log keeps. Retention removes whole segments from its beginning, never the newest one.
 ///
-/// Age and size only remove what every cursor has passed; a cursor that stands still keeps everything behind it. The hard cap
-/// is for those who would rather lose records than the disk: it passes cursors, and each is told exactly what it lost.
+/// Age and size only remove records that every cursor has passed; a cursor that does not move keeps everything after
+/// it. The hard cap is for operators who prefer losing records to a full disk. It removes records that a cursor has not
+/// read, and each such cursor gets a gap with exactly what it lost.
 public struct RetentionPolicy: Hashable, Sendable {
-  /// Remove records this much older than the newest record. Default nil: of any age. Measured on append times, which never
-  /// fall: a clock that jumps while nothing is appended removes nothing, and an idle log keeps what it has.
+  /// Removes records this much older than the newest record. Default nil: keeps any age. Age is measured on append
+  /// times, which never fall. So a clock that jumps while nothing is appended removes nothing, and an idle log keeps
+  /// its records.
   public var maxAge: Duration?
-  /// Keep the segments' files at or below so many bytes, zeros filled ahead in the newest one included. Default nil: of any
-  /// size. At least `segmentBytes`.
+  /// Keeps the segments' files at or below so many bytes, including zeros filled ahead in the newest one. Default nil:
+  /// any size. At least `segmentBytes`.
   public var maxBytes: Int?
-  /// Keep the files at or below so many bytes even where a cursor has not passed: its next read throws a ``Gap`` (reason
-  /// `.trimmed`) that must be acknowledged. Default nil: never. At least `segmentBytes` and `maxBytes`.
+  /// Keeps the files at or below so many bytes, even where a cursor has not read the records. The cursor's next read
+  /// then throws a ``Gap`` (reason `.trimmed`) that the consumer must acknowledge. Default nil: never. At least
+  /// `segmentBytes` and `maxBytes`.
   public var hardCapBytes: Int?
 
-  /// Keeps everything unless told otherwise.
+  /// Keeps everything by default.
   public init(maxAge: Duration? = nil, maxBytes: Int? = nil, hardCapBytes: Int? = nil) {
     self.maxAge = maxAge
     self.maxBytes = maxBytes
@@ -32,7 +35,7 @@ public struct RetentionPolicy: Hashable, Sendable {
     }
   }
 
-  /// Throws `.invalidConfiguration`, naming the knob and its range.
+  /// Throws `.invalidConfiguration`, naming the setting and its range.
   func validate(segmentBytes: Int) throws(LogError) {
     if let maxAge, maxAge <= .zero {
       throw LogError(.invalidConfiguration, "retention.maxAge is \(maxAge); it must be longer than nothing")
@@ -40,8 +43,8 @@ public struct RetentionPolicy: Hashable, Sendable {
     if let maxBytes, maxBytes < segmentBytes {
       throw LogError(
         .invalidConfiguration,
-        "retention.maxBytes is \(maxBytes); it must be at least segmentBytes (\(segmentBytes)), because the newest segment "
-          + "is never removed")
+        "retention.maxBytes is \(maxBytes); it must be at least segmentBytes (\(segmentBytes)), because the newest "
+          + "segment is never removed")
     }
     let least = max(segmentBytes, maxBytes ?? 0)
     if let hardCapBytes, hardCapBytes < least {
@@ -52,7 +55,7 @@ public struct RetentionPolicy: Hashable, Sendable {
   }
 }
 
-// The age in seconds, as people write it, not as the pair of integers that `Duration` makes of it.
+// The age in seconds, as operators write it, not as `Duration`'s pair of integers.
 extension RetentionPolicy: Codable {
   private enum Key: String, CodingKey {
     case maxAgeSeconds, maxBytes, hardCapBytes
@@ -73,28 +76,28 @@ extension RetentionPolicy: Codable {
   }
 }
 
-/// What a run of retention did, and what kept it from doing more.
+/// What a run of retention did, and what kept it from removing more.
 public struct RetentionReport: Hashable, Sendable, Codable {
   /// Something that keeps records which the policy would remove.
   public struct Hold: Hashable, Sendable, Codable {
     public enum Reason: String, Hashable, Sendable, Codable {
-      /// The cursor has not passed them, and only the hard cap would pass it.
+      /// The cursor has not passed them, and only the hard cap would remove them.
       case notPassed
-      /// The hard cap would pass the cursor, but another process holds it, so it could not be told what it loses.
+      /// The hard cap would remove them, but another process holds the cursor, so its loss could not be stored.
       case heldElsewhere
-      /// Where the cursor stands cannot be read. While its file is damaged, only the hard cap removes anything; for any other
-      /// trouble nothing at all is removed.
+      /// The cursor's position cannot be read. While its file is damaged, only the hard cap removes anything. For any
+      /// other error retention removes nothing.
       case unreadable
-      /// No durable snapshot counts their producers in, so recovery would need them; one is tried with every segment, and
-      /// when the disk is full.
+      /// No durable snapshot covers their producers, so recovery would need them. The log tries to write a snapshot
+      /// with every segment, and when the disk is full.
       case neededForProducers
     }
-    /// Nil where it is not a cursor that keeps them.
+    /// Nil where the reason is not a cursor.
     public var cursor: String?
     public var reason: Reason
     /// The first record it holds; nil where that is not known.
     public var offset: Offset?
-    /// In words.
+    /// The explanation, as a sentence.
     public var message: String
 
     public init(cursor: String?, reason: Reason, offset: Offset?, message: String) {
@@ -123,7 +126,7 @@ public struct RetentionReport: Hashable, Sendable, Codable {
   public var droppedBytes: UInt64 = 0
   /// The files of the segments that are left, in bytes.
   public var bytes: UInt64 = 0
-  /// Cursors that the hard cap has passed in this run.
+  /// Cursors that lost records to the hard cap in this run.
   public var losses: [Loss] = []
   public var holds: [Hold] = []
 

@@ -6,7 +6,7 @@
   import Darwin
 #endif
 
-/// The machine's time of day (`CLOCK_REALTIME`): nanoseconds since 1970, and it jumps when somebody sets the clock.
+/// The machine's time of day (`CLOCK_REALTIME`): nanoseconds since 1970. It jumps when an operator sets the clock.
 public struct SystemWallClock: WallClock {
   public init() {}
 

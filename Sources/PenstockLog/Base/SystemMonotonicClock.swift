@@ -19,7 +19,7 @@ package struct SystemMonotonicClock: MonotonicClock {
   package func sleep(nanoseconds: Int64) {
     guard nanoseconds > 0 else { return }
     var time = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
-    // A signal ends it early; callers look at the clock.
+    // A signal ends it early; callers read the clock again.
     _ = nanosleep(&time, nil)
   }
 }

@@ -1,16 +1,16 @@
 package import Logging
 
-/// The kind of file system that a directory lies on, as far as it matters to a log.
+/// The kind of file system of a directory, as far as it matters to a log.
 public enum VolumeKind: Hashable, Sendable {
-  /// Overwrites bytes in place, so that a commit into a prepared segment needs no room: ext2, ext3, ext4, XFS, tmpfs.
-  /// Every promise of the log is made for these.
+  /// Overwrites bytes in place, so that a commit into a prepared segment needs no space: ext2, ext3, ext4, XFS, tmpfs.
+  /// The log's guarantees hold here.
   case promised(String)
-  /// Writes changed bytes to a new place: btrfs, ZFS, bcachefs, F2FS, NILFS. There a commit can meet a full disk.
+  /// Writes changed bytes to a new place: btrfs, ZFS, bcachefs, F2FS, NILFS. Here a commit can meet a full disk.
   case copyOnWrite(String)
-  /// Any other: what the log promises was not tried there.
+  /// Any other: the log's guarantees were not tested here.
   case untried(String)
 
-  /// By the number that Linux gives a kind of file system.
+  /// From the number by which Linux identifies a kind of file system.
   package init(magic: UInt32) {
     self =
       switch magic {
@@ -30,20 +30,20 @@ public enum VolumeKind: Hashable, Sendable {
       }
   }
 
-  /// Once an opening.
+  /// Logs the warning; called once per opening.
   package func warn(_ logger: Logger) {
     guard let warning else { return }
     if case .copyOnWrite = self { logger.warning("\(warning)") } else { logger.info("\(warning)") }
   }
 
-  /// What an operator should know, in a sentence; nil where every promise holds.
+  /// What an operator should know, in a sentence; nil where every guarantee holds.
   package var warning: String? {
     switch self {
     case .promised: nil
     case .copyOnWrite(let name):
-      "\(name) writes changed bytes to a new place, so a commit can fail on a full disk and end the log until it is "
+      "\(name) writes changed bytes to a new place, so a commit can fail on a full disk and stop the log until it is "
         + "opened again; use ext4, XFS or tmpfs, or keep the disk from filling up"
-    case .untried(let name): "the log's promises were not tried on \(name), but on ext4, XFS and tmpfs"
+    case .untried(let name): "the log's guarantees were tested on ext4, XFS and tmpfs, not on \(name)"
     }
   }
 }

@@ -1,4 +1,4 @@
-/// A thread that does blocking work for tasks, one piece after the other.
+/// A thread that does blocking work for tasks, one job after the other.
 package final class Worker: Sendable {
   private struct State {
     var jobs: [@Sendable () -> Void] = []
@@ -28,13 +28,13 @@ package final class Worker: Sendable {
     monitor.signal()
   }
 
-  /// Queues work and returns at once.
+  /// Queues a job and returns at once.
   package func start(_ job: @escaping @Sendable () -> Void) {
     monitor.withLock { $0.jobs.append(job) }
     monitor.signal()
   }
 
-  /// Does the work on the thread and returns its result. Not cancellable: what has begun is finished.
+  /// Does the work on the thread and returns its result. It cannot be cancelled: a job that has begun is finished.
   package func run<Result: Sendable, Failure: Error>(
     _ work: @escaping @Sendable () throws(Failure) -> Result
   ) async throws(Failure) -> Result {

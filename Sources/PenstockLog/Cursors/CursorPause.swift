@@ -1,11 +1,11 @@
-/// A person's word that nothing new is to be sent from a cursor until a person takes it back.
+/// An operator's order to send nothing new from a cursor until an operator revokes it.
 ///
-/// It stands in a file of its own beside the cursor's, which its holder has locked: so it can be given and taken back from any
-/// process, whether a delivery runs or not. That the file is there is the pause; what it says is for people.
+/// The pause is a file of its own next to the cursor's file, which the cursor's holder has locked. So any process can
+/// set and revoke it, whether a delivery runs or not. The file's existence is the pause; its text is for operators.
 public struct CursorPause: Hashable, Sendable, Codable {
-  /// When the pause was put on; nil when the file does not say.
+  /// When the pause was set; nil when the file does not say.
   public let since: Timestamp?
-  /// Why, in that person's words: one line of at most 256 bytes; empty when none was given.
+  /// The operator's reason: one line of at most 256 bytes; empty when none was given.
   public let reason: String
 
   public init(since: Timestamp?, reason: String = "") {
@@ -20,7 +20,7 @@ public struct CursorPause: Hashable, Sendable, Codable {
     Array("\(Self.title)\nsince \(since?.nanoseconds ?? 0)\nreason \(reason)\n".utf8)
   }
 
-  /// A file that says nothing, or something else, is a pause all the same: a crash may have come before its words.
+  /// A file with no text, or with another text, is a pause too: a crash may have come before its text.
   fileprivate init(decoding bytes: [UInt8]) {
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
     guard lines.count == 4, lines[0] == Self.title, lines[1].hasPrefix("since "), lines[2].hasPrefix("reason "),
@@ -33,11 +33,11 @@ public struct CursorPause: Hashable, Sendable, Codable {
   }
 }
 
-/// Where pauses are kept.
+/// Where the log keeps pauses. Every method blocks the calling thread.
 extension CursorStore {
   static func pausePath(_ paths: LogPaths, name: String) -> String { paths.cursors + "/" + name + ".paused" }
 
-  /// The pause on a cursor, if there is one. One look at a name when there is none.
+  /// The pause on a cursor, if there is one. Opens one name when there is none.
   package static func pause(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
   ) throws(LogError) -> CursorPause? {
@@ -45,16 +45,16 @@ extension CursorStore {
       let file = try fileSystem.open(pausePath(paths, name: name), .readOnly)
       defer { fileSystem.close(file) }
       var bytes = [UInt8](repeating: 0, count: 1024)
-      // Words that cannot be read are no reason to go on sending.
+      // An unreadable text is no reason to resume sending.
       let count = (try? read(fileSystem, file, into: &bytes)) ?? 0
       return CursorPause(decoding: Array(bytes[..<count]))
     } catch {
       if error.code == .notFound { return nil }
-      throw LogError(error, while: "look whether cursor \(name) is paused")
+      throw LogError(error, while: "read whether cursor \(name) is paused")
     }
   }
 
-  /// Puts a pause on a cursor, or with nil takes it off; on stable storage when it returns. A pause that is there stays as it
+  /// Sets a pause on a cursor, or revokes it with nil; on stable storage when it returns. An existing pause stays as it
   /// is. Needs no lock.
   package static func setPause(
     _ pause: CursorPause?, _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
@@ -63,7 +63,7 @@ extension CursorStore {
     let path = pausePath(paths, name: name)
     do throws(FileSystemError) {
       if let pause { try create(fileSystem, path, pause.encoded) } else { try fileSystem.removeIfPresent(path) }
-      // Also of a pause that was there: whoever made it may have been killed before it was durable.
+      // Also for an existing pause: the process that made it may have been killed before it was durable.
       try fileSystem.synchronizeDirectory(paths.cursors)
     } catch {
       throw LogError(error, while: pause == nil ? "resume cursor \(name)" : "pause cursor \(name)")
@@ -87,13 +87,13 @@ extension CursorStore {
       } catch { failure = error }
     }
     guard let failure else { return }
-    // The file is the pause, its words are for people: on a full disk it does without them.
-    if failure.code == .noSpace, failure.operation == "write" {
+    // The file is the pause, and its text is for operators: on a full disk the file stays empty.
+    if failure.isHarmless {
       do throws(FileSystemError) {
         return try fileSystem.truncate(file, to: 0)
       } catch {}
     }
-    // The caller is told that there is no pause, so there must be none.
+    // The caller gets an error, which says that there is no pause, so there must be none.
     try? fileSystem.remove(path)
     throw failure
   }

@@ -1,12 +1,14 @@
-/// A cursor as its slot holds it.
+/// A cursor in the form that its slot stores.
 ///
-/// Little endian: u16 version · 16 bytes log UUID · name · u64 committed · u32 epoch · u8 has receipt, receipt · u8 number of
-/// open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at · u8 has lost records, u64 first, u64 end (version 1 ends before this)
-/// · version 3: for each open intent u8 is condemned, why; u8 number of reserved ranges, each: u64 first · u64 end; u32 condemned in a row.
-/// Name, receipt, id and plan are a u16 length and bytes.
+/// Little endian: u16 version · 16 bytes log UUID · name · u64 committed · u32 epoch · u8 has receipt, receipt ·
+/// u8 number of open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at ·
+/// u8 has lost records, u64 first, u64 end (version 1 ends before this) · version 3: for each open intent
+/// u8 has a rejection reason, the reason; u8 number of reserved ranges, each: u64 first · u64 end;
+/// u32 consecutive dead letters.
+/// Name, receipt, id, plan and reason are a u16 length and bytes.
 package struct CursorRecord: Hashable, Sendable {
-  /// The newest version that is read. Written is the oldest that can say what is to be said: an earlier penstock goes on
-  /// with a cursor that has nothing split and nothing condemned, and refuses one that has, instead of misreading it.
+  /// The newest version that is read. The log writes the oldest version that can hold the state. An earlier penstock
+  /// can use a cursor without reserved ranges and dead letters. It refuses any other cursor, instead of misreading it.
   private static let version: UInt16 = 3
 
   package let logID: [UInt8]
@@ -71,7 +73,8 @@ package struct CursorRecord: Hashable, Sendable {
     func text() throws(LogError) -> String { String(decoding: try field(), as: UTF8.self) }
     let version = try reader.take(UInt16.self)
     guard (1...Self.version).contains(version) else {
-      throw LogError(.futureFormat, "the cursor has version \(version), this penstock knows \(Self.version)")
+      throw LogError(
+        .futureFormat, "the cursor has version \(version), this penstock knows \(Self.version); use a newer one")
     }
     logID = try reader.take(16)
     name = try text()
@@ -108,7 +111,7 @@ package struct CursorRecord: Hashable, Sendable {
     state = CursorState(
       restoring: committed, epoch: epoch, inFlight: inFlight, lastReceipt: receipt, lost: lost, reserved: reserved,
       consecutiveDeadLetters: consecutiveDeadLetters)
-    // The checksum held, so this is our own mistake or a forgery; either way it must not be acted on.
+    // The checksum is valid, so this is an error of penstock or a forgery. Neither may have effects.
     if let violation = state.violations(durableEnd: Offset(.max)).first {
       throw LogError(.damaged, "the cursor \(name) contradicts itself: \(violation)")
     }

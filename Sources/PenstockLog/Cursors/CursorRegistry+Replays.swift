@@ -2,14 +2,14 @@ internal import Logging
 internal import Synchronization
 
 extension CursorRegistry {
-  /// What is durable of a replay; nil when there is none of that id.
+  /// The durable manifest of a replay; nil when there is none of that id.
   package func replay(_ id: String) async throws(LogError) -> ReplayManifest? {
     try await worker.run { [self] () throws(LogError) in
       try ReplayManifestStore.manifest(environment.fileSystem, paths, logID: logID, id: id)
     }
   }
 
-  /// Those that can be read: one that is damaged hides no other, and is a warning in the log of the process.
+  /// All readable manifests. A damaged one hides no other; the process's log gets a warning for it.
   package func replays() async throws(LogError) -> [ReplayManifest] {
     let all = try await allReplays()
     for case (let id, .failure(let error)) in all {
@@ -18,7 +18,7 @@ extension CursorRegistry {
     return all.compactMap { try? $0.manifest.get() }
   }
 
-  /// All replays by id, and what is durable of each or why that cannot be read.
+  /// All replays by id, each with its durable manifest or the reason why it cannot be read.
   package func allReplays() async throws(LogError) -> [(id: String, manifest: Result<ReplayManifest, LogError>)] {
     try await worker.run { [self] () throws(LogError) in
       var found: [(id: String, manifest: Result<ReplayManifest, LogError>)] = []
@@ -46,8 +46,8 @@ extension CursorRegistry {
     }
   }
 
-  /// Lets go of a replay's cursor and removes it; with `manifest`, also what is kept of the replay, so that its id is free
-  /// again. Throws `.cursorHeld` when another process is at it.
+  /// Releases a replay's cursor and removes it. With `manifest`, it also removes the replay's manifest, so that the id
+  /// is free again. Throws `.cursorHeld` when another process holds the cursor.
   package func removeReplay(_ id: String, manifest: Bool) async throws(LogError) {
     try ReplayManifestStore.validate(id)
     try await worker.run { [self] () throws(LogError) in
@@ -60,7 +60,7 @@ extension CursorRegistry {
           guard error.isAboutMissingFile else { throw error }
         }
       }
-      // Its lock is kept until the file is gone: else another process could take it in between.
+      // The lock is kept until the file is gone: else another process could take it in between.
       defer { taken?.close() }
       let files = [paths.cursor(name)] + (manifest ? [ReplayManifestStore.path(id, paths)] : [])
       try ReplayManifestStore.remove(environment.fileSystem, paths, files)

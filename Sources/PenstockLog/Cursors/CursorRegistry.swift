@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// The cursors this process holds in one log.
+/// The cursors that this process holds in one log.
 package final class CursorRegistry: Sendable {
   let environment: LogEnvironment
   let paths: LogPaths
@@ -18,14 +18,15 @@ package final class CursorRegistry: Sendable {
     self.worker = worker
   }
 
-  /// Takes a cursor: raises its epoch durably, so that an earlier holder is refused from now on. Returns it with its epoch.
+  /// Takes a cursor: raises its epoch durably, so that an earlier holder is refused from now on. Returns it with its
+  /// epoch.
   func acquire(
     _ name: String, startingAt start: Offset, isReplay: Bool
   ) async throws(LogError) -> (HeldCursor, epoch: UInt32) {
     try ReplayManifestStore.checkName(name, isReplay: isReplay)
     return try await worker.run { [self] () throws(LogError) in
       guard let known = held.withLock({ $0 }) else { throw LogError(.closed, "the log is closed") }
-      // A cursor past the end would be evidence of records that never were.
+      // A cursor past the end would be evidence of records that never existed.
       guard start <= view.end else {
         throw LogError(
           .outOfRange, "cursor \(name) cannot begin at offset \(start); the log ends at \(view.end)",
@@ -36,7 +37,7 @@ package final class CursorRegistry: Sendable {
       if let known = known[name] {
         cursor = known
       } else {
-        // Cursors are taken on the worker's thread alone, so no other call takes the same name in between.
+        // Only the worker's thread takes cursors, so no other call takes the same name in between.
         cursor = try CursorStore.hold(environment.fileSystem, paths, logID: logID, name: name, startingAt: start)
         let isOpen = held.withLock { held in
           held?[name] = cursor
@@ -49,10 +50,10 @@ package final class CursorRegistry: Sendable {
     }
   }
 
-  /// The cursors held now, by name.
+  /// The held cursors by name.
   var holders: [String: HeldCursor] { held.withLock { $0 ?? [:] } }
 
-  /// Lets go of all cursors; handles still around can move no more.
+  /// Releases all cursors; remaining handles cannot move them.
   func close() {
     let held = held.withLock { held in
       defer { held = nil }

@@ -1,18 +1,18 @@
-// What a cursor does about records that are lost to it.
+// How a cursor handles records that are lost to it.
 //
-//   retention passed it          `lost` names the range     acknowledging it empties `lost`
-//   damage in an open batch      it cannot be sent again    acknowledging it gives the batch up, whole
-//   damage in a reserved range   the rest can be sent       acknowledging it passes the lost records alone
-//   damage after all of these    nothing is begun there     acknowledging it passes the lost records
+//   retention passed it          `lost` is the range        acknowledging it empties `lost`
+//   damage in an open batch      it cannot be sent again    acknowledging it gives up the whole batch
+//   damage in a reserved range   the rest can be sent       acknowledging it passes only the lost records
+//   damage after all of these    no batch begins there      acknowledging it passes the lost records
 //
-// A batch is given up whole, because its destination may hold it already: records of it that can still be read are never
-// sent under another name. A replay of their offsets delivers them.
+// A batch is given up whole, because its destination may hold it already. Its readable records are never sent under
+// another name. A replay of their offsets delivers them.
 //
-// Lost records that are passed while something before them is still open stand in `inFlight` as an intent that is done with
-// (`lost-first-end`), so that `committed` passes them in their turn.
+// Lost records that are passed while an earlier batch is still open become an intent in `inFlight` that is done
+// (`lost-first-end`), so that `committed` passes them in order.
 
 extension CursorState {
-  /// The open batches that cannot be sent again because records of theirs are in `gap`: from the first of them to the last,
+  /// The open batches that cannot be sent again because some of their records are in `gap`, from the first to the last;
   /// nil when there is none. Acknowledging the gap gives them up.
   public func givenUp(by gap: Range<Offset>) -> Range<Offset>? {
     let open = inFlight.filter { !$0.isDelivered && ($0.intent.first..<$0.intent.end).overlaps(gap) }
@@ -20,8 +20,9 @@ extension CursorState {
     return first..<end
   }
 
-  /// The holder knows that the records of `gap` are lost to it: those of ``lost``, or those of open batches, which are given
-  /// up, of reserved ranges, and of what is not begun yet. What was given up or passed is kept in ``lastReceipt``.
+  /// The holder acknowledges that the records of `gap` are lost to it. They are those of ``lost``, or of open batches
+  /// (which are given up), of reserved ranges, and of batches not yet begun. ``lastReceipt`` records what was given up
+  /// or passed.
   public func acknowledging(
     _ gap: Range<Offset>, epoch: UInt32, durableEnd: Offset
   ) throws(CursorMoveError) -> CursorState {
@@ -37,7 +38,7 @@ extension CursorState {
     next.giveUpBatches(in: gap)
     var passed = reserved.filter { $0.overlaps(gap) }.map { $0.clamped(to: gap) }
     let isTouched = next != self || !passed.isEmpty
-    // What is not begun yet: where the cursor would begin next, and on from what was touched before it.
+    // Records that are not begun: where the cursor would begin next, or what continues a touched piece.
     let rest = max(gap.lowerBound, nextFirst)..<max(gap.upperBound, nextFirst)
     if !rest.isEmpty, rest.lowerBound == nextFirst, isTouched || gap.lowerBound == nextFirst { passed.append(rest) }
     guard isTouched || !passed.isEmpty else { throw .outOfOrder(expected: nextFirst, found: gap.lowerBound) }
@@ -60,7 +61,7 @@ extension CursorState {
     }
   }
 
-  /// Puts an intent that is done with in the place of lost records, whether they are reserved or not begun.
+  /// Inserts an intent that is done in place of lost records, whether they are reserved or not begun.
   private mutating func pass(_ part: Range<Offset>) {
     if let index = reserved.firstIndex(where: { $0.overlaps(part) }) {
       let range = reserved.remove(at: index)

@@ -1,18 +1,18 @@
-// A batch that its destination rejects is taken apart until the record that is to blame stands alone.
+// A batch that its destination rejects is split until the rejected record is alone.
 //
 //   [a ........ b)  rejected        replacing: [a .. m) in flight, [m .. b) reserved     one write of the slot
 //   [a .. m)        delivered       completing: committed is m; [m .. b) is begun as a batch of its own
-//   [g, g+1)        rejected        replacing it by itself, condemned: it will not be sent again, in whatever process
+//   [g, g+1)        rejected        replacing it by itself, with a reason: no process sends it again
 //   [g, g+1)        a dead letter   completing: committed is g + 1
 
 extension CursorState {
-  /// Puts a smaller batch, or the same one condemned, in the place of an open one; the rest is reserved. Atomic, because a
-  /// state is written whole.
+  /// Replaces an open batch by a smaller one, or by the same one with a rejection reason; the rest is reserved. Atomic,
+  /// because a state is written whole.
   ///
   /// - Parameters:
-  ///   - id: The open batch, of which its destination holds nothing.
+  ///   - id: The open batch. Its destination holds none of it.
   ///   - intent: Begins where that one begins and ends at or before its end, under another name; or is that one.
-  ///   - condemned: Why the one record of `intent` is not to be sent; nil when it is.
+  ///   - rejectionReason: Why the one record of `intent` must not be sent; nil when it is sent.
   ///   - epoch: The holder's.
   public func replacing(
     _ id: DeliveryID, with intent: Intent, rejectionReason: String?, epoch: UInt32
@@ -24,7 +24,7 @@ extension CursorState {
     }
     let old = inFlight[index]
     guard !old.isDelivered, old.rejectionReason == nil else {
-      throw .malformedIntent("delivery \(id) is delivered or condemned; it is not replaced")
+      throw .malformedIntent("delivery \(id) is delivered or a dead letter; it cannot be replaced")
     }
     guard intent.first == old.intent.first, intent.end > intent.first, intent.end <= old.intent.end else {
       throw .outOfOrder(expected: old.intent.first, found: intent.first)
@@ -32,7 +32,7 @@ extension CursorState {
     try checkForm(intent, rejectionReason: rejectionReason)
     let isNewName = !inFlight.contains { $0.intent.id == intent.id }
     guard isNewName || (intent == old.intent && rejectionReason != nil) else {
-      throw .malformedIntent("delivery \(intent.id) is open already")
+      throw .malformedIntent("delivery \(intent.id) is already open")
     }
     guard reserved.count < Self.maxReserved else { throw .tooManyInFlight }
     var next = self
@@ -42,7 +42,7 @@ extension CursorState {
     return next
   }
 
-  /// Everything between `committed` and ``nextFirst``, in order.
+  /// All ranges between `committed` and ``nextFirst``, in order.
   var pieces: [Range<Offset>] {
     (inFlight.map { $0.intent.first..<$0.intent.end } + reserved).sorted { $0.lowerBound < $1.lowerBound }
   }
@@ -63,7 +63,7 @@ extension CursorState {
     guard intent.contentDigest.count == 32 else { throw .malformedIntent("a content digest has 32 bytes") }
     guard intent.plan.count <= Intent.maxPlanBytes else { throw .malformedIntent("a plan has at most 2,048 bytes") }
     guard rejectionReason == nil || intent.end - intent.first == 1 else {
-      throw .malformedIntent("only a single record is condemned")
+      throw .malformedIntent("a dead letter has exactly one record")
     }
   }
 }

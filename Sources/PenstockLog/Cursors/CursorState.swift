@@ -1,23 +1,23 @@
-/// Where a cursor stands, and the only moves it may make. A pure value: a move either returns the next state or throws,
-/// and has no other effect. The durable shell (`CursorStore`) writes the next state before anyone sees it.
+/// A cursor's position, and the only moves it may make. A pure value: a move either returns the next state or throws,
+/// and has no other effect. `CursorStore` makes the next state durable before any caller sees it. No method blocks.
 ///
 /// States
 /// - *free*: `epoch` 0, never held.
 /// - *held, idle*: some holder has `epoch`; no intent is open.
 /// - *held, in flight*: one or more intents are open.
 ///
-/// Invariants (checked by ``violations(durableEnd:)`` and by the exhaustive test)
+/// Invariants (``violations(durableEnd:)`` and the exhaustive test check them)
 /// 1. `epoch` never falls; only ``acquired()`` raises it, by one.
-/// 2. `committed` never falls but by ``seeking(to:epoch:durableEnd:)``, and never passes the log's durable end.
-/// 3. Open intents and reserved ranges together are contiguous: the first begins at `committed`, each next where the one
-///    before ends. A reserved range is what a split left of a batch its destination rejected: not in flight, and later a
-///    batch, or several, of its own, that do not reach beyond it.
+/// 2. Only ``seeking(to:epoch:durableEnd:)`` lowers `committed`, and `committed` never passes the log's durable end.
+/// 3. Open intents and reserved ranges together are contiguous: the first begins at `committed`, each next where the
+///    one before ends. A reserved range is what a split left of a rejected batch. It is not in flight; it later becomes
+///    one or several batches of its own, which end at or before its end.
 /// 4. `committed` passes an intent only when it and all before it are delivered.
 /// 5. A move with an epoch other than the current one changes nothing.
-/// 6. Records that retention took before they were delivered stand in `lost`, at or below `committed`, and no batch is begun
-///    until ``acknowledging(_:epoch:durableEnd:)`` or a seek has taken them off.
-/// 7. A condemned intent has one record, stays condemned, and is not replaced.
-/// 8. An intent that is given up stays in its place, and `committed` passes it as if it were delivered.
+/// 6. Records that retention removed before they were delivered are in `lost`, at or below `committed`. No batch begins
+///    until ``acknowledging(_:epoch:durableEnd:)`` or a seek empties `lost`.
+/// 7. An intent with a rejection reason has one record, keeps its reason, and is not replaced.
+/// 8. An intent that is given up keeps its range, and `committed` passes it as if it were delivered.
 public struct CursorState: Hashable, Sendable, Codable {
   /// Everything below this offset is done.
   public internal(set) var committed: Offset
@@ -25,23 +25,23 @@ public struct CursorState: Hashable, Sendable, Codable {
   public private(set) var epoch: UInt32
   /// Open intents in offset order, at most ``maxInFlight``.
   public internal(set) var inFlight: [OpenIntent]
-  /// What the destination said to the newest committed batch, for people; at most 256 bytes are kept.
+  /// The destination's answer to the newest committed batch, for operators; at most 256 bytes are kept.
   public internal(set) var lastReceipt: String?
-  /// Records that retention's hard cap removed before their delivery was confirmed, until somebody has acknowledged that.
-  /// Where a batch was in flight, all of it: whether its destination holds it, only the destination knows. Where several
-  /// were, those confirmed out of order in between are included.
+  /// Records that retention's hard cap removed before their delivery was confirmed; nil once the holder acknowledges
+  /// them. It includes every batch in flight as a whole: only the destination knows whether it holds such a batch. It
+  /// includes batches between them that were confirmed out of order.
   public internal(set) var lost: Range<Offset>?
 
-  /// What splits have left over of rejected batches and is not in flight, in offset order; at most 128.
+  /// What splits left of rejected batches and is not in flight, in offset order; at most 128.
   public internal(set) var reserved: [Range<Offset>]
-  /// Condemned records that were completed since a batch was delivered: a destination that rejects everything shows here.
+  /// Dead letters since the last delivered batch: a destination that rejects everything raises this number.
   public internal(set) var consecutiveDeadLetters: UInt32
 
-  /// An intent, and whether it is done with (its delivery was confirmed, or it was given up) while an earlier one is open.
+  /// An intent, and whether it is done (confirmed or given up) while an earlier one is open.
   public struct OpenIntent: Hashable, Sendable, Codable {
     public let intent: Intent
     public internal(set) var isDelivered: Bool
-    /// Why its one record is not to be sent, any more or at all, but kept as a dead letter; nil for everything else. At
+    /// Why its one record is not sent, or not sent again, but kept as a dead letter; nil for every other intent. At
     /// most 256 bytes.
     public internal(set) var rejectionReason: String?
 
@@ -52,12 +52,12 @@ public struct CursorState: Hashable, Sendable, Codable {
     }
   }
 
-  /// 4 intents may be open at once.
+  /// At most 4 intents are open at once.
   public static let maxInFlight = 4
   /// Four batches of 2³¹ records, each split down to one.
   static let maxReserved = 128
 
-  /// A cursor nobody has held yet, standing at `start`.
+  /// A new cursor at `start`; no process has held it yet.
   public init(startingAt start: Offset) {
     committed = start
     epoch = 0
@@ -82,7 +82,7 @@ public struct CursorState: Hashable, Sendable, Codable {
     self.consecutiveDeadLetters = consecutiveDeadLetters
   }
 
-  /// What is lost to the cursor, as a reader is told it.
+  /// What is lost to the cursor, as its reader gets it.
   public var gap: Gap? { lost.map { Gap(first: $0.lowerBound, end: $0.upperBound, reason: .trimmed) } }
 
   /// Where the next intent begins.
@@ -91,15 +91,15 @@ public struct CursorState: Hashable, Sendable, Codable {
   }
 }
 
-/// Why a move was refused. The state is as before.
+/// Why a move was refused. The state is unchanged.
 public enum CursorMoveError: Error, Hashable, Sendable {
   /// A later holder has taken the cursor; this one must stop.
   case fenced(held: UInt32, attempted: UInt32)
-  /// The range does not begin where the cursor stands, is empty, or passes the durable end.
+  /// The range does not begin at the cursor's next offset, is empty, or passes the durable end.
   case outOfOrder(expected: Offset, found: Offset)
   /// More than ``CursorState/maxInFlight`` intents.
   case tooManyInFlight
-  /// Retention took these records before they were delivered; that must be acknowledged first.
+  /// Retention removed these records before they were delivered; the holder must acknowledge that first.
   case lost(Range<Offset>)
   /// No open intent of that id.
   case unknownIntent(DeliveryID)
@@ -117,8 +117,9 @@ extension CursorState {
     return next
   }
 
-  /// Notes that a batch is about to be delivered: at ``nextFirst``, or a reserved range from its beginning on, up to its
-  /// end or less. With `rejectionReason` the intent is not to be sent: its one record becomes a dead letter.
+  /// Stores that a batch is about to be delivered. It begins at ``nextFirst``, or at the beginning of a reserved range
+  /// and ends at or before its end. With `rejectionReason` the intent is not sent: its one record becomes a dead
+  /// letter.
   public func beginning(
     _ intent: Intent, rejectionReason: String? = nil, epoch: UInt32, durableEnd: Offset
   ) throws(CursorMoveError) -> CursorState {
@@ -144,7 +145,7 @@ extension CursorState {
     return next
   }
 
-  /// Notes that a delivery is confirmed; commits as far as all before it are, too.
+  /// Stores that a delivery is confirmed; commits as far as all earlier ones are confirmed, too.
   public func completing(_ id: DeliveryID, receipt: String, epoch: UInt32) throws(CursorMoveError) -> CursorState {
     try check(epoch)
     guard let index = inFlight.firstIndex(where: { $0.intent.id == id }) else {
@@ -159,12 +160,12 @@ extension CursorState {
     return next
   }
 
-  /// Moves a cursor that delivers without intents (the reader's own effects are its own affair) forward to `offset`.
+  /// Moves a cursor that delivers without intents forward to `offset`. Its reader is responsible for its own effects.
   public func committing(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
     try check(epoch)
     if let lost { throw .lost(lost) }
     guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
-    // With nothing in flight, reserved ranges only remember where a split was.
+    // With nothing in flight, reserved ranges only show where a split was.
     guard offset >= committed else { throw .outOfOrder(expected: committed, found: offset) }
     guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
     var next = self
@@ -173,7 +174,7 @@ extension CursorState {
     return next
   }
 
-  /// Moves the cursor anywhere in the log, also back. Who seeks has decided about lost records, too.
+  /// Moves the cursor anywhere in the log, also back. A seek also acknowledges lost records.
   public func seeking(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
     try check(epoch)
     guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
@@ -185,11 +186,11 @@ extension CursorState {
     return next
   }
 
-  /// Retention removes everything below `start`, which this cursor has not passed: it does so now, whoever holds it, and
-  /// keeps in ``lost`` what it did not deliver.
+  /// Retention removes everything below `start`, which this cursor has not passed. The cursor moves to `start` now,
+  /// whichever process holds it, and ``lost`` keeps what it did not deliver.
   ///
-  /// A batch in flight that is cut is given up whole and its range never delivered under another name: its destination may
-  /// hold it already, and nobody here can know. Later batches in flight stay open.
+  /// A batch in flight that is cut is given up whole, and its range is never delivered under another name: its
+  /// destination may already hold it, and the log cannot know. Later batches in flight stay open.
   public func passed(upTo start: Offset) -> CursorState {
     guard start > committed else { return self }
     var next = self
@@ -199,7 +200,7 @@ extension CursorState {
       next.committed = head.intent.end
       next.inFlight.removeFirst()
     }
-    // What is reserved is not in flight, so the part of it that is left can still be delivered.
+    // A reserved range is not in flight, so its remaining part can still be delivered.
     for range in reserved where range.lowerBound < start { end = max(end, min(range.upperBound, start)) }
     next.committed = max(next.committed, start)
     next.reserved = []
@@ -219,7 +220,7 @@ extension CursorState {
     }
   }
 
-  /// The first 256 bytes at most, and no part of a character.
+  /// At most the first 256 bytes, without a partial character.
   static func shortened(_ receipt: String) -> String {
     var kept = receipt.utf8.prefix(256)
     while String(kept) == nil { kept.removeLast() }
@@ -230,7 +231,7 @@ extension CursorState {
     guard attempted == epoch else { throw .fenced(held: epoch, attempted: attempted) }
   }
 
-  /// What is wrong with this state, in words; empty when nothing is.
+  /// What is wrong with this state, as sentences; empty when it is valid.
   public func violations(durableEnd: Offset) -> [String] {
     var found: [String] = []
     if committed > durableEnd { found.append("committed \(committed) is past the durable end \(durableEnd)") }
@@ -246,7 +247,7 @@ extension CursorState {
     }
     for open in inFlight
     where open.rejectionReason != nil && open.intent.first.rawValue &+ 1 != open.intent.end.rawValue {
-      found.append("\(open.intent.id) is condemned and has not one record")
+      found.append("\(open.intent.id) is a dead letter and does not have exactly one record")
     }
     if let lost, lost.isEmpty || lost.upperBound > committed {
       found.append("records \(lost.lowerBound) ..< \(lost.upperBound) are lost, committed is \(committed)")

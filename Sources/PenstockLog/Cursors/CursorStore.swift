@@ -1,9 +1,10 @@
 internal import Synchronization
 
-/// Where cursors are kept: one ``SlotFile`` each, of fixed size, so that a commit works on a full disk.
+/// Where the log keeps cursors: one ``SlotFile`` each, of fixed size, so that a commit works on a full disk. Every
+/// method that reads or writes blocks the calling thread.
 package enum CursorStore {
   static let slotKind: UInt16 = 2
-  /// Holds four intents with the longest plans and reasons, and all that may be reserved.
+  /// Holds four intents with the longest plans and reasons, and the most reserved ranges.
   static let slotSize = 16 << 10
   static let suffix = ".cur"
 
@@ -23,13 +24,14 @@ package enum CursorStore {
   package static func validate(_ name: String, of kind: String = "cursor") throws(LogError) {
     guard isName(name) else {
       throw LogError(
-        .invalidName, "\"\(name)\" is no \(kind) name: 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'"
+        .invalidName,
+        "\"\(name)\" is not a valid \(kind) name: use 1 to 64 letters, digits, '.', '_' or '-', not beginning with '.'"
       )
     }
   }
 
-  /// Those of the files whose names are valid, without the suffix, sorted. All others are not the log's: what an editor, a
-  /// file manager or a backup leaves behind.
+  /// The files with valid names, without the suffix, sorted. The others are not the log's: editors, file managers and
+  /// backups leave such files.
   static func ownNames(_ files: [String], _ suffix: String) -> [String] {
     files.filter { $0.hasSuffix(suffix) }.map { String($0.dropLast(suffix.count)) }.filter(isName).sorted()
   }
@@ -44,8 +46,8 @@ package enum CursorStore {
     }
   }
 
-  /// All cursors of a log by name, and where each stands or why that cannot be read. One that is removed meanwhile is left
-  /// out.
+  /// All cursors of a log by name, each with its state or the reason why it cannot be read. A cursor that is removed
+  /// meanwhile is left out.
   package static func states(
     _ fileSystem: any FileSystem, _ paths: LogPaths, of logID: [UInt8]
   ) throws(LogError) -> [(name: String, state: Result<CursorState, LogError>)] {
@@ -60,14 +62,14 @@ package enum CursorStore {
     return found
   }
 
-  /// Where a cursor stands, without taking it.
+  /// The state of a cursor, without taking it.
   package static func peek(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
   ) throws(LogError) -> CursorState {
     try record(fileSystem, paths, name: name).state
   }
 
-  /// The same, with what says whose cursor it is.
+  /// The same, with the log and the name to which the cursor belongs.
   static func record(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
   ) throws(LogError) -> CursorRecord {
@@ -75,7 +77,7 @@ package enum CursorStore {
     return try CursorRecord(decoding: value)
   }
 
-  /// The same; `.damaged` where it is another log's, or another cursor's under this name.
+  /// The same; `.damaged` for another log's cursor, or for another cursor's file under this name.
   package static func record(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String, of logID: [UInt8]
   ) throws(LogError) -> CursorRecord {
@@ -93,7 +95,7 @@ package enum CursorStore {
     return record
   }
 
-  /// Takes a cursor, making it first if there is none of that name. Throws `.cursorHeld` when another process has it.
+  /// Takes a cursor, making it first if there is none of that name. Throws `.cursorHeld` when another process holds it.
   package static func hold(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], name: String, startingAt start: Offset
   ) throws(LogError) -> HeldCursor {
@@ -103,7 +105,7 @@ package enum CursorStore {
     do throws(FileSystemError) {
       isThere = try fileSystem.exists(path)
     } catch {
-      throw LogError(error, while: "look for cursor \(name)")
+      throw LogError(error, while: "find cursor \(name)")
     }
     if !isThere {
       let record = CursorRecord(logID: logID, name: name, state: CursorState(startingAt: start))
@@ -113,7 +115,7 @@ package enum CursorStore {
         }
       } catch {
         if error.code == .locked { throw held(name, path) }
-        // Another process made it in between, and may have let go of it again.
+        // Another process made it in between, and may already have released it.
         guard (error.cause as? FileSystemError)?.code == .exists else { throw error }
       }
     }
@@ -124,7 +126,7 @@ package enum CursorStore {
     LogError(.cursorHeld, "another process delivers with cursor \(name); stop it first", location: .init(path: path))
   }
 
-  /// Takes a cursor that is there.
+  /// Takes an existing cursor.
   package static func take(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], name: String
   ) throws(LogError) -> HeldCursor {
@@ -137,46 +139,46 @@ package enum CursorStore {
   }
 }
 
-/// A cursor whose file this process has locked. Every move is on stable storage before anyone sees it.
+/// A cursor whose file this process has locked. Every move is on stable storage before any caller sees it.
 package final class HeldCursor: Sendable {
-  private struct Kept {
-    /// Nil once the cursor was let go.
+  private struct Contents {
+    /// Nil once the cursor was released.
     var slots: SlotFile?
     var record: CursorRecord
   }
-  /// The lock is held while the slot is written: moves happen one after the other.
-  private let kept: Mutex<Kept>
+  /// Held while the slot is written, so that moves happen one after the other.
+  private let contents: Mutex<Contents>
   package let name: String
 
   package init(_ slots: sending SlotFile, _ record: CursorRecord) {
     name = record.name
-    kept = Mutex(Kept(slots: slots, record: record))
+    contents = Mutex(Contents(slots: slots, record: record))
   }
 
-  /// Lets go of the file and its lock; the cursor moves no more.
-  package func close() { kept.withLock { $0.slots = nil } }
+  /// Releases the file and its lock; the cursor moves no more.
+  package func close() { contents.withLock { $0.slots = nil } }
 
-  package var state: CursorState { kept.withLock { $0.record.state } }
+  package var state: CursorState { contents.withLock { $0.record.state } }
 
-  /// Makes a move durable and returns the new state. Blocks for one sync. `prepare` is called with the new state before it is
-  /// written.
+  /// Makes a move durable and returns the new state. Blocks the calling thread for one sync. Calls `prepare` with the
+  /// new state before it is written.
   @discardableResult
   package func move(
     _ step: (CursorState) throws(CursorMoveError) -> CursorState,
     afterPreparing prepare: (CursorState) throws(LogError) -> Void = { _ throws(LogError) in }
   ) throws(LogError) -> CursorState {
-    try kept.withLock { kept throws(LogError) in
-      guard let slots = kept.slots else { throw LogError(.closed, "the log of cursor \(name) is closed") }
-      var record = kept.record
+    try contents.withLock { contents throws(LogError) in
+      guard let slots = contents.slots else { throw LogError(.closed, "the log of cursor \(name) is closed") }
+      var record = contents.record
       do throws(CursorMoveError) {
         record.state = try step(record.state)
       } catch {
         throw LogError(error, cursor: name)
       }
-      if record != kept.record {
+      if record != contents.record {
         try prepare(record.state)
         try slots.write(record.encoded())
-        kept.record = record
+        contents.record = record
       }
       return record.state
     }
@@ -187,11 +189,14 @@ extension LogError {
   init(_ refusal: CursorMoveError, cursor name: String) {
     switch refusal {
     case .fenced(let held, let attempted):
-      self.init(.fenced, "cursor \(name) was taken over (epoch \(held), this holder has \(attempted))", cause: refusal)
+      self.init(
+        .fenced, "another holder took cursor \(name) (epoch \(held); this holder has epoch \(attempted))",
+        cause: refusal)
     case .outOfOrder(let expected, let found):
       self.init(.illegalMove, "cursor \(name) expected offset \(expected), not \(found)", cause: refusal)
     case .tooManyInFlight:
-      self.init(.illegalMove, "cursor \(name) has \(CursorState.maxInFlight) batches in flight already", cause: refusal)
+      self.init(
+        .illegalMove, "cursor \(name) already has \(CursorState.maxInFlight) batches in flight", cause: refusal)
     case .unknownIntent(let id):
       self.init(.illegalMove, "cursor \(name) has no open batch \(id)", cause: refusal)
     case .intentsOpen(let count):
@@ -199,8 +204,8 @@ extension LogError {
     case .lost(let range):
       self.init(
         .gap,
-        "retention removed records \(range.lowerBound) ..< \(range.upperBound) before cursor \(name) had delivered them; "
-          + "acknowledge the gap, or seek, to go on",
+        "retention removed records \(range.lowerBound) ..< \(range.upperBound) before cursor \(name) delivered them; "
+          + "to continue, acknowledge the gap or move the cursor",
         location: .init(offset: range.lowerBound),
         cause: Gap(first: range.lowerBound, end: range.upperBound, reason: .trimmed))
     case .malformedIntent(let why):

@@ -1,6 +1,7 @@
-/// The name of one delivery: equal for every attempt at it, across retries, restarts and configuration changes.
+/// The name of one delivery: equal for every attempt, across retries, restarts and configuration changes.
 ///
-/// 32 lowercase hexadecimal characters; derived from what is delivered, so one id has one content.
+/// Text of at most 256 bytes. The library's sinks derive it from what is delivered, so one id has one content;
+/// ``Cursor/next(upTo:)`` uses `first-end`.
 public struct DeliveryID: Hashable, Sendable, Codable, CustomStringConvertible {
   public let rawValue: String
   public init(_ rawValue: String) { self.rawValue = rawValue }
@@ -14,9 +15,10 @@ public struct DeliveryID: Hashable, Sendable, Codable, CustomStringConvertible {
   }
 }
 
-/// The durable note of a batch in flight: everything needed to send the identical bytes again under the identical name.
+/// The durable description of a batch in flight: everything needed to send the identical bytes again under the
+/// identical name.
 ///
-/// An intent is on stable storage before the first byte of its delivery leaves the process.
+/// The intent is on stable storage before the first byte of its delivery leaves the process.
 public struct Intent: Hashable, Sendable, Codable {
   public let id: DeliveryID
   /// The records of the batch, `first ..< end`; never empty.
@@ -24,10 +26,10 @@ public struct Intent: Hashable, Sendable, Codable {
   public let end: Offset
   /// SHA-256 of the rendered, uncompressed body: 32 bytes. A rendering with another digest must not be sent.
   public let contentDigest: [UInt8]
-  /// The sink's own, versioned description of everything that shapes the bytes and the name (field selection, encoding,
-  /// key); at most ``maxPlanBytes``. Opaque here.
+  /// The sink's versioned description of everything that shapes the bytes and the name (field selection, encoding,
+  /// key); at most ``maxPlanBytes``. Opaque to the log.
   public let plan: [UInt8]
-  /// When the intent was made; retention and people use it, the delivery does not.
+  /// When the intent was made; for retention and operators, not for the delivery.
   public let createdAt: Timestamp
 
   /// 256 bytes: a cursor's slot must hold four intents.

@@ -1,29 +1,29 @@
-/// What is durable of a replay besides its cursor: the window, fixed when it began, what it had to leave out, and whether
-/// it is done. It outlives the cursor, so that a replay that is done says so instead of beginning again.
+/// The durable state of a replay besides its cursor: its window, fixed when it began, the records it had to skip, and
+/// whether it is finished. It outlives the cursor, so that a finished replay reports that instead of beginning again.
 public struct ReplayManifest: Hashable, Sendable {
   /// 1 to 40 letters, digits, '.', '_' or '-', not beginning with a dot.
   public let id: String
-  /// What was asked for; a later call under the same id must ask for the same.
+  /// The requested window; a later call under the same id must request the same.
   public let from: Position
   public let to: Position
-  /// What becomes of records without a readable time, where ``from`` or ``to`` is an event time.
+  /// What to do with records without a readable time, where ``from`` or ``to`` is an event time.
   public let untimed: EventWindow.Untimed
-  /// What that was when the replay began: the records `first ..< end`, of which ``events`` may leave some out.
+  /// The window when the replay began: the records `first ..< end`. ``events`` may exclude some of them.
   public let first: Offset
   public let end: Offset
-  /// The sink's own words for itself.
+  /// The sink's description of itself.
   public let destination: String
   public let createdAt: Timestamp
-  /// How fast it may go, until a run is given another rate.
+  /// The rate limits, until a run sets others.
   public var rate: Rate
-  /// Records of the window that are lost and were passed, because the replay was told to skip them.
+  /// Lost records of the window that the replay skipped, because its operator allowed that.
   public private(set) var skippedRecords: Int
-  /// Where the last of them ends: what lies below was counted.
+  /// Where the last of them ends: everything below is counted.
   public private(set) var skippedUpTo: Offset
-  /// When the last record was delivered; nil while there are some left.
+  /// When the last record was delivered; nil while some are left.
   public private(set) var finishedAt: Timestamp?
 
-  /// 40 bytes: with what stands before it, a cursor's name.
+  /// 40 bytes: with its prefix, a cursor's name.
   public static let maxIDBytes = 40
   static let maxDestinationBytes = 1024
 
@@ -45,7 +45,7 @@ public struct ReplayManifest: Hashable, Sendable {
     finishedAt = nil
   }
 
-  /// Limits, each a second; nil is none.
+  /// Limits, each a second; nil is no limit.
   public struct Rate: Hashable, Sendable {
     public var records: Double?
     public var bytes: Double?
@@ -60,27 +60,27 @@ public struct ReplayManifest: Hashable, Sendable {
 
   /// `first ..< end`; empty where the end is before the beginning.
   public var window: Range<Offset> { first..<max(first, end) }
-  /// The condition on each record of the window; nil where all of them are meant.
+  /// The condition on each record of the window; nil where all belong to it.
   public var events: EventWindow? { EventWindow(from: from, to: to, untimed: untimed) }
   public var isFinished: Bool { finishedAt != nil }
   /// The name of its cursor.
   public var cursorName: String { Self.cursorName(of: id) }
 
-  /// Names that begin so belong to replays; other cursors cannot have them.
+  /// The prefix of replays' cursors; other cursors cannot have it.
   package static let namePrefix = "replay."
   public static func cursorName(of id: String) -> String { namePrefix + id }
   /// Whether a cursor of that name can only be a replay's.
   public static func isReplay(cursor name: String) -> Bool { name.hasPrefix(namePrefix) }
 
-  /// As much of a destination's words as is kept.
+  /// The part of a destination's description that is kept.
   package static func shortened(_ text: String) -> String {
     var kept = text.utf8.prefix(maxDestinationBytes)
     while String(kept) == nil { kept.removeLast() }
     return String(kept) ?? ""
   }
 
-  /// Counts a gap in. Equal gaps count once, however often they are told: the count is made durable before the cursor
-  /// passes the gap, and a crash in between tells it again.
+  /// Counts a gap. Equal gaps count once: the count is durable before the cursor passes the gap, and after a crash in
+  /// between the gap is reported again.
   public mutating func skip(_ gap: Range<Offset>) {
     let (low, high) = (max(gap.lowerBound, skippedUpTo), min(gap.upperBound, end))
     guard low < high else { return }
@@ -96,8 +96,8 @@ extension ReplayManifest {
 
   /// Little endian: u16 version 2 · 16 bytes log UUID · id · from · to · untimed · u64 first · u64 end · destination ·
   /// i64 created at · three rates · u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts
-  /// (`untimed` is one) are a u16 length and bytes; a place is u8 kind (0 beginning, 1 end, 2 offset, 3 append time, 4
-  /// event time) and i64; a rate (records, bytes, requests a second) is the u64 bits of a double, 0 for none.
+  /// (`untimed` is one) are a u16 length and bytes. A position is u8 kind (0 beginning, 1 end, 2 offset, 3 append time,
+  /// 4 event time) and i64. A rate (records, bytes, requests a second) is the u64 bits of a double, 0 for none.
   package func encoded(logID: [UInt8]) -> [UInt8] {
     var bytes: [UInt8] = []
     func put(_ text: String) {
@@ -133,7 +133,8 @@ extension ReplayManifest {
     func offset() throws(LogError) -> Offset { Offset(try reader.take(UInt64.self)) }
     let version = try reader.take(UInt16.self)
     guard version == Self.version else {
-      throw LogError(.futureFormat, "the replay has version \(version), this penstock knows \(Self.version)")
+      throw LogError(
+        .futureFormat, "the replay has version \(version), this penstock knows \(Self.version); use a newer one")
     }
     guard try reader.take(16) == logID else { throw LogError(.damaged, "the replay belongs to another log") }
     id = try text()
@@ -141,7 +142,7 @@ extension ReplayManifest {
     to = try Position(kind: try reader.take(UInt8.self), value: try reader.take(UInt64.self))
     let untimed = try text()
     guard let known = EventWindow.Untimed(rawValue: untimed) else {
-      throw LogError(.futureFormat, "the replay treats events without a time in an unknown way: \(untimed)")
+      throw LogError(.futureFormat, "the replay has an unknown rule for events without a time: \(untimed)")
     }
     self.untimed = known
     first = try offset()
@@ -180,7 +181,7 @@ extension Position {
     case 2: self = .offset(Offset(value))
     case 3: self = .time(Timestamp(nanoseconds: Int64(bitPattern: value)))
     case 4: self = .eventTime(Timestamp(nanoseconds: Int64(bitPattern: value)))
-    default: throw LogError(.futureFormat, "the replay's window begins or ends at a place of kind \(kind)")
+    default: throw LogError(.futureFormat, "the replay's window begins or ends at a position of unknown kind \(kind)")
     }
   }
 }

@@ -1,10 +1,11 @@
 internal import Logging
 internal import Synchronization
 
-/// Where replays are kept: beside their cursors, a ``SlotFile`` each, of fixed size.
+/// Where the log keeps replays: next to their cursors, one ``SlotFile`` each, of fixed size. Every method blocks the
+/// calling thread.
 ///
-/// Order of effects, each durable before the next: the manifest → the cursor → … → the manifest, finished → the cursor is
-/// removed. A cursor without a manifest is therefore no replay's, and a finished manifest may still have its cursor.
+/// Order of effects, each durable before the next: the manifest → the cursor → … → the manifest, finished → the cursor
+/// is removed. So a cursor without a manifest belongs to no replay, and a finished manifest may still have its cursor.
 package enum ReplayManifestStore {
   static let slotKind: UInt16 = 4
   static let slotSize = 4096
@@ -15,11 +16,12 @@ package enum ReplayManifestStore {
   package static func validate(_ id: String) throws(LogError) {
     try CursorStore.validate(id, of: "replay")
     guard id.utf8.count <= ReplayManifest.maxIDBytes else {
-      throw LogError(.invalidName, "\"\(id)\" is no replay name: at most \(ReplayManifest.maxIDBytes) characters")
+      throw LogError(
+        .invalidName, "\"\(id)\" is not a valid replay name: use at most \(ReplayManifest.maxIDBytes) characters")
     }
   }
 
-  /// Keeps replays' cursors and all others apart.
+  /// Separates replays' cursors from all others.
   static func checkName(_ name: String, isReplay: Bool) throws(LogError) {
     guard ReplayManifest.isReplay(cursor: name) == isReplay else {
       throw LogError(
@@ -42,12 +44,13 @@ package enum ReplayManifestStore {
     }
     let manifest = try ReplayManifest(decoding: value, logID: logID)
     guard manifest.id == id else {
-      throw LogError(.damaged, "the file is that of replay \(manifest.id)", location: .init(path: path(id, paths)))
+      throw LogError(.damaged, "the file belongs to replay \(manifest.id)", location: .init(path: path(id, paths)))
     }
     return manifest
   }
 
-  /// Makes a replay durable. Throws `.illegalMove` when there is one of that id, or a cursor where its own is to be.
+  /// Makes a new replay durable. Throws `.illegalMove` when a replay of that id exists, or a cursor of its cursor's
+  /// name.
   package static func create(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
   ) throws(LogError) {
@@ -55,10 +58,10 @@ package enum ReplayManifestStore {
     for path in [path(manifest.id, paths), paths.cursor(manifest.cursorName)] {
       var isThere = false
       do throws(FileSystemError) { isThere = try fileSystem.exists(path) } catch {
-        throw LogError(error, while: "look for replay \(manifest.id)")
+        throw LogError(error, while: "find replay \(manifest.id)")
       }
       if isThere {
-        throw LogError(.illegalMove, "there is a replay or a cursor of that name already", location: .init(path: path))
+        throw LogError(.illegalMove, "a replay or a cursor of that name already exists", location: .init(path: path))
       }
     }
     let path = path(manifest.id, paths)
@@ -69,17 +72,19 @@ package enum ReplayManifestStore {
       }
     } catch {
       guard error.code == .locked || (error.cause as? FileSystemError)?.code == .exists else { throw error }
-      throw LogError(.illegalMove, "another process begins a replay of that name", location: .init(path: path))
+      throw LogError(.illegalMove, "another process is starting a replay of that name", location: .init(path: path))
     }
   }
 
-  /// Replaces what is durable of a replay. For the holder of its cursor alone.
+  /// Replaces the durable manifest of a replay. Only the holder of its cursor may call it.
   package static func update(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
   ) throws(LogError) {
     let path = path(manifest.id, paths)
     let opened = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: false)
-    guard let (slots, _) = opened else { throw LogError(.io, "could not open it", location: .init(path: path)) }
+    guard let (slots, _) = opened else {
+      throw LogError(.io, "the replay's manifest could not be opened", location: .init(path: path))
+    }
     try slots.write(manifest.encoded(logID: logID))
   }
 
@@ -94,7 +99,7 @@ package enum ReplayManifestStore {
     }
   }
 
-  /// Removes files, if they are there. Durable when it returns.
+  /// Removes files that may be missing. Durable when it returns.
   package static func remove(
     _ fileSystem: any FileSystem, _ paths: LogPaths, _ files: [String]
   ) throws(LogError) {

@@ -1,9 +1,10 @@
-/// When the log took each record of a block: one time for the first records, and steps where it rises.
+/// When the log received each record of a block: one time for the first records, and steps where the time rises.
 ///
 /// A block that is one commit has one time. A sealed block joins several commits and keeps the time of each record.
 ///
-/// In the trailer (kind 3), for each step two numbers in LEB128, seven bits a byte, lowest first, the top bit set in all but
-/// the last: records since the step before, at least 1; nanoseconds since the time before, at least 1.
+/// In the trailer (kind 3) each step is two LEB128 numbers: seven bits a byte, lowest first, the top bit set in all but
+/// the last. The first is the number of records since the step before, at least 1. The second is the nanoseconds since
+/// the time before, at least 1.
 package struct AppendTimes: Hashable, Sendable {
   package struct Step: Hashable, Sendable {
     /// The first record of this time.

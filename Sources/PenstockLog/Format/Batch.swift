@@ -1,9 +1,9 @@
-/// One record, as it lies in a decoded block. Valid only inside the closure that received it.
+/// One record in a decoded block. Valid only inside the closure that received it.
 public struct RecordView {
   public let offset: Offset
-  /// When the log took it; never falls from one record to the next.
+  /// When the log received it; never falls from one record to the next.
   public let appendTime: Timestamp
-  /// The bytes as appended. Copy what is to outlive the closure.
+  /// The bytes as appended. Copy what must outlive the closure.
   public let bytes: UnsafeRawBufferPointer
 
   package init(offset: Offset, appendTime: Timestamp, bytes: UnsafeRawBufferPointer) {
@@ -13,8 +13,8 @@ public struct RecordView {
   }
 }
 
-/// A contiguous range of records, ready to be read without copying: it shares the decoded blocks it lies in. A large one that a
-/// delivery holds has them compressed, and decodes one at a time whenever it is read.
+/// A contiguous range of records, read without copying: the batch shares the decoded blocks that hold them. A large
+/// batch that a delivery holds keeps its blocks compressed, and decodes one at a time on each read.
 public struct Batch: Sendable {
   /// The first record's offset.
   public let first: Offset
@@ -26,7 +26,7 @@ public struct Batch: Sendable {
   package let slices: [BlockSlice]
 
   public var count: Int { end - first }
-  /// When the log took the first record.
+  /// When the log received the first record.
   public var firstAppendTime: Timestamp { slices.first?.firstAppendTime ?? Timestamp(nanoseconds: 0) }
 
   package init(slices: [BlockSlice]) {

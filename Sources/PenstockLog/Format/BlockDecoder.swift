@@ -1,4 +1,4 @@
-/// Why a block's bytes cannot be believed.
+/// Why a block's bytes are invalid.
 package struct BlockFlaw: Error, Hashable, Sendable, CustomStringConvertible {
   package let reason: String
   package init(_ reason: String) { self.reason = reason }
@@ -7,7 +7,7 @@ package struct BlockFlaw: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Turns a block's bytes back into records. Pure.
 package enum BlockDecoder {
-  /// Proves everything a checksum can prove without decompressing: trailer, padding and stored bytes.
+  /// Validates everything that checksums cover, without decompressing: trailer, padding and stored bytes.
   /// `bytes` begins at the header and is `header.totalLength` long.
   package static func verify(_ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32) throws(BlockFlaw) {
     precondition(bytes.count == header.totalLength)
@@ -17,7 +17,7 @@ package enum BlockDecoder {
     guard Checksum.of(stored, seed: seed) == header.payloadChecksum else { throw BlockFlaw("payload checksum") }
   }
 
-  /// The records. The decompressor only ever sees bytes that ``verify(_:_:seed:)`` has proven.
+  /// The records. The decompressor only reads bytes that ``verify(_:_:seed:)`` has validated.
   package static func decode(
     _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32, with reader: BlockReader
   ) throws(BlockFlaw) -> DecodedBlock {

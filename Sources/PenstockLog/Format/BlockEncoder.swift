@@ -1,4 +1,4 @@
-/// Where a block will stand: what its header says beside its records.
+/// The address of a future block: what its header holds apart from its records.
 package struct BlockAddress: Hashable, Sendable {
   package var position: UInt64
   package var baseOffset: Offset
@@ -25,18 +25,19 @@ package struct BlockAddress: Hashable, Sendable {
   }
 }
 
-/// Turns batches of records into one block. Keeps its compression context; not for two threads at once.
+/// Turns batches of records into one block. Keeps its compression context; only one thread may use it at a time.
 ///
-/// Two steps, because where a block goes may depend on how long it is: ``compress(_:into:)``, then ``EncodedBlock/finish(at:_:)``.
-/// The first is dear and needs no place, so any thread may do it ahead of time; the second is cheap and is done in order.
+/// Two steps, because a block's address may depend on its length: ``compress(_:into:)``, then
+/// ``EncodedBlock/finish(at:_:)``. The first is expensive and needs no address, so any thread may do it ahead of time.
+/// The second is cheap and is done in order.
 package struct BlockEncoder {
   private let compressor: ZstdCompressor
-  /// Batches joined, where there are several.
+  /// Joined batches, where there are several.
   private var joined: [UInt8] = []
 
   package init(level: Int) throws(LogError) { compressor = try ZstdCompressor(level: level) }
 
-  /// Compresses the records of `batches`, in order, into `block`, whatever was there before.
+  /// Compresses the records of `batches`, in order, into `block`, and replaces its contents.
   package mutating func compress(_ batches: some Collection<RecordBatch>, into block: EncodedBlock) throws(LogError) {
     let start = block.begin(batches)
     if batches.count == 1, let only = batches.first {

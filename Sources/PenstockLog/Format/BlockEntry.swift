@@ -1,4 +1,4 @@
-/// A block as the index knows it: where it lies, and what its header says that searching needs.
+/// A block's entry in the index: its position, and the header's fields that searches need.
 package struct BlockEntry: Hashable, Sendable {
   package let position: UInt64
   package let baseOffset: Offset
@@ -16,7 +16,7 @@ package struct BlockEntry: Hashable, Sendable {
   package var frontLength: Int { Int(front) }
   /// The zstd frame's bytes.
   package var storedLength: Int { Int(stored) }
-  /// What it decompresses to; 0 where the index does not say.
+  /// What it decompresses to; 0 where the index does not hold it.
   package var rawLength: Int {
     get { Int(raw) }
     set { raw = UInt32(clamping: newValue) }
@@ -27,8 +27,8 @@ package struct BlockEntry: Hashable, Sendable {
   /// Whether records of the block were appended at several times, of which `appendTime` is the first.
   package var hasAppendTimes: Bool { flags & BlockFormat.appendTimesFlag != 0 }
 
-  /// Whether ``eventTimes`` has the time of every record that has one.
-  package var tellsEventTimes: Bool { flags & BlockFormat.eventTimesToldFlag != 0 }
+  /// Whether every append of the block gave its event times: then ``eventTimes`` covers every record that has one.
+  package var knowsEventTimes: Bool { flags & BlockFormat.eventTimesKnownFlag != 0 }
 
   package init(_ header: BlockHeader) {
     position = header.position
@@ -42,7 +42,7 @@ package struct BlockEntry: Hashable, Sendable {
     flags = header.flags
   }
 
-  /// As an index says; ``rawLength`` is not in it.
+  /// From an index, which does not hold ``rawLength``.
   init(
     position: UInt64, baseOffset: Offset, records: UInt32, front: UInt32, stored: UInt32, flags: UInt16,
     appendTime: Timestamp, eventTimes: ClosedRange<Int64>?
@@ -58,14 +58,14 @@ package struct BlockEntry: Hashable, Sendable {
     raw = 0
   }
 
-  /// Whether both speak of one block, whatever the one knows and the other does not.
+  /// Whether both describe one block. ``rawLength`` may be unknown in one of them.
   package func isSame(as other: BlockEntry) -> Bool {
     position == other.position && length == other.length && baseOffset == other.baseOffset && count == other.count
   }
 }
 
 extension [BlockEntry] {
-  /// The block that holds `offset`, or the place of the first one behind it. O(log blocks).
+  /// The block that holds `offset`, or the index of the first one after it. O(log blocks).
   package func search(_ offset: Offset) -> (found: BlockEntry?, next: Int) {
     var (low, high) = (0, count)
     while low < high {
@@ -78,7 +78,8 @@ extension [BlockEntry] {
 }
 
 extension [BlockEntry] {
-  /// What the segment behind these, which fill the one with `header`, has to say of event times.
+  /// The latest event time for the header of the next segment; these entries are all blocks of the segment with
+  /// `header`.
   package func latestEventTime(after header: SegmentHeader) -> Int64? {
     header.latestEventTime.map { reduce($0) { Swift.max($0, $1.eventTimes?.upperBound ?? .min) } }
   }

@@ -10,9 +10,9 @@
 //     4  u32  bytes of the skippable frame after this field: 104 + trailer + padding
 //     8  u32  "PNB1"
 //    12  u16  format version, 1
-//    14  u16  flags: bit 0 = record lengths stand in the trailer (some record contains a line feed)
-//             bit 1 = append times stand in the trailer (sealed: the records were appended at several times)
-//             bit 2 = every append told the event times of its records: a record without one has none
+//    14  u16  flags: bit 0 = the trailer holds the record lengths (some record contains a line feed)
+//             bit 1 = the trailer holds append times (sealed: the records were appended at several times)
+//             bit 2 = every append gave the event times of its records: a record without one has none
 //    16  u64  own position in the file
 //    24  u64  base offset: the first record's
 //    32  u32  records, at least 1
@@ -31,27 +31,28 @@
 //   108  u32  checksum of bytes 0 ..< 108
 //
 // The payload is the records, each followed by one line feed. Where no record contains one, readers find the ends by
-// searching; otherwise the trailer says the lengths.
+// searching; otherwise the trailer holds the lengths.
 //
 // Trailer: sections of  u16 kind, u16 zero, u32 length, bytes.  Kind 1: a u32 length for each record. Kind 2: producers
 // (`ProducerTrailer`). Kind 3: append times (`AppendTimes`). Unknown kinds are skipped.
 //
-// In a sealed segment blocks lie one behind the other: no padding, any position, durableUpTo is 0.
+// In a sealed segment blocks follow each other directly: no padding, any position, durableUpTo is 0.
 //
-// All checksums are CRC-32C seeded with the CRC-32C of the segment's salt. The header's covers every length before any
-// length is trusted. An all-zero header is the absence of a block; no checksum value means anything by itself.
+// All checksums are CRC-32C seeded with the CRC-32C of the segment's salt. The header's checksum covers every length,
+// and is validated before any length is used. An all-zero header is the absence of a block; no checksum value means
+// anything by itself.
 
 package enum BlockFormat {
   package static let skippableMagic: UInt32 = 0x184D_2A50
   package static let magic: UInt32 = 0x3142_4E50  // "PNB1"
   package static let version: UInt16 = 1
   package static let headerSize = 112
-  /// What the first 8 bytes are not counted in.
+  /// The length field does not count the first 8 bytes.
   package static let framePrefix = 8
   package static let alignment = 4096
   package static let lengthsFlag: UInt16 = 1
   package static let appendTimesFlag: UInt16 = 2
-  package static let eventTimesToldFlag: UInt16 = 4
+  package static let eventTimesKnownFlag: UInt16 = 4
   package static let lengthsSection: UInt16 = 1
   package static let appendTimesSection: UInt16 = 3
 
@@ -59,7 +60,7 @@ package enum BlockFormat {
   package static func alignedUp(_ position: UInt64) -> UInt64 { (position + 4095) & ~4095 }
 }
 
-/// What stands in front of a block's bytes.
+/// The header at the start of a block.
 package struct BlockHeader: Hashable, Sendable {
   package var flags: UInt16 = 0
   package var position: UInt64 = 0
@@ -110,18 +111,18 @@ package struct BlockHeader: Hashable, Sendable {
     buffer.put(Checksum.of(UnsafeRawBufferPointer(rebasing: buffer[..<108]), seed: seed), at: 108)
   }
 
-  /// What can be wrong with 112 bytes that should be a header.
+  /// The ways in which 112 bytes can fail to be a header.
   package enum Flaw: Error, Hashable, Sendable {
-    /// All zero: nothing was ever written here.
+    /// All zero: no block was ever written here.
     case absent
-    /// Not this format, or bytes that changed.
+    /// Not this format, or changed bytes.
     case invalid(String)
-    /// Intact, and of a version this code does not know.
+    /// Intact, but of an unknown version.
     case futureVersion(UInt16)
   }
 
-  /// Reads a header. The checksum is proven before any field is believed; that the block belongs *here* (position,
-  /// segment, chain, offset) is the caller's to compare.
+  /// Reads a header. It validates the checksum before it uses any field. The caller must check that the block belongs
+  /// *here* (position, segment, chain, offset).
   package init(decoding bytes: UnsafeRawBufferPointer, seed: UInt32) throws(Flaw) {
     precondition(bytes.count >= BlockFormat.headerSize)
     let header = UnsafeRawBufferPointer(rebasing: bytes[..<BlockFormat.headerSize])
@@ -156,9 +157,9 @@ package struct BlockHeader: Hashable, Sendable {
     guard paddingLength >= 0, recordCount > 0, storedLength > 0, rawLength >= recordCount else {
       throw .invalid("lengths that do not fit together")
     }
-    // Not even a block that is intact may lie beyond the last position or hold a record beyond the last offset.
+    // Even an intact block must not pass the largest position, nor hold a record past the largest offset.
     guard baseOffset.rawValue <= .max - UInt64(recordCount), position <= .max - UInt64(totalLength) else {
-      throw .invalid("a place beyond the last one")
+      throw .invalid("a position or an offset past the largest one")
     }
   }
 }

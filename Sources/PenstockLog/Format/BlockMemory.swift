@@ -1,8 +1,8 @@
 internal import Synchronization
 
-/// Memory for one payload; given back to its pool by the last reader that lets go.
+/// Memory for one payload. The last reference returns it to its pool.
 ///
-/// `@unchecked Sendable`: written by its maker alone, before anybody else has it, and only read from then on.
+/// `@unchecked Sendable`: its maker writes it before any other thread has it; from then on it is only read.
 package final class BlockMemory: @unchecked Sendable {
   fileprivate let start: UnsafeMutableRawPointer
   fileprivate let capacity: Int
@@ -16,23 +16,24 @@ package final class BlockMemory: @unchecked Sendable {
 
   deinit { pool.put(start, capacity: capacity) }
 
-  /// For the maker.
+  /// For its maker.
   func mutableBytes(_ count: Int) -> UnsafeMutableRawBufferPointer {
     UnsafeMutableRawBufferPointer(start: start, count: min(count, capacity))
   }
 }
 
-/// Keeps some memory that readers let go of for the next block. Fresh memory of this size comes from the kernel page by page,
-/// each cleared and mapped at its first touch and unmapped for all processors at the end: a third of the time of a replay, and
-/// what two threads of it waited for.
+/// Keeps some memory of released blocks for the next block. The kernel supplies fresh memory of this size page by page.
+/// It clears and maps each page at its first touch, and unmaps it for all processors at the end. That was a third of
+/// the time of a replay, and two threads of a replay waited for it.
 package final class BlockMemoryPool: Sendable {
-  /// `@unchecked Sendable`: in the pool nobody uses the memory; whoever takes a piece out is its only holder.
+  /// `@unchecked Sendable`: no thread uses the memory of a pooled piece; a thread that takes a piece is its only
+  /// holder.
   private struct Piece: @unchecked Sendable {
     let start: UnsafeMutableRawPointer
     let capacity: Int
   }
   private let free = Mutex<[Piece]>([])
-  /// Pieces are multiples of this, so that blocks of nearly one size share them.
+  /// Capacities are multiples of this, so that blocks of nearly equal size share pieces.
   private static let grain = 64 << 10
   private static let keptBytes = 4 << 20
 
@@ -42,7 +43,7 @@ package final class BlockMemoryPool: Sendable {
 
   func take(_ count: Int) -> BlockMemory {
     let capacity = max(1, count + Self.grain - 1) / Self.grain * Self.grain
-    // The piece given back last is the one the processor still has at hand.
+    // The piece returned last is the most likely one to be in the processor's cache.
     let piece: Piece? = free.withLock { free in
       free.lastIndex { $0.capacity >= count && $0.capacity <= 2 * capacity }.map { free.remove(at: $0) }
     }
@@ -65,7 +66,7 @@ package final class BlockMemoryPool: Sendable {
   }
 }
 
-/// A block's records, each followed by one line feed, wherever the bytes are.
+/// A block's records, each followed by one line feed, in either kind of memory.
 package struct BlockPayload: Sendable {
   private enum Storage: Sendable {
     case array([UInt8])
@@ -86,7 +87,7 @@ package struct BlockPayload: Sendable {
 
   package var isEmpty: Bool { count == 0 }
 
-  /// The bytes copied out.
+  /// A copy of the bytes.
   package var bytes: [UInt8] {
     if case .array(let bytes) = storage { return bytes }
     return withUnsafeBytes { Array($0) }

@@ -1,23 +1,23 @@
 internal import Synchronization
 
-/// What reading a block takes, used again for the next one: a decompression context and room for the stored bytes. Not for two
-/// threads at once.
+/// The reusable parts of reading a block: a decompression context and a buffer for the stored bytes. Only one thread
+/// may use it at a time.
 ///
-/// `@unchecked Sendable`: whoever takes it out of ``BlockReaders`` is its only holder until it is put back.
+/// `@unchecked Sendable`: the thread that takes it out of ``BlockReaders`` is its only holder until it returns it.
 package final class BlockReader: @unchecked Sendable {
   let decompressor = ZstdDecompressor()
   let memory: BlockMemoryPool
-  /// Whether decoded blocks keep the frame they were decompressed from; see ``DecodedBlock/frame``.
+  /// Whether decoded blocks keep the frame from which they were decompressed; see ``DecodedBlock/frame``.
   package var retainsCompressedFrames = false
   private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-  /// A buffer for a block that is larger is not kept.
+  /// A larger buffer is freed after use.
   private static let keptBytes = 1 << 20
 
   package init(memory: BlockMemoryPool = BlockMemoryPool()) { self.memory = memory }
 
   deinit { buffer.deallocate() }
 
-  /// Lends room for `count` bytes.
+  /// Lends a buffer of `count` bytes.
   func withBuffer<Result, Failure: Error>(
     _ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {

@@ -1,4 +1,4 @@
-/// A run of records of one block.
+/// A contiguous range of records of one block.
 package struct BlockSlice: Sendable {
   private enum Storage: Sendable {
     case decoded(DecodedBlock)
@@ -22,8 +22,8 @@ package struct BlockSlice: Sendable {
     byteCount = slice.byteCount
   }
 
-  /// The same records, of a block that is put away as its frame and unpacked whenever somebody looks at them; itself where
-  /// there is no frame.
+  /// The same records, of a block that is kept as its frame and unpacked on each access. Returns itself where there is
+  /// no frame.
   package func packed(unpackedBy readers: BlockReaders) -> BlockSlice {
     guard case .decoded(let block) = storage, let packed = PackedBlock(block, unpackedBy: readers) else { return self }
     return BlockSlice(packed, like: self)
@@ -66,7 +66,8 @@ package struct BlockSlice: Sendable {
     }
   }
 
-  /// The whole block. O(1), or O(block) where it is packed: then it is gone again when the caller lets go.
+  /// The whole block. O(1), or O(block) where it is packed: then its memory lives only as long as the caller's
+  /// reference.
   package var block: DecodedBlock {
     switch storage {
     case .decoded(let block): block
@@ -74,7 +75,7 @@ package struct BlockSlice: Sendable {
     }
   }
 
-  /// The whole block's records with their line feeds; as ``block``, without asking where each of them ends.
+  /// The whole block's records with their line feeds; as ``block``, without finding the records' ends.
   package var payload: BlockPayload {
     switch storage {
     case .decoded(let block): block.payload
@@ -87,15 +88,15 @@ package struct BlockSlice: Sendable {
   }
 }
 
-/// The slices of a batch that grows. A small one holds its blocks decoded, which costs nothing; from ``packedAbove`` on, what it
-/// has and gets is packed, so that a batch takes the memory of its frames, and of one block while it is read.
+/// The slices of a growing batch. A small batch holds its blocks decoded, which costs nothing. From ``packedAbove`` on,
+/// all its slices are packed. Such a batch takes the memory of its frames, and of one block during a read.
 struct BatchSlices {
   private(set) var slices: [BlockSlice] = []
   private(set) var byteCount = 0
   private var isPacking = false
   private let readers: BlockReaders?
 
-  /// - Parameter readers: nil packs nothing: for who reads a batch at once and lets go of it.
+  /// - Parameter readers: Nil packs nothing: for a caller that reads the batch at once and discards it.
   init(unpackedBy readers: BlockReaders?) { self.readers = readers }
 
   mutating func append(_ slice: BlockSlice) {
@@ -110,6 +111,6 @@ struct BatchSlices {
 }
 
 extension Batch {
-  /// Batches of more record bytes hold their blocks as they are stored, where the log was asked to keep frames.
+  /// Batches of more record bytes hold their blocks as stored, where the log keeps frames.
   package static let packedAbove = 4 << 20
 }

@@ -1,4 +1,4 @@
-/// Reads the fields of a value in order; throws instead of passing the end.
+/// Reads the fields of a value in order; throws instead of reading past the end.
 package struct ByteReader {
   private let bytes: [UInt8]
   private var position = 0

@@ -1,13 +1,13 @@
-/// How far the log reaches, as a second process may know it: a page beside the segments that the writer overwrites after
-/// every commit and never syncs.
+/// How far the log reaches, for other processes: 64 bytes next to META. The writer overwrites them after every commit,
+/// and syncs them only when no commit follows for a while.
 ///
-/// It is written only after the sync it speaks of has returned, so whatever version of it survives a crash is true, if old:
-/// recovery takes it as a witness that bytes below `durable` were acknowledged.
+/// The writer writes it only after the sync that it reports has returned. So any version of it that survives a crash is
+/// true, though it may be old. Recovery takes it as evidence that bytes below `durable` were acknowledged.
 ///
-/// 64 bytes, little endian: u32 "PNBC" · u32 version 1 · durable: u64 segment, u64 position, u64 offset · visible: the same ·
-/// u32 epoch · u32 CRC-32C of the 60 bytes before, seeded with the CRC-32C of the log's UUID.
+/// 64 bytes, little endian: u32 "PNBC" · u32 version 1 · durable: u64 segment, u64 position, u64 offset · visible: the
+/// same · u32 epoch · u32 CRC-32C of the 60 bytes before, seeded with the CRC-32C of the log's UUID.
 package struct CommitPoint: Hashable, Sendable {
-  /// The end of the log as somebody saw it: one past the last record, and where its block ends.
+  /// An end of the log: one past the last record, and the position where its block ends.
   package struct End: Hashable, Sendable, Codable {
     package var segment: UInt64
     package var position: UInt64
@@ -23,7 +23,7 @@ package struct CommitPoint: Hashable, Sendable {
   private static let magic: UInt32 = 0x4342_4E50  // "PNBC"
 
   package var durable: End
-  /// What readers are shown; ahead of `durable` only in a log opened with a weaker durability.
+  /// What readers see; after `durable` only in a log opened with a weaker durability.
   package var visible: End
   package var epoch: UInt32
 
@@ -48,7 +48,7 @@ package struct CommitPoint: Hashable, Sendable {
     return bytes
   }
 
-  /// Nil when the bytes are not a commit point of this log, or half of one that is being overwritten.
+  /// Nil when the bytes are not a commit point of this log, or are partly overwritten.
   package init?(decoding bytes: [UInt8], logID: [UInt8]) {
     guard bytes.count >= Self.size else { return nil }
     let checksum = Checksum.of(Array(bytes[..<60]), seed: Checksum.of(logID))

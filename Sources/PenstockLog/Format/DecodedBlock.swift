@@ -1,21 +1,22 @@
-/// A block's records, decompressed and proven; immutable, and so shared by every reader that wants them.
+/// A block's records, decompressed and validated. Immutable, so all readers share it.
 package final class DecodedBlock: Sendable {
   package let baseOffset: Offset
   package let appendTimes: AppendTimes
   /// Every record followed by one line feed.
   package let payload: BlockPayload
-  /// For each record, one past its last byte in `payload` (its line feed's place).
+  /// For each record, one past its last byte in `payload` (the position of its line feed).
   package let ends: [UInt32]
-  /// The very zstd frame that ``payload`` was decompressed from, for whoever hands it on instead of compressing anew. Nil unless
-  /// that was asked for, and where some record contains a line feed: lines are records then no more.
+  /// The zstd frame from which ``payload`` was decompressed, so that a caller can pass it on instead of compressing
+  /// again. Nil unless the reader retains frames. Nil also where some record contains a line feed: then lines are not
+  /// records.
   package let frame: [UInt8]?
 
   package var count: Int { ends.count }
   package var endOffset: Offset { baseOffset + ends.count }
-  /// What the block holds in memory, in bytes.
+  /// The memory of the block, in bytes.
   package var footprint: Int { payload.count + ends.count * 4 + (frame?.count ?? 0) }
 
-  /// - Precondition: `ends` rises and its last element is the place of the payload's last byte.
+  /// - Precondition: `ends` rises and its last element is the position of the payload's last byte.
   package init(
     baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32], frame: [UInt8]? = nil
   ) {
@@ -32,7 +33,7 @@ package final class DecodedBlock: Sendable {
     self.init(baseOffset: baseOffset, appendTimes: AppendTimes(appendTime), payload: BlockPayload(payload), ends: ends)
   }
 
-  /// When the log took the first record.
+  /// When the log received the first record.
   package var appendTime: Timestamp { appendTimes.first }
 
   /// One past the last byte of the records before `index`, line feeds included.
@@ -47,7 +48,7 @@ package final class DecodedBlock: Sendable {
   /// How many records from `index` on fit `maxRecords` and `maxBytes`; at least one when `atLeastOne` and there is one.
   package func prefixCount(from index: Int, maxRecords: Int, maxBytes: Int, atLeastOne: Bool) -> Int {
     let rest = index..<count
-    // Mostly all that is left fits.
+    // In most calls all the rest fits.
     if rest.count <= maxRecords, byteCount(of: rest) <= maxBytes { return rest.count }
     var taken = 0
     var bytes = 0
@@ -93,7 +94,8 @@ package final class DecodedBlock: Sendable {
 }
 
 extension DecodedBlock {
-  /// The block these batches become, for readers that wait for it, where joining them is cheaper than decoding: up to 64 KiB.
+  /// The block that these batches become, for readers that wait for it. Up to 64 KiB, where joining is cheaper than
+  /// decoding.
   convenience init?(small batches: some Collection<RecordBatch>, at place: BlockAddress) {
     let bytes = batches.reduce(0) { $0 + $1.payload.count }
     guard bytes <= 64 << 10 else { return nil }

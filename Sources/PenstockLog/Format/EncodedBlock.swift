@@ -1,15 +1,15 @@
-/// A block under construction: compressed, and then completed for its place. Its buffer is used again and again.
+/// A block under construction: compressed, and then completed for its address. Its buffer is reused.
 ///
-/// `@unchecked Sendable`: it belongs to one at a time, the encoder that fills it or the committer that writes it; it passes
-/// from one to the other inside the committer's lock.
+/// `@unchecked Sendable`: it has one owner at a time, the encoder that fills it or the committer that writes it. It
+/// passes between them inside the committer's lock.
 package final class EncodedBlock: @unchecked Sendable {
-  /// The block; the zstd frame begins at `frameStart`, what stands in front ends there.
-  /// Not an array, because an array is filled when it is made: room that no block has needed yet takes no memory.
+  /// The block. The zstd frame begins at `frameStart`, where the bytes before it end. It is not an array, because an
+  /// array is filled when it is made: memory that no block has needed takes no pages.
   private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var frameStart = 0
   private var trailer: [UInt8] = []
   private var header = BlockHeader()
-  /// Whose records these are, when they are producers'.
+  /// The producers of these records, where they have any.
   package private(set) var producers: ProducerTrailer?
 
   package init() {}
@@ -18,12 +18,12 @@ package final class EncodedBlock: @unchecked Sendable {
   /// The whole block's length in bytes.
   package var length: Int { header.totalLength }
   package var recordCount: Int { header.recordCount }
-  /// Of its records and their line feeds, in bytes.
+  /// The length of its records and their line feeds, in bytes.
   package var rawLength: Int { header.rawLength }
-  /// What it keeps for its next use.
+  /// The bytes that it keeps for its next use.
   package var capacity: Int { buffer.count }
 
-  /// Makes room for a block of these batches; returns where its zstd frame begins.
+  /// Reserves memory for a block of these batches; returns where its zstd frame begins.
   func begin(_ batches: some Collection<RecordBatch>) -> Int {
     header = BlockHeader()
     header.recordCount = batches.reduce(0) { $0 + $1.count }
@@ -35,10 +35,10 @@ package final class EncodedBlock: @unchecked Sendable {
           min($0.lowerBound, times.lowerBound)...max($0.upperBound, times.upperBound)
         } ?? times
     }
-    if batches.allSatisfy(\.tellsEventTimes) { header.flags |= BlockFormat.eventTimesToldFlag }
+    if batches.allSatisfy(\.knowsEventTimes) { header.flags |= BlockFormat.eventTimesKnownFlag }
     buildTrailer(batches)
     header.trailerLength = trailer.count
-    // The frame's length decides the padding in front of it, so the frame goes where the longest front would end.
+    // The frame's length decides the padding before it, so the frame goes where the longest front would end.
     frameStart = BlockFormat.headerSize + trailer.count + BlockFormat.alignment
     let needed = frameStart + Zstd.compressBound(header.rawLength)
     if buffer.count < needed {
@@ -81,7 +81,7 @@ package final class EncodedBlock: @unchecked Sendable {
     }
   }
 
-  /// Completes the block that was compressed for its place, and hands its bytes to `body`.
+  /// Completes the compressed block for its address, and passes its bytes to `body`.
   package func finish<Result, Failure: Error>(
     at place: BlockAddress, _ body: (BlockHeader, UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {

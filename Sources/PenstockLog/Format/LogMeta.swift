@@ -1,16 +1,16 @@
-/// What a log must know before it looks at a segment; kept in a ``SlotFile`` named META.
+/// What a log must know before it reads a segment; kept in a ``SlotFile`` named META.
 package struct LogMeta: Hashable, Sendable {
   package static let slotKind: UInt16 = 1
   package static let slotSize = 4096
   private static let version: UInt16 = 2
 
   package var logID: [UInt8]
-  /// Raised by every opening for writing, before the first append.
+  /// Every opening for writing raises it, before the first append.
   package var epoch: UInt32
   package var createdAt: Timestamp
-  /// The end at the last orderly close: a witness that everything below it was durable. For ever true.
+  /// The end at the last orderly close: evidence that everything below it was durable. It stays true.
   package var cleanEnd: CommitPoint.End?
-  /// Where the log begins: what is below was removed by retention, or is about to be. Nil where version 1 did not say.
+  /// Where the log begins: retention has removed, or is about to remove, everything below. Nil in version 1.
   package var start: SegmentName?
 
   package init(
@@ -47,7 +47,8 @@ package struct LogMeta: Hashable, Sendable {
     var reader = ByteReader(bytes, of: "META")
     let version = try reader.take(UInt16.self)
     guard (1...Self.version).contains(version) else {
-      throw LogError(.futureFormat, "META has version \(version), this penstock knows \(Self.version); use a newer one")
+      throw LogError(
+        .futureFormat, "META has version \(version), this penstock knows up to \(Self.version); use a newer one")
     }
     logID = try reader.take(16)
     epoch = try reader.take(UInt32.self)

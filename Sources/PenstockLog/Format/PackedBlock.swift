@@ -1,7 +1,6 @@
-/// A decoded block put away as the frame it came from, about a tenth of its size; its records are there again for as long as
-/// somebody looks.
+/// A decoded block kept as the frame it came from, about a tenth of its size. Each access unpacks the records.
 ///
-/// Unpacking cannot fail: the frame was proven and decompressed when it was read, and has not left memory since.
+/// Unpacking cannot fail: the frame was validated and decompressed when it was read, and has not left memory since.
 package final class PackedBlock: Sendable {
   let baseOffset: Offset
   let appendTimes: AppendTimes
@@ -11,7 +10,7 @@ package final class PackedBlock: Sendable {
   let frame: [UInt8]
   private let readers: BlockReaders
 
-  /// Nil where the frame was not kept, or does not tell the records; see ``DecodedBlock/frame``.
+  /// Nil where the frame was not kept, or where lines are not records; see ``DecodedBlock/frame``.
   init?(_ block: DecodedBlock, unpackedBy readers: BlockReaders) {
     guard let frame = block.frame else { return nil }
     baseOffset = block.baseOffset
@@ -22,7 +21,7 @@ package final class PackedBlock: Sendable {
     self.readers = readers
   }
 
-  /// The records with their line feeds, in memory that goes back when the last who holds them lets go. O(block).
+  /// The records with their line feeds, in memory that the last reference frees. O(block).
   func payload() -> BlockPayload {
     readers.with { reader in
       let memory = reader.memory.take(payloadCount)
@@ -35,7 +34,7 @@ package final class PackedBlock: Sendable {
     }
   }
 
-  /// The block as it was. O(block).
+  /// The original block. O(block).
   func unpacked() -> DecodedBlock {
     let payload = payload()
     let ends = payload.withUnsafeBytes { Bytes.lineFeeds(in: $0, expecting: count) }

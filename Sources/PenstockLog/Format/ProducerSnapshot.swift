@@ -1,20 +1,20 @@
 // PRODUCERS.a and PRODUCERS.b: what the log knew of its producers when a segment was begun. Little endian:
 //
-//     u32 "PNPR" · u16 version 1 · u16 zero · 16 bytes log UUID · u64 generation · u64 end: all blocks below are counted in ·
-//     u8 whether every producer that is not here has never appended · u32 producers, each:
+//     u32 "PNPR" · u16 version 1 · u16 zero · 16 bytes log UUID · u64 generation · u64 end: covers all blocks below ·
+//     u8 whether every producer that is absent here has never appended · u32 producers, each:
 //         u8 name length, name · u64 epoch · u64 sequence of the newest append · u8 source length, source ·
-//         u8 whether something may have been forgotten · u64 one past the newest append's records ·
+//         u8 whether the log may have forgotten appends · u64 one past the newest append's records ·
 //         u8 n ≤ 16, then n remembered appends, oldest first: u64 sequence · u64 first offset · u32 records
 //     u32 CRC-32C of everything before
 //
 // At most 480 bytes for a producer.
 
-/// A ``ProducerTable`` at one place of the log, as bytes.
+/// A ``ProducerTable`` at one offset of the log, as bytes.
 package struct ProducerSnapshot: Hashable, Sendable {
   private static let magic: UInt32 = 0x5250_4E50  // "PNPR"
   private static let version: UInt16 = 1
   private static let entryBytes = 480
-  /// The most a file may have, in bytes, whatever it says of itself.
+  /// The most bytes that a file may have, whatever its fields say.
   static let maxBytes = 64 + LogConfiguration.producersRange.upperBound * entryBytes
 
   package var logID: [UInt8]
@@ -28,7 +28,7 @@ package struct ProducerSnapshot: Hashable, Sendable {
     self.generation = generation
     self.end = end
     isComplete = table.isComplete
-    // What is in flight, and who holds a handle, ends with the process.
+    // Appends in flight and open handles end with the process.
     entries = table.entries.filter { $0.value.last > 0 }.mapValues {
       var entry = $0
       entry.isOpen = false
@@ -80,10 +80,11 @@ package struct ProducerSnapshot: Hashable, Sendable {
     let stored = bytes.suffix(4).withUnsafeBytes { $0.get(UInt32.self, at: 0) }
     guard Checksum.of(Array(bytes.dropLast(4))) == stored else { throw LogError(.damaged, "\(name) has changed") }
     var reader = ByteReader(bytes, of: name)
-    guard try reader.take(UInt32.self) == Self.magic else { throw LogError(.damaged, "\(name) is something else") }
+    guard try reader.take(UInt32.self) == Self.magic else { throw LogError(.damaged, "\(name) has no valid magic") }
     let version = try reader.take(UInt16.self)
     guard version == Self.version else {
-      throw LogError(.futureFormat, "\(name) has version \(version), this penstock knows \(Self.version)")
+      throw LogError(
+        .futureFormat, "\(name) has version \(version), this penstock knows \(Self.version); use a newer one")
     }
     _ = try reader.take(UInt16.self)
     logID = try reader.take(16)
@@ -98,7 +99,7 @@ package struct ProducerSnapshot: Hashable, Sendable {
   }
 
   private static func entry(_ reader: inout ByteReader) throws(LogError) -> (String, ProducerTable.Entry) {
-    // A name that is not text would be written otherwise than it was read, and longer.
+    // A name that is not UTF-8 would be written differently than it was read, and longer.
     guard let name = String(validating: try reader.take(Int(try reader.take(UInt8.self))), as: UTF8.self) else {
       throw LogError(.damaged, "the producers' snapshot contradicts itself: a name")
     }

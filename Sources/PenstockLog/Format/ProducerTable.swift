@@ -1,26 +1,28 @@
-/// What the log knows of its producers, and which appends it may take from them. A pure value; the shell
-/// (``ProducerRegistry``) performs what it answers.
+/// What the log knows of its producers, and which appends it may accept from them. A pure value; ``ProducerRegistry``
+/// performs what it answers.
 ///
-/// A producer's numbering: `last` is the newest append that readers see, `reserved` the newest taken in; in between they are
-/// in flight. Both are 0 before the first, whose sequence is 1.
+/// A producer's numbering: `last` is the newest append that readers see, `reserved` the newest accepted one. The
+/// appends between them are in flight. Both are 0 before the first append, whose sequence is 1.
 ///
 /// Legal moves
 /// - ``open(_:)``: a new handle with a higher epoch; from then on the earlier handle is refused.
-/// - ``offer(_:epoch:sequence:)``: `reserved + 1` of a certain producer is taken (and reserved); up to `last`, a duplicate; up to
-///   `reserved`, in flight; anything else is refused.
+/// - ``offer(_:epoch:sequence:)``: `reserved + 1` of a certain producer is accepted (and reserved). Up to `last`, it is
+///   a duplicate; up to `reserved`, it is in flight; any other sequence is refused.
 /// - ``apply(_:at:upTo:)``: appends of a block became visible. ``abandon()``: none of those in flight ever will.
-/// - ``withdraw(_:from:)``: those from a sequence on were never queued. ``release(_:epoch:)``: the handle is gone.
-/// - ``lose(upTo:)``: records are gone whose producers nobody knows. ``resume(_:epoch:after:)``: the caller knows better.
+/// - ``withdraw(_:from:)``: the appends from a sequence on were never queued. ``release(_:epoch:)``: the handle has
+///   ended.
+/// - ``lose(upTo:)``: records of unknown producers are lost. ``resume(_:epoch:after:)``: the caller knows the
+///   producer's newest append.
 ///
-/// Invariants (the exhaustive test holds them against a model with unbounded memory)
-/// 1. A sequence that was applied, and not disowned by ``resume(_:epoch:after:)``, is never taken again.
+/// Invariants (the exhaustive test checks them against a model with unbounded memory)
+/// 1. A sequence that was applied, and not disowned by ``resume(_:epoch:after:)``, is never accepted again.
 /// 2. An answer with offsets names the offsets of that append.
-/// 3. Nothing is taken from a producer about which something may have been forgotten (*uncertain*): not after an eviction,
-///    not after a loss, until ``resume(_:epoch:after:)`` or an applied append settles it.
+/// 3. Nothing is accepted from a producer whose appends may have been forgotten (*uncertain*). An eviction or a loss
+///    makes a producer uncertain; ``resume(_:epoch:after:)`` or an applied append makes it certain again.
 /// 4. At most `capacity` producers; one with an open handle or an append in flight is never evicted.
 /// 5. Epochs rise.
 package struct ProducerTable: Hashable, Sendable {
-  /// Appends whose offsets are remembered for each producer: 16.
+  /// Appends whose offsets the log remembers for each producer: 16.
   package static let remembered = 16
   /// 64 bytes.
   package static let maxSourceBytes = 64
@@ -44,7 +46,7 @@ package struct ProducerTable: Hashable, Sendable {
     package var source: [UInt8] = []
     /// The newest appends, oldest first.
     package var recent: [Append] = []
-    /// Appends of this producer may have been forgotten: `last` may be too low.
+    /// Whether the log may have forgotten appends of this producer: `last` may be too low.
     package var isUncertain = false
     package var isOpen = false
     /// One past the newest append's records: how recently it was used.
@@ -55,35 +57,35 @@ package struct ProducerTable: Hashable, Sendable {
   }
 
   package enum Refusal: Error, Hashable, Sendable {
-    /// Nothing is known of the producer: it was evicted.
+    /// The table does not know the producer: it was evicted.
     case unknown
-    /// Earlier appends may have been forgotten; the newest one known.
+    /// The log may have forgotten earlier appends; `last` is the newest known one.
     case uncertain(last: UInt64)
     case fenced(held: UInt64, attempted: UInt64)
     case outOfSequence(expected: UInt64)
     /// Every one of the producers is in use.
     case full(capacity: Int)
-    /// The producer is known to have got further, or has appends in flight.
+    /// The producer is known to have appended more, or has appends in flight.
     case cannotResume(last: UInt64, reserved: UInt64)
   }
 
   package enum Answer: Hashable, Sendable {
-    /// Write it; it is in flight from now on.
+    /// Write it; from now on it is in flight.
     case append
-    /// Is there already, at these offsets.
+    /// The log holds it already, at these offsets.
     case known(Range<Offset>)
-    /// Is there already; its offsets are forgotten.
+    /// The log holds it already; its offsets are forgotten.
     case forgotten
-    /// Is being written.
+    /// It is being written.
     case inFlight
     case refused(Refusal)
   }
 
   package let capacity: Int
   package private(set) var entries: [String: Entry] = [:]
-  /// Whether every producer that is not here has never appended.
+  /// Whether every producer that is absent here has never appended.
   package private(set) var isComplete = true
-  /// The table knows all that the blocks below say. Kept by recovery alone.
+  /// The table covers all blocks below. Only recovery maintains it.
   package private(set) var end = Offset.zero
   private var nextEpoch: UInt64 = 1
 
@@ -92,7 +94,7 @@ package struct ProducerTable: Hashable, Sendable {
     self.end = end
   }
 
-  /// A table read back from stable storage. Where the capacity has shrunk, the least recently used are evicted.
+  /// A table read back from stable storage. If the capacity has shrunk, it evicts the least recently used producers.
   package init(capacity: Int, restoring entries: [String: Entry], isComplete: Bool, end: Offset) {
     self.capacity = capacity
     self.entries = entries
@@ -101,15 +103,15 @@ package struct ProducerTable: Hashable, Sendable {
     while self.entries.count > capacity { evict() }
   }
 
-  /// Whether it says no more than an empty log's.
+  /// Whether it equals an empty log's table.
   package var isTrivial: Bool { isComplete && !entries.contains { $0.value.last > 0 } }
 }
 
 // MARK: Handles
 
 extension ProducerTable {
-  /// Epochs given out from now on are higher than those of every earlier opening of the log, because the log's own epoch
-  /// is, durably: so raising a producer's epoch costs no write, and works on a full disk.
+  /// From now on the table's epochs are higher than those of every earlier opening, because the log's own epoch is,
+  /// durably. So raising a producer's epoch costs no write, and works on a full disk.
   package mutating func begin(logEpoch: UInt32) { nextEpoch = UInt64(logEpoch) << 32 | 1 }
 
   /// Takes the producer for a new handle and returns its epoch. O(1); O(producers) when one must be evicted.
@@ -126,14 +128,14 @@ extension ProducerTable {
     return nextEpoch
   }
 
-  /// The handle is gone. Not an error if a later one has taken the producer.
+  /// The handle has ended. Not an error if a later handle has taken the producer.
   package mutating func release(_ name: String, epoch: UInt64) {
     guard let entry = entries[name], entry.epoch == epoch else { return }
     entries[name]?.isOpen = false
     forgetUnused(name)
   }
 
-  /// A producer that never appended needs no place.
+  /// A producer that never appended needs no entry.
   private mutating func forgetUnused(_ name: String) {
     if let entry = entries[name], entry.isIdle, entry.last == 0 { entries[name] = nil }
   }
@@ -194,7 +196,7 @@ extension ProducerTable {
     forgetUnused(name)
   }
 
-  /// Nothing that is in flight will be written.
+  /// No append in flight will be written.
   package mutating func abandon() {
     for (name, entry) in entries where entry.reserved != entry.last {
       entries[name]?.reserved = entry.last
@@ -202,7 +204,8 @@ extension ProducerTable {
     }
   }
 
-  /// A block became visible (or was found by recovery): `base ..< end` are its records. Appends below ``end`` are known already.
+  /// A block became visible, or recovery found it: `base ..< end` are its records. Appends below ``end`` are known
+  /// already.
   package mutating func apply(_ block: ProducerTrailer, at base: Offset, upTo end: Offset) {
     for item in block.entries {
       let newest = item.lastSequence
@@ -214,12 +217,12 @@ extension ProducerTable {
       guard let first = appends.first, let last = appends.last else { continue }
       if entries[item.name] == nil, entries.count >= capacity { evict() }
       var entry = entries[item.name] ?? Entry()
-      // A numbering that does not go on was begun anew, by a caller who knew that the log had forgotten.
-      let goesOn = entry.last < newest && entry.last >= min(item.firstSequence, first.sequence) - 1
-      entry.recent = Array(((goesOn ? entry.recent : []) + appends).suffix(Self.remembered))
+      // A numbering that does not continue is a restart by a caller who knew that the log had forgotten.
+      let continues = entry.last < newest && entry.last >= min(item.firstSequence, first.sequence) - 1
+      entry.recent = Array(((continues ? entry.recent : []) + appends).suffix(Self.remembered))
       entry.epoch = max(entry.epoch, item.epoch)
       entry.last = newest
-      entry.reserved = goesOn ? max(entry.reserved, newest) : newest
+      entry.reserved = continues ? max(entry.reserved, newest) : newest
       entry.source = item.source
       entry.isUncertain = false
       entry.usedAt = last.offsets.upperBound
@@ -228,10 +231,10 @@ extension ProducerTable {
     self.end = max(self.end, end)
   }
 
-  /// Recovery: the blocks up to `end` say nothing of any producer.
+  /// Recovery: the blocks up to `end` name no producer.
   package mutating func skip(upTo end: Offset) { self.end = max(self.end, end) }
 
-  /// Recovery: records up to `end` are lost, and with them whose they were.
+  /// Recovery: records up to `end` are lost, and with them the names of their producers.
   package mutating func lose(upTo end: Offset) {
     guard end > self.end else { return }
     isComplete = false

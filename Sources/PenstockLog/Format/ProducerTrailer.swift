@@ -1,4 +1,4 @@
-// What a block says of its producers: a trailer section of kind 2 (`BlockFormat`). Little endian:
+// The producers of a block: a trailer section of kind 2 (`BlockFormat`). Little endian:
 //
 //     0  u32  entries, each:
 //             u8 name length, name (UTF-8)
@@ -7,15 +7,15 @@
 //             u8 n = min(16, appends), then the newest n appends, oldest first:
 //                u32 index of the append's first record in the block · u32 records
 //
-// One entry is at most 280 bytes, whatever the number of appends, so a section is bounded by the number of producers. A
-// producer has a second entry only where its sequence jumps within a block; entries of one producer stand in order.
+// One entry is at most 280 bytes, whatever the number of appends, so the number of producers bounds the section. A
+// producer has a second entry only where its sequence jumps within a block; its entries are in order.
 
-/// What one append of a producer carries through the queue.
+/// The producer's part of one append in the queue.
 package final class ProducerMark: Sendable {
   package let name: String
   package let epoch: UInt64
   package let sequence: UInt64
-  /// Where in its source the producer stands after this append; opaque, at most ``ProducerTable/maxSourceBytes``.
+  /// The producer's position in its source after this append; opaque, at most ``ProducerTable/maxSourceBytes``.
   package let source: [UInt8]
 
   package init(name: String, epoch: UInt64, sequence: UInt64, source: [UInt8]) {
@@ -26,7 +26,7 @@ package final class ProducerMark: Sendable {
   }
 }
 
-/// The producers of one block, and which of its records are whose. A pure value.
+/// The producers of one block, and the records of each. A pure value.
 package struct ProducerTrailer: Hashable, Sendable {
   /// The kind of trailer section.
   package static let section: UInt16 = 2
@@ -51,12 +51,12 @@ package struct ProducerTrailer: Hashable, Sendable {
   }
 
   package private(set) var entries: [Entry] = []
-  /// Where a producer's newest entry is.
+  /// The index of a producer's newest entry.
   private var places: [String: Int] = [:]
 
   package init() {}
 
-  /// The marks of the batches that are to be one block; nil when none has any.
+  /// The marks of the batches that become one block; nil when none has any.
   package init?(_ batches: some Collection<RecordBatch>) {
     guard batches.contains(where: { $0.producer != nil }) else { return nil }
     var index = 0
@@ -84,7 +84,7 @@ package struct ProducerTrailer: Hashable, Sendable {
     }
   }
 
-  /// The same, for records that stand `count` later in a larger block.
+  /// The same, for records that move by `count` in a larger block.
   package func rebased(by count: Int) -> ProducerTrailer {
     var moved = self
     for index in moved.entries.indices {
@@ -93,12 +93,12 @@ package struct ProducerTrailer: Hashable, Sendable {
     return moved
   }
 
-  /// Adds what a block says whose records follow this one's, already rebased: the trailer of both blocks as one.
+  /// Adds the trailer of a block whose records follow this one's, already rebased.
   package mutating func join(_ next: ProducerTrailer) {
     for entry in next.entries { add(entry) }
   }
 
-  /// The section of a block that joins others; nil when one of theirs cannot be read.
+  /// The section of a joined block; nil when the section of a part cannot be read.
   @Sendable package static func joined(_ parts: [TrailerSections.Part]) -> [UInt8]? {
     var all = ProducerTrailer()
     for part in parts {
@@ -129,12 +129,12 @@ package struct ProducerTrailer: Hashable, Sendable {
     return bytes
   }
 
-  /// Reads a section's content. The caller has proven the trailer's checksum.
+  /// Reads a section's content. The caller has validated the trailer's checksum.
   package init(decoding bytes: [UInt8], recordCount: Int) throws(BlockFlaw) {
     do throws(LogError) {
       try read(bytes)
     } catch {
-      throw BlockFlaw("the producers' section is cut short or no text")
+      throw BlockFlaw("the producers' section is cut short or is not UTF-8")
     }
     let isSound = entries.allSatisfy { entry in
       (1...ProducerTable.remembered).contains(entry.runs.count) && entry.runs.count <= entry.appendCount

@@ -1,27 +1,28 @@
-/// Records on their way into the log: what one append takes, all or nothing.
+/// The records of one append, all or nothing.
 ///
-/// The records lie one after the other in one buffer, so building a batch costs no allocation per record.
+/// The records lie one after the other in one buffer, so building a batch costs no allocation per record. No method
+/// blocks.
 public struct RecordBatch: Sendable {
-  /// Every record followed by one line feed, as a block holds them.
+  /// Every record followed by one line feed, as in a block.
   package private(set) var payload: [UInt8] = []
   package private(set) var count = 0
-  /// Whether some record contains a line feed, so that lengths must be written down.
+  /// Whether some record contains a line feed, so that lengths must be stored.
   package private(set) var containsLineFeed = false
   /// For each record, one past its last byte in `payload`; kept only when `containsLineFeed`.
   private var recordedEnds: [UInt32] = []
   package private(set) var longestRecord = 0
-  /// Which record that is, counted from 0; the first of several.
+  /// The index of that record; the first of several.
   package private(set) var longestIndex = 0
   /// The earliest and latest event time, where the caller knows them; nanoseconds since 1970.
   package private(set) var eventTimes: ClosedRange<Int64>?
-  /// Whether the caller told the event time of every record, or that it has none.
-  package private(set) var tellsEventTimes = true
-  /// Whose append it is, when it is a producer's.
+  /// Whether the caller gave the event time of every record, or said that it has none.
+  package private(set) var knowsEventTimes = true
+  /// The producer of the append, if it has one.
   package var producer: ProducerMark?
 
   public init() {}
 
-  /// Makes room for `bytes` bytes of records.
+  /// Reserves memory for `bytes` bytes of records.
   public init(reservingBytes bytes: Int) { payload.reserveCapacity(bytes) }
 
   public var isEmpty: Bool { count == 0 }
@@ -29,15 +30,15 @@ public struct RecordBatch: Sendable {
   /// The records' bytes together, without separators.
   public var byteCount: Int { payload.count - count }
 
-  /// Adds a record whose event time the caller does not know; copies its bytes. A window of event times then has to
-  /// look at the record itself, as at every other of its block. O(bytes).
+  /// Adds a record of unknown event time; copies its bytes. A window of event times must then read the record itself,
+  /// and every other of its block. O(bytes).
   public mutating func append(_ record: UnsafeRawBufferPointer) {
-    tellsEventTimes = false
+    knowsEventTimes = false
     add(record)
   }
 
-  /// Adds a record; copies its bytes. The event time is what a search by event time finds, and must be the record's
-  /// own; nil says that the record has none. It does not change what is stored. O(bytes).
+  /// Adds a record; copies its bytes. A search by event time finds `eventTime`, so it must be the record's own; nil:
+  /// the record has none. It does not change the stored bytes. O(bytes).
   public mutating func append(_ record: UnsafeRawBufferPointer, eventTime: Timestamp?) {
     add(record)
     if let time = eventTime?.nanoseconds {
@@ -47,7 +48,7 @@ public struct RecordBatch: Sendable {
 
   private mutating func add(_ record: UnsafeRawBufferPointer) {
     if Bytes.containsLineFeed(record), !containsLineFeed {
-      // Until now line feeds marked the ends; from here on they are written down, the earlier ones too.
+      // Until now line feeds marked the ends. From here on the ends are stored, including the earlier ones.
       recordedEnds = payload.withUnsafeBytes { Bytes.lineFeeds(in: $0, expecting: count) }
       containsLineFeed = true
     }
@@ -58,7 +59,7 @@ public struct RecordBatch: Sendable {
     count += 1
   }
 
-  /// Adds a record whose event time the caller does not know; copies its bytes.
+  /// Adds a record of unknown event time; copies its bytes.
   public mutating func append(_ record: some Sequence<UInt8>) {
     let done: Void? = record.withContiguousStorageIfAvailable { append(UnsafeRawBufferPointer($0)) }
     if done == nil { Array(record).withUnsafeBytes { append($0) } }
@@ -72,7 +73,7 @@ public struct RecordBatch: Sendable {
     if done == nil { Array(record).withUnsafeBytes { append($0, eventTime: eventTime) } }
   }
 
-  /// Adds the UTF-8 bytes of `record`, whose event time the caller does not know.
+  /// Adds the UTF-8 bytes of `record`, whose event time is unknown.
   public mutating func append(_ record: String) { append(record.utf8) }
 
   /// Adds the UTF-8 bytes of `record`. With nil the record has no event time.
@@ -80,7 +81,7 @@ public struct RecordBatch: Sendable {
     append(record.utf8, eventTime: eventTime)
   }
 
-  /// Forgets the records and keeps the room.
+  /// Removes the records and keeps the memory.
   public mutating func removeAll() {
     payload.removeAll(keepingCapacity: true)
     recordedEnds.removeAll(keepingCapacity: true)
@@ -88,7 +89,7 @@ public struct RecordBatch: Sendable {
     containsLineFeed = false
     (longestRecord, longestIndex) = (0, 0)
     eventTimes = nil
-    tellsEventTimes = true
+    knowsEventTimes = true
   }
 
   /// For each record, one past its last byte in `payload`.

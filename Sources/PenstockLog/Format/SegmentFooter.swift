@@ -1,4 +1,4 @@
-// The footer, one skippable frame behind the last block of a segment that takes no more of them, sealed or not, little endian:
+// The footer, one skippable frame after the last block of a finished segment, sealed or not, little endian:
 //     0  u32  0x184D2A52
 //     4  u32  bytes of the frame after this field
 //     8  u32  "PNF1"
@@ -7,21 +7,22 @@
 //    16  u64  own position in the file
 //    24  u64  segment sequence
 //    32  u64  blocks
-//    40  56 bytes for each block: u64 position · u64 base offset · u32 records · u32 bytes of the skippable frame in front ·
+//    40  56 bytes for each block: u64 position · u64 base offset · u32 records · u32 bytes of its skippable frame ·
 //        u32 bytes of the zstd frame · u32 flags (the block's) · i64 append time · i64 earliest, i64 latest event time
 //     …  u32  CRC-32C of everything before, seeded with the CRC-32C of the segment's salt
 //
-// Behind it zstd's seek table (facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md), one skippable frame:
+// After it zstd's seek table (facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md), one
+// skippable frame:
 //     0  u32  0x184D2A5E
 //     4  u32  bytes of the frame after this field
 //     8  8 bytes for each frame before it: u32 compressed size · u32 uncompressed size, 0 for a skippable frame
 //     …  u32  frames · u8 zero · u32 0x8F92EAB1
 //
-// A sealed segment's header says where its footer begins. In any other it is found from the file's end: the seek table's last
-// 9 bytes give the number of blocks, and that gives both lengths.
+// A sealed segment's header holds the position of its footer. In any other segment the file's end gives it: the seek
+// table's last 9 bytes hold the number of blocks, and that gives both lengths.
 
-/// The index of a segment's blocks, as it stands behind them. Never needed, because the blocks say the same, and never a proof:
-/// whoever reads a block by it holds the block's own header against it.
+/// The index of a segment's blocks, stored after them. It is never needed, because the blocks hold the same facts, and
+/// it is never a proof. A reader validates each block against the block's own header.
 package enum SegmentFooter {
   package static let skippableMagic: UInt32 = 0x184D_2A52
   package static let magic: UInt32 = 0x3146_4E50  // "PNF1"
@@ -30,13 +31,13 @@ package enum SegmentFooter {
   static let entrySize = 56
   static let seekTableMagic: UInt32 = 0x184D_2A5E
   static let seekableMagic: UInt32 = 0x8F92_EAB1
-  /// How a file with a seek table ends.
+  /// The length of a seek table's end.
   static let endSize = 9
 
-  /// What was found behind a segment's blocks.
+  /// The index that was found after a segment's blocks.
   package struct Index: Hashable, Sendable {
     package var blocks: [BlockEntry]
-    /// Where the blocks end and the footer begins.
+    /// The end of the blocks, and the beginning of the footer.
     package var position: UInt64
   }
 
@@ -45,7 +46,7 @@ package enum SegmentFooter {
   static func frames(blocks: Int) -> Int { 2 * blocks + 3 }
   static func seekTableLength(blocks: Int) -> Int { 8 + frames(blocks: blocks) * 8 + endSize }
 
-  /// The footer and the seek table behind blocks that end at `position`.
+  /// The footer and the seek table for blocks that end at `position`.
   package static func encoded(_ blocks: [BlockEntry], at position: UInt64, _ header: SegmentHeader) -> [UInt8] {
     let length = footerLength(blocks: blocks.count)
     var bytes = [UInt8](repeating: 0, count: length + seekTableLength(blocks: blocks.count))
@@ -102,7 +103,7 @@ package enum SegmentFooter {
 }
 
 extension SegmentFooter {
-  /// How many bytes footer and seek table take together, as the last bytes of a file say; nil when they say nothing.
+  /// The length of footer and seek table together, from the last bytes of a file; nil without a seek table.
   static func length(fromEnd bytes: UnsafeRawBufferPointer) -> Int? {
     guard bytes.count >= endSize, bytes.get(UInt32.self, at: bytes.count - 4) == seekableMagic else { return nil }
     let frames = Int(bytes.get(UInt32.self, at: bytes.count - endSize))
@@ -124,7 +125,7 @@ extension SegmentFooter {
       bytes.get(UInt64.self, at: 32) == UInt64((length - frontSize - 4) / entrySize)
     else { return nil }
     let count = (length - frontSize - 4) / entrySize
-    // The seek table has no checksum; what it says beside the footer is told and not relied on.
+    // The seek table has no checksum: its raw lengths are shown and never relied on.
     let hasSeekTable = bytes.count >= length + seekTableLength(blocks: count)
     var blocks: [BlockEntry] = []
     blocks.reserveCapacity(count)
@@ -156,8 +157,8 @@ extension SegmentFooter {
 }
 
 extension SegmentFooter {
-  /// Whether `found` is what a crash may have left of `expected` being written over zeros: every byte one or the other, and
-  /// nothing but zeros behind. Zeros alone are.
+  /// Whether `found` is what a crash may have left while `expected` was written over zeros: every byte is the expected
+  /// one or zero, and only zeros follow. Zeros alone qualify.
   package static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
     let common = min(found.count, expected.count)
     for index in 0..<common where found[index] != expected[index] && found[index] != 0 { return false }

@@ -1,18 +1,18 @@
 // A segment is a file of zstd frames:
 //
 //   0          4096       8192
-//   ┌──────────┬──────────┬─────────┬─────────┬───┬───────────────┐
-//   │ header 0 │ header 1 │ block   │ block   │ … │ zeros, if hot │
-//   └──────────┴──────────┴─────────┴─────────┴───┴───────────────┘
+//   ┌──────────┬──────────┬─────────┬─────────┬───┬──────────────────┐
+//   │ header 0 │ header 1 │ block   │ block   │ … │ zeros, if active │
+//   └──────────┴──────────┴─────────┴─────────┴───┴──────────────────┘
 //
-// Both headers say the same; each is one skippable frame that fills its page. Little endian:
+// Both headers are equal; each is one skippable frame that fills its page. Little endian:
 //     0  u32  0x184D2A51, zstd's magic for a frame to be skipped
 //     4  u32  4088
 //     8  u32  "PNS1"
 //    12  u16  format version, 1
 //    14  u16  which copy: 0 or 1
 //    16  u64  incompatible features: an unknown bit → refuse to read
-//    24  u64  read-only features: an unknown bit → refuse to write. Bit 0: the log had producers when this was begun
+//    24  u64  read-only features: an unknown bit → refuse to write. Bit 0: the log had producers at the beginning
 //    32  u64  compatible features: unknown bits are ignored. Bit 0: the latest event time before is known
 //    40  16B  log UUID
 //    56  u64  sequence: 1, 2, 3, …
@@ -22,15 +22,16 @@
 //    80  16B  salt, random
 //    96  u64  chain: a digest of the last block header of the segment before; 0 in the first
 //   104  i64  append time at which the segment was begun
-//   112  …    zeros; in a sealed segment what `SegmentSeal` says
-//   176  i64  latest event time of all records before this segment, since the log began; least where there was none
+//   112  …    zeros; in a sealed segment the fields of `SegmentSeal`
+//   176  i64  latest event time of all records before this segment, since the log began; minimum where there was none
 //  4092  u32  CRC-32C of bytes 0 ..< 4092, not seeded: every version keeps it there
 //
-// A file's name is its sequence and its base offset in decimal: 0000000001-00000000000000000000.seg. Name and header agree.
+// A file's name is its sequence and its base offset in decimal: 0000000001-00000000000000000000.seg. Name and header
+// agree.
 
 package struct SegmentHeader: Hashable, Sendable {
   package static let pageSize = 4096
-  /// Where blocks begin.
+  /// The position of the first block.
   package static let size = 2 * pageSize
   package static let skippableMagic: UInt32 = 0x184D_2A51
   package static let magic: UInt32 = 0x3153_4E50  // "PNS1"
@@ -38,9 +39,9 @@ package struct SegmentHeader: Hashable, Sendable {
   /// Incompatible feature bit 0: the segment is sealed.
   package static let sealedFeature: UInt64 = 1
   package static let knownIncompatible = sealedFeature
-  /// Some producer had appended before the segment was begun. A writer that does not know of producers must not go on.
+  /// A producer had appended before the segment was begun. A writer that does not know producers must not append.
   package static let producersFeature: UInt64 = 1
-  /// `latestEventTime` is there.
+  /// The header holds `latestEventTime`.
   package static let eventTimesFeature: UInt64 = 1
   package static let knownReadOnly = producersFeature
 
@@ -54,15 +55,15 @@ package struct SegmentHeader: Hashable, Sendable {
   package var salt: [UInt8]
   package var previousChain: UInt64
   package var begunAt: Timestamp
-  /// The latest event time in all segments before, also those that retention has dropped: it never falls from one segment to
-  /// the next, so a search can halve. `Int64.min` when no record had one; nil where that is not known.
+  /// The latest event time in all earlier segments, including those that retention has dropped. It never falls from one
+  /// segment to the next, so a binary search works. `Int64.min` when no record had one; nil where it is unknown.
   package var latestEventTime: Int64? {
     didSet {
       compatibleFeatures &= ~Self.eventTimesFeature
       if latestEventTime != nil { compatibleFeatures |= Self.eventTimesFeature }
     }
   }
-  /// What sealing left to know; nil in a segment that is as it was written.
+  /// The fields that sealing adds; nil in an unsealed segment.
   package private(set) var seal: SegmentSeal?
 
   package init(
@@ -80,13 +81,13 @@ package struct SegmentHeader: Hashable, Sendable {
     self.begunAt = begunAt
   }
 
-  /// What every checksum of the segment starts from.
+  /// The seed of every checksum of the segment.
   package var seed: UInt32 { Checksum.of(salt) }
 
   package var name: SegmentName { SegmentName(sequence: sequence, baseOffset: baseOffset) }
   package var isSealed: Bool { seal != nil }
 
-  /// The same segment, sealed, under a salt of its own: its bytes and the original's never pass for each other.
+  /// The same segment, sealed, under a new salt: its bytes and the original's never validate for each other.
   package func sealed(_ seal: SegmentSeal, salt: [UInt8]) -> SegmentHeader {
     precondition(salt.count == 16)
     var header = self
@@ -96,7 +97,8 @@ package struct SegmentHeader: Hashable, Sendable {
     return header
   }
 
-  /// What the first block's chain value must be. What a seal says is left out: it is known only when all blocks are written.
+  /// The chain value that the first block must have. It excludes the seal, which is known only when all blocks are
+  /// written.
   package var chain: UInt64 {
     var header = self
     header.seal = nil
@@ -139,7 +141,7 @@ package struct SegmentHeader: Hashable, Sendable {
 
   package enum Flaw: Error, Hashable, Sendable {
     case invalid
-    /// Intact, and of a version or with a feature this code does not know.
+    /// Intact, but of an unknown version or with an unknown feature.
     case future(String)
   }
 
@@ -198,7 +200,7 @@ package struct SegmentName: Hashable, Comparable, Sendable {
       let base = UInt64(parts[1])
     else { return nil }
     self.init(sequence: sequence, baseOffset: Offset(base))
-    // Numbers may be written with a sign; names are not.
+    // `UInt64` accepts a sign; names have none.
     guard self.text == text else { return nil }
   }
 

@@ -1,12 +1,12 @@
-// A sealed segment is a segment written again, smaller, when nothing is added to it any more:
+// A sealed segment is a full segment that the log has rewritten, smaller:
 //
 //   0          4096       8192
 //   ┌──────────┬──────────┬───────┬───────┬───┬────────┬────────────┐
 //   │ header 0 │ header 1 │ block │ block │ … │ footer │ seek table │
 //   └──────────┴──────────┴───────┴───────┴───┴────────┴────────────┘
 //
-// Same name, same sequence, offsets, records and append times; blocks joined, compressed harder and not aligned. The header has
-// incompatible bit 0, a salt of its own, and from byte 112 on, little endian:
+// Same name, same sequence, offsets, records and append times. The blocks are joined, compressed harder and not
+// aligned. The header has incompatible bit 0, a salt of its own, and from byte 112 on, little endian:
 //   112  u64  chain: the digest of the original's last block header, which the next segment continues
 //   120  u64  end offset: one past the last record
 //   128  i64  append time of the last record
@@ -18,7 +18,7 @@
 //
 // The first block's chain value is the digest of the header with these fields zero.
 
-/// What a sealed segment's header says about its original and about itself.
+/// The fields of a sealed segment's header about its original and about itself.
 package struct SegmentSeal: Hashable, Sendable {
   package var chain: UInt64 = 0
   package var endOffset = Offset.zero

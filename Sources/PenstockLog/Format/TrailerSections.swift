@@ -1,8 +1,8 @@
-/// The sections of a block's trailer, taken apart and put together again.
+/// The sections of a block's trailer, parsed and joined.
 ///
-/// A kind says something about records by their index in the block. When blocks are joined, each kind must say how its
-/// sections are joined: ``joins`` is the list, and whoever adds a kind adds a line there. A block that carries a kind this
-/// version cannot join stays a block of its own, its sections copied as they are: nothing is dropped for not being understood.
+/// A section of any kind refers to records by their index in the block. When blocks are joined, each kind needs a rule
+/// for its sections: ``joins`` is the list, and every new kind adds one. A block with a kind that this version cannot
+/// join stays a block of its own, its sections copied unchanged. So no unknown section is dropped.
 package struct TrailerSections: Hashable, Sendable {
   package struct Section: Hashable, Sendable {
     package var kind: UInt16
@@ -17,15 +17,15 @@ package struct TrailerSections: Hashable, Sendable {
   /// One block's section, as it goes into a joined one.
   package struct Part: Hashable, Sendable {
     package var bytes: [UInt8]
-    /// What the index of the block's first record becomes: add it to every record index.
+    /// The new index of the block's first record: add it to every record index.
     package var firstRecord: Int
     package var recordCount: Int
   }
   /// The joined section; nil when the parts cannot be joined.
   package typealias Join = @Sendable ([Part]) -> [UInt8]?
 
-  /// How sections of a kind become one. Record lengths and append times are not here: whoever joins the records writes
-  /// those anew.
+  /// The join rules by kind. Record lengths and append times have none: the code that joins the records writes them
+  /// again.
   package static let joins: [UInt16: Join] = [ProducerTrailer.section: ProducerTrailer.joined]
   private static let rewritten: Set<UInt16> = [BlockFormat.lengthsSection, BlockFormat.appendTimesSection]
 
@@ -33,7 +33,7 @@ package struct TrailerSections: Hashable, Sendable {
 
   package init() {}
 
-  /// Takes a proven trailer apart. Throws when its lengths do not add up.
+  /// Parses a validated trailer. Throws when its lengths do not add up.
   package init(parsing trailer: UnsafeRawBufferPointer) throws(BlockFlaw) {
     var position = 0
     while position < trailer.count {
@@ -61,7 +61,7 @@ package struct TrailerSections: Hashable, Sendable {
     return bytes
   }
 
-  /// All sections but those that whoever joins records writes anew.
+  /// All sections except those that the code that joins records writes again.
   package var carried: TrailerSections {
     var carried = TrailerSections()
     carried.sections = sections.filter { !Self.rewritten.contains($0.kind) }
@@ -75,8 +75,8 @@ package struct TrailerSections: Hashable, Sendable {
     }
   }
 
-  /// What several blocks' carried sections are together, in order of kind; nil when they cannot be joined. One block's stay
-  /// as they are.
+  /// The joined carried sections of several blocks, in order of kind; nil when they cannot be joined. A single block's
+  /// sections stay as they are.
   package static func joined(
     _ blocks: [(sections: TrailerSections, recordCount: Int)], joins: [UInt16: Join] = joins
   ) -> TrailerSections? {

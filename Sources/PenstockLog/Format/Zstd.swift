@@ -1,7 +1,7 @@
 internal import CZstd
 
-/// The only place that knows libzstd. Frames carry their content's size and a content checksum; no dictionaries, so that
-/// stock tools read everything.
+/// The only code that calls libzstd. Frames carry their content's size and a content checksum. They use no
+/// dictionaries, so that stock tools read everything.
 package enum Zstd {
   /// The library's version, as in "1.5.4".
   package static var version: String { String(cString: ZSTD_versionString()) }
@@ -30,7 +30,7 @@ package enum Zstd {
   }
 }
 
-/// A compression context that is used again and again. Not for two threads at once.
+/// A reusable compression context. Only one thread may use it at a time.
 package final class ZstdCompressor {
   private let context: OpaquePointer
 
@@ -56,9 +56,9 @@ package final class ZstdCompressor {
   }
 }
 
-/// A decompression context that is used again and again. Not for two threads at once.
+/// A reusable decompression context. Only one thread may use it at a time.
 ///
-/// `@unchecked Sendable`: whoever takes it out of the pool is its only holder until it is put back.
+/// `@unchecked Sendable`: the thread that takes it out of the pool is its only holder until it returns it.
 package final class ZstdDecompressor: @unchecked Sendable {
   private let context: OpaquePointer?
 

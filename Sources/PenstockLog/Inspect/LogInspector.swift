@@ -1,16 +1,16 @@
-/// A log's files looked at as they are: takes no lock, writes nothing, repairs nothing. Works beside a writer, up to the
-/// end that was durable when the inspector was made.
+/// Inspects a log's files as they are: takes no lock, writes nothing, repairs nothing. It works while a writer writes,
+/// up to the end that was durable when the inspector was made. Every method blocks the calling thread.
 ///
-/// Where readers serve what they can and name the rest a gap, the inspector says what exactly is wrong and where.
+/// Readers serve what they can and report the rest as a gap. The inspector reports what exactly is wrong, and where.
 package struct LogInspector: Sendable {
   package let path: String
   package let meta: LogMeta
   package let commitPoint: CommitPoint?
-  /// One past the last durable record, as META and the commit point say.
+  /// One past the last durable record, from META and the commit point.
   package let end: Offset
   /// In order; those that were begun at or before `end`.
   package let segments: [SegmentName]
-  /// Files in the data directory that are none of the log's.
+  /// Files in the data directory that do not belong to the log.
   package let unknownFiles: [String]
   let environment: LogEnvironment
   let paths: LogPaths
@@ -18,16 +18,16 @@ package struct LogInspector: Sendable {
   /// Throws `.notALog`, `.futureFormat`, `.damaged`, `.io`.
   package init(_ path: String, environment: LogEnvironment = .system) throws(LogError) {
     let paths = LogPaths(path)
-    // It knows how to say that there is no log.
+    // `LogFollower` throws when there is no log.
     _ = try LogFollower(environment, paths)
     meta = try LogMeta(
       decoding: try SlotFile.peek(
         environment.fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize))
     commitPoint = try CommitPoint.read(environment.fileSystem, paths, logID: meta.logID)
-    // First the end, then the list: the segments an end speaks of are there when it is written.
+    // First the end, then the list: when an end is written, its segments exist.
     let end = max(commitPoint?.durable.offset ?? .zero, meta.cleanEnd?.offset ?? .zero)
     let (names, unknown) = try LogDirectory.listSegments(environment.fileSystem, paths)
-    // What stands below the start was dropped by retention and is only not removed yet.
+    // Retention has dropped the segments below the start, but not yet removed them.
     let start = meta.start?.sequence ?? 0
     segments = names.filter { $0.baseOffset <= end && $0.sequence >= start }
     unknownFiles = unknown
@@ -41,7 +41,7 @@ package struct LogInspector: Sendable {
 
   package func path(of segment: SegmentName) -> String { paths.segment(segment) }
 
-  /// Whether the newest segment is exactly as an orderly close left it, so that opening the log for writing would find
+  /// Whether the newest segment is exactly as an orderly close left it. Opening the log for writing would then find
   /// nothing to recover.
   package var isClosedCleanly: Bool {
     guard let clean = meta.cleanEnd, let newest = segments.last, newest.sequence == clean.segment,
@@ -50,39 +50,40 @@ package struct LogInspector: Sendable {
     return size == clean.position
   }
 
-  /// A segment file's length in bytes, zeros filled ahead included. `beforeItsHeader` says that its header will be read next.
+  /// A segment file's length in bytes, including zeros filled ahead. With `beforeItsHeader` it prefetches the header.
   package func size(of segment: SegmentName, beforeItsHeader: Bool = false) throws(LogError) -> UInt64 {
     do throws(FileSystemError) {
       let file = OpenFile(environment.fileSystem, try environment.fileSystem.open(path(of: segment), .readOnly))
       if beforeItsHeader { environment.fileSystem.prefetch(file.handle, 0..<UInt64(SegmentHeader.size)) }
       return try environment.fileSystem.size(file.handle)
     } catch {
-      throw LogError(error, while: "look at a segment")
+      throw LogError(error, while: "read a segment's size")
     }
   }
 
-  /// Where the records of a segment should end: at the next one's beginning, or the log's end.
+  /// Where the records of a segment should end: at the next one's beginning, or at the log's end.
   package func limit(ofSegmentAt index: Int) -> Offset {
     index + 1 < segments.count ? segments[index + 1].baseOffset : end
   }
 
   /// Walks all segments in order, each linked to the one before.
   ///
-  /// `segmentDone` is called after each segment and decides whether to go on. O(bytes), or O(blocks) with ``Depth/headers``.
+  /// `segmentDone` runs after each segment and returns whether to continue. O(bytes), or O(blocks) with
+  /// ``InspectionDepth/headers``.
   package func walk(
     _ depth: InspectionDepth, visit: (SegmentName, BlockHeader, [UInt8]) -> Void = { _, _, _ in },
     segmentDone: (SegmentReport) -> Bool = { _ in true }
   ) -> [SegmentReport] {
-    var findings: [SegmentReport] = []
+    var reports: [SegmentReport] = []
     for index in segments.indices {
-      let finding = inspect(segmentAt: index, depth, after: findings.last) { visit(segments[index], $0, $1) }
-      findings.append(finding)
-      if !segmentDone(finding) { break }
+      let report = inspect(segmentAt: index, depth, after: reports.last) { visit(segments[index], $0, $1) }
+      reports.append(report)
+      if !segmentDone(report) { break }
     }
-    return findings
+    return reports
   }
 
-  /// What the blocks that hold these records take in their files, in bytes. O(blocks).
+  /// The bytes that the blocks of these records take in their files. O(blocks).
   package func storedBytes(of records: Range<Offset>) -> UInt64 {
     var bytes: UInt64 = 0
     for index in segments.indices where limit(ofSegmentAt: index) > records.lowerBound {
@@ -96,14 +97,14 @@ package struct LogInspector: Sendable {
     return bytes
   }
 
-  /// What is wrong with the cursors: they must be readable, consistent, and not past the end.
+  /// The problems of the cursors: each must be readable, consistent, and not past the end.
   package func cursorProblems() throws(LogError) -> [InspectionProblem] {
     var problems: [InspectionProblem] = []
     for name in try CursorStore.names(environment.fileSystem, paths) {
       let path = paths.cursor(name)
       do throws(LogError) {
         let state = try CursorStore.record(environment.fileSystem, paths, name: name, of: meta.logID).state
-        // The cursor may have moved on with the log since the end was read.
+        // The cursor and the log may have advanced since the end was read.
         let end = max(end, try LogInspector(self.path, environment: environment).end)
         problems += state.violations(durableEnd: end).map { InspectionProblem(path: path, message: $0) }
       } catch {
@@ -116,9 +117,9 @@ package struct LogInspector: Sendable {
   }
 }
 
-/// How closely to look.
+/// How much an inspection reads.
 package enum InspectionDepth: Int, Comparable, Sendable {
-  /// Segment and block headers: finds the way, reads no payload.
+  /// Segment and block headers: enough to find every block, without reading payloads.
   case headers
   /// Also every checksum and every payload, decompressed and split into records.
   case contents
@@ -128,7 +129,7 @@ package enum InspectionDepth: Int, Comparable, Sendable {
   package static func < (a: InspectionDepth, b: InspectionDepth) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// One thing that is wrong.
+/// One problem in a log's files.
 package struct InspectionProblem: Hashable, Sendable, CustomStringConvertible {
   package var path: String
   /// The byte in that file.

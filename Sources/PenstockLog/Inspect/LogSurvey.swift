@@ -1,7 +1,8 @@
-/// What can be said in milliseconds of a log of any size: from file names and sizes, a few segment headers, and the block
-/// headers of the newest segment. Takes no lock, writes nothing. Where it does not know exactly, it says so.
+/// A summary of a log of any size, within milliseconds. It reads file names and sizes, a few segment headers, and the
+/// block headers of the newest segment. It takes no lock and writes nothing. It marks what it does not know exactly.
+/// Every method blocks the calling thread.
 package struct LogSurvey: Sendable {
-  package struct SegmentFacts: Hashable, Sendable {
+  package struct SegmentExtent: Hashable, Sendable {
     package var name: SegmentName
     /// One past its last record.
     package var end: Offset
@@ -9,27 +10,27 @@ package struct LogSurvey: Sendable {
     package var records: Int { end - name.baseOffset }
   }
 
-  /// How much sealing has saved, in the segments that were looked at.
+  /// How much sealing has saved, in the sampled segments.
   package struct Sealing: Hashable, Sendable {
-    /// Of all but the newest; at most ``LogSurvey/sampled`` are looked at, evenly spread.
+    /// Of all but the newest segment, at most ``LogSurvey/sampled`` are sampled, evenly spread.
     package var looked = 0
     package var sealed = 0
-    /// Of the sealed ones' files.
+    /// Of the sealed segments' files.
     package var bytesBefore: UInt64 = 0
     package var bytesAfter: UInt64 = 0
 
     package init() {}
   }
 
-  /// What stands between a place and the log's end.
+  /// The records between an offset and the log's end.
   package struct Distance: Hashable, Sendable {
     package var records = 0
-    /// On disk, from the block that holds the place on.
+    /// As stored, from the block that holds the offset.
     package var bytes: UInt64 = 0
-    /// When the record at the place was appended; nil at the end.
+    /// When the record at the offset was appended; nil at the end.
     package var since: Timestamp?
-    /// Otherwise the place is in a segment that a crash left without an index: `bytes` is in proportion to the records, and `since` is when the
-    /// segment was begun, which is no later.
+    /// False when a crash left the offset's segment without an index. Then `bytes` is in proportion to the records.
+    /// `since` is the time when the segment was begun, which is no later than the record's.
     package var isExact = true
 
     package init() {}
@@ -38,7 +39,7 @@ package struct LogSurvey: Sendable {
   package static let sampled = 64
 
   package let inspector: LogInspector
-  package let segments: [SegmentFacts]
+  package let segments: [SegmentExtent]
   /// The blocks of the newest segment.
   package let newest: [BlockEntry]
   package let sealing: Sealing
@@ -52,17 +53,17 @@ package struct LogSurvey: Sendable {
     files = inspector.segments.map {
       Segment(inspector.environment.fileSystem, $0, path: inspector.path(of: $0), logID: inspector.meta.logID)
     }
-    var segments: [SegmentFacts] = []
+    var segments: [SegmentExtent] = []
     let samples = Self.samples(files.count - 1)
     let looked = Set(samples)
     for (index, name) in inspector.segments.enumerated() {
-      // One that retention removes meanwhile takes no room.
+      // A segment that retention removes meanwhile takes no space.
       let bytes =
         try Self.ifThere { () throws(LogError) in
-          // The disk finds those headers while the others' sizes are asked for, instead of one after the other later.
+          // The disk reads those headers while the other sizes are read, instead of one after the other later.
           try inspector.size(of: name, beforeItsHeader: looked.contains(index))
         } ?? 0
-      segments.append(SegmentFacts(name: name, end: inspector.limit(ofSegmentAt: index), fileBytes: bytes))
+      segments.append(SegmentExtent(name: name, end: inspector.limit(ofSegmentAt: index), fileBytes: bytes))
     }
     self.segments = segments
     newest = try files.last?.entries(upTo: inspector.end) ?? []
@@ -103,7 +104,7 @@ package struct LogSurvey: Sendable {
     return distance
   }
 
-  /// The index of a segment, where there is one; nil where its blocks would have to be walked.
+  /// The index of a segment; nil where it has none, so that its blocks would have to be walked.
   private func entries(at index: Int) throws(LogError) -> [BlockEntry]? {
     if index == segments.count - 1 { return newest }
     guard try Self.header(of: files[index]) != nil else { return nil }
@@ -111,8 +112,8 @@ package struct LogSurvey: Sendable {
     return try Self.ifThere { () throws(LogError) in try files[index].index() } ?? nil
   }
 
-  /// What the log knows of its producers, as an opening would find it. Reads the newest snapshot and the trailers of the
-  /// blocks behind it.
+  /// What an opening would find of the log's producers. It reads the newest snapshot and the trailers of the blocks
+  /// after it.
   package func producers() throws(LogError) -> (table: ProducerTable, report: RecoveryReport.Producers) {
     let (snapshot, damaged) = try ProducerStore.read(
       inspector.environment.fileSystem, inspector.paths, logID: inspector.meta.logID)
@@ -122,14 +123,14 @@ package struct LogSurvey: Sendable {
     return found
   }
 
-  /// Which of `count` segments are looked at.
+  /// The indices of the sampled ones among `count` segments.
   private static func samples(_ count: Int) -> [Int] {
     let looked = min(count, sampled)
     return (0..<max(0, looked)).map { $0 * count / looked }
   }
 
   private static func sample(
-    _ samples: [Int], _ files: [Segment], _ segments: [SegmentFacts]
+    _ samples: [Int], _ files: [Segment], _ segments: [SegmentExtent]
   ) throws(LogError) -> Sealing {
     var sealing = Sealing()
     for index in samples {
@@ -143,9 +144,9 @@ package struct LogSurvey: Sendable {
     return sealing
   }
 
-  /// Nil for a segment that retention has removed, or whose header is damaged: `penstock verify` speaks of that.
+  /// Nil for a segment that retention has removed, or whose header is damaged: `penstock verify` reports that.
   private static func header(of segment: Segment) throws(LogError) -> SegmentHeader? {
-    // Not kept open: a long log has more segments than a process may have files.
+    // Not kept open: a long log has more segments than a process may have open files.
     defer { segment.release() }
     do throws(LogError) {
       return try ifThere { () throws(LogError) in try segment.open().1 }
@@ -155,9 +156,9 @@ package struct LogSurvey: Sendable {
     }
   }
 
-  private static func ifThere<Found>(_ look: () throws(LogError) -> Found) throws(LogError) -> Found? {
+  private static func ifThere<Result>(_ read: () throws(LogError) -> Result) throws(LogError) -> Result? {
     do throws(LogError) {
-      return try look()
+      return try read()
     } catch {
       guard error.isAboutMissingFile else { throw error }
       return nil

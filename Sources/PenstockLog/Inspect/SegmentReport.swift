@@ -1,12 +1,12 @@
-/// What a walk through one segment found.
+/// The result of a walk through one segment.
 package struct SegmentReport: Sendable {
   package let name: SegmentName
   package let path: String
   /// Nil when neither copy is intact.
   package var header: SegmentHeader?
-  /// The file's length in bytes, zeros filled ahead included.
+  /// The file's length in bytes, including zeros filled ahead.
   package var fileBytes: UInt64 = 0
-  /// Where the walk ended: behind the last block in bounds.
+  /// Where the walk ended: after the last block that belongs here.
   package var usedBytes: UInt64 = 0
   package var blocks = 0
   package var records = 0
@@ -16,16 +16,16 @@ package struct SegmentReport: Sendable {
   package var storedBytes = 0
   /// One past the last record.
   package var end: Offset
-  /// What the next segment's `previousChain` must be; nil when it cannot be demanded.
+  /// What the next segment's `previousChain` must be; nil when any is accepted.
   package var chain: UInt64?
-  /// Bytes behind the last block, up to the last that is not zero.
-  package var bytesBehind: UInt64 = 0
+  /// Bytes after the last block, up to the last that is not zero.
+  package var trailingBytes: UInt64 = 0
   package var problems: [InspectionProblem] = []
-  /// Whether an index stands behind the blocks, whole, and says what they say.
+  /// Whether a whole index follows the blocks and agrees with them.
   package var isIndexed = false
-  /// All blocks, to hold the index behind them against.
+  /// All blocks, to compare the index with them.
   fileprivate var entries: [BlockEntry] = []
-  /// A later version wrote it, so that its problems may be none.
+  /// A later version wrote it, so that its problems may not be real.
   package var isOfLaterVersion = false
 
   init(_ name: SegmentName, path: String) {
@@ -40,44 +40,45 @@ package struct SegmentReport: Sendable {
 }
 
 extension LogInspector {
-  /// Walks one segment up to where its records should end. Never throws: what cannot be read is a problem found.
+  /// Walks one segment up to where its records should end. Never throws: what cannot be read becomes a problem in the
+  /// report.
   ///
   /// - Parameters:
-  ///   - previous: the finding of the segment before, which this one must continue; nil to ask for nothing.
-  ///   - visit: called with every block and its bytes (its header's alone with ``InspectionDepth/headers``).
+  ///   - previous: The report of the segment before, which this one must continue; nil to skip that check.
+  ///   - visit: Called with every block and its bytes (with ``InspectionDepth/headers`` its header's alone).
   package func inspect(
     segmentAt index: Int, _ depth: InspectionDepth, after previous: SegmentReport?,
     visit: (BlockHeader, [UInt8]) -> Void = { _, _ in }
   ) -> SegmentReport {
     let name = segments[index]
-    var finding = SegmentReport(name, path: path(of: name))
+    var report = SegmentReport(name, path: path(of: name))
     do throws(FileSystemError) {
       let fileSystem = environment.fileSystem
-      let file = OpenFile(fileSystem, try fileSystem.open(finding.path, .readOnly))
-      finding.fileBytes = try fileSystem.size(file.handle)
-      readHeader(try HeaderCopies(of: file.handle, fileSystem), &finding)
-      guard let header = finding.header else {
-        finding.complain("without a header nothing can be read", at: 0, name.baseOffset..<limit(ofSegmentAt: index))
-        return finding
+      let file = OpenFile(fileSystem, try fileSystem.open(report.path, .readOnly))
+      report.fileBytes = try fileSystem.size(file.handle)
+      readHeader(try HeaderCopies(of: file.handle, fileSystem), &report)
+      guard let header = report.header else {
+        report.complain("the segment has no readable header", at: 0, name.baseOffset..<limit(ofSegmentAt: index))
+        return report
       }
-      compare(header, to: previous, isFirst: index == 0, &finding)
-      // A page that cannot be read hides its block, not the blocks after it.
+      compare(header, to: previous, isFirst: index == 0, &report)
+      // An unreadable page hides its block, not the blocks after it.
       let readable = SkippingFileSystem(fileSystem)
       let scanner = SegmentScanner(readable, file.handle, header)
-      try walk(scanner, readable, limit: limit(ofSegmentAt: index), depth, &finding, visit)
-      if depth >= .contents { try lookBehind(scanner, isLast: index == segments.count - 1, &finding) }
-      finding.entries = []
+      try walk(scanner, readable, limit: limit(ofSegmentAt: index), depth, &report, visit)
+      if depth >= .contents { try checkEnd(scanner, isLast: index == segments.count - 1, &report) }
+      report.entries = []
     } catch {
-      finding.complain("cannot be read: \(error)")
+      report.complain("cannot be read: \(error)")
     }
-    return finding
+    return report
   }
 
-  /// Both copies, each for itself: readers need only one, but a lost one is worth knowing before the other goes.
-  private func readHeader(_ pages: HeaderCopies, _ finding: inout SegmentReport) {
+  /// Checks both copies: readers need only one, but an operator should know of a lost one before the other is lost.
+  private func readHeader(_ pages: HeaderCopies, _ report: inout SegmentReport) {
     var copies: [SegmentHeader?] = []
     for copy in 0..<2 {
-      // The decoder takes the first valid copy it is shown, so it is shown one.
+      // The decoder takes the first valid copy, so it gets one at a time.
       var header: SegmentHeader?
       var complaint = "copy \(copy) of the header is not intact"
       if let failure = pages.failures[copy] { complaint = "copy \(copy) of the header cannot be read: \(failure)" }
@@ -87,44 +88,44 @@ extension LogInspector {
         } catch {
           guard case .future(let what) = error else { return }
           complaint = "the segment was written by a later version (\(what)); use a newer penstock"
-          finding.isOfLaterVersion = true
+          report.isOfLaterVersion = true
         }
       }
-      if header == nil { finding.complain(complaint, at: UInt64(copy * SegmentHeader.pageSize)) }
+      if header == nil { report.complain(complaint, at: UInt64(copy * SegmentHeader.pageSize)) }
       copies.append(header)
     }
     if let first = copies[0], let second = copies[1], first != second {
-      finding.complain("the two copies of the header differ", at: 0)
+      report.complain("the two copies of the header differ", at: 0)
     }
-    finding.header = copies[0] ?? copies[1]
+    report.header = copies[0] ?? copies[1]
   }
 
   private func compare(
-    _ header: SegmentHeader, to previous: SegmentReport?, isFirst: Bool, _ finding: inout SegmentReport
+    _ header: SegmentHeader, to previous: SegmentReport?, isFirst: Bool, _ report: inout SegmentReport
   ) {
-    if header.logID != meta.logID { finding.complain("the segment belongs to another log", at: 40) }
-    if header.sequence != finding.name.sequence || header.baseOffset != finding.name.baseOffset {
-      finding.complain("name and header disagree (segment \(header.sequence), offset \(header.baseOffset))", at: 56)
+    if header.logID != meta.logID { report.complain("the segment belongs to another log", at: 40) }
+    if header.sequence != report.name.sequence || header.baseOffset != report.name.baseOffset {
+      report.complain("name and header disagree (segment \(header.sequence), offset \(header.baseOffset))", at: 56)
     }
     if isFirst, header.sequence == 1, header.previousChain != 0 {
-      finding.complain("the first segment continues a chain", at: 96)
+      report.complain("the first segment continues a chain", at: 96)
     }
     let start = meta.start ?? SegmentName(sequence: 1, baseOffset: .zero)
     if isFirst, header.sequence > start.sequence {
       // Not retention: that would have moved the start.
-      finding.complain("the segments before this one are missing", at: 56, start.baseOffset..<header.baseOffset)
+      report.complain("the segments before this one are missing", at: 56, start.baseOffset..<header.baseOffset)
     }
     guard let previous else { return }
     if header.sequence != previous.name.sequence + 1 {
-      finding.complain("follows segment \(previous.name.sequence): the ones between are missing")
+      report.complain("follows segment \(previous.name.sequence): the segments between them are missing")
     } else if let chain = previous.chain, header.previousChain != chain {
-      finding.complain("does not continue the chain of segment \(previous.name.sequence)", at: 96)
+      report.complain("does not continue the chain of segment \(previous.name.sequence)", at: 96)
     }
   }
 
   private func walk(
     _ scanner: SegmentScanner, _ readable: SkippingFileSystem, limit: Offset, _ depth: InspectionDepth,
-    _ finding: inout SegmentReport, _ visit: (BlockHeader, [UInt8]) -> Void
+    _ report: inout SegmentReport, _ visit: (BlockHeader, [UInt8]) -> Void
   ) throws(FileSystemError) {
     var cursor = SegmentScanner.ScanPosition(startOf: scanner.header)
     let reader = BlockReader()
@@ -136,48 +137,47 @@ extension LogInspector {
         let count = depth == .headers ? BlockFormat.headerSize : block.totalLength
         let bytes = try scanner.fileSystem.readAll(scanner.file, count: count, at: block.position)
         if !scanner.header.isSealed, block.totalLength % BlockFormat.alignment != 0 {
-          finding.complain("the block does not end on a page", at: block.position)
+          report.complain("the block does not end at a multiple of 4,096", at: block.position)
         }
         if let flaw = flaw(in: block, bytes, depth, scanner.seed, reader) {
           let isUnreadable = readable.isUnreadable(block.position..<block.endPosition)
-          finding.complain(
+          report.complain(
             isUnreadable ? "the disk cannot read the block" : flaw, at: block.position,
             block.baseOffset..<block.endOffset)
         }
-        finding.count(block)
-        finding.entries.append(BlockEntry(block))
+        report.count(block)
+        report.entries.append(BlockEntry(block))
         visit(block, bytes)
         cursor = next
       case .future(let version):
-        finding.complain("a block of the later format version \(version)", at: cursor.position, cursor.offset..<limit)
-        finding.isOfLaterVersion = true
+        report.complain("a block has the later format version \(version)", at: cursor.position, cursor.offset..<limit)
+        report.isOfLaterVersion = true
         break walking
-      case .absent: try skip("there is no block where one must be", &finder, stride, &cursor, limit, &finding)
+      case .absent: try skip("there is no block where one must be", &finder, stride, &cursor, limit, &report)
       case .flawed(let reason):
         let isUnreadable = readable.isUnreadable(cursor.position..<(cursor.position + UInt64(BlockFormat.headerSize)))
         let complaint = isUnreadable ? "the disk cannot read the block's header" : "no valid block: \(reason)"
-        try skip(complaint, &finder, stride, &cursor, limit, &finding)
+        try skip(complaint, &finder, stride, &cursor, limit, &report)
       }
     }
     if cursor.offset > limit {
-      finding.complain("the last block reaches past the records that belong here", at: cursor.position)
+      report.complain("the last block reaches past the records that belong here", at: cursor.position)
     }
-    finding.end = cursor.offset
-    finding.usedBytes = cursor.position
-    // The blocks of a sealed segment are not those the next segment continues; its header remembers.
-    finding.chain = scanner.header.seal?.chain ?? cursor.chain
+    report.end = cursor.offset
+    report.usedBytes = cursor.position
+    // The next segment continues the original's blocks, not the sealed ones; the seal holds the original's chain.
+    report.chain = scanner.header.seal?.chain ?? cursor.chain
   }
 
-  /// Goes on at the next block that belongs here, as readers do; at the limit when there is none.
+  /// Continues at the next block that belongs here, as readers do; at the limit when there is none.
   private func skip(
     _ message: String, _ finder: inout BlockFinder, _ stride: UInt64, _ cursor: inout SegmentScanner.ScanPosition,
-    _ limit: Offset,
-    _ finding: inout SegmentReport
+    _ limit: Offset, _ report: inout SegmentReport
   ) throws(FileSystemError) {
     let found = try finder.next(from: cursor.position + stride, offset: cursor.offset).flatMap {
       $0.baseOffset < limit ? $0 : nil
     }
-    finding.complain(message, at: cursor.position, cursor.offset..<(found?.baseOffset ?? limit))
+    report.complain(message, at: cursor.position, cursor.offset..<(found?.baseOffset ?? limit))
     cursor.chain = nil
     cursor.offset = found?.baseOffset ?? limit
     if let found { cursor.position = found.position }
@@ -186,10 +186,10 @@ extension LogInspector {
   private func flaw(
     in block: BlockHeader, _ bytes: [UInt8], _ depth: InspectionDepth, _ seed: UInt32, _ reader: BlockReader
   ) -> String? {
-    if block.durableUpTo > block.position { return "durableUpTo lies behind the block's own position" }
+    if block.durableUpTo > block.position { return "durableUpTo is past the block's own position" }
     var again = [UInt8](repeating: 0, count: BlockFormat.headerSize)
     again.withUnsafeMutableBytes { block.encode(into: $0, seed: seed) }
-    if !bytes.starts(with: again) { return "the header says more than this version knows" }
+    if !bytes.starts(with: again) { return "the header has fields that this version does not know" }
     guard depth >= .contents else { return nil }
     guard bytes.count == block.totalLength else { return "the file ends within the block" }
     return bytes.withUnsafeBytes { raw -> String? in
@@ -205,55 +205,55 @@ extension LogInspector {
     }
   }
 
-  /// Behind the last block there are zeros, or nothing. In the newest segment a writer may be at work there, or a crash
-  /// may have left what recovery has not looked at yet; after an orderly close, neither.
-  private func lookBehind(
-    _ scanner: SegmentScanner, isLast: Bool, _ finding: inout SegmentReport
+  /// Checks that zeros, or nothing, follow the last block. After the newest segment's last block a writer may be
+  /// writing, or a crash may have left bytes that recovery has not yet seen; after an orderly close, neither.
+  private func checkEnd(
+    _ scanner: SegmentScanner, isLast: Bool, _ report: inout SegmentReport
   ) throws(FileSystemError) {
-    if let seal = scanner.header.seal { return try lookAtFooter(seal, scanner, &finding) }
-    finding.bytesBehind = try scanner.nonzeroEnd(from: finding.usedBytes) - finding.usedBytes
+    if let seal = scanner.header.seal { return try checkFooter(seal, scanner, &report) }
+    report.trailingBytes = try scanner.nonzeroEnd(from: report.usedBytes) - report.usedBytes
     let isKept = isLast && !isClosedCleanly
-    if finding.bytesBehind > 0, finding.isGapless, try scanner.isBare(behind: finding.entries) {
-      // An index; one that is not whole was cut short by a crash, and nobody needs it.
+    if report.trailingBytes > 0, report.isGapless, try scanner.hasOnlyIndex(after: report.entries) {
+      // An index. A partial one was interrupted by a crash, and no reader needs it.
       let index = try SegmentFooter.read(scanner.fileSystem, scanner.file, scanner.header)
-      finding.isIndexed = index?.blocks == finding.entries
-    } else if finding.bytesBehind > 0, !isKept {
-      finding.complain("\(finding.bytesBehind) bytes behind the last block are not zero", at: finding.usedBytes)
+      report.isIndexed = index?.blocks == report.entries
+    } else if report.trailingBytes > 0, !isKept {
+      report.complain("\(report.trailingBytes) bytes after the last block are not zero", at: report.usedBytes)
     }
   }
 }
 
 extension LogInspector {
-  /// Behind the last block of a sealed segment there are the footer and zstd's seek table, which repeat what the blocks say,
-  /// and nothing else.
-  private func lookAtFooter(
-    _ seal: SegmentSeal, _ scanner: SegmentScanner, _ finding: inout SegmentReport
+  /// Checks the end of a sealed segment: the footer and zstd's seek table, which agree with the blocks, and nothing
+  /// else.
+  private func checkFooter(
+    _ seal: SegmentSeal, _ scanner: SegmentScanner, _ report: inout SegmentReport
   ) throws(FileSystemError) {
-    if seal.endOffset != finding.end {
-      finding.complain("the seal speaks of another end, \(seal.endOffset)", at: 120)
+    if seal.endOffset != report.end {
+      report.complain("the seal gives another end, \(seal.endOffset)", at: 120)
     }
-    let count = finding.fileBytes - min(seal.footerPosition, finding.fileBytes)
+    let count = report.fileBytes - min(seal.footerPosition, report.fileBytes)
     let found = try scanner.fileSystem.readAll(scanner.file, count: Int(count), at: seal.footerPosition)
-    // What is wrong with a block has been told; the footer can only be held against blocks that are there.
-    if finding.entries.last?.endPosition == seal.footerPosition,
-      found != SegmentFooter.encoded(finding.entries, at: seal.footerPosition, scanner.header),
-      finding.problems.isEmpty
+    // Problems of blocks are already reported. The footer can only be compared with blocks that were found.
+    if report.entries.last?.endPosition == seal.footerPosition,
+      found != SegmentFooter.encoded(report.entries, at: seal.footerPosition, scanner.header),
+      report.problems.isEmpty
     {
-      finding.complain("footer or seek table do not say what the blocks say", at: seal.footerPosition)
+      report.complain("footer or seek table disagree with the blocks", at: seal.footerPosition)
     } else if try SegmentFooter.read(scanner.fileSystem, scanner.file, scanner.header) == nil {
-      finding.complain("the footer is not intact", at: seal.footerPosition)
+      report.complain("the footer is not intact", at: seal.footerPosition)
     }
-    if finding.fileBytes != seal.fileLength {
-      finding.complain("the file has \(finding.fileBytes) bytes, its seal speaks of \(seal.fileLength)", at: 144)
+    if report.fileBytes != seal.fileLength {
+      report.complain("the file has \(report.fileBytes) bytes, its seal says \(seal.fileLength)", at: 144)
     }
   }
 }
 
 extension SegmentReport {
-  /// What the original took in its file, in bytes; nil when the segment is not sealed.
+  /// The bytes of the original's file; nil when the segment is not sealed.
   package var bytesBeforeSealing: UInt64? { header?.seal?.originalBytes }
 
-  /// Whether the blocks found fill the segment from its beginning without a hole.
+  /// Whether the found blocks fill the segment from its beginning without a hole.
   fileprivate var isGapless: Bool {
     var position = UInt64(SegmentHeader.size)
     for entry in entries {

@@ -1,8 +1,8 @@
 package import Logging
 
-/// Seals segments on a thread of its own while the log goes on.
+/// Seals segments on its own thread while the log runs.
 ///
-/// Its failures harm nothing: they are logged, and the segment stays as it was.
+/// Its failures are harmless: they are logged, and the segment stays as it was.
 package final class BackgroundSealer: Sendable {
   private struct State {
     var hasNews = true
@@ -15,10 +15,10 @@ package final class BackgroundSealer: Sendable {
   private let clock: any MonotonicClock
   private let logger: Logger
   private let observation: Observation
-  /// No sleep lasts longer, so that stopping is prompt.
+  /// The longest sleep, so that the thread stops promptly.
   private static let nap: Int64 = 10_000_000
 
-  /// Starts the thread, which first looks at the segments there are.
+  /// Starts the thread, which first checks the present segments.
   package init(
     _ sealer: SegmentSealer, _ view: LogView, clock: any MonotonicClock = SystemMonotonicClock(), logger: Logger,
     observation: Observation = Observation()
@@ -36,13 +36,14 @@ package final class BackgroundSealer: Sendable {
     }
   }
 
-  /// Says that there may be another segment to seal.
+  /// There may be another segment to seal.
   package func wake() {
     state.withLock { $0.hasNews = true }
     state.signal()
   }
 
-  /// Ends the thread within a block's work; what was begun is dropped. To be called once.
+  /// Ends the thread within the work for one block, and discards unfinished work. Call it once. Blocks the calling
+  /// thread.
   package func stop() {
     state.withLock { $0.isStopping = true }
     state.signal()

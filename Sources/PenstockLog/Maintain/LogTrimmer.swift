@@ -1,11 +1,12 @@
 internal import Logging
 internal import Synchronization
 
-/// Carries out ``Retention``: asks the cursor files, tells cursors what they lose, moves the log's start, removes files.
+/// Carries out ``Retention``: reads the cursor files, stores each cursor's loss, moves the log's start, removes files.
 ///
-/// Order of effects, each durable before the next begins: what each cursor loses, in its own file → META's start → readers
-/// of this process → the files → their names in the directory. A crash anywhere leaves either the log as it was (with a cursor
-/// that may have been told too much) or files below META's start, which the next opening removes.
+/// Order of effects, each durable before the next begins: each cursor's loss, in its own file → META's start → readers
+/// of this process → the files → their names in the directory. A crash leaves one of two states. Either the log is
+/// unchanged, and a cursor may have a loss that did not happen; or files remain below META's start, and the next
+/// opening removes them.
 ///
 /// Safe from any thread; one run at a time. `Log` runs it on the thread that moves its cursors.
 package final class LogTrimmer: Sendable {
@@ -19,7 +20,7 @@ package final class LogTrimmer: Sendable {
   private let paths: LogPaths
   private let metaFile: MetaFile
   private let view: LogView
-  /// Recovery needs every record from here on to know its producers.
+  /// Recovery needs every record from here on to rebuild its producers.
   private let snapshotEnd: @Sendable () -> Offset
   private let clock: AppendClock
   private let state = Mutex(State())
@@ -39,12 +40,14 @@ package final class LogTrimmer: Sendable {
 
   private var fileSystem: any FileSystem { environment.fileSystem }
 
-  /// Waits for a run under way and allows no other: the writer's lock is about to be given up.
+  /// Waits for a run in progress and allows no other, before the log releases the writer's lock. Blocks the calling
+  /// thread.
   package func close() { state.withLock { $0.isClosed = true } }
 
-  /// Removes what the policy says and cursors allow. Blocks. O(segments + cursors), nothing without a policy.
+  /// Removes what the policy allows and no cursor needs. Blocks the calling thread. O(segments + cursors), O(1) without
+  /// a policy.
   ///
-  /// - Parameter held: the cursors this process holds, by name: their files are locked already.
+  /// - Parameter held: The cursors that this process holds, by name: their files are already locked.
   package func trim(held: [String: HeldCursor] = [:]) throws(LogError) -> RetentionReport {
     try state.withLock { state throws(LogError) in
       guard !state.isClosed else { throw LogError(.closed, "the log is closed") }
@@ -53,65 +56,66 @@ package final class LogTrimmer: Sendable {
       guard !policy.keepsEverything else { return report }
       let start = environment.observation.start()
       try removeLeftovers(&state)
-      let (segments, now) = try facts(set)
+      let (segments, now) = try segmentInputs(set)
       report.bytes = segments.reduce(0) { $0 + $1.bytes }
-      var cursors = try cursorFacts(&report)
+      var cursors = try cursorInputs(&report)
       let retention = Retention(policy)
-      // Recovery would need the others to know its producers.
+      // Recovery would need the later ones to rebuild its producers.
       let snapshotEnd = snapshotEnd()
       let clock = clock.ageTime()
       var plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
       let passed = try acquireCursors(plan.passes, held: held, &cursors, &report)
-      // Some may be out of reach; the rest of the plan depends on it.
+      // Some cursors may be out of reach; the rest of the plan depends on that.
       plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
-      report.note(plan, snapshotEnd: snapshotEnd)
+      report.addHolds(of: plan, snapshotEnd: snapshotEnd)
       if plan.count > 0 {
         try drop(segments, plan, passed, &state, &report)
-        tell(report)
+        logDrop(report)
       }
       environment.observation.tell(since: start) { [report] in .trimmed(report, duration: $0) }
       return report
     }
   }
 
-  // MARK: What there is
+  // MARK: Inputs
 
-  /// Sizes and times, from the files, and the newest record's append time, which is the log's clock. Where that is not
-  /// known, it is so early that nothing is old.
-  private func facts(_ set: SegmentSet) throws(LogError) -> ([Retention.SegmentFacts], now: Timestamp) {
+  /// Sizes and times, from the files, and the newest record's append time, by which the log measures age. Where that is
+  /// unknown, it is the minimum, so that no record is old.
+  private func segmentInputs(_ set: SegmentSet) throws(LogError) -> ([Retention.SegmentInput], now: Timestamp) {
     var now: Timestamp?
     var latest: Timestamp?
-    var facts: [Retention.SegmentFacts] = []
+    var inputs: [Retention.SegmentInput] = []
     for (index, segment) in set.segments.enumerated().reversed() {
       let isNewest = index == set.segments.count - 1
       let bytes = try segment.fileBytes(isSettled: !isNewest)
-      // Kept by the segment: the next run asks the disk about new ones alone.
+      // The segment keeps it: the next run reads only new headers.
       let begunAt = try? segment.segmentStart().begunAt
       if isNewest {
         now = try segment.entries(upTo: set.end).last?.appendTime ?? begunAt
         latest = now
       }
-      facts.append(
-        Retention.SegmentFacts(
+      inputs.append(
+        Retention.SegmentInput(
           name: segment.name, end: set.end(ofSegmentAt: index), bytes: UInt64(bytes),
           newestAppend: now ?? Timestamp(nanoseconds: .max)))
-      // A segment's records are no younger than the next one's beginning. Where that cannot be read: than the one after.
+      // A segment's records are no younger than the next one's beginning. If that is unreadable, the one after it
+      // counts.
       if let begunAt { now = begunAt }
     }
-    return (facts.reversed(), latest ?? Timestamp(nanoseconds: .min))
+    return (inputs.reversed(), latest ?? Timestamp(nanoseconds: .min))
   }
 
-  private func cursorFacts(_ report: inout RetentionReport) throws(LogError) -> [Retention.CursorFacts] {
+  private func cursorInputs(_ report: inout RetentionReport) throws(LogError) -> [Retention.CursorInput] {
     let logID = metaFile.value.logID
-    var facts: [Retention.CursorFacts] = []
+    var inputs: [Retention.CursorInput] = []
     for (name, state) in try CursorStore.states(fileSystem, paths, of: logID) {
       switch state {
-      case .success(let state): facts.append(Retention.CursorFacts(name: name, holds: state.committed))
+      case .success(let state): inputs.append(Retention.CursorInput(name: name, holds: state.committed))
       case .failure(let problem):
-        // Where its file is beyond reading, nobody can take the cursor, so it reads nothing unseen: a person has to delete or
-        // rebuild it first. For a passing trouble, such as a process without a free descriptor, it is safe to wait.
+        // No process can take a cursor with a damaged file, so none misses a gap: an operator must first delete or
+        // rebuild the cursor. For a transient error, such as no free descriptor, waiting is safe.
         let isLost = problem.code == .damaged || (problem.cause as? FileSystemError)?.code == .inputOutput
-        facts.append(Retention.CursorFacts(name: name, holds: .zero, canBePassed: isLost, isReadable: false))
+        inputs.append(Retention.CursorInput(name: name, holds: .zero, canBePassed: isLost, isReadable: false))
         let effect = isLost ? "only the hard cap removes anything" : "nothing is removed"
         report.holds.append(
           RetentionReport.Hold(
@@ -119,23 +123,23 @@ package final class LogTrimmer: Sendable {
             message: "cursor \(name) cannot be read, so \(effect): \(problem)"))
       }
     }
-    return facts
+    return inputs
   }
 
   // MARK: Passing cursors
 
-  /// Takes hold of the cursors that are to be passed, so that what they lose can be recorded.
+  /// Takes the cursors that the plan passes, so that their losses can be stored.
   private func acquireCursors(
-    _ names: [String], held: [String: HeldCursor], _ cursors: inout [Retention.CursorFacts],
+    _ names: [String], held: [String: HeldCursor], _ cursors: inout [Retention.CursorInput],
     _ report: inout RetentionReport
   ) throws(LogError) -> [String: HeldCursor] {
-    var grasped: [String: HeldCursor] = [:]
+    var acquired: [String: HeldCursor] = [:]
     for name in names {
       do throws(LogError) {
         if let cursor = held[name] {
-          grasped[name] = cursor
+          acquired[name] = cursor
         } else {
-          grasped[name] = try CursorStore.take(fileSystem, paths, logID: metaFile.value.logID, name: name)
+          acquired[name] = try CursorStore.take(fileSystem, paths, logID: metaFile.value.logID, name: name)
         }
       } catch {
         guard error.code == .cursorHeld, let index = cursors.firstIndex(where: { $0.name == name }) else { throw error }
@@ -147,10 +151,10 @@ package final class LogTrimmer: Sendable {
               + cursors[index].holds.description))
       }
     }
-    return grasped
+    return acquired
   }
 
-  /// Durable before anything is removed.
+  /// Durable before any file is removed.
   private func recordLosses(
     _ plan: Retention.Plan, _ passed: [String: HeldCursor], start: Offset, _ report: inout RetentionReport
   ) throws(LogError) {
@@ -166,13 +170,13 @@ package final class LogTrimmer: Sendable {
   // MARK: Removing
 
   private func drop(
-    _ segments: [Retention.SegmentFacts], _ plan: Retention.Plan, _ passed: [String: HeldCursor],
+    _ segments: [Retention.SegmentInput], _ plan: Retention.Plan, _ passed: [String: HeldCursor],
     _ state: inout State, _ report: inout RetentionReport
   ) throws(LogError) {
     let start = segments[plan.count].name
     try recordLosses(plan, passed, start: start.baseOffset, &report)
     try metaFile.update { $0.start = start }
-    // Before the files go, so that no reader of this process opens one that is not there.
+    // Before the files are removed, so that no reader of this process opens a missing one.
     view.trim(to: start)
     let dropped = segments[..<plan.count]
     state.leftovers += dropped.map { paths.segment($0.name) }
@@ -189,7 +193,7 @@ package final class LogTrimmer: Sendable {
     state.leftovers = []
   }
 
-  /// Durable when it returns. Also for what an opening finds below the start.
+  /// Durable when it returns. An opening also uses it for files below the start.
   package static func remove(
     _ files: [String], _ fileSystem: any FileSystem, _ paths: LogPaths
   ) throws(LogError) {
@@ -202,9 +206,9 @@ package final class LogTrimmer: Sendable {
     }
   }
 
-  private func tell(_ report: RetentionReport) {
+  private func logDrop(_ report: RetentionReport) {
     environment.logger.info(
-      "retention dropped the log's beginning",
+      "retention removed the log's oldest segments",
       metadata: [
         "segments": "\(report.droppedSegments)", "bytes": "\(report.droppedBytes)", "first": "\(report.first)",
       ])
@@ -218,20 +222,20 @@ package final class LogTrimmer: Sendable {
 }
 
 extension RetentionReport {
-  /// What stands in the way and is not named yet for a reason of its own.
-  fileprivate mutating func note(_ plan: Retention.Plan, snapshotEnd: Offset) {
+  /// Adds what keeps records and has no entry of its own yet.
+  fileprivate mutating func addHolds(of plan: Retention.Plan, snapshotEnd: Offset) {
     if plan.keptForProducers > 0 {
       holds.append(
         Hold(
           cursor: nil, reason: .neededForProducers, offset: snapshotEnd,
           message: "the newest snapshot of the producers reaches to offset \(snapshotEnd) and keeps "
-            + "\(plan.keptForProducers) segments; another is made with the next segment, where there is room"))
+            + "\(plan.keptForProducers) segments; the log writes another with the next segment, if the disk has space"))
     }
     for cursor in plan.heldBy where !holds.contains(where: { $0.cursor == cursor.name }) {
       holds.append(
         Hold(
           cursor: cursor.name, reason: .notPassed, offset: cursor.holds,
-          message: "cursor \(cursor.name) stands at offset \(cursor.holds) and keeps \(plan.held) segments"))
+          message: "cursor \(cursor.name) is at offset \(cursor.holds) and keeps \(plan.held) segments"))
     }
   }
 }

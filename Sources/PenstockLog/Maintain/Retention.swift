@@ -1,15 +1,15 @@
-// Which of the oldest segments may go. Counted from the beginning of the log:
+// Which of the oldest segments retention removes. Counted from the beginning of the log:
 //
 //   wanted   what age or size would remove
 //   passed   what every cursor has passed
-//   forced   what the hard cap must remove, cursors or not, as long as those in the way can be told
+//   forced   what the hard cap must remove, with or without cursors, as long as their losses can be stored
 //
 //   → min(wanted, passed) or forced, whichever is more; never the newest segment, nor one
-//     that recovery would ask about producers
+//     that recovery needs for its producers
 
 /// The decision, without clock or disk. Exhaustively tested.
 package struct Retention: Sendable {
-  package struct SegmentFacts: Hashable, Sendable {
+  package struct SegmentInput: Hashable, Sendable {
     package var name: SegmentName
     /// One past its last record: where the next segment begins.
     package var end: Offset
@@ -25,14 +25,13 @@ package struct Retention: Sendable {
     }
   }
 
-  package struct CursorFacts: Hashable, Sendable {
+  package struct CursorInput: Hashable, Sendable {
     package var name: String
-    /// The first record it still needs: of its oldest open intent, or the one it stands at.
+    /// The first record it still needs: the first of its oldest open intent, or of its next batch.
     package var holds: Offset
-    /// Whether the hard cap may pass it: its loss can be recorded in its file, or its file is damaged and nothing can be
-    /// read from it any more.
+    /// Whether the hard cap may pass it: its loss can be stored in its file, or its file is damaged and unreadable.
     package var canBePassed: Bool
-    /// Whether its file says where it stands.
+    /// Whether its file's position is readable.
     package var isReadable: Bool
 
     package init(name: String, holds: Offset, canBePassed: Bool = true, isReadable: Bool = true) {
@@ -44,15 +43,15 @@ package struct Retention: Sendable {
   }
 
   package struct Plan: Hashable, Sendable {
-    /// How many segments go.
+    /// How many segments are removed.
     package var count = 0
-    /// Cursors that lose records by it, and can be told.
+    /// Cursors that lose records by it, and whose losses can be stored.
     package var passes: [String] = []
-    /// How many more would go, were it not for cursors.
+    /// How many more segments the cursors keep.
     package var held = 0
     /// Those cursors.
-    package var heldBy: [CursorFacts] = []
-    /// How many more would be looked at, were it not for what recovery must ask about producers.
+    package var heldBy: [CursorInput] = []
+    /// How many more segments are kept because recovery needs them for its producers.
     package var keptForProducers = 0
 
     package init() {}
@@ -63,12 +62,12 @@ package struct Retention: Sendable {
   package init(_ policy: RetentionPolicy) { self.policy = policy }
 
   /// - Parameters:
-  ///   - segments: oldest first, the newest included.
-  ///   - now: the newest record's append time.
-  ///   - clock: the time that is believed; see ``LogClock``.
-  ///   - snapshotEnd: segments that end above it stay, whatever the policy says.
+  ///   - segments: Oldest first, the newest included.
+  ///   - now: The newest record's append time.
+  ///   - clock: The believed time; see ``LogClock``.
+  ///   - snapshotEnd: Segments that end above it stay, whatever the policy.
   package func plan(
-    _ segments: [SegmentFacts], _ cursors: [CursorFacts], now: Timestamp,
+    _ segments: [SegmentInput], _ cursors: [CursorInput], now: Timestamp,
     clock: Timestamp = Timestamp(nanoseconds: .max), snapshotEnd: Offset = Offset(.max)
   ) -> Plan {
     var plan = Plan()
@@ -92,16 +91,16 @@ package struct Retention: Sendable {
     return plan
   }
 
-  /// How many segments end before every one of these places.
-  private func count(of segments: [SegmentFacts], upTo places: [Offset]) -> Int {
+  /// How many segments end at or before the lowest of these offsets.
+  private func count(of segments: [SegmentInput], upTo places: [Offset]) -> Int {
     guard let lowest = places.min() else { return segments.count }
     return segments.prefix { $0.end <= lowest }.count
   }
 
-  /// A segment whose times the clock has reached is judged by the clock or by the log's newest record, whichever is earlier:
-  /// neither a wrong append time nor a wrong clock alone makes it old. One from ahead of the clock, left by a clock that was
-  /// wrong for long, is judged by the log's newest record, which has the same error.
-  private func aged(_ segments: [SegmentFacts], now: Timestamp, clock: Timestamp) -> Int {
+  /// If the clock has reached a segment's times, the earlier of the clock and the log's newest record decides. So
+  /// neither a wrong append time nor a wrong clock alone makes the segment old. A clock that was wrong for long leaves
+  /// segments ahead of the present clock. For these the log's newest record decides, because it has the same error.
+  private func aged(_ segments: [SegmentInput], now: Timestamp, clock: Timestamp) -> Int {
     guard let maxAge = policy.maxAgeNanoseconds else { return 0 }
     return segments.prefix { segment in
       let judged = segment.newestAppend <= clock ? min(now, clock) : now
@@ -110,8 +109,8 @@ package struct Retention: Sendable {
     }.count
   }
 
-  /// How many of the oldest must go for the rest to fit.
-  private func oversize(_ segments: [SegmentFacts], _ maxBytes: Int?) -> Int {
+  /// How many of the oldest segments must be removed for the rest to fit.
+  private func oversize(_ segments: [SegmentInput], _ maxBytes: Int?) -> Int {
     guard let maxBytes else { return 0 }
     var bytes = segments.reduce(0) { $0 + $1.bytes }
     return segments.prefix { segment in

@@ -1,4 +1,4 @@
-/// A block of a segment, read, proven and decoded, with everything that must outlive a re-encode.
+/// A block of a segment, read, validated and decoded, with everything that a sealed segment must keep.
 package struct ReadBlock: Sendable {
   package let header: BlockHeader
   package let block: DecodedBlock
@@ -13,15 +13,15 @@ package struct ReadBlock: Sendable {
 
 /// Blocks of an original that become one block of a sealed segment. A pure value.
 ///
-/// Invariant: the blocks follow each other without a gap, and their carried trailer sections can be joined. A block is never
-/// split: one append may be larger than the limit, and then stands alone.
+/// Invariant: the blocks follow each other without a gap, and their carried trailer sections can be joined. A block is
+/// never split: one append may be larger than the limit, and is then a block alone.
 package struct SealGroup: Sendable {
   package private(set) var blocks: [ReadBlock]
   private let limit: Int
   package private(set) var rawBytes: Int
   private let canGrow: Bool
 
-  /// - Parameter limit: the most raw bytes of a joined block.
+  /// - Parameter limit: The most raw bytes of a joined block.
   package init(_ first: ReadBlock, limit: Int) {
     blocks = [first]
     rawBytes = first.header.rawLength
@@ -33,7 +33,7 @@ package struct SealGroup: Sendable {
   package var endOffset: Offset { blocks[blocks.count - 1].block.endOffset }
   package var recordCount: Int { endOffset - baseOffset }
 
-  /// Takes the next block in, or returns false where it must begin a group of its own.
+  /// Adds the next block, or returns false where it must begin a group of its own.
   package mutating func take(_ next: ReadBlock) -> Bool {
     precondition(next.block.baseOffset == endOffset)
     guard canGrow, rawBytes + next.header.rawLength <= limit,
@@ -46,15 +46,15 @@ package struct SealGroup: Sendable {
 
   /// The records, each with its line feed.
   ///
-  /// - Parameter room: where blocks are joined; one alone is lent as it is.
+  /// - Parameter buffer: Where blocks are joined; a single block is passed without a copy.
   package func withPayload<Result, Failure: Error>(
-    joinedIn room: inout [UInt8], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    joinedIn buffer: inout [UInt8], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     if blocks.count == 1 { return try blocks[0].block.payload.withUnsafeBytes(body) }
-    room.removeAll(keepingCapacity: true)
-    room.reserveCapacity(rawBytes)
-    for block in blocks { block.block.payload.withUnsafeBytes { room.append(contentsOf: $0) } }
-    return try room.withUnsafeBufferPointer { (bytes) throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
+    buffer.removeAll(keepingCapacity: true)
+    buffer.reserveCapacity(rawBytes)
+    for block in blocks { block.block.payload.withUnsafeBytes { buffer.append(contentsOf: $0) } }
+    return try buffer.withUnsafeBufferPointer { (bytes) throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
   }
 
   package var containsLineFeed: Bool { blocks.contains { $0.header.flags & BlockFormat.lengthsFlag != 0 } }
@@ -65,7 +65,7 @@ package struct SealGroup: Sendable {
     }
   }
 
-  package var tellsEventTimes: Bool { blocks.allSatisfy { $0.header.flags & BlockFormat.eventTimesToldFlag != 0 } }
+  package var knowsEventTimes: Bool { blocks.allSatisfy { $0.header.flags & BlockFormat.eventTimesKnownFlag != 0 } }
 
   package var appendTimes: AppendTimes {
     var times = AppendTimes(blocks[0].block.appendTime)
@@ -77,7 +77,7 @@ package struct SealGroup: Sendable {
     return times
   }
 
-  /// Everything that stands in the joined block's trailer.
+  /// All sections of the joined block's trailer.
   package var sections: TrailerSections {
     var sections = TrailerSections()
     if containsLineFeed {
@@ -99,10 +99,10 @@ package struct SealGroup: Sendable {
   }
 }
 
-/// Walks a segment that is written to the end: every block read, proven and decoded, in order.
+/// Walks a finished segment: every block read, validated and decoded, in order.
 package struct SegmentBlocks {
   package let scanner: SegmentScanner
-  /// Behind the last block handed out.
+  /// After the last returned block.
   package private(set) var cursor: SegmentScanner.ScanPosition
   /// Where the records must end.
   package let limit: Offset
@@ -119,10 +119,10 @@ package struct SegmentBlocks {
     cursor = SegmentScanner.ScanPosition(startOf: scanner.header)
   }
 
-  /// The next block; nil at the limit. Throws `.damaged` for the first thing that is not as it must be.
+  /// The next block; nil at the limit. Throws `.damaged` for the first flaw. Blocks the calling thread.
   package mutating func next() throws(LogError) -> ReadBlock? {
     guard cursor.offset < limit else { return nil }
-    let found: SegmentScanner.Found
+    let found: SegmentScanner.Result
     var bytes: [UInt8] = []
     do throws(FileSystemError) {
       found = try scanner.look(at: cursor, proving: false)

@@ -1,9 +1,9 @@
-/// Proves that a sealed segment says what its original says: record by record the same offset, bytes and append time; block
-/// by block the same event times and trailer sections; and an index that is what the blocks say.
+/// Proves that a sealed segment equals its original. Each record has the same offset, bytes and append time; each block
+/// has the same event times and trailer sections; the index equals the blocks.
 ///
-/// It reads both files, and shares nothing with what wrote the sealed one but the reading of blocks.
+/// It reads both files. The code that wrote the sealed file and this proof share only the reading of blocks.
 package enum SealProof {
-  /// Throws `.damaged`, naming the first difference.
+  /// Throws `.damaged`, naming the first difference. Blocks the calling thread.
   package static func prove(
     _ sealedFile: OpenFile, path: String, equals original: inout SegmentBlocks,
     _ pace: (Int) throws(LogError) -> Void = { _ throws(LogError) in }
@@ -12,7 +12,7 @@ package enum SealProof {
     let header = try SegmentScanner.readHeader(fileSystem, sealedFile.handle, path: path)
     let mistake = Mistake(path: path)
     guard let seal = header.seal, header.isOriginal(of: original.scanner.header) else {
-      throw mistake.found("the header is not that of the original, sealed")
+      throw mistake.found("the header is not the original's, sealed")
     }
     var sealed = SegmentBlocks(sealedFile, header, limit: original.limit, path: path)
     var blocks: [BlockEntry] = []
@@ -47,22 +47,22 @@ package enum SealProof {
     }
   }
 
-  /// One sealed block against the blocks of the original that hold its records.
+  /// Compares one sealed block with the original's blocks that hold its records.
   private static func compare(
     _ sealed: ReadBlock, _ original: inout SegmentBlocks, _ mistake: Mistake
   ) throws(LogError) {
     var offset = sealed.block.baseOffset
     var eventTimes: ClosedRange<Int64>?
-    var tellsEventTimes = true
+    var knowsEventTimes = true
     var sections: [(TrailerSections, Int)] = []
     while offset < sealed.block.endOffset {
       guard let block = try original.next(), block.block.baseOffset == offset,
         block.block.endOffset <= sealed.block.endOffset
-      else { throw mistake.found("blocks that cut each other", at: offset) }
+      else { throw mistake.found("a block ends inside a sealed block", at: offset) }
       if let record = firstDifference(sealed.block, block.block) {
-        throw mistake.found("the record, or its append time, is another", at: record)
+        throw mistake.found("the record, or its append time, is different", at: record)
       }
-      tellsEventTimes = tellsEventTimes && block.header.flags & BlockFormat.eventTimesToldFlag != 0
+      knowsEventTimes = knowsEventTimes && block.header.flags & BlockFormat.eventTimesKnownFlag != 0
       if let times = block.header.eventTimes {
         let before = eventTimes ?? times
         eventTimes = min(before.lowerBound, times.lowerBound)...max(before.upperBound, times.upperBound)
@@ -70,8 +70,8 @@ package enum SealProof {
       sections.append((block.sections, block.block.count))
       offset = block.block.endOffset
     }
-    let isSaidToTell = sealed.header.flags & BlockFormat.eventTimesToldFlag != 0
-    guard sealed.header.eventTimes == eventTimes, isSaidToTell == tellsEventTimes else {
+    let claimsToKnow = sealed.header.flags & BlockFormat.eventTimesKnownFlag != 0
+    guard sealed.header.eventTimes == eventTimes, claimsToKnow == knowsEventTimes else {
       throw mistake.found("event times", at: offset)
     }
     guard sealed.sections.carried == TrailerSections.joined(sections.map { ($0.0, $0.1) }) else {
@@ -79,7 +79,7 @@ package enum SealProof {
     }
   }
 
-  /// The first record of `original` that `sealed` does not hold just so.
+  /// The first record of `original` that differs in `sealed`.
   private static func firstDifference(_ sealed: DecodedBlock, _ original: DecodedBlock) -> Offset? {
     let first = original.baseOffset - sealed.baseOffset
     let shift = sealed.start(of: first)
@@ -102,7 +102,7 @@ package enum SealProof {
 }
 
 extension SegmentHeader {
-  /// Whether this sealed header is `original`'s in all that sealing must not change.
+  /// Whether this sealed header equals `original` in every field that sealing must not change.
   fileprivate func isOriginal(of original: SegmentHeader) -> Bool {
     logID == original.logID && sequence == original.sequence && epoch == original.epoch
       && baseOffset == original.baseOffset && previousChain == original.previousChain && begunAt == original.begunAt

@@ -1,20 +1,20 @@
-/// Writes a sealed segment's file, block by block; header and footer come last.
+/// Writes a sealed segment's file, block by block; header and footer come last. Every method blocks the calling thread.
 ///
-/// The file has a temporary name and no reader: until ``finish(_:)`` has returned it is worth nothing, and a crash leaves
-/// something to be removed.
+/// The file has a temporary name and no reader. Until ``finish(_:)`` returns it has no value, and a crash leaves a file
+/// to remove.
 package struct SealedFile {
   package let path: String
   private let file: OpenFile
   private let compressor: ZstdCompressor
-  /// Without its seal.
+  /// The header without its seal.
   private let plain: SegmentHeader
   private var cursor: SegmentScanner.ScanPosition
   package private(set) var blocks: [BlockHeader] = []
   private var unsynced = 0
-  /// Where a group's records are joined, and where its block is made; for one group after the other.
+  /// Buffers for joining a group's records and for building its block; reused for every group.
   private var joined: [UInt8] = []
-  private var room: [UInt8] = []
-  /// So much is written between two syncs: a whole segment of dirty pages would hold up the commits of the log.
+  private var buffer: [UInt8] = []
+  /// The bytes between two syncs: a whole segment of dirty pages would delay the commits of the log.
   private static let syncBytes = 4 << 20
 
   private var fileSystem: any FileSystem { file.fileSystem }
@@ -42,7 +42,7 @@ package struct SealedFile {
     header.flags =
       (group.containsLineFeed ? BlockFormat.lengthsFlag : 0)
       | (appendTimes.steps.isEmpty ? 0 : BlockFormat.appendTimesFlag)
-      | (group.tellsEventTimes ? BlockFormat.eventTimesToldFlag : 0)
+      | (group.knowsEventTimes ? BlockFormat.eventTimesKnownFlag : 0)
     header.position = cursor.position
     header.baseOffset = group.baseOffset
     header.recordCount = group.recordCount
@@ -57,20 +57,20 @@ package struct SealedFile {
     swap(&joined, &self.joined)
     defer { self.joined = joined }
     try group.withPayload(joinedIn: &joined) { (payload) throws(LogError) in try encode(&header, trailer, payload) }
-    try write(room[..<header.totalLength], at: header.position)
-    cursor = room.withUnsafeBytes { SegmentScanner.ScanPosition(after: header, bytes: $0) }
+    try write(buffer[..<header.totalLength], at: header.position)
+    cursor = buffer.withUnsafeBytes { SegmentScanner.ScanPosition(after: header, bytes: $0) }
     blocks.append(header)
   }
 
-  /// Makes the block in ``room``.
+  /// Builds the block in ``buffer``.
   private mutating func encode(
     _ header: inout BlockHeader, _ trailer: [UInt8], _ payload: UnsafeRawBufferPointer
   ) throws(LogError) {
     let front = BlockFormat.headerSize + trailer.count
     let needed = front + Zstd.compressBound(payload.count)
-    if room.count < needed { room = [UInt8](repeating: 0, count: needed) }
+    if buffer.count < needed { buffer = [UInt8](repeating: 0, count: needed) }
     let (seed, compressor) = (plain.seed, compressor)
-    try room.withUnsafeMutableBufferPointer { (buffer) throws(LogError) in
+    try buffer.withUnsafeMutableBufferPointer { (buffer) throws(LogError) in
       let bytes = UnsafeMutableRawBufferPointer(buffer)
       let target = UnsafeMutableRawBufferPointer(rebasing: bytes[front...])
       header.storedLength = try compressor.compress(payload, into: target)
@@ -97,7 +97,7 @@ package struct SealedFile {
     }
   }
 
-  /// Adds footer, seek table and header. The whole file is on stable storage when this returns, its name is not.
+  /// Adds footer, seek table and header. When this returns, the whole file is on stable storage; its name is not.
   package mutating func finish(_ seal: SegmentSeal) throws(LogError) -> SegmentHeader {
     var seal = seal
     let footer = SegmentFooter.encoded(blocks.map(BlockEntry.init), at: cursor.position, plain)

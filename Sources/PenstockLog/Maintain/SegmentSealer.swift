@@ -1,14 +1,14 @@
-/// Seals one segment: reads the original, writes the new file beside it, proves the one by the other, and puts it in its place.
-/// Synchronous; blocks.
+/// Seals one segment: reads the original, writes the new file, proves both equal, and replaces the original. Blocks the
+/// calling thread.
 ///
-/// Order of effects: the new file's bytes are durable → proven by reading them back → it takes the name, atomically → the
-/// directory is durable. A crash, or a failure, at any point leaves the original or the proven new file under the name, and at
-/// most a leftover that opening removes.
+/// Order of effects: the new file's bytes are durable → proven by reading them back → it takes the name, atomically →
+/// the directory is durable. A crash, or a failure, at any point leaves the original or the proven new file under the
+/// name. It leaves at most one other file, which the next opening removes.
 package struct SegmentSealer: Sendable {
   package enum Outcome: Hashable, Sendable {
     case sealed(SegmentSeal)
     case wasSealed
-    /// Left as it is, and why: damage is evidence, and stays where it is.
+    /// Left as it is, and why: damage is evidence, and is not moved.
     case left(String)
     /// Retention dropped it first.
     case dropped
@@ -28,17 +28,18 @@ package struct SegmentSealer: Sendable {
     self.randomBytes = randomBytes
   }
 
-  /// Seals a segment of the log that `view` reads, whose readers find the new file from then on. `pace` is told of the bytes that were read or written, may take its time, and may throw to give up.
+  /// Seals a segment of the log that `view` reads; from then on readers open the new file. `pace` receives the number
+  /// of bytes read or written; it may sleep, and may throw to stop.
   ///
-  /// Throws `.noSpace` and `.io`; the original is then still what readers see, or, when the directory could not be synced,
-  /// what they may find after a crash.
+  /// Throws `.noSpace` and `.io`. Readers then still see the original; when only the directory could not be synced,
+  /// they may see it again after a crash.
   package func seal(
     _ job: SealingPlan.Job, in view: LogView, pace: (Int) throws(LogError) -> Void = { _ throws(LogError) in }
   ) throws(LogError) -> Outcome {
     do throws(LogError) {
       return try sealNow(job, in: view, pace)
     } catch {
-      // Its file, or what was to be read of it, may be gone.
+      // Its file, or the next segment's, may be gone.
       guard view.contains(job.segment) || error.code == .cancelled else { return .dropped }
       throw error
     }
@@ -79,7 +80,7 @@ package struct SegmentSealer: Sendable {
     }
   }
 
-  /// Writes all blocks, joined; returns what is known of the original then. Throws `.damaged` unless the original is whole to
+  /// Writes all blocks, joined; returns the facts about the original. Throws `.damaged` unless the original is whole to
   /// its last byte and the next segment confirms its end.
   private func write(
     _ original: SegmentBlocks, into sealed: inout SealedFile, before next: SegmentName,
@@ -113,14 +114,14 @@ package struct SegmentSealer: Sendable {
     let following = try withExtendedLifetime(file) { () throws(LogError) in
       try SegmentScanner.readHeader(fileSystem, file.handle, path: path)
     }
-    let isBare: Bool
+    let isComplete: Bool
     do throws(FileSystemError) {
-      isBare = try original.scanner.isBare(behind: blocks)
+      isComplete = try original.scanner.hasOnlyIndex(after: blocks)
     } catch {
       throw LogError(error, while: "read the end of a segment")
     }
     guard original.cursor.offset == original.limit, let chain = original.cursor.chain,
-      following.previousChain == chain, following.baseOffset == original.limit, isBare
+      following.previousChain == chain, following.baseOffset == original.limit, isComplete
     else {
       throw LogError(
         .damaged, "the next segment does not continue this one",
@@ -135,7 +136,7 @@ package struct SegmentSealer: Sendable {
     var original = original
     let sealed = try open(path)
     do throws(FileSystemError) {
-      // The proof is of what the disk holds, not of what memory was asked to write.
+      // The proof reads what the disk holds, not what memory was asked to write.
       _ = try fileSystem.synchronizeThenDropCache(sealed.handle)
     } catch {
       throw LogError(error, while: "read a sealed segment from the disk")
@@ -143,7 +144,7 @@ package struct SegmentSealer: Sendable {
     try SealProof.prove(sealed, path: path, equals: &original, pace)
   }
 
-  /// Gives the proven file the segment's name, and makes that durable; leaves it alone when the log has the segment no more.
+  /// Gives the proven file the segment's name, durably. Does nothing when the log no longer has the segment.
   private func publish(
     _ sealed: String, of segment: SegmentName, in view: LogView, _ isPublished: inout Bool
   ) throws(LogError) {
@@ -158,7 +159,7 @@ package struct SegmentSealer: Sendable {
     }
   }
 
-  /// Removes what a sealing that was cut short left behind. Durable or not: a leftover is harmless.
+  /// Removes the files of interrupted sealings. It need not be durable: such a file is harmless.
   package static func removeLeftovers(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(FileSystemError) {
     for name in try fileSystem.list(paths.data).sorted() where LogPaths.isSealing(name) {
       try fileSystem.removeIfPresent(paths.data + "/" + name)

@@ -1,9 +1,9 @@
-/// Recovery of the producers: the newest snapshot, and what the trailers of the blocks since say. Reads headers and trailers
-/// alone, decompresses nothing.
+/// Recovery of the producers: the newest snapshot, and the trailers of the blocks since. It reads headers and trailers
+/// only, and decompresses nothing. Blocks the calling thread.
 package enum ProducerReplay {
   /// - Parameters:
-  ///   - segments: in order, as recovery left them.
-  ///   - end: one past the log's newest record.
+  ///   - segments: In order, as recovery left them.
+  ///   - end: One past the log's newest record.
   package static func rebuild(
     _ snapshot: ProducerSnapshot?, _ segments: [Segment], end: Offset, capacity: Int
   ) -> (table: ProducerTable, report: RecoveryReport.Producers) {
@@ -23,8 +23,9 @@ package enum ProducerReplay {
     return (table, report)
   }
 
-  /// Without a snapshot: nothing was known when a segment was begun, if its header says so, and the newest of those is where
-  /// to begin. Otherwise only the whole log can tell, and where its beginning is gone, not even that.
+  /// Without a snapshot, recovery begins at the newest segment whose header says that there were no producers when it
+  /// was begun. If there is none, it reads the whole log. If the log's beginning is gone too, some producers stay
+  /// unknown.
   private static func start(_ snapshot: ProducerSnapshot?, _ segments: [Segment], capacity: Int) -> ProducerTable {
     if let snapshot { return snapshot.table(capacity: capacity) }
     for segment in segments.reversed() {
@@ -36,7 +37,7 @@ package enum ProducerReplay {
   }
 
   private static func replay(_ segment: Segment, upTo end: Offset, into table: inout ProducerTable) {
-    // A segment that cannot be read leaves a hole, which is noticed where the next block begins.
+    // An unreadable segment leaves a hole; recovery notices it where the next block begins.
     guard let (file, header) = try? segment.open(), let entries = try? segment.entries(upTo: end) else { return }
     for entry in entries where entry.endOffset > table.end && entry.baseOffset < end {
       table.lose(upTo: entry.baseOffset)
@@ -52,7 +53,7 @@ package enum ProducerReplay {
     }
   }
 
-  /// What a block says of its producers; nil for nothing.
+  /// The producers of a block; nil for none.
   static func trailer(of entry: BlockEntry, _ file: OpenFile, seed: UInt32) throws(BlockFlaw) -> ProducerTrailer? {
     // One page holds the header and nearly every trailer.
     var bytes = try read(file, min(BlockFormat.alignment, entry.length), at: entry.position)

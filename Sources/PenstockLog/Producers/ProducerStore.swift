@@ -1,13 +1,14 @@
-/// Keeps the newest two ``ProducerSnapshot``s, each in a file of its own. Confined to the log's one writer.
+/// Keeps the newest two ``ProducerSnapshot``s, each in a file of its own. Only the log's one writer uses it. Every
+/// method blocks the calling thread.
 ///
-/// A save never touches the newest snapshot that is known to be durable: it writes a file beside, syncs it, and only then
-/// gives it the name of the *older* one. So a crash at any moment, or a full disk, leaves a snapshot that is whole and old at
-/// worst; recovery then reads more of the log.
+/// A save never touches the newest durable snapshot. It writes and syncs a separate file, and only then gives it the
+/// name of the *older* snapshot. So after a crash at any moment, or on a full disk, a whole snapshot remains, though
+/// perhaps an old one. Recovery then reads more of the log.
 package struct ProducerStore: Sendable {
   private let fileSystem: any FileSystem
   private let paths: LogPaths
   private let logID: [UInt8]
-  /// Of the newest snapshot known to be durable; 0 when there is none.
+  /// The number of the newest durable snapshot; 0 when there is none.
   private var generation: UInt64 = 0
 
   private init(_ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]) {
@@ -16,19 +17,19 @@ package struct ProducerStore: Sendable {
     self.logID = logID
   }
 
-  /// What opening found.
-  package struct Found: Sendable {
+  /// The result of ``open(_:_:logID:)``.
+  package struct Opened: Sendable {
     package var store: ProducerStore
     package var newest: ProducerSnapshot?
     /// Files that are no snapshot of this log, or not whole.
     package var damaged: [String] = []
   }
 
-  /// The newest snapshot that is whole. It is durable, name and all, when this returns.
+  /// The newest whole snapshot. File and name are durable when this returns.
   package static func open(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
-  ) throws(LogError) -> Found {
-    var found = Found(store: ProducerStore(fileSystem, paths, logID: logID))
+  ) throws(LogError) -> Opened {
+    var opened = Opened(store: ProducerStore(fileSystem, paths, logID: logID))
     for path in [paths.producers(0), paths.producers(1)] {
       do throws(FileSystemError) {
         guard try fileSystem.exists(path) else { continue }
@@ -38,20 +39,20 @@ package struct ProducerStore: Sendable {
         throw LogError(error, while: "sync \(path)")
       }
     }
-    (found.newest, found.damaged) = try read(fileSystem, paths, logID: logID)
-    if let newest = found.newest {
+    (opened.newest, opened.damaged) = try read(fileSystem, paths, logID: logID)
+    if let newest = opened.newest {
       do throws(FileSystemError) {
         // A killed process may have left the name in memory alone, and the next save removes the older one.
         try fileSystem.synchronizeDirectory(paths.root)
       } catch {
         throw LogError(error, while: "sync the log's directory")
       }
-      found.store.generation = newest.generation
+      opened.store.generation = newest.generation
     }
-    return found
+    return opened
   }
 
-  /// The newest snapshot that is whole, and the files that are none of this log or not whole. Writes nothing.
+  /// The newest whole snapshot, and the files that are not this log's or not whole. Writes nothing.
   static func read(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
   ) throws(LogError) -> (newest: ProducerSnapshot?, damaged: [String]) {
@@ -80,9 +81,9 @@ package struct ProducerStore: Sendable {
     return try fileSystem.readAll(file.handle, count: size, at: 0)
   }
 
-  /// Writes the table as it is at `end`, durably. Precondition: every block below `end` is on stable storage.
+  /// Writes the table at `end`, durably. Precondition: every block below `end` is on stable storage.
   ///
-  /// After a failure the snapshot before is still there, and a later save may succeed.
+  /// After a failure the previous snapshot is still there, and a later save may succeed.
   package mutating func save(_ table: ProducerTable, at end: Offset) throws(LogError) {
     let next = generation + 1
     let bytes = ProducerSnapshot(table, logID: logID, generation: next, end: end).encoded()
@@ -99,7 +100,7 @@ package struct ProducerStore: Sendable {
       try fileSystem.rename(temporary, to: path)
       try fileSystem.synchronizeDirectory(paths.root)
     } catch {
-      throw LogError(error, while: "note what is known of the producers")
+      throw LogError(error, while: "save the producers' snapshot")
     }
     generation = next
   }

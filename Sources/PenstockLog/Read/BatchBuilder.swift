@@ -1,15 +1,15 @@
-/// Puts a batch together, a block at a time. A pure value.
+/// Builds a batch, a block at a time. A pure value.
 struct BatchBuilder {
   private var slices: BatchSlices
   private var records = 0
   private let maxRecords: Int
   private let maxBytes: Int
-  /// The record that comes next.
+  /// The next record.
   private(set) var offset: Offset
 
   init(from first: Offset, maxRecords: Int, maxBytes: Int, unpackedBy readers: BlockReaders? = nil) {
     slices = BatchSlices(unpackedBy: readers)
-    // A batch has at least one record, whatever a caller asks for.
+    // A batch has at least one record, whatever limits a caller sets.
     self.maxRecords = max(1, maxRecords)
     self.maxBytes = max(1, maxBytes)
     offset = first
@@ -18,7 +18,8 @@ struct BatchBuilder {
   var isEmpty: Bool { slices.slices.isEmpty }
   var batch: Batch? { isEmpty ? nil : Batch(slices: slices.slices) }
 
-  /// Takes what fits of the block that holds `offset`, at least one record of the first. Returns whether the next may follow.
+  /// Takes what fits of the block that holds `offset`, at least one record of the first block. Returns whether the next
+  /// may follow.
   mutating func take(_ block: DecodedBlock) -> Bool {
     let index = offset - block.baseOffset
     let count = block.prefixCount(

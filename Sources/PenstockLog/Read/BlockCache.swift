@@ -1,20 +1,24 @@
-/// A block that may be kept.
+/// A block that the cache can keep.
 package protocol CacheableBlock: Sendable {
   var baseOffset: Offset { get }
   var endOffset: Offset { get }
-  /// In memory, in bytes.
+  /// The memory of the block, in bytes.
   var footprint: Int { get }
 }
 
 /// Which decoded blocks are kept, and which are being decoded. A pure value.
 ///
-/// Two rooms. The *tail* keeps the newest blocks of the log that anybody asked for: a block leaves it only for blocks behind it,
-/// so what readers at the end share cannot be pushed out by somebody who reads the whole log. What leaves it, and what is older,
-/// goes through the *recent*, which keeps what was used last; it is small, because a replay leaves what it has read behind, and
-/// memory that is used again soon is still in the processor's caches.
+/// Two regions. The *tail* keeps the newest blocks of the log that readers asked for: only later blocks displace a
+/// block there. So a reader of the whole log cannot displace the blocks that readers at the end share.
 ///
-/// Invariants: neither room holds more than its limit (but one block, however large, has room in the recent); of all blocks put
-/// in as near the end, the last ones that fit the tail together are there; for one range of offsets at most one decoding is under way.
+/// Blocks that leave the tail, and older ones, enter the *recent* region, which keeps the most recently used. It is
+/// small for two reasons. A replay does not return to what it has read, and memory that is reused soon is still in the
+/// processor's caches.
+///
+/// Invariants
+/// 1. Neither region exceeds its limit, except that the recent region may hold one block of any size.
+/// 2. Of all blocks inserted as near the end, the tail holds the last ones that fit together.
+/// 3. For one range of offsets at most one decoding is in progress.
 package struct BlockCache<Block: CacheableBlock, Ticket> {
   package struct Limit: Hashable, Sendable {
     package var blocks: Int
@@ -24,10 +28,10 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
       self.bytes = bytes
     }
   }
-  /// What somebody who needs a block is to do.
-  package enum Turn {
+  /// The next step for a reader that needs a block.
+  package enum Step {
     case found(Block)
-    /// Another one decodes it: wait for that.
+    /// Another reader decodes it: wait for that.
     case wait(Ticket)
     /// Decode it, then ``finish(_:_:)``.
     case decode(Ticket)
@@ -35,9 +39,9 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
 
   /// By offset.
   package private(set) var tail: [Block] = []
-  /// The one used last, last.
+  /// In order of use, the most recently used last.
   package private(set) var recent: [Block] = []
-  package private(set) var underWay: [Range<Offset>: Ticket] = [:]
+  package private(set) var inProgress: [Range<Offset>: Ticket] = [:]
   private var tailBytes = 0
   private var recentBytes = 0
   private let tailLimit: Limit
@@ -59,40 +63,41 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
   /// Asks for the block with exactly these offsets, to read the record at `offset` in it.
   package mutating func begin(
     _ range: Range<Offset>, for offset: Offset, ticket: @autoclosure () -> Ticket
-  ) -> Turn {
+  ) -> Step {
     if let block = find(offset) { return .found(block) }
-    if let ticket = underWay[range] { return .wait(ticket) }
+    if let ticket = inProgress[range] { return .wait(ticket) }
     let ticket = ticket()
-    underWay[range] = ticket
+    inProgress[range] = ticket
     return .decode(ticket)
   }
 
-  /// Ends a decoding, with its block or, where it failed, without.
+  /// Ends a decoding, with its block or, after a failure, without.
   package mutating func finish(_ range: Range<Offset>, _ block: Block?, end: Offset = .zero) {
-    underWay[range] = nil
+    inProgress[range] = nil
     if let block { insert(block, end: end) }
   }
 
-  /// - Parameter end: of the log. A block with more behind it than the tail holds, going by its own records' size, is not near.
+  /// - Parameter end: Of the log. A block is near the end if the tail can hold what follows it, estimated by the
+  ///   block's own records.
   package mutating func insert(_ block: Block, end: Offset = .zero) {
     func isSame(_ other: Block) -> Bool {
       other.baseOffset == block.baseOffset && other.endOffset == block.endOffset
     }
     guard !tail.contains(where: isSame), !recent.contains(where: isSame) else { return }
-    let behind = end > block.endOffset ? end - block.endOffset : 0
-    let bytesBehind = Double(behind) * Double(block.footprint) / Double(max(1, block.endOffset - block.baseOffset))
-    guard bytesBehind <= Double(tailLimit.bytes) else { return pass(block) }
+    let later = end > block.endOffset ? end - block.endOffset : 0
+    let laterBytes = Double(later) * Double(block.footprint) / Double(max(1, block.endOffset - block.baseOffset))
+    guard laterBytes <= Double(tailLimit.bytes) else { return insertRecent(block) }
     let place = tail.lastIndex { $0.baseOffset <= block.baseOffset }.map { $0 + 1 } ?? 0
     tail.insert(block, at: place)
     tailBytes += block.footprint
     while tail.count > tailLimit.blocks || tailBytes > tailLimit.bytes {
       let oldest = tail.removeFirst()
       tailBytes -= oldest.footprint
-      pass(oldest)
+      insertRecent(oldest)
     }
   }
 
-  private mutating func pass(_ block: Block) {
+  private mutating func insertRecent(_ block: Block) {
     recent.append(block)
     recentBytes += block.footprint
     while recent.count > 1, recent.count > recentLimit.blocks || recentBytes > recentLimit.bytes {
@@ -100,7 +105,7 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
     }
   }
 
-  /// Lets go of blocks whose records are all below `offset`.
+  /// Removes blocks whose records are all below `offset`.
   package mutating func drop(below offset: Offset) {
     tail.removeAll { $0.endOffset <= offset }
     recent.removeAll { $0.endOffset <= offset }

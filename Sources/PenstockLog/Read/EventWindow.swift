@@ -1,22 +1,22 @@
-/// Which events are meant, by each event's own time: a condition that depends on a record alone.
+/// Selects records by their own event time: a condition that depends on a record alone.
 ///
-/// A log finds the blocks that may hold such events (``Log/window(from:to:untimed:)``); who reads them holds this
-/// against each record. ``description`` is stable: plans of deliveries keep it.
+/// A log finds the blocks that may hold such events (``ReadableLog/window(from:to:untimed:)``); their reader checks
+/// each record. ``description`` is stable: plans of deliveries store it.
 public struct EventWindow: Hashable, Sendable {
-  /// What becomes of a record whose event time cannot be read: not a JSON object, without `ts`, or with one that is not
-  /// a number.
+  /// What to do with a record without a readable event time: it is not a JSON object, has no `ts`, or has a `ts` that
+  /// is not a number.
   public enum Untimed: String, Sendable, Hashable, CaseIterable {
-    /// It is left out.
+    /// The window excludes it.
     case skip
-    /// It is in the window, wherever it stands.
+    /// The window includes it, at any offset.
     case include
-    /// The time of its append stands for its own.
+    /// Its append time counts as its event time.
     case appendTime = "append-time"
   }
 
   /// The earliest time; nil: any.
   public let from: Timestamp?
-  /// Up to this time, and without it; nil: any.
+  /// The end of the times, exclusive; nil: any.
   public let until: Timestamp?
   public let untimed: Untimed
 
@@ -26,7 +26,7 @@ public struct EventWindow: Hashable, Sendable {
     self.untimed = untimed
   }
 
-  /// The condition that two places set; nil when neither is an event time.
+  /// The condition of two positions; nil when neither is an event time.
   public init?(from: Position, to: Position, untimed: Untimed = .skip) {
     let (first, end) = (from.asEventTime, to.asEventTime)
     guard first != nil || end != nil else { return nil }
@@ -84,19 +84,19 @@ extension EventWindow: LosslessStringConvertible {
     }
     guard let from = time(bounds[0]), let until = time(bounds[2]) else { return nil }
     self.init(from: from, until: until, untimed: untimed)
-    // One condition, one text.
+    // Each condition has exactly one text.
     guard self.description == description else { return nil }
   }
 }
 
-/// A window of the log: the offsets that two places stand for now, and the condition on each record where a place is an
-/// event time. The offsets go from the first to the last block that may hold such an event; blocks between them may
-/// hold none.
+/// A window of the log: the offsets of two positions now, and the condition on each record where a position is an event
+/// time. The offsets reach from the first to the last block that may hold such an event. Blocks between them may hold
+/// none.
 public struct LogWindow: Hashable, Sendable {
-  /// May end before it begins, where the places do.
+  /// It may end before it begins, where the positions do.
   public let first: Offset
   public let end: Offset
-  /// Nil: every record of the offsets is meant.
+  /// Nil: the window includes every record of the offsets.
   public let events: EventWindow?
 
   public init(first: Offset, end: Offset, events: EventWindow? = nil) {

@@ -1,18 +1,19 @@
-/// Finds where a row of values that never falls reaches a target, and asks for few of the values, because each may be a read from
-/// a disk. A pure value.
+/// Finds where a rising sequence of values reaches a target. It reads few of the values, because each may be a read
+/// from a disk. A pure value.
 ///
-/// Times are mostly spread evenly, so it guesses by proportion, and looks beside its first guess; and because they need not be,
-/// every second step after that halves. At most 2 · log₂ n + 5 values are asked for, where they are even about 4.
+/// Times are mostly spread evenly. So it guesses by proportion, and then checks the neighbour of its first guess.
+/// Because times need not be even, every second step after that halves the range. It reads at most 2 · log₂ n + 5
+/// values, and about 4 of evenly spread ones.
 ///
 /// Invariant: every value below `low` is less than the target; every value from `high` on is not.
 package struct InterpolationSearch: Sendable {
   package private(set) var low = 0
   package private(set) var high: Int
   private let target: Int64
-  private var before: Int64?
-  private var behind: Int64?
+  private var lower: Int64?
+  private var upper: Int64?
   private var steps = 0
-  /// What was guessed by proportion at first.
+  /// The first guess by proportion.
   private var firstGuess: Int?
 
   package init(count: Int, target: Int64) {
@@ -20,31 +21,32 @@ package struct InterpolationSearch: Sendable {
     self.target = target
   }
 
-  /// The index of the first value not less than the target, once nothing is left to ask.
+  /// The index of the first value not less than the target, once ``next()`` returns nil.
   package var result: Int { low }
 
-  /// Whose value to ask for next; nil at the end.
+  /// The index of the next value to read; nil at the end.
   package mutating func next() -> Int? {
     guard low < high else { return nil }
     defer { steps += 1 }
     if steps == 0 { return high - 1 }
     if steps == 1 { return 0 }
-    // Even values put the place between the first guess and the one before it.
+    // Evenly spread values have the result between the first guess and its lower neighbour.
     if steps == 3, let firstGuess { return high == firstGuess ? high - 1 : low }
-    // The least value stands for none, and says nothing of proportions.
-    guard steps == 2 || steps % 2 == 1, let before, let behind, before > .min else { return (low + high) / 2 }
-    // Values so near to each other may be one and the same `Double`.
-    let span = Double(behind) - Double(before)
+    // The minimum marks an absent value, and gives no proportions.
+    guard steps == 2 || steps % 2 == 1, let lower, let upper, lower > .min else { return (low + high) / 2 }
+    // Two close values may have the same `Double`.
+    let span = Double(upper) - Double(lower)
     guard span > 0 else { return (low + high) / 2 }
-    // Value `before` stands at low − 1, `behind` at high.
-    let share = (Double(target) - Double(before)) / span
+    // `lower` is the value at low − 1, `upper` the one at high.
+    let share = (Double(target) - Double(lower)) / span
     let guess = Double(low - 1) + (share * Double(high - low + 1)).rounded(.up)
     let index = min(max(Int(guess), low), high - 1)
     if steps == 2 { firstGuess = index }
     return index
   }
 
-  /// What ``next()`` will probably give after `index`, which it gave last: worth looking for beside it. Nil where nobody knows.
+  /// The index that ``next()`` will probably return after `index`, its last result: worth a prefetch. Nil where it is
+  /// unknown.
   package func likelyNext(after index: Int) -> Int? {
     switch steps {
     case 1: index > 0 ? 0 : nil
@@ -53,17 +55,17 @@ package struct InterpolationSearch: Sendable {
     }
   }
 
-  /// Whether the place sought is probably beside what is asked for now.
+  /// Whether the result is probably next to the value being read.
   package var isNear: Bool { firstGuess != nil }
 
-  /// Tells the value at the index that ``next()`` gave.
-  package mutating func tell(_ value: Int64, at index: Int) {
+  /// Supplies the value at the index that ``next()`` returned.
+  package mutating func record(_ value: Int64, at index: Int) {
     if value < target {
       low = index + 1
-      before = value
+      lower = value
     } else {
       high = index
-      behind = value
+      upper = value
     }
   }
 }

@@ -1,11 +1,11 @@
 internal import Synchronization
 
-/// Finds out from the files alone how far a log reaches.
+/// Reads from the files alone how far a log reaches.
 final class LogFollower: Sendable {
   let environment: LogEnvironment
   let paths: LogPaths
   let logID: [UInt8]
-  /// The segments found so far. Held during a whole look, so that an older end is never published after a newer one.
+  /// The segments found so far. Held during a whole refresh, so that an older end is never published after a newer one.
   private let known = Mutex<[SegmentName: Segment]>([:])
 
   init(_ environment: LogEnvironment, _ paths: LogPaths) throws(LogError) {
@@ -13,7 +13,7 @@ final class LogFollower: Sendable {
     self.paths = paths
     do throws(FileSystemError) {
       guard try environment.fileSystem.exists(paths.meta) else {
-        throw FileSystemError(.notFound, operation: "open", path: paths.meta)
+        throw FileSystemError(.notFound, verb: .open, path: paths.meta)
       }
     } catch {
       switch error.code {
@@ -22,7 +22,7 @@ final class LogFollower: Sendable {
           .notALog, "there is no log here; `penstock append --log` makes one", location: .init(path: paths.root))
       case .notADirectory:
         throw LogError(.notALog, "that is a file; a log is a directory", location: .init(path: paths.root))
-      default: throw LogError(error, while: "look for a log")
+      default: throw LogError(error, while: "find the log")
       }
     }
     logID = try Self.readMeta(environment, paths).logID
@@ -34,14 +34,15 @@ final class LogFollower: Sendable {
         environment.fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize))
   }
 
-  /// Publishes how far the log reaches now. O(segments) when there is something new, else two small reads.
+  /// Publishes how far the log reaches now. O(segments) when the log has changed, else two small reads. Blocks the
+  /// calling thread.
   func refresh(_ view: LogView) throws(LogError) {
     try known.withLock { known throws(LogError) in
-      // First the end, then the list: the segments an end speaks of are there when it is written.
+      // First the end, then the list: when an end is written, its segments exist.
       let (found, durable, begun) = try extent()
       let end = max(found, view.end)
       let set = view.set
-      // Retention moves the start before it removes a file, so a start that stands still means that all are there.
+      // Retention moves the start before it removes a file, so an unchanged start means that all files are there.
       let isTrimmed = begun.map { set.first < $0.baseOffset } ?? false
       if end <= set.end, !isTrimmed, !set.segments.isEmpty { return view.noteDurable(upTo: durable) }
       let (names, start) = try listing(atFirst: begun)
@@ -59,8 +60,8 @@ final class LogFollower: Sendable {
     }
   }
 
-  /// The files there are, and where the log begins: asked again behind the list, until it stands still. Otherwise records that
-  /// retention removed in between would be called missing.
+  /// The segments' files, and where the log begins. The start is read again after the list until it is unchanged.
+  /// Otherwise records that retention removed in between would be reported missing.
   private func listing(atFirst start: SegmentName?) throws(LogError) -> ([SegmentName], start: SegmentName?) {
     var start = start
     while true {
@@ -71,7 +72,7 @@ final class LogFollower: Sendable {
     }
   }
 
-  /// How far the log reaches, how far it is on stable storage, and where it begins.
+  /// The readable end, the durable end, and the log's start.
   private func extent() throws(LogError) -> (end: Offset, durable: Offset, start: SegmentName?) {
     let meta = try Self.readMeta(environment, paths)
     let commitPoint = try CommitPoint.read(environment.fileSystem, paths, logID: logID)

@@ -1,7 +1,8 @@
 extension LogView {
-  /// Puts the records below `offset` on stable storage, where readers see them earlier than that. A cursor that is durable
-  /// at an offset proves that the records before it were, so it must not be durable first. Free in a log of `.disk`
-  /// durability; else one sync of each segment concerned.
+  /// Syncs the records below `offset`, where readers see records before they are durable. A cursor that is durable at
+  /// an offset proves that the earlier records were durable, so it must not be durable first.
+  ///
+  /// Free in a log of `.disk` durability; else one sync of each segment concerned. Blocks the calling thread.
   func makeDurable(upTo offset: Offset, _ fileSystem: any FileSystem) throws(LogError) {
     let (set, durable) = known
     guard offset > durable else { return }

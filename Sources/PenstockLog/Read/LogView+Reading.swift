@@ -1,6 +1,6 @@
 extension LogView {
-  /// The records from `first` on, up to both limits, at least one; nil at the end. A gap at `first` is thrown; a later one
-  /// ends the batch.
+  /// The records from `first` on, up to both limits, at least one; nil at the end. It throws a gap at `first`; a later
+  /// gap ends the batch. Blocks the calling thread.
   package func batch(from first: Offset, maxRecords: Int, maxBytes: Int) throws(LogError) -> Batch? {
     var builder = BatchBuilder(from: first, maxRecords: maxRecords, maxBytes: maxBytes, unpackedBy: blocks.readers)
     while true {
@@ -13,10 +13,10 @@ extension LogView {
     }
   }
 
-  /// Somebody hands on stored frames; see ``DecodedBlock/frame``.
+  /// From now on decoded blocks keep their frames; see ``DecodedBlock/frame``.
   package func retainCompressedFrames() { blocks.retainCompressedFrames() }
 
-  /// Exactly the records of `range`, which must not be empty.
+  /// Exactly the records of `range`, which must not be empty. Blocks the calling thread.
   package func batch(in range: Range<Offset>) throws(LogError) -> Batch {
     guard !range.isEmpty, range.upperBound <= end else {
       throw LogError(

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// Readers that wait for records to come.
+/// Readers that wait for new records.
 final class Waiters: Sendable {
   private struct State {
     var isClosed = false
@@ -11,11 +11,11 @@ final class Waiters: Sendable {
   private let state = Mutex(State())
   private let count = Atomic<Int>(0)
 
-  /// Without a lock: the writer asks for every block.
+  /// Without a lock: the writer checks it for every block.
   var areThere: Bool { count.load(ordering: .relaxed) > 0 }
   var isClosed: Bool { state.withLock { $0.isClosed } }
 
-  /// Wakes those who wait for a record below `end`, which readers can see by now.
+  /// Wakes readers that wait for a record below `end`, which is readable by now.
   func wake(upTo end: Offset) {
     let woken = state.withLock { state in
       state.end = end
@@ -75,10 +75,10 @@ final class Waiters: Sendable {
 }
 
 extension LogView {
-  /// How often a waiting reader looks, where nobody publishes.
+  /// How often a waiting reader polls, where no writer publishes.
   private static let pollInterval = Duration.milliseconds(20)
 
-  /// Ends all waiting. Reading goes on.
+  /// Ends all waiting. Reading continues.
   package func close() { waiters.close() }
 
   /// Returns true once a record at `offset` is readable; false when the view is closed or the task cancelled first.

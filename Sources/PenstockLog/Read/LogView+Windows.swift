@@ -1,18 +1,19 @@
 extension LogView {
-  /// What two places stand for now: the empty window at the second one where no block may hold such an event.
-  /// O(segments between them) where one is an event time, else as ``offset(of:)``.
+  /// The offsets of two positions now. The window is empty, at the second position, where no block may hold such an
+  /// event. O(segments between them) where one is an event time, else as ``offset(of:)``.
   ///
-  /// Leaves the caches alone: indexes of segments that no reader is at are read and forgotten.
+  /// It does not change the caches: it reads the indexes of segments that no reader uses, and discards them. Blocks the
+  /// calling thread.
   package func window(
     from: Position, to: Position, untimed: EventWindow.Untimed
   ) throws(LogError) -> LogWindow {
-    // The end before the beginning: what is appended meanwhile is not in the window.
+    // The end before the beginning: records appended in between are not in the window.
     let high = to.asEventTime == nil ? try offset(of: to) : end
     let low = from.asEventTime == nil ? try offset(of: from) : set.first
     guard let events = EventWindow(from: from, to: to, untimed: untimed) else {
       return LogWindow(first: low, end: high, events: nil)
     }
-    // Offsets that contradict each other are for the caller to refuse.
+    // The caller refuses offsets that contradict each other.
     if low > high { return LogWindow(first: low, end: high, events: events) }
     let found = try offsets(mayHold: events, in: low..<high)
     guard let first = found.first, let last = found.last else {
@@ -23,8 +24,8 @@ extension LogView {
 
   /// The offsets among `range` that may hold records of a window, joined where they follow each other.
   ///
-  /// Never too few: a block in which the time of a record was not told may hold any, and so may records that are lost.
-  /// With ``EventWindow/Untimed/include`` all of `range` may.
+  /// It never omits an event. A block with records of unknown event time may hold any, and so may lost records. With
+  /// ``EventWindow/Untimed/include`` all of `range` may. Blocks the calling thread.
   package func offsets(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> [Range<Offset>] {
     var found: [Range<Offset>] = []
     try eachRun(mayHold: events, in: range) { run in
@@ -39,7 +40,7 @@ extension LogView {
   }
 
   /// The first offset at or after `range.lowerBound` that may hold a record of a window; nil when none of `range` may.
-  /// Reads no index behind it.
+  /// It reads no index after that offset. Blocks the calling thread.
   package func firstOffset(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> Offset? {
     var first: Offset?
     try eachRun(mayHold: events, in: range) { run in
@@ -49,7 +50,7 @@ extension LogView {
     return first
   }
 
-  /// - Parameter body: Takes the next run of offsets, none of them empty; false ends the walk.
+  /// - Parameter body: Receives the next run of offsets, never an empty one; false ends the walk.
   private func eachRun(
     mayHold events: EventWindow, in range: Range<Offset>, _ body: (Range<Offset>) -> Bool
   ) throws(LogError) {
@@ -60,7 +61,7 @@ extension LogView {
     }
     let set = set
     let last = set.segments.count - 1
-    // What lies below is done. Before the first segment everything is trimmed or lost.
+    // Everything below is done. Records before the first segment are trimmed or lost.
     var next = range.lowerBound
     func pass(_ run: Range<Offset>) -> Bool {
       let run = max(run.lowerBound, next)..<max(run.lowerBound, next, min(run.upperBound, range.upperBound))
@@ -95,7 +96,7 @@ extension LogView {
     var found: [Range<Offset>] = []
     var next = whole.lowerBound
     for (index, entry) in entries.enumerated() where entry.baseOffset < end {
-      // Between two blocks: records that are lost.
+      // Between two blocks: lost records.
       if next < entry.baseOffset { found.append(next..<entry.baseOffset) }
       let later = index + 1 < entries.count ? entries[index + 1].appendTime.nanoseconds : .max
       if entry.mayHold(events, appendedUpTo: later) { found.append(entry.baseOffset..<min(entry.endOffset, end)) }
@@ -107,9 +108,9 @@ extension LogView {
 }
 
 extension BlockEntry {
-  /// - Parameter later: No record of the block was appended later, in nanoseconds since 1970.
+  /// - Parameter later: No record of the block was appended later than this, in nanoseconds since 1970.
   fileprivate func mayHold(_ events: EventWindow, appendedUpTo later: Int64) -> Bool {
-    if !tellsEventTimes { return true }
+    if !knowsEventTimes { return true }
     if let eventTimes, events.overlaps(eventTimes) { return true }
     let first = appendTime.nanoseconds
     return events.untimed == .appendTime && events.overlaps(first...max(first, later))

@@ -1,29 +1,29 @@
 internal import Synchronization
 
-/// The reading side of a log: finds, decodes and shares blocks, and lets readers wait for more. What `Log` publishes and
-/// `LogReader` discovers; both read through it. Safe for any number of readers at once.
+/// The reading side of a log: it finds, decodes and shares blocks, and lets readers wait for more. `Log` publishes to
+/// it, `LogReader` refreshes it from the files, and both read through it. Any number of readers may use it at once.
 package final class LogView: Sendable {
   private struct State {
     var set = SegmentSet()
-    /// Records below are on stable storage; below `set.end` in a log of weaker durability.
+    /// Records below are on stable storage; it is below `set.end` only in a log of weaker durability.
     var durableEnd = Offset.zero
-    /// A write or a sync has failed: what is shown and not yet durable may never be.
+    /// A write or a sync has failed: visible records that are not durable may never become durable.
     var hasFailed = false
-    /// Where retention has let the log begin.
+    /// The log's start, set by retention.
     var start: SegmentName?
-    /// Segments read lately, newest last: the only ones that keep a file and an index.
+    /// Recently read segments, newest last: only these keep a file and an index.
     var warm: [Segment] = []
   }
   private let state = Mutex(State())
   let waiters = Waiters()
   let blocks = SharedBlocks()
-  /// Held while a segment's file takes another's name, and while segments are dropped: one that is dropped stays gone.
+  /// Held while a segment's file is replaced, and while segments are dropped, so that a dropped one stays gone.
   private let files = Mutex(())
 
-  /// At most so many segments keep a file and an index in memory.
+  /// The most segments that keep a file and an index in memory.
   private static let warmSegments = 16
 
-  /// Looks for news, where nobody publishes them: a second process follows the writer by polling.
+  /// Refreshes the view where no writer publishes: a second process polls the files.
   let follow: (@Sendable (LogView) -> Void)?
 
   private let observation: Observation
@@ -35,15 +35,15 @@ package final class LogView: Sendable {
 
   package var set: SegmentSet { state.withLock { $0.set } }
   package var end: Offset { state.withLock { $0.set.end } }
-  /// What readers see, and how far it is on stable storage.
+  /// What readers see, and how far it is durable.
   var known: (set: SegmentSet, durable: Offset) { state.withLock { ($0.set, $0.durableEnd) } }
-  /// Nothing that is shown becomes durable any more.
+  /// From now on no visible record becomes durable.
   func noteFailure() { state.withLock { $0.hasFailed = true } }
   var hasFailed: Bool { state.withLock { $0.hasFailed } }
   func noteDurable(upTo offset: Offset) { state.withLock { $0.durableEnd = max($0.durableEnd, offset) } }
 
-  /// Shows readers a new state of the log and wakes those who waited for it. `decoded` are blocks among the new ones that the
-  /// writer had at hand. Records below `durable` are on stable storage; all of them where it is nil.
+  /// Shows readers a new state of the log and wakes those that waited for it. `decoded` are new blocks that the writer
+  /// had in memory. Records below `durable` are on stable storage; all of them where it is nil.
   package func publish(_ set: SegmentSet, durable: Offset? = nil, decoded: [DecodedBlock] = []) {
     blocks.insert(decoded)
     state.withLock { state in
@@ -53,10 +53,10 @@ package final class LogView: Sendable {
     waiters.wake(upTo: set.end)
   }
 
-  /// Whether a reader waits at the end: then a block the writer has at hand is worth handing over.
+  /// Whether a reader waits at the end: then the writer should pass on a block that it has in memory.
   package var isAwaited: Bool { waiters.areThere }
 
-  /// Lets go of what retention drops; reading below `start` is a gap from now on.
+  /// Removes the segments below `start`; from now on, reading them is a gap.
   package func trim(to start: SegmentName) {
     let dropped = files.withLock { _ in
       state.withLock { state in
@@ -72,35 +72,35 @@ package final class LogView: Sendable {
 
   package func contains(_ name: SegmentName) -> Bool { set.segments.contains { $0.name == name } }
 
-  /// Lets `replace` put another file in the place of a segment's, and readers find it. False, and nothing done, when the log
-  /// does not have the segment any more.
+  /// Runs `replace` to replace a segment's file, and makes readers open the new one. Returns false, and does nothing,
+  /// when the log no longer has the segment.
   package func replaceFile(
     of name: SegmentName, _ replace: () throws(FileSystemError) -> Void
   ) throws(FileSystemError) -> Bool {
     try files.withLock { (_) throws(FileSystemError) in
       guard let segment = set.segments.first(where: { $0.name == name }) else { return false }
       try replace()
-      // Readers that are at the old file keep it until they let go.
+      // Reads in progress keep the old file open.
       segment.replaced()
       return true
     }
   }
 
-  /// What stands at an offset.
-  package enum Located: Sendable {
+  /// What the log holds at an offset.
+  package enum Location: Sendable {
     case block(Segment, BlockEntry)
     case gap(Gap)
-    /// Nothing yet: the offset is the readable end or later.
+    /// No record yet: the offset is the readable end or later.
     case end
   }
 
-  /// Finds the block that holds `offset`. O(log segments + log blocks), plus one scan of headers for a segment that was not
-  /// read lately.
-  package func locate(_ offset: Offset) throws(LogError) -> Located {
+  /// Finds the block that holds `offset`. O(log segments + log blocks), plus one scan of headers for a segment that was
+  /// not read lately. Blocks the calling thread.
+  package func locate(_ offset: Offset) throws(LogError) -> Location {
     try despiteTrimming { () throws(LogError) in
       try locateNow(offset)
     } otherwise: {
-      // Not retention: the file is gone.
+      // Retention did not remove it: the file is gone.
       let set = set
       guard let index = set.index(holding: offset) else { return nil }
       return .gap(
@@ -109,10 +109,10 @@ package final class LogView: Sendable {
     }
   }
 
-  /// Looks again when a file is gone: retention may have removed it since the list was made.
-  func despiteTrimming<Found>(
-    _ find: () throws(LogError) -> Found, otherwise: () -> Found? = { nil }
-  ) throws(LogError) -> Found {
+  /// Tries again when a file is gone: retention may have removed it since the list was made.
+  func despiteTrimming<Result>(
+    _ find: () throws(LogError) -> Result, otherwise: () -> Result? = { nil }
+  ) throws(LogError) -> Result {
     do throws(LogError) { return try find() } catch { guard error.isAboutMissingFile else { throw error } }
     follow?(self)
     do throws(LogError) { return try find() } catch {
@@ -121,11 +121,11 @@ package final class LogView: Sendable {
     }
   }
 
-  private func locateNow(_ offset: Offset) throws(LogError) -> Located {
+  private func locateNow(_ offset: Offset) throws(LogError) -> Location {
     let set = set
     guard offset < set.end else { return .end }
     guard let index = set.index(holding: offset) else {
-      // Below the start it was retention; between the start and the first segment there should be one.
+      // Retention removed what is below the start. Between the start and the first segment a segment is missing.
       let start = state.withLock { $0.start?.baseOffset } ?? set.first
       let isTrimmed = offset < start
       return .gap(Gap(first: offset, end: isTrimmed ? start : set.first, reason: isTrimmed ? .trimmed : .missing))
@@ -137,12 +137,12 @@ package final class LogView: Sendable {
     do throws(LogError) {
       let isFull = index + 1 < set.segments.count
       (found, next) = try segment.search(offset, upTo: end, isFull: isFull)
-      // A passing error of the disk is no gap: look once more.
+      // A transient disk error is no gap: read once more.
       if found == nil, segment.reasonOfHole == .unreadable {
         (found, next) = try segment.search(offset, upTo: end, isFull: isFull)
       }
     } catch {
-      // Nothing of the segment can be believed.
+      // No byte of the segment is valid evidence.
       guard error.code == .damaged else { throw error }
       return .gap(Gap(first: offset, end: end, reason: .damaged, path: segment.path))
     }
@@ -150,12 +150,12 @@ package final class LogView: Sendable {
     if let next {
       return .gap(Gap(first: offset, end: next.baseOffset, reason: segment.reasonOfHole, path: segment.path))
     }
-    return .gap(try set.gap(from: offset, behindSegmentAt: index))
+    return .gap(try set.gap(from: offset, afterSegmentAt: index))
   }
 
-  /// The decoded block that holds `offset`; nil at the end. Throws a gap.
+  /// The decoded block that holds `offset`; nil at the end. Throws a gap. Blocks the calling thread.
   package func block(holding offset: Offset) throws(LogError) -> DecodedBlock? {
-    // What is handed over may be there a moment before it may be seen.
+    // The writer passes a block on shortly before readers may see it.
     guard offset < end else { return nil }
     if let found = blocks.find(offset) {
       observation.tell(.readBlock(LogObserverEvent.Read(bytes: found.footprint, wasCached: true, duration: .zero)))
@@ -173,10 +173,11 @@ package final class LogView: Sendable {
     return found
   }
 
-  /// Locates the block that holds `offset` and lets `read` read it; nil at the end. Throws a gap.
+  /// Locates the block that holds `offset` and runs `read` on it; nil at the end. Throws a gap. Blocks the calling
+  /// thread.
   ///
-  /// Between the two the segment may be sealed, and what was located stand elsewhere: then both are done again. A block
-  /// that is located twice at one place and cannot be read is a gap.
+  /// Sealing may move the block between the two steps: then both are repeated. A block that is located twice at one
+  /// position and cannot be read is a gap.
   package func withBlock<Result>(
     holding offset: Offset, _ read: (Segment, BlockEntry) throws(LogError) -> Result
   ) throws(LogError) -> Result? {
@@ -207,7 +208,7 @@ package final class LogView: Sendable {
       state.warm.append(segment)
       guard state.warm.count > Self.warmSegments else { return nil }
       let oldest = state.warm.removeFirst()
-      // The newest segment belongs to the writer, who knows things about it that are not yet in its file.
+      // The newest segment belongs to the writer, which knows blocks that are not yet in its file.
       return oldest === state.set.segments.last ? nil : oldest
     }
     cooled?.release()

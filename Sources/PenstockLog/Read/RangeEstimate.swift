@@ -1,26 +1,27 @@
-/// How much there is of a range of records, as far as indexes tell.
+/// The size of a range of records, from the indexes.
 public struct RangeEstimate: Hashable, Sendable {
   public let range: Range<Offset>
-  /// Records of the range that are there.
+  /// Records of the range that the log holds.
   public package(set) var records = 0
-  /// Records of the range that are lost or trimmed, as far as was looked.
+  /// Records of the range that are lost or trimmed, as far as the indexes show.
   public var missing: Int { range.upperBound - range.lowerBound - records }
-  /// The blocks as they are stored, compressed, headers included; those that lie in part within the range by the share of
-  /// their records.
+  /// The stored, compressed bytes of the blocks, headers included. A block that lies partly within the range counts by
+  /// the share of its records.
   public package(set) var storedBytes = 0
-  /// The records' bytes, estimated from ``storedBytes`` and up to three blocks that were decompressed for it.
+  /// The records' bytes, estimated from ``storedBytes`` and from up to three decompressed blocks.
   public package(set) var recordBytes = 0
-  /// When the first record there was appended; nil when there is none.
+  /// When the log received the first of the records; nil when there is none.
   public package(set) var firstAppendTime: Timestamp?
 
   package init(range: Range<Offset>) { self.range = range }
 }
 
 extension LogView {
-  /// Measures a range, reading block headers and indexes, and at most three blocks.
+  /// Measures a range from block headers and indexes, and at most three blocks.
   ///
-  /// Leaves the caches alone: indexes of segments that no reader is at are read and forgotten, and the sampled blocks are not
-  /// kept. O(blocks of the range); one segment's index in memory at a time.
+  /// It does not change the caches: it reads the indexes of segments that no reader uses and discards them, and it
+  /// discards the sampled blocks. O(blocks of the range); one segment's index in memory at a time. Blocks the calling
+  /// thread.
   package func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate {
     var extent = RangeEstimate(range: range)
     guard !range.isEmpty else { return extent }
@@ -43,7 +44,7 @@ extension LogView {
     do throws(LogError) {
       entries = try segment.entries(upTo: end)
     } catch {
-      // Removed or unreadable: its records count as missing.
+      // Removed or damaged: its records count as missing.
       guard error.code == .damaged || error.isAboutMissingFile else { throw error }
       return
     }
@@ -58,8 +59,8 @@ extension LogView {
     }
   }
 
-  /// When the record at `offset` was appended; nil when it is not there. Reads a block only where one holds records of several
-  /// times, and keeps none.
+  /// When the record at `offset` was appended; nil when the log does not hold it. It reads a block only where the block
+  /// holds records of several times, and keeps none. Blocks the calling thread.
   package func appendTime(at offset: Offset) throws(LogError) -> Timestamp? {
     guard case .block(let segment, let entry) = try locate(offset) else { return nil }
     return try appendTime(of: offset, segment, entry)
@@ -74,9 +75,9 @@ extension LogView {
     return block.appendTimes.time(of: offset - block.baseOffset)
   }
 
-  /// The bytes of the segments' files from the one that holds `offset` to the newest, zeros filled ahead included: what the
-  /// hard cap of retention measures. O(segments from there on); a look at each file that
-  /// was not looked at before.
+  /// The bytes of the segments' files from the one that holds `offset` to the newest, including zeros filled ahead. The
+  /// hard cap of retention measures this. O(segments from there on), and one read of each file size that is not yet
+  /// known. Blocks the calling thread.
   package func keptBytes(from offset: Offset) throws(LogError) -> Int {
     let set = set
     var bytes = 0
@@ -86,19 +87,20 @@ extension LogView {
     return bytes
   }
 
-  /// The size of a segment's file; zero when it is gone. The writer looks once at one it has left: nothing but sealing changes it, and
-  /// that goes through ``replaceFile(of:_:)``. In another process, where nobody tells of sealing, each call looks.
+  /// The size of a segment's file; zero when it is gone. The writer reads the size of a finished segment once: only
+  /// sealing changes it, and that uses ``replaceFile(of:_:)``. Another process gets no notice of sealing, so there each
+  /// call reads the size. Blocks the calling thread.
   package func fileBytes(of segment: Segment, in set: SegmentSet) throws(LogError) -> Int {
     try segment.fileBytes(isSettled: follow == nil && segment !== set.segments.last)
   }
 }
 
 extension Segment {
-  /// The same file, with nothing known of it.
+  /// The same file, with an empty state.
   func copy() -> Segment { Segment(fileSystem, name, path: path) }
 }
 
-/// Up to three blocks, to learn how far records are compressed: the first, and two later ones in ever longer steps.
+/// Up to three blocks, to learn how well records compress: the first, and two later ones in growing steps.
 private struct BlockSample {
   private var stored = 0
   private var raw = 0

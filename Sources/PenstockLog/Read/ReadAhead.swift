@@ -1,11 +1,12 @@
-/// How far ahead of its consumer a reader decodes.
+/// How many blocks a reader decodes before its consumer needs them.
 public struct ReadAhead: Hashable, Sendable {
   let threads: Int
 
-  /// A block is read and decompressed when its first record is asked for, by whoever asks.
+  /// The consumer reads and decompresses a block when it needs the block's first record.
   public static let none = ReadAhead(threads: 0)
-  /// So many threads read and decompress the blocks that come next, while those before are looked at: a replay then takes as many
-  /// processors as that and the consumer's. Holds at most two blocks for each thread besides what the consumer has.
+  /// So many threads read and decompress the next blocks while the consumer handles earlier ones. A replay then uses as
+  /// many processors as that, plus the consumer's. It holds at most two blocks for each thread, besides the consumer's.
+  ///
   /// - Precondition: 1 to 64.
   public static func threads(_ count: Int) -> ReadAhead {
     precondition((1...64).contains(count), "1 to 64 threads read ahead")
@@ -13,13 +14,14 @@ public struct ReadAhead: Hashable, Sendable {
   }
 }
 
-/// Blocks in order that several workers decode at the same time, and one consumer. A pure value.
+/// Blocks in order that several workers decode at the same time, for one consumer. A pure value.
 ///
-/// A slot is *planned* (somebody looks at the index for what stands at its offset: one at a time, because what follows depends on
-/// it), then *under way*, then *done*; the consumer takes the first slot when it is done. Anything but a block (a gap, the end, a
-/// failure) ends the planning: the consumer meets it in its place.
+/// A slot is *planned*, then *in progress*, then *done*. One worker at a time plans: it asks the index for the block at
+/// the slot's offset, because the next slot depends on the answer. The consumer takes the first slot when it is done.
+/// Any other answer than a block (a gap, the end, a failure) ends the planning, and the consumer gets it in order.
 ///
-/// Invariants: slots are in offset order; at most `depth` of them; a slot of an earlier ``restart(at:)`` is never filled.
+/// Invariants: slots are in offset order; at most `depth` of them; a slot of an earlier ``restart(at:)`` is never
+/// filled.
 package struct ReadAheadQueue<Outcome> {
   private struct Slot {
     let number: UInt64
@@ -28,21 +30,21 @@ package struct ReadAheadQueue<Outcome> {
   private var slots: [Slot] = []
   private var number: UInt64 = 0
   private var isPlanning = false
-  /// What to plan next; nil before the first restart and behind the end.
+  /// What to plan next; nil before the first restart and after the end.
   private var upcoming: Offset?
   private var generation: UInt64 = 0
   package let depth: Int
 
   package init(depth: Int) { self.depth = depth }
 
-  /// A worker's claim: what stands at `offset`?
+  /// A worker's task: decode what is at `offset`.
   package struct Plan: Hashable {
     package let offset: Offset
     fileprivate let generation: UInt64
     fileprivate let number: UInt64
   }
 
-  /// Forgets everything and goes on at `offset`.
+  /// Discards all slots and continues at `offset`.
   package mutating func restart(at offset: Offset) {
     slots.removeAll()
     upcoming = offset
@@ -57,7 +59,7 @@ package struct ReadAheadQueue<Outcome> {
     generation += 1
   }
 
-  /// Work for one worker, if there is any and room for what it brings.
+  /// Work for one worker, if there is any and a free slot for its result.
   package mutating func plan() -> Plan? {
     guard let upcoming, !isPlanning, slots.count < depth else { return nil }
     isPlanning = true
@@ -66,7 +68,7 @@ package struct ReadAheadQueue<Outcome> {
     return Plan(offset: upcoming, generation: generation, number: number)
   }
 
-  /// The index has answered: `end` is where the next block begins; nil when nothing can follow.
+  /// The index has answered: `end` is where the next block begins; nil when no block can follow.
   package mutating func planned(_ plan: Plan, end: Offset?) {
     guard plan.generation == generation else { return }
     isPlanning = false
@@ -82,18 +84,18 @@ package struct ReadAheadQueue<Outcome> {
 
   package enum Head {
     case ready(Outcome)
-    case underWay
-    /// Nothing is planned and nothing will be.
+    case inProgress
+    /// No slot is planned and none will be.
     case nothing
   }
 
-  /// Whether ``take()`` would bring something.
+  /// Whether ``take()`` would return a result.
   package var hasHead: Bool { slots.first.map { $0.outcome != nil } ?? (upcoming == nil) }
 
   /// Takes the first slot, if it is done.
   package mutating func take() -> Head {
-    guard let first = slots.first else { return upcoming == nil ? .nothing : .underWay }
-    guard let outcome = first.outcome else { return .underWay }
+    guard let first = slots.first else { return upcoming == nil ? .nothing : .inProgress }
+    guard let outcome = first.outcome else { return .inProgress }
     slots.removeFirst()
     return .ready(outcome)
   }

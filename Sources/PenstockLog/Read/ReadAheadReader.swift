@@ -1,4 +1,4 @@
-/// The shell around ``ReadAheadQueue``: threads that decode, and one consumer. The threads end with it.
+/// Runs ``ReadAheadQueue``: threads that decode, for one consumer. The threads end with the reader.
 final class ReadAheadReader: Sendable {
   private typealias Outcome = Result<DecodedBlock?, LogError>
   private struct State {
@@ -28,7 +28,7 @@ final class ReadAheadReader: Sendable {
     }
 
     private func decode(_ plan: ReadAheadQueue<Outcome>.Plan) {
-      // The way of every reader; only where the next block begins is asked before.
+      // As every reader does; only the next block's offset is looked up first.
       var next: Offset?
       if case .block(_, let entry)? = try? view.locate(plan.offset) { next = entry.endOffset }
       monitor.withLock { $0.queue.planned(plan, end: next) }
@@ -67,18 +67,20 @@ final class ReadAheadReader: Sendable {
 
   deinit { core.end() }
 
-  /// The block that holds `offset`, as ``LogView/block(holding:)`` gives it; nil at the end, and when the task is cancelled.
+  /// The block that holds `offset`, as ``LogView/block(holding:)`` returns it; nil at the end, and when the task is
+  /// cancelled.
   func block(holding offset: Offset) async throws(LogError) -> DecodedBlock? {
     var hasRestarted = false
     while !Task.isCancelled {
       switch core.monitor.withLock({ $0.queue.take() }) {
-      case .underWay: await waitForSlot()
+      case .inProgress: await waitForSlot()
       case .ready(.success(let block?)) where block.baseOffset <= offset:
-        // A block may reach further than was planned, when its segment was sealed meanwhile: then later ones hold nothing new.
+        // A block may reach further than planned, when its segment was sealed meanwhile. Then later slots hold nothing
+        // new.
         if offset < block.endOffset { return block }
       case .ready, .nothing:
-        // Not in step with the consumer, which is new, or has met something that is no block: from here on, then, and it is the
-        // index as it is now that answers.
+        // The queue does not match the consumer, which is new or has met something other than a block. So the queue
+        // restarts here, and the present index answers.
         if hasRestarted { return try core.view.block(holding: offset) }
         hasRestarted = true
         core.monitor.withLock { $0.queue.restart(at: offset) }

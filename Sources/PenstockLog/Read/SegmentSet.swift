@@ -1,4 +1,4 @@
-/// The segments of a log at one moment, and how far they may be read. Immutable: the writer swaps it whole.
+/// The segments of a log at one moment, and how far they are readable. Immutable: the writer replaces it whole.
 package struct SegmentSet: Sendable {
   package var segments: [Segment]
   /// One past the last readable record.
@@ -17,7 +17,7 @@ package struct SegmentSet: Sendable {
     return SegmentSet(segments: segments.filter { $0.name.sequence >= start.sequence }, end: end)
   }
 
-  /// The place of the segment that holds `offset`: the last one that begins at or before it. O(log segments).
+  /// The index of the segment that holds `offset`: the last one that begins at or before it. O(log segments).
   package func index(holding offset: Offset) -> Int? {
     var (low, high) = (0, segments.count)
     while low < high {
@@ -28,11 +28,11 @@ package struct SegmentSet: Sendable {
   }
 
   /// What is lost between the last block of a segment and the next segment.
-  func gap(from offset: Offset, behindSegmentAt index: Int) throws(LogError) -> Gap {
+  func gap(from offset: Offset, afterSegmentAt index: Int) throws(LogError) -> Gap {
     let end = end(ofSegmentAt: index)
     let isMissing =
       index + 1 < segments.count && segments[index + 1].name.sequence > segments[index].name.sequence + 1
-    // Zeros alone behind the last block: it ended there, and what followed was in a file that is gone.
+    // Only zeros after the last block: the segment ended there, and what followed was in a missing file.
     guard isMissing, try segments[index].isWhole() else {
       return Gap(first: offset, end: end, reason: segments[index].reasonOfHole, path: segments[index].path)
     }

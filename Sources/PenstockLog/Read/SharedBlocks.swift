@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// Decoded blocks, shared by all readers of a log: whoever misses one first decodes it, and who misses it meanwhile waits for
-/// that. The shell around ``BlockCache``.
+/// Decoded blocks, shared by all readers of a log. The first reader that misses a block decodes it; others that need it
+/// meanwhile wait for that. It locks the ``BlockCache``.
 final class SharedBlocks: Sendable {
   private typealias Cache = BlockCache<DecodedBlock, Decoding>
   private let cache = Mutex(
@@ -9,7 +9,7 @@ final class SharedBlocks: Sendable {
   let readers = BlockReaders()
   private let retainsCompressedFrames = Atomic(false)
 
-  /// A decoding under way, and its outcome.
+  /// A decoding in progress, and its outcome.
   private final class Decoding: Sendable {
     private let outcome = Monitor<Result<DecodedBlock, LogError>?>(nil)
 
@@ -18,7 +18,8 @@ final class SharedBlocks: Sendable {
       outcome.signalAll()
     }
 
-    /// Blocks, as reading from the disk does, for as long as one block takes: who decodes runs already and waits for nobody.
+    /// Blocks the calling thread, as reading from the disk does, for at most the decoding of one block. The decoding
+    /// thread is already running and waits for no other.
     func wait() throws(LogError) -> DecodedBlock { try outcome.wait { $0 }.get() }
   }
 
@@ -29,12 +30,12 @@ final class SharedBlocks: Sendable {
     cache.withLock { cache in for block in blocks { cache.insert(block) } }
   }
 
-  /// Blocks decoded from now on keep the frames they came from: about a tenth more memory.
+  /// From now on decoded blocks keep their frames: about a tenth more memory.
   func retainCompressedFrames() { retainsCompressedFrames.store(true, ordering: .relaxed) }
 
   func drop(below offset: Offset) { cache.withLock { $0.drop(below: offset) } }
 
-  /// The block of an entry that holds `offset`. A failure is everybody's who waited for it.
+  /// The block of an entry that holds `offset`. All waiting readers get a failure. Blocks the calling thread.
   func block(
     _ segment: Segment, _ entry: BlockEntry, for offset: Offset, end: Offset
   ) throws(LogError) -> DecodedBlock {

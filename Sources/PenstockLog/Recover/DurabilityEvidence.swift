@@ -1,6 +1,6 @@
-/// What is known, from outside the newest segment, to have been acknowledged.
+/// What was acknowledged, as known from outside the newest segment.
 ///
-/// Each witness was made durable, or even written, only after the records it speaks of had been synced; so a witness that
+/// Each piece of evidence was made durable, or even written, only after its records had been synced. So evidence that
 /// reaches past the last valid block proves that acknowledged records are lost.
 package struct DurabilityEvidence: Hashable, Sendable {
   /// From the commit point and from the last orderly close.
@@ -10,7 +10,7 @@ package struct DurabilityEvidence: Hashable, Sendable {
 
   package init() {}
 
-  /// Reads them all. A cursor that cannot be read says nothing here; opening it will say why.
+  /// Reads all evidence. It skips an unreadable cursor; opening that cursor reports why. Blocks the calling thread.
   package static func accumulate(
     _ fileSystem: any FileSystem, _ paths: LogPaths, meta: LogMeta
   ) throws(LogError) -> DurabilityEvidence {
@@ -28,13 +28,13 @@ package struct DurabilityEvidence: Hashable, Sendable {
     return found
   }
 
-  /// Whether some witness reaches past a place in a segment.
+  /// Whether some evidence reaches past a position in a segment.
   package func reach(past position: UInt64, _ offset: Offset, in segment: UInt64) -> Bool {
     ends.contains { $0.segment > segment || ($0.segment == segment && $0.position > position) || $0.offset > offset }
       || offsets.contains { $0 > offset }
   }
 
-  /// The highest offset any witness has seen.
+  /// The highest offset in any evidence.
   package var highestOffset: Offset { max(ends.map(\.offset).max() ?? .zero, offsets.max() ?? .zero) }
   package var highestSegment: UInt64 { ends.map(\.segment).max() ?? 0 }
 }

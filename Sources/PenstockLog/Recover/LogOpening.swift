@@ -1,8 +1,8 @@
 internal import Logging
 
-/// Opening a log for writing: take the lock, read everything, decide, and only then write.
+/// Opens a log for writing: takes the lock, reads everything, decides, and only then writes.
 package enum LogOpening {
-  /// Opens or creates the log at `path`. Blocks; reads at most one segment whole.
+  /// Opens or creates the log at `path`. Blocks the calling thread; reads at most one segment whole.
   package static func open(
     _ path: String, _ configuration: LogConfiguration, _ environment: LogEnvironment,
     as holder: LogDirectory.Holder = .writer
@@ -20,9 +20,9 @@ package enum LogOpening {
     let metaFile = try openMeta(environment, paths, found.names, isNew: isNew, &report)
     let meta = metaFile.value
 
-    var noted = try ProducerStore.open(fileSystem, paths, logID: meta.logID)
-    let recovered = try recover(environment, paths, configuration, meta, found.names, noted.newest, &report)
-    var producers = rebuildProducers(noted, recovered, configuration, &report)
+    var snapshots = try ProducerStore.open(fileSystem, paths, logID: meta.logID)
+    let recovered = try recover(environment, paths, configuration, meta, found.names, snapshots.newest, &report)
+    var producers = rebuildProducers(snapshots, recovered, configuration, &report)
     try metaFile.update { $0.epoch = max(meta.epoch, recovered.highestEpoch) + 1 }
     let raised = metaFile.value
     report.epoch = raised.epoch
@@ -30,9 +30,9 @@ package enum LogOpening {
 
     var snapshotEnd = report.producers.readFrom
     if recovered.writable == nil, !producers.isTrivial {
-      // Best effort, as at every new segment: a hole is then looked at once, not at every opening.
+      // Best effort, as at every new segment: recovery then reads past a hole once, and not at every opening.
       do throws(LogError) {
-        try noted.store.save(producers, at: recovered.nextOffset)
+        try snapshots.store.save(producers, at: recovered.nextOffset)
         snapshotEnd = recovered.nextOffset
       } catch {
         environment.logger.warning("\(error)")
@@ -50,39 +50,38 @@ package enum LogOpening {
         segmentBytes: UInt64(configuration.segmentBytes), clock: clock)
     }
     report.end = active.next.offset
-    tell(report, environment.logger)
+    log(report, environment.logger)
     var segments = recovered.earlier
     segments.append(segment)
     return try LogWriter(
       LogWriter.Parts(
         environment: environment, configuration: configuration, paths: paths, lock: lock, commitPoint: commitPoint,
         metaFile: metaFile, segments: segments, active: active, activeSegment: segment, recovery: report,
-        producers: ProducerRegistry(producers, snapshotEnd: snapshotEnd), producerStore: noted.store, clock: clock))
+        producers: ProducerRegistry(producers, snapshotEnd: snapshotEnd), producerStore: snapshots.store, clock: clock))
   }
 
   private static func rebuildProducers(
-    _ noted: ProducerStore.Found, _ recovered: Recovered, _ configuration: LogConfiguration,
+    _ snapshots: ProducerStore.Opened, _ recovered: Recovered, _ configuration: LogConfiguration,
     _ report: inout RecoveryReport
   ) -> ProducerTable {
     var segments = recovered.earlier
     if let (_, active) = recovered.writable { segments.append(active) }
     let end = recovered.writable?.0.next.offset ?? recovered.nextOffset
-    let (table, finding) = ProducerReplay.rebuild(
-      noted.newest, segments, end: end, capacity: configuration.maxProducers)
-    report.producers = finding
-    report.producers.damagedSnapshots = noted.damaged
+    let (table, producers) = ProducerReplay.rebuild(
+      snapshots.newest, segments, end: end, capacity: configuration.maxProducers)
+    report.producers = producers
+    report.producers.damagedSnapshots = snapshots.damaged
     return table
   }
 
-  private static func tell(_ report: RecoveryReport, _ logger: Logger) {
+  private static func log(_ report: RecoveryReport, _ logger: Logger) {
     let metadata: Logger.Metadata = [
       "rule": "\(report.rule)", "segment": "\(report.segment ?? "")", "position": "\(report.position ?? 0)",
       "cutBytes": "\(report.cutBytes)", "end": "\(report.end)",
     ]
     if !report.isDiskProven {
       logger.warning(
-        "this file system does not show what is on the disk; after an input/output error restart the machine before the log"
-      )
+        "this file system cannot prove what is on the disk; after an I/O error restart the machine before the log")
     }
     switch report.outcome {
     case .created, .clean: logger.debug("the log is open", metadata: metadata)
@@ -100,16 +99,16 @@ package enum LogOpening {
     let fileSystem = environment.fileSystem
     let isThere: Bool
     do throws(FileSystemError) { isThere = try fileSystem.exists(paths.meta) } catch {
-      throw LogError(error, while: "look for META")
+      throw LogError(error, while: "find META")
     }
     if !isThere {
-      // A creation that was killed may have left the directories in memory alone, and META must not be durable before them.
+      // A killed creation may have left the directories in memory alone, and META must not be durable before them.
       if !isNew { try LogDirectory.create(fileSystem, paths) }
       var meta = LogMeta(
         logID: environment.randomBytes(), epoch: 0, createdAt: environment.clock.now(),
         start: names.first ?? SegmentName(sequence: 1, baseOffset: .zero))
       if let newest = names.last {
-        // META is gone, the segments are not: they say what it said.
+        // META is missing, the segments are not: their headers hold the same facts.
         let segment = Segment(fileSystem, newest, path: paths.segment(newest))
         let header = try segment.open().1
         meta.logID = header.logID
@@ -128,13 +127,13 @@ package enum LogOpening {
     return MetaFile(slots, try LogMeta(decoding: value))
   }
 
-  /// What recovery leaves for the writer.
+  /// The result of recovery, for the writer.
   private struct Recovered {
-    /// All segments but the one to be written.
+    /// All segments except the one to be written.
     var earlier: [Segment] = []
     /// The newest segment, when it can be appended to.
     var writable: (SegmentWriter, Segment)?
-    /// Otherwise, what a fresh one must continue.
+    /// Otherwise, what a new segment must continue.
     var nextSequence: UInt64 = 1
     var nextOffset = Offset.zero
     var chain: UInt64 = 0
@@ -142,20 +141,20 @@ package enum LogOpening {
     var highestEpoch: UInt32 = 0
     var latestEventTime: Int64?
 
-    /// A segment is sealed only when there is a later one, so that one is gone, whether or not anybody knows how far it
-    /// reached. Its number is not given out again.
-    mutating func continueBehind(
-      _ seal: SegmentSeal, _ tail: TailRecovery, _ witnesses: DurabilityEvidence, _ report: inout RecoveryReport
+    /// A segment is sealed only when there is a later one. So that later one is missing, even if nothing shows how far
+    /// it reached. Its number is not used again.
+    mutating func continueAfter(
+      _ seal: SegmentSeal, _ tail: TailRecovery, _ evidence: DurabilityEvidence, _ report: inout RecoveryReport
     ) {
       report.segment = tail.path
       report.position = seal.footerPosition
       report.outcome = .damaged
       report.rule = "lost tail"
-      nextOffset = max(seal.endOffset, witnesses.highestOffset)
+      nextOffset = max(seal.endOffset, evidence.highestOffset)
       if nextOffset > seal.endOffset {
         report.gaps.append(Gap(first: seal.endOffset, end: nextOffset, reason: .missing))
       }
-      nextSequence = max(tail.header.sequence + 1, witnesses.highestSegment) + 1
+      nextSequence = max(tail.header.sequence + 1, evidence.highestSegment) + 1
       chain = seal.chain
       appendTime = seal.lastAppendTime
       highestEpoch = tail.header.epoch
@@ -170,11 +169,11 @@ package enum LogOpening {
     _ all: [SegmentName], _ producers: ProducerSnapshot?, _ report: inout RecoveryReport
   ) throws(LogError) -> Recovered {
     let fileSystem = environment.fileSystem
-    // Below the start stands what retention dropped and did not get to remove.
+    // Segments below the start were dropped by retention, but not yet removed.
     let names = all.filter { $0.sequence >= meta.start?.sequence ?? 0 }
-    var witnesses = try DurabilityEvidence.accumulate(fileSystem, paths, meta: meta)
-    // It was written only after everything below it had been synced.
-    if let end = producers?.end { witnesses.offsets.append(end) }
+    var evidence = try DurabilityEvidence.accumulate(fileSystem, paths, meta: meta)
+    // The snapshot was written only after everything below its end had been synced.
+    if let end = producers?.end { evidence.offsets.append(end) }
     var recovered = Recovered()
     recovered.earlier = names.dropLast().map {
       Segment(fileSystem, $0, path: paths.segment($0), logID: meta.logID)
@@ -185,14 +184,14 @@ package enum LogOpening {
     }
     guard let newest = names.last else {
       try clear(fileSystem, paths, [])
-      recovered.nextSequence = witnesses.highestSegment + 1
-      recovered.nextOffset = witnesses.highestOffset
-      // No record is left that could have one.
+      recovered.nextSequence = evidence.highestSegment + 1
+      recovered.nextOffset = evidence.highestOffset
+      // No record with an event time is left.
       recovered.latestEventTime = .min
-      if witnesses.highestOffset > .zero {
+      if evidence.highestOffset > .zero {
         report.outcome = .damaged
         report.rule = "lost tail"
-        report.gaps.append(Gap(first: meta.start?.baseOffset ?? .zero, end: witnesses.highestOffset, reason: .missing))
+        report.gaps.append(Gap(first: meta.start?.baseOffset ?? .zero, end: evidence.highestOffset, reason: .missing))
       }
       return recovered
     }
@@ -202,36 +201,36 @@ package enum LogOpening {
     let leftovers = all.dropLast(names.count).map { paths.segment($0) }
     if let seal = tail.header.seal {
       try clear(fileSystem, paths, leftovers)
-      recovered.continueBehind(seal, tail, witnesses, &report)
+      recovered.continueAfter(seal, tail, evidence, &report)
       return recovered
     }
-    let finding = try tail.examine(witnesses)
-    if let version = finding.futureVersion {
+    let result = try tail.examine(evidence)
+    if let version = result.futureVersion {
       throw LogError(
         .futureFormat, "a block was written by a later version (format \(version)); use a newer penstock",
-        location: .init(path: path, position: finding.tail.position))
+        location: .init(path: path, position: result.tail.position))
     }
-    // The verdict is known; what may go goes now, because acting on it may need room.
+    // The verdict is known. Removable files are removed now, because acting on the verdict may need space.
     try clear(fileSystem, paths, leftovers)
     report.segment = path
-    report.position = finding.tail.position
-    report.rule = finding.row.name
-    recovered.highestEpoch = max(finding.last.epoch, tail.header.epoch)
+    report.position = result.tail.position
+    report.rule = result.row.name
+    recovered.highestEpoch = max(result.last.epoch, tail.header.epoch)
 
     let segment = Segment(
-      fileSystem, path: path, header: tail.header, entries: finding.entries, scanned: finding.last)
-    try apply(finding, tail, witnesses, segment, configuration, &recovered, &report)
+      fileSystem, path: path, header: tail.header, entries: result.entries, scanned: result.last)
+    try apply(result, tail, evidence, segment, configuration, &recovered, &report)
     if !report.gaps.isEmpty { report.outcome = .damaged }
     return recovered
   }
 
-  /// Removes what a crash left behind.
+  /// Removes the files that a crash left.
   private static func clear(
     _ fileSystem: any FileSystem, _ paths: LogPaths, _ leftovers: [String]
   ) throws(LogError) {
     try LogTrimmer.remove(leftovers, fileSystem, paths)
     do throws(FileSystemError) {
-      // A segment a crashed writer was making ready: it holds nothing, and how far its zeros reached nobody knows.
+      // A segment that a crashed writer was preparing: it holds no records, and nothing shows how far its zeros reach.
       try SegmentPreallocator.discard(fileSystem, paths)
       try SegmentSealer.removeLeftovers(fileSystem, paths)
     } catch {
@@ -239,57 +238,57 @@ package enum LogOpening {
     }
   }
 
-  /// Acts on the verdict; doing it twice is doing it once.
+  /// Acts on the verdict. Idempotent.
   private static func apply(
-    _ finding: TailRecovery.Finding, _ tail: TailRecovery, _ witnesses: DurabilityEvidence, _ segment: Segment,
+    _ result: TailRecovery.Examination, _ tail: TailRecovery, _ evidence: DurabilityEvidence, _ segment: Segment,
     _ configuration: LogConfiguration, _ recovered: inout Recovered, _ report: inout RecoveryReport
   ) throws(LogError) {
-    switch finding.row.verdict {
+    switch result.row.verdict {
     case .refuse:
       throw LogError(
         .undecidableTail,
-        "the log ends in bytes that may be an unacknowledged write or a damaged record (\(finding.flaw ?? "unknown")); "
+        "the log ends in bytes that may be an unacknowledged write or a damaged record (\(result.flaw ?? "unknown")); "
           + "open it without strict recovery to cut them and keep a copy",
-        location: .init(path: tail.path, position: finding.tail.position, offset: finding.tail.offset))
+        location: .init(path: tail.path, position: result.tail.position, offset: result.tail.offset))
     case .damaged:
       report.outcome = .damaged
-      report.gaps += finding.gaps
-      report.quarantined = try tail.quarantine(finding.badRanges)
+      report.gaps += result.gaps
+      report.quarantined = try tail.quarantine(result.badRanges)
       try settle(tail)
-      // A damaged segment is never written again. Offsets that somebody has seen are never given out again.
-      recovered.nextOffset = max(finding.writtenEnd, witnesses.highestOffset)
-      if recovered.nextOffset > finding.last.offset {
-        // Nothing wrong here and a later segment was seen: it is that one which is gone.
-        let isMissing = finding.badRanges.isEmpty && witnesses.highestSegment > tail.header.sequence
+      // A damaged segment is never written again, and offsets that a reader may have seen are never used again.
+      recovered.nextOffset = max(result.writtenEnd, evidence.highestOffset)
+      if recovered.nextOffset > result.last.offset {
+        // This segment is intact and there is evidence of a later one: the later one is missing.
+        let isMissing = result.badRanges.isEmpty && evidence.highestSegment > tail.header.sequence
         report.gaps.append(
           Gap(
-            first: finding.last.offset, end: recovered.nextOffset, reason: isMissing ? .missing : .damaged,
+            first: result.last.offset, end: recovered.nextOffset, reason: isMissing ? .missing : .damaged,
             path: isMissing ? nil : tail.path))
       }
-      recovered.nextSequence = max(tail.header.sequence, witnesses.highestSegment) + 1
-      recovered.chain = finding.last.chain ?? 0
-      recovered.latestEventTime = finding.entries.latestEventTime(after: tail.header)
-      recovered.appendTime = finding.last.appendTime
+      recovered.nextSequence = max(tail.header.sequence, evidence.highestSegment) + 1
+      recovered.chain = result.last.chain ?? 0
+      recovered.latestEventTime = result.entries.latestEventTime(after: tail.header)
+      recovered.appendTime = result.last.appendTime
       recovered.earlier.append(Segment(segment.fileSystem, segment.name, path: segment.path))
       return
     case .cutKeepingBytes:
-      report.outcome = finding.row.name == "torn" ? .torn : .undecidable
-      report.quarantined = try tail.quarantine(finding.badRanges)
-      report.cutBytes = try tail.cut(finding)
+      report.outcome = result.row.name == "torn" ? .torn : .undecidable
+      report.quarantined = try tail.quarantine(result.badRanges)
+      report.cutBytes = try tail.cut(result)
     case .clean:
       try settle(tail)
-      _ = try tail.cut(finding)
+      _ = try tail.cut(result)
     }
     let kept = Segment(
       segment.fileSystem, path: tail.path, header: tail.header,
-      entries: finding.entries.filter { $0.endPosition <= finding.tail.position }, scanned: finding.tail)
+      entries: result.entries.filter { $0.endPosition <= result.tail.position }, scanned: result.tail)
     let writer = SegmentWriter(
-      tail.file, path: tail.path, header: tail.header, next: finding.tail, filledEnd: finding.tail.position)
+      tail.file, path: tail.path, header: tail.header, next: result.tail, filledEnd: result.tail.position)
     recovered.writable = (writer, kept)
   }
 
-  /// Makes the newest segment's name durable: a killed process may have left it in memory alone. Its bytes were synced when
-  /// it was opened.
+  /// Makes the newest segment's name durable: a killed process may have left it in memory alone. Opening the segment
+  /// has synced its bytes.
   private static func settle(_ tail: TailRecovery) throws(LogError) {
     do throws(FileSystemError) {
       try tail.file.fileSystem.synchronizeDirectory(tail.paths.data)
@@ -306,8 +305,8 @@ package enum LogOpening {
     let file: OpenFile
     do throws(FileSystemError) {
       file = OpenFile(fileSystem, try fileSystem.open(path, .readWrite))
-      // What a killed process left unsynced becomes durable before a reader may see it. What a failed write left in memory
-      // alone is dropped: the disk says what there is.
+      // Bytes that a killed process left unsynced become durable before a reader may see them. Bytes that a failed
+      // write left in memory alone are dropped: the disk decides.
       report.isDiskProven = try fileSystem.synchronizeThenDropCache(file.handle)
     } catch {
       throw LogError(error, while: "read the newest segment from the disk")
@@ -326,11 +325,11 @@ package enum LogOpening {
       isStrict: configuration.strictRecovery)
   }
 
-  /// Segments that should stand between two others and do not.
+  /// The gaps of segments that are missing between two others.
   private static func missingSegments(_ names: [SegmentName], _ segments: [Segment]) throws(LogError) -> [Gap] {
     var gaps: [Gap] = []
     for (index, name) in names.enumerated().dropFirst() where name.sequence != names[index - 1].sequence + 1 {
-      // A segment before it that cannot be read at all is a gap of its own, for readers.
+      // An unreadable segment before it is a separate gap, which readers get.
       let before = try? segments[index - 1].entries(upTo: name.baseOffset)
       let end = before?.last?.endOffset ?? names[index - 1].baseOffset
       if end < name.baseOffset { gaps.append(Gap(first: end, end: name.baseOffset, reason: .missing)) }

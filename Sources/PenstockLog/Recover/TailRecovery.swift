@@ -1,4 +1,5 @@
-/// Recovery of the newest segment: read everything, decide by the table, and only then write.
+/// Recovery of the newest segment: read everything, decide by the table, and only then write. Every method blocks the
+/// calling thread.
 package struct TailRecovery {
   package let environment: LogEnvironment
   package let paths: LogPaths
@@ -7,7 +8,7 @@ package struct TailRecovery {
   package let header: SegmentHeader
   package let isStrict: Bool
 
-  /// Shows pages that cannot be read as bytes that are no block: a bad page costs its block, not the log.
+  /// Replaces unreadable pages by bytes that are no block: an unreadable page costs its block, not the log.
   private let readable: SkippingFileSystem
 
   package init(
@@ -26,47 +27,47 @@ package struct TailRecovery {
   private var scanner: SegmentScanner { SegmentScanner(readable, file.handle, header) }
 
   /// What the segment holds.
-  package struct Finding: Sendable {
-    package var facts: TailFacts
+  package struct Examination: Sendable {
+    package var inputs: TailInputs
     package var row: TailVerdict.Row
     /// Valid blocks in order; a hole between two is a gap.
     package var entries: [BlockEntry] = []
-    /// The place of F.
+    /// The position F.
     package var tail: SegmentScanner.ScanPosition
-    /// The place after the last valid block.
+    /// The position after the last valid block.
     package var last: SegmentScanner.ScanPosition
-    /// Stretches of bytes that are neither valid blocks nor zeros at the end.
+    /// Byte ranges that are neither valid blocks nor zeros at the end.
     package var badRanges: [Range<UInt64>] = []
-    /// One past the last record that some intact header speaks of.
+    /// One past the last record that an intact header names.
     package var writtenEnd: Offset
     package var gaps: [Gap] = []
-    /// What looked wrong at F.
+    /// The flaw at F.
     package var flaw: String?
-    /// A block of a later format version stands here, intact: nothing may be cut.
+    /// An intact block of a later format version is there: nothing may be cut.
     package var futureVersion: UInt16?
   }
 
   /// Reads the segment and decides. Writes nothing.
-  package func examine(_ witnesses: DurabilityEvidence) throws(LogError) -> Finding {
+  package func examine(_ evidence: DurabilityEvidence) throws(LogError) -> Examination {
     do throws(FileSystemError) {
-      return try examined(witnesses)
+      return try examined(evidence)
     } catch {
       throw LogError(error, while: "read the newest segment")
     }
   }
 
-  private func examined(_ witnesses: DurabilityEvidence) throws(FileSystemError) -> Finding {
+  private func examined(_ durability: DurabilityEvidence) throws(FileSystemError) -> Examination {
     var cursor = SegmentScanner.ScanPosition(startOf: header)
     var entries: [BlockEntry] = []
     var flaw = try walk(from: &cursor, into: &entries)
     let tail = cursor
     let written = try scanner.nonzeroEnd(from: tail.position)
     let evidence = try scanner.evidence(from: tail.position)
-    // Not only the next block tells whether F was synced, and not only one whose payload is whole.
-    var laterBlocks = evidence.durableUpTo > tail.position ? TailFacts.LaterBlocks.someSynced : .none
+    // Any later block can show that F was synced, even one with a damaged payload.
+    var laterBlocks = evidence.durableUpTo > tail.position ? TailInputs.LaterBlocks.someSynced : .none
     var gaps: [Gap] = []
     var bad: [Range<UInt64>] = []
-    // Walk on behind F: what stands there is served if F was synced.
+    // Continue after F: blocks there are served if F was synced.
     var finder = BlockFinder(scanner)
     while let later = try nextValid(after: cursor, &finder) {
       if laterBlocks == .none { laterBlocks = .allUnsynced }
@@ -79,29 +80,35 @@ package struct TailRecovery {
       cursor.chain = nil
       _ = try walk(from: &cursor, into: &entries)
     }
-    // Where the next segment is gone, an index may stand here: it was written when there was one.
-    let isBare = cursor.position == tail.position ? try scanner.isBare(behind: entries) : false
-    if written > cursor.position, !isBare { bad.append(cursor.position..<written) }
-    if isBare { flaw = nil } else if flaw == nil, written > tail.position { flaw = "no block where one should be" }
+    // If the next segment is missing, an index may follow: it was written when the next segment existed.
+    let hasOnlyIndex = cursor.position == tail.position ? try scanner.hasOnlyIndex(after: entries) : false
+    if written > cursor.position, !hasOnlyIndex { bad.append(cursor.position..<written) }
+    if hasOnlyIndex {
+      flaw = nil
+    } else if flaw == nil, written > tail.position {
+      flaw = "no block where one should be"
+    }
     let isCounted = laterBlocks != .none || evidence.endOffset > tail.offset
-    let facts = TailFacts(
-      isAllZero: isBare, laterBlocks: laterBlocks,
-      hasEvidence: witnesses.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict,
-      flaw: isBare ? .maybeTorn : try nature(of: tail, isCounted: isCounted))
-    return Finding(
-      facts: facts, row: TailVerdict.row(for: facts), entries: entries, tail: tail, last: cursor, badRanges: bad,
+    let inputs = TailInputs(
+      isAllZero: hasOnlyIndex, laterBlocks: laterBlocks,
+      hasEvidence: durability.reach(past: tail.position, tail.offset, in: header.sequence), isStrict: isStrict,
+      flaw: hasOnlyIndex ? .maybeTorn : try nature(of: tail, isCounted: isCounted))
+    return Examination(
+      inputs: inputs, row: TailVerdict.row(for: inputs), entries: entries, tail: tail, last: cursor, badRanges: bad,
       writtenEnd: max(cursor.offset, evidence.endOffset), gaps: gaps, flaw: flaw,
       futureVersion: evidence.futureVersion)
   }
 
-  /// What became of the bytes at F. "Altered" only where it is known how many records they held: otherwise a verdict of
+  /// Classifies the bytes at F. "Altered" only where the number of their records is known: otherwise a verdict of
   /// damage would name no loss.
-  private func nature(of tail: SegmentScanner.ScanPosition, isCounted: Bool) throws(FileSystemError) -> TailFacts.Flaw {
+  private func nature(
+    of tail: SegmentScanner.ScanPosition, isCounted: Bool
+  ) throws(FileSystemError) -> TailInputs.Flaw {
     var bytes = try readable.readAll(file.handle, count: BlockFormat.headerSize, at: tail.position)
     let header = bytes.count == BlockFormat.headerSize ? try? scanner.decode(bytes[...]).get() : nil
     var length = UInt64(BlockFormat.headerSize)
     if let header {
-      // An intact block that does not belong here was not cut short, but it is not this place's either.
+      // An intact block of another position is no torn write, but it is not the block of this position either.
       guard header.position == tail.position, header.segment == self.header.sequence else { return .maybeTorn }
       length = UInt64(header.totalLength)
       bytes = try readable.readAll(file.handle, count: header.totalLength, at: tail.position)
@@ -111,7 +118,7 @@ package struct TailRecovery {
     return isTorn || !isCounted ? .maybeTorn : .altered
   }
 
-  /// Collects blocks until one does not fit; returns why, or nothing for zeros.
+  /// Collects blocks until one does not fit; returns why, or nil for zeros.
   private func walk(
     from cursor: inout SegmentScanner.ScanPosition, into entries: inout [BlockEntry]
   ) throws(FileSystemError) -> String? {
@@ -127,7 +134,7 @@ package struct TailRecovery {
     }
   }
 
-  /// The next block behind a flaw whose header *and* payload are proven.
+  /// The next block after a flaw whose header *and* payload are valid.
   private func nextValid(
     after cursor: SegmentScanner.ScanPosition, _ finder: inout BlockFinder
   ) throws(FileSystemError) -> BlockHeader? {
@@ -143,14 +150,15 @@ package struct TailRecovery {
     return nil
   }
 
-  /// Gives back everything from F on, durably; returns up to which byte there was anything. What is written there later is
-  /// written into new space: where a write into the old space failed, a file system may never show what a later one wrote.
-  package func cut(_ finding: Finding) throws(LogError) -> UInt64 {
+  /// Cuts everything from F on, durably; returns how many bytes there were up to the last nonzero one. Later writes
+  /// then go into new space. That matters after a failed write: a file system may never show a later write into the
+  /// same space.
+  package func cut(_ result: Examination) throws(LogError) -> UInt64 {
     do throws(FileSystemError) {
-      let position = finding.tail.position
+      let position = result.tail.position
       let size = try fileSystem.size(file.handle)
       guard size > position else { return 0 }
-      let end = finding.facts.isAllZero ? position : try scanner.nonzeroEnd(from: position)
+      let end = result.inputs.isAllZero ? position : try scanner.nonzeroEnd(from: position)
       try fileSystem.truncate(file.handle, to: position)
       try fileSystem.synchronize(file.handle)
       return end - position
@@ -159,14 +167,14 @@ package struct TailRecovery {
     }
   }
 
-  /// Copies bytes to the quarantine folder, synced; returns the copies' paths. Doing it again gives the same files.
+  /// Copies bytes to the quarantine folder, synced; returns the copies' paths. Idempotent.
   package func quarantine(_ ranges: [Range<UInt64>]) throws(LogError) -> [String] {
     var copies: [String] = []
     var unfinished: String?
     do throws(FileSystemError) {
       for range in ranges {
-        // The content is part of the name: bytes that differ, because a crash cut half of a cut, or because the place was
-        // used again, never replace an earlier copy.
+        // The content is part of the name. So a copy of other bytes never replaces an earlier copy, whether a crash
+        // interrupted a cut or the position was used again.
         let checksum = String(try checksum(of: range), radix: 16)
         let name = "segment-\(header.sequence)-position-\(range.lowerBound)-\(checksum).bin"
         let copy = paths.quarantined(name)
@@ -180,7 +188,7 @@ package struct TailRecovery {
       }
       if !copies.isEmpty { try fileSystem.synchronizeDirectory(paths.quarantine) }
     } catch {
-      // On a full disk: what it took is given back, and nothing is cut that could not be kept.
+      // On a full disk: the copy's space is freed, and bytes without a copy are not cut.
       if let unfinished { try? fileSystem.removeIfPresent(unfinished) }
       throw LogError(error, while: "keep a copy of damaged bytes")
     }

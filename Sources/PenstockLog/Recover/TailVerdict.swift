@@ -1,10 +1,9 @@
-// Recovery decides by this table and nothing else. F is the first position of the newest segment at which no valid block
-// stands.
+// Recovery decides by this table and nothing else. F is the first position of the newest segment without a valid block.
 //
 //   row            bytes from F on   valid blocks after F      evidence beyond F   bytes at F   strict   → verdict
 //   clean          all zero          (none)                    no                  zeros        any      clean
 //   lost tail      all zero          (none)                    yes                 zeros        any      damaged
-//   witnessed      not all zero      any                       yes                 any          any      damaged
+//   evidenced      not all zero      any                       yes                 any          any      damaged
 //   contradicted   not all zero      some synced               no                  any          any      damaged
 //   unreadable     not all zero      none, or all unsynced     no                  unreadable   any      damaged
 //   altered        not all zero      none, or all unsynced     no                  altered      any      damaged
@@ -12,15 +11,16 @@
 //   undecidable    not all zero      none                      no                  maybe torn   no       cut, kept
 //   refused        not all zero      none, or all unsynced     no                  maybe torn   yes      refuse
 //
-// "Synced": some block after F has durableUpTo > F. "Unsynced": all of them have durableUpTo ≤ F. "Kept": in quarantine.
+// "Synced": some block after F has durableUpTo > F. "Unsynced": all of them have durableUpTo ≤ F. "Kept": in
+// quarantine.
 //
-// Evidence is anything durable that was written only after the bytes at F had been synced: the commit point, the end noted by an
-// orderly close, a cursor's commit or intent, a following segment. "All zero" excludes blocks after F by itself. The index of
-// the blocks before F, or a part of it, counts as zeros: no record ever stood there. "Altered": no power cut leaves such
-// bytes (`TornWrite`), and it is known which records are lost.
+// Evidence is anything durable that was written only after the bytes at F had been synced. It is the commit point, the
+// end stored by an orderly close, a cursor's commit or intent, a producers' snapshot, or a following segment.
+// "All zero" excludes blocks after F by itself. The index of the blocks before F, or a part of it, counts as zeros:
+// there was never a record. "Altered": no power cut leaves such bytes (`TornWrite`), and the lost records are known.
 
-/// What recovery saw at the end of the newest segment.
-package struct TailFacts: Hashable, Sendable {
+/// What recovery found at the end of the newest segment.
+package struct TailInputs: Hashable, Sendable {
   package enum LaterBlocks: Hashable, Sendable, CaseIterable {
     case none
     /// All were built before the bytes at F had been synced.
@@ -53,35 +53,35 @@ package struct TailFacts: Hashable, Sendable {
     self.flaw = flaw
   }
 
-  /// Whether such facts can be: zeros hold no blocks and no flaw.
+  /// Whether these inputs are possible: zeros hold no blocks and no flaw.
   package var isPossible: Bool { !isAllZero || (laterBlocks == .none && flaw == .maybeTorn) }
 
-  /// Nothing outside the bytes at F says whether they were acknowledged.
+  /// Nothing outside the bytes at F shows whether they were acknowledged.
   fileprivate var isUnknown: Bool { !isAllZero && !hasEvidence && laterBlocks != .someSynced }
 }
 
-/// What is to be done with it.
+/// What recovery does with the end of the newest segment.
 package enum TailVerdict: Hashable, Sendable {
-  /// Nothing to do.
+  /// No action.
   case clean
-  /// Bytes that most likely were never acknowledged, but nothing proves it: keep a copy, then cut them off.
+  /// Bytes that were most likely never acknowledged, without proof: keep a copy, then cut them.
   case cutKeepingBytes
-  /// Acknowledged records are gone: leave everything as it is, keep a copy, serve the rest, go on in a new segment.
+  /// Acknowledged records are lost: keep the bytes and a copy, serve the rest, continue in a new segment.
   case damaged
-  /// The operator asked not to guess.
+  /// The operator chose strict recovery: do not guess.
   case refuse
 
   package struct Row: Sendable {
     package let name: String
     package let verdict: TailVerdict
-    package let matches: @Sendable (TailFacts) -> Bool
+    package let matches: @Sendable (TailInputs) -> Bool
   }
 
-  /// The table above, row by row. Exactly one row matches any possible facts; a test tries them all.
+  /// The table above, row by row. Exactly one row matches any possible inputs; a test tries them all.
   package static let table: [Row] = [
     Row(name: "clean", verdict: .clean) { $0.isAllZero && !$0.hasEvidence },
     Row(name: "lost tail", verdict: .damaged) { $0.isAllZero && $0.hasEvidence },
-    Row(name: "witnessed", verdict: .damaged) { !$0.isAllZero && $0.hasEvidence },
+    Row(name: "evidenced", verdict: .damaged) { !$0.isAllZero && $0.hasEvidence },
     Row(name: "contradicted", verdict: .damaged) {
       !$0.isAllZero && !$0.hasEvidence && $0.laterBlocks == .someSynced
     },
@@ -97,9 +97,9 @@ package enum TailVerdict: Hashable, Sendable {
   ]
 
   /// The row that matches.
-  package static func row(for facts: TailFacts) -> Row {
-    guard let row = table.first(where: { $0.matches(facts) }) else {
-      preconditionFailure("no row of the recovery table matches \(facts)")
+  package static func row(for inputs: TailInputs) -> Row {
+    guard let row = table.first(where: { $0.matches(inputs) }) else {
+      preconditionFailure("no row of the recovery table matches \(inputs)")
     }
     return row
   }

@@ -1,17 +1,19 @@
-/// Whether a power cut can have left the bytes that stand where a block should be.
+/// Whether a power cut can have left these bytes in place of a block.
 ///
-/// A segment is filled with zeros before a block is written, and a drive writes a sector of 512 bytes whole or not at all. So
-/// a block that was cut short has a sector that is still zeros. A block without such a sector was written whole, and was
-/// changed later: a torn write is no explanation. A sector whose first or last word of eight bytes is zeros passes for a torn
-/// one, because some drives may stop within a sector.
+/// A segment is filled with zeros before a block is written, and a drive writes a sector of 512 bytes whole or not at
+/// all. So a torn block has a sector that is still zeros. A block without such a sector was written whole and changed
+/// later: a torn write does not explain it.
+///
+/// A sector also counts as torn when its first or last word of eight bytes is zeros, because some drives may stop
+/// within a sector.
 package enum TornWrite {
   static let sector = 512
   private static let word = 8
 
   /// - Parameters:
-  ///   - header: the block's header, where it is intact.
-  ///   - bytes: from the block's first byte on: as much of the block as the file has, or a header's length where the header
-  ///     is not intact.
+  ///   - header: The block's header, where it is intact.
+  ///   - bytes: The block's bytes from the first on: as many as the file has, or a header's length where the header is
+  ///     not intact.
   package static func explains(
     _ header: BlockHeader?, _ bytes: UnsafeRawBufferPointer, seed: UInt32
   ) -> Bool {
@@ -21,7 +23,7 @@ package enum TornWrite {
     func isIntact(_ range: Range<Int>, _ checksum: UInt32) -> Bool {
       Checksum.of(UnsafeRawBufferPointer(rebasing: bytes[range]), seed: seed) == checksum
     }
-    // Only where the checksum fails: zeros elsewhere are content. The padding is zeros by itself and proves nothing.
+    // Only where the checksum fails: zeros elsewhere are content. The padding is always zeros and proves nothing.
     let front = BlockFormat.headerSize..<header.frontLength
     let trailer = BlockFormat.headerSize..<(BlockFormat.headerSize + header.trailerLength)
     let payload = header.frontLength..<header.totalLength
@@ -29,7 +31,7 @@ package enum TornWrite {
       || (!isIntact(payload, header.payloadChecksum) && hasUnwrittenSector(bytes, in: payload))
   }
 
-  /// Whether some sector's share of `range` is zeros, or its first or last word is, as far as that lies in the range.
+  /// Whether some sector's part of `range` is zeros, or its first or last word, as far as it lies in the range.
   private static func hasUnwrittenSector(_ bytes: UnsafeRawBufferPointer, in range: Range<Int>) -> Bool {
     var start = range.lowerBound
     while start < range.upperBound {

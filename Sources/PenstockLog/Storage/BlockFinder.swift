@@ -1,9 +1,9 @@
 /// Searches a segment for blocks by their headers, one after the other. It keeps the bytes it has read for the next
-/// search, so that a walk over a segment with many flaws reads each byte once, and not a window for each flaw.
+/// search. So a walk over a segment with many flaws reads each byte once, and not a window for each flaw.
 ///
-/// For a segment that nobody writes while it is searched.
+/// For a segment that no thread writes during the search.
 package struct BlockFinder {
-  /// Read at once: 1 MiB.
+  /// Bytes per read: 1 MiB.
   private static let window = 1 << 20
 
   private let scanner: SegmentScanner
@@ -21,7 +21,7 @@ package struct BlockFinder {
     var place = scanner.header.isSealed ? position : BlockFormat.alignedUp(position)
     while true {
       if place < start || place + UInt64(BlockFormat.headerSize) > start + UInt64(bytes.count) {
-        // A header may lie across two windows: the next one begins where it does.
+        // A header may lie across two windows: the next window begins where the header does.
         if isLast, place >= start { return nil }
         try read(from: place)
         guard bytes.count >= BlockFormat.headerSize else { return nil }
@@ -36,7 +36,7 @@ package struct BlockFinder {
     isLast = bytes.count < Self.window
   }
 
-  /// Looks at all places in the window from `place` on, and leaves `place` at the first that is not in it.
+  /// Checks every position in the window from `place` on. Leaves `place` at the first position outside the window.
   private func search(_ place: inout UInt64, _ offset: Offset) -> BlockHeader? {
     let stride = Int(scanner.stride)
     var local = Int(place - start)

@@ -1,5 +1,6 @@
 extension CommitPoint {
-  /// The commit point, if there is one and it is whole. Tries again a few times, because a writer may be at it.
+  /// The commit point, if there is one and it is whole. Reads up to eight times, because a writer may be writing it.
+  /// Blocks the calling thread.
   package static func read(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
   ) throws(LogError) -> CommitPoint? {
@@ -12,7 +13,8 @@ extension CommitPoint {
       }
       return nil
     } catch {
-      // It is dispensable: without one the end noted at the last close, the cursors and the blocks tell.
+      // The commit point is dispensable: the end stored at the last close, the cursors and the blocks give the same
+      // evidence.
       if error.code == .inputOutput { return nil }
       throw LogError(error, while: "read the commit point")
     }

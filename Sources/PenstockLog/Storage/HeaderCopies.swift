@@ -1,9 +1,9 @@
-/// The two copies of a segment's header as they stand in the file, each read for itself where both cannot be read at once: they
-/// lie in pages of their own so that one bad sector takes one of them.
+/// The two copies of a segment's header. They lie in separate pages, so that one bad sector damages one of them. When
+/// one read cannot return both, each page is read alone.
 struct HeaderCopies {
-  /// As many bytes as the file has; zeros in place of a page that cannot be read.
+  /// As many bytes as the file has, up to the header's size; zeros in place of an unreadable page.
   private(set) var bytes: [UInt8]
-  /// Why a copy cannot be read; nil for one that can.
+  /// Why a copy cannot be read; nil for a readable one.
   private(set) var failures: [FileSystemError?] = [nil, nil]
 
   /// One read; three when it fails. Throws when neither copy can be read.
@@ -25,10 +25,10 @@ struct HeaderCopies {
     }
   }
 
-  /// Why there may be an intact copy though none was read.
+  /// Why an intact copy may exist although none was read.
   var failure: FileSystemError? { failures.lazy.compactMap(\.self).first }
 
-  /// The file's bytes with one copy alone, the other's place full of zeros.
+  /// The file's bytes with one copy alone; zeros in place of the other.
   func showing(_ copy: Int) -> [UInt8] {
     var alone = bytes
     let other = (1 - copy) * SegmentHeader.pageSize

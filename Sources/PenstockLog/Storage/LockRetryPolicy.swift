@@ -1,5 +1,7 @@
-/// How long the opening of a log waits for a lock that another process has. Whoever recovers a log lets go as soon as it has looked; under a writer
-/// it is of no use to wait, except for the moment in which a process that was killed still ends, or one that recovers has not said so yet.
+/// How long the opening of a log waits for a lock that another process holds.
+///
+/// A process that recovers a log releases its lock as soon as it has looked. Waiting for a writer is useless, with two
+/// exceptions: a killed process may still be exiting, and a process that recovers may not have marked the lock yet.
 package enum LockRetryPolicy {
   package static let pause = Duration.milliseconds(20)
   /// Ten seconds, for a recovery.

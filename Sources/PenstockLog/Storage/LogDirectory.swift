@@ -1,45 +1,42 @@
-/// The directory of a log: what is in it, and who may write there.
+/// The directory of a log: its contents, and the right to write there.
 package enum LogDirectory {
   private static let ownNames: Set<String> = [
     "LOCK", "META", "META.tmp", "COMMIT", "PRODUCERS.a", "PRODUCERS.b", "PRODUCERS.tmp", "data", "cursors",
     "quarantine",
   ]
-  /// What a file system or an operating system keeps at the root of a volume, which is a normal place for a log.
+  /// Files that a file system or an operating system keeps at the root of a volume. A volume's root is a normal
+  /// directory for a log.
   private static let volumeNames: Set<String> = [
     "lost+found", ".snapshot", ".zfs", "aquota.user", "aquota.group", ".Trashes", ".fseventsd", ".Spotlight-V100",
   ]
 
-  /// Whether a name belongs to the volume: it is neither the log's nor a stranger's.
+  /// Whether a name belongs to the volume: neither to the log nor to another program.
   package static func isVolumeName(_ name: String) -> Bool {
     volumeNames.contains(name) || name.hasPrefix(".Trash-")
   }
 
-  /// Whether there is a log. Throws `.notALog` for a directory that holds anything else: the log never moves in with
-  /// strangers.
+  /// Whether there is a log. Throws `.notALog` for a directory that holds other files: a log never shares a directory.
   package static func exists(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> Bool {
-    do throws(FileSystemError) {
-      let names = try fileSystem.list(paths.root)
-      if names.contains("META") { return true }
-      if let stranger = names.sorted().first(where: { !ownNames.contains($0) && !isVolumeName($0) }) {
-        throw FileSystemError(.exists, operation: stranger, path: paths.root)
-      }
-      // Without META, but with a data directory: a creation that was cut short, or a META that was lost.
-      return names.contains("data") && names.contains("cursors") && names.contains("quarantine")
-    } catch {
+    let names: [String]
+    do throws(FileSystemError) { names = try fileSystem.list(paths.root) } catch {
       switch error.code {
       case .notFound: return false
-      case .exists:
-        throw LogError(
-          .notALog, "the directory holds other files (\(error.operation)) and no log; name an empty or a new one",
-          location: .init(path: paths.root))
       case .notADirectory:
         throw LogError(.notALog, "that is a file; a log is a directory", location: .init(path: paths.root))
-      default: throw LogError(error, while: "look at the log's directory")
+      default: throw LogError(error, while: "read the log's directory")
       }
     }
+    if names.contains("META") { return true }
+    if let other = names.sorted().first(where: { !ownNames.contains($0) && !isVolumeName($0) }) {
+      throw LogError(
+        .notALog, "the directory holds other files (\(other)) and no log; name an empty or a new one",
+        location: .init(path: paths.root))
+    }
+    // Without META, but with a data directory: an interrupted creation, or a lost META.
+    return names.contains("data") && names.contains("cursors") && names.contains("quarantine")
   }
 
-  /// Makes the directories, durably. Going on after a creation that was cut short is fine.
+  /// Makes the directories, durably. It also completes an interrupted creation.
   package static func create(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
     do throws(FileSystemError) {
       try make(fileSystem, paths.root)
@@ -51,8 +48,8 @@ package enum LogDirectory {
     }
   }
 
-  /// Makes the directories of a log that are gone and hold nothing but what can be made again, durably. The segments'
-  /// directory is not one of them: without it records are lost.
+  /// Makes missing directories of a log again, durably, where their contents can be made again. The segments' directory
+  /// is not one of them: without it records are lost.
   package static func restore(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
     do throws(FileSystemError) {
       let names = try fileSystem.list(paths.root)
@@ -64,7 +61,8 @@ package enum LogDirectory {
     }
   }
 
-  /// Does what makes a file in the directory of cursors. Where that is gone, makes it and does the same again.
+  /// Runs a body that makes a file in the directory of cursors. If that directory is missing, makes it and runs the
+  /// body again.
   static func restoringCursors(
     _ fileSystem: any FileSystem, _ paths: LogPaths, _ body: () throws(LogError) -> Void
   ) throws(LogError) {
@@ -92,22 +90,22 @@ package enum LogDirectory {
     }
   }
 
-  /// What the holder of a log's lock is about.
+  /// What the holder of a log's lock does.
   package enum Holder: Sendable {
     case writer
-    /// Looks at what a crash has left and lets go: worth waiting for.
+    /// It checks what a crash has left and soon releases the lock: worth waiting for.
     case recovery
   }
 
-  /// Takes the writer's lock; `.locked` when another process has it. It ends with the handle or with the process, never by
-  /// time.
+  /// Takes the writer's lock; `.locked` when another process holds it. The lock ends with the handle or with the
+  /// process, never by time.
   package static func lock(
     _ fileSystem: any FileSystem, _ paths: LogPaths, as holder: Holder = .writer
   ) throws(LogError) -> OpenFile {
     do throws(FileSystemError) {
       if let handle = try NamedLock.openOrCreate(fileSystem, paths.lock) {
         let file = OpenFile(fileSystem, handle)
-        // A hint: on a full disk there may be no room for it.
+        // A hint: on a full disk there may be no space for it.
         try? mark(file, holder)
         return file
       }
@@ -117,14 +115,14 @@ package enum LogDirectory {
     throw LogError(
       .locked,
       self.holder(fileSystem, paths) == .recovery
-        ? "another process is still looking at what a crash has left; try again in a moment"
+        ? "another process is still recovering this log after a crash; try again in a moment"
         : "another process is writing this log; read it (tail, status, deliver) or stop the writer",
       location: .init(path: paths.lock))
   }
 
-  /// What whoever has the lock is about, as far as can be seen: the file is empty under a writer. Only a hint, never made
-  /// durable, and left out where it cannot be written: then, between taking the lock and saying so, and after a process that
-  /// died, it tells of the holder before.
+  /// What the holder of the lock does, as a hint: the file is empty under a writer. The mark is never made durable, and
+  /// it is omitted where it cannot be written. It shows the previous holder in three cases: it could not be written,
+  /// the holder has not written it yet, or the holder died.
   package static func holder(_ fileSystem: any FileSystem, _ paths: LogPaths) -> Holder {
     do throws(FileSystemError) {
       let file = OpenFile(fileSystem, try fileSystem.open(paths.lock, .readOnly))
@@ -148,7 +146,7 @@ package enum LogDirectory {
     do throws(FileSystemError) {
       let file = OpenFile(fileSystem, try fileSystem.openOrCreate(paths.commitPoint))
       if try fileSystem.size(file.handle) < UInt64(CommitPoint.size) {
-        // A first version that says nothing, so that no later one needs room on the disk.
+        // A first version without a value, so that no later one needs space on the disk.
         try file.fileSystem.writeZeros(file.handle, 0..<UInt64(CommitPoint.size))
       }
       return file
@@ -157,7 +155,7 @@ package enum LogDirectory {
     }
   }
 
-  /// The segments in order, and the names of files in the data directory that are none of ours.
+  /// The segments in order, and the files in the data directory that do not belong to the log.
   package static func listSegments(
     _ fileSystem: any FileSystem, _ paths: LogPaths
   ) throws(LogError) -> (names: [SegmentName], unknown: [String]) {
@@ -173,7 +171,7 @@ package enum LogDirectory {
       let before = names[index - 1]
       guard before.sequence < name.sequence, before.baseOffset <= name.baseOffset else {
         throw LogError(
-          .damaged, "two segments claim the same place; move one of them away",
+          .damaged, "two segments hold the same offsets; move one of them away",
           location: .init(path: paths.segment(name), offset: name.baseOffset))
       }
     }

@@ -1,4 +1,4 @@
-/// The names of everything in a log's directory.
+/// The names of all files in a log's directory.
 package struct LogPaths: Hashable, Sendable {
   package let root: String
 
@@ -15,22 +15,22 @@ package struct LogPaths: Hashable, Sendable {
   package var next: String { root + "/data/next.tmp" }
   package var unfinishedNext: String { root + "/data/next.tmp.part" }
   package var cursors: String { root + "/cursors" }
-  /// The producers' snapshots, written in turn.
+  /// The producers' snapshots; the log writes the two in turn.
   package func producers(_ slot: UInt64) -> String { root + (slot == 0 ? "/PRODUCERS.a" : "/PRODUCERS.b") }
   package var unfinishedProducers: String { root + "/PRODUCERS.tmp" }
   package var quarantine: String { root + "/quarantine" }
 
   package func segment(_ name: SegmentName) -> String { data + "/" + name.text }
-  /// Where a segment's sealed form is written before it takes the segment's name.
+  /// The file to which sealing writes a segment's sealed form before it replaces the segment.
   package func sealing(_ name: SegmentName) -> String { segment(name) + ".sealing" }
-  /// Whether a name in the data directory is that of a sealed form not yet in place.
+  /// Whether a name in the data directory is that of an unfinished sealed form.
   package static func isSealing(_ name: String) -> Bool {
     name.hasSuffix(".sealing") && SegmentName(String(name.dropLast(8))) != nil
   }
   package func cursor(_ name: String) -> String { cursors + "/" + name + ".cur" }
   package func quarantined(_ name: String) -> String { quarantine + "/" + name }
 
-  /// The directory a path lies in.
+  /// The directory of a path.
   package static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
@@ -38,7 +38,7 @@ package struct LogPaths: Hashable, Sendable {
 }
 
 extension LogError {
-  /// A failed file system verb, told as what the log was about to do.
+  /// A failed file system verb, with the action that the log tried.
   package init(_ failure: FileSystemError, while doing: String) {
     let code: Code = failure.code == .noSpace ? .noSpace : .io
     self.init(code, "could not \(doing)", location: Location(path: failure.path), cause: failure)

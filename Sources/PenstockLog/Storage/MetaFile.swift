@@ -1,25 +1,25 @@
 internal import Synchronization
 
-/// META of a log that is open for writing, shared by the writer and by retention: each changes its own fields.
+/// META of a log that is open for writing. The writer and retention share it; each changes its own fields.
 package final class MetaFile: Sendable {
-  private struct Kept {
+  private struct Contents {
     let slots: SlotFile
     var meta: LogMeta
   }
-  /// Held while the slot is written: changes happen one after the other.
-  private let kept: Mutex<Kept>
+  /// Held while the slot is written, so that changes happen one after the other.
+  private let contents: Mutex<Contents>
 
-  package init(_ slots: sending SlotFile, _ meta: LogMeta) { kept = Mutex(Kept(slots: slots, meta: meta)) }
+  package init(_ slots: sending SlotFile, _ meta: LogMeta) { contents = Mutex(Contents(slots: slots, meta: meta)) }
 
-  package var value: LogMeta { kept.withLock { $0.meta } }
+  package var value: LogMeta { contents.withLock { $0.meta } }
 
-  /// Makes a change durable. Blocks for one sync; never needs room.
+  /// Makes a change durable. Blocks the calling thread for one sync; never needs disk space.
   package func update(_ change: (inout LogMeta) -> Void) throws(LogError) {
-    try kept.withLock { kept throws(LogError) in
-      var meta = kept.meta
+    try contents.withLock { contents throws(LogError) in
+      var meta = contents.meta
       change(&meta)
-      try kept.slots.write(meta.encoded())
-      kept.meta = meta
+      try contents.slots.write(meta.encoded())
+      contents.meta = meta
     }
   }
 }

@@ -1,14 +1,15 @@
 /// Takes the lock of the file that a name leads to.
 ///
-/// A lock is on a file, not on a name: between the opening and the lock another process may remove the file or put
-/// another one in its place. The lock would then be on a file without a name, and a second process could take the new
-/// one. So the name is looked up again once the lock is there, and a file that lost its name is given up. From then on
-/// only a process that ignores the lock can change what the name leads to.
+/// A lock is on a file, not on a name. Between the opening and the lock another process may remove the file or replace
+/// it. The lock would then be on a file without a name, and a second process could lock the new one.
+///
+/// So the name is checked again once the lock is taken, and a file that lost its name is closed. From then on only a
+/// process that ignores the lock can change what the name leads to.
 package enum NamedLock {
-  /// Each further attempt means that the file was replaced once more.
+  /// Each further attempt means that another process replaced the file once more.
   private static let attempts = 100
 
-  /// Opens a file for writing and takes its lock. Nil when another handle has it. Throws `.notFound` without a file.
+  /// Opens a file for writing and takes its lock. Nil when another handle holds it. Throws `.notFound` without a file.
   package static func open(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> OpenFileHandle? {
     try named(path) { () throws(FileSystemError) in
       let file = try fileSystem.open(path, .readWrite)
@@ -16,7 +17,7 @@ package enum NamedLock {
     }
   }
 
-  /// The same; without a file, an empty one is made first.
+  /// The same; makes an empty file first where there is none.
   package static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError)
     -> OpenFileHandle?
   {
@@ -26,8 +27,8 @@ package enum NamedLock {
     }
   }
 
-  /// Makes an empty file and takes its lock; a file of that name that was left behind is removed first. Nil when
-  /// another handle has the lock.
+  /// Makes an empty file and takes its lock. It first removes an abandoned file of that name. Nil when another handle
+  /// holds the lock.
   package static func create(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError) -> OpenFileHandle? {
     try named(path) { () throws(FileSystemError) in
       do throws(FileSystemError) {
@@ -50,7 +51,7 @@ package enum NamedLock {
   private enum Attempt {
     case taken(OpenFileHandle)
     case held
-    /// The file that was opened does not have the name any more.
+    /// The opened file no longer has the name.
     case lost
   }
 
@@ -64,7 +65,7 @@ package enum NamedLock {
       case .lost: continue
       }
     }
-    throw FileSystemError(.interrupted, operation: "lock", path: path)
+    throw FileSystemError(.interrupted, verb: .lock, path: path)
   }
 
   /// Closes the file unless its lock was taken and it still has the name.
@@ -87,7 +88,7 @@ package enum NamedLock {
 }
 
 extension FileSystem {
-  /// Opens a file for writing; makes it, empty, where there is none.
+  /// Opens a file for writing; makes an empty one where there is none.
   package func openOrCreate(_ path: String) throws(FileSystemError) -> OpenFileHandle {
     do throws(FileSystemError) {
       return try open(path, .readWrite)

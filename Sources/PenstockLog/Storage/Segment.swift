@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// A file that closes itself when the last user lets go: a reader may go on reading a segment that retention has removed.
+/// A file that closes itself with its last reference: a reader may still read a segment that retention has removed.
 package final class OpenFile: Sendable {
   package let fileSystem: any FileSystem
   package let handle: OpenFileHandle
@@ -13,30 +13,30 @@ package final class OpenFile: Sendable {
   deinit { fileSystem.close(handle) }
 }
 
-/// One segment, as readers see it: a name, a file opened when first needed, and an index of blocks built when first needed
-/// (by reading block headers, never payloads).
+/// One segment, as readers see it: a name, a file and an index of blocks. The first use opens the file and builds the
+/// index. Building it reads block headers, never payloads.
 package final class Segment: Sendable {
   package let name: SegmentName
   package let path: String
   package let fileSystem: any FileSystem
-  /// The log it must belong to; nil where that is not known.
+  /// The log to which the segment must belong; nil where that is not known.
   private let logID: [UInt8]?
 
   private struct State {
     var file: OpenFile?
     var header: SegmentHeader?
-    /// Kept when all else is let go of.
+    /// Stays known after ``release()``.
     var segmentStart: SegmentStart?
-    /// The file's size, where nothing but sealing changes it any more. Kept when all else is let go of.
+    /// The file's size, once only sealing can change it. Stays known after ``release()``.
     var settledBytes: Int?
     var entries: [BlockEntry] = []
-    /// How far the index reaches; nil before the first look.
+    /// How far the index reaches; nil before the first read.
     var scanned: SegmentScanner.ScanPosition?
     /// The entries come from a footer.
     var isFromFooter = false
-    /// Pages that the disk could not read, when the index was made from the blocks.
+    /// Whether the disk could not read some pages when the index was made from the blocks.
     var hasUnreadablePages = false
-    /// A footer was found to lie: the blocks themselves are asked from then on.
+    /// The footer was wrong: from then on the index is made from the blocks themselves.
     var distrustsFooter = false
 
     mutating func forgetIndex() {
@@ -48,10 +48,10 @@ package final class Segment: Sendable {
   }
   private let state = Mutex(State())
 
-  /// What a search among segments asks of a header. Sealing changes none of it.
+  /// What a search among segments needs of a header. Sealing changes none of it.
   package struct SegmentStart: Hashable, Sendable {
     package var begunAt: Timestamp
-    /// Of all segments before; nil where it is not known.
+    /// Of all earlier segments; nil where it is not known.
     package var latestEventTime: Int64?
   }
 
@@ -62,7 +62,7 @@ package final class Segment: Sendable {
     self.path = path
   }
 
-  /// The segment the writer is filling, with what it knows already.
+  /// The segment that the writer is filling, with what the writer already knows.
   package convenience init(
     _ fileSystem: any FileSystem, path: String, header: SegmentHeader, entries: [BlockEntry],
     scanned: SegmentScanner.ScanPosition
@@ -76,7 +76,7 @@ package final class Segment: Sendable {
     }
   }
 
-  /// Adds a block the writer has made durable.
+  /// Adds blocks that the writer has made durable.
   package func append(_ entries: [BlockEntry], scanned: SegmentScanner.ScanPosition) {
     state.withLock {
       $0.entries.append(contentsOf: entries)
@@ -84,19 +84,19 @@ package final class Segment: Sendable {
     }
   }
 
-  /// One small read the first time, and no file that stays open.
+  /// One small read the first time; no file stays open. Blocks the calling thread.
   package func segmentStart() throws(LogError) -> SegmentStart {
     try state.withLock { state throws(LogError) in
       if let known = state.segmentStart { return known }
       let wasOpen = state.file != nil
       _ = try open(&state)
       if !wasOpen { state.file = nil }
-      guard let segmentStart = state.segmentStart else { preconditionFailure("an open segment has a landmark") }
+      guard let segmentStart = state.segmentStart else { preconditionFailure("an open segment has no start") }
       return segmentStart
     }
   }
 
-  /// Lets the disk look for what ``segmentStart()`` will read, and for the index behind it. A hint, which opens a file and closes it.
+  /// Prefetches what ``segmentStart()`` reads and, on request, the index. A hint, which opens the file and closes it.
   package func prefetchHeader(andIndex: Bool = false) {
     let isKnown = state.withLock { $0.segmentStart != nil && (!andIndex || $0.scanned != nil) }
     guard !isKnown, let handle = try? fileSystem.open(path, .readOnly) else { return }
@@ -107,12 +107,12 @@ package final class Segment: Sendable {
     }
   }
 
-  /// The open file and the proven header.
+  /// The open file and the validated header.
   package func open() throws(LogError) -> (OpenFile, SegmentHeader) {
     try state.withLock { state throws(LogError) in try open(&state) }
   }
 
-  /// - Parameter look: what will be read next; the disk can look for that beside the header.
+  /// - Parameter look: What the caller will read next; the disk can prefetch it together with the header.
   private func open(
     _ state: inout sending State, for look: ColdReadPlan? = nil
   ) throws(LogError) -> (OpenFile, SegmentHeader) {
@@ -139,8 +139,8 @@ package final class Segment: Sendable {
     return (file, header)
   }
 
-  /// Forgets the file, its header and the index, all together; the next use finds them again, and finds a sealed file where
-  /// the segment has been sealed meanwhile. Whoever is reading keeps the old file until then.
+  /// Forgets the file, its header and the index, all together. The next use opens the file again; it is the sealed file
+  /// where the segment has been sealed meanwhile. A read in progress keeps the old file open.
   package func release() {
     state.withLock {
       $0.file = nil
@@ -149,7 +149,7 @@ package final class Segment: Sendable {
     }
   }
 
-  /// Another file has taken its name.
+  /// Another file has the name now.
   func replaced() {
     state.withLock { $0.settledBytes = nil }
     release()
@@ -157,9 +157,9 @@ package final class Segment: Sendable {
 
   /// The file's size; zero when it is gone.
   ///
-  /// - Parameter isSettled: nothing changes the file from now on but what calls ``replaced()``: it is looked at once.
+  /// - Parameter isSettled: From now on only a caller of ``replaced()`` changes the file, so its size is read once.
   func fileBytes(isSettled: Bool) throws(LogError) -> Int {
-    // Under the lock, so that the size of a file that is being replaced is not kept for its successor's.
+    // Under the lock, so that the size of a replaced file is not kept for its successor.
     try state.withLock { state throws(LogError) in
       if isSettled, let known = state.settledBytes { return known }
       do throws(FileSystemError) {
@@ -169,7 +169,7 @@ package final class Segment: Sendable {
         return bytes
       } catch {
         if error.code == .notFound { return 0 }
-        throw LogError(error, while: "look at a segment")
+        throw LogError(error, while: "read a segment's size")
       }
     }
   }
@@ -183,9 +183,10 @@ package final class Segment: Sendable {
     }
   }
 
-  /// The block that holds `offset`, or else the first one behind it, as far as there are any that hold records below `end`.
+  /// The block that holds `offset`, or else the first one after it, as far as there are any that hold records below
+  /// `end`.
   ///
-  /// - Parameter isFull: `end` is where its records end for good.
+  /// - Parameter isFull: `end` is where its records end finally.
   package func search(
     _ offset: Offset, upTo end: Offset, isFull: Bool
   ) throws(LogError) -> (found: BlockEntry?, next: BlockEntry?) {
@@ -197,15 +198,15 @@ package final class Segment: Sendable {
     }
   }
 
-  /// The block that holds `offset`, found without the index, where its block is as large as the others. Only for the first look into
-  /// the file, at a record in its middle: whoever looks a second time stays longer, and is worth an index.
+  /// The block that holds `offset`, found without the index, where its block is as large as the others. Only for the
+  /// first read of the file, at a record in its middle. A second read justifies building the index.
   private func lookNearby(
     _ state: inout sending State, _ offset: Offset, upTo end: Offset
   ) throws(LogError) -> BlockEntry? {
     guard state.file == nil, state.scanned == nil, offset > name.baseOffset else { return nil }
     let look = ColdReadPlan(at: offset, in: name.baseOffset, end)
     let (file, header) = try open(&state, for: look)
-    // What cannot be read here is met again, and told, on the way by the index.
+    // The way by the index meets the same error again, and reports it.
     guard let size = try? fileSystem.size(file.handle), let nearby = look.neighbourhood(fileBytes: size),
       let block = try? SegmentScanner(fileSystem, file.handle, header).block(
         holding: offset, in: nearby, of: name.baseOffset..<end)
@@ -213,24 +214,24 @@ package final class Segment: Sendable {
     return BlockEntry(block)
   }
 
-  /// Its blocks as its own index says, without a walk; nil where it has none that can be read. Throws `.damaged`, and `.io` where
-  /// its header cannot be read.
+  /// Its blocks as its own index lists them, without a walk; nil where it has no readable index. Throws `.damaged`, and
+  /// `.io` where its header cannot be read. Blocks the calling thread.
   package func index() throws(LogError) -> [BlockEntry]? {
     let (file, header) = try open()
     return readIndex(file, header)?.blocks
   }
 
-  /// One that cannot be read is as good as none: the blocks say the same.
+  /// An unreadable index counts as none: the blocks give the same answer.
   private func readIndex(_ file: OpenFile, _ header: SegmentHeader) -> SegmentFooter.Index? {
     try? SegmentFooter.read(fileSystem, file.handle, header)
   }
 
   private func extendIndex(_ state: inout sending State, upTo end: Offset) throws(LogError) {
-    // What could not be read then may be read now.
+    // Pages that were unreadable then may be readable now.
     if state.hasUnreadablePages { state.forgetIndex() }
     if let scanned = state.scanned, scanned.offset >= end { return }
     let (file, header) = try open(&state, for: state.scanned == nil ? ColdReadPlan() : nil)
-    // A page that cannot be read hides its block, not the blocks after it.
+    // An unreadable page hides its block, not the blocks after it.
     let readable = SkippingFileSystem(fileSystem)
     let scanner = SegmentScanner(readable, file.handle, header)
     var cursor = state.scanned ?? SegmentScanner.ScanPosition(startOf: header)
@@ -266,10 +267,10 @@ package final class Segment: Sendable {
     state.hasUnreadablePages = state.hasUnreadablePages || readable.hasSkipped
   }
 
-  /// Why a hole between two blocks is one, as far as the look at them told.
+  /// Why there is a hole between two blocks, as far as the index knows.
   var reasonOfHole: Gap.Reason { state.withLock { $0.hasUnreadablePages ? .unreadable : .damaged } }
 
-  /// A block is not where the footer says, or not whole: the blocks themselves tell what there is.
+  /// A block is not where the footer says, or not whole. From now on the index is made from the blocks themselves.
   private func distrustFooter() {
     state.withLock {
       guard $0.isFromFooter else { return }
@@ -278,27 +279,28 @@ package final class Segment: Sendable {
     }
   }
 
-  /// Whether nothing but zeros and the index stands behind the last block, or sealing has noted that nothing did. O(bytes behind it).
+  /// Whether nothing but zeros and the index follow the last block, or sealing has noted so. O(bytes after it). Blocks
+  /// the calling thread.
   package func isWhole() throws(LogError) -> Bool {
     let entries = try entries(upTo: Offset(.max))
     let (file, header) = try open()
     if let seal = header.seal { return entries.last?.endOffset == seal.endOffset }
     do throws(FileSystemError) {
-      return try SegmentScanner(fileSystem, file.handle, header).isBare(behind: entries)
+      return try SegmentScanner(fileSystem, file.handle, header).hasOnlyIndex(after: entries)
     } catch {
       throw LogError(error, while: "read the end of a segment")
     }
   }
 
-  /// Reads, proves and decompresses a block.
+  /// Reads, validates and decompresses a block. Blocks the calling thread.
   package func decode(_ entry: BlockEntry, with reader: BlockReader) throws(LogError) -> DecodedBlock {
     try prove(entry, with: reader) { (block, bytes, seed) throws(BlockFlaw) in
       try BlockDecoder.decode(block, bytes, seed: seed, with: reader)
     }
   }
 
-  /// Reads a block's bytes; returns how many there are. A block that the disk cannot read is a gap, which ``LogView`` takes for
-  /// one only when a second look fails as well.
+  /// Reads a block's bytes; returns how many there are. Throws a gap for a block that the disk cannot read. ``LogView``
+  /// accepts that gap only after a second read fails as well.
   private func read(
     _ entry: BlockEntry, of file: OpenFile, into buffer: UnsafeMutableRawBufferPointer
   ) throws(LogError) -> Int {
@@ -308,8 +310,8 @@ package final class Segment: Sendable {
     }
   }
 
-  /// Reads a block, proves that it is the one the index speaks of, and hands it on. Throws a gap when it, or `body`, does not
-  /// believe the bytes.
+  /// Reads a block, checks that it is the one in the index, and passes it to `body`. Throws a gap when the block or
+  /// `body` rejects the bytes.
   private func prove<Result>(
     _ entry: BlockEntry, with reader: BlockReader,
     _ body: (BlockHeader, UnsafeRawBufferPointer, _ seed: UInt32) throws(BlockFlaw) -> Result

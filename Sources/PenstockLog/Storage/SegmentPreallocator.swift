@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// Makes the file of the next segment: zero-filled and synced, under a temporary name and without a header, so that a full
-/// disk is met here and never in the middle of a commit.
+/// Makes the file of the next segment: zero-filled and synced, under a temporary name and without a header. So a full
+/// disk stops this preparation and never a commit.
 ///
 /// May be used from any thread; a caller waits for another's preparation instead of starting a second.
 package final class SegmentPreallocator: Sendable {
@@ -12,7 +12,7 @@ package final class SegmentPreallocator: Sendable {
     case absent
     /// The file is there.
     case ready
-    /// No more files are made: the directory may belong to another writer by now.
+    /// No more files are made: another writer may own the directory by now.
     case ended
   }
   /// Held during the preparation.
@@ -24,7 +24,8 @@ package final class SegmentPreallocator: Sendable {
     self.bytes = bytes
   }
 
-  /// Returns when the file is there. Slow the first time. Throws `.noSpace`, leaving nothing behind, when there is no room.
+  /// Returns when the file is there. Slow the first time; blocks the calling thread. Throws `.noSpace` on a full disk,
+  /// and leaves no file.
   package func prepare() throws(LogError) {
     try state.withLock { state throws(LogError) in
       switch state {
@@ -36,7 +37,7 @@ package final class SegmentPreallocator: Sendable {
         try make()
       } catch {
         try? fileSystem.remove(paths.unfinishedNext)
-        throw LogError(error, while: "make the next segment ready")
+        throw LogError(error, while: "prepare the next segment")
       }
       state = .ready
     }
@@ -50,13 +51,13 @@ package final class SegmentPreallocator: Sendable {
     try fileSystem.rename(paths.unfinishedNext, to: paths.next)
   }
 
-  /// Says that the file was taken and is now a segment.
+  /// The prepared file is now a segment.
   package func taken() { state.withLock { $0 = .absent } }
 
-  /// Makes no more files, and leaves one that nobody took where it is.
+  /// Makes no more files, and leaves an unused one in place.
   package func stop() { state.withLock { $0 = .ended } }
 
-  /// Removes a file nobody took, and makes no more.
+  /// Removes an unused file, and makes no more.
   package func end() throws(FileSystemError) {
     try state.withLock { state throws(FileSystemError) in
       state = .ended

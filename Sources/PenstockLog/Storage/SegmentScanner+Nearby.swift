@@ -1,12 +1,14 @@
 extension SegmentScanner {
-  /// The block that holds `offset`, if its header lies in the neighbourhood and an intact one leads to it; nil sends the caller to
-  /// the index. Not in a sealed segment, whose blocks may begin anywhere.
+  /// The block that holds `offset`, if its header lies in the neighbourhood and an intact one leads to it. Nil: the
+  /// caller must use the index. Not for a sealed segment, whose blocks may begin anywhere.
   ///
-  /// No less proof than an index gives: the header's checksum is seeded with the segment's salt, which nobody who appends records
-  /// knows, and must name this segment, this very place, and offsets of this segment. Whoever reads the block proves the rest.
+  /// It proves no less than an index does. The header's checksum is seeded with the segment's salt, which no appender
+  /// knows. The header must also name this segment, this very position, and offsets of this segment. The reader of the
+  /// block proves the rest.
+  ///
   /// One read of at most 68 KiB, and seldom one of 112 bytes.
   ///
-  /// - Parameter offsets: The segment's own, to their end for good.
+  /// - Parameter offsets: The segment's own, to their final end.
   func block(
     holding offset: Offset, in nearby: ColdReadPlan.Neighbourhood, of offsets: Range<Offset>
   ) throws(FileSystemError) -> BlockHeader? {
@@ -16,7 +18,7 @@ extension SegmentScanner {
     let end = min(nearby.place, nearby.range.upperBound - 1) / page * page + page
     guard start < end else { return nil }
     let bytes = try fileSystem.readAll(file, count: Int(end - start), at: start)
-    // Back to a block that begins at or before the record…
+    // Walk back to a block that begins at or before the record…
     for local in Swift.stride(from: bytes.count / BlockFormat.alignment - 1, through: 0, by: -1) {
       let place = local * BlockFormat.alignment
       guard
@@ -29,7 +31,7 @@ extension SegmentScanner {
     return nil
   }
 
-  /// … and on from there, block by block.
+  /// … and forward from there, block by block.
   private func block(
     holding offset: Offset, from first: BlockHeader, before end: UInt64, of offsets: Range<Offset>
   ) throws(FileSystemError) -> BlockHeader? {

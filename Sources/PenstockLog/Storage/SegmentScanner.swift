@@ -1,4 +1,5 @@
-/// Walks a segment's blocks from its bytes alone. Reads, never writes.
+/// Walks a segment's blocks from its bytes alone. Reads, never writes. Every method that reads blocks the calling
+/// thread.
 package struct SegmentScanner {
   package let fileSystem: any FileSystem
   package let file: OpenFileHandle
@@ -12,7 +13,8 @@ package struct SegmentScanner {
     seed = header.seed
   }
 
-  /// Reads the header; one copy of the two is enough. `.io` where the other might be intact but cannot be read.
+  /// Reads the header; one intact copy of the two is enough. Throws `.io` where the other might be intact but is
+  /// unreadable.
   package static func readHeader(
     _ fileSystem: any FileSystem, _ file: OpenFileHandle, path: String
   ) throws(LogError) -> SegmentHeader {
@@ -40,13 +42,13 @@ package struct SegmentScanner {
       .damaged, "neither copy of the segment's header is intact", location: .init(path: path, position: 0))
   }
 
-  /// Where a walk stands: what the next block must fit.
+  /// The state of a walk: what the next block must match.
   package struct ScanPosition: Hashable, Sendable {
     package var position: UInt64
     package var offset: Offset
     package var epoch: UInt32
     package var appendTime: Timestamp
-    /// The digest the next block must carry; nil after a gap, when nothing can be demanded.
+    /// The digest that the next block must carry; nil after a gap, where any digest is accepted.
     package var chain: UInt64?
 
     /// Before the segment's first block, which continues the chain from the segment's header.
@@ -68,9 +70,9 @@ package struct SegmentScanner {
     }
   }
 
-  /// What stands at a position.
-  package enum Found: Sendable {
-    /// A block that fits, and the place after it.
+  /// The result of a look at one position.
+  package enum Result: Sendable {
+    /// A block that fits, and the position after it.
     case block(BlockHeader, next: ScanPosition)
     /// Zeros, or the file's end, where a header would begin.
     case absent
@@ -78,9 +80,9 @@ package struct SegmentScanner {
     case future(UInt16)
   }
 
-  /// Looks at the block at `cursor`. With `proving`, its bytes are read and its checksums proven; without, the header's
-  /// alone, which is enough to find the way.
-  package func look(at cursor: ScanPosition, proving: Bool) throws(FileSystemError) -> Found {
+  /// Looks at the block at `cursor`. With `proving`, it reads the block's bytes and validates all checksums. Without,
+  /// it validates the header's alone, which is enough to find the next block.
+  package func look(at cursor: ScanPosition, proving: Bool) throws(FileSystemError) -> Result {
     let front = try fileSystem.readAll(file, count: BlockFormat.headerSize, at: cursor.position)
     guard front.count == BlockFormat.headerSize else {
       return front.withUnsafeBytes { Bytes.nonzeroEnd(of: $0) } == 0 ? .absent : .flawed("cut short")
@@ -101,18 +103,18 @@ package struct SegmentScanner {
     return .block(header, next: front.withUnsafeBytes { ScanPosition(after: header, bytes: $0) })
   }
 
-  /// Where blocks may begin: at multiples of 4 KiB, or, in a sealed segment, anywhere.
+  /// The distance between possible block positions: 4 KiB, or, in a sealed segment, one byte.
   package var stride: UInt64 { header.isSealed ? 1 : UInt64(BlockFormat.alignment) }
 
-  /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with an
-  /// offset not below `offset`. Searches every place where one may begin, up to the file's end. O(bytes). For more than one
+  /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with
+  /// an offset not below `offset`. Checks every possible position up to the file's end. O(bytes). For more than one
   /// search see ``BlockFinder``.
   package func findBlock(from position: UInt64, offset: Offset) throws(FileSystemError) -> BlockHeader? {
     var finder = BlockFinder(self)
     return try finder.next(from: position, offset: offset)
   }
 
-  /// What intact headers say, whatever became of the blocks behind them.
+  /// What intact headers prove, whether or not the blocks after them are intact.
   package struct Evidence: Hashable, Sendable {
     /// Everything below was on stable storage.
     package var durableUpTo: UInt64 = 0
@@ -121,7 +123,7 @@ package struct SegmentScanner {
     package var futureVersion: UInt16?
   }
 
-  /// Looks at every place at or after `position` where a block may begin. O(bytes).
+  /// Reads every possible block position at or after `position`. O(bytes).
   package func evidence(from position: UInt64) throws(FileSystemError) -> Evidence {
     var evidence = Evidence()
     var place = BlockFormat.alignedUp(position)
@@ -146,11 +148,11 @@ package struct SegmentScanner {
     let window = 1 << 20
     var start = position
     var end = position
-    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: window, alignment: 64)
-    defer { room.deallocate() }
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: window, alignment: 64)
+    defer { buffer.deallocate() }
     while true {
-      let count = try fileSystem.readAll(file, into: room, at: start)
-      let local = Bytes.nonzeroEnd(of: UnsafeRawBufferPointer(rebasing: room[..<count]))
+      let count = try fileSystem.readAll(file, into: buffer, at: start)
+      let local = Bytes.nonzeroEnd(of: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
       if local > 0 { end = start + UInt64(local) }
       if count < window { return end }
       start += UInt64(window)
@@ -167,7 +169,7 @@ package struct SegmentScanner {
     return nil
   }
 
-  func decode(_ front: ArraySlice<UInt8>) -> Result<BlockHeader, BlockHeader.Flaw> {
+  func decode(_ front: ArraySlice<UInt8>) -> Swift.Result<BlockHeader, BlockHeader.Flaw> {
     front.withUnsafeBytes { bytes in
       do throws(BlockHeader.Flaw) {
         return .success(try BlockHeader(decoding: bytes, seed: seed))

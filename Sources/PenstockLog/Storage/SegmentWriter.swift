@@ -1,17 +1,18 @@
-/// The segment being filled: appends blocks, knows what is on stable storage. Confined to the one writer.
+/// The segment being filled: appends blocks, and knows what is on stable storage. Confined to the one writer. Every
+/// method that writes or syncs blocks the calling thread.
 ///
-/// States: *empty* (headers only) → *written* (bytes above `durablePosition`) ⇄ *synced* → *left* for the next segment.
-/// Invariant: `durablePosition ≤ position ≤ filledEnd`, all multiples of 4 KiB, and a byte below `durablePosition` is never
-/// written again.
+/// States: *empty* (headers only) → *written* (bytes above `durablePosition`) ⇄ *synced* → *finished*. Invariant:
+/// `durablePosition ≤ position ≤ filledEnd`, all multiples of 4 KiB. A byte below `durablePosition` is never written
+/// again.
 package struct SegmentWriter {
   package let header: SegmentHeader
   package let path: String
   package let file: OpenFile
-  /// Where the next block goes, and what it must continue.
+  /// The position of the next block, and what the block must continue.
   package private(set) var next: SegmentScanner.ScanPosition
   /// Every byte below is on stable storage.
   package private(set) var durablePosition: UInt64
-  /// The file is written with zeros up to here, so that a commit allocates nothing.
+  /// The file holds zeros up to here, so that a commit allocates nothing.
   package private(set) var filledEnd: UInt64
 
   /// - Precondition: everything below `next.position` is on stable storage.
@@ -32,7 +33,7 @@ package struct SegmentWriter {
     CommitPoint.End(segment: header.sequence, position: next.position, offset: next.offset)
   }
 
-  /// Where a block of these batches would stand.
+  /// The address that a block of these batches would get.
   package func place(epoch: UInt32, appendTime: Timestamp) -> BlockAddress {
     BlockAddress(
       position: next.position, baseOffset: next.offset, segment: header.sequence, epoch: epoch,
@@ -40,21 +41,21 @@ package struct SegmentWriter {
       seed: header.seed)
   }
 
-  /// Writes a block at its place. Volatile until ``synchronize()``.
+  /// Writes a block at its position. Volatile until ``synchronize()``.
   package mutating func write(_ block: BlockHeader, _ bytes: UnsafeRawBufferPointer) throws(FileSystemError) {
     precondition(block.position == next.position && block.endPosition <= filledEnd)
     try fileSystem.writeAll(file.handle, bytes, at: block.position)
     next = SegmentScanner.ScanPosition(after: block, bytes: bytes)
   }
 
-  /// Returns when every block written is on stable storage.
+  /// Returns when every written block is on stable storage.
   package mutating func synchronize() throws(FileSystemError) {
     try fileSystem.synchronize(file.handle)
     durablePosition = next.position
   }
 
-  /// Writes zeros up to `end`, synced, so that later commits there find allocated, written extents. Measured: a synced
-  /// 4 KiB commit costs 210 µs on a zero-filled file, 283 µs when it must grow, 342 µs into unwritten extents.
+  /// Writes zeros up to `end` and syncs them, so that later commits find allocated, written extents there. Measured: a
+  /// synced 4 KiB commit costs 210 µs on a zero-filled file, 283 µs when it must grow, 342 µs into unwritten extents.
   package mutating func fill(upTo end: UInt64) throws(FileSystemError) {
     guard end > filledEnd else { return }
     try fileSystem.writeZeros(file.handle, filledEnd..<end)
@@ -62,7 +63,7 @@ package struct SegmentWriter {
     filledEnd = end
   }
 
-  /// Gives back the zeros behind the last block. They hold nothing, so losing the truncation to a crash is harmless.
+  /// Cuts the zeros after the last block. They hold nothing, so it is harmless when a crash undoes the cut.
   package mutating func trim() throws(FileSystemError) {
     precondition(durablePosition == next.position)
     try fileSystem.truncate(file.handle, to: next.position)
@@ -70,8 +71,8 @@ package struct SegmentWriter {
     filledEnd = next.position
   }
 
-  /// Leaves the segment for good: writes the index of its blocks behind them and gives back the room behind that. The index
-  /// is never needed, so a disk that has no room for it gets none, and what a crash leaves of it is harmless.
+  /// Finishes the segment: writes the index of its blocks after them and cuts what follows. The index is dispensable.
+  /// So a disk without space for it gets none, and what a crash leaves of it is harmless.
   package mutating func finish(_ blocks: [BlockEntry]) throws(FileSystemError) {
     precondition(durablePosition == next.position)
     let index = SegmentFooter.encoded(blocks, at: next.position, header)
@@ -111,5 +112,4 @@ extension SegmentWriter {
     let writer = SegmentWriter(file, path: path, header: header, next: next, filledEnd: filled)
     return (writer, Segment(fileSystem, path: path, header: header, entries: [], scanned: next))
   }
-
 }

@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// Reads past pages that the disk cannot read: their bytes are 0xFF, which no block and no header is, and the pages are noted.
-/// For what looks for intact blocks in a file that has such pages; every other verb is the base's.
+/// Reads past pages that the disk cannot read. Their bytes become 0xFF, which is no valid block and no valid header,
+/// and the pages are noted. For searching intact blocks in a file with such pages. All other verbs are those of `base`.
 final class SkippingFileSystem: FileSystem {
   private static let page: UInt64 = 4096
   private let base: any FileSystem
@@ -26,7 +26,7 @@ final class SkippingFileSystem: FileSystem {
     do throws(FileSystemError) { return try base.read(file, into: buffer, at: position) } catch {
       guard error.code == .inputOutput, !buffer.isEmpty else { throw error }
     }
-    // One page, or the rest of it: the caller comes back for more.
+    // One page, or the rest of it: the caller reads on after it.
     let start = position / Self.page * Self.page
     let count = min(buffer.count, Int(start + Self.page - position))
     let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])

@@ -1,12 +1,12 @@
 /// A small durable value that is replaced whole: a file of two slots, written in turn.
 ///
-/// A write touches only the slot that does not hold the newest value, so a crash at any moment leaves the value before or the
-/// value after. The file never grows: replacing the value works on a full disk.
+/// A write touches only the slot that does not hold the newest value. So a crash at any moment leaves the value before
+/// or the value after. The file never grows: replacing the value works on a full disk.
 ///
-/// Slot, little endian: u32 "PNSL" · u16 version 1 · u16 kind · u64 generation · u32 length · u32 CRC-32C of the 20 bytes
-/// before and the value, seeded with the kind · the value · zeros. Slot n begins at n × slotSize.
+/// Slot, little endian: u32 "PNSL" · u16 version 1 · u16 kind · u64 generation · u32 length · u32 CRC-32C of the 20
+/// bytes before and the value, seeded with the kind · the value · zeros. Slot n begins at n × slotSize.
 ///
-/// Confined to one thread at a time; the owner sees to that.
+/// The owner uses it from one thread at a time. Every method blocks the calling thread.
 package final class SlotFile {
   package static let headerSize = 24
   private static let magic: UInt32 = 0x4C53_4E50  // "PNSL"
@@ -18,8 +18,8 @@ package final class SlotFile {
   private let slotSize: Int
   private let file: OpenFileHandle
   private var generation: UInt64
-  /// Set by the first failed write or sync: after that the content of the disk is unknown. A write that finds no room is no
-  /// such failure: the slot with the newest value is untouched.
+  /// Set by the first failed write or sync: after that the content of the disk is unknown. A write that finds no space
+  /// is no such failure: the slot with the newest value is untouched.
   private var isPoisoned = false
 
   private init(
@@ -35,42 +35,43 @@ package final class SlotFile {
 
   deinit { fileSystem.close(file) }
 
-  /// Creates the file with a first value. Durable, name and all, when it returns.
+  /// Creates the file with a first value. File and name are durable when it returns.
   ///
-  /// Throws `.locked` while another process creates it. Its cause is `.exists` when there is a file of that name by then.
+  /// Throws `.locked` while another process creates it. Its cause is `.exists` when a file of that name exists by then.
   package static func create(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, value: [UInt8]
   ) throws(LogError) {
     let temporary = path + ".tmp"
     do throws(FileSystemError) {
       guard let file = try NamedLock.create(fileSystem, temporary) else {
-        throw FileSystemError(.exists, operation: "lock", path: temporary)
+        throw FileSystemError(.exists, verb: .lock, path: temporary)
       }
       defer { fileSystem.close(file) }
       do throws(FileSystemError) {
         var bytes = encode(value, kind: kind, generation: 1, slotSize: slotSize)
         bytes.append(contentsOf: [UInt8](repeating: 0, count: slotSize * 2 - bytes.count))
-        // Generation 1 belongs into slot 1; the file starts with an empty slot 0.
+        // Generation 1 belongs in slot 1; the file starts with an empty slot 0.
         let empty = [UInt8](repeating: 0, count: slotSize)
         try write(fileSystem, file, empty + bytes[..<slotSize], at: 0)
         try fileSystem.synchronize(file)
         try fileSystem.rename(temporary, to: path)
       } catch {
-        // Gives back what it took of a full disk. What cannot be removed is removed by the next creation.
+        // Frees its space on a full disk. If the removal fails, the next creation removes the file.
         try? fileSystem.remove(temporary)
         throw error
       }
       try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
     } catch {
-      if error.operation == "lock", error.code == .exists {
-        throw LogError(.locked, "another process is creating it at this moment", location: .init(path: path))
+      if error.verb == .lock, error.code == .exists {
+        throw LogError(.locked, "another process is creating this file; try again", location: .init(path: path))
       }
       throw LogError(error, while: "create \(path)")
     }
   }
 
-  /// Opens the file for writing and returns its value, which is durable from then on. With `locking`, takes the file's lock
-  /// first; nil if another holder has it. The lock is on the file that has the name, not on one that had it before.
+  /// Opens the file for writing and returns its value, which is durable from then on. With `locking`, it first takes
+  /// the file's lock; nil if another holder has it. The lock is on the file that has the name now, not on an earlier
+  /// one.
   package static func open(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, locking: Bool
   ) throws(LogError) -> (slots: SlotFile, value: [UInt8])? {
@@ -85,9 +86,9 @@ package final class SlotFile {
       throw LogError(error, while: "open \(path)")
     }
     do throws(FileSystemError) {
-      // A killed process may have left the newest value, or the very name, in the page cache alone. The next write goes
-      // over the older slot, so the newer one must be durable first: else a power cut could take both. After a failed
-      // write memory may show a value that no sync writes any more, so the value is read from the disk.
+      // A killed process may have left the newest value, or even the name, in the page cache alone. The next write
+      // overwrites the older slot, so the newer one must be durable first: else a power cut could destroy both. After a
+      // failed write memory may show a value that no sync will write, so the value is read from the disk.
       _ = try fileSystem.synchronizeThenDropCache(file)
       try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
       newest = try read(fileSystem, file, kind: kind, slotSize: slotSize)
@@ -104,11 +105,11 @@ package final class SlotFile {
     return (slots, newest.value)
   }
 
-  /// How often ``peek`` looks again at a file without a whole slot.
+  /// How often ``peek`` reads a file without a whole slot.
   private static let looks = 8
 
-  /// The value, without a lock and without writing; safe beside a writer. A reader may meet each slot while it is written;
-  /// so a file without a whole slot is read again before it counts as damaged.
+  /// The value, without a lock and without writing; safe while a writer writes. A reader may meet each slot while it is
+  /// being written. So a file without a whole slot is read again before it counts as damaged.
   package static func peek(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int
   ) throws(LogError) -> [UInt8] {
@@ -128,31 +129,30 @@ package final class SlotFile {
     return newest.value
   }
 
-  /// Replaces the value. It is on stable storage, in the file that has the name, when this returns.
+  /// Replaces the value. When this returns, the value is on stable storage, in the file that has the name.
   ///
-  /// Throws `.noSpace` when the disk has no room for it: the value before is intact, and a later write may succeed. That
-  /// happens only where a file system writes to a new place instead of over the old bytes. After any other failure the
-  /// file must be opened again.
+  /// Throws `.noSpace` when the disk has no space for it: the value before is intact, and a later write may succeed.
+  /// That happens only on a file system that writes to a new place instead of over the old bytes. After any other
+  /// failure the file must be opened again.
   package func write(_ value: [UInt8]) throws(LogError) {
     guard !isPoisoned else {
       throw LogError(.poisoned, "an earlier write failed; open the log again", location: .init(path: path))
     }
     isPoisoned = true
     let bytes = Self.encode(value, kind: kind, generation: generation + 1, slotSize: slotSize)
+    let hasName: Bool
     do throws(FileSystemError) {
       try Self.write(fileSystem, file, bytes, at: (generation + 1) % 2 * UInt64(slotSize))
       try fileSystem.synchronize(file)
-      guard try fileSystem.path(path, names: file) else {
-        throw FileSystemError(.notFound, operation: "path", path: path)
-      }
+      hasName = try fileSystem.path(path, names: file)
     } catch {
-      if error.code == .noSpace, error.operation == "write" { isPoisoned = false }
-      if error.code == .notFound, error.operation == "path" {
-        throw LogError(
-          .poisoned, "the file was removed or replaced by another one while it was in use; open it again",
-          location: .init(path: path))
-      }
+      if error.isHarmless { isPoisoned = false }
       throw LogError(error, while: "write \(path)")
+    }
+    guard hasName else {
+      throw LogError(
+        .poisoned, "another program removed or replaced the file while it was in use; open it again",
+        location: .init(path: path))
     }
     generation += 1
     isPoisoned = false
@@ -160,7 +160,7 @@ package final class SlotFile {
 
   private static func damaged(_ path: String) -> LogError {
     LogError(
-      .damaged, "neither copy of the value is intact; the file was changed from outside", location: .init(path: path))
+      .damaged, "neither copy of the value is intact; another program changed the file", location: .init(path: path))
   }
 
   private static func write(
@@ -221,7 +221,7 @@ package final class SlotFile {
 }
 
 extension FileSystem {
-  /// Removes a file that may not be there.
+  /// Removes a file that may be missing.
   package func removeIfPresent(_ path: String) throws(FileSystemError) {
     do throws(FileSystemError) {
       try remove(path)
@@ -230,7 +230,7 @@ extension FileSystem {
     }
   }
 
-  /// Whether there is something of that name.
+  /// Whether a file of that name exists.
   package func exists(_ path: String) throws(FileSystemError) -> Bool {
     do throws(FileSystemError) {
       close(try open(path, .readOnly))

@@ -1,67 +1,68 @@
-/// A place in line for room in the queue; see ``AdmissionQueue``.
+/// A ticket for space in the queue; see ``AdmissionQueue``.
 package struct AdmissionTicket: Hashable, Sendable { fileprivate let number: UInt64 }
 
-/// Who waits for room in the queue, and whose turn it is: in the order of arrival, so that a stream of small appends keeps no
-/// large one waiting for ever. A pure value; `Committer` resumes whom it names.
+/// The appends that wait for space in the queue, and those admitted. Admission is in the order of arrival, so that a
+/// stream of small appends does not delay a large one without end. A pure value; `Committer` resumes the waiters that
+/// it returns.
 ///
-/// A waiter *stands in line*, then *has its turn*, for which room is kept, until it is used or given back. Who comes while
-/// others stand in line joins behind them, whether it would fit or not.
+/// A waiter is *waiting*, then *admitted*. Space is reserved for an admitted one, until it uses or returns its ticket.
+/// A new waiter joins at the end while others are waiting, even if it would fit.
 ///
 /// Invariants
-/// 1. Turns are given in the order of joining.
-/// 2. The room that is kept, together with what is queued, fits the queue; but a single one alone may be larger.
-/// 3. Every waiter gets a turn or leaves, once.
+/// 1. Admission is in the order of joining.
+/// 2. The reserved space and the queued bytes together fit the queue; a single append may be larger, alone.
+/// 3. Every waiter is admitted or leaves, once.
 package struct AdmissionQueue<Waiter> {
-  package typealias Turn = AdmissionTicket
-
-  private var standing: [(turn: Turn, bytes: Int, waiter: Waiter)] = []
-  private var turns: [Turn: Int] = [:]
+  private var waiting: [(ticket: AdmissionTicket, bytes: Int, waiter: Waiter)] = []
+  private var admitted: [AdmissionTicket: Int] = [:]
   private var joined: UInt64 = 0
-  /// Bytes that are kept for those who have their turn.
-  package private(set) var keptBytes = 0
+  /// Bytes that are reserved for admitted waiters.
+  package private(set) var reservedBytes = 0
 
   package init() {}
 
-  package var isEmpty: Bool { standing.isEmpty }
-  package var count: Int { standing.count }
+  package var isEmpty: Bool { waiting.isEmpty }
+  package var count: Int { waiting.count }
 
-  /// Stands in line for so many bytes. The number is never given out twice.
-  package mutating func join(_ bytes: Int, _ waiter: Waiter) -> Turn {
+  /// Waits for so many bytes. No ticket is used twice.
+  package mutating func join(_ bytes: Int, _ waiter: Waiter) -> AdmissionTicket {
     joined += 1
-    let turn = Turn(number: joined)
-    standing.append((turn, bytes, waiter))
-    return turn
+    let ticket = AdmissionTicket(number: joined)
+    waiting.append((ticket, bytes, waiter))
+    return ticket
   }
 
-  /// Does not wait any more; nil when it has its turn already, which must still be used or given back.
-  package mutating func leave(_ turn: Turn) -> Waiter? {
-    guard let place = standing.firstIndex(where: { $0.turn == turn }) else { return nil }
-    return standing.remove(at: place).waiter
+  /// Stops waiting; nil when the waiter is already admitted, and must still use or return its ticket.
+  package mutating func leave(_ ticket: AdmissionTicket) -> Waiter? {
+    guard let place = waiting.firstIndex(where: { $0.ticket == ticket }) else { return nil }
+    return waiting.remove(at: place).waiter
   }
 
-  /// The turn is used, or not needed any more. Harmless for one that nobody has.
-  package mutating func end(_ turn: Turn) {
-    guard let bytes = turns.removeValue(forKey: turn) else { return }
-    keptBytes -= bytes
+  /// The ticket is used or returned. Harmless for one that is not admitted.
+  package mutating func end(_ ticket: AdmissionTicket) {
+    guard let bytes = admitted.removeValue(forKey: ticket) else { return }
+    reservedBytes -= bytes
   }
 
-  /// Gives turns to the first in line, as far as there is room: `hasRoom` says whether so many bytes fit beside so many kept
-  /// ones. O(given turns + line).
-  package mutating func admit(_ hasRoom: (_ bytes: Int, _ kept: Int) -> Bool) -> [(turn: Turn, waiter: Waiter)] {
+  /// Admits the first waiters, as far as there is space: `hasSpace` says whether so many bytes fit besides so many
+  /// reserved ones. O(admitted + waiting).
+  package mutating func admit(
+    _ hasSpace: (_ bytes: Int, _ reserved: Int) -> Bool
+  ) -> [(ticket: AdmissionTicket, waiter: Waiter)] {
     var count = 0
-    while count < standing.count, hasRoom(standing[count].bytes, keptBytes) {
-      turns[standing[count].turn] = standing[count].bytes
-      keptBytes += standing[count].bytes
+    while count < waiting.count, hasSpace(waiting[count].bytes, reservedBytes) {
+      admitted[waiting[count].ticket] = waiting[count].bytes
+      reservedBytes += waiting[count].bytes
       count += 1
     }
     guard count > 0 else { return [] }
-    defer { standing.removeFirst(count) }
-    return standing[..<count].map { ($0.turn, $0.waiter) }
+    defer { waiting.removeFirst(count) }
+    return waiting[..<count].map { ($0.ticket, $0.waiter) }
   }
 
-  /// Gives everybody a turn for nothing: the log has ended, and their offers will say why.
-  package mutating func dismiss() -> [(turn: Turn, waiter: Waiter)] {
-    defer { standing = [] }
-    return standing.map { ($0.turn, $0.waiter) }
+  /// Releases all waiters without space: the log has ended, and their offers return why.
+  package mutating func dismiss() -> [(ticket: AdmissionTicket, waiter: Waiter)] {
+    defer { waiting = [] }
+    return waiting.map { ($0.ticket, $0.waiter) }
   }
 }

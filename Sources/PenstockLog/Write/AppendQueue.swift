@@ -1,28 +1,30 @@
-/// Group commit, decided: what is taken in, what goes into the next block, who compresses it, what is written before one sync,
-/// who is told. A pure value; `Committer` performs what it returns, under one lock for the decision and outside it for the
-/// acting.
+/// The decisions of group commit: what is accepted, what goes into the next block, which thread compresses it, what is
+/// written before one sync, which callers are answered. A pure value. `Committer` performs what it returns: it decides
+/// under one lock and acts outside of it.
 ///
-/// While some groups are being written and synced, the next gather: the disk's own pace makes the groups, no timer does. A
-/// group walks *queued* → *with an encoder* → *compressed* → *committing* → told; a small one that finds nothing else under
-/// way goes straight to the committer, which compresses it itself.
+/// While some groups are written and synced, the next accumulate: the disk's own pace makes the groups, not a timer. A
+/// group is *queued* → *with an encoder* → *compressed* → *committing* → answered. A small group that finds nothing
+/// else in progress goes straight to the committer, which compresses it itself.
 ///
-/// Who takes how much: an encoder takes only a whole block's worth, so that eager encoders do not shred the queue; less
-/// than that is left to gather until the committer has nothing else to do. But of a *crowd*, many appenders that each wait for
-/// theirs, half is enough: those who are being committed and those who were told last are all there are, so when half of them
-/// have come back, compressing theirs beside the sync splits the crowd in two that take turns, and no further.
+/// An encoder takes only a whole block, so that eager encoders do not cut the queue into small blocks. Less than a
+/// block accumulates until the committer has nothing else to do.
 ///
-/// States: *open* → (*draining* by ``close()``) → *done*; from any, *failed* by ``fail(_:)``, for ever. While the disk is full
-/// and appends wait for room there, it is also *parked*, from ``park()`` to ``unpark()``; then *trying*, without encoders,
-/// until a group is written.
+/// There is one exception, for many callers that each wait for their own append. The callers being committed and those
+/// answered last are all there are. When half of them have returned, an encoder compresses their appends during the
+/// sync. So the callers form two halves that alternate, and are not split further.
+///
+/// States: *open* → (*draining* by ``close()``) → *done*; from any, *failed* by ``fail(_:)``, permanently. While the
+/// disk is full and appends wait for space, it is also *parked*, from ``park()`` to ``unpark()``. Then it is *trying*,
+/// without encoders, until a group is written.
 ///
 /// Invariants
-/// 1. Offsets are given out in the order of acceptance, without a hole.
-/// 2. What is committing, compressed, with encoders and queued, in this order, has consecutive offsets: whoever is faster,
-///    groups reach the committer in the order they were taken.
-/// 3. `waitingBytes` is the sum over all that the committer does not have; it passes the limit only for a single batch
-///    alone, and by parked groups.
-/// 4. At most `slots` groups are with encoders, compressed, or committing as compressed by one.
-/// 5. Every ticket taken in is answered exactly once: by `completed` or by `failed`.
+/// 1. Offsets are assigned in the order of acceptance, without a hole.
+/// 2. Committing, compressed, encoding and queued appends, in this order, have consecutive offsets. Whichever encoder
+///    is faster, groups reach the committer in the order in which they were taken.
+/// 3. `waitingBytes` is the sum over everything that the committer does not have. It passes the limit only for a single
+///    batch alone, and by parked groups.
+/// 4. At most `slots` groups are with encoders, compressed, or committing after an encoder compressed them.
+/// 5. Every accepted ticket is answered exactly once: by `completed` or by `failed`.
 package struct AppendQueue<Ticket, Block> {
   package struct Pending {
     package let ticket: Ticket
@@ -32,13 +34,13 @@ package struct AppendQueue<Ticket, Block> {
     package var offsets: Range<Offset> { first..<(first + batch.count) }
   }
 
-  /// What becomes one block.
+  /// The appends that become one block.
   package struct Group {
-    /// Never given out twice.
+    /// No number is used twice.
     package let number: Int
     package let appends: [Pending]
     package let bytes: Int
-    /// What an encoder made of it; nil while it does, and for a group that the committer compresses.
+    /// The encoder's result; nil while it works, and for a group that the committer compresses.
     package fileprivate(set) var block: Result<Block, LogError>?
     package var first: Offset { appends[0].first }
     package var batches: [RecordBatch] { appends.map { $0.batch } }
@@ -48,7 +50,7 @@ package struct AppendQueue<Ticket, Block> {
   package enum Offer {
     /// In the queue, with these offsets.
     case accepted(Range<Offset>)
-    /// No room: wait and offer again.
+    /// No space: wait and offer again.
     case full
     case refused(LogError)
   }
@@ -56,32 +58,32 @@ package struct AppendQueue<Ticket, Block> {
   private let blockBytes: Int
   private let queueBytes: Int
   private let slots: Int
-  /// Fewer are no crowd.
-  private let crowd: Int
-  /// Appends of the newest group that was completed.
-  private var lastTold = 0
+  /// The fewest appends that count as many callers.
+  private let manyCallers: Int
+  /// Appends of the newest completed group.
+  private var lastCompleted = 0
   private var queued: [Pending] = []
   private var queuedBytes = 0
   /// With encoders or compressed, in order.
   private var pipeline: [Group] = []
   private var pipelineBytes = 0
   private var committing: [Group] = []
-  /// Groups that an encoder still compresses, and nobody wants any more.
+  /// Groups that an encoder still compresses, but that are no longer needed.
   private var abandoned = 0
   private var taken = 0
   private var nextOffset: Offset
   /// One past the last record whose group is completed.
   package private(set) var writtenEnd: Offset
   package private(set) var isClosing = false
-  /// The disk is full, and what is queued waits for room there.
+  /// The disk is full, and queued appends wait for space.
   package private(set) var isParked = false
   private var isTrying = false
   private var failure: LogError?
 
   /// - Parameter slots: How many groups may be compressed ahead of time; 0 leaves all compressing to the committer.
-  /// - Parameter crowd: From how many appends on half of a crowd is compressed beside the other half's commit.
-  package init(nextOffset: Offset, blockBytes: Int, queueBytes: Int, slots: Int = 0, crowd: Int = 16) {
-    self.crowd = crowd
+  /// - Parameter manyCallers: From how many appends on an encoder takes half of the callers' appends.
+  package init(nextOffset: Offset, blockBytes: Int, queueBytes: Int, slots: Int = 0, manyCallers: Int = 16) {
+    self.manyCallers = manyCallers
     self.nextOffset = nextOffset
     writtenEnd = nextOffset
     self.blockBytes = blockBytes
@@ -93,19 +95,19 @@ package struct AppendQueue<Ticket, Block> {
   /// One past the last record accepted.
   package var acceptedEnd: Offset { nextOffset }
   package var waitingBytes: Int { queuedBytes + pipelineBytes }
-  /// Nothing is taken in any more.
+  /// The queue accepts nothing more.
   package var isEnding: Bool { isClosing || failure != nil }
 
-  /// Whether an offer of so many bytes would not be answered with `full`, were `kept` bytes queued beside what is.
-  package func hasRoom(for bytes: Int, beside kept: Int = 0) -> Bool {
-    waitingBytes + kept == 0 || waitingBytes + kept + bytes <= queueBytes
+  /// Whether the queue has space for an offer of so many bytes, besides its own and `reserved` bytes.
+  package func hasSpace(for bytes: Int, besides reserved: Int = 0) -> Bool {
+    waitingBytes + reserved == 0 || waitingBytes + reserved + bytes <= queueBytes
   }
 
-  /// Takes a batch in, or says why not.
+  /// Accepts a batch, or returns why not.
   package mutating func offer(_ batch: RecordBatch, durability: Durability, ticket: Ticket) -> Offer {
     if let failure { return .refused(failure) }
     if isClosing { return .refused(LogError(.closed, "the log is closed")) }
-    guard hasRoom(for: batch.payload.count) else { return .full }
+    guard hasSpace(for: batch.payload.count) else { return .full }
     let pending = Pending(ticket: ticket, batch: batch, durability: durability, first: nextOffset)
     queued.append(pending)
     queuedBytes += batch.payload.count
@@ -113,7 +115,7 @@ package struct AppendQueue<Ticket, Block> {
     return .accepted(pending.offsets)
   }
 
-  /// Takes nothing more in; what is queued is still written.
+  /// Accepts nothing more; what is queued is still written.
   package mutating func close() { isClosing = true }
 
   /// As many batches as fill a block, at least one.
@@ -126,7 +128,7 @@ package struct AppendQueue<Ticket, Block> {
     }
     let appends: [Pending]
     if count == queued.count {
-      // The array itself: nothing is copied, nothing counted, under a lock that all who append want.
+      // The array itself: no copy and no counting under a lock that all appenders need.
       appends = queued
       queued = []
     } else {
@@ -146,20 +148,20 @@ extension AppendQueue {
     /// Compress this, then call ``encoded(_:_:)``.
     case compress(Group)
     case wait
-    /// Nothing will come any more.
+    /// Nothing more will come.
     case finish
   }
 
-  /// Whether an encoder would be given something. A whole block is there when the bytes make one: then either the next batch
-  /// does not fit any more, or nothing more would.
+  /// Whether there is work for an encoder. Queued bytes of a block's size make a whole block: then either the next
+  /// batch does not fit, or no other would.
   package var wantsEncoder: Bool {
-    (queuedBytes >= blockBytes || hasHalfOfCrowd) && usesEncoders
+    (queuedBytes >= blockBytes || hasHalfOfCallers) && usesEncoders
       && pipeline.count + abandoned + committing.count { $0.block != nil } < slots
   }
 
-  private var hasHalfOfCrowd: Bool {
-    guard pipeline.isEmpty, queued.count >= crowd, !committing.isEmpty else { return false }
-    return queued.count * 2 >= committing.reduce(lastTold) { $0 + $1.appends.count }
+  private var hasHalfOfCallers: Bool {
+    guard pipeline.isEmpty, queued.count >= manyCallers, !committing.isEmpty else { return false }
+    return queued.count * 2 >= committing.reduce(lastCompleted) { $0 + $1.appends.count }
   }
 
   private var usesEncoders: Bool { slots > 0 && !isParked && !isTrying }
@@ -172,7 +174,7 @@ extension AppendQueue {
     return .compress(group)
   }
 
-  /// The group of this number is compressed, or cannot be. False when nobody wants it any more.
+  /// The group of this number is compressed, or cannot be. False when it is no longer needed.
   @discardableResult
   package mutating func encoded(_ number: Int, _ block: Result<Block, LogError>) -> Bool {
     guard let index = pipeline.firstIndex(where: { $0.number == number }) else {
@@ -185,7 +187,7 @@ extension AppendQueue {
     return true
   }
 
-  /// Takes everything back from the encoders; those at work will be told that nobody wants it.
+  /// Takes everything back from the encoders; those at work learn later that their result is not needed.
   private mutating func emptyPipeline() -> [Pending] {
     defer {
       pipeline = []
@@ -206,9 +208,9 @@ extension AppendQueue {
     case write([Group])
     /// Nothing to do yet.
     case wait
-    /// What is queued must wait for room on the disk.
+    /// Queued appends must wait for disk space.
     case parked
-    /// Nothing will come any more.
+    /// Nothing more will come.
     case finish
   }
 
@@ -220,8 +222,8 @@ extension AppendQueue {
     return !usesEncoders || queuedBytes < blockBytes
   }
 
-  /// What the committer does next: all that is compressed and next in order; or, when nothing is under way, what has
-  /// gathered.
+  /// The committer's next step: all compressed groups that are next in order; or, when nothing is in progress, what has
+  /// accumulated.
   package mutating func next() -> Next {
     precondition(committing.isEmpty, "one commit at a time")
     guard wantsCommitter else { return isParked && !queued.isEmpty ? .parked : .wait }
@@ -242,13 +244,13 @@ extension AppendQueue {
   package mutating func completed(_ count: Int) {
     precondition(count > 0 && count <= committing.count)
     writtenEnd = committing[count - 1].end
-    lastTold = committing[count - 1].appends.count
+    lastCompleted = committing[count - 1].appends.count
     committing.removeFirst(count)
     isTrying = false
   }
 
-  /// What is left of the commit found no room on the disk, and so will those behind it: returns those, to be told. What comes
-  /// later is taken in again, with offsets from `end` on.
+  /// The rest of the commit found no disk space, and the queued appends will find none: returns the queued ones, to be
+  /// answered. Later appends are accepted again, with offsets from `end` on.
   package mutating func ranOutOfSpace(end: Offset) -> [Pending] {
     precondition(!committing.isEmpty)
     isParked = false
@@ -257,7 +259,7 @@ extension AppendQueue {
     return abandonAll()
   }
 
-  /// Nothing can be written any more: returns those behind the commit, to be told.
+  /// No more can be written: returns the queued appends, to be answered.
   package mutating func fail(_ error: LogError) -> [Pending] {
     failure = error
     return abandonAll()
@@ -272,8 +274,9 @@ extension AppendQueue {
     return emptyPipeline() + queued
   }
 
-  /// What is left of the commit found no room on the disk: back to the front of the line, and what was compressed with it,
-  /// until ``unpark()``. False when the queue is closing; then nobody waits any longer, and ``ranOutOfSpace(end:)`` is next.
+  /// The rest of the commit found no disk space. It returns to the front of the queue, with all compressed groups,
+  /// until ``unpark()``. False when the queue is closing: then no append waits, and ``ranOutOfSpace(end:)`` must
+  /// follow.
   package mutating func park() -> Bool {
     precondition(!committing.isEmpty)
     guard !isClosing else { return false }
@@ -284,14 +287,14 @@ extension AppendQueue {
     return true
   }
 
-  /// There may be room on the disk again. Nothing is compressed ahead of time before that is known.
+  /// The disk may have space again. Encoders do not work before that is known.
   package mutating func unpark() {
     if isParked { isTrying = true }
     isParked = false
   }
 
-  /// Takes back batches that wait for room on the disk; those behind move up, for nothing has been written and nobody been
-  /// told an offset but as a forecast. Nothing is taken back unless parked.
+  /// Takes back batches that wait for disk space. Later batches move up: nothing has been written, and callers have
+  /// seen offsets only as forecasts. Takes nothing back unless parked.
   package mutating func withdraw(_ isWithdrawn: (Ticket) -> Bool) -> [Pending] {
     guard isParked, var offset = queued.first?.first else { return [] }
     let withdrawn = queued.filter { isWithdrawn($0.ticket) }

@@ -1,32 +1,33 @@
 internal import Synchronization
 
 extension Committer {
-  /// Returns when the batch is as safe as asked. Waits for room; cancelling that wait leaves nothing behind, and once the
-  /// batch is in the queue it is written, cancelled or not.
+  /// Returns when the batch is as safe as asked. Waits for space in the queue; cancelling that wait writes nothing.
+  /// Once the batch is in the queue it is written, cancelled or not.
   func append(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
     try check(batch)
-    var turn: AdmissionTicket?
+    var admission: AdmissionTicket?
     while true {
       let receipt =
         configuration.whenFull == .wait
-        ? try await offerCancellably(batch, durability, turn: turn) : try await offer(batch, durability, turn: turn)
+        ? try await offerCancellably(batch, durability, admission)
+        : try await offer(batch, durability, admission)
       if let receipt { return receipt }
-      turn = await waitForRoom(for: batch)
-      guard turn != nil else { throw LogError(.cancelled, "the append was cancelled; nothing was written") }
+      admission = await waitForSpace(for: batch)
+      guard admission != nil else { throw LogError(.cancelled, "the append was cancelled; nothing was written") }
     }
   }
 
-  /// Like ``append(_:_:)``, but throws `.overloaded` where that would wait for room.
+  /// Like ``append(_:_:)``, but throws `.overloaded` where that would wait for space in the queue.
   func tryAppend(_ batch: RecordBatch, _ durability: Durability) async throws(LogError) -> Receipt {
     try check(batch)
     if let receipt = try await offer(batch, durability, isImpatient: true) { return receipt }
     throw overloaded
   }
 
-  /// Takes the batch in, or says why not, without waiting for anything.
+  /// Accepts the batch, or returns why not, without waiting for anything.
   func appendWithoutWaiting(_ batch: RecordBatch) throws(LogError) -> Receipt {
     try check(batch)
-    switch change({ $0.offer(batch, .accepted, nil, turn: nil) }) {
+    switch change({ $0.offer(batch, .accepted, nil, admission: nil) }) {
     case .accepted(let offsets): return Receipt(offsets: offsets, durability: .accepted)
     case .full: throw overloaded
     case .refused(let error): throw error
@@ -34,12 +35,12 @@ extension Committer {
   }
 
   private var overloaded: LogError {
-    LogError(.overloaded, "\(configuration.queueBytes) bytes wait to be written already; try again later")
+    LogError(.overloaded, "\(configuration.queueBytes) bytes already wait to be written; try again later")
   }
 
-  /// One continuation for the whole append: resumed by the commit, or at once with nil when there is no room.
+  /// One continuation for the whole append: the commit resumes it, or, when there is no space, this call with nil.
   private func offer(
-    _ batch: RecordBatch, _ durability: Durability, turn: AdmissionTicket? = nil, id: UInt64 = 0,
+    _ batch: RecordBatch, _ durability: Durability, _ admission: AdmissionTicket? = nil, id: UInt64 = 0,
     isImpatient: Bool = false
   ) async throws(LogError) -> Receipt? {
     let answer: Result<Receipt, LogError>? = await withCheckedContinuation { continuation in
@@ -47,10 +48,10 @@ extension Committer {
         continuation.resume(returning: $0)
       }
       let (offer, withdrawn) = change { state in
-        let offer = state.offer(batch, durability, durability == .accepted ? nil : waiter, turn: turn)
+        let offer = state.offer(batch, durability, durability == .accepted ? nil : waiter, admission: admission)
         return (offer, state.withdraw())
       }
-      tellWithdrawn(withdrawn)
+      answerWithdrawn(withdrawn)
       switch offer {
       case .accepted(let offsets):
         if durability == .accepted {
@@ -63,9 +64,10 @@ extension Committer {
     return try answer?.get()
   }
 
-  /// An append that can be taken back while the disk is full. Dearer, so only where appends wait for that.
+  /// An append that can be taken back while the disk is full. It is more expensive, so it is used only where appends
+  /// wait for space.
   private func offerCancellably(
-    _ batch: RecordBatch, _ durability: Durability, turn: AdmissionTicket?
+    _ batch: RecordBatch, _ durability: Durability, _ admission: AdmissionTicket?
   ) async throws(LogError) -> Receipt? {
     let id = monitor.withLock { state in
       state.nextID += 1
@@ -74,7 +76,7 @@ extension Committer {
     defer { monitor.withLock { _ = $0.cancelled.remove(id) } }
     let answer: Result<Receipt?, LogError> = await withTaskCancellationHandler {
       do throws(LogError) {
-        return .success(try await offer(batch, durability, turn: turn, id: id))
+        return .success(try await offer(batch, durability, admission, id: id))
       } catch {
         return .failure(error)
       }
@@ -83,16 +85,16 @@ extension Committer {
         state.cancelled.insert(id)
         return state.withdraw()
       }
-      tellWithdrawn(withdrawn)
+      answerWithdrawn(withdrawn)
     }
     return try answer.get()
   }
 
-  func tellWithdrawn(_ withdrawn: [Queue.Pending]) {
+  func answerWithdrawn(_ withdrawn: [Queue.Pending]) {
     for pending in withdrawn {
       let error =
         pending.ticket?.isImpatient == true
-        ? LogError(.noSpace, "the disk is full, and appends wait for room")
+        ? LogError(.noSpace, "the disk is full, and appends wait for space")
         : LogError(.cancelled, "the append was cancelled; nothing was written")
       pending.ticket?.resume(.failure(error))
     }
@@ -101,17 +103,17 @@ extension Committer {
   /// How safe a producer's append is when it returns.
   var producersDurability: Durability { max(configuration.durability, .kernel) }
 
-  /// Takes a producer's append in, or says why not, without waiting.
-  func offerNow(_ batch: RecordBatch, _ waiter: Waiter, turn: AdmissionTicket?) -> Queue.Offer {
-    change { $0.offer(batch, producersDurability, waiter, turn: turn) }
+  /// Accepts a producer's append, or returns why not, without waiting.
+  func offerNow(_ batch: RecordBatch, _ waiter: Waiter, _ admission: AdmissionTicket?) -> Queue.Offer {
+    change { $0.offer(batch, producersDurability, waiter, admission: admission) }
   }
 
-  /// A turn that nothing was offered with.
-  func giveBack(_ turn: AdmissionTicket) { change { $0.line.end(turn) } }
+  /// Returns an unused ticket.
+  func giveBack(_ admission: AdmissionTicket) { change { $0.admissions.end(admission) } }
 
-  /// What the queue has taken in, and how many wait for room: for tests that must know who stands where.
-  package var standing: (accepted: Offset, inLine: Int) {
-    monitor.withLock { ($0.queue.acceptedEnd, $0.line.count) }
+  /// The end of what the queue has accepted, and how many appends wait for space in it. For tests of the order.
+  package var queueStatus: (accepted: Offset, waiting: Int) {
+    monitor.withLock { ($0.queue.acceptedEnd, $0.admissions.count) }
   }
 
   func check(_ batch: RecordBatch) throws(LogError) {
@@ -128,26 +130,26 @@ extension Committer {
     }
   }
 
-  /// Waits in line until there is room for the batch: offer it with the turn that is returned. Nil when the task was cancelled
-  /// before it was its turn.
-  func waitForRoom(for batch: RecordBatch) async -> AdmissionTicket? {
+  /// Waits until there is space for the batch; the caller offers it with the returned ticket. Nil when the task was
+  /// cancelled before it was admitted.
+  func waitForSpace(for batch: RecordBatch) async -> AdmissionTicket? {
     let start = observation.start()
     defer { observation.tell(since: start) { .waitedForRoom(duration: $0) } }
-    let place = Mutex<AdmissionTicket?>(nil)
+    let joined = Mutex<AdmissionTicket?>(nil)
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isCancelled = change { state in
-          // Whoever cancels comes before this or finds a place to leave.
-          place.withLock { place in
+          // A cancellation comes before this, or finds a ticket to give up.
+          joined.withLock { ticket in
             if Task.isCancelled { return true }
-            place = state.line.join(batch.payload.count, continuation)
+            ticket = state.admissions.join(batch.payload.count, continuation)
             return false
           }
         }
         if isCancelled { continuation.resume(returning: nil) }
       }
     } onCancel: {
-      let waiter = change { state in place.withLock { $0 }.flatMap { state.line.leave($0) } }
+      let waiter = change { state in joined.withLock { $0 }.flatMap { state.admissions.leave($0) } }
       waiter?.resume(returning: nil)
     }
   }

@@ -1,6 +1,7 @@
 /// Syncing the commit point in quiet times.
 extension Committer {
-  /// Has the commit point synced when no commit comes for a while. One task at a time, however many commits there are.
+  /// Syncs the commit point when no commit comes for a while. There is one such task at a time, however many commits
+  /// there are.
   func planCommitPointSync(_ sync: @escaping @Sendable () -> Void, on worker: Worker) {
     guard let delay = commitPointSyncDelay else { return }
     let seen: UInt64? = monitor.withLock { state in
@@ -18,7 +19,7 @@ extension Committer {
     let sleep = sleep
     Task { [weak self] in
       await sleep(delay)
-      // A log that is closed has noted its end in META.
+      // A closed log has stored its end in META.
       guard let self else { return }
       let commits: UInt64? = monitor.withLock { state in
         guard state.commits != seen, !state.isFinished else {

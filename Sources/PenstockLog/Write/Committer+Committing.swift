@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// The thread that writes, syncs and tells.
+/// The thread that writes, syncs and answers.
 extension Committer {
   private enum Step {
     case commit([Queue.Group], admitted: Admitted)
@@ -8,11 +8,11 @@ extension Committer {
     case finish
   }
 
-  /// How long appends that wait for room on the disk wait before they look again.
-  private static let roomInterval = Duration.seconds(1)
+  /// The time between two attempts to write when the disk is full.
+  private static let retryInterval = Duration.seconds(1)
 
   func run(_ writer: LogWriter) {
-    // A thread of its own: filling a segment with zeros takes a while, and cursors must not wait for it.
+    // A separate thread: filling a segment with zeros takes a while, and cursors must not wait for it.
     let filler = Worker(name: "penstock-fill")
     let sealer = writer.sealer.map {
       BackgroundSealer($0, writer.view, logger: writer.logger, observation: observation)
@@ -23,7 +23,7 @@ extension Committer {
     loop: while true {
       switch nextStep(&spin) {
       case .commit(let groups, let admitted):
-        for (turn, waiter) in admitted { waiter.resume(returning: turn) }
+        for (ticket, waiter) in admitted { waiter.resume(returning: ticket) }
         commit(groups, writer)
         planCommitPointSync(writer.syncCommitPoint, on: filler)
         if writer.segment != segment {
@@ -36,7 +36,7 @@ extension Committer {
         } else if !hasAskedForNext {
           hasAskedForNext = true
           let preparer = writer.preparer
-          // A full disk is met again, and told, when the segment is really needed.
+          // The roll meets a full disk again, and reports it, when it really needs the segment.
           filler.start { try? preparer.prepare() }
         }
       case .sync(let waiters):
@@ -48,19 +48,19 @@ extension Committer {
       case .finish: break loop
       }
     }
-    // Before the lock is let go of: another writer may take over then.
+    // Before the lock is released, because another writer may then begin.
     sealer?.stop()
     let failure = capture { () throws(LogError) in try writer.close() }
     observation.tell(.closed(failure))
     finish(failure)
   }
 
-  /// Waits for something to do; for a moment awake, where that has been worth it.
+  /// Waits for something to do; busy-waits first, where that has been useful.
   private func nextStep(_ spin: inout AdaptiveSpin) -> Step {
     let seen = calls.load(ordering: .acquiring)
     let (next, isIdle) = monitor.withLock { (step(&$0), $0.queue.isIdle) }
     if let next { return next }
-    // Encoders that are at work need the processors.
+    // Busy encoders need the processors.
     if isIdle, spin.mayWait() {
       spin.waited(
         hasMet: LogThread.spinWait(atMost: AdaptiveSpin.moment) { calls.load(ordering: .acquiring) != seen })
@@ -68,7 +68,7 @@ extension Committer {
     return monitor.wait(on: Channel.committer, until: step)
   }
 
-  /// What to do next. Who waits for a sync comes first: the next group may always be there.
+  /// The next step. Callers that wait for a sync come first: there may always be a next group.
   private func step(_ state: inout State) -> Step? {
     let syncs = state.syncs.due(writtenUpTo: state.queue.writtenEnd)
     if !syncs.isEmpty { return .sync(syncs) }
@@ -100,9 +100,9 @@ extension Committer {
         written += 1
       }
     }
-    var isPartlyTold = false
+    var isPartlyAnswered = false
     if written > 0, failure?.code != .poisoned {
-      let problem = capture { () throws(LogError) in try settle(groups[..<written], writer, &isPartlyTold) }
+      let problem = capture { () throws(LogError) in try settle(groups[..<written], writer, &isPartlyAnswered) }
       if problem != nil {
         failure = problem
         written = 0
@@ -110,7 +110,7 @@ extension Committer {
     } else {
       written = 0
     }
-    if let failure { giveUp(groups[written...], because: failure, writer, isPartlyTold: isPartlyTold) }
+    if let failure { giveUp(groups[written...], because: failure, writer, isPartlyAnswered: isPartlyAnswered) }
   }
 
   private func write(_ group: Queue.Group, _ writer: LogWriter) throws(LogError) {
@@ -124,16 +124,16 @@ extension Committer {
   }
 
   private func settle(
-    _ groups: ArraySlice<Queue.Group>, _ writer: LogWriter, _ isPartlyTold: inout Bool
+    _ groups: ArraySlice<Queue.Group>, _ writer: LogWriter, _ isPartlyAnswered: inout Bool
   ) throws(LogError) {
     let wantsDisk =
       configuration.durability == .disk || groups.contains { $0.appends.contains { $0.durability == .disk } }
-    // What is not synced first is proven to be in its place here; `synchronize` does so for all else.
-    if groups.contains(where: { $0.appends.contains { $0.durability < .disk } }) { try writer.checkPlace() }
-    // Who is told finds its records; in a log of the strongest durability only what is synced may be seen.
+    // Without a sync first, the names are checked here; `synchronize` checks them otherwise.
+    if groups.contains(where: { $0.appends.contains { $0.durability < .disk } }) { try writer.checkNames() }
+    // An answered caller finds its records. In a log of the strongest durability only synced records may be visible.
     if !wantsDisk || configuration.durability != .disk { try writer.publish() }
-    tell(groups) { $0 < .disk }
-    isPartlyTold = true
+    answer(groups) { $0 < .disk }
+    isPartlyAnswered = true
     if wantsDisk {
       try writer.synchronize()
       try writer.publish()
@@ -145,12 +145,12 @@ extension Committer {
       }
       return state.queue.waitingBytes
     }
-    tell(groups) { $0 == .disk }
-    isPartlyTold = false
+    answer(groups) { $0 == .disk }
+    isPartlyAnswered = false
     for group in groups { report(group, queuedBytes: waiting) }
   }
 
-  private func tell(_ groups: ArraySlice<Queue.Group>, _ applies: (Durability) -> Bool) {
+  private func answer(_ groups: ArraySlice<Queue.Group>, _ applies: (Durability) -> Bool) {
     for group in groups {
       for pending in group.appends where applies(pending.durability) {
         pending.ticket?.resume(.success(Receipt(offsets: pending.offsets, durability: pending.durability)))
@@ -159,7 +159,7 @@ extension Committer {
   }
 
   private func report(_ group: Queue.Group, queuedBytes: Int) {
-    // Who appends without waiting has no ticket, and no time with it.
+    // An append without waiting has no ticket, and so no time.
     let since = group.appends.lazy.compactMap(\.ticket?.since).first ?? observation.start()
     observation.tell(since: since) { latency in
       .committed(
@@ -169,61 +169,61 @@ extension Committer {
     }
   }
 
-  // MARK: Trouble
+  // MARK: Failures
 
-  /// The groups were not written, or not synced: tells them and all behind them, unless they wait for room on the disk.
+  /// The groups were not written, or not synced: answers them and all queued appends, unless these wait for disk space.
   private func giveUp(
-    _ groups: ArraySlice<Queue.Group>, because error: LogError, _ writer: LogWriter, isPartlyTold: Bool
+    _ groups: ArraySlice<Queue.Group>, because error: LogError, _ writer: LogWriter, isPartlyAnswered: Bool
   ) {
     if error.code == .noSpace {
       if configuration.whenFull == .wait, park() { return }
       trim { _ in }
     }
-    let (behind, syncs) = writer.producers.abandon(because: error) {
+    let (queued, syncs) = writer.producers.abandon(because: error) {
       change { state in
-        // The queue is empty then: who waits for room is admitted, and told when it offers.
+        // The queue is then empty: appends that wait for space are admitted, and their offers return the error.
         if error.code == .noSpace {
           let accepted = state.queue.acceptedEnd
-          let behind = state.queue.ranOutOfSpace(end: writer.end)
+          let queued = state.queue.ranOutOfSpace(end: writer.end)
           let isSilent =
-            behind.contains { $0.ticket == nil } || groups.contains { $0.appends.contains { $0.ticket == nil } }
+            queued.contains { $0.ticket == nil } || groups.contains { $0.appends.contains { $0.ticket == nil } }
           let syncs = state.syncs.lost(from: writer.end, upTo: accepted, because: error, isSilent: isSilent)
-          return (behind, syncs)
+          return (queued, syncs)
         }
         state.failure = error
         return (state.queue.fail(error), state.syncs.all())
       }
     }
-    let untold = groups.flatMap(\.appends).filter { !isPartlyTold || $0.durability == .disk }
-    for pending in untold + behind { pending.ticket?.resume(.failure(error)) }
+    let unanswered = groups.flatMap(\.appends).filter { !isPartlyAnswered || $0.durability == .disk }
+    for pending in unanswered + queued { pending.ticket?.resume(.failure(error)) }
     for sync in syncs { sync(error) }
-    observation.tell(.failed(appends: untold.count + behind.count, error.code))
+    observation.tell(.failed(appends: unanswered.count + queued.count, error.code))
   }
 
-  /// Keeps what is left of the commit, and all behind it, until there is room on the disk. False when the log is being closed.
+  /// Keeps the rest of the commit, and all queued appends, until the disk has space. False when the log is closing.
   private func park() -> Bool {
     let withdrawn: [Queue.Pending]? = change { state in
       guard state.queue.park() else { return nil }
       return state.withdraw()
     }
     guard let withdrawn else { return false }
-    tellWithdrawn(withdrawn)
+    answerWithdrawn(withdrawn)
     observation.tell(.parked)
-    trim { hasDropped in if hasDropped { self.lookForRoom() } }
+    trim { hasDropped in if hasDropped { self.retryWrites() } }
     let isFirst = monitor.withLock { state in
-      defer { state.isLookingForRoom = true }
-      return !state.isLookingForRoom
+      defer { state.isRetryPlanned = true }
+      return !state.isRetryPlanned
     }
     if isFirst {
       Task {
-        await sleep(Self.roomInterval)
-        monitor.withLock { $0.isLookingForRoom = false }
-        trim { _ in self.lookForRoom() }
+        await sleep(Self.retryInterval)
+        monitor.withLock { $0.isRetryPlanned = false }
+        trim { _ in self.retryWrites() }
       }
     }
     return true
   }
 
-  /// Tries again to write what waits for room on the disk.
-  func lookForRoom() { change { $0.queue.unpark() } }
+  /// Tries again to write the appends that wait for disk space.
+  func retryWrites() { change { $0.queue.unpark() } }
 }

@@ -1,5 +1,5 @@
 extension Committer {
-  /// What one of the threads does that compress ahead of the committer.
+  /// The body of a thread that compresses ahead of the committer.
   func encode() {
     var encoder: BlockEncoder?
     while let (group, block) = takeGroup() {
@@ -17,7 +17,7 @@ extension Committer {
     }
   }
 
-  /// Sleeps until there is something to compress; nil when nothing will come any more.
+  /// Sleeps until there is something to compress; nil when nothing more will come.
   private func takeGroup() -> (Queue.Group, EncodedBlock)? {
     var isIdle = false
     let taken: (Queue.Group, EncodedBlock)?? = monitor.wait(on: Channel.encoders) { state in
@@ -38,7 +38,7 @@ extension Committer {
 }
 
 extension Committer.State {
-  /// Keeps a block for its next use, unless one large batch made it much larger than others need it.
+  /// Keeps a block for its next use, unless one large batch made it much larger than others need.
   mutating func release(_ block: EncodedBlock, _ configuration: LogConfiguration) {
     if block.capacity <= 4 * configuration.blockBytes { free.append(block) }
   }

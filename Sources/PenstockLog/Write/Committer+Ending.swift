@@ -8,7 +8,7 @@ extension Committer {
     if let failure { throw failure }
   }
 
-  /// The same for a thread that may block.
+  /// The same for a thread that may block. Blocks the calling thread.
   func syncBlockingThread() throws(LogError) {
     let answer = Monitor<LogError??>(nil)
     sync { failure in
@@ -27,7 +27,7 @@ extension Committer {
     if let refusal { waiter(refusal) }
   }
 
-  /// The same as ``close()``, without waiting for it: nobody is left who could. True when nobody has closed it before.
+  /// The same as ``close()`` without waiting, because no caller is left. True when the log was not closed before.
   func closeUnattended() -> Bool {
     change { state in
       defer { state.queue.close() }
@@ -35,8 +35,8 @@ extension Committer {
     }
   }
 
-  /// Writes what is queued, closes the writer and ends the threads. Calling it again waits for the same end. Throws what ended
-  /// the log, when it had ended before.
+  /// Writes what is queued, closes the writer and ends the threads. A second call waits for the same end. Throws the
+  /// error that ended the log, if one did.
   func close() async throws(LogError) {
     await withCheckedContinuation { continuation in
       let isFinished = change { state in
@@ -49,20 +49,20 @@ extension Committer {
     if let failure = monitor.withLock({ $0.failure }) { throw failure }
   }
 
-  /// The thread has ended, and with it the writer.
+  /// The thread has ended, and the writer with it.
   func finish(_ failure: LogError?) {
     let (finished, waiting, syncing, reason) = monitor.withLock { state in
       state.isFinished = true
-      // Also a loss of accepted records that no sync has reported: the last chance to tell.
-      state.failure = state.failure ?? failure ?? state.syncs.takeUntold()
+      // Includes a loss of accepted records that no sync has reported: the last chance to report it.
+      state.failure = state.failure ?? failure ?? state.syncs.takeUnreported()
       defer {
         state.whenFinished = []
         state.free = []
       }
-      return (state.whenFinished, state.line.dismiss(), state.syncs.all(), state.failure)
+      return (state.whenFinished, state.admissions.dismiss(), state.syncs.all(), state.failure)
     }
     monitor.signalAll(Channel.encoders)
-    for (turn, waiter) in waiting { waiter.resume(returning: turn) }
+    for (ticket, waiter) in waiting { waiter.resume(returning: ticket) }
     for waiter in syncing { waiter(reason) }
     for waiter in finished { waiter() }
   }

@@ -1,17 +1,17 @@
 internal import Synchronization
 
-/// The shell around ``AppendQueue`` and ``LogWriter``: one thread that writes, syncs and tells; a few that compress ahead of
-/// it; any number of tasks and threads that append.
+/// Runs ``AppendQueue`` and ``LogWriter``: one thread that writes, syncs and answers; a few that compress ahead of it.
+/// Any number of tasks and threads append.
 package final class Committer: Sendable {
   typealias Queue = AppendQueue<Waiter?, EncodedBlock>
-  /// Resumed with their turn; with nil when they were cancelled.
-  typealias Line = AdmissionQueue<CheckedContinuation<AdmissionTicket?, Never>>
+  /// Resumed with their ticket; with nil when they were cancelled.
+  typealias Admissions = AdmissionQueue<CheckedContinuation<AdmissionTicket?, Never>>
 
-  /// Whoever waits for an append.
+  /// The caller of an append.
   struct Waiter: Sendable {
-    /// By which a waiting append is found again when it is cancelled.
+    /// Identifies a waiting append when it is cancelled.
     var id: UInt64 = 0
-    /// Does not wait for room on the disk.
+    /// Does not wait for disk space.
     var isImpatient = false
     /// When it was offered, for the observer; 0 without one.
     var since: Int64 = 0
@@ -20,31 +20,31 @@ package final class Committer: Sendable {
 
   struct State {
     var queue: Queue
-    /// Tasks that wait for room.
-    var line = Line()
+    /// Tasks that wait for space in the queue.
+    var admissions = Admissions()
     var nextID: UInt64 = 0
-    /// Appends that were cancelled and have not returned.
+    /// Cancelled appends that have not returned.
     var cancelled: Set<UInt64> = []
-    /// Commits so far, and whether a sync of the commit point is planned for when there are no more for a while.
+    /// Commits so far, and whether a sync of the commit point is planned for the next quiet time.
     var commits: UInt64 = 0
     var isCommitPointSyncPlanned = false
-    /// Whether somebody will look for room on the disk again.
-    var isLookingForRoom = false
+    /// Whether another attempt to write is planned while the disk is full.
+    var isRetryPlanned = false
     var isFinished = false
-    /// What ended the log before its time.
+    /// The error that ended the log early.
     var failure: LogError?
     var whenFinished: [@Sendable () -> Void] = []
-    /// Whoever waits for a sync.
+    /// The callers that wait for a sync.
     var syncs = SyncWaiters<@Sendable (LogError?) -> Void>()
-    /// Blocks that no encoder and no commit has.
+    /// Blocks that neither an encoder nor a commit uses.
     var free: [EncodedBlock] = []
-    /// Threads that compress: how many there are, and how many of them have nothing to do.
+    /// Threads that compress: how many there are, and how many of them are idle.
     var encoders = 0
     var idleEncoders = 0
 
     var wantsCommitter: Bool { queue.wantsCommitter || syncs.isDue(writtenUpTo: queue.writtenEnd) }
 
-    /// Takes back those that were cancelled or do not wait, once the disk is full.
+    /// Takes back appends that were cancelled or do not wait, once the disk is full.
     mutating func withdraw() -> [Queue.Pending] {
       guard queue.isParked else { return [] }
       let withdrawn = queue.withdraw { ticket in
@@ -54,38 +54,40 @@ package final class Committer: Sendable {
       return withdrawn
     }
 
-    /// Takes a batch in, if it is its turn: who stands in line for room comes first.
-    mutating func offer(_ batch: RecordBatch, _ durability: Durability, _ ticket: Waiter?, turn: AdmissionTicket?)
-      -> Queue.Offer
-    {
-      if let turn {
-        line.end(turn)
-      } else if !queue.isEnding, !line.isEmpty || !queue.hasRoom(for: batch.payload.count, beside: line.keptBytes) {
+    /// Accepts a batch, if it may enter now: appends that wait for space come first.
+    mutating func offer(
+      _ batch: RecordBatch, _ durability: Durability, _ ticket: Waiter?, admission: AdmissionTicket?
+    ) -> Queue.Offer {
+      if let admission {
+        admissions.end(admission)
+      } else if !queue.isEnding,
+        !admissions.isEmpty || !queue.hasSpace(for: batch.payload.count, besides: admissions.reservedBytes)
+      {
         return .full
       }
       return queue.offer(batch, durability: durability, ticket: ticket)
     }
 
-    /// Those whose turn it is now.
-    mutating func admit() -> Admitted { line.admit { queue.hasRoom(for: $0, beside: $1) } }
+    /// The waiters that are admitted now.
+    mutating func admit() -> Admitted { admissions.admit { queue.hasSpace(for: $0, besides: $1) } }
   }
 
-  typealias Admitted = [(turn: AdmissionTicket, waiter: CheckedContinuation<AdmissionTicket?, Never>)]
+  typealias Admitted = [(ticket: AdmissionTicket, waiter: CheckedContinuation<AdmissionTicket?, Never>)]
 
-  /// Who waits on the monitor.
+  /// The monitor's channels.
   enum Channel { static let (committer, encoders) = (0, 1) }
 
   let monitor: Monitor<State>
-  /// Raised whenever there is something for the committer to do, for one that waits awake.
+  /// Raised whenever there is work for the committer, for a busy-waiting one.
   let calls = Atomic<Int>(0)
   let configuration: LogConfiguration
-  /// Runs retention on another thread, then says whether it removed anything.
+  /// Runs retention on another thread, then calls `then` with whether it removed anything.
   let trim: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
   let sleep: @Sendable (Duration) async -> Void
   let commitPointSyncDelay: Duration?
   let observation: Observation
 
-  /// Starts the thread, which owns the writer from here on.
+  /// Starts the thread, which owns the writer from now on.
   init(
     _ writer: sending LogWriter, _ configuration: LogConfiguration, _ environment: LogEnvironment,
     trim: @escaping @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void
@@ -95,8 +97,8 @@ package final class Committer: Sendable {
     commitPointSyncDelay = environment.commitPointSyncDelay
     observation = environment.observation
     self.trim = trim
-    // Four blocks for each encoder: those that are being written and synced count too, and while two are ready for the next sync
-    // the encoder goes on.
+    // Four blocks for each encoder, because blocks being written and synced count too. While two are ready for the next
+    // sync, the encoder continues.
     let queue = Queue(
       nextOffset: writer.end, blockBytes: configuration.blockBytes, queueBytes: configuration.queueBytes,
       slots: configuration.encoders * 4)
@@ -105,7 +107,7 @@ package final class Committer: Sendable {
     LogThread.start(name: "penstock-commit") { [self] in run(owned.writer) }
   }
 
-  /// Hands the writer to its thread.
+  /// Passes the writer to its thread.
   ///
   /// `@unchecked Sendable`: it crosses once, from the task that opened the log to the thread, which alone uses it.
   private final class Owned: @unchecked Sendable {
@@ -113,7 +115,8 @@ package final class Committer: Sendable {
     init(_ writer: sending LogWriter) { self.writer = writer }
   }
 
-  /// Changes the state, and wakes whoever has something to do then, or has room now. An encoder that is missing is started.
+  /// Changes the state; wakes the threads that then have work, and the appends that then have space. Starts an encoder
+  /// if one is missing.
   func change<Result>(_ body: (inout State) -> Result) -> Result {
     var wakesCommitter = false
     var encoder: (isMissing: Bool, isWanted: Bool) = (false, false)
@@ -129,7 +132,7 @@ package final class Committer: Sendable {
       }
       return result
     }
-    for (turn, waiter) in admitted { waiter.resume(returning: turn) }
+    for (ticket, waiter) in admitted { waiter.resume(returning: ticket) }
     if wakesCommitter {
       calls.wrappingAdd(1, ordering: .releasing)
       monitor.signal(Channel.committer)

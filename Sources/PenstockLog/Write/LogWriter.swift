@@ -1,27 +1,28 @@
 package import Logging
 
-/// The one writer of a log: blocks into segments, segments into a directory, and what is durable to the readers. Synchronous
-/// and without a lock: `Log` confines it to its committer thread, the crash tests drive it directly.
+/// The one writer of a log. It writes blocks into segments and segments into a directory, and shows readers what is
+/// durable. It has no lock, and every method that writes or syncs blocks the calling thread: `Log` confines it to its
+/// committer thread, and the crash tests call it directly.
 ///
-/// Order of effects, each durable before the next begins: header of a segment → its name → its blocks → the commit point →
-/// readers. A failed write or sync leaves the writer *poisoned*: every later call throws, for ever.
+/// Order of effects, each durable before the next begins: header of a segment → its name → its blocks → the commit
+/// point → readers. A failed write or sync leaves the writer *poisoned*: every later call throws.
 package final class LogWriter {
   package let view: LogView
   package let logID: [UInt8]
   package let recovery: RecoveryReport
-  /// Makes the next segment ready; may be called from another thread while blocks are written.
+  /// Prepares the next segment; another thread may call it while blocks are written.
   package let preparer: SegmentPreallocator
   package private(set) var epoch: UInt32
   package let producers: ProducerRegistry
 
-  /// Removes the log's beginning; from any thread.
+  /// Removes the log's oldest segments; from any thread.
   package let trimmer: LogTrimmer
 
   private let environment: LogEnvironment
   private let clock: AppendClock
   private let configuration: LogConfiguration
   private let paths: LogPaths
-  /// Until the log is closed.
+  /// Held until the log is closed.
   private var lock: OpenFile?
   private let commitPoint: OpenFile
   private let metaFile: MetaFile
@@ -29,14 +30,14 @@ package final class LogWriter {
   private var active: SegmentWriter
   private var activeSegment: Segment
   private var encoder: BlockEncoder
-  /// For batches that nobody has compressed ahead of time.
+  /// For batches that no encoder has compressed.
   private let block = EncodedBlock()
   private var durable: CommitPoint.End
   /// Blocks that readers do not see yet.
   private var unpublished: [BlockEntry] = []
-  /// Those of them that readers at the end need not decode.
+  /// Small blocks among them, already decoded for readers at the end.
   private var handover: [DecodedBlock] = []
-  /// What they say of producers.
+  /// The producers of their records.
   private var unapplied: [ProducerRegistry.Written] = []
   private var producerStore: ProducerStore
   private var poison: LogError?
@@ -74,7 +75,7 @@ package final class LogWriter {
     try publish()
   }
 
-  /// Seals segments of this log; nil when that is switched off.
+  /// Seals segments of this log; nil when sealing is off.
   package var sealer: SegmentSealer? {
     guard case .settings(let settings) = configuration.sealing else { return nil }
     return SegmentSealer(fileSystem, paths, settings, randomBytes: environment.randomBytes)
@@ -82,16 +83,16 @@ package final class LogWriter {
   package var segmentCount: Int { segments.count }
   package var logger: Logger { environment.logger }
 
-  /// What poisoned the writer, if anything did.
+  /// The error that poisoned the writer, if any.
   package var failure: LogError? { poison }
-  /// One past the last record written, durable or not.
+  /// One past the last written record, durable or not.
   package var end: Offset { active.next.offset }
   package var durableEnd: Offset { durable.offset }
 
   /// The number of the segment being written.
   package var segment: UInt64 { active.header.sequence }
 
-  /// Whether the next segment should be made ready now, because half of this one is used.
+  /// Whether the next segment should be prepared now, because half of this one is used.
   package var wantsNextSegment: Bool {
     active.next.position > UInt64(configuration.segmentBytes / 2)
   }
@@ -101,16 +102,17 @@ package final class LogWriter {
     try checkUsable()
     try encoder.compress(batches, into: block)
     let place = try put(block)
-    // What encoders compress is too large to be handed over.
+    // Blocks that encoders compress are too large to pass on decoded.
     if view.isAwaited, let decoded = DecodedBlock(small: batches, at: place) { handover.append(decoded) }
     return place.baseOffset..<active.next.offset
   }
 
-  /// Writes a block that somebody has compressed, beginning a new segment when this one is full; returns its offsets. Volatile
-  /// until ``synchronize()``, unseen until ``publish()``; several may be written before either.
+  /// Writes a compressed block, and begins a new segment when this one is full; returns the block's offsets. It is
+  /// volatile until ``synchronize()`` and invisible until ``publish()``. Several blocks may be written before either.
+  /// Blocks the calling thread.
   ///
-  /// Throws `.noSpace` when there is no room for the next segment, or no descriptor to open it with: nothing is written, and a
-  /// later call may succeed. Any other failure poisons.
+  /// Throws `.noSpace` when there is no space for the next segment, or no descriptor to open it with. Nothing is then
+  /// written, and a later call may succeed. Any other failure poisons the writer.
   package func write(_ block: EncodedBlock) throws(LogError) -> Range<Offset> {
     try put(block).baseOffset..<active.next.offset
   }
@@ -120,7 +122,7 @@ package final class LogWriter {
     let start = observation.start()
     let length = UInt64(block.length)
     if active.next.position + length > UInt64(configuration.segmentBytes), !active.isEmpty { try roll() }
-    try makeRoom(for: length)
+    try fillAhead(for: length)
     let place = active.place(epoch: epoch, appendTime: clock.appendTime(notBefore: active.next.appendTime))
     do throws(FileSystemError) {
       let entry = try block.finish(at: place) { (header, bytes) throws(FileSystemError) in
@@ -143,10 +145,11 @@ package final class LogWriter {
     return place
   }
 
-  /// Returns when everything written is on stable storage, in the directory that readers and the next opening look into.
+  /// Returns when everything written is on stable storage, in the directory that readers and the next opening use.
+  /// Blocks the calling thread.
   package func synchronize() throws(LogError) {
     try checkUsable()
-    guard durable != active.end else { return try checkPlace() }
+    guard durable != active.end else { return try checkNames() }
     let start = observation.start()
     do throws(FileSystemError) {
       try active.synchronize()
@@ -154,31 +157,31 @@ package final class LogWriter {
     } catch {
       throw poisoned(by: error, while: "sync the log")
     }
-    try checkPlace()
+    try checkNames()
     durable = active.end
   }
 
-  /// Proves that the newest segment and the lock are still what their names lead to: two looks at names, about 3 µs. Open files
-  /// outlive their names, so without it a log whose directory was removed or replaced would go on and acknowledge records
-  /// that no opening finds. Without the lock's file a second writer could begin.
-  package func checkPlace() throws(LogError) {
+  /// Checks that the newest segment and the lock still have their names: two name lookups, about 3 µs. Open files
+  /// outlive their names. Without the check, a log whose directory was removed or replaced would continue, and
+  /// acknowledge records that no opening finds. Without the lock's file a second writer could begin.
+  package func checkNames() throws(LogError) {
     guard let lock else { return }
     for (path, file) in [(active.path, active.file), (paths.lock, lock)] {
       do throws(FileSystemError) {
         if try fileSystem.path(path, names: file.handle) { continue }
       } catch {
-        throw poisoned(by: error, while: "prove that the log is still in its place")
+        throw poisoned(by: error, while: "check that the log's files still have their names")
       }
       throw poisoned(
         by: LogError(
           .poisoned,
-          "the log's directory was removed or replaced while the log was open, or this file of it; the log takes no more "
-            + "appends, and what was appended since may be gone. Stop what does that, then open the log again",
+          "the log's directory, or this file of it, was removed or replaced while the log was open; the log refuses "
+            + "appends, and records appended since may be lost. Stop the cause, then open the log again",
           location: .init(path: path)))
     }
   }
 
-  /// Lets readers see what is durable (what is written, in a log of weaker durability).
+  /// Shows readers what is durable (in a log of weaker durability, what is written).
   package func publish() throws(LogError) {
     let visible = configuration.durability == .disk ? durable : active.end
     if visible == active.end {
@@ -205,8 +208,8 @@ package final class LogWriter {
     if let failure { throw poisoned(by: failure, while: "write the commit point") }
   }
 
-  /// Makes the commit point durable; from any thread. No promise depends on it, so a failure is not reported: after a power cut a newer
-  /// commit point lets recovery tell damage from a torn write.
+  /// Makes the commit point durable; from any thread. No guarantee depends on it, so a failure is not reported. After a
+  /// power cut a newer commit point lets recovery distinguish damage from a torn write.
   package var syncCommitPoint: @Sendable () -> Void {
     { [commitPoint] in try? commitPoint.fileSystem.synchronize(commitPoint.handle) }
   }
@@ -214,6 +217,21 @@ package final class LogWriter {
   /// Ends this segment and begins the next.
   private func roll() throws(LogError) {
     let (start, finished) = (observation.start(), segment)
+    try prepareNext()
+    try synchronize()
+    try publish()
+    let hasProducers = saveSnapshot()
+    // In memory: the newest segment's index is the writer's own.
+    let blocks = try activeSegment.entries(upTo: active.next.offset)
+    let next = try beginNext(hasProducers: hasProducers, after: blocks)
+    try leaveActive(blocks, for: next)
+    try publish()
+    observation.tell(since: start) { .rolled(segment: finished, duration: $0) }
+  }
+
+  /// Step 1 of a roll: the next segment's file is there, zero-filled. A full disk, or a process without a free
+  /// descriptor, changes nothing.
+  private func prepareNext() throws(LogError) {
     do throws(LogError) {
       try preparer.prepare()
     } catch {
@@ -221,66 +239,60 @@ package final class LogWriter {
         try retrySnapshot()
         throw error
       }
-      if let passing = Self.passing(error.cause, while: "make the next segment ready") { throw passing }
-      throw poisoned(by: error, at: error.location.path, while: "make the next segment ready")
-    }
-    try synchronize()
-    try publish()
-    let hasProducers = noteProducers()
-    // In memory: the newest segment's index is the writer's own.
-    let blocks = try activeSegment.entries(upTo: active.next.offset)
-    let opened: (SegmentWriter, Segment)
-    do throws(FileSystemError) {
-      // Behind the rename the directory is opened beside the segment: who has but one descriptor left is to learn it now.
-      let spare = OpenFile(fileSystem, try fileSystem.open(paths.next, .readOnly))
-      try withExtendedLifetime(spare) { () throws(FileSystemError) in
-        fileSystem.close(try fileSystem.open(paths.next, .readOnly))
+      if let cause = error.cause as? FileSystemError, cause.isHarmless {
+        throw Self.transient(cause, while: "prepare the next segment")
       }
-    } catch {
-      throw Self.passing(error, while: "begin a segment") ?? poisoned(by: error, while: "begin a segment")
+      throw poisoned(by: error, at: error.location.path, while: "prepare the next segment")
     }
+  }
+
+  /// Step 2 of a roll: the file becomes a segment, durably. Until its rename the file is no segment, so a harmless
+  /// failure changes nothing.
+  private func beginNext(hasProducers: Bool, after blocks: [BlockEntry]) throws(LogError) -> (SegmentWriter, Segment) {
     do throws(FileSystemError) {
-      opened = try SegmentWriter.begin(
-        fileSystem, paths, header: nextHeader(hasProducers: hasProducers, after: blocks),
-        filled: UInt64(configuration.segmentBytes))
+      try probeDescriptors()
+      let header = nextHeader(hasProducers: hasProducers, after: blocks)
+      return try SegmentWriter.begin(fileSystem, paths, header: header, filled: UInt64(configuration.segmentBytes))
     } catch {
-      // The prepared file has no name of a segment yet, so nothing has changed.
-      if error.code == .noSpace, error.operation == "rename" || error.operation == "write" {
-        throw LogError(error, while: "begin a segment")
-      }
-      if error.operation == "open", let passing = Self.passing(error, while: "begin a segment") { throw passing }
-      throw poisoned(by: error, while: "begin a segment")
+      throw error.isHarmless
+        ? Self.transient(error, while: "begin a segment") : poisoned(by: error, while: "begin a segment")
     }
+  }
+
+  /// Opens two descriptors and closes them again. After the rename, the directory is opened besides the segment: a
+  /// process with one free descriptor must fail before it.
+  private func probeDescriptors() throws(FileSystemError) {
+    let spare = OpenFile(fileSystem, try fileSystem.open(paths.next, .readOnly))
+    try withExtendedLifetime(spare) { () throws(FileSystemError) in
+      fileSystem.close(try fileSystem.open(paths.next, .readOnly))
+    }
+  }
+
+  /// Step 3 of a roll: the old segment gets its index, and the new one takes its place. Only now, because recovery
+  /// reads the newest segment alone and must not meet an index where it expects a block.
+  private func leaveActive(_ blocks: [BlockEntry], for next: (SegmentWriter, Segment)) throws(LogError) {
     preparer.taken()
-    // Only now: recovery looks at the newest segment alone, so it meets no index where it looks for a block.
-    do throws(FileSystemError) {
-      try active.finish(blocks)
-    } catch {
+    do throws(FileSystemError) { try active.finish(blocks) } catch {
       throw poisoned(by: error, while: "finish the segment")
     }
     // Readers find its blocks again when they need them; a long log must not fill the memory with old indexes.
     activeSegment.release()
-    (active, activeSegment) = opened
-    // As readers have them: retention may have dropped some.
-    segments = view.set.segments
-    segments.append(activeSegment)
+    (active, activeSegment) = next
+    // The view's list, because retention may have dropped some.
+    segments = view.set.segments + [activeSegment]
     durable = active.end
-    try publish()
-    observation.tell(since: start) { .rolled(segment: finished, duration: $0) }
   }
 
-  /// A process without a free descriptor is like a disk without room: what could not be opened is unchanged, and others are closed
-  /// again. Nil for every other failure.
-  private static func passing(_ failure: (any Error)?, while doing: String) -> LogError? {
-    guard let failure = failure as? FileSystemError, failure.code == .tooManyOpenFiles else { return nil }
-    return LogError(.noSpace, "could not \(doing)", location: .init(path: failure.path), cause: failure)
+  /// A failure that changed nothing: a full disk, or a process without a free descriptor. A later call may succeed.
+  private static func transient(_ failure: FileSystemError, while doing: String) -> LogError {
+    LogError(.noSpace, "could not \(doing)", location: .init(path: failure.path), cause: failure)
   }
 
-  /// Recovery reads the blocks behind the newest note, so it is renewed before the next segment takes any. Where it cannot
-  /// be, on a full disk say, the older one stays, recovery reads more, and retention leaves what it reads. False where there
-  /// is nothing to note.
+  /// Saves the producers' snapshot before the next segment takes blocks, because recovery reads the blocks after the
+  /// newest snapshot. If that fails, as on a full disk, the older snapshot stays: recovery reads more, and retention
+  /// keeps what it reads. False where there are no producers to save.
   @discardableResult
-  private func noteProducers() -> Bool {
+  private func saveSnapshot() -> Bool {
     let table = producers.table
     let end = active.end.offset
     guard !table.isTrivial else {
@@ -296,12 +308,12 @@ package final class LogWriter {
     return true
   }
 
-  /// There is no room, and retention may be kept from making some by a note that found none earlier. A note is small.
+  /// The disk is full, and retention may be blocked by a snapshot that earlier found no space. A snapshot is small.
   private func retrySnapshot() throws(LogError) {
     guard producers.snapshotEnd < active.header.baseOffset else { return }
     try synchronize()
     try publish()
-    noteProducers()
+    saveSnapshot()
   }
 
   private func nextHeader(hasProducers: Bool, after blocks: [BlockEntry]) -> SegmentHeader {
@@ -314,38 +326,38 @@ package final class LogWriter {
     return header
   }
 
-  /// The first segment of an opening is filled with zeros by doubling, so that a small log stays small; the ones after it
-  /// come whole.
-  private func makeRoom(for length: UInt64) throws(LogError) {
+  /// The first segment of an opening is filled with zeros by doubling, so that a small log stays small; later ones are
+  /// filled whole.
+  private func fillAhead(for length: UInt64) throws(LogError) {
     let needed = active.next.position + length
     guard needed > active.filledEnd else { return }
     let doubled = min(max(active.filledEnd * 2, SegmentWriter.firstFill), UInt64(configuration.segmentBytes))
-    // On a nearly full disk there may be room for the block alone.
+    // A nearly full disk may have space for the block alone.
     for end in [max(needed, doubled), needed] {
       do throws(FileSystemError) {
         return try active.fill(upTo: end)
       } catch {
-        // A write of zeros that found no room has harmed nothing; a sync that failed has.
-        if error.code == .noSpace, error.operation != "synchronize" {
+        // A write of zeros that finds no space changes nothing; a failed sync is a failure of the disk.
+        if error.isHarmless {
           if end > needed { continue }
           try retrySnapshot()
-          throw LogError(error, while: "make room for a block")
+          throw LogError(error, while: "make space for a block")
         }
-        throw poisoned(by: error, while: "make room for a block")
+        throw poisoned(by: error, while: "make space for a block")
       }
     }
   }
 
-  /// Syncs, notes the end, gives back unused room and lets go of the lock. The writer is unusable afterwards. Throws what
-  /// poisoned the writer, if anything did: then nothing was synced.
+  /// Syncs, stores the end, frees unused space and releases the lock. The writer is unusable afterwards. Throws the
+  /// error that poisoned the writer, if any: then nothing was synced. Blocks the calling thread.
   package func close() throws(LogError) {
     guard !isClosed else { return }
     defer {
       isClosed = true
       trimmer.close()
-      // However the log ends, no file of it is made any more: another writer may begin as soon as the lock is free. This waits
-      // for one that is being made. After a failure the names may lead into another log, so nothing is removed: the next
-      // opening does that.
+      // However the log ends, it makes no more files: another writer may begin as soon as the lock is free. This waits
+      // for a file that is being made. After a failure the names may lead into another log, so nothing is removed: the
+      // next opening removes it.
       if poison == nil { try? preparer.end() } else { preparer.stop() }
       lock = nil
       view.close()
@@ -365,7 +377,7 @@ package final class LogWriter {
   private func checkUsable() throws(LogError) {
     if let poison {
       throw LogError(
-        .poisoned, "an earlier write failed, so the log takes no more appends; open it again to recover", cause: poison)
+        .poisoned, "an earlier write failed, so the log refuses appends; open it again to recover", cause: poison)
     }
     if isClosed { throw LogError(.closed, "the log is closed") }
   }
@@ -375,9 +387,8 @@ package final class LogWriter {
   }
 
   private func poisoned(by failure: any Error, at path: String?, while doing: String) -> LogError {
-    poisoned(
-      by: LogError(
-        .poisoned, "could not \(doing); the log takes no more appends", location: .init(path: path), cause: failure))
+    let message = "could not \(doing); the log refuses appends"
+    return poisoned(by: LogError(.poisoned, message, location: .init(path: path), cause: failure))
   }
 
   private func poisoned(by error: LogError) -> LogError {

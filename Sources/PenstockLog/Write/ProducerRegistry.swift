@@ -1,10 +1,10 @@
 internal import Synchronization
 
-/// The producers of an open log: the shell around ``ProducerTable``, shared by the handles, which offer appends, and by the
-/// writer, which says what became of them.
+/// The producers of an open log. It guards ``ProducerTable`` with a lock: the handles offer appends, and the writer
+/// reports their results.
 ///
-/// Lock order: this one, then the committer's. An append is offered, queued and abandoned under it, so that a producer's
-/// appends stand in the queue in the order of their sequence, and none stands behind one that failed.
+/// Lock order: this one, then the committer's. Appends are offered, queued and abandoned under it. So a producer's
+/// appends are in the queue in the order of their sequences, and none follows one that failed.
 package final class ProducerRegistry: Sendable {
   private struct Key: Hashable {
     let name: String
@@ -19,12 +19,12 @@ package final class ProducerRegistry: Sendable {
   private struct State {
     var table: ProducerTable
     var snapshotEnd: Offset
-    /// Appends that are in flight or in line, for those who wait.
+    /// Appends in flight or waiting for space, for the callers that wait for them.
     var pending: [Key: PendingAppend] = [:]
     /// Appends that found the queue full, per producer in order; those of one producer have consecutive sequences.
     var queued: [String: [PendingAppend]] = [:]
 
-    /// The first in line is in the queue.
+    /// The first waiting append is in the queue.
     mutating func advance(_ name: String) {
       queued[name]?.removeFirst()
       if queued[name]?.isEmpty == true { queued[name] = nil }
@@ -36,9 +36,9 @@ package final class ProducerRegistry: Sendable {
     state = Mutex(State(table: table, snapshotEnd: snapshotEnd))
   }
 
-  /// What is known of the producer.
+  /// What the log knows of the producer.
   package func entry(_ name: String) -> ProducerTable.Entry? { state.withLock { $0.table.entries[name] } }
-  /// Whether every producer not known has never appended.
+  /// Whether every producer that is not known has never appended.
   package var isComplete: Bool { state.withLock { $0.table.isComplete } }
   package var count: Int { state.withLock { $0.table.entries.count } }
 
@@ -46,11 +46,11 @@ package final class ProducerRegistry: Sendable {
 
   package var isTrivial: Bool { state.withLock { $0.table.isTrivial } }
   package var table: ProducerTable { state.withLock { $0.table } }
-  /// Recovery asks no block below this about producers: a durable snapshot counts them in, or none of them has any.
+  /// Recovery reads no block below this for producers: a durable snapshot covers them, or there are none.
   package var snapshotEnd: Offset { state.withLock { $0.snapshotEnd } }
   func note(snapshotEnd end: Offset) { state.withLock { $0.snapshotEnd = end } }
 
-  /// A block with producers' records is visible.
+  /// A visible block with producers' records.
   package struct Written: Sendable {
     let trailer: ProducerTrailer
     let offsets: Range<Offset>
@@ -65,7 +65,7 @@ package final class ProducerRegistry: Sendable {
     }
   }
 
-  /// Nothing that is in the queue will be written: `emptying` empties it, and no append of a producer gets in between.
+  /// No append in the queue will be written: `emptying` empties it, and no producer's append enters meanwhile.
   func abandon<Result>(because error: LogError, emptying body: () -> Result) -> Result {
     let (result, waiting) = state.withLock { state in
       defer { state.queued = [:] }
@@ -83,17 +83,17 @@ package final class ProducerRegistry: Sendable {
 // MARK: The handles' side
 
 extension ProducerRegistry {
-  /// Takes the producer: whoever held it before is refused from now on. Returns the epoch, and the earlier holder's appends
-  /// that are still under way.
-  func open(_ name: String) throws(LogError) -> (epoch: UInt64, underWay: [PendingAppend]) {
-    let (epoch, dropped, underWay) = try state.withLock { state throws(LogError) in
+  /// Takes the producer: its earlier holder is refused from now on. Returns the epoch, and the earlier holder's appends
+  /// in flight.
+  func open(_ name: String) throws(LogError) -> (epoch: UInt64, inFlight: [PendingAppend]) {
+    let (epoch, dropped, inFlight) = try state.withLock { state throws(LogError) in
       let epoch: UInt64
       do throws(ProducerTable.Refusal) {
         epoch = try state.table.open(name)
       } catch {
         throw LogError(error, producer: name)
       }
-      // Not in the queue yet: they are not kept waiting for room any longer.
+      // They are not in the queue yet, and stop waiting for space.
       let dropped = state.queued.removeValue(forKey: name) ?? []
       if let first = dropped.first { state.table.withdraw(name, from: first.mark.sequence) }
       for append in dropped { state.pending[Key(append)] = nil }
@@ -102,7 +102,7 @@ extension ProducerRegistry {
     for append in dropped {
       append.settle(.failure(LogError(.fenced(held: epoch, attempted: append.mark.epoch), producer: name)))
     }
-    return (epoch, underWay)
+    return (epoch, inFlight)
   }
 
   func release(_ name: String, epoch: UInt64) { state.withLock { $0.table.release(name, epoch: epoch) } }
@@ -118,9 +118,9 @@ extension ProducerRegistry {
   }
 
   enum Offer {
-    /// New: in the queue, or in line for it.
+    /// New: in the queue, or waiting for space in it.
     case own(PendingAppend)
-    /// The same append, under way already.
+    /// The same append, already in flight.
     case other(PendingAppend)
     case known(Range<Offset>)
   }
@@ -135,31 +135,31 @@ extension ProducerRegistry {
         return .own(append)
       case .inFlight:
         guard let first = state.pending[Key(append)] else {
-          throw LogError(.closed, "the append it repeats is just failing; try again")
+          throw LogError(.closed, "the first append of this number is failing; try again")
         }
         return .other(first)
       case .known(let offsets): return .known(offsets)
       case .forgotten:
         throw LogError(
-          .duplicate, "\(mark.name) has appended \(mark.sequence) already; its offsets are no longer remembered")
+          .duplicate, "\(mark.name) has already appended \(mark.sequence); its offsets are no longer remembered")
       case .refused(let refusal): throw LogError(refusal, producer: mark.name)
       }
     }
     return offer
   }
 
-  /// Queues what is in line, as far as there is room; returns the first that must wait, if `append` waits behind it.
-  /// Room is kept for the first by `turn`.
+  /// Queues the producer's waiting appends, as far as there is space; returns the first that must wait, if `append`
+  /// waits after it. `admission` holds space for the first.
   @discardableResult
-  func push(_ append: PendingAppend, to committer: Committer, turn: AdmissionTicket?) -> PendingAppend? {
+  func push(_ append: PendingAppend, to committer: Committer, _ admission: AdmissionTicket?) -> PendingAppend? {
     let name = append.mark.name
-    var turn = turn
-    defer { if let turn { committer.giveBack(turn) } }
+    var admission = admission
+    defer { if let admission { committer.giveBack(admission) } }
     let (refused, error, first) = state.withLock { state -> ([PendingAppend], LogError?, PendingAppend?) in
       while let first = state.queued[name]?.first {
         let waiter = Committer.Waiter(since: committer.observation.start()) { [self] result in finish(first, result) }
-        defer { turn = nil }
-        switch committer.offerNow(first.batch, waiter, turn: turn) {
+        defer { admission = nil }
+        switch committer.offerNow(first.batch, waiter, admission) {
         case .accepted: state.advance(name)
         case .full: return ([], nil, state.queued[name]?.contains { $0 === append } == true ? first : nil)
         case .refused(let error):
@@ -175,15 +175,15 @@ extension ProducerRegistry {
     return first
   }
 
-  /// Takes an append out of the line, and those behind it; false when it is in the queue already.
+  /// Removes a waiting append and those after it; false when it is already in the queue.
   func withdraw(_ append: PendingAppend) -> Bool {
     let dropped: [PendingAppend] = state.withLock { state in
-      let line = state.queued[append.mark.name] ?? []
-      guard let place = line.firstIndex(where: { $0 === append }) else { return [] }
-      state.queued[append.mark.name] = place == 0 ? nil : Array(line[..<place])
+      let waiting = state.queued[append.mark.name] ?? []
+      guard let place = waiting.firstIndex(where: { $0 === append }) else { return [] }
+      state.queued[append.mark.name] = place == 0 ? nil : Array(waiting[..<place])
       state.table.withdraw(append.mark.name, from: append.mark.sequence)
-      for dropped in line[place...] { state.pending[Key(dropped)] = nil }
-      return Array(line[place...])
+      for dropped in waiting[place...] { state.pending[Key(dropped)] = nil }
+      return Array(waiting[place...])
     }
     for (index, other) in dropped.enumerated() {
       other.settle(
@@ -203,7 +203,7 @@ extension ProducerRegistry {
   }
 }
 
-/// An append that is under way, and everybody who waits for it.
+/// An append in flight, and all callers that wait for it.
 final class PendingAppend: Sendable {
   let batch: RecordBatch
   let mark: ProducerMark
@@ -242,22 +242,23 @@ extension LogError {
   init(_ refusal: ProducerTable.Refusal, producer name: String) {
     switch refusal {
     case .unknown:
-      self.init(.unknownProducer, "nothing is known of producer \(name) any more; take it again", cause: refusal)
+      self.init(.unknownProducer, "the log no longer knows producer \(name); take it again", cause: refusal)
     case .uncertain(let last):
       self.init(
         .unknownProducer,
-        "the log may have forgotten appends of producer \(name) (it knows of \(last)); find out how far it got and "
-          + "say so with resume(after:)", cause: refusal)
+        "the log may have forgotten appends of producer \(name) (the newest it knows is \(last)); find the newest one "
+          + "and call resume(after:)", cause: refusal)
     case .fenced(let held, let attempted):
       self.init(
-        .fenced, "producer \(name) was taken over (epoch \(held), this holder has \(attempted))", cause: refusal)
+        .fenced, "another holder took producer \(name) (epoch \(held); this holder has epoch \(attempted))",
+        cause: refusal)
     case .outOfSequence(let expected):
       self.init(.outOfSequence, "producer \(name) must append \(expected) next", cause: refusal)
     case .full(let capacity):
-      self.init(.tooManyProducers, "all of the \(capacity) producers the log remembers are in use", cause: refusal)
+      self.init(.tooManyProducers, "all \(capacity) producers that the log remembers are in use", cause: refusal)
     case .cannotResume(let last, let reserved):
       self.init(
-        .illegalMove, "producer \(name) has appended \(last)\(reserved > last ? ", \(reserved) is under way" : "")",
+        .illegalMove, "producer \(name) has appended \(last)\(reserved > last ? ", \(reserved) is in flight" : "")",
         cause: refusal)
     }
   }

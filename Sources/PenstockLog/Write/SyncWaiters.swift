@@ -1,46 +1,46 @@
-/// Who waits for a sync, and for how much of the log: what was accepted before the call, and nothing that came later. So a
-/// queue that never empties keeps nobody waiting. A pure value.
+/// The callers that wait for a sync, and how much of the log each waits for: what was accepted before its call, and
+/// nothing later. So a queue that never empties delays no caller. A pure value.
 ///
-/// A full disk drops records that were accepted. Where their callers do not wait for them, a sync must report the loss:
-/// each loss is reported to every waiter that waits for one of the records, and when no waiter waits for all of them, to
-/// the next call as well. So no loss passes in silence, and a single caller is told once.
+/// A full disk drops accepted records. Where their callers do not wait for them, a sync must report the loss. Each loss
+/// is reported to every waiter that waits for one of the records. When no waiter waits for all of them, it is also
+/// reported to the next call. So every loss is reported, and a single caller gets it once.
 package struct SyncWaiters<Waiter> {
   private var waiting: [(target: Offset, waiter: Waiter)] = []
-  /// Why records were lost that no caller has been told of in full.
-  package private(set) var untold: LogError?
+  /// Why records were lost, where no caller has a full report of it.
+  package private(set) var unreported: LogError?
 
   package init() {}
 
-  /// Waits until everything below `target` is written, and synced after that. Where records accepted before are lost and
-  /// that was not reported, returns why instead, once, and nobody waits.
+  /// Waits until everything below `target` is written, and synced after that. Where earlier accepted records are lost
+  /// without a report, it returns why instead, once, and does not wait.
   package mutating func wait(for target: Offset, _ waiter: Waiter) -> LogError? {
-    if let loss = takeUntold() { return loss }
+    if let loss = takeUnreported() { return loss }
     waiting.append((target, waiter))
     return nil
   }
 
-  /// The loss that no caller has been told of; it counts as told from now on.
-  package mutating func takeUntold() -> LogError? {
-    defer { untold = nil }
-    return untold
+  /// The unreported loss; from now on it counts as reported.
+  package mutating func takeUnreported() -> LogError? {
+    defer { unreported = nil }
+    return unreported
   }
 
   package func isDue(writtenUpTo end: Offset) -> Bool { waiting.contains { $0.target <= end } }
 
-  /// Those whose records are all written: sync, then tell them.
+  /// The waiters whose records are all written: sync, then answer them.
   package mutating func due(writtenUpTo end: Offset) -> [Waiter] { take { $0 <= end } }
 
-  /// Records `end` ..< `accepted` were accepted and are lost: those who waited for one of them.
+  /// Records `end` ..< `accepted` were accepted and are lost: the waiters that wait for one of them.
   ///
-  /// - Parameter isSilent: Whether the callers of some of them got no answer of their own.
+  /// - Parameter isSilent: Whether some of their callers got no answer of their own.
   package mutating func lost(
     from end: Offset, upTo accepted: Offset, because reason: LogError, isSilent: Bool
   ) -> [Waiter] {
-    if isSilent, !waiting.contains(where: { $0.target >= accepted }) { untold = untold ?? reason }
+    if isSilent, !waiting.contains(where: { $0.target >= accepted }) { unreported = unreported ?? reason }
     return take { $0 > end }
   }
 
-  /// Records were taken back by who had appended them; those behind moved up.
+  /// Callers took records back; later records moved up.
   package mutating func shrink(to end: Offset) {
     for index in waiting.indices { waiting[index].target = min(waiting[index].target, end) }
   }

@@ -46,7 +46,7 @@ enum SideLog {
   /// The error, if a read failed with an input/output error. A failed write or sync says nothing about the data on
   /// disk. A sync may also report, once, a failed write of an earlier process that was killed.
   private static func readError(_ error: LogError) -> FileSystemError? {
-    guard let cause = error.cause as? FileSystemError, cause.code == .inputOutput, cause.operation == "read" else {
+    guard let cause = error.cause as? FileSystemError, cause.code == .inputOutput, cause.verb == .read else {
       return nil
     }
     return cause

@@ -12,7 +12,7 @@ import Testing
     static let limit = 10
     var line = AdmissionQueue<Int>()
     var queued = 0
-    var joined: [(turn: AdmissionTicket, bytes: Int)] = []
+    var joined: [(ticket: AdmissionTicket, bytes: Int)] = []
     /// Indices in `joined`.
     var (standing, admitted): ([Int], [Int]) = ([], [])
     var answered: Set<Int> = []
@@ -29,30 +29,30 @@ import Testing
         joined.append((line.join(bytes, joined.count), bytes))
       case .leaveFirst, .leaveLast:
         guard let index = call == .leaveFirst ? standing.first : standing.last else { return nil }
-        if line.leave(joined[index].turn) != index { return "somebody else left" }
+        if line.leave(joined[index].ticket) != index { return "somebody else left" }
         standing.removeAll { $0 == index }
         answered.insert(index)
       case .useFirst, .useLast, .giveBack:
         guard let index = call == .useLast ? admitted.last : admitted.first else { return nil }
-        if line.leave(joined[index].turn) != nil { return "left, and has its turn" }
-        line.end(joined[index].turn)
-        line.end(joined[index].turn)
+        if line.leave(joined[index].ticket) != nil { return "left, and has its turn" }
+        line.end(joined[index].ticket)
+        line.end(joined[index].ticket)
         admitted.removeAll { $0 == index }
         if call != .giveBack { queued += joined[index].bytes }
       case .newcomer:
         // Comes by without a turn, and goes into the queue only where it overtakes nobody.
-        guard line.isEmpty, hasRoom(4, line.keptBytes) else { return nil }
+        guard line.isEmpty, hasRoom(4, line.reservedBytes) else { return nil }
         queued += 4
       case .write: queued = 0
       }
-      for (turn, index) in line.admit(hasRoom) {
-        if standing.first != index || joined[index].turn != turn { return "it is not its turn" }
+      for (ticket, index) in line.admit(hasRoom) {
+        if standing.first != index || joined[index].ticket != ticket { return "it is not its turn" }
         standing.removeFirst()
         admitted.append(index)
         if !answered.insert(index).inserted { return "answered twice" }
       }
       if line.isEmpty != standing.isEmpty { return "the line is \(line.isEmpty ? "" : "not ")empty" }
-      if line.keptBytes != kept { return "keeps \(line.keptBytes), should keep \(kept)" }
+      if line.reservedBytes != kept { return "keeps \(line.reservedBytes), should keep \(kept)" }
       if let first = standing.first, hasRoom(joined[first].bytes, kept) { return "waits while there is room" }
       let users = admitted.count + (queued > 0 ? 1 : 0)
       if users > 1, queued + kept > Self.limit { return "more than the queue holds" }
@@ -82,7 +82,7 @@ import Testing
   @Test func `the end of the log lets everybody go, with nothing kept`() {
     var line = AdmissionQueue<Int>()
     let turns = (0..<3).map { line.join($0, $0) }
-    #expect(line.dismiss().map(\.turn) == turns && line.isEmpty && line.keptBytes == 0)
+    #expect(line.dismiss().map(\.ticket) == turns && line.isEmpty && line.reservedBytes == 0)
     #expect(line.dismiss().isEmpty)
   }
 }

@@ -55,7 +55,7 @@ struct AppendQueueModel {
     self.crowd = crowd
     queue = AppendQueue(
       nextOffset: Offset(100), blockBytes: Self.blockBytes, queueBytes: Self.queueBytes, slots: slots,
-      crowd: crowd)
+      manyCallers: crowd)
   }
 
   private var wanted: [Group] { pipeline.filter(\.isWanted) }
@@ -114,7 +114,7 @@ struct AppendQueueModel {
     let batch = Self.batches[kind]
     let item = Item(ticket: offered, size: Self.sizes[kind], count: batch.count)
     let hasRoom = waitingBytes == 0 || waitingBytes + item.size <= Self.queueBytes
-    if queue.hasRoom(for: item.size) != hasRoom { return "room is \(!hasRoom), should be \(hasRoom)" }
+    if queue.hasSpace(for: item.size) != hasRoom { return "room is \(!hasRoom), should be \(hasRoom)" }
     switch queue.offer(batch, durability: .disk, ticket: offered) {
     case .accepted(let offsets):
       if hasFailed || isClosing { return "accepted after the end" }

@@ -22,7 +22,7 @@ import Testing
     first.resume()
     let second = try #require(await look.next())
     #expect(syncs() == 0)
-    gate.close(for: "COMMIT", only: "synchronize")
+    gate.close(for: "COMMIT", only: .synchronize)
     second.resume()
     await gate.arrival()
     gate.open()

@@ -69,19 +69,19 @@ final class CrowdedFileSystem: FileSystem {
 
   func leave(_ count: Int?) { free.withLock { $0 = count } }
 
-  private func take(_ operation: String, _ path: String) throws(FileSystemError) {
+  private func take(_ verb: FileSystemError.Verb, _ path: String) throws(FileSystemError) {
     let isTaken = free.withLock { free in
       guard let left = free else { return true }
       free = max(0, left - 1)
       return left > 0
     }
-    if !isTaken { throw FileSystemError(.tooManyOpenFiles, operation: operation, path: path) }
+    if !isTaken { throw FileSystemError(.tooManyOpenFiles, verb: verb, path: path) }
   }
 
   private func giveBack() { free.withLock { $0 = $0.map { $0 + 1 } } }
 
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
-    try take("open", path)
+    try take(.open, path)
     do throws(FileSystemError) { return try base.open(path, mode) } catch {
       giveBack()
       throw error
@@ -92,12 +92,12 @@ final class CrowdedFileSystem: FileSystem {
     giveBack()
   }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) {
-    try take("synchronizeDirectory", path)
+    try take(.synchronizeDirectory, path)
     defer { giveBack() }
     try base.synchronizeDirectory(path)
   }
   func list(_ path: String) throws(FileSystemError) -> [String] {
-    try take("list", path)
+    try take(.list, path)
     defer { giveBack() }
     return try base.list(path)
   }

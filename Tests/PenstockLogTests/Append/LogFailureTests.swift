@@ -195,7 +195,7 @@ import Testing
     async let told = log.append("told")
     defer { gate.open() }
     try await until(log, accepted: 3, inLine: 0)
-    gate.close(for: ".seg", only: "synchronize")
+    gate.close(for: ".seg", only: .synchronize)
     _ = try await (first, told)
     #expect(log.end == Offset(3))
     #expect(try await texts(log) == ["first", "synced", "told"])
@@ -270,7 +270,7 @@ import Testing
   /// Returns when the log has taken in so many records, and so many appends wait for room. Throws when that does not
   /// happen within the time limit.
   private func until(_ log: Log, accepted: UInt64, inLine: Int) async throws {
-    while log.committer.standing != (Offset(accepted), inLine) {
+    while log.committer.queueStatus != (Offset(accepted), inLine) {
       try Task.checkCancellation()
       await Task.yield()
     }

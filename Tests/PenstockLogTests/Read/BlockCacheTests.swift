@@ -124,16 +124,16 @@ import Testing
     #expect(turn(one, 1) == "decode 1" && turn(one, 2) == "wait for 1" && turn(two, 3) == "decode 3")
     // The same beginning and another end is another block: sealed meanwhile.
     #expect(
-      cache.underWay.count == 2
+      cache.inProgress.count == 2
         && cache.begin(one.baseOffset..<(one.endOffset + 5), for: one.baseOffset, ticket: 9).isDecode)
     cache.finish(one.range, nil)
     #expect(turn(one, 4) == "decode 4" && turn(two, 5) == "wait for 3")
     cache.finish(two.range, two)
     cache.finish(one.range, one)
-    #expect(turn(one, 6) == "found" && turn(two, 7) == "found" && cache.underWay.count == 1)
+    #expect(turn(one, 6) == "found" && turn(two, 7) == "found" && cache.inProgress.count == 1)
   }
 }
 
-extension BlockCache.Turn {
+extension BlockCache.Step {
   fileprivate var isDecode: Bool { if case .decode = self { true } else { false } }
 }

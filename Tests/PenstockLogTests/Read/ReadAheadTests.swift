@@ -114,7 +114,7 @@ import Testing
         case .ready(let number):
           if number != next || !has { Issue.record("seed \(seed): \(number) instead of \(next)") }
           next += 1
-        case .underWay: if has { Issue.record("seed \(seed): a head that is not there") }
+        case .inProgress: if has { Issue.record("seed \(seed): a head that is not there") }
         case .nothing: Issue.record("seed \(seed): nothing, at \(next)")
         }
       default:

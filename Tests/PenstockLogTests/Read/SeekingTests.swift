@@ -47,7 +47,7 @@ import Testing
           #expect(likely != index && row.indices.contains(likely))
           if search.isNear { near += likely == row.firstIndex { $0 >= target }.map { $0 - 1 } ? 1 : 0 }
         }
-        search.tell(row[index], at: index)
+        search.record(row[index], at: index)
       }
     }
     #expect(said > 2 * 1_400 && right > said * 9 / 10, "\(right) of \(said)")
@@ -59,7 +59,7 @@ import Testing
     var questions = 0
     while let index = search.next() {
       questions += 1
-      search.tell(row[index], at: index)
+      search.record(row[index], at: index)
       if questions > 200 { return (-1, questions) }
     }
     return (search.result, questions)

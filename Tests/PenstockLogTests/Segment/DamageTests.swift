@@ -99,13 +99,13 @@ import Testing
   @Test func `the commit point convicts`() throws {
     let image = try image(3, keepingCommitPoint: true)
     try damage(image, block: 2)
-    try check(image, lost: 2..<3, of: 3, rule: "witnessed")
+    try check(image, lost: 2..<3, of: 3, rule: "evidenced")
   }
 
   @Test func `the end of an orderly close convicts`() throws {
     let image = try image(3, closed: true)
     try damage(image, block: 2)
-    try check(image, lost: 2..<3, of: 3, rule: "witnessed")
+    try check(image, lost: 2..<3, of: 3, rule: "evidenced")
   }
 
   @Test(arguments: [false, true])
@@ -123,7 +123,7 @@ import Testing
     let image = log.killed()
     try image.remove(paths.commitPoint)
     try damage(image, block: 2)
-    try check(image, lost: 2..<3, of: 3, rule: "witnessed")
+    try check(image, lost: 2..<3, of: 3, rule: "evidenced")
   }
 
   @Test func `a cursor of another log says nothing`() throws {

@@ -17,10 +17,10 @@ import Testing
   }()
 
   /// Segments of three records; sizes and the time between them by `shape`.
-  private static func segments(_ count: Int, shape: Int) -> [Retention.SegmentFacts] {
+  private static func segments(_ count: Int, shape: Int) -> [Retention.SegmentInput] {
     (0..<count).map { index in
       let name = SegmentName(sequence: UInt64(index + 5), baseOffset: Offset(UInt64(10 + index * 3)))
-      return Retention.SegmentFacts(
+      return Retention.SegmentInput(
         name: name, end: name.baseOffset + 3, bytes: UInt64([2, 1 + index % 3, 3 - index % 3][shape]),
         newestAppend: Timestamp(nanoseconds: Int64([index, index / 2, index * 2][shape])))
     }
@@ -36,8 +36,8 @@ import Testing
           for one in places {
             for (other, canBePassed) in [(one, true), (16, true), (16, false), (19, false)] {
               let cursors = [
-                Retention.CursorFacts(name: "a", holds: Offset(one)),
-                Retention.CursorFacts(name: "b", holds: Offset(other), canBePassed: canBePassed),
+                Retention.CursorInput(name: "a", holds: Offset(one)),
+                Retention.CursorInput(name: "b", holds: Offset(other), canBePassed: canBePassed),
               ]
               if let wrong = Self.wrong(policy, segments, cursors) {
                 Issue.record("\(policy) \(segments) \(cursors): \(wrong)")
@@ -59,7 +59,7 @@ import Testing
     func dropped(_ days: [Int64], now: Int64, clock: Int64) -> Int {
       let segments = days.enumerated().map { index, time in
         let name = SegmentName(sequence: UInt64(index + 1), baseOffset: Offset(UInt64(index)))
-        return Retention.SegmentFacts(
+        return Retention.SegmentInput(
           name: name, end: name.baseOffset + 1, bytes: 1, newestAppend: Timestamp(nanoseconds: time * day))
       }
       return Retention(policy).plan(
@@ -78,7 +78,7 @@ import Testing
 
   /// Judged count by count, without the shortcuts of the decision.
   private static func wrong(
-    _ policy: RetentionPolicy, _ segments: [Retention.SegmentFacts], _ cursors: [Retention.CursorFacts]
+    _ policy: RetentionPolicy, _ segments: [Retention.SegmentInput], _ cursors: [Retention.CursorInput]
   ) -> String? {
     let now = segments.last?.newestAppend ?? Timestamp(nanoseconds: 0)
     let plan = Retention(policy).plan(segments, cursors, now: now)

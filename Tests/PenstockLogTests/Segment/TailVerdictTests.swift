@@ -2,12 +2,12 @@ import PenstockLog
 import Testing
 
 @Suite struct TailVerdictTests {
-  private static let all: [TailFacts] = [true, false].flatMap { isAllZero in
-    TailFacts.LaterBlocks.allCases.flatMap { laterBlocks in
-      TailFacts.Flaw.allCases.flatMap { flaw in
+  private static let all: [TailInputs] = [true, false].flatMap { isAllZero in
+    TailInputs.LaterBlocks.allCases.flatMap { laterBlocks in
+      TailInputs.Flaw.allCases.flatMap { flaw in
         [true, false].flatMap { hasEvidence in
           [true, false].map { isStrict in
-            TailFacts(
+            TailInputs(
               isAllZero: isAllZero, laterBlocks: laterBlocks, hasEvidence: hasEvidence, isStrict: isStrict, flaw: flaw)
           }
         }
@@ -26,9 +26,9 @@ import Testing
   }
 
   /// The table of `docs/guarantees.md`, written a second time.
-  private static func expected(_ facts: TailFacts) -> (name: String, verdict: TailVerdict) {
+  private static func expected(_ facts: TailInputs) -> (name: String, verdict: TailVerdict) {
     if facts.isAllZero { return facts.hasEvidence ? ("lost tail", .damaged) : ("clean", .clean) }
-    if facts.hasEvidence { return ("witnessed", .damaged) }
+    if facts.hasEvidence { return ("evidenced", .damaged) }
     if facts.laterBlocks == .someSynced { return ("contradicted", .damaged) }
     switch facts.flaw {
     case .unreadable: return ("unreadable", .damaged)

@@ -8,13 +8,13 @@ final class GatedFileSystem: FileSystem {
     /// Paths that end in one of these stop.
     var closedFor: [String] = []
     /// Where not every call stops: the one that does.
-    var operation: String?
+    var verb: FileSystemError.Verb?
     var waiting = 0
     var failure: FileSystemError.Code?
     var arrivals: [CheckedContinuation<Void, Never>] = []
 
-    func stops(_ path: String, _ operation: String) -> Bool {
-      (self.operation ?? operation) == operation && closedFor.contains { path.hasSuffix($0) }
+    func stops(_ path: String, _ verb: FileSystemError.Verb) -> Bool {
+      (self.verb ?? verb) == verb && closedFor.contains { path.hasSuffix($0) }
     }
   }
   private let base: any FileSystem
@@ -52,9 +52,9 @@ final class GatedFileSystem: FileSystem {
     self.whenRefused = whenRefused
   }
 
-  /// From now on, writes and syncs of files whose path ends so stop. With `operation` only one of the two does.
-  func close(for suffixes: String..., only operation: String? = nil) {
-    gate.withLock { ($0.closedFor, $0.operation) = (suffixes, operation) }
+  /// From now on, writes and syncs of files whose path ends so stop. With `verb` only one of the two does.
+  func close(for suffixes: String..., only verb: FileSystemError.Verb? = nil) {
+    gate.withLock { ($0.closedFor, $0.verb) = (suffixes, verb) }
     gate.signal()
   }
 
@@ -78,10 +78,10 @@ final class GatedFileSystem: FileSystem {
     }
   }
 
-  private func pass(_ file: OpenFileHandle, _ operation: String) throws(FileSystemError) {
+  private func pass(_ file: OpenFileHandle, _ verb: FileSystemError.Verb) throws(FileSystemError) {
     let path = names.withLock { $0[file] ?? "" }
     let arrived = gate.withLock { gate -> [CheckedContinuation<Void, Never>]? in
-      guard gate.stops(path, operation) else { return nil }
+      guard gate.stops(path, verb) else { return nil }
       gate.waiting += 1
       defer { gate.arrivals = [] }
       return gate.arrivals
@@ -89,12 +89,12 @@ final class GatedFileSystem: FileSystem {
     guard let arrived else { return }
     for continuation in arrived { continuation.resume() }
     let failure = gate.wait { gate -> FileSystemError.Code?? in
-      guard !gate.stops(path, operation) else { return nil }
+      guard !gate.stops(path, verb) else { return nil }
       gate.waiting -= 1
       return .some(gate.failure)
     }
     gate.signal()
-    if let failure { throw FileSystemError(failure, operation: operation, path: path) }
+    if let failure { throw FileSystemError(failure, verb: verb, path: path) }
   }
 
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
@@ -115,11 +115,11 @@ final class GatedFileSystem: FileSystem {
   func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
     -> Int
   {
-    try pass(file, "write")
+    try pass(file, .write)
     return try base.write(file, bytes, at: position)
   }
   func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
-    try pass(file, "synchronize")
+    try pass(file, .synchronize)
     try base.synchronize(file)
   }
   func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
