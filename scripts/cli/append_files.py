@@ -25,7 +25,7 @@ def a_directory_that_cannot_be_written(room):
         ran = room.run("append", "--log", "L", "-", stdin=rows(1), **options)
     finally:
         os.chmod(room.path, 0o755)
-    ran.is_(3, "permission denied", "give this user the right")
+    ran.is_(3, "permission denied", "give this user permission")
 
 
 @case
@@ -105,7 +105,7 @@ def a_full_disk(room):
     try:
         content = b"".join(event(n, note=os.urandom(2000).hex()) + b"\n" for n in range(3000))
         ran = room.run("append", "--log", "disk/L", "--json", "--batch", "50", "-", stdin=content)
-        ran.is_(3, "no space left", "are in the log", "make room")
+        ran.is_(3, "no space left", "are in the log", "free space")
         last = max(line["acknowledged"]["last"] for line in ran.lines if "acknowledged" in line)
         held = room.run("tail", "--log", "disk/L").is_(0).out.encode()
         expect(held == b"".join(content.splitlines(True)[:last + 1]), "the log is not what was acknowledged")

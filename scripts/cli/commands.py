@@ -23,7 +23,7 @@ def unknown_commands_and_options_name_what_was_meant(room):
                              (["append", "--log", "L", "--no-validat", "x"], "did you mean --no-validate?")):
         ran = room.run(*arguments).is_(2, words)
         expect(not ran.out, f"{arguments} says something on standard output")
-    room.run("xyzzy").is_(2, 'no command "xyzzy"', "there are demo, append, tail, export")
+    room.run("xyzzy").is_(2, 'no command "xyzzy"', "the commands are demo, append, tail, export")
     room.run("tail", "--log", "L", "--xyzzy").is_(2, "no option --xyzzy")
 
 
@@ -51,7 +51,7 @@ def destinations_that_need_more_descriptors_than_there_are_are_refused_before_th
     ran.is_(3, "w59: ", "connection refused")
     expect("too many open files" not in ran.err, "descriptors ran out")
     # Below what the runtime itself takes.
-    room.run("tail", "--log", "L", **limited(20, 20)).is_(3, "may have 20 files open")
+    room.run("tail", "--log", "L", **limited(20, 20)).is_(3, "may open 20 files")
 
 
 @case
@@ -61,7 +61,7 @@ def a_volume_with_lost_and_found_holds_a_log(room):
     room.run("append", "--log", "L", "-", stdin=rows(1)).is_(0)
     expect(room.status()["end"] == 3, "the log")
     os.makedirs(os.path.join(room.path, "L/data/lost+found"))
-    expect(room.run("recover", "--log", "L", "--json").is_(0).last["recovery"]["unknownFiles"] == [], "not ours")
+    expect(room.run("recover", "--log", "L", "--json").is_(0).last["recovery"]["unknownFiles"] == [], "unknown file")
 
 
 @case
@@ -172,12 +172,12 @@ def status_asks_a_running_service(room):
     room.file("token", token.encode() + b"\n")
     words = room.run("status", "--server", url + "/", "--key-file", "token").is_(0).out
     expect("2 (offsets 0 ..< 2)" in words and "cursor" in words and "dir" in words, f"{words}")
-    room.run("status", "--server", url).is_(3, "asks for a key", "PENSTOCK_KEY")
-    room.run("status", "--server", url, env={"PENSTOCK_KEY": "psk_no"}).is_(3, "does not know this key")
-    room.run("status", "--server", url, env={"PENSTOCK_KEY": feeder}).is_(3, "may not see the status")
+    room.run("status", "--server", url).is_(3, "needs a key", "PENSTOCK_KEY")
+    room.run("status", "--server", url, env={"PENSTOCK_KEY": "psk_no"}).is_(3, "rejected this key")
+    room.run("status", "--server", url, env={"PENSTOCK_KEY": feeder}).is_(3, "no permission for the status")
     process.terminate()
     process.wait(LIMIT)
-    room.run("status", "--server", url).is_(3, "cannot be asked", "connection refused")
+    room.run("status", "--server", url).is_(3, "cannot reach", "connection refused")
     room.run("status", "--server", "events").is_(2, "expected an address")
     room.run("status").is_(2, "name one of --log DIR and --server URL")
     room.run("status", "--log", "L", "--server", url).is_(2)
@@ -197,7 +197,7 @@ def tail_where_shows_what_the_filter_lets_pass(room):
     expect([one["offset"] for one in said] == [1, 2, 4, 5, 7, 8], f"{said}")
     ran = room.run("tail", "--log", "L", "--where", "event=Goal malformed=pass").is_(0)
     expect(ran.out.encode().splitlines() == wanted + [b"junk"], "malformed=pass")
-    ran = room.run("tail", "--log", "L", "--where", "event=Goal malformed=halt").is_(1, "record 9 is no JSON object")
+    ran = room.run("tail", "--log", "L", "--where", "event=Goal malformed=halt").is_(1, "record 9 is not a JSON object")
     expect(ran.out.encode().splitlines() == wanted, "what stands before it")
     room.run("tail", "--log", "L", "--where", "evnt=Goal").is_(2, "evnt=Goal", "expected app, type, event")
 
@@ -208,7 +208,7 @@ def export_writes_a_range_to_a_file_that_was_not_there(room):
     lines = mixed(300).splitlines(True)
     out = room.run("export", "--log", "L", "--output", "a", "--from", "10", "--to", "20", "--json").is_(0).last
     expect(room.read("a") == b"".join(lines[10:20]) and out["exported"] == 10, f"{out}")
-    room.run("export", "--log", "L", "--output", "a").is_(3, "is there already", "--overwrite")
+    room.run("export", "--log", "L", "--output", "a").is_(3, "already exists", "--overwrite")
     expect(room.read("a") == b"".join(lines[10:20]), "it was touched")
     room.run("export", "--log", "L", "--output", "a", "--overwrite").is_(0)
     expect(room.read("a") == mixed(300), "not replaced")
@@ -220,8 +220,8 @@ def export_writes_a_range_to_a_file_that_was_not_there(room):
     expect(room.read("a.zst")[:4] == b"\x28\xb5\x2f\xfd", "zstd")
     room.run("export", "--log", "L", "-o", "b", "--format", "array", "--from", "297").is_(0)
     expect(json.loads(room.read("b")) == [json.loads(line) for line in lines[297:]], "array")
-    room.run("export", "--log", "L", "-o", "none/x").is_(3, "make the directory first")
-    room.run("export", "--log", "L", "-o", "/dev/null", "--overwrite").is_(2, "no regular file")
+    room.run("export", "--log", "L", "-o", "none/x").is_(3, "create the directory first")
+    room.run("export", "--log", "L", "-o", "/dev/null", "--overwrite").is_(2, "not a regular file")
     room.run("export", "--log", "L", "-o", "c", "--from", "300").is_(0)
     expect(room.read("c") == b"", "an empty range")
     expect(not [name for name in os.listdir(room.path) if ".part" in name], "a part was left")

@@ -85,7 +85,7 @@ def something_else_in_the_place_is_never_overwritten(room):
     room.file(name, b"else\n")
     room.run("cursor", "delete", "dir", "--log", "L").is_(2, "add --yes")
     room.run("cursor", "delete", "dir", "--log", "L", "--yes").is_(0)
-    room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(1, "exists with other content")
+    room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(1, "exists with different content")
     expect(room.read(name) == b"else\n", "it was overwritten")
     # Its batch is open now: the cursor is not to be moved.
     room.run("cursor", "seek", "dir", "--to", "end", "--log", "L", "--yes").is_(1, "in flight")
@@ -110,7 +110,7 @@ def mistakes_in_the_configuration(room):
             ([bucket(kmsKeyId="k")], {}, ["kmsKeyId", "needs encryption: kms"]),
             ([bucket(multipart={"partBytes": "1KiB"}, endpoint=None)], {}, ["s3", "5 MiB to 1 GiB"]),
             ([bucket(storageClass="a b")], {}, ["storage class"]),
-            ([bucket(profile="p", credentials={"accessKey": "a", "secretKey": "b"})], {}, ["profile", "beside credentials"]),
+            ([bucket(profile="p", credentials={"accessKey": "a", "secretKey": "b"})], {}, ["profile", "with `credentials`"]),
             ([directory()], {"retention": {"maxBytes": "1KiB"}}, ["log does not fit together", "retention.maxBytes is 1024"]),
             ([directory()], {"segmentSize": "lots"}, ["log.segmentSize", "64MiB"]),
             ([directory(rotate={"maxAge": "5 parsecs"})], {}, ["destinations[0].rotate.maxAge", "5m"]),
@@ -135,7 +135,7 @@ def mistakes_in_the_configuration(room):
     room.file("c.yaml", b"server: { listn: 127.0.0.1:1 }\ndestinations: []\n")
     room.run("serve", "--config", "c.yaml").is_(2, "server.listn", "did you mean listen?")
     room.file("c.yaml", b"log: [\n")
-    room.run("deliver", "--config", "c.yaml").is_(2, "neither YAML nor JSON")
+    room.run("deliver", "--config", "c.yaml").is_(2, "not valid YAML or JSON")
     configuration(room, directory())
     room.run("deliver", "--config", "c.yaml", "--only", "nobody").is_(2, "no destination nobody")
     room.run("deliver", "--config", "missing.yaml").is_(3, "could not open missing.yaml")
@@ -150,7 +150,7 @@ def deliver_as_a_service_follows_and_ends_by_SIGTERM(room):
     arrived(room, rows(5))
     room.run("append", "--log", "L", "-", stdin=event(99) + b"\n").is_(0)
     arrived(room, rows(5) + event(99) + b"\n")
-    second = room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(3, "another process delivers with cursor dir")
+    second = room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(3, "another process holds cursor dir")
     expect("cursorHeld" in second.out, f"said {second.out}")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=LIMIT)
@@ -176,7 +176,7 @@ def cursors(room):
     room.run("cursor", "seek", "dir", "--to", "5", "--log", "L").is_(2, "15 records will be delivered again", "--yes")
     room.run("cursor", "seek", "dir", "--to", "5", "--log", "L", "--yes").is_(0)
     expect(room.run("cursor", "show", "dir", "--log", "L", "--json").is_(0).last["committed"] == 5, "it did not move")
-    room.run("cursor", "seek", "dir", "--to", "21", "--log", "L", "--yes").is_(1, "the log ends at offset 20")
+    room.run("cursor", "seek", "dir", "--to", "21", "--log", "L", "--yes").is_(1, "offset 21 is past the end of the log (20)")
 
 
 @case
@@ -189,7 +189,7 @@ def a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
     # Another process, while the first one delivers.
     paused = room.run("cursor", "pause", "dir", "--reason", "bucket moves", "--log", "L", "--json").is_(0).last
     expect(paused["paused"]["reason"] == "bucket moves", f"{paused}")
-    expect("was paused already" in room.run("cursor", "pause", "dir", "--log", "L").is_(0).out, "not said")
+    expect("was already paused" in room.run("cursor", "pause", "dir", "--log", "L").is_(0).out, "not said")
     room.run("append", "--log", "L", "-", stdin=event(98) + b"\n").is_(0)
     expect("dir (paused)" in room.run("cursor", "list", "--log", "L").is_(0).out, "not said")
     words = room.run("status", "--log", "L").is_(0).out
@@ -203,7 +203,7 @@ def a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
     expect(caught.last["destinations"][0]["ended"] == "paused" and exported(room) == rows(5), f"{caught.out}")
     process = room.start("deliver", "--config", "c.yaml", "--json")
     said = ""
-    while "paused by a person (bucket moves)" not in said:
+    while "paused (bucket moves)" not in said:
         said = process.stderr.readline().decode()
         expect(said, "it ended without a word about the pause")
     resumed = room.run("cursor", "resume", "dir", "--log", "L", "--json").is_(0).last

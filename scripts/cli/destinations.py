@@ -219,7 +219,7 @@ def a_webhook_is_tested(room):
     expect("latency" in out and "HTTP/1.1" in out, f"{out}")
     receiver.word = b"penstock"
     room.run(*test, "web").is_(1)
-    room.run(*test, "dir").is_(2, "no webhook")
+    room.run(*test, "dir").is_(2, "not a webhook")
     room.run(*test, "nobody").is_(2, "no destination nobody")
     room.run(*test, "web", "--until-caught-up").is_(2)
     configuration(room, webhook("http://127.0.0.1:1/"))
@@ -335,7 +335,7 @@ def a_replaced_file_is_never_read_from_its_middle(room):
     room.file("in.1", first + rows(2))
     expect(room.run("append", "--log", "L", "--producer", "import", "--json", "in.1").is_(0).last["appended"] == 2, "the rest")
     room.file("in", second)
-    room.run("append", "--log", "L", "--producer", "import", "--reset-producer", "in").is_(0, "beginning at byte 0")
+    room.run("append", "--log", "L", "--producer", "import", "--reset-producer", "in").is_(0, "starting at byte 0")
     expect(room.run("tail", "--log", "L").is_(0).out.encode() == first + rows(2) + second, "not all of the second")
     again = room.run("append", "--log", "L", "--producer", "import", "--reset-producer", "in").is_(0)
     expect(again.out.startswith("nothing new"), "the same file was begun again")
@@ -361,11 +361,11 @@ def retention_holds_for_cursors_and_the_hard_cap_tells_them(room):
     lost = said["cursors"][0]["lost"]
     expect(said["dropped"] > 30 and lost == {"first": 30, "end": said["dropped"]}, f"{said['dropped']} {lost}")
     room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(1)
-    room.run("cursor", "acknowledge", "dir", "--log", "L").is_(2, "stay lost to cursor dir", "--yes")
+    room.run("cursor", "acknowledge", "dir", "--log", "L").is_(2, "cursor dir skips", "--yes")
     room.run("cursor", "acknowledge", "dir", "--log", "L", "--yes").is_(0)
-    room.run("cursor", "acknowledge", "dir", "--log", "L", "--yes").is_(1, "has lost nothing")
+    room.run("cursor", "acknowledge", "dir", "--log", "L", "--yes").is_(1, "has no gap")
     # The cursor was moved back: the same records under other names would be there twice, so that is refused.
-    room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(1, "are exported already")
+    room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(1, "are already exported")
     shutil.rmtree(os.path.join(room.path, "out"))
     room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(0)
     expect(room.status()["cursors"][0]["lag"] == 0, "it did not go on")
@@ -379,7 +379,7 @@ def knobs_that_make_no_sense(room):
                            (["--sealing", "99"], "--sealing is 99; expected on, off or a level"),
                            (["--when-full", "cry"], "cry")):
         room.run("append", "--log", "L", *options, "-", stdin=rows(1)).is_(2, words)
-    for log, words in (({"retention": {"maxage": "3d"}}, "log.retention.maxage is no known key; did you mean maxAge?"),
+    for log, words in (({"retention": {"maxage": "3d"}}, "log.retention.maxage is not a known key; did you mean maxAge?"),
                        ({"retention": {"maxAge": "3"}}, "log.retention.maxAge expected a time"),
                        ({"sealing": {"level": 40}}, "log.sealing.level expected a whole number from -7 to 19"),
                        ({"whenFull": "cry"}, "log.whenFull expected one of fail, wait")):

@@ -117,21 +117,21 @@ def exports(room, kind):
 def rebuilds(room, export):
     """The cursor is lost; after rebuilding it nothing is exported twice or left out."""
     arguments = ["cursor", "rebuild", "archive", "--config", "c.yaml"]
-    room.run(*arguments, "--yes").is_(1, "cursor archive is there, at offset 450", "not overwritten")
+    room.run(*arguments, "--yes").is_(1, "cursor archive exists, at offset 450", "never replaces")
     # Damaged, and another one beside it, which says nothing of this one.
     for name in ("archive", "another"):
         room.file(f"L/cursors/{name}.cur", b"x" * 8192)
     room.run(*arguments, "--yes").is_(1, "cannot be read", "penstock cursor delete archive --yes")
-    room.run("cursor", "delete", "archive", "--log", "L").is_(2, "nobody knows where it stood")
+    room.run("cursor", "delete", "archive", "--log", "L").is_(2, "unreadable, position unknown")
     room.run("cursor", "delete", "archive", "--log", "L", "--yes").is_(0)
     room.run("append", "--log", "L", "-", stdin=rows(30)).is_(0)
-    room.run(*arguments).is_(2, "would be made at offset 450, by the manifest", "--yes")
+    room.run(*arguments).is_(2, "would be created at offset 450, from the manifest", "--yes")
     room.run("cursor", "delete", "another", "--log", "L", "--yes").is_(0)
     expect("cursors" not in room.status() or not room.status()["cursors"], "a cursor was made without --yes")
     last = export.objects[-1]
     content = export.get(last)
     export.remove(last)
-    room.run(*arguments, "--yes").is_(1, "is not there as it was written", "--force")
+    room.run(*arguments, "--yes").is_(1, "is missing or was changed", "--force")
     export.put(last, content)
     # The process ended between the object and its entry.
     export.remove(export.entries[-1])
@@ -159,11 +159,11 @@ def what_verify_and_rebuild_cannot_be_asked(room):
     room.run("append", "--log", "L", "-", stdin=rows(5)).is_(0)
     room.run("verify").is_(2, "--log")
     room.run("verify", "--s3").is_(2, "--s3 needs --config")
-    room.run("verify", "--log", "L", "--expect-to", "5").is_(2, "add --s3")
+    room.run("verify", "--log", "L", "--expect-to", "5").is_(2, "need --s3")
     configuration(room, webhook("http://127.0.0.1:1"))
     room.run("verify", "--s3", "--config", "c.yaml").is_(2, "no destination of type s3 or directory")
     configuration(room, directory(), directory(name="other", path="other"))
-    room.run("verify", "--s3", "--config", "c.yaml", "--expect-to", "5").is_(2, "of one export", "dir, other")
+    room.run("verify", "--s3", "--config", "c.yaml", "--expect-to", "5").is_(2, "need one export", "dir, other")
     room.run("verify", "--s3", "--config", "c.yaml", "--destination", "none").is_(2, "it has dir, other")
     said = room.run("verify", "--s3", "--config", "c.yaml", "--destination", "dir", "--json").is_(0).last
     expect(said["objects"] == 0 and not said["hasManifest"], f"{said}")
@@ -171,8 +171,8 @@ def what_verify_and_rebuild_cannot_be_asked(room):
     unreachable = {"name": "archive", "type": "s3", "endpoint": "http://127.0.0.1:1", "bucket": "bucket",
                    "credentials": {"accessKey": "a", "secretKey": "b"}}
     configuration(room, unreachable)
-    room.run("verify", "--s3", "--config", "c.yaml", "--give-up-after", "0").is_(3, "cannot be asked", "s3:ListBucket")
-    room.run("verify", "--s3", "--config", "c.yaml", "--give-up-after", "2").is_(3, "asked again", "cannot be asked")
+    room.run("verify", "--s3", "--config", "c.yaml", "--give-up-after", "0").is_(3, "cannot read", "s3:ListBucket")
+    room.run("verify", "--s3", "--config", "c.yaml", "--give-up-after", "2").is_(3, "retrying", "cannot read")
 
 
 @case
@@ -192,7 +192,7 @@ def several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
     # One cannot be asked, and one has lost an object: each is told, and the worst decides.
     configuration(room, unreachable, directory(), directory(name="other", path="other"))
     arguments = ["verify", "--s3", "--config", "c.yaml", "--give-up-after", "0", "--json"]
-    said = room.run(*arguments).is_(3, "away", "cannot be asked").last
+    said = room.run(*arguments).is_(3, "away", "cannot read").last
     expect("failure" in said["exports"][0] and said["exports"][2]["report"]["rows"] == 5, f"{said}")
     for folder, _, files in os.walk(os.path.join(room.path, "other")):
         for name in files:
