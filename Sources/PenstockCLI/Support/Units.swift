@@ -1,4 +1,6 @@
-/// Numbers with units.
+import Foundation
+
+/// Parses sizes (`64MiB`) and durations (`30d`).
 enum Units {
   static func bytes(_ text: String) -> Int? {
     let units: [String: Int] = [
