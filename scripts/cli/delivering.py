@@ -98,7 +98,7 @@ def mistakes_in_the_configuration(room):
             ([directory(prefx="a")], {}, ["destinations[0].prefx", "did you mean prefix?"]),
             ([directory(filter={"typ": ["page"]})], {}, ["destinations[0].filter.typ", "did you mean type?"]),
             ([directory(filter={"type": ["pages"]})], {}, ["destinations[0].filter.type", "page, track, custom"]),
-            ([directory(filter="event")], {}, ["destinations[0].filter is not understood"]),
+            ([directory(filter="event")], {}, ["destinations[0].filter is not a valid filter"]),
             ([directory(maxInFlight=5)], {}, ["destinations[0].maxInFlight", "1 to 4"]),
             ([directory(rate={"recordsPerSecond": 0})], {}, ["rate.recordsPerSecond", "above 0"]),
             ([webhook("http://x/", onRejected="drop")], {}, ["onRejected", "deadLetter, halt"]),
@@ -150,7 +150,7 @@ def deliver_as_a_service_follows_and_ends_by_SIGTERM(room):
     arrived(room, rows(5))
     room.run("append", "--log", "L", "-", stdin=event(99) + b"\n").is_(0)
     arrived(room, rows(5) + event(99) + b"\n")
-    second = room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(3, "another process holds cursor dir")
+    second = room.run("deliver", "--config", "c.yaml", "--until-caught-up").is_(3, "another process delivers with cursor dir")
     expect("cursorHeld" in second.out, f"said {second.out}")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=LIMIT)
