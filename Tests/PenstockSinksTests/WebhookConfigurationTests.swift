@@ -58,7 +58,9 @@ struct WebhookConfigurationTests {
 
   @Test("headers that a request cannot have are refused", arguments: ["", "a b", "ä", "x:y", "a\n"])
   func badHeaderNames(name: String) {
-    expectSinkError(containing: "is not a valid header name") { _ = try open { $0.headers = [.init(name, Secret("v"))] } }
+    expectSinkError(containing: "is not a valid header name") {
+      _ = try open { $0.headers = [.init(name, Secret("v"))] }
+    }
   }
 
   @Test(

@@ -157,7 +157,8 @@ struct ExportCatalogue {
         // written.
         let why =
           neverThere.contains(begin)
-          ? ", and were in none when the next one was written: dead letters, records lost to retention, or a moved cursor"
+          ? ", and were in none when the next one was written: dead letters, records lost to retention, or a moved "
+            + "cursor"
           : ""
         findings.append(
           Finding(

@@ -29,7 +29,8 @@ extension CredentialServices {
     guard !token.isEmpty, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
       text.split(whereSeparator: \.isWhitespace).count == 1
     else {
-      throw S3CredentialError("the token file \(identity.tokenFile) of \(identity.source) is empty or has no valid token")
+      throw S3CredentialError(
+        "the token file \(identity.tokenFile) of \(identity.source) is empty or has no valid token")
     }
     let fields = [
       ("Action", "AssumeRoleWithWebIdentity"), ("Version", "2011-06-15"), ("RoleArn", identity.role),
