@@ -1,13 +1,13 @@
 .PHONY: help demo test bench lab soak tsan asan lint docs clean kill-test console-test examples release package install
 help: ; @awk -F' ## ' '/^# .* ## /{printf "make %-12s %s\n", substr($$1, 3), $$2}' Makefile
 
-# demo ## the whole corridor on this machine, proving itself (EVENTS=200000 INPUT=file DIR=folder CONFIG=debug ARGS=…)
+# demo ## the whole pipeline on this machine, checked byte by byte (EVENTS=200000 INPUT=file DIR=folder CONFIG=debug ARGS=…)
 demo: ; @scripts/demo $(ARGS)
 # test ## every test, against real S3 servers on loopback (PENSTOCK_WITHOUT_S3=1 leaves those out; ARGS='--filter …')
 test: ; @scripts/test $(ARGS)
 # console-test ## the console in a headless Chromium, as an operator uses it (ARGS='--images docs/images' makes its pictures)
 console-test: ; @scripts/test-program test_console.py test_console_access.py $(ARGS)
-# bench ## the benchmarks, with the raw probe next to every figure (ARGS='append --json')
+# bench ## the benchmarks, each next to a raw probe (ARGS='append --json')
 bench: ; @scripts/bench $(ARGS)
 # lab ## the long tests, one figure per row; lab-LAYER for one of them (DURATION=600 JOBS=2 SEED=1 ROUNDS=2000)
 lab: ; @scripts/lab $(ARGS)

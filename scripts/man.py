@@ -14,8 +14,8 @@ import sys
 
 # What every command has; said once.
 COMMON = {"help", "version", "json"}
-EXITS = [("0", "done"), ("1", "the input, or the thing that was checked, is bad"), ("2", "wrong use"),
-         ("3", "it cannot be done now: lock held, no permission, no disk, unreachable"), ("130", "interrupted")]
+EXITS = [("0", "success"), ("1", "bad input or a failed check"), ("2", "wrong usage"),
+         ("3", "not possible now: lock held, no permission, no disk space, unreachable"), ("130", "interrupted")]
 ENVIRONMENT = [("PENSTOCK_KEY", "the token with which penstock status asks a service"),
                ("PENSTOCK_WEBHOOK_SECRET", "the secret with which penstock receive verifies")]
 FILES = [("/etc/penstock/penstock.yaml", "the configuration, as the unit for systemd has it"),

@@ -3,25 +3,25 @@ import Foundation
 
 /// The command line.
 ///
-/// Exit codes: 0 done, 1 the input or the thing checked is bad, 2 wrong use, 3 cannot (lock held, no permission, no disk,
-/// unreachable), 130 interrupted.
+/// Exit codes: 0 success, 1 bad input or a failed check, 2 wrong usage, 3 not possible now (lock held, no permission,
+/// no disk space, unreachable), 130 interrupted.
 @main
 struct Penstock: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "penstock",
     abstract: "A durable event log that feeds webhooks and S3.",
     discussion: """
-      A log is a directory. Append events to it, read them, deliver them to destinations; each destination has a \
-      durable place of its own.
+      A log is a directory. Append events to it, read them, and deliver them to destinations. Each destination has a \
+      durable cursor.
 
-        penstock demo                                   see it work
-        penstock append --log ./events events.ndjson    take events in, durably
-        penstock tail --log ./events --follow           watch them, byte for byte
-        penstock deliver --config penstock.yaml         send them on
+        penstock demo                                   see the whole pipeline run
+        penstock append --log ./events events.ndjson    append events durably
+        penstock tail --log ./events --follow           print events as they arrive
+        penstock deliver --config penstock.yaml         deliver to webhooks and S3
 
-      Every command explains itself with --help and speaks JSON with --json. \
-      Exit codes: 0 done, 1 the input or the thing checked is bad, 2 wrong use, 3 cannot (lock held, no permission, \
-      no disk, unreachable), 130 interrupted.
+      Every command has --help, and prints JSON with --json. \
+      Exit codes: 0 success, 1 bad input or a failed check, 2 wrong usage, 3 not possible now (lock held, no \
+      permission, no disk space, unreachable), 130 interrupted.
       """,
     version: BuildInfo.words,
     subcommands: [
@@ -34,13 +34,13 @@ struct Penstock: AsyncParsableCommand {
 
   static func main() async {
     Malloc.configure()
-    // A reader that went away is noticed when writing to it; see `Output`.
+    // `Output` sees a closed pipe as a write error.
     signal(SIGPIPE, SIG_IGN)
     OpenFiles.raise()
     Signals.watch()
     let arguments = Array(CommandLine.arguments.dropFirst())
     do {
-      if let complaint = Usage.unknownCommand(arguments, of: Self.self) { leave(saying: complaint) }
+      if let message = Usage.unknownCommand(arguments, of: Self.self) { leave(saying: message) }
       var command = try parseAsRoot(arguments)
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
@@ -53,7 +53,7 @@ struct Penstock: AsyncParsableCommand {
     }
   }
 
-  /// Prints what the parser has to say and ends with the house's exit code for it.
+  /// Prints the parser's message and exits with the matching code.
   private static func leave(_ error: any Error, _ arguments: [String]) -> Never {
     Output.standard.flush()
     let code = exitCode(for: error)
@@ -64,13 +64,13 @@ struct Penstock: AsyncParsableCommand {
       Output.standard.flush()
       Foundation.exit(0)
     }
-    // The parser tells what is missing first, even where a misspelt option is the reason.
+    // The parser reports a missing argument first, even when a misspelt option is the cause.
     leave(saying: Usage.unknownOption(arguments, of: Self.self) ?? message)
   }
 
-  /// Ends because the command was used wrongly.
-  private static func leave(saying words: String) -> Never {
-    Output.note(words)
+  /// Exits with the code for wrong usage.
+  private static func leave(saying message: String) -> Never {
+    Output.note(message)
     Foundation.exit(ExitStatus.usage.rawValue)
   }
 }

@@ -1,19 +1,15 @@
-/// A small, fast generator whose numbers depend on nothing but its seed: equal seeds, equal runs, on every machine.
+import PenstockLog
+
+/// A small, fast random generator. Equal seeds give equal values on every machine.
 ///
 /// The algorithm is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 /// Not for secrets.
 public struct SplitMix64: RandomNumberGenerator, Sendable, Equatable {
-  private var state: UInt64
+  private var random: SeededRandom
 
-  public init(seed: UInt64) { state = seed }
+  public init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
-  public mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return word ^ (word >> 31)
-  }
+  public mutating func next() -> UInt64 { random.next() }
 
   /// A number in `0..<bound`. Written out rather than taken from the standard library, whose mapping from bits to numbers
   /// may change with its version and with it every recorded seed. The bias is below bound/2⁶⁴.

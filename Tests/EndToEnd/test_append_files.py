@@ -22,7 +22,7 @@ def test_a_directory_that_cannot_be_written(room):
     options = room.without_rights()
     room.path.chmod(0o555)
     try:
-        room.append(rows(1), "", 3, "permission denied", "give this user the right", **options)
+        room.append(rows(1), "", 3, "permission denied", "give this user permission", **options)
     finally:
         room.path.chmod(0o755)
 
@@ -93,7 +93,7 @@ def test_a_full_disk(room):
         pytest.skip("no right to mount a small disk")
     try:
         content = b"".join(event(n, note=noise(2000).hex()) + b"\n" for n in range(3000))
-        ran = room("append --log disk/L --json --batch 50 -", 3, "no space left", "are in the log", "make room",
+        ran = room("append --log disk/L --json --batch 50 -", 3, "no space left", "are in the log", "free space",
                    stdin=content)
         last = max(line["acknowledged"]["last"] for line in ran.lines if "acknowledged" in line)
         assert room("tail --log disk/L").out == b"".join(content.splitlines(True)[:last + 1])

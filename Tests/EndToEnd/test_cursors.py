@@ -13,7 +13,7 @@ def test_cursors(room):
     room("cursor seek dir --to 5 --log L", 2, "15 records will be delivered again", "--yes")
     room("cursor seek dir --to 5 --log L --yes")
     assert room.json("cursor show dir --log L")["committed"] == 5
-    room("cursor seek dir --to 21 --log L --yes", 1, "the log ends at offset 20")
+    room("cursor seek dir --to 21 --log L --yes", 1, "offset 21 is past the end of the log (20)")
 
 
 def test_a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
@@ -24,7 +24,7 @@ def test_a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
     room.arrives(rows(5))
     # Another process, while the first one delivers.
     assert room.json("cursor pause dir --reason 'bucket moves' --log L")["paused"]["reason"] == "bucket moves"
-    assert "was paused already" in room("cursor pause dir --log L").text
+    assert "was already paused" in room("cursor pause dir --log L").text
     room.append(event(98) + b"\n")
     assert "dir (paused)" in room("cursor list --log L").text
     words = room("status --log L").text
@@ -86,18 +86,18 @@ def test_retention_holds_for_cursors_and_the_hard_cap_tells_them(room):
     room.deliver()
     room("cursor seek dir --to 30 --log L --yes")
     limits = "--config small.yaml --max-bytes 128KiB"
-    room.append(rows(1), limits, 0, "cursor dir stands at offset 30")
+    room.append(rows(1), limits, 0, "cursor dir is at offset 30")
     said = room.status()
     assert 0 < said["dropped"] <= 30 and said["heldBy"] == "dir"
     room.append(rows(1), f"{limits} --hard-cap 128KiB")
     said = room.status()
     assert said["dropped"] > 30 and said["cursors"][0]["lost"] == {"first": 30, "end": said["dropped"]}
     room.deliver(1)
-    room("cursor acknowledge dir --log L", 2, "stay lost to cursor dir", "--yes")
+    room("cursor acknowledge dir --log L", 2, "cursor dir skips", "--yes")
     room("cursor acknowledge dir --log L --yes")
-    room("cursor acknowledge dir --log L --yes", 1, "has lost nothing")
+    room("cursor acknowledge dir --log L --yes", 1, "has no gap")
     # The cursor was moved back: the same records under other names would be there twice, so that is refused.
-    room.deliver(1, "are exported already")
+    room.deliver(1, "are already exported")
     shutil.rmtree(room.path / "out")
     room.deliver()
     assert room.status()["cursors"][0]["lag"] == 0

@@ -107,7 +107,7 @@ def test_a_webhook_is_tested(room):
     assert "latency" in out and "HTTP/1.1" in out
     receiver.word = b"penstock"
     room(f"{test} web", 1)
-    room(f"{test} dir", 2, "no webhook")
+    room(f"{test} dir", 2, "not a webhook")
     room(f"{test} absent", 2, "no destination absent")
     room(f"{test} web --until-caught-up", 2)
     room.configure(webhook("http://127.0.0.1:1/"))

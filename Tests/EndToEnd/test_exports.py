@@ -109,7 +109,7 @@ def test_a_spoiled_export_is_found(export):
 def test_an_export_is_proved_and_its_cursor_rebuilt(room, export):
     """The cursor is lost; after rebuilding it nothing is exported twice or left out."""
     rebuild = "cursor rebuild archive --config c.yaml"
-    room(f"{rebuild} --yes", 1, "cursor archive is there, at offset 450", "not overwritten")
+    room(f"{rebuild} --yes", 1, "cursor archive exists, at offset 450", "never replaces")
     # Damaged, and another one, which says nothing of this one.
     for name in ("archive", "another"):
         room.file(f"L/cursors/{name}.cur", b"x" * 8192)
@@ -117,13 +117,13 @@ def test_an_export_is_proved_and_its_cursor_rebuilt(room, export):
     room("cursor delete archive --log L", 2, "knows where it stood")
     room("cursor delete archive --log L --yes")
     room.append(rows(30))
-    room(rebuild, 2, "would be made at offset 450, by the manifest", "--yes")
+    room(rebuild, 2, "would be created at offset 450, from the manifest", "--yes")
     room("cursor delete another --log L --yes")
     assert not room.status().get("cursors"), "a cursor was made without --yes"
     last = export.objects[-1]
     content = export.get(last)
     export.remove(last)
-    room(f"{rebuild} --yes", 1, "is not there as it was written", "--force")
+    room(f"{rebuild} --yes", 1, "is missing or was changed", "--force")
     export.put(last, content)
     # The process ended between the object and its entry.
     export.remove(export.entries[-1])
@@ -141,18 +141,18 @@ def test_what_verify_and_rebuild_cannot_be_asked(room):
     verify = "verify --s3 --config c.yaml"
     room("verify", 2, "--log")
     room("verify --s3", 2, "--s3 needs --config")
-    room("verify --log L --expect-to 5", 2, "add --s3")
+    room("verify --log L --expect-to 5", 2, "need --s3")
     room.configure(webhook("http://127.0.0.1:1"))
     room(verify, 2, "no destination of type s3 or directory")
     room.configure(directory(), directory(name="other", path="other"))
-    room(f"{verify} --expect-to 5", 2, "of one export", "dir, other")
+    room(f"{verify} --expect-to 5", 2, "need one export", "dir, other")
     room(f"{verify} --destination none", 2, "it has dir, other")
     said = room.json(f"{verify} --destination dir")
     assert said["objects"] == 0 and not said["hasManifest"]
     room("cursor rebuild dir --config c.yaml --yes", 1, "no object of log")
     room.configure({"name": "archive", **UNREACHABLE})
-    room(f"{verify} --give-up-after 0", 3, "cannot be asked", "s3:ListBucket")
-    room(f"{verify} --give-up-after 2", 3, "asked again", "cannot be asked")
+    room(f"{verify} --give-up-after 0", 3, "cannot reach", "s3:ListBucket")
+    room(f"{verify} --give-up-after 2", 3, "retrying", "cannot reach")
 
 
 def test_several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
@@ -167,7 +167,7 @@ def test_several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
     # One cannot be asked, and one has lost an object: each has its words, and the worst decides.
     room.configure({"name": "away", **UNREACHABLE}, directory(), directory(name="other", path="other"))
     verify += " --give-up-after 0"
-    said = room.json(verify, 3, "away", "cannot be asked")
+    said = room.json(verify, 3, "away", "cannot reach")
     assert "failure" in said["exports"][0] and said["exports"][2]["report"]["rows"] == 5
     for path in room.path.glob("other/**/*"):
         if path.is_file() and "_penstock" not in str(path):

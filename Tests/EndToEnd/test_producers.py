@@ -70,7 +70,7 @@ def test_a_replaced_file_is_never_read_from_its_middle(room):
     room.file("in.1", first + rows(2))
     assert room.json(f"{PRODUCER} in.1")["appended"] == 2
     room.file("in", second)
-    room(f"{PRODUCER} --reset-producer in", 0, "beginning at byte 0")
+    room(f"{PRODUCER} --reset-producer in", 0, "starting at byte 0")
     assert room.tail() == first + rows(2) + second
     assert room(f"{PRODUCER} --reset-producer in").text.startswith("nothing new")
 

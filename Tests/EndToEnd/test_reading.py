@@ -29,7 +29,7 @@ def test_tail_where_shows_what_the_filter_lets_pass(room):
     assert room(f"{tail} event=Goal").out.splitlines() == wanted
     assert [one["offset"] for one in room(f"{tail} !event=Goal --json").lines] == [1, 2, 4, 5, 7, 8]
     assert room(f"{tail} 'event=Goal malformed=pass'").out.splitlines() == wanted + [b"junk"]
-    ran = room(f"{tail} 'event=Goal malformed=halt'", 1, "record 9 is no JSON object")
+    ran = room(f"{tail} 'event=Goal malformed=halt'", 1, "record 9 is not a JSON object")
     assert ran.out.splitlines() == wanted
     room(f"{tail} evnt=Goal", 2, "evnt=Goal", "expected app, type, event")
 
@@ -38,7 +38,7 @@ def test_export_writes_a_range_to_a_file_that_was_not_there(room):
     room.append(mixed(300))
     lines, export = mixed(300).splitlines(True), "export --log L"
     assert room.json(f"{export} --output a --from 10 --to 20")["exported"] == 10
-    room(f"{export} --output a", 3, "is there already", "--overwrite")
+    room(f"{export} --output a", 3, "already exists", "--overwrite")
     assert room.read("a") == b"".join(lines[10:20])
     room(f"{export} --output a --overwrite")
     assert room.read("a") == mixed(300)
@@ -50,8 +50,8 @@ def test_export_writes_a_range_to_a_file_that_was_not_there(room):
     assert room.read("a.zst")[:4] == b"\x28\xb5\x2f\xfd"
     room(f"{export} -o b --format array --from 297")
     assert json.loads(room.read("b")) == [json.loads(line) for line in lines[297:]]
-    room(f"{export} -o none/x", 3, "make the directory first")
-    room(f"{export} -o /dev/null --overwrite", 2, "no regular file")
+    room(f"{export} -o none/x", 3, "create the directory first")
+    room(f"{export} -o /dev/null --overwrite", 2, "not a regular file")
     room(f"{export} -o c --from 300")
     assert room.read("c") == b""
     assert not [name for name in room.names() if ".part" in name]

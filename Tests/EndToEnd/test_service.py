@@ -152,11 +152,11 @@ def test_status_asks_a_running_service(room):
     words = room(f"status --server {service.url}/ --key-file token").text
     assert "2 (offsets 0 ..< 2)" in words and "cursor" in words and "dir" in words
     status = f"status --server {service.url}"
-    room(status, 3, "asks for a key", "PENSTOCK_KEY")
-    room(status, 3, "does not know this key", env={"PENSTOCK_KEY": "psk_no"})
-    room(status, 3, "may not see the status", env={"PENSTOCK_KEY": feeder})
+    room(status, 3, "needs a key", "PENSTOCK_KEY")
+    room(status, 3, "rejected this key", env={"PENSTOCK_KEY": "psk_no"})
+    room(status, 3, "no permission for the status", env={"PENSTOCK_KEY": feeder})
     service.stop()
-    room(status, 3, "cannot be asked", "connection refused")
+    room(status, 3, "cannot reach", "connection refused")
     room("status --server events", 2, "expected an address")
     room("status", 2, "name one of --log DIR and --server URL")
     room(f"status --log L --server {service.url}", 2)

@@ -45,7 +45,7 @@ def test_unknown_commands_and_options_name_what_was_meant(room, command, words):
 
 
 def test_what_is_like_nothing_gets_a_list(room):
-    room("xyzzy", 2, 'no command "xyzzy"', "there are demo, append, tail, export")
+    room("xyzzy", 2, 'no command "xyzzy"', "the commands are demo, append, tail, export")
     room("tail --log L --xyzzy", 2, "no option --xyzzy")
 
 

@@ -167,7 +167,7 @@ struct CredentialChainTests {
       await resolve(environment, ScriptedTransport.answer(200, [], "{}")).result, "AccessKeyId", temporary: true)
     expectError(await resolve(environment, ScriptedTransport.answer(200, [], "x")).result, "JSON", temporary: true)
     let date = Self.document.split(separator: "2026").joined(separator: "soon")
-    expectError(await resolve(environment, ScriptedTransport.answer(200, [], date)).result, "no date")
+    expectError(await resolve(environment, ScriptedTransport.answer(200, [], date)).result, "not a date")
     expectError(
       await resolve(["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/t"])
         .result,

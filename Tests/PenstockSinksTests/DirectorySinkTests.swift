@@ -39,7 +39,7 @@ struct DirectorySinkTests {
       let before = try read(directory + "/" + key + compression.suffix)
       let outcome = await sink.deliver(delivery)
       #expect(outcome.isDelivered)
-      #expect(outcome.words.contains("already there"))
+      #expect(outcome.words.contains("already exists"))
       #expect(try files(below: directory) == [key + compression.suffix])
       #expect(try read(directory + "/" + key + compression.suffix) == before)
     }

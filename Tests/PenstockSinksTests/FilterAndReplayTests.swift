@@ -139,7 +139,7 @@ struct FilterAndReplayTests {
     let sink = try webhook { $0.filter = EventFilter("app=a") ?? .all }
     let plan = String(decoding: try sink.plan(outline(mixed)), as: UTF8.self)
     let bent = plan.replacing("filter=app=a", with: "filter=apps=a")
-    expectSinkError(containing: "a filter this release does not know") {
+    expectSinkError(containing: "a filter that this version does not know") {
       _ = try sink.prepare(mixed, plan: Array(bent.utf8))
     }
   }
@@ -154,7 +154,7 @@ struct FilterAndReplayTests {
     #expect(transport.requests.map { $0.header("webhook-replay") } == ["last-tuesday", "last-tuesday"])
     let live = try makeDelivery(webhook { _ in }, onlyB)
     #expect(live.body.bytes == delivery.body.bytes)
-    expectSinkError(containing: "set by the delivery") {
+    expectSinkError(containing: "the delivery sets it") {
       _ = try webhook { $0.headers = [.init("Webhook-Replay", Secret("x"))] }
     }
     for id in ["", "a b", "a/b", ".a", String(repeating: "x", count: 41)] {

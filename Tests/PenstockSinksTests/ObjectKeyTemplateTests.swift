@@ -115,7 +115,7 @@ struct ObjectKeyTemplateTests {
   func manifestFolder() throws {
     expectSinkError(containing: "manifest") { _ = try ObjectKeyTemplate("a/_penstock/{first}-{last}") }
     let places = ["exports/usages-{yyyy}-{first}-{last}", "{yyyy}/{first}-{last}", "a/{cursor}/b-{first}-{last}"].map {
-      try? Manifest.place(ObjectKeyTemplate($0), logID: "l", cursor: "c")
+      try? Manifest.folder(ObjectKeyTemplate($0), logID: "l", cursor: "c")
     }
     #expect(places == ["exports/_penstock/l/c/", "_penstock/l/c/", "a/c/_penstock/l/c/"])
     #expect(Manifest.end(of: Manifest.key(in: "p/", end: 12), in: "p/") == 12)

@@ -51,7 +51,7 @@ struct S3ServerTests {
     #expect(first.isDelivered, "\(first)")
     let again = await sink.deliver(delivery)
     #expect(again.isDelivered, "\(again)")
-    #expect(again.words.contains("already there"), "\(again)")
+    #expect(again.words.contains("already exists"), "\(again)")
 
     let other = makeBatch((0..<5).map { #"{"n":\#($0),"text":"ü"}"# }, first: 3)
     let impostor = try makeDelivery(sink, other)
@@ -101,7 +101,7 @@ struct S3ServerTests {
     #expect(first.isDelivered, "\(first)")
     let again = await sink.deliver(delivery)
     #expect(again.isDelivered, "\(again)")
-    #expect(again.words.contains("already there"), "\(again)")
+    #expect(again.words.contains("already exists"), "\(again)")
     await sink.close()
   }
 
@@ -167,7 +167,7 @@ struct S3ServerTests {
     // Another process: nothing is remembered.
     let other = try S3Sink(configuration)
     let again = await other.deliver(delivery)
-    #expect(again.isDelivered && again.words.contains("already there"), "\(again)")
+    #expect(again.isDelivered && again.words.contains("already exists"), "\(again)")
     let impostor = await other.deliver(try makeDelivery(other, makeBatch((0..<11).map { "{\"n\":\($0)}" })))
     #expect(impostor.isConflict, "\(impostor)")
     let next = await other.deliver(try makeDelivery(other, makeBatch(["{\"n\":11}", "{\"n\":12}"], first: 11)))

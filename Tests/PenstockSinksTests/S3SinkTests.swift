@@ -80,7 +80,7 @@ struct S3SinkTests {
     let first = try await deliver(ScriptedTransport.fail(.connectionLost))
     #expect(first.outcome.isRetry)
     let (outcome, requests) = try await deliver(Self.error(412, "PreconditionFailed"), head())
-    #expect(outcome == .delivered(receipt: "ETag \"e\", already there"))
+    #expect(outcome == .delivered(receipt: "ETag \"e\", already exists"))
     #expect(requests.map(\.method) == ["PUT", "HEAD"])
     #expect(requests[0].url == requests[1].url)
     #expect(requests[1].body.isEmpty)
@@ -234,7 +234,7 @@ struct S3SinkTests {
       ("region", { $0.region = "" }), ("access key", { $0.credentials?.accessKeyID = "a b" }),
       ("secret access key is empty", { $0.credentials?.secretAccessKey = Secret("") }),
       ("ends with the bucket", { $0.endpoint = "http://h/\($0.bucket)" }), ("http", { $0.endpoint = "ftp://h" }),
-      ("{first}", { $0.layout.keyTemplate = "x" }), ("levels", { $0.layout.compression = .gzip(level: 12) }),
+      ("{first}", { $0.layout.keyTemplate = "x" }), ("level must be", { $0.layout.compression = .gzip(level: 12) }),
       ("limits", { $0.maxBytes = 0 }), ("limits", { $0.maxBytes = 6 << 30 }),
       ("below 0", { $0.maxWait = .seconds(-1) }),
     ]

@@ -1,6 +1,7 @@
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockTestKit
 import Synchronization
 import Testing
 
@@ -223,7 +224,7 @@ extension S3UploadTests {
 
   @Test("parts of two renderings are never put together")
   func renderingsDoNotMix() async throws {
-    var generator = SplitMix(state: 7)
+    var generator = SplitMix64(seed: 7)
     let letters = Array("abcdefgh ".utf8)
     let batch = makeBatch(
       (0..<40).map { number in
@@ -322,16 +323,5 @@ private final class Counter: Sendable {
       $0 += 1
       return $0
     }
-  }
-}
-
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -106,9 +106,9 @@ struct WebIdentityTests {
   @Test("that cannot be had are never made up for by somebody else's")
   func neverSkipped() async {
     let keys = ["/h/.aws/credentials": Self.keys]
-    expectError(await resolve(Self.variables, files: keys), "/token", "not there")
+    expectError(await resolve(Self.variables, files: keys), "/token", "does not exist")
     for token in ["", "\n", "two words", "é"] {
-      expectError(await resolve(Self.variables, files: keys.merging(["/token": token]) { $1 }), "no token")
+      expectError(await resolve(Self.variables, files: keys.merging(["/token": token]) { $1 }), "no valid token")
     }
     expectError(await resolve(["AWS_WEB_IDENTITY_TOKEN_FILE": "/token"], files: keys), "AWS_ROLE_ARN is not")
     expectError(
@@ -138,7 +138,7 @@ struct WebIdentityTests {
     #expect((try? again.result.get().credentials.accessKeyID) == "ROLE")
     expectError(
       await resolve(Self.variables, files: ["/token": "web.identity"], ScriptedTransport.answer(200, [], "<x/>")),
-      "no document with credentials", temporary: true)
+      "is not a document with credentials", temporary: true)
   }
 
   // MARK: Other sources

@@ -58,14 +58,16 @@ struct WebhookConfigurationTests {
 
   @Test("headers that a request cannot have are refused", arguments: ["", "a b", "ä", "x:y", "a\n"])
   func badHeaderNames(name: String) {
-    expectSinkError(containing: "cannot be the name") { _ = try open { $0.headers = [.init(name, Secret("v"))] } }
+    expectSinkError(containing: "is not a valid header name") {
+      _ = try open { $0.headers = [.init(name, Secret("v"))] }
+    }
   }
 
   @Test(
     "headers that a delivery sets are refused",
     arguments: ["Webhook-Id", "content-type", "Host", "x-penstock-log", "Webhook-Test"])
   func reservedHeaders(name: String) {
-    expectSinkError(containing: "set by the delivery") { _ = try open { $0.headers = [.init(name, Secret("v"))] } }
+    expectSinkError(containing: "the delivery sets it") { _ = try open { $0.headers = [.init(name, Secret("v"))] } }
   }
 
   @Test("a value that would make two headers is refused without being shown")

@@ -60,7 +60,7 @@ struct WebhookSinkTests {
     #expect(transport.requests.first?.body == Array(#"{"a":1}"#.utf8))
     let plan = try sink.plan(outline(batch))
     let error = #expect(throws: SinkError.self) { try sink.prepare(batch, plan: plan) }
-    #expect(error?.message.contains("this delivery carries one event") == true)
+    #expect(error?.message.contains("this delivery must have one event") == true)
     // It is about the batch. A record that is named becomes a dead letter.
     #expect(error?.offset == nil)
   }
@@ -241,7 +241,7 @@ struct WebhookSinkTests {
     let plan = try sink.plan(outline(batch))
     let text = String(decoding: plan, as: UTF8.self)
     let strange = [
-      ("penstock-webhook 2\n", "version 2"), ("penstock-export 1\n", "not made by this sink"), ("", "not made by"),
+      ("penstock-webhook 2\n", "version 2"), ("penstock-export 1\n", "not from this sink"), ("", "not from"),
       (text + "colour=red\n", "does not know"), (text + "method=POST\n", "twice"),
       ("penstock-webhook 1\nmethod=POST\n", "lacks"), (text.replacing("POST", with: "BREW"), "method=BREW"),
       (text.replacing("array", with: "rows"), "body=rows"), (text.replacing("8000", with: "many"), "not a number"),

@@ -8,12 +8,12 @@ struct AppendCommand: ReportingCommand {
     commandName: "append",
     abstract: "Appends events to a log, durably.",
     discussion: """
-      Reads one event a line (NDJSON), or one JSON array, from a file or from standard input. The log is made if there is \
-      none. A record is a line's bytes as they came, without the line's end.
+      Reads one event per line (NDJSON), or one JSON array, from a file or standard input. Creates the log if it does \
+      not exist. A record is the exact bytes of a line, without the line end.
 
-      A file is checked as a whole first, so that bad input appends nothing at all. Standard input is appended batch by \
-      batch as it arrives; on bad input the batch at fault is left out, and the message says how many records before it \
-      are in the log. What is acknowledged is durable.
+      A file is validated completely first: bad input appends nothing. Standard input is appended batch by batch as it \
+      arrives. On bad input the failing batch is not appended; the message says how many records before it are in the \
+      log. Acknowledged records are durable.
 
         penstock append --log ./events events.ndjson
         zstd -dc events.ndjson.zst | penstock append --log ./events -
@@ -23,11 +23,11 @@ struct AppendCommand: ReportingCommand {
         penstock append --log ./events --max-age 30d --max-bytes 200GiB events.ndjson
         penstock append --log ./events --config penstock.yaml events.ndjson
 
-      With --producer the log remembers, with each batch, how far in the file it came and which file it was. After a \
-      crash, or when the file has grown, the same command goes on where the last one stopped and appends nothing twice. \
-      Only whole lines count: a last line without a line feed waits for the next run, or for --final. A file that was \
-      replaced is refused: append the rest of the old one first, then the new one with --reset-producer. Use one name for \
-      each file.
+      With --producer, the log stores with each batch which file it came from and the position in it. After a crash, \
+      or when the file has grown, the same command resumes there and appends nothing twice. \
+      A last line without a line feed waits for the next run, or for --final. A replaced file is \
+      refused: append the rest of the old file first, then the new file with --reset-producer. Use one name per \
+      file.
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case ndjson, array }
@@ -35,45 +35,46 @@ struct AppendCommand: ReportingCommand {
 
   @OptionGroup var logOption: LogOption
   @Argument(help: "The file to read; - for standard input.") var file = "-"
-  @Option(help: "ndjson: one event a line. array: one JSON array, read whole (at most 256 MiB).") var format = Format
-    .ndjson
+  @Option(help: "ndjson: one event per line. array: one JSON array, read into memory (at most 256 MiB).")
+  var format = Format.ndjson
   @Option(
     help: """
-      disk: acknowledged records survive a power cut. kernel: they survive a killed process only. Default: as --config says, \
-      or disk.
+      disk: acknowledged records survive a power cut. kernel: they survive only a killed process. Default: the value \
+      in --config, or disk.
       """)
   var durability: DurabilityOption?
-  @Option(help: "Records appended at once, all or nothing; fewer where they are long.") var batch = 1000
-  @Option(help: "A name under which the log remembers how far in FILE it came, so that nothing is appended twice.")
+  @Option(help: "Records per batch; a batch is appended completely or not at all. Long records make smaller batches.")
+  var batch = 1000
+  @Option(help: "A producer name. The log stores the position in FILE under it, so that nothing is appended twice.")
   var producer: String?
   @Flag(
     name: .customLong("reset-producer"),
     help: """
-      With --producer: go on although the log may have forgotten the name; begin at the start of FILE if it is \
-      another file than before.
+      With --producer: append even if the log may have forgotten this producer. If FILE is a different file than \
+      before, append from its start.
       """)
-  var startsAnew = false
-  @Flag(name: .customLong("final"), help: "With --producer: FILE is complete, so its last line needs no line feed.")
+  var resetsProducer = false
+  @Flag(name: .customLong("final"), help: "With --producer: FILE is complete; its last line needs no line feed.")
   var isFinal = false
-  @Flag(name: .customLong("no-validate"), help: "Take any line as a record, without checking that it is a usage event.")
-  var takesAnything = false
-  @OptionGroup(title: "How the log is opened") var knobs: LogOptions
+  @Flag(name: .customLong("no-validate"), help: "Append any line as a record, without validating it as a usage event.")
+  var skipsValidation = false
+  @OptionGroup(title: "Log options") var logOptions: LogOptions
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     guard (1...100_000).contains(batch) else { throw ValidationError("--batch must be 1 to 100000") }
-    if producer != nil, format == .array || file == "-" { throw ValidationError("--producer needs a file of NDJSON") }
-    if producer == nil, startsAnew { throw ValidationError("--reset-producer needs --producer") }
+    if producer != nil, format == .array || file == "-" { throw ValidationError("--producer needs an NDJSON file") }
+    if producer == nil, resetsProducer { throw ValidationError("--reset-producer needs --producer") }
     if producer == nil, isFinal { throw ValidationError("--final needs --producer") }
-    if format == .array, takesAnything { throw ValidationError("--no-validate needs --format ndjson") }
+    if format == .array, skipsValidation { throw ValidationError("--no-validate needs --format ndjson") }
   }
 
   func perform() async throws {
-    var configuration = try knobs.configuration()
+    var configuration = try logOptions.configuration()
     if let durability { configuration.durability = durability == .disk ? .disk : .kernel }
     let input = try InputFile(file, isEvents: true)
     let job = AppendJob(
-      command: self, input: input, validator: takesAnything ? nil : EventValidator(), configuration: configuration,
+      command: self, input: input, validator: skipsValidation ? nil : EventValidator(), configuration: configuration,
       reader: Worker(name: "penstock-input"))
     try await job.run()
   }

@@ -7,7 +7,7 @@ struct AppendJob {
   let input: InputFile
   let validator: EventValidator?
   let configuration: LogConfiguration
-  /// Reads block, so a thread of their own does them.
+  /// Reads block a thread, so this worker does them.
   let reader: Worker
   private static let arrayLimit = 256 << 20
 
@@ -15,7 +15,7 @@ struct AppendJob {
     let token = Signals.handle { _ in }
     defer { Signals.forget(token) }
     let started = ContinuousClock.now
-    // Before the log is opened, so that bad input does not even make one.
+    // Validate before opening the log: bad input must not create one.
     let array = try await prepare()
     let log = try await open()
     do {
@@ -26,7 +26,7 @@ struct AppendJob {
     }
   }
 
-  /// Checks what can be checked beforehand; returns the array's events, if it is one.
+  /// Validates the input if it can be read twice. Returns the events of a JSON array.
   private func prepare() async throws -> RecordFeed? {
     if command.format == .array {
       let bytes = try await reader.run { [input] () throws(Failure) in try input.readAll(limit: Self.arrayLimit) }
@@ -42,7 +42,7 @@ struct AppendJob {
     return nil
   }
 
-  /// One pass over the whole file.
+  /// Validates the whole file in one pass.
   private func check() throws(Failure) {
     var feed = RecordFeed(validator: validator, maxRecords: command.batch, isKeeping: false)
     ProgressLine.shared.begin("checking", total: input.size)
@@ -62,12 +62,12 @@ struct AppendJob {
       done += bytes.count
       ProgressLine.shared.update(done)
     }
-    // A file that grows may have no whole line yet.
+    // A growing file may have no complete line yet.
     guard feed.records > 0 || command.producer != nil else { throw empty }
   }
 
-  /// The next bytes of the file, of which everything before `position` has been read. Of one that grows, those that it
-  /// had when it was opened: what is appended is what was checked.
+  /// Reads the next bytes, from `position` on. A growing file is read up to its size at opening, so that only validated
+  /// bytes are appended.
   private func read(from position: Int) throws(Failure) -> [UInt8] {
     guard command.producer != nil, let size = input.size else { return try input.read() }
     guard position < size else { return [] }
@@ -75,10 +75,10 @@ struct AppendJob {
     return bytes.count <= size - position ? bytes : Array(bytes.prefix(size - position))
   }
 
-  /// Whether a last line counts that has no line feed. In a file that grows it may be half a line.
+  /// Whether a last line without a line feed is a record. In a growing file it may be half a line.
   private var takesLastLine: Bool { command.producer == nil || command.isFinal }
 
-  /// Opens the log. A lock that is held is asked for a few times: `deliver` and `recover` hold it for a moment.
+  /// Opens the log. Retries briefly while `deliver` or `recover` holds the lock.
   private func open() async throws -> Log {
     let log = try await Log.open(at: command.logOption.log, configuration: configuration)
     if command.common.json {
@@ -113,92 +113,92 @@ struct AppendJob {
       throw stopped(error, pipeline.tally)
     }
     let wasInterrupted = Signals.received != nil && array == nil
-    try await tidy(log)
+    try await applyRetention(to: log)
     try await log.close()
     if wasInterrupted { throw interrupted(after: pipeline.tally) }
     if unfinished > 0 {
       Output.note(
-        "penstock append: the last \(unfinished) bytes of \(input.name) have no line feed yet and were left for the next "
-          + "run; --final takes them")
+        "penstock append: the last \(unfinished) bytes of \(input.name) have no line feed and were not appended; the "
+          + "next run appends them when the line is complete, --final appends them now")
     }
     if pipeline.tally.records == 0, resumed != nil {
       command.tell(
         .object([("appended", .number(0)), ("unfinishedBytes", .number(unfinished))]),
-        "nothing new in \(input.name): every whole line of it is in the log")
+        "nothing new in \(input.name): every complete line is in the log")
       return
     }
     guard pipeline.tally.records > 0 else { throw empty }
     report(pipeline.tally, unfinished: unfinished, seconds: (ContinuousClock.now - started) / .seconds(1))
   }
 
-  /// Lets retention finish its work, and tells what keeps it from doing more.
-  private func tidy(_ log: Log) async throws {
+  /// Applies retention, and prints what prevents further deletion.
+  private func applyRetention(to log: Log) async throws {
     guard configuration.retention != RetentionPolicy() else { return }
     let report = try await log.trim()
     for hold in report.holds { Output.note("penstock append: retention: \(hold.message)") }
   }
 
-  /// A producer, and where in the file this run begins.
-  private struct Resumed {
+  /// A producer, and the byte in the file at which this run starts.
+  private struct ProducerStart {
     let producer: Producer
     let start: Int
-    /// The file's first bytes, as far as they were read before.
+    /// The file's first bytes, up to `FilePosition.window` of those already appended.
     let beginning: [UInt8]
   }
 
-  /// Takes the producer, and goes to where in the file it came.
-  private func takeProducer(of log: Log) async throws -> Resumed? {
+  /// Opens the producer and seeks to its stored position in the file.
+  private func takeProducer(of log: Log) async throws -> ProducerStart? {
     guard let name = command.producer else { return nil }
     guard let size = input.size else {
-      throw Failure(.usage, "usage", "--producer needs a file that can be read from any place")
+      throw Failure(.usage, "usage", "--producer needs a seekable file")
     }
     let producer = try await log.producer(named: name)
-    if command.startsAnew, producer.history == .uncertain { try producer.resume(after: producer.lastSequence ?? 0) }
-    let start = try await reader.run { () throws(Failure) in try self.place(of: producer, size: size) }
+    if command.resetsProducer, producer.history == .uncertain { try producer.resume(after: producer.lastSequence ?? 0) }
+    let start = try await reader.run { () throws(Failure) in try self.startPosition(of: producer, size: size) }
     if start > 0 { Output.note("penstock append: resuming at byte \(start)") }
     let beginning = try await reader.run { [input] () throws(Failure) in
       try input.read(0..<min(start, FilePosition.window))
     }
     input.seek(to: start)
-    return Resumed(producer: producer, start: start, beginning: beginning)
+    return ProducerStart(producer: producer, start: start, beginning: beginning)
   }
 
-  private func place(of producer: Producer, size: Int) throws(Failure) -> Int {
+  private func startPosition(of producer: Producer, size: Int) throws(Failure) -> Int {
     let kept = FilePosition.StoredPosition(producer.source)
     let decision = try FilePosition.decide(kept, size: size) { (range) throws(Failure) in try self.input.read(range) }
     switch decision {
     case .begin(let start): return start
     case .unproven(let start):
       Output.note(
-        "penstock append: producer \(producer.name) was last used by an earlier release, which did not keep what the "
-          + "file looked like; \(input.name) is taken for the same file")
+        "penstock append: producer \(producer.name) has a position without a file fingerprint; assuming that "
+          + "\(input.name) is the same file")
       return start
     case .otherFile(let why):
-      if command.startsAnew {
-        Output.note("penstock append: \(input.name) is another file than before (\(why)); beginning at byte 0")
+      if command.resetsProducer {
+        Output.note("penstock append: \(input.name) is a different file than before (\(why)); starting at byte 0")
         return 0
       }
       throw Failure(
         .bad, "other_file", "\(input.name) is not the file that producer \(producer.name) read before: \(why)",
         advice:
-          "append the rest of that file first, under its new name; then this one with --reset-producer, which begins at "
-          + "byte 0")
+          "append the rest of that file first, under its new name; then append this one with --reset-producer, which "
+          + "starts at byte 0")
     case .notAPlace:
       throw Failure(
-        .bad, "other_input", "producer \(producer.name) was used for something else than a file",
-        advice: "use another producer")
+        .bad, "other_input", "producer \(producer.name) was not used with a file before",
+        advice: "use a different producer name")
     }
   }
 
-  /// Returns how many bytes at the end were left, because they are no whole line yet.
-  private func stream(into pipeline: AppendPipeline, _ resumed: Resumed?) async throws -> Int {
+  /// Returns the number of bytes at the end that are not a complete line and were not appended.
+  private func stream(into pipeline: AppendPipeline, _ resumed: ProducerStart?) async throws -> Int {
     var feed = RecordFeed(validator: validator, maxRecords: command.batch)
     let start = resumed?.start ?? 0
     var beginning = resumed?.beginning ?? []
     var position = start
     while Signals.received == nil {
-      // While nothing arrives, what is there is not kept waiting; but as long as an append is under way, what arrives
-      // meanwhile goes together into the next.
+      // Idle input closes the pending batch at once. While an append is in flight, arriving records share the next
+      // batch.
       guard await isReady(within: feed.hasPendingBatch ? (pipeline.isBusy ? 1 : 0) : 100) else {
         if feed.hasPendingBatch, !pipeline.isBusy {
           feed.closePendingBatch()
@@ -226,9 +226,9 @@ struct AppendJob {
           try await pipeline.append(full.batch)
           continue
         }
-        let place = FilePosition(
+        let source = FilePosition(
           position: start + full.end, beginning: beginning, record: full.batch.payload.dropLast())
-        try await pipeline.append(full.batch, source: place.encoded)
+        try await pipeline.append(full.batch, source: source.encoded)
       }
       if let fault {
         try await pipeline.finish()
@@ -245,7 +245,7 @@ struct AppendJob {
     return await reader.run { [input] in input.isReady(within: milliseconds) }
   }
 
-  // MARK: Words
+  // MARK: Messages
 
   private func report(_ tally: AppendPipeline.Tally, unfinished: Int, seconds: Double) {
     guard let first = tally.first, let end = tally.end else { return }
@@ -258,16 +258,17 @@ struct AppendJob {
           ("last", .number(end.rawValue - 1)), ("seconds", .number(seconds)), ("bytesOnDisk", .number(stored)),
         ] + (command.producer == nil ? [] : [("unfinishedBytes", .number(unfinished))])),
       "\(HumanFormat.count(tally.records, "record")) appended, offsets \(first) to \(end.rawValue - 1): "
-        + "\(HumanFormat.bytes(raw)) in, \(HumanFormat.bytes(stored)) on disk (\(HumanFormat.share(stored, of: UInt64(raw)))), "
+        + "\(HumanFormat.bytes(raw)) in, \(HumanFormat.bytes(stored)) on disk "
+        + "(\(HumanFormat.share(stored, of: UInt64(raw)))), "
         + "\(HumanFormat.seconds(seconds)), \(HumanFormat.bytes(Int(Double(raw) / max(seconds, 0.001))))/s")
   }
 
-  /// How far the input got.
+  /// Which records are in the log.
   private static func extent(_ tally: AppendPipeline.Tally) -> String {
     guard let first = tally.first, let end = tally.end else { return "nothing was appended" }
     return
-      "\(HumanFormat.count(tally.records, "record")) before it are in the log (offsets \(first) to \(end.rawValue - 1)), "
-      + "nothing behind them"
+      "\(HumanFormat.count(tally.records, "record")) before it are in the log "
+      + "(offsets \(first) to \(end.rawValue - 1)), and nothing after them"
   }
 
   private var empty: Failure { Failure(.bad, "empty", "no records in \(input.name)") }
@@ -282,9 +283,9 @@ struct AppendJob {
     var failure = Failure(event: error, line: feed.lineAtFault, in: input.name)
     failure.message += "; \(extent)"
     if error.code == .recordTooLong {
-      failure.advice = "a record may have \(HumanFormat.bytes(RecordFeed.recordLimit)); split it, or leave it out"
+      failure.advice = "the limit is \(HumanFormat.bytes(RecordFeed.recordLimit)) per record; split it, or remove it"
     } else {
-      failure.advice = "mend the record and send the input again from there (--no-validate takes any line)"
+      failure.advice = "correct the record and append the input from there (--no-validate appends any line)"
     }
     return failure
   }

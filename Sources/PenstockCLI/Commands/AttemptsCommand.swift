@@ -8,15 +8,15 @@ struct AttemptsCommand: ReportingCommand {
     commandName: "attempts",
     abstract: "Shows the newest attempts at one destination, the newest last.",
     discussion: """
-      Reads what `penstock deliver` notes beside the cursor, also while it runs. The list survives a killed process; how \
-      long it is says `attempts` in the configuration file (100 unless set).
+      Reads the attempts that `penstock deliver` stores next to the cursor, also while it runs. The list survives a \
+      killed process. The key `attempts` in the configuration file sets its length (100 by default).
 
         penstock attempts webhook --log ./events
         penstock attempts webhook --log ./events --limit 5 --json
       """)
 
   @Argument(help: "The cursor.") var name: String
-  @Option(help: "At most so many.") var limit = 20
+  @Option(help: "Maximum number to list.") var limit = 20
   @OptionGroup var logOption: LogOption
   @OptionGroup var common: CommonOptions
 
@@ -43,7 +43,7 @@ struct AttemptsCommand: ReportingCommand {
   }
 
   private func words(_ attempts: [Attempt]) -> String {
-    if attempts.isEmpty { return "no attempts are noted for cursor \(name)" }
+    if attempts.isEmpty { return "cursor \(name) has no recorded attempts" }
     var rows = [["time", "records", "attempt", "outcome", "took", "bytes", "answer"]]
     for attempt in attempts {
       rows.append([

@@ -3,10 +3,10 @@ import ArgumentParser
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measures, with the raw probe beside every figure.",
+    abstract: "Benchmarks, each next to a raw probe of the same disk.",
     discussion: """
-      Every bench runs ours and a probe in turn, in one process and on one disk: the least that the same work can cost in
-      plain code. What counts is the ratio.
+      Each benchmark alternates Penstock with a probe, in one process and on one disk. The probe is plain code that does
+      the least work possible. Compare the ratios.
 
         penstock bench append
         penstock bench append --dir /data/bench --events 1000000 --json

@@ -7,15 +7,16 @@ extension CursorCommand {
     static let configuration = CommandConfiguration(
       abstract: "Acknowledges a gap: the cursor skips the lost records and continues after them.",
       discussion: """
-        A destination halts where records are lost: retention's hard cap removed them, or they are damaged. Without --yes this \
-        prints what is lost. With --yes the cursor skips it. If an open batch holds lost records, the whole batch is given up: its \
-        destination may hold it already. Replay its offsets to deliver what can still be read.
+        A destination halts where records are lost: retention's hard cap deleted them, or they are damaged. Without \
+        --yes, prints what is lost. With --yes, the cursor skips it. If a batch in flight contains lost records, the \
+        whole batch is abandoned; the destination may already have it. Replay its offsets to deliver the readable \
+        records.
 
           penstock cursor acknowledge archive --log ./events
           penstock cursor acknowledge archive --log ./events --yes
         """)
     @Argument(help: "The cursor.") var name: String
-    @Flag(help: "Do it.") var yes = false
+    @OptionGroup var confirmation: ConfirmOption
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
 
@@ -24,15 +25,15 @@ extension CursorCommand {
       let state = try CursorCommand.state(name, reader)
       guard let gap = try state.gap ?? Self.gap(in: state, reader) else {
         throw Failure(
-          .bad, "noGap", "cursor \(name) has lost nothing; it stands at offset \(state.committed)",
-          advice: "penstock cursor seek \(name) --to PLACE moves it")
+          .bad, "noGap", "cursor \(name) has no gap at offset \(state.committed)",
+          advice: "to move the cursor, use penstock cursor seek \(name) --to POSITION")
       }
       let batch = state.gap == nil ? state.givenUp(by: gap.first..<gap.end) : nil
       let (first, end) = (min(batch?.lowerBound ?? gap.first, gap.first), max(batch?.upperBound ?? gap.end, gap.end))
       let effect =
-        "\(HumanFormat.count(end - first, "record")) (\(first) ..< \(end)) stay lost to cursor \(name)"
-        + (batch.map { ", with the open batch \($0.lowerBound) ..< \($0.upperBound), which is given up" } ?? "")
-      try CursorCommand.ask(yes, "\(effect); it would continue at \(end)")
+        "cursor \(name) skips \(HumanFormat.count(end - first, "lost record")) (\(first) ..< \(end))"
+        + (batch.map { " and abandons the batch in flight \($0.lowerBound) ..< \($0.upperBound)" } ?? "")
+      try confirmation.require("\(effect); it would continue at \(end)")
       let cursor = try await reader.cursor(named: name)
       try await cursor.acknowledge(gap)
       tell(
@@ -40,10 +41,10 @@ extension CursorCommand {
         "\(effect); it continues at \(cursor.state.committed)")
     }
 
-    /// What is lost first of what the cursor has begun or reserved, or else where it would begin next.
+    /// The first gap in the cursor's batches in flight and reserved ranges, or else at its next record.
     private static func gap(in state: CursorState, _ reader: LogReader) throws(LogError) -> Gap? {
-      let begun = state.inFlight.filter { !$0.isDelivered }.map { $0.intent.first..<$0.intent.end } + state.reserved
-      for range in begun.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      let opened = state.inFlight.filter { !$0.isDelivered }.map { $0.intent.first..<$0.intent.end } + state.reserved
+      for range in opened.sorted(by: { $0.lowerBound < $1.lowerBound }) {
         if let gap = try gap({ () throws(LogError) in _ = try reader.view.batch(in: range) }) { return gap }
       }
       return try gap { () throws(LogError) in _ = try reader.view.block(holding: state.nextFirst) }

@@ -7,7 +7,8 @@ struct CursorCommand: AsyncParsableCommand {
     commandName: "cursor",
     abstract: "Lists, shows, pauses, moves, deletes and rebuilds cursors.",
     discussion: """
-      A cursor is a destination's durable place in the log. Stop the destination before moving or deleting its cursor.
+      A cursor is a destination's durable position in the log. Stop the destination before you move or delete its \
+      cursor.
 
         penstock cursor list --log ./events
         penstock cursor show archive --log ./events --json
@@ -44,7 +45,8 @@ struct CursorCommand: AsyncParsableCommand {
   struct Show: ReportingCommand {
     static let spokenName = "cursor show"
     static let configuration = CommandConfiguration(
-      abstract: "Shows where one cursor stands.", discussion: "  penstock cursor show archive --log ./events")
+      abstract: "Shows the position and lag of one cursor.",
+      discussion: "  penstock cursor show archive --log ./events")
     @Argument(help: "The cursor.") var name: String
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
@@ -61,19 +63,21 @@ struct CursorCommand: AsyncParsableCommand {
     static let spokenName = "cursor seek"
     static let configuration = CommandConfiguration(
       abstract:
-        "Moves a cursor, also back: records behind it are delivered again, records before it are not delivered.",
+        "Moves a cursor. Records from the new position on are delivered (again); earlier ones are skipped.",
       discussion: """
-        Without --yes it says what would happen. A cursor with a batch in flight is not moved: let its delivery finish \
-        first, for its destination may hold the batch already. With `event:` it goes to the first block that may hold \
-        an event of that time or later; what follows may be of any time.
+        Without --yes, prints what would happen. A cursor with a batch in flight cannot be moved, because the \
+        destination may already have the batch: finish its delivery first. With `event:`, the cursor moves to the \
+        first block that may contain an event of that time or later; the records after it may have any time.
 
           penstock cursor seek archive --to beginning --log ./events
           penstock cursor seek archive --to 120000 --log ./events --yes
         """)
     @Argument(help: "The cursor.") var name: String
-    @Option(parsing: .unconditional, help: ArgumentHelp("Where to: " + PositionArgument.explanation)) var to:
-      PositionArgument
-    @Flag(help: "Do it.") var yes = false
+    @Option(
+      parsing: .unconditional,
+      help: ArgumentHelp("The new position: " + PositionArgument.explanation, valueName: "position"))
+    var to: PositionArgument
+    @OptionGroup var confirmation: ConfirmOption
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
 
@@ -82,14 +86,14 @@ struct CursorCommand: AsyncParsableCommand {
       let state = try CursorCommand.state(name, reader)
       let target = try reader.offset(of: to.position)
       guard target <= reader.end else {
-        throw Failure(.bad, "outOfRange", "the log ends at offset \(reader.end); \(target) is behind it")
+        throw Failure(.bad, "outOfRange", "offset \(target) is past the end of the log (\(reader.end))")
       }
       try CursorCommand.refusePendingBatch(name, state)
       let effect =
         target < state.committed
         ? "\(HumanFormat.count(state.committed - target, "record")) will be delivered again"
-        : "\(HumanFormat.count(target - state.committed, "record")) will not be delivered"
-      try CursorCommand.ask(yes, "cursor \(name) would move from \(state.committed) to \(target): \(effect)")
+        : "\(HumanFormat.count(target - state.committed, "record")) will be skipped"
+      try confirmation.require("cursor \(name) would move from \(state.committed) to \(target): \(effect)")
       let cursor = try await reader.cursor(named: name)
       try await cursor.seek(to: .offset(target))
       tell(
@@ -101,39 +105,39 @@ struct CursorCommand: AsyncParsableCommand {
   struct Delete: ReportingCommand {
     static let spokenName = "cursor delete"
     static let configuration = CommandConfiguration(
-      abstract: "Deletes a cursor. A destination of its name begins again at the log's beginning.",
+      abstract: "Deletes a cursor. A destination with its name then starts at the beginning of the log.",
       discussion: "  penstock cursor delete archive --log ./events --yes")
     @Argument(help: "The cursor.") var name: String
-    @Flag(help: "Do it.") var yes = false
+    @OptionGroup var confirmation: ConfirmOption
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
 
     func perform() async throws {
       let reader = try await LogReader.open(at: logOption.log)
-      try CursorCommand.ask(yes, "cursor \(name) \(try standing(reader)) would be deleted")
+      try confirmation.require("cursor \(name) \(try position(reader)) would be deleted")
       let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(logOption.log))
-      // Held until it is gone, so that nobody delivers with it meanwhile.
+      // The lock keeps every delivery away until the cursor is deleted.
       guard let handle = try NamedLock.open(fileSystem, paths.cursor(name)) else {
-        throw Failure(.bad, "cursorHeld", "another process delivers with cursor \(name)", advice: "stop it first")
+        throw Failure(.bad, "cursorHeld", "another process holds cursor \(name)", advice: "stop its delivery first")
       }
       try withExtendedLifetime(OpenFile(fileSystem, handle)) {
         try fileSystem.remove(paths.cursor(name))
-        // What was attempted for the cursor that is gone says nothing about a new one of its name.
+        // A new cursor with this name must not show the attempts of the old one.
         try fileSystem.removeIfPresent(AttemptLog.path(inLog: logOption.log, cursor: name))
-        // Also makes the rest durable: a pause was meant for the cursor that is gone.
+        // This removes the pause, and also syncs the directory after the two removals.
         try CursorStore.setPause(nil, fileSystem, paths, name: name)
       }
       tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
     }
 
-    /// Where it stands. One that cannot be read can be deleted all the same: there is no other way to be rid of it.
-    private func standing(_ reader: LogReader) throws -> String {
+    /// The cursor's position in words. An unreadable cursor can be deleted, too: no other command removes it.
+    private func position(_ reader: LogReader) throws -> String {
       do {
         let state = try CursorCommand.state(name, reader)
         return "at offset \(state.committed)"
-          + (state.inFlight.isEmpty ? "" : ", with a batch in flight that its destination may hold already,")
+          + (state.inFlight.isEmpty ? "" : ", with a batch in flight that its destination may already have,")
       } catch let error as LogError where error.code == .damaged || error.code == .io {
-        return "(it cannot be read: nobody knows where it stood)"
+        return "(unreadable, position unknown)"
       }
     }
   }
@@ -149,17 +153,13 @@ struct CursorCommand: AsyncParsableCommand {
     let near = Spelling.nearest(to: name, among: names).map { "did you mean \($0)?" }
     return Failure(
       .bad, "unknownCursor", "the log has no cursor \(name)",
-      advice: near ?? (names.isEmpty ? "it has none at all" : "it has \(names.joined(separator: ", "))"))
+      advice: near ?? (names.isEmpty ? "it has no cursors" : "it has \(names.joined(separator: ", "))"))
   }
 
   static func refusePendingBatch(_ name: String, _ state: CursorState) throws {
     guard let open = state.inFlight.first?.intent else { return }
     throw Failure(
       .bad, "illegalMove", "cursor \(name) has a batch in flight (records \(open.first) ..< \(open.end))",
-      advice: "finish it first (penstock deliver --until-caught-up); its destination may hold it already")
-  }
-
-  static func ask(_ yes: Bool, _ words: String) throws {
-    if !yes { throw Failure(.usage, "needsYes", words, advice: "add --yes to do it") }
+      advice: "finish it first (penstock deliver --until-caught-up); its destination may already have it")
   }
 }

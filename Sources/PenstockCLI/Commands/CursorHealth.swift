@@ -1,12 +1,12 @@
 import PenstockDelivery
 import PenstockLog
 
-/// How each cursor is, and what was given up for it: what `penstock status` says of destinations beyond distances.
+/// The lag, health and dead letters of each cursor, for `penstock status`.
 struct CursorHealth {
   var lags: [String: Lag] = [:]
   var deadLetters: [String: Int] = [:]
 
-  /// Never fails: what cannot be looked at is left out. One look: rates and forecasts need several.
+  /// Never fails: unreadable parts are left out. Takes one sample, so it has no rates and no forecasts.
   init(_ path: String, configuration: Configuration?) async {
     await countLetters(path)
     guard let reader = try? await LogReader.open(at: path) else { return }

@@ -6,14 +6,14 @@ struct CursorLine {
   let name: String
   let state: CursorState
   let end: Offset
-  /// What is before it; nil where that was not looked up.
+  /// The distance to the end; nil when it was not measured.
   var distance: LogSurvey.Distance?
-  /// Nil where that was not looked up.
+  /// Nil when it was not measured.
   var lag: Lag?
   var deadLetters: Int?
   var pause: CursorPause?
 
-  /// Those that can be read, and the others with the reason: one that is damaged hides no other.
+  /// The readable cursors, and the unreadable ones with the reason. A damaged cursor does not hide the others.
   static func all(_ survey: LogSurvey) throws -> (lines: [CursorLine], unreadable: [UnreadableCursor]) {
     let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(survey.inspector.path))
     var (lines, unreadable): ([CursorLine], [UnreadableCursor]) = ([], [])
@@ -35,20 +35,20 @@ struct CursorLine {
       pause: try CursorStore.pause(fileSystem, paths, name: name))
   }
 
-  /// One of them, which is there.
+  /// One cursor. Throws when the log does not have it.
   static func line(_ name: String, _ log: String) throws -> CursorLine {
     let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(log))
     guard try CursorStore.names(fileSystem, paths).contains(name) else {
-      throw Failure(.bad, "unknownCursor", "cursor \(name) was deleted meanwhile")
+      throw Failure(.bad, "unknownCursor", "cursor \(name) was deleted in the meantime")
     }
     let survey = try LogSurvey(LogInspector(log))
     let state = try CursorStore.record(fileSystem, paths, name: name, of: survey.inspector.meta.logID).state
     return try line(name, state, survey, fileSystem, paths)
   }
 
-  private var behind: Int { end > state.committed ? end - state.committed : 0 }
+  private var recordLag: Int { end > state.committed ? end - state.committed : 0 }
 
-  /// Since the record it stands at was appended; at most that, where only its segment's age is known.
+  /// The age of the cursor's next record, in seconds; an upper bound when only the age of its segment is known.
   private func seconds(now: Timestamp) -> Double? {
     guard let distance else { return nil }
     return distance.since.map { max(0, now.seconds - $0.seconds) } ?? 0
@@ -56,7 +56,7 @@ struct CursorLine {
 
   func json(now: Timestamp) -> JSON {
     .object([
-      ("name", .string(name)), ("committed", .number(state.committed.rawValue)), ("lag", .number(behind)),
+      ("name", .string(name)), ("committed", .number(state.committed.rawValue)), ("lag", .number(recordLag)),
       ("lagBytes", .optional(distance?.bytes)), ("lagSeconds", seconds(now: now).map { .number($0) } ?? .null),
       ("lagIsExact", distance.map { .bool($0.isExact) } ?? .null), ("epoch", .number(state.epoch)),
       ("lastReceipt", .optional(state.lastReceipt)), ("health", .optional(lag?.health.rawValue)),
@@ -96,7 +96,7 @@ struct CursorLine {
       let (about, most) = distance?.isExact == false ? ("~", "≤ ") : ("", "")
       rows.append([
         cursor.pause == nil ? cursor.name : cursor.name + " (paused)", state.committed.description,
-        HumanFormat.count(cursor.behind),
+        HumanFormat.count(cursor.recordLag),
         distance.map { about + HumanFormat.bytes($0.bytes) } ?? "–",
         cursor.seconds(now: now).map { $0 > 0 ? most + HumanFormat.seconds($0) : "–" } ?? "–",
         open.isEmpty ? "–" : open, state.lastReceipt ?? "–",
@@ -106,14 +106,14 @@ struct CursorLine {
   }
 }
 
-/// A cursor whose file cannot be read, or is another log's.
+/// A cursor whose file cannot be read, or belongs to another log.
 struct UnreadableCursor {
   let name: String
   let problem: String
 
   var json: JSON { .object([("name", .string(name)), ("error", .string(problem))]) }
   var words: String {
-    "cursor \(name) cannot be read: \(problem); penstock cursor rebuild \(name), or cursor delete \(name)"
+    "cursor \(name) cannot be read: \(problem); use penstock cursor rebuild \(name), or cursor delete \(name)"
   }
 }
 
@@ -126,7 +126,7 @@ struct ProducerLine {
     table.entries.sorted { $0.key < $1.key }.map { ProducerLine(name: $0.key, entry: $0.value) }
   }
 
-  /// As text where it is some, else in hexadecimal digits.
+  /// Printable ASCII as text, everything else in hexadecimal.
   private var source: String? {
     if entry.source.isEmpty { return nil }
     let text = String(validating: entry.source, as: UTF8.self)

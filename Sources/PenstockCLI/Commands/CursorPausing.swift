@@ -5,17 +5,17 @@ extension CursorCommand {
   struct Pause: ReportingCommand {
     static let spokenName = "cursor pause"
     static let configuration = CommandConfiguration(
-      abstract: "Pauses a destination: nothing new is sent to it until it is resumed.",
+      abstract: "Pauses a destination: it gets nothing new until you resume it.",
       discussion: """
-        Durable, over restarts, whether a delivery runs or not, in this process or another. What is under way is answered and, if \
-        it was delivered, committed; nothing else is begun. A batch that is open keeps its bytes and its id. The log goes on, and \
-        so does retention: penstock status tells when it would pass a paused cursor.
+        A pause is durable and survives restarts. It works whether a delivery runs or not, in any process. Attempts in \
+        flight finish, and a delivered batch is committed. No new batch starts. A batch in flight keeps its bytes and \
+        its id. Appends and retention continue; penstock status shows when retention would pass a paused cursor.
 
           penstock cursor pause archive --reason "bucket moves" --log ./events
           penstock cursor resume archive --log ./events
         """)
     @Argument(help: "The cursor.") var name: String
-    @Option(help: "Why, for whoever looks later.") var reason = ""
+    @Option(help: "The reason, shown by penstock status and penstock cursor.") var reason = ""
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
 
@@ -24,17 +24,17 @@ extension CursorCommand {
       _ = try CursorCommand.state(name, reader)
       if ReplayManifest.isReplay(cursor: name) {
         throw Failure(
-          .bad, "isReplay", "\(name) is a replay's cursor; a replay is stopped, not paused",
-          advice: "Ctrl-C stops it; penstock replay --resume goes on with it")
+          .bad, "isReplay", "\(name) is the cursor of a replay; a replay cannot be paused",
+          advice: "stop it with Ctrl-C; penstock replay with the same --id resumes it")
       }
       let before = try reader.pause(ofCursor: name)
       try await reader.setPause(CursorPause(since: SystemWallClock().now(), reason: reason), ofCursor: name)
-      let words = before == nil ? "paused" : "was paused already"
+      let words = before == nil ? "paused" : "was already paused"
       let line = try CursorLine.line(name, logOption.log)
       let now = SystemWallClock().now()
       tell(
         line.json(now: now),
-        "cursor \(name) \(words); penstock cursor resume \(name) lets it go on\n\n"
+        "cursor \(name) \(words); to resume it, use penstock cursor resume \(name)\n\n"
           + CursorLine.table([line], now: now))
     }
   }
@@ -42,7 +42,7 @@ extension CursorCommand {
   struct Resume: ReportingCommand {
     static let spokenName = "cursor resume"
     static let configuration = CommandConfiguration(
-      abstract: "Lets a paused destination go on: where a delivery runs, within a second.",
+      abstract: "Resumes a paused destination. A running delivery continues within one second.",
       discussion: "  penstock cursor resume archive --log ./events")
     @Argument(help: "The cursor.") var name: String
     @OptionGroup var logOption: LogOption

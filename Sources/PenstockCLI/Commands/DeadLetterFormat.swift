@@ -2,7 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockLog
 
-/// One dead letter, as it is shown.
+/// Formats one dead letter as text or JSON.
 struct DeadLetterFormat {
   let number: Offset
   let letter: DeadLetter
@@ -26,7 +26,7 @@ struct DeadLetterFormat {
   private var kind: String { letter.isUnrenderable ? "unrenderable" : "rejected" }
   var json: JSON { .object(members) }
 
-  /// The record as text, or in base64 where it is none.
+  /// With the record: UTF-8 as text, everything else in base64.
   var fullJSON: JSON {
     let text = String(validating: letter.record, as: UTF8.self)
     let record: (String, JSON) =
@@ -47,11 +47,11 @@ struct DeadLetterFormat {
 
   static func table(_ found: [DeadLetters.Numbered], of count: Int) -> String {
     var rows = [["number", "offset", "given up", "kind", "attempts", "bytes", "reason"]]
-    for words in found.map({ DeadLetterFormat($0.number, $0.letter) }) {
+    for row in found.map({ DeadLetterFormat($0.number, $0.letter) }) {
       rows.append([
-        "\(words.number)", "\(words.letter.offset)", HumanFormat.time(words.letter.deadLetteredAt), words.kind,
-        "\(words.letter.attempts)", "\(words.letter.record.count)",
-        words.letter.reason.split(whereSeparator: \.isNewline).joined(separator: " "),
+        "\(row.number)", "\(row.letter.offset)", HumanFormat.time(row.letter.deadLetteredAt), row.kind,
+        "\(row.letter.attempts)", "\(row.letter.record.count)",
+        row.letter.reason.split(whereSeparator: \.isNewline).joined(separator: " "),
       ])
     }
     let table = HumanFormat.table(rows, right: [0, 1, 4, 5])

@@ -5,10 +5,11 @@ import PenstockLog
 struct DeadLettersCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "deadletters",
-    abstract: "Lists and shows the records that destinations reject, and sends them again.",
+    abstract: "Lists, shows and redelivers the records that destinations rejected.",
     discussion: """
-      A record that its destination rejects by itself, or that cannot be rendered for it, is kept beside the log, in \
-      LOG.deadletters/CURSOR, with the reason and its bytes; delivery goes on behind it.
+      A record becomes a dead letter when the destination rejects it alone, or when it cannot be rendered. It is \
+      stored next to the log, in LOG.deadletters/CURSOR, with the reason and its bytes. Delivery then continues after \
+      it.
 
         penstock deadletters list --log ./events
         penstock deadletters list webhook --log ./events
@@ -20,14 +21,15 @@ struct DeadLettersCommand: AsyncParsableCommand {
   struct List: ReportingCommand {
     static let spokenName = "deadletters list"
     static let configuration = CommandConfiguration(
-      abstract: "Lists the cursors that have dead letters; of one cursor, its letters.",
+      abstract: "Lists the cursors that have dead letters, or the dead letters of one cursor.",
       discussion: """
           penstock deadletters list --log ./events
           penstock deadletters list webhook --from 100 --limit 50 --log ./events
         """)
-    @Argument(help: "The cursor; without one, all cursors.") var name: String?
-    @Option(help: ArgumentHelp("The number of the first letter to list.", valueName: "number")) var from: UInt64 = 0
-    @Option(help: "At most so many.") var limit = 100
+    @Argument(help: "The cursor; all cursors by default.") var name: String?
+    @Option(help: ArgumentHelp("The number of the first dead letter to list.", valueName: "number"))
+    var from: UInt64 = 0
+    @Option(help: "Maximum number to list.") var limit = 100
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
 
@@ -66,14 +68,14 @@ struct DeadLettersCommand: AsyncParsableCommand {
   struct Show: ReportingCommand {
     static let spokenName = "deadletters show"
     static let configuration = CommandConfiguration(
-      abstract: "Shows one dead letter: the reason, the attempts, where it stood in the log, and its bytes.",
+      abstract: "Shows one dead letter: the reason, the attempts, its offset in the log, and its bytes.",
       discussion: """
           penstock deadletters show webhook 0 --log ./events
           penstock deadletters show webhook 0 --log ./events --raw > record.json
         """)
     @Argument(help: "The cursor.") var name: String
-    @Argument(help: "The letter's number, as `list` shows it.") var number: UInt64
-    @Flag(help: "The record's bytes alone, unchanged.") var raw = false
+    @Argument(help: "The dead letter's number, as `list` shows it.") var number: UInt64
+    @Flag(help: "Print only the record's bytes, unchanged.") var raw = false
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
 
@@ -86,11 +88,11 @@ struct DeadLettersCommand: AsyncParsableCommand {
       guard let letter = try await letters.letter(Offset(number), of: name) else {
         throw Failure(
           .bad, "unknownDeadLetter", "cursor \(name) has no dead letter \(number)",
-          advice: "penstock deadletters list \(name) --log \(logOption.log) shows which there are")
+          advice: "to list them, use penstock deadletters list \(name) --log \(logOption.log)")
       }
       if raw { return Output.standard.edit { $0 += letter.record } }
-      let words = DeadLetterFormat(Offset(number), letter)
-      tell(words.fullJSON, words.full)
+      let format = DeadLetterFormat(Offset(number), letter)
+      tell(format.fullJSON, format.full)
     }
   }
 

@@ -7,13 +7,13 @@ extension DeadLettersCommand {
   struct Replay: ReportingCommand {
     static let spokenName = "deadletters replay"
     static let configuration = CommandConfiguration(
-      abstract: "Sends a cursor's dead letters to its destination once more.",
+      abstract: "Redelivers a cursor's dead letters to its destination.",
       discussion: """
-        Goes on where the last call stopped: what arrived is not sent twice. A letter that is rejected again is passed and \
-        told, stays where it is, and makes the exit code 1; --all begins at the oldest letter, --letter sends one alone and \
-        leaves the others as they are. Letters are not removed by it. \
-        Webhooks carry the header webhook-replay: deadletters, objects lie under replays/deadletters/, named by the letters' \
-        numbers; of letter 7 alone it is deadletters.7.
+        Resumes where the last run stopped: a delivered letter is not sent twice. A letter that is rejected again is \
+        reported and skipped, and the exit code is 1. --all starts at the oldest letter. --letter sends only one \
+        letter. Letters are never deleted. \
+        Webhooks get the header webhook-replay: deadletters. Objects are stored under replays/deadletters/, named by \
+        the letters' numbers. With --letter 7 the name is deadletters.7.
 
           penstock deadletters replay webhook --config penstock.yaml
           penstock deadletters replay webhook --config penstock.yaml --to other-webhook --all
@@ -22,10 +22,10 @@ extension DeadLettersCommand {
     @Option(help: ArgumentHelp("The configuration file, YAML or JSON.", valueName: "file")) var config: String
     @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir"))
     var log: String?
-    @Option(help: ArgumentHelp("Another destination than the cursor's own.", valueName: "name")) var to: String?
-    @Flag(help: "Begin again at the oldest letter.") var all = false
-    @Option(help: ArgumentHelp("The letter of this number alone.", valueName: "number")) var letter: UInt64?
-    @Option(help: ArgumentHelp("How long failures in a row may last before the run ends.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("A destination other than the cursor's own.", valueName: "name")) var to: String?
+    @Flag(help: "Start at the oldest letter.") var all = false
+    @Option(help: ArgumentHelp("Send only the letter with this number.", valueName: "number")) var letter: UInt64?
+    @Option(help: ArgumentHelp("Stop after this many seconds of uninterrupted failures.", valueName: "seconds"))
     var giveUpAfter = 60.0
     @OptionGroup var common: CommonOptions
 
@@ -43,7 +43,8 @@ extension DeadLettersCommand {
       guard cursors.contains(name) else {
         throw Failure(
           .bad, "noDeadLetters", "cursor \(name) has no dead letters",
-          advice: cursors.isEmpty ? "no cursor has any" : "there are some of \(cursors.joined(separator: ", "))")
+          advice: cursors.isEmpty
+            ? "no cursor has dead letters" : "cursors with dead letters: \(cursors.joined(separator: ", "))")
       }
       var retry = destination.delivery.retry
       retry.giveUpAfter = .seconds(giveUpAfter)
@@ -74,7 +75,7 @@ extension DeadLettersCommand {
 
     private func words(_ report: RedeliveryReport, _ destination: String) -> String {
       if report.attempts == 0 {
-        return "nothing to do: \(destination) was sent every dead letter of \(name); --all begins at the oldest again"
+        return "nothing to do: \(destination) already has every dead letter of \(name); --all starts at the oldest"
       }
       let again = report.rejected.isEmpty ? "" : ", \(report.rejected.count) rejected again"
       return "\(HumanFormat.count(report.delivered, "dead letter")) of \(name) delivered to \(destination)\(again)"

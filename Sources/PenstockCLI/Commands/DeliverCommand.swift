@@ -8,24 +8,24 @@ struct DeliverCommand: ReportingCommand {
     commandName: "deliver",
     abstract: "Delivers a log to its destinations.",
     discussion: """
-      Reads a configuration file (YAML or JSON), and delivers to each destination from a durable cursor of the \
-      destination's name, beside a running writer or without one. Runs until SIGTERM or SIGINT; with --until-caught-up, \
-      until every destination has committed the log's durable end as it was at the start.
+      Reads a configuration file (YAML or JSON) and delivers to each destination. A durable cursor with the \
+      destination's name stores its position. A writer may run at the same time. Runs until SIGTERM or SIGINT. With \
+      --until-caught-up, runs until every destination has committed up to the durable end at the start.
 
-      A destination in trouble holds up no other. With --until-caught-up, one that refuses, rejects or holds something \
-      else ends with exit code 1, one that cannot be reached with 3; what is not delivered is the first thing the next run \
-      does, under the same ids and with the same bytes.
+      A failing destination does not block the others. With --until-caught-up, the exit code is 1 when a destination \
+      refuses or rejects a batch, or has different content. It is 3 when a destination is unreachable. The next run \
+      sends the undelivered batches first, with the same ids and the same bytes.
 
         penstock deliver --config penstock.yaml
         penstock deliver --config penstock.yaml --until-caught-up
         penstock deliver --config penstock.yaml --only archive --until-caught-up
         penstock deliver --config penstock.yaml --test webhook
 
-      --test sends one invented event, marked with the header webhook-test, to one webhook, and tells how it was answered; \
-      the log is not touched. Records that a webhook rejects, or that cannot be rendered for it, become dead letters beside \
-      the log (`onRejected: halt` switches that off); see penstock deadletters.
+      --test sends one sample event to one webhook, with the header webhook-test, and prints the response. The log is \
+      not changed. Records that a webhook rejects, or that cannot be rendered, become dead letters next to the log; \
+      see penstock deadletters. To turn that off, set `onRejected: halt`.
 
-      A file:
+      An example configuration:
 
         log: { path: ./events }
         destinations:
@@ -50,21 +50,23 @@ struct DeliverCommand: ReportingCommand {
       """)
 
   @Option(help: ArgumentHelp("The configuration file, YAML or JSON.", valueName: "file")) var config: String
-  @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir")) var log: String?
-  @Option(help: ArgumentHelp("Deliver to these destinations alone; may be repeated.", valueName: "name"))
+  @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir"))
+  var log: String?
+  @Option(help: ArgumentHelp("Deliver only to this destination; may be repeated.", valueName: "name"))
   var only: [String] = []
-  @Flag(help: "End when every destination has what was durable at the start.") var untilCaughtUp = false
+  @Flag(help: "Exit when every destination has everything that was durable at the start.") var untilCaughtUp = false
   @Option(
-    help: ArgumentHelp("How long failures in a row may last before a destination is given up.", valueName: "seconds"))
+    help: ArgumentHelp(
+      "Stop a destination after this many seconds of uninterrupted failures (default: 60).", valueName: "seconds"))
   var giveUpAfter: Double?
-  @Option(help: ArgumentHelp("Send one test event to this webhook, and nothing else.", valueName: "name")) var test:
-    String?
-  @Flag(help: "Tell about every batch on standard error.") var verbose = false
+  @Option(help: ArgumentHelp("Send one test event to this webhook, and nothing else.", valueName: "name"))
+  var test: String?
+  @Flag(help: "Report every batch on standard error.") var verbose = false
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
     if test != nil, untilCaughtUp || !only.isEmpty {
-      throw ValidationError("--test sends nothing of the log; leave out --until-caught-up and --only")
+      throw ValidationError("--test does not deliver the log; leave out --until-caught-up and --only")
     }
     if giveUpAfter != nil, !untilCaughtUp { throw ValidationError("--give-up-after needs --until-caught-up") }
     if let giveUpAfter, !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
@@ -82,16 +84,16 @@ struct DeliverCommand: ReportingCommand {
     if !only.isEmpty { destinations.removeAll { !only.contains($0.name) } }
     let path = try configuration.path(log, in: config)
     try OpenFiles.reserve(for: destinations, isService: false)
-    // Before anything is delivered, so that a mistake in the last one does not show halfway.
-    var lanes: [DestinationRun] = []
+    // Create every sink first: a mistake in the last destination must show before the first one delivers.
+    var runs: [DestinationRun] = []
     for destination in destinations {
-      lanes.append(DestinationRun(destination, sink: try destination.sink(from: config), log: path))
+      runs.append(DestinationRun(destination, sink: try destination.sink(from: config), log: path))
     }
     if let report = try LogAccess.recoverIfNeeded(path, configuration.log), report.outcome != .clean {
       Output.note("penstock deliver: recovered the log first (\(report.outcome.rawValue))")
     }
     let reader = try await LogReader.open(at: path)
     defer { reader.close() }
-    try await DeliverJob(command: self, reader: reader, lanes: lanes).run()
+    try await DeliverJob(command: self, reader: reader, runs: runs).run()
   }
 }

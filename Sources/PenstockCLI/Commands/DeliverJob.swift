@@ -7,16 +7,16 @@ import ServiceLifecycle
 struct DeliverJob {
   let command: DeliverCommand
   let reader: LogReader
-  let lanes: [DestinationRun]
+  let runs: [DestinationRun]
 
   func run() async throws {
     let started = ContinuousClock.now
     let end = reader.end
     let giveUpAfter: Duration? = command.untilCaughtUp ? .seconds(command.giveUpAfter ?? 60) : nil
-    // The lanes say in their own words what matters; the libraries' log would say it twice.
+    // The runs print what matters; the library's log would print it twice.
     let quiet = Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
-    for lane in lanes {
-      await lane.prepare(reader, giveUpAfter: giveUpAfter, isVerbose: command.verbose, logger: quiet)
+    for run in runs {
+      await run.prepare(reader, giveUpAfter: giveUpAfter, isVerbose: command.verbose, logger: quiet)
     }
     if command.untilCaughtUp { await catchUp(to: end) } else { try await serve(logger: quiet) }
     report(seconds: (ContinuousClock.now - started) / .seconds(1))
@@ -24,10 +24,10 @@ struct DeliverJob {
   }
 
   private func catchUp(to end: Offset) async {
-    let token = Signals.handle { [lanes] _ in for lane in lanes { lane.stop() } }
+    let token = Signals.handle { [runs] _ in for run in runs { run.stop() } }
     defer { Signals.forget(token) }
     await withTaskGroup { group in
-      for lane in lanes { group.addTask { await lane.run(until: end) } }
+      for run in runs { group.addTask { await run.run(until: end) } }
       let watching = Task { await watch(end) }
       await group.waitForAll()
       watching.cancel()
@@ -35,17 +35,17 @@ struct DeliverJob {
     ProgressLine.shared.clear()
   }
 
-  /// Shows how far all of them together are.
+  /// Shows the progress of all destinations together.
   private func watch(_ end: Offset) async {
     ProgressLine.shared.begin("delivering", total: nil)
-    let all = lanes.reduce(0) { all, lane in
-      guard let first = lane.result.first, first < end else { return all }
+    let all = runs.reduce(0) { all, run in
+      guard let first = run.result.first, first < end else { return all }
       return all + (end - first)
     }
     while !Task.isCancelled {
       var (records, bytes) = (0, 0)
-      for lane in lanes {
-        let count = await lane.countSoFar()
+      for run in runs {
+        let count = await run.countSoFar()
         records += count.records
         bytes += count.bytes
       }
@@ -55,7 +55,7 @@ struct DeliverJob {
   }
 
   private func serve(logger: Logger) async throws {
-    let services = lanes.map {
+    let services = runs.map {
       ServiceGroupConfiguration.ServiceConfiguration(
         service: $0, successTerminationBehavior: .ignore, failureTerminationBehavior: .ignore)
     }
@@ -63,29 +63,29 @@ struct DeliverJob {
     let token = Signals.handle { _ in Task { await group.triggerGracefulShutdown() } }
     defer { Signals.forget(token) }
     Output.note(
-      "penstock deliver: delivering to \(lanes.map(\.name).joined(separator: ", ")); SIGTERM or Ctrl-C ends it")
+      "penstock deliver: delivering to \(runs.map(\.name).joined(separator: ", ")); stop with SIGTERM or Ctrl-C")
     try await group.run()
   }
 
   private var status: ExitStatus {
-    let failures = lanes.compactMap { $0.result.failure?.status }
+    let failures = runs.compactMap { $0.result.failure?.status }
     if failures.contains(.bad) { return .bad }
     if let other = failures.first { return other }
     guard Signals.received != nil else { return .done }
-    let isCaughtUp = lanes.allSatisfy { $0.result.ended == DeliveryReport.Ending.caughtUp.rawValue }
+    let isCaughtUp = runs.allSatisfy { $0.result.ended == DeliveryReport.Ending.caughtUp.rawValue }
     if command.untilCaughtUp { return isCaughtUp ? .done : .interrupted }
     return Signals.status
   }
 
   private func report(seconds: Double) {
-    command.tell(.object([("destinations", .array(lanes.map(json)))]), words(seconds))
+    command.tell(.object([("destinations", .array(runs.map(json)))]), words(seconds))
   }
 
-  private func json(_ lane: DestinationRun) -> JSON {
-    let (result, progress) = (lane.result, lane.result.progress)
+  private func json(_ run: DestinationRun) -> JSON {
+    let (result, progress) = (run.result, run.result.progress)
     let records = progress?.records ?? 0
     var members: [(String, JSON)] = [
-      ("name", .string(lane.name)), ("batches", .number(progress?.batches ?? 0)), ("records", .number(records)),
+      ("name", .string(run.name)), ("batches", .number(progress?.batches ?? 0)), ("records", .number(records)),
       ("bytes", .number(progress?.bytes ?? 0)), ("attempts", .number(progress?.attempts ?? 0)),
       ("retries", .number(progress?.retries ?? 0)), ("events", .number(progress?.events ?? 0)),
       ("deadLetters", .number(result.deadLetters)),
@@ -98,26 +98,26 @@ struct DeliverJob {
   }
 
   private func words(_ seconds: Double) -> String {
-    let results = lanes.map(\.result)
+    let results = runs.map(\.result)
     if results.allSatisfy({ $0.failure == nil && ($0.progress?.attempts ?? 0) == 0 }) {
       return "nothing to do: every destination has everything up to offset \(reader.end)"
     }
     var rows = [["destination", "batches", "records", "bytes", "retries", "ended"]]
-    for (lane, result) in zip(lanes, results) {
+    for (run, result) in zip(runs, results) {
       let progress = result.progress
       rows.append([
-        lane.name, HumanFormat.count(progress?.batches ?? 0), HumanFormat.count(progress?.records ?? 0),
+        run.name, HumanFormat.count(progress?.batches ?? 0), HumanFormat.count(progress?.records ?? 0),
         HumanFormat.bytes(progress?.bytes ?? 0), HumanFormat.count(progress?.retries ?? 0), result.ended,
       ])
     }
     return HumanFormat.table(rows, right: [1, 2, 3, 4]) + "\n\(HumanFormat.seconds(seconds))" + letters
   }
 
-  /// Where to look for what was given up in this run.
+  /// How to list the dead letters of this run.
   private var letters: String {
-    lanes.filter { $0.result.deadLetters > 0 }.map {
+    runs.filter { $0.result.deadLetters > 0 }.map {
       "\n\($0.name): \(HumanFormat.count($0.result.deadLetters, "record")) became dead letters; "
-        + "penstock deadletters list \($0.name) --log \(lanes.first?.log ?? "DIR")"
+        + "penstock deadletters list \($0.name) --log \(runs.first?.log ?? "DIR")"
     }.joined()
   }
 }

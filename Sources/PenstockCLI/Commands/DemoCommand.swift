@@ -7,12 +7,13 @@ struct DemoCommand: ReportingCommand {
   static let spokenName = "demo"
   static let configuration = CommandConfiguration(
     commandName: "demo",
-    abstract: "Shows the whole corridor on this machine, then proves it.",
+    abstract: "Runs the whole pipeline on this machine with crashes, then checks every byte.",
     discussion: """
-      Starts a webhook receiver, appends a stream of usage events, delivers it by signed webhooks and into a directory, \
-      kills the appending and the delivering process hard in the middle, recovers, finishes, and holds the results \
-      against one another byte by byte. The directory is kept, to look at. Exit code 1 when a proof fails. A bucket needs \
-      AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment; what is written there is kept, too.
+      Starts a webhook receiver, appends a stream of usage events, and delivers it by signed webhooks and into a \
+      directory. Kills the append and the deliver process in the middle with SIGKILL, recovers the log, and finishes. \
+      Then compares input, log, webhooks and export byte by byte. Exit code 1 when a check fails. The directory is \
+      kept for inspection. A bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment; its objects \
+      are kept, too.
 
         penstock demo
         penstock demo --events 20000 --dir ./demo
@@ -21,12 +22,13 @@ struct DemoCommand: ReportingCommand {
       """)
 
   @Option(help: "How many events to generate.") var events = 200_000
-  @Option(help: ArgumentHelp("Events to use instead, one a line.", valueName: "file")) var input: String?
-  @Option(help: ArgumentHelp("An empty or new directory to work in; a temporary one unless set.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Use the events of this file instead, one per line.", valueName: "file"))
+  var input: String?
+  @Option(help: ArgumentHelp("An empty or new directory to work in; a temporary one by default.", valueName: "dir"))
   var dir: String?
   @Option(help: ArgumentHelp("Export into this bucket instead of a directory.", valueName: "name"))
   var s3Bucket: String?
-  @Option(help: ArgumentHelp("The S3-compatible store that has the bucket; Amazon S3 unless set.", valueName: "url"))
+  @Option(help: ArgumentHelp("The S3-compatible store that has the bucket; Amazon S3 by default.", valueName: "url"))
   var s3Endpoint: String?
   @Option(help: ArgumentHelp("The bucket's region.", valueName: "name")) var s3Region = "us-east-1"
   @Option(help: .hidden) var plant: Tampering?
@@ -48,21 +50,22 @@ struct DemoCommand: ReportingCommand {
     let files = try DemoFiles(dir)
     Output.note("penstock demo: in \(files.directory)")
     let evidence = try await gather(files, bucket)
-    Output.note("  proving")
-    var findings = try await off { try evidence.proof.findings(isExportLocal: bucket == nil) }
+    Output.note("  checking")
+    var checks = try await onThread { try evidence.proof.checks(isExportLocal: bucket == nil) }
     if let bucket {
-      findings.append(try await evidence.settings.bucketFinding(bucket, files, total: evidence.proof.total))
+      checks.append(try await evidence.settings.bucketCheck(bucket, files, total: evidence.proof.total))
     }
     let seconds = (ContinuousClock.now - started) / .seconds(1)
-    report(evidence.proof, findings, bucket, seconds)
-    try end(findings.allSatisfy(\.isTrue) ? .done : .bad)
+    report(evidence.proof, checks, bucket, seconds)
+    try end(checks.allSatisfy(\.isTrue) ? .done : .bad)
   }
 
   private func bucket() throws -> DemoSettings.Bucket? {
     guard let s3Bucket else { return nil }
     let environment = ProcessInfo.processInfo.environment
     guard let key = environment["AWS_ACCESS_KEY_ID"], let secret = environment["AWS_SECRET_ACCESS_KEY"] else {
-      throw Failure(.usage, "configuration", "--s3-bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to be set")
+      throw Failure(
+        .usage, "configuration", "--s3-bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
     }
     return DemoSettings.Bucket(
       name: s3Bucket, region: s3Region, endpoint: s3Endpoint,
@@ -71,12 +74,12 @@ struct DemoCommand: ReportingCommand {
         sessionToken: environment["AWS_SESSION_TOKEN"].map { Secret($0) }))
   }
 
-  /// Runs the corridor. Whatever it started and did not end is killed, however it went.
+  /// Runs the pipeline. Kills every child process that still runs, also after a failure.
   private func gather(
     _ files: DemoFiles, _ bucket: DemoSettings.Bucket?
   ) async throws -> (proof: Proof, settings: DemoSettings) {
     defer { ChildProcess.endAll() }
-    return try await off {
+    return try await onThread {
       let total = try files.makeInput(from: input, events: events)
       let settings = DemoSettings(bucket: bucket, total: total)
       let outcome = try DemoRun(files, total: total, settings).run()
@@ -85,8 +88,8 @@ struct DemoCommand: ReportingCommand {
     }
   }
 
-  /// Processes are waited for and files compared: that blocks, and has a thread of its own.
-  private func off<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
+  /// Runs work that blocks (waits for processes, compares files) on a thread of its own.
+  private func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await Worker(name: "penstock-demo").run { () -> Result<Value, any Error> in Result { try work() } }.get()
   }
 
@@ -94,14 +97,14 @@ struct DemoCommand: ReportingCommand {
     let exported = files.exportedFiles()
     let path = plant == .lost && isExportLocal ? exported[exported.count / 2] : files.received
     try plant.apply(to: path)
-    Output.note("  planted: one row \(plant.rawValue) in \(path)")
+    Output.note("  injected fault: one row \(plant.rawValue) in \(path)")
   }
 
   private func report(
-    _ proof: Proof, _ findings: [Proof.Finding], _ bucket: DemoSettings.Bucket?, _ seconds: Double
+    _ proof: Proof, _ checks: [Proof.Check], _ bucket: DemoSettings.Bucket?, _ seconds: Double
   ) {
     let (files, outcome) = (proof.files, proof.outcome)
-    let isProven = findings.allSatisfy(\.isTrue)
+    let isProven = checks.allSatisfy(\.isTrue)
     let json = JSON.object([
       ("proven", .bool(isProven)), ("events", .number(proof.total)), ("seconds", .number(seconds)),
       ("directory", .string(files.directory)),
@@ -113,26 +116,27 @@ struct DemoCommand: ReportingCommand {
       (
         "proofs",
         .array(
-          findings.map {
+          checks.map {
             .object([("name", .string($0.name)), ("true", .bool($0.isTrue)), ("detail", .string($0.detail))])
           })
       ),
     ])
     var rows: [[String]] = []
-    for finding in findings { rows.append([finding.isTrue ? "✓" : "✗", finding.name, finding.detail]) }
+    for check in checks { rows.append([check.isTrue ? "✓" : "✗", check.name, check.detail]) }
     tell(
       json,
       """
       \(HumanFormat.table(rows))
 
-      \(isProven ? "Proven" : "NOT PROVEN") in \(HumanFormat.seconds(seconds)), with append and deliver killed hard in between.
+      \(isProven ? "Proven" : "NOT PROVEN") in \(HumanFormat.seconds(seconds)), with append and deliver \
+      killed by SIGKILL.
 
-      Look around:
+      Next steps:
         penstock status --log \(files.log)
         penstock tail --log \(files.log) | head -3
         penstock inspect --log \(files.log) --segment 1
         zstd -dc \(files.log)/data/*.seg | head -3
-        \(bucket.map { "the bucket \($0.name), names like \($0.keyTemplate)" } ?? "ls \(files.exports)")
+        \(bucket.map { "the bucket \($0.name), object names like \($0.keyTemplate)" } ?? "ls \(files.exports)")
         head -3 \(files.ledger)
       """)
   }

@@ -4,12 +4,12 @@ import PenstockLog
 import ServiceLifecycle
 import Synchronization
 
-/// One destination of one run of `penstock deliver`, and what has become of it.
+/// The delivery of one destination in one `penstock deliver`, and its result.
 final class DestinationRun: Service {
   struct Result: Sendable {
     var first: Offset?
     var progress: DeliveryProgress?
-    /// `caughtUp`, `stopped`, `sourceClosed`, or what went wrong in a word.
+    /// `caughtUp`, `stopped`, `sourceClosed`, or the code of the failure.
     var ended = "notStarted"
     var failure: Failure?
     var deadLetters = 0
@@ -32,7 +32,7 @@ final class DestinationRun: Service {
   var result: Result { state.withLock { $0.result } }
   var description: String { sink.description }
 
-  /// Takes the cursor. A failure is kept: it must not hold up the other lanes.
+  /// Takes the cursor. Stores a failure instead of throwing it, so that the other destinations run.
   func prepare(_ reader: LogReader, giveUpAfter: Duration?, isVerbose: Bool, logger: Logger) async {
     do throws(LogError) {
       let cursor = try await reader.cursor(named: name)
@@ -58,7 +58,7 @@ final class DestinationRun: Service {
       guard report.ending == .paused else { return }
       fail(
         Failure(
-          .bad, "paused", "a person has paused the destination; records from offset \(report.end) on wait",
+          .bad, "paused", "the destination is paused; records from offset \(report.end) on are not delivered",
           advice: "penstock cursor resume \(name) --log \(log)"), ended: report.ending.rawValue)
     } catch {
       await keepProgress(delivery, ended: error.trouble.kind.rawValue)
@@ -66,7 +66,7 @@ final class DestinationRun: Service {
     }
   }
 
-  /// Delivers until shutdown. Trouble that ends it is kept, so that the others go on.
+  /// Delivers until shutdown. Stores a failure instead of throwing it, so that the other destinations continue.
   func run() async throws {
     guard let delivery = state.withLock({ $0.delivery }) else { return }
     do {
@@ -80,7 +80,7 @@ final class DestinationRun: Service {
 
   func stop() { state.withLock { $0.delivery }?.stop() }
 
-  /// Record bytes delivered so far, and how many records are.
+  /// The records delivered so far, and their bytes.
   func countSoFar() async -> (records: Int, bytes: Int) {
     guard let delivery = state.withLock({ $0.delivery }) else { return (0, 0) }
     let progress = await delivery.progress
@@ -104,11 +104,11 @@ final class DestinationRun: Service {
     if let advice = failure.advice { Output.note("  \(advice)") }
   }
 
-  /// Tells people about trouble, once for each kind, and again when it is over.
+  /// Prints each kind of failure once, and again when it is over.
   private func note(_ notice: DeliveryObserverEvent, isVerbose: Bool) {
     switch notice {
     case .answered(let intent, let attempt, .retry(let reason, _), _):
-      let words = reason + "; will be tried again"
+      let words = reason + "; will be retried"
       let isNew = state.withLock { state in
         defer { state.lastTrouble = words }
         return state.lastTrouble != words
@@ -127,15 +127,16 @@ final class DestinationRun: Service {
       }
     case .halted(let trouble):
       state.withLock { $0.lastTrouble = trouble.message }
-      Output.note("penstock deliver: \(name): waits for a person: \(trouble)")
+      Output.note("penstock deliver: \(name): halted, needs an operator: \(trouble)")
     case .paused(let pause):
       let reason = pause.reason.isEmpty ? "" : " (\(pause.reason))"
-      Output.note("penstock deliver: \(name): paused by a person\(reason); penstock cursor resume \(name) --log \(log)")
-    case .resumed: Output.note("penstock deliver: \(name): goes on after a pause")
+      Output.note(
+        "penstock deliver: \(name): paused\(reason); to resume, use penstock cursor resume \(name) --log \(log)")
+    case .resumed: Output.note("penstock deliver: \(name): resumed")
     case .deadLettered(let intent, let reason):
       state.withLock { $0.result.deadLetters += 1 }
       Output.note("penstock deliver: \(name): record \(intent.first) became a dead letter: \(reason)")
-    // Every other answer is the delivery's end or a halt, and told as that.
+    // Every other answer ends or halts the delivery, which prints its own message.
     case .answered, .opened, .split: break
     }
   }

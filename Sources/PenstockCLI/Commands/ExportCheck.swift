@@ -2,14 +2,15 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSinks
 
-/// A destination's export, as `verify --s3` and `cursor rebuild` look at it: which destination, whose log, where.
+/// Access to a destination's export for `verify --s3` and `cursor rebuild`: the destination, the store and the log's
+/// id.
 struct ExportCheck {
   let destination: Configuration.Destination
   let export: ExportStoreSettings
   /// As 32 hexadecimal digits.
   let logID: String
 
-  /// How long the store is asked again while it cannot answer; nil for one minute.
+  /// How long to retry while the store does not answer; nil is one minute.
   var giveUpAfter: Duration?
 
   /// Every destination that exports objects, or those of these names, in the file's order.
@@ -18,7 +19,7 @@ struct ExportCheck {
   ) throws(Failure) -> [(Configuration.Destination, ExportStoreSettings)] {
     if names.isEmpty {
       let found = configuration.destinations.compactMap { destination in destination.export.map { (destination, $0) } }
-      // Says that there is none.
+      // `choose` throws the message that there is none.
       return found.isEmpty ? [try choose(nil, in: configuration, file: file)] : found
     }
     var found: [(Configuration.Destination, ExportStoreSettings)] = []
@@ -43,18 +44,18 @@ struct ExportCheck {
       case (nil, _): "\(file) has several destinations of type s3 or directory: \(names)"
       }
     throw Failure(
-      .usage, "configuration", message, advice: name == nil && !exports.isEmpty ? "name one of them" : nil)
+      .usage, "configuration", message,
+      advice: name == nil && !exports.isEmpty ? "name one of these destinations" : nil)
   }
 
-  /// Opens the store, asks, and closes it, whatever becomes of it. What may pass by itself is asked again, as a
-  /// delivery does.
+  /// Opens the store, runs `question`, and closes the store in every case. Retries transient errors as a delivery does.
   func ask<Value>(_ question: (any ExportStore) async throws -> Value) async throws -> Value {
     let (opened, close) = try export.open()
     var retry = destination.delivery.retry
     retry.giveUpAfter = giveUpAfter ?? .seconds(60)
     let name = destination.name
     let store = RetryingExportStore(
-      opened, retry: retry, onRetry: { error in Output.note("penstock: \(name): \(error); asked again") })
+      opened, retry: retry, onRetry: { error in Output.note("penstock: \(name): \(error); retrying") })
     do {
       let answer = try await question(store)
       await close()
@@ -63,8 +64,8 @@ struct ExportCheck {
       await close()
       guard let error = error as? ExportStoreError else { throw error }
       throw Failure(
-        .cannot, "store", "\(store.description) cannot be asked: \(error)",
-        advice: "check the credentials, and the rights to list and to read (s3:ListBucket, s3:GetObject)")
+        .cannot, "store", "cannot read \(store.description): \(error)",
+        advice: "check the credentials and the permissions to list and read (s3:ListBucket, s3:GetObject)")
     }
   }
 }

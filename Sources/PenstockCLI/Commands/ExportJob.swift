@@ -8,8 +8,8 @@ final class ExportJob {
   private var renderer: any EventRenderer
   private var compressor: PieceCompressor
   private var target: ExportTarget
-  private var (exported, left, timeless, lost) = (0, 0, 0, 0)
-  /// Lets every JSON object pass, and looks at it for that.
+  private var (exported, filtered, untimed, lost) = (0, 0, 0, 0)
+  /// Passes every JSON object and nothing else.
   private static let objects: EventFilter = {
     var none = EventFilter.Terms()
     none.appIDs = []
@@ -19,14 +19,15 @@ final class ExportJob {
   init(_ command: ExportCommand) throws {
     self.command = command
     renderer = command.format == .array ? ArrayRenderer() : NDJSONRenderer()
-    compressor = PieceCompressor(command.way)
+    compressor = PieceCompressor(command.exportCompression)
     target = try ExportTarget(command.output, replaces: command.overwrite)
   }
 
   func run() async throws {
     let started = ContinuousClock.now
-    // What a killed writer acknowledged may be hidden from readers until then.
-    if let report = try LogAccess.recoverIfNeeded(command.logOption.log, LogConfiguration()), report.outcome != .clean {
+    // Until recovery, readers may not see everything that a killed writer acknowledged.
+    let recovery = try LogAccess.recoverIfNeeded(command.logOption.log, LogConfiguration())
+    if let report = recovery, report.outcome != .clean {
       Output.note("penstock export: recovered the log first (\(report.outcome.rawValue))")
     }
     let reader = try await LogReader.open(at: command.logOption.log)
@@ -58,13 +59,14 @@ final class ExportJob {
           if Signals.received != nil { throw stopped }
           try take(batch, window, &rows)
           bytes += batch.byteCount
-          try pass(&rows)
+          try flush(&rows)
           start = batch.end
           let done = start - window.range.lowerBound
           if target.showsProgress {
             ProgressLine.shared.update(
               bytes,
-              "\(HumanFormat.count(done)) of \(HumanFormat.count(total)) records (\(HumanFormat.share(done, of: total)))"
+              "\(HumanFormat.count(done)) of \(HumanFormat.count(total)) records "
+                + "(\(HumanFormat.share(done, of: total)))"
             )
           }
         }
@@ -81,7 +83,7 @@ final class ExportJob {
     }
     renderer.finish(&rows)
     if command.format == .array { rows.append(UInt8(ascii: "\n")) }
-    try pass(&rows)
+    try flush(&rows)
     var rest: [UInt8] = []
     try compressor.finish(&rest)
     try target.write(rest)
@@ -92,12 +94,12 @@ final class ExportJob {
     batch.forEachRecord { record in
       guard refused == nil else { return }
       let (isInside, isTimed) = window.verdict(on: record)
-      if !isTimed { timeless += 1 }
-      guard isInside, command.filter.wants(record, &refused) else { return left += isTimed ? 1 : 0 }
+      if !isTimed { untimed += 1 }
+      guard isInside, command.filter.wants(record, &refused) else { return filtered += isTimed ? 1 : 0 }
       if command.format == .array, Self.objects.verdict(on: record.bytes) != .passes {
         refused = Failure(
-          .bad, "malformed", "record \(record.offset) is no JSON object, and an array holds nothing else",
-          advice: "--format ndjson takes any record")
+          .bad, "malformed", "record \(record.offset) is not a JSON object; --format array needs objects",
+          advice: "--format ndjson exports any record")
         return
       }
       renderer.append(record.bytes, to: &rows)
@@ -106,8 +108,8 @@ final class ExportJob {
     if let refused { throw refused }
   }
 
-  /// Hands on what is rendered.
-  private func pass(_ rows: inout [UInt8]) throws {
+  /// Compresses the rendered rows and writes them.
+  private func flush(_ rows: inout [UInt8]) throws {
     var piece: [UInt8] = []
     try compressor.add(rows, to: &piece)
     rows.removeAll(keepingCapacity: true)
@@ -117,13 +119,13 @@ final class ExportJob {
   private var stopped: Failure {
     Failure(
       .interrupted, "interrupted",
-      command.output.map { "interrupted; \($0) was not written" } ?? "interrupted; the output is not whole")
+      command.output.map { "interrupted; \($0) was not written" } ?? "interrupted; the output is incomplete")
   }
 
   private func tell(_ window: ExportWindow, seconds: Double) {
     ProgressLine.shared.clear()
     let json = JSON.object([
-      ("exported", .number(exported)), ("filtered", .number(left)), ("withoutTime", .number(timeless)),
+      ("exported", .number(exported)), ("filtered", .number(filtered)), ("withoutTime", .number(untimed)),
       ("lost", .number(lost)), ("first", .number(window.range.lowerBound.rawValue)),
       ("end", .number(window.range.upperBound.rawValue)), ("bytes", .number(target.bytes)),
       ("output", .optional(command.output)), ("seconds", .number(seconds)),
@@ -131,11 +133,11 @@ final class ExportJob {
     var words = "\(HumanFormat.count(exported, "record")) exported"
     if let output = command.output { words += " to \(output)" }
     words += ", \(HumanFormat.bytes(target.bytes)), \(HumanFormat.seconds(seconds))"
-    if left > 0 { words += "; \(HumanFormat.count(left)) left out by --where or by their time" }
-    if timeless > 0 { words += "; \(HumanFormat.count(timeless)) without a time that can be read (--untimed)" }
+    if filtered > 0 { words += "; \(HumanFormat.count(filtered)) left out by --where or by time" }
+    if untimed > 0 { words += "; \(HumanFormat.count(untimed)) without a readable time (--untimed)" }
     if lost > 0 { words += "; \(HumanFormat.count(lost)) lost" }
     let text = command.common.json ? json.text : words
-    // Where the records themselves are on standard output, nothing else is.
+    // Standard output must contain only the records.
     if command.output == nil { Output.note(text) } else { Output.standard.line(text) }
   }
 }

@@ -1,9 +1,9 @@
 import Foundation
 import PenstockLog
 
-/// Where an export goes. A file gets its name when all of it is durable, so that no half of one is ever seen under it.
+/// The output of an export. A file gets its name when all of it is durable, so no partial file ever has that name.
 struct ExportTarget {
-  /// Links are followed, so that --overwrite replaces the file and not the link.
+  /// With links resolved, so that --overwrite replaces the file and not the link.
   private let path: String?
   private let replaces: Bool
   private let fileSystem = POSIXFileSystem()
@@ -11,17 +11,17 @@ struct ExportTarget {
   /// Written so far.
   private(set) var bytes = 0
 
-  /// Throws for a file that is there and is not to be replaced.
+  /// Throws when the file exists and must not be replaced.
   init(_ path: String?, replaces: Bool) throws(Failure) {
     self.replaces = replaces
     self.path = path.map { Self.resolved($0) }
-    try refuseWhatIsThere()
+    try refuseExisting()
     guard let path = self.path else { return }
     var found = stat()
     guard stat(path, &found) == 0, found.st_mode & S_IFMT != S_IFREG else { return }
     throw Failure(
-      .usage, "notAFile", "\(path) is no regular file, and cannot be replaced",
-      advice: "without --output the records go to standard output")
+      .usage, "notAFile", "\(path) is not a regular file and cannot be replaced",
+      advice: "to write to standard output, leave out --output")
   }
 
   private static func resolved(_ path: String) -> String {
@@ -30,16 +30,16 @@ struct ExportTarget {
     return String(cString: real)
   }
 
-  private func refuseWhatIsThere() throws(Failure) {
+  private func refuseExisting() throws(Failure) {
     guard let path, !replaces else { return }
     var found = stat()
     guard lstat(path, &found) == 0 else { return }
     throw Failure(
-      .cannot, "exists", "\(path) is there already, and is not overwritten",
-      advice: "name another file, or add --overwrite")
+      .cannot, "exists", "\(path) already exists",
+      advice: "name a different file, or add --overwrite")
   }
 
-  /// Whether people may be shown how far it is: not where the records go to their terminal.
+  /// Whether a progress line may appear: not when the records themselves go to the terminal.
   var showsProgress: Bool { path != nil || isatty(STDOUT_FILENO) == 0 }
 
   private var temporary: String { (path ?? "") + ".part" }
@@ -47,16 +47,16 @@ struct ExportTarget {
   mutating func begin() throws {
     guard let path else { return }
     do throws(FileSystemError) {
-      // Held until the end, so that what a killed export left is replaced, and one that runs is not.
+      // The lock separates a running export from the leftover of a killed one, which is replaced.
       file = try NamedLock.create(fileSystem, temporary)
     } catch {
       throw Failure(
         .cannot, "unwritable", "could not create \(path): \(error.code.explanation)",
-        advice: error.code == .notFound ? "make the directory first" : nil)
+        advice: error.code == .notFound ? "create the directory first" : nil)
     }
     if file == nil {
       throw Failure(
-        .cannot, "exists", "another export writes \(path) now", advice: "wait for it, or name another file")
+        .cannot, "exists", "another export is writing \(path)", advice: "wait for it, or name a different file")
     }
   }
 
@@ -76,10 +76,10 @@ struct ExportTarget {
     bytes += piece.count
   }
 
-  /// Makes it durable, and gives it its name.
+  /// Syncs the file and gives it its name. Throws when the file exists by now and must not be replaced.
   mutating func finish() throws {
     guard let path, let file else { return Output.standard.flush() }
-    try refuseWhatIsThere()
+    try refuseExisting()
     do throws(FileSystemError) {
       try fileSystem.synchronize(file)
       if replaces, try fileSystem.exists(path) {
@@ -95,7 +95,7 @@ struct ExportTarget {
     }
   }
 
-  /// Takes back what was begun.
+  /// Deletes the partial file.
   mutating func abandon() {
     guard path != nil else { return Output.standard.flush() }
     guard let file else { return }

@@ -1,7 +1,7 @@
 import PenstockDelivery
 import PenstockLog
 
-/// Which records an export is of: a range of offsets, fixed at the start, and a condition on each event's own time.
+/// The records of an export: a range of offsets, fixed at the start, and a condition on the event time.
 struct ExportWindow {
   let range: Range<Offset>
   private let events: EventWindow?
@@ -13,7 +13,8 @@ struct ExportWindow {
     events = window.events
   }
 
-  /// Whether a record in the range is in the window, and whether its event has a time that can be read where that matters.
+  /// Whether a record of the range is in the window, and whether its event time is readable. Without a condition on the
+  /// event time, both are true.
   func verdict(on record: RecordView) -> (isInside: Bool, isTimed: Bool) {
     guard let verdict = events?.verdict(on: record) else { return (true, true) }
     return (verdict.isInside, verdict.isTimed)

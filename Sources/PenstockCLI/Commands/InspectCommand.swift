@@ -5,10 +5,10 @@ struct InspectCommand: ReportingCommand {
   static let spokenName = "inspect"
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Lays a log's format open: segments, blocks, bytes.",
+    abstract: "Shows segments, blocks and raw bytes of a log.",
     discussion: """
-      Without options: META and every segment's header. With --segment: a table of its blocks. With --block (numbered from \
-      0 within the segment): its fields and the bytes in front of its records. \
+      Without options: META and the header of every segment. With --segment: a table of its blocks. With --block \
+      (numbered from 0 within the segment): its fields and the bytes before its records. \
       docs/internals/format.md explains the fields.
 
         penstock inspect --log ./events
@@ -32,7 +32,7 @@ struct InspectCommand: ReportingCommand {
       let names = inspector.segments.map { String($0.sequence) }
       throw Failure(
         .bad, "outOfRange", "the log has no segment \(segment)",
-        advice: names.isEmpty ? "it has none" : "it has \(names.first ?? "") to \(names.last ?? "")")
+        advice: names.isEmpty ? "it has no segments" : "it has segments \(names.first ?? "") to \(names.last ?? "")")
     }
     var blocks: [(header: BlockHeader, bytes: [UInt8])] = []
     let wanted = block
@@ -44,7 +44,7 @@ struct InspectCommand: ReportingCommand {
     if let wanted {
       guard blocks.indices.contains(wanted) else {
         throw Failure(
-          .bad, "outOfRange", "segment \(segment) has \(HumanFormat.count(blocks.count, "block")), from 0 on")
+          .bad, "outOfRange", "segment \(segment) has \(HumanFormat.count(blocks.count, "block")), numbered from 0")
       }
       detail(blocks[wanted].header, blocks[wanted].bytes)
     } else {
@@ -67,7 +67,7 @@ struct InspectCommand: ReportingCommand {
     if let end = inspector.commitPoint?.durable {
       rows.append(["commit point", "segment \(end.segment), byte \(end.position), offset \(end.offset)"])
     }
-    if let end = producers.report.snapshot { rows.append(["producers noted", "up to offset \(end)"]) }
+    if let end = producers.report.snapshot { rows.append(["producer snapshot", "up to offset \(end)"]) }
     var text = HumanFormat.table(rows) + "\n\n" + ProducerLine.words(producers.table)
     for finding in findings {
       text += "\n\n\(finding.path)"

@@ -1,7 +1,7 @@
 import Foundation
 import PenstockLog
 
-// The fields of the format by name, for people and machines alike.
+// The names and values of the format's fields, for text and JSON.
 extension InspectCommand {
   static func fields(_ header: SegmentHeader) -> [(String, JSON)] {
     plainFields(header) + sealFields(header.seal)
@@ -55,7 +55,7 @@ extension InspectCommand {
     return .object(members + sizes(finding))
   }
 
-  /// What the records take: uncompressed, as they were written, and as they lie there now.
+  /// The size of the records: uncompressed, as written, and as sealed.
   static func sizes(_ finding: SegmentReport) -> [(String, JSON)] {
     let raw = finding.rawBytes
     let before = finding.bytesBeforeSealing ?? finding.usedBytes
@@ -64,7 +64,7 @@ extension InspectCommand {
     return members
   }
 
-  /// A file's bytes for one byte of records.
+  /// Bytes on disk for each byte of records.
   private static func ratio(_ bytes: UInt64, of raw: Int) -> JSON {
     raw == 0 ? .null : .number(Double(bytes) / Double(raw))
   }
@@ -80,7 +80,7 @@ extension InspectCommand {
 
   static func hex(_ bytes: [UInt8]) -> String { bytes.map { String(format: "%02x", $0) }.joined() }
 
-  /// Sixteen bytes a line, with their position in the file and as text.
+  /// A hex dump: sixteen bytes per line, with file position and ASCII text.
   static func dump(_ bytes: [UInt8], from position: UInt64) -> String {
     stride(from: 0, to: bytes.count, by: 16).map { start in
       let row = bytes[start..<min(start + 16, bytes.count)]

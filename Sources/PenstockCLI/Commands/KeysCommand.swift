@@ -6,11 +6,11 @@ public import PenstockServer
 struct KeysCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "keys",
-    abstract: "Makes, lists, rotates and revokes the keys of a service.",
+    abstract: "Creates, lists, rotates and revokes the API keys of a service.",
     discussion: """
-      Works on the file that the configuration names as server.keysFile. A running service takes changes up at SIGHUP, and \
-      makes them itself through /v1/keys. The file holds hashes alone: a token is shown once, when it is made. What is changed \
-      here is not in the service's audit log.
+      Changes the file that the configuration names as server.keysFile. A running service reads the file again on \
+      SIGHUP; it can also change keys itself, at /v1/keys. The file contains only hashes: a token is shown once, when \
+      the key is created. Changes made here are not in the service's audit log.
 
         penstock keys create --file keys.json --name ops --role companyAdmin
         penstock keys create --file keys.json --name web --role producer --app 74f72649
@@ -22,7 +22,7 @@ struct KeysCommand: AsyncParsableCommand {
     subcommands: [Create.self, List.self, Rotate.self, Revoke.self])
 
   struct FileOption: ParsableArguments {
-    @Option(help: ArgumentHelp("The file of keys.", valueName: "file")) var file: String
+    @Option(help: ArgumentHelp("The keys file.", valueName: "file")) var file: String
   }
 }
 
@@ -31,14 +31,16 @@ extension Role: ExpressibleByArgument {}
 extension KeysCommand {
   struct Create: ReportingCommand {
     static let spokenName = "keys create"
-    static let configuration = CommandConfiguration(abstract: "Makes a key and prints its token, this once.")
+    static let configuration = CommandConfiguration(
+      abstract: "Creates a key and prints its token once.",
+      discussion: "  penstock keys create --file keys.json --name web --role producer --app 74f72649")
     @OptionGroup var keys: FileOption
-    @Option(help: "What people call it.") var name: String
-    @Option(help: "What it may do.") var role: Role
-    @Option(help: ArgumentHelp("The only app it is for.", valueName: "app_id")) var app: String?
-    @Option(help: ArgumentHelp("Requests a second it may make.", valueName: "number")) var rate: Double?
+    @Option(help: "A name for the key.") var name: String
+    @Option(help: "What the key permits.") var role: Role
+    @Option(help: ArgumentHelp("Restrict the key to this app.", valueName: "app_id")) var app: String?
+    @Option(help: ArgumentHelp("Maximum requests per second.", valueName: "number")) var rate: Double?
     @Option(
-      help: ArgumentHelp("Requests that may come at once; as many as a second's unless set.", valueName: "number"))
+      help: ArgumentHelp("Maximum requests at once; the requests of one second by default.", valueName: "number"))
     var burst: Double?
     @OptionGroup var common: CommonOptions
 
@@ -57,7 +59,8 @@ extension KeysCommand {
 
   struct List: ReportingCommand {
     static let spokenName = "keys list"
-    static let configuration = CommandConfiguration(abstract: "Lists every key, without what proves it.")
+    static let configuration = CommandConfiguration(
+      abstract: "Lists keys; secrets are not shown.", discussion: "  penstock keys list --file keys.json")
     @OptionGroup var keys: FileOption
     @OptionGroup var common: CommonOptions
 
@@ -70,10 +73,11 @@ extension KeysCommand {
   struct Rotate: ReportingCommand {
     static let spokenName = "keys rotate"
     static let configuration = CommandConfiguration(
-      abstract: "Gives a key another secret and prints its token, this once.")
+      abstract: "Rotates a key's secret and prints the new token once.",
+      discussion: "  penstock keys rotate --file keys.json --id 1f2e3d4c5b6a7988 --grace 3600")
     @OptionGroup var keys: FileOption
     @Option(help: "The key's id.") var id: String
-    @Option(help: ArgumentHelp("For how long the former token is taken as well.", valueName: "seconds")) var grace = 0
+    @Option(help: ArgumentHelp("Grace period for the old token.", valueName: "seconds")) var grace = 0
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -90,19 +94,20 @@ extension KeysCommand {
 
   struct Revoke: ReportingCommand {
     static let spokenName = "keys revoke"
-    static let configuration = CommandConfiguration(abstract: "Lets nobody in any more with a key.")
+    static let configuration = CommandConfiguration(
+      abstract: "Revokes a key.", discussion: "  penstock keys revoke --file keys.json --id 1f2e3d4c5b6a7988")
     @OptionGroup var keys: FileOption
     @Option(help: "The key's id.") var id: String
     @OptionGroup var common: CommonOptions
 
     func perform() async throws {
       try Keys.change(keys.file) { (store) throws(KeyStoreError) in try store.revoke(id) }
-      tell(.object([("revoked", .string(id))]), "revoked \(id); a running service takes that up at SIGHUP")
+      tell(.object([("revoked", .string(id))]), "revoked \(id); a running service applies this on SIGHUP")
     }
   }
 }
 
-/// What these commands have in common.
+/// Shared by the `keys` subcommands.
 private enum Keys {
   static func change<Value>(
     _ file: String, _ body: (APIKeyStore) throws(KeyStoreError) -> Value
@@ -126,24 +131,24 @@ private enum Keys {
     .object([("key", json(made.key)), ("token", .string(made.token))])
   }
 
-  /// The token alone on standard output, so that a script can keep it; words for people on standard error.
+  /// Prints only the token on standard output, so that a script can capture it. The explanation goes to standard error.
   static func show(_ made: (key: APIKey, token: String), json isJSON: Bool) {
     if isJSON { return Output.standard.line(json(made)) }
     Output.standard.line(made.token)
     Output.note(
       "This is the token of \(made.key.name) (\(made.key.role.rawValue)), key \(made.key.id). "
-        + "It is not kept and cannot be shown again.")
+        + "It is not stored and cannot be shown again.")
   }
 
   static func table(_ keys: [APIKey]) -> String {
     if keys.isEmpty { return "no keys" }
-    var rows = [["id", "name", "role", "app", "rate", "made", "state"]]
+    var rows = [["id", "name", "role", "app", "rate", "created", "state"]]
     for key in keys {
       rows.append([
         key.id, key.name, key.role.rawValue, key.appID ?? "all",
         key.limit.map { "\($0.requestsPerSecond)/s" } ?? "–",
         HumanFormat.time(Timestamp(seconds: Double(key.createdAt))),
-        key.revokedAt == nil ? "good" : "revoked",
+        key.revokedAt == nil ? "active" : "revoked",
       ])
     }
     return HumanFormat.table(rows)

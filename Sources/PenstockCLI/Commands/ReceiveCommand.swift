@@ -9,11 +9,11 @@ struct ReceiveCommand: ReportingCommand {
   static let spokenName = "receive"
   static let configuration = CommandConfiguration(
     commandName: "receive",
-    abstract: "Receives webhooks: verifies, stores each batch once, counts.",
+    abstract: "Receives webhooks: verifies them, and stores each batch once.",
     discussion: """
-      A reference receiver to deliver to. It takes POST, PUT and GET on any path, knows a batch by its webhook-id, writes \
-      the events of each batch once, and answers 409 when an id comes with another body. With --ledger a restarted \
-      receiver goes on where it was. SIGTERM or Ctrl-C ends it.
+      A reference receiver for tests. It accepts POST, PUT and GET on any path, and identifies a batch by its \
+      webhook-id. It writes the events of each batch once, and answers 409 when an id arrives with a different body. \
+      With --ledger, a restarted receiver resumes. Stop it with SIGTERM or Ctrl-C.
 
         penstock receive --listen 127.0.0.1:8080 --out received.ndjson
         PENSTOCK_WEBHOOK_SECRET=whsec_… penstock receive --out in.ndjson
@@ -21,26 +21,26 @@ struct ReceiveCommand: ReportingCommand {
         penstock receive --reject '"platform":"unknown"'
       """)
 
-  @Option(help: ArgumentHelp("Address and port; port 0 takes a free one.", valueName: "host:port"))
+  @Option(help: ArgumentHelp("Address and port; port 0 uses a free port.", valueName: "host:port"))
   var listen = "127.0.0.1:0"
   @Option(
     help: """
-      A signing secret (Standard Webhooks); may be repeated. Others can see a command's arguments: better set \
+      A signing secret (Standard Webhooks); may be repeated. Other users can see command arguments, so better set \
       PENSTOCK_WEBHOOK_SECRET.
       """)
   var secret: [String] = []
-  @Option(help: ArgumentHelp("A header every request must have.", valueName: "header=value")) var apiKey: String?
-  @Option(help: ArgumentHelp("The file that gets every event once, one a line.", valueName: "file")) var out: String?
-  @Option(help: ArgumentHelp("The file that gets a line of JSON for each request.", valueName: "file"))
+  @Option(help: ArgumentHelp("A header that every request must have.", valueName: "header=value")) var apiKey: String?
+  @Option(help: ArgumentHelp("Write every event once to this file, one per line.", valueName: "file")) var out: String?
+  @Option(help: ArgumentHelp("Write one line of JSON for each request to this file.", valueName: "file"))
   var ledger: String?
   @Flag(help: "Sync both files before every answer.") var sync = false
-  @Option(help: ArgumentHelp("The share of requests answered 500 on purpose.", valueName: "0…1")) var fail = 0.0
+  @Option(help: ArgumentHelp("Answer this share of requests with 500, as a test.", valueName: "0…1")) var fail = 0.0
   @Option(
     help: ArgumentHelp(
-      "Answer 422 to every request whose body holds this text, and store nothing of it; may be repeated.",
+      "Answer 422 to requests whose body contains this text, and do not store them; may be repeated.",
       valueName: "text"))
   var reject: [String] = []
-  @Option(help: ArgumentHelp("Hold every answer back.", valueName: "milliseconds")) var delay = 0
+  @Option(help: ArgumentHelp("Delay every answer.", valueName: "milliseconds")) var delay = 0
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -83,7 +83,8 @@ struct ReceiveCommand: ReportingCommand {
     let receiver = try WebhookReceiver(configuration) { [common] port in
       let url = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
       Output.standard.line(
-        common.json ? JSON.object([("listening", .string(url))]).text : "listening on \(url); SIGTERM or Ctrl-C ends it"
+        common.json
+          ? JSON.object([("listening", .string(url))]).text : "listening on \(url); stop with SIGTERM or Ctrl-C"
       )
     }
     try await serve(receiver)
@@ -114,9 +115,10 @@ struct ReceiveCommand: ReportingCommand {
 extension ReceiverCounters {
   fileprivate var words: String {
     var text =
-      "\(HumanFormat.count(rows, "event")) in \(HumanFormat.count(batches)) batches by \(HumanFormat.count(requests, "request"))"
+      "\(HumanFormat.count(rows, "event")) in \(HumanFormat.count(batches)) batches, "
+      + HumanFormat.count(requests, "request")
     for (count, name) in [
-      (duplicates, "repeated"), (violations, "contradicting"), (unauthorized, "unauthorized"), (malformed, "malformed"),
+      (duplicates, "repeated"), (violations, "conflicting"), (unauthorized, "unauthorized"), (malformed, "malformed"),
       (injectedFailures, "failed on purpose"), (rejected, "rejected on purpose"),
     ] where count > 0 {
       text += ", \(HumanFormat.count(count)) \(name)"

@@ -5,18 +5,18 @@ struct RecoverCommand: ReportingCommand {
   static let spokenName = "recover"
   static let configuration = CommandConfiguration(
     commandName: "recover",
-    abstract: "Opens a log for writing, which recovers it, and says what was found.",
+    abstract: "Recovers a log after a crash, and prints what recovery found.",
     discussion: """
-      Every opening for writing does the same; this one only tells more. What is cut or damaged is kept in the log's \
-      quarantine directory. Exit code 1 when acknowledged records are lost.
+      Opening a log for writing always recovers it; this command also prints the details. Bytes that are cut or \
+      damaged are kept in the log's quarantine directory. Exit code 1 when acknowledged records are lost.
 
         penstock recover --log ./events
         penstock recover --log ./events --strict --json
       """)
 
   @OptionGroup var logOption: LogOption
-  @Flag(help: "Refuse, instead of cutting, when the last bytes cannot be proven to be unacknowledged.") var strict =
-    false
+  @Flag(help: "Fail instead of cutting the last bytes when it is not proven that they were never acknowledged.")
+  var strict = false
   @OptionGroup var common: CommonOptions
 
   func perform() async throws {
@@ -38,8 +38,8 @@ struct RecoverCommand: ReportingCommand {
     if report.cutBytes > 0 { rows.append(["cut", HumanFormat.bytes(report.cutBytes)]) }
     for path in report.quarantined { rows.append(["kept in", path]) }
     for gap in report.gaps { rows.append(["lost", gap.description]) }
-    for path in report.unknownFiles { rows.append(["not ours", path]) }
-    if report.rebuiltMeta { rows.append(["META", "was made again from the segments"]) }
+    for path in report.unknownFiles { rows.append(["unknown file", path]) }
+    if report.rebuiltMeta { rows.append(["META", "rebuilt from the segments"]) }
     return HumanFormat.table(rows)
   }
 }

@@ -5,11 +5,11 @@ import PenstockLog
 struct ReplayCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "replay",
-    abstract: "Delivers a window of the log once more, to a destination or a file; lists and discards replays.",
+    abstract: "Delivers a window of the log again, to a destination or a file; lists and discards replays.",
     discussion: """
-      A replay has an id, and under it one window and one destination, fixed when it begins. The id alone goes on with it \
-      after a stop or a crash; when it is done, nothing is sent again. Live destinations are not disturbed. What is sent \
-      is marked: webhooks carry the header webhook-replay, objects lie under replays/ID/.
+      A replay has an id, one window and one destination, all fixed at the start. After a stop or a crash, the same id \
+      resumes it. A finished replay sends nothing again. Live deliveries are not affected. Replayed data is marked: \
+      webhooks get the header webhook-replay, objects are stored under replays/ID/.
 
         penstock replay --config c.yaml --to web --id june --from 500 --until end
         penstock replay --config c.yaml --to web --id june
@@ -17,19 +17,19 @@ struct ReplayCommand: AsyncParsableCommand {
         penstock replay --log ./events --file f --id x --from 0 --until 9 --dry-run
         penstock replay list --log ./events
         penstock replay discard june --log ./events --yes
-        penstock replay run --help                      all its options
+        penstock replay run --help                      all options
       """,
     subcommands: [Run.self, List.self, Discard.self], defaultSubcommand: Run.self)
 
   struct Run: ReportingCommand {
     static let spokenName = "replay"
     static let configuration = CommandConfiguration(
-      abstract: "Begins a replay or goes on with it; what `penstock replay` does without another word.",
+      abstract: "Starts or resumes a replay (default subcommand).",
       discussion: """
-        Records that are lost end the run, with exit code 1 and their range, after everything before them is delivered; \
-        --skip-gaps passes them. With `event:` places exactly the events of that time are delivered, wherever they \
-        stand. A rate is kept: without one the replay goes on at the rate it has. A destination that rejects a record \
-        ends the run too: replays make no dead letters.
+        Lost records stop the run, after everything before them is delivered; the exit code is 1, and the error names \
+        their range. --skip-gaps skips them. With `event:` positions, exactly the events of that time are delivered, \
+        wherever they are in the log. The rate is stored: a resumed replay keeps it unless you set a new one. A \
+        rejected record stops the run: replays write no dead letters.
 
           penstock replay run --config penstock.yaml --to webhook --id june --from 120000 --until 130000
         """)
@@ -37,24 +37,24 @@ struct ReplayCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The configuration file, YAML or JSON.", valueName: "file")) var config: String?
     @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir"))
     var log: String?
-    @Option(help: ArgumentHelp("The destination of the configuration file.", valueName: "name")) var to: String?
-    @Option(help: ArgumentHelp("Instead of a destination: the file that gets one event a line.", valueName: "path"))
+    @Option(help: ArgumentHelp("A destination of the configuration file.", valueName: "name")) var to: String?
+    @Option(help: ArgumentHelp("Instead of a destination: write to this file, one event per line.", valueName: "path"))
     var file: String?
     @Option(help: "The replay's name: 1 to 40 letters, digits, '.', '_' or '-'.") var id: String?
     @Option(
       parsing: .unconditional,
-      help: ArgumentHelp("The first record: " + PositionArgument.explanation, valueName: "place"))
+      help: ArgumentHelp("The first record: " + PositionArgument.explanation, valueName: "position"))
     var from: PositionArgument?
-    @Option(parsing: .unconditional, help: ArgumentHelp("Up to this place, and without it.", valueName: "place"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("The end, exclusive.", valueName: "position"))
     var until: PositionArgument?
     @OptionGroup var untimed: UntimedOption
-    @Option(help: ArgumentHelp("The most records sent in a second.", valueName: "count")) var recordsPerSecond: Int?
-    @Option(help: ArgumentHelp("The most bytes sent in a second: 1MiB, 65536.", valueName: "size"))
+    @Option(help: ArgumentHelp("Maximum records per second.", valueName: "count")) var recordsPerSecond: Int?
+    @Option(help: ArgumentHelp("Maximum bytes per second: 1MiB, 65536.", valueName: "size"))
     var bytesPerSecond: String?
-    @Flag(help: "Pass records that are lost, and count them.") var skipGaps = false
-    @Flag(help: "Say what the replay would be, and send and write nothing.") var dryRun = false
+    @Flag(help: "Skip lost records, and count them.") var skipGaps = false
+    @Flag(help: "Print what the replay would send; send and write nothing.") var dryRun = false
     @Option(
-      help: ArgumentHelp("How long failures in a row may last before the run ends.", valueName: "seconds"))
+      help: ArgumentHelp("Stop after this many seconds of uninterrupted failures.", valueName: "seconds"))
     var giveUpAfter = 60.0
     @OptionGroup var common: CommonOptions
 
@@ -63,16 +63,16 @@ struct ReplayCommand: AsyncParsableCommand {
       if to != nil, config == nil { throw ValidationError("--to needs --config, the file that has the destination") }
       if log == nil, config == nil { throw ValidationError("name the log with --log or --config") }
       if id == nil, !dryRun {
-        throw ValidationError("a replay needs --id; it goes on under it after a stop or a crash")
+        throw ValidationError("a replay needs --id; the same id resumes it after a stop or a crash")
       }
-      if (from == nil) != (until == nil) { throw ValidationError("--from and --until come together") }
+      if (from == nil) != (until == nil) { throw ValidationError("--from and --until need each other") }
       _ = try untimed.value(from: from, to: until)
       if let recordsPerSecond, recordsPerSecond < 1 { throw ValidationError("--records-per-second must be above 0") }
       _ = try rate
       if !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
     }
 
-    /// How fast it may go; nil leaves that as it is.
+    /// The new rate; nil keeps the stored one.
     var rate: DeliveryRate? {
       get throws {
         if recordsPerSecond == nil, bytesPerSecond == nil { return nil }
@@ -94,7 +94,7 @@ struct ReplayCommand: AsyncParsableCommand {
   struct List: ReportingCommand {
     static let spokenName = "replay list"
     static let configuration = CommandConfiguration(
-      abstract: "Lists the replays a log remembers, done or not.",
+      abstract: "Lists the replays of a log, finished and unfinished.",
       discussion: "  penstock replay list --log ./events")
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
@@ -120,15 +120,15 @@ struct ReplayCommand: AsyncParsableCommand {
   struct Discard: ReportingCommand {
     static let spokenName = "replay discard"
     static let configuration = CommandConfiguration(
-      abstract: "Forgets a replay and its place. Under its id the same would be sent again.",
+      abstract: "Deletes a replay and its position. Its id can then be used again, and would send everything again.",
       discussion: """
-        A replay that is not done holds the records it still needs against retention; this ends that. Without --yes it says \
-        what would happen.
+        An unfinished replay keeps retention from deleting the records that it still needs. Discarding it ends that. \
+        Without --yes, prints what would happen.
 
           penstock replay discard june --log ./events --yes
         """)
     @Argument(help: "The replay's id.") var id: String
-    @Flag(help: "Do it.") var yes = false
+    @OptionGroup var confirmation: ConfirmOption
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
 
@@ -140,8 +140,8 @@ struct ReplayCommand: AsyncParsableCommand {
         let near = Spelling.nearest(to: id, among: replays.map(\.manifest.id)).map { "did you mean \($0)?" }
         throw Failure(.bad, "unknown", "the log has no replay \(id)", advice: near)
       }
-      try CursorCommand.ask(
-        yes, "replay \(id) to \(found.manifest.destination) (\(found.state)) would be forgotten, and its id be free")
+      try confirmation.require(
+        "replay \(id) to \(found.manifest.destination) (\(found.state)) would be discarded; its id would be free again")
       try await Replay.discard(id, in: reader)
       tell(.object([("discarded", .string(id))]), "replay \(id) discarded")
     }

@@ -13,7 +13,7 @@ struct ReplayJob {
 
   init(_ command: ReplayCommand.Run) throws {
     self.command = command
-    // Where it goes to a file, the configuration says where the log is, and that is all.
+    // A replay to a file needs only log.path from the configuration, and no destinations.
     configuration = try command.config.map { try Configuration.read($0, needsDestinations: command.to != nil) }
     let file = command.config ?? ""
     if let to = command.to { destination = try configuration?.destination(to, in: file) } else { destination = nil }
@@ -71,12 +71,12 @@ struct ReplayJob {
 
   private func makeSink() throws -> any Sink {
     if let destination { return try destination.sink(replay: command.id, from: command.config ?? "") }
-    // The whole path, because the replay remembers it, and may go on from another directory.
+    // The absolute path: the replay stores it, and may be resumed from a different working directory.
     let path = URL(filePath: command.file ?? "").absoluteURL.standardizedFileURL.path
     return try FileSink(path: path)
   }
 
-  /// Shows how far it is until it is cancelled.
+  /// Shows the progress until this task is cancelled.
   private func watch(_ replay: Replay) async {
     ProgressLine.shared.begin("replaying", total: nil)
     while !Task.isCancelled {
@@ -96,13 +96,13 @@ struct ReplayJob {
     switch notice {
     case .skipped(let gap): Output.note("penstock replay: skipped \(gap)")
     case .delivery(.answered(let intent, let attempt, .retry(let reason, _), _)) where attempt == 1:
-      Output.note("penstock replay: records \(intent.first) ..< \(intent.end): \(reason); will be tried again")
+      Output.note("penstock replay: records \(intent.first) ..< \(intent.end): \(reason); will be retried")
     case .delivery: break
     }
   }
 }
 
-// MARK: What it says
+// MARK: Output
 
 extension ReplayJob {
   private func json(_ report: ReplayReport) -> JSON {
@@ -124,9 +124,10 @@ extension ReplayJob {
     let window = manifest.events.map { "the events \($0.words) among the records \(range)" } ?? "the records \(range)"
     var text =
       switch report.ending {
-      case .finished: "replay \(manifest.id) finished: \(window) are at \(manifest.destination)"
-      case .alreadyFinished: "nothing to do: replay \(manifest.id) was finished before; nothing was sent"
-      case .stopped: "replay \(manifest.id) stopped at offset \(report.committed) of \(window); the same id goes on"
+      case .finished: "replay \(manifest.id) finished: \(window) are delivered to \(manifest.destination)"
+      case .alreadyFinished: "nothing to do: replay \(manifest.id) is already finished; nothing was sent"
+      case .stopped:
+        "replay \(manifest.id) stopped at offset \(report.committed) of \(window); the same id resumes it"
       }
     if report.ending != .alreadyFinished {
       text += "\n\(HumanFormat.count(report.records, "record")), \(HumanFormat.count(report.events, "event")) sent in "
@@ -164,7 +165,8 @@ extension ReplayJob {
       ["batches", "about \(HumanFormat.count(estimate.batches))"],
       [
         "time",
-        estimate.duration.map { "\(HumanFormat.seconds($0 / .seconds(1))) at that pace" } ?? "as the destination goes",
+        estimate.duration.map { "\(HumanFormat.seconds($0 / .seconds(1))) at this rate" }
+          ?? "depends on the destination",
       ],
     ]
     if let window = estimate.window {
@@ -173,6 +175,6 @@ extension ReplayJob {
         ["without time", "\(HumanFormat.count(estimate.untimed)), --untimed \(window.untimed.rawValue)"], at: 3)
     }
     if extent.missing > 0 { rows.insert(["lost", HumanFormat.count(extent.missing, "record")], at: 2) }
-    return HumanFormat.table(rows) + "\nnothing was sent; filters are not counted in"
+    return HumanFormat.table(rows) + "\nnothing was sent; filters are not applied to this estimate"
   }
 }

@@ -6,7 +6,7 @@ struct ReplayLine {
   /// Records of the window that are delivered or were skipped.
   let done: Int
 
-  /// Those that can be read, and the others with the reason: one that is damaged hides no other.
+  /// The readable replays, and the unreadable ones with the reason. A damaged replay does not hide the others.
   static func all(
     _ reader: LogReader
   ) async throws(LogError) -> (lines: [ReplayLine], unreadable: [(id: String, problem: String)]) {
@@ -50,7 +50,7 @@ struct ReplayLine {
 
   static func table(_ replays: [ReplayLine]) -> String {
     if replays.isEmpty { return "no replays" }
-    var rows = [["replay", "window", "records", "state", "skipped", "destination", "begun"]]
+    var rows = [["replay", "window", "records", "state", "skipped", "destination", "started"]]
     for replay in replays {
       let manifest = replay.manifest
       rows.append([

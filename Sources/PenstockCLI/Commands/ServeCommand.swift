@@ -9,36 +9,38 @@ struct ServeCommand: ReportingCommand {
   static let spokenName = "serve"
   static let configuration = CommandConfiguration(
     commandName: "serve",
-    abstract: "Takes events in over HTTP, delivers them, and lets people look and steer.",
+    abstract: "Ingests events over HTTP, delivers them, and serves an admin API and console.",
     discussion: """
-      Reads a configuration file (YAML or JSON), opens the log for writing, listens, and delivers to every destination of the \
-      file. SIGTERM or SIGINT ends it: nothing new is taken, requests under way are answered, attempts in flight finish, \
-      and the log is synced and closed. SIGHUP reads the keys and the limits again; everything else needs a restart.
+      Reads a configuration file (YAML or JSON), opens the log for writing, listens, and delivers to every \
+      destination. SIGTERM or SIGINT stops it: it accepts nothing new, answers open requests, finishes attempts in \
+      flight, then syncs and closes the log. SIGHUP reloads keys and limits; all other changes need a restart.
 
         penstock serve --config penstock.yaml
-        curl -H 'Content-Type: application/json' -d '{"event":"Home Page","ts":1630476856}' http://127.0.0.1:8080/v1/events
+        curl -H 'Content-Type: application/json' \
+      -d '{"event":"Home Page","ts":1630476856}' http://127.0.0.1:8080/v1/events
         curl http://127.0.0.1:8080/v1/status
 
-      In a browser, http://127.0.0.1:8080/ is a console.
+      The console is at http://127.0.0.1:8080/.
 
-      A file:
+      An example configuration:
 
         log: { path: ./events }
         server:
           listen: 127.0.0.1:8080
           keysFile: ./keys.json
 
-      Without a keysFile nobody is asked for a key, and it listens on a loopback address alone. With one, `penstock keys \
-      create` makes the first key.
+      Without a keysFile, no key is needed, and the service listens only on a loopback address. With a keysFile, \
+      create the first key with `penstock keys create`.
       """)
 
   @Option(help: ArgumentHelp("The configuration file, YAML or JSON.", valueName: "file")) var config: String
-  @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir")) var log: String?
-  @Option(help: ArgumentHelp("Where to listen, instead of the file's server.listen.", valueName: "host:port"))
+  @Option(help: ArgumentHelp("The log's directory, instead of the file's log.path.", valueName: "dir"))
+  var log: String?
+  @Option(help: ArgumentHelp("The address, instead of the file's server.listen.", valueName: "host:port"))
   var listen: String?
   @Option(
     help: ArgumentHelp(
-      "The lines of its log on standard error: text, or json, one object each; instead of the file's server.logFormat.",
+      "The format of log messages on standard error, instead of the file's server.logFormat.",
       valueName: "text|json"))
   var logFormat: LogFormat?
   @OptionGroup var common: CommonOptions
@@ -82,7 +84,7 @@ struct ServeCommand: ReportingCommand {
         let url = ListenAddress.url(server.host, port, isSecure: server.tls != nil)
         Output.standard.line(
           common.json
-            ? JSON.object([("listening", .string(url))]).text : "listening on \(url); SIGTERM or Ctrl-C ends it")
+            ? JSON.object([("listening", .string(url))]).text : "listening on \(url); stop with SIGTERM or Ctrl-C")
       }
     } catch let error as ServiceError {
       throw Failure(.usage, "configuration", "\(config): \(error.message)")
@@ -109,17 +111,17 @@ struct ServeCommand: ReportingCommand {
     }
   }
 
-  /// Takes up what the file says now; what cannot be read changes nothing.
+  /// Reloads keys and limits. On an error nothing changes.
   private static func reload(_ service: PenstockService, _ config: String) -> String {
     do {
       try service.reload(try Configuration.read(config, needsDestinations: false).server.limits)
-      return "keys and limits are read again"
+      return "keys and limits reloaded"
     } catch {
-      return "nothing is changed: \(Failure(error).message)"
+      return "reload failed, nothing changed: \(Failure(error).message)"
     }
   }
 
-  /// For people on a line as every command has it, for machines as all other lines.
+  /// As text, with the command's name as every command prints it; as JSON, like all other log messages.
   private static func tell(_ text: String, _ format: LogFormat, _ logger: Logger) {
     switch format {
     case .text: Output.note("penstock serve: \(text)")

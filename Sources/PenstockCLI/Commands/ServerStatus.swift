@@ -3,9 +3,9 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSinks
 
-/// What a running service says of itself, in the words of `penstock status --log`.
+/// The status of a running service, shown like `penstock status --log`.
 struct ServerStatus {
-  /// `GET /v1/status`, as far as it is shown.
+  /// The parts of `GET /v1/status` that are shown.
   struct Status: Decodable {
     struct Lag: Decodable {
       var records: Int
@@ -44,14 +44,14 @@ struct ServerStatus {
 
   let server: String
   let status: Status
-  /// As it came.
+  /// The unchanged response.
   let text: String
 
-  /// Asks the service.
+  /// Requests the status.
   ///
   /// - Parameters:
-  ///   - server: Its address, as in `http://127.0.0.1:8080`.
-  ///   - key: A token; nil where the service asks for none.
+  ///   - server: The address, as in `http://127.0.0.1:8080`.
+  ///   - key: A token; nil when the service needs none.
   init(_ server: String, key: String?, tls: TLSSettings) async throws {
     self.server = server
     let answer = try await Self.ask(server, key, tls)
@@ -59,8 +59,8 @@ struct ServerStatus {
     text = String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     guard let found = try? JSONDecoder().decode(Status.self, from: Data(answer.body)), found.first <= found.end else {
       throw Failure(
-        .bad, "unexpectedAnswer", "\(server) does not answer as penstock does",
-        advice: "name the address that `penstock serve` listens on")
+        .bad, "unexpectedAnswer", "the response of \(server) is not a penstock status",
+        advice: "use the address that `penstock serve` listens on")
     }
     status = found
   }
@@ -80,7 +80,7 @@ struct ServerStatus {
     } catch {
       await transport.close()
       throw Failure(
-        error.kind == .invalidRequest ? .usage : .cannot, "unreachable", "\(server) cannot be asked: \(error)",
+        error.kind == .invalidRequest ? .usage : .cannot, "unreachable", "cannot reach \(server): \(error)",
         advice: "check that `penstock serve` listens there")
     }
   }
@@ -95,11 +95,13 @@ struct ServerStatus {
     switch answer.status {
     case 401:
       Failure(
-        .cannot, "unauthorized", "\(server) " + (hasKey ? "does not know this key" : "asks for a key"),
-        advice: "give a token in PENSTOCK_KEY or with --key-file; `penstock keys create` makes one")
+        .cannot, "unauthorized", "\(server) " + (hasKey ? "rejected this key" : "needs a key"),
+        advice: "set a token in PENSTOCK_KEY or with --key-file; `penstock keys create` creates one")
     case 403:
-      Failure(.cannot, "forbidden", "this key may not see the status of \(server)", advice: "a viewer's may")
-    case 429: Failure(.cannot, "tooManyRequests", "\(server) takes no more requests of this key at present")
+      Failure(
+        .cannot, "forbidden", "this key has no permission for the status of \(server)",
+        advice: "use a key with the role viewer or higher")
+    case 429: Failure(.cannot, "tooManyRequests", "rate limit of \(server) exceeded for this key")
     default:
       Failure(.cannot, "unexpectedAnswer", "\(server) answered \(statusWords(answer.status))")
     }
@@ -111,10 +113,10 @@ struct ServerStatus {
   }
 }
 
-// MARK: What it says
+// MARK: Output
 
 extension ServerStatus {
-  /// The members of `penstock status --log --json` that a service knows, under the same names, and all of its answer.
+  /// The members of `penstock status --log --json` that a service reports, under the same names, and its full response.
   var json: JSON {
     .object([
       ("server", .string(server)), ("log", .string(status.log)), ("ready", .bool(status.ready)),
@@ -141,7 +143,7 @@ extension ServerStatus {
   var words: String {
     var rows = [
       ["log", server], ["id", status.log],
-      ["writer", status.ready ? "the service takes events" : "the service takes no events at present"],
+      ["writer", status.ready ? "the service accepts events" : "the service does not accept events"],
       ["records", "\(HumanFormat.count(status.end - status.first)) (offsets \(status.first) ..< \(status.end))"],
       ["size", "\(HumanFormat.bytes(status.bytesOnDisk)) on disk in \(HumanFormat.count(status.segments, "segment"))"],
       ["started", status.startedAt],
@@ -152,7 +154,7 @@ extension ServerStatus {
       }
       if let count = destination.deadLetters, count > 0 {
         rows.append([
-          "dead letters", "cursor \(destination.name): \(HumanFormat.count(count)) since its delivery began",
+          "dead letters", "cursor \(destination.name): \(HumanFormat.count(count)) since its delivery started",
         ])
       }
     }

@@ -7,14 +7,15 @@ struct StatusCommand: ReportingCommand {
   static let spokenName = "status"
   static let configuration = CommandConfiguration(
     commandName: "status",
-    abstract: "Shows a log's size and age, its segments, producers and cursors, and how far behind each cursor is.",
+    abstract: "Shows a log's size, age, segments, producers and cursors, and the lag of each cursor.",
     discussion: """
-      Reads only, beside a running writer or without one, and takes no lock. The end is the durable end, as the writer \
-      published it. Looks at files and sizes, and into the newest segment, so that it answers at once on a log of any size; \
-      --deep walks every block.
+      Only reads, and takes no lock; a writer may run at the same time. The end is the durable end that the writer \
+      published. Reads file sizes and the newest segment, so it is fast on a log of any size. --deep reads every block \
+      header.
 
-      Each cursor has a health: ok, paused (by a person), behind, or losing (to retention's hard cap). --config says for each destination when it is \
-      behind, and how the log is retained; without it a cursor is behind when a record waits for more than a minute.
+      Each cursor has a health: ok, paused, lagging (`behind`), or losing records to retention's hard cap (`losing`). \
+      --config sets the thresholds of each destination and the log's retention. Without it, the lag threshold is one \
+      minute.
 
         penstock status --log ./events
         penstock status --log ./events --producers
@@ -23,23 +24,23 @@ struct StatusCommand: ReportingCommand {
         penstock status --log ./events --json
         PENSTOCK_KEY=psk_… penstock status --server https://events.example.com
 
-      --server asks a running service instead of looking at files. The key of a service that wants one is taken from \
-      the environment variable PENSTOCK_KEY, or from a file.
+      --server requests the status of a running service instead of reading files. If the service needs a key, set it \
+      in the environment variable PENSTOCK_KEY, or in a file with --key-file.
       """)
 
   @Option(help: ArgumentHelp("The log's directory.", valueName: "dir")) var log: String?
   @Option(help: ArgumentHelp("Instead of a log: the address of a running service.", valueName: "url"))
   var server: String?
-  @Option(help: ArgumentHelp("With --server: the file that holds the key's token.", valueName: "file"))
+  @Option(help: ArgumentHelp("With --server: a file with the key's token.", valueName: "file"))
   var keyFile: String?
   @Option(
-    help: ArgumentHelp("With --server: PEM certificates to believe instead of the system's.", valueName: "file"))
+    help: ArgumentHelp("With --server: trusted CA certificates (PEM), instead of the system's.", valueName: "file"))
   var ca: String?
-  @Flag(help: "Walk the headers of all blocks: blocks and uncompressed bytes of every segment, and what is wrong.")
+  @Flag(help: "Read all block headers: show blocks, uncompressed bytes and problems of every segment.")
   var deep = false
-  @Option(help: ArgumentHelp("A configuration file, for the thresholds of its destinations.", valueName: "file"))
+  @Option(help: ArgumentHelp("A configuration file, for lag thresholds and retention.", valueName: "file"))
   var config: String?
-  @Flag(help: "List the producers, and the source position of each.") var producers = false
+  @Flag(help: "List the producers, each with its source position.") var producers = false
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -49,7 +50,7 @@ struct StatusCommand: ReportingCommand {
     }
     if server == nil, keyFile != nil || ca != nil { throw ValidationError("--key-file and --ca need --server") }
     if server != nil, deep || producers || config != nil {
-      throw ValidationError("--deep, --producers and --config look at files; they need --log")
+      throw ValidationError("--deep, --producers and --config need --log")
     }
   }
 
@@ -60,10 +61,10 @@ struct StatusCommand: ReportingCommand {
       let status = try await ServerStatus(server, key: try key(), tls: tls)
       return tell(status.json, status.words)
     }
-    if let log { try await look(at: log) }
+    if let log { try await showStatus(of: log) }
   }
 
-  /// The token, from where it is in no list of processes.
+  /// The token. It is not a command argument, because other users can see those.
   private func key() throws -> String? {
     if let keyFile {
       let file = try InputFile(keyFile)
@@ -73,7 +74,7 @@ struct StatusCommand: ReportingCommand {
     return ProcessInfo.processInfo.environment["PENSTOCK_KEY"].flatMap { $0.isEmpty ? nil : $0 }
   }
 
-  private func look(at log: String) async throws {
+  private func showStatus(of log: String) async throws {
     let configuration = try config.map { try Configuration.read($0, needsDestinations: false) }
     let health = await CursorHealth(log, configuration: configuration)
     let report = try StatusReport(log, deep: deep, listsProducers: producers, health: health)

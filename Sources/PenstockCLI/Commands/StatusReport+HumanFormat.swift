@@ -1,10 +1,10 @@
 import PenstockDelivery
 import PenstockLog
 
-// What `penstock status` says to people.
+// The text output of `penstock status`.
 extension StatusReport {
   var words: String {
-    var text = HumanFormat.table(facts)
+    var text = HumanFormat.table(summary)
     text += "\n\n" + segmentTable
     text += "\n\n" + CursorLine.table(cursors, now: now)
     for cursor in unreadableCursors { text += "\n" + cursor.words }
@@ -13,12 +13,12 @@ extension StatusReport {
     return text
   }
 
-  private var facts: [[String]] {
+  private var summary: [[String]] {
     let writer =
       switch isWritten {
-      case true?: "a writer has it open"
-      case false?: inspector.isClosedCleanly ? "closed in good order" : "no writer; the next one recovers it first"
-      case nil: "not known"
+      case true?: "a writer has the log open"
+      case false?: inspector.isClosedCleanly ? "none; closed cleanly" : "none; the next writer recovers the log first"
+      case nil: "unknown"
       }
     let records = HumanFormat.count(survey.end - survey.first)
     var rows = [
@@ -40,10 +40,10 @@ extension StatusReport {
     let sealing = survey.sealing
     guard sealing.looked > 0 else { return "no segment is full yet" }
     let all = survey.segments.count - 1
-    let looked = sealing.looked < all ? "\(sealing.looked) looked at of \(HumanFormat.count(all))" : "\(sealing.looked)"
+    let looked = sealing.looked < all ? "\(sealing.looked) checked of \(HumanFormat.count(all))" : "\(sealing.looked)"
     var text = "\(sealing.sealed) of \(looked)"
     if sealing.sealed > 0 {
-      text += ", \(HumanFormat.share(sealing.bytesAfter, of: sealing.bytesBefore)) of what they took before"
+      text += ", \(HumanFormat.share(sealing.bytesAfter, of: sealing.bytesBefore)) of their size before"
     }
     return text
   }
@@ -52,14 +52,14 @@ extension StatusReport {
     let report = producers.report
     var text = HumanFormat.count(report.count, "producer")
     if !report.uncertain.isEmpty { text += ", \(report.uncertain.count) uncertain" }
-    if !report.isComplete { text += "; others may have been forgotten" }
+    if !report.isComplete { text += "; the log may have forgotten others" }
     return text
   }
 
   private var retention: [[String]] {
     var rows: [[String]] = []
     if let start = inspector.meta.start?.baseOffset, start > .zero {
-      rows.append(["dropped", "\(HumanFormat.count(start - .zero, "record")) by retention (offsets 0 ..< \(start))"])
+      rows.append(["deleted", "\(HumanFormat.count(start - .zero, "record")) by retention (offsets 0 ..< \(start))"])
     }
     if let slowest { rows.append(["held by", "cursor \(slowest.name), from offset \(slowest.state.committed) on"]) }
     for cursor in cursors {
@@ -67,19 +67,19 @@ extension StatusReport {
       if let count = cursor.deadLetters, count > 0 {
         rows.append([
           "dead letters",
-          "cursor \(cursor.name): \(HumanFormat.count(count)); penstock deadletters list \(cursor.name)",
+          "cursor \(cursor.name): \(HumanFormat.count(count)); see penstock deadletters list \(cursor.name)",
         ])
       }
       if let gap = cursor.state.gap {
         rows.append([
-          "lost", "cursor \(cursor.name): \(gap); penstock cursor acknowledge \(cursor.name), or seek",
+          "lost", "cursor \(cursor.name): \(gap); use penstock cursor acknowledge \(cursor.name), or seek",
         ])
       }
     }
     return rows
   }
 
-  /// Of a long log without --deep, only the newest.
+  /// Without --deep, only the newest 12 segments.
   private var segmentTable: String {
     let isDeep = findings != nil
     var rows = [["segment", "first", "records", "on disk"] + (isDeep ? ["blocks", "raw"] : [])]

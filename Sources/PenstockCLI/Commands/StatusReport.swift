@@ -1,14 +1,14 @@
 import Foundation
 import PenstockLog
 
-/// What `penstock status` found.
+/// The result of `penstock status`.
 struct StatusReport {
   let survey: LogSurvey
   let cursors: [CursorLine]
   let unreadableCursors: [UnreadableCursor]
   let producers: (table: ProducerTable, report: RecoveryReport.Producers)
   let isWritten: Bool?
-  /// Every segment walked; nil unless asked for.
+  /// The result of --deep for every segment; nil without it.
   let findings: [SegmentReport]?
   let listsProducers: Bool
   let now = Timestamp(seconds: Date().timeIntervalSince1970)
@@ -33,10 +33,10 @@ struct StatusReport {
     findings = deep ? inspector.walk(.headers) : nil
   }
 
-  /// The cursor that is furthest behind: retention without a hard cap keeps everything from there on.
+  /// The cursor with the lowest committed offset: retention without a hard cap keeps everything from there on.
   var slowest: CursorLine? { cursors.min { $0.state.committed < $1.state.committed } }
 
-  /// How old the oldest record is; nil in an empty log.
+  /// The age of the oldest record, in seconds; nil in an empty log.
   var oldestAge: Double? {
     guard survey.end > survey.first, let oldest = survey.oldest else { return nil }
     return max(0, now.seconds - oldest.seconds)
@@ -45,7 +45,7 @@ struct StatusReport {
   var problems: [InspectionProblem] { (findings ?? []).flatMap(\.problems) }
 }
 
-// MARK: For machines
+// MARK: JSON
 
 extension StatusReport {
   var json: JSON {

@@ -7,12 +7,12 @@ struct TailCommand: ReportingCommand {
   static let spokenName = "tail"
   static let configuration = CommandConfiguration(
     commandName: "tail",
-    abstract: "Prints records, byte for byte as they were appended, one a line.",
+    abstract: "Prints records, byte for byte as appended, one per line.",
     discussion: """
-      Reads beside a running writer. --to is exclusive. With `event:` places exactly the events of that time are \
-      printed, wherever they stand. A record that contains line feeds is printed with them. \
-      With --json each record is one line: JSON stands in it as it is, without the white space between tokens where \
-      that holds a line feed; text that is no JSON as "recordText", other bytes as "recordBase64".
+      A writer may run at the same time. --to is exclusive. With `event:` positions, exactly the events of that time \
+      are printed, wherever they are in the log. A record with line feeds is printed with them. \
+      With --json, each record is one line. JSON is embedded unchanged; only line feeds between tokens are removed, \
+      with the white space around them. Other text is "recordText", other bytes are "recordBase64".
 
         penstock tail --log ./events | head
         penstock tail --log ./events --from end --follow
@@ -25,18 +25,21 @@ struct TailCommand: ReportingCommand {
       """)
 
   @OptionGroup var logOption: LogOption
-  @Option(parsing: .unconditional, help: ArgumentHelp("Where to begin: " + PositionArgument.explanation))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The first record: " + PositionArgument.explanation, valueName: "position"))
   var from = PositionArgument.beginning
-  @Option(parsing: .unconditional, help: "Where to end; as --from.") var to: PositionArgument?
+  @Option(parsing: .unconditional, help: ArgumentHelp("The end, exclusive; as --from.", valueName: "position"))
+  var to: PositionArgument?
   @OptionGroup var untimed: UntimedOption
-  @Flag(help: "Go on with the records to come.") var follow = false
-  @Flag(help: "Tell about lost records and go on behind them, instead of ending there.") var skipGaps = false
+  @Flag(help: "Wait for new records and print them.") var follow = false
+  @Flag(help: "Report lost records and continue after them, instead of failing.") var skipGaps = false
   @Option(name: .customLong("where"), help: EventFilter.optionHelp, transform: EventFilter.option)
   var filter = EventFilter.all
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
-    if follow, to != nil { throw ValidationError("--follow goes on for ever; leave out --to") }
+    if follow, to != nil { throw ValidationError("--follow never ends; leave out --to") }
     _ = try untimed.value(from: from, to: to)
   }
 
@@ -64,7 +67,7 @@ struct TailCommand: ReportingCommand {
         Output.standard.flush()
         guard skipGaps else {
           var failure = Failure(.bad, "gap", gap.description)
-          failure.advice = "--skip-gaps goes on behind it, at offset \(gap.end)"
+          failure.advice = "--skip-gaps continues after it, at offset \(gap.end)"
           throw failure
         }
         Output.note("penstock tail: \(gap)")
@@ -79,7 +82,7 @@ struct TailCommand: ReportingCommand {
     if Signals.received != nil { try end(Signals.status) }
   }
 
-  /// The window of event times, and how many records without a readable time were met.
+  /// The window of event times, and the number of records without a readable time.
   private struct EventChoice {
     let window: EventWindow
     var untimed = 0

@@ -6,23 +6,23 @@ struct VerifyCommand: ReportingCommand {
   static let spokenName = "verify"
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Proves every checksum, chain and count of a log, or of an export.",
+    abstract: "Checks every checksum, chain and count of a log, or of an export.",
     discussion: """
-      Reads everything: both copies of each segment's header, every block's header, checksums, payload and record count, \
-      the chain of blocks within and across segments, the offsets without a hole, zeros behind the end, and the cursors. \
-      Changes nothing; beside a writer it goes up to the end that was durable at the start. --deep computes the checksums \
-      a second time in another way. Exit code 1 when there is a problem, each told with segment, position and offsets; 3 when a \
-      later version wrote the log.
+      Reads everything: both copies of each segment header, and every block's header, checksums, payload and record \
+      count. Also checks the chain of blocks within and across segments, the offsets for holes, the zeros after the \
+      end, and the cursors. Changes nothing. A writer may run at the same time; verify stops at the end that was \
+      durable at the start. --deep computes the checksums a second time with other code. Exit code 1 when there is a \
+      problem, each printed with segment, position and offsets. Exit code 3 when a later version wrote the log.
 
         penstock verify --log ./events
         penstock verify --log ./events --deep --json
 
-      With --s3 (or --export) it proves what a destination of type s3 or directory holds instead: every record from \
-      --expect-from to the cursor's committed offset in exactly one object, each object as its manifest says. --depth \
-      listing looks at names, sizes and the whole manifest, metadata also at what the store keeps beside each object, content \
-      reads everything. Several destinations are verified one after the other. A store that answers 503, 500 or not at \
-      all is asked again. Changes nothing; a delivery may be under way. Exit code 1 when something is wrong, 3 when a \
-      store cannot be asked.
+      With --s3 (or --export), checks the export of a destination of type s3 or directory. Every record from \
+      --expect-from to the cursor's committed offset must be in exactly one object, and each object must match its \
+      manifest entry. --depth listing checks names, sizes and the whole manifest; metadata also checks each object's \
+      metadata; content reads everything. Several destinations are checked one after the other. A store that answers \
+      500, 503 or not at all is retried. Changes nothing; a delivery may run at the same time. Exit code 1 when \
+      there is a problem, 3 when a store cannot be read.
 
         penstock verify --s3 --config penstock.yaml
         penstock verify --s3 --config penstock.yaml --destination archive --depth content --json
@@ -30,27 +30,33 @@ struct VerifyCommand: ReportingCommand {
 
   @Option(help: ArgumentHelp("The log's directory; with --s3, instead of the file's log.path.", valueName: "dir"))
   var log: String?
-  @Flag(help: "Compute the checksums a second time in another way.") var deep = false
+  @Flag(help: "Compute the checksums a second time with other code.") var deep = false
   @Flag(
     name: [.customLong("s3"), .customLong("export")],
-    help: "Prove the export of a destination, of type s3 or directory.")
+    help: "Check the export of a destination of type s3 or directory.")
   var isExport = false
-  @Option(help: ArgumentHelp("The configuration file, YAML or JSON; for --s3.", valueName: "file")) var config: String?
+  @Option(help: ArgumentHelp("With --s3: the configuration file, YAML or JSON.", valueName: "file"))
+  var config: String?
   @Option(
     help: ArgumentHelp(
-      "A destination; for --s3. May be said more than once; by default every one of them.", valueName: "name"))
+      "With --s3: check only this destination; may be repeated.", valueName: "name"))
   var destination: [String] = []
-  @Option(help: "For --s3: how many seconds a store that cannot answer is asked again.") var giveUpAfter = 60.0
   @Option(
-    help: ArgumentHelp("How much of an export is read: listing, metadata or content.", valueName: "depth"),
+    help: ArgumentHelp("With --s3: retry a store that does not answer for this long.", valueName: "seconds"))
+  var giveUpAfter = 60.0
+  @Option(
+    help: ArgumentHelp("With --s3: what to read: listing, metadata or content.", valueName: "depth"),
     transform: VerifyExport.depth)
   var depth = ExportReport.Depth.metadata
-  @Option(help: ArgumentHelp("The first record that must be exported.", valueName: "offset")) var expectFrom: UInt64 = 0
+  @Option(help: ArgumentHelp("With --s3: the first record that must be exported.", valueName: "offset"))
+  var expectFrom: UInt64 = 0
   @Option(
     help: ArgumentHelp(
-      "One past the last record that must be exported, instead of the cursor's committed offset.", valueName: "offset"))
+      "With --s3: the end, exclusive, of what must be exported, instead of the cursor's committed offset.",
+      valueName: "offset"))
   var expectTo: UInt64?
-  @Option(help: ArgumentHelp("The log's id (32 hexadecimal digits), where the log itself is gone.", valueName: "id"))
+  @Option(
+    help: ArgumentHelp("With --s3: the log's id (32 hexadecimal digits), if the log is lost.", valueName: "id"))
   var logID: String?
   @OptionGroup var common: CommonOptions
 
@@ -58,11 +64,11 @@ struct VerifyCommand: ReportingCommand {
     if isExport {
       if config == nil { throw ValidationError("--s3 needs --config") }
       if !(giveUpAfter >= 0) { throw ValidationError("--give-up-after must not be below 0") }
-      if deep { throw ValidationError("--deep is for logs; --depth content reads all of an export") }
+      if deep { throw ValidationError("--deep is for logs; for an export, use --depth content") }
     } else {
       if log == nil { throw ValidationError("Missing expected argument '--log <dir>'") }
       if config != nil || !destination.isEmpty || expectTo != nil || logID != nil {
-        throw ValidationError("--config, --destination, --expect-to and --log-id are for exports: add --s3")
+        throw ValidationError("--config, --destination, --expect-to and --log-id need --s3")
       }
     }
   }
@@ -104,23 +110,24 @@ struct VerifyCommand: ReportingCommand {
     let blocks = findings.reduce(0) { $0 + $1.blocks }
     let records = findings.reduce(0) { $0 + $1.records }
     let (raw, used) = (findings.reduce(0) { $0 + $1.rawBytes }, findings.reduce(0) { $0 + $1.usedBytes })
-    let behind = inspector.isClosedCleanly ? 0 : findings.last?.trailingBytes ?? 0
+    let unrecovered = inspector.isClosedCleanly ? 0 : findings.last?.trailingBytes ?? 0
     let isWritten = WriterLock.isHeld(log) == true
-    if behind > 0, !isWritten {
+    if unrecovered > 0, !isWritten {
       Output.note(
-        "penstock verify: \(HumanFormat.bytes(behind)) behind the durable end wait for recovery; opening the log decides"
+        "penstock verify: \(HumanFormat.bytes(unrecovered)) after the durable end; the next recovery decides about them"
       )
     }
     tell(
       .object([
         ("segments", .number(findings.count)), ("blocks", .number(blocks)), ("records", .number(records)),
         ("bytes", .number(used)), ("rawBytes", .number(raw)), ("end", .number(inspector.end.rawValue)),
-        ("unrecoveredBytes", .number(isWritten ? 0 : behind)), ("seconds", .number(seconds)),
+        ("unrecoveredBytes", .number(isWritten ? 0 : unrecovered)), ("seconds", .number(seconds)),
         ("problems", .array(problems.map(Self.json))),
       ]),
       "\(problems.isEmpty ? "good" : "BAD"): \(HumanFormat.count(findings.count, "segment")), "
-        + "\(HumanFormat.count(blocks, "block")), \(HumanFormat.count(records, "record")), \(HumanFormat.bytes(used)) on disk, "
-        + "\(HumanFormat.bytes(raw)) raw; \(HumanFormat.count(problems.count, "problem")); \(HumanFormat.seconds(seconds))"
+        + "\(HumanFormat.count(blocks, "block")), \(HumanFormat.count(records, "record")), "
+        + "\(HumanFormat.bytes(used)) on disk, \(HumanFormat.bytes(raw)) raw; "
+        + "\(HumanFormat.count(problems.count, "problem")); \(HumanFormat.seconds(seconds))"
     )
   }
 

@@ -2,7 +2,7 @@ import ArgumentParser
 import PenstockLog
 import PenstockSinks
 
-/// `penstock verify --s3`: an export against its manifest, and against the cursor that made it.
+/// `penstock verify --s3`: checks an export against its manifest and its cursor.
 struct VerifyExport {
   let command: VerifyCommand
   let config: String
@@ -13,8 +13,8 @@ struct VerifyExport {
     guard exports.count == 1 || (command.expectFrom == 0 && command.expectTo == nil && command.logID == nil) else {
       let names = exports.map(\.0.name).joined(separator: ", ")
       throw Failure(
-        .usage, "usage", "--expect-from, --expect-to and --log-id are of one export, and there are several: \(names)",
-        advice: "name one of them with --destination")
+        .usage, "usage", "--expect-from, --expect-to and --log-id need one export, but there are several: \(names)",
+        advice: "choose one with --destination")
     }
     if exports.count == 1 {
       let report = try await verify(exports[0], configuration)
@@ -30,7 +30,7 @@ struct VerifyExport {
         found.append(.object([("destination", .string(name)), ("report", .encoding(report))]))
         if !command.common.json { Output.standard.line("\(name): \(Self.words(report))") }
       } catch {
-        // The others can be verified all the same.
+        // An unreachable store must not stop the check of the others.
         let failure = Failure(error)
         guard failure.status == .cannot else { throw failure }
         isAnswered = false
@@ -68,17 +68,17 @@ struct VerifyExport {
 
   static func depth(_ text: String) throws -> ExportReport.Depth {
     if let depth = ExportReport.Depth(rawValue: text) { return depth }
-    throw ValidationError("\"\(text)\" is no depth; there are listing, metadata and content")
+    throw ValidationError("\"\(text)\" is not a depth; use listing, metadata or content")
   }
 
-  /// What the log says of itself and of the cursor. The cursor is looked at before the export is: whatever it has committed
-  /// by then is there.
+  /// The log's id and the cursor's committed offset. This must be read before the export: then the export contains at
+  /// least what is committed.
   private func log(_ configuration: Configuration, cursor: String) async throws -> (logID: String, committed: Offset?) {
     if let logID = command.logID { return (logID.lowercased(), nil) }
     guard let path = command.log ?? configuration.logPath else {
       throw Failure(
-        .usage, "configuration", "\(config) says no log.path, and objects belong to a log",
-        advice: "name the log with --log, or its id with --log-id when it is gone")
+        .usage, "configuration", "\(config) has no log.path, and the check needs a log",
+        advice: "name the log with --log; if it is lost, name its id with --log-id")
     }
     let reader = try await LogReader.open(at: path)
     defer { reader.close() }

@@ -1,7 +1,7 @@
 import PenstockDelivery
 import PenstockSinks
 
-/// What `penstock deliver --test` did and says.
+/// The result of `penstock deliver --test`.
 struct WebhookTest {
   let name: String
   let report: WebhookTestReport
@@ -10,7 +10,7 @@ struct WebhookTest {
   init(_ destination: Configuration.Destination, from file: String) async throws {
     guard let sink = try destination.sink(from: file) as? WebhookSink else {
       throw Failure(
-        .usage, "notAWebhook", "\(destination.name) is no webhook; only webhooks can be tested with an event")
+        .usage, "notAWebhook", "\(destination.name) is not a webhook; --test works only with webhooks")
     }
     name = destination.name
     report = await sink.test()

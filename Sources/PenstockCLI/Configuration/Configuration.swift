@@ -3,19 +3,19 @@ import PenstockLog
 import PenstockServer
 import Yams
 
-/// What a configuration file says.
+/// A parsed configuration file.
 struct Configuration {
   var logPath: String?
   var log = LogConfiguration()
-  /// What `penstock serve` needs; the standard where the file says nothing.
+  /// The settings of `penstock serve`, with defaults for missing keys.
   var server = ServiceConfiguration()
-  /// How `penstock serve` writes its log.
+  /// The format of the log messages of `penstock serve`.
   var logFormat = LogFormat.text
   var destinations: [Destination] = []
 
   /// Reads a file in YAML or JSON.
   ///
-  /// - Parameter needsDestinations: Whether a file without destinations is refused.
+  /// - Parameter needsDestinations: Whether a file without destinations is an error.
   static func read(_ path: String, needsDestinations: Bool = true) throws(Failure) -> Configuration {
     let file = try InputFile(path)
     return try parse(try file.readAll(limit: 4 << 20), of: path, needsDestinations: needsDestinations)
@@ -26,14 +26,14 @@ struct Configuration {
     if bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF]) {
       throw Failure(.usage, "configuration", "\(path) is UTF-16 text", advice: "save it as UTF-8")
     }
-    // Editors put a byte order mark before text; it is no part of it.
+    // Some editors write a byte order mark, which is not part of the text.
     let content = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...] : bytes[...]
     guard let text = String(validating: content, as: UTF8.self) else {
       throw Failure(.usage, "configuration", "\(path) is not UTF-8 text")
     }
     let root: Node?
     do { root = try Yams.compose(yaml: text) } catch {
-      throw Failure(.usage, "configuration", "\(path) is neither YAML nor JSON: \(Self.words(error))")
+      throw Failure(.usage, "configuration", "\(path) is not valid YAML or JSON: \(Self.firstLine(error))")
     }
     guard let root else { throw Failure(.usage, "configuration", "\(path) is empty") }
     do throws(ConfigurationError) {
@@ -45,7 +45,7 @@ struct Configuration {
     }
   }
 
-  private static func words(_ error: any Error) -> String {
+  private static func firstLine(_ error: any Error) -> String {
     "\(error)".split(whereSeparator: \.isNewline).first.map(String.init) ?? "it cannot be parsed"
   }
 
@@ -60,11 +60,11 @@ struct Configuration {
     for node in try members.require("destinations").elements() {
       let destination = try Destination(node)
       guard !destinations.contains(where: { $0.name == destination.name }) else {
-        throw node.error("has the name \(destination.name), which another destination has already")
+        throw node.error("has the name \(destination.name), which another destination already has")
       }
       destinations.append(destination)
     }
-    if destinations.isEmpty, needsDestinations { throw root.error("names no destination") }
+    if destinations.isEmpty, needsDestinations { throw root.error("has no destinations") }
   }
 
   private mutating func readLog(_ node: ConfigurationNode) throws(ConfigurationError) {

@@ -1,7 +1,7 @@
 import Foundation
 import Yams
 
-/// What is wrong with a configuration file, and at which key.
+/// An error in a configuration file, with its key and line.
 struct ConfigurationError: Error {
   /// As in `destinations[0].batch.maxWait`.
   let key: String
@@ -10,7 +10,7 @@ struct ConfigurationError: Error {
   let line: Int?
 }
 
-/// A value of the configuration file that knows where it stands.
+/// A value of the configuration file, with its key.
 struct ConfigurationNode {
   let node: Node
   let key: String
@@ -19,21 +19,21 @@ struct ConfigurationNode {
     ConfigurationError(key: key, message: message, line: node.mark?.line)
   }
 
-  /// The members; their names must be among `known`. A name in `later` is one of a version to come: it is refused in words
-  /// of its own, for to ignore it would change what the file says.
+  /// The members of a mapping. Throws for a name that is not in `known`. A name in `later` belongs to a later version
+  /// and has its own message.
   func members(known: [String], later: [String] = []) throws(ConfigurationError) -> ConfigurationMembers {
     guard let mapping = node.mapping else { throw error("expected keys and values") }
     var members: [String: ConfigurationNode] = [:]
     for (name, value) in mapping {
       let text = name.string ?? ""
       let child = ConfigurationNode(node: value, key: key.isEmpty ? text : "\(key).\(text)")
-      let place = ConfigurationNode(node: name, key: child.key)
-      if later.contains(text) { throw place.error("is not supported in this version; leave it out") }
+      let keyNode = ConfigurationNode(node: name, key: child.key)
+      if later.contains(text) { throw keyNode.error("is not supported in this version; leave it out") }
       guard known.contains(text) else {
         let nearest = Spelling.nearest(to: text, among: known + later)
-        throw place.error(
-          "is no known key"
-            + (nearest.map { "; did you mean \($0)?" } ?? "; known are \(known.joined(separator: ", "))"))
+        throw keyNode.error(
+          "is not a known key"
+            + (nearest.map { "; did you mean \($0)?" } ?? "; the known keys are \(known.joined(separator: ", "))"))
       }
       members[text] = child
     }
@@ -52,7 +52,7 @@ struct ConfigurationNode {
     var rest = scalar.string[...]
     while let start = rest.range(of: "${") {
       result += rest[..<start.lowerBound]
-      guard let end = rest[start.upperBound...].firstIndex(of: "}") else { throw error("has ${ without its }") }
+      guard let end = rest[start.upperBound...].firstIndex(of: "}") else { throw error("has ${ without a closing }") }
       let name = String(rest[start.upperBound..<end])
       guard let value = ProcessInfo.processInfo.environment[name] else {
         throw error("needs the environment variable \(name), which is not set")
@@ -111,7 +111,7 @@ struct ConfigurationMembers {
     return node
   }
 
-  /// Does something with a value that is there.
+  /// Calls `body` with the value of a key, if the file has it.
   func with(
     _ name: String, _ body: (ConfigurationNode) throws(ConfigurationError) -> Void
   ) throws(ConfigurationError) {

@@ -2,7 +2,7 @@ import PenstockDelivery
 import PenstockLog
 import Yams
 
-/// How a destination is treated, whatever kind it is.
+/// The delivery settings that every type of destination has.
 struct DeliverySettings {
   static let keys = [
     "filter", "maxInFlight", "rate", "onRejected", "maxDeadLettersInRow", "deadLetters", "circuit", "retry", "attempts",
@@ -11,15 +11,15 @@ struct DeliverySettings {
 
   var options = DeliveryOptions()
   var retry = RetryPolicy()
-  /// Nil: no place for dead letters; a record that is rejected halts the destination.
+  /// Nil: no dead letters; a rejected record halts the destination.
   var deadLetters: DeadLetterPolicy?
-  /// How many attempts are kept for people.
+  /// The number of attempts to keep for `penstock attempts`.
   var attempts = 100
   var thresholds: LagThresholds
 
   /// - Parameters:
-  ///   - buries: Whether there are dead letters unless the file says otherwise.
-  ///   - maxWait: How long a batch may wait; a destination that waits so long is not behind.
+  ///   - writesDeadLetters: The default: whether rejected records become dead letters.
+  ///   - maxWait: The longest time a batch waits for more records. It is added to the default lag threshold.
   init(_ members: ConfigurationMembers, writesDeadLetters: Bool, maxWait: Duration) throws(ConfigurationError) {
     thresholds = LagThresholds(behindAfter: .seconds(60) + maxWait)
     deadLetters = writesDeadLetters ? DeadLetterPolicy() : nil
@@ -50,16 +50,16 @@ struct DeliverySettings {
     case .halt:
       for key in ["deadLetters", "maxDeadLettersInRow"] where members[key] != nil {
         if key == "deadLetters", deadLetters == nil { continue }
-        throw node.error("is halt, so that nothing becomes a dead letter; leave out \(key)")
+        throw node.error("is halt, which writes no dead letters; leave out \(key)")
       }
       deadLetters = nil
     }
   }
 
-  /// `on`, `off`, or how much they may take: `{ maxBytes: 256MiB, maxAge: 30d }`.
+  /// `on`, `off`, or limits: `{ maxBytes: 256MiB, maxAge: 30d }`.
   private static func deadLetters(_ node: ConfigurationNode) throws(ConfigurationError) -> DeadLetterPolicy? {
     guard node.node.mapping != nil else {
-      // YAML's own words for it too.
+      // YAML resolves on and off to booleans.
       let isOn = try node.choice(["on": true, "off": false, "true": true, "false": false])
       return isOn ? DeadLetterPolicy() : nil
     }
@@ -103,7 +103,7 @@ extension CircuitPolicy {
     self.init()
     try members.with("failures") { (node) throws(ConfigurationError) in failures = try node.integer(1...1_000_000) }
     try members.with("drain") { (node) throws(ConfigurationError) in
-      // YAML's own words for it too.
+      // YAML resolves off to a boolean.
       drain = ["off", "false"].contains(try node.text()) ? nil : max(0.001, try node.rate())
     }
     try members.with("doubling") { (node) throws(ConfigurationError) in
@@ -125,7 +125,7 @@ extension RetryPolicy {
 }
 
 extension ConfigurationNode {
-  /// So many in a second, above 0.
+  /// A number per second, above 0.
   fileprivate func rate() throws(ConfigurationError) -> Double {
     guard let value = Double(try text()), value > 0, value.isFinite else {
       throw error("expected a number above 0, such as 100 or 0.5")

@@ -5,7 +5,7 @@ import PenstockSinks
 import Yams
 
 extension Configuration {
-  /// A destination as it is configured; its sink is made when it is needed.
+  /// The configuration of one destination.
   struct Destination {
     enum Kind {
       case webhook(WebhookConfiguration)
@@ -19,15 +19,15 @@ extension Configuration {
     let kind: Kind
   }
 
-  /// Where the log is: as typed, or as the file says.
+  /// The log's directory: the option, or else log.path of the file.
   func path(_ typed: String?, in file: String) throws(Failure) -> String {
     guard let path = typed ?? logPath else {
-      throw Failure(.usage, "configuration", "\(file) says no log.path; name the log with --log")
+      throw Failure(.usage, "configuration", "\(file) has no log.path; name the log with --log")
     }
     return path
   }
 
-  /// The destination of that name, or a failure that says which there are.
+  /// The destination with this name. The failure for an unknown name lists the destinations.
   func destination(_ name: String, in file: String) throws(Failure) -> Destination {
     if let found = destinations.first(where: { $0.name == name }) { return found }
     let names = destinations.map(\.name)
@@ -39,7 +39,7 @@ extension Configuration {
 }
 
 extension Configuration.Destination {
-  /// Where its objects lie, for those that make objects.
+  /// The store of the exported objects; nil for a webhook.
   var export: ExportStoreSettings? {
     switch kind {
     case .webhook: nil
@@ -48,7 +48,7 @@ extension Configuration.Destination {
     }
   }
 
-  /// - Parameter replay: The id that marks what is sent, for receivers and in names.
+  /// - Parameter replay: The replay's id, which marks requests and object names.
   func makeSink(replay: String? = nil) throws(SinkError) -> any Sink {
     switch kind {
     case .webhook(var configuration):
@@ -63,7 +63,7 @@ extension Configuration.Destination {
     }
   }
 
-  /// As ``makeSink(replay:)``, for a command that tells whose fault it is.
+  /// As ``makeSink(replay:)``, but the failure names the file and the destination.
   func sink(replay: String? = nil, from file: String) throws(Failure) -> any Sink {
     do throws(SinkError) { return try makeSink(replay: replay) } catch {
       throw Failure(.usage, "configuration", "\(file): the destination \(name): \(error.message)")
@@ -75,7 +75,7 @@ extension Configuration.Destination {
   private static let common = ["name", "type", "fields"] + DeliverySettings.keys
 
   init(_ node: ConfigurationNode) throws(ConfigurationError) {
-    // The type says which other keys there are, so it is looked at first.
+    // The type decides which other keys are valid, so it is read first.
     guard let type = node.node["type"]?.string else {
       throw node.error("needs the key type: webhook, s3 or directory")
     }
@@ -113,14 +113,14 @@ extension Configuration.Destination {
     do throws(LogError) {
       try CursorStore.validate(name)
     } catch {
-      throw node.error("becomes the name of a cursor, but \(error.message)")
+      throw node.error("is also the cursor's name, but \(error.message)")
     }
     return name
   }
 }
 
 extension ConfigurationNode? {
-  /// Everything passes where no filter is given.
+  /// Without a filter, every record passes.
   func filter() throws(ConfigurationError) -> EventFilter {
     guard let self else { return .all }
     return try EventFilter(self)

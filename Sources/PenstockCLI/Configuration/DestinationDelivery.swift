@@ -4,10 +4,10 @@ import PenstockLog
 import PenstockServer
 
 extension Configuration.Destination {
-  /// The delivery of this destination, as every command makes it: `deliver` beside a writer, `serve` within it.
+  /// Creates the delivery of this destination, for `deliver` and `serve`.
   ///
   /// - Parameters:
-  ///   - cursor: Taken already. The file of attempts is for its holder.
+  ///   - cursor: The cursor. Its holder owns the attempts file.
   ///   - log: The log's directory.
   func makeDelivery(
     from cursor: Cursor, source: any RecordSource, to sink: any Sink, log: String, giveUpAfter: Duration? = nil,
@@ -24,7 +24,8 @@ extension Configuration.Destination {
       deadLetters: letters, attempts: attempts, environment: DeliveryEnvironment(logger: logger, observer: observer))
   }
 
-  /// The same for a service. Makes a sink once, so that a mistake in the configuration shows before anything is served.
+  /// The destination for a service. Creates and closes one sink, so that a configuration error shows before the service
+  /// starts.
   func served(from file: String, log path: String, logger: Logger) async throws(Failure) -> ServiceDestination {
     await (try sink(from: file)).close()
     return ServiceDestination(

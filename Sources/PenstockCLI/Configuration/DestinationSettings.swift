@@ -73,7 +73,7 @@ extension TLSSettings {
 }
 
 extension AddressPolicy {
-  /// `true`, `false`, or a list of networks such as `10.1.0.0/16`, which are then taken beside public addresses.
+  /// `true`, `false`, or a list of networks such as `10.1.0.0/16` that are allowed in addition to public addresses.
   init(_ node: ConfigurationNode) throws(ConfigurationError) {
     guard node.node.sequence != nil else {
       self.init(allowsPrivate: try node.bool())
@@ -83,7 +83,7 @@ extension AddressPolicy {
     for element in try node.elements() {
       guard let network = IPNetwork(try element.text()) else {
         throw element.error(
-          "expected a network such as 10.1.0.0/16, with zeros behind the bits that count, or an address")
+          "expected a network such as 10.1.0.0/16, with zeros after the prefix bits, or an address")
       }
       networks.append(network)
     }
@@ -92,7 +92,7 @@ extension AddressPolicy {
 }
 
 extension ConfigurationNode {
-  /// A secret: text, in which `${NAME}` is taken from the environment, or `{ file: PATH }`.
+  /// A secret: text, where `${NAME}` is an environment variable, or `{ file: PATH }`.
   func secret() throws(ConfigurationError) -> Secret {
     guard node.mapping != nil else { return Secret(try text()) }
     let file = try members(known: ["file"]).require("file")
@@ -106,7 +106,7 @@ extension ConfigurationNode {
 }
 
 extension FieldSelection {
-  /// `fields: { optional: [app_id, …] }`; everything when it is not said.
+  /// `fields: { optional: [app_id, …] }`; all fields by default.
   init(_ members: ConfigurationMembers) throws(ConfigurationError) {
     guard let fields = members["fields"] else {
       self = .all
@@ -119,8 +119,8 @@ extension FieldSelection {
       guard let field = OptionalField(rawValue: text) else {
         let nearest = Spelling.nearest(to: text, among: known)
         throw node.error(
-          "is \"\(text)\", which is no optional field; "
-            + (nearest.map { "did you mean \($0)?" } ?? "there are \(known.joined(separator: ", "))"))
+          "is \"\(text)\", which is not an optional field; "
+            + (nearest.map { "did you mean \($0)?" } ?? "the optional fields are \(known.joined(separator: ", "))"))
       }
       kept.append(field)
     }
@@ -128,7 +128,7 @@ extension FieldSelection {
   }
 }
 
-/// What S3 and directories have in common.
+/// The settings that S3 and directory destinations share.
 struct ExportSettings {
   static let keys = ["prefix", "keyTemplate", "compression", "rotate", "manifest"]
 
@@ -137,7 +137,7 @@ struct ExportSettings {
 
   init(_ members: ConfigurationMembers) throws(ConfigurationError) {
     if let node = members["prefix"] {
-      if members["keyTemplate"] != nil { throw node.error("cannot stand beside keyTemplate, which says it already") }
+      if members["keyTemplate"] != nil { throw node.error("cannot be combined with `keyTemplate`") }
       layout = ExportLayout(prefix: try node.text())
     }
     try members.with("keyTemplate") { (node) throws(ConfigurationError) in layout.keyTemplate = try node.text() }

@@ -1,7 +1,7 @@
 import PenstockDelivery
 import PenstockSinks
 
-/// Where a destination's objects lie, and what they are called.
+/// The store of a destination's objects, and the layout of their names.
 enum ExportStoreSettings {
   case bucket(S3Configuration)
   case directory(String, ExportLayout)
@@ -13,7 +13,7 @@ enum ExportStoreSettings {
     }
   }
 
-  /// The store, and what lets go of it.
+  /// Opens the store. Returns it with a function that closes it.
   func open() throws(SinkError) -> (store: any ExportStore, close: () async -> Void) {
     switch self {
     case .bucket(let configuration):

@@ -10,7 +10,7 @@ extension EventFilter {
     guard node.node.mapping != nil else {
       let text = try node.text()
       do throws(ParseError) { try self.init(parsing: text) } catch {
-        throw node.error("is not understood: \(error)")
+        throw node.error("is not a valid filter: \(error)")
       }
       return
     }
@@ -27,7 +27,7 @@ extension EventFilter {
     do throws(ParseError) {
       try self.init(including: including, excluding: excluding, malformed: malformed)
     } catch {
-      throw node.error("is not understood: \(error)")
+      throw node.error("is not a valid filter: \(error)")
     }
   }
 }
@@ -43,7 +43,8 @@ extension EventFilter.Terms {
     var known: [EventType] = []
     for text in try types.texts() {
       guard let type = EventType(rawValue: text) else {
-        throw types.error("has \"\(text)\"; there are \(EventType.allCases.map(\.rawValue).joined(separator: ", "))")
+        let known = EventType.allCases.map(\.rawValue).joined(separator: ", ")
+        throw types.error("has \"\(text)\"; the types are \(known)")
       }
       known.append(type)
     }
@@ -52,7 +53,7 @@ extension EventFilter.Terms {
 }
 
 extension ConfigurationNode {
-  /// A list of texts; a single value is a list of one.
+  /// A list of strings; a single value is a list of one.
   func texts() throws(ConfigurationError) -> [String] {
     guard node.sequence != nil else { return [try text()] }
     var texts: [String] = []

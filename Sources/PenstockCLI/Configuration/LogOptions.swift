@@ -1,30 +1,32 @@
 import ArgumentParser
 import PenstockLog
 
-/// How a command that writes a log opens it: a configuration file's `log`, and options that come before it.
+/// The log settings of a command that writes a log: options, which override `log` of a configuration file.
 struct LogOptions: ParsableArguments {
   enum Full: String, ExpressibleByArgument, CaseIterable { case fail, wait }
 
-  @Option(help: ArgumentHelp("A configuration file whose `log` says how to open the log.", valueName: "file"))
+  @Option(help: ArgumentHelp("A configuration file; its `log` has the log's settings.", valueName: "file"))
   var config: String?
-  @Option(help: ArgumentHelp("Remove records so much older than the newest: 30d, 12h.", valueName: "time"))
+  @Option(help: ArgumentHelp("Delete records that are this much older than the newest: 30d, 12h.", valueName: "time"))
   var maxAge: String?
-  @Option(help: ArgumentHelp("Keep the log's files at or below: 200GiB.", valueName: "size")) var maxBytes: String?
+  @Option(help: ArgumentHelp("Delete the oldest segments while the log is larger: 200GiB.", valueName: "size"))
+  var maxBytes: String?
   @Option(
     help: ArgumentHelp(
-      "The same, even where a cursor has not passed; it is told what it lost.", valueName: "size"))
+      "Hard limit: delete the oldest segments even if a cursor has not read them; the cursor gets a gap.",
+      valueName: "size"))
   var hardCap: String?
   @Option(
     help: ArgumentHelp(
-      "How full segments are sealed in the background: on, off, or zstd's level.", valueName: "how"))
+      "Recompress (seal) full segments in the background: on, off, or a zstd level.", valueName: "mode"))
   var sealing: String?
   @Option(
-    help: ArgumentHelp("The most bytes read and written for sealing in a second; 0: no limit.", valueName: "size"))
+    help: ArgumentHelp("Maximum bytes per second that sealing reads and writes; 0: no limit.", valueName: "size"))
   var sealingRate: String?
-  @Option(help: "What to do on a full disk: fail, or wait until there is room.") var whenFull: Full?
+  @Option(help: "On a full disk: fail, or wait until there is space.") var whenFull: Full?
 
   func validate() throws {
-    // Looked at before anything is opened or read.
+    // Report wrong values before any file is opened or read.
     var trial = LogConfiguration()
     try apply(to: &trial)
     if sealingRate != nil, sealing == "off" {
@@ -32,7 +34,7 @@ struct LogOptions: ParsableArguments {
     }
   }
 
-  /// The defaults, then the file, then the options.
+  /// The defaults, overridden by the file, overridden by the options.
   func configuration() throws -> LogConfiguration {
     var configuration = LogConfiguration()
     if let config { configuration = try Configuration.read(config, needsDestinations: false).log }

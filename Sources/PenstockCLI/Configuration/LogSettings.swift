@@ -1,7 +1,7 @@
 import PenstockLog
 import Yams
 
-// The knobs of a log, as the configuration file's `log` says them.
+// The key `log` of the configuration file.
 extension LogConfiguration {
   static let keys = [
     "path", "segmentSize", "durability", "retention", "sealing", "whenFull", "maxProducers", "compressionLevel",
@@ -30,16 +30,16 @@ extension LogConfiguration {
     }
     try members.with("sealing") { (node) throws(ConfigurationError) in sealing = try Sealing(node) }
     do throws(LogError) { try validate() } catch {
-      throw members.owner.error("does not fit together: \(error.message)")
+      throw members.owner.error("has conflicting values: \(error.message)")
     }
   }
 }
 
 extension Sealing {
-  /// `off`, `on`, or how: `{ level: 9, blockSize: 1MiB, bytesPerSecond: 64MiB }`.
+  /// `off`, `on`, or settings: `{ level: 9, blockSize: 1MiB, bytesPerSecond: 64MiB }`.
   fileprivate init(_ node: ConfigurationNode) throws(ConfigurationError) {
     guard node.node.mapping != nil else {
-      // YAML's own words for it too.
+      // YAML resolves on and off to booleans.
       self = try node.choice(["on": .on, "off": .off, "true": .on, "false": .off])
       return
     }

@@ -3,21 +3,22 @@ import PenstockDelivery
 import PenstockServer
 import PenstockSinks
 
-/// Descriptors: as many as this process may have, and whether they are enough, said before anything is begun.
+/// The limit of open files, checked before a command starts its work.
 enum OpenFiles {
-  /// Takes what the process may have, and ends it where even the runtime's own descriptors would not fit.
+  /// Raises the soft limit to the hard limit. Exits when even the runtime's own descriptors do not fit.
   static func raise() {
     OpenFileLimit.raise()
     let need = OpenFileNeed(eventLoops: EventLoops.count, destinations: []).count
     guard let limit = OpenFileLimit.current, limit < need else { return }
     Output.note(
-      "penstock: this process may have \(limit) files open, and needs \(need)\n"
+      "penstock: this process may open \(limit) files, but needs \(need)\n"
         + "  raise the limit of open files (ulimit -n)"
     )
     Foundation.exit(ExitStatus.cannot.rawValue)
   }
 
-  /// Throws where delivering to these would run out of descriptors halfway; else takes those of the event loops.
+  /// Throws when these deliveries need more descriptors than the limit. Otherwise starts the event loops, which open
+  /// theirs.
   static func reserve(
     for destinations: [Configuration.Destination], isService: Bool
   ) throws(Failure) {
@@ -27,9 +28,9 @@ enum OpenFiles {
         OpenFileNeed.Destination(
           maxInFlight: $0.delivery.options.maxInFlight, hasDeadLetters: $0.delivery.deadLetters != nil)
       }, isService: isService)
-    if let complaint = need.complaint(limit: OpenFileLimit.current) {
-      let fewer = isService ? "" : "; or deliver to fewer at once with --only"
-      throw Failure(.cannot, "tooManyOpenFiles", complaint.message, advice: complaint.advice + fewer)
+    if let problem = need.complaint(limit: OpenFileLimit.current) {
+      let fewer = isService ? "" : "; or deliver to fewer destinations at once with --only"
+      throw Failure(.cannot, "tooManyOpenFiles", problem.message, advice: problem.advice + fewer)
     }
     EventLoops.prepare()
   }

@@ -5,15 +5,14 @@ import Yams
 extension S3Configuration {
   static let keys = [
     "bucket", "region", "endpoint", "addressing", "credentials", "profile", "timeout", "multipart", "storageClass",
-    "acl",
-    "tags", "encryption", "kmsKeyId", "checksum", "tls",
+    "acl", "tags", "encryption", "kmsKeyId", "checksum", "tls",
   ]
 
   init(_ members: ConfigurationMembers, _ export: ExportSettings) throws(ConfigurationError) {
     self.init(bucket: try members.require("bucket").text(), credentials: try Self.credentials(members))
     profile = try members["profile"]?.text()
     if let node = members["profile"], credentials != nil {
-      throw node.error("cannot stand beside credentials, which say it already")
+      throw node.error("cannot be combined with `credentials`")
     }
     try members.with("region") { (node) throws(ConfigurationError) in region = try node.text() }
     try members.with("endpoint") { (node) throws(ConfigurationError) in endpoint = try node.text() }
@@ -35,7 +34,7 @@ extension S3Configuration {
     boundary = export.policy.boundary
   }
 
-  /// As the file says; nil: looked for where every AWS tool does.
+  /// The credentials in the file; nil means the usual AWS sources.
   private static func credentials(_ members: ConfigurationMembers) throws(ConfigurationError) -> S3Credentials? {
     guard let node = members["credentials"] else { return nil }
     let keys = try node.members(known: ["accessKey", "secretKey", "sessionToken"])

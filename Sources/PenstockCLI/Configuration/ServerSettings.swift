@@ -1,9 +1,9 @@
 import PenstockServer
 import Yams
 
-// What the configuration file's `server` says.
+// The key `server` of the configuration file.
 extension LogFormat {
-  /// As `server.logFormat` says; text where it says nothing.
+  /// The value of `server.logFormat`; text by default.
   init(server node: ConfigurationNode) throws(ConfigurationError) {
     let format = try node.members(known: ServiceConfiguration.keys)["logFormat"]
     self = try format?.choice(["text": .text, "json": .json]) ?? .text
@@ -29,7 +29,7 @@ extension ServiceConfiguration {
     }
     try members.with("limits") { (node) throws(ConfigurationError) in try limits.read(node) }
     try members.with("idempotency") { (node) throws(ConfigurationError) in try limits.readIdempotency(node) }
-    if let complaint { throw node.error("does not fit together: \(complaint)") }
+    if let complaint { throw node.error("has conflicting values: \(complaint)") }
   }
 }
 
@@ -61,7 +61,7 @@ extension ServiceLimits {
   }
 }
 
-/// `host:port`; an IPv6 address stands in brackets.
+/// `host:port`; an IPv6 address is in brackets.
 struct ListenAddress {
   let host: String
   let port: Int

@@ -3,8 +3,8 @@ import PenstockEvents
 import PenstockServer
 import PenstockSinks
 
-// What the console shows of a destination's configuration: keys and values as the file spells them, defaults too, and of secrets
-// only that they are set.
+// The configuration of a destination as the console shows it: keys and values in the file's syntax, including defaults.
+// Of a secret it shows only that it is set.
 
 extension Configuration.Destination {
   var shownSettings: [ServiceSetting] {
@@ -70,13 +70,13 @@ extension S3Configuration {
       if credentials.sessionToken != nil { settings.append(ServiceSetting("credentials.sessionToken", secrets: 1)) }
     } else {
       let profile = profile.map { ", profile \($0)" } ?? ""
-      settings.append(ServiceSetting("credentials", "looked for where every AWS tool does\(profile)"))
+      settings.append(ServiceSetting("credentials", "from the usual AWS sources\(profile)"))
     }
     settings.append(ServiceSetting("storageClass", storage.storageClass ?? "the bucket's"))
     return settings
   }
 
-  /// Enough to tell two keys apart.
+  /// Enough to distinguish two keys.
   private static func masked(_ id: String) -> String {
     id.count < 12 ? "set" : "\(id.prefix(4))…\(id.suffix(4))"
   }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Files read one after the other, as one stream of bytes.
+/// Reads files one after the other as one stream of bytes. Blocks.
 struct ByteStream {
   private var descriptors: [Int32]
   private var buffer: [UInt8] = []
@@ -21,7 +21,7 @@ struct ByteStream {
     self.init(descriptors)
   }
 
-  /// At least one byte unless the stream is over.
+  /// Reads at least one byte, unless the stream is at its end.
   private mutating func fill() {
     while position == buffer.count, let descriptor = descriptors.last {
       var count = 0
@@ -43,15 +43,15 @@ struct ByteStream {
     descriptors = []
   }
 
-  /// What two streams have in common.
+  /// The common beginning of two streams.
   struct Comparison {
-    /// Equal rows from the beginning on.
+    /// Rows before the first difference.
     var rows = 0
     var bytes = 0
     var isEqual = true
   }
 
-  /// Compares both to their ends, or to the first difference.
+  /// Compares two streams up to their ends or the first difference.
   static func compare(_ one: ByteStream, _ other: ByteStream) -> Comparison {
     var (one, other) = (one, other)
     defer {
@@ -83,7 +83,7 @@ struct ByteStream {
   }
 }
 
-/// Tampers with a file of rows, so that a test can see the proof fail.
+/// Changes a file of rows, so that a test sees the check fail.
 enum Tampering: String, CaseIterable {
   case lost, duplicated, changed
 

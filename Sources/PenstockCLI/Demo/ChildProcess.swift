@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// This program, run once more as a child, in the same process group. Ended by its process id, never by name.
+/// A child process that runs this program, in the same process group.
 final class ChildProcess: Sendable {
   /// How a child ended.
   enum Ending: Equatable {
@@ -15,15 +15,15 @@ final class ChildProcess: Sendable {
   private static let alive = Mutex<Set<pid_t>>([])
 
   /// - Parameters:
-  ///   - input: its standard input; nothing when nil.
-  ///   - output: its standard output; thrown away when nil.
-  ///   - errors: the file that gets its standard error.
+  ///   - input: The child's standard input; nil is /dev/null.
+  ///   - output: The child's standard output; nil is /dev/null.
+  ///   - errors: The file to which the child's standard error is appended.
   init(
     _ arguments: [String], input: Int32? = nil, output: Int32? = nil, errors: String, environment: [String: String]
   ) throws(Failure) {
     name = arguments[0]
     guard let program = Bundle.main.executablePath else {
-      throw Failure(.cannot, "spawn", "this program's own path is not known")
+      throw Failure(.cannot, "spawn", "the path of this program is unknown")
     }
     #if canImport(Darwin)
       var actions: posix_spawn_file_actions_t?
@@ -59,11 +59,11 @@ final class ChildProcess: Sendable {
     self.pid = pid
   }
 
-  /// Waits for its end; again gives the same answer.
+  /// Waits until the child ends. Blocks; a second call returns the same result.
   func wait() -> Ending {
     ending.withLock { ending in
       if let ending { return ending }
-      // First only seen, then reaped under the lock: its id is nobody else's before that.
+      // Wait first, reap under the lock: until it is reaped, the system does not reuse its process id.
       var info = siginfo_t()
       while waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) < 0, errno == EINTR {}
       let status: Int32 = Self.alive.withLock { alive in
@@ -72,14 +72,14 @@ final class ChildProcess: Sendable {
         alive.remove(pid)
         return status
       }
-      // WIFEXITED and its like are macros, which Swift does not see.
+      // Swift does not import the macros WIFEXITED and WTERMSIG.
       let found: Ending = status & 0x7F == 0 ? .exited((status >> 8) & 0xFF) : .killed(status & 0x7F)
       ending = found
       return found
     }
   }
 
-  /// Whether it is still running, without waiting.
+  /// Whether the child still runs. Does not block.
   var isRunning: Bool {
     Self.alive.withLock { alive in
       guard alive.contains(pid) else { return false }
@@ -89,13 +89,13 @@ final class ChildProcess: Sendable {
   }
 
   func send(_ signal: Int32) {
-    // Under the lock, so that the id cannot have been given to somebody else in between.
+    // Under the lock, so that the process id cannot be reused in between.
     Self.alive.withLock { alive in
       if alive.contains(pid) { kill(pid, signal) }
     }
   }
 
-  /// Kills whatever this process has started and not seen the end of.
+  /// Kills every child that this process has not reaped.
   static func endAll() {
     alive.withLock { alive in
       for pid in alive { kill(pid, SIGKILL) }
@@ -103,19 +103,21 @@ final class ChildProcess: Sendable {
   }
 }
 
-/// A pipe whose ends children do not inherit unless they are given one.
+/// A pipe that children inherit only when it is passed to them.
 struct Pipe {
   let reading: Int32
   let writing: Int32
 
   init() throws(Failure) {
     var ends: [Int32] = [0, 0]
-    guard pipe(&ends) == 0 else { throw Failure(.cannot, "spawn", "no pipe: \(String(cString: strerror(errno)))") }
+    guard pipe(&ends) == 0 else {
+      throw Failure(.cannot, "spawn", "could not create a pipe: \(String(cString: strerror(errno)))")
+    }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     (reading, writing) = (ends[0], ends[1])
   }
 
-  /// Reads lines on a thread of their own until the other end closes; `line` gets each without its line feed.
+  /// Reads lines on a separate thread until the other end closes. Calls `line` with each, without its line feed.
   func forEachLine(_ line: @escaping @Sendable (Data) -> Void) {
     let reading = reading
     Thread {

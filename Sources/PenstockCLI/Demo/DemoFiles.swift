@@ -1,7 +1,7 @@
 import Foundation
 import PenstockEvents
 
-/// The directory of a demo, and what is in it.
+/// The directory of a demo and the paths in it.
 struct DemoFiles {
   let directory: String
 
@@ -13,15 +13,15 @@ struct DemoFiles {
   var exports: String { directory + "/exports" }
   var errors: String { directory + "/stderr.txt" }
 
-  /// A new directory: the one named, which must be empty or missing, or a temporary one.
+  /// Creates the directory. A named one must be empty or missing; without a name it is a temporary one.
   init(_ named: String?) throws(Failure) {
     let files = FileManager.default
     let path = named ?? files.temporaryDirectory.path + "/penstock-demo-\(UUID().uuidString.prefix(8))"
     do {
       try files.createDirectory(atPath: path, withIntermediateDirectories: true)
-      if let stranger = try files.contentsOfDirectory(atPath: path).first {
+      if let entry = try files.contentsOfDirectory(atPath: path).first {
         throw Failure(
-          .cannot, "notEmpty", "\(path) is not empty (\(stranger)); name an empty directory, or a new one with --dir")
+          .cannot, "notEmpty", "\(path) is not empty (\(entry)); name an empty or a new directory with --dir")
       }
     } catch let failure as Failure {
       throw failure
@@ -31,7 +31,7 @@ struct DemoFiles {
     directory = path
   }
 
-  /// The exported files in the order of their names.
+  /// The exported files, sorted by name.
   func exportedFiles() -> [String] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: exports)) ?? []
     return names.filter { $0.hasPrefix("usages") }.sorted().map { exports + "/" + $0 }
@@ -42,7 +42,7 @@ struct DemoFiles {
     return found?.intValue ?? 0
   }
 
-  /// Writes the events a demo works with, one a line; returns how many there are.
+  /// Writes the demo's events, one per line. Returns their number.
   func makeInput(from source: String?, events: Int) throws -> Int {
     let descriptor = open(input, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
@@ -106,7 +106,7 @@ struct DemoFiles {
     return splitter.records
   }
 
-  /// The input, opened so that the next byte read is the first of a record.
+  /// Opens the input, positioned at the first byte of record `number`.
   func openInput(atRecord number: Int) throws(Failure) -> Int32 {
     let descriptor = open(input, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw Failure(.cannot, "unreadable", "could not open \(input)") }

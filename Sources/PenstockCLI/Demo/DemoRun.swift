@@ -1,16 +1,16 @@
 import Foundation
 import Synchronization
 
-/// The run of a demo: events in, killed in the middle, recovered, finished. Blocks; has a thread of its own.
+/// The whole pipeline of the demo: append and deliver, kill both in the middle, recover, finish. Blocks its thread.
 final class DemoRun: Sendable {
   let files: DemoFiles
   let total: Int
   private let settings: DemoSettings
   private let environment: [String: String]
-  /// What the children's `append` acknowledged, as ranges in the order told.
+  /// The offsets that the `append` processes acknowledged, in the order of the acknowledgements.
   private let acknowledged = Mutex<[ClosedRange<Int>]>([])
 
-  /// What the run leaves behind beside its files.
+  /// The result of the run, besides its files.
   struct Outcome: Sendable {
     var acknowledged: [ClosedRange<Int>] = []
     var wasAppendKilled = false
@@ -50,8 +50,8 @@ final class DemoRun: Sendable {
     close(pipe.writing)
     let address = Mutex<String?>(nil)
     pipe.forEachLine { line in
-      guard let said = try? JSONDecoder().decode([String: String].self, from: line) else { return }
-      address.withLock { $0 = $0 ?? said["listening"] }
+      guard let output = try? JSONDecoder().decode([String: String].self, from: line) else { return }
+      address.withLock { $0 = $0 ?? output["listening"] }
     }
     try wait(for: "the receiver", receiver) { address.withLock { $0 } != nil }
     let url = address.withLock { $0 } ?? ""
@@ -64,12 +64,12 @@ final class DemoRun: Sendable {
     return receiver
   }
 
-  /// Appends and delivers side by side until both are killed hard, each in the middle of its work.
+  /// Runs append and deliver at the same time, and kills each with SIGKILL in the middle of its work.
   private func runUntilKilled() throws -> (append: Bool, deliver: Bool) {
     let input = try Pipe()
     let append = try spawnAppend(input: input.reading)
     close(input.reading)
-    // Of the input it gets a part that ends within a record; then the pipe stays open until it is dead.
+    // Append gets a part of the input that ends within a record. Then the pipe stays open until append is killed.
     feed(input.writing, bytes: max(files.size(of: files.input) * 6 / 10, 1))
     try wait(for: "the first acknowledgement", append) { self.acknowledgedCount > 0 }
     say("appending \(HumanFormat.count(total, "event")) and delivering them at the same time")
@@ -92,7 +92,7 @@ final class DemoRun: Sendable {
   }
 
   private func recover() throws -> (String, end: Int) {
-    struct Said: Decodable {
+    struct RecoverOutput: Decodable {
       struct Recovery: Decodable {
         let outcome: String
         let end: Int
@@ -101,18 +101,18 @@ final class DemoRun: Sendable {
       let recovery: Recovery
     }
     let pipe = try Pipe()
-    let said = Mutex<Said?>(nil)
+    let output = Mutex<RecoverOutput?>(nil)
     let isRead = DispatchSemaphore(value: 0)
     let child = try spawn(["recover", "--log", files.log, "--json"], output: pipe.writing)
     close(pipe.writing)
     pipe.forEachLine { line in
-      said.withLock { $0 = try? JSONDecoder().decode(Said.self, from: line) }
+      output.withLock { $0 = try? JSONDecoder().decode(RecoverOutput.self, from: line) }
       isRead.signal()
     }
     try finish(child)
     _ = isRead.wait(timeout: .now() + 10)
-    guard let recovery = said.withLock({ $0 })?.recovery else {
-      throw Failure(.cannot, "demo", "penstock recover said nothing")
+    guard let recovery = output.withLock({ $0 })?.recovery else {
+      throw Failure(.cannot, "demo", "penstock recover printed no report")
     }
     say("recovered the log: \(recovery.outcome), \(HumanFormat.count(recovery.end, "record")) in it")
     return (recovery.outcome, recovery.end)
@@ -134,7 +134,7 @@ final class DemoRun: Sendable {
   }
 
   private func spawnAppend(input: Int32) throws -> ChildProcess {
-    struct Said: Decodable {
+    struct AppendOutput: Decodable {
       struct Range: Decodable {
         let first: Int
         let last: Int
@@ -147,7 +147,7 @@ final class DemoRun: Sendable {
       ["append", "--log", files.log, "--batch", batch, "--json", "-"], input: input, output: pipe.writing)
     close(pipe.writing)
     pipe.forEachLine { [self] line in
-      guard let range = try? JSONDecoder().decode(Said.self, from: line).acknowledged else { return }
+      guard let range = try? JSONDecoder().decode(AppendOutput.self, from: line).acknowledged else { return }
       acknowledged.withLock { $0.append(range.first...range.last) }
     }
     return child
@@ -168,20 +168,20 @@ final class DemoRun: Sendable {
         var done = 0
         while done < count {
           let written = buffer.withUnsafeBytes { write(pipe, $0.baseAddress.map { $0 + done }, count - done) }
-          // The reader was killed.
+          // The reader was killed, so the pipe is broken.
           if written < 0, errno != EINTR { break feeding }
           done += max(0, written)
         }
       }
       close(file)
-      // Kept open until its reader is gone: the end of the input must not be what ends it.
+      // Stay open until the reader is gone: append must end by SIGKILL, not by the end of its input.
       var watched = pollfd(fd: pipe, events: 0, revents: 0)
       while poll(&watched, 1, -1) < 0 {}
       close(pipe)
     }.start()
   }
 
-  /// Waits until it ends, which must be in good order.
+  /// Waits until the child ends. Throws unless its exit code is 0.
   private func finish(_ child: ChildProcess) throws {
     let ending = child.wait()
     if ending != .exited(0) { throw unexpected(child, ending) }

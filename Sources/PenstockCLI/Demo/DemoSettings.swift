@@ -3,7 +3,7 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSinks
 
-/// What a demo's destinations are.
+/// The destinations of a demo.
 struct DemoSettings: Sendable {
   /// A bucket to export into instead of a directory.
   struct Bucket: Sendable {
@@ -11,12 +11,12 @@ struct DemoSettings: Sendable {
     let region: String
     let endpoint: String?
     let credentials: S3Credentials
-    /// Of this demo alone.
+    /// Unique for this demo.
     let keyTemplate = "exports/demo-\(UUID().uuidString.prefix(8).lowercased())/usages-{first}-{last}.json"
   }
 
   let bucket: Bucket?
-  /// Rows in an object of the bucket; all but the last have so many, because age does not close them.
+  /// Rows per object of the bucket. Every object but the last has this number, because age never closes one.
   let objectRecords: Int
 
   init(bucket: Bucket?, total: Int) {
@@ -61,16 +61,16 @@ struct DemoSettings: Sendable {
       """
   }
 
-  /// Holds the bucket against the log: under each name stands an object with the SHA-256 and the length of its rows.
+  /// Compares the bucket with the log: every object must have the SHA-256 and the length of its rows.
   ///
-  /// A sink that is to create what exists already compares instead, so the sink itself is asked; an object that was missing
-  /// is then there, but was not, and that is told.
-  func bucketFinding(_ bucket: Bucket, _ files: DemoFiles, total: Int) async throws -> Proof.Finding {
+  /// Delivers every batch again: the sink compares an existing object instead of writing it. If an object was missing,
+  /// the sink creates it, and the check fails.
+  func bucketCheck(_ bucket: Bucket, _ files: DemoFiles, total: Int) async throws -> Proof.Check {
     let name = "every object of the bucket has the SHA-256 and the length of its rows"
     var configuration = S3Configuration(bucket: bucket.name, region: bucket.region, credentials: bucket.credentials)
     configuration.endpoint = bucket.endpoint
     configuration.layout.keyTemplate = bucket.keyTemplate
-    // Asked about objects alone: their entries say why each was closed, which is not known here.
+    // Without the manifest: an entry contains the reason why its object was closed, which is unknown here.
     configuration.layout.manifest = false
     let sink = try S3Sink(configuration)
     let reader = try await LogReader.open(at: files.log)
@@ -80,11 +80,11 @@ struct DemoSettings: Sendable {
       let range = Offset(UInt64(first))..<Offset(UInt64(min(first + objectRecords, total)))
       let outcome = try await offer(reader.records(in: range), to: sink, of: reader)
       objects += 1
-      if case .delivered(let receipt) = outcome, receipt.hasSuffix("already there") { continue }
+      if case .delivered(let receipt) = outcome, receipt.hasSuffix("already exists") { continue }
       problem = "records \(range.lowerBound) ..< \(range.upperBound): \(outcome)"
     }
     await sink.close()
-    return Proof.Finding(
+    return Proof.Check(
       name: name, isTrue: problem == nil,
       detail: problem ?? "\(HumanFormat.count(total, "row")) in \(HumanFormat.count(objects, "object"))")
   }

@@ -1,9 +1,9 @@
 import Foundation
 import PenstockLog
 
-/// Holds against one another what a demo left: acknowledged = in the log = received once = exported, same bytes, same order.
+/// Compares the results of a demo: acknowledged = in the log = received once = exported, same bytes, same order.
 struct Proof: Sendable {
-  struct Finding: Sendable {
+  struct Check: Sendable {
     let name: String
     let isTrue: Bool
     let detail: String
@@ -13,30 +13,30 @@ struct Proof: Sendable {
   let total: Int
   let outcome: DemoRun.Outcome
 
-  /// - Parameter isExportLocal: false when the export went into a bucket, which has a proof of its own.
-  func findings(isExportLocal: Bool) throws -> [Finding] {
-    var findings = [acknowledgedAreThere(), try logIsInput(), try receivedOnce(), try receivedIsLog()]
-    if isExportLocal { findings.append(try exportIsLog()) }
-    return findings + [try logIsSound()]
+  /// - Parameter isExportLocal: False when the export is in a bucket, which `DemoSettings.bucketCheck` checks.
+  func checks(isExportLocal: Bool) throws -> [Check] {
+    var checks = [acknowledgedAreThere(), try logIsInput(), try receivedOnce(), try receivedIsLog()]
+    if isExportLocal { checks.append(try exportIsLog()) }
+    return checks + [try logIsSound()]
   }
 
-  private func acknowledgedAreThere() -> Finding {
+  private func acknowledgedAreThere() -> Check {
     let end = (try? LogInspector(files.log))?.end.rawValue ?? 0
     let records = Int(clamping: end)
     let ranges = outcome.acknowledged
-    // What the killed process had in the log but had not told yet lies between its ranges and the next one's.
+    // Records that the killed process appended but did not acknowledge are between its ranges and the next ones.
     let isInOrder = zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }
     let isInside = ranges.allSatisfy { $0.lowerBound >= 0 && $0.upperBound < records }
     let count = ranges.reduce(0) { $0 + $1.count }
-    return Finding(
+    return Check(
       name: "every acknowledged event is in the log, and no other",
       isTrue: isInOrder && isInside && records == total && count > 0,
       detail:
-        "\(HumanFormat.count(count)) acknowledged, \(HumanFormat.count(records - count)) under way at the kill, "
+        "\(HumanFormat.count(count)) acknowledged, \(HumanFormat.count(records - count)) in flight at the kill, "
         + "\(HumanFormat.count(records)) in the log")
   }
 
-  private func logIsInput() throws -> Finding {
+  private func logIsInput() throws -> Check {
     let pipe = try Pipe()
     let tail = try ChildProcess(
       ["tail", "--log", files.log], output: pipe.writing, errors: files.errors, environment: [:])
@@ -46,7 +46,7 @@ struct Proof: Sendable {
     return equality("the log is the input, byte for byte, in order", found, isComplete: ending == .exited(0))
   }
 
-  private func receivedOnce() throws -> Finding {
+  private func receivedOnce() throws -> Check {
     struct Entry: Decodable {
       let id: String
       let range: String?
@@ -62,50 +62,50 @@ struct Proof: Sendable {
       if let known = seen[entry.id] {
         repeats += 1
         guard known == entry.sha256, !entry.stored else {
-          return Finding(
-            name: name, isTrue: false, detail: "\(entry.id) came again with other bytes, or was stored again")
+          return Check(
+            name: name, isTrue: false, detail: "\(entry.id) was repeated with different bytes, or stored twice")
         }
       } else if entry.stored {
         seen[entry.id] = entry.sha256
         let bounds = (entry.range ?? "").split(separator: "-").compactMap { Int($0) }
         guard bounds.count == 2, bounds[0] == next else {
-          return Finding(name: name, isTrue: false, detail: "after offset \(next) came \(entry.range ?? "no range")")
+          return Check(name: name, isTrue: false, detail: "after offset \(next) came \(entry.range ?? "no range")")
         }
         next = bounds[1] + 1
       }
     }
-    return Finding(
+    return Check(
       name: name, isTrue: next == total,
       detail:
         "\(HumanFormat.count(seen.count)) batches, \(HumanFormat.count(repeats)) repeated, offsets 0 to \(next - 1)")
   }
 
-  private func receivedIsLog() throws -> Finding {
+  private func receivedIsLog() throws -> Check {
     let found = ByteStream.compare(try ByteStream(files: [files.received]), try ByteStream(files: [files.input]))
     return equality("what was received is the log, byte for byte, in order", found)
   }
 
-  private func exportIsLog() throws -> Finding {
+  private func exportIsLog() throws -> Check {
     let exported = files.exportedFiles()
     let found = ByteStream.compare(try ByteStream(files: exported), try ByteStream(files: [files.input]))
-    let finding = equality("the exported rows are the log, byte for byte, in order of names", found)
-    return Finding(
-      name: finding.name, isTrue: finding.isTrue,
-      detail: finding.detail + " in \(HumanFormat.count(exported.count, "file"))")
+    let check = equality("the exported rows are the log, byte for byte, in order of names", found)
+    return Check(
+      name: check.name, isTrue: check.isTrue,
+      detail: check.detail + " in \(HumanFormat.count(exported.count, "file"))")
   }
 
-  private func logIsSound() throws -> Finding {
+  private func logIsSound() throws -> Check {
     let findings = try LogInspector(files.log).walk(.contents)
     let problems = findings.flatMap(\.problems)
     let blocks = findings.reduce(0) { $0 + $1.blocks }
-    return Finding(
+    return Check(
       name: "every checksum, chain and count of the log holds", isTrue: problems.isEmpty,
       detail: problems.first?.description ?? "\(HumanFormat.count(blocks, "block"))")
   }
 
-  private func equality(_ name: String, _ found: ByteStream.Comparison, isComplete: Bool = true) -> Finding {
+  private func equality(_ name: String, _ found: ByteStream.Comparison, isComplete: Bool = true) -> Check {
     let isTrue = found.isEqual && isComplete && found.rows == total
-    return Finding(
+    return Check(
       name: name, isTrue: isTrue,
       detail: isTrue
         ? "\(HumanFormat.count(found.rows, "row")), \(HumanFormat.bytes(found.bytes))"

@@ -1,10 +1,12 @@
 import PenstockLog
 import Synchronization
 
-/// Appends batches one after the other while the next is being read: what was acknowledged is always a prefix of the
-/// input, even when the disk fills up and has room again in between, which several appends at once could not promise.
+/// Appends one batch at a time while the caller reads the next.
+///
+/// So the acknowledged records are always a prefix of the input, even when the disk is full for a moment. Several
+/// appends at once could not guarantee that.
 final class AppendPipeline {
-  /// What is durable of the input.
+  /// The acknowledged part of the input.
   struct Tally: Sendable {
     var records = 0
     /// Record bytes, without line ends.
@@ -16,7 +18,7 @@ final class AppendPipeline {
   private let log: Log
   private let durability: Durability
   private let acknowledged: @Sendable (Receipt, Tally) -> Void
-  /// Set to append as a producer: what was appended before is left out by the log.
+  /// If set, batches are appended as this producer, and the log drops duplicates.
   private let producer: Producer?
   private let state = Shared()
   private var inFlight: Task<Result<Void, LogError>, Never>?
@@ -37,12 +39,13 @@ final class AppendPipeline {
   }
 
   var tally: Tally { state.tally.withLock { $0 } }
-  /// Whether an append is under way.
+  /// Whether an append is in flight.
   var isBusy: Bool { state.isBusy.load(ordering: .acquiring) }
 
-  /// Waits for the append before, then begins this one. Throws what the one before threw; this one is then not begun.
+  /// Waits for the previous append, then starts this one. If the previous one failed, throws its error and does not
+  /// start.
   ///
-  /// - Parameter source: What a producer notes with the batch: how far in its input it came.
+  /// - Parameter source: The producer's position in its input, stored with the batch.
   func append(_ batch: RecordBatch, source: [UInt8] = []) async throws(LogError) {
     try await finish()
     state.isBusy.store(true, ordering: .releasing)

@@ -1,12 +1,14 @@
-/// Which penstock this is.
+/// The version of this build.
 enum BuildInfo {
   static let number = "0.1.0"
   /// As `penstock --version` prints it.
   static var words: String { "penstock \(number) (\(commit))" }
 }
 
-/// What a build knows of itself. `scripts/release` writes, for its own build alone, a file with `extension BuildInfo { static let commit = "…" }`; a
-/// member of the type is chosen before one of a protocol, so that file needs no change of this one.
+/// Defaults of a build that is no release.
+///
+/// `scripts/release` adds a file with `extension BuildInfo { static let commit = "…" }` to its own build. Swift prefers
+/// a member of the type to one of a protocol, so this file needs no change.
 protocol ReleaseDefaults {}
 
 extension BuildInfo: ReleaseDefaults {}

@@ -2,12 +2,12 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// SIGHUP, for the command that has something to read again; for the others the process ends, as it does by default.
+/// Handles SIGHUP for a command that can reload its configuration. In all other commands SIGHUP ends the process.
 enum ConfigReload {
   private static let handler = Mutex<(@Sendable () -> Void)?>(nil)
   private static let source = Mutex<(any DispatchSourceSignal)?>(nil)
 
-  /// Calls `body` at every SIGHUP from now on.
+  /// Calls `body` on every SIGHUP from now on, on a thread of Dispatch.
   static func handle(_ body: @escaping @Sendable () -> Void) {
     handler.withLock { $0 = body }
     signal(SIGHUP, SIG_IGN)

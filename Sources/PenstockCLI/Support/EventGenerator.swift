@@ -1,7 +1,7 @@
 import PenstockLog
 
-/// Makes usage events like real ones: about 546 bytes each, of all types, with the names of prompts and goals. The same seed
-/// and number give the same event, so that any part of a stream can be made again.
+/// Generates realistic usage events of all types, about 546 bytes each. The same seed and number give the same event,
+/// so any part of a stream can be generated again.
 struct EventGenerator {
   let seed: UInt64
 
@@ -9,38 +9,38 @@ struct EventGenerator {
 
   /// Adds event `number`, without a line feed.
   func append(_ number: Int, to output: inout [UInt8]) {
-    var chance = Chance(seed, number)
+    var random = SeededRandom(seed: seed, stream: number)
     func put(_ text: String) { output.append(contentsOf: text.utf8) }
-    // A user comes back: of the stream's visitors, few make many of the events.
-    let visitor = chance.below(chance.below(4) == 0 ? 50_000 : 800)
-    var identity = Chance(~seed, visitor)
+    // 800 of 50,000 visitors cause three quarters of the events.
+    let visitor = random.below(random.below(4) == 0 ? 50_000 : 800)
+    var identity = SeededRandom(seed: ~seed, stream: visitor)
     put(#"{"app_id":"5deca919-35fc-52ac-9914-1b72479d216c","user_id":""#)
     if identity.below(3) == 0 { put(String(100_000 + visitor)) }
     put(#"","anonymous_user_id":""#)
     put(identity.hex(32))
-    let kind = Kind(chance.below(100))
-    let site = chance.below(Self.pages.count)
+    let kind = Kind(random.below(100))
+    let site = random.below(Self.pages.count)
     put(#"","event":""#)
-    put(kind == .custom ? chance.pick(Self.prompts) : kind == .track ? chance.pick(Self.clicks) : Self.pages[site].name)
+    put(kind == .custom ? random.pick(Self.prompts) : kind == .track ? random.pick(Self.clicks) : Self.pages[site].name)
     put(#"","platform":"redfast","type":"\#(kind)","ts":"#)
-    put(String(1_760_000_000 + number / 40 - chance.below(30)))
+    put(String(1_760_000_000 + number / 40 - random.below(30)))
     put(#","properties":{"id":""#)
     put(Self.pages[site].id)
     put(#"","values":[{"url_hash":"","url_path":""#)
     put(Self.pages[site].path)
-    if chance.below(2) == 0 || site == 0 { put("/\(chance.pick(Self.slugs))-\(chance.below(2000))") }
+    if random.below(2) == 0 || site == 0 { put("/\(random.pick(Self.slugs))-\(random.below(2000))") }
     put(#"","query_params":""#)
-    if chance.below(4) == 0 { put("utm_source=\(chance.pick(Self.sources))&page=\(chance.below(40))") }
-    put(#""}],"options":{"use_regex":\#(chance.below(8) == 0)}},"traits":{"user_agent":""#)
+    if random.below(4) == 0 { put("utm_source=\(random.pick(Self.sources))&page=\(random.below(40))") }
+    put(#""}],"options":{"use_regex":\#(random.below(8) == 0)}},"traits":{"user_agent":""#)
     put(identity.pick(Self.agents))
     put(#"","plan":"\#(identity.pick(Self.plans))","visits":"#)
-    put("\(chance.below(300))}")
-    if chance.below(4) == 0 {
+    put("\(random.below(300))}")
+    if random.below(4) == 0 {
       put(#","segments":[{"id":"\#(7000 + identity.below(40))","name":"\#(identity.pick(Self.segments))"}]"#)
     }
     if kind == .custom {
-      put(#","paths":[{"id":"\#(300 + chance.below(60))","name":"Prompt \#(chance.below(26))","device_type":"web","#)
-      put(#""zone":"\#(chance.pick(Self.zones))"}]"#)
+      put(#","paths":[{"id":"\#(300 + random.below(60))","name":"Prompt \#(random.below(26))","device_type":"web","#)
+      put(#""zone":"\#(random.pick(Self.zones))"}]"#)
     }
     put("}")
   }
@@ -64,28 +64,17 @@ struct EventGenerator {
   }
 }
 
-/// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
-private struct Chance {
-  private var state: UInt64
-
-  /// The seed is mixed with the number: streams whose states differ by a step of the sequence would overlap.
-  init(_ seed: UInt64, _ number: Int) {
-    state = UInt64(number) &* 0xD1B5_4A32_D192_ED03
-    state = seed ^ next()
+extension SeededRandom {
+  /// The seed is mixed with the stream's number: streams whose states differ by one step of the sequence would overlap.
+  fileprivate init(seed: UInt64, stream: Int) {
+    var mix = SeededRandom(seed: UInt64(stream) &* 0xD1B5_4A32_D192_ED03)
+    self.init(seed: seed ^ mix.next())
   }
 
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var bits = state
-    bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-    return bits ^ (bits >> 31)
-  }
+  fileprivate mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
+  fileprivate mutating func pick(_ choices: [String]) -> String { choices[below(choices.count)] }
 
-  mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
-  mutating func pick(_ choices: [String]) -> String { choices[below(choices.count)] }
-
-  mutating func hex(_ count: Int) -> String {
+  fileprivate mutating func hex(_ count: Int) -> String {
     var text = ""
     while text.utf8.count < count {
       let digits = String(next(), radix: 16)
@@ -117,9 +106,12 @@ extension EventGenerator {
   private static let segments = ["Engaged", "At risk", "New this week", "Win-back", "Annual upgrade candidates"]
   private static let zones = ["banner", "modal", "inline", "settings"]
   private static let agents = [
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 "
+      + "Safari/537.36",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:126.0) Gecko/20100101 Firefox/126.0",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile",
-    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+      + "Version/17.5 Mobile",
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Mobile "
+      + "Safari/537.36",
   ]
 }

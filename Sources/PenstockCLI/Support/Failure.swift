@@ -4,22 +4,22 @@ import PenstockEvents
 import PenstockLog
 import PenstockServer
 
-/// How a command ends.
+/// The exit code of a command.
 enum ExitStatus: Int32 {
   case done = 0
-  /// The input, or the thing that was checked, is bad.
+  /// Bad input or a failed check.
   case bad = 1
-  /// Wrong use.
+  /// Wrong usage.
   case usage = 2
-  /// It cannot be done now: lock held, no permission, no disk, unreachable.
+  /// Not possible now: lock held, no permission, no disk space, unreachable.
   case cannot = 3
   case interrupted = 130
 }
 
-/// Why a command ends early: what people read, what machines read, and how it ends.
+/// Why a command fails: the message, the code and the exit code.
 struct Failure: Error {
   var status: ExitStatus
-  /// For machines; stable.
+  /// A stable code for scripts.
   var code: String
   var message: String
   /// What to do about it.
@@ -46,7 +46,7 @@ struct Failure: Error {
 }
 
 extension Failure {
-  /// Any error, as a command tells it.
+  /// Converts any error.
   init(_ error: any Error) {
     switch error {
     case let error as Failure: self = error
@@ -58,7 +58,7 @@ extension Failure {
     case let error as ReplayError: self.init(.bad, error.code.rawValue, error.message, advice: Self.advice(for: error))
     case let error as ReceiverError: self.init(.cannot, "receiver", error.message)
     case is CancellationError: self.init(.interrupted, "interrupted", "interrupted")
-    // Foundation's errors print as domains and numbers.
+    // The description of Foundation's errors is only a domain and a number.
     case is CocoaError, is POSIXError: self.init(.cannot, "io", error.localizedDescription)
     default: self.init(.cannot, "other", "\(error)")
     }
@@ -81,32 +81,32 @@ extension Failure {
   private static func advice(for error: LogError) -> String? {
     if let cause = error.cause as? FileSystemError {
       switch cause.code {
-      case .permissionDenied: return "give this user the right to read and write there, or name another directory"
-      case .readOnlyFileSystem: return "the file system is mounted read-only; name another directory"
+      case .permissionDenied: return "give this user permission to read and write there, or name a different directory"
+      case .readOnlyFileSystem: return "the file system is mounted read-only; name a different directory"
       case .tooManyOpenFiles: return "raise the limit of open files (`ulimit -n`) and run the command again"
-      case .notFound: return "make the directory above it first, or check the path"
+      case .notFound: return "create the parent directory first, or check the path"
       default: break
       }
     }
     switch error.code {
-    case .noSpace: return "make room on that file system and run the command again"
-    case .poisoned: return "look at the disk, then run the command again: opening the log recovers it"
-    case .damaged, .gap: return "`penstock verify --log` shows every damaged place"
+    case .noSpace: return "free space on that file system and run the command again"
+    case .poisoned: return "check the disk, then run the command again: opening the log recovers it"
+    case .damaged, .gap: return "to list all damage, use `penstock verify --log`"
     default: return nil
     }
   }
 
   private static func advice(for error: ReplayError) -> String? {
     switch error.code {
-    case .unknown: "give it --from and --until"
-    case .gap: "add --skip-gaps to go on behind them; `penstock verify --log` shows every damaged place"
+    case .unknown: "add --from and --until"
+    case .gap: "add --skip-gaps to continue after them; to list all damage, use `penstock verify --log`"
     case .changed, .badWindow, .alreadyRun, .unsupported: nil
     }
   }
 
   init(event error: EventError, line: Int? = nil, in source: String? = nil) {
-    let place = source.map { " (\(line.map { "line \($0) of " } ?? "")\($0))" } ?? ""
-    self.init(.bad, error.code.rawValue, error.description + place)
+    let location = source.map { " (\(line.map { "line \($0) of " } ?? "")\($0))" } ?? ""
+    self.init(.bad, error.code.rawValue, error.description + location)
     record = error.record
     byte = error.position
   }
@@ -117,7 +117,7 @@ extension Failure {
 }
 
 extension DeliveryTrouble {
-  /// Whether the destination or the log is at fault, or something that may be well the next time.
+  /// `bad` when the destination or the log is at fault, `cannot` when a later run may succeed.
   var exitStatus: ExitStatus {
     switch kind {
     case .refused, .disabled, .rejected, .rejectsEverything, .conflict, .unrenderable, .contentChanged, .unreadable,

@@ -1,7 +1,7 @@
 import Foundation
 import PenstockLog
 
-/// Numbers as people read them.
+/// Formats numbers, times and tables as text.
 enum HumanFormat {
   /// `1.4 MiB`
   static func bytes(_ count: Int) -> String {
@@ -38,7 +38,7 @@ enum HumanFormat {
     return whole < 3600 ? "\(whole / 60) min \(whole % 60) s" : "\(whole / 3600) h \(whole % 3600 / 60) min"
   }
 
-  /// `12.3 %`; a dash where there is nothing to compare with.
+  /// `12.3 %`; a dash when `whole` is 0.
   static func share(_ part: some BinaryInteger, of whole: some BinaryInteger) -> String {
     whole == 0 ? "–" : String(format: "%.1f %%", Double(part) / Double(whole) * 100)
   }
@@ -49,7 +49,7 @@ enum HumanFormat {
     return Date(timeIntervalSince1970: time.seconds).formatted(style)
   }
 
-  /// Columns set under one another, two spaces between; the columns in `right` stand to the right.
+  /// Aligns columns, with two spaces between them. The columns in `right` are right-aligned.
   static func table(_ rows: [[String]], right: Set<Int> = []) -> String {
     let columns = rows.map(\.count).max() ?? 0
     let widths = (0..<columns).map { column in rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0 }

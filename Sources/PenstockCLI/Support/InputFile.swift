@@ -2,20 +2,21 @@ import Foundation
 import PenstockLog
 import Synchronization
 
-/// What a command reads: a file, or standard input. Read by one task at a time.
+/// The input of a command: a file or standard input. Only one task may read at a time; reads block.
 final class InputFile: Sendable {
-  /// As people call it.
+  /// For messages: the path, or "standard input".
   let name: String
-  /// In bytes; nil where it is not known before the end.
+  /// In bytes; nil for input that is not seekable.
   let size: Int?
   private let descriptor: Int32
-  /// The first bytes, until enough of them are there to tell what the input is; nil from then on.
+  /// The first bytes, until there are enough to detect the kind of input; then nil.
   private let beginning: Mutex<[UInt8]?>
   private static let chunk = 1 << 20
 
   /// Opens a file; `-` is standard input.
   ///
-  /// - Parameter isEvents: Whether events are read: what is compressed or not UTF-8 is refused at its first bytes.
+  /// - Parameter isEvents: Whether the input must be events: compressed input and other text than UTF-8 is rejected at
+  ///   its first bytes.
   init(_ path: String, isEvents: Bool = false) throws(Failure) {
     beginning = Mutex(isEvents ? [] : nil)
     if path == "-" {
@@ -30,13 +31,13 @@ final class InputFile: Sendable {
         let advice = error.code == .isADirectory ? "; name a file, or - for standard input" : ""
         throw Failure(.cannot, "unreadable", "could not open \(path): \(error.code.explanation)\(advice)")
       }
-      // A pipe has no end to go to.
+      // A pipe cannot seek.
       let end = lseek(descriptor, 0, SEEK_END)
       size = end < 0 ? nil : Int(end)
       if end >= 0 { lseek(descriptor, 0, SEEK_SET) }
     }
     #if os(Linux)
-      // F_SETPIPE_SZ: a pipe that holds more wakes both sides less often. A refusal costs nothing but that.
+      // F_SETPIPE_SZ: a larger pipe buffer wakes both sides less often. A failure does no harm.
       if size == nil { _ = fcntl(descriptor, 1031, Int32(Self.chunk)) }
     #endif
   }
@@ -48,8 +49,8 @@ final class InputFile: Sendable {
   /// Whether it can be read twice.
   var isSeekable: Bool { size != nil }
 
-  /// The next bytes, at least one; empty at the end. Blocks. Throws for events that are compressed, or other text than
-  /// UTF-8.
+  /// Reads the next bytes, at least one; returns none at the end. Blocks. Throws for compressed events and other text
+  /// than UTF-8.
   func read() throws(Failure) -> [UInt8] {
     let bytes = try readBytes()
     let first: [UInt8]? = beginning.withLock { beginning in
@@ -75,13 +76,13 @@ final class InputFile: Sendable {
     }
   }
 
-  /// Whether a read would not wait, after waiting at most so long. Always true for a file.
+  /// Waits at most `milliseconds`; returns whether a read would not block. Always true for a file.
   func isReady(within milliseconds: Int32) -> Bool {
     var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     return Foundation.poll(&poll, 1, milliseconds) != 0
   }
 
-  /// The bytes of a range; fewer at the end of the file. Leaves alone where ``read()`` goes on. Only where
+  /// Reads a range; returns fewer bytes at the end of the file. Does not move the position of ``read()``. Needs
   /// `isSeekable`.
   func read(_ range: Range<Int>) throws(Failure) -> [UInt8] {
     var bytes: [UInt8] = []
@@ -101,13 +102,13 @@ final class InputFile: Sendable {
     return bytes
   }
 
-  /// Goes on reading from a byte on. Only where `isSeekable`.
+  /// Sets the position of ``read()``. Needs `isSeekable`.
   func seek(to position: Int) {
     if position > 0 { beginning.withLock { $0 = nil } }
     lseek(descriptor, off_t(position), SEEK_SET)
   }
 
-  /// Everything, up to `limit` bytes.
+  /// Reads everything. Throws for more than `limit` bytes.
   func readAll(limit: Int) throws(Failure) -> [UInt8] {
     var all: [UInt8] = []
     while true {
@@ -115,8 +116,8 @@ final class InputFile: Sendable {
       if bytes.isEmpty { return all }
       guard all.count + bytes.count <= limit else {
         throw Failure(
-          .bad, "body_too_long", "\(name) is longer than \(HumanFormat.bytes(limit)), and an array is read whole",
-          advice: "send one event a line instead (--format ndjson): that streams, whatever its length")
+          .bad, "body_too_long", "\(name) is longer than \(HumanFormat.bytes(limit)), the limit for one array",
+          advice: "use one event per line instead (--format ndjson), which has no limit")
       }
       all += bytes
     }

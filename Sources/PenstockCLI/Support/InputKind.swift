@@ -1,8 +1,8 @@
-/// Input that is no text as we read it, told by its first bytes.
+/// Unsupported input, detected by its first bytes.
 enum InputKind: CaseIterable {
   case gzip, zstd, bzip2, xz, zip, utf16, marked
 
-  /// So many bytes are enough to tell.
+  /// The number of bytes that detection needs.
   static let leastBytes = 6
 
   /// Nil for everything else.
@@ -37,7 +37,7 @@ enum InputKind: CaseIterable {
     }
   }
 
-  /// What makes text of it: reads a file, or standard input.
+  /// The shell command that converts a file, or standard input (`-`), to UTF-8 text.
   private func command(_ file: String) -> String {
     switch self {
     case .gzip: "gzip -dc \(file)"
@@ -55,7 +55,7 @@ enum InputKind: CaseIterable {
     return Failure(
       .bad, isCompressed ? "compressed_input" : "encoded_input", "\(name) \(words)",
       advice: isFile
-        ? "pipe it in as text: \(command(name)) | penstock append --log DIR -"
+        ? "convert it first: \(command(name)) | penstock append --log DIR -"
         : "put `\(command("-"))` before penstock in the pipe")
   }
 }

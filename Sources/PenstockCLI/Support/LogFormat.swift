@@ -2,10 +2,10 @@ import ArgumentParser
 import Logging
 import PenstockServer
 
-/// How a service writes its log, on standard error.
+/// The format of a service's log messages on standard error.
 enum LogFormat: String, CaseIterable, ExpressibleByArgument {
   case text
-  /// One object a line.
+  /// One object per line.
   case json
 
   var logger: Logger {

@@ -1,18 +1,18 @@
 import Foundation
 import Synchronization
 
-/// Standard output, gathered into large writes. Safe to use from several tasks.
+/// Buffered standard output. Several tasks may use it at the same time; writes block.
 ///
-/// When the reader has gone away, the process ends quietly, as if the signal for it had been left alone.
+/// When the reader has closed the pipe, the process exits silently, with the exit code of SIGPIPE.
 final class Output: Sendable {
   static let standard = Output()
   private static let capacity = 256 << 10
   private let buffer = Mutex<[UInt8]>([])
 
-  /// Adds text; written when enough has come together, or by ``flush()``.
+  /// Buffers text. Writes when the buffer has 256 KiB, or on ``flush()``.
   func write(_ text: String) { edit { $0.append(contentsOf: text.utf8) } }
 
-  /// Adds bytes through `body`, which appends to the buffer.
+  /// Calls `body`, which appends bytes to the buffer.
   func edit(_ body: (inout [UInt8]) -> Void) {
     buffer.withLock { buffer in
       body(&buffer)
@@ -22,7 +22,7 @@ final class Output: Sendable {
 
   func flush() { buffer.withLock { Self.drain(&$0) } }
 
-  /// One line, written at once: somebody waits for it.
+  /// Writes one line and flushes, because the reader may wait for it.
   func line(_ text: String) {
     write(text + "\n")
     flush()
@@ -30,7 +30,7 @@ final class Output: Sendable {
 
   func line(_ json: JSON) { line(json.text) }
 
-  /// A line for people, on standard error.
+  /// Writes one line to standard error.
   static func note(_ text: String) {
     ProgressLine.shared.clear()
     var bytes = Array((text + "\n").utf8)
@@ -56,7 +56,7 @@ final class Output: Sendable {
     bytes.removeAll(keepingCapacity: true)
   }
 
-  /// Nothing more can be told on standard output.
+  /// Exits, because standard output fails.
   private static func leave(_ reason: Int32) -> Never {
     if reason == EPIPE { _exit(128 + SIGPIPE) }
     var bytes = Array("penstock: cannot write to standard output: \(String(cString: strerror(reason)))\n".utf8)

@@ -2,8 +2,8 @@ import ArgumentParser
 import PenstockLog
 import PenstockServer
 
-/// What becomes of events without a readable time, as it is typed.
-struct UntimedWord: ExpressibleByArgument {
+/// The value of `--untimed`.
+struct UntimedArgument: ExpressibleByArgument {
   let value: EventWindow.Untimed
   static let allValueStrings = EventWindow.Untimed.allCases.map(\.rawValue)
 
@@ -13,36 +13,36 @@ struct UntimedWord: ExpressibleByArgument {
   }
 }
 
-/// What both `tail` and `replay` ask about events without a time.
+/// `--untimed`, shared by `tail`, `export` and `replay`.
 struct UntimedOption: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "With `event:` places, events without a readable `ts`: `skip` them, `include` all of them, or `append-time`, "
-        + "which takes the time of their append.", valueName: "what"))
-  var untimed: UntimedWord?
+      "With `event:` positions, for events without a readable `ts`: `skip` them, `include` all of them, or use their "
+        + "`append-time`.", valueName: "rule"))
+  var untimed: UntimedArgument?
 
-  /// What is said of them between two places; `skip` unless said otherwise.
+  /// The rule for a window; `skip` by default. Throws when neither position is an event time.
   func value(from: PositionArgument?, to: PositionArgument?) throws -> EventWindow.Untimed {
     let isByEventTime = [from, to].contains { $0?.position.asEventTime != nil }
     if untimed != nil, !isByEventTime {
-      throw ValidationError("--untimed needs a place that begins with event:")
+      throw ValidationError("--untimed needs a position that starts with event:")
     }
     return untimed?.value ?? .skip
   }
 }
 
-/// A place in a log, as it is typed: what the service takes too, by the same rule.
+/// A position in a log, in the syntax that the HTTP API accepts, too.
 struct PositionArgument: ExpressibleByArgument {
   let position: Position
   static let beginning = PositionArgument(.beginning)
   static let explanation =
-    "`beginning`, `end`, an offset, or the append time: RFC 3339 (2026-11-23T15:00:00Z), a day in UTC (2026-11-23), "
-    + "@seconds since 1970, -24h (or s, m, d, w), `now`, `today` or `yesterday`; with `event:` before it, the event's "
-    + "own time."
+    "`beginning`, `end`, an offset, or an append time: RFC 3339 (2026-11-23T15:00:00Z), a day in UTC (2026-11-23), "
+    + "@seconds since 1970, -24h (or s, m, d, w), `now`, `today` or `yesterday`. With `event:` before it, an event "
+    + "time."
 
   private init(_ position: Position) { self.position = position }
 
-  /// What a help text names as the default.
+  /// The default in the help text.
   var defaultValueDescription: String { position == .end ? "end" : "beginning" }
 
   init?(argument: String) {

@@ -1,8 +1,7 @@
 import Foundation
 import Synchronization
 
-/// One line on standard error that shows how far a command is, with rate and time left. Shown only on a terminal, at most
-/// ten times a second.
+/// A progress line on standard error, with rate and time left. Only on a terminal, at most ten times per second.
 final class ProgressLine: Sendable {
   static let shared = ProgressLine()
 
@@ -16,13 +15,13 @@ final class ProgressLine: Sendable {
   private let state = Mutex(State())
   private let isTerminal = isatty(STDERR_FILENO) == 1
 
-  /// Begins anew. `total` in the same unit as `update`'s bytes; nil when it is not known.
+  /// Starts a new line. `total` is in the unit of ``update(_:_:)``, usually bytes; nil when it is unknown.
   func begin(_ label: String, total: Int?) {
     guard isTerminal else { return }
     state.withLock { $0 = State(label: label, total: total) }
   }
 
-  /// - Parameter detail: further words, made only when the line is shown.
+  /// - Parameter detail: Additional text, evaluated only when the line is shown.
   func update(_ done: Int, _ detail: @autoclosure () -> String = "") {
     guard isTerminal else { return }
     let now = ContinuousClock.now
@@ -35,20 +34,20 @@ final class ProgressLine: Sendable {
     if let line { Self.put("\r\u{1B}[2K" + line) }
   }
 
-  /// Shows words of the caller's own, where bytes and their rate say nothing.
-  func show(_ words: @autoclosure () -> String) {
+  /// Shows only the label and `text`, without bytes and rate.
+  func show(_ text: @autoclosure () -> String) {
     guard isTerminal else { return }
     let now = ContinuousClock.now
     let line: String? = state.withLock { state in
       if let shownAt = state.shownAt, now - shownAt < .milliseconds(100) { return nil }
       state.shownAt = now
       state.isShown = true
-      return state.label + "  " + words()
+      return state.label + "  " + text()
     }
     if let line { Self.put("\r\u{1B}[2K" + line) }
   }
 
-  /// Takes the line away, so that other words can stand there.
+  /// Erases the line, so that other output can follow.
   func clear() {
     guard isTerminal else { return }
     let wasShown = state.withLock { state in

@@ -1,12 +1,12 @@
 import Foundation
 import PenstockLog
 
-/// The least a durable write can cost, in plain code: write at a place that is filled with zeros already, sync.
+/// The cheapest durable write possible: overwrite zeros in a preallocated file, then sync. Blocks.
 struct RawProbe {
   private let descriptor: Int32
   private let path: String
 
-  /// Makes a file of at least `bytes` zeros, on stable storage.
+  /// Creates a file of at least `bytes` zeros and syncs it.
   init(_ path: String, bytes: Int) throws {
     self.path = path
     descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
@@ -50,14 +50,14 @@ struct RawProbe {
   }
 }
 
-/// Writes and syncs of equal size, one behind the other in a file of zeros; from the start again when it is full.
+/// Writes and syncs of equal size, one after the other in a file of zeros. Restarts at the beginning when it is full.
 struct SyncProbe {
   private let probe: RawProbe
   private let bytes: [UInt8]
   private let room: Int
   private var position = 0
 
-  /// `size` bytes each time, rounded up to pages.
+  /// - Parameter size: Bytes per write, rounded up to pages.
   init(_ path: String, size: Int, count: Int) throws {
     let size = max(BlockFormat.alignment, BlockFormat.alignedUp(size))
     bytes = [UInt8](repeating: 0x55, count: size)
@@ -67,7 +67,7 @@ struct SyncProbe {
 
   func end() { probe.end() }
 
-  /// One write and one sync.
+  /// Writes and syncs once.
   mutating func once() throws {
     if position + bytes.count > room { position = 0 }
     try bytes.withUnsafeBytes { try probe.write($0, at: position) }
@@ -108,7 +108,7 @@ enum Machine {
     return "\(text(name.sysname)) \(text(name.release)) \(text(name.machine))"
   }
 
-  /// The type of the mount the directory lies in.
+  /// The file system type of the directory's mount.
   private static func fileSystem(_ directory: String) -> String {
     let path = URL(filePath: directory).resolvingSymlinksInPath().path
     guard let mounts = try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8) else { return "unknown" }
@@ -116,8 +116,9 @@ enum Machine {
     for mount in mounts.split(separator: "\n") {
       let fields = mount.split(separator: " ")
       guard fields.count > 2 else { continue }
-      let place = fields[1] == "/" ? "/" : fields[1] + "/"
-      if (path + "/").hasPrefix(place), place.count >= best.length { best = (place.count, String(fields[2])) }
+      let mountPoint = fields[1] == "/" ? "/" : fields[1] + "/"
+      guard (path + "/").hasPrefix(mountPoint), mountPoint.count >= best.length else { continue }
+      best = (mountPoint.count, String(fields[2]))
     }
     return best.type
   }

@@ -1,31 +1,31 @@
 import PenstockEvents
 import PenstockLog
 
-/// Turns input into batches of records: splits it, checks each record, and closes a batch when it is full. Pure.
+/// Splits input into records, validates them, and groups them into batches. Does no I/O.
 ///
-/// A batch that a fault lies in is never handed on.
+/// A batch with an invalid record is never returned.
 struct RecordFeed {
-  /// The longest record, in bytes: what a log takes unless told otherwise.
+  /// The maximum record length in bytes: the default limit of a log.
   static let recordLimit = 16 << 20
-  /// A batch becomes one block; a block is about this long, in bytes.
+  /// The target size of a batch in bytes: a batch becomes one block.
   private static let batchBytes = 1 << 20
 
   struct FullBatch {
     let batch: RecordBatch
-    /// One past its last record's last byte in the input that was fed; a line's end may follow.
+    /// The position in the input after the last byte of the last record; a line end may follow.
     let end: Int
   }
 
   private var splitter = NDJSONSplitter(maxLineBytes: Self.recordLimit)
   private let collector: Collector
 
-  /// A class, because the splitter is changed while its lines are collected.
+  /// A class, because the splitter's closure changes it while the splitter itself changes.
   private final class Collector {
     let validator: EventValidator?
     let maxRecords: Int
     let isKeeping: Bool
     var full: [FullBatch] = []
-    /// Where the newest record of the open batch ends in the input.
+    /// The end of the open batch's newest record in the input.
     var end = 0
     var open = RecordBatch()
     var records = 0
@@ -52,7 +52,7 @@ struct RecordFeed {
       records += 1
       guard isKeeping else { return }
       if !open.isEmpty, open.byteCount + record.count > RecordFeed.batchBytes { close() }
-      // Without a validator nobody has looked at its time.
+      // Without a validator the event time is unknown.
       if validator == nil { open.append(record) } else { open.append(record, eventTime: time) }
       end = position + record.count
       if open.count == maxRecords { close() }
@@ -66,19 +66,19 @@ struct RecordFeed {
   }
 
   /// - Parameters:
-  ///   - validator: nil to take any line.
-  ///   - isKeeping: false to check alone.
+  ///   - validator: Nil accepts any line.
+  ///   - isKeeping: False only validates, and returns no batches.
   init(validator: EventValidator?, maxRecords: Int, isKeeping: Bool = true) {
     collector = Collector(validator, maxRecords, isKeeping: isKeeping)
   }
 
-  /// Records taken so far.
+  /// The number of records so far.
   var records: Int { collector.records }
-  /// The line at fault, counted from 1, where the fault is a record's.
+  /// The line of an invalid record, counted from 1.
   var lineAtFault: Int? { collector.lineAtFault }
-  /// Bytes of a line whose end has not come yet.
+  /// Bytes of the last line, if its end is missing.
   var unfinishedBytes: Int { splitter.unfinishedBytes }
-  /// Whether a batch is begun and not full.
+  /// Whether the open batch has records.
   var hasPendingBatch: Bool { !collector.open.isEmpty }
 
   mutating func feed(_ bytes: [UInt8]) throws(EventError) {
@@ -90,7 +90,7 @@ struct RecordFeed {
     }
   }
 
-  /// The input is over: a last line need not end with a line feed.
+  /// Ends the input. The last line needs no line feed.
   mutating func finish() throws(EventError) {
     let collector = collector
     try splitter.finish { (record, line) throws(EventError) in
@@ -99,7 +99,7 @@ struct RecordFeed {
     collector.close()
   }
 
-  /// Takes a whole JSON array. Hands on nothing unless all of it is good.
+  /// Splits one JSON array. Throws before it returns any batch if a record is invalid.
   func feed(array: [UInt8]) throws(EventError) {
     let splitter = JSONArraySplitter(maxBodyBytes: .max, maxRecordBytes: Self.recordLimit)
     try array.withUnsafeBufferPointer { (bytes) throws(EventError) in
@@ -112,12 +112,12 @@ struct RecordFeed {
     collector.close()
   }
 
-  /// The batches that are full by now.
+  /// Returns the closed batches, and removes them.
   func takeFull() -> [FullBatch] {
     defer { collector.full.removeAll(keepingCapacity: true) }
     return collector.full
   }
 
-  /// Ends the batch that is begun, because nothing more is there at present.
+  /// Closes the open batch, because no more input is available now.
   func closePendingBatch() { collector.close() }
 }

@@ -1,21 +1,31 @@
 import ArgumentParser
 
-/// What every command has.
+/// Options of every command.
 struct CommonOptions: ParsableArguments {
-  @Flag(name: .long, help: "Speak JSON on standard output; words for people go to standard error.")
+  @Flag(name: .long, help: "Print JSON on standard output; messages go to standard error.")
   var json = false
 }
 
-/// The log of a command.
+/// `--log`, for commands that need a log.
 struct LogOption: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("The log's directory.", valueName: "dir"))
   var log: String
 }
 
-/// A command that tells its failures the house's way.
+/// `--yes`, for commands that ask for a confirmation.
+struct ConfirmOption: ParsableArguments {
+  @Flag(help: "Make the change. Without it, the command only prints what would happen.") var yes = false
+
+  /// Throws a failure that says what would happen, unless `--yes` is set.
+  func require(_ effect: String) throws(Failure) {
+    if !yes { throw Failure(.usage, "needsYes", effect, advice: "to make this change, add --yes") }
+  }
+}
+
+/// A command that reports its failures as text and JSON, with an exit code.
 protocol ReportingCommand: AsyncParsableCommand {
   var common: CommonOptions { get }
-  /// As people type it, without `penstock`.
+  /// The command as typed, without `penstock`.
   static var spokenName: String { get }
   func perform() async throws
 }
@@ -34,7 +44,7 @@ extension ReportingCommand {
     }
   }
 
-  /// Prints the failure and returns what ends the process.
+  /// Prints the failure and returns its exit code.
   static func report(_ failure: Failure, json: Bool) -> ExitCode {
     Output.standard.flush()
     Output.note("penstock \(spokenName): \(failure.message)")
@@ -43,7 +53,7 @@ extension ReportingCommand {
     return ExitCode(failure.status.rawValue)
   }
 
-  /// The result: JSON for machines, or words.
+  /// Prints the result, as JSON or as text.
   func tell(_ json: @autoclosure () -> JSON, _ words: @autoclosure () -> String) {
     ProgressLine.shared.clear()
     Output.standard.line(common.json ? json().text : words())

@@ -2,7 +2,7 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// SIGINT and SIGTERM: a command that has something to finish asks to be told; for the others the process ends.
+/// Handles SIGINT and SIGTERM. A command that must finish work adds a handler; without a handler the process exits.
 enum Signals {
   private struct State {
     var received: Int32?
@@ -12,7 +12,7 @@ enum Signals {
   private static let state = Mutex(State())
   private static let sources = Mutex<[any DispatchSourceSignal]>([])
 
-  /// Begins to watch. Called once, first thing.
+  /// Starts to watch. `main` calls this once, before everything else.
   static func watch() {
     for number in [SIGINT, SIGTERM] {
       signal(number, SIG_IGN)
@@ -25,14 +25,14 @@ enum Signals {
     }
   }
 
-  /// The signal that asked to stop, if one has.
+  /// The stop signal received so far, if any.
   static var received: Int32? { state.withLock { $0.received } }
 
-  /// How a command ends that was asked to stop and did: SIGTERM is an orderly request, SIGINT an interruption.
+  /// The exit code of a command that stopped on request: success for SIGTERM, 130 for SIGINT.
   static var status: ExitStatus { received == SIGINT ? .interrupted : .done }
 
-  /// From now on `handler` is called, and the process goes on. At once when a signal came before. A second SIGINT still
-  /// ends it. Returns what ``forget(_:)`` takes.
+  /// Adds a handler, which replaces the default exit. Calls it at once if a signal was already received. A second
+  /// SIGINT still ends the process. Returns the token for ``forget(_:)``.
   @discardableResult
   static func handle(_ handler: @escaping @Sendable (Int32) -> Void) -> Int {
     let (token, pending) = state.withLock { state in

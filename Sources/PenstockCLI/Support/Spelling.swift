@@ -1,13 +1,14 @@
-/// Finds the word that was meant.
+/// Suggests a correction for a misspelt word.
 enum Spelling {
-  /// The nearest of `words`, if one is near: at most a third of its letters differ.
+  /// The most similar of `words`, if at most a third of its letters (at least one) differ. Compares every word: O(words
+  /// × letters²).
   static func nearest(to word: String, among words: [String]) -> String? {
     let ranked = words.map { ($0, distance(word.lowercased(), $0.lowercased())) }
     guard let best = ranked.min(by: { $0.1 < $1.1 }), best.1 <= max(1, best.0.count / 3) else { return nil }
     return best.0
   }
 
-  /// Letters to insert, remove, replace, or swap with their neighbour (Damerau 1964).
+  /// The number of letters to insert, delete, replace, or swap with a neighbour (Damerau 1964).
   private static func distance(_ a: String, _ b: String) -> Int {
     let (a, b) = (Array(a), Array(b))
     var (before, row) = ([Int](), Array(0...b.count))

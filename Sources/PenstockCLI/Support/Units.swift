@@ -1,6 +1,6 @@
 import Foundation
 
-/// Numbers with units.
+/// Parses sizes (`64MiB`) and durations (`30d`).
 enum Units {
   static func bytes(_ text: String) -> Int? {
     let units: [String: Int] = [

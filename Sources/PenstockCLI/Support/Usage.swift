@@ -1,8 +1,8 @@
 import ArgumentParser
 
-/// What was meant by a command or an option that does not exist.
+/// Messages for unknown commands and options, with a suggestion.
 enum Usage {
-  /// What other tools call our commands.
+  /// The names that other tools use for our commands.
   private static let otherNames = [
     "repair": "recover", "fix": "recover", "check": "verify", "fsck": "verify", "produce": "append",
     "publish": "append", "import": "append", "ingest": "append", "write": "append", "consume": "tail", "read": "tail",
@@ -11,13 +11,13 @@ enum Usage {
     "get": "show", "new": "create", "add": "create", "unpause": "resume",
   ]
 
-  /// Says which command was meant, if the arguments name one that does not exist. Also after `help`.
+  /// The message for an unknown command, also after `help`; nil when the command exists.
   static func unknownCommand(_ arguments: [String], of root: any ParsableCommand.Type) -> String? {
     let words = arguments.first == "help" ? arguments.dropFirst() : arguments[...]
     let (command, path, rest) = find(words, root)
     let names = command.configuration.subcommands.map { $0._commandName }
     guard !names.isEmpty, let word = rest.first, !word.hasPrefix("-") else { return nil }
-    // The parser's own.
+    // The parser handles `help` itself.
     if path.count == 1, word == "help" { return nil }
     let near = otherNames[word.lowercased()].flatMap { names.contains($0) ? $0 : nil }
     let meant = near ?? Spelling.nearest(to: word, among: names)
@@ -25,11 +25,11 @@ enum Usage {
     let isThere = group.isEmpty ? "there is no command" : "penstock \(group) has no command"
     let spoken = path.joined(separator: " ")
     return "penstock: \(isThere) \"\(word)\"; "
-      + (meant.map { "did you mean \(spoken) \($0)?" } ?? "there are \(names.joined(separator: ", "))")
+      + (meant.map { "did you mean \(spoken) \($0)?" } ?? "the commands are \(names.joined(separator: ", "))")
       + "\n  See '\(spoken) --help' for more information."
   }
 
-  /// Says which option was meant, if the arguments have one that the command does not.
+  /// The message for an unknown option; nil when all options exist.
   static func unknownOption(_ arguments: [String], of root: any ParsableCommand.Type) -> String? {
     let (found, path, rest) = find(arguments[...], root)
     let command = found.configuration.defaultSubcommand ?? found
@@ -45,7 +45,7 @@ enum Usage {
     return nil
   }
 
-  /// The command that the first words name, those words, and what comes after them.
+  /// The command that the first arguments name, its path, and the remaining arguments.
   private static func find(
     _ arguments: ArraySlice<String>, _ root: any ParsableCommand.Type
   ) -> (command: any ParsableCommand.Type, path: [String], rest: ArraySlice<String>) {
@@ -60,7 +60,7 @@ enum Usage {
     return (command, path, rest)
   }
 
-  /// The long names of a command's options, as its help lists them.
+  /// The long option names of a command, taken from its help text.
   private static func options(of command: any ParsableCommand.Type, _ root: any ParsableCommand.Type) -> [String] {
     let help = root.helpMessage(for: command, includeHidden: true, columns: 2000)
     return help.split(separator: "\n").flatMap { line -> [String] in

@@ -2,18 +2,20 @@ import ArgumentParser
 import PenstockEvents
 import PenstockLog
 
-/// `--where`: which events a command looks at, in the words of a destination's `filter`.
+/// `--where`: selects events, with the syntax of a destination's `filter`.
 extension EventFilter {
   static let optionHelp = ArgumentHelp(
     """
-    Only events that a filter lets pass, written as in the configuration file: `type=page,track event=Goal,Custom_* \
-    !segment=Employees`. A record that is no JSON object is left out, unless the filter says malformed=pass or =halt.
+    Only events that pass this filter, in the syntax of the configuration file: `type=page,track event=Goal,Custom_* \
+    !segment=Employees`. A record that is not a JSON object is left out, unless the filter has malformed=pass or \
+    malformed=halt.
     """, valueName: "filter")
 
-  /// As an option's value.
+  /// Parses the option's value.
   static func option(_ text: String) throws -> EventFilter { try EventFilter(parsing: text) }
 
-  /// Whether a record is wanted. Sets `refused` at one that cannot be judged, where the filter says `malformed=halt`.
+  /// Whether a record passes. Sets `refused` for a record that is not a JSON object, if the filter has
+  /// `malformed=halt`.
   func wants(_ record: RecordView, _ refused: inout Failure?) -> Bool {
     switch verdict(on: record.bytes) {
     case .passes: return true
@@ -21,8 +23,8 @@ extension EventFilter {
     case .malformed:
       if malformed == .halt {
         refused = Failure(
-          .bad, "malformed", "record \(record.offset) is no JSON object, and the filter says malformed=halt",
-          advice: "malformed=drop leaves such records out, malformed=pass lets them pass")
+          .bad, "malformed", "record \(record.offset) is not a JSON object, and the filter has malformed=halt",
+          advice: "use malformed=drop to leave such records out, or malformed=pass to keep them")
       }
       return malformed == .pass
     }

@@ -1,4 +1,5 @@
 import PenstockEvents
+import PenstockLog
 import PenstockSinks
 import PenstockSupport
 
@@ -186,21 +187,15 @@ struct SeededChance {
   enum Failure: Hashable { case beforeStoring, afterStoring }
 
   private let rate: Double
-  private var state: UInt64
+  private var random: SeededRandom
 
   init(rate: Double, seed: UInt64) {
     self.rate = min(max(rate, 0), 1)
-    state = seed
+    random = SeededRandom(seed: seed)
   }
 
-  /// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators").
   mutating func next() -> Failure? {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var bits = state
-    bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-    bits ^= bits >> 31
-    let value = Double(bits >> 11) / Double(1 << 53)
+    let value = Double(random.next() >> 11) / Double(1 << 53)
     guard value < rate else { return nil }
     return value < rate / 2 ? .beforeStoring : .afterStoring
   }

@@ -2,10 +2,11 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
-/// Files that are created once, whole and durable, over the `FileSystem` seam.
+/// Creates files once, complete and durable, through `FileSystem`. Every call blocks a thread.
 ///
-/// The order is what makes it safe: the content is synced before it gets its name, the name is synced before the delivery
-/// is done, and a name that exists is compared and synced, for the attempt that made it may not have come that far.
+/// The order makes it safe. The content is synced before the file gets its name. The name is synced before the delivery
+/// counts as done. An existing file is compared and synced, because the attempt that created it may have ended before
+/// its sync.
 struct CreateOnlyDirectory: Sendable {
   let root: String
   let fileSystem: any FileSystem
@@ -26,9 +27,9 @@ struct CreateOnlyDirectory: Sendable {
     return try compare(path, delivery.body, plan.compression)
   }
 
-  /// Returns true once the file is durable, false when there is one of that name, which is durable then, too.
+  /// Returns true if it created the file, false if a file with this name exists. In both cases the file is durable.
   ///
-  /// - Parameter temporary: what tells this attempt's file from those of others while it is written.
+  /// - Parameter temporary: A name for the unfinished file, unique among concurrent attempts.
   func create(_ key: String, _ bytes: [UInt8], temporary name: String) throws(FileSystemError) -> Bool {
     let path = root + "/" + key
     let directories = try makeDirectories(for: key)
@@ -43,12 +44,12 @@ struct CreateOnlyDirectory: Sendable {
       isNew = false
       try synchronizeFile(path)
     }
-    // All of them each time: an attempt that made one may have ended before it was synced.
+    // Sync all directories each time: the attempt that created one may have ended before its sync.
     for directory in directories.reversed() { try fileSystem.synchronizeDirectory(directory) }
     return isNew
   }
 
-  /// Nil when it cannot be said.
+  /// The size in bytes; nil when it cannot be read.
   func size(of key: String) -> Int? {
     guard let file = try? fileSystem.open(root + "/" + key, .readOnly) else { return nil }
     defer { fileSystem.close(file) }
@@ -61,13 +62,13 @@ struct CreateOnlyDirectory: Sendable {
     try fileSystem.synchronize(file)
   }
 
-  /// Makes the root and what the key asks for below it. Returns the root and those below, from the outermost on.
+  /// Creates the root and the directories of the key. Returns all of them, the root first.
   private func makeDirectories(for key: String) throws(FileSystemError) -> [String] {
     try makeIfMissing(root)
     do throws(FileSystemError) {
       try fileSystem.synchronizeDirectory(Self.parent(of: root))
     } catch  where error.code == .permissionDenied {
-      // Whoever gave us the root, but not the directory it is in, made the root.
+      // Without permission for the parent, this process cannot have created the root.
     }
     var directories = [root]
     var path = root
@@ -92,7 +93,7 @@ struct CreateOnlyDirectory: Sendable {
   }
 
   private func writeFile(_ path: String, _ bytes: [UInt8]) throws(FileSystemError) {
-    // Never written over: what a crash left may have its final name already, too.
+    // Create a new file instead of overwriting: after a crash the old one may also have its final name.
     try removeIfPresent(path)
     let file = try fileSystem.open(path, .create)
     defer { fileSystem.close(file) }
@@ -109,9 +110,8 @@ struct CreateOnlyDirectory: Sendable {
     defer { fileSystem.close(file) }
     let size = try fileSystem.size(file)
     let conflict = DeliveryOutcome.conflict(
-      reason: "a file \(path) exists with other content (\(size) bytes); it is not overwritten")
-    // Compressed, the same content has another length with another version of the library, or in other frames; but never much
-    // more than its own.
+      reason: "the file \(path) exists with different content (\(size) bytes); it is not overwritten")
+    // The compressed length depends on the library version and the frames, but is never much larger than the content.
     let limit = body.contentLength + (compression == .none ? 0 : body.contentLength / 64 + 65_536)
     guard size <= UInt64(limit) else { return conflict }
     var bytes = [UInt8](repeating: 0, count: Int(size))
@@ -120,7 +120,7 @@ struct CreateOnlyDirectory: Sendable {
     }
     bytes.removeLast(bytes.count - count)
     guard bytes == body.bytes || contentMatches(bytes, body, compression) else { return conflict }
-    return .delivered(receipt: path + ", already there")
+    return .delivered(receipt: path + ", already exists")
   }
 
   private func contentMatches(_ bytes: [UInt8], _ body: PreparedBody, _ compression: ExportCompression) -> Bool {

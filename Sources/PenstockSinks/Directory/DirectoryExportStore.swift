@@ -1,9 +1,10 @@
 import PenstockDelivery
 public import PenstockLog
 
-/// A directory of exported files as an ``ExportStore``.
+/// An ``ExportStore`` for a directory of exported files.
 ///
-/// Files whose names begin with `.tmp-` are being written, or were left behind by a crash, and are not there.
+/// Ignores files whose names start with `.tmp-`: they are unfinished, or left over from a crash. File operations block
+/// threads of Dispatch's global queue, never the caller's thread.
 public struct DirectoryExportStore: ExportStore {
   public let root: String
   private let fileSystem: any FileSystem
@@ -64,7 +65,7 @@ public struct DirectoryExportStore: ExportStore {
     }
   }
 
-  /// - Parameter directory: relative to the root, with a slash at its end, or empty.
+  /// - Parameter directory: Relative to the root, with a trailing slash, or empty.
   private func walk(_ directory: String, _ prefix: String, _ found: inout [ExportObject]) throws(FileSystemError) {
     let names: [String]
     do throws(FileSystemError) {

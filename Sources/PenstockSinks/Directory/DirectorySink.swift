@@ -2,33 +2,35 @@ import Dispatch
 public import PenstockDelivery
 public import PenstockLog
 
-/// Writes each batch as one file into a local directory, under the names and with the content an ``S3Sink`` would write.
+/// Writes each batch as one file into a local directory, with the names and the content that ``S3Sink`` uses.
 ///
-/// A file appears whole or not at all, is on stable storage before its delivery counts as done, and is never replaced: if a
-/// file of that name exists, its content is compared. While a file is being written it is called `.tmp-` and the
-/// delivery's id; one left behind by a crash is replaced by the next attempt at the same delivery. Each batch is
-/// written down in a manifest (``ManifestEntry``) before its delivery counts as done, one without rows as well.
+/// A file appears complete or not at all. It is on stable storage before its delivery counts as done, and it is never
+/// replaced: if a file with its name exists, the sink compares the content. An unfinished file is named `.tmp-` and the
+/// delivery's id; after a crash, the next attempt of the same delivery replaces it. Each batch, also one without rows,
+/// gets a manifest entry (``ManifestEntry``) before its delivery counts as done. File operations block threads of
+/// Dispatch's global queue, never the caller's thread.
 public struct DirectorySink: Sink {
-  /// The directory under which the keys are laid out. Created when missing.
+  /// The root directory of all keys. The sink creates it if it is missing.
   public let root: String
   public let layout: ExportLayout
-  /// The most events a file holds; 1,000,000 unless set.
+  /// The maximum number of events per file. Default: 1,000,000.
   public var maxRecords = 1_000_000
-  /// The most bytes of events a file holds, before compression; 64 MiB unless set. A file is built in memory.
+  /// The maximum bytes of events per file, before compression. Default: 64 MiB. The sink builds a file in memory.
   public var maxBytes = 64 << 20
-  /// How long an event waits for its file to fill; 5 minutes unless set.
+  /// The longest time an event waits for its file to fill. Default: 5 minutes.
   public var maxWait: Duration = .seconds(300)
-  /// A file does not stay open past a multiple of this since 1970 in UTC: an hour gives "at every full hour". Nil for none.
+  /// Closes a file at every multiple of this duration since 1970 (UTC). One hour closes files at every full hour. Nil:
+  /// no boundary.
   public var boundary: Duration?
 
   private let store: CreateOnlyDirectory
   private let manifest: ManifestWriter
 
-  /// - Throws: `SinkError` for a layout that cannot work.
+  /// - Throws: `SinkError` for an invalid layout, or an empty root.
   public init(
     root: String, layout: ExportLayout = ExportLayout(), fileSystem: any FileSystem = POSIXFileSystem()
   ) throws(SinkError) {
-    guard !root.isEmpty else { throw SinkError("the directory has no name") }
+    guard !root.isEmpty else { throw SinkError("the directory path is empty") }
     try layout.validate()
     self.root = root
     self.layout = layout
@@ -41,7 +43,7 @@ public struct DirectorySink: Sink {
   public var acceptsCompressedFrames: Bool { layout.acceptsCompressedFrames }
   public var appliesEventWindows: Bool { true }
 
-  /// As the sink's own properties say.
+  /// The policy of ``maxRecords``, ``maxBytes``, ``maxWait`` and ``boundary``.
   public var batchPolicy: BatchPolicy {
     BatchPolicy(maxRecords: maxRecords, maxBytes: maxBytes, maxWait: maxWait, boundary: boundary)
   }
@@ -60,7 +62,7 @@ public struct DirectorySink: Sink {
       return .refused(reason: error.description)
     }
     if delivery.body.eventCount == 0 { return await manifest.recordNothing(delivery, plan) }
-    if let known = await manifest.standing(of: delivery, plan) { return known }
+    if let known = await manifest.existingOutcome(of: delivery, plan) { return known }
     let outcome = await Blocking.run { store.write(delivery, plan) }
     guard case .delivered = outcome else { return outcome }
     let size = await Blocking.run { store.size(of: plan.key) } ?? delivery.body.bytes.count
@@ -68,7 +70,7 @@ public struct DirectorySink: Sink {
   }
 }
 
-/// Work that waits for a disk: the threads that run tasks are few and must not.
+/// Runs blocking disk work on Dispatch's global queue: it must not block the few threads that run tasks.
 enum Blocking {
   static func run<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
     await withCheckedContinuation { continuation in

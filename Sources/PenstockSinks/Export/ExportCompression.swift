@@ -1,7 +1,7 @@
 import PenstockDelivery
 import PenstockLog
 
-/// How an exported object is compressed.
+/// The compression of an exported object.
 public enum ExportCompression: Sendable, Hashable {
   case none
   /// Level 1 to 9.
@@ -9,7 +9,7 @@ public enum ExportCompression: Sendable, Hashable {
   /// Level 1 to 19.
   case zstd(level: Int = 3)
 
-  /// What the object's name ends with.
+  /// The suffix of the object's name.
   var suffix: String {
     switch self {
     case .none: ""
@@ -29,9 +29,10 @@ public enum ExportCompression: Sendable, Hashable {
   func validate() throws(SinkError) {
     switch self {
     case .none: break
-    case .gzip(let level): if !(1...9).contains(level) { throw SinkError("gzip has the levels 1 to 9, not \(level)") }
+    case .gzip(let level):
+      if !(1...9).contains(level) { throw SinkError("the gzip level must be 1 to 9, not \(level)") }
     case .zstd(let level):
-      if !(1...19).contains(level) { throw SinkError("zstd has the levels 1 to 19, not \(level)") }
+      if !(1...19).contains(level) { throw SinkError("the zstd level must be 1 to 19, not \(level)") }
     }
   }
 
@@ -48,7 +49,7 @@ public enum ExportCompression: Sendable, Hashable {
     }
   }
 
-  /// The content of `bytes`, or nil when they are not the compressed form of exactly `count` bytes.
+  /// Decompresses `bytes`. Returns nil unless they are the compressed form of exactly `count` bytes.
   func decompress(_ bytes: [UInt8], count: Int) -> [UInt8]? {
     switch self {
     case .none: bytes.count == count ? bytes : nil

@@ -2,35 +2,36 @@ import PenstockDelivery
 public import PenstockEvents
 import PenstockLog
 
-/// What exported objects are called and how they are written: the same in a bucket and in a directory.
+/// The names and the content of exported objects, for buckets and directories.
 ///
-/// An object holds one JSON object a row and a line feed after each row. All of this is frozen for a delivery under way;
-/// changes apply from the next object on.
+/// An object has one JSON object per row, and a line feed after each row. A delivery in flight keeps the layout it was
+/// planned with; changes apply from the next object on.
 public struct ExportLayout: Sendable {
-  /// `exports/usages-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json` unless set.
+  /// Default: `exports/usages-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json`.
   ///
-  /// May have `{yyyy} {MM} {dd} {HH} {mm}` (UTC, when the object was planned), `{first} {last}` (the offsets, 20 digits),
-  /// both compulsory, and `{cursor}`. `.gz` or `.zst` is added for compressed objects. Two destinations that write to the
-  /// same place need names that differ, `{cursor}` for example.
+  /// The fields are `{yyyy} {MM} {dd} {HH} {mm}` (UTC time of the plan), `{first} {last}` (the offsets, 20 digits) and
+  /// `{cursor}`. `{first}` and `{last}` are required. Compressed objects get the suffix `.gz` or `.zst`. Two
+  /// destinations in the same bucket or directory need different names, for example with `{cursor}`.
   public var keyTemplate = ObjectKeyTemplate.standard
   public var compression: ExportCompression = .none
   public var fields: FieldSelection = .all
-  /// Which events are written at all. A batch of which nothing remains makes no object, and counts as delivered: names then
-  /// leave out its range, and the manifest says that it had no rows.
+  /// Selects the events to write. A batch without a selected event writes no object and counts as delivered. The object
+  /// names then skip its range, and its manifest entry has no rows.
   public var filter: EventFilter = .all
-  /// The id of the replay that this sink is for: `replays/<id>/` stands behind the first folder of the key, so that the
-  /// standard names begin `exports/replays/<id>/usages`.
+  /// The id of this sink's replay. `replays/<id>/` follows the first folder of the key, so the default names start with
+  /// `exports/replays/<id>/usages`.
   public var replay: String?
-  /// Whether each batch is written down in a manifest beside the objects, in the folder `_penstock`: what
-  /// ``ExportVerifier`` proves the export with, and what a lost cursor is rebuilt from. Costs one small object for each.
+  /// Whether to write a manifest entry for each batch, in the folder `_penstock` next to the objects.
+  /// ``ExportVerifier`` checks the export against it, and ``ManifestReader`` recreates a lost cursor from it. Costs one
+  /// small object per batch.
   public var manifest = true
 
   public init() {}
 
-  /// The standard names with another beginning than `exports/usages`.
+  /// The default names with a different prefix than `exports/usages`.
   public init(prefix: String) { keyTemplate = prefix + "-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json" }
 
-  /// Whether stored frames may be copied: what an ``ExportPlan`` says of it, for batches to come.
+  /// Whether a plan with this layout may copy compressed frames of the log; see ``ExportPlan``.
   var acceptsCompressedFrames: Bool {
     ExportPlan(key: "", compression: compression, selection: fields, filter: filter).acceptsCompressedFrames
   }
@@ -38,7 +39,7 @@ public struct ExportLayout: Sendable {
   func validate() throws(SinkError) {
     try compression.validate()
     try ReplayMark.validate(replay)
-    // The longest plan there can be, so that a filter that does not fit is refused now and not by a batch.
+    // Try the longest possible plan: a filter that does not fit must fail now, not with the first batch.
     let longest = BatchMetadata(
       logID: "", cursor: String(repeating: "c", count: 64), first: .zero, end: Offset(.max), byteCount: 0,
       firstAppendTime: Timestamp(nanoseconds: 0), plannedAt: Timestamp(nanoseconds: 0), closedBy: .records,
@@ -46,8 +47,8 @@ public struct ExportLayout: Sendable {
     _ = try plan(longest).encoded()
   }
 
-  /// The template, with a replay's folder behind its first one.
-  private var placed: String {
+  /// The template, with the replay's folder after the first one.
+  private var replayTemplate: String {
     guard let replay else { return keyTemplate }
     var template = keyTemplate
     let folder = template.firstIndex(of: "/").map { template.index(after: $0) } ?? template.startIndex
@@ -56,17 +57,17 @@ public struct ExportLayout: Sendable {
   }
 
   func plan(_ outline: BatchMetadata) throws(SinkError) -> ExportPlan {
-    let template = try ObjectKeyTemplate(placed)
+    let template = try ObjectKeyTemplate(replayTemplate)
     return ExportPlan(
       key: try template.key(for: outline, suffix: compression.suffix), compression: compression, selection: fields,
       filter: filter, events: outline.events, closedBy: outline.closedBy,
-      manifest: manifest ? Manifest.place(template, logID: outline.logID, cursor: outline.cursor) : nil)
+      manifest: manifest ? Manifest.folder(template, logID: outline.logID, cursor: outline.cursor) : nil)
   }
 }
 
 extension ExportPlan {
-  /// - Parameter streamingAbove: a body of more uncompressed bytes is rendered twice, once for its digest and once while it
-  ///   is sent, instead of standing in memory.
+  /// - Parameter streamingAbove: A body with more uncompressed bytes is not kept in memory. It is rendered twice
+  ///   instead: once for its digest, and once while it is sent.
   func prepare(_ batch: Batch, streamingAbove limit: Int = .max) throws(SinkError) -> PreparedBody {
     guard batch.byteCount + batch.count <= limit else { return try ExportStream(batch: batch, plan: self).prepare() }
     if acceptsCompressedFrames, batch.slices.contains(where: { RowIterator.copiedFrame($0) != nil }) {

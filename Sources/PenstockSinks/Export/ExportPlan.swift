@@ -2,17 +2,17 @@ import PenstockDelivery
 import PenstockEvents
 import PenstockLog
 
-/// What an exported object keeps for as long as its delivery is under way: its name and everything that shapes its bytes.
+/// The plan of an exported object, fixed for its delivery: its name, and everything that its bytes depend on.
 struct ExportPlan: Hashable {
   let key: String
   let compression: ExportCompression
   let selection: FieldSelection
   let filter: EventFilter
-  /// The window of event times that the batch is part of.
+  /// The batch's window of event times.
   var events: EventWindow?
-  /// Why the batch ends where it ends; nil in plans of earlier builds.
+  /// Why the batch was closed; nil when that is unknown.
   var closedBy: CloseReason?
-  /// The folder of the manifest, with a slash at its end; nil for none.
+  /// The folder of the manifest, with a trailing slash; nil for no manifest.
   var manifest: String?
 
   private static let kind = "penstock-export"
@@ -31,14 +31,14 @@ struct ExportPlan: Hashable {
     self.manifest = manifest
   }
 
-  /// Whether the log's own zstd frames may stand for rows: nothing is selected or filtered, and no more is asked of the
-  /// compressor than the log asked.
+  /// Whether the log's own zstd frames may be copied as rows: nothing is selected or filtered, and the level is not
+  /// higher than the log's.
   var acceptsCompressedFrames: Bool {
     guard case .zstd(let level) = compression, level <= Self.copiedUpToLevel else { return false }
     return selection == .all && filter.passesEverything && events == nil
   }
 
-  /// Who sets a higher level wants smaller objects than the log's blocks make.
+  /// With a higher level, the user wants smaller objects than copied frames give.
   private static let copiedUpToLevel = 3
 
   func encoded() throws(SinkError) -> [UInt8] {

@@ -3,16 +3,17 @@ package import PenstockDelivery
 import PenstockEvents
 import PenstockLog
 
-/// Renders and compresses a batch piece by piece. What it holds beside the batch is one block's rows, one frame or window of
-/// the compressor, and what was asked for.
+/// Renders and compresses a batch in pieces. Memory: the batch, the rows of one block, one frame or window of the
+/// compressor, and the requested bytes.
 ///
-/// Where the plan allows it, a block that lies in the batch whole is not rendered and compressed: the frame that it was
-/// decompressed from is copied. The digest is of the content all the same, of the very bytes that came out of that frame.
+/// If the plan allows it, a block that is completely in the batch is not rendered and compressed. Instead, its
+/// compressed frame is copied from the log. The digest still covers the content: the bytes that were decompressed from
+/// that frame.
 struct ExportStream: BodyStream {
   let batch: Batch
   let plan: ExportPlan
 
-  /// The first of two renderings: nothing of it is kept but its digest and length.
+  /// The first of two renderings. Keeps only its digest and length.
   func prepare() throws(SinkError) -> PreparedBody {
     var hash = SHA256()
     var length = 0
@@ -36,7 +37,7 @@ struct ExportStream: BodyStream {
     return body
   }
 
-  /// With the bytes in memory.
+  /// Prepares the body with its bytes in memory.
   func prepareWhole() throws(SinkError) -> PreparedBody {
     var body = try prepare()
     var reader = ExportReader(self)
@@ -48,7 +49,7 @@ struct ExportStream: BodyStream {
   func makeReader() -> any BodyReader { ExportReader(self) }
 }
 
-/// The rows of a batch, a block at a time.
+/// Iterates over the rows of a batch, one block at a time.
 struct RowIterator {
   private let batch: Batch
   private var renderer: NDJSONRenderer
@@ -57,10 +58,10 @@ struct RowIterator {
   private(set) var eventCount = 0
   private var nextSlice = 0
   private let acceptsCompressedFrames: Bool
-  /// A smaller frame compresses so much worse than a large one that its records are worth compressing anew.
+  /// A smaller frame compresses much worse than a large one, so its records are compressed again.
   static let leastCopied = 64 << 10
 
-  /// Records without a readable event time so far, where there is a window of event times.
+  /// Records without a readable event time so far, if there is a window of event times.
   var untimed: Int { choice.untimed }
 
   init(batch: Batch, _ plan: ExportPlan) {
@@ -70,12 +71,12 @@ struct RowIterator {
     renderer = NDJSONRenderer(selection: plan.selection)
   }
 
-  /// The frame that stands for these records in an object, where one does.
+  /// The frame to copy for these records, if any.
   static func copiedFrame(_ slice: BlockSlice) -> [UInt8]? {
     slice.payloadCount >= leastCopied ? slice.frame : nil
   }
 
-  /// Passes the next block, if its frame is copied.
+  /// Advances past the next block if its frame is copied, and returns it.
   mutating func nextCopied() -> BlockSlice? {
     guard acceptsCompressedFrames, nextSlice < batch.slices.count, Self.copiedFrame(batch.slices[nextSlice]) != nil
     else {
@@ -105,7 +106,7 @@ struct RowIterator {
 struct ExportReader: BodyReader {
   private var rows: RowIterator
   private var compressor: PieceCompressor
-  /// Compressed bytes that were not asked for yet, from `start` on.
+  /// Compressed bytes that were not read yet.
   private var ready: [UInt8] = []
   private var hasEnded = false
   private let plan: ExportPlan
@@ -118,7 +119,8 @@ struct ExportReader: BodyReader {
   }
 
   mutating func read(_ count: Int) throws(SinkError) -> [UInt8] {
-    // An array that grows is copied each time, and leaves holes of every size. What of this is not written takes no memory.
+    // A growing array copies itself each time and fragments the heap. Reserved pages that are never written cost
+    // nothing.
     if !hasEnded, count <= Self.reservedUpTo { ready.reserveCapacity(count + PieceCompressor.frameBytes / 4) }
     var piece: [UInt8] = []
     while ready.count < count, !hasEnded {
@@ -134,7 +136,7 @@ struct ExportReader: BodyReader {
         hasEnded = true
       }
     }
-    // A part is large and what is behind it small: that is what is copied.
+    // The returned part is large and the rest is small, so copy the rest.
     let rest = Array(ready.dropFirst(count))
     defer { ready = rest }
     ready.removeLast(rest.count)
@@ -142,23 +144,23 @@ struct ExportReader: BodyReader {
   }
 }
 
-/// Compresses what comes in pieces.
+/// Compresses input that arrives in pieces.
 ///
-/// zstd makes one frame of each 4 MiB of rows, and of what stands before a copied frame: frames in a row are one zstd file to
-/// every reader. gzip makes one member, because some readers stop behind the first.
+/// zstd: one frame per 4 MiB of rows, and one for the rows before a copied frame; consecutive frames are one valid zstd
+/// file. gzip: a single member, because some readers stop after the first.
 package struct PieceCompressor {
-  private enum Way {
+  private enum Method {
     case none
     case gzip(Gzip.Stream, level: Int)
     case zstd(level: Int)
   }
 
-  private var way: Way
+  private var method: Method
   private var rows: [UInt8] = []
   static let frameBytes = 4 << 20
 
   package init(_ compression: ExportCompression) {
-    way =
+    method =
       switch compression {
       case .none: .none
       case .gzip(let level): .gzip(Gzip.Stream(), level: level)
@@ -167,7 +169,7 @@ package struct PieceCompressor {
   }
 
   package mutating func add(_ piece: [UInt8], to output: inout [UInt8]) throws(SinkError) {
-    switch way {
+    switch method {
     case .none: output += piece
     case .gzip(let stream, let level): try stream.compress(piece, level: level, ends: false, into: &output)
     case .zstd(let level):
@@ -181,14 +183,14 @@ package struct PieceCompressor {
     }
   }
 
-  /// A zstd frame as it is, behind what came before it.
+  /// Adds a zstd frame unchanged, after the pending rows.
   mutating func add(frame: [UInt8], to output: inout [UInt8]) throws(SinkError) {
     try finish(&output)
     output += frame
   }
 
   package mutating func finish(_ output: inout [UInt8]) throws(SinkError) {
-    switch way {
+    switch method {
     case .none: break
     case .gzip(let stream, let level): try stream.compress([], level: level, ends: true, into: &output)
     case .zstd(let level): if !rows.isEmpty { try Self.frame(rows[...], level, &output) }

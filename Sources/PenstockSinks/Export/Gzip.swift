@@ -1,7 +1,7 @@
 import CZlib
 import PenstockDelivery
 
-/// gzip (RFC 1952) by zlib: one member, no name, modification time 0, so that equal content gives equal bytes.
+/// gzip (RFC 1952) with zlib: one member, no name, modification time 0. So equal content gives equal bytes.
 enum Gzip {
   static func compress(_ bytes: [UInt8], level: Int) throws(SinkError) -> [UInt8] {
     var stream = z_stream()
@@ -30,7 +30,7 @@ enum Gzip {
     return output
   }
 
-  /// What zlib calls a status.
+  /// zlib's name of a status.
   fileprivate static func words(_ status: Int32) -> String {
     guard let text = zError(status) else { return "zlib status \(status)" }
     return String(cString: text)
@@ -39,8 +39,8 @@ enum Gzip {
   /// The largest window, with a gzip header and trailer instead of zlib's.
   fileprivate static let windowBits: Int32 = 15 + 16
 
-  /// Runs zlib over the whole input; nil unless that ends the stream within `capacity`. zlib counts in 32 bits, so both
-  /// buffers are handed over in pieces.
+  /// Runs zlib over the whole input. Returns nil unless the stream ends within `capacity`. zlib counts in 32 bits, so
+  /// both buffers are passed in pieces.
   private static func run(
     _ stream: inout z_stream, _ input: [UInt8], capacity: Int,
     _ step: (UnsafeMutablePointer<z_stream>, Int32) -> Int32
@@ -77,9 +77,9 @@ enum Gzip {
 }
 
 extension Gzip {
-  /// One gzip member that is made piece by piece. Not for two threads at once.
+  /// Compresses one gzip member in pieces. Only one thread may use it at a time.
   final class Stream {
-    // In a place of its own: zlib remembers where it was called with it.
+    // At a stable address, because zlib stores a pointer to it.
     private let stream: UnsafeMutablePointer<z_stream>
     private var isOpen = false
     private static let roomBytes = 65_536
@@ -94,7 +94,7 @@ extension Gzip {
       stream.deallocate()
     }
 
-    /// Appends what of the member is known after these bytes; all of it when it ends with them.
+    /// Compresses `bytes` and appends the output that is available. With `ends`, completes the member.
     func compress(_ bytes: [UInt8], level: Int, ends: Bool, into output: inout [UInt8]) throws(SinkError) {
       if !isOpen {
         let status = deflateInit2_(
@@ -122,7 +122,7 @@ extension Gzip {
           output += room
         } while status == Z_OK && stream.pointee.avail_out == 0
       }
-      // No progress was possible because there was nothing to do: not an error.
+      // Z_BUF_ERROR only means that there was nothing to do.
       guard status == (ends ? Z_STREAM_END : Z_OK) || (!ends && status == Z_BUF_ERROR) else {
         throw SinkError("the body could not be compressed by gzip (\(Gzip.words(status)))")
       }

@@ -4,9 +4,9 @@ import PenstockSupport
 
 /// The pattern of exported objects' names, such as `exports/usages-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json`.
 ///
-/// `{yyyy} {MM} {dd} {HH} {mm}` are the UTC time at which the batch was planned, `{first}` and `{last}` its first and last
-/// offset with zeros in front (20 digits, so that names sort as numbers), `{cursor}` the cursor's name. A batch's name must
-/// not be another batch's, so both offsets are compulsory.
+/// `{yyyy} {MM} {dd} {HH} {mm}` are the UTC time of the plan. `{first}` and `{last}` are the first and the last offset,
+/// padded to 20 digits, so that names sort like numbers. `{cursor}` is the cursor's name. Two batches must not share a
+/// name, so both offsets are required.
 package struct ObjectKeyTemplate: Sendable, Hashable {
   package static let standard = "exports/usages-{yyyy}-{MM}-{dd}T{HH}-{first}-{last}.json"
   /// Amazon S3's limit for a key, in bytes of UTF-8.
@@ -19,7 +19,7 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
   private enum Field: String, CaseIterable {
     case yyyy, MM, dd, HH, mm, first, last, cursor
 
-    /// How long its value is; 0 for text of any length.
+    /// The number of digits; 0 for text.
     var digits: Int {
       switch self {
       case .yyyy: 4
@@ -37,12 +37,12 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     var rest = text[...]
     while let open = rest.firstIndex(where: { $0 == "{" || $0 == "}" }) {
       guard rest[open] == "{", let close = rest[open...].firstIndex(of: "}") else {
-        throw SinkError("the key template \"\(text)\" has a brace without its other half")
+        throw SinkError("the key template \"\(text)\" has an unbalanced brace")
       }
       let name = rest[rest.index(after: open)..<close]
       guard let field = Field(rawValue: String(name)) else {
         let known = Field.allCases.map { "{\($0.rawValue)}" }.joined(separator: " ")
-        throw SinkError("the key template has {\(name)}; it may have \(known)")
+        throw SinkError("the key template has the unknown field {\(name)}; the fields are \(known)")
       }
       parts += [.text(String(rest[..<open])), .field(field)]
       rest = rest[rest.index(after: close)...]
@@ -51,8 +51,9 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     guard parts.contains(.field(.first)), parts.contains(.field(.last)) else {
       throw SinkError("the key template \"\(text)\" needs {first} and {last}: without them two batches share a name")
     }
-    guard !text.split(separator: "/").dropLast().contains(where: { $0 == Manifest.folder }) else {
-      throw SinkError("the key template \"\(text)\" leads into the folder \(Manifest.folder), which is the manifest's")
+    guard !text.split(separator: "/").dropLast().contains(where: { $0 == Manifest.name }) else {
+      throw SinkError(
+        "the key template \"\(text)\" has the folder \(Manifest.name), which is reserved for the manifest")
     }
     self.parts = parts
   }
@@ -85,7 +86,7 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     }
   }
 
-  /// What every key of a cursor begins with: a listing of it holds all of them.
+  /// The common prefix of all keys of a cursor.
   package func prefix(cursor: String) -> String {
     var prefix = ""
     for part in parts {
@@ -98,10 +99,10 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     return prefix
   }
 
-  /// The records whose object has this key; nil when no batch of the cursor can have it. `suffix` is what compressed
-  /// objects' names end with.
+  /// The range of records in a key; nil for a key that this template cannot give. `suffixes` are those of compressed
+  /// objects.
   package func range(of key: String, cursor: String, suffixes: [String]) -> Range<UInt64>? {
-    // The longest first: every name ends with the empty one.
+    // The longest suffix first: the empty one matches every name.
     for suffix in suffixes.sorted(by: { $0.utf8.count > $1.utf8.count }) where key.hasSuffix(suffix) {
       for name in [key, String(key.dropLast(suffix.count))] {
         if let range = range(matching: Substring(name), cursor: cursor) { return range }
@@ -136,17 +137,17 @@ package struct ObjectKeyTemplate: Sendable, Hashable {
     return first..<last + 1
   }
 
-  /// Refuses what a bucket or a file system would read as another place than it says.
+  /// Throws for a key that a bucket or a file system would resolve to a different name.
   static func validate(key: String) throws(SinkError) {
     guard key.utf8.count <= maxKeyBytes else {
-      throw SinkError("the key \(key.prefix(60))… takes \(key.utf8.count) bytes; at most \(maxKeyBytes) are possible")
+      throw SinkError("the key \(key.prefix(60))… has \(key.utf8.count) bytes; the limit is \(maxKeyBytes)")
     }
     guard !key.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) else {
       throw SinkError("the key contains a control character")
     }
     let names = key.split(separator: "/", omittingEmptySubsequences: false)
     guard !names.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." }) else {
-      throw SinkError("the key \"\(key)\" has an empty name, \".\" or \"..\" between its slashes")
+      throw SinkError("the key \"\(key)\" has an empty path component, or \".\" or \"..\"")
     }
   }
 }

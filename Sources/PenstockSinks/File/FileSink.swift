@@ -3,11 +3,13 @@ public import PenstockDelivery
 public import PenstockEvents
 public import PenstockLog
 
-/// Writes every event as a row into one file: a replay to look at, or to hand to another program.
+/// Writes every event as a row into one file: for a replay to inspect, or to pass to another program.
 ///
-/// A delivery's plan holds the position at which its rows begin, so a repeated delivery writes the same bytes to the same
-/// place: rows are in the file exactly once, in order, without a hole. Rows are on stable storage before their delivery counts
-/// as done. The file belongs to one cursor, and nobody else may write it; one batch is in flight at a time.
+/// A delivery's plan has the position of its rows, so a repeated delivery writes the same bytes to the same position.
+/// Rows are in the file exactly once, in order, without a hole. They are on stable storage before their delivery counts
+/// as done. The file belongs to one cursor, and no other writer may change it. One batch is in flight at a time. File
+/// operations block threads of Dispatch's global queue; only ``plan(_:)`` blocks the caller's thread, to read the
+/// file's size.
 public struct FileSink: Sink {
   public let path: String
   public var fields: FieldSelection
@@ -15,16 +17,16 @@ public struct FileSink: Sink {
   private let fileSystem: any FileSystem
 
   /// - Parameters:
-  ///   - path: The file; made when it is missing, in a directory that is there. What it holds already stays.
-  ///   - fields: What of each event is written.
-  ///   - filter: Which events are.
-  ///   - fileSystem: The disk.
-  /// - Throws: `SinkError` for a filter that does not fit a plan.
+  ///   - path: The file. The sink creates it if it is missing; its directory must exist. Existing content is kept.
+  ///   - fields: The fields of each event to write.
+  ///   - filter: Selects the events to write.
+  ///   - fileSystem: The file system.
+  /// - Throws: `SinkError` for an empty path, or a filter that is too long for a plan.
   public init(
     path: String, fields: FieldSelection = .all, filter: EventFilter = .all,
     fileSystem: any FileSystem = POSIXFileSystem()
   ) throws(SinkError) {
-    guard !path.isEmpty else { throw SinkError("the file has no name") }
+    guard !path.isEmpty else { throw SinkError("the file path is empty") }
     self.path = path
     self.fields = fields
     self.filter = filter
@@ -41,7 +43,7 @@ public struct FileSink: Sink {
     do throws(FileSystemError) {
       position = try size()
     } catch {
-      throw SinkError("cannot say how long the file is: \(error)")
+      throw SinkError("cannot read the size of the file: \(error)")
     }
     return try FilePlan(position: position, selection: fields, filter: filter, events: outline.events).encoded()
   }
@@ -60,7 +62,7 @@ public struct FileSink: Sink {
     } catch {
       return .refused(reason: error.description)
     }
-    // Writing and syncing block; the threads that run tasks are few and must not.
+    // Writing and syncing block. They must not block the few threads that run tasks.
     return await withCheckedContinuation { continuation in
       DispatchQueue.global().async {
         continuation.resume(returning: write(delivery.body.bytes, at: plan.position))
@@ -68,7 +70,7 @@ public struct FileSink: Sink {
     }
   }
 
-  /// Zero for a file that is not there.
+  /// The size in bytes; 0 for a missing file.
   private func size() throws(FileSystemError) -> UInt64 {
     let file: OpenFileHandle
     do throws(FileSystemError) {
@@ -86,7 +88,7 @@ public struct FileSink: Sink {
       let size = try size()
       guard size >= position, size <= position + UInt64(bytes.count) else {
         return .conflict(
-          reason: "\(path) has \(size) bytes, and the rows belong at \(position): something else has changed the file")
+          reason: "\(path) has \(size) bytes, but the rows start at \(position): another program has changed the file")
       }
       try write(bytes, to: try openOrCreate(), at: position, leftover: size > position)
       return .delivered(receipt: "\(path), bytes \(position) to \(position + UInt64(bytes.count))")
@@ -111,8 +113,8 @@ public struct FileSink: Sink {
   ) throws(FileSystemError) {
     defer { fileSystem.close(file) }
     if leftover {
-      // An attempt ended early. If a write failed then, memory may hold rows that the disk never gets, whatever is written
-      // over them: the space is given back, and what is before it is read from the disk.
+      // A previous attempt ended early. If its write failed, the page cache may have rows that never reach the disk,
+      // even when they are overwritten. So free that space, and read everything before it from the disk.
       try fileSystem.truncate(file, to: position)
       try fileSystem.synchronize(file)
       _ = try fileSystem.dropCache(file)
@@ -121,12 +123,12 @@ public struct FileSink: Sink {
       try fileSystem.writeAll(file, UnsafeRawBufferPointer(bytes), at: position)
     }
     try fileSystem.synchronize(file)
-    // Each time: an attempt that made the file may have ended before its name was durable.
+    // Sync the directory each time: the attempt that created the file may have ended before its name was durable.
     try fileSystem.synchronizeDirectory(LogPaths.parent(of: path))
   }
 }
 
-/// What a delivery into a file keeps for as long as it is under way.
+/// The plan of a delivery into a file, fixed for the delivery.
 struct FilePlan: Hashable {
   let position: UInt64
   let selection: FieldSelection

@@ -5,25 +5,25 @@ import NIOSSL
 public import PenstockDelivery
 import Synchronization
 
-/// The ``HTTPTransport`` over async-http-client: pooled connections, TLS, HTTP/2 where a server offers it.
+/// An ``HTTPTransport`` with async-http-client: pooled connections, TLS, and HTTP/2 if a server offers it.
 public final class AsyncHTTPTransport: HTTPTransport {
-  /// What decides where a request goes.
+  /// How a request finds its address.
   private enum Route {
-    /// The client resolves names by itself.
+    /// The client resolves names.
     case byName(PooledClient)
     case pinned(PinnedHosts)
   }
 
-  /// Waits; a test says how long that is.
+  /// Waits for a duration; replaced in tests.
   package typealias Pause = @Sendable (Duration) async throws -> Void
 
   private let route: Route
   private let pause: Pause
   private let isClosed = Atomic(false)
 
-  /// Connects to every address, with the system's authorities.
+  /// Connects to any address, and trusts the system's certificate authorities.
   ///
-  /// - Parameter connectTimeout: for the TCP connection and the TLS handshake.
+  /// - Parameter connectTimeout: The limit for the TCP connection and the TLS handshake together.
   public init(connectTimeout: Duration = .seconds(10)) {
     var settings = TransportSettings()
     settings.connectTimeout = connectTimeout
@@ -31,7 +31,9 @@ public final class AsyncHTTPTransport: HTTPTransport {
     route = .byName(PooledClient(settings, tls: nil))
   }
 
-  /// - Throws: `SinkError` for files of ``TransportSettings/tls`` that cannot be used.
+  /// Reads the files of ``TransportSettings/tls``, which blocks the caller's thread.
+  ///
+  /// - Throws: `SinkError` for a file that cannot be read or is invalid.
   public convenience init(_ settings: TransportSettings) throws(SinkError) {
     try self.init(settings, resolver: SystemHostResolver())
   }
@@ -54,7 +56,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
   }
 
   public func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
-    guard !isClosed.load(ordering: .acquiring) else { throw TransportError(.cancelled, "the sink has been closed") }
+    guard !isClosed.load(ordering: .acquiring) else { throw TransportError(.cancelled, "the sink is closed") }
     switch route {
     case .byName(let client):
       return try await Self.send(request, over: client, until: .now + request.timeout, address: nil, pause)
@@ -70,7 +72,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     }
   }
 
-  /// Tries one address after the other for as long as nothing has been sent.
+  /// Tries the addresses one after the other, as long as nothing was sent.
   private func send(
     _ request: TransportRequest, _ hosts: PinnedHosts
   ) async throws(TransportError) -> TransportResponse {
@@ -149,8 +151,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     return translated
   }
 
-  /// What of the body matters. The status has been read by now, so a body that breaks off, or that trickles in until the
-  /// time is up, changes nothing.
+  /// The first `limit` bytes of the body. The status is known already, so an incomplete or slow body is not an error.
   private static func prefix(
     of body: HTTPClientResponse.Body, limit: Int, within time: Duration, _ pause: @escaping Pause
   ) async -> [UInt8] {
@@ -169,7 +170,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     return read.withLock { $0 }
   }
 
-  /// What `work` returns; nil when the time is up. `work` must return soon after it is cancelled.
+  /// Returns the result of `work`, or nil after `time`. `work` must return soon after its cancellation.
   private static func withLimit<Result: Sendable>(
     _ time: Duration, _ pause: @escaping Pause, _ work: @Sendable @escaping () async -> Result
   ) async -> Result? {
@@ -186,7 +187,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
   }
 }
 
-/// A long body in pieces: only one at a time is copied into what the network takes.
+/// A long body in pieces of 256 KiB. Only one piece at a time is copied into a network buffer.
 private struct BodyPieces: AsyncSequence, Sendable {
   static let size = 256 << 10
 

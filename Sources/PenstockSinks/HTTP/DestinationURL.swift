@@ -6,11 +6,11 @@ import PenstockDelivery
   import Foundation
 #endif
 
-/// An http or https address, taken apart.
+/// A parsed http or https URL.
 struct DestinationURL: Hashable {
   let scheme: String
   let host: String
-  /// Nil for the scheme's own.
+  /// Nil for the scheme's default port.
   let port: Int?
   /// Percent-encoded; begins with `/`.
   let path: String
@@ -18,22 +18,22 @@ struct DestinationURL: Hashable {
   let query: String?
 
   init(_ text: String) throws(SinkError) {
-    // The text is in no message: a key may stand in its query.
+    // Messages never contain the text: its query can contain a key.
     guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(), let host = parts.host else {
       throw SinkError("the address is not a URL; it should look like https://example.com/path")
     }
     guard ["http", "https"].contains(scheme) else {
-      throw SinkError("the address begins with \(scheme)://; only http:// and https:// are possible")
+      throw SinkError("the address begins with \(scheme)://; only http:// and https:// are supported")
     }
-    guard !host.isEmpty else { throw SinkError("the address names no host") }
+    guard !host.isEmpty else { throw SinkError("the address has no host") }
     guard parts.user == nil, parts.password == nil else {
-      throw SinkError("the address holds a user or a password; put them into a header")
+      throw SinkError("the address has a user or a password; use a header instead")
     }
     guard parts.fragment == nil else { throw SinkError("the address has a fragment (#…), which is never sent") }
     if let port = parts.port, !(1...65_535).contains(port) { throw SinkError("the address has no valid port") }
     self.scheme = scheme
     self.host = parts.percentEncodedHost ?? host
-    // A zone names an interface of one machine, and no server knows what it means.
+    // A zone names a network interface of this machine; a server cannot use it.
     guard !self.host.contains("%") else {
       throw SinkError("the address's host contains %; leave a zone such as %eth0 out")
     }
@@ -60,20 +60,20 @@ struct DestinationURL: Hashable {
     }
   }
 
-  /// What the `Host` header says.
+  /// The value of the `Host` header.
   var authority: String { port.map { "\(host):\($0)" } ?? host }
 
-  /// For people: without the query, where keys are sometimes put.
+  /// For messages: without the query, which can contain keys.
   var redacted: String { "\(scheme)://\(authority)\(path)" }
 
-  /// The whole, with `parameter` (percent-encoded) added to the query.
+  /// The full URL, with `parameter` (percent-encoded) added to the query.
   func string(adding parameter: String? = nil) -> String {
     let query = [self.query, parameter].compactMap(\.self).filter { !$0.isEmpty }.joined(separator: "&")
     return redacted + (query.isEmpty ? "" : "?\(query)")
   }
 }
 
-/// The query is shown nowhere.
+/// No description contains the query.
 extension DestinationURL: CustomStringConvertible, CustomReflectable {
   var description: String { redacted }
   var customMirror: Mirror { Mirror(self, children: ["url": redacted]) }

@@ -6,6 +6,6 @@ package enum EventLoops {
   /// One for each core.
   package static var count: Int { System.coreCount }
 
-  /// Makes them now. NIO stops the process when it cannot make them later, because no descriptor is left.
+  /// Creates them now. If NIO cannot create them later, because no file descriptor is free, it stops the process.
   package static func prepare() { _ = HTTPClient.defaultEventLoopGroup.next() }
 }

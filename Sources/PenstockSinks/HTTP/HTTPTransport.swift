@@ -5,12 +5,12 @@ public struct TransportRequest: Sendable {
   public var url: String
   public var headers: [(name: String, value: String)]
   public var body: [UInt8]
-  /// For the whole exchange: looking the host up, connecting, sending and the answer.
+  /// The limit for the whole exchange: lookup, connection, request and response.
   public var timeout: Duration
-  /// How much of the answer's body is wanted; ``TransportResponse/bodyLimit`` unless set.
+  /// The maximum bytes of the response body to read. Default: ``TransportResponse/bodyLimit``.
   public var responseLimit = TransportResponse.bodyLimit
-  /// How long the body of a 2xx answer is waited for, once its head has come; nil: as long as ``timeout`` allows. What
-  /// has come by then counts as the body.
+  /// The limit for the body of a 2xx response, counted from its head; nil: only ``timeout`` applies. The bytes received
+  /// until then are the body.
   public var successBodyTime: Duration?
 
   public init(
@@ -26,7 +26,7 @@ public struct TransportRequest: Sendable {
   var isSecure: Bool { url.lowercased().hasPrefix("https:") }
 }
 
-/// Headers, and the query of an address, hold keys: they show in no description and no dump.
+/// Header values and the query can contain keys, so no description and no dump shows them.
 extension TransportRequest: CustomStringConvertible, CustomReflectable {
   public var description: String {
     let address = url.prefix { $0 != "?" }
@@ -38,16 +38,16 @@ extension TransportRequest: CustomStringConvertible, CustomReflectable {
   }
 }
 
-/// What the server answered.
+/// A server's response.
 public struct TransportResponse: Sendable {
   public var status: Int
   public var headers: [(name: String, value: String)]
-  /// The first ``TransportRequest/responseLimit`` bytes of the body at most; fewer also when the connection ended early.
+  /// At most the first ``TransportRequest/responseLimit`` bytes of the body; fewer if the connection ended early.
   public var body: [UInt8]
-  /// What is known of the connection it came over.
+  /// The connection, if it is known.
   public var connection: TransportConnection?
 
-  /// 64 KiB: what a sink reads of an answer, unless it asks for more.
+  /// The default limit of a response body: 64 KiB.
   public static let bodyLimit = 65_536
 
   public init(
@@ -60,20 +60,20 @@ public struct TransportResponse: Sendable {
     self.connection = connection
   }
 
-  /// The first header of that name, whatever its case.
+  /// The first header with this name, ignoring case. O(headers).
   public func header(_ name: String) -> String? {
     let name = name.lowercased()
     return headers.first { $0.name.lowercased() == name }?.value
   }
 }
 
-/// How an answer came.
+/// The connection of a response.
 public struct TransportConnection: Sendable, Hashable {
   /// As in `HTTP/1.1` or `HTTP/2.0`.
   public var httpVersion: String
   /// As in `1.3`; nil without TLS.
   public var tlsVersion: String?
-  /// Where the connection went, if it was pinned there.
+  /// The IP address, if the connection was pinned to one.
   public var address: String?
 
   public init(httpVersion: String, tlsVersion: String? = nil, address: String? = nil) {
@@ -83,18 +83,19 @@ public struct TransportConnection: Sendable, Hashable {
   }
 }
 
-/// The seam between sinks and the network.
+/// The interface between sinks and the network.
 ///
-/// An implementation sends each request once, follows no redirect, and hands back whatever status came. It may keep
+/// An implementation sends each request once, does not follow redirects, and returns every status. It may keep
 /// connections. Calls may overlap.
 public protocol HTTPTransport: Sendable {
-  /// Sends the request and returns the answer.
+  /// Sends the request and returns the response.
   ///
-  /// Throws when no answer came. The server may have acted on the request all the same: only
-  /// ``TransportError/Kind/connectionRefused``, ``TransportError/Kind/unreachable``, ``TransportError/Kind/unknownHost``,
-  /// ``TransportError/Kind/tls`` and ``TransportError/Kind/forbiddenAddress`` say that it cannot have.
+  /// Throws if there is no response. The server may still have processed the request. Only
+  /// ``TransportError/Kind/connectionRefused``, ``TransportError/Kind/unreachable``,
+  /// ``TransportError/Kind/unknownHost``, ``TransportError/Kind/tls`` and ``TransportError/Kind/forbiddenAddress``
+  /// exclude that.
   func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse
 
-  /// Lets go of connections. Called once, by whoever made the transport, after the last `send` has returned.
+  /// Closes all connections. The owner of the transport calls this once, after the last `send` has returned.
   func close() async
 }

@@ -1,6 +1,6 @@
-/// Percent-encoding of everything but the unreserved characters (RFC 3986, section 2.3), as AWS signatures demand it too.
+/// Percent-encodes everything but the unreserved characters (RFC 3986, section 2.3). AWS signatures require the same.
 package enum PercentEncoding {
-  /// - Parameter keepingSlash: leaves `/` as it is, for a path.
+  /// - Parameter keepingSlash: Keeps `/`, for a path.
   package static func encode(_ bytes: some Sequence<UInt8>, keepingSlash: Bool = false) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var encoded: [UInt8] = []
@@ -16,12 +16,12 @@ package enum PercentEncoding {
     return String(decoding: encoded, as: UTF8.self)
   }
 
-  /// How long `encode` makes the bytes.
+  /// The length of the result of `encode`.
   package static func encodedLength(_ bytes: some Sequence<UInt8>) -> Int {
     bytes.reduce(0) { $0 + (isUnreserved($1) ? 1 : 3) }
   }
 
-  /// The text without percent-encoding; nil if it is wrongly encoded or no text.
+  /// Decodes percent-encoding; nil if it is invalid, or the result is not UTF-8.
   static func decode(_ text: String) -> String? {
     var bytes: [UInt8] = []
     var rest = Array(text.utf8)[...]

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// The addresses that names stand for at present, each checked, and a client for the one in use.
+/// The checked addresses of host names, and a client for the address in use.
 ///
-/// A connection goes to an address that was checked, never to a name: between a check and a connection by name, a name server
-/// could change its mind. Names are asked for again after `lifetime`, because `getaddrinfo` does not say for how long an
-/// answer holds; while an address in use is still among the answers, its connections stay.
+/// A connection goes to a checked address, never to a name: between a check and a connection by name, the name server
+/// could return a different address. Names are resolved again after `lifetime`, because `getaddrinfo` does not return a
+/// TTL. As long as the address in use is in the result, its connections stay open.
 final class PinnedHosts: Sendable {
   private struct Entry {
     /// The one in use comes first.
@@ -29,19 +29,19 @@ final class PinnedHosts: Sendable {
     self.makeClient = makeClient
   }
 
-  /// What is known and still holds.
+  /// The cached addresses, unless they are expired.
   func freshAddresses(of host: String, now: ContinuousClock.Instant) -> [IPAddress]? {
     entries.withLock { entries in entries[host].flatMap { $0.freshUntil > now ? $0.addresses : nil } }
   }
 
-  /// Asks for the addresses of `host`; returns those that may be connected to, the one in use first.
+  /// Resolves `host`. Returns the permitted addresses, the one in use first.
   func lookUp(_ host: String, now: ContinuousClock.Instant) async throws(TransportError) -> [IPAddress] {
     let known = entries.withLock { $0[host] }
     let found: [IPAddress]
     do throws(TransportError) {
       found = try await resolver.addresses(of: host)
     } catch {
-      // A name server that is out stops no delivery to an address that was right a moment ago.
+      // A failing name server must not stop deliveries to an address that was valid a moment ago.
       if let known, error.kind == .unknownHost { return known.addresses }
       throw error
     }
@@ -58,7 +58,7 @@ final class PinnedHosts: Sendable {
     [first] + addresses.filter { $0 != first }
   }
 
-  /// Those without an objection; throws the first objection when none is left.
+  /// The permitted addresses. Throws the first objection if there are none.
   private func permitted(_ found: [IPAddress], _ host: String) throws(TransportError) -> [IPAddress] {
     let permitted = found.filter { policy.objection(to: $0) == nil }
     guard permitted.isEmpty else { return permitted }
@@ -66,7 +66,7 @@ final class PinnedHosts: Sendable {
     throw TransportError(.forbiddenAddress, objection?.message(host: host) ?? host)
   }
 
-  /// The client for an address; the one before it ends with its last request.
+  /// The client for an address. A previous client shuts down after its last request.
   func client(_ host: String, _ address: IPAddress) -> PooledClient {
     entries.withLock { entries in
       if let used = entries[host]?.client, used.address == address { return used.client }
@@ -79,10 +79,10 @@ final class PinnedHosts: Sendable {
     }
   }
 
-  /// Asks for the name again next time: no address of it can be reached.
+  /// Expires the cached addresses, because none is reachable.
   func forget(_ host: String) { entries.withLock { $0[host]?.freshUntil = .now } }
 
-  /// The clients there are; none is kept.
+  /// Removes and returns all clients.
   func removeAll() -> [PooledClient] {
     entries.withLock { entries in
       defer { entries = [:] }

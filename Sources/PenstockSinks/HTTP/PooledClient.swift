@@ -3,51 +3,49 @@ import NIOCore
 import NIOSSL
 import Synchronization
 
-/// A client with its pool of connections, for one address if it is pinned to one.
-///
-/// It shuts itself down when the last request that uses it has ended.
+/// An HTTP client with its connection pool, optionally pinned to one address. Shuts down after its last request.
 final class PooledClient: Sendable {
   let client: HTTPClient
   private let newest: Newest
   private let isClosed = Atomic(false)
 
-  /// - Parameter pin: where `host` is connected to, whatever its name resolves to.
+  /// - Parameter pin: The address for connections to `host`, instead of the resolved one.
   init(_ settings: TransportSettings, tls: TLSConfiguration?, pin: (host: String, address: IPAddress)? = nil) {
     var configuration = HTTPClient.Configuration(
       tlsConfiguration: tls, redirectConfiguration: .disallow,
       timeout: .init(connect: .nanoseconds(settings.connectTimeout.wholeNanoseconds)))
-    // Retrying is the delivery's work; here it would only hide for how long nobody has been listening.
+    // The delivery retries. Retries here would hide how long the server has been down.
     configuration.connectionPool.retryConnectionEstablishment = false
     configuration.connectionPool.idleTimeout = .nanoseconds(settings.idleTimeout.wholeNanoseconds)
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = settings.maxConnections
     configuration.httpVersion = settings.versions == .http1 ? .http1Only : .automatic
     if let pin { configuration.dnsOverride = [pin.host: pin.address.description] }
     let newest = Newest()
-    // Called with every new connection, before a request is sent over it.
-    let look: @Sendable (any Channel) -> EventLoopFuture<Void> = { channel in
-      channel.eventLoop.submit { try Self.look(at: channel, pin, newest) }.flatMapErrorThrowing { error in
+    // Called for every new connection, before the first request.
+    let inspect: @Sendable (any Channel) -> EventLoopFuture<Void> = { channel in
+      channel.eventLoop.submit { try Self.inspect(channel, pin, newest) }.flatMapErrorThrowing { error in
         channel.close(promise: nil)
         throw error
       }
     }
-    configuration.http1_1ConnectionDebugInitializer = look
-    configuration.http2ConnectionDebugInitializer = look
+    configuration.http1_1ConnectionDebugInitializer = inspect
+    configuration.http2ConnectionDebugInitializer = inspect
     client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     self.newest = newest
   }
 
   deinit {
-    // A client that is dropped without a shutdown stops the process in debug builds.
+    // In debug builds, a client that is deinitialised without a shutdown stops the process.
     guard !isClosed.load(ordering: .acquiring) else { return }
     client.shutdown { _ in }
   }
 
-  /// The version of TLS that the newest connection speaks, such as `1.3`; nil without TLS.
+  /// The TLS version of the newest connection, such as `1.3`; nil without TLS.
   var tlsVersion: String? { newest.tlsVersion.withLock { $0 } }
 
   func close() async {
     guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    // A failure to close cleanly means a request was cut off, and its sender has been told.
+    // An error here means that a request was cut off; its caller has received that error.
     try? await client.shutdown()
   }
 
@@ -55,12 +53,13 @@ final class PooledClient: Sendable {
     let tlsVersion = Mutex<String?>(nil)
   }
 
-  /// Throws if the connection does not lead where it must. The pin is a setting of the client's, keyed by a name, and a name
-  /// that it spells differently from us would go where it likes without a word.
-  private static func look(at channel: any Channel, _ pin: (host: String, address: IPAddress)?, _ newest: Newest) throws
-  {
+  /// Throws unless the connection goes to the pinned address. The client stores the pin by host name. If it spelled a
+  /// name differently, it would ignore the pin silently.
+  private static func inspect(
+    _ channel: any Channel, _ pin: (host: String, address: IPAddress)?, _ newest: Newest
+  ) throws {
     if let pin, channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) })?.unmapped != pin.address.unmapped {
-      throw TransportError(.forbiddenAddress, "connected to another address than the one that was checked")
+      throw TransportError(.forbiddenAddress, "connected to a different address than the checked one")
     }
     let tls = channel.pipeline.syncOperations
     guard let version = try? tls.nioSSL_tlsVersion() else {

@@ -3,9 +3,9 @@ import PenstockSupport
 
 /// The `Retry-After` header (RFC 9110, section 10.2.3).
 package enum RetryAfter {
-  /// How long to wait from `now`, or nil when the value is neither a number of seconds nor an IMF-fixdate.
+  /// The time to wait from `now`; nil if the value is neither a number of seconds nor an IMF-fixdate.
   ///
-  /// A date in the past is zero. The longest answer is a year: no server means more.
+  /// A date in the past gives zero. The result is at most one year.
   package static func parse(_ value: String, now: Timestamp) -> Duration? {
     let text = value.trimmingBlanks()
     let year = 365 * 86_400
@@ -17,8 +17,8 @@ package enum RetryAfter {
     return min(max(wait, .zero), .seconds(year))
   }
 
-  /// An IMF-fixdate such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), in seconds since 1970. The day
-  /// of the week is not compared: it adds nothing.
+  /// An IMF-fixdate such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), in seconds since 1970. Does
+  /// not compare the day of the week.
   package static func parseDate(_ text: String) -> Int? {
     let parts = text.split(separator: " ", omittingEmptySubsequences: false)
     guard parts.count == 6, weekdays.contains(parts[0]), parts[5] == "GMT" else { return nil }

@@ -1,6 +1,6 @@
 import NIOHTTP1
 
-/// An HTTP status as people read it: `404 Not Found`; the number alone where it has no name.
+/// An HTTP status with its reason phrase: `404 Not Found`; only the number if it has no phrase.
 package func statusWords(_ status: Int) -> String {
   if status == 425 { return "425 Too Early" }
   let known = HTTPResponseStatus(statusCode: status)

@@ -1,19 +1,19 @@
 import NIOSSL
 import PenstockDelivery
 
-/// How a secure connection is made: whom we believe, and who we say we are.
+/// TLS settings: the trusted certificate authorities and the client certificate.
 ///
-/// Files are in PEM form and are read once, when the sink is made; a file that changes later counts from the next start on.
-/// A start costs a destination nothing: what was open is finished first.
+/// Files are in PEM format. They are read once, when the sink is created; a changed file applies after a restart. A
+/// restart loses nothing: a delivery in flight is finished first.
 public struct TLSSettings: Sendable, Hashable {
-  /// A file with the certificates of the authorities a server's certificate must come from, *instead of* the system's: a
-  /// receiver with a private authority is then believed only under that one. Nil: the system's.
+  /// A file with the certificate authorities to trust *instead of* the system's. So a receiver with a private authority
+  /// is trusted only with that authority. Nil: the system's authorities.
   public var authorities: String?
-  /// Believes the system's authorities beside those of ``authorities``; for the time of a change from one to the other.
+  /// Trusts the system's authorities in addition to ``authorities``, for a change from one to the other.
   public var alsoSystemAuthorities = false
-  /// A file with our certificate and those between it and its authority, in that order, for servers that demand one.
+  /// A file with the client certificate, followed by its intermediate certificates, for servers that require one.
   public var certificate: String?
-  /// The file with its private key, without a passphrase.
+  /// The file with the certificate's private key, without a passphrase.
   public var key: String?
 
   public init() {}
@@ -22,7 +22,7 @@ public struct TLSSettings: Sendable, Hashable {
 extension TLSSettings {
   private static let limit = 4 << 20
 
-  /// Reads the files, and checks that they belong together.
+  /// Reads the files, which blocks, and checks that the key belongs to the certificate.
   func configuration() throws(SinkError) -> TLSConfiguration {
     var configuration = TLSConfiguration.makeClientConfiguration()
     configuration.minimumTLSVersion = .tlsv12
@@ -39,7 +39,7 @@ extension TLSSettings {
     case (let certificate?, let key?):
       configuration.certificateChain = try Self.certificates(certificate, "tls.certificate").map { .certificate($0) }
       configuration.privateKey = .privateKey(try Self.privateKey(key))
-    default: throw SinkError("tls.certificate and tls.key belong together; one of them is missing")
+    default: throw SinkError("tls.certificate and tls.key need each other; one of them is missing")
     }
     do {
       _ = try NIOSSLContext(configuration: configuration)
@@ -53,7 +53,7 @@ extension TLSSettings {
     let bytes = try contents(path, what)
     let found = (try? NIOSSLCertificate.fromPEMBytes(bytes)) ?? []
     guard !found.isEmpty else {
-      throw SinkError("\(what): \(path) holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
+      throw SinkError("\(what): \(path) has no certificate in PEM format (-----BEGIN CERTIFICATE-----)")
     }
     return found
   }
@@ -63,7 +63,7 @@ extension TLSSettings {
     do {
       return try NIOSSLPrivateKey(bytes: bytes, format: .pem)
     } catch {
-      throw SinkError("tls.key: \(path) holds no private key in PEM form, or one with a passphrase")
+      throw SinkError("tls.key: \(path) has no private key in PEM format, or its key has a passphrase")
     }
   }
 

@@ -2,7 +2,7 @@ import AsyncHTTPClient
 import NIOCore
 
 extension TransportError {
-  /// - Parameter host: whom the request was for.
+  /// - Parameter host: The host of the request.
   init(describing error: any Error, host: String) {
     switch error {
     case let error as TransportError: self = error
@@ -15,12 +15,12 @@ extension TransportError {
 
   /// The certificate does not name the host.
   init(wrongNameFor host: String) {
-    self.init(.tls, "the certificate of the server is for other names than \(host); use a name that is in it")
+    self.init(.tls, "the server's certificate does not contain the name \(host); use a name that it contains")
   }
 
   private static let connecting = "connecting"
 
-  /// Whether it is certain that nothing of the request has left, so that another address may be tried.
+  /// Whether it is certain that nothing of the request was sent, so that a different address may be tried.
   var isBeforeSending: Bool {
     switch kind {
     case .connectionRefused, .unreachable, .unknownHost: true
@@ -37,9 +37,9 @@ extension TransportError {
     case .tlsHandshakeTimeout: self.init(.tls, "the handshake timed out")
     case .remoteConnectionClosed, .uncleanShutdown: self.init(.connectionLost)
     case .cancelled: self.init(.cancelled)
-    case .alreadyShutdown: self.init(.cancelled, "the sink has been closed")
+    case .alreadyShutdown: self.init(.cancelled, "the sink is closed")
     case .invalidURL, .emptyHost, .emptyScheme: self.init(.invalidRequest, error.shortDescription.lowercased())
-    // Descriptions of the others can hold header values, and a header value can be a secret.
+    // Other descriptions can contain header values, and a header value can be a secret.
     default: self.init(.other, error.shortDescription.lowercased())
     }
   }
@@ -71,30 +71,30 @@ extension TransportError {
     }
   }
 
-  /// What the library's words mean, and what to do.
+  /// Translates the library's message, and says what to do.
   private static func remedy(tls words: String, host: String) -> String {
     let meanings = [
       (
         "CERTIFICATE_VERIFY_FAILED",
-        "the certificate of \(host) is not believed: it is out of date, or it comes from an authority that is not known; "
-          + "name the authority's certificate with tls.ca"
+        "the certificate of \(host) is not trusted: it is expired, or its authority is unknown; "
+          + "set tls.ca to the authority's certificate"
       ),
       ("failedToValidateHostname", TransportError(wrongNameFor: host).detail),
-      ("CERTIFICATE_REQUIRED", "\(host) demands a client certificate; set tls.certificate and tls.key"),
+      ("CERTIFICATE_REQUIRED", "\(host) requires a client certificate; set tls.certificate and tls.key"),
       (
         "HANDSHAKE_FAILURE",
-        "\(host) ended the handshake; it may demand a client certificate (tls.certificate, tls.key)"
+        "\(host) ended the handshake; it may require a client certificate (tls.certificate, tls.key)"
       ),
-      ("ALERT_UNKNOWN_CA", "\(host) does not know the authority of our certificate (tls.certificate)"),
-      ("ALERT_BAD_CERTIFICATE", "\(host) does not take our certificate (tls.certificate)"),
-      ("ALERT_CERTIFICATE_EXPIRED", "\(host) says that our certificate is out of date (tls.certificate)"),
-      ("WRONG_VERSION_NUMBER", "\(host) does not speak TLS on that port; is the address http:// ?"),
-      ("PROTOCOL_VERSION", "\(host) offers no version of TLS from 1.2 on"),
+      ("ALERT_UNKNOWN_CA", "\(host) does not trust the authority of the client certificate (tls.certificate)"),
+      ("ALERT_BAD_CERTIFICATE", "\(host) rejects the client certificate (tls.certificate)"),
+      ("ALERT_CERTIFICATE_EXPIRED", "\(host) says that the client certificate is expired (tls.certificate)"),
+      ("WRONG_VERSION_NUMBER", "\(host) does not use TLS on that port; is the address http:// ?"),
+      ("PROTOCOL_VERSION", "\(host) does not support TLS 1.2 or later"),
     ]
     return meanings.first { words.contains($0.0) }?.1 ?? words
   }
 
-  /// The `IOError` somewhere inside: a failure to connect wraps one for each address that was tried.
+  /// The first nested `IOError`: a connection failure wraps one for each tried address.
   private static func systemCause(of value: Any, depth: Int) -> IOError? {
     if let error = value as? IOError { return error }
     guard depth < 5 else { return nil }

@@ -1,20 +1,20 @@
-/// How a transport makes and keeps its connections.
+/// How a transport opens and keeps connections.
 public struct TransportSettings: Sendable, Hashable {
   public enum Versions: String, Sendable, CaseIterable {
-    /// HTTP/2 where a server of `https` offers it, HTTP/1.1 otherwise.
+    /// HTTP/2 if an `https` server offers it, otherwise HTTP/1.1.
     case automatic
     case http1
   }
 
-  /// For the TCP connection and the TLS handshake together.
+  /// The limit for the TCP connection and the TLS handshake together. Default: 10 seconds.
   public var connectTimeout: Duration = .seconds(10)
-  /// How long a connection is kept that nothing is sent over.
+  /// How long to keep an idle connection. Default: 60 seconds.
   public var idleTimeout: Duration = .seconds(60)
-  /// The most connections to one server over HTTP/1.1; further requests wait. HTTP/2 uses one.
+  /// The maximum HTTP/1.1 connections to one server; further requests wait. HTTP/2 uses one. Default: 8.
   public var maxConnections = 8
   public var versions: Versions = .automatic
   public var tls = TLSSettings()
-  /// The addresses that may be connected to; nil for all, unseen.
+  /// The permitted addresses; nil permits all without a check.
   public var addresses: AddressPolicy?
 
   public init() {}

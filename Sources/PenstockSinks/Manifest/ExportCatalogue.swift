@@ -1,11 +1,11 @@
-/// Everything a verification has read of names, sizes and entries, and what follows from that. Reads nothing itself.
+/// The names, sizes and entries that a verification has read, and the checks on them. Does no I/O.
 struct ExportCatalogue {
-  /// An entry as it stands in the store.
+  /// An entry as stored.
   struct Line {
     var key: String
     /// From the key.
     var end: UInt64
-    /// Nil for what is no entry.
+    /// Nil if it is not a valid entry.
     var parsed: (entry: ManifestEntry, hash: String)?
   }
 
@@ -13,13 +13,13 @@ struct ExportCatalogue {
   let suffixes: [String]
   let log: String
   let cursor: String
-  /// In the order of their ends.
+  /// Sorted by end.
   var lines: [Line]
   var objects: [ExportObject]
 
   typealias Finding = ExportReport.Finding
 
-  /// Entries of this export that can be read, in the order of their records.
+  /// The valid entries of this export, sorted by their records.
   var entries: [ManifestEntry] {
     lines.compactMap(\.parsed?.entry).sorted { ($0.first, $0.last) < ($1.first, $1.last) }
   }
@@ -47,7 +47,7 @@ struct ExportCatalogue {
     report.batchesWithoutRows = entries.count { !$0.hasObject }
   }
 
-  /// Objects whose names are ones of this export, in the order of their records.
+  /// The objects with names of this export, sorted by their records.
   private var named: [(range: Range<UInt64>, key: String)] {
     objects.compactMap { object in
       template.range(of: object.key, cursor: cursor, suffixes: suffixes).map { (range: $0, key: object.key) }
@@ -66,7 +66,7 @@ struct ExportCatalogue {
     let begins = lines.compactMap(\.parsed?.entry.first).min()
     return lines.flatMap { line -> [Finding] in
       guard let entry = line.parsed?.entry else {
-        return [Finding(.unreadableEntry, key: line.key, nil, "is no entry of a manifest, or was changed")]
+        return [Finding(.unreadableEntry, key: line.key, nil, "is not a manifest entry, or was changed")]
       }
       let range = entry.first..<entry.last + 1
       var findings: [Finding] = []
@@ -80,7 +80,7 @@ struct ExportCatalogue {
             .editedEntry, key: line.key, range,
             "does not follow from the entry that ends at \(entry.first): one of the two was changed"))
       case nil where entry.previous != ManifestEntry.noPrevious && !unreadable.contains(entry.first):
-        let detail = "the entry that ends at \(entry.first) was there when the next was written, and is not any more"
+        let detail = "the entry that ends at \(entry.first) existed when the next one was written, and is missing now"
         findings.append(Finding(.missingEntry, key: line.key, begins.map { $0..<max($0, entry.first) }, detail))
       default: break
       }
@@ -88,11 +88,11 @@ struct ExportCatalogue {
     }
   }
 
-  /// What in an entry contradicts itself or its name.
+  /// How an entry contradicts itself or its name; nil if it does not.
   private func contradiction(in entry: ManifestEntry, named end: UInt64) -> String? {
-    if entry.last + 1 != end { return "is named after \(end), and says that it ends at \(entry.last + 1)" }
+    if entry.last + 1 != end { return "has the name of end \(end), but its range ends at \(entry.last + 1)" }
     if entry.log != log || entry.cursor != cursor { return "belongs to another log or cursor" }
-    if !entry.hasOwnID { return "its id does not follow from its range and hash" }
+    if !entry.hasOwnID { return "its id does not match its range and hash" }
     if entry.hasObject != (entry.count > 0) || !entry.hasObject && (entry.bytes, entry.stored) != (0, 0) {
       return "has \(entry.count) rows and \(entry.stored) bytes in \(entry.hasObject ? "an" : "no") object"
     }
@@ -108,15 +108,14 @@ struct ExportCatalogue {
     guard entry.hasObject else { return [] }
     let range = entry.first..<entry.last + 1
     guard let size = sizes[entry.key] else {
-      return [Finding(.missingObject, key: entry.key, range, "is in the manifest, and is not there")]
+      return [Finding(.missingObject, key: entry.key, range, "is in the manifest, but does not exist")]
     }
     guard size != entry.stored else { return [] }
     let word = size < entry.stored ? "is truncated" : "has grown"
     return [Finding(.alteredObject, key: entry.key, range, "\(word): \(size) bytes instead of \(entry.stored)")]
   }
 
-  /// Objects that no entry names: the one that follows the newest entry is a delivery that has not come further; others
-  /// do not belong here.
+  /// Objects without an entry. The one that follows the newest entry is an unfinished delivery; any other is a finding.
   private func unrecorded(
     _ entries: [ManifestEntry]
   ) -> (pending: (range: Range<UInt64>, key: String)?, findings: [Finding]) {
@@ -154,10 +153,12 @@ struct ExportCatalogue {
       guard let before else { continue }
       let (end, begin) = (before.range.upperBound, next.range.lowerBound)
       if begin > end {
-        // Deleted objects leave an entry behind that names the one before it; here is one that found none.
+        // A deleted object leaves an entry that refers to its predecessor. This entry had no predecessor when it was
+        // written.
         let why =
           neverThere.contains(begin)
-          ? ", and were in none when the next was written: dead letters, records lost to retention, or a cursor that was moved"
+          ? ", and were in none when the next one was written: dead letters, records lost to retention, or a moved "
+            + "cursor"
           : ""
         findings.append(
           Finding(

@@ -1,30 +1,30 @@
-/// What a verification of an export found.
+/// The result of an export verification.
 public struct ExportReport: Sendable, Hashable, Codable {
-  /// What was looked at: each includes the one before.
+  /// What was checked. Each depth includes the previous one.
   public enum Depth: String, Sendable, Hashable, Codable, CaseIterable {
-    /// Names and sizes of all objects, and all of the manifest.
+    /// Names and sizes of all objects, and the whole manifest.
     case listing
-    /// What the store keeps beside each object (one request each); in a directory, the same as `listing`.
+    /// The metadata of each object (one request each). For a directory, the same as `listing`.
     case metadata
-    /// Every object's content: all of it is read.
+    /// The complete content of every object.
     case content
   }
 
   public struct Finding: Sendable, Hashable, Codable, CustomStringConvertible {
     public enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
-      /// The manifest has an entry for an object that is not there.
+      /// The manifest has an entry for an object that does not exist.
       case missingObject
-      /// An object has another size, or other metadata, than its entry says.
+      /// An object's size or metadata differs from its entry.
       case alteredObject
-      /// An object's content has another SHA-256 or length than its entry says, or cannot be decompressed.
+      /// An object's SHA-256 or length differs from its entry, or it cannot be decompressed.
       case wrongContent
-      /// Something lies among the objects that no entry names, and that is not the newest, unfinished delivery.
+      /// An object has no entry, and is not the newest, unfinished delivery.
       case foreignObject
-      /// An entry is not as it was written: it, or the one before it, was changed.
+      /// An entry, or the one before it, was changed after it was written.
       case editedEntry
-      /// Something in the manifest's folder is no entry.
+      /// The manifest's folder has an object that is not a valid entry.
       case unreadableEntry
-      /// An entry that must have been there is not.
+      /// An entry was deleted.
       case missingEntry
       /// Records are in two objects.
       case overlap
@@ -33,13 +33,13 @@ public struct ExportReport: Sendable, Hashable, Codable {
     }
 
     public var kind: Kind
-    /// The object or entry it is about, where there is one.
+    /// The key of the object or entry, if there is one.
     public var key: String?
-    /// The first record it is about.
+    /// The offset of the first affected record.
     public var first: UInt64?
-    /// One past the last record it is about.
+    /// The offset after the last affected record.
     public var end: UInt64?
-    /// In words, without the key.
+    /// The message, without the key.
     public var detail: String
 
     init(_ kind: Kind, key: String? = nil, _ range: Range<UInt64>? = nil, _ detail: String) {
@@ -57,26 +57,27 @@ public struct ExportReport: Sendable, Hashable, Codable {
   public var log: String
   public var cursor: String
   public var depth: Depth
-  /// Whether there is a manifest; without one, only names and sizes can be looked at.
+  /// Whether there is a manifest. Without one, only names and sizes are checked.
   public var hasManifest = false
-  /// The first record of the export; nil when it has none.
+  /// The offset of the first exported record; nil if there is none.
   public var first: UInt64?
-  /// One past the last record of the export.
+  /// The offset after the last exported record.
   public var end: UInt64?
   public var objects = 0
-  /// Rows, as the manifest says.
+  /// The number of rows in the manifest.
   public var rows = 0
-  /// As stored.
+  /// The size of all objects as stored, in bytes.
   public var bytes = 0
-  /// The newest object when its entry is not written yet: a delivery that is under way, or was cut off. Not a finding.
+  /// The newest object, if its entry is not written yet: its delivery is unfinished. Not a finding.
   public var pending: String?
-  /// In the order of the records.
+  /// Sorted by record.
   public var findings: [Finding] = []
 
-  /// Batches of which the filter left no row, and which therefore have no object.
+  /// The number of batches without rows, which have no object.
   public var batchesWithoutRows = 0
 
-  /// Records `first ..< end`, no gap, no overlap, every hash right, as far as ``depth`` reaches.
+  /// Whether there are no findings: the records `first ..< end` have no gap and no overlap, and every check of
+  /// ``depth`` passed.
   public var isSound: Bool { findings.isEmpty }
 
   init(log: String, cursor: String, depth: Depth) {
@@ -85,12 +86,13 @@ public struct ExportReport: Sendable, Hashable, Codable {
     self.depth = depth
   }
 
-  /// For people: one line for the whole, and one for each finding.
+  /// The report as text: one summary line, a line for ``pending``, and one line per finding.
   public var lines: [String] {
     let range = first.flatMap { first in end.map { "records \(first) to \($0 - 1)" } } ?? "no records"
-    let proof = hasManifest ? "by manifest and \(depth.rawValue)" : "by their names alone, there is no manifest"
+    let proof =
+      hasManifest ? "checked by manifest and \(depth.rawValue)" : "checked only by their names, without a manifest"
     var lines = ["\(range) in \(objects) objects, \(bytes) bytes, \(proof): \(isSound ? "sound" : "NOT sound")"]
-    if let pending { lines.append("  under way: \(pending)") }
+    if let pending { lines.append("  unfinished: \(pending)") }
     return lines + findings.map { "  \($0.kind.rawValue): \($0)" }
   }
 }

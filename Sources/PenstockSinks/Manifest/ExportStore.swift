@@ -1,25 +1,26 @@
 import PenstockDelivery
 
-/// A place with exported objects, as a verification and the manifest need it: a bucket, or a directory.
+/// A store of exported objects: a bucket or a directory. The manifest and the verification use it.
 ///
-/// Everything is strongly consistent: what was created is listed and read at once.
+/// A store is strongly consistent: a created object is listed and readable at once. No method blocks the caller's
+/// thread.
 public protocol ExportStore: Sendable {
-  /// What it is, for people.
+  /// The store's type and location, for messages.
   var description: String { get }
 
-  /// Every object whose key begins so, in the order of keys' bytes. Complexity: O(objects).
+  /// Every object whose key has this prefix, sorted by the bytes of the keys. Complexity: O(objects).
   func list(prefix: String) async throws(ExportStoreError) -> [ExportObject]
 
-  /// The first key that begins so and sorts behind `key`; nil when there is none.
+  /// The first key with this prefix that sorts after `key`; nil if there is none.
   func firstKey(prefix: String, after key: String) async throws(ExportStoreError) -> String?
 
-  /// The first `limit` bytes of an object, nil when there is none. Throws rather than give fewer than there are.
+  /// The first `limit` bytes of an object; nil if it does not exist. Throws instead of returning an incomplete result.
   func read(_ key: String, limit: Int) async throws(ExportStoreError) -> [UInt8]?
 
-  /// What the store keeps beside an object's bytes; nil when there is no such object.
+  /// The size and metadata of an object; nil if it does not exist.
   func facts(of key: String) async throws(ExportStoreError) -> ExportFacts?
 
-  /// Creates an object, whole and durable; false when there is one of that name, which is left alone.
+  /// Creates a complete, durable object. Returns false if an object with this key exists, and does not change it.
   func create(_ key: String, _ bytes: [UInt8]) async throws(ExportStoreError) -> Bool
 }
 
@@ -34,10 +35,11 @@ public struct ExportObject: Sendable, Hashable {
   }
 }
 
-/// What stands beside an object's bytes.
+/// The size and metadata of an object.
 public struct ExportFacts: Sendable, Hashable {
+  /// In bytes, as stored.
   public var size: Int
-  /// The metadata, by the names behind `x-amz-meta-penstock-`; nil where a store has none, as a directory.
+  /// The metadata, by name without `x-amz-meta-penstock-`; nil for a store without metadata, such as a directory.
   public var metadata: [String: String]?
 
   public init(size: Int, metadata: [String: String]? = nil) {
@@ -46,10 +48,10 @@ public struct ExportFacts: Sendable, Hashable {
   }
 }
 
-/// Why a store could not be asked.
+/// Why a request to a store failed.
 public struct ExportStoreError: Error, Sendable, Hashable, CustomStringConvertible {
   public let message: String
-  /// Whether asking again may help.
+  /// Whether a retry may succeed.
   public let isTemporary: Bool
   let after: Duration?
 

@@ -3,27 +3,29 @@ public import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
-/// Proves an export against its manifest: every record from the first to the last in exactly one object, or in a batch that
-/// the manifest says had no rows, and every object what was written.
+/// Checks an export against its manifest. Every record from the first to the last must be in exactly one object, or in
+/// a batch without rows, and every object must match its entry.
 ///
-/// A record that became a dead letter, was lost to retention, or that the cursor was moved past, is in no object: that is a
-/// ``ExportReport/Finding/Kind/gap``, whose words say that nothing was there when the next entry was written.
+/// Dead letters, records lost to retention, and records that a moved cursor skipped are in no object. That is a
+/// ``ExportReport/Finding/Kind/gap``; its message says that the records were in no object when the next entry was
+/// written.
 ///
-/// Looks at a cursor's objects and changes nothing. A delivery may be under way: its newest object can then stand without
-/// an entry, and is reported as ``ExportReport/pending``.
+/// Reads a cursor's objects and changes nothing. A delivery may run at the same time. Then its newest object may have
+/// no entry yet; the report has it as ``ExportReport/pending``.
 public struct ExportVerifier: Sendable {
   public let store: any ExportStore
   private let template: ObjectKeyTemplate
   private let log: String
   private let cursor: String
-  private let place: String
+  private let folder: String
 
   /// - Parameters:
   ///   - store: The bucket or directory.
-  ///   - layout: How the cursor's objects are named. Recorded objects of an earlier template in the same folder count, too.
+  ///   - layout: The layout of the cursor's object names. Objects of an earlier template in the same folder count, too,
+  ///     if they have an entry.
   ///   - logID: The log's UUID, as 32 hexadecimal digits.
-  ///   - cursor: The name of the cursor whose export it is.
-  /// - Throws: `SinkError` for a layout that cannot work.
+  ///   - cursor: The name of the export's cursor.
+  /// - Throws: `SinkError` for an invalid layout.
   public init(
     store: any ExportStore, layout: ExportLayout = ExportLayout(), logID: String, cursor: String
   ) throws(SinkError) {
@@ -31,20 +33,22 @@ public struct ExportVerifier: Sendable {
     template = try ObjectKeyTemplate(layout.keyTemplate)
     log = logID
     self.cursor = cursor
-    place = Manifest.place(template, logID: logID, cursor: cursor)
+    folder = Manifest.folder(template, logID: logID, cursor: cursor)
   }
 
-  /// - Parameters:
-  ///   - depth: How much is read: names and the manifest, what stands beside each object, or all there is.
-  ///   - expected: The records that must be there, such as `0 ..< committed`; nil for whatever there is.
-  /// - Throws: ``ExportStoreError`` when the store cannot be asked. A finding is no error.
+  /// Checks the export.
   ///
-  /// Complexity: one request for 1,000 objects, one for each entry; with `metadata` and `content` one more for each object. An
-  /// object that is compressed is held in memory while its content is looked at.
+  /// - Parameters:
+  ///   - depth: What to read: names and the manifest, also the metadata, or also the content.
+  ///   - expected: The records that must be exported, such as `0 ..< committed`; nil for no such check.
+  /// - Throws: ``ExportStoreError`` if a request to the store fails. A finding is not an error.
+  ///
+  /// Complexity: one request per 1,000 objects and one per entry; `metadata` and `content` add one per object.
+  /// `content` keeps one object at a time in memory.
   public func verify(
     _ depth: ExportReport.Depth = .listing, expecting expected: Range<UInt64>? = nil
   ) async throws(ExportStoreError) -> ExportReport {
-    // The manifest first: an entry that is written meanwhile has its object in the list that follows.
+    // Read the manifest first: then the later list has the object of every entry.
     let lines = try await readManifest()
     let catalogue = ExportCatalogue(
       template: template, suffixes: Self.suffixes, log: log, cursor: cursor, lines: lines,
@@ -55,7 +59,7 @@ public struct ExportVerifier: Sendable {
     if depth != .listing {
       let missing = Set(report.findings.filter { $0.kind == .missingObject }.compactMap(\.key))
       for entry in catalogue.entries where entry.hasObject && !missing.contains(entry.key) {
-        try await look(at: entry, depth, &report)
+        try await check(entry, depth, &report)
       }
     }
     report.findings.sort {
@@ -68,9 +72,9 @@ public struct ExportVerifier: Sendable {
 
   func readManifest() async throws(ExportStoreError) -> [ExportCatalogue.Line] {
     var lines: [ExportCatalogue.Line] = []
-    for object in try await store.list(prefix: place) {
+    for object in try await store.list(prefix: folder) {
       let parsed = try await store.read(object.key, limit: Manifest.maxEntryBytes).flatMap { ManifestEntry.parse($0) }
-      let end = Manifest.end(of: object.key, in: place)
+      let end = Manifest.end(of: object.key, in: folder)
       lines.append(.init(key: object.key, end: end ?? .max, parsed: end == nil ? nil : parsed))
     }
     return lines
@@ -79,11 +83,11 @@ public struct ExportVerifier: Sendable {
   func listObjects() async throws(ExportStoreError) -> [ExportObject] {
     let prefix = template.prefix(cursor: cursor)
     return try await store.list(prefix: prefix).filter { object in
-      !object.key.split(separator: "/").contains { $0 == Manifest.folder }
+      !object.key.split(separator: "/").contains { $0 == Manifest.name }
     }
   }
 
-  /// Recorded objects that no list of this template's shows: the template was another one when they were written.
+  /// Objects with an entry that this template's list does not contain: they were written with a different template.
   private func elsewhere(_ lines: [ExportCatalogue.Line]) async throws(ExportStoreError) -> [ExportObject] {
     let prefix = template.prefix(cursor: cursor)
     var found: [ExportObject] = []
@@ -107,8 +111,8 @@ public struct ExportVerifier: Sendable {
     return findings
   }
 
-  private func look(
-    at entry: ManifestEntry, _ depth: ExportReport.Depth, _ report: inout ExportReport
+  private func check(
+    _ entry: ManifestEntry, _ depth: ExportReport.Depth, _ report: inout ExportReport
   ) async throws(ExportStoreError) {
     let range = entry.first..<entry.last + 1
     if let metadata = try await store.facts(of: entry.key)?.metadata {

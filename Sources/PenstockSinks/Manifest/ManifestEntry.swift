@@ -2,37 +2,38 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
-/// One line of a manifest: what one exported object holds, or that a batch had no rows to export.
+/// One manifest entry: the content of one exported object, or the range of a batch without rows.
 public struct ManifestEntry: Sendable, Hashable, Codable {
-  /// 1.
+  /// The version of the format: 1.
   public var version = 1
   /// The log's UUID, as 32 hexadecimal digits.
   public var log: String
   public var cursor: String
-  /// The delivery's id, which follows from log, cursor, range and content.
+  /// The delivery's id, which depends on log, cursor, range and content.
   public var id: String
-  /// The object's key; empty when there is no object, because no record of the range passed the filter.
+  /// The object's key; empty if there is no object, because no record of the range passed the filter.
   public var key: String
+  /// The first record's offset.
   public var first: UInt64
   /// The last record's offset.
   public var last: UInt64
-  /// How many rows the object has; fewer than records when some were filtered.
+  /// The number of rows. Less than the number of records if the filter removed some.
   public var count: Int
-  /// Length of the rows before compression.
+  /// The length of the rows in bytes, before compression.
   public var bytes: Int
   /// SHA-256 of the rows before compression, in hexadecimal.
   public var sha256: String
-  /// The object's size in the store.
+  /// The object's size in the store, in bytes.
   public var stored: Int
-  /// Why the batch ended where it ended; empty when that is not known.
+  /// Why the batch was closed; empty if that is unknown.
   public var closed: String
-  /// ``hash`` of the entry before; 64 zeros where none was.
+  /// The ``hash`` of the previous entry; 64 zeros if there was none.
   public var previous: String
 
-  /// Whether there is an object: false where the filter left no row of the range.
+  /// Whether there is an object; false for a batch without rows.
   public var hasObject: Bool { !key.isEmpty }
 
-  /// What it is about, for people.
+  /// The object or the records, for messages.
   var subject: String { hasObject ? key : "records \(first) to \(last), which have no rows" }
 
   static let noPrevious = String(repeating: "0", count: 64)
@@ -52,7 +53,7 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
     self.previous = previous
   }
 
-  /// The line without its line feed: members in a fixed order, nothing between them. Equal entries have equal lines.
+  /// The entry as JSON, without a line feed: members in a fixed order, no white space. Equal entries have equal lines.
   public var line: String {
     let texts: [(String, String)] = [
       ("version", String(version)), ("log", Self.quoted(log)), ("cursor", Self.quoted(cursor)), ("id", Self.quoted(id)),
@@ -68,7 +69,7 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
 
   static func hash(ofLine line: [UInt8]) -> String { Digest.hex(Digest.sha256(line)) }
 
-  /// JSON, with nothing escaped but what must be (RFC 8259, section 7).
+  /// A JSON string that escapes only what must be escaped (RFC 8259, section 7).
   private static func quoted(_ text: String) -> String {
     var quoted = "\""
     for scalar in text.unicodeScalars {
@@ -82,8 +83,8 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
     return quoted + "\""
   }
 
-  /// Whether it says the same of the same object, whatever stood before it and whyever it was closed: a cursor that was
-  /// sought back meets its own entries again.
+  /// Whether two entries describe the same object. Ignores `previous`, `stored` and `closed`: a cursor that moved back
+  /// finds its own earlier entries.
   func names(sameObjectAs other: ManifestEntry) -> Bool {
     var other = other
     other.previous = previous

@@ -9,9 +9,9 @@ import PenstockSupport
 #endif
 
 extension ManifestEntry {
-  /// What a stored entry says, and the hash of its line as it stands; nil for what is no entry.
+  /// Parses a stored entry. Returns it with the hash of its stored line; nil if it is not a valid entry.
   ///
-  /// Read strictly: a line that this entry would not be written as was written, or changed, by somebody else.
+  /// Strict: the line must be exactly what this type writes. Otherwise another program has written or changed it.
   static func parse(_ bytes: [UInt8]) -> (entry: ManifestEntry, hash: String)? {
     guard bytes.last == UInt8(ascii: "\n") else { return nil }
     let line = Array(bytes.dropLast())
@@ -21,7 +21,7 @@ extension ManifestEntry {
     return (entry, hash(ofLine: line))
   }
 
-  /// Whether the id is the one that log, cursor, range and content have.
+  /// Whether the id matches log, cursor, range and content.
   var hasOwnID: Bool {
     guard let digest = Digest.decodeHex(sha256) else { return false }
     return id

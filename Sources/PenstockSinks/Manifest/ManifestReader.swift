@@ -2,30 +2,30 @@ public import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
-/// Finds out from an export how far its cursor was, when the cursor's own file is lost.
+/// Finds the position of a lost cursor from its export.
 public struct ManifestReader: Sendable {
   private let verifier: ExportVerifier
   private let template: ObjectKeyTemplate
   private let log: String
   private let cursor: String
-  private let place: String
+  private let folder: String
 
-  /// What an export says of its cursor.
-  public struct Standing: Sendable, Hashable, Codable {
+  /// The end of an export, where its cursor continues.
+  public struct ExportEnd: Sendable, Hashable, Codable {
     public enum Source: String, Sendable, Hashable, Codable {
-      /// The newest entry, whose object, if it has one, is there.
+      /// The newest entry, and the objects after it.
       case manifest
-      /// The objects' names alone.
+      /// Only the object names.
       case listing
-      /// There is nothing.
+      /// Nothing: the export has no object and no entry.
       case nothing
     }
     public var source: Source
-    /// The offset at which the cursor goes on: one past the last record that is surely in an object.
+    /// The offset where the cursor continues: after the last record that is certainly exported.
     public var committedEnd: UInt64
-    /// Objects that are there whole and have no entry yet, oldest first; ``ManifestReader/recordPending(_:)`` writes them.
+    /// Complete objects without an entry, oldest first. ``ManifestReader/recordPending(_:)`` writes their entries.
     public var pending: [String] = []
-    /// Why a person should look before a cursor is set there.
+    /// Inconsistencies that an operator should check before the cursor is created.
     public var doubts: [String] = []
   }
 
@@ -37,15 +37,17 @@ public struct ManifestReader: Sendable {
     template = try ObjectKeyTemplate(layout.keyTemplate)
     log = logID
     self.cursor = cursor
-    place = Manifest.place(template, logID: logID, cursor: cursor)
+    folder = Manifest.folder(template, logID: logID, cursor: cursor)
   }
 
-  /// Where the cursor goes on, also behind records of which none passed the filter. An object is created whole, so one that follows the newest entry counts as delivered, though
-  /// the process ended before its entry was written.
+  /// Finds the offset where the cursor continues, also after batches without rows. An object is created complete, so
+  /// one that follows the newest entry counts as delivered, even if the process ended before it wrote the entry.
   ///
-  /// Looks at the newest entry and at the names of all objects; whether all that came before is right is a question for
-  /// ``ExportVerifier``. Complexity: one request for 1,000 names, and three.
-  public func committedEnd() async throws(ExportStoreError) -> Standing {
+  /// Reads the newest entry and the names of all objects. It does not check older entries; ``ExportVerifier`` does.
+  /// Complexity: one request per 1,000 names, and up to three more.
+  ///
+  /// - Throws: ``ExportStoreError`` if a request to the store fails.
+  public func committedEnd() async throws(ExportStoreError) -> ExportEnd {
     let objects = try await verifier.listObjects()
     var ranges: [(range: Range<UInt64>, key: String)] = objects.compactMap { object in
       template.range(of: object.key, cursor: cursor, suffixes: ExportVerifier.suffixes).map {
@@ -53,66 +55,66 @@ public struct ManifestReader: Sendable {
       }
     }
     ranges.sort { $0.range.lowerBound < $1.range.lowerBound }
-    let names = try await verifier.store.list(prefix: place)
-    guard let newest = names.last else { return Self.standing(byNames: ranges) }
-    var standing = Standing(source: .manifest, committedEnd: 0)
+    let names = try await verifier.store.list(prefix: folder)
+    guard let newest = names.last else { return Self.end(byNames: ranges) }
+    var exportEnd = ExportEnd(source: .manifest, committedEnd: 0)
     guard let bytes = try await verifier.store.read(newest.key, limit: Manifest.maxEntryBytes),
-      let entry = ManifestEntry.parse(bytes)?.entry, Manifest.end(of: newest.key, in: place) == entry.last + 1,
+      let entry = ManifestEntry.parse(bytes)?.entry, Manifest.end(of: newest.key, in: folder) == entry.last + 1,
       entry.log == log, entry.cursor == cursor, entry.hasOwnID
     else {
-      var byNames = Self.standing(byNames: ranges)
+      var byNames = Self.end(byNames: ranges)
       byNames.doubts.insert(
-        "the newest entry of the manifest, \(newest.key), is damaged; names alone were looked at", at: 0)
+        "the newest manifest entry, \(newest.key), is damaged; only object names were used", at: 0)
       return byNames
     }
-    standing.committedEnd = entry.last + 1
+    exportEnd.committedEnd = entry.last + 1
     if entry.hasObject, try await verifier.store.facts(of: entry.key)?.size != entry.stored {
-      standing.doubts.append("the newest recorded object, \(entry.key), is not there as it was written")
+      exportEnd.doubts.append("the newest recorded object, \(entry.key), is missing or was changed")
     }
-    for (range, key) in ranges where range.lowerBound >= standing.committedEnd {
-      guard range.lowerBound == standing.committedEnd else {
-        standing.doubts.append("\(key) begins at \(range.lowerBound), behind a gap")
+    for (range, key) in ranges where range.lowerBound >= exportEnd.committedEnd {
+      guard range.lowerBound == exportEnd.committedEnd else {
+        exportEnd.doubts.append("\(key) starts at \(range.lowerBound), after a gap")
         break
       }
-      standing.pending.append(key)
-      standing.committedEnd = range.upperBound
+      exportEnd.pending.append(key)
+      exportEnd.committedEnd = range.upperBound
     }
-    return standing
+    return exportEnd
   }
 
-  /// The contiguous run of records from the first object on.
-  private static func standing(byNames ranges: [(range: Range<UInt64>, key: String)]) -> Standing {
-    guard let first = ranges.first else { return Standing(source: .nothing, committedEnd: 0) }
-    var standing = Standing(source: .listing, committedEnd: first.range.lowerBound)
+  /// The end of the contiguous records from the first object on.
+  private static func end(byNames ranges: [(range: Range<UInt64>, key: String)]) -> ExportEnd {
+    guard let first = ranges.first else { return ExportEnd(source: .nothing, committedEnd: 0) }
+    var exportEnd = ExportEnd(source: .listing, committedEnd: first.range.lowerBound)
     if first.range.lowerBound > 0 {
-      standing.doubts.append("the first object, \(first.key), begins at \(first.range.lowerBound)")
+      exportEnd.doubts.append("the first object, \(first.key), starts at \(first.range.lowerBound)")
     }
     for (range, key) in ranges {
-      guard range.lowerBound == standing.committedEnd else {
-        let word = range.lowerBound < standing.committedEnd ? "overlaps the one before" : "begins behind a gap"
-        standing.doubts.append("\(key) \(word)")
-        return standing
+      guard range.lowerBound == exportEnd.committedEnd else {
+        let word = range.lowerBound < exportEnd.committedEnd ? "overlaps the previous object" : "starts after a gap"
+        exportEnd.doubts.append("\(key) \(word)")
+        return exportEnd
       }
-      standing.committedEnd = range.upperBound
+      exportEnd.committedEnd = range.upperBound
     }
-    return standing
+    return exportEnd
   }
 
-  /// Writes the entries of objects that have none, as ``Standing/pending`` lists them, so that the chain has no hole where the
-  /// cursor goes on. What is written is read from the objects: every byte of each, in memory.
+  /// Writes the entries of the objects in ``ExportEnd/pending``, so that the chain has no hole where the cursor
+  /// continues. Reads each of these objects completely into memory.
   ///
-  /// - Throws: ``ExportStoreError`` when one cannot be read or is not what its name and metadata say.
-  public func recordPending(_ standing: Standing) async throws(ExportStoreError) {
+  /// - Throws: ``ExportStoreError`` if an object cannot be read, or does not match its name and metadata.
+  public func recordPending(_ exportEnd: ExportEnd) async throws(ExportStoreError) {
     let writer = ManifestWriter(store: verifier.store)
-    for key in standing.pending {
+    for key in exportEnd.pending {
       guard let range = template.range(of: key, cursor: cursor, suffixes: ExportVerifier.suffixes),
         let facts = try await verifier.store.facts(of: key),
         let bytes = try await verifier.store.read(key, limit: facts.size)
-      else { throw ExportStoreError("\(key) is not there any more", isTemporary: false) }
-      let previous = try await writer.previous(of: range.lowerBound, in: place)
+      else { throw ExportStoreError("\(key) does not exist any more", isTemporary: false) }
+      let previous = try await writer.previous(of: range.lowerBound, in: folder)
       let entry = try ManifestEntry(
         recovering: key, range, bytes, metadata: facts.metadata, log: log, cursor: cursor, previous: previous)
-      if let outcome = try await writer.create(entry, in: place) {
+      if let outcome = try await writer.create(entry, in: folder) {
         throw ExportStoreError("the entry for \(key) cannot be written: \(outcome)", isTemporary: false)
       }
     }
@@ -120,24 +122,24 @@ public struct ManifestReader: Sendable {
 }
 
 extension ManifestEntry {
-  /// What can be said of an object that is there.
+  /// Creates the entry of an existing object from its content and metadata.
   fileprivate init(
     recovering key: String, _ range: Range<UInt64>, _ bytes: [UInt8], metadata: [String: String]?, log: String,
     cursor: String, previous: String
   ) throws(ExportStoreError) {
     let compression: ExportCompression = key.hasSuffix(".gz") ? .gzip() : key.hasSuffix(".zst") ? .zstd() : .none
-    // Without metadata nobody says how long the content is, and a file need not say it either.
+    // Without metadata the length of compressed content is unknown.
     guard let length = metadata?["length"].flatMap({ Int($0) }) ?? (compression == .none ? bytes.count : nil),
       let content = compression.decompress(bytes, count: length)
     else {
       throw ExportStoreError(
-        "\(key) cannot be decompressed, or does not say to what; remove it, and its records are exported again",
+        "\(key) cannot be decompressed, or has no length in its metadata; remove it to export its records again",
         isTemporary: false)
     }
     let digest = Digest.sha256(content)
     let rows = content.reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
-    if let said = metadata?["sha256"], said != Digest.hex(digest) {
-      throw ExportStoreError("\(key) does not hold what its metadata says", isTemporary: false)
+    if let expected = metadata?["sha256"], expected != Digest.hex(digest) {
+      throw ExportStoreError("the content of \(key) does not match its metadata", isTemporary: false)
     }
     self.log = log
     self.cursor = cursor

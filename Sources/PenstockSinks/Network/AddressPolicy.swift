@@ -1,15 +1,16 @@
-/// Which addresses a delivery may be sent to.
+/// The addresses to which a delivery may connect.
 ///
-/// An address that a user enters can name a machine that only this one can reach: a database, a metadata service that hands
-/// out credentials (server-side request forgery). A policy looks at the address a name resolved to, which is then
-/// the one that is connected to; a name server that answers differently the next time gains nothing.
+/// A URL that a user enters can name a machine that only this one can reach, such as a database, or a metadata service
+/// that returns credentials (server-side request forgery). The policy checks the resolved address, and the connection
+/// goes to exactly that address. So a name server gains nothing if it returns a different address later.
 ///
-/// Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries, and the metadata addresses that cloud providers document.
+/// Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries, and the metadata addresses in the documentation
+/// of cloud providers.
 public struct AddressPolicy: Sendable, Hashable {
-  /// Whether loopback, private (RFC 1918), shared (RFC 6598) and unique local (RFC 4193) addresses are taken too. Link-local
-  /// and metadata addresses are not among them.
+  /// Whether to allow loopback, private (RFC 1918), shared (RFC 6598) and unique local (RFC 4193) addresses. This does
+  /// not include link-local and metadata addresses.
   public var allowsPrivate: Bool
-  /// Taken whatever else is said, also link-local or metadata addresses.
+  /// Networks that are always allowed, also link-local and metadata addresses.
   public var allowed: [IPNetwork]
 
   public init(allowsPrivate: Bool = false, allowed: [IPNetwork] = []) {
@@ -19,10 +20,10 @@ public struct AddressPolicy: Sendable, Hashable {
 
   /// Addresses of the public internet.
   public static let publicOnly = AddressPolicy()
-  /// And those of private networks and this machine.
+  /// Addresses of the public internet, private networks and this machine.
   public static let publicAndPrivate = AddressPolicy(allowsPrivate: true)
 
-  /// What speaks against the address, as in "is private (RFC 1918)"; nil when nothing does.
+  /// Why the address is not allowed; nil if it is.
   func objection(to address: IPAddress) -> Objection? {
     if allowed.contains(where: { $0.contains(address.bytes) || $0.contains(address.unmapped.bytes) }) { return nil }
     guard let range = SpecialAddresses.range(of: address) else { return nil }
@@ -30,23 +31,23 @@ public struct AddressPolicy: Sendable, Hashable {
     return Objection(address: address, range: range)
   }
 
-  /// An address that is not connected to, and why.
+  /// A forbidden address, and the reason.
   struct Objection: Hashable {
     let address: IPAddress
     let range: SpecialAddresses.Range
 
-    /// - Parameter host: as it was configured.
+    /// - Parameter host: The host as configured.
     func message(host: String) -> String {
       let text = address.description
-      let place = text == host || "[\(text)]" == host ? text : "\(text), to which \(host) resolves,"
+      let subject = text == host || "[\(text)]" == host ? text : "\(text), to which \(host) resolves,"
       let remedy =
         range.isPrivate ? "allowPrivateNetworks, or name its network there" : "name its network in allowPrivateNetworks"
-      return "\(place) is \(range.words); if that is meant, \(range.isPrivate ? "set " : "")\(remedy)"
+      return "\(subject) is \(range.words); if that is meant, \(range.isPrivate ? "set " : "")\(remedy)"
     }
   }
 }
 
-/// Addresses that are not ordinary destinations on the public internet.
+/// Addresses that are not normal destinations on the public internet.
 enum SpecialAddresses {
   struct Range: Hashable {
     let network: IPNetwork
@@ -54,22 +55,22 @@ enum SpecialAddresses {
     let isPrivate: Bool
   }
 
-  /// What is special about the address; nil for an ordinary one.
+  /// The special range of an address; nil for a normal one.
   static func range(of address: IPAddress) -> Range? {
     let address = address.unmapped
     if let found = table.first(where: { $0.network.contains(address.bytes) }) { return found }
     if address.isIPv4 { return nil }
-    // A translator makes an IPv4 connection of it (RFC 6052), so that address counts. Where there is only IPv6, every IPv4
-    // destination looks like this.
+    // NAT64 translates this to an IPv4 connection (RFC 6052), so check the IPv4 address. On IPv6-only networks, every
+    // IPv4 destination has this form.
     if nat64.contains(address.bytes) { return range(of: IPAddress(bytes: Array(address.bytes[12...]))) }
     return globalUnicast.contains(address.bytes)
-      ? nil : Range(network: network("::/0"), words: "outside of what is given out (2000::/3)", isPrivate: false)
+      ? nil : Range(network: network("::/0"), words: "outside of the allocated range (2000::/3)", isPrivate: false)
   }
 
   private static let nat64 = network("64:ff9b::/96")
   private static let globalUnicast = network("2000::/3")
 
-  /// The first that matches counts: single addresses stand before the networks they are in.
+  /// The first match counts, so single addresses come before their networks.
   private static let table: [Range] =
     [
       ("169.254.169.254", "a cloud's metadata service"), ("169.254.170.2", "a container's metadata service"),
@@ -94,11 +95,11 @@ enum SpecialAddresses {
       ("192.168.0.0/16", "private (RFC 1918)"), ("100.64.0.0/10", "shared by a carrier's customers (RFC 6598)"),
       ("127.0.0.0/8", "loopback"), ("::1", "loopback"), ("fc00::/7", "unique local (RFC 4193)"),
     ].map { Range(network: network($0.0), words: $0.1, isPrivate: true) }
-    // Behind `::` and `::1`, which are in it.
+    // After `::` and `::1`, which it includes.
     + [Range(network: network("::/96"), words: "an IPv4-compatible one (RFC 4291)", isPrivate: false)]
 
   private static func network(_ text: String) -> IPNetwork {
-    guard let network = IPNetwork(text) else { preconditionFailure("\(text) in the table is no network") }
+    guard let network = IPNetwork(text) else { preconditionFailure("\(text) in the table is not a network") }
     return network
   }
 }

@@ -1,15 +1,15 @@
 /// Whether a certificate is for a host's name (RFC 9525, section 6.3).
 ///
-/// The TLS library has looked by now, but takes a certificate also when it is for the *address* that was connected to. Who
-/// can change what a name resolves to, and has a certificate for an address of his own, would pass for the name.
+/// The TLS library has checked the certificate, but it also accepts a certificate for the *address* of the connection.
+/// So an attacker who controls the name server and has a certificate for an own address could impersonate the name.
 enum CertificateNames {
-  /// - Parameter names: the DNS names of the certificate.
+  /// - Parameter names: The DNS names of the certificate.
   static func cover(_ host: String, _ names: [String]) -> Bool {
     let host = labels(host)
     return names.contains { name in
       let name = labels(name)
       if name == host { return true }
-      // The asterisk is one whole label, the first, and not just under a top-level domain.
+      // A wildcard must be the complete first label, with at least two labels after it.
       return name.first == "*" && name.count > 2 && name.count == host.count && name.dropFirst() == host.dropFirst()
     }
   }

@@ -1,14 +1,14 @@
 import Dispatch
 import Synchronization
 
-/// The seam to the name service.
+/// Resolves host names.
 package protocol HostResolver: Sendable {
-  /// The addresses of a host, best first; never empty. Gives up when the task is cancelled.
+  /// The addresses of a host, best first; never empty. Throws when the task is cancelled.
   func addresses(of host: String) async throws(TransportError) -> [IPAddress]
 }
 
-/// What the system says: its hosts file, its name servers, and every spelling of an address that it understands
-/// (`0x7f.1`, `2130706433`, `0177.0.0.1`).
+/// The system's resolver: hosts file, name servers, and every notation of an address that the system accepts (`0x7f.1`,
+/// `2130706433`, `0177.0.0.1`).
 package struct SystemHostResolver: HostResolver {
   package init() {}
 
@@ -17,8 +17,8 @@ package struct SystemHostResolver: HostResolver {
     let found = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         waiter.begin(continuation)
-        // It blocks, for as long as a name server is silent, and nothing can break it off. So it runs where it may, and a
-        // caller that has waited long enough leaves without it.
+        // The lookup blocks until the name server answers, and cannot be cancelled. So it runs on Dispatch's queue, and
+        // a cancelled caller returns without its result.
         DispatchQueue.global(qos: .utility).async { waiter.end(Platform.addresses(of: host, isNumeric: false)) }
       }
     } onCancel: {
@@ -29,10 +29,10 @@ package struct SystemHostResolver: HostResolver {
     return found
   }
 
-  /// The address that `host` spells, in any way the system understands, without asking anybody; nil if it is a name.
+  /// The address if `host` is one, in any notation of the system; nil for a name. Sends no query.
   static func literal(_ host: String) -> IPAddress? { Platform.addresses(of: host, isNumeric: true).first }
 
-  /// Hands a result to whoever waits, once, whichever comes first.
+  /// Resumes the waiting task once, with the first result.
   private final class Waiter: Sendable {
     private struct State {
       var continuation: CheckedContinuation<[IPAddress]?, Never>?

@@ -1,6 +1,6 @@
 /// An IPv4 or IPv6 address, without port or zone.
 public struct IPAddress: Sendable, Hashable {
-  /// 4 or 16, in network order.
+  /// 4 or 16 bytes, in network order.
   let bytes: [UInt8]
 
   init(bytes: [UInt8]) {
@@ -8,8 +8,8 @@ public struct IPAddress: Sendable, Hashable {
     self.bytes = bytes
   }
 
-  /// Reads the usual spelling: four decimal numbers (`192.0.2.1`) or IPv6 (`2001:db8::1`). Nil for everything else, such
-  /// as host names, the short and octal spellings of old, and zones.
+  /// Parses four decimal numbers (`192.0.2.1`) or IPv6 (`2001:db8::1`). Nil for everything else, such as host names,
+  /// old short and octal notations, and zones.
   public init?(_ text: String) {
     guard let bytes = Platform.addressBytes(text) else { return nil }
     self.bytes = bytes
@@ -18,7 +18,7 @@ public struct IPAddress: Sendable, Hashable {
   var isIPv4: Bool { bytes.count == 4 }
 
   /// The IPv4 address inside an IPv4-mapped one (`::ffff:0:0/96`, RFC 4291, section 2.5.5.2), which is the same
-  /// destination under another name; itself otherwise.
+  /// destination; otherwise the address itself.
   var unmapped: IPAddress {
     IPNetwork.mapped.contains(bytes) ? IPAddress(bytes: Array(bytes[12...])) : self
   }
@@ -33,8 +33,8 @@ public struct IPNetwork: Sendable, Hashable {
   let address: IPAddress
   let prefixLength: Int
 
-  /// Reads an address, a slash, and the number of bits that count; without a slash, the one address. Nil if it is none, or if
-  /// bits are set behind those that count: then something else was meant.
+  /// Parses an address, a slash and a prefix length; without a slash, a single address. Nil if it is invalid, or if
+  /// bits after the prefix are set, because that is probably a mistake.
   public init?(_ text: String) {
     let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     guard let address = IPAddress(String(parts[0])) else { return nil }
@@ -59,7 +59,7 @@ public struct IPNetwork: Sendable, Hashable {
     bytes.count == address.bytes.count && masked(bytes) == masked(address.bytes)
   }
 
-  /// The bits that count; zeros behind them.
+  /// The prefix bits, followed by zeros.
   private func masked(_ bytes: [UInt8]) -> [UInt8] {
     bytes.enumerated().map { index, byte in
       let kept = min(max(prefixLength - index * 8, 0), 8)

@@ -5,9 +5,9 @@
 #endif
 
 extension Platform {
-  /// 4 or 16 bytes of an address in its usual spelling.
+  /// Parses an address in standard notation into 4 or 16 bytes.
   static func addressBytes(_ text: String) -> [UInt8]? {
-    // The C function would stop at a zero byte and take what stands before it.
+    // The C function would stop at a zero byte.
     guard !text.utf8.contains(0) else { return nil }
     for (family, length) in [(AF_INET, 4), (AF_INET6, 16)] {
       var bytes = [UInt8](repeating: 0, count: length)
@@ -24,9 +24,9 @@ extension Platform {
     return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
-  /// The addresses of a host, each once, best first; blocks.
+  /// The addresses of a host without duplicates, best first. Blocks.
   ///
-  /// - Parameter isNumeric: reads spellings of addresses only and asks no name server.
+  /// - Parameter isNumeric: Only parses address notations, and sends no query.
   static func addresses(of host: String, isNumeric: Bool) -> [IPAddress] {
     guard !host.utf8.contains(0) else { return [] }
     var hints = addrinfo()
@@ -49,15 +49,15 @@ extension Platform {
   }
 
   private static func address(_ entry: addrinfo) -> IPAddress? {
-    guard let place = entry.ai_addr else { return nil }
+    guard let pointer = entry.ai_addr else { return nil }
     switch entry.ai_family {
     case AF_INET:
-      return place.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { place in
-        withUnsafeBytes(of: place.pointee.sin_addr) { IPAddress(bytes: Array($0)) }
+      return pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { pointer in
+        withUnsafeBytes(of: pointer.pointee.sin_addr) { IPAddress(bytes: Array($0)) }
       }
     case AF_INET6:
-      return place.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { place in
-        withUnsafeBytes(of: place.pointee.sin6_addr) { IPAddress(bytes: Array($0)) }
+      return pointer.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { pointer in
+        withUnsafeBytes(of: pointer.pointee.sin6_addr) { IPAddress(bytes: Array($0)) }
       }
     default: return nil
     }
@@ -65,7 +65,7 @@ extension Platform {
 }
 
 extension TransportError {
-  // NIO hands on the system's numbers, which differ between systems.
+  // NIO returns errno values, which differ between systems.
   static let refused = ECONNREFUSED
   static let reset = ECONNRESET
   static let brokenPipe = EPIPE

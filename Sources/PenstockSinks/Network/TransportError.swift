@@ -1,13 +1,13 @@
-/// Why a request got no answer.
+/// Why a request got no response.
 public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
   public enum Kind: Sendable, Hashable {
     case connectionRefused, unknownHost, unreachable, timeout, tls
-    /// The host's address is one that must not be connected to.
+    /// The host's address is not allowed.
     case forbiddenAddress
-    /// The connection ended before the answer came.
+    /// The connection ended before the response was complete.
     case connectionLost
     case cancelled
-    /// The request cannot be sent as it stands.
+    /// The request is invalid and cannot be sent.
     case invalidRequest
     case other
   }
@@ -27,12 +27,12 @@ extension TransportError.Kind {
   var explanation: String {
     switch self {
     case .connectionRefused: "connection refused"
-    case .unknownHost: "the host name is not known"
-    case .unreachable: "the host cannot be reached"
+    case .unknownHost: "unknown host name"
+    case .unreachable: "the host is unreachable"
     case .forbiddenAddress: "the address is not allowed"
     case .timeout: "timed out"
-    case .tls: "no secure connection could be made"
-    case .connectionLost: "the connection ended before an answer came"
+    case .tls: "the TLS connection failed"
+    case .connectionLost: "the connection ended before a response arrived"
     case .cancelled: "cancelled"
     case .invalidRequest: "the request cannot be sent"
     case .other: "the request failed"

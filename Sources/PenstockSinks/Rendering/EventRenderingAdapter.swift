@@ -3,19 +3,19 @@ package import PenstockEvents
 package import PenstockLog
 import PenstockSupport
 
-/// How the events of a batch are laid out in a body. The raw values are frozen in plans.
+/// The form of a body. Plans store the raw values, so these must not change.
 package enum BodyForm: String, Sendable {
   /// One JSON array.
   case array
-  /// One bare object; the batch has one record.
+  /// One JSON object; the batch has one record.
   case single
-  /// One JSON object a row, a line feed after each.
+  /// One JSON object per row, with a line feed after each.
   case rows
 }
 
-// The one place where sinks meet the renderers of PenstockEvents.
+// The only code that connects sinks with the renderers of PenstockEvents.
 extension PreparedBody {
-  /// Renders what the window and the filter let pass of a batch, not compressed.
+  /// Renders the records that pass the window and the filter, uncompressed.
   package init(
     rendering batch: Batch, as form: BodyForm, selection: FieldSelection, filter: EventFilter = .all,
     events: EventWindow? = nil
@@ -26,8 +26,8 @@ extension PreparedBody {
     case .rows: try self.init(batch, choice, NDJSONRenderer(selection: selection))
     case .single:
       guard batch.count == 1 else {
-        // It is the batch that is wrong, not its first record: an offset here would make that record a dead letter.
-        throw SinkError("this delivery carries one event, and the batch has \(batch.count)")
+        // The error has no offset: an offset would make the first record a dead letter, but the batch is at fault.
+        throw SinkError("this delivery must have one event, but the batch has \(batch.count)")
       }
       try self.init(batch, choice, SingleRenderer(selection: selection))
     }
@@ -51,11 +51,11 @@ extension PreparedBody {
   }
 }
 
-/// Which records of a batch are part of its body, by its plan.
+/// Selects the records of a body, as its plan says.
 struct RecordChoice {
   let filter: EventFilter
   let events: EventWindow?
-  /// Records without a readable event time so far, where there is a window of event times.
+  /// Records without a readable event time so far, if there is a window of event times.
   private(set) var untimed = 0
 
   init(filter: EventFilter, events: EventWindow?) {
@@ -63,7 +63,7 @@ struct RecordChoice {
     self.events = events
   }
 
-  /// The window first: what is outside does not concern the filter, not even a record that would halt it.
+  /// Checks the window first: a record outside must not halt the filter.
   @inline(__always)
   mutating func wants(_ record: RecordView) throws(SinkError) -> Bool {
     if let events {
@@ -78,18 +78,18 @@ struct RecordChoice {
 extension EventWindow {
   static let planKey = "window"
 
-  /// Reads the window out of a plan; nil where it has none.
+  /// Parses the window of a plan; nil if it has none.
   static func planned(_ text: PlanText) throws(SinkError) -> EventWindow? {
     guard let value = text.optional(planKey) else { return nil }
     guard let window = EventWindow(value) else {
-      throw SinkError("the plan of this delivery has \(planKey)=\(value), which this release does not know")
+      throw SinkError("the plan of this delivery has \(planKey)=\(value), which this version does not know")
     }
     return window
   }
 
   var planEntry: (String, String) { (Self.planKey, description) }
 
-  /// The one that takes the most bytes of a plan.
+  /// The window with the longest text.
   static let longest = EventWindow(
     from: Timestamp(nanoseconds: .min), until: Timestamp(nanoseconds: .min), untimed: .appendTime)
 }
@@ -107,31 +107,31 @@ extension EventFilter {
       case .drop: return false
       case .halt:
         throw SinkError(
-          "it is not a JSON object, and this destination's filter says malformed=halt; change that to drop or pass",
+          "it is not a JSON object, and this destination's filter has malformed=halt; change that to drop or pass",
           offset: record.offset)
       }
     }
   }
 
-  /// Reads a filter out of a plan; plans from before there were filters have none.
+  /// Parses the filter of a plan; a plan without one passes everything.
   init(plan text: String?) throws(SinkError) {
     do throws(ParseError) {
       self = try text.map { (text) throws(ParseError) in try EventFilter(parsing: text) } ?? .all
     } catch {
-      throw SinkError("the plan of this delivery has a filter this release does not know: \(error)")
+      throw SinkError("the plan of this delivery has a filter that this version does not know: \(error)")
     }
   }
 
-  /// What a plan says of the filter: nothing when everything passes.
+  /// The filter's entry in a plan: none if everything passes.
   var planEntry: [(String, String)] { passesEverything ? [] : [("filter", description)] }
 }
 
 extension DeliveryOutcome {
-  /// What a sink answers for a batch of which the filter left nothing.
+  /// The outcome of a batch without a selected record.
   package static let nothingToSend = DeliveryOutcome.delivered(receipt: "nothing to send: every record was filtered")
 }
 
-/// The name of a replay, as it stands in headers and keys.
+/// The id of a replay in headers and keys.
 enum ReplayMark {
   static func validate(_ id: String?) throws(SinkError) {
     guard let id else { return }
@@ -140,7 +140,7 @@ enum ReplayMark {
 }
 
 extension FieldSelection {
-  /// Reads a selection out of a plan.
+  /// Parses the field selection of a plan.
   init(plan text: String) throws(SinkError) {
     do throws(ParseError) {
       self = try FieldSelection(parsing: text)

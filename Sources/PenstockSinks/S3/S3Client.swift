@@ -2,20 +2,20 @@ import PenstockDelivery
 import PenstockLog
 import Synchronization
 
-/// Signs requests to one bucket and sends them: with credentials that are still good, and in the store's time.
+/// Signs and sends requests to one bucket, with valid credentials and the store's time.
 ///
-/// Everything else about an answer is its reader's business. Two answers are put right here, once per request, because they
-/// say nothing of what was asked: a clock that differs too much from the store's, and credentials that have run out.
+/// The client corrects two errors, once per request, because they do not concern the request itself: a clock that
+/// differs from the store's, and expired credentials. The caller interprets every other response.
 final class S3Client: Sendable {
   let address: S3Address
   private let region: String
   private let timeout: Duration
   private let credentials: any S3CredentialProvider
   private let transport: any HTTPTransport
-  /// Transports that this client made.
+  /// The transports that this client created and closes.
   private let owned: [any HTTPTransport]
   private let clock: any WallClock
-  /// What is added to our time to get the store's.
+  /// The store's time minus the local time.
   private let skew = Mutex(Duration.zero)
 
   init(
@@ -41,7 +41,7 @@ final class S3Client: Sendable {
     }
   }
 
-  /// An answer with the time it came, and what it says without secrets.
+  /// A response with its time and a description without secrets.
   struct Answer {
     var response: TransportResponse
     var detail: S3Detail
@@ -51,7 +51,7 @@ final class S3Client: Sendable {
     var after: Duration? { response.header("Retry-After").flatMap { RetryAfter.parse($0, now: now) } }
   }
 
-  /// Throws when no answer came, or nobody could sign.
+  /// Throws if there is no response or there are no credentials.
   func send(_ request: S3Request) async throws(S3Failure) -> Answer {
     var (mayCorrect, mayReplace) = (true, true)
     while true {
@@ -75,9 +75,8 @@ final class S3Client: Sendable {
 
   private enum Doubt { case certain, possible }
 
-  /// Whether an answer says that credentials are of no more use. A HEAD is answered without a document, so there a 400
-  /// may say it too: Amazon S3 gives it for a token that ran out. And 403 may always: a missing right, or keys that
-  /// were replaced.
+  /// Whether a response says that the credentials are invalid. A response to HEAD has no body, so a 400 may mean that:
+  /// Amazon S3 returns it for an expired token. A 403 always may: a missing permission, or replaced keys.
   private static func doubt(_ request: S3Request, _ response: TransportResponse, _ detail: S3Detail) -> Doubt? {
     if detail.saysCredentialsEnded { return .certain }
     switch response.status {
@@ -87,7 +86,7 @@ final class S3Client: Sendable {
     }
   }
 
-  /// Our time, as far as we know how far it is from the store's.
+  /// The store's time: the local time with the known difference.
   private var now: Timestamp {
     Timestamp(nanoseconds: clock.now().nanoseconds &+ skew.withLock { $0 }.wholeNanoseconds)
   }
@@ -96,10 +95,10 @@ final class S3Client: Sendable {
     do throws(S3CredentialError) { return try await credentials.current() } catch { throw .credentials(error) }
   }
 
-  /// Whether the answer said that our clock is wrong, and by how much.
+  /// Corrects the clock difference if the response says that the clock is wrong. Returns whether it did.
   ///
-  /// A HEAD is answered without a document, so there a 403 with a date far from ours counts as well. Less than a minute is
-  /// no reason for any store, and would be asked for again and again.
+  /// A response to HEAD has no body, so a 403 with a different date counts, too. No store rejects a difference of less
+  /// than one minute; correcting it would only repeat requests.
   private func correctClock(_ response: TransportResponse, _ detail: S3Detail, signedAt: Timestamp) -> Bool {
     let mayBeSkew = detail.code == "RequestTimeTooSkewed" || (detail.code == nil && response.status == 403)
     guard mayBeSkew, let date = response.header("Date"), let seconds = RetryAfter.parseDate(date) else { return false }
@@ -114,7 +113,7 @@ final class S3Client: Sendable {
   }
 }
 
-/// Why a request got no answer from the store.
+/// Why a request got no response from the store.
 enum S3Failure: Error {
   case transport(TransportError)
   case credentials(S3CredentialError)
@@ -128,14 +127,14 @@ enum S3Failure: Error {
   }
 }
 
-/// An answer of S3 in words, without secrets.
+/// The description of an S3 response, without secrets.
 struct S3Detail: Hashable {
   let code: String?
   let reason: String
 
   init(_ response: TransportResponse, secrets: [Secret]) {
     let isFailure = !(200..<300).contains(response.status)
-    // A long answer that is no failure is data.
+    // A long successful response is data.
     let body = isFailure || response.body.count < 1024 ? S3ErrorBody(response.body) : nil
     code = body?.code
     let words =
@@ -145,7 +144,7 @@ struct S3Detail: Hashable {
     reason = "the store answered \(statusWords(response.status))" + (excerpt.isEmpty ? "" : ", \(excerpt)")
   }
 
-  /// Temporary credentials do; so do permanent ones that have been replaced.
+  /// Whether the credentials are expired or were replaced.
   var saysCredentialsEnded: Bool {
     ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId"]
       .contains(code ?? "")

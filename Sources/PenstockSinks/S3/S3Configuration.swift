@@ -1,10 +1,10 @@
 import PenstockDelivery
 
-/// The right to use a bucket.
+/// AWS credentials for a bucket.
 public struct S3Credentials: Sendable, Hashable {
   public var accessKeyID: String
   public var secretAccessKey: Secret
-  /// For temporary credentials.
+  /// The session token of temporary credentials.
   public var sessionToken: Secret?
 
   public init(accessKeyID: String, secretAccessKey: Secret, sessionToken: Secret? = nil) {
@@ -14,15 +14,14 @@ public struct S3Credentials: Sendable, Hashable {
   }
 }
 
-/// A bucket, and what is written into it.
+/// The configuration of a bucket as a destination.
 ///
-/// ## What is frozen
-/// ``layout`` is frozen for a delivery under way and changes from the next object on. Everything else says how to reach the
-/// bucket and how it keeps objects, and changes with the next attempt. Do not change ``bucket`` while a delivery is under
-/// way unless the new bucket is to receive it.
+/// ## What a change affects
+/// A delivery in flight keeps its ``layout``; a change applies from the next object on. All other settings apply to the
+/// next attempt. So do not change ``bucket`` while a delivery is in flight, unless the new bucket is to receive it.
 public struct S3Configuration: Sendable {
   public enum Addressing: Sendable, Hashable {
-    /// ``path`` with an endpoint of one's own and for bucket names with dots, ``virtualHost`` otherwise.
+    /// ``path`` with a custom endpoint and for bucket names with dots; otherwise ``virtualHost``.
     case automatic
     /// `https://endpoint/bucket/key`
     case path
@@ -31,44 +30,43 @@ public struct S3Configuration: Sendable {
   }
 
   public var bucket: String
-  /// The bucket's; unless set `AWS_REGION`, `AWS_DEFAULT_REGION`, or else `us-east-1`. Those of the shared files are
-  /// not read.
+  /// The bucket's region. Default: `AWS_REGION`, `AWS_DEFAULT_REGION`, or else `us-east-1`. The region in the shared
+  /// files is not used.
   public var region: String
-  /// Nil looks for credentials where every AWS tool does; see `S3CredentialChain`.
+  /// Nil uses the sources that AWS tools use; see `S3CredentialChain`.
   public var credentials: S3Credentials?
-  /// The section of the shared files to use; nil for `AWS_PROFILE`, and else `default`.
+  /// The section of the shared files. Nil: `AWS_PROFILE`, or else `default`.
   public var profile: String?
-  /// `https://host:port` of an S3-compatible store, with a path before the bucket's where it has one; nil for Amazon
-  /// S3.
+  /// `https://host:port` of an S3-compatible store, with its base path if it has one; nil for Amazon S3.
   public var endpoint: String?
   public var addressing: Addressing = .automatic
   public var layout = ExportLayout()
-  /// How the store keeps the objects.
+  /// The storage options of the objects.
   public var storage = S3StorageOptions()
-  /// Whom the store's certificate must come from, and a certificate of our own. Unless authorities are named here,
-  /// those in the file that `AWS_CA_BUNDLE` names, or else the system's. The services that give credentials are not
-  /// concerned.
+  /// The trusted authorities of the store, and a client certificate. Without authorities here, the store uses the file
+  /// in `AWS_CA_BUNDLE`, or else the system's. Credential services do not use these settings.
   public var tls = TLSSettings()
-  /// For one request.
+  /// The limit for one request. Default: 120 seconds.
   public var timeout: Duration = .seconds(120)
-  /// An object of more bytes than this (as it is sent) goes up in parts of this size; 8 MiB unless set. Amazon S3 takes none
-  /// below 5 MiB; other stores may. What an upload holds in memory besides the batch is a few of these.
+  /// A larger object, as sent, is uploaded in parts of this size, in bytes. Default: 8 MiB. Amazon S3 requires at least
+  /// 5 MiB; other stores may allow less. An upload keeps the batch and a few parts in memory.
   public var partBytes = 8 << 20
 
-  /// The most events an object holds; 1,000,000 unless set.
+  /// The maximum number of events per object. Default: 1,000,000.
   public var maxRecords = 1_000_000
-  /// The most bytes of events an object holds, before compression; 64 MiB unless set. The events of one object are held in
+  /// The maximum bytes of events per object, before compression. Default: 64 MiB. The events of one object are in
   /// memory.
   public var maxBytes = 64 << 20
-  /// How long an event waits for its object to fill; 5 minutes unless set.
+  /// The longest time an event waits for its object to fill. Default: 5 minutes.
   public var maxWait: Duration = .seconds(300)
-  /// An object does not stay open past a multiple of this since 1970 in UTC: an hour gives "at every full hour". Nil for none.
+  /// Closes an object at every multiple of this duration since 1970 (UTC). One hour closes objects at every full hour.
+  /// Nil: no boundary.
   public var boundary: Duration?
 
   /// - Parameters:
-  ///   - bucket: Its name; it must be there.
-  ///   - region: The bucket's; nil for what the environment says.
-  ///   - credentials: Nil looks for them; see `S3CredentialChain`.
+  ///   - bucket: The name of an existing bucket.
+  ///   - region: The bucket's region; nil uses the environment.
+  ///   - credentials: Nil uses the sources of `S3CredentialChain`.
   public init(bucket: String, region: String? = nil, credentials: S3Credentials? = nil) {
     self.bucket = bucket
     self.region = region ?? Self.region(Platform.environment())
@@ -77,13 +75,13 @@ public struct S3Configuration: Sendable {
 }
 
 extension S3Configuration {
-  /// The region that an environment names.
+  /// The region in an environment.
   static func region(_ environment: [String: String]) -> String {
     ["AWS_REGION", "AWS_DEFAULT_REGION"].lazy.compactMap { environment[$0] }.first { !$0.isEmpty } ?? "us-east-1"
   }
 
-  /// What speaks to the store, and what to the services that give credentials: an authority that is believed for the
-  /// store *instead of* the system's must not keep the others from being reached.
+  /// Creates two transports: one for the store and one for the credential services. An authority that is trusted for
+  /// the store *instead of* the system's must not affect the services.
   func makeTransports(
     _ environment: [String: String] = Platform.environment()
   ) throws(SinkError) -> (store: AsyncHTTPTransport, services: AsyncHTTPTransport) {
@@ -95,27 +93,27 @@ extension S3Configuration {
     return (try AsyncHTTPTransport(store), try AsyncHTTPTransport(services))
   }
 
-  /// 5 GiB: what Amazon S3 takes in one PUT, and far below 10,000 parts of the smallest size.
+  /// 5 GiB: the limit of Amazon S3 for one PUT, and far below 10,000 parts of the smallest size.
   static let maxObjectBytes = 5 << 30
   /// Amazon S3's limit for every part but the last.
   static let minPartBytes = 5 << 20
-  /// A part is held in memory.
+  /// The limit of a part, which is in memory.
   static let maxPartBytes = 1 << 30
-  /// Half of what Amazon S3 takes: rows can be longer than the records they are made of.
+  /// Half of the limit of Amazon S3, because rows can be longer than their records.
   static let maxParts = 5000
 
-  /// Bytes of events that one object may hold at most.
+  /// The maximum bytes of events in one object.
   var largestObject: Int { min(Self.maxObjectBytes, partBytes * Self.maxParts) }
 
-  /// Throws for the first thing that cannot work.
+  /// Throws for the first invalid setting.
   func validate() throws(SinkError) {
     let letters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_".utf8)
-    // Wider than Amazon's rule for new buckets: old buckets and other stores have capitals and underscores.
+    // Amazon's rule for new buckets is stricter, but old buckets and other stores have capitals and underscores.
     guard (3...255).contains(bucket.utf8.count), bucket.utf8.allSatisfy(letters.contains), bucket != "...",
       !bucket.hasPrefix("."), !bucket.contains("..")
-    else { throw SinkError("\"\(bucket)\" cannot be the name of a bucket") }
+    else { throw SinkError("\"\(bucket)\" is not a valid bucket name") }
     guard !region.isEmpty, region.utf8.allSatisfy(letters.contains) else {
-      throw SinkError("\"\(region)\" cannot be a region")
+      throw SinkError("\"\(region)\" is not a valid region")
     }
     if let problem = credentials?.problem { throw SinkError(problem) }
     guard maxRecords > 0, maxBytes > 0, maxBytes <= Self.maxObjectBytes else {
@@ -125,28 +123,30 @@ extension S3Configuration {
       maxBytes / partBytes <= Self.maxParts
     else {
       throw SinkError(
-        "a part must have 5 MiB to 1 GiB (less only in stores that allow it), and an object at most 5,000 parts; "
-          + "\(partBytes) bytes are not possible")
+        "a part must have 5 MiB to 1 GiB (other stores than Amazon S3 may allow less), and an object at most 5,000 "
+          + "parts; \(partBytes) bytes per part are not valid")
     }
-    guard maxWait >= .zero, timeout > .zero else { throw SinkError("the waiting time or the timeout is below 0") }
+    guard maxWait >= .zero, timeout > .zero else {
+      throw SinkError("maxWait must not be below 0, and timeout must be above 0")
+    }
     try storage.validate()
     try layout.validate()
   }
 }
 
 extension S3Credentials {
-  /// Why these cannot be anybody's credentials, or nil.
+  /// Why these credentials are invalid; nil if they may be valid.
   var problem: String? {
     let isVisible = accessKeyID.utf8.allSatisfy { (0x21...0x7E).contains($0) }
     guard !accessKeyID.isEmpty, isVisible, !accessKeyID.contains("/") else {
-      return "the access key ID is empty or has characters that none has"
+      return "the access key ID is empty or has invalid characters"
     }
     guard !secretAccessKey.revealed.isEmpty else { return "the secret access key is empty" }
-    // A key that came with a line feed, as from a file, signs wrongly, and no answer says why.
+    // A key with a line feed, as from a file, gives wrong signatures, and no response says why.
     for (secret, name) in [(secretAccessKey, "secret access key"), (sessionToken ?? Secret("-"), "session token")] {
       let text = secret.revealed
       guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
-        return "the \(name) has a line feed or another control character in it"
+        return "the \(name) has a line feed or another control character"
       }
       guard text == text.trimmingBlanks() else { return "the \(name) begins or ends with a blank" }
     }

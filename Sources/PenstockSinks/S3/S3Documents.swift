@@ -6,10 +6,10 @@ import XMLCoder
   import Foundation
 #endif
 
-/// The XML documents S3 answers with, as far as they are read. Amazon S3 API Reference, "ListObjectsV2",
-/// "ListMultipartUploads", "CreateMultipartUpload".
+/// The parts of S3's XML documents that are used. Amazon S3 API Reference, "ListObjectsV2", "ListMultipartUploads",
+/// "CreateMultipartUpload".
 enum S3Documents {
-  /// A page of 1,000 keys of 1,024 bytes, each with what stands beside it, escaped.
+  /// The limit of a page: 1,000 escaped keys of 1,024 bytes, each with its other fields.
   static let listLimit = 8 << 20
 
   struct ObjectList: Decodable {
@@ -37,27 +37,28 @@ enum S3Documents {
     var UploadId: String
   }
 
-  /// Nil when the bytes are no such document.
+  /// Nil if the bytes are not such a document.
   static func read<Document: Decodable>(_ type: Document.Type, _ bytes: [UInt8]) -> Document? {
     guard isHarmless(bytes) else { return nil }
     return try? XMLDecoder().decode(type, from: Data(bytes))
   }
 
-  /// With the blank that makes it one.
+  /// With the space, which makes it a declaration.
   private static let declaration = Array("<?xml ".utf8)
 
-  /// Whether the bytes may be shown to the XML parser at all.
+  /// Whether the XML parser can safely parse the bytes.
   static func isHarmless(_ bytes: [UInt8]) -> Bool {
-    // Foundation's parser traps on a name that is not UTF-8; zeros would be UTF-16, in which the next check sees nothing.
+    // Foundation's parser traps on a name that is not UTF-8. Zero bytes may be UTF-16, which the next check cannot
+    // read.
     guard !bytes.isEmpty, !bytes.contains(0), String(validating: bytes, as: UTF8.self) != nil else { return false }
-    // Foundation's parser also traps on a processing instruction that has a name and nothing else. S3 sends none at all: what
-    // looks like one is the declaration in front.
+    // Foundation's parser also traps on a processing instruction with only a name. S3 sends none; only the declaration
+    // at the start looks like one.
     let body = bytes.dropFirst(bytes.starts(with: declaration) ? declaration.count : 0)
-    // A document type is where entities are defined, and entities can be made to grow without bound.
+    // A document type can define entities, and entities can expand without bound.
     return !body.contains("<?".utf8) && !body.contains("<!DOCTYPE".utf8)
   }
 
-  /// What ends an upload in parts.
+  /// The body of CompleteMultipartUpload.
   static func completion(_ parts: [S3Upload.Part], checksum: S3StorageOptions.Checksum?) -> [UInt8] {
     var text = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
     for (index, part) in parts.enumerated() {

@@ -6,7 +6,7 @@ import XMLCoder
   import Foundation
 #endif
 
-/// What S3 says of a failure: `<Error><Code>…</Code><Message>…</Message></Error>`.
+/// An S3 error document: `<Error><Code>…</Code><Message>…</Message></Error>`.
 struct S3ErrorBody: Decodable, Hashable {
   var code: String
   var message: String?
@@ -16,10 +16,10 @@ struct S3ErrorBody: Decodable, Hashable {
     case message = "Message"
   }
 
-  /// 16 KiB: what an error document may take.
+  /// The limit of an error document: 16 KiB.
   static let limit = 16_384
 
-  /// Nil when the bytes are too many, or are no such document.
+  /// Nil if the bytes exceed the limit, or are not such a document.
   init?(_ bytes: [UInt8]) {
     guard bytes.count <= Self.limit, S3Documents.isHarmless(bytes) else { return nil }
     guard let body = try? XMLDecoder().decode(S3ErrorBody.self, from: Data(bytes)) else { return nil }

@@ -1,16 +1,17 @@
 public import PenstockDelivery
 public import PenstockLog
 
-/// A bucket as an ``ExportStore``. Needs `s3:ListBucket` and `s3:GetObject`, and `s3:PutObject` to create.
+/// An ``ExportStore`` for a bucket. Needs the permissions `s3:ListBucket` and `s3:GetObject`; ``create(_:_:)`` also
+/// needs `s3:PutObject`.
 public struct S3ExportStore: ExportStore {
   private let client: S3Client
   private let name: String
 
   /// - Parameters:
-  ///   - configuration: As the sink's.
-  ///   - transport: What sends; made by the store when nil, and then ``close()`` closes it.
-  ///   - clock: For signatures.
-  /// - Throws: `SinkError` for a configuration that cannot work.
+  ///   - configuration: The sink's configuration.
+  ///   - transport: The transport. Nil: the store creates one, and ``close()`` closes it.
+  ///   - clock: The clock for signatures.
+  /// - Throws: `SinkError` for an invalid configuration.
   public init(
     _ configuration: S3Configuration, transport: (any HTTPTransport)? = nil,
     clock: any WallClock = SystemWallClock()
@@ -39,13 +40,12 @@ public struct S3ExportStore: ExportStore {
         S3Request(method: "GET", query: query, responseLimit: S3Documents.listLimit), about: "a list of \(prefix)…")
       guard answer.response.status == 200 else { throw Self.error(answer, "a list of \(prefix)…") }
       guard let page = S3Documents.read(S3Documents.ObjectList.self, answer.response.body) else {
-        throw ExportStoreError("what the store answered is no list of objects, or broke off", isTemporary: true)
+        throw ExportStoreError("invalid or truncated ListObjects response", isTemporary: true)
       }
       found += (page.Contents ?? []).map { ExportObject(key: $0.Key, size: $0.Size) }
       token = page.IsTruncated == true ? page.NextContinuationToken : nil
       if page.IsTruncated == true, token == nil {
-        throw ExportStoreError(
-          "the store's list of objects breaks off without saying how it goes on", isTemporary: true)
+        throw ExportStoreError("truncated listing without a continuation token", isTemporary: true)
       }
     } while token != nil
     return found.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
@@ -59,12 +59,12 @@ public struct S3ExportStore: ExportStore {
     let answer = try await send(S3Request(method: "GET", query: query), about: "a list of \(prefix)…")
     guard answer.response.status == 200 else { throw Self.error(answer, "a list of \(prefix)…") }
     guard let page = S3Documents.read(S3Documents.ObjectList.self, answer.response.body) else {
-      throw ExportStoreError("what the store answered is no list of objects, or broke off", isTemporary: true)
+      throw ExportStoreError("invalid or truncated ListObjects response", isTemporary: true)
     }
     return page.Contents?.first?.Key
   }
 
-  /// In ranges of 8 MiB, so that a large object does not run into the time of one request.
+  /// Reads ranges of 8 MiB, so that a large object does not exceed the timeout of one request.
   public func read(_ key: String, limit: Int) async throws(ExportStoreError) -> [UInt8]? {
     let piece = 8 << 20
     var bytes: [UInt8] = []
@@ -77,16 +77,16 @@ public struct S3ExportStore: ExportStore {
       switch answer.response.status {
       case 200 where bytes.isEmpty, 206:
         let body = answer.response.body
-        // 200 is a store that does not know ranges: it gave everything, of which no more than the limit was read.
+        // 200 means that the store does not support ranges. The response is the object, read up to the limit.
         let expected = answer.response.header("Content-Length").flatMap { Int($0) }.map { min($0, end - bytes.count) }
         guard expected == nil || expected == body.count else {
-          throw ExportStoreError("the store's answer for \(key) broke off", isTemporary: true)
+          throw ExportStoreError("truncated response for \(key)", isTemporary: true)
         }
         bytes += body
         if answer.response.status == 200 || body.count < request.responseLimit { return bytes }
         if let total = Self.total(answer.response.header("Content-Range")), total <= bytes.count { return bytes }
       case 404: return nil
-      // The range begins at the end: an empty object, or one of exactly so many bytes.
+      // The range starts at the end of the object.
       case 416: return bytes
       default: throw Self.error(answer, key)
       }
@@ -99,7 +99,7 @@ public struct S3ExportStore: ExportStore {
     switch answer.response.status {
     case 200..<300:
       guard let size = answer.response.header("Content-Length").flatMap({ Int($0) }) else {
-        throw ExportStoreError("the store does not say how large \(key) is", isTemporary: false)
+        throw ExportStoreError("the response for \(key) has no Content-Length", isTemporary: false)
       }
       var metadata: [String: String] = [:]
       for (name, value) in answer.response.headers where name.lowercased().hasPrefix("x-amz-meta-penstock-") {
@@ -140,7 +140,7 @@ public struct S3ExportStore: ExportStore {
     }
   }
 
-  /// The whole behind the slash of `bytes 0-9/1234`.
+  /// The total size in `bytes 0-9/1234`.
   private static func total(_ range: String?) -> Int? {
     range.flatMap { $0.split(separator: "/").last }.flatMap { Int($0) }
   }

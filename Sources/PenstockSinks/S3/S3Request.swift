@@ -2,7 +2,7 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
-/// One request to a bucket, not signed yet.
+/// One unsigned request to a bucket.
 struct S3Request: Sendable {
   var method: String
   /// Nil for the bucket itself.
@@ -14,14 +14,14 @@ struct S3Request: Sendable {
   var responseLimit = TransportResponse.bodyLimit
 }
 
-/// Where a bucket is.
+/// The address of a bucket.
 struct S3Address: Sendable, Hashable {
   /// `https://host[:port]`
   let origin: String
   let host: String
   /// The path of the bucket; ends with `/`.
   let path: String
-  /// Whether the bucket stands in the path.
+  /// Whether the bucket is in the path.
   private let usesPath: Bool
 
   init(_ configuration: S3Configuration) throws(SinkError) {
@@ -29,12 +29,12 @@ struct S3Address: Sendable, Hashable {
     let endpoint = try DestinationURL(
       configuration.endpoint ?? "https://s3.\(configuration.region).amazonaws.com")
     guard endpoint.query == nil, !endpoint.path.contains("%") else {
-      throw SinkError("the endpoint \(endpoint.redacted) has a query or percent signs; they cannot be signed")
+      throw SinkError("the endpoint \(endpoint.redacted) has a query or percent signs, which is not supported")
     }
-    // A store behind a path: it is part of every request, and signed with it.
+    // The store's base path is part of every request, and of the signature.
     let base = endpoint.path.hasSuffix("/") ? String(endpoint.path.dropLast()) : endpoint.path
     guard base.split(separator: "/").last.map(String.init) != bucket else {
-      throw SinkError("the endpoint \(endpoint.redacted) ends with the bucket, which is a setting of its own")
+      throw SinkError("the endpoint \(endpoint.redacted) ends with the bucket; set the bucket only in its own setting")
     }
     // A certificate for *.s3.amazonaws.com does not cover a bucket name with dots.
     usesPath =
@@ -48,11 +48,11 @@ struct S3Address: Sendable, Hashable {
     path = base + (usesPath ? "/\(bucket)/" : "/")
   }
 
-  /// The request as it goes over the wire.
+  /// Signs a request.
   func signed(
     _ request: S3Request, region: String, credentials: S3Credentials, timeout: Duration, at time: Timestamp
   ) -> TransportRequest {
-    // A bucket in the path is asked for without a slash behind it.
+    // A request for the bucket itself has no slash after the bucket.
     let path = request.key.map { self.path + $0 } ?? (usesPath ? String(self.path.dropLast()) : self.path)
     let query = SigV4.canonicalQuery(request.query)
     let headers = SigV4(credentials: credentials, region: region).sign(

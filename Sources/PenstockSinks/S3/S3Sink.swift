@@ -4,15 +4,20 @@ import PenstockSupport
 
 /// Writes each batch as one object into a bucket of Amazon S3 or a compatible store.
 ///
-/// An object is created once and never overwritten: a second attempt at a delivery finds the first one's object, compares
-/// its SHA-256 and length, and is content. Rows appear exactly once as long as the store honours `If-None-Match: *` (on PUT
-/// and on CompleteMultipartUpload) and nobody deletes objects while their delivery is under way.
+/// An object is created once and never overwritten. A second attempt of a delivery finds the object of the first,
+/// compares its SHA-256 and length, and succeeds. Rows are in the bucket exactly once, as long as the store honours
+/// `If-None-Match: *` (on PUT and on CompleteMultipartUpload) and objects are not deleted while their delivery is in
+/// flight.
 ///
-/// An object carries `x-amz-meta-penstock-` `sha256` and `length` (of the content before compression), `count` (rows),
-/// `first` and `last` (offsets), `closed` (why it ends there), `log`, `cursor` and `id`; and it is written down in a manifest
-/// (``ManifestEntry``) before its delivery counts as done. Needed rights: `s3:PutObject`, and `s3:GetObject` for the
-/// comparison and the manifest; `s3:ListBucket` to notice that a cursor was sought back, or lost; for large objects also `s3:AbortMultipartUpload` and, to clean up behind a process that was
-/// killed, `s3:ListBucketMultipartUploads`.
+/// The metadata of an object, with the prefix `x-amz-meta-penstock-`, are: `sha256` and `length` (of the content before
+/// compression), `count` (rows), `first` and `last` (offsets), `closed` (why the batch was closed), `log`, `cursor` and
+/// `id`. Each object also gets a manifest entry (``ManifestEntry``) before its delivery counts as done.
+///
+/// Permissions:
+/// - `s3:PutObject`; `s3:GetObject` for the comparison and the manifest.
+/// - `s3:ListBucket` to detect that a cursor was moved back or lost.
+/// - For large objects `s3:AbortMultipartUpload`, and `s3:ListBucketMultipartUploads` to clean up after a killed
+///   process.
 public struct S3Sink: Sink {
   public let configuration: S3Configuration
   private let client: S3Client
@@ -21,9 +26,9 @@ public struct S3Sink: Sink {
 
   /// - Parameters:
   ///   - configuration: Bucket, credentials, names and sizes.
-  ///   - transport: What sends; made and closed by the sink when nil.
-  ///   - clock: For signatures and dates in `Retry-After`.
-  /// - Throws: `SinkError` for a configuration that cannot work.
+  ///   - transport: The transport. Nil: the sink creates one, and ``close()`` closes it.
+  ///   - clock: The clock for signatures and for dates in `Retry-After`.
+  /// - Throws: `SinkError` for an invalid configuration.
   public init(
     _ configuration: S3Configuration, transport: (any HTTPTransport)? = nil,
     clock: any WallClock = SystemWallClock()
@@ -42,14 +47,14 @@ public struct S3Sink: Sink {
   public var acceptsCompressedFrames: Bool { configuration.layout.acceptsCompressedFrames }
   public var appliesEventWindows: Bool { true }
 
-  /// As the configuration says.
+  /// The policy of the configuration.
   public var batchPolicy: BatchPolicy {
     BatchPolicy(
       maxRecords: configuration.maxRecords, maxBytes: configuration.maxBytes, maxWait: configuration.maxWait,
       boundary: configuration.boundary)
   }
 
-  /// What the store takes in one object of parts of ``S3Configuration/partBytes``.
+  /// The maximum object size with parts of ``S3Configuration/partBytes``.
   public var batchLimits: BatchLimits { BatchLimits(maxBytes: configuration.largestObject) }
 
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
@@ -64,7 +69,7 @@ public struct S3Sink: Sink {
     do throws(SinkError) {
       let plan = try ExportPlan(parsing: delivery.intent.plan)
       if delivery.body.eventCount == 0 { return await manifest.recordNothing(delivery, plan) }
-      if let known = await manifest.standing(of: delivery, plan) { return known }
+      if let known = await manifest.existingOutcome(of: delivery, plan) { return known }
       let (outcome, size) = try await store(delivery, plan)
       guard case .delivered = outcome, let size else { return outcome }
       return await manifest.record(delivery, plan, stored: size) ?? outcome
@@ -75,7 +80,7 @@ public struct S3Sink: Sink {
 
   public func close() async { await client.close() }
 
-  /// Brings the object under its key: at once where it fits one part, else in parts.
+  /// Creates the object: with one PUT if it fits into one part, otherwise in parts.
   private func store(_ delivery: DeliveryRequest, _ plan: ExportPlan) async throws(SinkError) -> S3Uploader.Result {
     let headers = headers(of: delivery, plan)
     guard let stream = delivery.body.stream else {
@@ -107,7 +112,7 @@ public struct S3Sink: Sink {
       let head = try await client.send(S3Request(method: "HEAD", key: plan.key))
       switch S3Verdict.afterHead(head, key: plan.key, body: delivery.body, isCompressed: plan.compression != .none) {
       case .equal(let receipt, let size): return (.delivered(receipt: receipt), size ?? bytes.count)
-      case .missing: return (.retry(reason: "the object \(plan.key) was there and is not any more", after: nil), nil)
+      case .missing: return (.retry(reason: "the object \(plan.key) was deleted in the meantime", after: nil), nil)
       case .outcome(let outcome): return (outcome, nil)
       }
     } catch {
@@ -115,7 +120,7 @@ public struct S3Sink: Sink {
     }
   }
 
-  /// What is said of an object when it is created.
+  /// The headers of a request that creates the object.
   private func headers(of delivery: DeliveryRequest, _ plan: ExportPlan) -> [(name: String, value: String)] {
     let (intent, body) = (delivery.intent, delivery.body)
     return [
@@ -133,7 +138,7 @@ public struct S3Sink: Sink {
   }
 }
 
-/// Reads bytes that are in memory.
+/// Reads bytes from memory.
 struct BytesReader: BodyReader {
   var bytes: ArraySlice<UInt8>
 

@@ -2,22 +2,22 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
-/// How a store keeps the objects it is given: what Amazon S3 takes as headers when an object is created.
+/// The storage options of new objects, which Amazon S3 accepts as request headers.
 ///
-/// Nothing in it shapes an object's content or name, so a change applies from the next attempt on.
+/// No option affects an object's content or name, so a change applies to the next attempt.
 public struct S3StorageOptions: Sendable, Hashable {
-  /// Encryption by the store.
+  /// Server-side encryption.
   public enum Encryption: Sendable, Hashable {
-    /// As the bucket is configured.
+    /// The bucket's default.
     case bucketDefault
-    /// SSE-S3: with keys of the store.
+    /// SSE-S3: keys of the store.
     case storeManaged
-    /// SSE-KMS: with a key of the key management service; nil for the account's own key for S3. A bucket key makes one call
-    /// to the service serve many objects. Needs `kms:GenerateDataKey`, and `kms:Decrypt` for objects in parts.
+    /// SSE-KMS: a key of the key management service; nil uses the account's key for S3. With a bucket key, one call to
+    /// the service serves many objects. Needs `kms:GenerateDataKey`, and `kms:Decrypt` for objects in parts.
     case keyManagement(keyID: String? = nil, bucketKey: Bool = false)
   }
 
-  /// Who may use an object besides its owner ("canned ACL").
+  /// The permissions of an object ("canned ACL").
   public enum AccessControl: String, Sendable, Hashable, CaseIterable {
     case `private`
     case publicRead = "public-read"
@@ -28,7 +28,7 @@ public struct S3StorageOptions: Sendable, Hashable {
     case bucketOwnerFullControl = "bucket-owner-full-control"
   }
 
-  /// A checksum the store compares with what arrived, and keeps.
+  /// A checksum that the store verifies and stores.
   public enum Checksum: String, Sendable, Hashable, CaseIterable {
     case sha256, crc32c
   }
@@ -42,14 +42,14 @@ public struct S3StorageOptions: Sendable, Hashable {
     }
   }
 
-  /// As in `STANDARD_IA`; nil for the bucket's own.
+  /// As in `STANDARD_IA`; nil uses the bucket's default.
   public var storageClass: String?
-  /// Nil for the bucket's own. Amazon refuses any but `bucketOwnerFullControl` where a bucket has ACLs switched off.
+  /// Nil uses the bucket's default. If a bucket has ACLs disabled, Amazon S3 accepts only `bucketOwnerFullControl`.
   public var accessControl: AccessControl?
   /// At most 10.
   public var tags: [Tag] = []
   public var encryption = Encryption.bucketDefault
-  /// Nil for none. Buckets with object lock demand one.
+  /// Nil for none. Buckets with object lock require one.
   public var checksum: Checksum?
 
   public init() {}
@@ -60,7 +60,7 @@ extension S3StorageOptions {
     if let storageClass {
       let letters = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-".utf8)
       guard !storageClass.isEmpty, storageClass.utf8.allSatisfy(letters.contains) else {
-        throw SinkError("\"\(storageClass)\" cannot be a storage class; they look like STANDARD_IA")
+        throw SinkError("\"\(storageClass)\" is not a valid storage class; an example is STANDARD_IA")
       }
     }
     guard tags.count <= 10 else { throw SinkError("an object has at most 10 tags, not \(tags.count)") }
@@ -73,7 +73,7 @@ extension S3StorageOptions {
     }
     if case .keyManagement(let keyID?, _) = encryption {
       guard !keyID.isEmpty, keyID.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-        throw SinkError("the key for SSE-KMS is empty or has characters that none has")
+        throw SinkError("the key for SSE-KMS is empty or has invalid characters")
       }
     }
   }
@@ -102,7 +102,7 @@ extension S3StorageOptions {
 }
 
 extension S3StorageOptions.Checksum {
-  /// What S3 calls it where an upload in parts begins.
+  /// The name in CreateMultipartUpload.
   var algorithm: String {
     switch self {
     case .sha256: "SHA256"
@@ -112,7 +112,7 @@ extension S3StorageOptions.Checksum {
 
   var header: String { "x-amz-checksum-" + rawValue }
 
-  /// In base64, as S3 writes it; a CRC's most significant byte comes first.
+  /// In base64, as S3 uses it; a CRC is big-endian.
   func value(of bytes: [UInt8]) -> String {
     switch self {
     case .sha256: Digest.base64(Digest.sha256(bytes))

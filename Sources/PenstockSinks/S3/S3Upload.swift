@@ -1,7 +1,7 @@
 import PenstockDelivery
 import PenstockLog
 
-/// One upload of an object in parts: what is asked next, and what an answer means. No clock, no network.
+/// The state machine of a multipart upload: the next request, and the meaning of its response. No clock, no network.
 ///
 /// ```
 /// looking ──equal──────────────────────────────────────────────────▶ done: delivered
@@ -13,14 +13,14 @@ import PenstockLog
 ///                                                        (next attempt)       comparing ─▶ aborting ─▶ done
 /// ```
 /// What makes it safe:
-/// - A part counts only for bytes with the SHA-256 it was sent with; when the bytes are rendered again and differ, the part is
-///   sent again. So no object is put together from two renderings.
-/// - Nothing is remembered beyond the process: a later one aborts what it finds open under the key and begins anew. An
-///   upload of another writer is thereby never completed under our name, nor ours under its metadata.
-/// - The completion carries `If-None-Match: *`. An object that stands there is compared and never overwritten.
-/// - What is given up is aborted. An abort that fails is left to the bucket's lifecycle rule.
+/// - A part counts only for bytes with the SHA-256 it was sent with. If a second rendering differs, the part is sent
+///   again. So an object never mixes two renderings.
+/// - State is not kept after the process ends. A later process aborts the open uploads of the key and starts again. So
+///   it never completes an upload of another writer, and no writer completes one with the wrong metadata.
+/// - The completion has `If-None-Match: *`. An existing object is compared and never overwritten.
+/// - An abandoned upload is aborted. If the abort fails, the bucket's lifecycle rule removes the upload.
 struct S3Upload: Sendable {
-  /// What was taken, and of what.
+  /// An uploaded part, with the digest and size of its bytes.
   struct Part: Sendable, Hashable {
     var digest: [UInt8]
     var size: Int
@@ -31,7 +31,7 @@ struct S3Upload: Sendable {
   enum Call: Sendable, Hashable {
     case head, listUploads, create
     case abort(String)
-    /// The next part, from 1: offer the bytes to ``offer(_:)``, or say that there are no more.
+    /// The next part, counted from 1. The caller offers its bytes with ``offer(_:size:)``, or calls ``bodyEnded()``.
     case part(id: String, number: Int)
     case complete(id: String)
   }
@@ -41,10 +41,10 @@ struct S3Upload: Sendable {
     case aborting([String], then: AfterAbort)
     case sending(id: String)
     case completing(id: String)
-    /// Something may stand under the key.
+    /// An object with this key may exist.
     case comparing(id: String)
     case done(DeliveryOutcome, size: Int?)
-    /// Ends this attempt; the next goes on with what was taken.
+    /// Ends this attempt; the next one continues with the uploaded parts.
     case paused(DeliveryOutcome)
   }
 
@@ -54,12 +54,12 @@ struct S3Upload: Sendable {
   }
 
   private(set) var phase = Phase.looking
-  /// What the store took, by number − 1.
+  /// The uploaded parts, by number − 1.
   private(set) var parts: [Part] = []
-  /// The part that is looked at next, from 1; all before it are proven equal to this attempt's bytes.
+  /// The number of the next part, counted from 1. All earlier parts are equal to this attempt's bytes.
   private(set) var number = 1
 
-  /// What is to be asked; nil when the attempt has ended.
+  /// The next request; nil when the attempt has ended.
   var call: Call? {
     switch phase {
     case .looking, .comparing: .head
@@ -74,13 +74,13 @@ struct S3Upload: Sendable {
 
   var size: Int { parts.reduce(0) { $0 + $1.size } }
 
-  /// Begins another attempt in the same process, with the body from its beginning.
+  /// Starts another attempt in the same process, with the body from its start.
   mutating func resume(_ id: String) {
     phase = .sending(id: id)
     number = 1
   }
 
-  /// Whether the next part must be sent; when it need not, the one behind it is next.
+  /// Returns whether the next part must be sent. If not, advances to the part after it.
   mutating func offer(_ digest: [UInt8], size: Int) -> Bool {
     guard number <= parts.count, parts[number - 1].digest == digest, parts[number - 1].size == size else { return true }
     number += 1
@@ -92,22 +92,22 @@ struct S3Upload: Sendable {
     number += 1
   }
 
-  /// The body has no more bytes: the parts that were proven are the object.
+  /// The body has ended: the parts so far are the object.
   mutating func bodyEnded() {
     guard case .sending(let id) = phase else { return }
     parts.removeLast(parts.count - (number - 1))
     phase = .completing(id: id)
   }
 
-  mutating func handle(looked standing: S3Verdict.Standing) {
-    switch (phase, standing) {
+  mutating func handle(looked status: S3Verdict.ObjectStatus) {
+    switch (phase, status) {
     case (.looking, .missing): phase = .sweeping
     case (.looking, .equal(let receipt, let size)): phase = .done(.delivered(receipt: receipt), size: size)
     case (.looking, .outcome(let outcome)): phase = .done(outcome, size: nil)
     case (.comparing(let id), .equal(let receipt, let size)):
       phase = .aborting([id], then: .end(.delivered(receipt: receipt), size: size))
     case (.comparing(let id), .missing):
-      // Neither the upload nor the object: begun anew by the next attempt.
+      // Neither the upload nor the object exists: the next attempt starts again.
       phase = .aborting([id], then: .end(.retry(reason: "the upload ended without an object", after: nil), size: nil))
     case (.comparing(let id), .outcome(let outcome)):
       guard case .conflict = outcome else { return phase = .paused(outcome) }
@@ -120,7 +120,7 @@ struct S3Upload: Sendable {
     phase = ids.isEmpty ? .creating : .aborting(ids, then: .create)
   }
 
-  /// However it went: what could not be aborted is no danger, it only takes room.
+  /// Continues also after a failed abort: a leftover upload is harmless and only uses space.
   mutating func handle(aborted id: String) {
     guard case .aborting(let ids, let then) = phase else { return }
     guard ids.count <= 1 else { return phase = .aborting(Array(ids.dropFirst()), then: then) }
@@ -135,7 +135,7 @@ struct S3Upload: Sendable {
     resume(id)
   }
 
-  /// After the completion: `problem` is nil for a success.
+  /// After the completion. A 200 is a success only if `isSuccess`, because its body can contain an error.
   mutating func handle(completed answer: S3Client.Answer, isSuccess: Bool) {
     guard case .completing(let id) = phase else { return }
     let failure = S3Verdict.failure(answer)
@@ -144,7 +144,7 @@ struct S3Upload: Sendable {
       phase = .done(.delivered(receipt: S3Verdict.receipt(answer.response)), size: size)
     case 412: phase = .comparing(id: id)
     case 404 where answer.detail.code != "NoSuchBucket":
-      // Completed by an attempt whose answer was lost, or aborted by somebody.
+      // An attempt whose response was lost has completed it, or another client has aborted it.
       phase = .comparing(id: id)
     case _ where answer.response.status == 409 || Self.partsAreLost.contains(answer.detail.code ?? ""):
       let outcome = DeliveryOutcome.retry(reason: answer.detail.reason, after: answer.after)
@@ -155,10 +155,10 @@ struct S3Upload: Sendable {
 
   private static let partsAreLost: Set<String> = ["InvalidPart", "InvalidPartOrder", "EntityTooSmall"]
 
-  /// An answer that is none of the above: the attempt ends; what the store took stays good.
+  /// Any other response: ends the attempt and keeps the uploaded parts.
   mutating func fail(_ outcome: DeliveryOutcome) { phase = .paused(outcome) }
 
-  /// The store no longer knows the upload while parts are sent.
+  /// The store does not know the upload any more.
   mutating func lostUpload() {
     guard case .sending(let id) = phase else { return }
     phase = .comparing(id: id)

@@ -3,13 +3,13 @@ import PenstockLog
 import PenstockSupport
 import Synchronization
 
-/// Performs what an ``S3Upload`` asks for, and keeps it between the attempts of one process.
+/// Sends the requests of an ``S3Upload``, and keeps its state between the attempts of one process.
 final class S3Uploader: Sendable {
   let client: S3Client
   let storage: S3StorageOptions
   let partBytes: Int
 
-  /// Uploads that an attempt left open, by key. An optimisation only: without them an upload begins anew.
+  /// Unfinished uploads by key. Only an optimisation: without it, an upload starts again.
   private let open = Mutex<[String: Open]>([:])
   private struct Open {
     var delivery: DeliveryID
@@ -23,10 +23,10 @@ final class S3Uploader: Sendable {
     self.partBytes = partBytes
   }
 
-  /// What came of an attempt; with the object's size in the store when it is delivered.
+  /// The outcome of an attempt, and the object's size in the store if it is delivered.
   typealias Result = (outcome: DeliveryOutcome, size: Int?)
 
-  /// - Parameter reader: has given `firstPart`, and gives what follows.
+  /// - Parameter reader: Returns the bytes after `firstPart`.
   func upload(
     _ delivery: DeliveryRequest, _ plan: ExportPlan, headers: [(name: String, value: String)], firstPart: [UInt8],
     reader: any BodyReader
@@ -55,7 +55,7 @@ final class S3Uploader: Sendable {
       }
       return (outcome, nil)
     case .done(let outcome, let size): return (outcome, size)
-    default: return (.retry(reason: "the upload stopped in between", after: nil), nil)
+    default: return (.retry(reason: "the upload was interrupted", after: nil), nil)
     }
   }
 
@@ -111,7 +111,7 @@ final class S3Uploader: Sendable {
     switch answer.response.status {
     case 200:
       guard let etag = answer.response.header("ETag"), !etag.isEmpty else {
-        return upload.fail(.retry(reason: "the store took part \(number) and gave no ETag for it", after: nil))
+        return upload.fail(.retry(reason: "the response for part \(number) has no ETag", after: nil))
       }
       upload.took(S3Upload.Part(digest: digest, size: bytes.count, etag: etag, checksum: checksum?.value))
     case 404 where answer.detail.code != "NoSuchBucket": upload.lostUpload()
@@ -125,14 +125,13 @@ final class S3Uploader: Sendable {
         method: "POST", key: plan.key, query: [(name: "uploadId", value: id)],
         headers: [(name: "if-none-match", value: "*"), (name: "content-type", value: "application/xml")],
         body: S3Documents.completion(upload.parts, checksum: storage.checksum)))
-    // S3 begins to answer 200 before it is done, and says in the body when it fails after that. A body that breaks off
-    // says nothing.
+    // S3 sends 200 before it has finished, and reports a later failure in the body. A truncated body is not a success.
     let text = String(decoding: answer.response.body, as: UTF8.self)
     let isSuccess = answer.response.status == 200 && text.contains("</CompleteMultipartUploadResult>")
     upload.handle(completed: answer, isSuccess: isSuccess)
   }
 
-  /// The ids of uploads of exactly this key. Not being allowed to ask is no reason not to upload.
+  /// The ids of open uploads of exactly this key; none without permission to list them.
   private func openUploads(of key: String) async throws(S3Failure) -> [String] {
     var request = S3Request(
       method: "GET", query: [(name: "prefix", value: key), (name: "uploads", value: "")])
@@ -147,7 +146,7 @@ final class S3Uploader: Sendable {
 
 /// A body cut into parts.
 private struct Parts {
-  /// Taken from the reader already.
+  /// The first part, already taken from the reader.
   var next: [UInt8]?
   var reader: any BodyReader
   let partBytes: Int

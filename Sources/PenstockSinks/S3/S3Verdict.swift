@@ -2,29 +2,29 @@ import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
-/// What an answer of S3 means for the delivery: a table, from status and error code to what is done next.
+/// The meaning of an S3 response for the delivery: maps status and error code to the next step.
 enum S3Verdict: Hashable {
   case outcome(DeliveryOutcome)
-  /// Something stands under the key: ask what it is.
+  /// An object with this key exists: compare it.
   case compare
 
-  /// Names of the metadata; `x-amz-meta-` is how S3 spells them.
+  /// The headers of the metadata.
   enum Metadata {
     static let sha256 = "x-amz-meta-penstock-sha256"
     static let length = "x-amz-meta-penstock-length"
     static let log = "x-amz-meta-penstock-log"
   }
 
-  /// Errors that S3 reports as 400 but that say nothing against the request: the bytes were damaged or late on the way.
+  /// Temporary errors that S3 reports with a 3xx or 4xx status, such as damaged or late bytes.
   private static let transient: Set<String> = [
     "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch", "SlowDown", "InternalError",
     "ServiceUnavailable", "OperationAborted", "TemporaryRedirect",
   ]
 
-  /// After a request that creates an object unless there is one of its name.
+  /// After a conditional create.
   static func afterCreate(_ answer: S3Client.Answer) -> S3Verdict {
     switch answer.response.status {
-    // Some requests are answered 200 before they are done, with a document that says how they failed.
+    // S3 can send 200 before it has finished, and report a failure in the body.
     case 200..<300 where answer.detail.code == nil:
       return .outcome(.delivered(receipt: receipt(answer.response)))
     case 412: return .compare
@@ -34,13 +34,13 @@ enum S3Verdict: Hashable {
     }
   }
 
-  /// What a request that did not do what it should means.
+  /// The outcome of a failed request.
   static func failure(_ answer: S3Client.Answer) -> DeliveryOutcome {
     let detail = answer.detail
     switch answer.response.status {
-    // A success that says it is none, too.
+    // Also a 2xx whose body reports a failure.
     case 200..<300, 408, 425, 429, 500...: return .retry(reason: detail.reason, after: answer.after)
-    // ConditionalRequestConflict, OperationAborted: another write to the key was under way.
+    // ConditionalRequestConflict, OperationAborted: another write to the key was in flight.
     case 409: return .retry(reason: detail.reason, after: answer.after)
     default:
       if let code = detail.code, transient.contains(code) { return .retry(reason: detail.reason, after: answer.after) }
@@ -48,9 +48,9 @@ enum S3Verdict: Hashable {
     }
   }
 
-  /// What stands under the key, after a HEAD.
-  enum Standing: Hashable {
-    /// Ours, with its size in the store.
+  /// The status of the object, after a HEAD.
+  enum ObjectStatus: Hashable {
+    /// The object of this delivery, with its size in the store.
     case equal(receipt: String, size: Int?)
     case missing
     case outcome(DeliveryOutcome)
@@ -58,7 +58,7 @@ enum S3Verdict: Hashable {
 
   static func afterHead(
     _ answer: S3Client.Answer, key: String, body: PreparedBody, isCompressed: Bool
-  ) -> Standing {
+  ) -> ObjectStatus {
     switch answer.response.status {
     case 200..<300: return comparison(answer.response, key: key, body: body, isCompressed: isCompressed)
     case 404: return .missing
@@ -70,29 +70,30 @@ enum S3Verdict: Hashable {
     default:
       return .outcome(
         .refused(
-          reason: "the store answered \(statusWords(answer.response.status)) when asked what stands under \(key); "
-            + "comparing needs the right to read objects (s3:GetObject)"))
+          reason: "the store answered \(statusWords(answer.response.status)) when asked for \(key); "
+            + "the comparison needs permission to read objects (s3:GetObject)"))
     }
   }
 
   private static func comparison(
     _ response: TransportResponse, key: String, body: PreparedBody, isCompressed: Bool
-  ) -> Standing {
+  ) -> ObjectStatus {
     let digest = response.header(Metadata.sha256)
     let length = response.header(Metadata.length)
     let size = response.header("Content-Length")
     let expected = String(body.contentLength)
-    // Metadata says what was meant; of an object that is not compressed, its size says what there is.
+    // Metadata only describe the content. For an uncompressed object, the size also proves its length.
     let hasSize = isCompressed || size == nil || size == expected
     if digest == Digest.hex(body.contentDigest), length == expected, hasSize {
-      return .equal(receipt: receipt(response) + ", already there", size: size.flatMap { Int($0) })
+      return .equal(receipt: receipt(response) + ", already exists", size: size.flatMap { Int($0) })
     }
     guard let digest else {
       return .outcome(
-        .conflict(reason: "an object \(key) exists that was not written by Penstock; it is not overwritten"))
+        .conflict(reason: "the object \(key) exists, but was not written by Penstock; it is not overwritten"))
     }
     let found = "SHA-256 \(digest.prefix(16))…, \(length ?? "?") bytes"
-    return .outcome(.conflict(reason: "an object \(key) exists with other content (\(found)); it is not overwritten"))
+    return .outcome(
+      .conflict(reason: "the object \(key) exists with different content (\(found)); it is not overwritten"))
   }
 
   static func receipt(_ response: TransportResponse) -> String {
@@ -101,12 +102,13 @@ enum S3Verdict: Hashable {
 
   private static func hint(_ answer: S3Client.Answer) -> String {
     switch answer.detail.code {
-    case "RequestTimeTooSkewed": "; this machine's clock is wrong, and the store's answer has no date to go by"
+    case "RequestTimeTooSkewed": "; this machine's clock is wrong, and the response has no date to correct it"
     case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-      "; region or endpoint are not the bucket's"
+      "; the region or the endpoint is wrong for this bucket"
         + (answer.response.header("x-amz-bucket-region").map { ", which is in \($0)" } ?? "")
-    case "SignatureDoesNotMatch": "; the secret access key is wrong, or something changes requests on the way"
-    case "AccessDenied": "; the credentials lack a right (s3:PutObject, s3:GetObject), or a bucket policy forbids it"
+    case "SignatureDoesNotMatch": "; the secret access key is wrong, or a proxy changes the requests"
+    case "AccessDenied":
+      "; the credentials lack a permission (s3:PutObject, s3:GetObject), or a bucket policy denies access"
     default: ""
     }
   }

@@ -3,14 +3,14 @@ import PenstockSupport
 
 /// AWS Signature Version 4 in the `Authorization` header, for S3.
 ///
-/// Source: Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)",
-/// "Signature Calculations for the Authorization Header: Transferring Payload in a Single Chunk".
+/// Source: Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header (AWS Signature Version
+/// 4)", "Signature Calculations for the Authorization Header: Transferring Payload in a Single Chunk".
 struct SigV4 {
   let credentials: S3Credentials
   let region: String
   var service = "s3"
 
-  /// What is signed. Nothing in it is percent-encoded.
+  /// The signed parts of a request, not percent-encoded.
   struct Request {
     var method: String
     /// Begins with `/`.
@@ -22,7 +22,7 @@ struct SigV4 {
     var payloadHash: String
   }
 
-  /// The request's headers with those that make it authentic: `x-amz-date`, `x-amz-content-sha256`,
+  /// The request's headers with those of the signature: `x-amz-date`, `x-amz-content-sha256`,
   /// `x-amz-security-token` for temporary credentials, and `Authorization`.
   func sign(_ request: Request, at time: Timestamp) -> [(name: String, value: String)] {
     var request = request
@@ -64,7 +64,7 @@ struct SigV4 {
     ].joined(separator: "\n")
   }
 
-  /// Encoded, then sorted by name and by value, in the order of their bytes.
+  /// Percent-encoded, then sorted by name and value, bytewise.
   static func canonicalQuery(_ query: [(name: String, value: String)]) -> String {
     query
       .map { (PercentEncoding.encode($0.name.utf8), PercentEncoding.encode($0.value.utf8)) }
@@ -73,8 +73,8 @@ struct SigV4 {
       .joined(separator: "&")
   }
 
-  /// Lowercase names in order; values without blanks around them and with single spaces within. The values of headers of
-  /// one name are joined with commas, in the order in which they stand.
+  /// Sorted lowercase names; values trimmed, with single spaces. The values of headers with the same name are joined
+  /// with commas, in their original order.
   static func canonicalHeaders(_ headers: [(name: String, value: String)]) -> [(name: String, value: String)] {
     var values: [String: String] = [:]
     for header in headers {

@@ -10,14 +10,14 @@
   import Darwin
 #endif
 
-/// What the sinks ask of the operating system besides the `FileSystem` seam.
+/// The calls to the operating system that do not go through `FileSystem`.
 enum Platform {
   static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
-  /// All of it, as it is now.
+  /// All variables of the process.
   static func environment() -> [String: String] { ProcessInfo.processInfo.environment }
 
-  /// A whole small file; throws when it is longer than `limit` bytes.
+  /// Reads a small file. Blocks. Throws if it is longer than `limit` bytes.
   static func contents(ofFile path: String, limit: Int) throws(PlatformError) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw PlatformError(errno) }
@@ -37,11 +37,11 @@ enum Platform {
   }
 }
 
-/// An `errno` in words.
+/// An `errno` with its text.
 struct PlatformError: Error, CustomStringConvertible {
   let code: Int32
   init(_ code: Int32) { self.code = code }
   var description: String { String(cString: strerror(code)) }
-  /// There is no such file, or none of its folders.
+  /// Whether the file or one of its directories does not exist.
   var isMissing: Bool { code == ENOENT || code == ENOTDIR }
 }

@@ -1,24 +1,24 @@
 public import PenstockDelivery
 
-/// A value that is used but never shown: an API key, a signing secret, a secret access key.
+/// A value that is never shown: an API key, a signing secret, a secret access key.
 ///
-/// It prints as `<secret>`, in string interpolation, in `dump` and in the debugger's summary alike, and no error of
-/// Penstock's sinks contains one.
+/// It prints as `<secret>` in string interpolation, in `dump` and in the debugger. No error of Penstock's sinks
+/// contains a secret.
 public struct Secret: Sendable, Hashable {
   private let value: String
 
-  /// Takes the secret itself. Prefer ``init(environment:)`` or ``init(contentsOfFile:)`` to a literal in source code.
+  /// Wraps a value. Prefer ``init(environment:)`` or ``init(contentsOfFile:)`` to a literal in source code.
   public init(_ value: String) { self.value = value }
 
-  /// Takes the value of an environment variable; throws if it is not set or empty.
+  /// Reads an environment variable. Throws if it is empty or not set.
   public init(environment name: String) throws(SinkError) {
     guard let value = Platform.environment(name), !value.isEmpty else {
-      throw SinkError("the environment variable \(name), which should hold a secret, is not set")
+      throw SinkError("the environment variable \(name), which must have the secret, is not set")
     }
     self.value = value
   }
 
-  /// Takes the content of a file without the line feed it may end with; at most 64 KiB of UTF-8, not empty.
+  /// Reads a file, without a trailing line feed. Blocks. Throws unless it is UTF-8, not empty, and at most 64 KiB.
   public init(contentsOfFile path: String) throws(SinkError) {
     let bytes: [UInt8]
     do throws(PlatformError) {
@@ -35,10 +35,10 @@ public struct Secret: Sendable, Hashable {
     value = text
   }
 
-  /// The text itself: for a header or a signature, never for a message.
+  /// The value, for a header or a signature; never for a message.
   package var revealed: String { value }
 
-  /// `text` with every occurrence of a secret replaced: servers echo what they were sent.
+  /// Replaces every occurrence of a secret in `text`, because servers echo requests.
   static func redact(_ text: String, _ secrets: [Secret]) -> String {
     var text = text
     for secret in secrets where !secret.value.isEmpty {

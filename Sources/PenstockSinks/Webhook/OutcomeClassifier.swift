@@ -1,21 +1,21 @@
 package import PenstockDelivery
 package import PenstockLog
 
-/// What a receiver's status means for the delivery.
+/// Maps a receiver's status to the outcome of the delivery.
 ///
 /// | status | outcome |
 /// |---|---|
 /// | 2xx | delivered |
 /// | 3xx | refused: redirects are not followed |
 /// | 400, 413, 422 | rejected: the content is at fault, so a part of it may be delivered |
-/// | 408, 425, 429, 5xx | tried again, not before `Retry-After` |
+/// | 408, 425, 429, 5xx | retried, not before `Retry-After` |
 /// | 410 | disabled |
-/// | every other 4xx | refused: a person must act, and nothing is dropped |
-/// | everything else | tried again |
+/// | every other 4xx | refused: an operator must act, and nothing is dropped |
+/// | everything else | retried |
 package enum OutcomeClassifier {
   /// - Parameters:
-  ///   - retryAfter: the header's value, if there was one.
-  ///   - detail: what the receiver said, for people; already bounded and free of secrets.
+  ///   - retryAfter: The value of the header, if there is one.
+  ///   - detail: An excerpt of the response for messages, bounded and without secrets.
   package static func classify(
     status: Int, retryAfter: String?, detail: String, now: Timestamp
   ) -> DeliveryOutcome {
@@ -30,12 +30,12 @@ package enum OutcomeClassifier {
     case 400 where isAboutTheConnection(detail): return .refused(reason: reason)
     case 400, 413, 422: return .rejected(reason: reason)
     case 400..<500: return .refused(reason: reason)
-    default: return .retry(reason: "\(reason), which is no final status", after: nil)
+    default: return .retry(reason: "\(reason), which is not a final status", after: nil)
     }
   }
 
-  /// Whether a 400 says that the connection is wrong. nginx answers so to who shows no client certificate, or a wrong one, or
-  /// speaks HTTP to a TLS port; taken for a judgement of the content, every record would be found guilty, one by one.
+  /// Whether a 400 is about the connection. nginx sends it for a missing or wrong client certificate, and for HTTP on a
+  /// TLS port. As a rejection of the content, it would make every record a dead letter, one by one.
   private static func isAboutTheConnection(_ detail: String) -> Bool {
     ["No required SSL certificate was sent", "The SSL certificate error", "plain HTTP request was sent to HTTPS port"]
       .contains { detail.contains($0) }
@@ -48,9 +48,9 @@ package enum OutcomeClassifier {
     }
   }
 
-  /// The beginning of an answer as one line of printable text.
+  /// The start of a response as one line of printable text.
   package static func excerpt(_ body: [UInt8], secrets: [Secret], limit: Int = 300) -> String {
-    // More is read than is shown, so that a secret at the end of the excerpt is recognised.
+    // Search more than is shown, so that a secret at the end of the excerpt is found.
     let text = Secret.redact(String(decoding: body.prefix(limit * 4), as: UTF8.self), secrets)
     let words = text.split { $0.isWhitespace || $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } }
     let line = words.joined(separator: " ")

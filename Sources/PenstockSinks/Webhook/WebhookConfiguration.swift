@@ -1,32 +1,32 @@
 import PenstockDelivery
 public import PenstockEvents
 
-/// Where a webhook goes and how.
+/// The configuration of a webhook destination.
 ///
-/// ## What is frozen
-/// ``method``, ``batching``, ``fields``, ``filter``, ``replay``, ``parameter`` and ``maxParameterBytes`` shape a delivery's
-/// bytes. A delivery under way keeps those it was planned with, across retries, restarts and changes of the configuration; new ones apply from
-/// the next batch on. Everything else says how to reach the receiver: a change of it applies to the next attempt at once.
+/// ## What a change affects
+/// ``method``, ``batching``, ``fields``, ``filter``, ``replay``, ``parameter`` and ``maxParameterBytes`` determine a
+/// delivery's bytes. A delivery in flight keeps the values it was planned with, across retries, restarts and
+/// configuration changes; new values apply from the next batch on. All other settings apply to the next attempt.
 ///
 /// ## Files and variables
-/// Secrets and certificates are read once, when ``Secret`` and the sink are made. A file that changes later counts from the next
-/// start on; a start costs a destination nothing.
+/// Secrets and certificates are read once, when ``Secret`` and the sink are created. A changed file applies after a
+/// restart; a restart loses nothing.
 public struct WebhookConfiguration: Sendable {
   public enum Method: String, Sendable, CaseIterable {
     case post = "POST"
     case put = "PUT"
-    /// One event a request, in a query parameter.
+    /// One event per request, in a query parameter.
     case get = "GET"
   }
 
   public enum Batching: String, Sendable, CaseIterable {
     /// A JSON array of events.
     case array
-    /// One event a request, as a bare object.
+    /// One event per request, as a JSON object.
     case single
   }
 
-  /// A header of every request; its value is treated as a secret, for API keys are sent this way.
+  /// A header of every request. Its value is a secret, because it may be an API key.
   public struct Header: Sendable, Hashable {
     public var name: String
     public var value: Secret
@@ -41,51 +41,52 @@ public struct WebhookConfiguration: Sendable {
     }
   }
 
-  /// `http://` or `https://`. Redirects are not followed. The query is kept but never shown in messages.
+  /// `http://` or `https://`. Redirects are not followed. The query is sent, but never shown in messages.
   public var url: String
   public var method: Method = .post
-  /// Ignored with ``Method/get``, which carries one event.
+  /// Ignored with ``Method/get``, which sends one event per request.
   public var batching: Batching = .array
   public var headers: [Header] = []
-  /// Signing secrets as Standard Webhooks has them (`whsec_` and base64). Each signs; name the old and the new one while
-  /// a receiver changes over. Empty: requests are not signed.
+  /// Signing secrets of Standard Webhooks (`whsec_` and base64). Every secret signs each request; use the old and the
+  /// new one during a rotation. Empty: requests are not signed.
   public var secrets: [Secret] = []
   public var fields: FieldSelection = .all
-  /// Which events are sent at all. A batch of which nothing remains is not sent, and counts as delivered.
+  /// Selects the events to send. A batch without a selected event is not sent, and counts as delivered.
   public var filter: EventFilter = .all
-  /// The id of the replay that this sink is for: deliveries carry it in the header `webhook-replay`.
+  /// The id of this sink's replay, sent in the header `webhook-replay`.
   public var replay: String?
   /// The query parameter for ``Method/get``.
   public var parameter = "event"
-  /// The longest `parameter=value` for ``Method/get``, in bytes, percent-encoded: servers refuse longer lines.
+  /// The maximum length of `parameter=value` for ``Method/get``, in percent-encoded bytes, because servers reject long
+  /// request lines. Default: 8000.
   public var maxParameterBytes = 8000
-  /// For one attempt: looking the host up, connecting, sending, and the answer.
+  /// The limit for one attempt: lookup, connection, request and response. Default: 30 seconds.
   public var timeout: Duration = .seconds(30)
-  /// For the TCP connection and the TLS handshake together.
+  /// The limit for the TCP connection and the TLS handshake together. Default: 10 seconds.
   public var connectTimeout: Duration = .seconds(10)
-  /// How long a connection is kept that nothing is sent over.
+  /// How long to keep an idle connection. Default: 60 seconds.
   public var idleTimeout: Duration = .seconds(60)
   public var httpVersions: TransportSettings.Versions = .automatic
   public var tls = TLS()
-  /// Where the host's name may lead to: addresses of the public internet, unless set. Looked at with every new connection, and
-  /// the address that was looked at is the one connected to.
+  /// The permitted addresses of the host. Default: the public internet. Checked for every new connection, which goes to
+  /// exactly the checked address.
   public var addresses = AddressPolicy.publicOnly
 
-  /// The most events a delivery carries; 1 when it carries one at a time.
+  /// The maximum number of events per delivery. Default: 500. Always 1 with ``Batching/single`` and ``Method/get``.
   public var maxRecords: Int {
     get { isSingle ? 1 : recordLimit }
     set { recordLimit = newValue }
   }
-  /// The most bytes of events a delivery carries; an event that is longer goes alone. 1 MiB unless set.
+  /// The maximum bytes of events per delivery; a longer event is sent alone. Default: 1 MiB.
   public var maxBytes = 1 << 20
-  /// How long an event waits for others to go with it; 59 seconds at most, 5 unless set.
+  /// The longest time an event waits for its batch to fill. Default: 5 seconds, at most 59 seconds.
   public var maxWait: Duration = .seconds(5)
   private var recordLimit = 500
 
-  /// Whether a request carries one event.
+  /// Whether a request has only one event.
   var isSingle: Bool { method == .get || batching == .single }
 
-  /// ``url`` as it may be shown: without its query, which can hold a key.
+  /// ``url`` for messages: without its query, which can contain a key.
   package var shownURL: String { (try? DestinationURL(url).redacted) ?? "no URL" }
 
   public typealias TLS = TLSSettings
@@ -94,7 +95,7 @@ public struct WebhookConfiguration: Sendable {
 }
 
 extension WebhookConfiguration {
-  /// Throws for the first thing that cannot work.
+  /// Throws for the first invalid setting.
   func validate() throws(SinkError) {
     if method == .get, parameter.isEmpty { throw SinkError("the query parameter for GET has no name") }
     guard maxParameterBytes > 0 else { throw SinkError("the limit for the query parameter must be above 0") }
@@ -112,12 +113,12 @@ extension WebhookConfiguration {
 extension WebhookConfiguration {
   func validateQuery(_ url: DestinationURL) throws(SinkError) {
     guard method == .get, url.hasParameter(parameter) else { return }
-    throw SinkError("the address has the query parameter \(parameter) already; an event would be the second")
+    throw SinkError("the address already has the query parameter \(parameter), which is reserved for the event")
   }
 
-  /// Throws for an address that could never be connected to.
+  /// Throws for an address that is never allowed.
   func validateAddress(_ url: DestinationURL) throws(SinkError) {
-    // A name is looked up when it is connected to; an address can be judged now, in whatever spelling.
+    // A name is resolved and checked for each connection. An address, in any notation, can be checked now.
     guard let literal = SystemHostResolver.literal(url.hostName), let objection = addresses.objection(to: literal)
     else {
       return
@@ -136,7 +137,7 @@ extension WebhookConfiguration {
   }
 }
 
-/// The query of ``url`` can hold a key: it shows in no description and no dump.
+/// The query of ``url`` can contain a key, so no description and no dump shows it.
 extension WebhookConfiguration: CustomReflectable {
   public var customMirror: Mirror {
     Mirror(
@@ -152,7 +153,7 @@ extension WebhookConfiguration: CustomReflectable {
 }
 
 extension WebhookConfiguration.Header {
-  /// Headers that a delivery sets itself, or that would change where a request ends.
+  /// Headers that the delivery sets, or that would change the framing of a request.
   private static let reserved: Set<String> = [
     "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "idempotency-key",
     "webhook-id", "webhook-timestamp", "webhook-signature", "webhook-replay", "webhook-test", "x-penstock-range",
@@ -164,9 +165,9 @@ extension WebhookConfiguration.Header {
     let isToken = name.utf8.allSatisfy {
       (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || symbols.contains($0)
     }
-    guard !name.isEmpty, isToken else { throw SinkError("\"\(name)\" cannot be the name of a header") }
+    guard !name.isEmpty, isToken else { throw SinkError("\"\(name)\" is not a valid header name") }
     guard !Self.reserved.contains(name.lowercased()) else {
-      throw SinkError("the header \(name) is set by the delivery itself")
+      throw SinkError("the header \(name) is reserved; the delivery sets it")
     }
     guard value.revealed.utf8.allSatisfy({ ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x09 }) else {
       throw SinkError("the value of the header \(name) contains a line break or another control character")

@@ -2,15 +2,15 @@ import PenstockDelivery
 import PenstockEvents
 import PenstockLog
 
-/// What a webhook delivery keeps for as long as it is under way.
+/// The plan of a webhook delivery, fixed for the delivery.
 struct WebhookPlan: Hashable {
   var method: WebhookConfiguration.Method
   var form: BodyForm
   var selection: FieldSelection
   var filter: EventFilter
-  /// The window of event times that the batch is part of.
+  /// The batch's window of event times.
   var events: EventWindow?
-  /// The replay that the delivery is part of.
+  /// The delivery's replay.
   var replay: String?
   /// For GET.
   var parameter: String

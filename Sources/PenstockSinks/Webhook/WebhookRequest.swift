@@ -1,11 +1,11 @@
 import PenstockDelivery
 import PenstockLog
 
-/// What is sent, and under which name.
+/// The id, body and headers of a webhook.
 struct WebhookMessage {
   var id: String
   var body: [UInt8]
-  /// Those of this message alone.
+  /// The headers of this message only.
   var headers: [(name: String, value: String)]
 
   init(_ delivery: DeliveryRequest) {
@@ -25,7 +25,7 @@ struct WebhookMessage {
   }
 }
 
-/// Builds the request of one attempt. Two attempts at one delivery differ in nothing but the timestamp and what it signs.
+/// Builds the request of one attempt. Two attempts of one delivery differ only in the timestamp and the signature.
 struct WebhookRequest {
   var url: DestinationURL
   var headers: [WebhookConfiguration.Header]
@@ -44,8 +44,7 @@ struct WebhookRequest {
     return request
   }
 
-  /// 2xx says it all. What follows is read so that the connection can be used again, and not for longer than a new one
-  /// would take.
+  /// A 2xx status is enough. The body is read only to reuse the connection, and not for longer than a new one takes.
   static let successBodyTime = Duration.seconds(1)
 
   /// `parameter=value`, percent-encoded.
@@ -53,7 +52,7 @@ struct WebhookRequest {
     "\(PercentEncoding.encode(parameter.utf8))=\(PercentEncoding.encode(value))"
   }
 
-  /// How long `query` is.
+  /// The length of `query`.
   static func queryLength(_ parameter: String, _ value: [UInt8]) -> Int {
     PercentEncoding.encodedLength(parameter.utf8) + 1 + PercentEncoding.encodedLength(value)
   }
@@ -62,7 +61,7 @@ struct WebhookRequest {
     _ message: WebhookMessage, _ plan: WebhookPlan, now: Timestamp
   ) -> [(name: String, value: String)] {
     var fields = [(name: "User-Agent", value: "penstock")]
-    // Two equal events make the same address; an answer from a cache would swallow the second.
+    // Two equal events give the same URL; a cached response would lose the second.
     fields.append(
       plan.method == .get
         ? (name: "Cache-Control", value: "no-store") : (name: "Content-Type", value: "application/json"))

@@ -1,12 +1,12 @@
 public import PenstockDelivery
 import PenstockSupport
 
-/// Signs and verifies webhooks as Standard Webhooks 1 says (HMAC-SHA256, `v1`).
+/// Signs and verifies webhooks according to Standard Webhooks 1 (HMAC-SHA256, `v1`).
 ///
 /// The signed text is `id.timestamp.body`. For a delivery by GET, the body is the event: the query parameter's value,
 /// decoded. Source: the Standard Webhooks specification, "Signature scheme" and "Verifying signatures".
 public struct WebhookSignature: Sendable {
-  /// Why a request must not be believed.
+  /// Why a request is not authentic.
   public enum VerificationError: String, Error, Sendable, CustomStringConvertible {
     case missingHeader = "webhook-id, webhook-timestamp or webhook-signature is missing"
     case invalidTimestamp = "webhook-timestamp is not a number of seconds"
@@ -18,8 +18,9 @@ public struct WebhookSignature: Sendable {
 
   private let keys: [[UInt8]]
 
-  /// - Parameter secrets: base64, with or without `whsec_` before it; at least 24 bytes each once decoded. Every one
-  ///   signs, and a signature by any of them is accepted.
+  /// - Parameter secrets: In base64, with or without the prefix `whsec_`; at least 24 decoded bytes each. Every secret
+  ///   signs, and a signature by any of them is valid.
+  /// - Throws: `SinkError` for an invalid secret, or none.
   public init(secrets: [Secret]) throws(SinkError) {
     var keys: [[UInt8]] = []
     for secret in secrets {
@@ -47,8 +48,10 @@ public struct WebhookSignature: Sendable {
     keys.map { "v1," + Digest.base64(Self.code($0, id, String(timestamp), body)) }.joined(separator: " ")
   }
 
-  /// Returns when the request was signed with one of the secrets, not longer than `tolerance` before or after `now`
-  /// (seconds since 1970). Takes the same time whichever byte of a signature is wrong.
+  /// Verifies that one of the secrets signed the request, at most `tolerance` seconds before or after `now` (seconds
+  /// since 1970). Compares signatures in constant time.
+  ///
+  /// - Throws: ``VerificationError`` if the request is not authentic.
   public func verify(
     id: String?, timestamp: String?, signature: String?, body: [UInt8], now: Int64, tolerance: Int64 = 300
   ) throws(VerificationError) {

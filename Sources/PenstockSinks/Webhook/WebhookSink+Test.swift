@@ -3,28 +3,28 @@ import PenstockEvents
 import PenstockLog
 import PenstockSupport
 
-/// What came of a test delivery.
+/// The result of a test delivery.
 public struct WebhookTestReport: Sendable, Hashable {
-  /// As for a real delivery.
+  /// The outcome, as for a real delivery.
   public var outcome: DeliveryOutcome
-  /// Nil when no answer came.
+  /// The HTTP status; nil if there was no response.
   public var status: Int?
-  /// From the first lookup to the end of the answer.
+  /// The time from the lookup to the end of the response.
   public var latency: Duration
-  /// What is known of the connection; nil when no answer came.
+  /// The connection; nil if there was no response.
   public var connection: TransportConnection?
   /// The `webhook-id` that was sent.
   public var id: String
-  /// The beginning of the answer as one line, without secrets.
+  /// The start of the response body as one line, without secrets.
   public var excerpt: String
 }
 
 extension WebhookSink {
-  /// Sends one invented event, signed like every delivery and marked with the header `webhook-test: true`, and says what
-  /// came of it. No cursor moves, and there is no `X-Penstock-Range`: the event stands nowhere in the log. Sent once, within
-  /// ``WebhookConfiguration/timeout``.
+  /// Sends one sample event and returns the result. The request is signed like every delivery, and has the header
+  /// `webhook-test: true`. No cursor moves, and there is no `X-Penstock-Range`, because the event is not in the log.
+  /// Sends one request, limited by ``WebhookConfiguration/timeout``.
   ///
-  /// A receiver should check the request as it checks every other and then throw the event away.
+  /// A receiver should verify the request like every other, and then discard the event.
   public func test() async -> WebhookTestReport {
     let now = clock.now()
     let id = "test_" + Digest.hex((0..<16).map { _ in UInt8.random(in: 0...255) })

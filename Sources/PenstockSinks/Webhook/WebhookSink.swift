@@ -3,24 +3,25 @@ public import PenstockLog
 
 /// Delivers batches to a URL as JSON, by POST, PUT or GET.
 ///
-/// A delivery arrives at least once, each time with the same `webhook-id` and the same bytes: a receiver that remembers
-/// ids, or the last offset of `X-Penstock-Range`, processes it exactly once. `webhook-id` and `Idempotency-Key` are the
-/// delivery's id; `X-Penstock-Range` names the first and the last offset; `X-Penstock-Log` the log they count in.
+/// A delivery arrives at least once, each time with the same `webhook-id` and the same bytes. A receiver that stores
+/// the ids, or the last offset of `X-Penstock-Range`, processes it exactly once. `webhook-id` and `Idempotency-Key` are
+/// the delivery's id. `X-Penstock-Range` has the first and the last offset, and `X-Penstock-Log` the id of their log.
 public struct WebhookSink: Sink {
   public let configuration: WebhookConfiguration
   let request: WebhookRequest
   let transport: any HTTPTransport
   private let ownsTransport: Bool
   let clock: any WallClock
-  /// What an answer must not repeat in a message.
+  /// The secrets to remove from response excerpts.
   let secrets: [Secret]
 
   /// - Parameters:
   ///   - configuration: Address, headers, signing and sizes.
-  ///   - transport: What sends; made and closed by the sink when nil. One that is handed in decides by itself about connections:
-  ///     ``WebhookConfiguration/tls``, ``WebhookConfiguration/addresses`` and the like are the sink's own transport's.
-  ///   - clock: For `webhook-timestamp` and dates in `Retry-After`.
-  /// - Throws: `SinkError` for a configuration that cannot work.
+  ///   - transport: The transport. Nil: the sink creates one, and ``close()`` closes it. A given transport ignores the
+  ///     connection settings of the configuration, such as ``WebhookConfiguration/tls`` and
+  ///     ``WebhookConfiguration/addresses``.
+  ///   - clock: The clock for `webhook-timestamp` and for dates in `Retry-After`.
+  /// - Throws: `SinkError` for an invalid configuration.
   public init(
     _ configuration: WebhookConfiguration, transport: (any HTTPTransport)? = nil,
     clock: any WallClock = SystemWallClock()
@@ -44,7 +45,7 @@ public struct WebhookSink: Sink {
     secrets = configuration.everySecret(in: url)
   }
 
-  /// A signed webhook with every other setting as it comes.
+  /// A signed webhook with default settings.
   public init(url: String, signing secret: Secret) throws(SinkError) {
     var configuration = WebhookConfiguration(url: url)
     configuration.secrets = [secret]
@@ -55,7 +56,7 @@ public struct WebhookSink: Sink {
 
   public var appliesEventWindows: Bool { true }
 
-  /// As the configuration says; one event at a time with ``WebhookConfiguration/Batching/single`` and
+  /// The policy of the configuration; one event per batch with ``WebhookConfiguration/Batching/single`` and
   /// ``WebhookConfiguration/Method/get``.
   public var batchPolicy: BatchPolicy {
     BatchPolicy(
@@ -77,7 +78,7 @@ public struct WebhookSink: Sink {
       let length = WebhookRequest.queryLength(plan.parameter, body.bytes)
       guard length <= plan.maxParameterBytes else {
         throw SinkError(
-          "the event takes \(length) bytes as a query parameter; at most \(plan.maxParameterBytes) are sent",
+          "the event has \(length) bytes as a query parameter; the limit is \(plan.maxParameterBytes)",
           offset: batch.first)
       }
     }
@@ -114,17 +115,17 @@ public struct WebhookSink: Sink {
 }
 
 extension WebhookConfiguration {
-  /// With the forms in which a receiver could repeat them.
+  /// All secrets, in every form that a receiver could echo.
   fileprivate func everySecret(in url: DestinationURL) -> [Secret] {
     var found = headers.map(\.value.revealed) + secrets.map(\.revealed)
     found += found.compactMap { text in
       ["Bearer ", "Basic ", "whsec_"].first { text.hasPrefix($0) }.map { String(text.dropFirst($0.count)) }
     }
-    // A key may stand in the query; a short value there is none, and would be found in every text.
+    // The query may contain a key. A value of less than 8 bytes is no key, and would match in any text.
     for (_, value) in url.parameters where value.utf8.count >= 8 {
       found += [value, PercentEncoding.decode(value) ?? value]
     }
-    // The longer first, so that no part of one is left.
+    // The longest first, so that no part of a secret remains.
     return found.filter { !$0.isEmpty }.sorted { $0.utf8.count > $1.utf8.count }.map { Secret($0) }
   }
 }

@@ -7,20 +7,20 @@ import PenstockSupport
   import Foundation
 #endif
 
-/// The services that give credentials over HTTP: the container's, the machine's, and the one that gives a role for a
-/// token (``assume(_:)``).
+/// Gets credentials over HTTP from the container's service, the machine's metadata service, or the Security Token
+/// Service (``assume(_:)``).
 struct CredentialServices: Sendable {
   let transport: any HTTPTransport
-  /// Whose token service is asked.
+  /// The region of the Security Token Service.
   var region = "us-east-1"
   let environment: [String: String]
   let readFile: @Sendable (String) throws(S3CredentialError) -> String?
 
-  /// Both are on this machine or beside it; a machine without them must not be waited for.
+  /// Short, because both services are local, and a machine without them must not wait.
   private static let timeout = Duration.seconds(2)
   static let attempts = 3
 
-  // MARK: The container's
+  // MARK: Container
 
   func container() async throws(S3CredentialError) -> ResolvedCredentials? {
     guard let url = try containerURL() else { return nil }
@@ -42,18 +42,18 @@ struct CredentialServices: Sendable {
       scheme == "http" || scheme == "https"
     else {
       throw S3CredentialError(
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address that begins with http:// or https://")
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI is not a URL that begins with http:// or https://")
     }
-    // A token sent in the clear to anywhere else could be read on the way.
-    guard scheme == "https" || Self.isBesideUs(host) else {
+    // Others could read a token that is sent without TLS over a network.
+    guard scheme == "https" || Self.isLocal(host) else {
       throw S3CredentialError(
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI leads to \(host) without TLS; only this machine and the container services' "
-          + "own addresses may be asked so, use https:// for others")
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI names \(host) without TLS; that is only allowed for this machine and the "
+          + "addresses of the container services, use https:// for others")
     }
     return text
   }
 
-  private static func isBesideUs(_ host: String) -> Bool {
+  private static func isLocal(_ host: String) -> Bool {
     let host = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
     if ["localhost", "::1", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"].contains(host.lowercased()) {
       return true
@@ -66,19 +66,19 @@ struct CredentialServices: Sendable {
     var token = value("AWS_CONTAINER_AUTHORIZATION_TOKEN")
     if let path = value("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
       guard let text = try readFile(path) else {
-        throw S3CredentialError("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names \(path), which is not there")
+        throw S3CredentialError("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names \(path), which does not exist")
       }
       token = text.split(whereSeparator: \.isNewline).first.map { String($0).trimmingBlanks() } ?? ""
     }
     guard token.map({ $0.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F } }) ?? true else {
-      throw S3CredentialError("the container's authorization token has characters that no header may have")
+      throw S3CredentialError("the container's authorization token has characters that are not allowed in a header")
     }
     return token
   }
 
-  // MARK: The machine's
+  // MARK: Machine
 
-  /// Nil when there is no such service, as on a machine outside Amazon's, or no role.
+  /// Nil if there is no metadata service, as outside Amazon EC2. Throws if the machine has no role.
   func instance() async throws(S3CredentialError) -> ResolvedCredentials? {
     guard value("AWS_EC2_METADATA_DISABLED")?.lowercased() != "true" else { return nil }
     var endpoint = value("AWS_EC2_METADATA_SERVICE_ENDPOINT") ?? "http://169.254.169.254"
@@ -100,13 +100,13 @@ struct CredentialServices: Sendable {
     let roles = try await ask("GET", list, headers, service: service, missing: 404)
     guard roles.status == 200 else {
       throw S3CredentialError(
-        "this machine has no role; attach an instance profile that may write to the bucket, or set keys")
+        "this machine has no role; attach an instance profile with access to the bucket, or set keys")
     }
     let role =
       String(decoding: roles.body, as: UTF8.self).split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
     guard !role.isEmpty else {
       throw S3CredentialError(
-        "this machine has no role; attach an instance profile that may write to the bucket, or set keys")
+        "this machine has no role; attach an instance profile with access to the bucket, or set keys")
     }
     let answer = try await ask(
       "GET", list + PercentEncoding.encode(role.utf8), headers, service: service)
@@ -125,23 +125,24 @@ struct CredentialServices: Sendable {
       do throws(TransportError) {
         answer = try await transport.send(request)
       } catch {
-        problem = "gave no answer: \(error)"
+        problem = "did not respond: \(error)"
         continue
       }
       if answer.status == 200 || answer.status == missing { return answer }
       problem = "answered \(statusWords(answer.status))"
-      // Told that we may not: asking again is no use.
+      // Access is denied, so a retry does not help.
       if (400..<500).contains(answer.status), answer.status != 429 {
-        throw S3CredentialError("\(service) \(problem); the role or the authorization token is not the one it expects")
+        throw S3CredentialError("\(service) \(problem); check the role and the authorization token")
       }
     }
-    throw S3CredentialError("\(service) \(problem), \(Self.attempts) times; it is asked again later", isTemporary: true)
+    throw S3CredentialError("\(service) \(problem), \(Self.attempts) times; will be retried later", isTemporary: true)
   }
 
   func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
 }
 
-/// What both services answer: `{"AccessKeyId": …, "SecretAccessKey": …, "Token": …, "Expiration": "2026-02-28T23:59:58Z"}`.
+/// The response of both services, such as `{"AccessKeyId": …, "SecretAccessKey": …, "Token": …, "Expiration":
+/// "2026-02-28T23:59:58Z"}`.
 struct CredentialDocument: Decodable {
   private var AccessKeyId: String?
   private var SecretAccessKey: String?
@@ -152,11 +153,11 @@ struct CredentialDocument: Decodable {
 
   static func read(_ bytes: [UInt8], source: String) throws(S3CredentialError) -> ResolvedCredentials {
     guard let document = try? JSONDecoder().decode(Self.self, from: Data(bytes)) else {
-      throw S3CredentialError("what \(source) answered is no JSON document with credentials", isTemporary: true)
+      throw S3CredentialError("the response of \(source) is not a JSON document with credentials", isTemporary: true)
     }
     if let code = document.Code, code != "Success" {
       throw S3CredentialError(
-        "\(source) answered \(code): \(document.Message ?? ""); look at the role's trust policy", isTemporary: true)
+        "\(source) answered \(code): \(document.Message ?? ""); check the role's trust policy", isTemporary: true)
     }
     guard let key = document.AccessKeyId, let secret = document.SecretAccessKey else {
       throw S3CredentialError("\(source) answered without AccessKeyId or SecretAccessKey", isTemporary: true)
@@ -172,9 +173,9 @@ struct CredentialDocument: Decodable {
 
   static func expiration(_ text: String, source: String) throws(S3CredentialError) -> Timestamp {
     guard let time = CivilTime(internetDate: text) else {
-      throw S3CredentialError("\(source) gave the expiration \"\(text)\", which is no date and time")
+      throw S3CredentialError("\(source) returned the expiration \"\(text)\", which is not a date and time")
     }
-    // A year that nanoseconds do not reach is as good as never, and one before 1970 as good as now.
+    // A year beyond the range of nanoseconds means never; a time before 1970 means now.
     return Timestamp(seconds: Double(max(0, time.secondsSince1970)))
   }
 }

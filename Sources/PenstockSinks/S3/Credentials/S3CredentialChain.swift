@@ -1,7 +1,7 @@
 import PenstockDelivery
 import PenstockLog
 
-/// Looks for credentials where AWS tools do, in their order:
+/// Finds credentials in the sources of AWS tools, in the same order:
 ///
 /// 1. the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`;
 /// 2. a web identity: the token in the file `AWS_WEB_IDENTITY_TOKEN_FILE` for the role `AWS_ROLE_ARN`
@@ -13,15 +13,15 @@ import PenstockLog
 ///    `AWS_CONTAINER_AUTHORIZATION_TOKEN` or in the file `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`;
 /// 5. the machine's metadata service, with a session token (IMDSv2), unless `AWS_EC2_METADATA_DISABLED` is `true`.
 ///
-/// The first place that says anything counts: half an answer is an error that names what is missing, never a reason to look
-/// further, because credentials of somebody else might be found there. So is a credentials file without a usable
-/// section, and a profile that uses what is not supported here. A profile that was asked for by name is looked for in
-/// the shared files before the environment is.
+/// The first source with any setting counts. Incomplete settings there are an error that names the missing part: a
+/// later source could have the credentials of a different account. A credentials file without a usable section, and a
+/// profile with unsupported settings, are errors, too. With a named profile, the shared files come before the
+/// environment.
 ///
 /// Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers".
 struct S3CredentialChain: Sendable {
   let environment: [String: String]
-  /// The content of a file; nil when there is none.
+  /// The content of a file; nil if it does not exist.
   let readFile: @Sendable (String) throws(S3CredentialError) -> String?
   let profile: String?
   let services: CredentialServices
@@ -70,7 +70,7 @@ struct S3CredentialChain: Sendable {
       source: "the environment")
   }
 
-  /// The role of a web identity, as a Kubernetes pod with a service account's role finds it in its environment.
+  /// The role of a web identity, as in the environment of a Kubernetes pod with a service account's role.
   private func fromWebIdentity() async throws(S3CredentialError) -> ResolvedCredentials? {
     guard let tokenFile = value("AWS_WEB_IDENTITY_TOKEN_FILE") else { return nil }
     guard let role = value("AWS_ROLE_ARN") else { throw Self.half("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN") }
@@ -107,26 +107,28 @@ struct S3CredentialChain: Sendable {
     return nil
   }
 
-  /// A file that is there, or was named, announces credentials. Passed over, those of somebody else might be found.
+  /// Throws for a credentials file without a usable section. Ignoring it could find credentials of a different account.
   private func refuseUnusable(_ file: SharedFile?) throws(S3CredentialError) {
     let isNamed = value("AWS_SHARED_CREDENTIALS_FILE").map { $0 != "/dev/null" } ?? false
     guard let file else {
       guard isNamed else { return }
       throw S3CredentialError(
-        "AWS_SHARED_CREDENTIALS_FILE names \(credentialsPath), which is not there; correct or unset it")
+        "AWS_SHARED_CREDENTIALS_FILE names \(credentialsPath), which does not exist; correct or unset it")
     }
     guard isNamed || !file.sections.isEmpty || file.hasStraySettings else { return }
-    let there = file.sections.keys.sorted().joined(separator: ", ")
+    let existing = file.sections.keys.sorted().joined(separator: ", ")
     throw S3CredentialError(
       "\(credentialsPath) has no section [default] with keys"
-        + (file.hasStraySettings ? ", and settings before the first section" : there.isEmpty ? "" : "; it has \(there)")
-        + ". Name a section with AWS_PROFILE or the setting profile, add [default], or remove the file to look further")
+        + (file.hasStraySettings
+          ? ", and settings before the first section" : existing.isEmpty ? "" : "; it has \(existing)")
+        + ". Name a section with AWS_PROFILE or the setting profile, add [default], or remove the file to use the next "
+        + "source")
   }
 
-  /// A section of a shared file. A setting without a value counts as none.
+  /// A section of a shared file. A setting without a value counts as missing.
   private struct Section {
     var values: [String: String]
-    /// For people.
+    /// For messages.
     var source: String
     subscript(_ name: String) -> String? { values[name].flatMap { $0.isEmpty ? nil : $0 } }
   }
@@ -143,7 +145,7 @@ struct S3CredentialChain: Sendable {
     let hint = setting == "role_arn" ? " without web_identity_token_file" : ""
     return S3CredentialError(
       "\(section.source) uses \(setting)\(hint), which is not supported; put keys there (aws configure "
-        + "export-credentials prints some), or give the machine or the container the role")
+        + "export-credentials prints them), or give the machine or the container the role")
   }
 
   private static func keys(of section: Section) throws(S3CredentialError) -> ResolvedCredentials? {
@@ -166,7 +168,7 @@ struct S3CredentialChain: Sendable {
   }
 
   private static func half(_ present: String, _ missing: String) -> S3CredentialError {
-    S3CredentialError("\(present) is set, and \(missing) is not; set both, or neither")
+    S3CredentialError("\(present) is set, but \(missing) is not; set both, or neither")
   }
 
   private func value(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
@@ -175,7 +177,7 @@ struct S3CredentialChain: Sendable {
   private var configPath: String { value("AWS_CONFIG_FILE") ?? inHome("config") }
   private func inHome(_ name: String) -> String { (value("HOME") ?? "~") + "/.aws/" + name }
 
-  /// At most 1 MiB.
+  /// Reads a file of at most 1 MiB. Blocks.
   static let readSmallFile: @Sendable (String) throws(S3CredentialError) -> String? = {
     (path) throws(S3CredentialError) in
     let bytes: [UInt8]
@@ -183,7 +185,7 @@ struct S3CredentialChain: Sendable {
       bytes = try Platform.contents(ofFile: path, limit: 1 << 20)
     } catch {
       if error.isMissing { return nil }
-      throw S3CredentialError("\(path) cannot be read: \(error); make it readable, or name another file")
+      throw S3CredentialError("\(path) cannot be read: \(error); make it readable, or name a different file")
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw S3CredentialError("\(path) is not UTF-8 text")

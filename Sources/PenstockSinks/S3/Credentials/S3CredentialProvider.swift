@@ -1,21 +1,21 @@
 import PenstockLog
 
-/// Where signatures get their credentials from.
+/// Provides the credentials for signatures.
 protocol S3CredentialProvider: Sendable {
-  /// Credentials that are good for the next request.
+  /// Credentials that are valid for the next request.
   func current() async throws(S3CredentialError) -> S3Credentials
 
-  /// Told that a store no longer takes these; returns whether there are others now.
+  /// Replaces credentials that a store has rejected. Returns whether there are new ones.
   ///
-  /// - Parameter isCertain: False where the answer may have another reason. These stay in use then, unless others are
-  ///   found, and whoever gives them is not asked more often than each half minute.
+  /// - Parameter isCertain: False if the rejection may have another reason. Then the credentials stay in use unless new
+  ///   ones are found, and the source is asked at most every 30 seconds.
   func replace(_ refused: S3Credentials, isCertain: Bool) async -> Bool
 }
 
 /// Why there are no credentials, and what to do about it.
 public struct S3CredentialError: Error, Sendable, Hashable, CustomStringConvertible {
   public let message: String
-  /// Whether it may pass by itself: a metadata service that does not answer at the moment.
+  /// Whether a retry may succeed, as for a metadata service that does not respond.
   public let isTemporary: Bool
 
   init(_ message: String, isTemporary: Bool = false) {
@@ -26,34 +26,34 @@ public struct S3CredentialError: Error, Sendable, Hashable, CustomStringConverti
   public var description: String { message }
 }
 
-/// Credentials that were given as they are.
+/// Configured credentials.
 struct FixedCredentials: S3CredentialProvider {
   let credentials: S3Credentials
   func current() async throws(S3CredentialError) -> S3Credentials { credentials }
   func replace(_ refused: S3Credentials, isCertain: Bool) async -> Bool { false }
 }
 
-/// Credentials with the time at which they end.
+/// Credentials with their expiration.
 struct ResolvedCredentials: Sendable, Hashable {
   var credentials: S3Credentials
-  /// Nil for those that do not end by themselves.
+  /// Nil for credentials that do not expire.
   var expiration: Timestamp?
-  /// For people, as in `the environment`.
+  /// For messages, as in `the environment`.
   var source: String
 }
 
-/// Keeps what a resolver found until shortly before it ends. However many ask, the resolver is asked once at a time.
+/// Caches resolved credentials until shortly before they expire. Concurrent callers share one resolution.
 actor CachedCredentials: S3CredentialProvider {
   private let resolve: @Sendable () async -> Result<ResolvedCredentials, S3CredentialError>
   private let clock: any WallClock
   private var cached: ResolvedCredentials?
   private var retryAt: Timestamp?
-  /// When it was last looked whether there are others.
+  /// When possibly invalid credentials were last resolved again.
   private var doubted: Timestamp?
   private var asking: Task<Result<ResolvedCredentials, S3CredentialError>, Never>?
 
-  /// Replaced five minutes before they end, like every AWS tool does; a failure to do so is tried again each half minute
-  /// while the old ones last.
+  /// Credentials are renewed five minutes before they expire, as in all AWS tools. After a failure, the renewal is
+  /// retried every 30 seconds while the old credentials are valid.
   private static let margin: Int64 = 300_000_000_000
   private static let pause: Int64 = 30_000_000_000
 
@@ -84,7 +84,7 @@ actor CachedCredentials: S3CredentialProvider {
   }
 
   func replace(_ refused: S3Credentials, isCertain: Bool) async -> Bool {
-    // Somebody else may have had them replaced meanwhile.
+    // Another task may already have replaced them.
     if let cached, cached.credentials != refused { return true }
     let now = clock.now().nanoseconds
     if !isCertain, let doubted, now >= doubted.nanoseconds, now < doubted.nanoseconds + Self.pause { return false }
@@ -99,7 +99,7 @@ actor CachedCredentials: S3CredentialProvider {
     let task = Task { [resolve] in await resolve() }
     asking = task
     let result = await task.value
-    // Only the one who asked tidies up; the others are given the same answer.
+    // Only the task that started the resolution stores the result; the others share it.
     asking = nil
     if case .success(let found) = result {
       cached = found

@@ -1,16 +1,15 @@
-/// A file in the form of `~/.aws/credentials`: sections in brackets, `name = value`, comments behind `#` or `;`.
+/// A file in the format of `~/.aws/credentials`: sections in brackets, `name = value`, comments after `#` or `;`.
 ///
-/// Lines are read as AWS tools read them. A line that stands further in than the setting before it belongs to that
-/// setting and is none of its own; settings that all stand equally far in are settings. A byte order mark in front is
-/// passed over.
+/// Parses lines as AWS tools do. A line that is indented more than the setting before it continues that setting.
+/// Settings with equal indentation are separate settings. A leading byte order mark is ignored.
 struct SharedFile {
   private(set) var sections: [String: [String: String]] = [:]
-  /// Whether a setting stands before the first section, where no tool looks for it.
+  /// Whether there is a setting before the first section, which all tools ignore.
   private(set) var hasStraySettings = false
 
   init(_ text: String) {
     var section: String?
-    // How far in the newest setting of the section stands; nil before the first.
+    // The indentation of the section's newest setting; nil before the first.
     var depth: Int?
     let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
     for line in text.split(whereSeparator: \.isNewline) {
@@ -38,13 +37,13 @@ struct SharedFile {
     }
   }
 
-  /// The settings of a profile in the configuration file, where sections are called `profile NAME`; `default` may be
-  /// called so too, and that one counts first.
+  /// The settings of a profile in the configuration file, where sections have the name `profile NAME`. `profile
+  /// default` takes precedence over `default`.
   func profile(_ name: String) -> [String: String]? {
     sections["profile \(name)"] ?? (name == "default" ? sections[name] : nil)
   }
 
-  /// Words with one blank between them, without quotation marks around the last.
+  /// Normalises white space, and removes quotation marks around the profile's name.
   private static func name(_ text: Substring) -> String {
     let name = text.split { $0 == " " || $0 == "\t" }.joined(separator: " ")
     let (prefix, rest) = name.hasPrefix("profile ") ? ("profile ", name.dropFirst("profile ".count)) : ("", name[...])

@@ -1,11 +1,11 @@
 import PenstockLog
 
-/// A role that a token of another identity provider stands for, as a Kubernetes service account's does.
+/// A role with the token of an external identity provider, such as a Kubernetes service account.
 struct WebIdentity: Sendable, Hashable {
   var tokenFile: String
   var role: String
   var sessionName: String
-  /// Where this was read, for people.
+  /// The source of these settings, for messages.
   var source: String
 
   static let defaultSessionName = "penstock"
@@ -19,16 +19,18 @@ extension CredentialServices {
 
   func assume(_ identity: WebIdentity) async throws(S3CredentialError) -> ResolvedCredentials {
     let endpoint = try tokenServiceURL()
-    // Read each time: whoever issues the token replaces the file before it runs out.
+    // Read the file each time: the issuer replaces it before the token expires.
     guard let text = try readFile(identity.tokenFile) else {
       throw S3CredentialError(
-        "\(identity.source) names the token file \(identity.tokenFile), which is not there; mount it, or unset it")
+        "\(identity.source) names the token file \(identity.tokenFile), which does not exist; mount it, or unset "
+          + "the setting")
     }
     let token = String(text.drop(while: \.isWhitespace).prefix { !$0.isWhitespace })
     guard !token.isEmpty, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
       text.split(whereSeparator: \.isWhitespace).count == 1
     else {
-      throw S3CredentialError("the token file \(identity.tokenFile) of \(identity.source) is empty or holds no token")
+      throw S3CredentialError(
+        "the token file \(identity.tokenFile) of \(identity.source) is empty or has no valid token")
     }
     let fields = [
       ("Action", "AssumeRoleWithWebIdentity"), ("Version", "2011-06-15"), ("RoleArn", identity.role),
@@ -45,12 +47,12 @@ extension CredentialServices {
     return try TokenServiceAnswer.read(answer.body, source: "\(Self.service) for \(identity.role)")
   }
 
-  /// The region's own service, unless another one is named as AWS tools have it named.
+  /// The region's endpoint, unless the environment sets another one, as for AWS tools.
   private func tokenServiceURL() throws(S3CredentialError) -> String {
     for name in ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"] {
       guard let text = value(name) else { continue }
       guard let url = try? DestinationURL(text), url.query == nil else {
-        throw S3CredentialError("\(name) is no address that begins with http:// or https://")
+        throw S3CredentialError("\(name) is not a URL that begins with http:// or https://")
       }
       return url.string()
     }
@@ -62,7 +64,7 @@ extension CredentialServices {
     for _ in 0..<Self.attempts {
       let answer: TransportResponse
       do throws(TransportError) { answer = try await transport.send(request) } catch {
-        problem = "gave no answer: \(error)"
+        problem = "did not respond: \(error)"
         continue
       }
       if answer.status == 200 { return answer }
@@ -71,15 +73,15 @@ extension CredentialServices {
       if let words { problem += ", " + OutcomeClassifier.excerpt(Array(words.text.utf8), secrets: [token]) }
       let isTransient = answer.status == 429 || answer.status >= 500 || words?.isTransient == true
       guard isTransient else {
-        throw S3CredentialError("\(Self.service) \(problem); look at the token, the role and its trust policy")
+        throw S3CredentialError("\(Self.service) \(problem); check the token, the role and its trust policy")
       }
     }
     throw S3CredentialError(
-      "\(Self.service) \(problem), \(Self.attempts) times; it is asked again later", isTemporary: true)
+      "\(Self.service) \(problem), \(Self.attempts) times; will be retried later", isTemporary: true)
   }
 }
 
-/// What the Security Token Service answers.
+/// The responses of the Security Token Service.
 enum TokenServiceAnswer {
   private struct Success: Decodable {
     struct Result: Decodable {
@@ -104,7 +106,7 @@ enum TokenServiceAnswer {
 
   static func read(_ bytes: [UInt8], source: String) throws(S3CredentialError) -> ResolvedCredentials {
     guard let keys = S3Documents.read(Success.self, bytes)?.AssumeRoleWithWebIdentityResult.Credentials else {
-      throw S3CredentialError("what \(source) answered is no document with credentials", isTemporary: true)
+      throw S3CredentialError("the response of \(source) is not a document with credentials", isTemporary: true)
     }
     let credentials = S3Credentials(
       accessKeyID: keys.AccessKeyId, secretAccessKey: Secret(keys.SecretAccessKey),
@@ -115,10 +117,10 @@ enum TokenServiceAnswer {
       source: source)
   }
 
-  /// What a refusal says, and whether asking again may help.
+  /// The text of an error response, and whether a retry may succeed.
   static func problem(_ bytes: [UInt8]) -> (text: String, isTransient: Bool)? {
     guard let error = S3Documents.read(Refusal.self, bytes)?.Error else { return nil }
-    // IDPCommunicationError: the identity provider could not be asked just now.
+    // IDPCommunicationError: the identity provider is not reachable at the moment.
     return ("\(error.Code): \(error.Message ?? "")", ["IDPCommunicationError", "Throttling"].contains(error.Code))
   }
 }
