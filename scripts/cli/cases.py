@@ -63,13 +63,18 @@ class Room:
         with open(os.path.join(self.path, name), "rb") as file:
             return file.read()
 
-    def run(self, *arguments, stdin=b"", env=None, **options):
-        done = subprocess.run([self.binary, *arguments], input=stdin, capture_output=True, cwd=self.path,
+    def run(self, *arguments, stdin=b"", env=None, binary=None, **options):
+        done = subprocess.run([binary or self.binary, *arguments], input=stdin, capture_output=True, cwd=self.path,
                               timeout=LIMIT, env={**os.environ, **(env or {})}, **options)
         return Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
-    def start(self, *arguments, **options):
-        process = subprocess.Popen([self.binary, *arguments], cwd=self.path, stdout=subprocess.PIPE,
+    @property
+    def bench(self):
+        """The program that measures, in the same folder as penstock."""
+        return os.path.join(os.path.dirname(self.binary), "penstock-bench")
+
+    def start(self, *arguments, binary=None, **options):
+        process = subprocess.Popen([binary or self.binary, *arguments], cwd=self.path, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, **options)
         self.live.append(process)
         return process

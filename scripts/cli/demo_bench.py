@@ -70,7 +70,7 @@ def is_alive(pid):
 
 @case
 def bench_append(room):
-    said = room.run("bench", "append", "--log", ".", "--events", "5000", "--json").is_(0).last
+    said = room.run("append", "--log", ".", "--events", "5000", "--json", binary=room.bench).is_(0).last
     row = said["rows"][0]
     expect(row["id"] == "append.streaming" and row["ours"] > 0 and row["probe"] > 0 and row["ratio"] > 0, f"{said}")
     expect(len(row["eachRound"]) == said["rounds"] == 5 and said["machine"]["cores"] > 0, f"{said}")
@@ -103,10 +103,10 @@ def the_guard_of_the_benches_finds_a_lost_factor(room):
 
 @case
 def bench_deliver(room):
-    said = room.run("bench", "deliver", "--log", ".", "--events", "3000", "--rounds", "1", "--json").is_(0).last
+    said = room.run("deliver", "--log", ".", "--events", "3000", "--rounds", "1", "--json", binary=room.bench).is_(0).last
     rates = {row["id"]: row["ours"] for row in said["rows"]}
     expect(set(rates) >= {"deliver.webhook", "deliver.s3", "deliver.s3.fields"} and all(rates.values()), f"{said}")
-    said = room.run("bench", "deliver", "--log", ".", "--events", "3000", "--memory", "--json").is_(0).last
+    said = room.run("deliver", "--log", ".", "--events", "3000", "--memory", "--json", binary=room.bench).is_(0).last
     expect(said["rows"][0]["id"] == "deliver.memory", f"{said}")
     expect(os.listdir(room.path) == [], "it left something behind")
 
@@ -114,8 +114,8 @@ def bench_deliver(room):
 @case
 def bench_ingest(room):
     # It counts what is in the log at its end, and fails when that is not what was acknowledged.
-    said = room.run("bench", "ingest", "--log", ".", "--seconds", "0.2", "--rounds", "1", "--connections", "3", "--batch", "7",
-                    "--singles", "2", "--json").is_(0).last
+    said = room.run("ingest", "--log", ".", "--seconds", "0.2", "--rounds", "1", "--connections", "3", "--batch", "7",
+                    "--singles", "2", "--json", binary=room.bench).is_(0).last
     rates = {row["id"]: row["ours"] for row in said["rows"]}
     expect(set(rates) >= {"ingest.batches", "ingest.lines", "ingest.singles", "ingest.reading"} and all(rates.values()), f"{said}")
     expect(os.listdir(room.path) == [], "it left something behind")
@@ -123,8 +123,8 @@ def bench_ingest(room):
 
 @case
 def bench_isolation(room):
-    said = room.run("bench", "isolation", "--log", ".", "--seconds", "0.5", "--rate", "2000", "--rounds", "1",
-                    "--json").is_(0).last
+    said = room.run("isolation", "--log", ".", "--seconds", "0.5", "--rate", "2000", "--rounds", "1",
+                    "--json", binary=room.bench).is_(0).last
     rows = {row["id"]: row for row in said["rows"]}
     lag = rows["isolation.lag.p50"]
     expect(rows["isolation.append"]["ours"] > 0 and rows["isolation.delivered"]["ours"] > 0, f"{said}")
@@ -135,7 +135,7 @@ def bench_isolation(room):
 
 @case
 def benches_end_what_they_started(room):
-    process = room.start("bench", "isolation", "--log", ".", "--seconds", "30", "--rounds", "1")
+    process = room.start("isolation", "--log", ".", "--seconds", "30", "--rounds", "1", binary=room.bench)
     until = time.monotonic() + LIMIT
     while len(children := child_processes(process.pid)) < 4:
         expect(time.monotonic() < until and process.poll() is None, "it did not begin")

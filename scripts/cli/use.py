@@ -19,17 +19,19 @@ def wrong_use(room):
 @case
 def help_has_examples(room):
     commands = [[], ["append"], ["tail"], ["status"], ["deliver"], ["verify"], ["inspect"], ["recover"], ["receive"],
-                ["demo"], ["cursor"], ["bench"], ["attempts"], ["replay"], ["deadletters"], ["export"]]
-    commands += [["bench", one] for one in ("append", "commit", "replay", "recover", "tail", "seal", "idle", "memory",
-                                           "events", "ingest", "deliver", "isolation")]
+                ["demo"], ["cursor"], ["attempts"], ["replay"], ["deadletters"], ["export"]]
     commands += [["cursor", one] for one in ("list", "show", "seek", "pause", "resume", "acknowledge", "delete")]
     commands += [["replay", one] for one in ("run", "list", "discard")]
     commands += [["deadletters", one] for one in ("list", "show", "replay")]
     for command in commands:
         out = room.run(*command, "--help").is_(0).out
         expect(f"  penstock {' '.join(command)}".rstrip() in out, f"no example in the help of {command}")
-        if command and command not in (["cursor"], ["bench"], ["replay"], ["deadletters"]):
+        if command and command not in (["cursor"], ["replay"], ["deadletters"]):
             expect("--json" in out, f"no --json in the help of {command}")
+    for bench in ("append", "commit", "replay", "recover", "tail", "seal", "idle", "memory", "events", "ingest", "deliver",
+                  "isolation"):
+        out = room.run(bench, "--help", binary=room.bench).is_(0).out
+        expect(f"  penstock-bench {bench}" in out and "--json" in out, f"no example, or no --json, in the help of {bench}")
     expect("0.1.0" in room.run("--version").is_(0).out, "no version")
 
 

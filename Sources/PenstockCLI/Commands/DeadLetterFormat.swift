@@ -1,6 +1,7 @@
 import Foundation
 import PenstockDelivery
 import PenstockLog
+import PenstockToolSupport
 
 /// One dead letter, as it is shown.
 struct DeadLetterFormat {

@@ -1,6 +1,7 @@
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 /// A destination's export, as `verify --s3` and `cursor rebuild` look at it: which destination, whose log, where.
 struct ExportCheck {

@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockToolSupport
 
 /// Where an export goes. A file gets its name when all of it is durable, so that no half of one is ever seen under it.
 struct ExportTarget {

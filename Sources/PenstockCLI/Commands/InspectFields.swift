@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockToolSupport
 
 // The fields of the format by name, for people and machines alike.
 extension InspectCommand {

@@ -2,6 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 /// What a running service says of itself, in the words of `penstock status --log`.
 struct ServerStatus {

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockToolSupport
 
 // What `penstock status` says to people.
 extension StatusReport {

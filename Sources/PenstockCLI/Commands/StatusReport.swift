@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockToolSupport
 
 /// What `penstock status` found.
 struct StatusReport {

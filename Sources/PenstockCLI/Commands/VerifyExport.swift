@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 /// `penstock verify --s3`: an export against its manifest, and against the cursor that made it.
 struct VerifyExport {

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockSinks
+import PenstockToolSupport
 
 /// What `penstock deliver --test` did and says.
 struct WebhookTest {

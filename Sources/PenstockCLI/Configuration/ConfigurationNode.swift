@@ -1,4 +1,5 @@
 import Foundation
+import PenstockToolSupport
 import Yams
 
 /// What is wrong with a configuration file, and at which key.

@@ -2,6 +2,7 @@ import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockServer
+import PenstockToolSupport
 
 extension Configuration.Destination {
   /// The delivery of this destination, as every command makes it: `deliver` beside a writer, `serve` within it.

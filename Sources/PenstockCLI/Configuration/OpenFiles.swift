@@ -2,6 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockServer
 import PenstockSinks
+import PenstockToolSupport
 
 /// Descriptors: as many as this process may have, and whether they are enough, said before anything is begun.
 enum OpenFiles {

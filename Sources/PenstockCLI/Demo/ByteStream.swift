@@ -1,4 +1,5 @@
 import Foundation
+import PenstockToolSupport
 
 /// Files read one after the other, as one stream of bytes.
 struct ByteStream {

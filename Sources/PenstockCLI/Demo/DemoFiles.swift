@@ -1,5 +1,6 @@
 import Foundation
 import PenstockEvents
+import PenstockToolSupport
 
 /// The directory of a demo, and what is in it.
 struct DemoFiles {

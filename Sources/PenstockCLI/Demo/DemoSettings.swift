@@ -2,6 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 /// What a demo's destinations are.
 struct DemoSettings: Sendable {

@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockToolSupport
 import Synchronization
 
 /// What a command reads: a file, or standard input. Read by one task at a time.

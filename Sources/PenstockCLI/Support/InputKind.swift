@@ -1,3 +1,5 @@
+import PenstockToolSupport
+
 /// Input that is no text as we read it, told by its first bytes.
 enum InputKind: CaseIterable {
   case gzip, zstd, bzip2, xz, zip, utf16, marked

@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockToolSupport
 
 /// Opening logs the way commands need it.
 enum LogAccess {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import PenstockServer
+import PenstockToolSupport
 
 /// How a service writes its log, on standard error.
 enum LogFormat: String, CaseIterable, ExpressibleByArgument {

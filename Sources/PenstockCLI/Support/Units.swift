@@ -1,3 +1,5 @@
+import Foundation
+
 /// Numbers with units.
 enum Units {
   static func bytes(_ text: String) -> Int? {

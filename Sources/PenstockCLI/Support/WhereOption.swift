@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockEvents
 import PenstockLog
+import PenstockToolSupport
 
 /// `--where`: which events a command looks at, in the words of a destination's `filter`.
 extension EventFilter {
