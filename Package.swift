@@ -148,16 +148,26 @@ let package = Package(
       name: "PenstockTestKit",
       dependencies: ["PenstockLog", "PenstockDelivery", .product(name: "Logging", package: "swift-log")],
       swiftSettings: commonSwiftSettings),
+    // Not a product: the simulation of whole runs and its searches, for our own tests.
+    .target(
+      name: "PenstockSimulation",
+      dependencies: [
+        "PenstockLog", "PenstockDelivery", "PenstockTestKit", .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: commonSwiftSettings),
     // Not a product: it is run from a checkout, by `make lab-…`.
     .executableTarget(
-      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit"],
       swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockLogTests",
-      dependencies: ["PenstockLog", "PenstockTestKit", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "PenstockLog", "PenstockSimulation", "PenstockTestKit", .product(name: "Logging", package: "swift-log"),
+      ],
       resources: [.copy("Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(
-      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      name: "PenstockCrashTests",
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit"],
       swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockMetricsTests",
@@ -174,7 +184,7 @@ let package = Package(
     .testTarget(
       name: "PenstockDeliveryTests",
       dependencies: [
-        "PenstockLog", "PenstockDelivery", "PenstockTestKit",
+        "PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
@@ -183,7 +193,7 @@ let package = Package(
       name: "PenstockSinksTests",
       dependencies: [
         "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
-        "PenstockTestKit",
+        "PenstockSimulation", "PenstockTestKit",
       ],
       swiftSettings: commonSwiftSettings),
     .testTarget(

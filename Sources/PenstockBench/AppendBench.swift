@@ -9,8 +9,10 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "Streaming appends, against threads that only compress the same blocks, write and sync them.",
       discussion: """
-        Every block is synced as it fills; nobody waits for a single batch. The probe: as many threads as --threads compress
-        the same blocks with zstd and nothing else, one writes them in order into a file of zeros and syncs. Ours and the
+        Every block is synced as it fills; no task waits for a single batch. The probe: as many threads as --threads \
+        compress
+        the same blocks with zstd and nothing else, one writes them in order into a file of zeros and syncs. Ours and \
+        the
         probe in turn, on the same disk, --rounds times; the median counts. What is measured is removed afterwards.
 
           penstock-bench append
@@ -85,16 +87,16 @@ struct AppendBench {
     report.rows = [row, bytes]
     if sweep { report.series = try await sweeps(log, roofline, bytesPerEvent, threads, rounds: min(rounds, 3)) }
     try await log.close()
-    if isProbed { report.rows.append(try await besideSealing(batches, producers, rounds, alone: row)) }
+    if isProbed { report.rows.append(try await whileSealing(batches, producers, rounds, alone: row)) }
     return report
   }
 
-  /// After the rounds without it and not in turn with them: a sealer goes on when the appends have ended.
-  private func besideSealing(
+  /// After the rounds without it and not in turn with them: a sealer continues after the appends.
+  private func whileSealing(
     _ batches: [RecordBatch], _ producers: Int, _ rounds: Int, alone: BenchRow
   ) async throws -> BenchRow {
     var row = BenchRow(
-      id: "append.sealing", measure: "  the same, sealing beside it", unit: "events/s", probeIs: "ours without sealing",
+      id: "append.sealing", measure: "  the same, while sealing", unit: "events/s", probeIs: "ours without sealing",
       note: "Full segments are sealed on the same cores, at a low priority")
     let log = try await Log.open(at: directory + "/sealed")
     if events >= 50_000 { try await BenchEvents.warmUp(log, batches) }
@@ -141,7 +143,8 @@ struct AppendBench {
       BenchSeries(plot: "append-producers", name: "penstock, batches of 100", points: byProducers),
       BenchSeries(plot: "append-threads", name: "probe: compress, write, sync", points: byThreads),
       BenchSeries(
-        plot: "append-threads", name: "penstock, as configured", points: byThreads.map { ($0.0, Samples.median(ours)) }),
+        plot: "append-threads", name: "penstock, as configured",
+        points: byThreads.map { ($0.0, Samples.median(ours)) }),
     ]
   }
 

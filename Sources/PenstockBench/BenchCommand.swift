@@ -12,7 +12,8 @@ struct BenchCommand: AsyncParsableCommand {
     commandName: "penstock-bench",
     abstract: "Measures the engine, with a raw probe next to every figure.",
     discussion: """
-      Every bench runs ours and a probe in turn, in one process and on one disk: the least that the same work can cost in
+      Every bench runs ours and a probe in turn, in one process and on one disk: the least that the same work can \
+      cost in
       plain code. What counts is the ratio.
 
         penstock-bench append

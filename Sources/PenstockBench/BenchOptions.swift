@@ -67,8 +67,8 @@ final class Tickets: Sendable {
 
 /// What benches append.
 enum BenchEvents {
-  /// The defaults, without sealing: it goes on beside appends and after them, on the same processors, and what is measured would
-  /// be both. `bench append` has a row with it.
+  /// The defaults, without sealing: it runs during appends and after them, on the same processors, and the figure would
+  /// be of both. `penstock-bench append` has a row with it.
   static let alone: LogConfiguration = {
     var configuration = LogConfiguration()
     configuration.sealing = .off
@@ -82,7 +82,7 @@ enum BenchEvents {
     return (0..<count).map { generator.batch(($0 * records)..<(($0 + 1) * records)) }
   }
 
-  /// Appends from `producers` tasks, `turns` batches in all; returns when all is on stable storage. Nobody waits for a
+  /// Appends from `producers` tasks, `turns` batches in all; returns when all is on stable storage. No task waits for a
   /// single batch: the queue's limit alone holds the producers back, and every block is synced as it fills.
   static func stream(_ log: Log, _ batches: [RecordBatch], turns: Int, producers: Int = 1) async throws {
     let tickets = Tickets(turns)
@@ -97,8 +97,8 @@ enum BenchEvents {
     try await log.sync()
   }
 
-  /// Appends until the log is past its first segment: that one is filled with zeros step by step, the later ones ahead of
-  /// time, and the later ones are what a service meets.
+  /// Appends until the log is past its first segment: that one is filled with zeros step by step, the later ones ahead
+  /// of time, and the later ones are what a service meets.
   static func warmUp(_ log: Log, _ batches: [RecordBatch]) async throws {
     while log.view.set.segments.count < 2 { try await stream(log, batches, turns: 64) }
   }

@@ -33,7 +33,7 @@ struct BenchTarget {
   }
 }
 
-/// One line of the table: ours beside the probe, measured in turn, round by round.
+/// One line of the table: ours next to the probe, measured in turn, round by round.
 struct BenchRow {
   let id: String
   let measure: String

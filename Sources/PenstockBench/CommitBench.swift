@@ -9,8 +9,10 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "How long one durable append takes, alone and among many, against writing and syncing as much.",
       discussion: """
-        Alone: one record at a time, each on stable storage before the next, against writing and syncing 4 KiB in a file of
-        zeros; in bursts, in turn. Among many: --producers tasks that each append a record and wait for it, against writing
+        Alone: one record at a time, each on stable storage before the next, against writing and syncing 4 KiB in a \
+        file of
+        zeros; in bursts, in turn. Among many: --producers tasks that each append a record and wait for it, against \
+        writing
         and syncing blocks of the size theirs came to.
 
           penstock-bench commit
@@ -91,7 +93,8 @@ struct CommitBench {
       BenchSeries(
         plot: "commit-latency", name: "write and sync 4 KiB", points: Samples(seconds: all.page).distribution),
       BenchSeries(
-        plot: "commit-latency", name: "penstock, \(producers) producers", points: Samples(seconds: crowds).distribution),
+        plot: "commit-latency", name: "penstock, \(producers) producers",
+        points: Samples(seconds: crowds).distribution),
     ]
     if sweep {
       var points: [(Double, Double)] = []

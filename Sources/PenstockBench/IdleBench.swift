@@ -9,8 +9,9 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "What an open log costs while nothing happens.",
       discussion: """
-        A log that has been appended to, with tailing readers that wait at its end: processor time and wake-ups of the whole
-        process while nobody appends. The probe: the same process without a log.
+        A log that has been appended to, with tailing readers that wait at its end: processor time and wake-ups of \
+        the whole
+        process without appends. The probe: the same process without a log.
 
           penstock-bench idle
           penstock-bench idle --seconds 10 --json

@@ -2,9 +2,9 @@ import Foundation
 import PenstockLog
 import PenstockToolSupport
 
-/// A log of many segments that takes little disk: one full segment, over and over, each time with the headers its place in
-/// the log demands. The newest segment and those in which a bench looks for something are whole, because a file full of holes
-/// lies on the disk in as many pieces; every other one is a header, an index and a hole.
+/// A log of many segments that takes little disk. It is one full segment, repeated, each time with the headers of its
+/// place in the log. The newest segment and those in which a bench searches are whole, because a file with many holes
+/// lies in many pieces on the disk. Every other segment is a header, an index and a hole.
 struct LongLog {
   /// A record to look for.
   struct SeekTarget {
@@ -128,7 +128,7 @@ private struct Template {
     return (path, moved)
   }
 
-  /// Says in META and COMMIT that the log was closed behind its newest segment.
+  /// Says in META and COMMIT that the log was closed after its newest segment.
   func finish(_ segments: Int) throws {
     let fileSystem = LogEnvironment.system.fileSystem
     let paths = LogPaths(path)

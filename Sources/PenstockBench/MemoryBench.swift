@@ -9,9 +9,11 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "Peak memory of appending, and of replaying with many cursors, at the log's defaults.",
       discussion: """
-        Four tasks append generated events, held back by the full queue alone, with sealing in the background; then the log is opened \
-        again and read from its beginning by cursors that note and commit every batch. The figure is the most memory that \
-        was resident, the program itself included; beside it, where it stood after the first eighth of the work.
+        Four tasks append generated events, held back by the full queue alone, with sealing in the background; then \
+        the log is opened \
+        again and read from its beginning by cursors that note and commit every batch. The figure is the most memory \
+        that \
+        was resident, the program itself included; next to it, the value after the first eighth of the work.
 
           penstock-bench memory
           penstock-bench memory --gibibytes 1 --cursors 16 --dir /data/bench

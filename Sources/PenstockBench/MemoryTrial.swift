@@ -10,8 +10,8 @@ import Synchronization
   import Darwin
 #endif
 
-/// Appends so many bytes of events with a log's defaults, then reads them back with cursors that commit, and watches the
-/// memory of the process meanwhile.
+/// Appends a number of bytes with a log's defaults, then reads them back with cursors that commit. It watches the
+/// memory of the process.
 struct MemoryTrial {
   let path: String
   let bytes: Int

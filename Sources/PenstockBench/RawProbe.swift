@@ -51,7 +51,7 @@ struct RawProbe {
   }
 }
 
-/// Writes and syncs of equal size, one behind the other in a file of zeros; from the start again when it is full.
+/// Writes and syncs of equal size, one after the other in a file of zeros, and from the start again when it is full.
 struct SyncProbe {
   private let probe: RawProbe
   private let bytes: [UInt8]

@@ -9,8 +9,10 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "Opening a log after a kill, and opening and seeking in a log of 100 GB.",
       discussion: """
-        After a kill: a log that was never closed, copied with a full segment, opened for writing, against reading its newest
-        segment from end to end. 100 GB: one segment of the default size over and over, each with its own place in the log;
+        After a kill: a log that was never closed, copied with a full segment, opened for writing, against reading \
+        its newest
+        segment from end to end. 100 GB: one segment of the default size over and over, each with its own place in \
+        the log;
         most are files with holes, so that little disk is needed. Files are dropped from the page cache before each
         measurement; what a disk or a host caches is not.
 

@@ -9,7 +9,8 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "Reading a log from its beginning, against zstd alone; many tailing readers, against one.",
       discussion: """
-        Every record of the log is visited; the probe decompresses the same frames, read into memory beforehand, on one thread.
+        Every record of the log is visited; the probe decompresses the same frames, read into memory beforehand, on \
+        one thread.
         Then 16 readers that follow a writer, against one: processor time of the whole process, less what the same
         appends take without a reader.
 

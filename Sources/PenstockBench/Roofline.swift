@@ -1,8 +1,8 @@
 import Foundation
 import PenstockLog
 
-/// The most a streaming append could reach: threads that do nothing but compress the same blocks, and one that writes them in
-/// order into a file of zeros and syncs. No queue of callers, no offsets, no checksum of ours, no readers.
+/// The most a streaming append could reach: threads that do nothing but compress the same blocks, and one that writes
+/// them in order into a file of zeros and syncs. No queue of callers, no offsets, no checksum of ours, no readers.
 struct Roofline {
   /// The payloads of the blocks; used again and again.
   let blocks: [[UInt8]]
@@ -39,8 +39,8 @@ struct Roofline {
 
 /// Encoders that hand frames to a writer in order, through a ring.
 ///
-/// `@unchecked Sendable`: `condition` protects all that changes; a slot's bytes belong to the encoder that took its number
-/// until it is marked ready, then to the writer until it is marked free.
+/// `@unchecked Sendable`: `condition` protects all that changes; a slot's bytes belong to the encoder that took its
+/// number until it is marked ready, then to the writer until it is marked free.
 private final class AssemblyLine: @unchecked Sendable {
   private let condition = NSCondition()
   private let blocks: [[UInt8]]

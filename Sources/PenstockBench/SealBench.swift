@@ -9,7 +9,8 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "What sealed segments take, against all records in one zstd file; and how fast sealing is.",
       discussion: """
-        A log is appended in batches of 1000, then every full segment is sealed. The probe compresses the same records as one
+        A log is appended in batches of 1000, then every full segment is sealed. The probe compresses the same \
+        records as one
         frame: at level 3 for the size, at the sealing level for the time.
 
           penstock-bench seal
@@ -43,7 +44,8 @@ struct SealBench {
         id: "seal.size", measure: "sealed size", unit: "MiB", probeIs: "zstd -3 of the same records in one file",
         targets: [.atMost(1.1)]),
       BenchRow(
-        id: "seal.before", measure: "  before sealing", unit: "MiB", probeIs: "zstd -3 of the same records in one file"),
+        id: "seal.before", measure: "  before sealing", unit: "MiB",
+        probeIs: "zstd -3 of the same records in one file"),
       BenchRow(
         id: "seal.rate", measure: "sealing, one thread", unit: "MB/s",
         probeIs: "the same records compressed at the sealing level, nothing read, written or proven",

@@ -9,7 +9,8 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "How soon a reader in the same process has a record after it became durable.",
       discussion: """
-        One record at a time: the clock starts when the sync that made it durable returns, and stops when the tailing reader
+        One record at a time: the clock starts when the sync that made it durable returns, and stops when the tailing \
+        reader
         holds the record's bytes. The probe: one thread wakes another.
 
           penstock-bench tail

@@ -5,6 +5,7 @@
 public struct SplitMix64: RandomNumberGenerator, Sendable, Equatable {
   private var state: UInt64
 
+  /// Makes a generator; equal seeds give equal numbers.
   public init(seed: UInt64) { state = seed }
 
   public mutating func next() -> UInt64 {
@@ -15,8 +16,8 @@ public struct SplitMix64: RandomNumberGenerator, Sendable, Equatable {
     return word ^ (word >> 31)
   }
 
-  /// A number in `0..<bound`. Written out rather than taken from the standard library, whose mapping from bits to numbers
-  /// may change with its version and with it every recorded seed. The bias is below bound/2⁶⁴.
+  /// A number in `0..<bound`. The standard library is not used here: its mapping from bits to numbers may change with a
+  /// version, and with it every recorded seed.
   public mutating func below(_ bound: Int) -> Int {
     precondition(bound > 0, "a bound must be positive")
     return Int(next().multipliedFullWidth(by: UInt64(bound)).high)

@@ -81,7 +81,7 @@ package final class ChildProcess: Sendable {
   package func wait() -> Ending {
     ending.withLock { ending in
       if let ending { return ending }
-      // First only seen, then reaped under the lock: its id is nobody else's before that.
+      // First only seen, then reaped under the lock: the system does not reuse its id before that.
       var info = siginfo_t()
       while waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) < 0, errno == EINTR {}
       let status: Int32 = Self.alive.withLock { alive in
@@ -107,7 +107,7 @@ package final class ChildProcess: Sendable {
   }
 
   package func send(_ signal: Int32) {
-    // Under the lock, so that the id cannot have been given to somebody else in between.
+    // Under the lock, so that the id cannot have been reused in between.
     Self.alive.withLock { alive in
       if alive.contains(pid) { kill(pid, signal) }
     }

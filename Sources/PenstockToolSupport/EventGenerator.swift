@@ -1,7 +1,7 @@
 package import PenstockLog
 
-/// Makes usage events like real ones: about 546 bytes each, of all types, with the names of prompts and goals. The same seed
-/// and number give the same event, so that any part of a stream can be made again.
+/// Makes usage events like real ones: about 546 bytes each, of all types, with the names of prompts and goals. The same
+/// seed and number give the same event, so that any part of a stream can be made again.
 package struct EventGenerator {
   package let seed: UInt64
 
@@ -117,9 +117,12 @@ extension EventGenerator {
   private static let segments = ["Engaged", "At risk", "New this week", "Win-back", "Annual upgrade candidates"]
   private static let zones = ["banner", "modal", "inline", "settings"]
   private static let agents = [
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) "
+      + "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Safari/537.36",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:126.0) Gecko/20100101 Firefox/126.0",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile",
-    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) "
+      + "AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile",
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) "
+      + "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Mobile Safari/537.36",
   ]
 }

@@ -99,7 +99,7 @@ extension Failure {
   private static func advice(for error: ReplayError) -> String? {
     switch error.code {
     case .unknown: "give it --from and --until"
-    case .gap: "add --skip-gaps to go on behind them; `penstock verify --log` shows every damaged place"
+    case .gap: "add --skip-gaps to continue after them; `penstock verify --log` shows every damaged place"
     case .changed, .badWindow, .alreadyRun, .unsupported: nil
     }
   }

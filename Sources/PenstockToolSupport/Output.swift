@@ -22,7 +22,7 @@ package final class Output: Sendable {
 
   package func flush() { buffer.withLock { Self.drain(&$0) } }
 
-  /// One line, written at once: somebody waits for it.
+  /// Writes one line at once, because a reader waits for it.
   package func line(_ text: String) {
     write(text + "\n")
     flush()

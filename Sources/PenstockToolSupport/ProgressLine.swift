@@ -1,8 +1,8 @@
 import Foundation
 import Synchronization
 
-/// One line on standard error that shows how far a command is, with rate and time left. Shown only on a terminal, at most
-/// ten times a second.
+/// One line on standard error that shows how far a command is, with rate and time left. Shown only on a terminal, at
+/// most ten times a second.
 package final class ProgressLine: Sendable {
   package static let shared = ProgressLine()
 
@@ -16,7 +16,7 @@ package final class ProgressLine: Sendable {
   private let state = Mutex(State())
   private let isTerminal = isatty(STDERR_FILENO) == 1
 
-  /// Begins anew. `total` in the same unit as `update`'s bytes; nil when it is not known.
+  /// Starts a new line. `total` in the same unit as `update`'s bytes; nil when it is not known.
   package func begin(_ label: String, total: Int?) {
     guard isTerminal else { return }
     state.withLock { $0 = State(label: label, total: total) }

@@ -2,7 +2,7 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// SIGINT and SIGTERM: a command that has something to finish asks to be told; for the others the process ends.
+/// SIGINT and SIGTERM: a command with work to finish registers a handler; for the others the process ends.
 package enum Signals {
   private struct State {
     var received: Int32?
@@ -31,8 +31,8 @@ package enum Signals {
   /// How a command ends that was asked to stop and did: SIGTERM is an orderly request, SIGINT an interruption.
   package static var status: ExitStatus { received == SIGINT ? .interrupted : .done }
 
-  /// From now on `handler` is called, and the process goes on. At once when a signal came before. A second SIGINT still
-  /// ends it. Returns what ``forget(_:)`` takes.
+  /// From now on `handler` is called, and the process continues. At once when a signal came before. A second SIGINT
+  /// still ends it. Returns what ``forget(_:)`` takes.
   @discardableResult
   package static func handle(_ handler: @escaping @Sendable (Int32) -> Void) -> Int {
     let (token, pending) = state.withLock { state in

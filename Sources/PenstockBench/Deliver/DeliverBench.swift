@@ -11,15 +11,18 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "Delivering a log to a webhook and to S3, against a client that only sends the same bytes.",
       discussion: """
-        `penstock deliver` runs as a process of its own, from its start until it has caught up; what receives is a third process, which \
-        throws bodies away and answers as a webhook or an empty bucket would. The probe sends bodies of the same sizes over one \
+        `penstock deliver` runs as a process of its own, from its start until it has caught up; what receives is a \
+        third process, which \
+        throws bodies away and answers as a webhook or an empty bucket would. The probe sends bodies of the same \
+        sizes over one \
         connection to the same receiver, in turn with ours: no log, no signature, no compression.
 
           penstock-bench deliver
           penstock-bench deliver --events 5000000 --dir /data/bench --json
           penstock-bench deliver --memory --events 10000000
 
-        With --memory: one process delivers to a webhook and to S3 at once, and the figure is the most memory that was resident.
+        With --memory: one process delivers to a webhook and to S3 at once, and the figure is the most memory that \
+        was resident.
         """)
     @OptionGroup var options: BenchOptions
     @Option(help: "Events in the log.") var events = 1_000_000
@@ -53,7 +56,7 @@ struct DeliverBench {
     var method: String
     var rate: BenchRow
     var processor: BenchRow
-    /// Events a second that the work besides sending allows; nil where there is none to compare with.
+    /// Events a second that the work without the sending allows; nil without a comparison.
     var bound: Double?
   }
 

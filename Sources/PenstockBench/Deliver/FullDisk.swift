@@ -16,7 +16,7 @@ struct FullDisk {
 
   func end() { Self.end(path) }
 
-  /// For a process that is told to stop.
+  /// For a process that was asked to stop.
   static func endAll() {
     for path in mounted.withLock({ $0 }) { end(path) }
   }

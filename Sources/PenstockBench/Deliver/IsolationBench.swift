@@ -7,17 +7,21 @@ extension BenchCommand {
   struct Isolation: BenchSubcommand {
     static let spokenName = "isolation"
     static let configuration = CommandConfiguration(
-      abstract: "A healthy destination beside three bad ones, against the same one alone.",
+      abstract: "A healthy destination next to three bad ones, against the same one alone.",
       discussion: """
-        Beside the healthy webhook stand one that takes requests and never answers, one that answers 500 for ever, and a directory on \
-        a disk that is full. One process appends, another delivers to all of them; then the same with the healthy one alone, in turn. Lag is \
-        taken where requests arrive: the age of a batch's oldest record since its acknowledgement, at a fixed rate of appends; the rate of \
+        Next to the healthy webhook are one that takes requests and never answers, one that always answers 500, and a \
+        directory on \
+        a disk that is full. One process appends, another delivers to all of them; then the same with the healthy one \
+        alone, in turn. Lag is \
+        taken where requests arrive: the age of a batch's oldest record since its acknowledgement, at a fixed rate of \
+        appends; the rate of \
         appends and of deliveries, at full speed.
 
           penstock-bench isolation
           penstock-bench isolation --seconds 10 --rate 50000 --rounds 7
 
-        The full disk is a small file system mounted for the time; without the right to mount, two bad ones are left and it says so.
+        The full disk is a small file system mounted for the time; without the right to mount, two bad ones are left \
+        and it says so.
         """)
     @OptionGroup var options: BenchOptions
     @Option(name: .customLong("seconds"), help: "How long each half of each trial lasts.") var duration = 3.0
@@ -67,8 +71,8 @@ struct IsolationBench {
       for isAlone in round.isMultiple(of: 2) ? [true, false] : [false, true] {
         both[isAlone] = try await trial(isAlone ? "" : bad)
       }
-      if let alone = both[true], let beside = both[false] {
-        for index in rows.indices { rows[index].add(beside.figures[index], alone.figures[index]) }
+      if let alone = both[true], let together = both[false] {
+        for index in rows.indices { rows[index].add(together.figures[index], alone.figures[index]) }
       }
       ProgressLine.shared.update(round + 1, "round \(round + 1) of \(rounds)")
     }
@@ -99,8 +103,8 @@ struct IsolationBench {
         note: note)
     }
     return [
-      row("append", "appending beside three bad destinations", "events/s", .atLeast(0.95)),
-      row("delivered", "the healthy destination beside them", "events/s", .atLeast(0.95)),
+      row("append", "appending next to three bad destinations", "events/s", .atLeast(0.95)),
+      row("delivered", "the healthy destination next to them", "events/s", .atLeast(0.95)),
       row("lag.p50", "  its lag at \(HumanFormat.count(pace)) events/s, p50", "ms", .atMost(1.05)),
       row("lag.p99", "  … p99", "ms", .atMost(1.05)),
       row("records.p50", "  … in records, p50", "records", .atMost(1.05)),

@@ -5,7 +5,7 @@ import PenstockToolSupport
 /// One log, one process that delivers it, and what its healthy destination sees.
 struct IsolationTrial {
   let directory: String
-  /// Destinations beside the healthy one, in YAML.
+  /// Destinations next to the healthy one, in YAML.
   let bad: String
   let stub: StubProcess
   let duration: Double
@@ -80,17 +80,17 @@ struct IsolationTrial {
     guard await arrives(log.end - Offset(0)) else {
       throw Failure(.bad, "bench", "the healthy destination did not catch up")
     }
-    var (ages, behind): ([Double], [Double]) = ([], [])
+    var (ages, lags): ([Double], [Double]) = ([], [])
     for request in stub.heard {
       guard let range = Self.range(request), range.lowerBound >= first,
         let oldest = said.first(where: { $0.end > range.lowerBound })
       else { continue }
       ages.append(request.arrived > oldest.moment ? Double(request.arrived - oldest.moment) / 1e9 : 0)
       let end = said.last { $0.moment <= request.arrived }?.end ?? first
-      behind.append(Double(max(0, end - range.lowerBound)))
+      lags.append(Double(max(0, end - range.lowerBound)))
     }
     finding.lag = Samples(seconds: ages)
-    finding.records = behind.sorted()
+    finding.records = lags.sorted()
   }
 
   private func measureRates(_ log: Log, _ batches: [RecordBatch], _ finding: inout Finding) async throws {

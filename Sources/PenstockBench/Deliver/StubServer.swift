@@ -11,8 +11,8 @@ enum StubMode: String, CaseIterable, Sendable {
   case hang
 }
 
-/// The least an HTTP server can be: blocking sockets, one thread for each connection, bodies thrown away unread. So that what is
-/// measured is who sends.
+/// The least an HTTP server can be: blocking sockets, one thread for each connection, bodies thrown away unread. So
+/// that what is measured is who sends.
 final class StubServer: Sendable {
   private let listener: Int32
   private let mode: StubMode
@@ -85,7 +85,7 @@ struct StubRequest: Sendable {
   /// Nanoseconds of the monotonic clock, which all processes share.
   var arrived: UInt64 = 0
 
-  /// For whoever started the stub.
+  /// For the process that started the stub.
   var line: String {
     "\(method) \(contentLength) \(range.isEmpty ? "-" : range) \(arrived)"
   }

@@ -9,10 +9,14 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "Taking events in over HTTP, against the log without HTTP and JSON.",
       discussion: """
-        `penstock serve` runs as a process of its own, and so do the clients: each a connection that sends a body made before the clock \
-        started, and waits for the answer, which comes after the sync. The probe is the log alone: as many tasks append the same \
-        events in batches of the same size and wait for each, in turn with ours. All of it shares one machine; how many \
-        processors the clients take is a row of its own. Below that, what one thread reads of such bodies, against copying them.
+        `penstock serve` runs as a process of its own, and so do the clients: each a connection that sends a body \
+        made before the clock \
+        started, and waits for the answer, which comes after the sync. The probe is the log alone: as many tasks \
+        append the same \
+        events in batches of the same size and wait for each, in turn with ours. All of it shares one machine; how \
+        many \
+        processors the clients take is a row of its own. Below that, what one thread reads of such bodies, against \
+        copying them.
 
           penstock-bench ingest
           penstock-bench ingest --connections 256 --batch 1000 --seconds 5 --dir /data/bench

@@ -15,7 +15,7 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(
       abstract: "Clients that send events, for the bench of ingest.", shouldDisplay: false)
     @Option(help: "The service's port on loopback.") var port: Int
-    @Option(help: "The service's process, whose processor time is told.") var service: Int32
+    @Option(help: "The service's process, whose processor time is measured.") var service: Int32
     @Option(help: "A connection each.") var clients: Int
     @Option(help: "Events of a request.") var batch: Int
     @Option(help: "How long.") var seconds: Double

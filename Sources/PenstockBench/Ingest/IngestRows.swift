@@ -23,7 +23,7 @@ struct IngestRows {
     batches[0].targets = [.atLeast(150_000, .ours)]
     batches[0].note = "Answered after the sync; the clients take their part of the same processors"
     lines = row("lines", "  the same as NDJSON", "events/s")
-    sealing = row("sealing", "  the same, sealing beside it", "events/s")
+    sealing = row("sealing", "  the same, while sealing", "events/s")
     self.singles = [
       row("singles", "HTTP ingest, one event a request, \(people(singles))", "events/s", alone),
       row("singles.p50", "  a request, p50", "µs"), row("singles.p99", "  … p99", "µs"),
