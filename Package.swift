@@ -27,6 +27,7 @@ let package = Package(
     .library(name: "PenstockMetrics", targets: ["PenstockMetrics"]),
     .library(name: "PenstockTestKit", targets: ["PenstockTestKit"]),
     .executable(name: "penstock", targets: ["PenstockCLI"]),
+    .executable(name: "penstock-bench", targets: ["PenstockBench"]),
   ],
   traits: [
     .trait(name: "Sinks", description: "Delivery to webhooks, S3 and directories, and the command line."),
@@ -108,11 +109,27 @@ let package = Package(
         .product(name: "Tracing", package: "swift-distributed-tracing", condition: server),
       ],
       swiftSettings: commonSwiftSettings),
+    // Not a product: what the command line and the benches share.
+    .target(
+      name: "PenstockToolSupport",
+      dependencies: [
+        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockServer",
+        .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
+      ],
+      swiftSettings: commonSwiftSettings),
+    // Not part of a release: it is run from a checkout, by `make bench`.
+    .executableTarget(
+      name: "PenstockBench",
+      dependencies: [
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockServer", "PenstockToolSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
+      ],
+      swiftSettings: commonSwiftSettings),
     .executableTarget(
       name: "PenstockCLI",
       dependencies: [
-        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks",
-        "PenstockServer",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
         .product(name: "Yams", package: "Yams", condition: sinks),
         .product(name: "Logging", package: "swift-log"),
@@ -131,16 +148,26 @@ let package = Package(
       name: "PenstockTestKit",
       dependencies: ["PenstockLog", "PenstockDelivery", .product(name: "Logging", package: "swift-log")],
       swiftSettings: commonSwiftSettings),
+    // Not a product: the simulation of whole runs and its searches, for our own tests.
+    .target(
+      name: "PenstockSimulation",
+      dependencies: [
+        "PenstockLog", "PenstockDelivery", "PenstockTestKit", .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: commonSwiftSettings),
     // Not a product: it is run from a checkout, by `make lab-…`.
     .executableTarget(
-      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit"],
       swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockLogTests",
-      dependencies: ["PenstockLog", "PenstockTestKit", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "PenstockLog", "PenstockSimulation", "PenstockTestKit", .product(name: "Logging", package: "swift-log"),
+      ],
       resources: [.copy("Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(
-      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit"],
+      name: "PenstockCrashTests",
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit"],
       swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockMetricsTests",
@@ -157,7 +184,7 @@ let package = Package(
     .testTarget(
       name: "PenstockDeliveryTests",
       dependencies: [
-        "PenstockLog", "PenstockDelivery", "PenstockTestKit",
+        "PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
@@ -166,7 +193,7 @@ let package = Package(
       name: "PenstockSinksTests",
       dependencies: [
         "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
-        "PenstockTestKit",
+        "PenstockSimulation", "PenstockTestKit",
       ],
       swiftSettings: commonSwiftSettings),
     .testTarget(
@@ -223,7 +250,7 @@ if Context.environment["PENSTOCK_FUZZ"] == "1" {
   }
   let core = ["PenstockLog", "PenstockEvents", "PenstockDelivery"]
   let edge = core + ["PenstockSupport", "PenstockSinks", "PenstockServer"]
-  for target in package.targets where (edge + ["PenstockCLI"]).contains(target.name) {
+  for target in package.targets where (edge + ["PenstockToolSupport", "PenstockCLI"]).contains(target.name) {
     target.swiftSettings = commonSwiftSettings + instrumented
   }
   // Several programs, because a run's speed falls with the code that is watched.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Keeps what the benches found and writes it down.
 
-usage: scripts/bench-report.py keep NAME      JSON of `penstock bench NAME --json` on standard input
+usage: scripts/bench-report.py keep NAME      JSON of `penstock-bench NAME --json` on standard input
        scripts/bench-report.py keep-allocations FILE N A1 A2 R1 R2
                                               counts of appending N and 2 N records, of replaying too; FILE names the machine
        scripts/bench-report.py keep-profile   the text of `perf report` on standard input

@@ -26,7 +26,7 @@ LAYERS = {
     "PenstockDelivery": "Replay Lag Run State DeadLetters Sink Batch Base",
     "PenstockSinks": "S3 Directory File Webhook Manifest Export Rendering HTTP Network Support",
     "PenstockServer": "Service Receiver Admin Console Ingest Idempotency HTTP Access Configuration Support",
-    "PenstockCLI": "Bench Commands Demo Configuration Support",
+    "PenstockCLI": "Commands Demo Configuration Support",
 }
 TYPE = re.compile(r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|final|indirect|nonisolated) )*"
                   r"(?:struct|enum|class|actor|protocol|typealias) (\w+)", re.M)

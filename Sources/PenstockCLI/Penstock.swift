@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import PenstockToolSupport
 
 /// The command line.
 ///
@@ -29,7 +30,6 @@ struct Penstock: AsyncParsableCommand {
       DeliverCommand.self, ServeCommand.self, KeysCommand.self, ReplayCommand.self, CursorCommand.self,
       AttemptsCommand.self, DeadLettersCommand.self,
       VerifyCommand.self, InspectCommand.self, RecoverCommand.self, ReceiveCommand.self,
-      BenchCommand.self,
     ])
 
   static func main() async {
@@ -38,39 +38,6 @@ struct Penstock: AsyncParsableCommand {
     signal(SIGPIPE, SIG_IGN)
     OpenFiles.raise()
     Signals.watch()
-    let arguments = Array(CommandLine.arguments.dropFirst())
-    do {
-      if let message = Usage.unknownCommand(arguments, of: Self.self) { leave(saying: message) }
-      var command = try parseAsRoot(arguments)
-      if var command = command as? any AsyncParsableCommand {
-        try await command.run()
-      } else {
-        try command.run()
-      }
-      Output.standard.flush()
-    } catch {
-      leave(error, arguments)
-    }
-  }
-
-  /// Prints the parser's message and exits with the matching code.
-  private static func leave(_ error: any Error, _ arguments: [String]) -> Never {
-    Output.standard.flush()
-    let code = exitCode(for: error)
-    if let exit = error as? ExitCode { Foundation.exit(exit.rawValue) }
-    let message = fullMessage(for: error)
-    if code == .success {
-      Output.standard.write(message + "\n")
-      Output.standard.flush()
-      Foundation.exit(0)
-    }
-    // The parser reports a missing argument first, even when a misspelt option is the cause.
-    leave(saying: Usage.unknownOption(arguments, of: Self.self) ?? message)
-  }
-
-  /// Exits with the code for wrong usage.
-  private static func leave(saying message: String) -> Never {
-    Output.note(message)
-    Foundation.exit(ExitStatus.usage.rawValue)
+    await runProgram()
   }
 }

@@ -12,7 +12,7 @@ struct Options {
 
   func number(_ name: String) -> UInt64? { values[name] }
 
-  /// Ends the program when there is an option nobody knows.
+  /// Ends the program at an unknown option.
   func allow(_ names: String...) {
     for name in values.keys.sorted() where !names.contains(name) {
       fail("there is no option \(name); there are \(names.joined(separator: ", "))")

@@ -1,1 +1,1 @@
-LaboratoryCommand.run(Array(CommandLine.arguments.dropFirst()))
+SuiteCommand.run(Array(CommandLine.arguments.dropFirst()))

@@ -1,5 +1,3 @@
-import PenstockLog
-
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -66,12 +64,6 @@ struct ByteImage: Sendable {
       }
     }
     return hash.value
-  }
-
-  var withoutTrailingZeros: ByteImage {
-    var image = self
-    image.resize(to: bytes.withUnsafeBytes { Bytes.nonzeroEnd(of: $0) })
-    return image
   }
 
   /// Whether the image holds exactly `other` at `start`.

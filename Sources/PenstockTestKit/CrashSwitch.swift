@@ -2,7 +2,7 @@ import PenstockDelivery
 
 /// Kills a simulated process at one of its steps: from then on nothing it does has an effect.
 ///
-/// Every part of the simulated world calls `step(_:)` before and after what it does for the process. A test runs once to
+/// Every simulated part calls `step(_:)` before and after what it does for the process. A test runs once to
 /// count the steps and then once for each of them.
 public final class CrashSwitch: Sendable {
   private struct State: Sendable {
@@ -18,6 +18,7 @@ public final class CrashSwitch: Sendable {
 
   /// The steps taken so far, by name, the fatal one included.
   public var steps: [String] { state.value.steps }
+  /// Whether the process is dead.
   public var isDead: Bool { state.value.isDead }
 
   /// Counts a step; false when the process is dead, by this step or before.

@@ -1,8 +1,8 @@
 import PenstockLog
 
 extension FileSystemConformance {
-  static let opening: [FileSystemLaw] = [
-    FileSystemLaw("create makes an empty file that can be read and written") { bench in
+  static let opening: [FileSystemCheck] = [
+    FileSystemCheck("create makes an empty file that can be read and written") { bench in
       try bench.with("a", .create) { file in
         try bench.expect(bench.disk.size(file), 0, "the size of a new file")
         try bench.write(file, [1, 2, 3], at: 0)
@@ -10,14 +10,14 @@ extension FileSystemConformance {
       }
       try bench.expect(bench.contents("a"), [1, 2, 3], "the bytes under its name")
     },
-    FileSystemLaw("create takes nothing that exists") { bench in
+    FileSystemCheck("create takes nothing that exists") { bench in
       try bench.create("a", [1])
       try bench.disk.makeDirectory(bench.path("d"))
       try bench.refuse("create of a file", .exists) { _ = try bench.open("a", .create) }
       try bench.refuse("create of a directory", .exists) { _ = try bench.open("d", .create) }
       try bench.expect(bench.contents("a"), [1], "the file's bytes")
     },
-    FileSystemLaw("open finds only what exists") { bench in
+    FileSystemCheck("open finds only what exists") { bench in
       try bench.create("a")
       for mode in [OpenMode.readOnly, .readWrite] {
         try bench.refuse("open \(mode) of nothing", .notFound) { _ = try bench.open("b", mode) }
@@ -27,14 +27,14 @@ extension FileSystemConformance {
       try bench.refuse("create in no directory", .notFound) { _ = try bench.open("d/b", .create) }
       try bench.refuse("create below a file", .notADirectory) { _ = try bench.open("a/b", .create) }
     },
-    FileSystemLaw("a directory is not a file") { bench in
+    FileSystemCheck("a directory is not a file") { bench in
       try bench.disk.makeDirectory(bench.path("d"))
       try bench.refuse("open readOnly", .isADirectory) { _ = try bench.open("d", .readOnly) }
       try bench.refuse("open readWrite", .isADirectory) { _ = try bench.open("d", .readWrite) }
       try bench.refuse("remove") { try bench.disk.remove(bench.path("d")) }
       try bench.expect(bench.disk.list(bench.directory), ["d"], "the names")
     },
-    FileSystemLaw("a read-only handle changes nothing") { bench in
+    FileSystemCheck("a read-only handle changes nothing") { bench in
       try bench.create("a", [1, 2])
       try bench.with("a", .readOnly) { file in
         try bench.refuse("write") { try bench.write(file, [9], at: 0) }
@@ -43,19 +43,19 @@ extension FileSystemConformance {
       }
       try bench.expect(bench.contents("a"), [1, 2], "the bytes")
     },
-    FileSystemLaw("an error names its verb and its path") { bench in
+    FileSystemCheck("an error names its verb and its path") { bench in
       do throws(FileSystemError) {
         _ = try bench.disk.open(bench.path("nothing"), .readOnly)
       } catch {
         try bench.expect(error.verb, .open, "the verb")
         return try bench.expect(error.path, bench.path("nothing"), "the path")
       }
-      throw LawViolation(description: "a file that does not exist was opened")
+      throw FileSystemViolation(description: "a file that does not exist was opened")
     },
   ]
 
-  static let bytes: [FileSystemLaw] = [
-    FileSystemLaw("a read ends with the file") { bench in
+  static let bytes: [FileSystemCheck] = [
+    FileSystemCheck("a read ends with the file") { bench in
       try bench.create("a", [1, 2, 3, 4, 5])
       try bench.with("a", .readOnly) { file in
         try bench.expect(bench.read(file, 3, at: 1), [2, 3, 4], "within")
@@ -65,14 +65,14 @@ extension FileSystemConformance {
         try bench.expect(bench.read(file, 0, at: 0), [], "nothing")
       }
     },
-    FileSystemLaw("a write changes its bytes and no others") { bench in
+    FileSystemCheck("a write changes its bytes and no others") { bench in
       let before = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
       try bench.create("a", before)
       try bench.with("a", .readWrite) { try bench.write($0, [UInt8](repeating: 255, count: 1500), at: 700) }
       let after = before[..<700] + [UInt8](repeating: 255, count: 1500) + before[2200...]
       try bench.expect(bench.contents("a") == Array(after), true, "only the written bytes differ")
     },
-    FileSystemLaw("dropping the cache loses nothing that is synced, and nothing that is not") { bench in
+    FileSystemCheck("dropping the cache loses nothing that is synced, and nothing that is not") { bench in
       let bytes = (0..<9000).map { UInt8(truncatingIfNeeded: $0 &* 11) }
       try bench.create("a", bytes)
       try bench.with("a", .readWrite) { file in
@@ -84,7 +84,7 @@ extension FileSystemConformance {
         try bench.expect(bench.read(file, 5, at: 4094), [bytes[4094], 7, 7, 7, bytes[4098]], "what was not")
       }
     },
-    FileSystemLaw("a filled file is zeros, as many as asked for, and takes writes") { bench in
+    FileSystemCheck("a filled file is zeros, as many as asked for, and takes writes") { bench in
       for (number, length) in [0, 1, 4095, 4096, (1 << 20) + 4096, (1 << 20) + 5000].enumerated() {
         let name = "filled-\(number)"
         try bench.with(name, .create) { file in
@@ -98,21 +98,21 @@ extension FileSystemConformance {
         try bench.expect(bench.contents(name) == expected, true, "the bytes of \(length)")
       }
     },
-    FileSystemLaw("a gap reads as zeros") { bench in
+    FileSystemCheck("a gap reads as zeros") { bench in
       try bench.with("a", .create) { file in
         try bench.write(file, [7], at: 1000)
         try bench.expect(bench.disk.size(file), 1001, "the size")
         try bench.expect(bench.read(file, 2000, at: 0), [UInt8](repeating: 0, count: 1000) + [7], "the bytes")
       }
     },
-    FileSystemLaw("an empty write does nothing") { bench in
+    FileSystemCheck("an empty write does nothing") { bench in
       try bench.with("a", .create) { file in
         let none = UnsafeRawBufferPointer(start: nil, count: 0)
         try bench.expect(bench.disk.write(file, none, at: 5000), 0, "the count")
         try bench.expect(bench.disk.size(file), 0, "the size")
       }
     },
-    FileSystemLaw("what is cut off comes back as zeros") { bench in
+    FileSystemCheck("what is cut off comes back as zeros") { bench in
       try bench.with("a", .create) { file in
         try bench.write(file, [UInt8](repeating: 9, count: 3000), at: 0)
         try bench.disk.truncate(file, to: 700)
@@ -123,7 +123,7 @@ extension FileSystemConformance {
         try bench.expect(bench.read(file, 4000, at: 0) == expected, true, "9s, then zeros")
       }
     },
-    FileSystemLaw("an impossible position is an error, not a trap") { bench in
+    FileSystemCheck("an impossible position is an error, not a trap") { bench in
       try bench.with("a", .create) { file in
         try bench.refuse("read") { _ = try bench.read(file, 1, at: .max) }
         try bench.refuse("write") { try bench.write(file, [1], at: .max) }
@@ -131,7 +131,7 @@ extension FileSystemConformance {
         try bench.expect(bench.disk.size(file), 0, "the size")
       }
     },
-    FileSystemLaw("handles of one file see one content") { bench in
+    FileSystemCheck("handles of one file see one content") { bench in
       try bench.with("a", .create) { first in
         try bench.with("a", .readWrite) { second in
           try bench.write(first, [1, 2, 3], at: 0)

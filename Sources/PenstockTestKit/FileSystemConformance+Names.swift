@@ -1,8 +1,8 @@
 import PenstockLog
 
 extension FileSystemConformance {
-  static let names: [FileSystemLaw] = [
-    FileSystemLaw("rename moves a file and its handles") { bench in
+  static let names: [FileSystemCheck] = [
+    FileSystemCheck("rename moves a file and its handles") { bench in
       try bench.with("a", .create) { file in
         try bench.write(file, [1], at: 0)
         try bench.disk.rename(bench.path("a"), to: bench.path("b"))
@@ -11,7 +11,7 @@ extension FileSystemConformance {
       try bench.expect(bench.disk.list(bench.directory), ["b"], "the names")
       try bench.expect(bench.contents("b"), [1, 2], "the bytes")
     },
-    FileSystemLaw("rename replaces nothing") { bench in
+    FileSystemCheck("rename replaces nothing") { bench in
       try bench.create("a", [1])
       try bench.create("b", [2])
       try bench.disk.makeDirectory(bench.path("d"))
@@ -23,7 +23,7 @@ extension FileSystemConformance {
       try bench.expect(bench.contents("a"), [1], "the source")
       try bench.expect(bench.contents("b"), [2], "the target")
     },
-    FileSystemLaw("rename needs a source") { bench in
+    FileSystemCheck("rename needs a source") { bench in
       try bench.create("b")
       try bench.refuse("rename to a free name", .notFound) {
         try bench.disk.rename(bench.path("a"), to: bench.path("c"))
@@ -33,7 +33,7 @@ extension FileSystemConformance {
       }
       try bench.expect(bench.disk.list(bench.directory), ["b"], "the names")
     },
-    FileSystemLaw("replace puts one file in another's place, and the other lives on for its handles") { bench in
+    FileSystemCheck("replace puts one file in another's place, and the other lives on for its handles") { bench in
       try bench.create("a", [1, 1])
       try bench.create("b", [2])
       try bench.with("a", .readWrite) { old in
@@ -47,7 +47,7 @@ extension FileSystemConformance {
       try bench.expect(bench.disk.list(bench.directory), ["a"], "the names")
       try bench.expect(bench.contents("a"), [2, 4], "the new file")
     },
-    FileSystemLaw("replace needs both files") { bench in
+    FileSystemCheck("replace needs both files") { bench in
       try bench.create("a", [1])
       try bench.disk.makeDirectory(bench.path("d"))
       try bench.refuse("with nothing", .notFound) { try bench.disk.replace(bench.path("a"), with: bench.path("b")) }
@@ -62,7 +62,7 @@ extension FileSystemConformance {
       try bench.expect(bench.contents("a"), [1], "the bytes")
       try bench.expect(bench.disk.list(bench.directory).sorted(), ["a", "d"], "the names")
     },
-    FileSystemLaw("a removed file lives on for its handles only") { bench in
+    FileSystemCheck("a removed file lives on for its handles only") { bench in
       try bench.with("a", .create) { file in
         try bench.write(file, [1], at: 0)
         try bench.disk.remove(bench.path("a"))
@@ -76,7 +76,7 @@ extension FileSystemConformance {
       try bench.expect(bench.contents("a"), [5, 5], "the new file")
       try bench.refuse("remove of nothing", .notFound) { try bench.disk.remove(bench.path("b")) }
     },
-    FileSystemLaw("list gives every name once") { bench in
+    FileSystemCheck("list gives every name once") { bench in
       try bench.expect(bench.disk.list(bench.directory), [], "an empty directory")
       let names = (0..<40).map { "file-\($0).seg" } + ["été", ".hidden"]
       for name in names { try bench.create(name) }
@@ -87,7 +87,7 @@ extension FileSystemConformance {
       try bench.refuse("list of nothing", .notFound) { _ = try bench.disk.list(bench.path("e")) }
       try bench.refuse("list of a file", .notADirectory) { _ = try bench.disk.list(bench.path(".hidden")) }
     },
-    FileSystemLaw("makeDirectory replaces nothing and needs a parent") { bench in
+    FileSystemCheck("makeDirectory replaces nothing and needs a parent") { bench in
       try bench.create("a")
       try bench.disk.makeDirectory(bench.path("d"))
       try bench.refuse("over a directory", .exists) { try bench.disk.makeDirectory(bench.path("d")) }
@@ -96,7 +96,7 @@ extension FileSystemConformance {
       try bench.disk.makeDirectory(bench.path("d/f"))
       try bench.expect(bench.disk.list(bench.path("d")), ["f"], "the names")
     },
-    FileSystemLaw("synchronizeDirectory wants a directory") { bench in
+    FileSystemCheck("synchronizeDirectory wants a directory") { bench in
       try bench.create("a")
       try bench.disk.synchronizeDirectory(bench.directory)
       try bench.refuse("of nothing", .notFound) { try bench.disk.synchronizeDirectory(bench.path("d")) }
@@ -104,8 +104,8 @@ extension FileSystemConformance {
     },
   ]
 
-  static let identity: [FileSystemLaw] = [
-    FileSystemLaw("a name is asked whether it still leads to a file") { bench in
+  static let identity: [FileSystemCheck] = [
+    FileSystemCheck("a name is asked whether it still leads to a file") { bench in
       try bench.disk.makeDirectory(bench.path("d"))
       let path = bench.path("d/a")
       try bench.with("d/a", .create) { file in
@@ -130,8 +130,8 @@ extension FileSystemConformance {
     }
   ]
 
-  static let locks: [FileSystemLaw] = [
-    FileSystemLaw("one handle holds the lock until it is closed") { bench in
+  static let locks: [FileSystemCheck] = [
+    FileSystemCheck("one handle holds the lock until it is closed") { bench in
       let first = try bench.open("a", .create)
       let second = try bench.open("a", .readWrite)
       try bench.expect(bench.disk.lock(first), true, "the first lock")
@@ -143,7 +143,7 @@ extension FileSystemConformance {
       try bench.with("a", .readWrite) { try bench.expect(bench.disk.lock($0), true, "the lock after both") }
     },
     // A classic POSIX record lock breaks this one: it goes when any handle of the file is closed.
-    FileSystemLaw("closing another handle does not drop a lock") { bench in
+    FileSystemCheck("closing another handle does not drop a lock") { bench in
       try bench.with("a", .create) { holder in
         try bench.expect(bench.disk.lock(holder), true, "the lock")
         try bench.with("a", .readWrite) { _ in }
@@ -151,7 +151,7 @@ extension FileSystemConformance {
         try bench.with("a", .readWrite) { try bench.expect(bench.disk.lock($0), false, "the lock of another") }
       }
     },
-    FileSystemLaw("a lock belongs to the file, not to its name") { bench in
+    FileSystemCheck("a lock belongs to the file, not to its name") { bench in
       try bench.with("a", .create) { holder in
         try bench.expect(bench.disk.lock(holder), true, "the lock")
         try bench.disk.rename(bench.path("a"), to: bench.path("b"))
@@ -159,7 +159,7 @@ extension FileSystemConformance {
         try bench.with("a", .create) { try bench.expect(bench.disk.lock($0), true, "a new file of the old name") }
       }
     },
-    FileSystemLaw("a locked file can be read and written through other handles") { bench in
+    FileSystemCheck("a locked file can be read and written through other handles") { bench in
       try bench.with("a", .create) { holder in
         try bench.expect(bench.disk.lock(holder), true, "the lock")
         try bench.with("a", .readWrite) { try bench.write($0, [4], at: 0) }

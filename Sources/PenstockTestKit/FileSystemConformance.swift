@@ -2,9 +2,9 @@ public import PenstockLog
 
 /// One promise of `FileSystem`, checkable on any implementation.
 ///
-/// The same laws are run against a real disk and against the simulated one: a simulation that is more obliging than the
-/// kernel proves nothing.
-public struct FileSystemLaw: Sendable, CustomStringConvertible {
+/// The same checks run against a real disk and against the simulated one. A simulation that allows more than the kernel
+/// proves nothing.
+public struct FileSystemCheck: Sendable, CustomStringConvertible {
   /// The promise, as a sentence.
   public let description: String
   private let body: @Sendable (ConformanceHarness) throws -> Void
@@ -14,30 +14,39 @@ public struct FileSystemLaw: Sendable, CustomStringConvertible {
     self.body = body
   }
 
-  /// Checks the promise in `directory`, which exists, is empty and is the law's own. Throws a ``LawViolation`` that says
-  /// what was seen, or the error of a verb that should not have failed.
+  /// Checks the promise in `directory`, which exists, is empty and serves this check alone.
+  ///
+  /// - Throws: ``FileSystemViolation`` with what was seen, or the error of a call that should not have failed.
   public func check(_ fileSystem: any FileSystem, in directory: String) throws {
     try body(ConformanceHarness(disk: fileSystem, directory: directory))
   }
 }
 
-/// A promise that was not kept.
-public struct LawViolation: Error, Sendable, CustomStringConvertible {
+/// An answer of a file system that ``FileSystemConformance`` does not allow.
+public struct FileSystemViolation: Error, Sendable, CustomStringConvertible {
+  /// What was seen, and what was expected.
   public let description: String
+
+  package init(description: String) { self.description = description }
 }
 
 /// What every `FileSystem` must do, as far as it can be seen without a crash.
 public enum FileSystemConformance {
-  /// All laws. Each wants a fresh, empty directory.
-  public static let all: [FileSystemLaw] = opening + bytes + names + identity + locks
+  /// All checks. Each needs a fresh, empty directory.
+  public static let all: [FileSystemCheck] = opening + bytes + names + identity + locks
 }
 
-/// A file system and a place in it, with short words for what the laws do all the time.
-struct ConformanceHarness {
+/// A file system and a directory in it, with short names for the calls of the checks.
+package struct ConformanceHarness {
   let disk: any FileSystem
   let directory: String
 
-  func path(_ name: String) -> String { directory + "/" + name }
+  package init(disk: any FileSystem, directory: String) {
+    self.disk = disk
+    self.directory = directory
+  }
+
+  package func path(_ name: String) -> String { directory + "/" + name }
 
   func open(_ name: String, _ mode: OpenMode) throws -> OpenFileHandle { try disk.open(path(name), mode) }
 
@@ -52,11 +61,11 @@ struct ConformanceHarness {
     try with(name, .create) { try write($0, bytes, at: 0) }
   }
 
-  func write(_ file: OpenFileHandle, _ bytes: [UInt8], at position: UInt64) throws {
+  package func write(_ file: OpenFileHandle, _ bytes: [UInt8], at position: UInt64) throws {
     try bytes.withUnsafeBytes { try disk.writeAll(file, $0, at: position) }
   }
 
-  func read(_ file: OpenFileHandle, _ count: Int, at position: UInt64) throws -> [UInt8] {
+  package func read(_ file: OpenFileHandle, _ count: Int, at position: UInt64) throws -> [UInt8] {
     var bytes = [UInt8](repeating: 0xee, count: count)
     let length = try bytes.withUnsafeMutableBytes { try disk.readAll(file, into: $0, at: position) }
     return Array(bytes[..<length])
@@ -67,7 +76,7 @@ struct ConformanceHarness {
   }
 
   func expect<Value: Equatable>(_ value: Value, _ expected: Value, _ what: String) throws {
-    guard value == expected else { throw LawViolation(description: "\(what): \(value) instead of \(expected)") }
+    guard value == expected else { throw FileSystemViolation(description: "\(what): \(value) instead of \(expected)") }
   }
 
   /// Expects a verb to fail, with `code` if one is given.
@@ -78,6 +87,6 @@ struct ConformanceHarness {
       if let code { try expect(error.code, code, what) }
       return
     }
-    throw LawViolation(description: "\(what): succeeded")
+    throw FileSystemViolation(description: "\(what): succeeded")
   }
 }

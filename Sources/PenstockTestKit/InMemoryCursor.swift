@@ -3,6 +3,7 @@ public import PenstockLog
 
 /// What is durable of a cursor, in memory: it outlives the leases on it as a file outlives processes.
 public final class InMemoryCursor: Sendable {
+  /// A call that can fail.
   public enum Call: Hashable, Sendable {
     case begin, replace, complete, acknowledge, pause
   }
@@ -23,17 +24,21 @@ public final class InMemoryCursor: Sendable {
     var pause: CursorPause?
   }
 
+  /// The cursor's name.
   public let name: String
   private let source: InMemorySource
   private let memory: AsyncCondition<State>
 
+  /// Makes a cursor that is held by no process.
   public init(named name: String = "test", of source: InMemorySource, startingAt start: Offset = .zero) {
     self.name = name
     self.source = source
     memory = AsyncCondition(State(cursor: CursorState(startingAt: start)))
   }
 
+  /// The durable state.
   public var state: CursorState { memory.value.cursor }
+  /// Every move, in order.
   public var history: [Entry] { memory.value.history }
 
   /// The pause on it. Set from outside, it is as if another process had done it.
@@ -56,7 +61,7 @@ public final class InMemoryCursor: Sendable {
   /// Retention passes the cursor, as its hard cap does.
   public func pass(upTo start: Offset) { memory.update { $0.cursor = $0.cursor.passed(upTo: start) } }
 
-  /// Somebody takes note of what retention took.
+  /// Acknowledges the records that retention removed.
   public func acknowledgeLoss() {
     let end = source.end
     memory.update { state in

@@ -9,8 +9,10 @@ public final class InMemoryDeadLetters: Sendable {
   }
   private let state = AsyncCondition(State())
 
+  /// Makes an empty store.
   public init() {}
 
+  /// The letters, in order.
   public var letters: [DeadLetter] { state.value.letters }
 
   /// Makes the next burials fail, one after another, without effect.

@@ -12,6 +12,7 @@ public final class InMemorySource: RecordSource {
     var lastID: UInt64 = 0
   }
 
+  /// The log's id.
   public let logID: String
   private let state = AsyncCondition(State())
   private let timeOfDay: any WallClock
@@ -50,6 +51,7 @@ public final class InMemorySource: RecordSource {
   }
 
   @discardableResult
+  /// Appends the UTF-8 bytes of texts.
   public func append(_ records: String...) -> Range<Offset> { append(records.map { Array($0.utf8) }) }
 
   /// Ends all waits; reads fail from now on.
@@ -65,15 +67,16 @@ public final class InMemorySource: RecordSource {
     return records
   }
 
-  func forEachRecord(_ body: (RecordView) -> Void) {
+  package func forEachRecord(_ body: (RecordView) -> Void) {
     for block in state.value.blocks { block.forEachRecord(in: 0..<block.count, body) }
   }
 
-  /// Returns when somebody waits for records past `offset`.
+  /// Returns when a reader waits for records past `offset`.
   public func untilSomebodyWaits(past offset: Offset) async {
     _ = await state.wait { $0.waiting.values.contains(offset) }
   }
 
+  /// The end of the log.
   public var end: Offset { state.value.end }
   public var durableEnd: Offset { get async { state.value.end } }
 

@@ -5,7 +5,7 @@ import Synchronization
 public final class ManualClock: WallClock {
   private let time: Mutex<Int64>
 
-  /// Starts at 2026-01-01T00:00:00Z unless told otherwise.
+  /// Starts at 2026-01-01T00:00:00Z by default.
   public init(_ start: Timestamp = Timestamp(nanoseconds: 1_767_225_600_000_000_000)) {
     time = Mutex(start.nanoseconds)
   }

@@ -14,6 +14,7 @@ public final class ManualDeliveryClock: DeliveryClock {
   /// Moves with the clock; a test may also make it jump.
   public let timeOfDay: ManualClock
 
+  /// Makes a clock at zero, with a time of day that advances with it.
   public init(timeOfDay: ManualClock = ManualClock()) { self.timeOfDay = timeOfDay }
 
   public func now() -> MonotonicInstant { state.value.now }
@@ -29,13 +30,14 @@ public final class ManualDeliveryClock: DeliveryClock {
     if !isDue { throw CancellationError() }
   }
 
-  /// Moves the clock and wakes whoever is due.
+  /// Moves the clock and wakes every sleeper that is due.
   public func advance(by duration: Duration) {
     let (seconds, attoseconds) = duration.components
     timeOfDay.advance(nanoseconds: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
     state.update { $0.now = $0.now + duration }
   }
 
+  /// Advances to `moment`; never back.
   public func advance(to moment: MonotonicInstant) { advance(by: max(.zero, moment - now())) }
 
   /// The moments that are slept for and not reached yet, earliest first.
@@ -48,7 +50,7 @@ public final class ManualDeliveryClock: DeliveryClock {
     return sleepers.first ?? now()
   }
 
-  /// Returns when somebody sleeps until exactly `moment`.
+  /// Returns when a task sleeps until exactly `moment`.
   public func untilSomebodySleeps(until moment: MonotonicInstant) async {
     _ = await state.wait { Self.pending($0).contains(moment) }
   }

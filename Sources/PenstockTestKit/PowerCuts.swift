@@ -1,6 +1,6 @@
-/// Everything that a power cut at one moment can leave of a disk: any unsynced sectors, sizes and directory operations, those
-/// that leave the same counted once.
-struct PowerCuts {
+/// Everything that a power cut at one moment can leave of a disk: any unsynced sectors, sizes and directory operations,
+/// those that leave the same counted once.
+package struct PowerCuts {
   private struct FileChoices {
     var number: Int
     var files: [SimulatedFile]
@@ -19,10 +19,10 @@ struct PowerCuts {
   private var directories: [DirectoryChoices] = []
   /// Where a file or a directory stands in these.
   private var places: [Int: Int] = [:]
-  private(set) var count = 1
+  package private(set) var count = 1
 
   /// Nil where there are more than `limit`.
-  init?(_ disk: SimulatedDisk, atMost limit: Int) {
+  package init?(_ disk: SimulatedDisk, atMost limit: Int) {
     var disk = disk.afterRestart()
     disk.collectGarbage()
     base = disk
@@ -63,7 +63,7 @@ struct PowerCuts {
   }
 
   /// Of all names and contents of one of them.
-  func digest(_ number: Int) -> UInt64 {
+  package func digest(_ number: Int) -> UInt64 {
     let chosen = choices(number)
     var hash = TraceHash()
     var open = [SimulatedDisk.root]
@@ -83,7 +83,7 @@ struct PowerCuts {
     return hash.value
   }
 
-  func disk(_ number: Int) -> SimulatedDisk {
+  package func disk(_ number: Int) -> SimulatedDisk {
     let chosen = choices(number)
     var disk = base
     for (place, file) in files.enumerated() { disk.files[file.number] = file.files[chosen[place]] }

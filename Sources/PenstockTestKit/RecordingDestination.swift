@@ -1,9 +1,11 @@
 import PenstockDelivery
 public import PenstockLog
 
-/// What a ``ScriptedSink`` delivers to: keeps everything that ever arrived, across the lives of sinks and deliveries.
+/// What a ``ScriptedSink`` delivers to: keeps everything that ever arrived, across all sinks and deliveries.
 public final class RecordingDestination: Sendable {
+  /// A delivery that arrived.
   public struct Arrival: Hashable, Sendable {
+    /// Its id, records, digest, plan and body, and the number of the attempt.
     public let id: DeliveryID
     public let range: Range<Offset>
     public let contentDigest: [UInt8]
@@ -14,6 +16,7 @@ public final class RecordingDestination: Sendable {
 
   private let log = AsyncCondition<[Arrival]>([])
 
+  /// Makes an empty destination.
   public init() {}
 
   /// Everything that arrived, repetitions included.

@@ -1,11 +1,12 @@
 public import PenstockDelivery
 public import PenstockLog
 
-/// A sink that answers as it is told, and whose destination remembers everything.
+/// A sink that answers as a script says, with a destination that remembers everything.
 ///
-/// It renders every record followed by its configuration's line ending, and puts that into the plan: a sink with another
-/// configuration renders an old plan as the old one did.
+/// It renders every record followed by its configuration's line ending, and puts that into the plan: a sink with
+/// another configuration renders an old plan as the old one did.
 public final class ScriptedSink: Sink {
+  /// An answer of the script.
   public enum Step: Sendable, Hashable {
     /// The destination takes the batch and says so.
     case accept
@@ -28,7 +29,9 @@ public final class ScriptedSink: Sink {
     var isReleased = false
   }
 
+  /// What ``Sink/description`` returns.
   public let description: String
+  /// What the sink delivers to.
   public let destination: RecordingDestination
   private let lineEnding: String
   private let last: Step
@@ -62,9 +65,11 @@ public final class ScriptedSink: Sink {
     state = AsyncCondition(State(script: script))
   }
 
+  /// How many batches were rendered.
   public var renderings: Int { state.value.renderings }
   /// The range of every attempt, in order, rejected ones included.
   public var attempts: [Range<Offset>] { state.value.sentRanges }
+  /// How often the sink was closed.
   public var closings: Int { state.value.closings }
 
   /// Lets attempts that wait for it go on.

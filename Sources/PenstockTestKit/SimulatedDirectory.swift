@@ -72,7 +72,8 @@ struct SimulatedDirectory: Sendable {
     return directory
   }
 
-  /// Every set of entries that a power cut can leave, with any of the operations, each once; nil where there are more than `limit`.
+  /// Every set of entries that a power cut can leave, with any of the operations, each once; nil where there are more
+  /// than `limit`.
   func powerCuts(atMost limit: Int) -> [SimulatedDirectory]? {
     guard pending.count < 16, 1 << pending.count <= limit else { return nil }
     var found: [SimulatedDirectory] = []

@@ -9,7 +9,7 @@ extension SimulatedDisk {
       + disk.directories.values.reduce(0) { $0 + $1.unsyncedItemCount }
   }
 
-  func afterPowerCut(_ policy: CrashPolicy) -> SimulatedDisk {
+  package func afterPowerCut(_ policy: CrashPolicy) -> SimulatedDisk {
     var disk = afterRestart()
     // What only a handle led to is gone, and takes no part in a choice.
     disk.collectGarbage()
@@ -25,7 +25,7 @@ extension SimulatedDisk {
     return disk
   }
 
-  func afterProcessKill() -> SimulatedDisk {
+  package func afterProcessKill() -> SimulatedDisk {
     var disk = afterRestart()
     disk.collectGarbage()
     return disk

@@ -24,7 +24,7 @@ extension SimulatedDisk {
     }
   }
 
-  /// Counts an I/O and carries it out as the fault plan says. `change` is told how much of it is to happen.
+  /// Counts an I/O and carries it out as the fault plan says. `change` gets how much of it happens.
   private mutating func io(
     _ verb: Verb, _ path: String,
     _ change: (inout SimulatedDisk, FaultEffect) throws(FileSystemError) -> UInt64
@@ -349,7 +349,8 @@ extension SimulatedDisk {
         case .partial: disk.directories[directory]?.synchronize(first: disk.random.below(count + 1))
         case .complete: disk.directories[directory]?.synchronize()
         case .pagesLost, .pagesReverted:
-          // Names are in the journal: a file system that cannot write it stops, and shows what is durable after a restart.
+          // Names are in the journal: a file system that cannot write it stops, and shows what is durable after a
+          // restart.
           disk.directories[directory]?.dropUnsynced()
         }
         disk.collectGarbage()

@@ -3,7 +3,7 @@ import PenstockLog
 /// The whole state of a simulated machine's disk and kernel, as one value: to branch history, copy it.
 ///
 /// Nothing here iterates a dictionary or a set without sorting first, so equal calls give equal states.
-struct SimulatedDisk: Sendable {
+package struct SimulatedDisk: Sendable {
   struct OpenFile: Sendable {
     let file: Int
     let mode: OpenMode
@@ -25,11 +25,11 @@ struct SimulatedDisk: Sendable {
   var random: SplitMix64
   var plan = FaultPlan()
   var isDown = false
-  var ioCount = 0
+  package var ioCount = 0
   /// The newest I/O, for people.
-  var lastIO: (verb: Verb, path: String)?
-  /// The disk after each I/O, where somebody wants to see them all.
-  var kept: [SimulatedDisk]?
+  package var lastIO: (verb: Verb, path: String)?
+  /// A copy of the disk after each I/O, if a caller asked for copies.
+  package var kept: [SimulatedDisk]?
   var readCount = 0
   var readBytes = 0
   var capacityBytes: Int?
@@ -126,7 +126,7 @@ struct SimulatedDisk: Sendable {
   mutating func record(
     _ verb: Verb, _ path: String, _ position: UInt64, _ length: UInt64, _ outcome: Result<UInt64, FileSystemError>
   ) {
-    // A close changes nothing on the disk, and in which order a process lets go of several files may be the hash table's.
+    // A close changes nothing on the disk, and the order of several closes may be that of a hash table.
     if verb != .close { mix(verb, path, position, length, outcome) }
     guard trace != nil else { return }
     let result =
@@ -152,7 +152,7 @@ struct SimulatedDisk: Sendable {
 }
 
 /// What is done to a disk, for errors, traces and digests.
-enum Verb: UInt64, Sendable {
+package enum Verb: UInt64, Sendable {
   case open = 1, create, close, read, write, synchronize, size, truncate, rename, remove, list, makeDirectory
   case synchronizeDirectory, lock, replace, path, dropCache
 

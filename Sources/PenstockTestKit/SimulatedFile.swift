@@ -16,8 +16,9 @@ struct SimulatedFile: Sendable {
   private var pending: [Change] = []
   /// Numbers of sectors the drive cannot read. Asked for, never iterated.
   private var unreadable: Set<Int> = []
-  /// Sectors in space that was taken by a write that failed: later writes of them stay in memory, though a sync succeeds, until
-  /// the cache is dropped or the space is given back. So ext4 does with extents whose first write failed.
+  /// Sectors in space that was taken by a write that failed: later writes of them stay in memory, though a sync
+  /// succeeds, until the cache is dropped or the space is given back. So ext4 does with extents whose first write
+  /// failed.
   private var severed: Set<Int> = []
   /// Writing what is there already can matter: pages were lost, or a truncation is not durable yet.
   private var sameBytesMatter = false

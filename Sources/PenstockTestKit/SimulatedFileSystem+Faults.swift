@@ -6,17 +6,22 @@ extension SimulatedFileSystem {
   // MARK: - Crashes
 
   /// The disk that a machine finds after a power loss at this moment: a new file system with nothing open, no locks, no
-  /// faults ordered and ``ioCount`` at zero. This one goes on as it was.
+  /// faults ordered and ``ioCount`` at zero. This file system stays as it is.
   ///
   /// Cost: the files that have unsynced sectors are copied, all others are shared until one side writes.
   public func powerCut(_ policy: CrashPolicy) -> SimulatedFileSystem {
     SimulatedFileSystem(disk.withLock { $0.afterPowerCut(policy) })
   }
 
-  /// Every disk that a machine can find after a power loss at this moment, those with equal names and bytes once; nil where more
-  /// than `limit` combinations are possible. Any subset of directory operations may survive, as with
-  /// ``CrashOptions/unorderedDirectories``. 2ⁿ for n unsynced items at most; several writes of one sector count little, because only
-  /// the last that survives matters.
+  /// Every disk that a machine can find after a power loss at this moment. Disks with equal names and bytes appear
+  /// once.
+  ///
+  /// Any subset of directory operations may survive, as with ``CrashOptions/unorderedDirectories``. There are at most
+  /// 2ⁿ disks for n unsynced items. Several writes of one sector add little, because only the last that survives
+  /// matters.
+  ///
+  /// - Parameter limit: The most combinations to try.
+  /// - Returns: The disks; nil if more than `limit` combinations are possible.
   public func everyPowerCut(atMost limit: Int = 1 << 12) -> [SimulatedFileSystem]? {
     guard let cuts = PowerCuts(disk.withLock { $0 }, atMost: limit) else { return nil }
     var seen: Set<UInt64> = []
@@ -24,7 +29,7 @@ extension SimulatedFileSystem {
   }
 
   /// The disk that the next process finds after this one was killed: everything written is there, unsynced things are
-  /// unsynced still, handles and locks are gone, no faults are ordered. This one goes on as it was.
+  /// unsynced still, handles and locks are gone, no faults are ordered. This file system stays as it is.
   public func processKill() -> SimulatedFileSystem {
     SimulatedFileSystem(disk.withLock { $0.afterProcessKill() })
   }
@@ -37,8 +42,8 @@ extension SimulatedFileSystem {
   public var unsyncedItemCount: Int { disk.withLock { $0.unsyncedItemCount } }
 
   /// How many I/Os that change something were begun since the start or the last restart: the crash points. Counted are
-  /// creation, write, synchronize, truncate, rename, remove, makeDirectory and synchronizeDirectory. Calls refused before
-  /// they reach the disk (no such file, bad handle, interrupted) are not.
+  /// creation, write, synchronize, truncate, rename, remove, makeDirectory and synchronizeDirectory. Calls refused
+  /// before they reach the disk (no such file, bad handle, interrupted) are not.
   public var ioCount: Int { disk.withLock { $0.ioCount } }
 
   /// How many reads reached the disk since the start or the last restart.
@@ -69,8 +74,8 @@ extension SimulatedFileSystem {
     disk.withLock { $0.plan.fromIO = (number, code) }
   }
 
-  /// Lets the `number`-th I/O report success and do nothing: a lost write, a disk that lies about a sync. A creation takes
-  /// place all the same.
+  /// Lets the `number`-th I/O report success and do nothing: a lost write, a disk that lies about a sync. A creation
+  /// takes place all the same.
   public func pretend(atIO number: Int) { disk.withLock { $0.plan.atIO[number] = .pretence } }
 
   /// Lets the `number`-th I/O, if it is a write, put its bytes at `position` instead and report success.
@@ -79,9 +84,9 @@ extension SimulatedFileSystem {
     disk.withLock { $0.plan.atIO[number] = .misdirection(UInt64(position)) }
   }
 
-  /// Lets the `number`-th write from now on (the first is 1) into a file whose path contains `part` report success, and lose its
-  /// bytes or put them at another position of the file. Once; a later order replaces an earlier one. For callers that do not know
-  /// which I/O that will be.
+  /// Lets one write report success, and lose its bytes or put them at another position of the file.
+  /// It is the `number`-th write from now on (the first is 1) into a file whose path contains `part`. It happens once;
+  /// a later order replaces an earlier one. For callers that do not know the number of the I/O.
   public func lie(atWrite number: Int, into part: String, misdirectedTo position: Int? = nil) {
     precondition(number > 0, "the first write is 1")
     precondition((position ?? 0) >= 0, "a position is not negative")
@@ -100,7 +105,8 @@ extension SimulatedFileSystem {
   /// `.interrupted` before anything happened.
   public func disturb(shortTransfers: Double = 0, interruptions: Double = 0) {
     precondition(shortTransfers >= 0 && shortTransfers <= 1, "a probability is in 0...1")
-    precondition(interruptions >= 0 && interruptions < 1, "a caller retries an interruption: below 1, or for ever")
+    precondition(
+      interruptions >= 0 && interruptions < 1, "callers retry, so the probability is below 1")
     disk.withLock {
       $0.plan.shortTransfers = UInt64(shortTransfers * 65536)
       $0.plan.interruptions = UInt64(interruptions * 65536)

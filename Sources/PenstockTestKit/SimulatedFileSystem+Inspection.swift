@@ -26,8 +26,8 @@ extension SimulatedFileSystem {
   /// Puts a file there durably, with the directories it needs, replacing what it held: to set up an image.
   public func install(_ path: String, _ bytes: [UInt8]) { disk.withLock { $0.install(path, bytes) } }
 
-  /// Bit rot: inverts bit `bit` (0...7) of the byte at `position`, on the disk and in the cache. False without such a byte.
-  /// Meant for a disk at rest: unsynced writes of the same sector may undo it at a power cut.
+  /// Bit rot: inverts bit `bit` (0...7) of the byte at `position`, on the disk and in the cache. False without such a
+  /// byte. Meant for a disk at rest: unsynced writes of the same sector may undo it at a power cut.
   @discardableResult
   public func flipBit(_ path: String, at position: Int, bit: Int) -> Bool {
     precondition((0...7).contains(bit), "a byte has bits 0 to 7")
@@ -40,8 +40,8 @@ extension SimulatedFileSystem {
     }
   }
 
-  /// Puts `bytes` at `position`, on the disk and in the cache, past every sync; grows the file if need be. False without
-  /// such a file.
+  /// Puts `bytes` at `position`, on the disk and in the cache, past every sync; grows the file if need be. False
+  /// without such a file.
   @discardableResult
   public func overwrite(_ path: String, at position: Int, _ bytes: [UInt8]) -> Bool {
     precondition(position >= 0, "a position is not negative")
@@ -62,9 +62,7 @@ extension SimulatedFileSystem {
       return true
     }
   }
-}
 
-extension SimulatedFileSystem {
   /// All sectors of a file can be read again, with the bytes they have.
   package func makeReadable(_ path: String) {
     disk.withLock { disk in
@@ -72,17 +70,9 @@ extension SimulatedFileSystem {
     }
   }
 
-  /// A digest of the names and bytes of all such files; equal in every process.
-  func image(ofFilesEndingWith suffix: String) -> UInt64 {
-    disk.withLock { disk in
-      var hash = TraceHash()
-      for path in disk.paths(of: SimulatedDisk.root, "").sorted() where path.hasSuffix(suffix) {
-        hash.mix(path)
-        // Zeros at the end are room for blocks: an opening gives them back.
-        hash.mix(disk.fileNumber(path).flatMap { disk.files[$0]?.content.withoutTrailingZeros.digest } ?? 0)
-      }
-      return hash.value
-    }
+  /// A file's size, without a copy of the file.
+  package func size(of path: String) -> Int? {
+    disk.withLock { disk in disk.fileNumber(path).flatMap { disk.files[$0]?.content.count } }
   }
 }
 

@@ -1,43 +1,29 @@
 public import PenstockLog
-import Synchronization
+package import Synchronization
 
 /// A disk in memory that forgets at a crash everything `FileSystem` does not promise to keep, and fails on demand.
 ///
-/// Each file has a durable content and a list of unsynced changes by 512-byte sector; each directory has durable entries
-/// and a list of unsynced operations. ``powerCut(_:)`` returns what a machine would find after a power loss,
-/// ``processKill()`` what the next process finds after a SIGKILL, both as a new file system that shares nothing mutable
-/// with this one. So one run can be branched into thousands of outcomes.
+/// Each file has a durable content and a list of unsynced changes by 512-byte sector. Each directory has durable
+/// entries and a list of unsynced operations. ``powerCut(_:)`` returns what a machine finds after a power loss, and
+/// ``processKill()`` what the next process finds after a SIGKILL. Both return a new file system that shares nothing
+/// mutable with this one. So one run can be branched into thousands of outcomes.
 ///
 /// Everything is decided by the seed and the calls: equal seeds and equal calls give equal results and an equal
-/// ``traceHash``, in every process. Safe for concurrent use; calls then are ordered by a lock, and it is for the caller to
-/// make that order repeatable.
+/// ``traceHash``, in every process. Safe for concurrent use; calls then are ordered by a lock, and it is for the caller
+/// to make that order repeatable.
 ///
-/// Stricter than a real disk on purpose: handle numbers are not used twice, `list` answers in a scrambled order, `rename`
-/// and `replace` work within one directory only (`.notSupported`). Paths with and without a leading `/` are the same. The root exists.
-/// A file ends at 4 GiB.
+/// Stricter than a real disk on purpose: handle numbers are not used twice, `list` answers in a scrambled order,
+/// `rename` and `replace` work within one directory only (`.notSupported`). Paths with and without a leading `/` are
+/// the same. The root exists. A file ends at 4 GiB.
 public final class SimulatedFileSystem: FileSystem {
-  let disk: Mutex<SimulatedDisk>
+  package let disk: Mutex<SimulatedDisk>
 
   /// An empty disk. With `tracing`, ``trace`` keeps a line per verb.
   public convenience init(seed: UInt64 = 0, tracing: Bool = false) {
     self.init(SimulatedDisk(seed: seed, tracing: tracing))
   }
 
-  init(_ disk: SimulatedDisk) { self.disk = Mutex(disk) }
-
-  /// Keeps the disk as it is after each I/O from now on, for ``takeKept()``.
-  func keepEachIO() { disk.withLock { $0.kept = [] } }
-
-  /// What was kept since the last call, in order.
-  func takeKept() -> [SimulatedDisk] {
-    disk.withLock { disk in
-      defer { if disk.kept != nil { disk.kept = [] } }
-      return disk.kept ?? []
-    }
-  }
-
-  /// Keeps nothing any more.
-  func keepNothing() { disk.withLock { $0.kept = nil } }
+  package init(_ disk: SimulatedDisk) { self.disk = Mutex(disk) }
 
   public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.open(path, mode) }

@@ -8,20 +8,20 @@ import PenstockLog
 /// try await SinkConformance.check(records: [Array(#"{"id":1}"#.utf8), Array(#"{"id":2}"#.utf8)]) { MySink(url: url) }
 /// ```
 public enum SinkConformance {
-  /// Checks every law, with batches of no more records than ``Sink/batchLimits`` allows; delivers a handful of batches
-  /// under cursor names that begin with `sink-laws`.
+  /// Checks every rule, with batches of no more records than ``Sink/batchLimits`` allows; delivers a handful of batches
+  /// under cursor names that begin with `sink-conformance`.
   ///
   /// - Parameters:
   ///   - records: At least two records that the sink can render.
   ///   - secrets: Texts that must not show in the sink's description or in its plans.
   ///   - reconfigured: The same destination under another configuration: it must render an old plan as the old one did.
   ///   - makeSink: A sink as a new process would make it. Called several times; every sink is closed.
-  /// - Throws: ``SinkLawViolation`` for the first law that is broken.
+  /// - Throws: ``SinkViolation`` for the first rule that the sink breaks.
   public static func check(
     records: [[UInt8]], secrets: [String] = [], reconfigured: (() async throws -> any Sink)? = nil,
     makeSink: () async throws -> any Sink
   ) async throws {
-    guard records.count >= 2 else { throw SinkLawViolation(.setting, "give at least two records") }
+    guard records.count >= 2 else { throw SinkViolation(.setting, "give at least two records") }
     let sink = try await makeSink()
     let other = try await makeSink()
     let changed = try await reconfigured?()
@@ -42,32 +42,32 @@ public enum SinkConformance {
     for sink in [sink, other, changed] { await sink?.close() }
   }
 
-  private static func describes(_ sink: any Sink, secrets: [String]) throws(SinkLawViolation) {
+  private static func describes(_ sink: any Sink, secrets: [String]) throws(SinkViolation) {
     let text = sink.description
-    guard !text.isEmpty else { throw SinkLawViolation(.description, "the description is empty") }
-    guard sink.description == text else { throw SinkLawViolation(.description, "the description changes") }
+    guard !text.isEmpty else { throw SinkViolation(.description, "the description is empty") }
+    guard sink.description == text else { throw SinkViolation(.description, "the description changes") }
     for secret in secrets where text.contains(secret) {
-      throw SinkLawViolation(.description, "the description shows a secret")
+      throw SinkViolation(.description, "the description shows a secret")
     }
   }
 
   private static func planIsBounded(
     _ sink: any Sink, _ trial: SinkTrial, secrets: [String]
-  ) throws(SinkLawViolation) -> [UInt8] {
+  ) throws(SinkViolation) -> [UInt8] {
     var plans: [[UInt8]] = []
     // Names and numbers as long as they get.
     for outline in [trial.outline, trial.longestOutline] {
       do throws(SinkError) { plans.append(try sink.plan(outline)) } catch {
-        throw SinkLawViolation(.plan, "a batch of good records cannot be planned: \(error)")
+        throw SinkViolation(.plan, "a batch of good records cannot be planned: \(error)")
       }
     }
     for plan in plans {
       guard plan.count <= Intent.maxPlanBytes else {
-        throw SinkLawViolation(.plan, "a plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
+        throw SinkViolation(.plan, "a plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
       }
       let text = String(decoding: plan, as: UTF8.self)
       for secret in secrets where text.contains(secret) {
-        throw SinkLawViolation(.plan, "a plan, which is written to disk, shows a secret")
+        throw SinkViolation(.plan, "a plan, which is written to disk, shows a secret")
       }
     }
     return plans[0]
@@ -76,34 +76,34 @@ public enum SinkConformance {
   /// Renders equal records under an equal plan in every way they may come; all must be equal.
   private static func renderings(
     of trial: SinkTrial, plan: [UInt8], by sinks: [any Sink]
-  ) async throws(SinkLawViolation) -> [PreparedBody] {
+  ) async throws(SinkViolation) -> [PreparedBody] {
     var bodies: [PreparedBody] = []
     for sink in sinks {
       for batch in [trial.batch, trial.batch, trial.batchInPieces] {
         do throws(SinkError) { bodies.append(try sink.prepare(batch, plan: plan)) } catch {
-          throw SinkLawViolation(.rendering, "the sink's own plan cannot be followed: \(error)")
+          throw SinkViolation(.rendering, "the sink's own plan cannot be followed: \(error)")
         }
       }
     }
     for body in bodies {
       guard body.contentDigest.count == 32 else {
-        throw SinkLawViolation(.rendering, "the content digest has \(body.contentDigest.count) bytes instead of 32")
+        throw SinkViolation(.rendering, "the content digest has \(body.contentDigest.count) bytes instead of 32")
       }
       guard body.eventCount <= trial.batch.count, body.eventCount >= 0 else {
-        throw SinkLawViolation(.rendering, "\(body.eventCount) events from \(trial.batch.count) records")
+        throw SinkViolation(.rendering, "\(body.eventCount) events from \(trial.batch.count) records")
       }
       guard body.contentDigest == bodies[0].contentDigest, body.contentLength == bodies[0].contentLength else {
-        throw SinkLawViolation(.rendering, "equal records under an equal plan were rendered differently")
+        throw SinkViolation(.rendering, "equal records under an equal plan were rendered differently")
       }
     }
     try digestsTellContentsApart(bodies[0], trial)
     return bodies
   }
 
-  /// A rejected batch is sent again in parts, each planned anew.
+  /// A rejected batch is sent again in parts, each with a plan of its own.
   private static func canBeSplit(
     _ sink: any Sink, whole: SinkTrial, upper: SinkTrial
-  ) throws(SinkLawViolation) {
+  ) throws(SinkViolation) {
     let bodies: [PreparedBody]
     do throws(SinkError) {
       bodies = [
@@ -111,25 +111,25 @@ public enum SinkConformance {
         try sink.prepare(upper.batch, plan: try sink.plan(upper.outline)),
       ]
     } catch {
-      throw SinkLawViolation(.splitting, "a part of a batch cannot be rendered by itself: \(error)")
+      throw SinkViolation(.splitting, "a part of a batch cannot be rendered by itself: \(error)")
     }
     guard bodies[1].eventCount <= upper.batch.count else {
-      throw SinkLawViolation(.splitting, "\(bodies[1].eventCount) events from \(upper.batch.count) records")
+      throw SinkViolation(.splitting, "\(bodies[1].eventCount) events from \(upper.batch.count) records")
     }
     guard bodies[0].eventCount == bodies[1].eventCount || bodies[0].contentDigest != bodies[1].contentDigest else {
-      throw SinkLawViolation(.splitting, "a batch and a part of it have the same digest")
+      throw SinkViolation(.splitting, "a batch and a part of it have the same digest")
     }
   }
 
   private static func digestsTellContentsApart(
     _ body: PreparedBody, _ trial: SinkTrial
-  ) throws(SinkLawViolation) {
+  ) throws(SinkViolation) {
     if body.contentDigest.allSatisfy({ $0 == 0 }) {
-      throw SinkLawViolation(.rendering, "the content digest is not one")
+      throw SinkViolation(.rendering, "the content digest is not one")
     }
     if let smaller = trial.bench.lastBody.value, smaller.contentLength != body.contentLength {
       guard smaller.contentDigest != body.contentDigest else {
-        throw SinkLawViolation(.rendering, "contents of different lengths have the same digest")
+        throw SinkViolation(.rendering, "contents of different lengths have the same digest")
       }
     }
     trial.bench.lastBody.update { $0 = body }
@@ -138,7 +138,7 @@ public enum SinkConformance {
   /// Sends the same delivery again and again, as after lost answers and crashes.
   private static func takesRepetitions(
     _ trial: SinkTrial, plan: [UInt8], bodies: [PreparedBody], by sinks: [any Sink]
-  ) async throws(SinkLawViolation) {
+  ) async throws(SinkViolation) {
     let intent = trial.intent(plan: plan, body: bodies[0])
     for (index, sink) in sinks.enumerated() {
       let body = bodies[index % bodies.count]
@@ -147,22 +147,24 @@ public enum SinkConformance {
           intent: intent, body: body, logID: trial.outline.logID, cursor: trial.outline.cursor, attempt: index + 1))
       guard case .delivered = outcome else {
         let which = index == 0 ? "the first time" : "again, as after a lost answer,"
-        throw SinkLawViolation(.delivery, "delivered \(which) the batch was not taken: \(outcome)")
+        throw SinkViolation(.delivery, "delivered \(which) the batch was not taken: \(outcome)")
       }
     }
   }
 }
 
-/// A law of `Sink` that a sink breaks.
-public struct SinkLawViolation: Error, Hashable, Sendable, CustomStringConvertible {
-  public enum Law: String, Hashable, Sendable, CaseIterable {
+/// A rule of `Sink` that a sink breaks.
+public struct SinkViolation: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The rules of a sink.
+  public enum Rule: String, Hashable, Sendable, CaseIterable {
     /// The check was not set up so that it could say anything.
     case setting
     /// A description says what and where, and shows no secret.
     case description
     /// A plan is bounded and shows no secret.
     case plan
-    /// Equal records and an equal plan have an equal digest, however the records lie and whoever renders them.
+    /// Equal records and an equal plan have an equal digest, in whatever memory the records are and whichever process
+    /// renders them.
     case rendering
     /// Any part of a batch can be planned and rendered as a batch of its own.
     case splitting
@@ -170,13 +172,15 @@ public struct SinkLawViolation: Error, Hashable, Sendable, CustomStringConvertib
     case delivery
   }
 
-  public let law: Law
+  /// The broken rule.
+  public let rule: Rule
+  /// What the sink did.
   public let message: String
 
-  init(_ law: Law, _ message: String) {
-    self.law = law
+  init(_ rule: Rule, _ message: String) {
+    self.rule = rule
     self.message = message
   }
 
-  public var description: String { "\(law.rawValue): \(message)" }
+  public var description: String { "\(rule.rawValue): \(message)" }
 }

@@ -31,7 +31,7 @@ struct SinkTrial: Sendable {
 
   var outline: BatchMetadata {
     BatchMetadata(
-      logID: bench.whole.logID, cursor: "sink-laws-\(batch.count)", first: batch.first, end: batch.end,
+      logID: bench.whole.logID, cursor: "sink-conformance-\(batch.count)", first: batch.first, end: batch.end,
       byteCount: batch.byteCount, firstAppendTime: batch.firstAppendTime, plannedAt: batch.firstAppendTime,
       closedBy: .records)
   }

@@ -7,12 +7,13 @@ import PenstockLog
 public struct SplitMix64: RandomNumberGenerator, Sendable, Equatable {
   private var random: SeededRandom
 
+  /// Makes a generator; equal seeds give equal numbers.
   public init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
   public mutating func next() -> UInt64 { random.next() }
 
-  /// A number in `0..<bound`. Written out rather than taken from the standard library, whose mapping from bits to numbers
-  /// may change with its version and with it every recorded seed. The bias is below bound/2⁶⁴.
+  /// A number in `0..<bound`. The standard library is not used here: its mapping from bits to numbers may change with a
+  /// version, and with it every recorded seed.
   public mutating func below(_ bound: Int) -> Int {
     precondition(bound > 0, "a bound must be positive")
     return Int(next().multipliedFullWidth(by: UInt64(bound)).high)

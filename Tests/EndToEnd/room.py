@@ -96,9 +96,16 @@ class Room:
     def has(self, name):
         return (self.path / name).exists()
 
+    def arguments(self, command):
+        """The program and its arguments; `bench …` is the program next to penstock."""
+        first, *rest = shlex.split(command) or [""]
+        if first == "bench":
+            return [pathlib.Path(self.binary).with_name("penstock-bench"), *rest]
+        return [self.binary, *shlex.split(command)]
+
     def __call__(self, command, code=0, *words, stdin=b"", env=None, **options):
         """Runs it to its end, with this exit code (None: any) and all the words on standard error."""
-        ran = Ran(subprocess.run([self.binary, *shlex.split(command)], input=stdin, capture_output=True, cwd=self.path,
+        ran = Ran(subprocess.run(self.arguments(command), input=stdin, capture_output=True, cwd=self.path,
                                  timeout=LIMIT, env={**os.environ, **(env or {})}, **options))
         assert code in (ran.code, None), f"penstock {command}: exit code {ran.code}, not {code}: {ran.err[-500:]}"
         for word in words:
@@ -110,7 +117,7 @@ class Room:
         return self(command + " --json", code, *words, **options).last
 
     def start(self, command, stdin=None, **options):
-        process = subprocess.Popen([self.binary, *shlex.split(command)], cwd=self.path, stdin=stdin,
+        process = subprocess.Popen(self.arguments(command), cwd=self.path, stdin=stdin,
                                    stdout=subprocess.PIPE, **{"stderr": subprocess.PIPE, **options})
         self.live.append(process)
         return process

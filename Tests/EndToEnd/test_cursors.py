@@ -39,7 +39,7 @@ def test_a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
     process = room.start("deliver --config c.yaml --json")
     while "(bucket moves)" not in (said := process.stderr.readline().decode()):
         assert said, "it ended without a word about the pause"
-    assert "paused by" in said
+    assert "paused (bucket moves)" in said
     assert room.json("cursor resume dir --log L")["paused"] is None
     room.arrives(rows(5) + event(98) + b"\n")
     ended(process)

@@ -72,7 +72,7 @@ def test_something_else_in_the_place_is_never_overwritten(room):
     ([bucket(multipart={"partBytes": "1KiB"}, endpoint=None)], {}, ["s3", "5 MiB to 1 GiB"]),
     ([bucket(storageClass="a b")], {}, ["storage class"]),
     ([bucket(profile="p", credentials={"accessKey": "a", "secretKey": "b"})], {}, ["profile", "with `credentials`"]),
-    ([directory()], {"retention": {"maxBytes": "1KiB"}}, ["log does not fit together", "retention.maxBytes is 1024"]),
+    ([directory()], {"retention": {"maxBytes": "1KiB"}}, ["log has conflicting values", "retention.maxBytes is 1024"]),
     ([directory()], {"segmentSize": "lots"}, ["log.segmentSize", "64MiB"]),
     ([directory(rotate={"maxAge": "5 parsecs"})], {}, ["destinations[0].rotate.maxAge", "5m"]),
     ([directory(compression="rar")], {}, ["destinations[0].compression", "none, gzip, zstd"]),

@@ -114,7 +114,7 @@ def test_an_export_is_proved_and_its_cursor_rebuilt(room, export):
     for name in ("archive", "another"):
         room.file(f"L/cursors/{name}.cur", b"x" * 8192)
     room(f"{rebuild} --yes", 1, "cannot be read", "penstock cursor delete archive --yes")
-    room("cursor delete archive --log L", 2, "knows where it stood")
+    room("cursor delete archive --log L", 2, "unreadable, position unknown")
     room("cursor delete archive --log L --yes")
     room.append(rows(30))
     room(rebuild, 2, "would be created at offset 450, from the manifest", "--yes")
@@ -151,8 +151,8 @@ def test_what_verify_and_rebuild_cannot_be_asked(room):
     assert said["objects"] == 0 and not said["hasManifest"]
     room("cursor rebuild dir --config c.yaml --yes", 1, "no object of log")
     room.configure({"name": "archive", **UNREACHABLE})
-    room(f"{verify} --give-up-after 0", 3, "cannot reach", "s3:ListBucket")
-    room(f"{verify} --give-up-after 2", 3, "retrying", "cannot reach")
+    room(f"{verify} --give-up-after 0", 3, "cannot read", "s3:ListBucket")
+    room(f"{verify} --give-up-after 2", 3, "retrying", "cannot read")
 
 
 def test_several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
@@ -167,7 +167,7 @@ def test_several_exports_are_verified_and_one_that_is_bad_hides_no_other(room):
     # One cannot be asked, and one has lost an object: each has its words, and the worst decides.
     room.configure({"name": "away", **UNREACHABLE}, directory(), directory(name="other", path="other"))
     verify += " --give-up-after 0"
-    said = room.json(verify, 3, "away", "cannot reach")
+    said = room.json(verify, 3, "away", "cannot read")
     assert "failure" in said["exports"][0] and said["exports"][2]["report"]["rows"] == 5
     for path in room.path.glob("other/**/*"):
         if path.is_file() and "_penstock" not in str(path):

@@ -25,7 +25,7 @@ def test_wrong_use(room, command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples(room, command):
     out = room(f"{command} --help").text
-    assert f"  penstock {command}".rstrip() in out
+    assert f"  penstock {command}".rstrip().replace("penstock bench", "penstock-bench") in out
     assert not command or command in WITHOUT_JSON or "--json" in out
 
 

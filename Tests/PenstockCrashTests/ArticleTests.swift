@@ -3,8 +3,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-// The code of two articles of PenstockTestKit's documentation, word for word, so that what they say runs: test_snippets.py
-// compares them.
+// The code of two articles of PenstockTestKit's documentation, word for word, so that what they say runs:
+// test_snippets.py compares them.
 
 /// Adds up numbers, and remembers how far it came, in one step: what a transaction would do.
 struct Total: Equatable {

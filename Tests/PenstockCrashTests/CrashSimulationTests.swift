@@ -4,10 +4,10 @@ import PenstockTestKit
 import Synchronization
 import Testing
 
-/// The laboratory for others' consumers and sinks: it leaves good ones alone, and finds what is wrong with the others.
-@Suite("The crash laboratory", .timeLimit(.minutes(5)))
+/// The crash simulation for users' consumers and sinks: it accepts correct ones, and finds the fault of the others.
+@Suite("Crash simulation", .timeLimit(.minutes(5)))
 struct CrashSimulationTests {
-  private let laboratory = CrashSimulation(seed: Setting.number("PENSTOCK_SEED") ?? 1, recordsPerLife: 2, pairs: 10)
+  private let simulation = CrashSimulation(seed: Setting.number("PENSTOCK_SEED") ?? 1, recordsPerProcess: 2, pairs: 10)
   private let limits = Cursor.Limits(records: 2)
 
   /// What a consumer or a sink breaks.
@@ -22,20 +22,20 @@ struct CrashSimulationTests {
 
   @Test("lets a consumer pass that does its work under a key and then commits")
   func idempotentConsumer() async throws {
-    let report = try await laboratory.consumer { [limits] log, ledger in
+    let report = try await simulation.consumer { [limits] log, ledger in
       let cursor = try await log.cursor(named: "mailer")
       while let batch = try await cursor.next(upTo: limits) {
         for number in 0..<batch.count { try await ledger.put(batch.first + number, key: "\(batch.first + number)") }
         try await cursor.commit(batch)
       }
     }
-    print("crash laboratory: \(report)")
+    print("crash simulation: \(report)")
     #expect(report.crashPoints > 10 && report.crashes > 3 * report.crashPoints)
   }
 
   @Test("lets a consumer pass that keeps its place in the same transaction as its work")
   func transactionalConsumer() async throws {
-    try await laboratory.consumer { [limits] log, ledger in
+    try await simulation.consumer { [limits] log, ledger in
       let cursor = try await log.cursor(named: "importer")
       if let position = ledger.position, cursor.state.inFlight.isEmpty { try await cursor.seek(to: .offset(position)) }
       while let batch = try await cursor.next(upTo: limits) {
@@ -49,7 +49,7 @@ struct CrashSimulationTests {
   func earlyCommit() async throws {
     let finding = try #require(
       await finding {
-        try await laboratory.consumer { log, ledger in
+        try await simulation.consumer { log, ledger in
           let cursor = try await log.cursor(named: "mailer")
           while let batch = try await cursor.next() {
             try await cursor.commit(batch)
@@ -69,7 +69,7 @@ struct CrashSimulationTests {
   func repeatedWork() async throws {
     let finding = try #require(
       await finding {
-        try await laboratory.consumer { log, ledger in
+        try await simulation.consumer { log, ledger in
           let cursor = try await log.cursor(named: "mailer")
           while let batch = try await cursor.next() {
             try await ledger.perform(batch)
@@ -84,7 +84,7 @@ struct CrashSimulationTests {
   func keysOfBatches() async throws {
     let finding = try #require(
       await finding {
-        try await laboratory.consumer { log, ledger in
+        try await simulation.consumer { log, ledger in
           var count = 0
           let cursor = try await log.cursor(named: "mailer")
           while let batch = try await cursor.next() {
@@ -102,9 +102,9 @@ struct CrashSimulationTests {
   @Test("finds a consumer that fails, and one that never comes to the end")
   func brokenConsumers() async throws {
     struct Broken: Error {}
-    let failing = await finding { try await laboratory.consumer { _, _ in throw Broken() } }
+    let failing = await finding { try await simulation.consumer { _, _ in throw Broken() } }
     #expect(failing?.violation.invariant == .honestWorkSucceeds)
-    var hasty = laboratory
+    var hasty = simulation
     hasty.patience = .milliseconds(50)
     let waiting = await finding {
       try await hasty.consumer { log, _ in
@@ -117,7 +117,7 @@ struct CrashSimulationTests {
 
   // MARK: - Sinks
 
-  /// A table with a row for each record, as somebody's sink writes it.
+  /// A table with a row for each record, as a user's sink writes it.
   private final class Rows: Sendable {
     private let state = Mutex((rows: [[UInt8]](), ids: Set<String>()))
     var rows: [[UInt8]] { state.withLock { $0.rows } }
@@ -158,15 +158,15 @@ struct CrashSimulationTests {
 
   @Test("lets a sink pass that takes an id once")
   func goodSink() async throws {
-    let report = try await laboratory.sink { destination() }
+    let report = try await simulation.sink { destination() }
     #expect(report.crashPoints > 10 && report.crashes > 3 * report.crashPoints)
   }
 
   @Test("finds a sink that takes a delivery again when its answer was lost, and one that loses rows")
   func brokenSinks() async throws {
-    let twice = await finding { try await laboratory.sink { destination { $0.dedupes = false } } }
+    let twice = await finding { try await simulation.sink { destination { $0.dedupes = false } } }
     #expect(twice?.violation.message.contains("at the destination 2 times") == true, "\(String(describing: twice))")
-    let half = await finding { try await laboratory.sink { destination { $0.takesHalf = true } } }
+    let half = await finding { try await simulation.sink { destination { $0.takesHalf = true } } }
     #expect(half?.violation.message.contains("is not at the destination") == true, "\(String(describing: half))")
   }
 }

@@ -22,8 +22,8 @@ struct Promises {
   var pending: [Pending] = []
   /// What the producer has had acknowledged.
   var producer: [ProducerTable.Append] = []
-  /// Where the cursor may be found: the state last made durable alone, or, while a move has not returned, also the state it
-  /// was going to. Nil: not created.
+  /// Where the cursor may be found: the state last made durable alone, or, while a move has not returned, also the
+  /// state it was going to. Nil: not created.
   var cursors: [CursorState?] = [nil]
   /// Where the log begins; while a run of retention has not returned, also everywhere it may make it begin.
   var starts: [Offset] = [.zero]
@@ -38,8 +38,8 @@ struct BrokenPromise: Error, CustomStringConvertible {
   init(_ description: String) { self.description = description }
 }
 
-/// A deterministic piece of work over the engine: appends of many shapes, rolls, a cursor with intents, orderly closes. Every
-/// effect goes through the file system it is given; when that goes down the work stops where it is.
+/// A deterministic piece of work over the engine: appends of many shapes, rolls, a cursor with intents, orderly closes.
+/// Every effect goes through the file system it is given; when that goes down the work stops where it is.
 struct CrashWorkload {
   static let path = "/log"
   var random: SplitMix64
@@ -109,8 +109,8 @@ struct CrashWorkload {
     }
   }
 
-  /// One block before a sync, or several, as when encoders have run ahead of the committer; now and then the segment is full
-  /// between two of them.
+  /// One block before a sync, or several, as when encoders have run ahead of the committer; now and then the segment is
+  /// full between two of them.
   private mutating func append(to writer: LogWriter) throws(LogError) {
     promises.pending = []
     var appends = promises.producer.count
@@ -235,8 +235,8 @@ struct CrashWorkload {
       plan: Array("plan \(random.next())".utf8), createdAt: clock.now())
   }
 
-  /// Opens the log that a crash left, and holds it against what was promised. What is found becomes promised: a reader may
-  /// have seen it.
+  /// Opens the log that a crash left, and holds it against what was promised. What is found becomes promised: a reader
+  /// may have seen it.
   @discardableResult
   mutating func check(_ fileSystem: SimulatedFileSystem, salt: UInt64) throws -> RecoveryReport {
     if let file = fileSystem.filePaths.first(where: promises.dropped.contains) {

@@ -81,7 +81,7 @@ struct GuideTests {
     .deletingLastPathComponent()
   private static let guide = root.appending(path: "docs/guides/testing-your-consumer.md")
 
-  @Test(.enabled(if: FileManager.default.fileExists(atPath: guide.path), "there are no guides beside these sources"))
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: guide.path), "there are no guides next to these sources"))
   func `the guide shows this code`() throws {
     let guide = try String(contentsOf: Self.guide, encoding: .utf8)
     let source = try String(contentsOf: URL(filePath: #filePath), encoding: .utf8)

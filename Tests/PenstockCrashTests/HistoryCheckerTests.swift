@@ -2,7 +2,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// A checker that finds nothing proves nothing: for each invariant a history that breaks it, and the name it is reported by.
+/// A checker that finds nothing proves nothing: for each invariant a history that breaks it, and the name it is
+/// reported by.
 @Suite struct HistoryCheckerTests {
   private func offsets(_ range: Range<UInt64>) -> Range<Offset> { Offset(range.lowerBound)..<Offset(range.upperBound) }
 
@@ -63,13 +64,13 @@ import Testing
     #expect(found([.crashed, recovered([11, 99, 13])]) == [.offsetHasOneContent])
   }
 
-  @Test func `I3: a hole that nobody reports`() {
+  @Test func `I3: a hole without a report`() {
     #expect(found([.damaged(nil), .crashed, recovered([11, 12, 13], end: 5)]) == [.noSilentGap, .noSilentGap])
-    let behind: [History.Event] = [
+    let inside: [History.Event] = [
       .cursorMoved("c", held), .trimming(to: [Offset(1)]), .trimmed(first: Offset(1)), .crashed,
       recovered([12, 13], from: 1), .cursorFound("c", held),
     ]
-    #expect(found(behind) == [.noSilentGap])
+    #expect(found(inside) == [.noSilentGap])
   }
 
   @Test func `I4: a producer's appends out of order`() {
@@ -95,12 +96,12 @@ import Testing
     #expect(found([.cursorMoved("c", on), .crashed, .cursorFound("c", held)]) == [.cursorIsExact])
     #expect(
       found([.cursorMoved("c", on), .cursorMoving("c", to: [held]), .cursorMoved("c", held)]) == [.cursorIsExact])
-    // It says two things: nobody asked for that, and the log ends before it.
+    // Two breaches: no move asked for that, and the log ends before it.
     #expect(found([.cursorMoved("c", far)]) == [.cursorIsExact, .cursorIsExact])
     #expect(found([.cursorMoving("c", to: [held, on]), .crashed, .cursorFound("c", on)]).isEmpty)
   }
 
-  @Test func `I8: an id with two contents, sending before the intent, committing what nobody took`() throws {
+  @Test func `I8: an id with two contents, sending before the intent, committing what was not taken`() throws {
     let begun = try held.beginning(intent("a", 0..<2), epoch: 1, durableEnd: Offset(3))
     let done = try begun.completing(DeliveryID("a"), receipt: "200", epoch: 1)
     let sent = History.Delivered(DeliveryID("a"), offsets(0..<2), digest: 5)
@@ -181,7 +182,7 @@ import Testing
     #expect(found(once + [.recoveredAgain(image: 7)]).isEmpty)
   }
 
-  @Test func `I10: an honest crash called damage, too much given up, and records nobody appended`() {
+  @Test func `I10: an honest crash called damage, too much given up, and records that were not appended`() {
     #expect(found([.crashed, recovered([11, 12, 13], damaged: true)]) == [.damageIsReported])
     let narrow = History.Event.damaged(offsets(2..<3))
     #expect(

@@ -1,3 +1,4 @@
+import PenstockSimulation
 import PenstockTestKit
 import Testing
 
@@ -19,8 +20,8 @@ import Testing
     print("image sweep: \(bits.tried) bits, \(openings.map { "\($0.1.tried) \($0.0)" }.joined(separator: ", "))")
   }
 
-  @Test func `a reader that loses the block behind the damaged one is found`() throws {
-    let sweep = try ImageSweep(segmentBytes: bytes, planting: .losesTheNext)
+  @Test func `a reader that loses the block after the damaged one is found`() throws {
+    let sweep = try ImageSweep(segmentBytes: bytes, injecting: .losesTheNext)
     let bits = try sweep.bits(stride: 997)
     #expect(!bits.isClean && bits.silent.isEmpty && bits.blocksLost == 2)
     for (name, count) in try sweep.openings(stride: 8) where name != "truncations" {
@@ -28,8 +29,8 @@ import Testing
     }
   }
 
-  @Test func `a seek that ends beside its record is found`() throws {
-    let openings = try ImageSweep(segmentBytes: 256 << 10, planting: .seeksTheNext).openings(stride: 64)
+  @Test func `a seek that ends next to its record is found`() throws {
+    let openings = try ImageSweep(segmentBytes: 256 << 10, injecting: .seeksTheNext).openings(stride: 64)
     for (name, count) in openings { #expect(!count.silent.isEmpty, "\(name)") }
   }
 
@@ -41,7 +42,7 @@ import Testing
   }
 
   @Test func `a record that is served with other bytes is found`() throws {
-    let openings = try ImageSweep(segmentBytes: bytes, planting: .servesAnother).openings(stride: 16)
+    let openings = try ImageSweep(segmentBytes: bytes, injecting: .servesAnother).openings(stride: 16)
     for (name, count) in openings where name != "truncations" { #expect(!count.silent.isEmpty, "\(name)") }
   }
 }

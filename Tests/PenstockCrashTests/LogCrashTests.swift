@@ -2,8 +2,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// The machine goes down at every I/O of a workload with rolls, cursors and intents; what it finds afterwards is chosen in
-/// many ways; every promise must hold, and the log must go on from there.
+/// The machine goes down at every I/O of a workload with rolls, cursors and intents; what it finds afterwards is chosen
+/// in many ways; every promise must hold, and the log must go on from there.
 ///
 /// `PENSTOCK_SEED` picks another seed, `PENSTOCK_CRASH_STEPS` the length of the workload.
 @Suite struct LogCrashTests {
@@ -78,7 +78,7 @@ import Testing
       if try once.check(found, salt: 3).cutBytes > 0 { cuts += 1 }
       let data = segments(of: found)
       let again = found.processKill()
-      // What was cut is gone: nothing of it stands behind what was appended since, to be cut once more or, worse, to come back.
+      // Recovery removed the cut bytes: nothing of them is after newer data, to be cut again or to come back.
       let report = try once.check(again, salt: 4)
       #expect(report.outcome == .clean && report.cutBytes == 0, "point \(point): \(report)")
       #expect(segments(of: again) == data, "point \(point)")

@@ -5,7 +5,7 @@ import PenstockTestKit
 enum ProducerWork {
   static let name = "importer"
 
-  /// The mark of the next append, or of one some places behind it.
+  /// The mark of the next append, or of one some places after it.
   static func mark(_ appends: [ProducerTable.Append], ahead: Int = 0) -> ProducerMark {
     let sequence = (appends.last?.sequence ?? 0) + 1 + UInt64(ahead)
     return ProducerMark(name: name, epoch: 1, sequence: sequence, source: Array("byte \(sequence)".utf8))
@@ -13,8 +13,8 @@ enum ProducerWork {
 }
 
 extension CrashWorkload {
-  /// Holds what the log knows of the producer against what it was promised, and settles the appends that had not returned
-  /// and are there: the first `count`.
+  /// Holds what the log knows of the producer against what it was promised, and settles the appends that had not
+  /// returned and are there: the first `count`.
   mutating func checkProducer(_ writer: LogWriter, pendingThere count: Int) throws {
     let report = writer.recovery.producers
     guard report.damagedSnapshots.isEmpty, report.uncertain.isEmpty, report.isComplete else {

@@ -2,8 +2,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-/// The simulated disk against a second, much simpler model of what a crash may do: for each sector the set of contents it
-/// had since the last sync, for the file the set of its sizes.
+/// The simulated disk against a second, much simpler model of what a crash may do: for each sector the set of contents
+/// it had since the last sync, for the file the set of its sizes.
 @Suite("Power losses of random histories")
 struct SimulatedCrashPropertyTests {
   private static let sectors = 8
@@ -73,7 +73,7 @@ struct SimulatedCrashPropertyTests {
         let found = try #require(disk.powerCut(.seeded(seed &* 1000 &+ cut)).contents("/log/a"))
         #expect(model.complaint(found) == nil, "step \(step)")
       }
-      // Sometimes life goes on from an outcome, or under a new process.
+      // Sometimes the test continues from an outcome, or with a new process.
       switch random.below(12) {
       case 0:
         disk = disk.powerCut(.seeded(seed))

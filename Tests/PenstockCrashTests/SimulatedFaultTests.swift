@@ -260,7 +260,7 @@ struct SimulatedFaultTests {
     #expect(counts.allSatisfy { (900...1100).contains($0) })
   }
 
-  @Test("a manual clock moves only when told")
+  @Test("a manual clock moves only when a test moves it")
   func clock() {
     let clock = ManualClock()
     let start = clock.now()

@@ -4,20 +4,20 @@ import Testing
 
 @Suite("SimulatedFileSystem")
 struct SimulatedFileSystemTests {
-  @Test("keeps the laws of a file system", arguments: FileSystemConformance.all)
-  func laws(_ law: FileSystemLaw) throws {
+  @Test("passes the conformance tests of a file system", arguments: FileSystemConformance.all)
+  func conformance(_ check: FileSystemCheck) throws {
     let disk = SimulatedFileSystem()
-    try disk.makeDirectory("/law")
-    try law.check(disk, in: "/law")
+    try disk.makeDirectory("/check")
+    try check.check(disk, in: "/check")
     #expect(disk.openHandleCount == 0)
   }
 
-  @Test("keeps the laws when transfers are short and interrupted", arguments: FileSystemConformance.all)
-  func disturbedLaws(_ law: FileSystemLaw) throws {
+  @Test("passes the conformance tests when transfers are short and interrupted", arguments: FileSystemConformance.all)
+  func disturbedConformance(_ check: FileSystemCheck) throws {
     let disk = SimulatedFileSystem(seed: 5)
-    try disk.makeDirectory("/law")
+    try disk.makeDirectory("/check")
     disk.disturb(shortTransfers: 0.5, interruptions: 0.3)
-    try law.check(disk, in: "/law")
+    try check.check(disk, in: "/check")
   }
 
   // MARK: - What a power loss takes
@@ -168,7 +168,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/b") == [2])
   }
 
-  @Test("after a replacement the name is the old file's or the new one's, and never nobody's")
+  @Test("after a replacement the name is the old file's or the new one's, and never missing")
   func replacement() throws {
     let disk = try prepared(["/log/a": [1], "/log/b": [2]])
     try disk.replace("/log/a", with: "/log/b")

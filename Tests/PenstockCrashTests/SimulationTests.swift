@@ -1,12 +1,13 @@
 import PenstockLog
+import PenstockSimulation
 import PenstockTestKit
 import Testing
 
-/// A slice of `make lab-sim`, which goes on for as long as it is told.
+/// A slice of `make lab-sim`, which runs for as long as its DURATION says.
 @Suite struct SimulationTests {
   private let seed = Setting.number("PENSTOCK_SEED") ?? 20_261_123
 
-  @Test func `worlds of appends, seals, retention and deliveries with crashes and faults break no promise`() {
+  @Test func `runs of appends, seals, retention and deliveries with crashes and faults break no promise`() {
     var sum = Simulation.Result()
     for seed in seed..<(seed + 60) {
       let result = Simulation.run(SimulationScript(seed: seed))
@@ -38,27 +39,27 @@ import Testing
   }
 
   /// As if every run of retention that removes something were a mistake.
-  @Test func `a world that breaks a promise is made as small as it gets`() throws {
+  @Test func `a run that breaks a promise is shrunk`() throws {
     let plant: Simulation.InjectedFault = { event in
       if case .trimmed(let first) = event, first > .zero { .failed("planted") } else { event }
     }
-    func run(_ script: SimulationScript) -> Simulation.Result { Simulation.run(script, planting: plant) }
+    func run(_ script: SimulationScript) -> Simulation.Result { Simulation.run(script, injecting: plant) }
     let script = try #require(
       (seed..<(seed + 60)).lazy.map { SimulationScript(seed: $0) }.first {
-        $0.lives.count > 2 && run($0).violations.first?.message == "planted"
+        $0.processes.count > 2 && run($0).violations.first?.message == "planted"
       })
     let small = SimulationShrinker.shrink(script, keeping: .honestWorkSucceeds, running: run)
     #expect(run(small).violations.first?.message == "planted")
     // Records enough for two segments, and retention; not one step more.
-    let steps = small.lives.flatMap(\.steps)
-    #expect(steps.count * 3 < script.lives.reduce(0) { $0 + $1.steps.count } && steps.count <= 10)
+    let steps = small.processes.flatMap(\.steps)
+    #expect(steps.count * 3 < script.processes.reduce(0) { $0 + $1.steps.count } && steps.count <= 10)
     #expect(!small.rots && !small.lies && !small.hasBadSectors && !small.createsOnly)
-    for life in small.lives { #expect(life.outcomes.count == 1 && !life.isDisturbed && !life.isStalled) }
+    for one in small.processes { #expect(one.outcomes.count == 1 && !one.isDisturbed && !one.isStalled) }
     for step in steps { #expect(step.fault == .none && [.append, .trim, .fill].contains(step.action), "\(steps)") }
-    for life in small.lives.indices {
-      for step in small.lives[life].steps.indices {
+    for processRun in small.processes.indices {
+      for step in small.processes[processRun].steps.indices {
         var smaller = small
-        smaller.lives[life].steps.remove(at: step)
+        smaller.processes[processRun].steps.remove(at: step)
         #expect(run(smaller).violations.isEmpty)
       }
     }

@@ -1,3 +1,4 @@
+import PenstockSimulation
 import PenstockTestKit
 import Testing
 

@@ -1,4 +1,5 @@
 import Foundation
+import PenstockSimulation
 import PenstockTestKit
 import Testing
 

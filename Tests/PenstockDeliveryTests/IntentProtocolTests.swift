@@ -1,3 +1,4 @@
+import PenstockSimulation
 import PenstockTestKit
 import Testing
 
@@ -29,11 +30,11 @@ struct IntentProtocolTests {
     #expect(whole.kinds == reduced.states && reduced.kinds == reduced.states)
   }
 
-  @Test("a mistake in the protocol is found, by a shortest trace", arguments: Model.Bug.allCases)
-  func planted(bug: Model.Bug) throws {
-    let trace = try #require(IntentProtocolSearch(Self.scopes[0], bug).trace, "\(bug) was not found")
-    print("intent protocol, \(bug): \(trace.joined(separator: "; "))")
+  @Test("a mistake in the protocol is found, by a shortest trace", arguments: Model.InjectedFault.allCases)
+  func finds(fault: Model.InjectedFault) throws {
+    let trace = try #require(IntentProtocolSearch(Self.scopes[0], fault).trace, "\(fault) was not found")
+    print("intent protocol, \(fault): \(trace.joined(separator: "; "))")
     // Append, take, begin, commit, and what is wrong: the shortest of all is not made longer by the search.
-    if bug == .commitsBeforeSending { #expect(trace.count == 5) }
+    if fault == .commitsBeforeSending { #expect(trace.count == 5) }
   }
 }

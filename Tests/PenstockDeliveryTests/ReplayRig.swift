@@ -1,6 +1,7 @@
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockSimulation
 import PenstockTestKit
 
 /// A log in memory with replays over it.

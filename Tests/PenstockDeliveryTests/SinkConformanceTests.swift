@@ -19,7 +19,7 @@ struct FlawedSink: Sink {
     self.lineEnding = lineEnding
   }
 
-  var law: SinkLawViolation.Law {
+  var rule: SinkViolation.Rule {
     switch flaw {
     case .emptyDescription, .secretInDescription: .description
     case .longPlan, .secretInPlan: .plan
@@ -90,21 +90,21 @@ struct SinkConformanceTests {
     #expect(destination.arrivals.count == 6 && destination.distinct.count == 2)
   }
 
-  @Test("every planted flaw is found, by the law it breaks", arguments: FlawedSink.Flaw.allCases)
+  @Test("every injected flaw is found, by the rule it breaks", arguments: FlawedSink.Flaw.allCases)
   func finds(flaw: FlawedSink.Flaw) async throws {
-    let violation = await #expect(throws: SinkLawViolation.self) {
+    let violation = await #expect(throws: SinkViolation.self) {
       try await SinkConformance.check(
         records: records, secrets: ["hunter2"], reconfigured: { FlawedSink(flaw, lineEnding: "\r\n") },
         makeSink: { FlawedSink(flaw) })
     }
-    #expect(violation?.law == FlawedSink(flaw).law)
+    #expect(violation?.rule == FlawedSink(flaw).rule)
   }
 
   @Test("too few records to say anything are refused")
   func setting() async {
-    let violation = await #expect(throws: SinkLawViolation.self) {
+    let violation = await #expect(throws: SinkViolation.self) {
       try await SinkConformance.check(records: [[1]], makeSink: { ScriptedSink() })
     }
-    #expect(violation?.law == .setting)
+    #expect(violation?.rule == .setting)
   }
 }

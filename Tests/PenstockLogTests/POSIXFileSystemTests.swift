@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockSimulation
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -16,9 +17,9 @@ import Testing
 struct POSIXFileSystemTests {
   private let disk = POSIXFileSystem()
 
-  @Test("keeps the laws of a file system", arguments: FileSystemConformance.all)
-  func laws(_ law: FileSystemLaw) throws {
-    try withDirectory { try law.check(disk, in: $0) }
+  @Test("passes the conformance tests of a file system", arguments: FileSystemConformance.all)
+  func conformance(_ check: FileSystemCheck) throws {
+    try withDirectory { try check.check(disk, in: $0) }
   }
 
   @Test("answers as the simulated disk does, verb by verb", arguments: 1...8 as ClosedRange<UInt64>)

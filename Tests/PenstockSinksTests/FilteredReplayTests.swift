@@ -1,6 +1,7 @@
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockSimulation
 import PenstockTestKit
 import Testing
 

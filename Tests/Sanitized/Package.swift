@@ -1,9 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The tests that carry concurrency and what they test, for scripts/sanitize. A sanitizer compiles everything once more;
-// this package leaves the HTTP stack out. The folders are links. It is one package, because the tests see what a
-// package shares among its targets. Next to each is a link to Mutex.swift, a lock that ThreadSanitizer sees.
+// The tests with concurrency and the code they test, for scripts/sanitize. A sanitizer compiles everything again, and
+// this package leaves the HTTP stack out. The folders are links into one package, because the tests use `package`
+// declarations. Each has a link to Mutex.swift, a lock that ThreadSanitizer sees.
 
 let commonSwiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
@@ -34,15 +34,21 @@ let package = Package(
       ],
       swiftSettings: commonSwiftSettings),
     .target(
-      name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery"], swiftSettings: commonSwiftSettings),
+      name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery", logging],
+      swiftSettings: commonSwiftSettings),
+    .target(
+      name: "PenstockSimulation", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging],
+      swiftSettings: commonSwiftSettings),
     .testTarget(
-      name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockTestKit", logging],
+      name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockSimulation", "PenstockTestKit", logging],
       resources: [.copy("Files/Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(
-      name: "PenstockCrashTests", dependencies: ["PenstockLog", "PenstockTestKit"], swiftSettings: commonSwiftSettings),
+      name: "PenstockCrashTests",
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit"],
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockDeliveryTests",
-      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockTestKit", logging, lifecycle],
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit", logging, lifecycle],
       swiftSettings: commonSwiftSettings),
   ],
   swiftLanguageModes: [.v6]

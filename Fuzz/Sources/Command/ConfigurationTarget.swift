@@ -1,5 +1,6 @@
 import FuzzKit
 @testable import PenstockCLI
+import PenstockToolSupport
 
 extension FuzzTarget {
   static let command: [FuzzTarget] = [FuzzTarget(name: "configuration", body: configuration)]

@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockEvents
 import PenstockLog
+import PenstockToolSupport
 
 struct AppendCommand: ReportingCommand {
   static let spokenName = "append"

@@ -1,5 +1,6 @@
 import ArgumentParser
 import PenstockLog
+import PenstockToolSupport
 
 extension CursorCommand {
   struct Pause: ReportingCommand {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 extension CursorCommand {
   struct Rebuild: ReportingCommand {

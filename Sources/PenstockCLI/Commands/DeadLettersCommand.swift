@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockDelivery
 import PenstockLog
+import PenstockToolSupport
 
 struct DeadLettersCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

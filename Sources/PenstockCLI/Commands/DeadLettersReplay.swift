@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockToolSupport
 
 extension DeadLettersCommand {
   struct Replay: ReportingCommand {

@@ -1,6 +1,7 @@
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockToolSupport
 import ServiceLifecycle
 
 /// One run of `penstock deliver`.

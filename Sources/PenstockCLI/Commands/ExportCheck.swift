@@ -1,6 +1,7 @@
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 /// Access to a destination's export for `verify --s3` and `cursor rebuild`: the destination, the store and the log's
 /// id.

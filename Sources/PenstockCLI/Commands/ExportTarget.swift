@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockToolSupport
 
 /// The output of an export. A file gets its name when all of it is durable, so no partial file ever has that name.
 struct ExportTarget {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import PenstockLog
+import PenstockToolSupport
 
 struct InspectCommand: ReportingCommand {
   static let spokenName = "inspect"

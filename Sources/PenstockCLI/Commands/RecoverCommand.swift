@@ -1,5 +1,6 @@
 import ArgumentParser
 import PenstockLog
+import PenstockToolSupport
 
 struct RecoverCommand: ReportingCommand {
   static let spokenName = "recover"

@@ -3,6 +3,7 @@ import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 /// One run of `penstock replay`.
 struct ReplayJob {

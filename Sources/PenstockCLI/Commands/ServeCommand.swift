@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import PenstockLog
 import PenstockServer
+import PenstockToolSupport
 import ServiceLifecycle
 
 struct ServeCommand: ReportingCommand {

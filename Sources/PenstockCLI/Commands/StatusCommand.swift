@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 struct StatusCommand: ReportingCommand {
   static let spokenName = "status"

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockToolSupport
 
 // The text output of `penstock status`.
 extension StatusReport {

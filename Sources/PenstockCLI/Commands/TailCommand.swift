@@ -2,6 +2,7 @@ import ArgumentParser
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockToolSupport
 
 struct TailCommand: ReportingCommand {
   static let spokenName = "tail"

@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 
 struct VerifyCommand: ReportingCommand {
   static let spokenName = "verify"

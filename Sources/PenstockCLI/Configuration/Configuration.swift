@@ -1,6 +1,7 @@
 import Foundation
 import PenstockLog
 import PenstockServer
+import PenstockToolSupport
 import Yams
 
 /// A parsed configuration file.

@@ -1,4 +1,5 @@
 import Foundation
+import PenstockToolSupport
 import Yams
 
 /// An error in a configuration file, with its key and line.

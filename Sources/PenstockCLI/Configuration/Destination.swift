@@ -2,6 +2,7 @@ import PenstockDelivery
 import PenstockEvents
 import PenstockLog
 import PenstockSinks
+import PenstockToolSupport
 import Yams
 
 extension Configuration {

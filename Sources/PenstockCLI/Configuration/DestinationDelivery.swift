@@ -2,6 +2,7 @@ import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockServer
+import PenstockToolSupport
 
 extension Configuration.Destination {
   /// Creates the delivery of this destination, for `deliver` and `serve`.

@@ -2,6 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockEvents
 import PenstockSinks
+import PenstockToolSupport
 import Yams
 
 extension WebhookConfiguration {

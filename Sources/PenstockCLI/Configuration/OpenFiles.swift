@@ -2,6 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockServer
 import PenstockSinks
+import PenstockToolSupport
 
 /// The limit of open files, checked before a command starts its work.
 enum OpenFiles {

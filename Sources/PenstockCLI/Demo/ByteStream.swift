@@ -1,4 +1,5 @@
 import Foundation
+import PenstockToolSupport
 
 /// Reads files one after the other as one stream of bytes. Blocks.
 struct ByteStream {

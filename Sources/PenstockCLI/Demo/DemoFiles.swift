@@ -1,5 +1,6 @@
 import Foundation
 import PenstockEvents
+import PenstockToolSupport
 
 /// The directory of a demo and the paths in it.
 struct DemoFiles {

@@ -1,4 +1,5 @@
 import Foundation
+import PenstockToolSupport
 import Synchronization
 
 /// The whole pipeline of the demo: append and deliver, kill both in the middle, recover, finish. Blocks its thread.
@@ -44,7 +45,7 @@ final class DemoRun: Sendable {
   // MARK: The steps
 
   private func startReceiver() throws -> ChildProcess {
-    let pipe = try Pipe()
+    let pipe = try ChildPipe()
     let arguments = ["receive", "--json", "--out", files.received, "--ledger", files.ledger]
     let receiver = try spawn(arguments, output: pipe.writing)
     close(pipe.writing)
@@ -66,7 +67,7 @@ final class DemoRun: Sendable {
 
   /// Runs append and deliver at the same time, and kills each with SIGKILL in the middle of its work.
   private func runUntilKilled() throws -> (append: Bool, deliver: Bool) {
-    let input = try Pipe()
+    let input = try ChildPipe()
     let append = try spawnAppend(input: input.reading)
     close(input.reading)
     // Append gets a part of the input that ends within a record. Then the pipe stays open until append is killed.
@@ -100,7 +101,7 @@ final class DemoRun: Sendable {
       }
       let recovery: Recovery
     }
-    let pipe = try Pipe()
+    let pipe = try ChildPipe()
     let output = Mutex<RecoverOutput?>(nil)
     let isRead = DispatchSemaphore(value: 0)
     let child = try spawn(["recover", "--log", files.log, "--json"], output: pipe.writing)
@@ -141,7 +142,7 @@ final class DemoRun: Sendable {
       }
       let acknowledged: Range
     }
-    let pipe = try Pipe()
+    let pipe = try ChildPipe()
     let batch = String(max(1, min(1000, total / 20)))
     let child = try spawn(
       ["append", "--log", files.log, "--batch", batch, "--json", "-"], input: input, output: pipe.writing)

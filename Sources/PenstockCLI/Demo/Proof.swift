@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockToolSupport
 
 /// Compares the results of a demo: acknowledged = in the log = received once = exported, same bytes, same order.
 struct Proof: Sendable {
@@ -37,7 +38,7 @@ struct Proof: Sendable {
   }
 
   private func logIsInput() throws -> Check {
-    let pipe = try Pipe()
+    let pipe = try ChildPipe()
     let tail = try ChildProcess(
       ["tail", "--log", files.log], output: pipe.writing, errors: files.errors, environment: [:])
     close(pipe.writing)

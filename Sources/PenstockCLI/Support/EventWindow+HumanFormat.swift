@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockToolSupport
 
 extension EventWindow {
   /// As in `from 2026-11-01T00:00:00.000Z up to 2026-12-01T00:00:00.000Z`.

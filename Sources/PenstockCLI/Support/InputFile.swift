@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockToolSupport
 import Synchronization
 
 /// The input of a command: a file or standard input. Only one task may read at a time; reads block.

@@ -1,3 +1,5 @@
+import PenstockToolSupport
+
 /// Unsupported input, detected by its first bytes.
 enum InputKind: CaseIterable {
   case gzip, zstd, bzip2, xz, zip, utf16, marked

@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockToolSupport
 
 /// Checks and recovery before a command opens a log.
 enum LogAccess {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import PenstockServer
+import PenstockToolSupport
 
 /// The format of a service's log messages on standard error.
 enum LogFormat: String, CaseIterable, ExpressibleByArgument {

@@ -1,0 +1,157 @@
+import ArgumentParser
+import Foundation
+import PenstockLog
+import PenstockToolSupport
+
+extension BenchCommand {
+  struct Tail: BenchSubcommand {
+    static let spokenName = "tail"
+    static let configuration = CommandConfiguration(
+      abstract: "How soon a reader in the same process has a record after it became durable.",
+      discussion: """
+        One record at a time: the clock starts when the sync that made it durable returns, and stops when the tailing \
+        reader
+        holds the record's bytes. The probe: one thread wakes another.
+
+          penstock-bench tail
+          penstock-bench tail --dir /data/bench --events 10000 --json
+        """)
+    @OptionGroup var options: BenchOptions
+    @Option(help: "Records a round.") var events = 1000
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+      guard (1...10_000_000).contains(events) else { throw ValidationError("--events must be 1 to 10000000") }
+    }
+
+    func measure(in directory: String) async throws -> BenchReport {
+      try await TailBench(directory: directory, events: events).run(rounds: options.rounds)
+    }
+  }
+}
+
+/// `penstock-bench tail`.
+struct TailBench {
+  let directory: String
+  let events: Int
+
+  func run(rounds: Int) async throws -> BenchReport {
+    let wake = "a thread woken by another, through a semaphore"
+    var rows = [
+      BenchRow(id: "tail.wake.p50", measure: "wake-up after durable, p50", unit: "µs", probeIs: wake),
+      BenchRow(
+        id: "tail.wake.p99", measure: "wake-up after durable, p99", unit: "µs", probeIs: wake,
+        targets: [.atMost(50, .ours)]),
+    ]
+    var (ours, threads): ([Double], [Double]) = ([], [])
+    for number in 0..<rounds {
+      let (woken, raw) = (try await follow(number), wakeUps())
+      ours += woken
+      threads += raw
+      let (a, b) = (Samples(seconds: woken), Samples(seconds: raw))
+      rows[0].add(a.percentile(0.5), b.percentile(0.5))
+      rows[1].add(a.percentile(0.99), b.percentile(0.99))
+      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
+    }
+    var report = BenchReport(bench: "tail", parameters: [("rounds", .number(rounds)), ("events", .number(events))])
+    report.rows = rows
+    report.series = [
+      BenchSeries(plot: "tail-latency", name: "penstock, tailing reader", points: Samples(seconds: ours).distribution),
+      BenchSeries(
+        plot: "tail-latency", name: "one thread wakes another", points: Samples(seconds: threads).distribution),
+    ]
+    return report
+  }
+
+  private func follow(_ round: Int) async throws -> [Double] {
+    let durable = SharedMoment()
+    var environment = LogEnvironment.system
+    environment.fileSystem = StampingFileSystem(environment.fileSystem, durable)
+    let log = try await Log.open(
+      at: directory + "/log-\(round)", configuration: BenchEvents.alone, environment: environment)
+    let records = BenchEvents.batches(of: 1, for: 1000)
+    let (seen, heard) = AsyncStream<Double>.makeStream()
+    let reader = Task {
+      for try await batch in log.records(tailing: true).batches() {
+        var bytes = 0
+        batch.forEachRecord { bytes += $0.bytes.count }
+        let now = SharedMoment.now()
+        heard.yield(bytes > 0 ? Double(now) - Double(durable.nanoseconds) : .nan)
+      }
+      heard.finish()
+    }
+    var times: [Double] = []
+    var answers = seen.makeAsyncIterator()
+    for number in 0..<events {
+      try await log.append(records[number % records.count], durability: .disk)
+      // The reader waits again before the next record comes.
+      if let nanoseconds = await answers.next() { times.append(nanoseconds / 1e9) }
+    }
+    try await log.close()
+    try await reader.value
+    return times
+  }
+
+  private func wakeUps() -> [Double] {
+    let (go, done, moment) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), SharedMoment())
+    let woken = SharedMoment()
+    let events = events
+    Thread {
+      for _ in 0..<events {
+        go.wait()
+        woken.note()
+        done.signal()
+      }
+    }.start()
+    return (0..<events).map { _ in
+      // As long as a sync, so that the other thread really sleeps.
+      usleep(200)
+      moment.note()
+      go.signal()
+      done.wait()
+      return Double(woken.nanoseconds - moment.nanoseconds) / 1e9
+    }
+  }
+}
+
+/// Notes the moment at which a sync last returned.
+struct StampingFileSystem: FileSystem {
+  private let base: any FileSystem
+  private let synced: SharedMoment
+
+  init(_ base: any FileSystem, _ synced: SharedMoment) {
+    self.base = base
+    self.synced = synced
+  }
+
+  func synchronize(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) {
+    try base.synchronize(file)
+    synced.note()
+  }
+
+  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> PenstockLog.OpenFileHandle {
+    try base.open(path, mode)
+  }
+  func close(_ file: PenstockLog.OpenFileHandle) { base.close(file) }
+  func read(
+    _ file: PenstockLog.OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64
+  ) throws(FileSystemError) -> Int { try base.read(file, into: buffer, at: position) }
+  func write(
+    _ file: PenstockLog.OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64
+  ) throws(FileSystemError) -> Int { try base.write(file, bytes, at: position) }
+  func dropCache(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
+  func size(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
+  func truncate(_ file: PenstockLog.OpenFileHandle, to size: UInt64) throws(FileSystemError) {
+    try base.truncate(file, to: size)
+  }
+  func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }
+  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
+  func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
+  func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
+  func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
+  func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
+  func lock(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  func path(_ path: String, names file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool {
+    try base.path(path, names: file)
+  }
+}

@@ -1,0 +1,46 @@
+import PenstockLog
+
+/// Runs asynchronous work on the thread that asks for it. The pieces run one at a time, in the order in which they
+/// became ready, so equal work takes equal steps.
+///
+/// The calling thread blocks until the work is done: never call it from a task that others wait for.
+package final class SerialRunner: TaskExecutor {
+  private struct State {
+    var ready: [UnownedJob] = []
+    var isDone = false
+  }
+  private let state = Monitor(State())
+
+  package init() {}
+
+  package func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    state.withLock { $0.ready.append(job) }
+    state.signal()
+  }
+
+  /// Does the work, and everything it waits for that prefers this executor, on this thread.
+  package func run<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) -> Result {
+    let answer = Monitor<Result?>(nil)
+    state.withLock { $0.isDone = false }
+    Task(executorPreference: self) { [state] in
+      let result = await work()
+      answer.withLock { $0 = result }
+      state.withLock { $0.isDone = true }
+      state.signal()
+    }
+    while true {
+      let jobs: [UnownedJob]? = state.wait { state in
+        if !state.ready.isEmpty {
+          defer { state.ready = [] }
+          return .some(state.ready)
+        }
+        return state.isDone ? .some(nil) : nil
+      }
+      guard let jobs else { break }
+      for job in jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
+    }
+    guard let result = answer.withLock({ $0 }) else { preconditionFailure("the work is done and has no result") }
+    return result
+  }
+}

@@ -1,0 +1,228 @@
+internal import Logging
+import PenstockDelivery
+import PenstockLog
+package import PenstockTestKit
+
+/// Runs a ``SimulationScript``: one simulated run, on one thread. The script decides everything.
+///
+/// The log's parts are driven as `Log` drives them, without its threads: blocks are compressed ahead, written, synced
+/// together and shown; segments are sealed, retention is run, cursors move. Deliveries are the real thing.
+package struct Simulation {
+  package struct Result: Sendable {
+    package init() {}
+    /// Openings after a crash whose result was compared with the history.
+    package var recoveries = 0
+    package var records = 0
+    package var deliveries = 0
+    package var sealed = 0
+    package var segments = 0
+    package var trims = 0
+    /// Deliveries that found their own bytes at a peer that creates only.
+    package var found = 0
+    /// Openings that were repeated with nothing done in between, and gave the same bytes.
+    package var repetitions = 0
+    /// Reads that failed in a recovery or in a step, and disks with sectors that could not be read.
+    package var failedReads = 0
+    package var badSectors = 0
+    /// Disks that lied, and of them those after which records were reported lost.
+    package var lies = 0
+    package var liesReported = 0
+    /// Equal scripts, equal hash, in every process.
+    package var hash: UInt64 = 0
+    package var violations: [Violation] = []
+    /// What was done, where it was asked for.
+    package var steps: [String] = []
+  }
+
+  /// An append, of a producer or without one.
+  struct Outgoing: Sendable {
+    var records: [[UInt8]]
+    var digests: [UInt64]
+    /// 0 without a producer.
+    var sequence: UInt64
+
+    var producer: History.ProducerStep? { sequence == 0 ? nil : History.ProducerStep(Simulation.producer, sequence) }
+    var batch: RecordBatch {
+      var batch = RecordBatch()
+      for record in records { batch.append(record) }
+      if sequence > 0 {
+        batch.producer = ProducerMark(
+          name: Simulation.producer, epoch: 1, sequence: sequence, source: Array("\(sequence)".utf8))
+      }
+      return batch
+    }
+  }
+
+  static let path = "/log"
+  static let producer = "importer"
+  /// The cursors: one that a consumer moves, one that a delivery moves.
+  static let consumer = "consumer"
+  static let webhook = "webhook"
+
+  /// Replaces an event for the checker: a fault that a test injects to see it found.
+  package typealias InjectedFault = @Sendable (History.Event) -> History.Event
+
+  let script: SimulationScript
+  let injectedFault: InjectedFault?
+  let isVerbose: Bool
+  let runner = SerialRunner()
+  let recorder = HistoryRecorder()
+  let clock = ManualClock()
+  let configuration: LogConfiguration
+  let logger: Logger
+
+  var isStalled = false
+  var result = Result()
+  var hash = TraceHash()
+  var branch: Branch
+  /// A disk that keeps a copy at each I/O, and the moments at which the machine may go down.
+  var watched: SimulatedFileSystem?
+  var crashPoints: [CrashPoint] = []
+
+  struct CrashPoint {
+    var disk: SimulatedDisk
+    /// What had been promised until then.
+    var branch: Branch
+  }
+
+  /// The state of one branch of the history.
+  struct Branch {
+    var checker: HistoryChecker
+    /// Of records and appends made so far.
+    var made: UInt64 = 0
+    var sequence: UInt64 = 0
+    /// A producer's appends that were not acknowledged, in order.
+    var unsent: [Outgoing] = []
+    var sealed: Set<SegmentName> = []
+    /// Salts given out so far.
+    var salt: UInt64 = 0
+    var peer = SimulatedPeer.Memory()
+  }
+
+  init(
+    _ script: SimulationScript, configuration: LogConfiguration = Simulation.configuration,
+    verbose isVerbose: Bool = false, injecting injectedFault: InjectedFault? = nil
+  ) {
+    self.script = script
+    self.injectedFault = injectedFault
+    self.isVerbose = isVerbose
+    self.configuration = configuration
+    var logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
+    logger.logLevel = .critical
+    self.logger = logger
+    // Nine segments' worth: the cap, one being written, one made ready, one being sealed.
+    let limits = HistoryChecker.Limits(bytes: 1 << 20, files: 24)
+    branch = Branch(checker: HistoryChecker(limits: limits))
+    branch.checker.note(.destination(cursor: Self.webhook))
+    branch.peer.isCreateOnly = script.createsOnly
+  }
+
+  static var configuration: LogConfiguration {
+    var configuration = LogConfiguration()
+    configuration.segmentBytes = 64 << 10
+    configuration.blockBytes = 8 << 10
+    configuration.encoders = 0
+    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 200 << 10)
+    var sealing = SealingSettings()
+    sealing.level = 1
+    sealing.blockBytes = 32 << 10
+    configuration.sealing = .settings(sealing)
+    return configuration
+  }
+
+  /// Runs the script to its end, or to the first violation.
+  package static func run(
+    _ script: SimulationScript, verbose isVerbose: Bool = false, injecting injectedFault: InjectedFault? = nil
+  ) -> Result {
+    var simulation = Simulation(script, verbose: isVerbose, injecting: injectedFault)
+    simulation.run()
+    return simulation.result
+  }
+
+  mutating func tell(_ line: @autoclosure () -> String) {
+    if isVerbose { result.steps.append(line()) }
+  }
+
+  /// Everything the disk was asked for, in a telling that is to be compared with another one.
+  mutating func tellTrace(_ disk: SimulatedFileSystem) {
+    guard isVerbose else { return }
+    result.steps += disk.trace.map { "    " + $0 }
+  }
+
+  mutating func note(_ event: History.Event) {
+    collectCrashPoints()
+    branch.checker.note(injectedFault?(event) ?? event)
+  }
+
+  /// Everything until now happened under the promises of now.
+  mutating func collectCrashPoints() {
+    guard let watched else { return }
+    crashPoints += watched.takeKept().map { CrashPoint(disk: $0, branch: branch) }
+  }
+
+  mutating func drain() {
+    for event in recorder.drain() {
+      if case .received = event { result.deliveries += 1 }
+      if isVerbose { tell("    \(event)") }
+      note(event)
+    }
+  }
+
+  var hasFailed: Bool { !branch.checker.violations.isEmpty }
+
+  private mutating func run() {
+    var disk = SimulatedFileSystem(seed: script.seed, tracing: isVerbose)
+    for (number, processRun) in script.processes.enumerated() {
+      tell("processRun \(number + 1)")
+      runProcess(processRun, disk)
+      note(.crashed)
+      if hasFailed { return finish(disk) }
+      guard let next = branches(processRun, disk) else { return finish(disk) }
+      disk = next
+    }
+    if script.rots { rot(disk) }
+    if script.lies { lie(disk) }
+    if script.hasBadSectors { endure(disk) }
+    finish(disk)
+  }
+
+  private mutating func finish(_ disk: SimulatedFileSystem) {
+    tellTrace(disk)
+    hash.mix(disk.traceHash)
+    hash.mix(UInt64(branch.checker.events))
+    result.found = branch.peer.found
+    result.hash = hash.value
+    result.violations = branch.checker.violations
+    result.records = Int(branch.made)
+  }
+
+  /// Tries every outcome of the crash, each in a copy of the branch. Returns the disk of the outcome that continues the
+  /// run; nil after a violation.
+  private mutating func branches(
+    _ processRun: SimulationScript.ProcessRun, _ disk: SimulatedFileSystem
+  ) -> SimulatedFileSystem? {
+    let before = branch
+    let time = clock.now()
+    var chosen: (Branch, SimulatedFileSystem)?
+    for index in processRun.outcomes.indices {
+      let outcome = processRun.outcomes[index]
+      branch = before
+      clock.set(time)
+      tell("  the next process finds: \(outcome)")
+      let found = recover(from: disk, outcome)
+      hash.mix(found.traceHash)
+      if hasFailed { return nil }
+      if index == processRun.next { chosen = (branch, found) }
+    }
+    guard let chosen else { return nil }
+    branch = chosen.0
+    clock.set(time)
+    return chosen.1.processKill()
+  }
+
+  mutating func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
+    let salts = SimulationSalts(seed: script.seed &+ branch.salt &* 7919)
+    branch.salt += 1
+    return LogEnvironment(fileSystem: disk, clock: clock, randomBytes: { salts.next() }, logger: logger)
+  }
+}
