@@ -167,7 +167,7 @@ struct LogCounters: Sendable {
   func add(to text: inout PrometheusText) {
     text.add(
       "penstock_log_commits_total", "counter",
-      "Commits: groups of appends that became durable and were acknowledged together.", Double(commits))
+      "Commits: groups of appends that the log acknowledged together.", Double(commits))
     text.add(
       "penstock_log_append_failures_total", "counter", "Appends that failed, with those rejected by a full disk.",
       Double(failures))
