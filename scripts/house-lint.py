@@ -38,7 +38,7 @@ PHRASES = re.compile(
     r"\b(?:(?:is|was|are) told|lets? go of|go(?:es)? on with|goes on|behind|beside|whoever|somebody|nobody|anew|for ever|"
     r"in vain|knobs?|it stands|a person)\b", re.I)
 # A health value has this name; so has a key of the configuration.
-NAMES = re.compile(r'`[^`]*`|"behind"|\bbehindAfter\b')
+NAMES = re.compile(r'`+[^`]*`+|["\']behind["\']|\bbehindAfter\b')
 WIDE = ("Sources/", "Tests/", "Fuzz/", "Benchmarks/", "docs/examples/")
 MAX_COLUMNS = 120
 

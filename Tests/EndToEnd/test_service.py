@@ -26,7 +26,7 @@ def test_HTTP2(room, tls):
     service = room.serve({"server": {"keysFile": "keys.json", "limits": {"maxBody": "1MiB"}, "tls": tls}})
     key = ["-H", f"Authorization: Bearer {room.key('test', 'companyAdmin')}"]
     service.process.send_signal(1)
-    until(lambda: "read again" in service.errors)
+    until(lambda: "keys and limits reloaded" in service.errors)
     room.file("long.json", " " * 3_000_000)
     common = ["--silent", "--show-error", "--cacert", "cert.pem", "--output", os.devnull,
               "--write-out", "%{http_version} %{http_code} "]

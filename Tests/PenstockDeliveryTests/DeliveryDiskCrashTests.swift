@@ -139,8 +139,8 @@ struct DeliveryDiskCrashTests {
       }
     }
     print(
-      "delivery crash points on disk, \(maxInFlight) in flight: \(whole.ioCount) I/Os, \(points) power cuts, \(lives) lives"
-    )
+      "delivery crash points on disk, \(maxInFlight) in flight: \(whole.ioCount) I/Os, \(points) power cuts, "
+        + "\(lives) lives")
     #expect(whole.ioCount > 60 && other.contains(.reopened) && other.contains(.boundary))
   }
 

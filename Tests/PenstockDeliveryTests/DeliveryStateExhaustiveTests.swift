@@ -12,7 +12,8 @@ struct DeliveryStateExhaustiveTests {
     var pauses = 0
     var depth = 16
     var testDescription: String {
-      "\(mode), \(maxInFlight) in flight\(writesDeadLetters ? ", dead letters" : ""), \(crashes) crashes, \(pauses) pauses"
+      "\(mode), \(maxInFlight) in flight\(writesDeadLetters ? ", dead letters" : ""), \(crashes) crashes, "
+        + "\(pauses) pauses"
     }
   }
 

@@ -148,8 +148,9 @@ public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertib
 
   public var description: String { "\(verb.rawValue) \(path): \(code.explanation)" }
 
-  /// Whether the call left every file as usable as before, so that a later call may succeed. That is a write or a rename
-  /// on a full disk, or an open without a free descriptor. It is not a sync on a full disk: written bytes may be lost.
+  /// Whether the call left every file as usable as before, so that a later call may succeed. That is a write or a
+  /// rename on a full disk, or an open without a free descriptor. It is not a sync on a full disk: written bytes may be
+  /// lost.
   package var isHarmless: Bool {
     switch verb {
     case .write, .rename: code == .noSpace
