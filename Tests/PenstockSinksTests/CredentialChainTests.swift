@@ -171,7 +171,7 @@ struct CredentialChainTests {
     expectError(
       await resolve(["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/t"])
         .result,
-      "/t", "not there")
+      "/t", "does not exist")
   }
 
   @Test("the machine's service is asked with a session token")

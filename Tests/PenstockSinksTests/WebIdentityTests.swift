@@ -149,7 +149,7 @@ struct WebIdentityTests {
     expectError(await resolve([:], files: ["/h/.aws/credentials": dev]), "no section [default]", "it has dev")
     expectError(await resolve([:], files: ["/h/.aws/credentials": "aws_access_key_id = X"]), "before the first section")
     let named = ["AWS_SHARED_CREDENTIALS_FILE": "/mounted"]
-    expectError(await resolve(named), "/mounted", "not there")
+    expectError(await resolve(named), "/mounted", "does not exist")
     for text in ["", "[default]\nregion = x", dev] {
       expectError(await resolve(named, files: ["/mounted": text]), "/mounted has no section [default]")
     }

@@ -128,7 +128,7 @@ struct WebhookSinkTests {
       #expect(transport.requests.first?.header("cache-control") == "no-store")
     }
     for url in ["https://example.com/?event=1", "https://example.com/?a&%65vent", "https://example.com/?event"] {
-      expectSinkError(containing: "has the query parameter event already") {
+      expectSinkError(containing: "already has the query parameter event") {
         _ = try sink {
           $0.url = url
           $0.method = .get
@@ -242,7 +242,7 @@ struct WebhookSinkTests {
     let text = String(decoding: plan, as: UTF8.self)
     let strange = [
       ("penstock-webhook 2\n", "version 2"), ("penstock-export 1\n", "not from this sink"), ("", "not from"),
-      (text + "colour=red\n", "does not know"), (text + "method=POST\n", "twice"),
+      (text + "colour=red\n", "unknown entry"), (text + "method=POST\n", "twice"),
       ("penstock-webhook 1\nmethod=POST\n", "lacks"), (text.replacing("POST", with: "BREW"), "method=BREW"),
       (text.replacing("array", with: "rows"), "body=rows"), (text.replacing("8000", with: "many"), "not a number"),
       (text.replacing("fields=*", with: "fields=colour"), "colour"),
