@@ -39,7 +39,10 @@ let package = Package(
       swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockServer", dependencies: ["PenstockLog", "PenstockSupport", "PenstockSinks"],
-      sources: ["Access/APIKey.swift", "Access/APIKeySet.swift", "Access/APIKeyStore.swift", "Access/Role.swift", "Access/Route.swift"],
+      sources: [
+        "Access/APIKey.swift", "Access/APIKeySet.swift", "Access/APIKeyStore.swift", "Access/Role.swift",
+        "Access/Route.swift",
+      ],
       swiftSettings: commonSwiftSettings),
     .target(
       name: "PenstockTestKit", dependencies: ["PenstockLog", "PenstockDelivery", logging],
