@@ -1,3 +1,4 @@
+import Dispatch
 import HTTPTypes
 import PenstockDelivery
 import PenstockLog
@@ -31,6 +32,42 @@ struct DestinationRunnerTests {
       #expect(try await last.cursor(named: "shop").state.committed == Offset(1))
       last.close()
     }
+  }
+
+  @Test("a pause that arrives while the delivery starts is heeded")
+  func pausedWhileStarting() async throws {
+    let disk = HookedFileSystem(SimulatedFileSystem())
+    let log = try await Log.open(at: "/log", environment: ConnectionTimeoutTests.environment(disk))
+    let (hasCursor, mayRun) = (AsyncCondition(false), AsyncCondition(false))
+    let waitsForRecords = DispatchSemaphore(value: 0)
+    let sink = ScriptedSink()
+    let destination = ServiceDestination(
+      name: "shop", kind: "webhook",
+      makeDelivery: { cursor, log in
+        hasCursor.update { $0 = true }
+        _ = await mayRun.wait { $0 }
+        return Delivery(from: cursor, source: log, to: sink)
+      },
+      makeReplaySink: { _ in sink })
+    let runner = DestinationRunner(
+      destination, log, retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
+    disk.onCall { verb, path in
+      guard verb == .create, path.hasSuffix(".paused") else { return }
+      // The delivery looks for a pause first, and only then the pause is on disk.
+      mayRun.update { $0 = true }
+      waitsForRecords.wait()
+    }
+    let running = Task { await runner.run() }
+    _ = await hasCursor.wait { $0 }
+    let pausing = Task { try await runner.pause(reason: "") }
+    while await runner.progress?.activity != .gathering { await Task.yield() }
+    disk.onCall(nil)
+    waitsForRecords.signal()
+    try await pausing.value
+    while await runner.progress?.activity != .paused { await Task.yield() }
+    runner.stop()
+    await running.value
+    try await log.close()
   }
 
   @Test("a seek says where the cursor stood when it was moved, and not when somebody looked")

@@ -3,7 +3,7 @@ import Synchronization
 
 /// A file system that tells a test of its calls, on the thread that makes them, before they happen.
 final class HookedFileSystem: FileSystem {
-  enum Verb: Hashable { case close, size, synchronize }
+  enum Verb: Hashable { case create, close, size, synchronize }
   typealias Hook = @Sendable (Verb, _ path: String) -> Void
 
   private let base: any FileSystem
@@ -21,6 +21,7 @@ final class HookedFileSystem: FileSystem {
   }
 
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
+    if mode == .create { hook.withLock { $0 }?(.create, path) }
     let file = try base.open(path, mode)
     names.withLock { $0[file] = path }
     return file

@@ -108,7 +108,7 @@ struct WebhookTLSTests {
   func unknownAuthority() async throws {
     for authorities in [nil, server.tls + "/other-ca.pem"] {
       let outcome = try await deliver(server.main) { $0.tls.authorities = authorities }
-      #expect(outcome.isRetry && outcome.words.contains("certificate of localhost is not believed"), "\(outcome)")
+      #expect(outcome.isRetry && outcome.words.contains("certificate of localhost is not trusted"), "\(outcome)")
       #expect(outcome.words.contains("tls.ca"), "\(outcome)")
     }
   }

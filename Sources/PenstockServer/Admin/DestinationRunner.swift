@@ -147,6 +147,8 @@ final class DestinationRunner: Sendable {
     if let delivery = state.withLock({ $0.delivery }) { return try await delivery.pause(reason: reason) }
     try await log.setPause(
       CursorPause(since: SystemWallClock().now(), reason: reason), ofCursor: destination.name)
+    // A delivery that started meanwhile may have looked for a pause before it was on disk. The first pause stays.
+    if let delivery = state.withLock({ $0.delivery }) { try await delivery.pause(reason: reason) }
   }
 
   /// Resumes the destination durably. A running delivery has resumed when this returns, or `timeout` is over.
