@@ -34,7 +34,7 @@ def test_a_failing_destination_says_why_and_when_it_is_tried_again(it):
     it.said("archive is retrying after an error", 30)
     archive = it.page.get_by_label("Destination archive", exact=True)
     expect(archive).to_contain_text("SlowDown")
-    expect(archive).to_contain_text("Next try in")
+    expect(archive).to_contain_text("Next attempt in")
 
 
 def test_pictures_for_the_documentation(it):
@@ -56,7 +56,7 @@ def test_retry_now_ends_the_wait(it):
     it.stage.destinations.is_bucket_down = False
     it.press("Retry archive now")
     it.said("archive tries again")
-    expect(it.page.get_by_label("Destination archive", exact=True)).not_to_contain_text("Next try")
+    expect(it.page.get_by_label("Destination archive", exact=True)).not_to_contain_text("Next attempt")
     it.said("All 3 destinations keep up")
 
 
