@@ -3,8 +3,8 @@ import PackageDescription
 
 // Traits guard every reference to an outside package but swift-log, so that a backend that embeds only the log
 // (`traits: []`) neither builds nor downloads an HTTP stack. `Tests/Embedding` proves it. Sinks: webhook, S3 and
-// directory. Server: HTTP ingest and the reference receiver, which needs Sinks. Metrics: what the log does, for the backends of
-// swift-metrics and swift-distributed-tracing; with Sinks also what deliveries do.
+// directory. Server: HTTP ingest and the reference receiver, which needs Sinks. Metrics: what the log does, for the
+// backends of swift-metrics and swift-distributed-tracing; with Sinks also what deliveries do.
 let sinks: TargetDependencyCondition? = .when(traits: ["Sinks"])
 let server: TargetDependencyCondition? = .when(traits: ["Server"])
 let metrics: TargetDependencyCondition? = .when(traits: ["Metrics"])
@@ -236,7 +236,7 @@ if Context.environment["PENSTOCK_FUZZ"] != "1" {
   ]
 }
 
-// scripts/fuzz sets this, into a scratch path of its own: our targets with a sanitizer and coverage, the others without.
+// scripts/fuzz sets this, with a scratch path of its own. Only our targets have a sanitizer and coverage.
 if Context.environment["PENSTOCK_FUZZ"] == "1" {
   let instrumented = [SwiftSetting.unsafeFlags(["-O", "-sanitize=fuzzer,address"])]
   // The command line without its entry, because a program cannot be built into another one.

@@ -15,7 +15,8 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CODE = ("Sources/", "Tests/", "Benchmarks/", "docs/examples/")
 # What builds and runs leave behind.
-OUTPUT = (".log", ".o", ".pid", ".xcresult", ".profraw")
+OUTPUT = (
+    ".log", ".o", ".pid", ".xcresult", ".profraw", ".swiftmodule", ".swiftdoc", ".swiftsourceinfo", ".abi.json")
 BARE_LOG = ("Sources/PenstockLog/", "Sources/PenstockEvents/")
 MAX_LINES = 400
 
@@ -39,7 +40,6 @@ PHRASES = re.compile(
     r"in vain|knobs?|it stands|a person)\b", re.I)
 # A health value has this name; so has a key of the configuration.
 NAMES = re.compile(r'`+[^`]*`+|["\']behind["\']|\bbehindAfter\b')
-WIDE = ("Sources/", "Tests/", "Fuzz/", "Benchmarks/", "docs/examples/")
 MAX_COLUMNS = 120
 
 # What users read has short sentences; a table, code, a heading and a link's target are none.
@@ -118,7 +118,7 @@ def unplain(path, lines):
     """Phrases that show that a sentence needs rewriting, and lines that are too wide to read."""
     swift, fenced = path.endswith(".swift"), False
     for number, line in enumerate(lines, 1):
-        if swift and path.startswith(WIDE) and len(line) > MAX_COLUMNS:
+        if swift and len(line) > MAX_COLUMNS:
             yield number, "wide-line", f"{len(line)} columns; at most {MAX_COLUMNS}"
         if not path.startswith(PLAIN) or not path.endswith((".swift", ".md", "Makefile", ".js", ".html")):
             continue
@@ -159,7 +159,8 @@ def findings(path, lines):
     yield from unplain(path, lines)
     if SHORT.fullmatch(path):
         yield from ((number, "long-sentence", what) for number, what in long_sentences(lines))
-    if path.endswith(OUTPUT):
+    # A header in no folder is one that the compiler has written for a module.
+    if path.endswith(OUTPUT) or ("/" not in path and path.endswith(".h")):
         yield 1, "build-output", "leave out what a build or a run made"
     for index, line in enumerate(lines):
         number = index + 1
@@ -232,6 +233,7 @@ PLANTED = [
     ("long-sentence", "Sources/PenstockLog/PenstockLog.docc/Planted.md", "\nIt is.\nIt" + " is" * 25 + ":\n\n- this\n"),
     ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
     ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nlet a: AdminAPI? = nil\n"),
+    ("build-output", "Planted.h", "\n"),
     ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
 ]

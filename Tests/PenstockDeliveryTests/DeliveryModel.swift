@@ -159,7 +159,7 @@ extension DeliveryModel {
     }
     guard state.phase == .paused else { return }
     if !isPaused { violations.append("it waits for a pause to end, and there is none") }
-    if state.isInFlight || state.unfinished != nil { violations.append("something goes on in a pause") }
+    if state.isInFlight || state.unfinished != nil { violations.append("something is in progress during a pause") }
     // The shell lets all renderings go.
     rendered = [:]
   }

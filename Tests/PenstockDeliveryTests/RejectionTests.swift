@@ -9,7 +9,7 @@ struct RejectionTests {
 
   func offsets(_ numbers: [UInt64]) -> Set<Offset> { Set(numbers.map { Offset($0) }) }
 
-  /// What arrived together with what is deadLettered is everything, each once.
+  /// What arrived together with the dead letters is everything, each once.
   func expectEverything(_ rig: DeliveryRig, _ sink: ScriptedSink, _ dead: InMemoryDeadLetters) {
     var seen = sink.destination.distinct.flatMap { Array($0.range.lowerBound.rawValue..<$0.range.upperBound.rawValue) }
     seen += dead.letters.map(\.offset.rawValue)

@@ -20,7 +20,7 @@ import Testing
     func bytes(_ pieces: [Piece]) -> Int { pieces.reduce(0) { $0 + $1.footprint } }
     if cache.tail.count > tail.blocks || bytes(cache.tail) > tail.bytes { return "the tail is too large" }
     if cache.recent.count > 1, cache.recent.count > recent.blocks || bytes(cache.recent) > recent.bytes {
-      return "the recent is too large"
+      return "the recent region is too large"
     }
     if cache.tail.map(\.baseOffset) != cache.tail.map(\.baseOffset).sorted() { return "the tail is not in order" }
     if Set(cache.tail + cache.recent).count != cache.tail.count + cache.recent.count {
@@ -103,7 +103,7 @@ import Testing
     #expect(cache.tail.allSatisfy { $0.baseOffset >= Offset(UInt64(end * 10)) } && cache.recent.isEmpty)
   }
 
-  @Test func `a block with more behind it than the tail holds goes through the recent`() {
+  @Test func `a block with more after it than the tail holds goes through the recent region`() {
     var cache = Cache(tail: .init(blocks: 9, bytes: 30), recent: .init(blocks: 2, bytes: 30))
     // Ten records to a block, five bytes to a block: the tail reaches six blocks back.
     for number in 0..<20 { cache.insert(Piece(number, bytes: 5), end: Offset(200)) }
