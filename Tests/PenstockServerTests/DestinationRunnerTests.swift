@@ -60,14 +60,22 @@ struct DestinationRunnerTests {
     let running = Task { await runner.run() }
     _ = await hasCursor.wait { $0 }
     let pausing = Task { try await runner.pause(reason: "") }
-    while await runner.progress?.activity != .gathering { await Task.yield() }
+    try await untilIt(runner, is: .gathering)
     disk.onCall(nil)
     waitsForRecords.signal()
     try await pausing.value
-    while await runner.progress?.activity != .paused { await Task.yield() }
+    try await untilIt(runner, is: .paused)
     runner.stop()
     await running.value
     try await log.close()
+  }
+
+  /// Ends with an error when the test's time is over.
+  private func untilIt(_ runner: DestinationRunner, is activity: DeliveryProgress.Activity) async throws {
+    while await runner.progress?.activity != activity {
+      try Task.checkCancellation()
+      await Task.yield()
+    }
   }
 
   @Test("a seek says where the cursor stood when it was moved, and not when somebody looked")
