@@ -105,10 +105,13 @@ public final class Cursor: Sendable {
 
   /// Moves the cursor anywhere in the log, also back: one sync. Throws `.illegalMove` while a batch is open, or for an
   /// offset past the end.
-  public func seek(to place: Position) async throws(LogError) {
+  ///
+  /// With `givingUpBatches` it also moves while a batch is open, and gives that batch up. The destination may hold the
+  /// batch or not. Its records at or past the new position are delivered under new ids; the others are not.
+  public func seek(to place: Position, givingUpBatches: Bool = false) async throws(LogError) {
     let offset = try view.offset(of: place)
     try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
-      try state.seeking(to: offset, epoch: epoch, durableEnd: view.end)
+      try state.seeking(to: offset, givingUpBatches: givingUpBatches, epoch: epoch, durableEnd: view.end)
     }
   }
 

@@ -175,11 +175,17 @@ extension CursorState {
   }
 
   /// Moves the cursor anywhere in the log, also back. A seek also acknowledges lost records.
-  public func seeking(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+  ///
+  /// A batch in flight refuses the seek, because its destination may hold it. With `givingUpBatches` those batches are
+  /// given up: their records are delivered only if they are at or past `offset`, and then under new ids.
+  public func seeking(
+    to offset: Offset, givingUpBatches: Bool = false, epoch: UInt32, durableEnd: Offset
+  ) throws(CursorMoveError) -> CursorState {
     try check(epoch)
-    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    guard inFlight.isEmpty || givingUpBatches else { throw .intentsOpen(inFlight.count) }
     guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
     var next = self
+    next.inFlight = []
     next.committed = offset
     next.reserved = []
     next.lost = nil

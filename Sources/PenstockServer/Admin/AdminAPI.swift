@@ -97,7 +97,10 @@ final class AdminAPI: Sendable {
 
   // MARK: Changes
 
-  private struct SeekBody: Decodable { var to: String }
+  private struct SeekBody: Decodable {
+    var to: String
+    var giveUpBatch: Bool?
+  }
   private struct PauseBody: Decodable { var reason: String? }
 
   /// Pauses, resumes, retries or seeks a destination.
@@ -118,7 +121,7 @@ final class AdminAPI: Sendable {
         guard let position = PositionParameter.position(body.to, now: clock.now()) else {
           return .failure(400, "bad_request", "to must be \(PositionParameter.explanation)")
         }
-        let former = try await runner.seek(to: position)
+        let former = try await runner.seek(to: position, givingUpBatches: body.giveUpBatch ?? false)
         return Answer(
           200, await runner.json(at: clock.now(), more: [("formerCommitted", .number(former.rawValue))]))
       }

@@ -153,8 +153,12 @@ struct OpenAPIOperation {
       OpenAPIOperation(summary: "Retries now instead of waiting for the backoff.", schema: "Destination")
     case .seek:
       OpenAPIOperation(
-        summary: "Moves the cursor to any position in the log, and returns its former position.",
-        body: body(#"{"type":"object","required":["to"],"properties":{"to":{"type":"string"}}}"#), schema: "Sought")
+        summary: "Moves the cursor to any position in the log, and returns its former position. A batch in flight"
+          + " refuses that, unless giveUpBatch is true: the receiver may hold the batch.",
+        body: body(
+          #"{"type":"object","required":["to"],"properties":{"to":{"type":"string"},"#
+            + #""giveUpBatch":{"type":["boolean","null"]}}}"#),
+        schema: "Sought")
     case .getReplays: OpenAPIOperation(summary: "Returns every stored replay.", schema: "Replays")
     case .postReplay: replaying
     case .getReplay: OpenAPIOperation(summary: "Returns the progress of a replay.", schema: "Replay")

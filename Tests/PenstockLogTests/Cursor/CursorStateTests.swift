@@ -20,7 +20,7 @@ import Testing
     case replace(String, Intent, String?, UInt32)
     case complete(String, UInt32)
     case commit(UInt64, UInt32)
-    case seek(UInt64, UInt32)
+    case seek(UInt64, givingUp: Bool, UInt32)
     case pass(UInt64)
     case acknowledge(UInt64, UInt64, UInt32)
 
@@ -32,7 +32,8 @@ import Testing
         "replace \(id) by \(intent.id), condemned: \(rejectionReason ?? "no"), as \(epoch)"
       case .complete(let id, let epoch): "complete \(id) as \(epoch)"
       case .commit(let offset, let epoch): "commit \(offset) as \(epoch)"
-      case .seek(let offset, let epoch): "seek \(offset) as \(epoch)"
+      case .seek(let offset, let isGivingUp, let epoch):
+        "seek \(offset)\(isGivingUp ? ", giving up batches," : "") as \(epoch)"
       case .pass(let start): "passed up to \(start)"
       case .acknowledge(let first, let end, let epoch): "acknowledge \(first) ..< \(end) as \(epoch)"
       }
@@ -42,7 +43,7 @@ import Testing
       switch self {
       case .acquire, .pass: nil
       case .acknowledge(_, _, let epoch), .replace(_, _, _, let epoch): epoch
-      case .begin(_, let epoch), .complete(_, let epoch), .commit(_, let epoch), .seek(_, let epoch): epoch
+      case .begin(_, let epoch), .complete(_, let epoch), .commit(_, let epoch), .seek(_, _, let epoch): epoch
       }
     }
 
@@ -54,7 +55,8 @@ import Testing
         try state.replacing(DeliveryID(id), with: intent, rejectionReason: rejectionReason, epoch: epoch)
       case .complete(let id, let epoch): try state.completing(DeliveryID(id), receipt: id, epoch: epoch)
       case .commit(let offset, let epoch): try state.committing(to: Offset(offset), epoch: epoch, durableEnd: end)
-      case .seek(let offset, let epoch): try state.seeking(to: Offset(offset), epoch: epoch, durableEnd: end)
+      case .seek(let offset, let isGivingUp, let epoch):
+        try state.seeking(to: Offset(offset), givingUpBatches: isGivingUp, epoch: epoch, durableEnd: end)
       case .pass(let start): state.passed(upTo: Offset(start))
       case .acknowledge(let first, let last, let epoch):
         try state.acknowledging(Offset(first)..<Offset(last), epoch: epoch, durableEnd: end)
@@ -80,7 +82,8 @@ import Testing
       for id in ["0-1", "0-2", "1-2", "2-3", "0-3", "no"] { moves.append(.complete(id, epoch)) }
       for offset in [0, 1, 3, 4] as [UInt64] {
         moves.append(.commit(offset, epoch))
-        moves.append(.seek(offset, epoch))
+        moves.append(.seek(offset, givingUp: false, epoch))
+        moves.append(.seek(offset, givingUp: true, epoch))
       }
       for (first, last) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3), (2, 4)] as [(UInt64, UInt64)] {
         moves.append(.acknowledge(first, last, epoch))
@@ -162,6 +165,11 @@ import Testing
     default: if after.lost != before.lost { return "the loss changed" }
     }
     switch move {
+    case .seek(let offset, let isGivingUp, _):
+      if !before.inFlight.isEmpty, !isGivingUp { return "a batch was given up that nobody gave up" }
+      var expected = before
+      (expected.committed, expected.inFlight, expected.reserved, expected.lost) = (Offset(offset), [], [], nil)
+      return after == expected ? nil : "the seek did more, or less, than move"
     case .pass(let start): return wrongPass(before, Offset(start), after)
     case .acknowledge(let first, let last, _):
       let gap = Offset(first)..<Offset(last)
@@ -314,6 +322,8 @@ import Testing
     let open = try held.beginning(Self.intent(1, 2), epoch: 1, durableEnd: Self.end)
     #expect(refusal({ try $0.committing(to: Offset(2), epoch: 1, durableEnd: Self.end) }, of: open) == .intentsOpen(1))
     #expect(refusal({ try $0.seeking(to: Offset(2), epoch: 1, durableEnd: Self.end) }, of: open) == .intentsOpen(1))
+    let givingUp = try open.seeking(to: Offset(2), givingUpBatches: true, epoch: 1, durableEnd: Self.end)
+    #expect(givingUp.inFlight.isEmpty && givingUp.nextFirst == Offset(2))
   }
 
   @Test func `an intent is refused when it is malformed`() throws {

@@ -150,6 +150,20 @@ import Testing
     try await again.close()
   }
 
+  @Test func `a seek that gives up the open batch is durable, and nobody can commit the batch`() async throws {
+    let (test, log) = try await opened(4)
+    let cursor = try await log.cursor(named: "c")
+    let batch = try #require(try await cursor.next(upTo: .init(records: 3)))
+    try await cursor.seek(to: .offset(Offset(1)), givingUpBatches: true)
+    #expect(await code { () throws(LogError) in try await cursor.commit(batch) } == .illegalMove)
+    try await log.close()
+    let again = try await test.open()
+    let next = try await again.cursor(named: "c")
+    #expect(next.state.inFlight.isEmpty && next.state.committed == Offset(1))
+    #expect(texts(try await next.next()) == ["1", "2", "3"])
+    try await again.close()
+  }
+
   @Test func `seeking moves anywhere, but not with a batch open`() async throws {
     let (_, log) = try await opened(4)
     let cursor = try await log.cursor(named: "c")
