@@ -1,5 +1,5 @@
 import PenstockDelivery
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 

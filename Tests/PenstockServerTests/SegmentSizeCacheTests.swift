@@ -1,7 +1,7 @@
 import Logging
 import PenstockDelivery
 import PenstockEvents
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing

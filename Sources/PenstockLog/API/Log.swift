@@ -27,7 +27,7 @@ public final class Log: ReadableLog {
   private let configuration: LogConfiguration
   /// How safe an append is when it returns, unless it asks for another level.
   package var durability: Durability { configuration.durability }
-  package let committer: Committer
+  let committer: Committer
   package let producers: ProducerRegistry
   private let trimmer: LogTrimmer
   private let worker: Worker

@@ -25,7 +25,7 @@ public struct Records: AsyncSequence, Sendable {
   /// Keeps the log open, where this process writes it.
   let lifetime: LogLifetime?
 
-  package init(
+  init(
     view: LogView, start: Position, end: Position?, readAhead: ReadAhead = .none, lifetime: LogLifetime? = nil
   ) {
     self.view = view

@@ -151,7 +151,7 @@ public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertib
   /// Whether the call left every file as usable as before, so that a later call may succeed. That is a write or a
   /// rename on a full disk, or an open without a free descriptor. It is not a sync on a full disk: written bytes may be
   /// lost.
-  package var isHarmless: Bool {
+  var isHarmless: Bool {
     switch verb {
     case .write, .rename: code == .noSpace
     case .open: code == .tooManyOpenFiles
@@ -185,7 +185,7 @@ extension FileSystemError.Code {
 extension FileSystem {
   /// Makes later reads of the file return what is on stable storage, and nothing that only memory holds. Returns false
   /// when that cannot be proven.
-  package func synchronizeThenDropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
+  func synchronizeThenDropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     // The kernel does not drop pages that were never written, so they are written first.
     try synchronize(file)
     return try dropCache(file)
@@ -199,7 +199,7 @@ extension FileSystem {
   }
 
   /// Overwrites a range with zeros. Volatile.
-  package func writeZeros(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
+  func writeZeros(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
     var position = range.lowerBound
     while position < range.upperBound {
       let count = Int(min(UInt64(Zeros.page.count), range.upperBound - position))

@@ -123,15 +123,15 @@ public struct LogEnvironment: Sendable {
   public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
   /// How long after the last commit the log syncs the commit point, so that a power cut in a quiet time leaves evidence
   /// of every commit. Nil: never, the default of a file system that is not the machine's.
-  package var commitPointSyncDelay: Duration?
+  var commitPointSyncDelay: Duration?
   /// Receives events of the log, for metrics and traces. Default nil: nothing is measured.
   public var observer: (any LogObserver)?
   /// The clock that measures for the observer.
-  package var paceClock: any MonotonicClock = SystemMonotonicClock()
-  package var observation: Observation { Observation(observer, clock: paceClock) }
+  var paceClock: any MonotonicClock = SystemMonotonicClock()
+  var observation: Observation { Observation(observer, clock: paceClock) }
   /// The clock that checks the wall clock; see ``LogClock``. Nil: the wall clock is always believed, which is the rule
   /// for a caller's own clock.
-  package var monotonicClock: (any MonotonicClock)? {
+  var monotonicClock: (any MonotonicClock)? {
     get { givenMonotonicClock ?? (clock is SystemWallClock ? SystemMonotonicClock() : nil) }
     set { givenMonotonicClock = newValue }
   }

@@ -109,23 +109,23 @@ public struct LogObservers: LogObserver {
 }
 
 /// An observer and the clock that measures for it. Costs one comparison without an observer.
-package struct Observation: Sendable {
+struct Observation: Sendable {
   private let observer: (any LogObserver)?
   private let clock: any MonotonicClock
 
-  package init(_ observer: (any LogObserver)? = nil, clock: any MonotonicClock = SystemMonotonicClock()) {
+  init(_ observer: (any LogObserver)? = nil, clock: any MonotonicClock = SystemMonotonicClock()) {
     self.observer = observer
     self.clock = clock
   }
 
   /// Now, in nanoseconds; 0 without an observer.
-  package func start() -> Int64 { observer == nil ? 0 : clock.now() }
+  func start() -> Int64 { observer == nil ? 0 : clock.now() }
 
   /// Reports an event that began at `start`. The event is made only when there is an observer.
-  package func tell(since start: Int64, _ event: (Duration) -> LogObserverEvent) {
+  func tell(since start: Int64, _ event: (Duration) -> LogObserverEvent) {
     guard let observer else { return }
     observer.observe(event(.nanoseconds(max(0, clock.now() - start))))
   }
 
-  package func tell(_ event: @autoclosure () -> LogObserverEvent) { observer?.observe(event()) }
+  func tell(_ event: @autoclosure () -> LogObserverEvent) { observer?.observe(event()) }
 }

@@ -23,7 +23,7 @@ public struct RetentionPolicy: Hashable, Sendable {
     self.hardCapBytes = hardCapBytes
   }
 
-  package var keepsEverything: Bool { maxAge == nil && maxBytes == nil && hardCapBytes == nil }
+  var keepsEverything: Bool { maxAge == nil && maxBytes == nil && hardCapBytes == nil }
 
   /// `maxAge` in nanoseconds; saturates after 292 years.
   var maxAgeNanoseconds: Int64? {

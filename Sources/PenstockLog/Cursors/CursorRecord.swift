@@ -11,11 +11,11 @@ package struct CursorRecord: Hashable, Sendable {
   /// can use a cursor without reserved ranges and dead letters. It refuses any other cursor, instead of misreading it.
   private static let version: UInt16 = 3
 
-  package let logID: [UInt8]
-  package let name: String
+  let logID: [UInt8]
+  let name: String
   package var state: CursorState
 
-  package init(logID: [UInt8], name: String, state: CursorState) {
+  init(logID: [UInt8], name: String, state: CursorState) {
     self.logID = logID
     self.name = name
     self.state = state

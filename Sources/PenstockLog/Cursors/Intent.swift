@@ -33,7 +33,7 @@ public struct Intent: Hashable, Sendable, Codable {
   public let createdAt: Timestamp
 
   /// 256 bytes: a cursor's slot must hold four intents.
-  package static let maxIDBytes = 256
+  static let maxIDBytes = 256
   /// 2,048 bytes.
   public static let maxPlanBytes = 2048
 

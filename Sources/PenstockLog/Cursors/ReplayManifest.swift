@@ -67,7 +67,7 @@ public struct ReplayManifest: Hashable, Sendable {
   public var cursorName: String { Self.cursorName(of: id) }
 
   /// The prefix of replays' cursors; other cursors cannot have it.
-  package static let namePrefix = "replay."
+  static let namePrefix = "replay."
   public static func cursorName(of id: String) -> String { namePrefix + id }
   /// Whether a cursor of that name can only be a replay's.
   public static func isReplay(cursor name: String) -> Bool { name.hasPrefix(namePrefix) }

@@ -6,20 +6,20 @@
 /// the last. The first is the number of records since the step before, at least 1. The second is the nanoseconds since
 /// the time before, at least 1.
 package struct AppendTimes: Hashable, Sendable {
-  package struct Step: Hashable, Sendable {
+  struct Step: Hashable, Sendable {
     /// The first record of this time.
-    package var index: Int
-    package var time: Timestamp
+    var index: Int
+    var time: Timestamp
   }
 
   package let first: Timestamp
-  package private(set) var steps: [Step] = []
+  private(set) var steps: [Step] = []
 
-  package init(_ first: Timestamp) { self.first = first }
+  init(_ first: Timestamp) { self.first = first }
 
   /// From `index` on, records have `time`. An equal time is no step.
   /// - Precondition: `index` is positive and rises, `time` does not fall.
-  package mutating func step(at index: Int, _ time: Timestamp) {
+  mutating func step(at index: Int, _ time: Timestamp) {
     precondition(index > (steps.last?.index ?? 0) && time >= (steps.last?.time ?? first))
     if time > steps.last?.time ?? first { steps.append(Step(index: index, time: time)) }
   }
@@ -30,14 +30,14 @@ package struct AppendTimes: Hashable, Sendable {
   }
 
   /// The first record not before `time`; nil when there is none.
-  package func firstIndex(atOrAfter time: Timestamp) -> Int? {
+  func firstIndex(atOrAfter time: Timestamp) -> Int? {
     if first >= time { return 0 }
     let count = stepCount { $0.time < time }
     return count < steps.count ? steps[count].index : nil
   }
 
   /// How many steps from the first on satisfy a condition that, once false, stays false.
-  package func stepCount(where condition: (Step) -> Bool) -> Int {
+  func stepCount(where condition: (Step) -> Bool) -> Int {
     var (low, high) = (0, steps.count)
     while low < high {
       let middle = (low + high) / 2

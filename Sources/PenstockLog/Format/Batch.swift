@@ -6,7 +6,7 @@ public struct RecordView {
   /// The bytes as appended. Copy what must outlive the closure.
   public let bytes: UnsafeRawBufferPointer
 
-  package init(offset: Offset, appendTime: Timestamp, bytes: UnsafeRawBufferPointer) {
+  init(offset: Offset, appendTime: Timestamp, bytes: UnsafeRawBufferPointer) {
     self.offset = offset
     self.appendTime = appendTime
     self.bytes = bytes

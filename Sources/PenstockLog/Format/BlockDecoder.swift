@@ -1,7 +1,7 @@
 /// Why a block's bytes are invalid.
 package struct BlockFlaw: Error, Hashable, Sendable, CustomStringConvertible {
-  package let reason: String
-  package init(_ reason: String) { self.reason = reason }
+  let reason: String
+  init(_ reason: String) { self.reason = reason }
   package var description: String { reason }
 }
 
@@ -9,7 +9,7 @@ package struct BlockFlaw: Error, Hashable, Sendable, CustomStringConvertible {
 package enum BlockDecoder {
   /// Validates everything that checksums cover, without decompressing: trailer, padding and stored bytes.
   /// `bytes` begins at the header and is `header.totalLength` long.
-  package static func verify(_ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32) throws(BlockFlaw) {
+  static func verify(_ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32) throws(BlockFlaw) {
     precondition(bytes.count == header.totalLength)
     let trailer = UnsafeRawBufferPointer(rebasing: bytes[BlockFormat.headerSize..<header.frontLength])
     guard Checksum.of(trailer, seed: seed) == header.trailerChecksum else { throw BlockFlaw("trailer checksum") }

@@ -3,7 +3,7 @@ internal import Synchronization
 /// Memory for one payload. The last reference returns it to its pool.
 ///
 /// `@unchecked Sendable`: its maker writes it before any other thread has it; from then on it is only read.
-package final class BlockMemory: @unchecked Sendable {
+final class BlockMemory: @unchecked Sendable {
   fileprivate let start: UnsafeMutableRawPointer
   fileprivate let capacity: Int
   private let pool: BlockMemoryPool
@@ -37,7 +37,7 @@ package final class BlockMemoryPool: Sendable {
   private static let grain = 64 << 10
   private static let keptBytes = 4 << 20
 
-  package init() {}
+  init() {}
 
   deinit { for piece in free.withLock({ $0 }) { piece.start.deallocate() } }
 
@@ -75,7 +75,7 @@ package struct BlockPayload: Sendable {
   private let storage: Storage
   package let count: Int
 
-  package init(_ bytes: [UInt8]) {
+  init(_ bytes: [UInt8]) {
     storage = .array(bytes)
     count = bytes.count
   }
@@ -85,10 +85,10 @@ package struct BlockPayload: Sendable {
     self.count = count
   }
 
-  package var isEmpty: Bool { count == 0 }
+  var isEmpty: Bool { count == 0 }
 
   /// A copy of the bytes.
-  package var bytes: [UInt8] {
+  var bytes: [UInt8] {
     if case .array(let bytes) = storage { return bytes }
     return withUnsafeBytes { Array($0) }
   }

@@ -24,8 +24,8 @@ package struct CommitPoint: Hashable, Sendable {
 
   package var durable: End
   /// What readers see; after `durable` only in a log opened with a weaker durability.
-  package var visible: End
-  package var epoch: UInt32
+  var visible: End
+  var epoch: UInt32
 
   package init(durable: End, visible: End, epoch: UInt32) {
     self.durable = durable

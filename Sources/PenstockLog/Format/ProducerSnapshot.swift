@@ -17,13 +17,13 @@ package struct ProducerSnapshot: Hashable, Sendable {
   /// The most bytes that a file may have, whatever its fields say.
   static let maxBytes = 64 + LogConfiguration.producersRange.upperBound * entryBytes
 
-  package var logID: [UInt8]
-  package var generation: UInt64
-  package var end: Offset
-  package var isComplete: Bool
-  package var entries: [String: ProducerTable.Entry]
+  var logID: [UInt8]
+  var generation: UInt64
+  var end: Offset
+  var isComplete: Bool
+  var entries: [String: ProducerTable.Entry]
 
-  package init(_ table: ProducerTable, logID: [UInt8], generation: UInt64, end: Offset) {
+  init(_ table: ProducerTable, logID: [UInt8], generation: UInt64, end: Offset) {
     self.logID = logID
     self.generation = generation
     self.end = end

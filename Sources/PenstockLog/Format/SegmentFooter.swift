@@ -38,7 +38,7 @@ package enum SegmentFooter {
   package struct Index: Hashable, Sendable {
     package var blocks: [BlockEntry]
     /// The end of the blocks, and the beginning of the footer.
-    package var position: UInt64
+    var position: UInt64
   }
 
   static func footerLength(blocks: Int) -> Int { frontSize + blocks * entrySize + 4 }
@@ -159,7 +159,7 @@ extension SegmentFooter {
 extension SegmentFooter {
   /// Whether `found` is what a crash may have left while `expected` was written over zeros: every byte is the expected
   /// one or zero, and only zeros follow. Zeros alone qualify.
-  package static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
+  static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
     let common = min(found.count, expected.count)
     for index in 0..<common where found[index] != expected[index] && found[index] != 0 { return false }
     return Bytes.nonzeroEnd(of: UnsafeRawBufferPointer(rebasing: found[common...])) == 0

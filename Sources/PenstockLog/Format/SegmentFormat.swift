@@ -37,13 +37,13 @@ package struct SegmentHeader: Hashable, Sendable {
   package static let magic: UInt32 = 0x3153_4E50  // "PNS1"
   package static let version: UInt16 = 1
   /// Incompatible feature bit 0: the segment is sealed.
-  package static let sealedFeature: UInt64 = 1
-  package static let knownIncompatible = sealedFeature
+  static let sealedFeature: UInt64 = 1
+  static let knownIncompatible = sealedFeature
   /// A producer had appended before the segment was begun. A writer that does not know producers must not append.
-  package static let producersFeature: UInt64 = 1
+  static let producersFeature: UInt64 = 1
   /// The header holds `latestEventTime`.
-  package static let eventTimesFeature: UInt64 = 1
-  package static let knownReadOnly = producersFeature
+  static let eventTimesFeature: UInt64 = 1
+  static let knownReadOnly = producersFeature
 
   package var incompatibleFeatures: UInt64 = 0
   package var readOnlyFeatures: UInt64 = 0
@@ -57,7 +57,7 @@ package struct SegmentHeader: Hashable, Sendable {
   package var begunAt: Timestamp
   /// The latest event time in all earlier segments, including those that retention has dropped. It never falls from one
   /// segment to the next, so a binary search works. `Int64.min` when no record had one; nil where it is unknown.
-  package var latestEventTime: Int64? {
+  var latestEventTime: Int64? {
     didSet {
       compatibleFeatures &= ~Self.eventTimesFeature
       if latestEventTime != nil { compatibleFeatures |= Self.eventTimesFeature }
@@ -88,7 +88,7 @@ package struct SegmentHeader: Hashable, Sendable {
   package var isSealed: Bool { seal != nil }
 
   /// The same segment, sealed, under a new salt: its bytes and the original's never validate for each other.
-  package func sealed(_ seal: SegmentSeal, salt: [UInt8]) -> SegmentHeader {
+  func sealed(_ seal: SegmentSeal, salt: [UInt8]) -> SegmentHeader {
     precondition(salt.count == 16)
     var header = self
     header.incompatibleFeatures |= Self.sealedFeature
@@ -179,7 +179,7 @@ package struct SegmentHeader: Hashable, Sendable {
   }
 
   /// Whether this code may append to a segment with these features.
-  package var isWritable: Bool { readOnlyFeatures & ~Self.knownReadOnly == 0 && !isSealed }
+  var isWritable: Bool { readOnlyFeatures & ~Self.knownReadOnly == 0 && !isSealed }
 }
 
 /// A segment's file name.
@@ -206,7 +206,7 @@ package struct SegmentName: Hashable, Comparable, Sendable {
 
   package var text: String { "\(Self.padded(sequence, to: 10))-\(Self.padded(baseOffset.rawValue, to: 20)).seg" }
 
-  package static func padded(_ value: UInt64, to width: Int) -> String {
+  static func padded(_ value: UInt64, to width: Int) -> String {
     let digits = String(value)
     return String(repeating: "0", count: max(0, width - digits.count)) + digits
   }

@@ -25,7 +25,7 @@ package final class LogTrimmer: Sendable {
   private let clock: AppendClock
   private let state = Mutex(State())
 
-  package init(
+  init(
     _ environment: LogEnvironment, _ policy: RetentionPolicy, _ paths: LogPaths, _ metaFile: MetaFile, _ view: LogView,
     clock: AppendClock, snapshotEnd: @escaping @Sendable () -> Offset
   ) {
@@ -42,7 +42,7 @@ package final class LogTrimmer: Sendable {
 
   /// Waits for a run in progress and allows no other, before the log releases the writer's lock. Blocks the calling
   /// thread.
-  package func close() { state.withLock { $0.isClosed = true } }
+  func close() { state.withLock { $0.isClosed = true } }
 
   /// Removes what the policy allows and no cursor needs. Blocks the calling thread. O(segments + cursors), O(1) without
   /// a policy.
@@ -194,7 +194,7 @@ package final class LogTrimmer: Sendable {
   }
 
   /// Durable when it returns. An opening also uses it for files below the start.
-  package static func remove(
+  static func remove(
     _ files: [String], _ fileSystem: any FileSystem, _ paths: LogPaths
   ) throws(LogError) {
     guard !files.isEmpty else { return }

@@ -38,7 +38,7 @@ package final class SlotFile {
   /// Creates the file with a first value. File and name are durable when it returns.
   ///
   /// Throws `.locked` while another process creates it. Its cause is `.exists` when a file of that name exists by then.
-  package static func create(
+  static func create(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, value: [UInt8]
   ) throws(LogError) {
     let temporary = path + ".tmp"
