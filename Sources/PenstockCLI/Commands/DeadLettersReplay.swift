@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 extension DeadLettersCommand {

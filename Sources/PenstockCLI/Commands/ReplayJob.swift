@@ -3,6 +3,7 @@ import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 /// One run of `penstock replay`.

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import PenstockLog
 import PenstockServer
+import PenstockSupport
 import PenstockToolSupport
 import ServiceLifecycle
 

@@ -3,6 +3,7 @@ import NIOCore
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// The HTTP API for status, destinations, replays and metrics: everything except ingest and API keys.
@@ -52,11 +53,11 @@ final class AdminAPI: Sendable {
   func status(for scope: RedactionScope) async -> Answer { Answer(200, await state(for: scope)) }
 
   /// The complete status.
-  func state(for scope: RedactionScope = .company) async -> ServiceJSON {
+  func state(for scope: RedactionScope = .company) async -> OrderedJSON {
     let now = clock.now()
     let set = log.view.set
     let bytes = set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
-    var destinations: [ServiceJSON] = []
+    var destinations: [OrderedJSON] = []
     for runner in runners { destinations.append(await runner.json(at: now, for: scope)) }
     let counts = ingest.counters.counts
     return .object([
@@ -73,7 +74,7 @@ final class AdminAPI: Sendable {
 
   func destinations(for scope: RedactionScope) async -> Answer {
     let now = clock.now()
-    var views: [ServiceJSON] = []
+    var views: [OrderedJSON] = []
     for runner in runners { views.append(await runner.json(at: now, for: scope)) }
     return Answer(200, .object([("destinations", .array(views))]))
   }
@@ -134,7 +135,7 @@ final class AdminAPI: Sendable {
 }
 
 extension IngestCounts {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("requests", .number(requests)), ("events", .number(events)), ("bytes", .number(bytes)),
       ("duplicates", .number(duplicates)), ("refusedRecords", .number(refusedRecords)), ("refused", .number(refused)),

@@ -1,6 +1,7 @@
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// The running redeliveries of dead letters, at most one for each destination, and the result of each destination's
@@ -97,7 +98,7 @@ extension RedeliveryRunner.Progress {
   }
 
   /// With the reasons of the first 20 that were rejected again.
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("state", .string(stateName)), ("letters", .number(letters)), ("delivered", .number(report.delivered)),
       ("rejected", .number(report.rejected.count)),

@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockSupport
 
 /// One setting of the configuration, shown to operators. Never a secret.
 public struct ServiceSetting: Sendable, Hashable {
@@ -27,7 +28,7 @@ public struct ServiceSetting: Sendable, Hashable {
 }
 
 extension ServiceSetting {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     switch value {
     case .text(let text): .object([("key", .string(key)), ("value", .string(text))])
     case .secrets(let count): .object([("key", .string(key)), ("value", .null), ("secrets", .number(count))])
@@ -65,7 +66,7 @@ extension AdminAPI {
   /// `GET /v1/settings`: the effective configuration, and whether a change needs a reload or a restart.
   func settings() -> Answer {
     let (log, service, limits) = (configuration.log, configuration.service, ingest.currentLimits)
-    func group(_ name: String, _ changes: String, _ settings: [ServiceSetting]) -> ServiceJSON {
+    func group(_ name: String, _ changes: String, _ settings: [ServiceSetting]) -> OrderedJSON {
       .object([
         ("name", .string(name)), ("changes", .string(changes)), ("settings", .array(settings.map(\.json))),
       ])
@@ -75,7 +76,7 @@ extension AdminAPI {
       group("server", "restart", service.settings(limits)), group("server.limits", "reload", limits.reloadableSettings),
     ]
     let destinations = runners.map { runner in
-      ServiceJSON.object([
+      OrderedJSON.object([
         ("name", .string(runner.destination.name)), ("kind", .string(runner.destination.kind)),
         ("settings", .array(runner.destination.settings.map(\.json))),
       ])
