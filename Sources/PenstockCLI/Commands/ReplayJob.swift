@@ -64,7 +64,7 @@ struct ReplayJob {
       window = ReplayWindow(
         from: from.position, to: until.position, untimed: try command.untimed.value(from: from, to: until))
     }
-    var retry = destination?.delivery.retry ?? RetryPolicy()
+    var retry = destination?.delivery.options.retry ?? RetryPolicy()
     retry.giveUpAfter = .seconds(command.giveUpAfter)
     return ReplaySettings(
       id: command.id ?? "dry-run", window: window, gaps: command.skipGaps ? .skip : .stop, rate: try command.rate,

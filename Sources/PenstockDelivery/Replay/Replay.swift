@@ -198,8 +198,9 @@ public final class Replay: Sendable {
       }
     }
     return Delivery(
-      from: lease, source: source, to: UnownedSink(sink: sink, events: manifest.events), policy: settings.policy,
-      retry: settings.retry, options: DeliveryOptions(rate: DeliveryRate(manifest.rate)), environment: environment)
+      from: lease, source: source, to: UnownedSink(sink: sink, events: manifest.events),
+      options: DeliveryOptions(policy: settings.policy, retry: settings.retry, rate: DeliveryRate(manifest.rate)),
+      environment: environment)
   }
 
   private func end(

@@ -92,7 +92,7 @@ extension AdminAPI {
 
 extension ServiceDestination {
   /// Nil: the destination stores none.
-  var letters: DeadLetters? { deadLetters.map { DeadLetters(in: $0) } }
+  var letters: DeadLetters? { options.deadLetters.map { DeadLetters(in: $0) } }
 }
 
 extension DeadLetters.Numbered {

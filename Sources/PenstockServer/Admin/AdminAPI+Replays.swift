@@ -108,8 +108,8 @@ extension AdminAPI {
     }
     return .success(
       ReplaySettings(
-        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate, policy: destination.batch,
-        retry: destination.retry))
+        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate, 
+        policy: destination.options.delivery.policy, retry: destination.options.delivery.retry))
   }
 }
 

@@ -8,6 +8,20 @@ import Synchronization
 
 /// The HTTP API for status, destinations, replays and metrics: everything except ingest and API keys.
 final class AdminAPI: Sendable {
+  /// What works for the destinations of the service.
+  struct Runners: Sendable {
+    let destinations: [DestinationRunner]
+    let replays: ReplayRunner
+    let redeliveries: RedeliveryRunner
+  }
+
+  /// What the API asks about the machine and the service. A test has its own.
+  struct Environment: Sendable {
+    var clock: any WallClock = SystemWallClock()
+    var storage: @Sendable (_ path: String) -> StorageState = StorageState.of
+    var damage: @Sendable () -> [ServiceDamage] = { [] }
+  }
+
   let log: Log
   let runners: [DestinationRunner]
   let replays: ReplayRunner
@@ -21,21 +35,19 @@ final class AdminAPI: Sendable {
   private let startedAt: Timestamp
 
   init(
-    _ log: Log, runners: [DestinationRunner], replays: ReplayRunner, redeliveries: RedeliveryRunner, ingest: Ingest,
-    metrics: ServiceMetrics, configuration: OpeningConfiguration, clock: any WallClock,
-    storage: @escaping @Sendable (_ path: String) -> StorageState = StorageState.of,
-    damage: @escaping @Sendable () -> [ServiceDamage] = { [] }
+    _ log: Log, _ runners: Runners, ingest: Ingest, metrics: ServiceMetrics, configuration: OpeningConfiguration,
+    environment: Environment = Environment()
   ) {
     self.log = log
-    self.runners = runners
-    self.replays = replays
-    self.redeliveries = redeliveries
+    self.runners = runners.destinations
+    replays = runners.replays
+    redeliveries = runners.redeliveries
     self.ingest = ingest
     self.metrics = metrics
     self.configuration = configuration
-    self.clock = clock
-    self.storage = storage
-    self.damage = damage
+    clock = environment.clock
+    storage = environment.storage
+    damage = environment.damage
     startedAt = clock.now()
   }
 

@@ -38,13 +38,13 @@ final class RedeliveryRunner: Sendable {
   func start(
     _ scope: RedeliveryScope, of letters: DeadLetters, to destination: ServiceDestination, letters count: Int
   ) throws -> Bool {
-    var retry = destination.retry
-    retry.giveUpAfter = Self.giveUpAfter
+    var options = destination.options.delivery
+    options.retry.giveUpAfter = Self.giveUpAfter
     let logger = logger.ofRequest
     let (name, sink) = (destination.name, try destination.makeReplaySink(scope.mark))
     let redelivery = Redelivery(
-      scope, of: name, in: letters, to: sink, named: name, policy: destination.batch, retry: retry,
-      options: destination.options, environment: DeliveryEnvironment(logger: logger))
+      RedeliverySettings(scope, of: name, to: name, options: options), in: letters, to: sink,
+      environment: DeliveryEnvironment(logger: logger))
     let isStarted = state.withLock { state in
       guard !state.isStopping, state.running[name] == nil else { return false }
       let task = Task { [self] in await run(redelivery, name, count, logger) }

@@ -78,7 +78,7 @@ extension AdminAPI {
     let destinations = runners.map { runner in
       OrderedJSON.object([
         ("name", .string(runner.destination.name)), ("kind", .string(runner.destination.kind)),
-        ("settings", .array(runner.destination.settings.map(\.json))),
+        ("settings", .array(runner.destination.options.settings.map(\.json))),
       ])
     }
     return Answer(
