@@ -92,6 +92,7 @@ public enum LagHealth: String, Sendable, Hashable, CaseIterable, Comparable {
 
 /// The lag of a destination.
 public struct Lag: Sendable, Hashable {
+  /// The cursor's name, which names the destination.
   public let cursor: String
   /// Durable records that are not delivered.
   public let records: Int
@@ -111,6 +112,7 @@ public struct Lag: Sendable, Hashable {
   public let timeToLoss: Duration?
   /// How long records have waited without a commit; nil when none wait.
   public let stillFor: Duration?
+  /// The worst that applies to the destination.
   public let health: LagHealth
   /// The health in a sentence.
   public let words: String

@@ -6,12 +6,17 @@ import Synchronization
 public struct RedeliveryReport: Sendable, Hashable {
   /// A letter that was rejected again. It stays in the store, and the redelivery has passed it.
   public struct Rejected: Sendable, Hashable {
+    /// The letter's number.
     public let number: Offset
+    /// What the destination, or the sink, answered.
     public let reason: String
   }
 
+  /// Letters that arrived.
   public var delivered = 0
+  /// Attempts at all batches, answered or not.
   public var attempts = 0
+  /// Letters that were rejected again, in the order of their numbers.
   public var rejected: [Rejected] = []
   /// Nil while the redelivery runs.
   public var ending: DeliveryReport.Ending?

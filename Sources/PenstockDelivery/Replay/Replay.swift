@@ -17,6 +17,7 @@ import Synchronization
 ///
 /// A `Replay` runs once. To continue a replay, make another one with the same id.
 public final class Replay: Sendable {
+  /// What the replay was given.
   public let settings: ReplaySettings
   private let store: any ReplayStore
   private let source: any RecordSource

@@ -17,6 +17,7 @@ public struct ReplayEstimate: Sendable, Hashable {
   /// The time at the settings' rate; nil without a rate, since the destination's speed is unknown.
   public let duration: Duration?
 
+  /// The estimate for a window that includes every record of `extent`.
   public init(_ extent: RangeEstimate, policy: BatchPolicy, rate: DeliveryRate) {
     func pieces(_ amount: Int, _ most: Int) -> Int { amount / most + (amount % most == 0 ? 0 : 1) }
     let batches = max(pieces(extent.records, policy.maxRecords), pieces(extent.recordBytes, policy.maxBytes))

@@ -31,6 +31,7 @@ public final class Log: ReadableLog {
   package let producers: ProducerRegistry
   private let trimmer: LogTrimmer
   private let worker: Worker
+  /// What reads share; not for use outside this package.
   public let parts: LogParts
   /// Runs retention on the thread that moves cursors.
   private let trimSoon: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void

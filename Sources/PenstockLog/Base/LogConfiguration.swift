@@ -84,6 +84,7 @@ public struct LogConfiguration: Hashable, Sendable {
   /// Whether the log rewrites full segments, smaller, in the background. Default on.
   public var sealing = Sealing.on
 
+  /// The defaults: appends are on stable storage when they return.
   public init() {}
 
   /// Throws `.invalidConfiguration`, naming the setting and its range.
@@ -113,7 +114,9 @@ public struct LogConfiguration: Hashable, Sendable {
 
 /// The disk, the clock and the randomness of a log. Injected, so that a test can replace them.
 public struct LogEnvironment: Sendable {
+  /// Where the log's files are.
   public var fileSystem: any FileSystem
+  /// Gives the append times.
   public var clock: any WallClock
   /// 16 unpredictable bytes, for the log's UUID and the segments' salts.
   public var randomBytes: @Sendable () -> [UInt8]
@@ -137,6 +140,7 @@ public struct LogEnvironment: Sendable {
   }
   private var givenMonotonicClock: (any MonotonicClock)?
 
+  /// The given file system, clock and random bytes, no observer.
   public init(
     fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],
     logger: Logger = Logger(label: "penstock.log")

@@ -20,11 +20,13 @@ public struct RecordBatch: Sendable {
   /// The producer of the append, if it has one.
   package var producer: ProducerMark?
 
+  /// A batch without records.
   public init() {}
 
   /// Reserves memory for `bytes` bytes of records.
   public init(reservingBytes bytes: Int) { payload.reserveCapacity(bytes) }
 
+  /// Whether the batch has no record.
   public var isEmpty: Bool { count == 0 }
 
   /// The records' bytes together, without separators.

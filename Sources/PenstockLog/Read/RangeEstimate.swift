@@ -1,5 +1,6 @@
 /// The size of a range of records, from the indexes.
 public struct RangeEstimate: Hashable, Sendable {
+  /// The measured offsets.
   public let range: Range<Offset>
   /// Records of the range that the log holds.
   public package(set) var records = 0

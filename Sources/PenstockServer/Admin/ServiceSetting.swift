@@ -3,7 +3,9 @@ import PenstockSupport
 
 /// One setting of the configuration, shown to operators. Never a secret.
 public struct ServiceSetting: Sendable, Hashable {
+  /// What an operator sees.
   public enum Value: Sendable, Hashable {
+    /// The value's text.
     case text(String)
     /// The number of secrets; their values are never shown.
     case secrets(Int)
@@ -11,19 +13,24 @@ public struct ServiceSetting: Sendable, Hashable {
 
   /// The name in the configuration file, such as `batch.maxEvents`.
   public let key: String
+  /// What an operator sees.
   public let value: Value
 
+  /// A setting with a text.
   public init(_ key: String, _ value: String) {
     self.key = key
     self.value = .text(value)
   }
 
+  /// A setting with secrets, of which only the number is kept.
   public init(_ key: String, secrets: Int) {
     self.key = key
     value = .secrets(secrets)
   }
 
+  /// A setting with a size, shown as in `8MiB`.
   public init(_ key: String, bytes: Int) { self.init(key, SettingText.bytes(bytes)) }
+  /// A setting with a time, shown as in `30s`.
   public init(_ key: String, _ duration: Duration) { self.init(key, SettingText.duration(duration)) }
 }
 

@@ -11,6 +11,7 @@ public import Tracing
 
 /// Why a service cannot start.
 public struct ServiceError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The explanation, for operators.
   public let message: String
   public var description: String { message }
 }

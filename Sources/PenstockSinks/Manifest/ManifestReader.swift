@@ -12,6 +12,7 @@ public struct ManifestReader: Sendable {
 
   /// The end of an export, where its cursor continues.
   public struct ExportEnd: Sendable, Hashable, Codable {
+    /// What the position was found from.
     public enum Source: String, Sendable, Hashable, Codable {
       /// The newest entry, and the objects after it.
       case manifest
@@ -20,6 +21,7 @@ public struct ManifestReader: Sendable {
       /// Nothing: the export has no object and no entry.
       case nothing
     }
+    /// What the position was found from.
     public var source: Source
     /// The offset where the cursor continues: after the last record that is certainly exported.
     public var committedEnd: UInt64
