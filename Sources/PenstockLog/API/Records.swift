@@ -52,8 +52,8 @@ public struct Records: AsyncSequence, Sendable {
 
     init(batches: Batches.Iterator) { self.batches = batches }
 
-    /// The next record; nil at the end. Waits where the sequence follows the log. Blocks the thread that runs the task
-    /// while it reads and decompresses a block.
+    /// The next record; nil at the end. Waits where the sequence follows the log. Without ``ReadAhead`` it blocks the
+    /// thread that runs the task while it reads and decompresses a block.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws(LogError) -> Record? {
       if next == pending.count {
         pending.removeAll(keepingCapacity: true)
@@ -92,8 +92,8 @@ public struct Batches: AsyncSequence, Sendable {
 
     init(_ source: Batches) { self.source = source }
 
-    /// The next batch; nil at the end. Waits where the sequence follows the log. Blocks the thread that runs the task
-    /// while it reads and decompresses a block.
+    /// The next batch; nil at the end. Waits where the sequence follows the log. Without ``ReadAhead`` it blocks the
+    /// thread that runs the task while it reads and decompresses a block.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws(LogError) -> Batch? {
       let view = source.records.view
       let first: Offset
