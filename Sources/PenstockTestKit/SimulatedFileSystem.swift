@@ -47,7 +47,7 @@ public final class SimulatedFileSystem: FileSystem {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.write(file, bytes, at: position) }
   }
 
-  /// Makes the file's content durable, or fails as the disk was told to.
+  /// Makes the file's content durable, unless the test makes the disk fail.
   public func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
     try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronize(file) }
   }

@@ -42,7 +42,8 @@ extension Configuration.Destination {
         thresholds: delivery.thresholds, deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) },
         settings: shownSettings, delivery: options),
       makeDelivery: { cursor, log in
-        makeDelivery(from: cursor, source: log, to: try makeSink(), log: path, environment: DeliveryEnvironment(logger: logger))
+        makeDelivery(
+          from: cursor, source: log, to: try makeSink(), log: path, environment: DeliveryEnvironment(logger: logger))
       }, makeReplaySink: { id in try makeSink(replay: id) })
   }
 

@@ -168,7 +168,8 @@ public final class Redelivery: Sendable {
 
   private func makeDelivery(_ lease: any CursorLease, _ source: DeadLetterSource) -> Delivery {
     Delivery(
-      from: lease, source: source, to: sink, options: settings.options, deadLetters: rejections, environment: environment)
+      from: lease, source: source, to: sink, options: settings.options, deadLetters: rejections,
+      environment: environment)
   }
 
   private var noLetter: LogError {

@@ -108,7 +108,7 @@ extension AdminAPI {
     }
     return .success(
       ReplaySettings(
-        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate, 
+        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate,
         policy: destination.options.delivery.policy, retry: destination.options.delivery.retry))
   }
 }
