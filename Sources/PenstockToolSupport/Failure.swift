@@ -3,7 +3,7 @@ package import PenstockDelivery
 package import PenstockEvents
 package import PenstockLog
 import PenstockServer
-package import PenstockSupport
+import PenstockSupport
 
 /// The exit code of a command.
 package enum ExitStatus: Int32 {

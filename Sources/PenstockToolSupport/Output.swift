@@ -1,5 +1,5 @@
 import Foundation
-package import PenstockSupport
+import PenstockSupport
 import Synchronization
 
 /// Buffered standard output. Several tasks may use it at the same time; writes block.

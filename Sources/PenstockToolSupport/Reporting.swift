@@ -1,5 +1,5 @@
 package import ArgumentParser
-package import PenstockSupport
+import PenstockSupport
 
 /// Options of every command.
 package struct CommonOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 import HTTPTypes
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockTestKit
 import Synchronization
 import Testing

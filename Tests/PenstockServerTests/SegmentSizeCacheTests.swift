@@ -2,6 +2,7 @@ import Logging
 import PenstockDelivery
 import PenstockEvents
 @testable import PenstockLog
+import PenstockSupport
 import PenstockTestKit
 import Synchronization
 import Testing

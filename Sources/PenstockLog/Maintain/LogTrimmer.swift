@@ -20,22 +20,26 @@ package final class LogTrimmer: Sendable {
   private let paths: LogPaths
   private let metaFile: MetaFile
   private let view: LogView
-  /// Recovery needs every record from here on to rebuild its producers.
-  private let snapshotEnd: @Sendable () -> Offset
-  private let clock: AppendClock
+  private let writer: Writer
   private let state = Mutex(State())
+
+  /// What a run asks the log's writer.
+  struct Writer: Sendable {
+    let clock: AppendClock
+    /// Recovery needs every record from here on to rebuild its producers.
+    let snapshotEnd: @Sendable () -> Offset
+  }
 
   init(
     _ environment: LogEnvironment, _ policy: RetentionPolicy, _ paths: LogPaths, _ metaFile: MetaFile, _ view: LogView,
-    clock: AppendClock, snapshotEnd: @escaping @Sendable () -> Offset
+    _ writer: Writer
   ) {
     self.environment = environment
     self.policy = policy
     self.paths = paths
     self.metaFile = metaFile
     self.view = view
-    self.snapshotEnd = snapshotEnd
-    self.clock = clock
+    self.writer = writer
   }
 
   private var fileSystem: any FileSystem { environment.fileSystem }
@@ -61,8 +65,8 @@ package final class LogTrimmer: Sendable {
       var cursors = try cursorInputs(&report)
       let retention = Retention(policy)
       // Recovery would need the later ones to rebuild its producers.
-      let snapshotEnd = snapshotEnd()
-      let clock = clock.ageTime()
+      let snapshotEnd = writer.snapshotEnd()
+      let clock = writer.clock.ageTime()
       var plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
       let passed = try acquireCursors(plan.passes, held: held, &cursors, &report)
       // Some cursors may be out of reach; the rest of the plan depends on that.

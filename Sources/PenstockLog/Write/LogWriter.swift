@@ -71,7 +71,8 @@ package final class LogWriter {
     if let start = parts.metaFile.value.start { view.trim(to: start) }
     trimmer = LogTrimmer(
       parts.environment, parts.configuration.retention, parts.paths, parts.metaFile, view,
-      clock: parts.clock, snapshotEnd: { [producers = parts.producers] in producers.snapshotEnd })
+      LogTrimmer.Writer(
+        clock: parts.clock, snapshotEnd: { [producers = parts.producers] in producers.snapshotEnd }))
     try publish()
   }
 

@@ -1,13 +1,13 @@
 import Hummingbird
 import HummingbirdCore
 import HummingbirdHTTP2
-public import Logging
+import Logging
 import NIOCore
 import NIOSSL
 public import PenstockLog
+import PenstockSupport
 public import ServiceLifecycle
 import Synchronization
-public import Tracing
 
 /// Why a service cannot start.
 public struct ServiceError: Error, Sendable, Hashable, CustomStringConvertible {
