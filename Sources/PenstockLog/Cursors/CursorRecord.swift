@@ -21,7 +21,7 @@ package struct CursorRecord: Hashable, Sendable {
     self.state = state
   }
 
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     func put(_ field: some Collection<UInt8>) {
       bytes.append(littleEndian: UInt16(field.count))
@@ -67,7 +67,7 @@ package struct CursorRecord: Hashable, Sendable {
     !state.reserved.isEmpty || state.consecutiveDeadLetters > 0 || state.inFlight.contains { $0.rejectionReason != nil }
   }
 
-  package init(decoding bytes: [UInt8]) throws(LogError) {
+  init(decoding bytes: [UInt8]) throws(LogError) {
     var reader = ByteReader(bytes, of: "the cursor")
     func field() throws(LogError) -> [UInt8] { try reader.take(Int(try reader.take(UInt16.self))) }
     func text() throws(LogError) -> String { String(decoding: try field(), as: UTF8.self) }

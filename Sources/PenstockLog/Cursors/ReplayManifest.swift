@@ -109,7 +109,7 @@ extension ReplayManifest {
   /// i64 created at · three rates · u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts
   /// (`untimed` is one) are a u16 length and bytes. A position is u8 kind (0 beginning, 1 end, 2 offset, 3 append time,
   /// 4 event time) and i64. A rate (records, bytes, requests a second) is the u64 bits of a double, 0 for none.
-  package func encoded(logID: [UInt8]) -> [UInt8] {
+  func encoded(logID: [UInt8]) -> [UInt8] {
     var bytes: [UInt8] = []
     func put(_ text: String) {
       bytes.append(littleEndian: UInt16(text.utf8.count))
@@ -136,7 +136,7 @@ extension ReplayManifest {
     return bytes
   }
 
-  package init(decoding bytes: [UInt8], logID: [UInt8]) throws(LogError) {
+  init(decoding bytes: [UInt8], logID: [UInt8]) throws(LogError) {
     var reader = ByteReader(bytes, of: "the replay")
     func text() throws(LogError) -> String {
       String(decoding: try reader.take(Int(try reader.take(UInt16.self))), as: UTF8.self)

@@ -5,14 +5,14 @@
 /// In the trailer (kind 3) each step is two LEB128 numbers: seven bits a byte, lowest first, the top bit set in all but
 /// the last. The first is the number of records since the step before, at least 1. The second is the nanoseconds since
 /// the time before, at least 1.
-package struct AppendTimes: Hashable, Sendable {
+struct AppendTimes: Hashable, Sendable {
   struct Step: Hashable, Sendable {
     /// The first record of this time.
     var index: Int
     var time: Timestamp
   }
 
-  package let first: Timestamp
+  let first: Timestamp
   private(set) var steps: [Step] = []
 
   init(_ first: Timestamp) { self.first = first }
@@ -24,7 +24,7 @@ package struct AppendTimes: Hashable, Sendable {
     if time > steps.last?.time ?? first { steps.append(Step(index: index, time: time)) }
   }
 
-  package func time(of index: Int) -> Timestamp {
+  func time(of index: Int) -> Timestamp {
     let count = stepCount { $0.index <= index }
     return count == 0 ? first : steps[count - 1].time
   }
@@ -46,7 +46,7 @@ package struct AppendTimes: Hashable, Sendable {
     return low
   }
 
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     var before = Step(index: 0, time: first)
     for step in steps {
@@ -58,7 +58,7 @@ package struct AppendTimes: Hashable, Sendable {
     return bytes
   }
 
-  package init(_ first: Timestamp, decoding bytes: [UInt8], count: Int) throws(BlockFlaw) {
+  init(_ first: Timestamp, decoding bytes: [UInt8], count: Int) throws(BlockFlaw) {
     self.first = first
     var position = 0
     var last = Step(index: 0, time: first)

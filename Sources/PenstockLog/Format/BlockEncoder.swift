@@ -1,5 +1,5 @@
 /// The address of a future block: what its header holds apart from its records.
-package struct BlockAddress: Hashable, Sendable {
+struct BlockAddress: Hashable, Sendable {
   var position: UInt64
   var baseOffset: Offset
   var segment: UInt64
@@ -10,7 +10,7 @@ package struct BlockAddress: Hashable, Sendable {
   /// CRC-32C of the segment's salt.
   var seed: UInt32
 
-  package init(
+  init(
     position: UInt64, baseOffset: Offset, segment: UInt64, epoch: UInt32, durableUpTo: UInt64, appendTime: Timestamp,
     chain: UInt64, seed: UInt32
   ) {

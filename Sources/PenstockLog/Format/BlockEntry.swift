@@ -59,7 +59,7 @@ package struct BlockEntry: Hashable, Sendable {
   }
 
   /// Whether both describe one block. ``rawLength`` may be unknown in one of them.
-  package func isSame(as other: BlockEntry) -> Bool {
+  func isSame(as other: BlockEntry) -> Bool {
     position == other.position && length == other.length && baseOffset == other.baseOffset && count == other.count
   }
 }

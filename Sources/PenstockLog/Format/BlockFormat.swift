@@ -43,18 +43,18 @@
 // anything by itself.
 
 package enum BlockFormat {
-  package static let skippableMagic: UInt32 = 0x184D_2A50
-  package static let magic: UInt32 = 0x3142_4E50  // "PNB1"
-  package static let version: UInt16 = 1
+  static let skippableMagic: UInt32 = 0x184D_2A50
+  static let magic: UInt32 = 0x3142_4E50  // "PNB1"
+  static let version: UInt16 = 1
   package static let headerSize = 112
   /// The length field does not count the first 8 bytes.
-  package static let framePrefix = 8
+  static let framePrefix = 8
   package static let alignment = 4096
   static let lengthsFlag: UInt16 = 1
   static let appendTimesFlag: UInt16 = 2
   static let eventTimesKnownFlag: UInt16 = 4
   static let lengthsSection: UInt16 = 1
-  package static let appendTimesSection: UInt16 = 3
+  static let appendTimesSection: UInt16 = 3
 
   package static func alignedUp(_ count: Int) -> Int { (count + alignment - 1) & ~(alignment - 1) }
   static func alignedUp(_ position: UInt64) -> UInt64 { (position + 4095) & ~4095 }
@@ -171,7 +171,7 @@ extension UnsafeMutableRawBufferPointer {
 }
 
 extension UnsafeRawBufferPointer {
-  package func get<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type, at position: Int) -> Value {
+  func get<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type, at position: Int) -> Value {
     Value(littleEndian: loadUnaligned(fromByteOffset: position, as: type))
   }
 }

@@ -25,7 +25,7 @@ final class BlockMemory: @unchecked Sendable {
 /// Keeps some memory of released blocks for the next block. The kernel supplies fresh memory of this size page by page.
 /// It clears and maps each page at its first touch, and unmaps it for all processors at the end. That was a third of
 /// the time of a replay, and two threads of a replay waited for it.
-package final class BlockMemoryPool: Sendable {
+final class BlockMemoryPool: Sendable {
   /// `@unchecked Sendable`: no thread uses the memory of a pooled piece; a thread that takes a piece is its only
   /// holder.
   private struct Piece: @unchecked Sendable {
@@ -73,7 +73,7 @@ package struct BlockPayload: Sendable {
     case memory(BlockMemory)
   }
   private let storage: Storage
-  package let count: Int
+  let count: Int
 
   init(_ bytes: [UInt8]) {
     storage = .array(bytes)

@@ -4,7 +4,7 @@ internal import Synchronization
 /// may use it at a time.
 ///
 /// `@unchecked Sendable`: the thread that takes it out of ``BlockReaders`` is its only holder until it returns it.
-package final class BlockReader: @unchecked Sendable {
+final class BlockReader: @unchecked Sendable {
   let decompressor = ZstdDecompressor()
   let memory: BlockMemoryPool
   /// Whether decoded blocks keep the frame from which they were decompressed; see ``DecodedBlock/frame``.
@@ -13,7 +13,7 @@ package final class BlockReader: @unchecked Sendable {
   /// A larger buffer is freed after use.
   private static let keptBytes = 1 << 20
 
-  package init(memory: BlockMemoryPool = BlockMemoryPool()) { self.memory = memory }
+  init(memory: BlockMemoryPool = BlockMemoryPool()) { self.memory = memory }
 
   deinit { buffer.deallocate() }
 

@@ -3,7 +3,7 @@ package final class DecodedBlock: Sendable {
   package let baseOffset: Offset
   let appendTimes: AppendTimes
   /// Every record followed by one line feed.
-  package let payload: BlockPayload
+  let payload: BlockPayload
   /// For each record, one past its last byte in `payload` (the position of its line feed).
   let ends: [UInt32]
   /// The zstd frame from which ``payload`` was decompressed, so that a caller can pass it on instead of compressing

@@ -82,7 +82,7 @@ package final class EncodedBlock: @unchecked Sendable {
   }
 
   /// Completes the compressed block for its address, and passes its bytes to `body`.
-  package func finish<Result, Failure: Error>(
+  func finish<Result, Failure: Error>(
     at place: BlockAddress, _ body: (BlockHeader, UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     header.position = place.position

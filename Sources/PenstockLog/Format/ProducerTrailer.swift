@@ -27,9 +27,9 @@ package final class ProducerMark: Sendable {
 }
 
 /// The producers of one block, and the records of each. A pure value.
-package struct ProducerTrailer: Hashable, Sendable {
+struct ProducerTrailer: Hashable, Sendable {
   /// The kind of trailer section.
-  package static let section: UInt16 = 2
+  static let section: UInt16 = 2
 
   /// A run of records by their indices in the block.
   struct Run: Hashable, Sendable {
@@ -37,20 +37,20 @@ package struct ProducerTrailer: Hashable, Sendable {
     var count: Int
   }
 
-  package struct Entry: Hashable, Sendable {
+  struct Entry: Hashable, Sendable {
     var name: String
     var epoch: UInt64
     /// Of the newest append.
-    package var lastSequence: UInt64
+    var lastSequence: UInt64
     var appendCount: Int
     var source: [UInt8]
     /// The newest appends, at most ``ProducerTable/remembered``, oldest first; the last is `lastSequence`.
     var runs: [Run]
 
-    package var firstSequence: UInt64 { lastSequence - UInt64(appendCount - 1) }
+    var firstSequence: UInt64 { lastSequence - UInt64(appendCount - 1) }
   }
 
-  package private(set) var entries: [Entry] = []
+  private(set) var entries: [Entry] = []
   /// The index of a producer's newest entry.
   private var places: [String: Int] = [:]
 
@@ -109,7 +109,7 @@ package struct ProducerTrailer: Hashable, Sendable {
   }
 
   /// The section's content.
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.append(littleEndian: UInt32(entries.count))
     for entry in entries {
@@ -130,7 +130,7 @@ package struct ProducerTrailer: Hashable, Sendable {
   }
 
   /// Reads a section's content. The caller has validated the trailer's checksum.
-  package init(decoding bytes: [UInt8], recordCount: Int) throws(BlockFlaw) {
+  init(decoding bytes: [UInt8], recordCount: Int) throws(BlockFlaw) {
     do throws(LogError) {
       try read(bytes)
     } catch {
@@ -165,6 +165,6 @@ package struct ProducerTrailer: Hashable, Sendable {
     }
   }
 
-  package static func == (a: ProducerTrailer, b: ProducerTrailer) -> Bool { a.entries == b.entries }
-  package func hash(into hasher: inout Hasher) { hasher.combine(entries) }
+  static func == (a: ProducerTrailer, b: ProducerTrailer) -> Bool { a.entries == b.entries }
+  func hash(into hasher: inout Hasher) { hasher.combine(entries) }
 }

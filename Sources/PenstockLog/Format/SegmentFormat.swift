@@ -33,8 +33,8 @@ package struct SegmentHeader: Hashable, Sendable {
   package static let pageSize = 4096
   /// The position of the first block.
   package static let size = 2 * pageSize
-  package static let skippableMagic: UInt32 = 0x184D_2A51
-  package static let magic: UInt32 = 0x3153_4E50  // "PNS1"
+  static let skippableMagic: UInt32 = 0x184D_2A51
+  static let magic: UInt32 = 0x3153_4E50  // "PNS1"
   package static let version: UInt16 = 1
   /// Incompatible feature bit 0: the segment is sealed.
   static let sealedFeature: UInt64 = 1
@@ -66,7 +66,7 @@ package struct SegmentHeader: Hashable, Sendable {
   /// The fields that sealing adds; nil in an unsealed segment.
   package private(set) var seal: SegmentSeal?
 
-  package init(
+  init(
     readOnlyFeatures: UInt64 = 0, logID: [UInt8], sequence: UInt64, epoch: UInt32, baseOffset: Offset, salt: [UInt8],
     previousChain: UInt64, begunAt: Timestamp
   ) {
@@ -84,7 +84,7 @@ package struct SegmentHeader: Hashable, Sendable {
   /// The seed of every checksum of the segment.
   package var seed: UInt32 { Checksum.of(salt) }
 
-  package var name: SegmentName { SegmentName(sequence: sequence, baseOffset: baseOffset) }
+  var name: SegmentName { SegmentName(sequence: sequence, baseOffset: baseOffset) }
   package var isSealed: Bool { seal != nil }
 
   /// The same segment, sealed, under a new salt: its bytes and the original's never validate for each other.
@@ -99,7 +99,7 @@ package struct SegmentHeader: Hashable, Sendable {
 
   /// The chain value that the first block must have. It excludes the seal, which is known only when all blocks are
   /// written.
-  package var chain: UInt64 {
+  var chain: UInt64 {
     var header = self
     header.seal = nil
     return header.encoded().withUnsafeBytes { Chain.link(UnsafeRawBufferPointer(rebasing: $0[..<Self.pageSize])) }
@@ -139,14 +139,14 @@ package struct SegmentHeader: Hashable, Sendable {
     page.put(Checksum.of(UnsafeRawBufferPointer(rebasing: page[..<4092])), at: 4092)
   }
 
-  package enum Flaw: Error, Hashable, Sendable {
+  enum Flaw: Error, Hashable, Sendable {
     case invalid
     /// Intact, but of an unknown version or with an unknown feature.
     case future(String)
   }
 
   /// Reads the first valid copy of the two.
-  package init(decoding bytes: UnsafeRawBufferPointer) throws(Flaw) {
+  init(decoding bytes: UnsafeRawBufferPointer) throws(Flaw) {
     for copy in 0..<2 where bytes.count >= (copy + 1) * Self.pageSize {
       let page = UnsafeRawBufferPointer(rebasing: bytes[(copy * Self.pageSize)..<((copy + 1) * Self.pageSize)])
       if let header = try Self.page(page, copy: copy) {
@@ -193,7 +193,7 @@ package struct SegmentName: Hashable, Comparable, Sendable {
   }
 
   /// Nil when `text` is not a segment's name.
-  package init?(_ text: String) {
+  init?(_ text: String) {
     guard text.hasSuffix(".seg") else { return nil }
     let parts = text.dropLast(4).split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 2, parts[0].count == 10, parts[1].count == 20, let sequence = UInt64(parts[0]),

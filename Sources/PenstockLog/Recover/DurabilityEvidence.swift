@@ -2,13 +2,13 @@
 ///
 /// Each piece of evidence was made durable, or even written, only after its records had been synced. So evidence that
 /// reaches past the last valid block proves that acknowledged records are lost.
-package struct DurabilityEvidence: Hashable, Sendable {
+struct DurabilityEvidence: Hashable, Sendable {
   /// From the commit point and from the last orderly close.
   var ends: [CommitPoint.End] = []
   /// From cursors: commits, and the ends of open intents.
   var offsets: [Offset] = []
 
-  package init() {}
+  init() {}
 
   /// Reads all evidence. It skips an unreadable cursor; opening that cursor reports why. Blocks the calling thread.
   static func accumulate(

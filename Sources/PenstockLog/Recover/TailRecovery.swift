@@ -1,6 +1,6 @@
 /// Recovery of the newest segment: read everything, decide by the table, and only then write. Every method blocks the
 /// calling thread.
-package struct TailRecovery {
+struct TailRecovery {
   let environment: LogEnvironment
   let paths: LogPaths
   let file: OpenFile
@@ -11,7 +11,7 @@ package struct TailRecovery {
   /// Replaces unreadable pages by bytes that are no block: an unreadable page costs its block, not the log.
   private let readable: SkippingFileSystem
 
-  package init(
+  init(
     environment: LogEnvironment, paths: LogPaths, file: OpenFile, path: String, header: SegmentHeader, isStrict: Bool
   ) {
     self.environment = environment
@@ -27,20 +27,20 @@ package struct TailRecovery {
   private var scanner: SegmentScanner { SegmentScanner(readable, file.handle, header) }
 
   /// What the segment holds.
-  package struct Examination: Sendable {
+  struct Examination: Sendable {
     var inputs: TailInputs
     var row: TailVerdict.Row
     /// Valid blocks in order; a hole between two is a gap.
-    package var entries: [BlockEntry] = []
+    var entries: [BlockEntry] = []
     /// The position F.
     var tail: SegmentScanner.ScanPosition
     /// The position after the last valid block.
-    package var last: SegmentScanner.ScanPosition
+    var last: SegmentScanner.ScanPosition
     /// Byte ranges that are neither valid blocks nor zeros at the end.
-    package var badRanges: [Range<UInt64>] = []
+    var badRanges: [Range<UInt64>] = []
     /// One past the last record that an intact header names.
-    package var writtenEnd: Offset
-    package var gaps: [Gap] = []
+    var writtenEnd: Offset
+    var gaps: [Gap] = []
     /// The flaw at F.
     var flaw: String?
     /// An intact block of a later format version is there: nothing may be cut.
@@ -48,7 +48,7 @@ package struct TailRecovery {
   }
 
   /// Reads the segment and decides. Writes nothing.
-  package func examine(_ evidence: DurabilityEvidence) throws(LogError) -> Examination {
+  func examine(_ evidence: DurabilityEvidence) throws(LogError) -> Examination {
     do throws(FileSystemError) {
       return try examined(evidence)
     } catch {
