@@ -4,6 +4,7 @@
 usage: house-lint.py [CHECKOUT]
        house-lint.py --self-test     plants one violation of each rule in a copy and checks that it is found, there
 """
+import collections
 import glob
 import os
 import re
@@ -29,6 +30,10 @@ LAYERS = {
     "PenstockServer": "Service Receiver Admin Console Ingest Idempotency HTTP Access Configuration Support",
     "PenstockCLI": "Commands Demo Configuration Support",
 }
+# What the log opens to the package: a declaration's name, and the words of its signature.
+OPENED = re.compile(r"\s*package (?:(?:static|final|mutating|indirect|private\(set\)) )*"
+                    r"(?:struct|class|enum|protocol|typealias|func|var|let) (\w+)")
+OPEN_SIGNATURE = re.compile(r"^ *(?:@\w+ )?(?:package|public) [^{}]*", re.M)
 TYPE = re.compile(r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|final|indirect|nonisolated) )*"
                   r"(?:struct|enum|class|actor|protocol|typealias) (\w+)", re.M)
 
@@ -201,8 +206,24 @@ def upward_references(root, target):
                     yield f"{path}:{number}: layer: {layer} names {name} of the higher {other}"
 
 
+def needlessly_open(root):
+    """Names that the log opens to the package, and that no other target uses, nor another open declaration. Tests and
+    fuzzers import the log with @testable, and need nothing opened."""
+    log = glob.glob(os.path.join(root, "Sources/PenstockLog/**/*.swift"), recursive=True)
+    others = set(glob.glob(os.path.join(root, "Sources/**/*.swift"), recursive=True)) - set(log)
+    used = {word for path in others for line in lines_of(path) for word in re.findall(r"\w+", line)}
+    opened = collections.Counter(word for path in log for text in OPEN_SIGNATURE.findall("\n".join(lines_of(path)))
+                                 for word in set(re.findall(r"\w+", re.sub(r"//.*", "", text))))
+    for path in sorted(log):
+        for number, line in enumerate(lines_of(path), 1):
+            name = OPENED.match(line)
+            if name and name[1] not in used and opened[name[1]] < 2:
+                yield f"{os.path.relpath(path, root)}:{number}: needlessly-open: no other target uses {name[1]}"
+
+
 def check(root):
     found = [finding for target in LAYERS for finding in upward_references(root, target)]
+    found += needlessly_open(root)
     for path in tracked(root):
         lines = lines_of(os.path.join(root, path))
         found += [f"{path}:{number}: {rule}: {what}" for number, rule, what in findings(path, lines)]
@@ -233,6 +254,7 @@ PLANTED = [
     ("long-sentence", "Sources/PenstockLog/PenstockLog.docc/Planted.md", "\nIt is.\nIt" + " is" * 25 + ":\n\n- this\n"),
     ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
     ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nlet a: AdminAPI? = nil\n"),
+    ("needlessly-open", "Sources/PenstockLog/Format/Planted.swift", "\n\npackage func plantedForNothing() {}\n"),
     ("build-output", "Planted.h", "\n"),
     ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),

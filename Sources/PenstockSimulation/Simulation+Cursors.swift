@@ -103,11 +103,14 @@ extension Simulation {
       ? BatchPolicy(maxRecords: 1 + random.below(8), maxWait: .seconds(3_600), boundary: .seconds(60))
       : BatchPolicy(maxRecords: 4, maxWait: .seconds(10))
     let delivery = Delivery(
-      from: lease, source: ViewSource(view: view, logID: LogMeta.hex(process.writer.logID)), to: sink, policy: policy,
-      retry: RetryPolicy(
-        first: .milliseconds(100), cap: .milliseconds(100), maxRetryAfter: .seconds(30), refusedWait: .zero,
-        giveUpAfter: .seconds(60)),
-      options: DeliveryOptions(maxInFlight: 1 + random.below(2)), deadLetters: RecordedLetters(recorder: recorder),
+      from: lease, source: ViewSource(view: view, logID: LogMeta.hex(process.writer.logID)), to: sink,
+      options: DeliveryOptions(
+        policy: policy,
+        retry: RetryPolicy(
+          first: .milliseconds(100), cap: .milliseconds(100), maxRetryAfter: .seconds(30), refusedWait: .zero,
+          giveUpAfter: .seconds(60)),
+        maxInFlight: 1 + random.below(2)),
+      deadLetters: RecordedLetters(recorder: recorder),
       environment: DeliveryEnvironment(
         clock: TickingClock(isStalled: isStalled), wallClock: clock, random: { 0 }, logger: logger))
     let failure: DeliveryFailure? = runner.run {

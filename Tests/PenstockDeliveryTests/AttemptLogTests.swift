@@ -7,11 +7,12 @@ import Testing
 struct AttemptLogTests {
   func delivery(_ rig: DeliveryRig, to sink: any Sink, _ attempts: AttemptLog) -> Delivery {
     Delivery(
-      from: rig.cursor.acquire(), source: rig.source, to: sink, policy: BatchPolicy(maxRecords: 3),
-      retry: RetryPolicy(first: .zero, cap: .zero), attempts: attempts,
+      from: rig.cursor.acquire(), source: rig.source, to: sink,
+      options: DeliveryOptions(
+        policy: BatchPolicy(maxRecords: 3), retry: RetryPolicy(first: .zero, cap: .zero)),
       environment: DeliveryEnvironment(
         clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 },
-        logger: DeadLetterLogTests.environment(.init()).logger))
+        logger: DeadLetterLogTests.environment(.init()).logger, attempts: attempts))
   }
 
   @Test("says what came of each, with time, range, size and words, and goes on counting after a restart")

@@ -46,7 +46,8 @@ struct BatchLimitsTests {
     _ rig: DeliveryRig, to sink: StatingSink, policy: BatchPolicy? = nil, deadLetters: InMemoryDeadLetters? = nil
   ) -> Delivery {
     Delivery(
-      from: rig.cursor.acquire(), source: rig.source, to: sink, policy: policy, deadLetters: deadLetters?.box(),
+      from: rig.cursor.acquire(), source: rig.source, to: sink, options: DeliveryOptions(policy: policy),
+      deadLetters: deadLetters?.box(),
       environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 }, logger: silent))
   }
 

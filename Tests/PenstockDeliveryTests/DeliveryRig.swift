@@ -23,10 +23,11 @@ struct DeliveryRig: Sendable {
     deadLetters: (any DeadLetterStore)? = nil, crash: CrashSwitch? = nil,
     observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) -> Delivery {
-    var logger = Logger(label: "test")
+    var (logger, options) = (Logger(label: "test"), options)
     logger.logLevel = .critical
+    (options.policy, options.retry) = (policy, retry)
     return Delivery(
-      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, policy: policy, retry: retry,
+      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink,
       options: options, deadLetters: deadLetters,
       environment: DeliveryEnvironment(
         clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger, observer: observer))

@@ -21,7 +21,9 @@ struct RedeliveryTests {
     _ disk: SimulatedFileSystem, _ scope: RedeliveryScope = .remaining, to sink: ScriptedSink,
     named name: String = "billing"
   ) -> Redelivery {
-    Redelivery(scope, of: "billing", in: letters(disk), to: sink, named: name, policy: BatchPolicy(maxRecords: 2))
+    let options = DeliveryOptions(policy: BatchPolicy(maxRecords: 2))
+    return Redelivery(
+      RedeliverySettings(scope, of: "billing", to: name, options: options), in: letters(disk), to: sink)
   }
 
   @Test("runs once; a second run throws and sends nothing")
@@ -41,7 +43,7 @@ struct RedeliveryTests {
     let letters = Self.letters(disk)
     #expect(try await letters.pending(.remaining, of: "billing", to: "billing") == Offset(0)..<Offset(5))
     #expect(try await letters.redelivered(of: "billing", to: "billing") == nil)
-    let picky = ScriptedSink(rejects: [Offset(3)])
+    let picky = ScriptedSink(faults: .init(rejects: [Offset(3)]))
     let report = try await Self.redelivery(disk, to: picky).run()
     #expect(report.delivered == 4 && report.ending == .caughtUp && report.attempts >= 4)
     #expect(report.rejected.map(\.number) == [Offset(3)] && report.rejected[0].reason.contains("422"))
@@ -71,7 +73,7 @@ struct RedeliveryTests {
     let again = ScriptedSink(first.destination)
     #expect(try await Self.redelivery(disk, .one(Offset(2)), to: again).run().delivered == 1)
     #expect(first.destination.content == Array("letter 2\n".utf8) && first.destination.violations.isEmpty)
-    let picky = ScriptedSink(rejects: [Offset(1)])
+    let picky = ScriptedSink(faults: .init(rejects: [Offset(1)]))
     let report = try await Self.redelivery(disk, .one(Offset(1)), to: picky).run()
     #expect(report.delivered == 0 && report.rejected.map(\.number) == [Offset(1)])
     #expect(try await letters.pending(.remaining, of: "billing", to: "billing") == Offset(0)..<Offset(4))

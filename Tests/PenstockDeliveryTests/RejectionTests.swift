@@ -23,7 +23,7 @@ struct RejectionTests {
     arguments: [[0], [63], [17], [31, 32], [0, 1, 2], [5, 40, 60], Array(20..<30)] as [[UInt64]])
   func bisection(guilty: [UInt64]) async throws {
     let rig = DeliveryRig(records: 70)
-    let sink = ScriptedSink(rejects: offsets(guilty))
+    let sink = ScriptedSink(faults: .init(rejects: offsets(guilty)))
     let dead = InMemoryDeadLetters()
     let report = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
     #expect(dead.letters.map(\.offset.rawValue) == guilty)
@@ -41,7 +41,7 @@ struct RejectionTests {
   @Test("with a record that cannot be rendered is sent without it, and that record becomes a dead letter unsent")
   func unrenderable() async throws {
     let rig = DeliveryRig(records: 9)
-    let sink = ScriptedSink(rejects: offsets([6]), cannotRender: offsets([0, 4, 5]))
+    let sink = ScriptedSink(faults: .init(rejects: offsets([6]), cannotRender: offsets([0, 4, 5])))
     let dead = InMemoryDeadLetters()
     _ = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
     #expect(dead.letters.map(\.offset.rawValue) == [0, 4, 5, 6])
@@ -56,7 +56,7 @@ struct RejectionTests {
       let rig = DeliveryRig(records: 3)
       let dead = InMemoryDeadLetters()
       let delivery = rig.delivery(
-        to: ScriptedSink(rejects: offsets([1])),
+        to: ScriptedSink(faults: .init(rejects: offsets([1]))),
         options: DeliveryOptions(rejection: RejectionPolicy(isPolicy ? .halt : .deadLetter)),
         deadLetters: isPolicy ? dead.box() : nil)
       let failure = await #expect(throws: DeliveryFailure.self) { try await delivery.run(untilCaughtUpWith: nil) }
@@ -72,14 +72,14 @@ struct RejectionTests {
     let options = DeliveryOptions(rejection: RejectionPolicy(maxInRow: 5))
     for _ in 1...2 {
       let failure = await #expect(throws: DeliveryFailure.self) {
-        try await rig.delivery(to: ScriptedSink(rejects: all), options: options, deadLetters: dead.box())
+        try await rig.delivery(to: ScriptedSink(faults: .init(rejects: all)), options: options, deadLetters: dead.box())
           .run(untilCaughtUpWith: nil)
       }
       #expect(failure?.trouble.kind == .rejectsEverything)
       #expect(dead.letters.count == 5 && rig.cursor.state.committed == Offset(5))
     }
     // A person's word allows as many again.
-    let service = rig.delivery(to: ScriptedSink(rejects: all), options: options, deadLetters: dead.box())
+    let service = rig.delivery(to: ScriptedSink(faults: .init(rejects: all)), options: options, deadLetters: dead.box())
     let run = Task { try await service.run() }
     #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything })
     service.retryNow()
@@ -98,7 +98,7 @@ struct RejectionTests {
     let rig = DeliveryRig(records: 3)
     let dead = InMemoryDeadLetters()
     dead.failNext(with: LogError(.noSpace, "full"), LogError(.noSpace, "full"))
-    let sink = ScriptedSink(rejects: offsets([1]))
+    let sink = ScriptedSink(faults: .init(rejects: offsets([1])))
     let delivery = rig.delivery(
       to: sink, retry: RetryPolicy(refusedWait: .seconds(60)), deadLetters: dead.box())
     let run = Task { try await delivery.run() }
@@ -126,7 +126,7 @@ struct RejectionTests {
         let crash = CrashSwitch(at: step)
         let sink = ScriptedSink(
           destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.loseAnswer],
-          rejects: offsets([1, 4]), cannotRender: offsets([3]), crash: crash)
+          faults: .init(rejects: offsets([1, 4]), cannotRender: offsets([3]), crash: crash))
         let delivery = rig.delivery(
           to: sink, policy: BatchPolicy(maxRecords: 4 + number % 2), retry: RetryPolicy(first: .zero, cap: .zero),
           deadLetters: dead.box(crash: crash), crash: crash)

@@ -1,5 +1,5 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
 import PenstockSimulation
 import PenstockTestKit
 import Synchronization

@@ -125,7 +125,7 @@ struct ConsoleTests {
       configuration.port = 0
       let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
       let service = try await PenstockService.open(
-        log: directory + "/log", LogConfiguration(), configuration, logger: quiet
+        log: directory + "/log", LogConfiguration(), configuration, environment: ServiceEnvironment(logger: quiet)
       ) { ports.continuation.yield($0) }
       let group = ServiceGroup(
         configuration: .init(services: [.init(service: service, successTerminationBehavior: .ignore)], logger: quiet))
@@ -195,7 +195,7 @@ struct ConsoleTests {
     try await withTemporaryDirectory { directory in
       let destination = ServiceDestination(
         name: "shop", kind: "webhook",
-        settings: [.init("url", "https://example.com/"), .init("headers.your-api-key", secrets: 1)],
+        options: .init(settings: [.init("url", "https://example.com/"), .init("headers.your-api-key", secrets: 1)]),
         makeDelivery: { _, _ in throw LogError(.closed, "not in this test") },
         makeReplaySink: { _ in throw LogError(.closed, "not in this test") })
       try await ServiceRig.run(

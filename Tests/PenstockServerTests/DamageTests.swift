@@ -99,7 +99,7 @@ struct DamageTests {
     }
     let first = try await log(disk, 0)
     let before = try await IdempotentAppender.open(
-      first, journal: "/keys", capacity: 100, window: 3600, producers: 1,
+      first, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
       environment: IdempotentAppenderTests.environment(keys, 1))
     for number in 0..<3 {
       _ = try await before.append(IdempotentAppenderTests.batch(number), key: IdempotentAppenderTests.key(number)).get()
@@ -112,7 +112,8 @@ struct DamageTests {
     let second = try await log(disk.processKill(), 2)
     let told = Mutex<[LogError.Code?]>([])
     let after = try await IdempotentAppender.open(
-      second, journal: "/keys", capacity: 100, window: 3600, producers: 1, retryInterval: .milliseconds(1),
+      second, journal: "/keys",
+      options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1, retryInterval: .milliseconds(1)),
       environment: IdempotentAppenderTests.environment(kept, 3)
     ) { trouble in told.withLock { $0.append(trouble?.code) } }
     let refused = await after.append(IdempotentAppenderTests.batch(1), key: IdempotentAppenderTests.key(1))
@@ -205,10 +206,11 @@ struct DamageTests {
       }
       // What its records are rejected with has no place to go.
       let bad = ServiceDestination(
-        name: "shop", kind: "webhook", deadLetters: directory + "/letters",
+        name: "shop", kind: "webhook", options: .init(deadLetters: directory + "/letters"),
         makeDelivery: { cursor, log in
           Delivery(
-            from: cursor, source: log, to: ScriptedSink(rejects: [.zero]), policy: BatchPolicy(maxRecords: 1),
+            from: cursor, source: log, to: ScriptedSink(faults: .init(rejects: [.zero])),
+            policy: BatchPolicy(maxRecords: 1),
             deadLetters: DeadLetterLog(in: directory + "/letters", cursor: "shop"))
         }, makeReplaySink: { _ in ScriptedSink(RecordingDestination()) })
       let received = RecordingDestination()

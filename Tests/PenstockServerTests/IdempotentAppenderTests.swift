@@ -47,7 +47,7 @@ struct IdempotentAppenderTests {
     }
     var acknowledged: [(number: Int, first: Offset?, isDuplicate: Bool)] = []
     if let appender = try? await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: producers,
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: producers),
       environment: keys.map { Self.environment($0, life) } ?? environment)
     {
       for number in numbers {
@@ -147,7 +147,8 @@ struct IdempotentAppenderTests {
       at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
     let told = Mutex<[LogError.Code?]>([])
     let appender = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: 2, retryInterval: .milliseconds(1),
+      log, journal: "/keys",
+      options: IdempotencyOptions(capacity: 100, window: 3600, producers: 2, retryInterval: .milliseconds(1)),
       environment: Self.environment(keys, 1)
     ) { trouble in told.withLock { $0.append(trouble?.code) } }
     func send(_ number: Int) async -> Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError> {
@@ -188,7 +189,7 @@ struct IdempotentAppenderTests {
     keys.capacityBytes = nil
     let second = try await Log.open(at: "/log", environment: Self.environment(disk.processKill(), 2))
     let reopened = try await IdempotentAppender.open(
-      second, journal: "/keys", capacity: 100_000, window: 3600, producers: 2,
+      second, journal: "/keys", options: IdempotencyOptions(capacity: 100_000, window: 3600, producers: 2),
       environment: Self.environment(keys.processKill(), 3))
     for known in 0..<number {
       #expect(try await reopened.append(Self.batch(known), key: Self.key(known)).get().isDuplicate, "key \(known)")
@@ -203,7 +204,8 @@ struct IdempotentAppenderTests {
     let log = try await Log.open(
       at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
     let appender = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: 1, environment: Self.environment(keys, 1))
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
+      environment: Self.environment(keys, 1))
     // The log has it, the journal never will.
     keys.fail(fromIO: keys.ioCount + 1, .inputOutput)
     let first = try await appender.append(Self.batch(0), key: Self.key(0)).get()
@@ -220,7 +222,7 @@ struct IdempotentAppenderTests {
       at: "/log", configuration: Self.configuration(), environment: Self.environment(damaged, 2))
     #expect(after.recovery.producers.uncertain == [IdempotentAppender.producerName(0)])
     let again = try await IdempotentAppender.open(
-      after, journal: "/keys", capacity: 100, window: 3600, producers: 1,
+      after, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
       environment: Self.environment(keys.processKill(), 3))
     let second = try await again.append(Self.batch(0), key: Self.key(0)).get()
     #expect(second.isDuplicate && second.0.first == .zero, "the key's records are in the log twice")
@@ -244,7 +246,8 @@ struct IdempotentAppenderTests {
     func live(_ numbers: [Int]) async throws -> [Bool] {
       let log = try await Log.open(at: "/log", configuration: Self.configuration(), environment: environment(disk))
       let appender = try await IdempotentAppender.open(
-        log, journal: "/keys", capacity: 5, window: 3600, producers: producers, clock: clock,
+        log, journal: "/keys",
+        options: IdempotencyOptions(capacity: 5, window: 3600, producers: producers, clock: clock),
         environment: environment(keys))
       var known: [Bool] = []
       for number in numbers {
@@ -275,7 +278,8 @@ struct IdempotentAppenderTests {
       at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, 0))
     func open(_ journal: String, capacity: Int, life: UInt8) async throws -> IdempotentAppender {
       try await IdempotentAppender.open(
-        log, journal: journal, capacity: capacity, window: 3600, producers: 2, clock: ManualClock(),
+        log, journal: journal,
+        options: IdempotencyOptions(capacity: capacity, window: 3600, producers: 2, clock: ManualClock()),
         environment: Self.environment(keys, life))
     }
     let first = try await open("/keys", capacity: 100, life: 1)
@@ -318,7 +322,8 @@ struct IdempotentAppenderTests {
         var known: [Bool] = []
         for number in numbers.isEmpty ? [-1] : numbers {
           let appender = try await IdempotentAppender.open(
-            log, journal: "/keys", capacity: 5, window: 3600, producers: producers, clock: clock,
+            log, journal: "/keys",
+            options: IdempotencyOptions(capacity: 5, window: 3600, producers: producers, clock: clock),
             environment: environment(keys))
           if number >= 0 {
             known.append(try await appender.append(Self.batch(number), key: Self.key(number)).get().isDuplicate)
@@ -365,7 +370,8 @@ struct IdempotentAppenderTests {
         let log = try await Log.open(
           at: "/log", configuration: Self.configuration(), environment: Self.environment(disk, life))
         let appender = try await IdempotentAppender.open(
-          log, journal: "/keys", capacity: 100, window: 3600, producers: 2, clock: clock, pace: clock,
+          log, journal: "/keys",
+          options: IdempotencyOptions(capacity: 100, window: 3600, producers: 2, clock: clock, pace: clock),
           environment: Self.environment(keys, life + 1))
         var known: [Bool] = []
         for number in 0..<4 {
@@ -393,7 +399,8 @@ struct IdempotentAppenderTests {
     let disk = SimulatedFileSystem()
     let log = try await Log.open(at: "/log", environment: Self.environment(disk, 0))
     let appender = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, environment: Self.environment(disk, 1))
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600),
+      environment: Self.environment(disk, 1))
     let firsts = try await withThrowingTaskGroup(of: (Offset?, Bool).self) { group in
       for number in 0..<200 {
         group.addTask {

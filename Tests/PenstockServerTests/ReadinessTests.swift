@@ -67,16 +67,17 @@ struct ReadinessTests {
     environment.observer = ServiceLogObserver(metrics: counted)
     let log = try await Log.open(at: "/log", configuration: configuration, environment: environment)
     let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: 1,
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
       environment: ConnectionTimeoutTests.environment(SimulatedFileSystem(), salt: 2))
     let storage = Mutex(StorageState(freeBytes: 0))
     let admin = AdminAPI(
-      log, runners: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
-      redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet),
+      log,
+      AdminAPI.Runners(
+        destinations: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
+        redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet)),
       ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: counted,
       configuration: OpeningConfiguration(path: "/log", log: configuration, service: ServiceConfiguration()),
-      clock: SystemWallClock(),
-      storage: { _ in storage.withLock { $0 } })
+      environment: AdminAPI.Environment(storage: { _ in storage.withLock { $0 } }))
     try await log.append("one")
     #expect(admin.whyNotReady == nil)
     disk.capacityBytes = 0

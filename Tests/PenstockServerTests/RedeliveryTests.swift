@@ -1,6 +1,7 @@
 import HTTPTypes
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -16,7 +17,7 @@ struct RedeliveryTests {
     -> ServiceDestination
   {
     ServiceDestination(
-      name: "shop", kind: "webhook", deadLetters: directory + "/letters",
+      name: "shop", kind: "webhook", options: .init(deadLetters: directory + "/letters"),
       makeDelivery: { _, _ in throw LogError(.closed, "not in this test") },
       makeReplaySink: { again($0) })
   }
@@ -58,7 +59,7 @@ struct RedeliveryTests {
         marks.withLock { $0.append(mark) }
         // The first time the second letter is refused again.
         let isFirst = sinks.withLock { $0.isEmpty }
-        let sink = ScriptedSink(received, rejects: isFirst ? [Offset(1)] : [])
+        let sink = ScriptedSink(received, faults: .init(rejects: isFirst ? [Offset(1)] : []))
         sinks.withLock { $0.append(sink) }
         return sink
       }
@@ -163,7 +164,7 @@ struct RedeliveryTests {
         name: "none", kind: "directory", makeDelivery: { _, _ in throw LogError(.closed, "not in this test") },
         makeReplaySink: { _ in ScriptedSink() })
       let broken = ServiceDestination(
-        name: "shop", kind: "webhook", deadLetters: directory + "/letters",
+        name: "shop", kind: "webhook", options: .init(deadLetters: directory + "/letters"),
         makeDelivery: { _, _ in throw LogError(.closed, "not in this test") },
         makeReplaySink: { _ in throw SinkError("no certificate") })
       try await ServiceRig.run(in: directory, destinations: [none, broken]) { rig in

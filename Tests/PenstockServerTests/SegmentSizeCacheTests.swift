@@ -1,7 +1,8 @@
 import Logging
 import PenstockDelivery
 import PenstockEvents
-import PenstockLog
+@testable import PenstockLog
+import PenstockSupport
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -22,13 +23,15 @@ struct SegmentSizeCacheTests {
     -> AdminAPI
   {
     let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: 1, environment: environment)
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
+      environment: environment)
     return AdminAPI(
-      log, runners: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
-      redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet),
+      log,
+      AdminAPI.Runners(
+        destinations: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
+        redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet)),
       ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: ServiceMetrics(),
-      configuration: OpeningConfiguration(path: "/log", log: configuration, service: ServiceConfiguration()),
-      clock: SystemWallClock())
+      configuration: OpeningConfiguration(path: "/log", log: configuration, service: ServiceConfiguration()))
   }
 
   static func bytesOnDisk(_ admin: AdminAPI) async throws -> Int {

@@ -64,7 +64,7 @@ struct ServiceRig {
     change(&configuration)
     return try await PenstockService.open(
       log: directory + "/log", LogConfiguration(), configuration, destinations: destinations,
-      logger: logger, tracer: tracer, onListening: onListening)
+      environment: ServiceEnvironment(logger: logger, tracer: tracer), onListening: onListening)
   }
 
   struct Answer {

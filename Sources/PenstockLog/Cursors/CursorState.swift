@@ -39,7 +39,9 @@ public struct CursorState: Hashable, Sendable, Codable {
 
   /// An intent, and whether it is done (confirmed or given up) while an earlier one is open.
   public struct OpenIntent: Hashable, Sendable, Codable {
+    /// The batch.
     public let intent: Intent
+    /// Whether it was delivered, or given up, while an earlier one is open.
     public internal(set) var isDelivered: Bool
     /// Why its one record is not sent, or not sent again, but kept as a dead letter; nil for every other intent. At
     /// most 256 bytes.

@@ -150,7 +150,7 @@ package final class HeldCursor: Sendable {
   private let contents: Mutex<Contents>
   package let name: String
 
-  package init(_ slots: sending SlotFile, _ record: CursorRecord) {
+  init(_ slots: sending SlotFile, _ record: CursorRecord) {
     name = record.name
     contents = Mutex(Contents(slots: slots, record: record))
   }

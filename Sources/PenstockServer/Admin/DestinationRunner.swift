@@ -50,7 +50,7 @@ final class DestinationRunner: Sendable {
     var logger = logger
     logger[metadataKey: "destination"] = "\(destination.name)"
     self.logger = logger
-    state = Mutex(State(meter: LagMeter(cursor: destination.name, thresholds: destination.thresholds)))
+    state = Mutex(State(meter: LagMeter(cursor: destination.name, thresholds: destination.options.thresholds)))
   }
 
   /// Delivers until ``stop()``.

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import Testing
 
 /// Every sequence of calls up to a length: a queue with a limit, two sizes, and who waits for it.

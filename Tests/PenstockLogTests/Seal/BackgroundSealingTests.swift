@@ -1,6 +1,6 @@
 import Foundation
 import Logging
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing

@@ -1,5 +1,5 @@
 import Logging
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
