@@ -18,26 +18,26 @@
 /// 3. The generations of a place only rise.
 /// 4. A removed name does not come back: its outdated places are marked as free, and that is synced, before the name is
 ///    removed.
-package struct SlotPlaces: Hashable, Sendable {
+struct SlotPlaces: Hashable, Sendable {
   /// The size of a slot.
-  package enum Size: Int, Hashable, Sendable, CaseIterable {
+  enum Size: Int, Hashable, Sendable, CaseIterable {
     case small, large
   }
 
-  package struct Place: Hashable, Sendable {
-    package let size: Size
-    package let index: Int
+  struct Place: Hashable, Sendable {
+    let size: Size
+    let index: Int
   }
 
   /// What the newest whole slot of a place holds.
-  package struct Content: Hashable, Sendable {
-    package var generation: UInt64
+  struct Content: Hashable, Sendable {
+    var generation: UInt64
     /// Nil: the place is marked as free.
-    package var value: (name: String, revision: UInt64)? { name.map { ($0, revision) } }
+    var value: (name: String, revision: UInt64)? { name.map { ($0, revision) } }
     private let name: String?
     private let revision: UInt64
 
-    package init(generation: UInt64, name: String?, revision: UInt64 = 0) {
+    init(generation: UInt64, name: String?, revision: UInt64 = 0) {
       self.generation = generation
       self.name = name
       self.revision = name == nil ? 0 : revision
@@ -45,7 +45,7 @@ package struct SlotPlaces: Hashable, Sendable {
   }
 
   /// One change of a group. A group has at most one for each name.
-  package enum Change: Hashable, Sendable {
+  enum Change: Hashable, Sendable {
     /// A value that needs a slot of this size; it follows this revision, or nil for a new name.
     case put(String, Size, after: UInt64?)
     case remove(String, after: UInt64)
@@ -58,14 +58,14 @@ package struct SlotPlaces: Hashable, Sendable {
   }
 
   /// One slot to write.
-  package struct Write: Hashable, Sendable {
-    package let place: Place
-    package let content: Content
+  struct Write: Hashable, Sendable {
+    let place: Place
+    let content: Content
     /// Which of the place's two slots.
-    package var slot: Int { Int(content.generation % 2) }
+    var slot: Int { Int(content.generation % 2) }
   }
 
-  package enum Refusal: Error, Hashable, Sendable {
+  enum Refusal: Error, Hashable, Sendable {
     /// The slot is at another revision than the change expects; nil: there is no such slot.
     case conflict(present: UInt64?)
     /// The table has no free place: make it longer, and stage again.
@@ -89,7 +89,7 @@ package struct SlotPlaces: Hashable, Sendable {
   private var staged: [Write] = []
 
   /// From what the places hold; nil for a place without a whole slot.
-  package init(_ contents: [Place: Content?] = [:]) {
+  init(_ contents: [Place: Content?] = [:]) {
     for (place, content) in contents {
       generations[place] = content?.generation ?? 0
       guard let (name, revision) = content?.value else {
@@ -105,14 +105,14 @@ package struct SlotPlaces: Hashable, Sendable {
     }
   }
 
-  package var names: [String] { live.keys.sorted() }
-  package func revision(of name: String) -> UInt64? { live[name]?.revision }
-  package func place(of name: String) -> Place? { live[name]?.place }
+  var names: [String] { live.keys.sorted() }
+  func revision(of name: String) -> UInt64? { live[name]?.revision }
+  func place(of name: String) -> Place? { live[name]?.place }
   /// Whether the next group also marks outdated places as free.
-  package var owesMarks: Bool { !outdated.isEmpty }
+  var owesMarks: Bool { !outdated.isEmpty }
 
   /// Adds places to a table, whose slots are zeros on stable storage.
-  package mutating func grow(_ size: Size, by count: Int) {
+  mutating func grow(_ size: Size, by count: Int) {
     let first = generations.keys.count { $0.size == size }
     for index in first..<(first + count) {
       generations[Place(size: size, index: index)] = 0
@@ -122,7 +122,7 @@ package struct SlotPlaces: Hashable, Sendable {
 
   /// Decides what to write for a group. A refused change writes nothing, and the others are not affected. All writes
   /// are to be made and synced, and then ``commit()`` called, before the next group.
-  package mutating func stage(_ changes: [Change]) -> (writes: [Write], results: [Result<UInt64, Refusal>]) {
+  mutating func stage(_ changes: [Change]) -> (writes: [Write], results: [Result<UInt64, Refusal>]) {
     precondition(staged.isEmpty, "one group at a time")
     precondition(Set(changes.map(\.name)).count == changes.count, "one change for each name")
     staged = outdated.keys.sorted().map { Write(place: $0, content: Content(generation: next($0), name: nil)) }
@@ -159,7 +159,7 @@ package struct SlotPlaces: Hashable, Sendable {
   }
 
   /// The group is on stable storage.
-  package mutating func commit() {
+  mutating func commit() {
     for write in staged {
       generations[write.place] = write.content.generation
       outdated[write.place] = nil
@@ -179,7 +179,7 @@ package struct SlotPlaces: Hashable, Sendable {
 }
 
 extension SlotPlaces.Place: Comparable {
-  package static func < (a: Self, b: Self) -> Bool {
+  static func < (a: Self, b: Self) -> Bool {
     a.size == b.size ? a.index < b.index : a.size.rawValue < b.size.rawValue
   }
 }
