@@ -1,7 +1,7 @@
 """usage: webhook_verifier.py PORT SECRET
 
 The receiver behind nginx in the tests: verifies signatures with the official Standard Webhooks library, and does what a
-receiver must not. Run by scripts/nginx-server in an environment that has the library.
+receiver must not. Run by scripts/servers.py.
 
   POST /verify   200 {"verified": true, …} if the library believes the request, else 401 with its reason
   GET  /verify   the same, for the query parameter "event"
