@@ -30,7 +30,7 @@ import sys
 import environment
 
 environment.enter()
-from servers_base import stop  # noqa: E402
+from servers_base import NotStarted, stop  # noqa: E402
 from servers_nginx import Nginx  # noqa: E402
 from servers_s3 import OpenStackSwift, SeaweedFS  # noqa: E402
 
@@ -81,7 +81,10 @@ def main():
     elif unknown := set(options.kinds) - set(KINDS):
         parser.error(f"there is no server {unknown.pop()}; there are {', '.join(KINDS)}")
     else:
-        values = start(*options.kinds, prefix=options.env)
+        try:
+            values = start(*options.kinds, prefix=options.env)
+        except NotStarted as problem:
+            sys.exit(f"servers.py: {problem}")
         print(*(f"{name}={shlex.quote(value)}" for name, value in values.items()), sep="\n")
 
 

@@ -71,8 +71,9 @@ class Server:
                     print(f"servers.py: {type(self).__name__}, attempt {attempt}: {problem}",
                           *log.readlines()[-30:], sep="\n  ", file=sys.stderr)
             stop(self.state)
-            self.launch()
-        sys.exit(f"servers.py: {type(self).__name__} did not start in {ATTEMPTS} attempts")
+            if attempt < ATTEMPTS:
+                self.launch()
+        raise NotStarted(f"{type(self).__name__} did not start in {ATTEMPTS} attempts")
 
     def wait_for_this_one(self):
         deadline = time.monotonic() + READY_SECONDS

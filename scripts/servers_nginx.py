@@ -69,6 +69,7 @@ http {{
         os.mkdir(self.path("tls"))
         authority, january = trustme.CA(), datetime.datetime(2020, 1, 1)
         authority.cert_pem.write_to_path(self.path("tls", "ca.pem"))
+        authority.private_key_pem.write_to_path(self.path("tls", "ca.key"))
         trustme.CA().cert_pem.write_to_path(self.path("tls", "other-ca.pem"))
         expired = {"not_before": january, "not_after": january.replace(month=2)}
         for name, identities, dates in (
