@@ -1,12 +1,10 @@
 """Options and fixtures of the end-to-end tests; scripts/test-program runs them."""
 import os
 import pathlib
-import sys
 
 import pytest
-from room import ROOT, Room
+from room import Room
 
-sys.path.insert(0, str(ROOT / "scripts"))
 # What needs more than the program runs when its file is named.
 NAMED = ("test_console.py", "test_console_access.py", "test_backend.py", "test_snippets.py")
 

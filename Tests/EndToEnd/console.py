@@ -10,7 +10,7 @@ import time
 
 from playwright.sync_api import expect, sync_playwright
 from room import Room, bucket, until, webhook
-from service import Web
+from web import Web
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 SECRETS = {"header": "key-that-must-not-show", "signing": "whsec_dGhpcyBtdXN0IG5vdCBiZSBzaG93biwgZXZlcg==",

@@ -1,8 +1,6 @@
-"""`penstock serve`, and servers that it talks to."""
+"""`penstock serve`, running."""
 import http.client
-import http.server
 import json
-import threading
 import time
 
 LIMIT = 60  # seconds for any one thing
@@ -55,41 +53,3 @@ class Service:
         self.process.terminate()
         assert self.process.wait(LIMIT) == 0, self.errors[-1500:]
         return time.monotonic() - begun
-
-
-class Web(http.server.ThreadingHTTPServer):
-    """A server of the test: `answer(request, body)` gives a status, a body and fields."""
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Requests)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Requests(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def body(self):
-        if self.headers.get("transfer-encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
-        parts = []
-        while size := int(self.rfile.readline(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
-
-    def any(self):
-        status, body, fields = self.server.answer(self, self.body())
-        self.send_response(status)
-        for name, value in {**fields, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_GET = do_HEAD = do_POST = do_PUT = any
-
-    def log_message(self, *_):
-        pass

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from room import until
-from service import Web
+from web import Web
 
 EXAMPLES, SEED = os.environ.get("OPENAPI_EXAMPLES", "15"), os.environ.get("OPENAPI_SEED", "1")
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
