@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 PROGRAMS = os.path.join(environment.place(), "bin")
 ATTEMPTS = 5  # another process may take a port between our asking and the server's binding
 READY_SECONDS = 60
-# In the environment of all that is started: by it `stop` knows its own. The same is a file in their folder.
+# In the environment of all that is started: by it `stop` knows its own, or by their folder, because redis-server writes
+# its name over its environment. The same is a file in the folder.
 MARKER = "PENSTOCK_TEST_SERVER"
 
 
@@ -94,8 +95,8 @@ def stop(state):
         return
     if not os.path.exists(os.path.join(state, MARKER)):
         sys.exit(f"servers.py: {state} is not the folder of a server started here")
-    mine = [process for process in psutil.process_iter(["environ"])
-            if (process.info["environ"] or {}).get(MARKER) == state]
+    mine = [process for process in psutil.process_iter(["environ", "cwd"])
+            if (process.info["environ"] or {}).get(MARKER) == state or process.info["cwd"] == state]
     for process in mine:
         # SIGKILL, because SeaweedFS takes more than ten seconds over SIGTERM; nothing here outlives the tests.
         process.kill()

@@ -3,16 +3,9 @@ import http.client
 import json
 import time
 
+import requests
+
 LIMIT = 60  # seconds for any one thing
-
-
-class Answer:
-    def __init__(self, answer):
-        self.status, self.headers, self.text = answer.status, answer.headers, answer.read().decode()
-
-    @property
-    def json(self):
-        return json.loads(self.text)
 
 
 class Service:
@@ -34,18 +27,18 @@ class Service:
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
 
-    def ask(self, method, path, body=None, **headers):
+    def ask(self, method, path, body=None):
         """A body of bytes is sent as lines, anything else as JSON."""
-        line = self.connect()
-        kind = "application/json" if not isinstance(body, bytes) else "application/x-ndjson"
-        headers = {"Content-Type": kind, **({"Authorization": f"Bearer {self.key}"} if self.key else {}), **headers}
-        line.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), headers)
-        answer = Answer(line.getresponse())
-        line.close()
+        is_lines = isinstance(body, bytes)
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        headers["Content-Type"] = "application/x-ndjson" if is_lines else "application/json"
+        answer = requests.request(method, self.url + path, data=body if is_lines or body is None else json.dumps(body),
+                                  headers=headers, timeout=LIMIT)
+        answer.encoding = "utf-8"
         return answer
 
     def destination(self, name):
-        return next(one for one in self.ask("GET", "/v1/destinations").json["destinations"] if one["name"] == name)
+        return next(one for one in self.ask("GET", "/v1/destinations").json()["destinations"] if one["name"] == name)
 
     def stop(self):
         """SIGTERM must end it well; answers how many seconds that took."""

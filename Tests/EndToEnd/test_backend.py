@@ -11,10 +11,9 @@ import os
 import re
 import subprocess
 import threading
-import urllib.error
-import urllib.request
 
 import pytest
+import requests
 import s3
 import servers
 from room import LIMIT, ROOT, until
@@ -37,15 +36,12 @@ class Backend:
 
     def ask(self, path, body=None):
         """The status and the answer; None when there was no answer."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body and json.dumps(body).encode(),
-                                         {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=LIMIT) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, None
+            answer = requests.request("POST" if body else "GET", f"http://127.0.0.1:{self.port}{path}", json=body,
+                                      timeout=LIMIT)
         except OSError:
             return None
+        return answer.status_code, answer.json() if answer.ok else None
 
     def order_from_many(self, acknowledged, kill_after=None):
         """Orders from all threads; the kill comes when so many are answered."""

@@ -67,12 +67,12 @@ def test_the_service_answers_as_its_document_says(room, settings, paths):
         {"name": "local", "type": "directory", "path": "out", "rotate": {"maxAge": "1s"}},
         {"name": "shop", "type": "webhook", "url": Shop().url + "in", "allowPrivateNetworks": True, "deadLetters": "on",
          "batch": {"maxEvents": 1, "maxWait": "100ms"}}]}, key=key)
-    assert service.ask("POST", "/v1/events", [{"event": "poison"}, {"event": "Home Page"}]).status == 200
+    assert service.ask("POST", "/v1/events", [{"event": "poison"}, {"event": "Home Page"}]).status_code == 200
     until(lambda: (shop := service.destination("shop"))["deadLetters"] == 1 and shop["trouble"]
           and shop["trouble"]["kind"] == "unavailable")
     replay = {"destination": "local", "id": "again", "from": "0", "to": "1"}
-    assert service.ask("POST", "/v1/replays", replay).status < 300
-    keys = [service.ask("POST", "/v1/keys", {"name": f"k{number}", "role": "viewer"}).json["key"]["id"]
+    assert service.ask("POST", "/v1/replays", replay).status_code < 300
+    keys = [service.ask("POST", "/v1/keys", {"name": f"k{number}", "role": "viewer"}).json()["key"]["id"]
             for number in range(20)]
     room.file("settings.toml", settings.replace("{keys}", str(keys).replace("'", '"')))
     done = subprocess.run(
