@@ -16,6 +16,7 @@ import sys
 
 import pytest
 from room import ROOT, until
+from servers_base import free_ports
 
 LIMIT = 300  # seconds for a guide; it promises ten minutes to people
 # An answer that is a refusal must fail. 23 is no failure: the reader, `head` for instance, had enough.
@@ -34,9 +35,7 @@ def blocks(path, heading):
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
+    return str(free_ports(1)[0])
 
 
 def steps(text):
