@@ -75,9 +75,9 @@ def test_resume_answers_the_state_after_it(room):
 def test_resume_over_http_answers_the_state_after_it(room):
     service = room.serve({"destinations": [directory()]})
     for _ in range(5):
-        assert service.ask("POST", "/v1/destinations/dir/pause", {}).status == 200
+        assert service.ask("POST", "/v1/destinations/dir/pause", {}).status_code == 200
         until(lambda: service.destination("dir")["state"] == "paused")
-        said = service.ask("POST", "/v1/destinations/dir/resume", {}).json
+        said = service.ask("POST", "/v1/destinations/dir/resume", {}).json()
         assert said["pause"] is None and said["state"] != "paused"
 
 
