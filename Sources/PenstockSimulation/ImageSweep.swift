@@ -310,8 +310,10 @@ package struct ImageSweep {
 }
 
 /// One file in memory whose bits can be flipped in place.
-final class ImageFile: FileSystem {
+final class ImageFile: PassingFileSystem {
   static let handle = OpenFileHandle(rawValue: 3)
+  /// Nothing is on it: what an image cannot do fails.
+  let base: any FileSystem = SimulatedFileSystem()
   private let bytes: Mutex<[UInt8]>
 
   init(_ bytes: [UInt8]) { self.bytes = Mutex(bytes) }
@@ -332,23 +334,5 @@ final class ImageFile: FileSystem {
   func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 { UInt64(bytes.withLock { $0.count }) }
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle { Self.handle }
   func close(_ file: OpenFileHandle) {}
-
-  private func refuse(_ verb: FileSystemError.Verb) -> FileSystemError {
-    FileSystemError(.notSupported, verb: verb, path: "")
-  }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
-    -> Int
-  {
-    throw refuse(.write)
-  }
-  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) { throw refuse(.synchronize) }
-  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { throw refuse(.truncate) }
-  func rename(_ path: String, to newPath: String) throws(FileSystemError) { throw refuse(.rename) }
-  func replace(_ path: String, with newer: String) throws(FileSystemError) { throw refuse(.replace) }
-  func remove(_ path: String) throws(FileSystemError) { throw refuse(.remove) }
-  func list(_ path: String) throws(FileSystemError) -> [String] { throw refuse(.list) }
-  func makeDirectory(_ path: String) throws(FileSystemError) { throw refuse(.makeDirectory) }
-  func synchronizeDirectory(_ path: String) throws(FileSystemError) { throw refuse(.synchronizeDirectory) }
-  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { throw refuse(.lock) }
   func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
 }

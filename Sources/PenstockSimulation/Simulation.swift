@@ -32,6 +32,25 @@ package struct Simulation {
     package var violations: [Violation] = []
     /// What was done, where it was asked for.
     package var steps: [String] = []
+    /// I/Os of the newest process, up to its crash.
+    package var ios = 0
+    /// Crashes of recoveries; and recoveries that cut something, with another one after them.
+    package var crashesInRecovery = 0
+    package var cuts = 0
+    /// Runs of retention that passed a cursor.
+    package var passes = 0
+    /// Syncs for several blocks, and those of them whose blocks lie in two segments.
+    package var joinedSyncs = 0
+    package var rollsBetween = 0
+
+    /// Adds what another run counted.
+    package mutating func add(_ other: Result) {
+      let counts: [WritableKeyPath<Result, Int>] = [
+        \.recoveries, \.records, \.deliveries, \.sealed, \.segments, \.trims, \.found, \.repetitions, \.failedReads,
+        \.badSectors, \.lies, \.liesReported, \.crashesInRecovery, \.cuts, \.passes, \.joinedSyncs, \.rollsBetween,
+      ]
+      for count in counts { self[keyPath: count] += other[keyPath: count] }
+    }
   }
 
   /// An append, of a producer or without one.
@@ -69,6 +88,7 @@ package struct Simulation {
   let recorder = HistoryRecorder()
   let clock = ManualClock()
   let configuration: LogConfiguration
+  let hasRoom: Bool
   let logger: Logger
 
   var isStalled = false
@@ -93,20 +113,25 @@ package struct Simulation {
     var sequence: UInt64 = 0
     /// A producer's appends that were not acknowledged, in order.
     var unsent: [Outgoing] = []
+    /// The records of the appends under way, in order.
+    var unanswered: [UInt64] = []
+    /// Segments whose sealing has returned: they stay sealed.
     var sealed: Set<SegmentName> = []
+    /// Files that retention has said are gone.
+    var dropped: Set<String> = []
     /// Salts given out so far.
     var salt: UInt64 = 0
     var peer = SimulatedPeer.Memory()
   }
 
   init(
-    _ script: SimulationScript, configuration: LogConfiguration = Simulation.configuration,
-    verbose isVerbose: Bool = false, injecting injectedFault: InjectedFault? = nil
+    _ script: SimulationScript, verbose isVerbose: Bool = false, injecting injectedFault: InjectedFault? = nil
   ) {
     self.script = script
     self.injectedFault = injectedFault
     self.isVerbose = isVerbose
-    self.configuration = configuration
+    configuration = Self.configuration(hardCapBytes: script.hardCapBytes)
+    hasRoom = script.hasRoom
     var logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
     logger.logLevel = .critical
     self.logger = logger
@@ -117,12 +142,12 @@ package struct Simulation {
     branch.peer.isCreateOnly = script.createsOnly
   }
 
-  static var configuration: LogConfiguration {
+  private static func configuration(hardCapBytes: Int) -> LogConfiguration {
     var configuration = LogConfiguration()
     configuration.segmentBytes = 64 << 10
     configuration.blockBytes = 8 << 10
     configuration.encoders = 0
-    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 200 << 10)
+    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: hardCapBytes)
     var sealing = SealingSettings()
     sealing.level = 1
     sealing.blockBytes = 32 << 10
@@ -175,6 +200,7 @@ package struct Simulation {
     for (number, processRun) in script.processes.enumerated() {
       tell("processRun \(number + 1)")
       runProcess(processRun, disk)
+      result.ios = disk.ioCount
       note(.crashed)
       if hasFailed { return finish(disk) }
       guard let next = branches(processRun, disk) else { return finish(disk) }
@@ -213,6 +239,12 @@ package struct Simulation {
       hash.mix(found.traceHash)
       if hasFailed { return nil }
       if index == processRun.next { chosen = (branch, found) }
+      // The log must not only be readable: it must go on, and survive being opened again.
+      if !processRun.sequel.isEmpty, case .power = outcome {
+        note(.crashed)
+        runProcess(SimulationScript.ProcessRun(steps: processRun.sequel, outcomes: []), found.processKill())
+        if hasFailed { return nil }
+      }
     }
     guard let chosen else { return nil }
     branch = chosen.0

@@ -46,7 +46,7 @@ import Testing
     let found = try ProducerStore.open(disk, Self.paths, logID: Self.logID)
     let end = found.newest?.end.rawValue ?? 0
     guard end >= saved, found.damaged.isEmpty else {
-      throw BrokenPromise("\(place): saved up to \(saved), found \(end), damaged \(found.damaged)")
+      throw Violation(.acknowledgedIsKept, "\(place): saved up to \(saved), found \(end), damaged \(found.damaged)")
     }
     if let newest = found.newest {
       #expect(newest.table(capacity: 40).entries == table(end).entries)
@@ -122,9 +122,12 @@ import Testing
     init(_ disk: SimulatedFileSystem) { self.disk = disk }
 
     private func open(_ disk: SimulatedFileSystem, salt: UInt64) throws(LogError) -> LogWriter {
-      let salts = SaltSource(seed: salt)
+      let salts = SimulationSalts(seed: salt)
+      var configuration = LogConfiguration()
+      configuration.segmentBytes = 64 << 10
+      configuration.durability = .kernel
       return try LogOpening.open(
-        "/log", CrashWorkload.configuration(.kernel),
+        "/log", configuration,
         LogEnvironment(fileSystem: disk, clock: ManualClock(), randomBytes: { salts.next() }))
     }
 
@@ -146,10 +149,13 @@ import Testing
 
     func check(_ found: SimulatedFileSystem, _ place: String) throws {
       let writer = try open(found, salt: 2)
-      let records = try CrashWorkload.readAll(writer.view).map { String(decoding: $0, as: UTF8.self) }
+      var records: [String] = []
+      let batch = try writer.view.batch(from: .zero, maxRecords: .max, maxBytes: 1 << 20)
+      batch?.forEachRecord { records.append(String(decoding: $0.bytes, as: UTF8.self)) }
       let last = writer.producers.entry("p")?.last ?? 0
       guard writer.recovery.outcome != .damaged, records == (0..<last).map({ "\($0 + 1)" }) else {
-        throw BrokenPromise("\(place): \(records.count) records, the producer is at \(last); \(writer.recovery)")
+        let found = "\(records.count) records, the producer is at \(last); \(writer.recovery)"
+        throw Violation(.orderOfProducers, "\(place): \(found)")
       }
     }
   }
