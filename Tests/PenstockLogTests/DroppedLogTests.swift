@@ -15,7 +15,7 @@ import Testing
 
   /// Appends and returns, holding on to nothing.
   private func use(_ test: TestLog, _ environment: LogEnvironment) async throws {
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(with: environment)
     try await log.append("kept", durability: .accepted)
   }
 
@@ -31,18 +31,18 @@ import Testing
   }
 
   private func cursor(_ test: TestLog, _ environment: LogEnvironment) async throws -> Cursor {
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(with: environment)
     try await log.append("kept")
     return try await log.cursor(named: "c")
   }
 
   private func producer(_ test: TestLog, _ environment: LogEnvironment) async throws -> Producer {
-    try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    try await test.open(with: environment)
       .producer(named: "p")
   }
 
   private func records(_ test: TestLog, _ environment: LogEnvironment) async throws -> Records {
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(with: environment)
     try await log.append("kept")
     return log.records(tailing: true)
   }
@@ -52,8 +52,7 @@ import Testing
     let (environment, recorder) = observed(test)
     do {
       let cursor = try await cursor(test, environment)
-      let batch = try #require(try await cursor.next())
-      try await cursor.commit(batch)
+      try await cursor.commit(try #require(try await cursor.next()))
       #expect(cursor.state.committed == Offset(1) && !recorder.notices.contains(where: isClosed))
     }
     await recorder.wait(for: isClosed)
@@ -85,7 +84,7 @@ import Testing
     let test = TestLog()
     let (environment, recorder) = observed(test)
     do {
-      let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+      let log = try await test.open(with: environment)
       try await log.close()
     }
     #expect(recorder.notices.count(where: isClosed) == 1)

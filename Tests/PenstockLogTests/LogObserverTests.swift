@@ -19,8 +19,7 @@ import Testing
     let log = try await Log.open(at: TestLog.path, environment: environment)
     try await log.append("one")
     let cursor = try await log.cursor(named: "c")
-    let batch = try #require(try await cursor.next())
-    try await cursor.commit(batch)
+    try await cursor.commit(try #require(try await cursor.next()))
     try await log.trim()
     try await log.close()
     #expect(clock.count == 0)
@@ -71,8 +70,7 @@ import Testing
     try await log.append(batch(records(0..<5)))
     await recorder.committed()
     let cursor = try await log.cursor(named: "c")
-    let taken = try #require(try await cursor.next(upTo: .init(records: 2)))
-    try await cursor.commit(taken)
+    try await cursor.commit(try #require(try await cursor.next(upTo: .init(records: 2))))
     try await cursor.seek(to: .beginning)
     let moves = recorder.notices.compactMap { if case .movedCursor(let move) = $0 { move } else { nil } }
     #expect(moves.map(\.kind) == [.begin, .commit, .seek])
@@ -86,7 +84,7 @@ import Testing
     test.configuration.sealing = .on
     test.configuration.retention = RetentionPolicy(maxBytes: 64 << 10)
     let (environment, recorder, _) = observed(test)
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(with: environment)
     let holder = try await log.cursor(named: "c")
     for number in 0..<40 { try await log.append(batch([record(number)])) }
     await recorder.wait { if case .sealed = $0 { true } else { false } }
@@ -105,7 +103,7 @@ import Testing
   @Test func `appends that find no room are told as failures`() async throws {
     let test = TestLog()
     let (environment, recorder, _) = observed(test)
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(with: environment)
     test.disk.capacityBytes = 0
     var failures = 0
     for number in 0..<40 {

@@ -84,12 +84,6 @@ import Testing
     return (writer.view, records, log)
   }
 
-  private func records(_ batch: Batch) -> [[UInt8]] {
-    var records: [[UInt8]] = []
-    batch.forEachRecord { records.append(Array($0.bytes)) }
-    return records
-  }
-
   @Test func `a batch of more than 4 MiB packs all blocks that can be, and has its edges where a small one has them`()
     throws
   {
@@ -103,11 +97,11 @@ import Testing
         let end = first + batch.count
         #expect(batch.byteCount <= bytes && batch.byteCount + records[end].count > bytes)
         #expect(batch.byteCount == records[first..<end].reduce(0) { $0 + $1.count })
-        let isWhole = self.records(batch) == Array(records[first..<end])
+        let isWhole = recordBytes(batch) == Array(records[first..<end])
         #expect(isWhole, "from \(first)")
         #expect(batch.slices.allSatisfy { $0.isPacked == (isLarge && !records[Int($0.first.rawValue)].contains(10)) })
         let again = try view.batch(in: batch.first..<batch.end)
-        let isSame = self.records(again) == self.records(batch)
+        let isSame = recordBytes(again) == recordBytes(batch)
         #expect(isSame && again.slices.map(\.isPacked) == batch.slices.map(\.isPacked))
       }
     }
@@ -120,7 +114,7 @@ import Testing
     while let range = halves.popLast() {
       let batch = try view.batch(in: range)
       let isEqual =
-        self.records(batch) == Array(records[Int(range.lowerBound.rawValue)..<Int(range.upperBound.rawValue)])
+        recordBytes(batch) == Array(records[Int(range.lowerBound.rawValue)..<Int(range.upperBound.rawValue)])
       #expect(isEqual && batch.count == range.upperBound - range.lowerBound, "\(range)")
       #expect(batch.slices.contains(where: \.isPacked) == (batch.byteCount > Batch.packedAbove))
       guard batch.count > 1 else { continue }
@@ -141,7 +135,7 @@ import Testing
     view.retainCompressedFrames()
     let batch = try view.batch(in: .zero..<view.end)
     await withTaskGroup(of: Bool.self) { group in
-      for _ in 0..<4 { group.addTask { self.records(batch) == records } }
+      for _ in 0..<4 { group.addTask { recordBytes(batch) == records } }
       for await isEqual in group { #expect(isEqual) }
     }
   }

@@ -38,11 +38,11 @@ import Testing
       }
     }
     if seed % 4 == 0 { try image.remove(image.segments[1]) }
-    let sequential = try await LogReader.open(at: TestLog.path, environment: image.environment())
+    let sequential = try await image.openReader()
     let expected = try await read(sequential.view, .none, maxRecords: 1_000)
     #expect(expected == (try Reading(sequential.view)), "seed \(seed)")
     for (threads, maxRecords) in [(1, 1_000), (2, 1), (2, 7), (3, 1_000)] {
-      let reader = try await LogReader.open(at: TestLog.path, environment: image.environment())
+      let reader = try await image.openReader()
       let found = try await read(reader.view, .threads(threads), maxRecords: maxRecords, maxBytes: 9_000)
       #expect(found == expected, "seed \(seed), \(threads) threads, \(maxRecords) records")
     }

@@ -38,8 +38,7 @@ import Testing
     let clock = SleepingClock()
     var settings = SealingSettings()
     settings.bytesPerSecond = 10_000
-    let sealer = SegmentSealer(
-      bench.log.disk, TestLog.paths, settings, randomBytes: { [UInt8](repeating: 9, count: 16) })
+    let sealer = bench.sealer(settings)
     let before = try (0..<3).map { try bench.log.contents(bench.log.segments[$0]).count }.reduce(0, +)
     try await run(bench.log, writer.view, sealer, clock: clock, segments: 3)
     #expect(try (0..<4).map { try isSealed(writer.view, $0) } == [true, true, true, false])

@@ -41,9 +41,11 @@ struct SealFixture {
       batch.append(bytes, eventTime: random.below(2) == 0 ? Timestamp(nanoseconds: Int64(expected.count) * 10) : nil)
       expected.append(Expected(bytes: bytes, appendTime: log.clock.now()))
     }
-    _ = try writer.write([batch])
-    try writer.synchronize()
-    try writer.publish()
+    try writer.commit(batches: batch)
+  }
+
+  func sealer(_ settings: SealingSettings = SealingSettings()) -> SegmentSealer {
+    SegmentSealer(log.disk, TestLog.paths, settings, randomBytes: { [UInt8](repeating: 9, count: 16) })
   }
 
   /// Reads everything; what is lost is left out.

@@ -25,8 +25,7 @@ import Testing
   @Test func `blocks are joined up to the limit, a larger append stays whole, and nothing is padded`() throws {
     var log = TestLog()
     log.configuration.sealing = .settings(settings(blockBytes: 4 << 10))
-    let writer = try log.openWriter()
-    for number in 0..<4 { try writer.commit(record(number)) }
+    let writer = try log.openWriter(committing: 0..<4)
     var random = SplitMix64(seed: 3)
     try writer.commit(random.bytes(5_000), [])
     for number in 0..<200 where writer.segmentCount == 1 { try writer.commit(record(number), random.bytes(700)) }
@@ -149,9 +148,9 @@ import Testing
     try writer.sealAll()
     try writer.close()
     func problems(_ log: TestLog) throws -> [String] {
-      try LogInspector(TestLog.path, environment: log.environment()).walk(.deep).flatMap(\.problems).map(\.message)
+      try log.problems().map(\.message)
     }
-    let findings = try LogInspector(TestLog.path, environment: bench.log.environment()).walk(.deep)
+    let findings = try bench.log.inspector().walk(.deep)
     #expect(findings.flatMap(\.problems) == [])
     #expect(findings.map { $0.header?.isSealed } == [true, true, true, false])
     #expect(findings.dropLast().allSatisfy { ($0.bytesBeforeSealing ?? 0) > $0.fileBytes })
