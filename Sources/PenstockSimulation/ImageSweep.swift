@@ -1,4 +1,3 @@
-internal import Logging
 import PenstockLog
 import PenstockTestKit
 import Synchronization
@@ -98,10 +97,7 @@ package struct ImageSweep {
   }
 
   private static func environment(_ disk: SimulatedFileSystem, _ seed: UInt64) -> LogEnvironment {
-    let salts = SimulationSalts(seed: seed)
-    return LogEnvironment(
-      fileSystem: disk, clock: ManualClock(), randomBytes: { salts.next() },
-      logger: Logger(label: "sweep", factory: { _ in SwiftLogNoOpLogHandler() }))
+    .simulated(disk, salts: SimulationSalts(seed: seed))
   }
 
   // MARK: - Every bit

@@ -1,4 +1,3 @@
-internal import Logging
 import PenstockDelivery
 import PenstockLog
 package import PenstockTestKit
@@ -89,7 +88,6 @@ package struct Simulation {
   let clock = ManualClock()
   let configuration: LogConfiguration
   let hasRoom: Bool
-  let logger: Logger
 
   var isStalled = false
   var result = Result()
@@ -132,9 +130,6 @@ package struct Simulation {
     self.isVerbose = isVerbose
     configuration = Self.configuration(hardCapBytes: script.hardCapBytes)
     hasRoom = script.hasRoom
-    var logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
-    logger.logLevel = .critical
-    self.logger = logger
     // Nine segments' worth: the cap, one being written, one made ready, one being sealed.
     let limits = HistoryChecker.Limits(bytes: 1 << 20, files: 24)
     branch = Branch(checker: HistoryChecker(limits: limits))
@@ -255,6 +250,6 @@ package struct Simulation {
   mutating func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
     let salts = SimulationSalts(seed: script.seed &+ branch.salt &* 7919)
     branch.salt += 1
-    return LogEnvironment(fileSystem: disk, clock: clock, randomBytes: { salts.next() }, logger: logger)
+    return .simulated(disk, clock: clock, salts: salts)
   }
 }

@@ -122,13 +122,10 @@ import Testing
     init(_ disk: SimulatedFileSystem) { self.disk = disk }
 
     private func open(_ disk: SimulatedFileSystem, salt: UInt64) throws(LogError) -> LogWriter {
-      let salts = SimulationSalts(seed: salt)
       var configuration = LogConfiguration()
       configuration.segmentBytes = 64 << 10
       configuration.durability = .kernel
-      return try LogOpening.open(
-        "/log", configuration,
-        LogEnvironment(fileSystem: disk, clock: ManualClock(), randomBytes: { salts.next() }))
+      return try LogOpening.open("/log", configuration, .simulated(disk, salts: SimulationSalts(seed: salt)))
     }
 
     private func batch(_ sequence: UInt64) -> RecordBatch {

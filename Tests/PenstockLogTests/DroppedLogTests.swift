@@ -37,8 +37,7 @@ import Testing
   }
 
   private func producer(_ test: TestLog, _ environment: LogEnvironment) async throws -> Producer {
-    try await test.open(with: environment)
-      .producer(named: "p")
+    try await test.open(with: environment).producer(named: "p")
   }
 
   private func records(_ test: TestLog, _ environment: LogEnvironment) async throws -> Records {

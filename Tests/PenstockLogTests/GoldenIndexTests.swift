@@ -25,12 +25,12 @@ import Testing
   }
 
   private static func write(_ fileSystem: any FileSystem, at path: String) throws {
-    let (clock, salts) = (ManualClock(start), SimulationSalts(seed: 78))
+    let clock = ManualClock(start)
     var configuration = LogConfiguration()
     configuration.segmentBytes = 64 << 10
     configuration.sealing = .settings(SealingSettings())
     let writer = try LogOpening.open(
-      path, configuration, LogEnvironment(fileSystem: fileSystem, clock: clock, randomBytes: { salts.next() }))
+      path, configuration, .simulated(fileSystem, clock: clock, salts: SimulationSalts(seed: 78)))
     for number in 0..<count {
       clock.set(time(number))
       var batch = RecordBatch()

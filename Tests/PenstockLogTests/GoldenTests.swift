@@ -34,8 +34,7 @@ import Testing
     init() { configuration.segmentBytes = 64 << 10 }
 
     func environment(_ fileSystem: any FileSystem) -> LogEnvironment {
-      let salts = salts
-      return LogEnvironment(fileSystem: fileSystem, clock: clock, randomBytes: { salts.next() })
+      .simulated(fileSystem, clock: clock, salts: salts)
     }
   }
 

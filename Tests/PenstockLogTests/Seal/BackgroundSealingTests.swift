@@ -22,8 +22,7 @@ import Testing
     _ log: TestLog, _ view: LogView, _ sealer: SegmentSealer, clock: any MonotonicClock = SystemMonotonicClock(),
     segments: Int
   ) async throws {
-    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let background = BackgroundSealer(sealer, view, clock: clock, logger: logger)
+    let background = BackgroundSealer(sealer, view, clock: clock, logger: .silent)
     defer { background.stop() }
     while log.disk.filePaths.contains(where: { $0.hasSuffix(".sealing") }) || log.sealedCount < segments {
       // A sealer that does not seal is ended by the time limit.

@@ -42,11 +42,8 @@ import Testing
   }
 
   private func ends(_ image: TestLog) throws -> (blocks: Int, file: Int, offset: Offset) {
-    let (path, _, _) = try segment(image)
-    let entries = try walked(image, upTo: Offset(.max))
-    return (
-      Int(try #require(entries.last).endPosition), try image.contents(path).count, entries[entries.count - 1].endOffset
-    )
+    let last = try #require(try walked(image, upTo: Offset(.max)).last)
+    return (Int(last.endPosition), try image.contents(image.segments[0]).count, last.endOffset)
   }
 
   @Test func `a segment that was left ends in the index that its blocks tell, found with two reads`() throws {
@@ -79,8 +76,7 @@ import Testing
 
   @Test func `whatever becomes of the index, reading finds every record`() throws {
     let image = try image()
-    let (path, _, _) = try segment(image)
-    let end = try ends(image)
+    let (path, end) = (image.segments[0], try ends(image))
     let whole = try image.contents(path)
     let expected = try walked(image, upTo: end.offset)
     for position in end.blocks..<end.file {
@@ -222,8 +218,7 @@ import Testing
 
   @Test func `damage is the same gap with an index and without`() async throws {
     let image = try image()
-    let (path, _, _) = try segment(image)
-    let end = try ends(image)
+    let (path, end) = (image.segments[0], try ends(image))
     let whole = try image.contents(path)
     for block in 0..<14 {
       for place in [30, 4090] {
@@ -247,8 +242,7 @@ import Testing
     image.configuration.strictRecovery = true
     // Its room is not used up for the next blocks, as where a large one made it roll.
     image.configuration.segmentBytes = 1 << 20
-    let (path, _, _) = try segment(image)
-    let end = try ends(image)
+    let (path, end) = (image.segments[0], try ends(image))
     var random = SplitMix64(seed: seed)
     var bytes = try image.contents(path)
     for sector in stride(from: end.blocks, to: end.file, by: 512) where seed > 0 && random.below(2) == 0 {
@@ -275,8 +269,7 @@ import Testing
 
   @Test func `bytes that are no part of an index are not passed over`() throws {
     var image = try image()
-    let end = try ends(image)
-    let path = try segment(image).path
+    let (path, end) = (image.segments[0], try ends(image))
     try #require(image.disk.flipBit(path, at: end.blocks + 100, bit: 1))
     let other = image.killed()
     try image.remove(image.newestSegment)
@@ -294,8 +287,7 @@ import Testing
   @Test func `a segment with an index, or with a part of one, is sealed`() throws {
     for cut in [0, 1] {
       var image = try image()
-      let (path, _, _) = try segment(image)
-      let end = try ends(image)
+      let (path, end) = (image.segments[0], try ends(image))
       if cut == 1 { image.disk.install(path, Array(try image.contents(path)[..<(end.blocks + 512)])) }
       image.configuration.sealing = .settings(SealingSettings())
       #expect(try image.problems().isEmpty)

@@ -1,4 +1,3 @@
-import Logging
 import PenstockLog
 import PenstockTestKit
 import Synchronization
@@ -24,10 +23,7 @@ struct TestLog {
   }
 
   func environment(on fileSystem: (any FileSystem)? = nil) -> LogEnvironment {
-    let salts = salts
-    return LogEnvironment(
-      fileSystem: fileSystem ?? disk, clock: clock, randomBytes: { salts.next() },
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    .simulated(fileSystem ?? disk, clock: clock, salts: salts)
   }
 
   /// A writer that has appended a record for each of these numbers, as a block of its own.

@@ -1,5 +1,3 @@
-package import PenstockLog
-
 /// A file system that passes its calls on to another one, but for those that it makes its own.
 ///
 /// What `FileSystem` itself does where a type does nothing is left as it is: zeros are written with ``write``.
