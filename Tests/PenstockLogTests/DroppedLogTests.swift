@@ -6,11 +6,11 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct DroppedLogTests {
   private func isClosed(_ notice: LogObserverEvent) -> Bool { if case .closed = notice { true } else { false } }
 
-  private func observed(_ test: TestLog) -> (LogEnvironment, EventRecorder) {
-    let recorder = EventRecorder()
+  private func observed() -> (TestLog, LogEnvironment, EventRecorder) {
+    let (test, recorder) = (TestLog(), EventRecorder())
     var environment = test.environment()
     environment.observer = recorder
-    return (environment, recorder)
+    return (test, environment, recorder)
   }
 
   /// Appends and returns, holding on to nothing.
@@ -20,8 +20,7 @@ import Testing
   }
 
   @Test func `it is closed in order, in the background, and can be opened again`() async throws {
-    let test = TestLog()
-    let (environment, recorder) = observed(test)
+    let (test, environment, recorder) = observed()
     try await use(test, environment)
     await recorder.wait(for: isClosed)
     let again = try await test.open()
@@ -47,8 +46,7 @@ import Testing
   }
 
   @Test func `a cursor keeps its log open`() async throws {
-    let test = TestLog()
-    let (environment, recorder) = observed(test)
+    let (test, environment, recorder) = observed()
     do {
       let cursor = try await cursor(test, environment)
       try await cursor.commit(try #require(try await cursor.next()))
@@ -58,8 +56,7 @@ import Testing
   }
 
   @Test func `a producer keeps its log open`() async throws {
-    let test = TestLog()
-    let (environment, recorder) = observed(test)
+    let (test, environment, recorder) = observed()
     do {
       let producer = try await producer(test, environment)
       for sequence in 1...3 { try await producer.append(batch([record(sequence)]), sequence: UInt64(sequence)) }
@@ -69,8 +66,7 @@ import Testing
   }
 
   @Test func `who reads on keeps the log open`() async throws {
-    let test = TestLog()
-    let (environment, recorder) = observed(test)
+    let (test, environment, recorder) = observed()
     do {
       var reading = try await records(test, environment).makeAsyncIterator()
       #expect(try await reading.next()?.text == "kept")
@@ -80,8 +76,7 @@ import Testing
   }
 
   @Test func `a log that was closed is not closed again`() async throws {
-    let test = TestLog()
-    let (environment, recorder) = observed(test)
+    let (test, environment, recorder) = observed()
     do {
       let log = try await test.open(with: environment)
       try await log.close()

@@ -66,8 +66,7 @@ import Testing
   }
 
   @Test func `a sealed segment's index makes its distances exact`() async throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3)
     let sealer = bench.sealer()
     let names = writer.view.set.segments.map(\.name)
     let job = try #require(SealingPlan().next(in: names))

@@ -39,8 +39,7 @@ import Testing
     let readers = BlockReaders()
     var (packed, left, stepped) = (0, 0, 0)
     for seed in 1...6 as ClosedRange<UInt64> {
-      let bench = try SealFixture(segments: 3, blockBytes: 8 << 10, seed: seed)
-      let writer = try bench.log.openWriter()
+      let (bench, writer) = try SealFixture.opened(segments: 3, blockBytes: 8 << 10, seed: seed)
       if sealed { try writer.sealAll() }
       writer.view.retainCompressedFrames()
       for whole in try writer.view.batch(in: writer.view.set.first..<writer.view.end).slices {
@@ -62,7 +61,7 @@ import Testing
   }
 
   /// 12 MiB in blocks of 0.3 MiB, some of which have a line feed in a record and so stay as they are.
-  private static func log() throws -> (view: LogView, records: [[UInt8]], log: TestLog) {
+  private static func log(keepingFrames: Bool = true) throws -> (view: LogView, records: [[UInt8]]) {
     let log = TestLog(seed: 3)
     let writer = try log.openWriter()
     var random = SplitMix64(seed: 3)
@@ -81,14 +80,14 @@ import Testing
     }
     try writer.synchronize()
     try writer.publish()
-    return (writer.view, records, log)
+    if keepingFrames { writer.view.retainCompressedFrames() }
+    return (writer.view, records)
   }
 
   @Test func `a batch of more than 4 MiB packs all blocks that can be, and has its edges where a small one has them`()
     throws
   {
-    let (view, records, _) = try Self.log()
-    view.retainCompressedFrames()
+    let (view, records) = try Self.log()
     let (small, large) = (Batch.packedAbove - (1 << 20), 9 << 20)
     for first in [0, 1, 37, 99, 100, 250, 699] {
       for (bytes, isLarge) in [(small, false), (large, true)] {
@@ -108,8 +107,7 @@ import Testing
   }
 
   @Test func `a batch that is halved until one record is left has each record once`() throws {
-    let (view, records, _) = try Self.log()
-    view.retainCompressedFrames()
+    let (view, records) = try Self.log()
     var halves = [Offset.zero..<view.end]
     while let range = halves.popLast() {
       let batch = try view.batch(in: range)
@@ -125,14 +123,13 @@ import Testing
   }
 
   @Test func `nothing is packed where nobody asked for frames`() throws {
-    let (view, records, _) = try Self.log()
+    let (view, records) = try Self.log(keepingFrames: false)
     let batch = try view.batch(in: .zero..<view.end)
     #expect(!batch.slices.contains(where: \.isPacked) && batch.count == records.count)
   }
 
   @Test func `a packed batch is read by several at once`() async throws {
-    let (view, records, _) = try Self.log()
-    view.retainCompressedFrames()
+    let (view, records) = try Self.log()
     let batch = try view.batch(in: .zero..<view.end)
     await withTaskGroup(of: Bool.self) { group in
       for _ in 0..<4 { group.addTask { recordBytes(batch) == records } }

@@ -50,8 +50,7 @@ import Testing
 
   @Test func `segments are sealed and dropped under a reader that reads ahead`() async throws {
     for round in 0..<6 as Range<UInt64> {
-      let bench = try SealFixture(segments: 5, seed: 40 + round)
-      let writer = try bench.log.openWriter()
+      let (bench, writer) = try SealFixture.opened(segments: 5, seed: 40 + round)
       let view = writer.view
       let start = view.set.segments[2].name
       let reader = Task { try await read(view, .threads(2), maxRecords: 3) }

@@ -32,8 +32,7 @@ import Testing
   }
 
   @Test func `all segments but the newest are sealed, at the rate asked for`() async throws {
-    let bench = try SealFixture(segments: 4)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 4)
     let clock = SleepingClock()
     var settings = SealingSettings()
     settings.bytesPerSecond = 10_000
@@ -78,8 +77,7 @@ import Testing
   }
 
   @Test func `a reader that has a segment open when it is sealed reads on, and then the new file`() throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3)
     let follower = try bench.log.follower()
     #expect(try bench.isWhole(follower))
     #expect(try bench.isWhole(writer.view))
@@ -94,8 +92,7 @@ import Testing
   }
 
   @Test func `a segment sealed between finding a block and reading it is looked up again`() throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3)
     var tries = 0
     let block = try writer.view.withBlock(holding: Offset(9)) { (segment, entry) throws(LogError) -> DecodedBlock in
       tries += 1

@@ -44,6 +44,14 @@ struct SealFixture {
     try writer.commit(batches: batch)
   }
 
+  /// Such a log, and the writer of a process that has opened it.
+  static func opened(
+    segments: Int = 3, blockBytes: Int = 24 << 10, seed: UInt64 = 1
+  ) throws -> (SealFixture, LogWriter) {
+    let bench = try SealFixture(segments: segments, blockBytes: blockBytes, seed: seed)
+    return (bench, try bench.log.openWriter())
+  }
+
   func sealer(_ settings: SealingSettings = SealingSettings()) -> SegmentSealer {
     SegmentSealer(log.disk, TestLog.paths, settings, randomBytes: { [UInt8](repeating: 9, count: 16) })
   }

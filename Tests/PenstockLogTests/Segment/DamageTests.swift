@@ -148,19 +148,20 @@ import Testing
 
   // MARK: Whole segments
 
-  /// A log of three segments.
-  private func rolled() throws -> (image: TestLog, bases: [Int], count: Int) {
+  /// A log of three segments, one of which may be missing.
+  private func rolled(without missing: Int? = nil) throws -> (image: TestLog, bases: [Int], count: Int) {
     let writer = try log.openWriter()
     let count = try log.commit(to: writer, segments: 3, divisibleBy: 3)
     try writer.close()
     let bases = log.segments.compactMap { SegmentName(String($0.suffix(35)))?.baseOffset.rawValue }.map { Int($0) }
     try #require(bases.count == 3)
-    return (log.killed(), bases, count)
+    let image = log.killed()
+    if let missing { try image.remove(image.segments[missing]) }
+    return (image, bases, count)
   }
 
   @Test func `a missing segment in the middle is told, by the report and to readers`() throws {
-    let (image, bases, count) = try rolled()
-    try image.remove(image.segments[1])
+    let (image, bases, count) = try rolled(without: 1)
     let writer = try image.openWriter()
     #expect(writer.recovery.outcome == .damaged)
     let gap = Gap(first: Offset(UInt64(bases[1])), end: Offset(UInt64(bases[2])), reason: .missing)
@@ -172,8 +173,7 @@ import Testing
   }
 
   @Test func `a missing last segment is reported, and its offsets stay taken`() throws {
-    let (image, bases, count) = try rolled()
-    try image.remove(image.segments[2])
+    let (image, bases, count) = try rolled(without: 2)
     let writer = try image.openWriter()
     #expect(writer.recovery.outcome == .damaged)
     let gap = Gap(first: Offset(UInt64(bases[2])), end: Offset(UInt64(count)), reason: .missing)
@@ -195,8 +195,7 @@ import Testing
   }
 
   @Test func `a missing first segment is not taken for retention`() throws {
-    let (image, bases, count) = try rolled()
-    try image.remove(image.segments[0])
+    let (image, bases, count) = try rolled(without: 0)
     let writer = try image.openWriter()
     let gap = Gap(first: .zero, end: Offset(UInt64(bases[1])), reason: .missing)
     #expect(writer.recovery.outcome == .damaged && writer.recovery.gaps == [gap])

@@ -48,8 +48,7 @@ private let zstdTool = (ProcessInfo.processInfo.environment["PATH"] ?? "").split
   }
 
   @Test func `of a sealed segment it prints the same bytes as before sealing, and succeeds`() async throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3)
     let paths = bench.log.segments.dropLast()
     let before = try paths.map { try bench.log.contents($0) }
     try writer.sealAll()
