@@ -6,14 +6,6 @@ import Testing
 @Suite struct ProducerTests {
   private func one(_ text: String) -> RecordBatch { batch([Array(text.utf8)]) }
 
-  /// A log whose segment can be made to wait.
-  private func gatedLog(_ test: TestLog) async throws -> (Log, GatedFileSystem) {
-    // The gate knows a file by the name it was opened under; a new segment has another at first.
-    try await test.open().close()
-    let gated = GatedFileSystem(test.disk)
-    return (try await test.open(on: gated), gated)
-  }
-
   @Test func `appends are numbered from 1, and each is there once however often it is sent`() async throws {
     let log = try await TestLog().open()
     let importer = try await log.producer(named: "importer")
@@ -133,8 +125,7 @@ import Testing
 
   @Test func `a duplicate of an append under way shares its fate`() async throws {
     for fails in [false, true] {
-      let test = TestLog()
-      let (log, gated) = try await gatedLog(test)
+      let (_, log, gated) = try await TestLog.gated()
       let importer = try await log.producer(named: "importer")
       gated.close(for: ".seg")
       let first = Task.immediate { try await importer.append(one("a"), sequence: 1) }
@@ -159,8 +150,7 @@ import Testing
   }
 
   @Test func `taking a producer over waits for what is under way`() async throws {
-    let test = TestLog()
-    let (log, gated) = try await gatedLog(test)
+    let (_, log, gated) = try await TestLog.gated()
     let importer = try await log.producer(named: "importer")
     gated.close(for: ".seg")
     let first = Task.immediate { try await importer.append(one("a"), sequence: 1, source: [1]) }
@@ -201,9 +191,7 @@ import Testing
   }
 
   @Test func `a cancelled wait for room leaves nothing behind, and those behind it know`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 10
-    let (log, gated) = try await gatedLog(test)
+    let (_, log, gated) = try await TestLog.gated { $0.queueBytes = 10 }
     let importer = try await log.producer(named: "importer")
     gated.close(for: ".seg")
     let first = Task.immediate { try await importer.append(one("first"), sequence: 1) }

@@ -14,7 +14,7 @@ import Testing
         let records = Records(view: view, start: .offset(reading.end), end: .end, readAhead: ahead)
         for try await batch in records.batches(maxRecords: maxRecords, maxBytes: maxBytes) {
           if batch.first != reading.end { Issue.record("\(batch.first) came after \(reading.end)") }
-          batch.forEachRecord { reading.records[$0.offset] = Array($0.bytes) }
+          reading.take(batch)
           reading.end = batch.end
         }
       } catch {

@@ -58,16 +58,10 @@ struct SealFixture {
 
   /// Reads everything; what is lost is left out.
   static func read(_ view: LogView) throws -> [Offset: Expected] {
-    var found: [Offset: Expected] = [:]
-    var offset = Offset.zero
-    while true {
-      do {
-        guard let batch = try view.batch(from: offset, maxRecords: 100, maxBytes: 1 << 20) else { return found }
-        batch.forEachRecord { found[$0.offset] = Expected(bytes: Array($0.bytes), appendTime: $0.appendTime) }
-        offset = batch.end
-      } catch {
-        offset = try #require(error.gap, "\(error)").end
-      }
+    let reading = try Reading(view)
+    return reading.records.reduce(into: [:]) { found, record in
+      guard let time = reading.appendTimes[record.key] else { return }
+      found[record.key] = Expected(bytes: record.value, appendTime: time)
     }
   }
 

@@ -4,6 +4,7 @@ import Testing
 /// What a reader that goes on behind every gap finds.
 struct Reading: Equatable {
   var records: [Offset: [UInt8]] = [:]
+  var appendTimes: [Offset: Timestamp] = [:]
   var gaps: [Gap] = []
   var end = Offset.zero
 
@@ -12,7 +13,7 @@ struct Reading: Equatable {
     while true {
       do throws(LogError) {
         guard let batch = try view.batch(from: offset, maxRecords: maxRecords, maxBytes: 1 << 20) else { break }
-        batch.forEachRecord { records[$0.offset] = Array($0.bytes) }
+        take(batch)
         offset = batch.end
       } catch {
         guard let gap = error.gap else { throw error }
@@ -21,6 +22,13 @@ struct Reading: Equatable {
       }
     }
     end = offset
+  }
+
+  mutating func take(_ batch: Batch) {
+    batch.forEachRecord {
+      records[$0.offset] = Array($0.bytes)
+      appendTimes[$0.offset] = $0.appendTime
+    }
   }
 
   /// The offsets in gaps, in order.

@@ -155,24 +155,11 @@ import Testing
         #expect(log.first == .zero, "the look \(number)")
         try await log.close()
       }
-      let last = try Reading.appendTimes(test)
-      #expect(last.allSatisfy { ($0 - Self.start).magnitude < 3600 * Self.second.magnitude }, "the look \(number)")
+      let last = try Reading(test.killed().openWriter().view).appendTimes.values
+      let bound = 3600 * Self.second.magnitude
+      #expect(last.allSatisfy { ($0.nanoseconds - Self.start).magnitude < bound }, "the look \(number)")
       looks = max(looks, clock.looks)
     }
     #expect(number > 40)
-  }
-}
-
-extension Reading {
-  /// The append times of all records, in nanoseconds.
-  fileprivate static func appendTimes(_ test: TestLog) throws -> [Int64] {
-    let view = try test.killed().openWriter().view
-    var times: [Int64] = []
-    var offset = Offset.zero
-    while let batch = try view.batch(from: offset, maxRecords: 1000, maxBytes: 1 << 20) {
-      batch.forEachRecord { times.append($0.appendTime.nanoseconds) }
-      offset = batch.end
-    }
-    return times
   }
 }
