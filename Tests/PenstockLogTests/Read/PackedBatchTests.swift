@@ -39,7 +39,7 @@ import Testing
     let readers = BlockReaders()
     var (packed, left, stepped) = (0, 0, 0)
     for seed in 1...6 as ClosedRange<UInt64> {
-      let (bench, writer) = try SealFixture.opened(segments: 3, blockBytes: 8 << 10, seed: seed)
+      let (_, writer) = try SealFixture.opened(segments: 3, blockBytes: 8 << 10, seed: seed)
       if sealed { try writer.sealAll() }
       writer.view.retainCompressedFrames()
       for whole in try writer.view.batch(in: writer.view.set.first..<writer.view.end).slices {

@@ -92,7 +92,7 @@ import Testing
   }
 
   @Test func `a segment sealed between finding a block and reading it is looked up again`() throws {
-    let (bench, writer) = try SealFixture.opened(segments: 3)
+    let (_, writer) = try SealFixture.opened(segments: 3)
     var tries = 0
     let block = try writer.view.withBlock(holding: Offset(9)) { (segment, entry) throws(LogError) -> DecodedBlock in
       tries += 1
