@@ -26,12 +26,7 @@ import Testing
     return table
   }
 
-  private func freshDisk() throws -> SimulatedFileSystem {
-    let disk = SimulatedFileSystem()
-    try disk.makeDirectory("/log")
-    try disk.synchronizeDirectory("/")
-    return disk
-  }
+  private func freshDisk() throws -> SimulatedFileSystem { try .prepared([:]) }
 
   /// Saves `count` times from `first` on; returns the newest that returned.
   private func save(_ disk: SimulatedFileSystem, _ count: Int, from first: UInt64) -> UInt64 {
@@ -55,9 +50,8 @@ import Testing
 
   @Test func `a saved snapshot survives a crash at every I/O of the saves after it`() throws {
     let clean = try freshDisk()
-    let start = clean.ioCount
     _ = save(clean, 4, from: 1)
-    for point in (start + 1)...clean.ioCount {
+    for point in 1...clean.ioCount {
       let disk = try freshDisk()
       disk.crash(atIO: point)
       let saved = save(disk, 4, from: 1)

@@ -7,12 +7,7 @@ import Testing
   /// A log of so many segments, a second between appends, one record each; closed.
   private func rolled(_ segments: Int) async throws -> (TestLog, records: Int) {
     let (test, log) = try await TestLog.opened()
-    var count = 0
-    while test.segments.count < segments || count % 3 != 0 {
-      try await log.append(batch([record(count)]))
-      test.clock.advance(seconds: 1)
-      count += 1
-    }
+    let count = try await test.append(to: log, segments: segments, divisibleBy: 3, step: 1)
     try await log.close()
     return (test, count)
   }

@@ -85,9 +85,7 @@ import Testing
     test.configuration.whenFull = .wait
     test.configuration.encoders = 2
     let ticks = Ticks()
-    var environment = test.environment()
-    environment.sleep = { _ in await ticks.next() }
-    let log = try await test.open(with: environment)
+    let log = try await test.open(waitingFor: ticks)
     test.disk.capacityBytes = 0
     let numbers = 0..<30
     for number in numbers { try log.appendWithoutWaiting(batch([Self.large(number)])) }

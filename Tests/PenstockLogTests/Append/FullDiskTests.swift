@@ -11,9 +11,7 @@ import Testing
     test.configuration.whenFull = .wait
     configure(&test.configuration)
     let ticks = Ticks()
-    var environment = test.environment()
-    environment.sleep = { _ in await ticks.next() }
-    let log = try await test.open(with: environment)
+    let log = try await test.open(waitingFor: ticks)
     test.disk.capacityBytes = 0
     // The first segment was filled with zeros; these fit.
     for number in 0..<14 { try await log.append(batch([record(number)])) }

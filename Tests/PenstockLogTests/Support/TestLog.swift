@@ -70,6 +70,13 @@ struct TestLog {
     return (test, try test.openWriter(committing: numbers))
   }
 
+  /// The same on a disk that may be full: it looks for room when the test says so.
+  func open(waitingFor ticks: Ticks) async throws(LogError) -> Log {
+    var environment = environment()
+    environment.sleep = { _ in await ticks.next() }
+    return try await open(with: environment)
+  }
+
   func openReader() async throws(LogError) -> LogReader {
     try await LogReader.open(at: Self.path, environment: environment())
   }
@@ -120,12 +127,14 @@ struct TestLog {
     try disk.synchronizeDirectory(LogPaths.parent(of: path))
   }
 
-  /// Appends numbered records until there are so many segments, each a step of the clock after the one before. Returns
-  /// how many it were.
+  /// Appends numbered records until there are so many segments and their number is divisible by `divisor`, each a step
+  /// of the clock after the one before. Returns how many it were.
   @discardableResult
-  func append(to log: Log, segments count: Int, step seconds: Int64 = 0) async throws(LogError) -> Int {
+  func append(
+    to log: Log, segments count: Int, divisibleBy divisor: Int = 1, step seconds: Int64 = 0
+  ) async throws(LogError) -> Int {
     var number = 0
-    while segments.count < count {
+    while segments.count < count || number % divisor != 0 {
       try await log.append(batch([record(number)]))
       clock.advance(seconds: seconds)
       number += 1
