@@ -5,8 +5,8 @@ import Synchronization
 /// Damages a full segment of 1 MiB and the one after it, in every way of a kind. Then it compares what readers get with
 /// what was written.
 ///
-/// The oracle knows nothing of checksums. A record is served with its own bytes or reported lost. Only blocks that the
-/// damage touched may be lost.
+/// A record is served with its own bytes or reported lost (``DamagedReading``). Only blocks that the damage touched may
+/// be lost.
 package struct ImageSweep {
   package struct Count: Sendable {
     package var tried = 0
@@ -207,35 +207,12 @@ package struct ImageSweep {
     if let end { found.install(path, Array(image[..<end])) }
     let untouched = found.processKill()
     do throws(LogError) {
-      let writer = try LogOpening.open("/log", configuration, Self.environment(found, 5))
-      var served = 0
-      var lost: Set<UInt64> = []
-      var offset = writer.view.set.first
-      for gap in writer.recovery.gaps {
-        lost.formUnion(gap.first.rawValue..<min(gap.end.rawValue, UInt64(digests.count)))
-      }
-      while offset < writer.view.end {
-        do throws(LogError) {
-          guard let batch = try writer.view.batch(from: offset, maxRecords: 10_000, maxBytes: 8 << 20) else { break }
-          for (place, digest) in History.digests(of: batch).enumerated() {
-            let number = Int(batch.first.rawValue) + place
-            if number >= digests.count || digests[number] != digest {
-              count.silent.append("\(what): record \(number) is wrong")
-            }
-            served += 1
-          }
-          offset = batch.end
-        } catch {
-          guard let gap = error.gap, gap.end > offset else {
-            count.silent.append("\(what): reading fails with \(error)")
-            break
-          }
-          lost.formUnion(gap.first.rawValue..<gap.end.rawValue)
-          offset = gap.end
-        }
-      }
-      if served + lost.count != digests.count {
-        count.silent.append("\(what): \(served) records are served, \(lost.count) reported lost, of \(digests.count)")
+      let reading = DamagedReading(
+        try LogOpening.open("/log", configuration, Self.environment(found, 5)), of: digests)
+      let lost = reading.lost
+      count.silent += reading.flaws.map { "\(what): \($0)" }
+      if reading.served + lost.count != digests.count {
+        count.silent.append("\(what): \(reading.served) of \(digests.count) are served, \(lost.count) reported lost")
       }
       if lost.isEmpty { count.harmless += 1 }
       if let end { exact(what, end, lost, &count) } else { exact(what, writes, lost, &count) }
