@@ -162,7 +162,8 @@ let package = Package(
     .testTarget(
       name: "PenstockLogTests",
       dependencies: [
-        "PenstockLog", "PenstockSimulation", "PenstockTestKit", .product(name: "Logging", package: "swift-log"),
+        "PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit",
+        .product(name: "Logging", package: "swift-log"),
       ],
       resources: [.copy("Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(

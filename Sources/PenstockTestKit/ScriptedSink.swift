@@ -108,7 +108,7 @@ public final class ScriptedSink: Sink {
   }
 
   public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
-    guard await isAlive("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    guard await faults.crash.survives("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
     let step = state.update { state in
       state.deliveries += 1
       state.sentRanges.append(delivery.intent.first..<delivery.intent.end)
@@ -117,7 +117,7 @@ public final class ScriptedSink: Sink {
     let range = delivery.intent.first..<delivery.intent.end
     let isRejected = faults.rejects.contains(where: range.contains)
     let outcome = isRejected ? .rejected(reason: "422 \(range.lowerBound)") : await perform(step ?? last, delivery)
-    guard await isAlive("after deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    guard await faults.crash.survives("after deliver") else { return .retry(reason: "the process is dead", after: nil) }
     return outcome
   }
 
@@ -140,11 +140,5 @@ public final class ScriptedSink: Sink {
       _ = await Task { [state] in await state.wait { $0.isReleased } }.value
       return await perform(.accept, delivery)
     }
-  }
-
-  private func isAlive(_ step: String) async -> Bool {
-    guard let crash = faults.crash, !crash.step(step) else { return true }
-    await crash.hang()
-    return false
   }
 }

@@ -19,7 +19,7 @@ extension CrashSimulation {
             retry: RetryPolicy(first: .milliseconds(100), cap: .milliseconds(100), giveUpAfter: .seconds(60))),
           environment: DeliveryEnvironment(
             clock: TickingClock(), wallClock: ManualClock(), random: { 0 },
-            logger: Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })))
+            logger: .silent))
         _ = try await delivery.run(untilCaughtUpWith: process.log.end)
       },
       judge: { records in judge(try await destination.contents(), records) }, isDelivery: true)
