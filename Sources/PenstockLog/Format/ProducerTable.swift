@@ -27,11 +27,11 @@ package struct ProducerTable: Hashable, Sendable {
   /// 64 bytes.
   static let maxSourceBytes = 64
 
-  struct Append: Hashable, Sendable {
-    var sequence: UInt64
-    var offsets: Range<Offset>
+  package struct Append: Hashable, Sendable {
+    package var sequence: UInt64
+    package var offsets: Range<Offset>
 
-    init(sequence: UInt64, offsets: Range<Offset>) {
+    package init(sequence: UInt64, offsets: Range<Offset>) {
       self.sequence = sequence
       self.offsets = offsets
     }
