@@ -48,7 +48,7 @@ public final class PenstockService: Service {
   ///   - logConfiguration: The configuration of the log.
   ///   - configuration: How the service listens, and what it accepts.
   ///   - destinations: The destinations; each has a cursor of its name.
-  ///   - environment: A logger and a tracer.
+  ///   - given: A logger and a tracer.
   ///   - onListening: Called once, with the port, when the service accepts requests.
   /// - Throws: ``ServiceError`` when the configuration is invalid; `LogError` when a log cannot be opened.
   public static func open(
