@@ -23,7 +23,7 @@
 /// 5. Epochs rise.
 package struct ProducerTable: Hashable, Sendable {
   /// Appends whose offsets the log remembers for each producer: 16.
-  static let remembered = 16
+  package static let remembered = 16
   /// 64 bytes.
   static let maxSourceBytes = 64
 
@@ -45,7 +45,7 @@ package struct ProducerTable: Hashable, Sendable {
     /// Of the newest append.
     package var source: [UInt8] = []
     /// The newest appends, oldest first.
-    var recent: [Append] = []
+    package var recent: [Append] = []
     /// Whether the log may have forgotten appends of this producer: `last` may be too low.
     package var isUncertain = false
     var isOpen = false

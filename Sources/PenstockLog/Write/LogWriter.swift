@@ -91,7 +91,7 @@ package final class LogWriter {
   package var durableEnd: Offset { durable.offset }
 
   /// The number of the segment being written.
-  var segment: UInt64 { active.header.sequence }
+  package var segment: UInt64 { active.header.sequence }
 
   /// Whether the next segment should be prepared now, because half of this one is used.
   var wantsNextSegment: Bool {

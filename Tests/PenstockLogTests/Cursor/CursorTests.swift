@@ -141,7 +141,7 @@ import Testing
     let cursor = try await log.cursor(named: "c")
     let batch = try #require(try await cursor.next(upTo: .init(records: 3)))
     try await cursor.seek(to: .offset(Offset(1)), givingUpBatches: true)
-    #expect(await code { () throws(LogError) in try await cursor.commit(batch) } == .illegalMove)
+    #expect(await code { try await cursor.commit(batch) } == .illegalMove)
     try await log.close()
     let again = try await test.open()
     let next = try await again.cursor(named: "c")
