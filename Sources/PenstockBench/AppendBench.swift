@@ -125,9 +125,7 @@ extension BenchCommand.Append {
   }
 
   /// The median of a few rounds, for each number.
-  private func points(
-    _ numbers: [Int], _ measure: (Int) async throws -> Double
-  ) async throws -> [(Double, Double)] {
+  private func points(_ numbers: [Int], _ measure: (Int) async throws -> Double) async throws -> [(Double, Double)] {
     var points: [(Double, Double)] = []
     for number in numbers {
       var values: [Double] = []

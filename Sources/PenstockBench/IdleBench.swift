@@ -39,8 +39,7 @@ extension BenchCommand.Idle {
     var rows = [
       BenchRow(
         "idle.cpu", "idle, \(cursors) waiting readers", "% of a core", against: probe, .atMost(1, .ours),
-        isCompared: false),
-      BenchRow("idle.wakes", "  wake-ups", "a second", against: probe, isCompared: false),
+        isCompared: false), BenchRow("idle.wakes", "  wake-ups", "a second", against: probe, isCompared: false),
     ]
     let raw = try await look()
     let log = try await Log.open(at: directory + "/log")

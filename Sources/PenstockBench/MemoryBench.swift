@@ -43,8 +43,7 @@ extension BenchCommand {
     }
 
     private func row(_ id: String, _ measure: String, _ finding: MemoryTrial.Finding) -> BenchRow {
-      var row = BenchRow(
-        id, measure, "MiB", against: "resident after the first eighth of the work", .atMost(64, .ours))
+      var row = BenchRow(id, measure, "MiB", against: "resident after the first eighth of the work", .atMost(64, .ours))
       row.note = "Over time: " + finding.course.map { "\($0 >> 20)" }.joined(separator: ", ") + " MiB"
       // Other kernels do not say: then there is no figure, and no claim.
       if finding.peak == 0 { return row }

@@ -78,8 +78,7 @@ extension BenchCommand.Recover {
       BenchRow(
         "long.status", "what penstock status reads of \(gb), less one segment's read", "ms", against: newest,
         .atMost(50, .ours), isCompared: false),
-      BenchRow(
-        "long.seek.offset.p50", "seek by offset and read one, p50", "µs", against: middle, .atMost(1000, .ours)),
+      BenchRow("long.seek.offset.p50", "seek by offset and read one, p50", "µs", against: middle, .atMost(1000, .ours)),
       BenchRow("long.seek.offset.max", "  the same, slowest", "µs", against: slowest),
       BenchRow("long.seek.time.p50", "seek by time, p50", "µs", against: middle, .atMost(1000, .ours)),
       BenchRow("long.seek.time.max", "  the same, slowest", "µs", against: slowest),
@@ -123,16 +122,14 @@ extension BenchCommand.Recover {
     var (byOffset, byTime, raw): ([Double], [Double], [Double]) = ([], [], [])
     for place in long.places {
       try PageCache.drop([place.path])
-      raw.append(
-        try seconds { () throws in try PageCache.read(place.path, from: place.position, count: place.length) })
+      raw.append(try seconds { () throws in try PageCache.read(place.path, from: place.position, count: place.length) })
       // A reader of its own each time: nothing is known of the segment yet.
       var reader = try await LogReader.open(at: long.path)
       try PageCache.drop([place.path])
       var found: Batch?
       byOffset.append(
-        try seconds { () throws in
-          found = try reader.view.batch(from: place.offset, maxRecords: 1, maxBytes: 1 << 20)
-        })
+        try seconds { () throws in found = try reader.view.batch(from: place.offset, maxRecords: 1, maxBytes: 1 << 20) }
+      )
       guard found?.first == place.offset else { throw Failure(.bad, "bench", "no record at \(place.offset)") }
       reader.close()
       reader = try await LogReader.open(at: long.path)

@@ -69,8 +69,7 @@ extension BenchCommand.Replay {
       BenchRow(
         "tail.cursors.total", "  the same, appends included", "ms of CPU",
         against: "one tailing reader, appends included"),
-      BenchRow(
-        "replay.ahead", "replay by one task, two threads read ahead", "events/s", against: "ours on one thread"),
+      BenchRow("replay.ahead", "replay by one task, two threads read ahead", "events/s", against: "ours on one thread"),
     ]
   }
 

@@ -55,9 +55,7 @@ extension BenchCommand.Seal {
     let took = try seconds { try seal(reader, path) }
     // The newest segment is not sealed; the probe has its records neither.
     let raw = try await rawRecords(reader, below: reader.view.set.segments.last?.name.baseOffset ?? .zero)
-    guard raw.count > 0 else {
-      throw Failure(.cannot, "bench", "no segment was filled; ask for more --events")
-    }
+    guard raw.count > 0 else { throw Failure(.cannot, "bench", "no segment was filled; ask for more --events") }
     let (size, _) = try compressed(raw, level: 3)
     let (_, alone) = try compressed(raw, level: Self.settings.level)
     let mebi = Double(1 << 20)
@@ -69,8 +67,7 @@ extension BenchCommand.Seal {
   /// Small segments, so that a few hundred thousand events fill several.
   private func write(_ path: String) async throws {
     var configuration = LogConfiguration()
-    configuration.sealing = .off
-    configuration.segmentBytes = 4 << 20
+    (configuration.sealing, configuration.segmentBytes) = (.off, 4 << 20)
     let log = try await Log.open(at: path, configuration: configuration)
     let generator = EventGenerator()
     for first in stride(from: 0, to: events, by: 1000) {

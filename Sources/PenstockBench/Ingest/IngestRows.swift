@@ -30,8 +30,7 @@ struct IngestRows {
         "ingest.reading", "reading a body of \(crowd.batch), one thread", "MB/s", against: "the same bytes copied",
         .atLeast(300, .ours),
         note: "From its bytes to the batch that is appended: split, checked, event times read, copied",
-        isCompared: false),
-      BenchRow("ingest.scanning", "  of that, scanning and splitting", "MB/s", isCompared: false),
+        isCompared: false), BenchRow("ingest.scanning", "  of that, scanning and splitting", "MB/s", isCompared: false),
     ]
   }
 
