@@ -71,7 +71,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: sinks),
       ],
       swiftSettings: commonSwiftSettings),
-    // Not a product: what sinks and service share without knowing each other.
+    // Not a product: what sinks, service and programs share without knowing each other.
     .target(
       name: "PenstockSupport",
       dependencies: [
@@ -113,7 +113,7 @@ let package = Package(
     .target(
       name: "PenstockToolSupport",
       dependencies: [
-        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockServer",
+        "CPenstock", "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
       ],
       swiftSettings: commonSwiftSettings),
@@ -121,7 +121,7 @@ let package = Package(
     .executableTarget(
       name: "PenstockBench",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockServer", "PenstockToolSupport",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockServer", "PenstockToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
       ],
       swiftSettings: commonSwiftSettings),
@@ -162,7 +162,8 @@ let package = Package(
     .testTarget(
       name: "PenstockLogTests",
       dependencies: [
-        "PenstockLog", "PenstockSimulation", "PenstockTestKit", .product(name: "Logging", package: "swift-log"),
+        "PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit",
+        .product(name: "Logging", package: "swift-log"),
       ],
       resources: [.copy("Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(

@@ -1,6 +1,6 @@
 """Compares the defaults and limits in docs/configure.md and docs/capacity.md with the constants in the sources.
 
-docs-lint.py prints what `problems` yields, and its --self-test plants violations.
+docs-lint.py prints what `problems` yields, and docs_lint_test.py plants violations.
 scripts/defaults.rules names, for each row with a number, where its numbers come from, in the order of the row:
 
   segmentBytes            the default of a constant, property or parameter of the section's own source file
@@ -12,7 +12,7 @@ scripts/defaults.rules names, for each row with a number, where its numbers come
   = reason                a number that cannot be checked
   == reason               this one and all after it
 """
-import glob
+import functools
 import os
 import re
 
@@ -42,13 +42,17 @@ def written(cells):
     return found
 
 
+@functools.cache
+def code(text):
+    """A source without its comments."""
+    return re.sub(r"^\s*///?.*$|\s//\s.*$", "", text, flags=re.M)
+
+
 class Sources:
-    def __init__(self, root):
-        self.texts = {}
-        for path in glob.glob(os.path.join(root, "Sources", "**", "*.swift"), recursive=True):
-            with open(path, encoding="utf-8") as file:
-                text = re.sub(r"^\s*///?.*$|\s//\s.*$", "", file.read(), flags=re.M)
-            self.texts[os.path.basename(path).removesuffix(".swift")] = text
+    """Texts by the name of their file."""
+
+    def __init__(self, read, paths):
+        self.texts = {os.path.basename(path).removesuffix(".swift"): code(read(path)) for path in paths}
 
     def literal(self, text):
         """The values of a Swift literal; None where it is none."""
@@ -59,38 +63,35 @@ class Sources:
         if time := re.fullmatch(r"(?:Duration|TimeAmount)?\.(seconds|milliseconds)\((.*)\)", text):
             inner = self.literal(time[2])
             return inner and [value(str(inner[0][1]), "s" if time[1] == "seconds" else "ms")]
-        if text in ("nil", "true", "false", ".zero"):
-            return [("number", 0.0) if text == ".zero" else ("word", {"nil": "none", "true": "on", "false": "off"}[text])]
+        if text in (words := {"nil": "none", "true": "on", "false": "off"}):
+            return [("word", words[text])]
+        if text == ".zero":
+            return [("number", 0.0)]
         if other := re.fullmatch(r"([A-Z]\w+)\.(\w+)", text):
             return self.default(other[1], other[2]) if other[1] in self.texts else [("word", other[2].lower())]
         if word := re.fullmatch(r'\.([a-z]\w*)(?:\(\))?|"(\w+)"', text):
             return [("word", (word[1] or word[2]).lower())]
-        plain = text.replace("_", "")
-        if re.fullmatch(r"[\d.()<*+\s-]+", plain):
-            try:
-                return [("number", float(eval(plain, {"__builtins__": {}})))]  # digits and operators alone
-            except (SyntaxError, TypeError, ValueError):
-                return None
-        return None
+        try:
+            plain = text.replace("_", "")  # digits and operators alone
+            if re.fullmatch(r"[\d.()<*+\s-]+", plain):
+                return [("number", float(eval(plain, {"__builtins__": {}})))]
+            return None
+        except (SyntaxError, TypeError, ValueError):
+            return None
+
+    def first(self, file, *patterns):
+        """The first literal that one of the patterns finds in a file."""
+        literals = (self.literal(match[1]) for pattern in patterns for match in re.finditer(
+            pattern, self.texts.get(file, ""), re.M))
+        return next(filter(None, literals), None)
 
     def default(self, file, symbol):
-        """The first literal that the symbol is set to; an optional without one is nil."""
-        text = self.texts.get(file, "")
+        """What the symbol is set to; an optional without that is nil."""
         expression = r"((?:[^,()\n{]|\([^()\n]*\))+)"
-        kind = r"(?::\s*[\w.?]+)?"
-        for pattern in (rf"(?<![\w.]){symbol}\b{kind}\s*=\s*(?!=){expression}", rf"(?<![\w.]){symbol}:\s*{expression}"):
-            for match in re.finditer(pattern, text):
-                if found := self.literal(match[1]):
-                    return found
-        return [("word", "none")] if re.search(rf"\bvar {symbol}: [\w.]+\?\s*$", text, re.M) else None
-
-    def range(self, file, symbol):
-        text, ends = self.texts.get(file, ""), rf"({ATOM}\.\.\.{ATOM})"
-        for pattern in (rf'"{symbol}"[^"]*?{ends}', rf"\(({ATOM}\.\.\.{ATOM})\)\.contains\({symbol}\b"):
-            for match in re.finditer(pattern, text):
-                if found := self.literal(match[1]):
-                    return found
-        return None
+        return (self.first(file, rf"(?<![\w.]){symbol}\b(?::\s*[\w.?]+)?\s*=\s*(?!=){expression}",
+                           rf"(?<![\w.]){symbol}:\s*{expression}")
+                or ([("word", "none")] if re.search(rf"\bvar {symbol}: [\w.]+\?\s*$", self.texts.get(file, ""), re.M)
+                    else None))
 
     def find(self, rule, section):
         """The values that a rule leads to, or None where its place is gone."""
@@ -99,21 +100,19 @@ class Sources:
             pattern, shift = re.fullmatch(r"(.*?)(?:<<(\d+))?", pattern).groups()
             match = re.search(pattern, self.texts.get(file or section, ""), re.S)
             found = [self.literal(group) for group in match.groups()] if match else [None]
-            if None in found:
-                return None
-            return [(kind, number * (1 << int(shift)) if shift else number) for [(kind, number)] in found]
+            return None if None in found else [(kind, number * (1 << int(shift or 0))) for [(kind, number)] in found]
         file, _, symbol = rule.removesuffix("...").rpartition(".")
         file = file or section
         if rule.endswith("..."):
-            return self.range(file, symbol)
+            ends = rf"({ATOM}\.\.\.{ATOM})"
+            return self.first(file, rf'"{symbol}"[^"]*?{ends}', rf"\({ends}\)\.contains\({symbol}\b")
         if symbol[-1] in "<>":
-            match = re.search(rf"\b{symbol[:-1]} ?\{symbol[-1]}=? ?((?:[^,|&{{()\n]|\([^()]*\))+)", self.texts.get(file, ""))
-            return self.literal(match[1]) if match else None
+            return self.first(file, rf"\b{symbol[:-1]} ?\{symbol[-1]}=? ?((?:[^,|&{{()\n]|\([^()]*\))+)")
         return self.default(file, symbol)
 
 
 def rules(text):
-    """{(document, heading, key): (section's file, [rule])}"""
+    """{(heading, key): (section's file, [rule])}"""
     found, heading, file = {}, None, None
     for line in text.splitlines():
         if line.startswith("["):
@@ -132,7 +131,7 @@ def rows(document, text):
             heading = f"{document} {line.lstrip('# ')}"
         elif line.startswith("| ") and line_before.startswith("|"):
             cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-            yield heading, re.sub(r"`", "", cells[0]), cells[1:]
+            yield heading, cells[0].replace("`", ""), cells[1:]
         line_before = line
 
 
@@ -140,27 +139,26 @@ def shown(values):
     return ", ".join(word if kind == "word" else f"{word:,.10g}" + " s" * (kind == "time") for kind, word in values)
 
 
-def problems(read, sources, known):
-    """What differs, given how to read a document, the sources, and the rules."""
-    left = dict(known)
-    for document in DOCUMENTS:
-        for heading, key, cells in rows(document, read(document)):
-            said = written(cells)
-            section, wanted = left.pop((heading, key), (None, []))
-            if said and not wanted:
-                yield f"{heading}: {key} says {shown(said)}; name the constant in scripts/defaults.rules, or why there is none"
+def problems(read, paths):
+    """What differs, given how to read a file, and the sources."""
+    left, sources = rules(read("scripts/defaults.rules")), Sources(read, paths)
+    for heading, key, cells in (row for document in DOCUMENTS for row in rows(document, read(document))):
+        said, where = written(cells), f"{heading}: {key}"
+        section, wanted = left.pop((heading, key), (None, []))
+        if said and not wanted:
+            yield f"{where} says {shown(said)}; name the constant in scripts/defaults.rules, or why there is none"
+            continue
+        for rule in wanted:
+            if rule.startswith("="):
+                said = [] if rule.startswith("==") else said[1:]
                 continue
-            for rule in wanted:
-                if rule.startswith("="):
-                    said = [] if rule.startswith("==") else said[1:]
-                    continue
-                for place in rule.split(" & "):
-                    found = sources.find(place, section)
-                    if found is None:
-                        yield f"{heading}: {key}: there is no {place} in the sources (of {section}.swift unless it says another)"
-                    elif found != said[:len(found)]:
-                        yield f"{heading}: {key} says {shown(said[:len(found)])}; {place} in the sources is {shown(found)}"
-                said = said[len(found or [0]):]
-            if wanted and said:
-                yield f"{heading}: {key} says {shown(said)} too, which no rule in scripts/defaults.rules checks"
+            for place in rule.split(" & "):
+                found = sources.find(place, section)
+                if found is None:
+                    yield f"{where}: there is no {place} in the sources (of {section}.swift unless it says another)"
+                elif found != said[:len(found)]:
+                    yield f"{where} says {shown(said[:len(found)])}; {place} in the sources is {shown(found)}"
+            said = said[len(found or [0]):]
+        if wanted and said:
+            yield f"{where} says {shown(said)} too, which no rule in scripts/defaults.rules checks"
     yield from (f"scripts/defaults.rules: {heading} has no row {key}" for heading, key in left)

@@ -4,6 +4,7 @@
 usage: house-lint.py [CHECKOUT]
        house-lint.py --self-test     plants one violation of each rule in a copy and checks that it is found, there
 """
+import collections
 import glob
 import os
 import re
@@ -13,11 +14,9 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CODE = ("Sources/", "Tests/", "Benchmarks/", "docs/examples/")
 # What builds and runs leave behind.
 OUTPUT = (
     ".log", ".o", ".pid", ".xcresult", ".profraw", ".swiftmodule", ".swiftdoc", ".swiftsourceinfo", ".abi.json")
-BARE_LOG = ("Sources/PenstockLog/", "Sources/PenstockEvents/")
 MAX_LINES = 400
 
 # The folders of each target, from top to bottom: a file names types of its own folder or of lower ones.
@@ -29,6 +28,10 @@ LAYERS = {
     "PenstockServer": "Service Receiver Admin Console Ingest Idempotency HTTP Access Configuration Support",
     "PenstockCLI": "Commands Demo Configuration Support",
 }
+# What the log opens to the package: a declaration's name, and the words of its signature.
+OPENED = re.compile(r"\s*package (?:(?:static|final|mutating|indirect|private\(set\)) )*"
+                    r"(?:struct|class|enum|protocol|typealias|func|var|let) (\w+)")
+OPEN_SIGNATURE = re.compile(r"^ *(?:@\w+ )?(?:package|public) [^{}]*", re.M)
 TYPE = re.compile(r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|final|indirect|nonisolated) )*"
                   r"(?:struct|enum|class|actor|protocol|typealias) (\w+)", re.M)
 
@@ -36,8 +39,8 @@ TYPE = re.compile(r"^(?:@\w+(?:\([^)]*\))? )*(?:(?:public|package|internal|final
 PLAIN = ("Sources/", "docs/", "README.md", "Makefile")
 # Spelled in two parts where this file would find itself.
 PHRASES = re.compile(
-    r"\b(?:(?:is|was|are) told|lets? go of|go(?:es)? on with|goes on|behind|beside|whoever|somebody|nobody|anew|for ever|"
-    r"in vain|knobs?|it stands|a person)\b", re.I)
+    r"\b(?:(?:is|was|are) told|lets? go of|go(?:es)? on with|goes on|behind|beside|whoever|somebody|nobody|anew|"
+    r"for ever|in vain|knobs?|it stands|a person)\b", re.I)
 # A health value has this name; so has a key of the configuration.
 NAMES = re.compile(r'`+[^`]*`+|["\']behind["\']|\bbehindAfter\b')
 MAX_COLUMNS = 120
@@ -49,15 +52,21 @@ ITEM = re.compile(r"(?:[-*+]|\d+\.) +")
 NO_PROSE = re.compile(r"[|#<@}]|!\[|$")
 SENTENCE = re.compile(r"\S(?:.*?[.!?][*_)”\"\]]*(?=\s+[\"“*_(\[]*[A-Z0-9])|.*)", re.S)
 
-FORCED_TRY = re.compile(r"\btry!")
-UNCHECKED = re.compile(r"@unchecked\s+Sendable")
-IMPORT = re.compile(r"^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+"
-                    r"(?:(?:struct|class|enum|protocol|typealias|func|var|let)\s+)?(\w+)")
-# Spelled in two parts, so that this file does not find itself.
-UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
-# What a merge leaves in a file; a line of = alone may be a heading.
-CONFLICT = re.compile(r"(?:<{7}|>{7}|\|{7})(?: |$)")
-MACHINE = re.compile(r"(?<![\w.~$})\]-])/(?:work|tmp|opt|root|home|Users)/[\w.]")
+UNCHECKED = re.compile(r"^(?:(?!//).)*@unchecked\s+Sendable")
+IMPORT = (r"^\s*(?:@\w+(?:\(\w+\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+"
+          r"(?:(?:struct|class|enum|protocol|typealias|func|var|let)\s+)?")
+# Rule, where, what may not stand in a line, and what to do. Two are spelled in parts, so that this file does not find
+# itself.
+PATTERNS = [(rule, re.compile(places), re.compile(pattern), words) for rule, places, pattern, words in (
+    ("wide-line", r".*\.swift", rf"^.{{{MAX_COLUMNS + 1}}}", f"at most {MAX_COLUMNS} columns"),
+    ("forced-try", r"(?:Sources|Tests|Benchmarks|docs/examples)/.*\.swift", r"^(?:(?!//).)*\btry!",
+     "handle the error, or make the function throw"),
+    ("bare-log-import", r"Sources/Penstock(?:Log|Events)/.*\.swift", IMPORT + r"_?(?:Foundation|NIO)",
+     "it does not belong in the log or the events"),
+    ("unfinished", ".*", r"\b(?:TO" r"DO|FIX" r"ME)\b", "finish it, or open an issue"),
+    # What a merge leaves in a file; a line of = alone may be a heading.
+    ("unmerged", ".*", r"^(?:<{7}|>{7}|\|{7})(?: |$)", "two versions stand here; keep what is true of both"),
+    ("machine-path", ".*", r"(?<![\w.~$})\]-])/(?:work|tmp|opt|root|home|Users)/[\w.]", "a path of one machine"))]
 
 
 def files(root):
@@ -89,10 +98,6 @@ def tracked(root):
     return (path for path in files(root) if path in names) if result.returncode == 0 and names else files(root)
 
 
-def code_of(line):
-    return line.split("//", 1)[0]
-
-
 def explained(lines, index):
     """A comment on the line, or in the unbroken run of comments and attributes above it."""
     if "//" in lines[index]:
@@ -115,13 +120,11 @@ def prose(path, line):
 
 
 def unplain(path, lines):
-    """Phrases that show that a sentence needs rewriting, and lines that are too wide to read."""
-    swift, fenced = path.endswith(".swift"), False
+    """Phrases that show that a sentence needs rewriting."""
+    if not path.startswith(PLAIN) or not path.endswith((".swift", ".md", "Makefile", ".js", ".html")):
+        return
+    fenced = False
     for number, line in enumerate(lines, 1):
-        if swift and len(line) > MAX_COLUMNS:
-            yield number, "wide-line", f"{len(line)} columns; at most {MAX_COLUMNS}"
-        if not path.startswith(PLAIN) or not path.endswith((".swift", ".md", "Makefile", ".js", ".html")):
-            continue
         fenced ^= path.endswith(".md") and line.lstrip().startswith("```")
         found = None if fenced else PHRASES.search(prose(path, line))
         if found:
@@ -162,21 +165,12 @@ def findings(path, lines):
     # A header in no folder is one that the compiler has written for a module.
     if path.endswith(OUTPUT) or ("/" not in path and path.endswith(".h")):
         yield 1, "build-output", "leave out what a build or a run made"
-    for index, line in enumerate(lines):
-        number = index + 1
-        if swift and path.startswith(CODE) and FORCED_TRY.search(code_of(line)):
-            yield number, "forced-try", "handle the error, or make the function throw"
-        if swift and UNCHECKED.search(code_of(line)) and not explained(lines, index):
+    patterns = [each for each in PATTERNS if each[1].fullmatch(path)]
+    for number, line in enumerate(lines, 1):
+        yield from ((number, rule, f"{found[0][-60:]}: {words}") for rule, _, pattern, words in patterns
+                    if (found := pattern.search(line)))
+        if swift and UNCHECKED.search(line) and not explained(lines, number - 1):
             yield number, "unexplained-sendable", "say beside it what protects the state"
-        found = IMPORT.match(line) if swift and path.startswith(BARE_LOG) else None
-        if found and re.match(r"_?Foundation|_?NIO", found[1]):
-            yield number, "bare-log-import", f"{found[1]} does not belong in the log or the events"
-        if UNFINISHED.search(line):
-            yield number, "unfinished", "finish it, or open an issue"
-        if CONFLICT.match(line):
-            yield number, "unmerged", "two versions stand here; keep what is true of both"
-        if MACHINE.search(line):
-            yield number, "machine-path", f"a path of one machine: {MACHINE.search(line)[0]}…"
     if swift and path.startswith("Sources/") and len(lines) > MAX_LINES:
         yield MAX_LINES + 1, "long-file", f"{len(lines)} lines; more than {MAX_LINES} hide a second file"
 
@@ -201,9 +195,28 @@ def upward_references(root, target):
                     yield f"{path}:{number}: layer: {layer} names {name} of the higher {other}"
 
 
-def check(root):
-    found = [finding for target in LAYERS for finding in upward_references(root, target)]
+def needlessly_open(root):
+    """Names that the log opens to the package, and that no other target uses, nor another open declaration. Tests and
+    fuzzers import the log with @testable, and need nothing opened."""
+    log = glob.glob(os.path.join(root, "Sources/PenstockLog/**/*.swift"), recursive=True)
+    others = set(glob.glob(os.path.join(root, "Sources/**/*.swift"), recursive=True)) - set(log)
+    used = {word for path in others for line in lines_of(path) for word in re.findall(r"\w+", line)}
+    opened = collections.Counter(word for path in log for text in OPEN_SIGNATURE.findall("\n".join(lines_of(path)))
+                                 for word in set(re.findall(r"\w+", re.sub(r"//.*", "", text))))
+    for path in sorted(log):
+        for number, line in enumerate(lines_of(path), 1):
+            name = OPENED.match(line)
+            if name and name[1] not in used and opened[name[1]] < 2:
+                yield f"{os.path.relpath(path, root)}:{number}: needlessly-open: no other target uses {name[1]}"
+
+
+def check(root, only=""):
+    found = [finding for target in LAYERS if target in only or not only for finding in upward_references(root, target)]
+    if "PenstockLog" in only or not only:
+        found += needlessly_open(root)
     for path in tracked(root):
+        if only not in path:
+            continue
         lines = lines_of(os.path.join(root, path))
         found += [f"{path}:{number}: {rule}: {what}" for number, rule, what in findings(path, lines)]
     return found
@@ -233,6 +246,7 @@ PLANTED = [
     ("long-sentence", "Sources/PenstockLog/PenstockLog.docc/Planted.md", "\nIt is.\nIt" + " is" * 25 + ":\n\n- this\n"),
     ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
     ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nlet a: AdminAPI? = nil\n"),
+    ("needlessly-open", "Sources/PenstockLog/Format/Planted.swift", "\n\npackage func plantedForNothing() {}\n"),
     ("build-output", "Planted.h", "\n"),
     ("build-output", "planted.log", "done\n"),
     ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
@@ -246,8 +260,8 @@ INNOCENT = [
     ("docs/planted.md", "the value `behind`\n```\nhe goes on\n```\n"),
     ("Sources/PenstockSinks/Planted3.swift", 'case behind = "behind"\n'),
     ("docs/planted.md", "\n\nIt" + " is" * 24 + ".\n\n| it" + " is" * 30 + " |\n\n```\nit" + " is" * 30 + "\n```\n"),
-    ("docs/guides/planted.md", "It" + " is" * 20 + " `code of five words here`.\nIt" + " is" * 20 + ".\n\n- It" + " is" * 20 +
-     "\n- It" + " is" * 20 + "\n<!--\nit" + " is" * 40 + "\n-->\n"),
+    ("docs/guides/planted.md", "It" + " is" * 20 + " `code of five words here`.\nIt" + " is" * 20 + ".\n\n- It"
+     + " is" * 20 + "\n- It" + " is" * 20 + "\n<!--\nit" + " is" * 40 + "\n-->\n"),
     ("docs/internals/planted.md", "It" + " is" * 40 + ".\n"),
     ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\nHeading\n=======\n"),
 ]
@@ -266,7 +280,7 @@ def self_test():
             os.makedirs(os.path.dirname(place), exist_ok=True)
             with open(place, "w") as file:
                 file.write(text)
-            found = [line for line in check(copy) if line.startswith(path + ":")]
+            found = [line for line in check(copy, path) if line.startswith(path + ":")]
             os.remove(place)
             return found
 

@@ -3,6 +3,7 @@
 Part of the driver `kill`, which says in words what is proved here.
 """
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -138,6 +139,10 @@ class Evidence(LogEvidence):
     def check_ledger(self, count, refused):
         seen, rejected, found, end = {}, {}, [], 0
         holes = set(refused)
+
+        def wrong(words):
+            found.append(f"webhook: ledger line {number}: {words}")
+
         for number, line in enumerate(self.ledger, 1):
             content = (line["range"], line["sha256"])
             first, last = map(int, line["range"].split("-"))
@@ -145,25 +150,21 @@ class Evidence(LogEvidence):
                 end += 1  # a dead letter: nothing of it is ever stored
             if line["status"] == 422:
                 if rejected.setdefault(line["id"], content) != content:
-                    found.append(f"webhook: ledger line {number}: {line['id']} came again with other content")
+                    wrong(f"{line['id']} came again with other content")
                 if line["id"] in seen or not any(first <= offset <= last for offset in refused):
-                    found.append(f"webhook: ledger line {number}: {line['range']} was rejected, and should not have "
-                                 "been")
+                    wrong(f"{line['range']} was rejected, and should not have been")
             elif line["id"] in rejected:
-                found.append(f"webhook: ledger line {number}: {line['id']} was rejected, and then answered "
-                             f"{line['status']}")
+                wrong(f"{line['id']} was rejected, and then answered {line['status']}")
             elif line["status"] != 200:
-                found.append(f"webhook: ledger line {number}: answered {line['status']}")
+                wrong(f"answered {line['status']}")
             elif line["id"] in seen:
                 if seen[line["id"]] != content:
-                    found.append(f"webhook: ledger line {number}: {line['id']} came again as {content}, "
-                                 f"first as {seen[line['id']]}")
+                    wrong(f"{line['id']} came again as {content}, first as {seen[line['id']]}")
                 if not line["duplicate"]:
-                    found.append(f"webhook: ledger line {number}: a repeated id was not called a duplicate")
+                    wrong("a repeated id was not called a duplicate")
             else:
                 if line["duplicate"] or first != end:
-                    found.append(f"webhook: ledger line {number}: a new id with range {line['range']} after {end - 1}, "
-                                 f"duplicate {line['duplicate']}")
+                    wrong(f"a new id with range {line['range']} after {end - 1}, duplicate {line['duplicate']}")
                 seen[line["id"]], end = content, last + 1
         while end in holes:
             end += 1
@@ -187,12 +188,10 @@ class Evidence(LogEvidence):
         elif kind == "changed":
             # A repeated request if there was one; else one is made up.
             ids = [line["id"] if line["status"] == 200 else None for line in self.ledger]
-            again = next((i for i, name in enumerate(ids) if name and name in ids[:i]), None)
-            stored = [line for line in self.ledger if line["status"] == 200]
-            line = stored[-1] if again is None else self.ledger[again]
-            wrong = {**line, "duplicate": True, "sha256": "0" * 64}
-            copy.ledger = (self.ledger + [wrong] if again is None
-                           else self.ledger[:again] + [wrong] + self.ledger[again + 1:])
+            last = max(at for at, name in enumerate(ids) if name)
+            at = next((at for at, name in enumerate(ids) if name and name in ids[:at]), len(ids))
+            line = self.ledger[at if at < len(ids) else last]
+            copy.ledger = [*self.ledger[:at], {**line, "duplicate": True, "sha256": "0" * 64}, *self.ledger[at + 1:]]
         return copy
 
     def plants(self):
@@ -215,11 +214,7 @@ def tampered(path, number, times):
 
 def compare(name, path, expected):
     with open(path, "rb") as one, open(expected, "rb") as other:
-        number = 0
-        while True:
-            row, wanted = one.readline(), other.readline()
+        for number, (row, wanted) in enumerate(itertools.zip_longest(one, other, fillvalue=b"")):
             if row != wanted:
                 return [f"{name}: row {number} is {row[:160]!r}, but the log's is {wanted[:160]!r}"]
-            if not row:
-                return []
-            number += 1
+    return []

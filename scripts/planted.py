@@ -124,23 +124,22 @@ def unknown_tests(known):
     return [f"{patch.name}: there are no tests {test}" for patch in known for test in patch.tests if test not in suites]
 
 
-def name(known):
+def names(known):
     """A line for each bug."""
-    print(*(f"{bug.name:40} {'|'.join(bug.tests):40} {bug.bug}" for bug in known if bug.bug), sep="\n")
+    return "".join(f"{bug.name:40} {'|'.join(bug.tests):40} {bug.bug}\n" for bug in known if bug.bug)
 
 
-def tabulate(known):
-    """docs/mutants.md."""
-    def row(*cells):
-        print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    print("# Bugs that were planted\n\n`scripts/mutants --list --markdown` writes this from the patches in "
-          "Tests/Mutants.\n`make lint` says when it is old. [Testing](testing.md#mutants) says what it is "
-          "for.\n")
-    print("| bug | what it means | found by |\n|---|---|---|")
-    for patch in (patch for patch in known if patch.bug):
-        row(f"`{patch.name}`", patch.bug, ", ".join(f"`{test}`" for test in patch.tests))
-    print("\n## Syncs without a bug\n\nA bug takes away, moves or changes every call of a sync in the sources "
-          "(`scripts/mutants --coverage`), but for these:\n\n"
-          "| sync, by file and function | why nothing is lost with it |\n|---|---|")
-    for patch in (patch for patch in known if patch.exempt):
-        row(f"`{os.path.basename(patch.path)}`, `{patch.function}`", patch.exempt)
+def table(known):
+    """docs/internals/mutants.md."""
+    def rows(*rows):
+        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n" for cells in rows)
+    return ("# Bugs that were planted\n\n`scripts/mutants --list --markdown` writes this from the patches in "
+            "Tests/Mutants.\n`make lint` says when it is old. [Testing](testing.md#mutants) says what it is for.\n\n"
+            "| bug | what it means | found by |\n|---|---|---|\n"
+            + rows(*((f"`{patch.name}`", patch.bug, ", ".join(f"`{test}`" for test in patch.tests))
+                     for patch in known if patch.bug))
+            + "\n## Syncs without a bug\n\nA bug takes away, moves or changes every call of a sync in the sources "
+            "(`scripts/mutants --coverage`), but for these:\n\n"
+            "| sync, by file and function | why nothing is lost with it |\n|---|---|\n"
+            + rows(*((f"`{os.path.basename(patch.path)}`, `{patch.function}`", patch.exempt)
+                     for patch in known if patch.exempt)))

@@ -1,7 +1,7 @@
 """usage: webhook_verifier.py PORT SECRET
 
 The receiver behind nginx in the tests: verifies signatures with the official Standard Webhooks library, and does what a
-receiver must not. Run by scripts/nginx-server in an environment that has the library.
+receiver must not. Run by scripts/servers.py.
 
   POST /verify   200 {"verified": true, …} if the library believes the request, else 401 with its reason
   GET  /verify   the same, for the query parameter "event"
@@ -10,74 +10,53 @@ receiver must not. Run by scripts/nginx-server in an environment that has the li
   any  /drip     answers 200 at once and sends a byte of its body every 50 ms, for ever
 """
 import hashlib
-import http.server
 import json
+import signal
 import sys
 import time
 import urllib.parse
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from web import Web
 
-WEBHOOK = Webhook(sys.argv[2])
 
+class Verifier(Web):
+    webhook = Webhook(sys.argv[2])
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def handle_any(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        parts = urllib.parse.urlsplit(self.path)
-        if self.command == "GET":
+    def answer(self, request, body):
+        parts = urllib.parse.urlsplit(request.path)
+        if request.command == "GET":
             body = urllib.parse.parse_qs(parts.query).get("event", [""])[0].encode()
+        if parts.path == "/verify":
+            return self.verify(request, body)
+        request.close_connection = True
+        {"/slow": self.slow, "/half": self.half, "/drip": self.drip}[parts.path](request)
+
+    def verify(self, request, body):
+        status, said = 200, {
+            "verified": True, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(),
+            "test": request.headers.get("webhook-test"), "range": request.headers.get("x-penstock-range")}
         try:
-            {"/verify": self.verify, "/slow": self.slow, "/half": self.half, "/drip": self.drip}[parts.path](body)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-
-    do_GET = do_POST = do_PUT = handle_any
-
-    def answer(self, status, value):
-        text = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def verify(self, body):
-        try:
-            WEBHOOK.verify(body, dict(self.headers), json_parse=False)
+            self.webhook.verify(body, dict(request.headers), json_parse=False)
         except (WebhookVerificationError, ValueError) as refused:
-            return self.answer(401, {"verified": False, "why": str(refused)})
-        self.answer(200, {"verified": True, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(),
-                          "test": self.headers.get("webhook-test"), "range": self.headers.get("x-penstock-range")})
+            status, said = 401, {"verified": False, "why": str(refused)}
+        return status, json.dumps(said).encode(), {}
 
-    def slow(self, _):
-        self.connection.settimeout(30)
-        self.rfile.read(1)  # returns when the other side has gone
-        self.close_connection = True
+    def slow(self, request):
+        request.connection.settimeout(30)
+        request.rfile.read(1)  # returns when the other side has gone
 
-    def half(self, _):
-        self.send_response(200)
-        self.send_header("Content-Length", "1000")
-        self.end_headers()
-        self.wfile.write(b"0123456789")
-        self.close_connection = True
+    def half(self, request):
+        request.begin(200, 1000, {})
+        request.wfile.write(b"0123456789")
 
-    def drip(self, _):
-        self.send_response(200)
-        self.send_header("Content-Length", "1000000")
-        self.end_headers()
+    def drip(self, request):
+        request.begin(200, 1_000_000, {})
         while True:
-            self.wfile.write(b".")
-            self.wfile.flush()
+            request.wfile.write(b".")
+            request.wfile.flush()
             time.sleep(0.05)
 
-    def log_message(self, *_):
-        pass
 
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-
-Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+Verifier(int(sys.argv[1]))
+signal.pause()

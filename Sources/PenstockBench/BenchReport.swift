@@ -1,4 +1,5 @@
 import Foundation
+import PenstockSupport
 import PenstockToolSupport
 
 /// What a figure must reach.

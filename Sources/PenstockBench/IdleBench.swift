@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 extension BenchCommand {

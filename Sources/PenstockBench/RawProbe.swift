@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 /// The cheapest durable write possible: overwrite zeros in a preallocated file, then sync. Blocks.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 import Synchronization
 
@@ -106,8 +107,8 @@ final class SharedMoment: Sendable {
 }
 
 /// Notes the moment at which a sync last returned.
-struct StampingFileSystem: FileSystem {
-  private let base: any FileSystem
+struct StampingFileSystem: PassingFileSystem {
+  let base: any FileSystem
   private let synced: SharedMoment
 
   init(_ base: any FileSystem, _ synced: SharedMoment) {
@@ -118,31 +119,5 @@ struct StampingFileSystem: FileSystem {
   func synchronize(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) {
     try base.synchronize(file)
     synced.note()
-  }
-
-  func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> PenstockLog.OpenFileHandle {
-    try base.open(path, mode)
-  }
-  func close(_ file: PenstockLog.OpenFileHandle) { base.close(file) }
-  func read(
-    _ file: PenstockLog.OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64
-  ) throws(FileSystemError) -> Int { try base.read(file, into: buffer, at: position) }
-  func write(
-    _ file: PenstockLog.OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64
-  ) throws(FileSystemError) -> Int { try base.write(file, bytes, at: position) }
-  func dropCache(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
-  func size(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
-  func truncate(_ file: PenstockLog.OpenFileHandle, to size: UInt64) throws(FileSystemError) {
-    try base.truncate(file, to: size)
-  }
-  func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }
-  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
-  func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
-  func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
-  func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
-  func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
-  func lock(_ file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
-  func path(_ path: String, names file: PenstockLog.OpenFileHandle) throws(FileSystemError) -> Bool {
-    try base.path(path, names: file)
   }
 }

@@ -1,14 +1,6 @@
 import PenstockSimulation
 import PenstockTestKit
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// The intent protocol between processes, in every order.
 struct ModelSuite {
   private let scope: IntentProtocolModel.Scope
@@ -35,6 +27,6 @@ struct ModelSuite {
         + "\(found.finished) ends, \(Int((ContinuousClock.now - start) / .seconds(1))) s: "
         + (found.trace == nil ? "complete, 0 violations" : "VIOLATION"))
     for line in found.trace ?? [] { tell("  \(line)") }
-    exit(found.trace == nil ? 0 : 1)
+    finish(isClean: found.trace == nil)
   }
 }

@@ -2,31 +2,13 @@ import PenstockLog
 import PenstockSimulation
 import PenstockTestKit
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Simulated runs of consecutive seeds, on all cores. It ends when the time is over, the number is reached, or a run
 /// breaks a promise.
 struct SimulationSuite {
   private struct Shared {
     var next: UInt64
     var runs = 0
-    var recoveries = 0
-    var records = 0
-    var deliveries = 0
-    var sealed = 0
-    var trims = 0
-    var found = 0
-    var repetitions = 0
-    var failedReads = 0
-    var badSectors = 0
-    var lies = 0
-    var liesReported = 0
+    var total = Simulation.Result()
     /// The sum of the runs' digests: equal for equal seeds, in whatever order the runs end.
     var hash: UInt64 = 0
     var failed: [UInt64] = []
@@ -57,10 +39,9 @@ struct SimulationSuite {
       LogThread.start(name: "penstock-lab") { [self] in work(shared) }
     }
     let total = shared.wait { $0.running == 0 ? $0 : nil }
-    print(words(total, isFinal: true))
-    fflush(nil)
+    say(words(total, isFinal: true))
     for seed in total.failed.sorted().prefix(3) { explain(seed) }
-    exit(total.failed.isEmpty ? 0 : 1)
+    finish(isClean: total.failed.isEmpty)
   }
 
   private func work(_ shared: Monitor<Shared>) {
@@ -74,17 +55,7 @@ struct SimulationSuite {
       let result = Simulation.run(SimulationScript(seed: seed))
       shared.withLock { shared in
         shared.runs += 1
-        shared.recoveries += result.recoveries
-        shared.records += result.records
-        shared.deliveries += result.deliveries
-        shared.sealed += result.sealed
-        shared.trims += result.trims
-        shared.found += result.found
-        shared.repetitions += result.repetitions
-        shared.failedReads += result.failedReads
-        shared.badSectors += result.badSectors
-        shared.lies += result.lies
-        shared.liesReported += result.liesReported
+        shared.total.add(result)
         shared.hash &+= result.hash &* (seed | 1)
         if !result.violations.isEmpty { shared.failed.append(seed) }
         if ContinuousClock.now - shared.lastTold > .seconds(30) {
@@ -99,12 +70,13 @@ struct SimulationSuite {
 
   private var isOver: Bool { seconds.map { ContinuousClock.now - start >= .seconds(Int64($0)) } ?? false }
 
-  private func words(_ total: Shared, isFinal: Bool) -> String {
+  private func words(_ shared: Shared, isFinal: Bool) -> String {
+    let total = shared.total
     let taken = Double((ContinuousClock.now - start) / .milliseconds(1)) / 1_000
     let rate = Int(Double(total.recoveries) / max(taken, 0.001) / Double(threads))
     let figures =
-      "simulation  \(total.recoveries) crash-recoveries of \(total.runs) runs in \(Int(taken)) s "
-      + "(\(rate)/s on each of \(threads) cores), seeds \(first)–\(total.next - 1), \(total.records) records, "
+      "simulation  \(total.recoveries) crash-recoveries of \(shared.runs) runs in \(Int(taken)) s "
+      + "(\(rate)/s on each of \(threads) cores), seeds \(first)–\(shared.next - 1), \(total.records) records, "
       + "\(total.deliveries) deliveries (\(total.found) found there already), \(total.sealed) seals, "
       + "\(total.trims) trims, "
       + "\(total.repetitions) recoveries repeated and compared, \(total.failedReads) with a failed read, "
@@ -112,8 +84,8 @@ struct SimulationSuite {
       + "\(total.lies) writes lost or misdirected by the disk "
       + "(\(total.liesReported) reported, the others lost no record)"
     if !isFinal { return figures + " …" }
-    return figures + ", trace \(String(total.hash, radix: 16)): "
-      + (total.failed.isEmpty ? "0 violations" : "VIOLATION in \(total.failed.sorted())")
+    return figures + ", trace \(String(shared.hash, radix: 16)): "
+      + (shared.failed.isEmpty ? "0 violations" : "VIOLATION in \(shared.failed.sorted())")
   }
 
   /// Repeats a failing run, shrunk, step by step.
@@ -134,6 +106,6 @@ struct SimulationSuite {
     for step in result.steps { tell(step) }
     for violation in result.violations { tell("⇒ \(violation)") }
     print("simulation  seed \(first): \(result.recoveries) crash-recoveries, trace \(String(result.hash, radix: 16))")
-    exit(result.violations.isEmpty ? 0 : 1)
+    finish(isClean: result.violations.isEmpty)
   }
 }

@@ -2,14 +2,6 @@ import PenstockLog
 import PenstockSimulation
 import PenstockTestKit
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Every sequence of so many calls, every crash, everything that a crash can leave.
 struct SmallScopeSuite {
   private let settings: SmallScope.Settings
@@ -33,10 +25,9 @@ struct SmallScopeSuite {
       }
       if isDue { tell(words(count, "…")) }
     }
-    print(words(count, findings.isEmpty ? "complete, 0 violations" : "VIOLATION"))
-    fflush(nil)
+    say(words(count, findings.isEmpty ? "complete, 0 violations" : "VIOLATION"))
     for finding in findings.prefix(3) { tell("\n\(finding)") }
-    exit(findings.isEmpty ? 0 : 1)
+    finish(isClean: findings.isEmpty)
   }
 
   private func words(_ count: SmallScope.Count, _ end: String) -> String {

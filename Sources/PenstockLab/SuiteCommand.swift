@@ -9,6 +9,14 @@
 /// Prints progress and findings on standard error. Standard output gets the suite's one line.
 func tell(_ line: String) { _ = (line + "\n").withCString { write(STDERR_FILENO, $0, strlen($0)) } }
 
+/// Prints the suite's line, before anything that follows on standard error.
+func say(_ line: String) {
+  print(line)
+  fflush(nil)
+}
+
+func finish(isClean: Bool) -> Never { exit(isClean ? 0 : 1) }
+
 /// Prints the reason, and ends the program as wrong use does.
 func fail(_ message: String) -> Never {
   tell("penstock lab: \(message)")

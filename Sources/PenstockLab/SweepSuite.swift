@@ -2,14 +2,6 @@ import PenstockLog
 import PenstockSimulation
 import PenstockTestKit
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Every bit, every sector, every truncation of a 1 MiB image.
 struct SweepSuite {
   private let stride: Int
@@ -48,12 +40,11 @@ struct SweepSuite {
     let silent = every.reduce(0) { $0 + $1.silent.count }
     let excess = every.reduce(0) { $0 + $1.excess.count }
     func most(_ limit: Int) -> Int { every.filter { $0.limit == limit }.map(\.blocksLost).max() ?? 0 }
-    print(
+    say(
       "sweep  \(kinds.map { "\(Self.tried($0.counts)) \($0.name)" }.joined(separator: ", ")), "
         + "\(Int((ContinuousClock.now - start) / .seconds(1))) s: \(silent) not noticed or wrongly judged, "
         + "\(most(1)) block lost at most, \(most(2)) where two pages were swapped, \(excess) times more than that")
-    fflush(nil)
-    exit(silent + excess == 0 ? 0 : 1)
+    finish(isClean: silent + excess == 0)
   }
 
   private static func tried(_ counts: [ImageSweep.Count]) -> Int { counts.reduce(0) { $0 + $1.tried } }

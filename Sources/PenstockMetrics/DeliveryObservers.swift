@@ -14,6 +14,7 @@
     private let deadLettered = Mutex<Set<DeliveryID>>([])
     private let attempt: [String: Timer]
 
+    /// Makes the destination's metrics.
     public init(destination: String, factory: any MetricsFactory = MetricsSystem.factory) {
       let make = MetricMaker(factory: factory, dimensions: [("destination", destination)])
       delivered = make.counter("delivery_batches_total")
@@ -28,6 +29,7 @@
         })
     }
 
+    /// Counts an event of a delivery. Safe to call from any thread.
     @Sendable public func observe(_ event: DeliveryObserverEvent) {
       switch event {
       case .opened: break
@@ -54,11 +56,13 @@
     private let destination: String
     private let tracer: any Tracer
 
+    /// Makes spans with the destination as their attribute.
     public init(destination: String, tracer: any Tracer = InstrumentationSystem.tracer) {
       self.destination = destination
       self.tracer = tracer
     }
 
+    /// Makes a span of an answered attempt. Safe to call from any thread.
     @Sendable public func observe(_ event: DeliveryObserverEvent) {
       guard case .answered(let intent, let attempt, let outcome, let duration) = event else { return }
       FinishedSpan.span("penstock.deliver", lasting: duration, tracer) {

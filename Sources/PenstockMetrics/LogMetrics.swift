@@ -28,6 +28,7 @@ public final class LogMetrics: LogObserver {
     reading = ReadMetrics(maker)
   }
 
+  /// Counts an event of the log. Safe to call from any thread.
   public func observe(_ event: LogObserverEvent) {
     switch event {
     case .wroteBlock, .synced, .committed, .failed, .waitedForRoom, .parked: appending.observe(event)

@@ -18,6 +18,7 @@ public final class LogTracing: LogObserver {
     self.tracer = tracer
   }
 
+  /// Makes spans of openings, commits, seals and trims. Safe to call from any thread.
   public func observe(_ event: LogObserverEvent) {
     switch event {
     case .opened(let report, let duration):

@@ -1,4 +1,3 @@
-internal import Logging
 import PenstockLog
 import PenstockTestKit
 import Synchronization
@@ -6,8 +5,8 @@ import Synchronization
 /// Damages a full segment of 1 MiB and the one after it, in every way of a kind. Then it compares what readers get with
 /// what was written.
 ///
-/// The oracle knows nothing of checksums. A record is served with its own bytes or reported lost. Only blocks that the
-/// damage touched may be lost.
+/// A record is served with its own bytes or reported lost (``DamagedReading``). Only blocks that the damage touched may
+/// be lost.
 package struct ImageSweep {
   package struct Count: Sendable {
     package var tried = 0
@@ -98,10 +97,7 @@ package struct ImageSweep {
   }
 
   private static func environment(_ disk: SimulatedFileSystem, _ seed: UInt64) -> LogEnvironment {
-    let salts = SimulationSalts(seed: seed)
-    return LogEnvironment(
-      fileSystem: disk, clock: ManualClock(), randomBytes: { salts.next() },
-      logger: Logger(label: "sweep", factory: { _ in SwiftLogNoOpLogHandler() }))
+    .simulated(disk, salts: SimulationSalts(seed: seed))
   }
 
   // MARK: - Every bit
@@ -211,35 +207,12 @@ package struct ImageSweep {
     if let end { found.install(path, Array(image[..<end])) }
     let untouched = found.processKill()
     do throws(LogError) {
-      let writer = try LogOpening.open("/log", configuration, Self.environment(found, 5))
-      var served = 0
-      var lost: Set<UInt64> = []
-      var offset = writer.view.set.first
-      for gap in writer.recovery.gaps {
-        lost.formUnion(gap.first.rawValue..<min(gap.end.rawValue, UInt64(digests.count)))
-      }
-      while offset < writer.view.end {
-        do throws(LogError) {
-          guard let batch = try writer.view.batch(from: offset, maxRecords: 10_000, maxBytes: 8 << 20) else { break }
-          for (place, digest) in History.digests(of: batch).enumerated() {
-            let number = Int(batch.first.rawValue) + place
-            if number >= digests.count || digests[number] != digest {
-              count.silent.append("\(what): record \(number) is wrong")
-            }
-            served += 1
-          }
-          offset = batch.end
-        } catch {
-          guard let gap = error.gap, gap.end > offset else {
-            count.silent.append("\(what): reading fails with \(error)")
-            break
-          }
-          lost.formUnion(gap.first.rawValue..<gap.end.rawValue)
-          offset = gap.end
-        }
-      }
-      if served + lost.count != digests.count {
-        count.silent.append("\(what): \(served) records are served, \(lost.count) reported lost, of \(digests.count)")
+      let reading = DamagedReading(
+        try LogOpening.open("/log", configuration, Self.environment(found, 5)), of: digests)
+      let lost = reading.lost
+      count.silent += reading.flaws.map { "\(what): \($0)" }
+      if reading.served + lost.count != digests.count {
+        count.silent.append("\(what): \(reading.served) of \(digests.count) are served, \(lost.count) reported lost")
       }
       if lost.isEmpty { count.harmless += 1 }
       if let end { exact(what, end, lost, &count) } else { exact(what, writes, lost, &count) }
@@ -310,8 +283,10 @@ package struct ImageSweep {
 }
 
 /// One file in memory whose bits can be flipped in place.
-final class ImageFile: FileSystem {
+final class ImageFile: PassingFileSystem {
   static let handle = OpenFileHandle(rawValue: 3)
+  /// Nothing is on it: what an image cannot do fails.
+  let base: any FileSystem = SimulatedFileSystem()
   private let bytes: Mutex<[UInt8]>
 
   init(_ bytes: [UInt8]) { self.bytes = Mutex(bytes) }
@@ -332,23 +307,5 @@ final class ImageFile: FileSystem {
   func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 { UInt64(bytes.withLock { $0.count }) }
   func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle { Self.handle }
   func close(_ file: OpenFileHandle) {}
-
-  private func refuse(_ verb: FileSystemError.Verb) -> FileSystemError {
-    FileSystemError(.notSupported, verb: verb, path: "")
-  }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
-    -> Int
-  {
-    throw refuse(.write)
-  }
-  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) { throw refuse(.synchronize) }
-  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { throw refuse(.truncate) }
-  func rename(_ path: String, to newPath: String) throws(FileSystemError) { throw refuse(.rename) }
-  func replace(_ path: String, with newer: String) throws(FileSystemError) { throw refuse(.replace) }
-  func remove(_ path: String) throws(FileSystemError) { throw refuse(.remove) }
-  func list(_ path: String) throws(FileSystemError) -> [String] { throw refuse(.list) }
-  func makeDirectory(_ path: String) throws(FileSystemError) { throw refuse(.makeDirectory) }
-  func synchronizeDirectory(_ path: String) throws(FileSystemError) { throw refuse(.synchronizeDirectory) }
-  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { throw refuse(.lock) }
   func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
 }

@@ -80,33 +80,33 @@ package struct InMemoryReplayLog: ReplayStore, RecordSource {
   }
 
   package func replay(_ id: String) async throws(LogError) -> ReplayManifest? {
-    try await live("look up")
+    try await crash.live("look up")
     return replays.manifest(id)
   }
 
   package func createReplay(_ manifest: ReplayManifest) async throws(LogError) {
-    try await live("before create")
+    try await crash.live("before create")
     try replays.create(manifest)
-    try await live("after create")
+    try await crash.live("after create")
   }
 
   package func updateReplay(_ manifest: ReplayManifest) async throws(LogError) {
-    try await live("before update")
+    try await crash.live("before update")
     replays.update(manifest)
-    try await live("after update")
+    try await crash.live("after update")
   }
 
   package func replayLease(_ manifest: ReplayManifest) async throws(LogError) -> any ReplayLease {
-    try await live("before acquire")
+    try await crash.live("before acquire")
     let lease = replays.acquire(manifest, crash: crash)
-    try await live("after acquire")
+    try await crash.live("after acquire")
     return lease
   }
 
   package func removeReplay(_ id: String, manifest: Bool) async throws(LogError) {
-    try await live("before remove")
+    try await crash.live("before remove")
     replays.remove(id, manifest: manifest)
-    try await live("after remove")
+    try await crash.live("after remove")
   }
 
   package var logID: String { source.logID }
@@ -119,12 +119,6 @@ package struct InMemoryReplayLog: ReplayStore, RecordSource {
   }
   package func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool {
     await source.waitForRecords(past: offset, timeout: timeout)
-  }
-
-  private func live(_ step: String) async throws(LogError) {
-    guard let crash, !crash.step(step) else { return }
-    await crash.hang()
-    throw LogError(.cancelled, "the simulated process is dead")
   }
 }
 

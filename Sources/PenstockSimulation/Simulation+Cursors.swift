@@ -1,3 +1,4 @@
+internal import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockTestKit
@@ -27,32 +28,40 @@ extension Simulation {
   ) throws(LogError) {
     let held = try hold(Self.consumer, &process, disk)
     for _ in 0...random.below(4) {
-      guard let next = try nextMove(held.state, process.writer, &random) else { return }
-      note(.cursorMoving(Self.consumer, to: [next]))
-      note(.cursorMoved(Self.consumer, try held.move { (_) throws(CursorMoveError) in next }))
+      let most = 1 + random.below(3)
+      if try !move(held, upTo: process.writer.durableEnd, inFlight: most, choosing: { random.below($0) }) { return }
     }
   }
 
-  private func nextMove(
-    _ state: CursorState, _ writer: LogWriter, _ random: inout SplitMix64
-  ) throws(LogError) -> CursorState? {
-    let end = writer.durableEnd
+  /// Makes the next move of a cursor; false when there is none.
+  ///
+  /// - Parameter choose: One of so many: where an intent ends, and which open one is done.
+  mutating func move(
+    _ held: HeldCursor, upTo end: Offset, inFlight most: Int, choosing choose: (Int) -> Int
+  ) throws(LogError) -> Bool {
+    let state = held.state
+    let next: CursorState
     do throws(CursorMoveError) {
-      if let lost = state.lost { return try state.acknowledging(lost, epoch: state.epoch, durableEnd: end) }
-      if state.inFlight.count < 1 + random.below(3), state.nextFirst < end {
-        let last = state.nextFirst + 1 + random.below(end - state.nextFirst)
+      if let lost = state.lost {
+        next = try state.acknowledging(lost, epoch: state.epoch, durableEnd: end)
+      } else if state.inFlight.count < most, state.nextFirst < end {
+        let last = state.nextFirst + 1 + choose(end - state.nextFirst)
         let intent = Intent(
           id: DeliveryID("\(state.nextFirst)-\(last)"), first: state.nextFirst, end: last,
           contentDigest: [UInt8](repeating: UInt8(truncatingIfNeeded: last.rawValue), count: 32), plan: [],
           createdAt: clock.now())
-        return try state.beginning(intent, epoch: state.epoch, durableEnd: end)
+        next = try state.beginning(intent, epoch: state.epoch, durableEnd: end)
+      } else {
+        let open = state.inFlight.filter { !$0.isDelivered }
+        if open.isEmpty { return false }
+        next = try state.completing(open[choose(open.count)].intent.id, receipt: "200", epoch: state.epoch)
       }
-      guard !state.inFlight.isEmpty else { return nil }
-      let open = state.inFlight.filter { !$0.isDelivered }
-      return try state.completing(open[random.below(open.count)].intent.id, receipt: "200", epoch: state.epoch)
     } catch {
       throw LogError(.illegalMove, "the simulation made an illegal move", cause: error)
     }
+    note(.cursorMoving(held.name, to: [next]))
+    note(.cursorMoved(held.name, try held.move { (_) throws(CursorMoveError) in next }))
+    return true
   }
 
   // MARK: - Deliveries
@@ -81,14 +90,9 @@ extension Simulation {
     _ process: inout Process, _ disk: SimulatedFileSystem, _ random: inout SplitMix64
   ) throws(LogError) {
     let held = try hold(Self.webhook, &process, disk)
-    if let lost = held.state.lost {
-      // As after an operator has acknowledged it.
-      let next: CursorState
-      do throws(CursorMoveError) {
-        next = try held.state.acknowledging(lost, epoch: held.state.epoch, durableEnd: process.writer.durableEnd)
-      } catch { throw LogError(.illegalMove, "the simulation made an illegal move", cause: error) }
-      note(.cursorMoving(Self.webhook, to: [next]))
-      note(.cursorMoved(Self.webhook, try held.move { (_) throws(CursorMoveError) in next }))
+    // As after an operator has acknowledged it.
+    if held.state.lost != nil {
+      _ = try move(held, upTo: process.writer.durableEnd, inFlight: 0, choosing: { _ in 0 })
     }
     let view = process.writer.view
     let lease = RecordedLease(held: held, epoch: held.state.epoch, view: view, recorder: recorder)
@@ -103,13 +107,16 @@ extension Simulation {
       ? BatchPolicy(maxRecords: 1 + random.below(8), maxWait: .seconds(3_600), boundary: .seconds(60))
       : BatchPolicy(maxRecords: 4, maxWait: .seconds(10))
     let delivery = Delivery(
-      from: lease, source: ViewSource(view: view, logID: LogMeta.hex(process.writer.logID)), to: sink, policy: policy,
-      retry: RetryPolicy(
-        first: .milliseconds(100), cap: .milliseconds(100), maxRetryAfter: .seconds(30), refusedWait: .zero,
-        giveUpAfter: .seconds(60)),
-      options: DeliveryOptions(maxInFlight: 1 + random.below(2)), deadLetters: RecordedLetters(recorder: recorder),
+      from: lease, source: ViewSource(view: view, logID: LogMeta.hex(process.writer.logID)), to: sink,
+      options: DeliveryOptions(
+        policy: policy,
+        retry: RetryPolicy(
+          first: .milliseconds(100), cap: .milliseconds(100), maxRetryAfter: .seconds(30), refusedWait: .zero,
+          giveUpAfter: .seconds(60)),
+        maxInFlight: 1 + random.below(2)),
+      deadLetters: RecordedLetters(recorder: recorder),
       environment: DeliveryEnvironment(
-        clock: TickingClock(isStalled: isStalled), wallClock: clock, random: { 0 }, logger: logger))
+        clock: TickingClock(isStalled: isStalled), wallClock: clock, random: { 0 }, logger: .silent))
     let failure: DeliveryFailure? = runner.run {
       do throws(DeliveryFailure) {
         _ = try await delivery.run(untilCaughtUpWith: view.end)

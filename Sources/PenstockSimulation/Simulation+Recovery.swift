@@ -39,6 +39,7 @@ extension Simulation {
       found.crash(atIO: io)
       opened(found)
       if hasFailed { return found }
+      if found.isDown { result.crashesInRecovery += 1 }
       note(.crashed)
       found = found.powerCut(policy)
     }
@@ -46,27 +47,39 @@ extension Simulation {
     return found
   }
 
-  /// Recovers, dies before it has done anything, and recovers again: that must find nothing to change.
+  /// Recovers, dies before it has done anything, and recovers again. Then the same after what was not acknowledged was
+  /// sent again: what recovery cut is not after newer data, to be cut again or to come back.
   private mutating func twice(_ found: SimulatedFileSystem) -> SimulatedFileSystem {
     result.recoveries += 1
     do throws(LogError) {
-      let writer = try LogOpening.open(Self.path, configuration, environment(found))
-      var seen = look(at: writer, found)
-      seen.image = found.image(ofFilesEndingWith: ".seg")
-      note(.recovered(seen))
-      if hasFailed { return found }
-      let again = found.processKill()
-      let next = try LogOpening.open(Self.path, configuration, environment(again))
-      note(.recoveredAgain(image: again.image(ofFilesEndingWith: ".seg")))
+      let first = try LogOpening.open(Self.path, configuration, environment(found))
+      if first.recovery.cutBytes > 0 { result.cuts += 1 }
+      let (next, again) = try repeated(first, found)
       if hasFailed { return again }
-      result.recoveries += 1
-      result.repetitions += 1
       try judge(next, again)
-      return again
+      return hasFailed ? again : try repeated(next, again).1
     } catch {
       note(.failed("the log that a crash left cannot be used: \(error)"))
       return found
     }
+  }
+
+  /// The process dies with the log open. The next opening must find nothing to change.
+  private mutating func repeated(
+    _ writer: LogWriter, _ disk: SimulatedFileSystem
+  ) throws(LogError) -> (LogWriter, SimulatedFileSystem) {
+    var seen = look(at: writer, disk)
+    seen.image = disk.image(ofFilesEndingWith: ".seg")
+    note(.recovered(seen))
+    let again = disk.processKill()
+    let next = try LogOpening.open(Self.path, configuration, environment(again))
+    note(.recoveredAgain(image: again.image(ofFilesEndingWith: ".seg")))
+    if next.recovery.outcome != .clean || next.recovery.cutBytes > 0 {
+      branch.checker.report(.recoveryIsIdempotent, "recovering again finds something: \(next.recovery)")
+    }
+    result.recoveries += 1
+    result.repetitions += 1
+    return (next, again)
   }
 
   /// One read of the recovery fails. The recovery may end with that error or succeed. The next one must find
@@ -92,6 +105,9 @@ extension Simulation {
   /// Opens the log and reads it to its end; sends again what was not acknowledged.
   private mutating func opened(_ disk: SimulatedFileSystem) {
     result.recoveries += 1
+    if let file = disk.filePaths.first(where: branch.dropped.contains) {
+      note(.failed("retention said that \(file) is gone, and it is back"))
+    }
     do throws(LogError) {
       try judge(try LogOpening.open(Self.path, configuration, environment(disk)), disk)
     } catch {
@@ -101,7 +117,9 @@ extension Simulation {
 
   /// Holds everything that an opening found against the history; sends again what was not acknowledged.
   mutating func judge(_ writer: LogWriter, _ disk: SimulatedFileSystem) throws(LogError) {
-    note(.recovered(look(at: writer, disk)))
+    let seen = look(at: writer, disk)
+    checkUnanswered(seen)
+    note(.recovered(seen))
     checkFiles(writer, disk)
     for name in [Self.consumer, Self.webhook] { try findCursor(name, writer, disk) }
     checkProducer(writer)
@@ -128,6 +146,16 @@ extension Simulation {
     }
     found.gaps.sort { $0.lowerBound < $1.lowerBound }
     return found
+  }
+
+  /// Of the appends under way, the first few may be there; that each is whole is the checker's to see.
+  private mutating func checkUnanswered(_ seen: History.Recovered) {
+    let known = branch.checker.end
+    let extra = seen.pieces.flatMap { $0.records.dropFirst(max(0, known - $0.first)) }
+    if !branch.unanswered.starts(with: extra) {
+      branch.checker.report(.batchIsWhole, "\(extra.count) records after \(known) are not the first of those under way")
+    }
+    branch.unanswered = []
   }
 
   /// No leftovers, nothing back that was dropped, nothing unsealed that was sealed.
@@ -169,10 +197,17 @@ extension Simulation {
     if !report.damagedSnapshots.isEmpty || !report.uncertain.isEmpty || !report.isComplete {
       note(.failed("an honest crash lost what was known of producers: \(report)"))
     }
-    let known = writer.producers.entry(Self.producer)?.last ?? 0
-    let last = branch.checker.lastSequence(of: Self.producer)
-    if known != last {
-      branch.checker.report(.orderOfProducers, "the log knows \(known) appends of the producer, \(last) are in it")
+    if hasRoom, let newest = writer.view.set.segments.last, report.readFrom < newest.name.baseOffset {
+      note(.failed("recovery had to look for producers in more than one segment: \(report)"))
+    }
+    let entry = writer.producers.entry(Self.producer)
+    let appends = branch.checker.newestAppends(of: Self.producer, ProducerTable.remembered)
+    let last = appends.last?.sequence ?? 0
+    if (entry?.last ?? 0) != last || (entry?.recent ?? []) != appends || entry?.isUncertain == true
+      || (entry?.source ?? []) != (last > 0 ? Array("\(last)".utf8) : [])
+    {
+      branch.checker.report(
+        .orderOfProducers, "the log knows \(String(describing: entry)) of the producer, in it are \(appends)")
     }
   }
 
@@ -186,7 +221,11 @@ extension Simulation {
       return note(.failed("the producer is refused: \(error)"))
     }
     while let next = branch.unsent.first {
-      guard case .known(let offsets) = table.offer(Self.producer, epoch: epoch, sequence: next.sequence) else { break }
+      let answer = table.offer(Self.producer, epoch: epoch, sequence: next.sequence)
+      guard case .known(let offsets) = answer else {
+        if answer != .append { note(.failed("append \(next.sequence) is answered with \(answer)")) }
+        break
+      }
       let id = begin(next)
       note(.acknowledged(id: id, offsets: offsets))
       branch.unsent.removeFirst()

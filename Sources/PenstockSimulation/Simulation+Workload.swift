@@ -16,9 +16,11 @@ extension Simulation {
   mutating func runProcess(_ processRun: SimulationScript.ProcessRun, _ disk: SimulatedFileSystem) {
     isStalled = processRun.isStalled
     if processRun.isDisturbed { disk.disturb(shortTransfers: 0.1, interruptions: 0.1) }
+    if let crash = processRun.crash, crash.step < 0 { disk.crash(atIO: disk.ioCount + 1 + crash.io) }
     var process: Process
     do throws(LogError) { process = try start(disk) } catch {
-      return note(.failed("a log without damage cannot be opened: \(error)"))
+      if !disk.isDown { note(.failed("a log without damage cannot be opened: \(error)")) }
+      return
     }
     for (number, step) in processRun.steps.enumerated() {
       if let crash = processRun.crash, crash.step == number { disk.crash(atIO: disk.ioCount + 1 + crash.io) }
@@ -90,7 +92,9 @@ extension Simulation {
   mutating func draw(_ random: inout SplitMix64) -> [Outgoing] {
     var sequence = branch.sequence
     let all = (0..<[1, 1, 2, 4][random.below(4)]).map { _ in
-      let records = (0..<(1 + random.below(3))).map { _ in record(&random) }
+      var records = (0..<(1 + random.below(3))).map { _ in record(&random) }
+      // Not the first, by which the checker finds an append.
+      if script.hasEmptyRecords, records.count > 2 { records[2] = [] }
       if random.below(2) == 0 { sequence += 1 }
       return (records, sequence)
     }
@@ -128,6 +132,8 @@ extension Simulation {
   /// Writes each append as a block, syncs them together and shows them.
   mutating func append(_ all: [Outgoing], to writer: LogWriter) throws(LogError) {
     let ids = all.map { begin($0) }
+    branch.unanswered = all.flatMap(\.digests)
+    let segment = writer.segment
     var offsets: [Range<Offset>] = []
     var refusal: LogError?
     var encoder = try BlockEncoder(level: configuration.compressionLevel)
@@ -146,8 +152,13 @@ extension Simulation {
     }
     try writer.synchronize()
     try writer.publish()
+    if offsets.count > 1 {
+      result.joinedSyncs += 1
+      if writer.segment != segment { result.rollsBetween += 1 }
+    }
     for (id, offsets) in zip(ids, offsets) { note(.acknowledged(id: id, offsets: offsets)) }
     for id in ids.dropFirst(offsets.count) { note(.refused(id: id)) }
+    branch.unanswered = []
     if refusal == nil { return branch.unsent.removeAll() }
     // The numbers were not used up.
     let unused = all.dropFirst(offsets.count).lazy.map(\.sequence).filter { $0 > 0 }.first
@@ -185,7 +196,8 @@ extension Simulation {
 
   mutating func trim(_ process: Process, _ disk: SimulatedFileSystem) throws(LogError) {
     let writer = process.writer
-    let bases = writer.view.set.segments.map(\.name.baseOffset)
+    let names = writer.view.set.segments.map(\.name)
+    let bases = names.map(\.baseOffset)
     note(.trimming(to: bases))
     for name in [Self.consumer, Self.webhook] {
       let present = try state(of: name, process, disk)
@@ -193,10 +205,12 @@ extension Simulation {
     }
     let report = try writer.trimmer.trim(held: process.held)
     note(.trimmed(first: report.first))
+    branch.dropped.formUnion(names.filter { $0.baseOffset < report.first }.map(LogPaths(Self.path).segment))
     for name in [Self.consumer, Self.webhook] {
       note(.cursorMoved(name, try state(of: name, process, disk)))
     }
     if report.droppedSegments > 0 { result.trims += 1 }
+    if !report.losses.isEmpty { result.passes += 1 }
   }
 
   func state(

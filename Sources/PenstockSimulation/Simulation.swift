@@ -1,4 +1,3 @@
-internal import Logging
 import PenstockDelivery
 import PenstockLog
 package import PenstockTestKit
@@ -8,32 +7,6 @@ package import PenstockTestKit
 /// The log's parts are driven as `Log` drives them, without its threads: blocks are compressed ahead, written, synced
 /// together and shown; segments are sealed, retention is run, cursors move. Deliveries are the real thing.
 package struct Simulation {
-  package struct Result: Sendable {
-    package init() {}
-    /// Openings after a crash whose result was compared with the history.
-    package var recoveries = 0
-    package var records = 0
-    package var deliveries = 0
-    package var sealed = 0
-    package var segments = 0
-    package var trims = 0
-    /// Deliveries that found their own bytes at a peer that creates only.
-    package var found = 0
-    /// Openings that were repeated with nothing done in between, and gave the same bytes.
-    package var repetitions = 0
-    /// Reads that failed in a recovery or in a step, and disks with sectors that could not be read.
-    package var failedReads = 0
-    package var badSectors = 0
-    /// Disks that lied, and of them those after which records were reported lost.
-    package var lies = 0
-    package var liesReported = 0
-    /// Equal scripts, equal hash, in every process.
-    package var hash: UInt64 = 0
-    package var violations: [Violation] = []
-    /// What was done, where it was asked for.
-    package var steps: [String] = []
-  }
-
   /// An append, of a producer or without one.
   struct Outgoing: Sendable {
     var records: [[UInt8]]
@@ -69,7 +42,7 @@ package struct Simulation {
   let recorder = HistoryRecorder()
   let clock = ManualClock()
   let configuration: LogConfiguration
-  let logger: Logger
+  let hasRoom: Bool
 
   var isStalled = false
   var result = Result()
@@ -93,23 +66,25 @@ package struct Simulation {
     var sequence: UInt64 = 0
     /// A producer's appends that were not acknowledged, in order.
     var unsent: [Outgoing] = []
+    /// The records of the appends under way, in order.
+    var unanswered: [UInt64] = []
+    /// Segments whose sealing has returned: they stay sealed.
     var sealed: Set<SegmentName> = []
+    /// Files that retention has said are gone.
+    var dropped: Set<String> = []
     /// Salts given out so far.
     var salt: UInt64 = 0
     var peer = SimulatedPeer.Memory()
   }
 
   init(
-    _ script: SimulationScript, configuration: LogConfiguration = Simulation.configuration,
-    verbose isVerbose: Bool = false, injecting injectedFault: InjectedFault? = nil
+    _ script: SimulationScript, verbose isVerbose: Bool = false, injecting injectedFault: InjectedFault? = nil
   ) {
     self.script = script
     self.injectedFault = injectedFault
     self.isVerbose = isVerbose
-    self.configuration = configuration
-    var logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
-    logger.logLevel = .critical
-    self.logger = logger
+    configuration = Self.configuration(hardCapBytes: script.hardCapBytes)
+    hasRoom = script.hasRoom
     // Nine segments' worth: the cap, one being written, one made ready, one being sealed.
     let limits = HistoryChecker.Limits(bytes: 1 << 20, files: 24)
     branch = Branch(checker: HistoryChecker(limits: limits))
@@ -117,12 +92,12 @@ package struct Simulation {
     branch.peer.isCreateOnly = script.createsOnly
   }
 
-  static var configuration: LogConfiguration {
+  private static func configuration(hardCapBytes: Int) -> LogConfiguration {
     var configuration = LogConfiguration()
     configuration.segmentBytes = 64 << 10
     configuration.blockBytes = 8 << 10
     configuration.encoders = 0
-    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 200 << 10)
+    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: hardCapBytes)
     var sealing = SealingSettings()
     sealing.level = 1
     sealing.blockBytes = 32 << 10
@@ -175,6 +150,7 @@ package struct Simulation {
     for (number, processRun) in script.processes.enumerated() {
       tell("processRun \(number + 1)")
       runProcess(processRun, disk)
+      result.ios = disk.ioCount
       note(.crashed)
       if hasFailed { return finish(disk) }
       guard let next = branches(processRun, disk) else { return finish(disk) }
@@ -213,6 +189,12 @@ package struct Simulation {
       hash.mix(found.traceHash)
       if hasFailed { return nil }
       if index == processRun.next { chosen = (branch, found) }
+      // The log must not only be readable: it must go on, and survive being opened again.
+      if !processRun.sequel.isEmpty, case .power = outcome {
+        note(.crashed)
+        runProcess(SimulationScript.ProcessRun(steps: processRun.sequel, outcomes: []), found.processKill())
+        if hasFailed { return nil }
+      }
     }
     guard let chosen else { return nil }
     branch = chosen.0
@@ -223,6 +205,6 @@ package struct Simulation {
   mutating func environment(_ disk: SimulatedFileSystem) -> LogEnvironment {
     let salts = SimulationSalts(seed: script.seed &+ branch.salt &* 7919)
     branch.salt += 1
-    return LogEnvironment(fileSystem: disk, clock: clock, randomBytes: { salts.next() }, logger: logger)
+    return .simulated(disk, clock: clock, salts: salts)
   }
 }

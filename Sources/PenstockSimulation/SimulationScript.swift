@@ -56,21 +56,24 @@ package struct SimulationScript: Sendable, Equatable {
     case powerInRecovery(CrashPolicy, ios: [Int])
   }
 
+  /// Where a crash comes: at this I/O of this step, or at a later step's if it has fewer. Step -1 is the opening.
+  package struct CrashPlace: Sendable, Equatable {
+    package var step: Int
+    package var io: Int
+  }
+
   package struct ProcessRun: Sendable, Equatable {
     package var steps: [Step]
-    /// The crash: at this I/O of this step, or at a later step's if it has fewer. Nil: after the last.
-    package var crash: (step: Int, io: Int)?
+    /// Nil: after the last step.
+    package var crash: CrashPlace?
     package var isDisturbed = false
     /// The clocks stand still, but for jumps and for who waits.
     package var isStalled = false
     package var outcomes: [Outcome]
     /// The index of the outcome that continues the run.
     package var next = 0
-
-    package static func == (a: ProcessRun, b: ProcessRun) -> Bool {
-      a.steps == b.steps && a.crash?.step == b.crash?.step && a.crash?.io == b.crash?.io && a.outcomes == b.outcomes
-        && a.next == b.next && a.isDisturbed == b.isDisturbed && a.isStalled == b.isStalled
-    }
+    /// What another process does after each power cut, when the log has been opened once.
+    package var sequel: [Step] = []
   }
 
   package var seed: UInt64
@@ -83,6 +86,38 @@ package struct SimulationScript: Sendable, Equatable {
   package var hasBadSectors = false
   /// The peer of the delivery accepts a name once, as a bucket does.
   package var createsOnly = false
+  /// Retention passes a cursor rather than keep more than this.
+  package var hardCapBytes = 200 << 10
+  /// Some batches end in a record of no bytes.
+  package var hasEmptyRecords = false
+
+  /// Whether every snapshot finds its room: none of its disks is full, and none fails.
+  var hasRoom: Bool {
+    processes.allSatisfy { $0.steps.allSatisfy { $0.action != .fill && $0.fault == .none } }
+  }
+}
+
+// One work, to be cut off at each of its I/Os.
+extension SimulationScript {
+  /// Appends of many shapes, rolls, a cursor with intents, seals, retention that passes the cursor, orderly closes.
+  package static func work(seed: UInt64, length: Int) -> [Step] {
+    var random = SplitMix64(seed: seed)
+    return (0..<length).flatMap { number in
+      let actions: [(Action, isDue: Bool)] = [
+        (.append, true), (.consume, number % 3 == 1), (.seal, number % 4 == 3), (.prepare, number % 11 == 7),
+        (.trim, number % 6 == 5), (.reopen, number % 17 == 16),
+      ]
+      return actions.filter(\.isDue).map { Step(action: $0.0, seed: random.next()) }
+    }
+  }
+
+  /// - Parameter io: The I/O, of the opening and the work, at which the machine goes down; nil: none.
+  package init(seed: UInt64, work: [Step], crashAtIO io: Int?, outcomes: [Outcome], sequel: [Step] = []) {
+    let crash = io.map { CrashPlace(step: -1, io: $0 - 1) }
+    self.init(
+      seed: seed, processes: [ProcessRun(steps: work, crash: crash, outcomes: outcomes, sequel: sequel)], rots: false,
+      hardCapBytes: 80 << 10, hasEmptyRecords: true)
+  }
 }
 
 // Drawing.
@@ -124,9 +159,10 @@ extension SimulationScript {
       let effect = effects[random.below(effects.count)]
       steps[step].fault = random.below(6) == 0 ? .failedRead(place) : .failure(io: place, effect: effect)
     }
-    let crash: (Int, Int)? =
+    let crash: CrashPlace? =
       random.below(12) == 0
-      ? nil : (max(random.below(steps.count + 1), random.below(steps.count + 1)), random.below(10))
+      ? nil
+      : CrashPlace(step: max(random.below(steps.count + 1), random.below(steps.count + 1)), io: random.below(10))
     return ProcessRun(
       steps: steps, crash: crash, isDisturbed: random.below(5) == 0,
       outcomes: (0..<7).map { outcome($0, &random) }, next: random.below(7))

@@ -50,25 +50,6 @@ extension SmallScope {
     _ process: inout Simulation.Process, _ disk: SimulatedFileSystem
   ) throws(LogError) {
     let held = try simulation.hold(Simulation.consumer, &process, disk)
-    let (state, end) = (held.state, process.writer.durableEnd)
-    let next: CursorState
-    do throws(CursorMoveError) {
-      if let lost = state.lost {
-        next = try state.acknowledging(lost, epoch: state.epoch, durableEnd: end)
-      } else if let open = state.inFlight.first {
-        next = try state.completing(open.intent.id, receipt: "200", epoch: state.epoch)
-      } else if state.committed < end {
-        let intent = Intent(
-          id: DeliveryID("\(state.committed)-\(end)"), first: state.committed, end: end,
-          contentDigest: [UInt8](repeating: 1, count: 32), plan: [], createdAt: simulation.clock.now())
-        next = try state.beginning(intent, epoch: state.epoch, durableEnd: end)
-      } else {
-        return
-      }
-    } catch {
-      throw LogError(.illegalMove, "the simulation made an illegal move", cause: error)
-    }
-    simulation.note(.cursorMoving(Simulation.consumer, to: [next]))
-    simulation.note(.cursorMoved(Simulation.consumer, try held.move { (_) throws(CursorMoveError) in next }))
+    _ = try simulation.move(held, upTo: process.writer.durableEnd, inFlight: 1, choosing: { $0 - 1 })
   }
 }

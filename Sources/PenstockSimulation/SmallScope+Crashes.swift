@@ -92,6 +92,8 @@ extension Simulation.Branch {
     var hasher = Hasher()
     checker.hash(into: &hasher)
     hasher.combine(sealed)
+    hasher.combine(dropped)
+    hasher.combine(unanswered)
     hasher.combine(sequence)
     hasher.combine(unsent.map(\.sequence))
     return UInt64(truncatingIfNeeded: hasher.finalize())

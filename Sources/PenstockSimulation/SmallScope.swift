@@ -113,10 +113,8 @@ package struct SmallScope {
   }
 
   static func fresh() -> Simulation {
-    var configuration = Simulation.configuration
     // A full segment and one being written are above both: a cursor in the full one is passed.
-    configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 96 << 10)
-    return Simulation(SimulationScript(seed: 1, processes: [], rots: false), configuration: configuration)
+    Simulation(SimulationScript(seed: 1, processes: [], rots: false, hardCapBytes: 96 << 10))
   }
 
   /// Runs the calls; the machine goes down at every I/O of the last one, or of the opening where there is none. False

@@ -19,6 +19,7 @@ public enum CrashPolicy: Sendable, Equatable {
 public struct CrashOptions: OptionSet, Sendable, Equatable {
   /// The bits.
   public let rawValue: Int
+  /// The options with these bits.
   public init(rawValue: Int) { self.rawValue = rawValue }
 
   /// A sector in flight may hold zeros, or a part of its new bytes and a part of its old ones (only with `.seeded`).

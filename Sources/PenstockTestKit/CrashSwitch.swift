@@ -1,4 +1,5 @@
 import PenstockDelivery
+package import PenstockLog
 
 /// Kills a simulated process at one of its steps: from then on nothing it does has an effect.
 ///
@@ -33,9 +34,20 @@ public final class CrashSwitch: Sendable {
 
   /// Returns true when the process has died, false when the task is cancelled first.
   public func untilDead() async -> Bool { await state.wait { $0.isDead } }
+}
 
-  /// What a call of a dead process does: it does not return until its task is cancelled.
-  package func hang() async { await hangUntilCancelled() }
+extension CrashSwitch? {
+  /// Takes a step. A call of a dead process does not return until its task is cancelled; then this is false.
+  package func survives(_ step: String) async -> Bool {
+    guard let self, !self.step(step) else { return true }
+    await hangUntilCancelled()
+    return false
+  }
+
+  /// The same for calls that throw.
+  package func live(_ step: String) async throws(LogError) {
+    if await !survives(step) { throw LogError(.cancelled, "the simulated process is dead") }
+  }
 }
 
 /// Returns when the task is cancelled.

@@ -142,44 +142,34 @@ public struct InMemoryLease: ReplayLease {
   public var state: CursorState { get async { cursor.state } }
 
   public func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError) {
-    try await live("before begin")
     let (epoch, end) = (epoch, cursor.durableEnd)
-    _ = try cursor.move(.begin, .begun(intent)) { state throws(CursorMoveError) in
+    _ = try await move(.begin, .begun(intent)) { state throws(CursorMoveError) in
       try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: end)
     }
-    try await live("after begin")
   }
 
   public func replace(
     _ id: DeliveryID, with intent: Intent, rejectionReason: String?
   ) async throws(LogError) -> CursorState {
-    try await live("before replace")
     let epoch = epoch
     let entry = InMemoryCursor.Entry.replaced(id, by: intent, rejectionReason: rejectionReason)
-    let next = try cursor.move(.replace, entry) { state throws(CursorMoveError) in
+    return try await move(.replace, entry) { state throws(CursorMoveError) in
       try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
     }
-    try await live("after replace")
-    return next
   }
 
   public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
-    try await live("before complete")
     let epoch = epoch
-    let next = try cursor.move(.complete, .completed(id)) { state throws(CursorMoveError) in
+    return try await move(.complete, .completed(id)) { state throws(CursorMoveError) in
       try state.completing(id, receipt: receipt, epoch: epoch)
     }
-    try await live("after complete")
-    return next
   }
 
   public func acknowledge(_ gap: Gap) async throws(LogError) {
-    try await live("before acknowledge")
     let (epoch, end, range) = (epoch, cursor.durableEnd, gap.first..<gap.end)
-    _ = try cursor.move(.acknowledge, .acknowledged(range)) { state throws(CursorMoveError) in
+    _ = try await move(.acknowledge, .acknowledged(range)) { state throws(CursorMoveError) in
       try state.acknowledging(range, epoch: epoch, durableEnd: end)
     }
-    try await live("after acknowledge")
   }
 
   public func currentPause() async throws(LogError) -> CursorPause? { cursor.pause }
@@ -188,9 +178,14 @@ public struct InMemoryLease: ReplayLease {
     try cursor.set(pause)
   }
 
-  private func live(_ step: String) async throws(LogError) {
-    guard let crash, !crash.step(step) else { return }
-    await crash.hang()
-    throw LogError(.cancelled, "the simulated process is dead")
+  /// One move, with a place to crash at before it and one after.
+  private func move(
+    _ call: InMemoryCursor.Call, _ entry: InMemoryCursor.Entry,
+    _ change: @Sendable (CursorState) throws(CursorMoveError) -> CursorState
+  ) async throws(LogError) -> CursorState {
+    try await crash.live("before \(call)")
+    let next = try cursor.move(call, entry, change)
+    try await crash.live("after \(call)")
+    return next
   }
 }

@@ -38,16 +38,10 @@ public final class InMemoryDeadLetters: Sendable {
     let crash: CrashSwitch?
 
     func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
-      try await live("before dead letter")
+      try await crash.live("before dead letter")
       let number = try deadLetters.writeDeadLetter(letter)
-      try await live("after dead letter")
+      try await crash.live("after dead letter")
       return number
-    }
-
-    private func live(_ step: String) async throws(LogError) {
-      guard let crash, !crash.step(step) else { return }
-      await crash.hang()
-      throw LogError(.cancelled, "the simulated process is dead")
     }
   }
 }

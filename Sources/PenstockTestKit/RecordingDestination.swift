@@ -5,12 +5,17 @@ public import PenstockLog
 public final class RecordingDestination: Sendable {
   /// A delivery that arrived.
   public struct Arrival: Hashable, Sendable {
-    /// Its id, records, digest, plan and body, and the number of the attempt.
+    /// The batch's id.
     public let id: DeliveryID
+    /// The records.
     public let range: Range<Offset>
+    /// The content's SHA-256.
     public let contentDigest: [UInt8]
+    /// The sink's plan.
     public let plan: [UInt8]
+    /// The body as it was sent.
     public let bytes: [UInt8]
+    /// The number of the attempt, from 1.
     public let attempt: Int
   }
 

@@ -20,6 +20,23 @@ public final class ScriptedSink: Sink {
     case acceptWhenReleased
   }
 
+  /// What goes wrong, whatever the script says.
+  public struct Faults: Sendable {
+    /// A batch with one of these records is rejected (422).
+    public var rejects: Set<Offset>
+    /// Of a new batch with one of these records, the first of them is named as the one that cannot be rendered.
+    public var cannotRender: Set<Offset>
+    /// Kills the process before or after one of the sink's calls.
+    public var crash: CrashSwitch?
+
+    /// Nothing goes wrong, unless the caller says so.
+    public init(rejects: Set<Offset> = [], cannotRender: Set<Offset> = [], crash: CrashSwitch? = nil) {
+      self.rejects = rejects
+      self.cannotRender = cannotRender
+      self.crash = crash
+    }
+  }
+
   private struct State: Sendable {
     var script: [Step]
     var renderings = 0
@@ -35,9 +52,7 @@ public final class ScriptedSink: Sink {
   public let destination: RecordingDestination
   private let lineEnding: String
   private let last: Step
-  private let crash: CrashSwitch?
-  private let rejects: Set<Offset>
-  private let cannotRender: Set<Offset>
+  private let faults: Faults
   private let state: AsyncCondition<State>
 
   /// - Parameters:
@@ -45,23 +60,17 @@ public final class ScriptedSink: Sink {
   ///   - lineEnding: The configuration; at most 32 characters.
   ///   - script: What the first attempts meet.
   ///   - last: What all later attempts meet.
-  ///   - rejects: A batch with one of these records is rejected (422), whatever the script says.
-  ///   - cannotRender: Of a new batch with one of these records, the first of them is named as the one that cannot be
-  ///     rendered.
-  ///   - crash: Kills the process before or after one of its calls.
+  ///   - faults: What goes wrong, whatever the script says.
   ///   - description: Its own words for itself.
   public init(
     _ destination: RecordingDestination = RecordingDestination(), lineEnding: String = "\n", script: [Step] = [],
-    last: Step = .accept, rejects: Set<Offset> = [], cannotRender: Set<Offset> = [], crash: CrashSwitch? = nil,
-    description: String = "scripted"
+    last: Step = .accept, faults: Faults = Faults(), description: String = "scripted"
   ) {
-    self.rejects = rejects
-    self.cannotRender = cannotRender
+    self.faults = faults
     self.description = description
     self.destination = destination
     self.lineEnding = lineEnding
     self.last = last
-    self.crash = crash
     state = AsyncCondition(State(script: script))
   }
 
@@ -79,15 +88,15 @@ public final class ScriptedSink: Sink {
   public func untilDeliveries(_ count: Int) async { _ = await state.wait { $0.deliveries >= count } }
 
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
-    _ = crash?.step("plan")
-    if let guilty = cannotRender.filter({ outline.first <= $0 && $0 < outline.end }).min() {
+    _ = faults.crash?.step("plan")
+    if let guilty = faults.cannotRender.filter({ outline.first <= $0 && $0 < outline.end }).min() {
       throw SinkError("nothing can be made of it", offset: guilty)
     }
     return Array("1\(lineEnding)".utf8)
   }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
-    _ = crash?.step("prepare")
+    _ = faults.crash?.step("prepare")
     guard plan.first == UInt8(ascii: "1") else { throw SinkError("a plan of an unknown version") }
     state.update { $0.renderings += 1 }
     var content: [UInt8] = []
@@ -99,16 +108,16 @@ public final class ScriptedSink: Sink {
   }
 
   public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
-    guard await isAlive("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    guard await faults.crash.survives("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
     let step = state.update { state in
       state.deliveries += 1
       state.sentRanges.append(delivery.intent.first..<delivery.intent.end)
       return state.script.isEmpty ? nil : state.script.removeFirst()
     }
     let range = delivery.intent.first..<delivery.intent.end
-    let isRejected = rejects.contains(where: range.contains)
+    let isRejected = faults.rejects.contains(where: range.contains)
     let outcome = isRejected ? .rejected(reason: "422 \(range.lowerBound)") : await perform(step ?? last, delivery)
-    guard await isAlive("after deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    guard await faults.crash.survives("after deliver") else { return .retry(reason: "the process is dead", after: nil) }
     return outcome
   }
 
@@ -131,11 +140,5 @@ public final class ScriptedSink: Sink {
       _ = await Task { [state] in await state.wait { $0.isReleased } }.value
       return await perform(.accept, delivery)
     }
-  }
-
-  private func isAlive(_ step: String) async -> Bool {
-    guard let crash, !crash.step(step) else { return true }
-    await crash.hang()
-    return false
   }
 }

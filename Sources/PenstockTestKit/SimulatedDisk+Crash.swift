@@ -38,6 +38,7 @@ extension SimulatedDisk {
     disk.locks = [:]
     disk.plan = FaultPlan()
     disk.isDown = false
+    disk.watch = nil
     disk.ioCount = 0
     disk.readCount = 0
     disk.readBytes = 0

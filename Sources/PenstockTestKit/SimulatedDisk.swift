@@ -25,6 +25,7 @@ package struct SimulatedDisk: Sendable {
   var random: SplitMix64
   var plan = FaultPlan()
   var isDown = false
+  var watch: SimulatedFileSystem.Watch?
   package var ioCount = 0
   /// The newest I/O, for people.
   package var lastIO: (verb: Verb, path: String)?
@@ -160,26 +161,8 @@ package enum Verb: UInt64, Sendable {
     FileSystemError(code, verb: publicVerb, path: path)
   }
 
-  /// The verb of ``FileSystem`` that fails.
-  private var publicVerb: FileSystemError.Verb {
-    switch self {
-    case .open, .create, .close: .open
-    case .read: .read
-    case .write: .write
-    case .synchronize: .synchronize
-    case .size: .size
-    case .truncate: .truncate
-    case .rename: .rename
-    case .remove: .remove
-    case .list: .list
-    case .makeDirectory: .makeDirectory
-    case .synchronizeDirectory: .synchronizeDirectory
-    case .lock: .lock
-    case .replace: .replace
-    case .path: .path
-    case .dropCache: .dropCache
-    }
-  }
+  /// The verb of ``FileSystem`` that fails: of the same name, or `open`, which creates and closes, too.
+  private var publicVerb: FileSystemError.Verb { FileSystemError.Verb(rawValue: "\(self)") ?? .open }
 }
 
 /// The faults a test has ordered, by number of I/O.

@@ -25,69 +25,103 @@ public final class SimulatedFileSystem: FileSystem {
 
   package init(_ disk: SimulatedDisk) { self.disk = Mutex(disk) }
 
-  public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.open(path, mode) }
+  /// Called after a call of the disk, outside of the lock: when the machine is down, or something has become durable.
+  struct Watch: Sendable {
+    var onDeath, onSync: @Sendable () -> Void
   }
 
+  func watch(_ watch: Watch) { disk.withLock { $0.watch = watch } }
+
+  private func perform<Value: Sendable>(
+    syncs: Bool = false, _ verb: (inout SimulatedDisk) throws(FileSystemError) -> Value
+  ) throws(FileSystemError) -> Value {
+    let (result, tell) = disk.withLock { disk in
+      let result = Result { () throws(FileSystemError) in try verb(&disk) }
+      return (result, disk.isDown ? disk.watch?.onDeath : syncs ? disk.watch?.onSync : nil)
+    }
+    tell?()
+    return try result.get()
+  }
+
+  /// Opens a file. A created entry is volatile until ``synchronizeDirectory(_:)``.
+  public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {
+    try perform { (disk) throws(FileSystemError) in try disk.open(path, mode) }
+  }
+
+  /// Closes a file and drops its lock; makes nothing durable.
   public func close(_ file: OpenFileHandle) { disk.withLock { $0.close(file) } }
 
+  /// Reads bytes at a position; 0 at the end. The read may be short.
   public func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.read(file, into: buffer, at: position) }
+    try perform { (disk) throws(FileSystemError) in try disk.read(file, into: buffer, at: position) }
   }
 
+  /// Writes bytes at a position, volatile until ``synchronize(_:)``. The write may be short.
   public func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
   {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.write(file, bytes, at: position) }
+    try perform { (disk) throws(FileSystemError) in try disk.write(file, bytes, at: position) }
   }
 
+  /// Makes the file's content durable, unless the test makes the disk fail.
   public func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronize(file) }
+    try perform(syncs: true) { (disk) throws(FileSystemError) in try disk.synchronize(file) }
   }
 
+  /// Makes later reads return what is durable.
   public func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.dropCache(file) }
+    try perform { (disk) throws(FileSystemError) in try disk.dropCache(file) }
   }
 
+  /// The file's size in bytes.
   public func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.size(file) }
+    try perform { (disk) throws(FileSystemError) in try disk.size(file) }
   }
 
+  /// Sets the file's size, volatile until ``synchronize(_:)``.
   public func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.truncate(file, to: size) }
+    try perform { (disk) throws(FileSystemError) in try disk.truncate(file, to: size) }
   }
 
+  /// Renames a file, volatile until ``synchronizeDirectory(_:)``. Throws `.exists` if the target exists.
   public func rename(_ path: String, to newPath: String) throws(FileSystemError) {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.rename(path, to: newPath) }
+    try perform { (disk) throws(FileSystemError) in try disk.rename(path, to: newPath) }
   }
 
+  /// Puts the file `newer` in the place of another, volatile until ``synchronizeDirectory(_:)``.
   public func replace(_ path: String, with newer: String) throws(FileSystemError) {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.replace(path, with: newer) }
+    try perform { (disk) throws(FileSystemError) in try disk.replace(path, with: newer) }
   }
 
+  /// Removes a file, volatile until ``synchronizeDirectory(_:)``.
   public func remove(_ path: String) throws(FileSystemError) {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.remove(path) }
+    try perform { (disk) throws(FileSystemError) in try disk.remove(path) }
   }
 
+  /// The names in a directory, in a scrambled order.
   public func list(_ path: String) throws(FileSystemError) -> [String] {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.list(path) }
+    try perform { (disk) throws(FileSystemError) in try disk.list(path) }
   }
 
+  /// Makes a directory, volatile until ``synchronizeDirectory(_:)`` of its parent.
   public func makeDirectory(_ path: String) throws(FileSystemError) {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.makeDirectory(path) }
+    try perform { (disk) throws(FileSystemError) in try disk.makeDirectory(path) }
   }
 
+  /// Makes the directory's entries durable.
   public func synchronizeDirectory(_ path: String) throws(FileSystemError) {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.synchronizeDirectory(path) }
+    try perform(syncs: true) { (disk) throws(FileSystemError) in try disk.synchronizeDirectory(path) }
   }
 
+  /// Takes the file's lock; false when another handle has it.
   public func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.lock(file) }
+    try perform { (disk) throws(FileSystemError) in try disk.lock(file) }
   }
 
+  /// Whether the path names this very file now.
   public func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    try disk.withLock { (disk) throws(FileSystemError) in try disk.path(path, names: file) }
+    try perform { (disk) throws(FileSystemError) in try disk.path(path, names: file) }
   }
 }

@@ -3,6 +3,7 @@ package import PenstockDelivery
 package import PenstockEvents
 package import PenstockLog
 import PenstockServer
+import PenstockSupport
 
 /// The exit code of a command.
 package enum ExitStatus: Int32 {

@@ -1,4 +1,5 @@
 import Foundation
+import PenstockSupport
 import Synchronization
 
 /// Buffered standard output. Several tasks may use it at the same time; writes block.

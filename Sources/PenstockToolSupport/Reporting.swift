@@ -1,4 +1,5 @@
 package import ArgumentParser
+import PenstockSupport
 
 /// Options of every command.
 package struct CommonOptions: ParsableArguments {

@@ -1,13 +1,10 @@
 """Options and fixtures of the end-to-end tests; scripts/test-program runs them."""
-import glob
 import os
 import pathlib
-import sys
 
 import pytest
-from room import ROOT, Room
+from room import Room
 
-sys.path.insert(0, str(ROOT / "scripts"))
 # What needs more than the program runs when its file is named.
 NAMED = ("test_console.py", "test_console_access.py", "test_backend.py", "test_snippets.py")
 
@@ -37,22 +34,10 @@ def room(binary):
 
 
 @pytest.fixture(scope="session")
-def installed():
-    """The Python of what scripts/setup has installed last under a name; None where it has not."""
-    cache = os.environ.get("PENSTOCK_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "penstock")
-
-    def python(name):
-        found = max(glob.glob(f"{cache}/servers-*/{name}-*/.complete"), key=os.path.getmtime, default=None)
-        return found and found.replace(".complete", "bin/python")
-    return python
-
-
-@pytest.fixture(scope="session")
 def s3_bucket():
-    """The bucket of scripts/s3-server whose variables are set."""
+    """The bucket of scripts/servers.py whose variables are set."""
     if not os.environ.get("PENSTOCK_S3_ENDPOINT"):
-        pytest.skip("no S3 server; scripts/s3-server start prints its variables")
+        pytest.skip("no S3 server; scripts/servers.py start prints its variables")
     import s3
     return s3.Bucket.from_environment()
 

@@ -5,11 +5,24 @@ import subprocess
 import pytest
 from room import LIMIT, event, rows
 
+NOTHING = "nothing was appended"
 
-def test_a_malformed_line_of_a_file_appends_nothing(room):
-    room.file("in", rows(1017) + b'{"ts":1,}\n' + rows(3))
-    room("append --log L in", 1, "penstock append: record 1017, byte 8", "line 1018", "nothing was appended")
+
+@pytest.mark.parametrize("content, options, words", [
+    (rows(1017) + b'{"ts":1,}\n' + rows(3), "", ["penstock append: record 1017, byte 8", "line 1018", NOTHING]),
+    (rows(3) + b'{"a":"' + b"x" * (20 << 20) + b'"}\n', "", ["record 3", "longer than 16777216 bytes", NOTHING]),
+    (b"", "", ["no records in in"]), (b"\n  \r\n\n", "", ["no records in in"]),
+    (b"[" + event(0) + b"," + event(1) + b",]", "--format array", ["record 2", NOTHING]),
+    (event(0), "--format array", ["expected an array, found an object"])],
+    ids=["a malformed line", "a line of 20 MiB", "an empty file", "blank lines", "a broken array", "no array"])
+def test_a_file_that_is_no_input_appends_nothing(room, content, options, words):
+    room.file("in", content)
+    room(f"append --log L {options} in", 1, *words)
     assert not room.has("L")
+
+
+def test_no_records_on_standard_input(room):
+    room.append(b"", "", 1, "no records in standard input")
 
 
 def test_a_wrong_value_names_record_byte_and_field(room):
@@ -26,12 +39,6 @@ def test_a_malformed_line_on_standard_input_leaves_whole_batches_before_it(room)
     assert room.status()["end"] == 200 and room.tail() == rows(200)
 
 
-def test_a_line_of_20_MiB_in_a_file(room):
-    room.file("in", rows(3) + b'{"a":"' + b"x" * (20 << 20) + b'"}\n')
-    room("append --log L in", 1, "record 3", "longer than 16777216 bytes", "nothing was appended")
-    assert not room.has("L")
-
-
 def test_a_line_of_20_MiB_on_standard_input(room):
     room.append(rows(3) + b'{"a":"' + b"x" * (20 << 20), "", 1, "record 3", "longer than")
 
@@ -41,17 +48,6 @@ def test_a_record_just_within_the_limit_is_taken(room):
     assert len(row) == 16 << 20
     room.append(row + b"\n")
     assert room.tail() == row + b"\n"
-
-
-def test_an_empty_file(room):
-    room.file("in")
-    room("append --log L in", 1, "no records in in")
-    room.append(b"", "", 1, "no records in standard input")
-
-
-def test_blank_lines_alone(room):
-    room.file("in", b"\n  \r\n\n")
-    room("append --log L in", 1, "no records in in")
 
 
 @pytest.mark.parametrize("content", [rows(5)[:-1], rows(5, b"\r\n")], ids=["a_missing_last_line_end", "CRLF"])
@@ -78,14 +74,6 @@ def test_an_array(room):
     room.file("in", b" [" + b" ,\n".join(event(n) for n in range(2500)) + b"] ")
     assert room.json("append --log L --format array in")["appended"] == 2500
     assert room.tail() == rows(2500)
-
-
-def test_a_broken_array_appends_nothing(room):
-    room.file("in", b"[" + event(0) + b"," + event(1) + b",]")
-    room("append --log L --format array in", 1, "record 2", "nothing was appended")
-    assert not room.has("L")
-    room.file("object", event(0))
-    room("append --log L --format array object", 1, "expected an array, found an object")
 
 
 def test_acknowledgements_come_while_input_is_open(room):

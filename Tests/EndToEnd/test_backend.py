@@ -11,11 +11,11 @@ import os
 import re
 import subprocess
 import threading
-import urllib.error
-import urllib.request
 
 import pytest
+import requests
 import s3
+import servers
 from room import LIMIT, ROOT, until
 
 BACKEND = ROOT / ".build/debug/Backend"
@@ -36,15 +36,12 @@ class Backend:
 
     def ask(self, path, body=None):
         """The status and the answer; None when there was no answer."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body and json.dumps(body).encode(),
-                                         {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=LIMIT) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, None
+            answer = requests.request("POST" if body else "GET", f"http://127.0.0.1:{self.port}{path}", json=body,
+                                      timeout=LIMIT)
         except OSError:
             return None
+        return answer.status_code, answer.json() if answer.ok else None
 
     def order_from_many(self, acknowledged, kill_after=None):
         """Orders from all threads; the kill comes when so many are answered."""
@@ -71,14 +68,13 @@ class Backend:
 
 
 @pytest.fixture
-def bucket(request):
+def bucket():
     """An empty one, of a server of its own; one that cannot be reached with PENSTOCK_WITHOUT_S3=1."""
     if os.environ.get("PENSTOCK_WITHOUT_S3") == "1":
-        return s3.Bucket("http://127.0.0.1:9", "a", "b", "nowhere")
-    said = subprocess.run([ROOT / "scripts/s3-server", "start"], check=True, capture_output=True, text=True).stdout
-    found = dict(re.findall(r"^PENSTOCK_S3_(\w+)='?([^'\n]*)'?$", said, re.M))
-    request.addfinalizer(lambda: subprocess.run([ROOT / "scripts/s3-server", "stop", found["STATE"]], check=True))
-    return s3.Bucket(found["ENDPOINT"], found["ACCESS_KEY"], found["SECRET_KEY"], found["BUCKET"], found["REGION"])
+        yield s3.Bucket("http://127.0.0.1:9", "a", "b", "us-east-1", "nowhere")
+        return
+    with servers.running("seaweedfs") as variables:
+        yield s3.Bucket.from_environment(variables=variables)
 
 
 def test_every_answered_order_arrives_once(room, bucket):
@@ -87,7 +83,7 @@ def test_every_answered_order_arrives_once(room, bucket):
                           env={**os.environ, "PENSTOCK_WEBHOOK_SECRET": secret})
     environment = {"SHOP_PORT": "0", "SHOP_ARCHIVE_SECONDS": "2", "SHOP_WEBHOOK_SECRET": secret,
                    "SHOP_WEBHOOK_URL": json.loads(receiver.stdout.readline())["listening"],
-                   "SHOP_PRIVATE_WEBHOOK": "true", "SHOP_S3_ENDPOINT": bucket.endpoint.geturl(),
+                   "SHOP_PRIVATE_WEBHOOK": "true", "SHOP_S3_ENDPOINT": bucket.endpoint,
                    "SHOP_BUCKET": bucket.name, "AWS_REGION": bucket.region,
                    "AWS_ACCESS_KEY_ID": bucket.access_key, "AWS_SECRET_ACCESS_KEY": bucket.secret_key}
     acknowledged, has_s3 = set(), bucket.name != "nowhere"

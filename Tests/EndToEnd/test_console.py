@@ -185,7 +185,7 @@ def test_a_key_is_made_shown_once_and_sees_what_its_role_may(it):
     it.go("#/")
     it.wait(it.card("webhook"))
     assert it.page.locator("main button").count() == 0, "a viewer is offered to steer"
-    keys = it.stage.service.ask("GET", "/v1/keys").json["keys"]
+    keys = it.stage.service.ask("GET", "/v1/keys").json()["keys"]
     it.stage.service.ask("DELETE", f"/v1/keys/{next(key['id'] for key in keys if key['name'] == 'night watch')}")
     it.said("The service no longer accepts your key.")
     assert [one for one in it.complaints if "401" not in one[1]] == [], "the browser complains"

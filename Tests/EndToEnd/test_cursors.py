@@ -3,7 +3,7 @@ import json
 import os
 import shutil
 
-from room import directory, ended, event, noise, rows, until
+from room import directory, ended, event, noise, rows, until, webhook
 
 
 def test_cursors(room):
@@ -14,6 +14,20 @@ def test_cursors(room):
     room("cursor seek dir --to 5 --log L --yes")
     assert room.json("cursor show dir --log L")["committed"] == 5
     room("cursor seek dir --to 21 --log L --yes", 1, "offset 21 is past the end of the log (20)")
+
+
+def test_a_batch_in_flight_is_given_up_when_asked(room):
+    room.append(rows(4))
+    # Nothing listens there.
+    room.configure(webhook("http://127.0.0.1:1/"))
+    process = room.start("deliver --config c.yaml --json")
+    until(lambda: room.has("L/cursors/web.cur") and room.json("cursor show web --log L")["inFlight"])
+    ended(process)
+    room("cursor seek web --to end --log L --yes", 1, "has a batch in flight", "--give-up-batch")
+    room("cursor seek web --to end --log L --give-up-batch", 2, "is given up, and the destination may have it")
+    room("cursor seek web --to end --log L --give-up-batch --yes")
+    shown = room.json("cursor show web --log L")
+    assert shown["committed"] == 4 and not shown["inFlight"]
 
 
 def test_a_paused_destination_is_sent_nothing_until_it_is_resumed(room):
@@ -61,9 +75,9 @@ def test_resume_answers_the_state_after_it(room):
 def test_resume_over_http_answers_the_state_after_it(room):
     service = room.serve({"destinations": [directory()]})
     for _ in range(5):
-        assert service.ask("POST", "/v1/destinations/dir/pause", {}).status == 200
+        assert service.ask("POST", "/v1/destinations/dir/pause", {}).status_code == 200
         until(lambda: service.destination("dir")["state"] == "paused")
-        said = service.ask("POST", "/v1/destinations/dir/resume", {}).json
+        said = service.ask("POST", "/v1/destinations/dir/resume", {}).json()
         assert said["pause"] is None and said["state"] != "paused"
 
 

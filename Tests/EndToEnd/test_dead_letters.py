@@ -3,7 +3,7 @@ import json
 import os
 
 from room import directory, event, rows, webhook
-from service import Web
+from web import Web
 
 
 class Picky(Web):

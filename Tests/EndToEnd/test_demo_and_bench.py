@@ -1,10 +1,10 @@
 """Demo and bench."""
 import json
-import os
 import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from room import LIMIT, ROOT, rows, until
 
@@ -29,16 +29,8 @@ def test_the_demo_fails_on_tampered_evidence(room, plant):
     assert not said["proven"] and [proof["true"] for proof in said["proofs"]].count(False) == 1
 
 
-def state_and_parent(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[:2]
-    except OSError:
-        return ["Z", "0"]
-
-
 def children(process):
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and state_and_parent(pid)[1] == str(process.pid)]
+    return psutil.Process(process.pid).children()
 
 
 @pytest.mark.parametrize("command, has_begun", [
@@ -52,7 +44,7 @@ def test_an_interruption_ends_all_that_was_started(room, command, has_begun):
     assert started
     process.send_signal(signal.SIGINT)
     assert process.wait(LIMIT) == 130
-    until(lambda: all(state_and_parent(pid)[0] == "Z" for pid in started), 5)
+    assert not psutil.wait_procs(started, 5)[1]
     assert command.startswith("demo") or room.names() == []
 
 

@@ -12,9 +12,11 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 from room import ROOT, until
+from servers_base import free_ports
 
 LIMIT = 300  # seconds for a guide; it promises ten minutes to people
 # An answer that is a refusal must fail. 23 is no failure: the reader, `head` for instance, had enough.
@@ -33,9 +35,7 @@ def blocks(path, heading):
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
+    return str(free_ports(1)[0])
 
 
 def steps(text):
@@ -143,7 +143,7 @@ def test_the_guide_to_s3(tour):
     finally:
         state = re.search(r"^PENSTOCK_S3_STATE=(.*)$", tour.read("s3.env") if tour.room.has("s3.env") else "", re.M)
         if state and os.path.exists(state[1]):
-            subprocess.run(["scripts/s3-server", "stop", state[1]], cwd=ROOT, check=True)
+            subprocess.run(["scripts/servers.py", "stop", state[1]], cwd=ROOT, check=True)
 
 
 def webhook_guide(tour):
@@ -165,9 +165,9 @@ def test_the_guide_to_webhooks(tour):
 
 @pytest.mark.parametrize("language, name, written", [
     ("python", "receiver.py", "8081"), ("javascript", "receiver.mjs", "8082")])
-def test_the_receiver_of_the_guide_takes_all_events(tour, installed, language, name, written):
+def test_the_receiver_of_the_guide_takes_all_events(tour, language, name, written):
     """Under a cursor of its own; the one in Python with the official library."""
-    program = installed("standardwebhooks") if language == "python" else shutil.which("node")
+    program = sys.executable if language == "python" else shutil.which("node")
     if not program:
         pytest.skip(f"there is nothing to run the receiver in {language} with")
     text, port, folder = webhook_guide(tour), free_port(), tour.room.path / "webhook-tour"

@@ -7,10 +7,11 @@ the service does: StatusFeedTests has it. OPENAPI_EXAMPLES and OPENAPI_SEED are 
 """
 import os
 import subprocess
+import sys
 
 import pytest
 from room import until
-from service import Web
+from web import Web
 
 EXAMPLES, SEED = os.environ.get("OPENAPI_EXAMPLES", "15"), os.environ.get("OPENAPI_SEED", "1")
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
@@ -60,23 +61,23 @@ class Shop(Web):
 @pytest.mark.parametrize("settings, paths", [
     (ALL, ["--exclude-path", "/v1/status/stream", "--exclude-path-regex", "^/v1/keys/"]),
     (KEYS, ["--include-path-regex", "^/v1/keys/"])], ids=["all", "keys"])
-def test_the_service_answers_as_its_document_says(room, installed, settings, paths):
-    schemathesis = installed("schemathesis")
+def test_the_service_answers_as_its_document_says(room, settings, paths):
     key = room.key("test", "companyAdmin")
     service = room.serve({"server": {"keysFile": "keys.json"}, "destinations": [
         {"name": "local", "type": "directory", "path": "out", "rotate": {"maxAge": "1s"}},
         {"name": "shop", "type": "webhook", "url": Shop().url + "in", "allowPrivateNetworks": True, "deadLetters": "on",
          "batch": {"maxEvents": 1, "maxWait": "100ms"}}]}, key=key)
-    assert service.ask("POST", "/v1/events", [{"event": "poison"}, {"event": "Home Page"}]).status == 200
+    assert service.ask("POST", "/v1/events", [{"event": "poison"}, {"event": "Home Page"}]).status_code == 200
     until(lambda: (shop := service.destination("shop"))["deadLetters"] == 1 and shop["trouble"]
           and shop["trouble"]["kind"] == "unavailable")
     replay = {"destination": "local", "id": "again", "from": "0", "to": "1"}
-    assert service.ask("POST", "/v1/replays", replay).status < 300
-    keys = [service.ask("POST", "/v1/keys", {"name": f"k{number}", "role": "viewer"}).json["key"]["id"]
+    assert service.ask("POST", "/v1/replays", replay).status_code < 300
+    keys = [service.ask("POST", "/v1/keys", {"name": f"k{number}", "role": "viewer"}).json()["key"]["id"]
             for number in range(20)]
     room.file("settings.toml", settings.replace("{keys}", str(keys).replace("'", '"')))
     done = subprocess.run(
-        [schemathesis, "-m", "schemathesis.cli", "--config-file", "settings.toml", "run", f"{service.url}/openapi.json",
+        [sys.executable, "-m", "schemathesis.cli", "--config-file", "settings.toml", "run",
+         f"{service.url}/openapi.json",
          "--header", f"Authorization: Bearer {key}", "--max-examples", EXAMPLES, "--seed", SEED, "--workers", "1",
          "--phases", "coverage,fuzzing", "--checks", CHECKS, *paths], cwd=room.path, capture_output=True, text=True)
     assert done.returncode == 0, f"OPENAPI_SEED={SEED}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}\n{service.errors}"

@@ -144,7 +144,7 @@ def test_it_ends_on_a_full_disk(room):
 def test_status_asks_a_running_service(room):
     token, feeder = room.key("ops", "companyAdmin"), room.key("in", "producer")
     service = room.serve({"server": {"keysFile": "keys.json"}, "destinations": [directory()]}, key=token)
-    assert service.ask("POST", "/v1/events", rows(2)).status == 200
+    assert service.ask("POST", "/v1/events", rows(2)).status_code == 200
     said = room.json(f"status --server {service.url}", env={"PENSTOCK_KEY": token})
     assert (said["end"], said["records"], said["ready"]) == (2, 2, True)
     assert [cursor["name"] for cursor in said["cursors"]] == ["dir"]

@@ -85,7 +85,7 @@ def pages(service, limit, **query):
     text, page = "", {}
     while True:
         answer = service.ask("GET", "/v1/events?" + urllib.parse.urlencode({**query, **page, "limit": limit}))
-        assert answer.status == 200, answer.text
+        assert answer.status_code == 200, answer.text
         text += answer.text
         if answer.headers["Penstock-First"] == answer.headers["Penstock-End"]:
             return text
@@ -116,7 +116,7 @@ def check(room, lines, chance, name, service):
         query = {"from": place(start), "to": place(end), "untimed": untimed}
         assert pages(service, chance.randrange(50, 3000), **query) == ndjson(rows), what
         answer = service.ask("POST", "/v1/replays", {"destination": "dir", "dryRun": True, **query})
-        assert answer.status == 200 and answer.json["events"] == count, what
+        assert answer.status_code == 200 and answer.json()["events"] == count, what
     assert len(found) > min(WINDOWS, 20) // 2, f"WINDOWS_SEED={SEED}: the windows are no good: {sorted(found)}"
 
 

@@ -54,7 +54,8 @@ let package = Package(
       name: "PenstockLab", dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit"],
       swiftSettings: commonSwiftSettings),
     .testTarget(
-      name: "PenstockLogTests", dependencies: ["PenstockLog", "PenstockSimulation", "PenstockTestKit", logging],
+      name: "PenstockLogTests",
+      dependencies: ["PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit", logging],
       resources: [.copy("Golden")], swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockCrashTests",

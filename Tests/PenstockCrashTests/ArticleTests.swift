@@ -105,7 +105,7 @@ func dies() async throws {
     for fatal in [step, nil] {
       let crash = CrashSwitch(at: fatal)
       let delivery = Delivery(
-        from: cursor.acquire(crash: crash), source: source, to: ScriptedSink(destination, crash: crash),
+        from: cursor.acquire(crash: crash), source: source, to: ScriptedSink(destination, faults: .init(crash: crash)),
         policy: BatchPolicy(maxRecords: 2))
       let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
       let reaper = Task { if await crash.untilDead() { run.cancel() } }

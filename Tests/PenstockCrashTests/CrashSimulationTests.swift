@@ -20,8 +20,13 @@ struct CrashSimulationTests {
     }
   }
 
-  @Test("lets a consumer pass that does its work under a key and then commits")
-  func idempotentConsumer() async throws {
+  private func finding(
+    of consumer: @escaping @Sendable (Log, CrashSimulation.Ledger) async throws -> Void
+  ) async throws -> CrashFinding {
+    try #require(await finding { try await simulation.consumer(consumer) })
+  }
+
+  @Test func `lets a consumer pass that does its work under a key and then commits`() async throws {
     let report = try await simulation.consumer { [limits] log, ledger in
       let cursor = try await log.cursor(named: "mailer")
       while let batch = try await cursor.next(upTo: limits) {
@@ -33,8 +38,7 @@ struct CrashSimulationTests {
     #expect(report.crashPoints > 10 && report.crashes > 3 * report.crashPoints)
   }
 
-  @Test("lets a consumer pass that keeps its place in the same transaction as its work")
-  func transactionalConsumer() async throws {
+  @Test func `lets a consumer pass that keeps its place in the same transaction as its work`() async throws {
     try await simulation.consumer { [limits] log, ledger in
       let cursor = try await log.cursor(named: "importer")
       if let position = ledger.position, cursor.state.inFlight.isEmpty { try await cursor.seek(to: .offset(position)) }
@@ -45,18 +49,14 @@ struct CrashSimulationTests {
     }
   }
 
-  @Test("finds a consumer that commits before it has done its work, with one record")
-  func earlyCommit() async throws {
-    let finding = try #require(
-      await finding {
-        try await simulation.consumer { log, ledger in
-          let cursor = try await log.cursor(named: "mailer")
-          while let batch = try await cursor.next() {
-            try await cursor.commit(batch)
-            try await ledger.perform(batch)
-          }
-        }
-      })
+  @Test func `finds a consumer that commits before it has done its work, with one record`() async throws {
+    let finding = try await finding(of: { log, ledger in
+      let cursor = try await log.cursor(named: "mailer")
+      while let batch = try await cursor.next() {
+        try await cursor.commit(batch)
+        try await ledger.perform(batch)
+      }
+    })
     print(finding)
     #expect(finding.violation.invariant == .deliveryIsExact)
     #expect(finding.violation.message.contains("has passed record 0 and not processed it"))
@@ -65,42 +65,33 @@ struct CrashSimulationTests {
     #expect(finding.trace.last == "cursor mailer is found at 1")
   }
 
-  @Test("finds a consumer that does its work again after a crash, without a key")
-  func repeatedWork() async throws {
-    let finding = try #require(
-      await finding {
-        try await simulation.consumer { log, ledger in
-          let cursor = try await log.cursor(named: "mailer")
-          while let batch = try await cursor.next() {
-            try await ledger.perform(batch)
-            try await cursor.commit(batch)
-          }
-        }
-      })
+  @Test func `finds a consumer that does its work again after a crash, without a key`() async throws {
+    let finding = try await finding(of: { log, ledger in
+      let cursor = try await log.cursor(named: "mailer")
+      while let batch = try await cursor.next() {
+        try await ledger.perform(batch)
+        try await cursor.commit(batch)
+      }
+    })
     #expect(finding.violation.message.contains("has processed record 0 twice"))
   }
 
-  @Test("finds a consumer whose keys depend on how records are batched")
-  func keysOfBatches() async throws {
-    let finding = try #require(
-      await finding {
-        try await simulation.consumer { log, ledger in
-          var count = 0
-          let cursor = try await log.cursor(named: "mailer")
-          while let batch = try await cursor.next() {
-            for number in 0..<batch.count {
-              count += 1
-              try await ledger.put(batch.first + number, key: "\(count)")
-            }
-            try await cursor.commit(batch)
-          }
+  @Test func `finds a consumer whose keys depend on how records are batched`() async throws {
+    let finding = try await finding(of: { log, ledger in
+      var count = 0
+      let cursor = try await log.cursor(named: "mailer")
+      while let batch = try await cursor.next() {
+        for number in 0..<batch.count {
+          count += 1
+          try await ledger.put(batch.first + number, key: "\(count)")
         }
-      })
+        try await cursor.commit(batch)
+      }
+    })
     #expect(finding.violation.message.contains("key"))
   }
 
-  @Test("finds a consumer that fails, and one that never comes to the end")
-  func brokenConsumers() async throws {
+  @Test func `finds a consumer that fails, and one that never comes to the end`() async throws {
     struct Broken: Error {}
     let failing = await finding { try await simulation.consumer { _, _ in throw Broken() } }
     #expect(failing?.violation.invariant == .honestWorkSucceeds)
@@ -156,8 +147,7 @@ struct CrashSimulationTests {
     return CrashSimulation.Destination(makeSink: { [sink] in sink }, contents: { table.rows })
   }
 
-  @Test("lets a sink pass that takes an id once")
-  func goodSink() async throws {
+  @Test func `lets a sink pass that takes an id once`() async throws {
     let report = try await simulation.sink { destination() }
     #expect(report.crashPoints > 10 && report.crashes > 3 * report.crashPoints)
   }

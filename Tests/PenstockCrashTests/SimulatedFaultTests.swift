@@ -6,8 +6,7 @@ import Testing
 struct SimulatedFaultTests {
   @Test("an ordered crash stops the machine at that I/O, until the restart")
   func crash() throws {
-    let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 512)])
-    let file = try disk.open("/log/a", .readWrite)
+    let (disk, file) = try SimulatedFileSystem.opened(fill(0, 512))
     disk.crash(atIO: 2, effect: .nothing)
     try disk.put(file, fill(1, 512), at: 0)
     #expect(code { try disk.synchronize(file) } == .inputOutput)
@@ -42,8 +41,7 @@ struct SimulatedFaultTests {
     }
   }
 
-  @Test("a write in which the machine crashes leaves any subset of its sectors")
-  func partialWrite() throws {
+  @Test func `a write in which the machine crashes leaves any subset of its sectors`() throws {
     var seen: Set<[UInt8]> = []
     for seed in 0..<300 as Range<UInt64> {
       let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1536)], seed: seed)
@@ -56,8 +54,7 @@ struct SimulatedFaultTests {
     #expect(seen.count == 8)
   }
 
-  @Test("a failed sync that keeps the pages can be made good by another")
-  func failedSyncKeepsPages() throws {
+  @Test func `a failed sync that keeps the pages can be made good by another`() throws {
     let (disk, file) = try failedSync(.nothing)
     #expect(disk.contents("/log/a") == fill(1, 1024))
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(0, 1024))
@@ -78,8 +75,7 @@ struct SimulatedFaultTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 512) + fill(0, 512))
   }
 
-  @Test("dropping the cache shows what the disk holds, and keeps what is still to be written")
-  func dropCache() throws {
+  @Test func `dropping the cache shows what the disk holds, and keeps what is still to be written`() throws {
     let (disk, file) = try failedSync(.pagesLost)
     #expect(disk.contents("/log/a") == fill(1, 1024))
     try disk.put(file, [7], at: 0)
@@ -95,8 +91,7 @@ struct SimulatedFaultTests {
   @Test("space whose first write failed shows no later write, until the cache is dropped or the space given back")
   func severedSpace() throws {
     for heals in [nil, "drop", "truncate"] as [String?] {
-      let disk = try SimulatedFileSystem.prepared(["/log/a": fill(1, 512)])
-      let file = try disk.open("/log/a", .readWrite)
+      let (disk, file) = try SimulatedFileSystem.opened(fill(1, 512))
       try disk.put(file, fill(2, 512), at: 512)
       disk.fail(atIO: disk.ioCount + 1, effect: .pagesLost)
       #expect(code { try disk.synchronize(file) } == .inputOutput)
@@ -111,22 +106,19 @@ struct SimulatedFaultTests {
     }
   }
 
-  @Test("a failed sync that throws the pages away shows the old bytes at once")
-  func failedSyncRevertsPages() throws {
+  @Test func `a failed sync that throws the pages away shows the old bytes at once`() throws {
     let (disk, file) = try failedSync(.pagesReverted)
     #expect(disk.contents("/log/a") == fill(0, 1024))
     try disk.synchronize(file)
     #expect(disk.powerCut(.everything).contents("/log/a") == fill(0, 1024))
   }
 
-  @Test("a sync can fail after it did everything")
-  func failedSyncComplete() throws {
+  @Test func `a sync can fail after it did everything`() throws {
     let (disk, _) = try failedSync(.complete)
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 1024))
   }
 
-  @Test("a failed directory sync can lose what it was to keep")
-  func failedDirectorySync() throws {
+  @Test func `a failed directory sync can lose what it was to keep`() throws {
     for (effect, later) in [(FaultEffect.nothing, ["/log/a"]), (.pagesLost, []), (.pagesReverted, [])] {
       let disk = try SimulatedFileSystem.prepared([:])
       disk.close(try disk.open("/log/a", .create))
@@ -139,10 +131,8 @@ struct SimulatedFaultTests {
     }
   }
 
-  @Test("a disk can lie about a sync, lose a write, and write in the wrong place")
-  func liesAndMisdirection() throws {
-    let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1536)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `a disk can lie about a sync, lose a write, and write in the wrong place`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(0, 1536))
     disk.pretend(atIO: 1)
     try disk.put(file, fill(1, 512), at: 0)
     #expect(disk.contents("/log/a") == fill(0, 1536))
@@ -154,8 +144,7 @@ struct SimulatedFaultTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(0, 1536))
   }
 
-  @Test("a disk can lie about the n-th write into files of some name, once")
-  func liesByName() throws {
+  @Test func `a disk can lie about the n-th write into files of some name, once`() throws {
     let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1024), "/log/b": fill(0, 1024)])
     let (a, b) = (try disk.open("/log/a", .readWrite), try disk.open("/log/b", .readWrite))
     disk.lie(atWrite: 2, into: "/a")
@@ -171,8 +160,7 @@ struct SimulatedFaultTests {
     #expect(disk.contents("/log/b") == fill(4, 512) + fill(3, 512))
   }
 
-  @Test("a full disk takes what fits, then nothing more, and lets old bytes be overwritten")
-  func capacity() throws {
+  @Test func `a full disk takes what fits, then nothing more, and lets old bytes be overwritten`() throws {
     let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1000), "/log/b": fill(0, 500)])
     disk.capacityBytes = 1700
     let file = try disk.open("/log/a", .readWrite)
@@ -196,10 +184,8 @@ struct SimulatedFaultTests {
     #expect(disk.contents("/log/a") == [1])
   }
 
-  @Test("reads fail when ordered, and at sectors that went bad until those are written")
-  func badReads() throws {
-    let disk = try SimulatedFileSystem.prepared(["/log/a": fill(5, 1536)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `reads fail when ordered, and at sectors that went bad until those are written`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(5, 1536))
     disk.fail(atRead: 1)
     #expect(code { _ = try read(disk, file, 512, at: 0) } == .inputOutput)
     #expect(disk.makeUnreadable("/log/a", at: 600))
@@ -210,8 +196,7 @@ struct SimulatedFaultTests {
     #expect(try read(disk, file, 512, at: 512) == fill(6, 512))
   }
 
-  @Test("damage from outside is seen at once and is durable")
-  func damage() throws {
+  @Test func `damage from outside is seen at once and is durable`() throws {
     let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 4)])
     #expect(disk.flipBit("/log/a", at: 1, bit: 3))
     #expect(disk.overwrite("/log/a", at: 3, [9, 9]))
@@ -221,8 +206,7 @@ struct SimulatedFaultTests {
     #expect(disk.unsyncedItemCount == 0)
   }
 
-  @Test("equal seeds give equal traces, other seeds, bytes or crashes other ones")
-  func determinism() throws {
+  @Test func `equal seeds give equal traces, other seeds, bytes or crashes other ones`() throws {
     func run(seed: UInt64, byte: UInt8 = 1, cut: UInt64 = 3) throws -> (UInt64, [String]) {
       let disk = SimulatedFileSystem(seed: seed, tracing: true)
       disk.disturb(shortTransfers: 0.4, interruptions: 0.4)
@@ -249,8 +233,7 @@ struct SimulatedFaultTests {
     #expect(first.0 == 5_453_929_299_363_025_845)
   }
 
-  @Test("a seeded generator gives the published numbers")
-  func generator() {
+  @Test func `a seeded generator gives the published numbers`() {
     var random = SplitMix64(seed: 1_234_567)
     // The first outputs of the reference implementation for this seed.
     #expect(random.next() == 6_457_827_717_110_365_317)
@@ -260,8 +243,7 @@ struct SimulatedFaultTests {
     #expect(counts.allSatisfy { (900...1100).contains($0) })
   }
 
-  @Test("a manual clock moves only when a test moves it")
-  func clock() {
+  @Test func `a manual clock moves only when a test moves it`() {
     let clock = ManualClock()
     let start = clock.now()
     #expect(clock.now() == start)
@@ -295,8 +277,7 @@ struct SimulatedFaultTests {
 
   /// One unsynced write of ones over zeros, and a sync that fails.
   private func failedSync(_ effect: FaultEffect) throws -> (SimulatedFileSystem, OpenFileHandle) {
-    let disk = try SimulatedFileSystem.prepared(["/log/a": fill(0, 1024)])
-    let file = try disk.open("/log/a", .readWrite)
+    let (disk, file) = try SimulatedFileSystem.opened(fill(0, 1024))
     disk.fail(atIO: 2, effect: effect)
     try disk.put(file, fill(1, 1024), at: 0)
     #expect(code { try disk.synchronize(file) } == .inputOutput)

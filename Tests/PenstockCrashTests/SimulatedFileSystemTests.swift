@@ -22,10 +22,8 @@ struct SimulatedFileSystemTests {
 
   // MARK: - What a power loss takes
 
-  @Test("after a power loss synced bytes are there and unsynced bytes are not")
-  func syncedBytesSurvive() throws {
-    let disk = try prepared(["/log/a": fill(1, 1024)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `after a power loss synced bytes are there and unsynced bytes are not`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(1, 1024))
     try disk.put(file, fill(2, 512), at: 512)
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 1024))
     #expect(disk.powerCut(.everything).contents("/log/a") == fill(1, 512) + fill(2, 512))
@@ -34,10 +32,8 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 512) + fill(2, 512))
   }
 
-  @Test("each unsynced sector survives by itself, and every subset can be had")
-  func everySubset() throws {
-    let disk = try prepared(["/log/a": fill(0, 2048)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `each unsynced sector survives by itself, and every subset can be had`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(0, 2048))
     try disk.put(file, fill(7, 1024 + 100), at: 300)
     #expect(disk.unsyncedItemCount == 3)
     var seen: Set<[UInt8]> = []
@@ -54,10 +50,8 @@ struct SimulatedFileSystemTests {
     #expect(seen.count == 8)
   }
 
-  @Test("a sector written twice holds its old, its first or its second bytes")
-  func twoWritesOfOneSector() throws {
-    let disk = try prepared(["/log/a": fill(0, 512)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `a sector written twice holds its old, its first or its second bytes`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(0, 512))
     try disk.put(file, fill(1, 256), at: 0)
     try disk.put(file, fill(2, 256), at: 256)
     let outcomes = (0..<4 as Range<UInt64>).map { disk.powerCut(.subset($0)).contents("/log/a") }
@@ -65,8 +59,7 @@ struct SimulatedFileSystemTests {
     #expect(outcomes == [fill(0, 512), fill(1, 256) + fill(0, 256), both, both])
   }
 
-  @Test("every power cut is every subset of what is unsynced, each outcome once")
-  func everyPowerCut() throws {
+  @Test func `every power cut is every subset of what is unsynced, each outcome once`() throws {
     let disk = try prepared(["/log/a": fill(0, 1024), "/log/b": [1]])
     let file = try disk.open("/log/a", .readWrite)
     try disk.put(file, fill(1, 1024), at: 0)
@@ -86,10 +79,8 @@ struct SimulatedFileSystemTests {
     #expect(disk.everyPowerCut(atMost: 20) == nil)
   }
 
-  @Test("size and bytes of an append survive separately")
-  func sizeAndBytes() throws {
-    let disk = try prepared(["/log/a": fill(1, 512)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `size and bytes of an append survive separately`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(1, 512))
     try disk.put(file, fill(2, 512), at: 512)
     #expect(disk.unsyncedItemCount == 2)
     let outcomes = (0..<4 as Range<UInt64>).map { disk.powerCut(.subset($0)).contents("/log/a") }
@@ -97,10 +88,8 @@ struct SimulatedFileSystemTests {
     #expect(outcomes == [old, old, old + fill(0, 512), old + fill(2, 512)])
   }
 
-  @Test("a cut-off end is back after a power loss, unless it was synced")
-  func truncation() throws {
-    let disk = try prepared(["/log/a": fill(1, 1024)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `a cut-off end is back after a power loss, unless it was synced`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(1, 1024))
     try disk.truncate(file, to: 100)
     try disk.truncate(file, to: 600)
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 1024))
@@ -110,10 +99,8 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 100) + fill(0, 500))
   }
 
-  @Test("writing what is there already is no choice, except where a truncation is pending")
-  func sameBytes() throws {
-    let disk = try prepared(["/log/a": fill(1, 4096)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `writing what is there already is no choice, except where a truncation is pending`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(1, 4096))
     try disk.put(file, fill(1, 4096), at: 0)
     #expect(disk.unsyncedItemCount == 0)
     try disk.truncate(file, to: 0)
@@ -122,8 +109,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.subset(0b110)).contents("/log/a") == fill(0, 512))
   }
 
-  @Test("a file whose directory was not synced is gone, however often the file was")
-  func missingDirectorySync() throws {
+  @Test func `a file whose directory was not synced is gone, however often the file was`() throws {
     let disk = try prepared([:])
     let file = try disk.open("/log/a", .create)
     try disk.put(file, fill(1, 512), at: 0)
@@ -134,8 +120,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == fill(1, 512))
   }
 
-  @Test("a synced name does not save unsynced bytes")
-  func nameWithoutBytes() throws {
+  @Test func `a synced name does not save unsynced bytes`() throws {
     let disk = try prepared([:])
     let file = try disk.open("/log/a", .create)
     try disk.put(file, fill(1, 512), at: 0)
@@ -143,8 +128,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == [])
   }
 
-  @Test("a directory that its parent does not know durably takes its files with it")
-  func lostDirectory() throws {
+  @Test func `a directory that its parent does not know durably takes its files with it`() throws {
     let disk = try prepared([:])
     try disk.makeDirectory("/log/d")
     let file = try disk.open("/log/d/a", .create)
@@ -155,8 +139,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).filePaths == ["/log/d/a"])
   }
 
-  @Test("of a directory's operations a prefix survives; with the stricter option any subset")
-  func directoryOrder() throws {
+  @Test func `of a directory's operations a prefix survives; with the stricter option any subset`() throws {
     let disk = try prepared(["/log/a": [1], "/log/b": [2]])
     try disk.rename("/log/a", to: "/log/c")
     try disk.remove("/log/b")
@@ -168,8 +151,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/b") == [2])
   }
 
-  @Test("after a replacement the name is the old file's or the new one's, and never missing")
-  func replacement() throws {
+  @Test func `after a replacement the name is the old file's or the new one's, and never missing`() throws {
     let disk = try prepared(["/log/a": [1], "/log/b": [2]])
     try disk.replace("/log/a", with: "/log/b")
     #expect(disk.unsyncedItemCount == 1)
@@ -187,8 +169,7 @@ struct SimulatedFileSystemTests {
     #expect(disk.powerCut(.nothingUnsynced).contents("/log/a") == [])
   }
 
-  @Test("a seeded power loss reaches every outcome and no other")
-  func seededOutcomes() throws {
+  @Test func `a seeded power loss reaches every outcome and no other`() throws {
     let disk = try prepared(["/log/a": fill(0, 1024)])
     try disk.put(try disk.open("/log/a", .readWrite), fill(1, 1024), at: 0)
     let possible = Set((0..<4 as Range<UInt64>).compactMap { disk.powerCut(.subset($0)).contents("/log/a") })
@@ -202,10 +183,8 @@ struct SimulatedFileSystemTests {
 
   // MARK: - What a killed process leaves
 
-  @Test("after a kill everything written is there, still unsynced, and the lock is free")
-  func processKill() throws {
-    let disk = try prepared(["/log/a": fill(1, 512)])
-    let file = try disk.open("/log/a", .readWrite)
+  @Test func `after a kill everything written is there, still unsynced, and the lock is free`() throws {
+    let (disk, file) = try SimulatedFileSystem.opened(fill(1, 512))
     #expect(try disk.lock(file))
     try disk.put(file, fill(2, 512), at: 0)
     let next = disk.processKill()
@@ -232,6 +211,12 @@ extension SimulatedFileSystem {
     try disk.synchronizeDirectory("/")
     for (path, bytes) in files.sorted(by: { $0.key < $1.key }) { disk.install(path, bytes) }
     return disk.powerCut(.nothingUnsynced)
+  }
+
+  /// Such a disk with one file, and the file, open.
+  static func opened(_ bytes: [UInt8], seed: UInt64 = 0) throws -> (SimulatedFileSystem, OpenFileHandle) {
+    let disk = try prepared(["/log/a": bytes], seed: seed)
+    return (disk, try disk.open("/log/a", .readWrite))
   }
 
   func put(_ file: OpenFileHandle, _ bytes: [UInt8], at position: UInt64) throws {

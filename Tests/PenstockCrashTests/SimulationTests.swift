@@ -12,16 +12,7 @@ import Testing
     for seed in seed..<(seed + 60) {
       let result = Simulation.run(SimulationScript(seed: seed))
       if let violation = result.violations.first { Issue.record("seed \(seed): \(violation)") }
-      sum.recoveries += result.recoveries
-      sum.deliveries += result.deliveries
-      sum.sealed += result.sealed
-      sum.trims += result.trims
-      sum.lies += result.lies
-      sum.liesReported += result.liesReported
-      sum.found += result.found
-      sum.repetitions += result.repetitions
-      sum.failedReads += result.failedReads
-      sum.badSectors += result.badSectors
+      sum.add(result)
     }
     print(
       "simulated crash-recoveries: \(sum.recoveries), \(sum.deliveries) deliveries, \(sum.sealed) seals (seed \(seed))")

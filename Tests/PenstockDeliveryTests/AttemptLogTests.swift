@@ -9,8 +9,9 @@ import Testing
 
   func delivery(_ rig: DeliveryRig, to sink: any Sink, _ attempts: AttemptLog) -> Delivery {
     Delivery(
-      from: rig.cursor.acquire(), source: rig.source, to: sink, policy: BatchPolicy(maxRecords: 3),
-      retry: RetryPolicy(first: .zero, cap: .zero), attempts: attempts, environment: rig.environment())
+      from: rig.cursor.acquire(), source: rig.source, to: sink,
+      options: DeliveryOptions(policy: BatchPolicy(maxRecords: 3), retry: RetryPolicy(first: .zero, cap: .zero)),
+      environment: rig.environment(attempts: attempts))
   }
 
   @Test

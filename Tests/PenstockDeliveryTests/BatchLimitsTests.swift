@@ -46,8 +46,8 @@ private struct StatingSink: Sink {
     _ rig: DeliveryRig, to sink: StatingSink, policy: BatchPolicy? = nil, deadLetters: InMemoryDeadLetters? = nil
   ) -> Delivery {
     Delivery(
-      from: rig.cursor.acquire(), source: rig.source, to: sink, policy: policy, deadLetters: deadLetters?.box(),
-      environment: rig.environment())
+      from: rig.cursor.acquire(), source: rig.source, to: sink, options: DeliveryOptions(policy: policy),
+      deadLetters: deadLetters?.box(), environment: rig.environment())
   }
 
   @Test func `is what a delivery does that is given no policy`() async throws {

@@ -118,7 +118,7 @@ import Testing
   @Test func `are delivered again, the original bytes, by a delivery with a cursor of its own`() async throws {
     let rig = DeliveryRig(records: 7)
     let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk))
-    let sink = ScriptedSink(rejects: [Offset(1), Offset(2), Offset(5)])
+    let sink = ScriptedSink(faults: .init(rejects: [Offset(1), Offset(2), Offset(5)]))
     _ = try await rig.delivery(to: sink, deadLetters: box).run(untilCaughtUpWith: nil)
     let letters = DeadLetters(in: "/dead", environment: Self.environment(disk, salt: 2))
     let mended = ScriptedSink()

@@ -20,7 +20,8 @@ struct CarelessSink: Sink {
   /// loses an answer in each.
   func live(_ rig: DeliveryRig, _ destination: RecordingDestination, number: Int, crash: CrashSwitch) async throws {
     let sink = ScriptedSink(
-      destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.accept, .loseAnswer], crash: crash)
+      destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.accept, .loseAnswer],
+      faults: .init(crash: crash))
     let delivery = rig.delivery(
       to: sink, policy: BatchPolicy(maxRecords: 2 + number % 2), retry: RetryPolicy(first: .zero, cap: .zero),
       crash: crash)

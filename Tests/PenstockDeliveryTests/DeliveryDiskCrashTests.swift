@@ -1,5 +1,5 @@
 import PenstockDelivery
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -62,15 +62,16 @@ struct SlotLease: CursorLease {
       let isFirst = number % 2 == 0
       let sink = ScriptedSink(
         destination, lineEnding: isFirst ? "\n" : "\r\n", script: [.loseAnswer, .accept, .loseAnswer],
-        rejects: [Offset(2), Offset(7)])
+        faults: .init(rejects: [Offset(2), Offset(7)]))
       let policy =
         isFirst
         ? BatchPolicy(maxRecords: 4, maxWait: .seconds(3600), boundary: .seconds(60))
         : BatchPolicy(maxRecords: 3, maxWait: .seconds(10))
       let notices = NoticeLog()
       let (delivery, run) = Delivery(
-        from: lease, source: rig.source, to: sink, policy: policy, retry: RetryPolicy(first: .zero, cap: .zero),
-        options: DeliveryOptions(maxInFlight: maxInFlight), deadLetters: box,
+        from: lease, source: rig.source, to: sink,
+        options: DeliveryOptions(
+          policy: policy, retry: RetryPolicy(first: .zero, cap: .zero), maxInFlight: maxInFlight), deadLetters: box,
         environment: rig.environment(notices.observer)
       ).started()
       let end = rig.source.end

@@ -121,9 +121,9 @@ import Testing
   @Test func `shows as paused in its lag, whatever else it is, unless it is about to lose records`() {
     var meter = LagMeter(cursor: "billing")
     var facts = LagSnapshot(
-      at: MonotonicInstant(sinceStart: .zero), timeOfDay: Timestamp(seconds: 10_000), committed: .zero, end: Offset(5),
-      oldestAppendTime: Timestamp(seconds: 0), activity: .halted,
-      pause: CursorPause(since: Timestamp(seconds: 9_400), reason: "bucket moves"))
+      at: MonotonicInstant(sinceStart: .zero), timeOfDay: Timestamp(seconds: 10_000), committed: .zero, end: Offset(5))
+    (facts.oldestAppendTime, facts.activity) = (Timestamp(seconds: 0), .halted)
+    facts.pause = CursorPause(since: Timestamp(seconds: 9_400), reason: "bucket moves")
     _ = meter.observe(facts)
     facts.at = MonotonicInstant(sinceStart: .seconds(5000))
     let lag = meter.observe(facts)

@@ -23,16 +23,19 @@ struct DeliveryRig: Sendable {
     deadLetters: (any DeadLetterStore)? = nil, crash: CrashSwitch? = nil,
     observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) -> Delivery {
-    Delivery(
-      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, policy: policy, retry: retry,
-      options: options, deadLetters: deadLetters, environment: environment(roll: 1 << 63, observer))
+    var options = options
+    (options.policy, options.retry) = (policy, retry)
+    return Delivery(
+      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, options: options,
+      deadLetters: deadLetters, environment: environment(roll: 1 << 63, observer))
   }
 
   func environment(
-    roll: UInt64 = 0, _ observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
+    roll: UInt64 = 0, attempts: AttemptLog? = nil, _ observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) -> DeliveryEnvironment {
     DeliveryEnvironment(
-      clock: clock, wallClock: clock.timeOfDay, random: { roll }, logger: silent, observer: observer)
+      clock: clock, wallClock: clock.timeOfDay, random: { roll }, logger: silent, observer: observer,
+      attempts: attempts)
   }
 
   /// The source's records, each with a line feed.

@@ -9,11 +9,13 @@ import Testing
     _ second: Int, committed: UInt64, end: UInt64, kept: Int? = nil, cap: Int? = nil, lost: Range<Offset>? = nil,
     activity: DeliveryProgress.Activity? = .sending
   ) -> LagSnapshot {
-    LagSnapshot(
+    var facts = LagSnapshot(
       at: MonotonicInstant(sinceStart: .seconds(second)),
-      timeOfDay: Timestamp(nanoseconds: Int64(second) * 1_000_000_000), committed: Offset(committed), end: Offset(end),
-      storedBytes: Int(end - committed) * 10, oldestAppendTime: committed < end ? Timestamp(nanoseconds: 0) : nil,
-      keptBytes: kept, hardCapBytes: cap, lost: lost, activity: activity)
+      timeOfDay: Timestamp(nanoseconds: Int64(second) * 1_000_000_000), committed: Offset(committed), end: Offset(end))
+    (facts.storedBytes, facts.keptBytes, facts.hardCapBytes) = (Int(end - committed) * 10, kept, cap)
+    facts.oldestAppendTime = committed < end ? Timestamp(nanoseconds: 0) : nil
+    (facts.lost, facts.activity) = (lost, activity)
+    return facts
   }
 
   /// Looks once a second; returns the last lag.

@@ -96,7 +96,7 @@ import Testing
   @Test func `a batch that is rejected while another is in flight is split; the other is not touched`() async throws {
     let rig = DeliveryRig(records: 12)
     let dead = InMemoryDeadLetters()
-    let sink = ScriptedSink(rejects: [Offset(1), Offset(5), Offset(6)])
+    let sink = ScriptedSink(faults: .init(rejects: [Offset(1), Offset(5), Offset(6)]))
     _ = try await rig.delivery(
       to: sink, policy: BatchPolicy(maxRecords: 4), options: DeliveryOptions(maxInFlight: 3), deadLetters: dead.box()
     ).run(untilCaughtUpWith: nil)

@@ -20,7 +20,8 @@ import Testing
   func redelivery(
     _ scope: RedeliveryScope = .remaining, to sink: ScriptedSink, named name: String = "billing"
   ) -> Redelivery {
-    Redelivery(scope, of: "billing", in: letters, to: sink, named: name, policy: BatchPolicy(maxRecords: 2))
+    let options = DeliveryOptions(policy: BatchPolicy(maxRecords: 2))
+    return Redelivery(RedeliverySettings(scope, of: "billing", to: name, options: options), in: letters, to: sink)
   }
 
   @Test func `runs once; a second run throws and sends nothing`() async throws {
@@ -36,7 +37,7 @@ import Testing
     try await writeDeadLetters(0..<5)
     #expect(try await letters.pending(.remaining, of: "billing", to: "billing") == Offset(0)..<Offset(5))
     #expect(try await letters.redelivered(of: "billing", to: "billing") == nil)
-    let picky = ScriptedSink(rejects: [Offset(3)])
+    let picky = ScriptedSink(faults: .init(rejects: [Offset(3)]))
     let report = try await redelivery(to: picky).run()
     #expect(report.delivered == 4 && report.ending == .caughtUp && report.attempts >= 4)
     #expect(report.rejected.map(\.number) == [Offset(3)] && report.rejected[0].reason.contains("422"))
@@ -63,7 +64,7 @@ import Testing
     let again = ScriptedSink(first.destination)
     #expect(try await redelivery(.one(Offset(2)), to: again).run().delivered == 1)
     #expect(first.destination.content == Array("letter 2\n".utf8) && first.destination.violations.isEmpty)
-    let picky = ScriptedSink(rejects: [Offset(1)])
+    let picky = ScriptedSink(faults: .init(rejects: [Offset(1)]))
     let report = try await redelivery(.one(Offset(1)), to: picky).run()
     #expect(report.delivered == 0 && report.rejected.map(\.number) == [Offset(1)])
     #expect(try await letters.pending(.remaining, of: "billing", to: "billing") == Offset(0)..<Offset(4))

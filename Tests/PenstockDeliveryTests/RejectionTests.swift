@@ -23,7 +23,7 @@ import Testing
     guilty: [UInt64]
   ) async throws {
     let rig = DeliveryRig(records: 70)
-    let sink = ScriptedSink(rejects: offsets(guilty))
+    let sink = ScriptedSink(faults: .init(rejects: offsets(guilty)))
     let report = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
     #expect(dead.letters.map(\.offset.rawValue) == guilty)
     #expect(dead.letters.allSatisfy { $0.record == Array("record \($0.offset)".utf8) && $0.attempts == 1 })
@@ -39,7 +39,7 @@ import Testing
 
   @Test func `with a record that cannot be rendered is sent without it, and it becomes a dead letter`() async throws {
     let rig = DeliveryRig(records: 9)
-    let sink = ScriptedSink(rejects: offsets([6]), cannotRender: offsets([0, 4, 5]))
+    let sink = ScriptedSink(faults: .init(rejects: offsets([6]), cannotRender: offsets([0, 4, 5])))
     _ = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
     #expect(dead.letters.map(\.offset.rawValue) == [0, 4, 5, 6])
     #expect(dead.letters.map(\.isUnrenderable) == [true, true, true, false])
@@ -52,7 +52,7 @@ import Testing
       let rig = DeliveryRig(records: 3)
       let dead = InMemoryDeadLetters()
       let delivery = rig.delivery(
-        to: ScriptedSink(rejects: offsets([1])),
+        to: ScriptedSink(faults: .init(rejects: offsets([1]))),
         options: DeliveryOptions(rejection: RejectionPolicy(isPolicy ? .halt : .deadLetter)),
         deadLetters: isPolicy ? dead.box() : nil)
       let failure = await #expect(throws: DeliveryFailure.self) { try await delivery.run(untilCaughtUpWith: nil) }
@@ -66,15 +66,15 @@ import Testing
     let options = DeliveryOptions(rejection: RejectionPolicy(maxInRow: 5))
     for _ in 1...2 {
       let failure = await #expect(throws: DeliveryFailure.self) {
-        try await rig.delivery(to: ScriptedSink(rejects: all), options: options, deadLetters: dead.box())
+        try await rig.delivery(to: ScriptedSink(faults: .init(rejects: all)), options: options, deadLetters: dead.box())
           .run(untilCaughtUpWith: nil)
       }
       #expect(failure?.trouble.kind == .rejectsEverything)
       #expect(dead.letters.count == 5 && rig.cursor.state.committed == Offset(5))
     }
     // A person's word allows as many again.
-    let (service, run) = rig.delivery(to: ScriptedSink(rejects: all), options: options, deadLetters: dead.box())
-      .started()
+    let rejecting = ScriptedSink(faults: .init(rejects: all))
+    let (service, run) = rig.delivery(to: rejecting, options: options, deadLetters: dead.box()).started()
     #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything })
     service.retryNow()
     #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything && $0.deadLetters == 5 })
@@ -89,7 +89,7 @@ import Testing
   @Test func `waits when the dead letters are full: the record is neither dropped nor passed`() async throws {
     let rig = DeliveryRig(records: 3)
     dead.failNext(with: LogError(.noSpace, "full"), LogError(.noSpace, "full"))
-    let sink = ScriptedSink(rejects: offsets([1]))
+    let sink = ScriptedSink(faults: .init(rejects: offsets([1])))
     let (delivery, run) = rig.delivery(to: sink, retry: RetryPolicy(refusedWait: .seconds(60)), deadLetters: dead.box())
       .started()
     for _ in 1...2 {
@@ -113,7 +113,7 @@ import Testing
       let counts = try await eachLife(dyingAt: steps) { number, crash in
         let sink = ScriptedSink(
           destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.loseAnswer],
-          rejects: offsets([1, 4]), cannotRender: offsets([3]), crash: crash)
+          faults: .init(rejects: offsets([1, 4]), cannotRender: offsets([3]), crash: crash))
         let delivery = rig.delivery(
           to: sink, policy: BatchPolicy(maxRecords: 4 + number % 2), retry: RetryPolicy(first: .zero, cap: .zero),
           deadLetters: dead.box(crash: crash), crash: crash)

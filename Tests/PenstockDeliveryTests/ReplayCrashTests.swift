@@ -9,7 +9,8 @@ import Testing
   /// destination loses an answer in each.
   func live(_ rig: ReplayRig, gaps: [Range<Offset>], number: Int, crash: CrashSwitch) async throws -> ReplayReport? {
     let sink = ScriptedSink(
-      rig.destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.accept, .loseAnswer], crash: crash)
+      rig.destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.accept, .loseAnswer],
+      faults: .init(crash: crash))
     let replay = rig.replay(
       rig.window(1, 7), to: sink, reading: GappySource(inner: rig.source, gaps: gaps), gaps: .skip,
       policy: BatchPolicy(maxRecords: 2 + number % 2), crash: crash)

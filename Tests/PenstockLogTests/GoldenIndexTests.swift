@@ -1,5 +1,5 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -25,19 +25,17 @@ import Testing
   }
 
   private static func write(_ fileSystem: any FileSystem, at path: String) throws {
-    let (clock, salts) = (ManualClock(start), Salts(seed: 78))
+    let clock = ManualClock(start)
     var configuration = LogConfiguration()
     configuration.segmentBytes = 64 << 10
     configuration.sealing = .settings(SealingSettings())
     let writer = try LogOpening.open(
-      path, configuration, LogEnvironment(fileSystem: fileSystem, clock: clock, randomBytes: { salts.next() }))
+      path, configuration, .simulated(fileSystem, clock: clock, salts: SimulationSalts(seed: 78)))
     for number in 0..<count {
       clock.set(time(number))
       var batch = RecordBatch()
       batch.append(bytes(number), eventTime: eventTime(number))
-      _ = try writer.write([batch])
-      try writer.synchronize()
-      try writer.publish()
+      try writer.commit(batches: batch)
     }
     let segments = writer.view.set.segments.map(\.name)
     try #require(segments.count == 3)
@@ -49,18 +47,6 @@ import Testing
   @Test(.enabled(if: target != nil, "makes files, only when asked to"))
   func `writes the golden files`() throws {
     try Self.write(POSIXFileSystem(), at: try #require(Self.target) + "/v1-indexed")
-  }
-
-  private func withCopy(_ body: (String) async throws -> Void) async throws {
-    let golden = try #require(Bundle.module.url(forResource: "Golden/v1-indexed", withExtension: nil))
-    try await withTemporaryDirectory { directory in
-      let copy = directory + "/log"
-      try FileManager.default.copyItem(atPath: golden.path, toPath: copy)
-      for name in ["quarantine", "cursors"] {
-        try? FileManager.default.createDirectory(atPath: copy + "/" + name, withIntermediateDirectories: false)
-      }
-      try await body(copy)
-    }
   }
 
   private func check(_ view: LogView) throws {
@@ -77,7 +63,7 @@ import Testing
   }
 
   @Test func `a sealed segment, one with its index, and the newest are read and written`() async throws {
-    try await withCopy { path in
+    try await withGoldenCopy(of: "v1-indexed") { path in
       let reader = try await LogReader.open(at: path)
       try check(reader.view)
       let segments = reader.view.set.segments

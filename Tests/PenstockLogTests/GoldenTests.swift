@@ -1,5 +1,5 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -29,13 +29,12 @@ import Testing
 
   private struct Settings {
     let clock = ManualClock(GoldenTests.start)
-    let salts = Salts(seed: 77)
+    let salts = SimulationSalts(seed: 77)
     var configuration = LogConfiguration()
     init() { configuration.segmentBytes = 64 << 10 }
 
     func environment(_ fileSystem: any FileSystem) -> LogEnvironment {
-      let salts = salts
-      return LogEnvironment(fileSystem: fileSystem, clock: clock, randomBytes: { salts.next() })
+      .simulated(fileSystem, clock: clock, salts: salts)
     }
   }
 
@@ -47,13 +46,11 @@ import Testing
       var batch = RecordBatch()
       let eventTime = Timestamp(nanoseconds: start.nanoseconds - Int64(number))
       for record in records { batch.append(record, eventTime: eventTime) }
-      _ = try writer.write([batch])
-      try writer.synchronize()
-      try writer.publish()
+      try writer.commit(batches: batch)
     }
     let cursor = try CursorStore.hold(
       fileSystem, LogPaths(path), logID: writer.logID, name: "golden", startingAt: .zero)
-    try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+    try cursor.acquire()
     for (first, end) in [(0, 2), (2, 4), (4, 8)] as [(UInt64, UInt64)] {
       let intent = intent(first, end)
       try cursor.move { (state) throws(CursorMoveError) in
@@ -83,44 +80,26 @@ import Testing
 
   // MARK: Reading
 
-  private func withCopy(_ body: (String) async throws -> Void) async throws {
-    let golden = try #require(Bundle.module.url(forResource: "Golden/v1", withExtension: nil))
-    try await withTemporaryDirectory { directory in
-      let copy = directory + "/log"
-      try FileManager.default.copyItem(atPath: golden.path, toPath: copy)
-      // What a repository does not keep: empty directories.
-      for name in ["quarantine"] {
-        try? FileManager.default.createDirectory(atPath: copy + "/" + name, withIntermediateDirectories: false)
-      }
-      try await body(copy)
-    }
-  }
-
   private func check(_ view: LogView) throws {
-    #expect(try Reading(view).inOrder == Self.batches.flatMap { $0 })
+    let reading = try Reading(view)
+    #expect(reading.inOrder == Self.batches.flatMap { $0 })
     var expected: [Timestamp] = []
     for (number, records) in Self.batches.enumerated() {
       let time = Timestamp(nanoseconds: Self.start.nanoseconds + Int64(number) * 1_000_000_000)
       expected += records.map { _ in time }
     }
-    var times: [Timestamp] = []
-    var offset = Offset.zero
-    while let batch = try view.batch(from: offset, maxRecords: 100, maxBytes: 1 << 20) {
-      batch.forEachRecord { times.append($0.appendTime) }
-      offset = batch.end
-    }
-    #expect(times == expected)
+    #expect(reading.appendTimes.sorted { $0.key < $1.key }.map(\.value) == expected)
     for (index, time) in expected.enumerated() {
       #expect(try view.offset(atOrAfter: time) == Offset(UInt64(expected.firstIndex(of: time) ?? index)))
     }
   }
 
   @Test func `a log of version 1 is read and written`() async throws {
-    try await withCopy { path in
+    try await withGoldenCopy(of: "v1") { path in
       let log = try await Log.open(at: path)
       #expect(log.recovery.outcome == .clean && log.recovery.unknownFiles.isEmpty)
       #expect(log.first == .zero && log.end == Offset(12))
-      #expect(log.logID == LogMeta.hex(Salts(seed: 77).next()))
+      #expect(log.logID == LogMeta.hex(SimulationSalts(seed: 77).next()))
       try check(log.view)
       let offsets = try await log.append("more").offsets
       #expect(offsets == Offset(12)..<Offset(13))
@@ -129,7 +108,7 @@ import Testing
   }
 
   @Test func `a log of version 1 is read without a writer`() async throws {
-    try await withCopy { path in
+    try await withGoldenCopy(of: "v1") { path in
       let reader = try await LogReader.open(at: path)
       #expect(reader.end == Offset(12))
       try check(reader.view)
@@ -137,7 +116,7 @@ import Testing
   }
 
   @Test func `a cursor of version 1 stands where it stood`() async throws {
-    try await withCopy { path in
+    try await withGoldenCopy(of: "v1") { path in
       let state = try CursorStore.peek(POSIXFileSystem(), LogPaths(path), name: "golden")
       #expect(state.committed == Offset(2) && state.epoch == 1 && state.lastReceipt == "202")
       #expect(state.inFlight.map(\.intent) == [Self.intent(2, 4), Self.intent(4, 8)])

@@ -1,15 +1,16 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 /// What an observer is told, exactly, after known work.
 @Suite(.timeLimit(.minutes(1))) struct LogObserverTests {
-  private func observed(_ test: TestLog) -> (LogEnvironment, EventRecorder, StepClock) {
-    let (recorder, clock) = (EventRecorder(), StepClock())
+  /// A log, open, and who is told of it; whoever looks at the clock takes a millisecond.
+  private func observed(_ test: TestLog = TestLog()) async throws -> (Log, EventRecorder) {
+    let recorder = EventRecorder()
     var environment = test.environment()
     environment.observer = recorder
-    environment.paceClock = clock
-    return (environment, recorder, clock)
+    environment.paceClock = StepClock()
+    return (try await test.open(with: environment), recorder)
   }
 
   @Test func `without an observer nobody looks at the clock`() async throws {
@@ -19,16 +20,14 @@ import Testing
     let log = try await Log.open(at: TestLog.path, environment: environment)
     try await log.append("one")
     let cursor = try await log.cursor(named: "c")
-    let batch = try #require(try await cursor.next())
-    try await cursor.commit(batch)
+    try await cursor.commit(try #require(try await cursor.next()))
     try await log.trim()
     try await log.close()
     #expect(clock.count == 0)
   }
 
   @Test func `a group is told once, with its block, its sync and how long it took`() async throws {
-    let (environment, recorder, _) = observed(TestLog())
-    let log = try await Log.open(at: TestLog.path, environment: environment)
+    let (log, recorder) = try await observed()
     try await log.append(batch(records(0..<7)))
     try await log.close()
     var (blocks, groups, syncs): ([LogObserverEvent.Block], [LogObserverEvent.Group], [Duration]) = ([], [], [])
@@ -54,8 +53,7 @@ import Testing
   }
 
   @Test func `a block is decoded once for two readers, and the second is told to have found it`() async throws {
-    let (environment, recorder, _) = observed(TestLog())
-    let log = try await Log.open(at: TestLog.path, environment: environment)
+    let (log, recorder) = try await observed()
     try await log.append(batch(records(0..<3)))
     await recorder.committed()
     for _ in 0..<2 { for try await _ in log.records().batches() {} }
@@ -66,13 +64,11 @@ import Testing
   }
 
   @Test func `a cursor's moves are told with where it stands`() async throws {
-    let (environment, recorder, _) = observed(TestLog())
-    let log = try await Log.open(at: TestLog.path, environment: environment)
+    let (log, recorder) = try await observed()
     try await log.append(batch(records(0..<5)))
     await recorder.committed()
     let cursor = try await log.cursor(named: "c")
-    let taken = try #require(try await cursor.next(upTo: .init(records: 2)))
-    try await cursor.commit(taken)
+    try await cursor.commit(try #require(try await cursor.next(upTo: .init(records: 2))))
     try await cursor.seek(to: .beginning)
     let moves = recorder.notices.compactMap { if case .movedCursor(let move) = $0 { move } else { nil } }
     #expect(moves.map(\.kind) == [.begin, .commit, .seek])
@@ -85,8 +81,7 @@ import Testing
     var test = TestLog()
     test.configuration.sealing = .on
     test.configuration.retention = RetentionPolicy(maxBytes: 64 << 10)
-    let (environment, recorder, _) = observed(test)
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let (log, recorder) = try await observed(test)
     let holder = try await log.cursor(named: "c")
     for number in 0..<40 { try await log.append(batch([record(number)])) }
     await recorder.wait { if case .sealed = $0 { true } else { false } }
@@ -104,8 +99,7 @@ import Testing
 
   @Test func `appends that find no room are told as failures`() async throws {
     let test = TestLog()
-    let (environment, recorder, _) = observed(test)
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let (log, recorder) = try await observed(test)
     test.disk.capacityBytes = 0
     var failures = 0
     for number in 0..<40 {

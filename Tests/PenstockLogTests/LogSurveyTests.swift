@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -6,26 +6,20 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct LogSurveyTests {
   /// A log of so many segments, a second between appends, one record each; closed.
   private func rolled(_ segments: Int) async throws -> (TestLog, records: Int) {
-    let test = TestLog()
-    let log = try await test.open()
-    var count = 0
-    while test.segments.count < segments || count % 3 != 0 {
-      try await log.append(batch([record(count)]))
-      test.clock.advance(seconds: 1)
-      count += 1
-    }
+    let (test, log) = try await TestLog.opened()
+    let count = try await test.append(to: log, segments: segments, divisibleBy: 3, step: 1)
     try await log.close()
     return (test, count)
   }
 
   private func survey(_ test: TestLog) throws -> LogSurvey {
-    try LogSurvey(LogInspector(TestLog.path, environment: test.environment()))
+    try LogSurvey(test.inspector())
   }
 
   @Test func `it says what a walk over all blocks says`() async throws {
     let (test, count) = try await rolled(4)
     let survey = try survey(test)
-    let walk = try LogInspector(TestLog.path, environment: test.environment()).walk(.headers)
+    let walk = try test.inspector().walk(.headers)
     #expect(survey.segments.map(\.records) == walk.map(\.records) && survey.end == Offset(UInt64(count)))
     #expect(survey.segments.map(\.fileBytes) == walk.map(\.fileBytes))
     let newest = try #require(walk.last)
@@ -67,10 +61,8 @@ import Testing
   }
 
   @Test func `a sealed segment's index makes its distances exact`() async throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
-    let sealer = SegmentSealer(
-      bench.log.disk, TestLog.paths, SealingSettings(), randomBytes: { [UInt8](repeating: 9, count: 16) })
+    let (bench, writer) = try SealFixture.opened(segments: 3)
+    let sealer = bench.sealer()
     let names = writer.view.set.segments.map(\.name)
     let job = try #require(SealingPlan().next(in: names))
     _ = try sealer.seal(job, in: writer.view)
@@ -83,8 +75,7 @@ import Testing
   }
 
   @Test func `producers are those an opening would find`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     for name in ["a", "b"] {
       let producer = try await log.producer(named: name)
       for sequence in 1...3 {

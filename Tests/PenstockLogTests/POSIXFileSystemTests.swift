@@ -1,17 +1,9 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
 import PenstockSimulation
 import PenstockTestKit
 import Synchronization
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 @Suite("POSIXFileSystem")
 struct POSIXFileSystemTests {
@@ -31,8 +23,7 @@ struct POSIXFileSystemTests {
     }
   }
 
-  @Test("creates files and directories for their owner only, and no child process inherits a descriptor")
-  func permissions() throws {
+  @Test func `creates files and directories for their owner only, and no child process inherits a descriptor`() throws {
     try withDirectory { directory in
       try disk.makeDirectory(directory + "/d")
       let file = try disk.open(directory + "/d/a", .create)
@@ -47,8 +38,7 @@ struct POSIXFileSystemTests {
   }
 
   #if os(Linux)
-    @Test("proves what the disk holds, also while the file is mapped and its pages stay in memory")
-    func droppedCache() throws {
+    @Test func `proves what the disk holds, also while the file is mapped and its pages stay in memory`() throws {
       try withDirectory { directory in
         let file = try disk.open(directory + "/a", .create)
         defer { disk.close(file) }
@@ -70,8 +60,7 @@ struct POSIXFileSystemTests {
     }
   #endif
 
-  @Test("gives no lock to a handle that cannot write")
-  func readOnlyLock() throws {
+  @Test func `gives no lock to a handle that cannot write`() throws {
     try withDirectory { directory in
       disk.close(try disk.open(directory + "/a", .create))
       let file = try disk.open(directory + "/a", .readOnly)
@@ -81,8 +70,7 @@ struct POSIXFileSystemTests {
     }
   }
 
-  @Test("of two renames to one name at the same time one succeeds")
-  func exclusiveRename() throws {
+  @Test func `of two renames to one name at the same time one succeeds`() throws {
     try withDirectory { directory in
       for round in 0..<300 {
         let sources = ["a", "b"].map { "\(directory)/\($0)\(round)" }
@@ -98,8 +86,7 @@ struct POSIXFileSystemTests {
     }
   }
 
-  @Test("names the file in the error of a handle")
-  func errorPath() throws {
+  @Test func `names the file in the error of a handle`() throws {
     try withDirectory { directory in
       disk.close(try disk.open(directory + "/a", .create))
       let file = try disk.open(directory + "/a", .readOnly)
@@ -113,8 +100,7 @@ struct POSIXFileSystemTests {
   }
 
   #if os(Linux)
-    @Test("reports a full device and a device error as the kernel does")
-    func kernelErrors() throws {
+    @Test func `reports a full device and a device error as the kernel does`() throws {
       let full = try disk.open("/dev/full", .readWrite)
       defer { disk.close(full) }
       #expect(#expect(throws: FileSystemError.self) { try write(full) }?.code == .noSpace)
@@ -131,8 +117,7 @@ struct POSIXFileSystemTests {
   #endif
 
   #if os(Linux)
-    @Test("knows the kinds of file systems that are promised, and warns of others")
-    func volumes() {
+    @Test func `knows the kinds of file systems that are promised, and warns of others`() {
       // The numbers of <linux/magic.h>, and of ZFS.
       for magic in [0xEF53, 0x5846_5342, 0x0102_1994] as [UInt32] {
         guard case .promised = VolumeKind(magic: magic) else {
@@ -154,8 +139,7 @@ struct POSIXFileSystemTests {
     }
   #endif
 
-  @Test("gives every errno its meaning")
-  func errnoMapping() {
+  @Test func `gives every errno its meaning`() {
     let expected: [(Int32, FileSystemError.Code)] = [
       (ENOENT, .notFound), (EEXIST, .exists), (EACCES, .permissionDenied), (EPERM, .permissionDenied),
       (ENOTDIR, .notADirectory), (EISDIR, .isADirectory), (ENOSPC, .noSpace), (EDQUOT, .noSpace),
@@ -166,8 +150,7 @@ struct POSIXFileSystemTests {
     for (code, meaning) in expected { #expect(FileSystemError.Code(errno: code) == meaning, "errno \(code)") }
   }
 
-  @Test("the system clock and the system's randomness move")
-  func clockAndRandomness() {
+  @Test func `the system clock and the system's randomness move`() {
     let before = Date().timeIntervalSince1970
     let now = SystemWallClock().now().seconds
     #expect(abs(now - before) < 60)

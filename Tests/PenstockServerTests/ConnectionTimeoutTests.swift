@@ -28,7 +28,8 @@ import Testing
     (configuration.encoders, configuration.sealing) = (0, .off)
     let log = try await Log.open(at: "/log", configuration: configuration, environment: Self.environment(disk))
     let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: 2, environment: Self.environment(disk, salt: 2))
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 2),
+      environment: Self.environment(disk, salt: 2))
     let ingest = Ingest(log, keyed: keyed, limits: ServiceLimits())
     // The log's thread waits with what it has written, before the sync that lets it answer.
     let (arrived, gate) = (AsyncCondition(false), Monitor(false))

@@ -112,7 +112,7 @@ import Testing
     configuration.port = 0
     let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let service = try await PenstockService.open(
-      log: directory + "/log", LogConfiguration(), configuration, logger: quiet
+      log: directory + "/log", LogConfiguration(), configuration, environment: ServiceEnvironment(logger: quiet)
     ) { ports.continuation.yield($0) }
     let group = ServiceGroup(
       configuration: .init(services: [.init(service: service, successTerminationBehavior: .ignore)], logger: quiet))

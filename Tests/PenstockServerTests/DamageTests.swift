@@ -174,7 +174,8 @@ import Testing
     // What its records are rejected with has no place to go.
     let bad = ServiceDestination.test(deadLetters: directory + "/letters") { cursor, log in
       Delivery(
-        from: cursor, source: log, to: ScriptedSink(rejects: [.zero]), policy: BatchPolicy(maxRecords: 1),
+        from: cursor, source: log, to: ScriptedSink(faults: .init(rejects: [.zero])),
+        policy: BatchPolicy(maxRecords: 1),
         deadLetters: DeadLetterLog(in: directory + "/letters", cursor: "shop"))
     }
     let good = PauseTests.destination(ScriptedSink(received), "other")

@@ -93,6 +93,25 @@ import Testing
     }
   }
 
+  @Test
+  func `a batch in flight refuses a seek that does not give it up; so a dead destination can be passed`() async throws {
+    let sink = ScriptedSink(last: .answer(.retry(reason: "down", after: .seconds(3600))))
+    try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
+      func seek(_ body: String) async throws -> ServiceRig.Answer {
+        try await rig.send(.post, PauseTests.path + "/seek", Array(body.utf8))
+      }
+      for _ in 0..<3 { #expect(try await rig.post("{}").status == 200) }
+      await sink.untilDeliveries(1)
+      #expect(try await rig.send(.post, PauseTests.path + "/pause").status == 200)
+      let refused = try await seek(#"{"to":"end"}"#)
+      #expect(refused.status == 409 && refused.text.contains("give it up as you move"), "\(refused.text)")
+      #expect(try await seek(#"{"to":"end","giveUpBatch":false}"#).status == 409)
+      let moved = try await seek(#"{"to":"end","giveUpBatch":true}"#)
+      #expect(moved.status == 200 && moved.json["formerCommitted"] as? Int == 0, "\(moved.text)")
+      #expect(try await PauseTests.shop(rig)["committed"] as? Int == 3)
+    }
+  }
+
   @Test func `a delivery that ends by itself is a failure, and is not begun again at once`() async throws {
     let made = Mutex<[ContinuousClock.Instant]>([])
     let destination = ServiceDestination.test { cursor, log in

@@ -41,11 +41,11 @@ enum POSIXPermissions {
 }
 
 /// A file system that tells a test of its calls, on the thread that makes them, before they happen.
-final class HookedFileSystem: FileSystem {
+final class HookedFileSystem: PassingFileSystem {
   enum Verb: Hashable { case create, close, size, synchronize }
   typealias Hook = @Sendable (Verb, _ path: String) -> Void
 
-  private let base: any FileSystem
+  let base: any FileSystem
   private let hook = Mutex<Hook?>(nil)
   private let names = Mutex<[OpenFileHandle: String]>([:])
 
@@ -69,35 +69,16 @@ final class HookedFileSystem: FileSystem {
     tell(.close, file)
     base.close(file)
   }
-  func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
-    throws(FileSystemError) -> Int
-  { try base.read(file, into: buffer, at: position) }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
-    -> Int
-  {
-    try base.write(file, bytes, at: position)
-  }
   func synchronize(_ file: OpenFileHandle) throws(FileSystemError) {
     tell(.synchronize, file)
     try base.synchronize(file)
   }
-  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
   func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 {
     tell(.size, file)
     return try base.size(file)
   }
-  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     try base.rename(path, to: newPath)
     names.withLock { $0 = $0.mapValues { $0 == path ? newPath : $0 } }
-  }
-  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
-  func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
-  func list(_ path: String) throws(FileSystemError) -> [String] { try base.list(path) }
-  func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
-  func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
-  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
-  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    try base.path(path, names: file)
   }
 }

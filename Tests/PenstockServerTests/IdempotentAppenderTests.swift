@@ -21,8 +21,11 @@ struct KeyedLife {
       at: "/log", configuration: Self.configuration(durability), environment: Self.environment(disk, life, time))
     do {
       appender = try await IdempotentAppender.open(
-        log, journal: "/keys", capacity: capacity, window: 3600, producers: producers, retryInterval: retryInterval,
-        clock: clock, pace: pace, environment: Self.environment(keys ?? disk, life &+ 100, time), onTrouble: onTrouble)
+        log, journal: "/keys",
+        options: IdempotencyOptions(
+          capacity: capacity, window: 3600, producers: producers, retryInterval: retryInterval, clock: clock,
+          pace: pace),
+        environment: Self.environment(keys ?? disk, life &+ 100, time), onTrouble: onTrouble)
     } catch {
       try? await log.close()
       throw error
@@ -272,7 +275,8 @@ struct KeyedLife {
     }
     try await journal.close()
     let second = try await IdempotentAppender.open(
-      first.log, journal: "/noted", capacity: 2, window: 3600, producers: 2, clock: ManualClock(),
+      first.log, journal: "/noted",
+      options: IdempotencyOptions(capacity: 2, window: 3600, producers: 2, clock: ManualClock()),
       environment: KeyedLife.environment(keys, 3))
     #expect(second.count == 2)
     for number in [3, 4] {
@@ -294,7 +298,8 @@ struct KeyedLife {
         var known: [Bool] = []
         for number in numbers.isEmpty ? [-1] : numbers {
           let appender = try await IdempotentAppender.open(
-            log, journal: "/keys", capacity: 5, window: 3600, producers: producers, clock: clock,
+            log, journal: "/keys",
+            options: IdempotencyOptions(capacity: 5, window: 3600, producers: producers, clock: clock),
             environment: KeyedLife.environment(keys, life, clock))
           if number >= 0 {
             known.append(try await appender.append(Self.batch(number), key: Self.key(number)).get().isDuplicate)
@@ -361,7 +366,7 @@ struct KeyedLife {
 
   @Test func `requests with one key at once are one append, and all get its place`() async throws {
     let disk = SimulatedFileSystem()
-    let process = try await KeyedLife(disk, life: 0, producers: IdempotentAppender.standardProducers)
+    let process = try await KeyedLife(disk, life: 0, producers: IdempotencyOptions.standardProducers)
     let firsts = try await withThrowingTaskGroup(of: (Offset?, Bool).self) { group in
       for number in 0..<200 {
         group.addTask {

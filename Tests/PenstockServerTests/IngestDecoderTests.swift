@@ -1,5 +1,5 @@
 import PenstockEvents
-import PenstockLog
+@testable import PenstockLog
 import Testing
 
 @testable import PenstockServer

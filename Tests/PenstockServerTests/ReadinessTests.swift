@@ -58,7 +58,7 @@ import Testing
     environment.observer = ServiceLogObserver(metrics: counted)
     let log = try await Log.open(at: "/log", configuration: KeyedLife.configuration(), environment: environment)
     let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: 1,
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
       environment: ConnectionTimeoutTests.environment(SimulatedFileSystem(), salt: 2))
     let storage = Mutex(StorageState(freeBytes: 0))
     let admin = SegmentSizeCacheTests.admin(log, keyed: keyed, metrics: counted) { _ in storage.withLock { $0 } }

@@ -1,6 +1,7 @@
 import HTTPTypes
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -53,7 +54,7 @@ import Testing
       marks.withLock { $0.append(mark) }
       // The first time the second letter is refused again.
       let isFirst = sinks.withLock { $0.isEmpty }
-      let sink = ScriptedSink(received, rejects: isFirst ? [Offset(1)] : [])
+      let sink = ScriptedSink(received, faults: .init(rejects: isFirst ? [Offset(1)] : []))
       sinks.withLock { $0.append(sink) }
       return sink
     }

@@ -1,7 +1,8 @@
 import Logging
 import PenstockDelivery
 import PenstockEvents
-import PenstockLog
+@testable import PenstockLog
+import PenstockSupport
 import PenstockTestKit
 import Testing
 
@@ -21,12 +22,14 @@ import Testing
     storage: @escaping @Sendable (String) -> StorageState = { .of($0) }
   ) -> AdminAPI {
     AdminAPI(
-      log, runners: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
-      redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet),
+      log,
+      AdminAPI.Runners(
+        destinations: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
+        redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet)),
       ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: metrics,
       configuration: OpeningConfiguration(
         path: "/log", log: KeyedLife.configuration(), service: ServiceConfiguration()),
-      clock: SystemWallClock(), storage: storage)
+      environment: AdminAPI.Environment(storage: storage))
   }
 
   static func bytesOnDisk(_ admin: AdminAPI) async throws -> Int {
@@ -42,7 +45,8 @@ import Testing
     let log = try await Log.open(at: "/log", configuration: KeyedLife.configuration(), environment: environment)
     for _ in 0..<100 { try await log.append(Self.rows(40)) }
     let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", capacity: 100, window: 3600, producers: 1, environment: environment)
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
+      environment: environment)
     let admin = Self.admin(log, keyed: keyed)
     disk.onCall { verb, path in
       if verb == .size, path.hasPrefix("/log/data/"), path.hasSuffix(".seg") { sizes.update { $0 += 1 } }

@@ -71,7 +71,7 @@ struct ServiceRig {
     change(&configuration)
     return try await PenstockService.open(
       log: directory + "/log", LogConfiguration(), configuration, destinations: destinations,
-      logger: logger, tracer: tracer, onListening: onListening)
+      environment: ServiceEnvironment(logger: logger, tracer: tracer), onListening: onListening)
   }
 
   struct Answer {
@@ -114,7 +114,7 @@ extension ServiceDestination {
     replaying: @escaping @Sendable (_ id: String) throws -> any Sink = { _ in throw SinkError("not in this test") }
   ) -> ServiceDestination {
     ServiceDestination(
-      name: name, kind: kind, deadLetters: deadLetters, settings: settings, makeDelivery: delivering,
+      name: name, kind: kind, options: .init(deadLetters: deadLetters, settings: settings), makeDelivery: delivering,
       makeReplaySink: replaying)
   }
 }

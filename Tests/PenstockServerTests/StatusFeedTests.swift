@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockTestKit
 import Synchronization
 import Testing

@@ -1,6 +1,6 @@
 import PenstockDelivery
 import PenstockEvents
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 

@@ -35,7 +35,8 @@ import Testing
       configuration { ($0.method, $0.batching) = (method, .single) }, transport: transport, clock: FixedClock())
     let cursor = InMemoryCursor(named: "hook", of: source)
     let report = try await Delivery(
-      from: cursor.acquire(), source: source, to: sink, policy: policy, deadLetters: dead.box(),
+      from: cursor.acquire(), source: source, to: sink, options: DeliveryOptions(policy: policy),
+      deadLetters: dead.box(),
       environment: DeliveryEnvironment(logger: silent)
     ).run(untilCaughtUpWith: nil)
     #expect(report.deadLetters == 0 && dead.letters.isEmpty && report.events == 10 && report.batches == 10)

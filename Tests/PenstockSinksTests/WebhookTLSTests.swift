@@ -8,7 +8,7 @@ import Testing
 @Suite(
   .enabled(
     if: NginxServer.current != nil,
-    "needs PENSTOCK_NGINX_MAIN and the other variables that scripts/nginx-server start prints"))
+    "needs PENSTOCK_NGINX_MAIN and the other variables that scripts/servers.py start nginx prints"))
 struct WebhookTLSTests {
   private let server: NginxServer
   private let batch = makeBatch((0..<5).map { #"{"n":\#($0),"text":"é"}"# }, first: 3)

@@ -1,5 +1,6 @@
 """What all drivers share: a room with processes in it, a line about a run, and loops that run at the same time."""
 import argparse
+import collections
 import contextlib
 import http.client
 import json
@@ -193,7 +194,7 @@ def one(name, driver, options):
 
 def loops(name, driver, options, jobs):
     """The same in several processes, each with a seed and a part of the rounds; the first that fails ends all."""
-    words, done, figures, problems = multiprocessing.Queue(), {}, {}, []
+    words, done, figures, problems = multiprocessing.Queue(), {}, collections.Counter(), []
 
     def child(number):
         mine = argparse.Namespace(**vars(options))
@@ -215,8 +216,7 @@ def loops(name, driver, options, jobs):
                     continue
                 running.pop(number).join()
                 problems += said[1]
-                for key, value in said[0].items():
-                    figures[key] = figures.get(key, 0) + value
+                figures.update(said[0])
                 continue
             problems += [f"loop {number} ended without a word" for number, process in running.items()
                          if process.exitcode]

@@ -11,6 +11,7 @@ are first counted, and then done once for each n and each kind of failure. After
 
 Other file systems get their turn: the folders in PENSTOCK_LAB_DIRS, and as root an XFS of its own.
 """
+import collections
 import contextlib
 import json
 import os
@@ -139,7 +140,7 @@ class Run:
 
 class FaultTest:
     def __init__(self, room):
-        self.room, self.options, self.struck = room, room.options, {}
+        self.room, self.options, self.struck = room, room.options, collections.Counter()
         self.runs = self.failed = 0
         template = room.sub("template")
         Run(template).append(rows_of(1, FIRST))
@@ -154,8 +155,7 @@ class FaultTest:
         code = run.append_with(fault) if kind == "append" else run.deliver_with(fault)
         room.run("verify", "--log", room.log, "--json")
         struck = [line for line in run.calls if line.endswith(" !")]
-        for line in struck:
-            self.struck[line.split()[1]] = self.struck.get(line.split()[1], 0) + 1
+        self.struck.update(line.split()[1] for line in struck)
         found, room.problems[before:] = room.problems[before:] + run.wrong, []
         room.problems += [f"{kind}, call {fault[0]}, {fault[1]} ({struck[0] if struck else 'not reached'}): {problem}"
                           for problem in found]
@@ -179,7 +179,7 @@ class FaultTest:
 
 def run(room):
     runs = failed = 0
-    calls, struck, systems, stopped = {}, {}, [], {}
+    calls, struck, systems, stopped = {}, collections.Counter(), [], {}
     for number, folder in enumerate(room.options.folders):
         system = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True).stdout.strip()
         own = room
@@ -190,8 +190,7 @@ def run(room):
             for kind in ("append", "deliver"):
                 if room.options.only in (None, kind):
                     calls[f"calls of {kind}"] = test.each(kind)
-            for verb, count in test.struck.items():
-                struck[verb] = struck.get(verb, 0) + count
+            struck += test.struck
             runs, failed = runs + test.runs, failed + test.failed
             stopped = {} if room.options.only else stop.run(own.sub("stop"))
             systems.append(system)

@@ -10,6 +10,7 @@ garbage. What must hold:
 
 --plant memory gives the service limits that let a bomb in: the memory must then be found to be too much.
 """
+import collections
 import contextlib
 import gzip
 import http.client
@@ -49,7 +50,7 @@ def zstd_bomb(size):
 class Hostile:
     def __init__(self, room):
         self.room, self.options, self.ending = room, room.options, threading.Event()
-        self.done, self.took, self.sockets = {}, [], []
+        self.done, self.took, self.sockets = collections.Counter(), [], []
         self.most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.most, self.most))
         limits = {"idleTimeout": "5s", "bodyTimeout": "5s", "maxBody": "12MiB", "bodyMemory": "64MiB"}
@@ -66,9 +67,6 @@ class Hostile:
 
     def wrong(self, words):
         self.room.problems.append(words)
-
-    def count(self, name):
-        self.done[name] = self.done.get(name, 0) + 1
 
     def memory(self, name="VmRSS"):
         """In MiB; VmHWM is the most there ever was."""
@@ -87,7 +85,7 @@ class Hostile:
                     end = job(connection, name, *given) or ""
             except OSError:
                 pass
-            self.count(name + end)
+            self.done[name + end] += 1
 
     def honest(self):
         while not self.ending.is_set():
@@ -98,11 +96,11 @@ class Hostile:
                 self.wrong(f"an honest request failed: {error}")
                 continue
             if status == 429:  # asked to come again, which is an answer
-                self.count("honest 429")
+                self.done["honest 429"] += 1
             elif status != 200:
                 self.wrong(f"an honest request was answered {status}")
             else:
-                self.count("honest")
+                self.done["honest"] += 1
                 self.took.append(time.time() - began)
                 if self.took[-1] > 5:
                     self.wrong(f"an honest request took {self.took[-1]:.1f} s")

@@ -30,12 +30,12 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 
 import objects
-from common import SCRIPTS, wait_until
+import servers
+from common import wait_until
 from feed import Append
 from kill_proof import PLANTS as BLINDNESS
 from kill_proof import Evidence, read_letters, record
@@ -60,13 +60,9 @@ def add_options(parser):
 @contextlib.contextmanager
 def prepare(options):
     """An S3 server, whose place and keys are in the environment."""
-    subprocess.run([f"{SCRIPTS}/setup", "--tests"], check=True)
-    said = subprocess.run([f"{SCRIPTS}/s3-server", "start", "seaweedfs"], stdout=subprocess.PIPE, text=True, check=True)
-    os.environ.update(line.split("=", 1) for line in said.stdout.split() if "=" in line)
-    try:
+    with servers.running("seaweedfs") as variables:
+        os.environ.update(variables)
         yield
-    finally:
-        subprocess.run([f"{SCRIPTS}/s3-server", "stop", os.environ["PENSTOCK_S3_STATE"]], check=False)
 
 
 def settle(options):

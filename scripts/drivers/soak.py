@@ -19,6 +19,7 @@ import subprocess
 import threading
 import time
 
+import psutil
 from common import LIMIT, Skipped, exported, wait_until
 from kill_proof import record
 
@@ -41,14 +42,12 @@ class Watched:
     """A process, and what it took over time."""
 
     def __init__(self, name, process, plant):
-        self.name, self.process, self.samples, self.plant = name, process, [], plant
+        self.name, self.seen, self.samples, self.plant = name, psutil.Process(process.pid), [], plant
 
     def sample(self):
         try:
-            with open(f"/proc/{self.process.pid}/statm") as file:
-                memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            files = len(os.listdir(f"/proc/{self.process.pid}/fd"))
-        except (FileNotFoundError, ProcessLookupError, IndexError):
+            memory, files = self.seen.memory_info().rss, self.seen.num_fds()
+        except psutil.Error:
             return
         self.samples.append((memory + (len(self.samples) * (2 << 20) if self.plant == "leak" else 0), files))
 

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 
+import psutil
 from common import LIMIT, SCRIPTS, Skipped, expect, exported, wait_until
 from kill_proof import record
 
@@ -49,11 +50,8 @@ def without_one(room, rows):
 
 def stop(process):
     process.send_signal(signal.SIGSTOP)
-
-    def is_stopped():
-        with open(f"/proc/{process.pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "T"
-    expect(wait_until(is_stopped), "the process does not stop")
+    is_stopped = wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    expect(is_stopped, "the process does not stop")
 
 
 def a_stopped_writer(room):

@@ -5,7 +5,6 @@ Each step may end badly: its process is killed, or its disk refuses a write. Wha
 """
 import contextlib
 import http.client
-import http.server
 import json
 import os
 import subprocess
@@ -13,34 +12,21 @@ import threading
 import time
 
 from common import LIMIT, post
+from web import Web
 
 
-class Receiver(http.server.ThreadingHTTPServer):
+class Receiver(Web):
     """A webhook that rejects every batch with a bad record. It lives longer than any disk."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.received, self.url = set(), f"http://127.0.0.1:{self.server_port}/"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        super().__init__()
+        self.received = set()
 
-    def handle_error(self, *_):
-        pass  # a killed client
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        is_bad = b'"event":"bad' in body
-        if not is_bad:
-            self.server.received.update(event["event"] for event in json.loads(body))
-        self.send_response(422 if is_bad else 200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+    def answer(self, _, body):
+        if b'"event":"bad' in body:
+            return 422, b"", {}
+        self.received.update(event["event"] for event in json.loads(body))
+        return 200, b"", {}
 
 
 class Laboratory:

@@ -150,14 +150,16 @@ export class DestinationPage {
     const question = ask({
       title: `Move the cursor of ${name}`, action: 'Move the cursor', kind: 'danger', ready: false,
       content: [
-        h('p', {}, 'Delivery continues at another position in the log. The batch in progress is finished first.'),
+        h('p', {}, 'Delivery continues at another position in the log, after the attempt in progress. A batch that is '
+          + 'still in flight then is given up: the receiver may have it already.'),
         field('To', kind), offsetField, momentField, check, effect,
       ],
       act: async () => {
         // Not the position when the dialog opened: delivery has advanced since then.
-        const { formerCommitted } = await post(destinationPath(name, 'seek'), { to: String(target) });
+        const { formerCommitted } = await post(
+          destinationPath(name, 'seek'), { to: String(target), giveUpBatch: true });
         toast(`${name} continues at offset ${count(target)}.`, {
-          undo: () => post(destinationPath(name, 'seek'), { to: String(formerCommitted) }),
+          undo: () => post(destinationPath(name, 'seek'), { to: String(formerCommitted), giveUpBatch: true }),
         });
       },
     });

@@ -3,6 +3,7 @@ import Foundation
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 extension BenchCommand {

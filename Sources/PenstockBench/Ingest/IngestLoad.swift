@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import PenstockSupport
 import PenstockToolSupport
 import Synchronization
 

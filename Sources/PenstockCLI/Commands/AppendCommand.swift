@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 struct AppendCommand: ReportingCommand {

@@ -1,5 +1,6 @@
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 /// One run of `penstock append`.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 struct CursorCommand: AsyncParsableCommand {
@@ -66,9 +67,10 @@ struct CursorCommand: AsyncParsableCommand {
       abstract:
         "Moves a cursor. Records from the new position on are delivered (again); earlier ones are skipped.",
       discussion: """
-        Without --yes, prints what would happen. A cursor with a batch in flight cannot be moved, because the \
-        destination may already have the batch: finish its delivery first. With `event:`, the cursor moves to the \
-        first block that may contain an event of that time or later; the records after it may have any time.
+        Without --yes, prints what would happen. A cursor with a batch in flight is not moved, because the \
+        destination may already have the batch: finish its delivery first, or give it up with --give-up-batch. With \
+        `event:`, the cursor moves to the first block that may contain an event of that time or later; the records \
+        after it may have any time.
 
           penstock cursor seek archive --to beginning --log ./events
           penstock cursor seek archive --to 120000 --log ./events --yes
@@ -78,6 +80,7 @@ struct CursorCommand: AsyncParsableCommand {
       parsing: .unconditional,
       help: ArgumentHelp("The new position: " + PositionArgument.explanation, valueName: "position"))
     var to: PositionArgument
+    @Flag(help: "Give up the batch in flight; the destination may have it or not.") var giveUpBatch = false
     @OptionGroup var confirmation: ConfirmOption
     @OptionGroup var logOption: LogOption
     @OptionGroup var common: CommonOptions
@@ -89,14 +92,16 @@ struct CursorCommand: AsyncParsableCommand {
       guard target <= reader.end else {
         throw Failure(.bad, "outOfRange", "offset \(target) is past the end of the log (\(reader.end))")
       }
-      try CursorCommand.refusePendingBatch(name, state)
+      let batch = state.inFlight.first.map { ($0.intent.first, state.inFlight.last?.intent.end ?? $0.intent.end) }
+      if !giveUpBatch { try CursorCommand.refusePendingBatch(name, state) }
       let effect =
-        target < state.committed
-        ? "\(HumanFormat.count(state.committed - target, "record")) will be delivered again"
-        : "\(HumanFormat.count(target - state.committed, "record")) will be skipped"
+        (target < state.committed
+          ? "\(HumanFormat.count(state.committed - target, "record")) will be delivered again"
+          : "\(HumanFormat.count(target - state.committed, "record")) will be skipped")
+        + (batch.map { "; the batch in flight \($0.0) ..< \($0.1) is given up, and the destination may have it" } ?? "")
       try confirmation.require("cursor \(name) would move from \(state.committed) to \(target): \(effect)")
       let cursor = try await reader.cursor(named: name)
-      try await cursor.seek(to: .offset(target))
+      try await cursor.seek(to: .offset(target), givingUpBatches: giveUpBatch)
       tell(
         CursorLine(name: name, state: cursor.state, end: reader.end).json(now: SystemWallClock().now()),
         "cursor \(name) moved from \(state.committed) to \(target): \(effect)")
@@ -161,6 +166,7 @@ struct CursorCommand: AsyncParsableCommand {
     guard let open = state.inFlight.first?.intent else { return }
     throw Failure(
       .bad, "illegalMove", "cursor \(name) has a batch in flight (records \(open.first) ..< \(open.end))",
-      advice: "finish it first (penstock deliver --until-caught-up); its destination may already have it")
+      advice: "finish it first (penstock deliver --until-caught-up), because its destination may already have it; or"
+        + " give it up with --give-up-batch")
   }
 }

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 /// One cursor, as `penstock status` and `penstock cursor` show it.

@@ -1,6 +1,7 @@
 import Foundation
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 /// Formats one dead letter as text or JSON.

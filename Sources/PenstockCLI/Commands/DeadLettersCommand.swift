@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 struct DeadLettersCommand: AsyncParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 extension DeadLettersCommand {
@@ -47,15 +48,15 @@ extension DeadLettersCommand {
           advice: cursors.isEmpty
             ? "no cursor has dead letters" : "cursors with dead letters: \(cursors.joined(separator: ", "))")
       }
-      var retry = destination.delivery.retry
-      retry.giveUpAfter = .seconds(giveUpAfter)
+      var options = destination.options
+      options.retry.giveUpAfter = .seconds(giveUpAfter)
       let scope: RedeliveryScope = letter.map { .one(Offset($0)) } ?? (all ? .all : .remaining)
       if let letter, try await letters.letter(Offset(letter), of: name) == nil {
         throw Failure(.bad, "unknownDeadLetter", "cursor \(name) has no dead letter \(letter)")
       }
       let redelivery = Redelivery(
-        scope, of: name, in: letters, to: try destination.sink(replay: scope.mark, from: config),
-        named: destination.name, policy: destination.policy, retry: retry, options: destination.delivery.options,
+        RedeliverySettings(scope, of: name, to: destination.name, options: options), in: letters,
+        to: try destination.sink(replay: scope.mark, from: config),
         environment: DeliveryEnvironment(logger: Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() })
       ) {
         Output.note("penstock deadletters replay: dead letter \($0.number) was rejected again: \($0.reason)")

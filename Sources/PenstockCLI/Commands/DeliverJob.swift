@@ -1,6 +1,7 @@
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 import ServiceLifecycle
 

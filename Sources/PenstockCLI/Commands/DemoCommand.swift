@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 struct DemoCommand: ReportingCommand {

@@ -38,8 +38,9 @@ final class DestinationRun: Service {
     do throws(LogError) {
       let cursor = try await reader.cursor(named: name)
       let delivery = destination.makeDelivery(
-        from: cursor, source: reader, to: sink, log: log, giveUpAfter: giveUpAfter, logger: logger,
-        observer: { [weak self] in self?.note($0, isVerbose: isVerbose) })
+        from: cursor, source: reader, to: sink, log: log, giveUpAfter: giveUpAfter,
+        environment: DeliveryEnvironment(
+          logger: logger, observer: { [weak self] in self?.note($0, isVerbose: isVerbose) }))
       state.withLock {
         $0.result.first = cursor.state.committed
         $0.delivery = delivery

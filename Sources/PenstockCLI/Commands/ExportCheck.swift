@@ -52,7 +52,7 @@ struct ExportCheck {
   /// Opens the store, runs `question`, and closes the store in every case. Retries transient errors as a delivery does.
   func ask<Value>(_ question: (any ExportStore) async throws -> Value) async throws -> Value {
     let (opened, close) = try export.open()
-    var retry = destination.delivery.retry
+    var retry = destination.delivery.options.retry
     retry.giveUpAfter = giveUpAfter ?? .seconds(60)
     let name = destination.name
     let store = RetryingExportStore(

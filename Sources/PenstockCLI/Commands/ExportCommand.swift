@@ -2,6 +2,7 @@ import ArgumentParser
 import PenstockEvents
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 struct ExportCommand: ReportingCommand {

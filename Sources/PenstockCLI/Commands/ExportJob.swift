@@ -1,6 +1,7 @@
 import PenstockEvents
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 /// One run of `penstock export`.

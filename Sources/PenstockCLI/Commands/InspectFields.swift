@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 // The names and values of the format's fields, for text and JSON.

@@ -1,6 +1,7 @@
 public import ArgumentParser
 import Foundation
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 public import PenstockServer
 

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import PenstockServer
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 import ServiceLifecycle
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 struct RecoverCommand: ReportingCommand {

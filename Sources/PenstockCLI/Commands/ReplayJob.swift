@@ -3,6 +3,7 @@ import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 /// One run of `penstock replay`.
@@ -63,7 +64,7 @@ struct ReplayJob {
       window = ReplayWindow(
         from: from.position, to: until.position, untimed: try command.untimed.value(from: from, to: until))
     }
-    var retry = destination?.delivery.retry ?? RetryPolicy()
+    var retry = destination?.delivery.options.retry ?? RetryPolicy()
     retry.giveUpAfter = .seconds(command.giveUpAfter)
     return ReplaySettings(
       id: command.id ?? "dry-run", window: window, gaps: command.skipGaps ? .skip : .stop, rate: try command.rate,

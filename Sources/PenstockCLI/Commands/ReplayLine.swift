@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 /// One replay, as `penstock replay list` shows it.

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import PenstockLog
 import PenstockServer
+import PenstockSupport
 import PenstockToolSupport
 import ServiceLifecycle
 
@@ -80,7 +81,7 @@ struct ServeCommand: ReportingCommand {
   ) async throws -> PenstockService {
     do {
       return try await PenstockService.open(
-        log: path, log, server, destinations: destinations, logger: logger
+        log: path, log, server, destinations: destinations, environment: ServiceEnvironment(logger: logger)
       ) { [common] port in
         let url = ListenAddress.url(server.host, port, isSecure: server.tls != nil)
         Output.standard.line(

@@ -2,6 +2,7 @@ import Foundation
 import PenstockDelivery
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 /// The status of a running service, shown like `penstock status --log`.

@@ -1,5 +1,6 @@
 import Foundation
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 /// The result of `penstock status`.

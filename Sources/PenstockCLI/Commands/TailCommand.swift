@@ -2,6 +2,7 @@ import ArgumentParser
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 struct TailCommand: ReportingCommand {

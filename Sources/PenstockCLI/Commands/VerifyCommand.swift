@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 struct VerifyCommand: ReportingCommand {

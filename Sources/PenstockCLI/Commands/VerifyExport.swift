@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockLog
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 /// `penstock verify --s3`: checks an export against its manifest and its cursor.

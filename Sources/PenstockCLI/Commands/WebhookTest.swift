@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockSinks
+import PenstockSupport
 import PenstockToolSupport
 
 /// The result of `penstock deliver --test`.

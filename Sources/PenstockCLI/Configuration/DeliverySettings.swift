@@ -10,7 +10,6 @@ struct DeliverySettings {
   ]
 
   var options = DeliveryOptions()
-  var retry = RetryPolicy()
   /// Nil: no dead letters; a rejected record halts the destination.
   var deadLetters: DeadLetterPolicy?
   /// The number of attempts to keep for `penstock attempts`.
@@ -29,7 +28,7 @@ struct DeliverySettings {
     try members.with("attempts") { (node) throws(ConfigurationError) in attempts = try node.integer(1...10_000) }
     try members.with("rate") { (node) throws(ConfigurationError) in options.rate = try DeliveryRate(node) }
     try members.with("circuit") { (node) throws(ConfigurationError) in options.circuit = try CircuitPolicy(node) }
-    try members.with("retry") { (node) throws(ConfigurationError) in retry = try RetryPolicy(node) }
+    try members.with("retry") { (node) throws(ConfigurationError) in options.retry = try RetryPolicy(node) }
     try members.with("lag") { (node) throws(ConfigurationError) in try readLag(node) }
     try readRejection(members)
   }

@@ -12,17 +12,24 @@ extension Configuration.Destination {
   ///   - log: The log's directory.
   func makeDelivery(
     from cursor: Cursor, source: any RecordSource, to sink: any Sink, log: String, giveUpAfter: Duration? = nil,
-    logger: Logger, observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
+    environment: DeliveryEnvironment
   ) -> Delivery {
-    var retry = delivery.retry
-    retry.giveUpAfter = giveUpAfter
-    let attempts = AttemptLog(at: AttemptLog.path(inLog: log, cursor: name), capacity: delivery.attempts)
+    var (options, environment) = (self.options, environment)
+    options.retry.giveUpAfter = giveUpAfter
+    environment.attempts = AttemptLog(at: AttemptLog.path(inLog: log, cursor: name), capacity: delivery.attempts)
     let letters = delivery.deadLetters.map {
       DeadLetterLog(in: LogAccess.deadLetters(of: log), cursor: name, policy: $0)
     }
     return Delivery(
-      from: cursor, source: source, to: sink, policy: policy, retry: retry, options: delivery.options,
-      deadLetters: letters, attempts: attempts, environment: DeliveryEnvironment(logger: logger, observer: observer))
+      from: cursor, source: source, to: sink, options: options, deadLetters: letters,
+      environment: environment)
+  }
+
+  /// The delivery settings, with the batches of this destination.
+  var options: DeliveryOptions {
+    var options = delivery.options
+    options.policy = policy
+    return options
   }
 
   /// The destination for a service. Creates and closes one sink, so that a configuration error shows before the service
@@ -30,11 +37,13 @@ extension Configuration.Destination {
   func served(from file: String, log path: String, logger: Logger) async throws(Failure) -> ServiceDestination {
     await (try sink(from: file)).close()
     return ServiceDestination(
-      name: name, kind: kindName, thresholds: delivery.thresholds,
-      deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) }, settings: shownSettings,
-      batch: policy, retry: delivery.retry, options: delivery.options,
+      name: name, kind: kindName,
+      options: ServiceDestination.Options(
+        thresholds: delivery.thresholds, deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) },
+        settings: shownSettings, delivery: options),
       makeDelivery: { cursor, log in
-        makeDelivery(from: cursor, source: log, to: try makeSink(), log: path, logger: logger)
+        makeDelivery(
+          from: cursor, source: log, to: try makeSink(), log: path, environment: DeliveryEnvironment(logger: logger))
       }, makeReplaySink: { id in try makeSink(replay: id) })
   }
 

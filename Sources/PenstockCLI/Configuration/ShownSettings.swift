@@ -35,7 +35,8 @@ extension Configuration.Destination {
     if let limit = rate.bytesPerSecond { settings.append(ServiceSetting("rate.bytesPerSecond", bytes: Int(limit))) }
     if let limit = rate.requestsPerSecond { settings.append(ServiceSetting("rate.requestsPerSecond", "\(limit)")) }
     settings += [
-      ServiceSetting("retry.first", delivery.retry.first), ServiceSetting("retry.cap", delivery.retry.cap),
+      ServiceSetting("retry.first", delivery.options.retry.first),
+      ServiceSetting("retry.cap", delivery.options.retry.cap),
       ServiceSetting("lag.behindAfter", delivery.thresholds.behindAfter),
     ]
     return settings

@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 extension EventWindow {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
 
 /// `--where`: selects events, with the syntax of a destination's `filter`.

@@ -5,6 +5,7 @@ public struct CircuitPolicy: Sendable, Hashable {
   /// Attempts per second right after an outage. Doubles every ``doubling`` until ``full``; then there is no limit. Nil:
   /// the backlog is sent at full speed at once.
   public var drain: Double?
+  /// How long until the attempts per second double.
   public var doubling: Duration
   /// Attempts per second above which there is no limit.
   public var full: Double

@@ -2,6 +2,7 @@ public import PenstockLog
 
 /// What stops a delivery from making progress: a kind for programs, and a message.
 public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
+  /// What kind of trouble, for programs. The raw values are stable.
   public enum Kind: String, Sendable, Hashable, CaseIterable {
     /// The destination cannot be reached, or cannot take the batch at present.
     case unavailable
@@ -36,9 +37,12 @@ public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
     case defect
   }
 
+  /// The kind, for programs.
   public let kind: Kind
+  /// The explanation, for operators.
   public let message: String
 
+  /// Trouble of a kind, with its explanation.
   public init(_ kind: Kind, _ message: String) {
     self.kind = kind
     self.message = message
@@ -49,12 +53,15 @@ public struct DeliveryTrouble: Sendable, Hashable, CustomStringConvertible {
 
 /// Why a delivery ended early. The cursor has not moved: the next run finishes an open batch first.
 public struct DeliveryFailure: Error, Sendable, CustomStringConvertible {
+  /// What stopped the delivery.
   public let trouble: DeliveryTrouble
+  /// The cursor's name.
   public let cursor: String
   /// The sink's description of the destination.
   public let destination: String
   /// The records of the batch in question, where there is one.
   public let range: Range<Offset>?
+  /// The error of the log, the sink or the dead-letter store, where there is one.
   public let cause: (any Error)?
 
   package init(

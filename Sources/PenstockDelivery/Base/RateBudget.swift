@@ -7,8 +7,10 @@ public struct DeliveryRate: Sendable, Hashable {
   /// Attempts per second.
   public var requestsPerSecond: Double?
 
+  /// No limit.
   public static let unlimited = DeliveryRate()
 
+  /// The given limits; nil is no limit.
   public init(recordsPerSecond: Double? = nil, bytesPerSecond: Double? = nil, requestsPerSecond: Double? = nil) {
     self.recordsPerSecond = recordsPerSecond
     self.bytesPerSecond = bytesPerSecond

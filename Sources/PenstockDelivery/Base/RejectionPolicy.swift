@@ -1,5 +1,6 @@
 /// What a delivery does with a batch whose content the destination rejects.
 public struct RejectionPolicy: Sendable, Hashable {
+  /// What happens to a rejected record.
   public enum Action: String, Sendable, Hashable, CaseIterable {
     /// The delivery halves the batch until one record is left. That record becomes a dead letter; the others are
     /// delivered. Without a dead-letter store this is the same as `halt`.
@@ -8,6 +9,7 @@ public struct RejectionPolicy: Sendable, Hashable {
     case halt
   }
 
+  /// What happens to a rejected record.
   public var action: Action
   /// This many dead letters in a row, with no batch delivered between them, halt the destination. A destination that
   /// rejects everything is broken, and the log must not end up in dead letters. The cursor keeps the count over

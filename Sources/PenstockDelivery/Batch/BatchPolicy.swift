@@ -30,6 +30,7 @@ public struct BatchLimits: Sendable, Hashable {
   /// Record bytes in one batch, except for a single record that is larger.
   public var maxBytes: Int?
 
+  /// The given limits, each raised to at least 1; nil is no limit.
   public init(maxRecords: Int? = nil, maxBytes: Int? = nil) {
     self.maxRecords = maxRecords.map { max(1, $0) }
     self.maxBytes = maxBytes.map { max(1, $0) }

@@ -25,6 +25,7 @@ public struct DeadLetter: Sendable, Hashable {
   /// The record's bytes, unchanged.
   public var record: [UInt8]
 
+  /// A letter with these contents; nothing is written.
   public init(
     logID: String, cursor: String, offset: Offset, appendTime: Timestamp, deadLetteredAt: Timestamp,
     deliveryID: DeliveryID,
@@ -59,7 +60,9 @@ public protocol DeadLetterStore: Sendable {
 }
 
 extension DeadLetterStore {
+  /// Does nothing: the store needs no preparation.
   public func prepare() async throws(LogError) {}
+  /// Does nothing: the store has nothing to close.
   public func close() async throws(LogError) {}
 }
 

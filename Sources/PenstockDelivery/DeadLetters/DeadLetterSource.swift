@@ -22,6 +22,7 @@ public final class DeadLetterSource: RecordSource {
 
   public var logID: String { reader.logID }
 
+  /// One past the newest letter on stable storage.
   public var durableEnd: Offset { reader.durableEnd }
 
   /// The number of the oldest letter.

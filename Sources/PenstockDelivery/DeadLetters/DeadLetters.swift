@@ -5,7 +5,9 @@ public import PenstockLog
 public struct DeadLetters: Sendable {
   /// A letter and its number among those of its cursor.
   public struct Numbered: Sendable, Hashable {
+    /// The letter's number, counted from 0.
     public let number: Offset
+    /// The letter.
     public let letter: DeadLetter
 
     package init(number: Offset, letter: DeadLetter) {
@@ -16,6 +18,7 @@ public struct DeadLetters: Sendable {
 
   /// Some letters, and where the next ones begin.
   public struct Page: Sendable, Hashable {
+    /// The letters, in the order of their numbers.
     public let letters: [Numbered]
     /// The next letter's number; nil when there is none.
     public let next: Offset?

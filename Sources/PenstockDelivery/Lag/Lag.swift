@@ -4,43 +4,36 @@ public import PenstockLog
 public struct LagSnapshot: Sendable, Hashable {
   /// When it was taken, by a clock that never jumps.
   public var at: MonotonicInstant
+  /// When it was taken, by the wall clock.
   public var timeOfDay: Timestamp
+  /// Where the cursor stands: everything below is delivered.
   public var committed: Offset
   /// The log's durable end.
   public var end: Offset
   /// Stored bytes from the cursor to the end, an estimate from indexes.
-  public var storedBytes: Int
+  public var storedBytes = 0
   /// When the oldest undelivered record was appended; nil when there is none, or it is lost.
   public var oldestAppendTime: Timestamp?
   /// The bytes that retention's hard cap counts: the files from the cursor's segment to the newest. Nil without a
   /// limit.
   public var keptBytes: Int?
+  /// Retention's hard cap; nil without one.
   public var hardCapBytes: Int?
   /// Records that retention has deleted before they were delivered.
   public var lost: Range<Offset>?
-  /// The delivery's activity and trouble; nil when none runs.
+  /// The delivery's activity; nil when none runs.
   public var activity: DeliveryProgress.Activity?
+  /// The delivery's trouble; nil when it has none, or none runs.
   public var trouble: DeliveryTrouble?
   /// The pause that an operator has put on the destination.
   public var pause: CursorPause?
 
-  public init(
-    at: MonotonicInstant, timeOfDay: Timestamp, committed: Offset, end: Offset, storedBytes: Int = 0,
-    oldestAppendTime: Timestamp? = nil, keptBytes: Int? = nil, hardCapBytes: Int? = nil, lost: Range<Offset>? = nil,
-    activity: DeliveryProgress.Activity? = nil, trouble: DeliveryTrouble? = nil, pause: CursorPause? = nil
-  ) {
+  /// A destination that no delivery runs for, without a limit; the caller sets what else it knows.
+  public init(at: MonotonicInstant, timeOfDay: Timestamp, committed: Offset, end: Offset) {
     self.at = at
     self.timeOfDay = timeOfDay
     self.committed = committed
     self.end = end
-    self.storedBytes = storedBytes
-    self.oldestAppendTime = oldestAppendTime
-    self.keptBytes = keptBytes
-    self.hardCapBytes = hardCapBytes
-    self.lost = lost
-    self.activity = activity
-    self.trouble = trouble
-    self.pause = pause
   }
 }
 
@@ -99,6 +92,7 @@ public enum LagHealth: String, Sendable, Hashable, CaseIterable, Comparable {
 
 /// The lag of a destination.
 public struct Lag: Sendable, Hashable {
+  /// The cursor's name, which names the destination.
   public let cursor: String
   /// Durable records that are not delivered.
   public let records: Int
@@ -118,6 +112,7 @@ public struct Lag: Sendable, Hashable {
   public let timeToLoss: Duration?
   /// How long records have waited without a commit; nil when none wait.
   public let stillFor: Duration?
+  /// The worst that applies to the destination.
   public let health: LagHealth
   /// The health in a sentence.
   public let words: String

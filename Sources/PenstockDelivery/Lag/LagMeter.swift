@@ -3,7 +3,9 @@ import PenstockLog
 /// Computes a destination's ``Lag`` from snapshots: rates, forecasts and health. Pure. The caller passes snapshots in
 /// the order of their time.
 public struct LagMeter: Sendable, Hashable {
+  /// The cursor's name, which names the destination.
   public let cursor: String
+  /// The thresholds of the health.
   public let thresholds: LagThresholds
   private var last: LagSnapshot?
   /// The snapshot that rates are counted from. Between two commits all appends look like a growing lag. So a snapshot
@@ -16,6 +18,7 @@ public struct LagMeter: Sendable, Hashable {
   /// The last snapshot at which something was committed, or nothing waited.
   private var movedAt: MonotonicInstant?
 
+  /// A meter that has seen no snapshot yet.
   public init(cursor: String, thresholds: LagThresholds = LagThresholds()) {
     self.cursor = cursor
     self.thresholds = thresholds

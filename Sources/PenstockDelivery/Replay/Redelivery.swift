@@ -6,15 +6,44 @@ import Synchronization
 public struct RedeliveryReport: Sendable, Hashable {
   /// A letter that was rejected again. It stays in the store, and the redelivery has passed it.
   public struct Rejected: Sendable, Hashable {
+    /// The letter's number.
     public let number: Offset
+    /// What the destination, or the sink, answered.
     public let reason: String
   }
 
+  /// Letters that arrived.
   public var delivered = 0
+  /// Attempts at all batches, answered or not.
   public var attempts = 0
+  /// Letters that were rejected again, in the order of their numbers.
   public var rejected: [Rejected] = []
   /// Nil while the redelivery runs.
   public var ending: DeliveryReport.Ending?
+}
+
+/// What a redelivery is to do.
+public struct RedeliverySettings: Sendable, Hashable {
+  /// Which letters to send.
+  public var scope: RedeliveryScope
+  /// The cursor whose letters these are.
+  public var cursor: String
+  /// The destination's name, under which the redelivery keeps its position.
+  public var destination: String
+  /// Batches, retries, batches in flight and rates. Without ``RetryPolicy/giveUpAfter`` the redelivery waits out
+  /// trouble without a limit.
+  public var options: DeliveryOptions
+
+  /// Sends the letters that no redelivery to this destination has passed, with the standard options.
+  public init(
+    _ scope: RedeliveryScope = .remaining, of cursor: String, to destination: String,
+    options: DeliveryOptions = DeliveryOptions()
+  ) {
+    self.scope = scope
+    self.cursor = cursor
+    self.destination = destination
+    self.options = options
+  }
 }
 
 /// Delivers a cursor's dead letters to a destination again: the original bytes, in the order in which they were
@@ -30,14 +59,9 @@ public struct RedeliveryReport: Sendable, Hashable {
 ///
 /// A redelivery runs once. To run again, make another one.
 public final class Redelivery: Sendable {
-  private let scope: RedeliveryScope
-  private let cursor: String
+  private let settings: RedeliverySettings
   private let letters: DeadLetters
-  private let destination: String
   private let sink: any Sink
-  private let policy: BatchPolicy?
-  private let retry: RetryPolicy
-  private let options: DeliveryOptions
   private let environment: DeliveryEnvironment
   private let rejections: RejectionRecorder
   private struct State {
@@ -51,32 +75,20 @@ public final class Redelivery: Sendable {
   /// Makes a redelivery. It does nothing before it runs.
   ///
   /// - Parameters:
-  ///   - scope: Which letters to send.
-  ///   - cursor: The cursor whose letters these are.
+  ///   - settings: Which letters to send, and how.
   ///   - letters: The dead letters of the log.
   ///   - sink: The destination. It marks what it sends with ``RedeliveryScope/mark``. The redelivery closes it when the
   ///     run ends.
-  ///   - destination: The destination's name, under which the redelivery keeps its position.
-  ///   - policy: When a batch is closed; nil for the sink's own ``Sink/batchPolicy``.
-  ///   - retry: Without ``RetryPolicy/giveUpAfter`` the redelivery waits out trouble without a limit.
-  ///   - options: Batches in flight and rates.
   ///   - environment: Clocks, random bits, logger and observer.
   ///   - onRejected: Called for each letter that is rejected again; must return soon.
   public init(
-    _ scope: RedeliveryScope = .remaining, of cursor: String, in letters: DeadLetters, to sink: any Sink,
-    named destination: String, policy: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy(),
-    options: DeliveryOptions = DeliveryOptions(),
+    _ settings: RedeliverySettings, in letters: DeadLetters, to sink: any Sink,
     environment: DeliveryEnvironment = DeliveryEnvironment(logger: Logger(label: "penstock.redelivery")),
     onRejected: @escaping @Sendable (RedeliveryReport.Rejected) -> Void = { _ in }
   ) {
-    self.scope = scope
-    self.cursor = cursor
+    self.settings = settings
     self.letters = letters
     self.sink = sink
-    self.destination = destination
-    self.policy = policy
-    self.retry = retry
-    self.options = options
     self.environment = environment
     rejections = RejectionRecorder(onRejected)
   }
@@ -89,14 +101,14 @@ public final class Redelivery: Sendable {
   public func run() async throws -> RedeliveryReport {
     guard !hasRun.exchange(true, ordering: .relaxed) else {
       throw DeliveryFailure(
-        DeliveryTrouble(.defect, "a Redelivery runs once; make another one"), cursor: cursor,
+        DeliveryTrouble(.defect, "a Redelivery runs once; make another one"), cursor: settings.cursor,
         destination: sink.description, range: nil, cause: nil)
     }
     let delivery: Delivery
     let end: Offset
     let source: DeadLetterSource
     do {
-      guard let found = try await letters.source(of: cursor) else { throw Self.noLetter(cursor) }
+      guard let found = try await letters.source(of: settings.cursor) else { throw noLetter }
       source = found
     } catch {
       await sink.close()
@@ -143,25 +155,25 @@ public final class Redelivery: Sendable {
   }
 
   private func take(from source: DeadLetterSource) async throws(LogError) -> (any CursorLease, end: Offset) {
-    switch scope {
+    switch settings.scope {
     case .remaining, .all:
-      let cursor = try await source.cursor(named: destination)
-      if scope == .all { try await cursor.seek(to: .beginning) }
+      let cursor = try await source.cursor(named: settings.destination)
+      if settings.scope == .all { try await cursor.seek(to: .beginning) }
       return (cursor, source.durableEnd)
     case .one(let number):
-      guard source.first <= number, number < source.durableEnd else { throw Self.noLetter(cursor) }
-      return (EphemeralLease(named: destination, at: number, end: number + 1), number + 1)
+      guard source.first <= number, number < source.durableEnd else { throw noLetter }
+      return (EphemeralLease(named: settings.destination, at: number, end: number + 1), number + 1)
     }
   }
 
   private func makeDelivery(_ lease: any CursorLease, _ source: DeadLetterSource) -> Delivery {
     Delivery(
-      from: lease, source: source, to: sink, policy: policy, retry: retry, options: options, deadLetters: rejections,
+      from: lease, source: source, to: sink, options: settings.options, deadLetters: rejections,
       environment: environment)
   }
 
-  private static func noLetter(_ cursor: String) -> LogError {
-    LogError(.unknownCursor, "cursor \(cursor) has no such dead letter")
+  private var noLetter: LogError {
+    LogError(.unknownCursor, "cursor \(settings.cursor) has no such dead letter")
   }
 }
 

@@ -17,6 +17,7 @@ import Synchronization
 ///
 /// A `Replay` runs once. To continue a replay, make another one with the same id.
 public final class Replay: Sendable {
+  /// What the replay was given.
   public let settings: ReplaySettings
   private let store: any ReplayStore
   private let source: any RecordSource
@@ -198,8 +199,9 @@ public final class Replay: Sendable {
       }
     }
     return Delivery(
-      from: lease, source: source, to: UnownedSink(sink: sink, events: manifest.events), policy: settings.policy,
-      retry: settings.retry, options: DeliveryOptions(rate: DeliveryRate(manifest.rate)), environment: environment)
+      from: lease, source: source, to: UnownedSink(sink: sink, events: manifest.events),
+      options: DeliveryOptions(policy: settings.policy, retry: settings.retry, rate: DeliveryRate(manifest.rate)),
+      environment: environment)
   }
 
   private func end(

@@ -2,6 +2,7 @@ public import PenstockLog
 
 /// What to replay: the id, the window, the rate and what to do about gaps. The sink says where it goes.
 public struct ReplaySettings: Sendable, Hashable {
+  /// What happens at lost records.
   public enum GapPolicy: String, Sendable, Hashable, CaseIterable {
     /// Lost records end the run with an error that names them. A later run with ``skip`` continues after them.
     case stop
@@ -13,14 +14,17 @@ public struct ReplaySettings: Sendable, Hashable {
   public var id: String
   /// `[from, to)`, resolved when the replay begins and fixed from then on. Nil: resume with the window it has.
   public var window: ReplayWindow?
+  /// What happens at lost records.
   public var gaps: GapPolicy
   /// The most the replay sends, from this run on; durable. Nil: the rate of the run before, and no limit in the first
   /// run.
   public var rate: DeliveryRate?
   /// When a batch is closed; nil for the sink's own ``Sink/batchPolicy``.
   public var policy: BatchPolicy?
+  /// How long to wait after trouble.
   public var retry: RetryPolicy
 
+  /// Settings that stop at gaps, without a limit, unless the caller says otherwise.
   public init(
     id: String, window: ReplayWindow?, gaps: GapPolicy = .stop, rate: DeliveryRate? = nil,
     policy: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy()
@@ -37,11 +41,14 @@ public struct ReplaySettings: Sendable, Hashable {
 /// From the first of these positions up to, and without, the second. An event time is a condition on each event's own
 /// time: exactly the events that meet it are delivered.
 public struct ReplayWindow: Sendable, Hashable {
+  /// The first position.
   public var from: Position
+  /// The position to stop at; its record is not included.
   public var to: Position
   /// What to do with records without a readable event time, where ``from`` or ``to`` is an event time.
   public var untimed: EventWindow.Untimed
 
+  /// A window between two positions; both are resolved when the replay begins.
   public init(from: Position, to: Position, untimed: EventWindow.Untimed = .skip) {
     self.from = from
     self.to = to
@@ -50,6 +57,7 @@ public struct ReplayWindow: Sendable, Hashable {
 
   /// The condition on each record; nil when every record between the positions is included.
   public var events: EventWindow? { EventWindow(from: from, to: to, untimed: untimed) }
+  /// The records with these offsets.
   public init(_ range: Range<Offset>) { self.init(from: .offset(range.lowerBound), to: .offset(range.upperBound)) }
 }
 
@@ -147,6 +155,7 @@ package enum ReplayDecision: Hashable, Sendable {
 
 /// Why a replay cannot begin or resume.
 public struct ReplayError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// Why it failed, for programs. The raw values are stable.
   public enum Code: String, Sendable, Hashable, CaseIterable {
     /// There is no replay of that id, and the settings have no window to begin one with.
     case unknown
@@ -161,10 +170,13 @@ public struct ReplayError: Error, Sendable, Hashable, CustomStringConvertible {
     /// This `Replay` has run before; each one runs once.
     case alreadyRun
   }
+  /// Why it failed, for programs.
   public let code: Code
+  /// The explanation, for operators.
   public let message: String
   /// The records in question.
   public let range: Range<Offset>?
+  /// A failure with its explanation.
   public init(_ code: Code, _ message: String, range: Range<Offset>? = nil) {
     self.code = code
     self.message = message

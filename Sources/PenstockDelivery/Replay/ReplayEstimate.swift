@@ -17,30 +17,25 @@ public struct ReplayEstimate: Sendable, Hashable {
   /// The time at the settings' rate; nil without a rate, since the destination's speed is unknown.
   public let duration: Duration?
 
+  /// The estimate for a window that includes every record of `extent`.
   public init(_ extent: RangeEstimate, policy: BatchPolicy, rate: DeliveryRate) {
     func pieces(_ amount: Int, _ most: Int) -> Int { amount / most + (amount % most == 0 ? 0 : 1) }
     let batches = max(pieces(extent.records, policy.maxRecords), pieces(extent.recordBytes, policy.maxBytes))
-    self.init(
-      extent, nil, events: extent.records, eventBytes: extent.recordBytes, untimed: 0, batches: batches, rate: rate)
+    self.extent = extent
+    (window, events, eventBytes, untimed) = (nil, extent.records, extent.recordBytes, 0)
+    self.batches = batches
+    duration = Self.duration(extent.records, extent.recordBytes, batches, rate)
   }
 
   init(_ extent: RangeEstimate, _ count: EventCount, rate: DeliveryRate) {
-    self.init(
-      extent, count.window, events: count.events, eventBytes: count.bytes, untimed: count.untimed,
-      batches: count.batches, rate: rate)
+    self.extent = extent
+    window = count.window
+    (events, eventBytes, untimed, batches) = (count.events, count.bytes, count.untimed, count.batches)
+    duration = Self.duration(count.events, count.bytes, count.batches, rate)
   }
 
-  private init(
-    _ extent: RangeEstimate, _ window: EventWindow?, events: Int, eventBytes: Int, untimed: Int, batches: Int,
-    rate: DeliveryRate
-  ) {
-    self.extent = extent
-    self.window = window
-    self.events = events
-    self.eventBytes = eventBytes
-    self.untimed = untimed
-    self.batches = batches
-    duration = rate.seconds(records: events, bytes: eventBytes, requests: batches).map { .seconds(min($0, 1e10)) }
+  private static func duration(_ events: Int, _ bytes: Int, _ batches: Int, _ rate: DeliveryRate) -> Duration? {
+    rate.seconds(records: events, bytes: bytes, requests: batches).map { .seconds(min($0, 1e10)) }
   }
 }
 

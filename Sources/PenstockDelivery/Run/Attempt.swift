@@ -2,6 +2,7 @@ public import PenstockLog
 
 /// One attempt at one batch, for operators.
 public struct Attempt: Sendable, Hashable {
+  /// What came of the attempt.
   public enum Outcome: UInt8, Sendable, Hashable, CaseIterable, CustomStringConvertible {
     /// Not answered yet, or the process died before the answer.
     case underWay = 0
@@ -24,10 +25,13 @@ public struct Attempt: Sendable, Hashable {
   public let number: UInt64
   /// When it began, by the time of day.
   public let time: Timestamp
+  /// The records of the batch.
   public let range: Range<Offset>
+  /// The batch's id, the same in each of its attempts.
   public let deliveryID: DeliveryID
   /// The number of the attempt at this batch, from 1, over restarts, counted from the attempts still in the list.
   public let attempt: Int
+  /// What came of it, as far as that is known.
   public internal(set) var outcome: Outcome
   /// Time until the answer, in nanoseconds; 0 while there is none.
   public internal(set) var nanoseconds: UInt64

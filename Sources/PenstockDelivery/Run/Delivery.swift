@@ -19,7 +19,6 @@ public final class Delivery: Service {
   private let sink: any Sink
   /// When batches are closed: the given policy, or the sink's own, within the sink's ``Sink/batchLimits``.
   public let policy: BatchPolicy
-  private let retry: RetryPolicy
   private let environment: DeliveryEnvironment
   private let options: DeliveryOptions
   private let deadLetters: (any DeadLetterStore)?
@@ -35,42 +34,46 @@ public final class Delivery: Service {
   ///   - lease: The cursor to move. No other holder may have it.
   ///   - source: The log of that cursor. The run throws when it is another log.
   ///   - sink: The destination. The delivery closes it when it ends.
-  ///   - policy: When a batch is closed; nil for the sink's own ``Sink/batchPolicy``. The delivery lowers it to the
-  ///     sink's limits and logs that; see ``policy``.
-  ///   - retry: How long to wait after trouble.
-  ///   - options: Batches in flight, rates, and what to do with rejected records.
+  ///   - options: Batches, retries, batches in flight, rates, and what to do with rejected records.
   ///   - deadLetters: Stores records that the destination rejects or the sink cannot render. Nil: such a record halts
   ///     the destination.
-  ///   - attempts: Keeps the newest attempts; by default 100, in memory.
-  ///   - environment: Clocks, random bits, logger and observer.
+  ///   - environment: Clocks, random bits, logger and observer, and where the attempts are kept.
   public init(
-    from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy? = nil,
-    retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
-    deadLetters: (any DeadLetterStore)? = nil, attempts: AttemptLog = AttemptLog(),
+    from lease: any CursorLease, source: any RecordSource, to sink: any Sink,
+    options: DeliveryOptions = DeliveryOptions(), deadLetters: (any DeadLetterStore)? = nil,
     environment: DeliveryEnvironment = DeliveryEnvironment()
   ) {
     self.lease = lease
     self.source = source
     self.sink = sink
-    let wanted = policy ?? sink.batchPolicy
-    self.policy = wanted.limited(to: sink.batchLimits)
-    self.retry = retry
+    let wanted = options.policy ?? sink.batchPolicy
+    policy = wanted.limited(to: sink.batchLimits)
     self.options = options
     self.deadLetters = deadLetters
-    self.attempts = attempts
+    attempts = environment.attempts ?? AttemptLog()
     var environment = environment
     environment.logger[metadataKey: "cursor"] = "\(lease.name)"
     environment.logger[metadataKey: "destination"] = "\(sink.description)"
-    if self.policy != wanted {
+    if policy != wanted {
       environment.logger.notice(
         "the batch policy is lowered to the sink's limits",
         metadata: [
-          "maxRecords": "\(wanted.maxRecords) to \(self.policy.maxRecords)",
-          "maxBytes": "\(wanted.maxBytes) to \(self.policy.maxBytes)",
+          "maxRecords": "\(wanted.maxRecords) to \(policy.maxRecords)",
+          "maxBytes": "\(wanted.maxBytes) to \(policy.maxBytes)",
         ])
     }
     self.environment = environment
     published = AsyncCondition(DeliveryProgress(cursor: lease.name, destination: sink.description))
+  }
+
+  /// Makes a delivery with its own batch policy and otherwise the standard options.
+  public convenience init(
+    from lease: any CursorLease, source: any RecordSource, to sink: any Sink, policy: BatchPolicy,
+    deadLetters: (any DeadLetterStore)? = nil, environment: DeliveryEnvironment = DeliveryEnvironment()
+  ) {
+    self.init(
+      from: lease, source: source, to: sink, options: DeliveryOptions(policy: policy), deadLetters: deadLetters,
+      environment: environment)
   }
 
   /// Delivers until graceful shutdown or cancellation.
@@ -177,7 +180,7 @@ public final class Delivery: Service {
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
     var runner = DeliveryRunner(
       state: DeliveryState(
-        await lease.state, mode: mode, retry: retry, options: options, writesDeadLetters: deadLetters != nil),
+        await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
       lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
       planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), environment: environment,
       progress: published, commands: commands)

@@ -1,8 +1,8 @@
 public import Logging
 public import PenstockLog
 
-/// What a delivery uses besides its cursor, source and destination: clocks, random bits, a logger and an observer. A
-/// test injects its own.
+/// What a delivery uses besides its cursor, source and destination: clocks, random bits, a logger, an observer
+/// and where attempts are kept. A test injects its own.
 public struct DeliveryEnvironment: Sendable {
   /// Measures waits.
   public var clock: any DeliveryClock
@@ -15,18 +15,23 @@ public struct DeliveryEnvironment: Sendable {
   public var logger: Logger
   /// Called with every event of a batch. The delivery waits for it, so it must return soon.
   public var observer: (@Sendable (DeliveryObserverEvent) -> Void)?
+  /// Keeps the newest attempts, of one delivery at a time. Nil: each delivery keeps its newest 100, in memory.
+  public var attempts: AttemptLog?
 
-  /// The system's clocks and random bits, a logger and no observer, unless the caller passes others.
+  /// The system's clocks and random bits, a logger, no observer and attempts in memory, unless the caller passes
+  /// others.
   public init(
     clock: any DeliveryClock = SystemDeliveryClock(), wallClock: any WallClock = SystemWallClock(),
     random: @escaping @Sendable () -> UInt64 = DeliveryEnvironment.systemRandom,
-    logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
+    logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil,
+    attempts: AttemptLog? = nil
   ) {
     self.clock = clock
     self.wallClock = wallClock
     self.random = random
     self.logger = logger
     self.observer = observer
+    self.attempts = attempts
   }
 
   /// 64 bits of the operating system's generator.

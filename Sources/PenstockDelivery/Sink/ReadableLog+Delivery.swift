@@ -1,6 +1,7 @@
 public import PenstockLog
 
 extension Log: RecordSource {
+  /// The end that readers see: a reader sees only durable records.
   public var durableEnd: Offset { end }
 }
 

@@ -65,10 +65,15 @@ public protocol Sink: Sendable {
 }
 
 extension Sink {
+  /// By default false.
   public var acceptsCompressedFrames: Bool { false }
+  /// By default false.
   public var appliesEventWindows: Bool { false }
+  /// By default that of a webhook: 500 records, 1 MiB, 5 seconds.
   public var batchPolicy: BatchPolicy { BatchPolicy() }
+  /// By default none.
   public var batchLimits: BatchLimits { BatchLimits() }
+  /// By default does nothing.
   public func close() async {}
 }
 
@@ -76,10 +81,13 @@ extension Sink {
 public struct BatchMetadata: Sendable, Hashable {
   /// The log's UUID, as 32 hexadecimal digits.
   public var logID: String
+  /// The cursor's name.
   public var cursor: String
+  /// The first record.
   public var first: Offset
   /// One past the last record.
   public var end: Offset
+  /// The records' bytes together, before rendering.
   public var byteCount: Int
   /// When the log took the first record.
   public var firstAppendTime: Timestamp
@@ -90,6 +98,7 @@ public struct BatchMetadata: Sendable, Hashable {
   /// The condition for the records to send; nil: all. Part of the plan, so that an open batch keeps it.
   public var events: EventWindow?
 
+  /// Facts with these values; they are not checked.
   public init(
     logID: String, cursor: String, first: Offset, end: Offset, byteCount: Int, firstAppendTime: Timestamp,
     plannedAt: Timestamp, closedBy: CloseReason, events: EventWindow? = nil
@@ -123,6 +132,7 @@ public struct PreparedBody: Sendable {
   /// times.
   public var untimedCount = 0
 
+  /// A body that is complete in memory.
   public init(bytes: [UInt8], contentDigest: [UInt8], contentLength: Int, eventCount: Int) {
     self.bytes = bytes
     self.contentDigest = contentDigest
@@ -148,13 +158,18 @@ public protocol BodyReader {
 
 /// One delivery, whose intent is durable.
 public struct DeliveryRequest: Sendable {
+  /// The durable intent: the batch's id, range, digest and plan.
   public var intent: Intent
+  /// The rendered batch.
   public var body: PreparedBody
+  /// The log's UUID, as 32 hexadecimal digits.
   public var logID: String
+  /// The cursor's name.
   public var cursor: String
   /// 1 for the first attempt in this process.
   public var attempt: Int
 
+  /// A request with these values; they are not checked.
   public init(intent: Intent, body: PreparedBody, logID: String, cursor: String, attempt: Int) {
     self.intent = intent
     self.body = body
@@ -183,10 +198,12 @@ public enum DeliveryOutcome: Sendable, Hashable {
 
 /// Why a batch cannot be planned or rendered.
 public struct SinkError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The explanation, for operators.
   public let message: String
   /// The record whose content is the cause. Nil for an error about the batch, its plan or the sink: then the
   /// destination halts, and nothing becomes a dead letter.
   public let offset: Offset?
+  /// An error about the record at `offset`, or about the whole batch.
   public init(_ message: String, offset: Offset? = nil) {
     self.message = message
     self.offset = offset

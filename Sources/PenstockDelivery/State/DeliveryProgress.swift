@@ -2,6 +2,7 @@ public import PenstockLog
 
 /// The progress of a delivery. Counts are of this process and begin at 0.
 public struct DeliveryProgress: Sendable, Hashable {
+  /// What a delivery is doing.
   public enum Activity: String, Sendable, Hashable, CaseIterable {
     /// It has not run yet.
     case idle
@@ -22,12 +23,15 @@ public struct DeliveryProgress: Sendable, Hashable {
     /// An operator has paused the destination; see ``DeliveryProgress/pause``. The delivery begins nothing; earlier
     /// attempts may still be in flight.
     case paused
+    /// The run is over.
     case ended
   }
 
+  /// The cursor's name.
   public let cursor: String
   /// The sink's description of the destination.
   public let destination: String
+  /// What the delivery is doing.
   public internal(set) var activity = Activity.idle
   /// Everything below this offset is delivered.
   public internal(set) var committed: Offset
@@ -35,6 +39,7 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var end: Offset
   /// The records of the oldest batch in flight.
   public internal(set) var inFlight: Range<Offset>?
+  /// The id of the oldest batch in flight; nil when none is.
   public internal(set) var deliveryID: DeliveryID?
   /// Open batches. More than one only with ``DeliveryOptions/maxInFlight``, or when an earlier process left them.
   public internal(set) var batchesInFlight = 0
@@ -42,10 +47,13 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var circuit = CircuitState.closed
   /// Attempts at the oldest batch in flight.
   public internal(set) var attemptsAtBatch = 0
+  /// Attempts at all batches, answered or not.
   public internal(set) var attempts = 0
   /// Attempts that were not the first at their batch.
   public internal(set) var retries = 0
+  /// Batches delivered.
   public internal(set) var batches = 0
+  /// Records in delivered batches, filtered ones included.
   public internal(set) var records = 0
   /// Events in the delivered batches; the other ``records`` were filtered.
   public internal(set) var events = 0
@@ -80,6 +88,7 @@ public struct DeliveryProgress: Sendable, Hashable {
 
 /// What a delivery did from its start to its orderly end.
 public struct DeliveryReport: Sendable, Hashable {
+  /// How the run ended.
   public enum Ending: String, Sendable, Hashable, CaseIterable {
     /// The cursor has reached the requested end.
     case caughtUp
@@ -91,17 +100,21 @@ public struct DeliveryReport: Sendable, Hashable {
     case paused
   }
 
+  /// How the run ended.
   public let ending: Ending
   /// The cursor's position when the delivery began.
   public let first: Offset
   /// The cursor's position now: `first ..< end` was delivered, except ``deadLetters``.
   public let end: Offset
+  /// Batches delivered.
   public let batches: Int
+  /// Records in delivered batches, filtered ones included.
   public let records: Int
   /// Events in the delivered batches; the other ``records`` were filtered.
   public let events: Int
   /// Bytes of the delivered records, as they are in the log.
   public let bytes: Int
+  /// Attempts at all batches, answered or not.
   public let attempts: Int
   /// Attempts that were not the first at their batch.
   public let retries: Int

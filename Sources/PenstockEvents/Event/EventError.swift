@@ -48,6 +48,7 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
     case foreignApp = "foreign_app"
   }
 
+  /// What is wrong, for programs.
   public let code: Code
   /// What was expected and what was found, without the position.
   public let message: String
@@ -61,6 +62,7 @@ public struct EventError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The byte of the body at which the record starts, counted from 0.
   public private(set) var recordPosition: Int?
 
+  /// An error at a byte, counted from 0; its record is not known yet.
   public init(_ code: Code, _ message: String, position: Int, field: EventField? = nil) {
     self.code = code
     self.message = message

@@ -6,6 +6,7 @@ public struct EventSummary: Hashable, Sendable {
   /// `type`; nil if the event has none.
   public let type: EventType?
 
+  /// What an event says of its time and type.
   public init(eventTime: Int64?, type: EventType?) {
     self.eventTime = eventTime
     self.type = type

@@ -17,6 +17,7 @@ extension EventFilter: LosslessStringConvertible {
     public let part: String
     let reason: Reason
 
+    /// What is wrong, with the part of the text.
     public var description: String {
       switch reason {
       case .pattern: "event filter: the pattern \"\(part)\" has a backslash before something other than *, ? or \\"

@@ -9,60 +9,62 @@ extension EventFilter {
   /// them. Allocates only for strings with escapes. A filter that passes everything does not read the record.
   public func verdict(on record: UnsafeRawBufferPointer) -> Verdict {
     if asked == 0 { return .passes }
-    var scanner = JSONScanner(record)
-    guard (try? scanner.beginDocument()) != nil, scanner.current == UInt8(ascii: "{") else { return .malformed }
-    var walk = ObjectWalk(scanner)
     var met: UInt16 = 0
     var excluded: UInt16 = 0
+    let isObject = record.forEachTerm(asked) { field, value in
+      if wanted.meets(field, value) { met |= field.bit }
+      if unwanted.meets(field, value) { excluded |= field.bit }
+    }
+    guard isObject else { return .malformed }
+    return met == wanted.fields && excluded == 0 ? .passes : .filtered
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Calls `body` with each unescaped value that filters compare, of the fields in the set `asked`, in the record's
+  /// order. False when the record is not one well-formed JSON object; `body` may have been called before.
+  @inline(__always)
+  func forEachTerm(_ asked: UInt16, _ body: (EventField, UnsafeRawBufferPointer) -> Void) -> Bool {
+    var scanner = JSONScanner(self)
+    guard (try? scanner.beginDocument()) != nil, scanner.current == UInt8(ascii: "{") else { return false }
+    var walk = ObjectWalk(scanner)
     do throws(JSONFault) {
       while let member = try walk.next() {
         guard let field = member.field, asked & field.bit != 0 else { continue }
         switch field {
-        case .properties where member.kind == .object: look(inProperties: record.part(member.value), &met, &excluded)
-        case .segments where member.kind == .array: look(inSegments: record.part(member.value), &met, &excluded)
-        case .appID, .type, .event:
-          if let string = member.string { hold(string, in: record, against: field, &met, &excluded) }
+        case .properties where member.kind == .object: part(member.value).forEachTracker { body(.properties, $0) }
+        case .segments where member.kind == .array: part(member.value).forEachSegment { body(.segments, $0) }
+        case .appID, .type, .event: member.string?.withUnescaped(in: self) { body(field, $0) }
         default: break
         }
       }
     } catch {
-      return .malformed
+      return false
     }
-    return met == wanted.fields && excluded == 0 ? .passes : .filtered
-  }
-
-  @inline(__always)
-  private func hold(
-    _ string: JSONString, in bytes: UnsafeRawBufferPointer, against field: EventField, _ met: inout UInt16,
-    _ excluded: inout UInt16
-  ) {
-    string.withUnescaped(in: bytes) { value in
-      if wanted.meets(field, value) { met |= field.bit }
-      if unwanted.meets(field, value) { excluded |= field.bit }
-    }
+    return true
   }
 
   /// The value was scanned as part of the record, so this scan throws nothing.
-  private func look(inProperties object: UnsafeRawBufferPointer, _ met: inout UInt16, _ excluded: inout UInt16) {
-    var walk = ObjectWalk(JSONScanner(object))
+  private func forEachTracker(_ body: (UnsafeRawBufferPointer) -> Void) {
+    var walk = ObjectWalk(JSONScanner(self))
     while let member = try? walk.next() {
-      guard let string = member.string, member.key.equals("id", in: object) else { continue }
-      hold(string, in: object, against: .properties, &met, &excluded)
+      guard let string = member.string, member.key.equals("id", in: self) else { continue }
+      string.withUnescaped(in: self, body)
     }
   }
 
-  private func look(inSegments array: UnsafeRawBufferPointer, _ met: inout UInt16, _ excluded: inout UInt16) {
-    var scanner = JSONScanner(array)
+  private func forEachSegment(_ body: (UnsafeRawBufferPointer) -> Void) {
+    var scanner = JSONScanner(self)
     while scanner.moveToElement() {
       let start = scanner.position
       guard (try? scanner.scanValue(within: 1)) != nil else { return }
-      guard array[start] == UInt8(ascii: "{") else { continue }
-      let object = array.part(start..<scanner.position)
+      guard self[start] == UInt8(ascii: "{") else { continue }
+      let object = part(start..<scanner.position)
       var walk = ObjectWalk(JSONScanner(object))
       while let member = try? walk.next() {
         guard let string = member.string, member.key.equals("id", in: object) || member.key.equals("name", in: object)
         else { continue }
-        hold(string, in: object, against: .segments, &met, &excluded)
+        string.withUnescaped(in: object, body)
       }
     }
   }

@@ -25,6 +25,7 @@ public struct EventFilter: Hashable, Sendable {
     /// The `id` or the `name` of one of the objects in `segments` is one of these.
     public var segments: [String]?
 
+    /// No conditions.
     public init() {}
   }
 
@@ -52,6 +53,7 @@ public struct EventFilter: Hashable, Sendable {
   public let including: Terms
   /// An event must match none of the lists that are not nil.
   public let excluding: Terms
+  /// What to do with a record that is not one well-formed JSON object.
   public let malformed: Malformed
   let wanted: CompiledTerms
   let unwanted: CompiledTerms

@@ -5,15 +5,18 @@
 public struct EventArrayReader: Sendable {
   /// The result for an element.
   public enum Element: Sendable {
+    /// An event.
     case event(EventSummary)
     /// Not an event, or too long. The error has its number and its byte.
     case refused(EventError)
   }
 
+  /// Checks each element.
   public let validator: EventValidator
   /// The longest element allowed, in bytes.
   public let maxRecordBytes: Int
 
+  /// A reader that refuses elements longer than `maxRecordBytes`.
   public init(validator: EventValidator = EventValidator(), maxRecordBytes: Int = .max) {
     self.validator = validator
     self.maxRecordBytes = maxRecordBytes

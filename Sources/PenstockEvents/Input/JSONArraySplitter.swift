@@ -10,6 +10,7 @@ public struct JSONArraySplitter: Sendable {
   /// How many arrays and objects may be open at once within an element, as for `EventValidator`.
   public let depthLimit: Int
 
+  /// A splitter with these limits; the depth is limited to 1 … 128.
   public init(maxBodyBytes: Int, maxRecordBytes: Int = .max, depthLimit: Int = 128) {
     self.maxBodyBytes = maxBodyBytes
     self.maxRecordBytes = maxRecordBytes

@@ -15,6 +15,7 @@ public struct NDJSONSplitter: Sendable {
     /// The byte of the input at which the line starts, counted from 0.
     public let position: Int
 
+    /// A position in an input.
     public init(record: Int, number: Int, position: Int) {
       self.record = record
       self.number = number
@@ -41,6 +42,7 @@ public struct NDJSONSplitter: Sendable {
   private var linePosition = 0
   private var failure: EventError?
 
+  /// A splitter at the start of an input; the limit must be positive.
   public init(maxLineBytes: Int) {
     precondition(maxLineBytes > 0, "a line limit must be positive")
     self.maxLineBytes = maxLineBytes

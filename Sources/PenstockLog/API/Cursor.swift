@@ -18,11 +18,13 @@ internal import Synchronization
 public final class Cursor: Sendable {
   /// How much a batch may hold, and how long it may wait for more records.
   public struct Limits: Hashable, Sendable {
+    /// The most records.
     public var records: Int
     /// Bytes of records; a batch with a single record may be larger.
     public var bytes: Int
     /// How long a batch that is not full waits for more, from when `next` saw its first record. Default: zero.
     public var wait: Duration
+    /// 500 records, 1 MiB and no wait, unless the caller says otherwise.
     public init(records: Int = 500, bytes: Int = 1 << 20, wait: Duration = .zero) {
       self.records = records
       self.bytes = bytes
@@ -30,6 +32,7 @@ public final class Cursor: Sendable {
     }
   }
 
+  /// The cursor's name.
   public let name: String
   /// The id of the cursor's log, as 32 hexadecimal digits.
   public let logID: String?
@@ -105,10 +108,13 @@ public final class Cursor: Sendable {
 
   /// Moves the cursor anywhere in the log, also back: one sync. Throws `.illegalMove` while a batch is open, or for an
   /// offset past the end.
-  public func seek(to place: Position) async throws(LogError) {
+  ///
+  /// With `givingUpBatches` it also moves while a batch is open, and gives that batch up. The destination may hold the
+  /// batch or not. Its records at or past the new position are delivered under new ids; the others are not.
+  public func seek(to place: Position, givingUpBatches: Bool = false) async throws(LogError) {
     let offset = try view.offset(of: place)
     try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
-      try state.seeking(to: offset, epoch: epoch, durableEnd: view.end)
+      try state.seeking(to: offset, givingUpBatches: givingUpBatches, epoch: epoch, durableEnd: view.end)
     }
   }
 

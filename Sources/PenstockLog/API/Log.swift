@@ -27,10 +27,11 @@ public final class Log: ReadableLog {
   private let configuration: LogConfiguration
   /// How safe an append is when it returns, unless it asks for another level.
   package var durability: Durability { configuration.durability }
-  package let committer: Committer
+  let committer: Committer
   package let producers: ProducerRegistry
   private let trimmer: LogTrimmer
   private let worker: Worker
+  /// What reads share; not for use outside this package.
   public let parts: LogParts
   /// Runs retention on the thread that moves cursors.
   private let trimSoon: @Sendable (_ then: @escaping @Sendable (_ hasDropped: Bool) -> Void) -> Void

@@ -5,7 +5,7 @@ internal import Logging
 /// process ends.
 ///
 /// No caller waits for that close, so its errors are a warning in the process's log.
-package final class LogLifetime: Sendable {
+final class LogLifetime: Sendable {
   private let committer: Committer
   private let cursors: CursorRegistry
   private let logger: Logger

@@ -12,6 +12,7 @@ public final class LogReader: ReadableLog {
   /// The log's UUID, as 32 hexadecimal digits.
   public let logID: String
   private let follower: LogFollower
+  /// What reads share; not for use outside this package.
   public let parts: LogParts
 
   /// Opens the log at `path` for reading. Throws `.notALog`, `.futureFormat`, `.damaged`, `.io`. O(segments).

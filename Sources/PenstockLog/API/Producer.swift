@@ -27,9 +27,11 @@ public final class Producer: Sendable {
     case uncertain
   }
 
+  /// The producer's name.
   public let name: String
   /// This holder's number; a later holder's is higher, also after restarts.
   public let epoch: UInt64
+  /// What the log knew of the producer when it was taken.
   public let history: History
   private let registry: ProducerRegistry
   private let committer: Committer

@@ -10,8 +10,8 @@ public protocol ReadableLog: Sendable {
 
 /// The parts of an open log, for Penstock's own modules.
 public struct LogParts: Sendable {
-  package let view: LogView
-  package let cursors: CursorRegistry
+  let view: LogView
+  let cursors: CursorRegistry
   /// Keeps the log open where this process writes it.
   let lifetime: LogLifetime?
 

@@ -1,5 +1,6 @@
 /// One record with its own bytes.
 public struct Record: Hashable, Sendable {
+  /// The record's offset.
   public let offset: Offset
   /// When the log received it.
   public let appendTime: Timestamp
@@ -25,7 +26,7 @@ public struct Records: AsyncSequence, Sendable {
   /// Keeps the log open, where this process writes it.
   let lifetime: LogLifetime?
 
-  package init(
+  init(
     view: LogView, start: Position, end: Position?, readAhead: ReadAhead = .none, lifetime: LogLifetime? = nil
   ) {
     self.view = view
@@ -40,8 +41,10 @@ public struct Records: AsyncSequence, Sendable {
     Batches(records: self, maxRecords: maxRecords, maxBytes: maxBytes)
   }
 
+  /// An iterator at the first record of the range.
   public func makeAsyncIterator() -> Iterator { Iterator(batches: batches().makeAsyncIterator()) }
 
+  /// Reads the records one by one.
   public struct Iterator: AsyncIteratorProtocol {
     var batches: Batches.Iterator
     private var pending: [Record] = []
@@ -49,6 +52,8 @@ public struct Records: AsyncSequence, Sendable {
 
     init(batches: Batches.Iterator) { self.batches = batches }
 
+    /// The next record; nil at the end. Waits where the sequence follows the log. Without ``ReadAhead`` it blocks the
+    /// thread that runs the task while it reads and decompresses a block.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws(LogError) -> Record? {
       if next == pending.count {
         pending.removeAll(keepingCapacity: true)
@@ -73,8 +78,10 @@ public struct Batches: AsyncSequence, Sendable {
   let maxRecords: Int
   let maxBytes: Int
 
+  /// An iterator at the first record of the range.
   public func makeAsyncIterator() -> Iterator { Iterator(self) }
 
+  /// Reads the batches one by one.
   public struct Iterator: AsyncIteratorProtocol {
     private let source: Batches
     private var offset: Offset?
@@ -85,6 +92,8 @@ public struct Batches: AsyncSequence, Sendable {
 
     init(_ source: Batches) { self.source = source }
 
+    /// The next batch; nil at the end. Waits where the sequence follows the log. Without ``ReadAhead`` it blocks the
+    /// thread that runs the task while it reads and decompresses a block.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws(LogError) -> Batch? {
       let view = source.records.view
       let first: Offset

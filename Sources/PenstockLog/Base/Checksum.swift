@@ -14,7 +14,7 @@ package struct Checksum: Hashable, Sendable {
     value = penstock_crc32c(value, bytes.baseAddress, bytes.count)
   }
 
-  package static func of(_ bytes: UnsafeRawBufferPointer, seed: UInt32 = 0) -> UInt32 {
+  static func of(_ bytes: UnsafeRawBufferPointer, seed: UInt32 = 0) -> UInt32 {
     penstock_crc32c(seed, bytes.baseAddress, bytes.count)
   }
 
@@ -23,7 +23,7 @@ package struct Checksum: Hashable, Sendable {
   }
 
   /// The table implementation, for the test that compares both.
-  package static func portable(_ bytes: [UInt8], seed: UInt32 = 0) -> UInt32 {
+  static func portable(_ bytes: [UInt8], seed: UInt32 = 0) -> UInt32 {
     bytes.withUnsafeBytes { penstock_crc32c_portable(seed, $0.baseAddress, $0.count) }
   }
 }
@@ -49,7 +49,7 @@ package enum Chain {
 /// Searching bytes at memory speed.
 package enum Bytes {
   /// The positions of all line feeds.
-  package static func lineFeeds(in bytes: UnsafeRawBufferPointer, expecting count: Int) -> [UInt32] {
+  static func lineFeeds(in bytes: UnsafeRawBufferPointer, expecting count: Int) -> [UInt32] {
     // Swift's empty arrays share one piece of memory, and each thread would write the length zero into it. That is
     // harmless, but ThreadSanitizer reports a race.
     guard count > 0 else {
@@ -68,11 +68,11 @@ package enum Bytes {
     return places
   }
 
-  package static func containsLineFeed(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  static func containsLineFeed(_ bytes: UnsafeRawBufferPointer) -> Bool {
     penstock_line_feeds(bytes.baseAddress, bytes.count, nil, 0) > 0
   }
 
-  package static func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+  static func areEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
     a.count == b.count && penstock_equal(a.baseAddress, b.baseAddress, a.count) != 0
   }
 

@@ -1,6 +1,8 @@
 /// An open file. Only the ``FileSystem`` that opened it can use it.
 public struct OpenFileHandle: Hashable, Sendable {
+  /// The descriptor, or the file system's own number for the file.
   public let rawValue: Int32
+  /// A handle of the file system that gave this number.
   public init(rawValue: Int32) { self.rawValue = rawValue }
 }
 
@@ -112,6 +114,7 @@ public protocol FileSystem: Sendable {
 
 /// Why a ``FileSystem`` verb failed.
 public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// What went wrong.
   public enum Code: Sendable, Equatable {
     case notFound, exists, permissionDenied, notADirectory, isADirectory
     /// No space, or over quota.
@@ -134,12 +137,14 @@ public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertib
     case path
   }
 
+  /// What went wrong.
   public let code: Code
   /// The verb that failed. ``FileSystem/fill(_:zeros:)`` fails as `.write`.
   public let verb: Verb
   /// The path, as far as it is known.
   public let path: String
 
+  /// A failure of one verb on one path.
   public init(_ code: Code, verb: Verb, path: String) {
     self.code = code
     self.verb = verb
@@ -151,7 +156,7 @@ public struct FileSystemError: Error, Sendable, Equatable, CustomStringConvertib
   /// Whether the call left every file as usable as before, so that a later call may succeed. That is a write or a
   /// rename on a full disk, or an open without a free descriptor. It is not a sync on a full disk: written bytes may be
   /// lost.
-  package var isHarmless: Bool {
+  var isHarmless: Bool {
     switch verb {
     case .write, .rename: code == .noSpace
     case .open: code == .tooManyOpenFiles
@@ -185,21 +190,24 @@ extension FileSystemError.Code {
 extension FileSystem {
   /// Makes later reads of the file return what is on stable storage, and nothing that only memory holds. Returns false
   /// when that cannot be proven.
-  package func synchronizeThenDropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
+  func synchronizeThenDropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     // The kernel does not drop pages that were never written, so they are written first.
     try synchronize(file)
     return try dropCache(file)
   }
+  /// By default nil: unknown.
   public func volume(of path: String) -> VolumeKind? { nil }
 
+  /// By default does nothing.
   public func prefetch(_ file: OpenFileHandle, _ range: Range<UInt64>) {}
 
+  /// By default writes pages of zeros. Blocks the calling thread.
   public func fill(_ file: OpenFileHandle, zeros length: UInt64) throws(FileSystemError) {
     try writeZeros(file, 0..<length)
   }
 
   /// Overwrites a range with zeros. Volatile.
-  package func writeZeros(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
+  func writeZeros(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
     var position = range.lowerBound
     while position < range.upperBound {
       let count = Int(min(UInt64(Zeros.page.count), range.upperBound - position))

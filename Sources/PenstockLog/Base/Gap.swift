@@ -2,6 +2,7 @@
 ///
 /// A read that meets a gap throws a ``LogError`` of code `.gap` whose `cause` is this value. Reading from `end` works.
 public struct Gap: Error, Hashable, Sendable, Codable, CustomStringConvertible {
+  /// Why records are missing.
   public enum Reason: String, Hashable, Sendable, Codable {
     /// Acknowledged bytes no longer validate.
     case damaged
@@ -14,11 +15,14 @@ public struct Gap: Error, Hashable, Sendable, Codable, CustomStringConvertible {
   }
   /// The lost records are `first ..< end`.
   public let first: Offset
+  /// One past the last missing record.
   public let end: Offset
+  /// Why they are missing.
   public let reason: Reason
   /// The file that held them, where it is known.
   public let path: String?
 
+  /// A gap with these values.
   public init(first: Offset, end: Offset, reason: Reason, path: String? = nil) {
     self.first = first
     self.end = end

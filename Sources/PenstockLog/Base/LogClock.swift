@@ -19,8 +19,8 @@ internal import Synchronization
 package struct LogClock: Hashable, Sendable {
   /// One reading of both clocks, in nanoseconds.
   package struct Reading: Hashable, Sendable {
-    package var wall: Int64
-    package var monotonic: Int64
+    var wall: Int64
+    var monotonic: Int64
     package init(wall: Int64, monotonic: Int64) {
       self.wall = wall
       self.monotonic = monotonic
@@ -35,11 +35,11 @@ package struct LogClock: Hashable, Sendable {
   }
 
   /// 60 s: more than the steps by which clocks are usually set.
-  package static let tolerance: Int64 = 60_000_000_000
+  static let tolerance: Int64 = 60_000_000_000
   /// 60 s.
-  package static let confirmation: Int64 = 60_000_000_000
+  static let confirmation: Int64 = 60_000_000_000
   /// One day.
-  package static let unprovenAge: Int64 = 86_400_000_000_000
+  static let unprovenAge: Int64 = 86_400_000_000_000
 
   private var believed: Reading
   private var doubted: Reading?
@@ -91,7 +91,7 @@ package struct LogClock: Hashable, Sendable {
   }
 
   /// The time of a record that is appended now. Never falls.
-  package mutating func appendTime(_ reading: Reading) -> Timestamp {
+  mutating func appendTime(_ reading: Reading) -> Timestamp {
     let now = now(reading)
     let elapsed = max(0, reading.monotonic.clampedSubtracting(newest.monotonic))
     newest = (max(now, newest.time.clampedAdding(elapsed / 2)), reading.monotonic)
@@ -118,14 +118,14 @@ extension Int64 {
 }
 
 /// Reads the clocks for ``LogClock``. Safe from any thread.
-package final class AppendClock: Sendable {
+final class AppendClock: Sendable {
   private let wall: any WallClock
   /// Nil where the caller's own clock is always believed.
   private let pace: (any MonotonicClock)?
   private let clock: Mutex<LogClock>
 
   /// - Parameter newest: The log's newest append time; nil in a log without records.
-  package init(_ environment: LogEnvironment, newest: Timestamp?) {
+  init(_ environment: LogEnvironment, newest: Timestamp?) {
     wall = environment.clock
     pace = environment.monotonicClock
     let readings = (0..<3).map { _ in Self.read(environment.clock, environment.monotonicClock) }
@@ -139,13 +139,13 @@ package final class AppendClock: Sendable {
   }
 
   /// The time of a record that is appended now, at or after `floor`.
-  package func appendTime(notBefore floor: Timestamp) -> Timestamp {
+  func appendTime(notBefore floor: Timestamp) -> Timestamp {
     guard pace != nil else { return max(wall.now(), floor) }
     return max(clock.withLock { $0.appendTime(Self.read(wall, pace)) }, floor)
   }
 
   /// The time by which records are judged too old.
-  package func ageTime() -> Timestamp {
+  func ageTime() -> Timestamp {
     guard pace != nil else { return Timestamp(nanoseconds: .max) }
     return clock.withLock { $0.ageTime(Self.read(wall, pace)) }
   }

@@ -84,6 +84,7 @@ public struct LogConfiguration: Hashable, Sendable {
   /// Whether the log rewrites full segments, smaller, in the background. Default on.
   public var sealing = Sealing.on
 
+  /// The defaults: appends are on stable storage when they return.
   public init() {}
 
   /// Throws `.invalidConfiguration`, naming the setting and its range.
@@ -113,7 +114,9 @@ public struct LogConfiguration: Hashable, Sendable {
 
 /// The disk, the clock and the randomness of a log. Injected, so that a test can replace them.
 public struct LogEnvironment: Sendable {
+  /// Where the log's files are.
   public var fileSystem: any FileSystem
+  /// Gives the append times.
   public var clock: any WallClock
   /// 16 unpredictable bytes, for the log's UUID and the segments' salts.
   public var randomBytes: @Sendable () -> [UInt8]
@@ -123,20 +126,21 @@ public struct LogEnvironment: Sendable {
   public var sleep: @Sendable (Duration) async -> Void = { try? await Task.sleep(for: $0) }
   /// How long after the last commit the log syncs the commit point, so that a power cut in a quiet time leaves evidence
   /// of every commit. Nil: never, the default of a file system that is not the machine's.
-  package var commitPointSyncDelay: Duration?
+  var commitPointSyncDelay: Duration?
   /// Receives events of the log, for metrics and traces. Default nil: nothing is measured.
   public var observer: (any LogObserver)?
   /// The clock that measures for the observer.
-  package var paceClock: any MonotonicClock = SystemMonotonicClock()
-  package var observation: Observation { Observation(observer, clock: paceClock) }
+  var paceClock: any MonotonicClock = SystemMonotonicClock()
+  var observation: Observation { Observation(observer, clock: paceClock) }
   /// The clock that checks the wall clock; see ``LogClock``. Nil: the wall clock is always believed, which is the rule
   /// for a caller's own clock.
-  package var monotonicClock: (any MonotonicClock)? {
+  var monotonicClock: (any MonotonicClock)? {
     get { givenMonotonicClock ?? (clock is SystemWallClock ? SystemMonotonicClock() : nil) }
     set { givenMonotonicClock = newValue }
   }
   private var givenMonotonicClock: (any MonotonicClock)?
 
+  /// The given file system, clock and random bytes, no observer.
   public init(
     fileSystem: any FileSystem, clock: any WallClock, randomBytes: @escaping @Sendable () -> [UInt8],
     logger: Logger = Logger(label: "penstock.log")

@@ -1,5 +1,6 @@
 /// Why a call of the log failed: the code, a message, the location and the cause.
 public struct LogError: Error, Sendable, CustomStringConvertible {
+  /// What went wrong, for programs.
   public struct Code: Hashable, Sendable, CustomStringConvertible {
     private enum Value: String {
       case notALog, futureFormat, readOnlyFormat, locked, damaged, undecidableTail, poisoned, closed, cancelled
@@ -24,21 +25,28 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let undecidableTail = Code(.undecidableTail)
     /// A write or a sync failed. The log refuses appends until it is opened again. Reads continue.
     public static let poisoned = Code(.poisoned)
+    /// The log, the reader or the cursor was closed.
     public static let closed = Code(.closed)
+    /// The caller cancelled a waiting append; nothing was written.
     public static let cancelled = Code(.cancelled)
+    /// A record is longer than `LogConfiguration.recordBytes`.
     public static let recordTooLarge = Code(.recordTooLarge)
+    /// A batch is larger than `LogConfiguration.batchBytes`.
     public static let batchTooLarge = Code(.batchTooLarge)
+    /// A batch without records.
     public static let emptyBatch = Code(.emptyBatch)
     /// The queue is full and the caller asked not to wait.
     public static let overloaded = Code(.overloaded)
     /// No space for the next segment, or no descriptor to open it with. Nothing was written. Appends work again when
     /// there is.
     public static let noSpace = Code(.noSpace)
+    /// The file system failed; the cause says how.
     public static let io = Code(.io)
     /// Offsets that are not, or no longer, in the log.
     public static let outOfRange = Code(.outOfRange)
     /// The records are lost; the message says which.
     public static let gap = Code(.gap)
+    /// Not a valid name of a cursor, a producer or a replay.
     public static let invalidName = Code(.invalidName)
     /// Another process holds the cursor.
     public static let cursorHeld = Code(.cursorHeld)
@@ -46,7 +54,9 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let fenced = Code(.fenced)
     /// A cursor move that breaks the rules.
     public static let illegalMove = Code(.illegalMove)
+    /// The configuration has values that the log cannot use; the message says which.
     public static let invalidConfiguration = Code(.invalidConfiguration)
+    /// There is no cursor, or no dead letter, of that name.
     public static let unknownCursor = Code(.unknownCursor)
     /// Not the number a producer must append next; the message names it.
     public static let outOfSequence = Code(.outOfSequence)
@@ -64,10 +74,13 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
 
   /// Where it happened, as far as it is known.
   public struct Location: Hashable, Sendable {
+    /// The file or directory.
     public var path: String?
     /// The byte in that file.
     public var position: UInt64?
+    /// The record.
     public var offset: Offset?
+    /// A location; nil where it is not known.
     public init(path: String? = nil, position: UInt64? = nil, offset: Offset? = nil) {
       self.path = path
       self.position = position
@@ -78,12 +91,16 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
   /// Whether a file that should be there is not.
   var isAboutMissingFile: Bool { (cause as? FileSystemError)?.code == .notFound }
 
+  /// What went wrong, for programs.
   public let code: Code
   /// A sentence for an operator, with the remedy where there is one.
   public let message: String
+  /// Where it happened, as far as it is known.
   public let location: Location
+  /// The error of the file system or another part, where there is one.
   public let cause: (any Error)?
 
+  /// An error of this code.
   public init(_ code: Code, _ message: String, location: Location = Location(), cause: (any Error)? = nil) {
     self.code = code
     self.message = message

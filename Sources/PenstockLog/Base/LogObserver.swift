@@ -6,6 +6,7 @@
 /// The log's own threads and readers' tasks call it, any number at once, and they wait for it. So it must return soon
 /// and must not call the log.
 public protocol LogObserver: Sendable {
+  /// Receives an event. The log's thread or a reader's task waits for it.
   func observe(_ event: LogObserverEvent)
 }
 
@@ -27,6 +28,7 @@ public enum LogObserverEvent: Sendable {
   case parked
   /// The log finished a segment and began the next one.
   case rolled(segment: UInt64, duration: Duration)
+  /// Sealing compressed a finished segment again.
   case sealed(Sealed)
   /// Sealing left a segment as it was written, and why.
   case notSealed(segment: UInt64, reason: String)
@@ -34,12 +36,14 @@ public enum LogObserverEvent: Sendable {
   case trimmed(RetentionReport, duration: Duration)
   /// A reader needed a block.
   case readBlock(Read)
+  /// A cursor moved, and the move is on stable storage.
   case movedCursor(CursorMove)
   /// The log has released its lock. The error is what closing it met.
   case closed(LogError?)
 
   /// One block, as it was written.
   public struct Block: Hashable, Sendable {
+    /// The block's records.
     public var offsets: Range<Offset>
     /// Of the records, with one byte between them.
     public var rawBytes: Int
@@ -51,24 +55,31 @@ public enum LogObserverEvent: Sendable {
 
   /// Appends that became one block.
   public struct Group: Hashable, Sendable {
+    /// How many appends.
     public var appends: Int
+    /// The group's records.
     public var offsets: Range<Offset>
     /// Since the first of them entered the queue.
     public var latency: Duration
-    /// Bytes still in the queue, and the most it takes.
+    /// Bytes still in the queue.
     public var queuedBytes: Int
+    /// The most bytes the queue takes.
     public var queueLimit: Int
   }
 
+  /// A segment that sealing made smaller.
   public struct Sealed: Hashable, Sendable {
+    /// The segment's number.
     public var segment: UInt64
-    /// Of the file, before and after.
+    /// Bytes of the file before sealing.
     public var bytesBefore: UInt64
+    /// Bytes of the file after sealing.
     public var bytesAfter: UInt64
     /// Includes the time spent waiting to keep the configured rate.
     public var duration: Duration
   }
 
+  /// A block that a reader needed.
   public struct Read: Hashable, Sendable {
     /// In memory, decoded.
     public var bytes: Int
@@ -78,7 +89,9 @@ public enum LogObserverEvent: Sendable {
     public var duration: Duration
   }
 
+  /// A durable move of a cursor.
   public struct CursorMove: Hashable, Sendable {
+    /// What kind of move.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
       /// The cursor stored a batch's range.
       case begin
@@ -87,10 +100,13 @@ public enum LogObserverEvent: Sendable {
       /// To another position, or past a gap.
       case seek
     }
+    /// The cursor's name.
     public var cursor: String
+    /// What kind of move.
     public var kind: Kind
-    /// Where the cursor is now, and where the log ends for readers.
+    /// Where the cursor is now.
     public var committed: Offset
+    /// Where the log ends for readers.
     public var end: Offset
     /// Includes one sync.
     public var duration: Duration
@@ -101,31 +117,33 @@ public enum LogObserverEvent: Sendable {
 public struct LogObservers: LogObserver {
   private let all: [any LogObserver]
 
+  /// Calls these observers, in this order.
   public init(_ all: [any LogObserver]) { self.all = all }
 
+  /// Passes the event to each observer in turn.
   public func observe(_ event: LogObserverEvent) {
     for observer in all { observer.observe(event) }
   }
 }
 
 /// An observer and the clock that measures for it. Costs one comparison without an observer.
-package struct Observation: Sendable {
+struct Observation: Sendable {
   private let observer: (any LogObserver)?
   private let clock: any MonotonicClock
 
-  package init(_ observer: (any LogObserver)? = nil, clock: any MonotonicClock = SystemMonotonicClock()) {
+  init(_ observer: (any LogObserver)? = nil, clock: any MonotonicClock = SystemMonotonicClock()) {
     self.observer = observer
     self.clock = clock
   }
 
   /// Now, in nanoseconds; 0 without an observer.
-  package func start() -> Int64 { observer == nil ? 0 : clock.now() }
+  func start() -> Int64 { observer == nil ? 0 : clock.now() }
 
   /// Reports an event that began at `start`. The event is made only when there is an observer.
-  package func tell(since start: Int64, _ event: (Duration) -> LogObserverEvent) {
+  func tell(since start: Int64, _ event: (Duration) -> LogObserverEvent) {
     guard let observer else { return }
     observer.observe(event(.nanoseconds(max(0, clock.now() - start))))
   }
 
-  package func tell(_ event: @autoclosure () -> LogObserverEvent) { observer?.observe(event()) }
+  func tell(_ event: @autoclosure () -> LogObserverEvent) { observer?.observe(event()) }
 }

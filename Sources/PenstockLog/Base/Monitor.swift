@@ -84,7 +84,7 @@ package enum LogThread {
 
   /// Busy-waits until `isOver`, for at most so many nanoseconds, and yields the processor to other threads. Returns
   /// whether it was over.
-  package static func spinWait(atMost nanoseconds: UInt64, until isOver: () -> Bool) -> Bool {
+  static func spinWait(atMost nanoseconds: UInt64, until isOver: () -> Bool) -> Bool {
     let clock = SystemMonotonicClock()
     let end = clock.now() + Int64(nanoseconds)
     while !isOver() {
@@ -95,7 +95,7 @@ package enum LogThread {
   }
 
   /// From here on the calling thread runs only on otherwise idle processors.
-  package static func yieldToOthers() { penstock_background_thread() }
+  static func yieldToOthers() { penstock_background_thread() }
 
   fileprivate final class Job {
     let name: String

@@ -2,8 +2,11 @@
 ///
 /// An acknowledged offset names the same bytes as long as the log exists.
 public struct Offset: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+  /// The number, counted from 0.
   public let rawValue: UInt64
+  /// The offset with this number.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  /// The offset of a log's first record.
   public static let zero = Offset(0)
   public static func < (a: Offset, b: Offset) -> Bool { a.rawValue < b.rawValue }
   /// The offset `count` records later, or earlier for a negative count. It saturates at 0 and at the largest offset:

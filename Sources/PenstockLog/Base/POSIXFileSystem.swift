@@ -26,6 +26,7 @@ internal import CPenstock
 /// - `replace` checks whether both files exist before it renames. Only the log's one writer uses it.
 /// - `list` repairs names that are not UTF-8, so such a name cannot be opened. The log creates none.
 public struct POSIXFileSystem: FileSystem {
+  /// The file system of this machine.
   public init() {}
 
   public func open(_ path: String, _ mode: OpenMode) throws(FileSystemError) -> OpenFileHandle {

@@ -2,7 +2,7 @@
 package struct Randomness: Sendable {
   private let draw: @Sendable () -> UInt64
 
-  package init(_ draw: @escaping @Sendable () -> UInt64) { self.draw = draw }
+  init(_ draw: @escaping @Sendable () -> UInt64) { self.draw = draw }
 
   /// The operating system's generator, which is cryptographically secure.
   package static let system = Randomness {

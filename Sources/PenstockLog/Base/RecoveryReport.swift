@@ -1,5 +1,6 @@
 /// What recovery found and did when the log was opened. Machine-readable; the command line prints it.
 public struct RecoveryReport: Hashable, Sendable, Codable {
+  /// What recovery found at the log's end.
   public enum Outcome: String, Hashable, Sendable, Codable {
     /// There was no log; recovery made an empty one.
     case created
@@ -14,6 +15,7 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
     /// Acknowledged records are lost; see `gaps`. The log serves everything else.
     case damaged
   }
+  /// What recovery found at the log's end.
   public var outcome: Outcome
   /// The row of the recovery table that decided.
   public var rule: String
@@ -25,6 +27,7 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
   public var cutBytes: UInt64 = 0
   /// Copies of cut or damaged bytes.
   public var quarantined: [String] = []
+  /// The records that are lost.
   public var gaps: [Gap] = []
   /// Files that do not belong to the log. Recovery left them alone.
   public var unknownFiles: [String] = []
@@ -32,10 +35,12 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
   public var rebuiltMeta = false
   /// One past the newest record.
   public var end = Offset.zero
+  /// The number of this opening; each opening raises it.
   public var epoch: UInt32 = 0
   /// Whether recovery read the newest segment from the disk. False where the file system cannot prove that. Then
   /// recovery may have read bytes that an earlier failed write left only in memory.
   public var isDiskProven = true
+  /// What recovery did to know the producers again.
   public var producers = Producers()
 
   /// The state of the producers' sequences after recovery.
@@ -60,6 +65,7 @@ public struct RecoveryReport: Hashable, Sendable, Codable {
     }
   }
 
+  /// A report without findings; the caller adds them.
   public init(outcome: Outcome, rule: String) {
     self.outcome = outcome
     self.rule = rule

@@ -23,7 +23,7 @@ public struct RetentionPolicy: Hashable, Sendable {
     self.hardCapBytes = hardCapBytes
   }
 
-  package var keepsEverything: Bool { maxAge == nil && maxBytes == nil && hardCapBytes == nil }
+  var keepsEverything: Bool { maxAge == nil && maxBytes == nil && hardCapBytes == nil }
 
   /// `maxAge` in nanoseconds; saturates after 292 years.
   var maxAgeNanoseconds: Int64? {
@@ -80,6 +80,7 @@ extension RetentionPolicy: Codable {
 public struct RetentionReport: Hashable, Sendable, Codable {
   /// Something that keeps records which the policy would remove.
   public struct Hold: Hashable, Sendable, Codable {
+    /// Why the records stay.
     public enum Reason: String, Hashable, Sendable, Codable {
       /// The cursor has not passed them, and only the hard cap would remove them.
       case notPassed
@@ -94,12 +95,14 @@ public struct RetentionReport: Hashable, Sendable, Codable {
     }
     /// Nil where the reason is not a cursor.
     public var cursor: String?
+    /// Why the records stay.
     public var reason: Reason
     /// The first record it holds; nil where that is not known.
     public var offset: Offset?
     /// The explanation, as a sentence.
     public var message: String
 
+    /// A hold with these values.
     public init(cursor: String?, reason: Reason, offset: Offset?, message: String) {
       self.cursor = cursor
       self.reason = reason
@@ -110,26 +113,34 @@ public struct RetentionReport: Hashable, Sendable, Codable {
 
   /// What a cursor lost to the hard cap.
   public struct Loss: Hashable, Sendable, Codable {
+    /// The cursor's name.
     public var cursor: String
+    /// The records that it lost.
     public var gap: Gap
 
+    /// A loss with these values.
     public init(cursor: String, gap: Gap) {
       self.cursor = cursor
       self.gap = gap
     }
   }
 
-  /// The log's first record before the run, and after it.
+  /// The log's first record before the run.
   public var firstBefore: Offset
+  /// The log's first record after the run.
   public var first: Offset
+  /// Segments removed.
   public var droppedSegments = 0
+  /// The removed files' size, in bytes.
   public var droppedBytes: UInt64 = 0
   /// The files of the segments that are left, in bytes.
   public var bytes: UInt64 = 0
   /// Cursors that lost records to the hard cap in this run.
   public var losses: [Loss] = []
+  /// What kept the run from removing more.
   public var holds: [Hold] = []
 
+  /// The report of a run that removed nothing.
   public init(first: Offset) {
     firstBefore = first
     self.first = first

@@ -24,5 +24,6 @@ public struct SealingSettings: Hashable, Sendable {
   /// The most bytes of segments that sealing reads and writes in a second, as stored. Default 64 MiB; 0 for no limit.
   public var bytesPerSecond = 64 << 20
 
+  /// The defaults.
   public init() {}
 }

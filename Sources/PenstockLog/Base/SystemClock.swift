@@ -8,8 +8,10 @@
 
 /// The machine's time of day (`CLOCK_REALTIME`): nanoseconds since 1970. It jumps when an operator sets the clock.
 public struct SystemWallClock: WallClock {
+  /// The machine's clock.
   public init() {}
 
+  /// The machine's time of day; it may jump.
   public func now() -> Timestamp {
     var time = timespec()
     // Fails only for a clock that does not exist or a bad address.

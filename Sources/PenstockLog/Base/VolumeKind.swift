@@ -1,4 +1,4 @@
-package import Logging
+import Logging
 
 /// The kind of file system of a directory, as far as it matters to a log.
 public enum VolumeKind: Hashable, Sendable {
@@ -11,7 +11,7 @@ public enum VolumeKind: Hashable, Sendable {
   case untried(String)
 
   /// From the number by which Linux identifies a kind of file system.
-  package init(magic: UInt32) {
+  init(magic: UInt32) {
     self =
       switch magic {
       case 0xEF53: .promised("ext4")
@@ -31,13 +31,13 @@ public enum VolumeKind: Hashable, Sendable {
   }
 
   /// Logs the warning; called once per opening.
-  package func warn(_ logger: Logger) {
+  func warn(_ logger: Logger) {
     guard let warning else { return }
     if case .copyOnWrite = self { logger.warning("\(warning)") } else { logger.info("\(warning)") }
   }
 
   /// What an operator should know, in a sentence; nil where every guarantee holds.
-  package var warning: String? {
+  var warning: String? {
     switch self {
     case .promised: nil
     case .copyOnWrite(let name):

@@ -29,7 +29,7 @@ package final class Worker: Sendable {
   }
 
   /// Queues a job and returns at once.
-  package func start(_ job: @escaping @Sendable () -> Void) {
+  func start(_ job: @escaping @Sendable () -> Void) {
     monitor.withLock { $0.jobs.append(job) }
     monitor.signal()
   }

@@ -8,6 +8,7 @@ public struct CursorPause: Hashable, Sendable, Codable {
   /// The operator's reason: one line of at most 256 bytes; empty when none was given.
   public let reason: String
 
+  /// A pause; of the reason, line breaks become spaces and at most 256 bytes are kept.
   public init(since: Timestamp?, reason: String = "") {
     self.since = since
     self.reason = CursorState.shortened(

@@ -11,17 +11,17 @@ package struct CursorRecord: Hashable, Sendable {
   /// can use a cursor without reserved ranges and dead letters. It refuses any other cursor, instead of misreading it.
   private static let version: UInt16 = 3
 
-  package let logID: [UInt8]
-  package let name: String
+  let logID: [UInt8]
+  let name: String
   package var state: CursorState
 
-  package init(logID: [UInt8], name: String, state: CursorState) {
+  init(logID: [UInt8], name: String, state: CursorState) {
     self.logID = logID
     self.name = name
     self.state = state
   }
 
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     func put(_ field: some Collection<UInt8>) {
       bytes.append(littleEndian: UInt16(field.count))
@@ -67,7 +67,7 @@ package struct CursorRecord: Hashable, Sendable {
     !state.reserved.isEmpty || state.consecutiveDeadLetters > 0 || state.inFlight.contains { $0.rejectionReason != nil }
   }
 
-  package init(decoding bytes: [UInt8]) throws(LogError) {
+  init(decoding bytes: [UInt8]) throws(LogError) {
     var reader = ByteReader(bytes, of: "the cursor")
     func field() throws(LogError) -> [UInt8] { try reader.take(Int(try reader.take(UInt16.self))) }
     func text() throws(LogError) -> String { String(decoding: try field(), as: UTF8.self) }

@@ -10,7 +10,7 @@ extension CursorRegistry {
   }
 
   /// All readable manifests. A damaged one hides no other; the process's log gets a warning for it.
-  package func replays() async throws(LogError) -> [ReplayManifest] {
+  func replays() async throws(LogError) -> [ReplayManifest] {
     let all = try await allReplays()
     for case (let id, .failure(let error)) in all {
       environment.logger.warning("a replay cannot be read", metadata: ["replay": "\(id)", "error": "\(error)"])

@@ -39,7 +39,9 @@ public struct CursorState: Hashable, Sendable, Codable {
 
   /// An intent, and whether it is done (confirmed or given up) while an earlier one is open.
   public struct OpenIntent: Hashable, Sendable, Codable {
+    /// The batch.
     public let intent: Intent
+    /// Whether it was delivered, or given up, while an earlier one is open.
     public internal(set) var isDelivered: Bool
     /// Why its one record is not sent, or not sent again, but kept as a dead letter; nil for every other intent. At
     /// most 256 bytes.
@@ -175,11 +177,17 @@ extension CursorState {
   }
 
   /// Moves the cursor anywhere in the log, also back. A seek also acknowledges lost records.
-  public func seeking(to offset: Offset, epoch: UInt32, durableEnd: Offset) throws(CursorMoveError) -> CursorState {
+  ///
+  /// A batch in flight refuses the seek, because its destination may hold it. With `givingUpBatches` those batches are
+  /// given up: their records are delivered only if they are at or past `offset`, and then under new ids.
+  public func seeking(
+    to offset: Offset, givingUpBatches: Bool = false, epoch: UInt32, durableEnd: Offset
+  ) throws(CursorMoveError) -> CursorState {
     try check(epoch)
-    guard inFlight.isEmpty else { throw .intentsOpen(inFlight.count) }
+    guard inFlight.isEmpty || givingUpBatches else { throw .intentsOpen(inFlight.count) }
     guard offset <= durableEnd else { throw .outOfOrder(expected: durableEnd, found: offset) }
     var next = self
+    next.inFlight = []
     next.committed = offset
     next.reserved = []
     next.lost = nil

@@ -150,7 +150,7 @@ package final class HeldCursor: Sendable {
   private let contents: Mutex<Contents>
   package let name: String
 
-  package init(_ slots: sending SlotFile, _ record: CursorRecord) {
+  init(_ slots: sending SlotFile, _ record: CursorRecord) {
     name = record.name
     contents = Mutex(Contents(slots: slots, record: record))
   }
@@ -200,7 +200,11 @@ extension LogError {
     case .unknownIntent(let id):
       self.init(.illegalMove, "cursor \(name) has no open batch \(id)", cause: refusal)
     case .intentsOpen(let count):
-      self.init(.illegalMove, "cursor \(name) has \(count) open batches; finish them first", cause: refusal)
+      self.init(
+        .illegalMove,
+        "cursor \(name) has \(count == 1 ? "a batch" : "\(count) batches") in flight, which its destination may hold;"
+          + " let it be delivered first, or give it up as you move the cursor",
+        cause: refusal)
     case .lost(let range):
       self.init(
         .gap,

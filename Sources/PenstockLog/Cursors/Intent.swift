@@ -3,7 +3,9 @@
 /// Text of at most 256 bytes. The library's sinks derive it from what is delivered, so one id has one content;
 /// ``Cursor/next(upTo:)`` uses `first-end`.
 public struct DeliveryID: Hashable, Sendable, Codable, CustomStringConvertible {
+  /// The id's text.
   public let rawValue: String
+  /// The id with this text.
   public init(_ rawValue: String) { self.rawValue = rawValue }
   public var description: String { rawValue }
   public init(from decoder: any Decoder) throws {
@@ -20,9 +22,11 @@ public struct DeliveryID: Hashable, Sendable, Codable, CustomStringConvertible {
 ///
 /// The intent is on stable storage before the first byte of its delivery leaves the process.
 public struct Intent: Hashable, Sendable, Codable {
+  /// Identifies the batch at its destination.
   public let id: DeliveryID
   /// The records of the batch, `first ..< end`; never empty.
   public let first: Offset
+  /// One past the last record.
   public let end: Offset
   /// SHA-256 of the rendered, uncompressed body: 32 bytes. A rendering with another digest must not be sent.
   public let contentDigest: [UInt8]
@@ -33,10 +37,11 @@ public struct Intent: Hashable, Sendable, Codable {
   public let createdAt: Timestamp
 
   /// 256 bytes: a cursor's slot must hold four intents.
-  package static let maxIDBytes = 256
+  static let maxIDBytes = 256
   /// 2,048 bytes.
   public static let maxPlanBytes = 2048
 
+  /// An intent with these values; nothing is written.
   public init(
     id: DeliveryID, first: Offset, end: Offset, contentDigest: [UInt8], plan: [UInt8], createdAt: Timestamp
   ) {

@@ -5,14 +5,17 @@ public struct ReplayManifest: Hashable, Sendable {
   public let id: String
   /// The requested window; a later call under the same id must request the same.
   public let from: Position
+  /// The end of the requested window.
   public let to: Position
   /// What to do with records without a readable time, where ``from`` or ``to`` is an event time.
   public let untimed: EventWindow.Untimed
   /// The window when the replay began: the records `first ..< end`. ``events`` may exclude some of them.
   public let first: Offset
+  /// One past the last record of the window.
   public let end: Offset
   /// The sink's description of itself.
   public let destination: String
+  /// When the replay began, by the time of day.
   public let createdAt: Timestamp
   /// The rate limits, until a run sets others.
   public var rate: Rate
@@ -27,6 +30,7 @@ public struct ReplayManifest: Hashable, Sendable {
   public static let maxIDBytes = 40
   static let maxDestinationBytes = 1024
 
+  /// The manifest of a replay that has delivered nothing; of the destination, 1,024 bytes are kept.
   public init(
     id: String, from: Position, to: Position, untimed: EventWindow.Untimed = .skip, first: Offset, end: Offset,
     destination: String, createdAt: Timestamp, rate: Rate = Rate()
@@ -47,10 +51,14 @@ public struct ReplayManifest: Hashable, Sendable {
 
   /// Limits, each a second; nil is no limit.
   public struct Rate: Hashable, Sendable {
+    /// Records per second.
     public var records: Double?
+    /// Bytes per second, before compression.
     public var bytes: Double?
+    /// Requests per second.
     public var requests: Double?
 
+    /// The given limits; nil is no limit.
     public init(records: Double? = nil, bytes: Double? = nil, requests: Double? = nil) {
       self.records = records
       self.bytes = bytes
@@ -62,12 +70,14 @@ public struct ReplayManifest: Hashable, Sendable {
   public var window: Range<Offset> { first..<max(first, end) }
   /// The condition on each record of the window; nil where all belong to it.
   public var events: EventWindow? { EventWindow(from: from, to: to, untimed: untimed) }
+  /// Whether everything is delivered.
   public var isFinished: Bool { finishedAt != nil }
   /// The name of its cursor.
   public var cursorName: String { Self.cursorName(of: id) }
 
   /// The prefix of replays' cursors; other cursors cannot have it.
-  package static let namePrefix = "replay."
+  static let namePrefix = "replay."
+  /// The name of the cursor of a replay with this id.
   public static func cursorName(of id: String) -> String { namePrefix + id }
   /// Whether a cursor of that name can only be a replay's.
   public static func isReplay(cursor name: String) -> Bool { name.hasPrefix(namePrefix) }
@@ -88,6 +98,7 @@ public struct ReplayManifest: Hashable, Sendable {
     skippedUpTo = high
   }
 
+  /// Notes that everything is delivered; keeps the time of an earlier call.
   public mutating func finish(at time: Timestamp) { finishedAt = finishedAt ?? time }
 }
 
@@ -98,7 +109,7 @@ extension ReplayManifest {
   /// i64 created at · three rates · u64 skipped records · u64 skipped up to · u8 is finished · i64 finished at. Texts
   /// (`untimed` is one) are a u16 length and bytes. A position is u8 kind (0 beginning, 1 end, 2 offset, 3 append time,
   /// 4 event time) and i64. A rate (records, bytes, requests a second) is the u64 bits of a double, 0 for none.
-  package func encoded(logID: [UInt8]) -> [UInt8] {
+  func encoded(logID: [UInt8]) -> [UInt8] {
     var bytes: [UInt8] = []
     func put(_ text: String) {
       bytes.append(littleEndian: UInt16(text.utf8.count))
@@ -125,7 +136,7 @@ extension ReplayManifest {
     return bytes
   }
 
-  package init(decoding bytes: [UInt8], logID: [UInt8]) throws(LogError) {
+  init(decoding bytes: [UInt8], logID: [UInt8]) throws(LogError) {
     var reader = ByteReader(bytes, of: "the replay")
     func text() throws(LogError) -> String {
       String(decoding: try reader.take(Int(try reader.take(UInt16.self))), as: UTF8.self)

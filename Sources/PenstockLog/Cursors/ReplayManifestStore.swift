@@ -31,7 +31,7 @@ package enum ReplayManifestStore {
   }
 
   /// Nil when there is none of that id.
-  package static func manifest(
+  static func manifest(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], id: String
   ) throws(LogError) -> ReplayManifest? {
     try validate(id)
@@ -51,7 +51,7 @@ package enum ReplayManifestStore {
 
   /// Makes a new replay durable. Throws `.illegalMove` when a replay of that id exists, or a cursor of its cursor's
   /// name.
-  package static func create(
+  static func create(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
   ) throws(LogError) {
     try validate(manifest.id)
@@ -77,7 +77,7 @@ package enum ReplayManifestStore {
   }
 
   /// Replaces the durable manifest of a replay. Only the holder of its cursor may call it.
-  package static func update(
+  static func update(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
   ) throws(LogError) {
     let path = path(manifest.id, paths)
@@ -89,7 +89,7 @@ package enum ReplayManifestStore {
   }
 
   /// The ids of all replays, sorted.
-  package static func ids(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
+  static func ids(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
     do throws(FileSystemError) {
       return CursorStore.ownNames(try fileSystem.list(paths.cursors), suffix)
         .filter { $0.utf8.count <= ReplayManifest.maxIDBytes }
@@ -100,7 +100,7 @@ package enum ReplayManifestStore {
   }
 
   /// Removes files that may be missing. Durable when it returns.
-  package static func remove(
+  static func remove(
     _ fileSystem: any FileSystem, _ paths: LogPaths, _ files: [String]
   ) throws(LogError) {
     do throws(FileSystemError) {

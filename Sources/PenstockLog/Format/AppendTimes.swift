@@ -5,39 +5,39 @@
 /// In the trailer (kind 3) each step is two LEB128 numbers: seven bits a byte, lowest first, the top bit set in all but
 /// the last. The first is the number of records since the step before, at least 1. The second is the nanoseconds since
 /// the time before, at least 1.
-package struct AppendTimes: Hashable, Sendable {
-  package struct Step: Hashable, Sendable {
+struct AppendTimes: Hashable, Sendable {
+  struct Step: Hashable, Sendable {
     /// The first record of this time.
-    package var index: Int
-    package var time: Timestamp
+    var index: Int
+    var time: Timestamp
   }
 
-  package let first: Timestamp
-  package private(set) var steps: [Step] = []
+  let first: Timestamp
+  private(set) var steps: [Step] = []
 
-  package init(_ first: Timestamp) { self.first = first }
+  init(_ first: Timestamp) { self.first = first }
 
   /// From `index` on, records have `time`. An equal time is no step.
   /// - Precondition: `index` is positive and rises, `time` does not fall.
-  package mutating func step(at index: Int, _ time: Timestamp) {
+  mutating func step(at index: Int, _ time: Timestamp) {
     precondition(index > (steps.last?.index ?? 0) && time >= (steps.last?.time ?? first))
     if time > steps.last?.time ?? first { steps.append(Step(index: index, time: time)) }
   }
 
-  package func time(of index: Int) -> Timestamp {
+  func time(of index: Int) -> Timestamp {
     let count = stepCount { $0.index <= index }
     return count == 0 ? first : steps[count - 1].time
   }
 
   /// The first record not before `time`; nil when there is none.
-  package func firstIndex(atOrAfter time: Timestamp) -> Int? {
+  func firstIndex(atOrAfter time: Timestamp) -> Int? {
     if first >= time { return 0 }
     let count = stepCount { $0.time < time }
     return count < steps.count ? steps[count].index : nil
   }
 
   /// How many steps from the first on satisfy a condition that, once false, stays false.
-  package func stepCount(where condition: (Step) -> Bool) -> Int {
+  func stepCount(where condition: (Step) -> Bool) -> Int {
     var (low, high) = (0, steps.count)
     while low < high {
       let middle = (low + high) / 2
@@ -46,7 +46,7 @@ package struct AppendTimes: Hashable, Sendable {
     return low
   }
 
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     var before = Step(index: 0, time: first)
     for step in steps {
@@ -58,7 +58,7 @@ package struct AppendTimes: Hashable, Sendable {
     return bytes
   }
 
-  package init(_ first: Timestamp, decoding bytes: [UInt8], count: Int) throws(BlockFlaw) {
+  init(_ first: Timestamp, decoding bytes: [UInt8], count: Int) throws(BlockFlaw) {
     self.first = first
     var position = 0
     var last = Step(index: 0, time: first)

@@ -1,12 +1,13 @@
 /// One record in a decoded block. Valid only inside the closure that received it.
 public struct RecordView {
+  /// The record's offset.
   public let offset: Offset
   /// When the log received it; never falls from one record to the next.
   public let appendTime: Timestamp
   /// The bytes as appended. Copy what must outlive the closure.
   public let bytes: UnsafeRawBufferPointer
 
-  package init(offset: Offset, appendTime: Timestamp, bytes: UnsafeRawBufferPointer) {
+  init(offset: Offset, appendTime: Timestamp, bytes: UnsafeRawBufferPointer) {
     self.offset = offset
     self.appendTime = appendTime
     self.bytes = bytes
@@ -25,6 +26,7 @@ public struct Batch: Sendable {
   /// The blocks, in order, with the part of each that belongs to the batch.
   package let slices: [BlockSlice]
 
+  /// How many records.
   public var count: Int { end - first }
   /// When the log received the first record.
   public var firstAppendTime: Timestamp { slices.first?.firstAppendTime ?? Timestamp(nanoseconds: 0) }

@@ -1,15 +1,15 @@
 /// Why a block's bytes are invalid.
-package struct BlockFlaw: Error, Hashable, Sendable, CustomStringConvertible {
-  package let reason: String
-  package init(_ reason: String) { self.reason = reason }
-  package var description: String { reason }
+struct BlockFlaw: Error, Hashable, Sendable, CustomStringConvertible {
+  let reason: String
+  init(_ reason: String) { self.reason = reason }
+  var description: String { reason }
 }
 
 /// Turns a block's bytes back into records. Pure.
-package enum BlockDecoder {
+enum BlockDecoder {
   /// Validates everything that checksums cover, without decompressing: trailer, padding and stored bytes.
   /// `bytes` begins at the header and is `header.totalLength` long.
-  package static func verify(_ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32) throws(BlockFlaw) {
+  static func verify(_ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32) throws(BlockFlaw) {
     precondition(bytes.count == header.totalLength)
     let trailer = UnsafeRawBufferPointer(rebasing: bytes[BlockFormat.headerSize..<header.frontLength])
     guard Checksum.of(trailer, seed: seed) == header.trailerChecksum else { throw BlockFlaw("trailer checksum") }
@@ -18,7 +18,7 @@ package enum BlockDecoder {
   }
 
   /// The records. The decompressor only reads bytes that ``verify(_:_:seed:)`` has validated.
-  package static func decode(
+  static func decode(
     _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32, with reader: BlockReader
   ) throws(BlockFlaw) -> DecodedBlock {
     try verify(header, bytes, seed: seed)

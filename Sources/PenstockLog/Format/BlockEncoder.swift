@@ -1,16 +1,16 @@
 /// The address of a future block: what its header holds apart from its records.
-package struct BlockAddress: Hashable, Sendable {
-  package var position: UInt64
-  package var baseOffset: Offset
-  package var segment: UInt64
-  package var epoch: UInt32
-  package var durableUpTo: UInt64
-  package var appendTime: Timestamp
-  package var chain: UInt64
+struct BlockAddress: Hashable, Sendable {
+  var position: UInt64
+  var baseOffset: Offset
+  var segment: UInt64
+  var epoch: UInt32
+  var durableUpTo: UInt64
+  var appendTime: Timestamp
+  var chain: UInt64
   /// CRC-32C of the segment's salt.
-  package var seed: UInt32
+  var seed: UInt32
 
-  package init(
+  init(
     position: UInt64, baseOffset: Offset, segment: UInt64, epoch: UInt32, durableUpTo: UInt64, appendTime: Timestamp,
     chain: UInt64, seed: UInt32
   ) {

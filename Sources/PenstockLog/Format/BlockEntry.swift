@@ -3,21 +3,21 @@ package struct BlockEntry: Hashable, Sendable {
   package let position: UInt64
   package let baseOffset: Offset
   /// Of the block's first record.
-  package let appendTime: Timestamp
-  package let eventTimes: ClosedRange<Int64>?
+  let appendTime: Timestamp
+  let eventTimes: ClosedRange<Int64>?
   private let records: UInt32
   private let front: UInt32
   private let stored: UInt32
   private var raw: UInt32
-  package let flags: UInt16
+  let flags: UInt16
 
   package var count: Int { Int(records) }
   /// The skippable frame's bytes.
-  package var frontLength: Int { Int(front) }
+  var frontLength: Int { Int(front) }
   /// The zstd frame's bytes.
-  package var storedLength: Int { Int(stored) }
+  var storedLength: Int { Int(stored) }
   /// What it decompresses to; 0 where the index does not hold it.
-  package var rawLength: Int {
+  var rawLength: Int {
     get { Int(raw) }
     set { raw = UInt32(clamping: newValue) }
   }
@@ -25,10 +25,10 @@ package struct BlockEntry: Hashable, Sendable {
   package var endOffset: Offset { baseOffset + count }
   package var endPosition: UInt64 { position + UInt64(length) }
   /// Whether records of the block were appended at several times, of which `appendTime` is the first.
-  package var hasAppendTimes: Bool { flags & BlockFormat.appendTimesFlag != 0 }
+  var hasAppendTimes: Bool { flags & BlockFormat.appendTimesFlag != 0 }
 
   /// Whether every append of the block gave its event times: then ``eventTimes`` covers every record that has one.
-  package var knowsEventTimes: Bool { flags & BlockFormat.eventTimesKnownFlag != 0 }
+  var knowsEventTimes: Bool { flags & BlockFormat.eventTimesKnownFlag != 0 }
 
   package init(_ header: BlockHeader) {
     position = header.position
@@ -59,14 +59,14 @@ package struct BlockEntry: Hashable, Sendable {
   }
 
   /// Whether both describe one block. ``rawLength`` may be unknown in one of them.
-  package func isSame(as other: BlockEntry) -> Bool {
+  func isSame(as other: BlockEntry) -> Bool {
     position == other.position && length == other.length && baseOffset == other.baseOffset && count == other.count
   }
 }
 
 extension [BlockEntry] {
   /// The block that holds `offset`, or the index of the first one after it. O(log blocks).
-  package func search(_ offset: Offset) -> (found: BlockEntry?, next: Int) {
+  func search(_ offset: Offset) -> (found: BlockEntry?, next: Int) {
     var (low, high) = (0, count)
     while low < high {
       let middle = (low + high) / 2
@@ -80,7 +80,7 @@ extension [BlockEntry] {
 extension [BlockEntry] {
   /// The latest event time for the header of the next segment; these entries are all blocks of the segment with
   /// `header`.
-  package func latestEventTime(after header: SegmentHeader) -> Int64? {
+  func latestEventTime(after header: SegmentHeader) -> Int64? {
     header.latestEventTime.map { reduce($0) { Swift.max($0, $1.eventTimes?.upperBound ?? .min) } }
   }
 }

@@ -43,21 +43,21 @@
 // anything by itself.
 
 package enum BlockFormat {
-  package static let skippableMagic: UInt32 = 0x184D_2A50
-  package static let magic: UInt32 = 0x3142_4E50  // "PNB1"
-  package static let version: UInt16 = 1
+  static let skippableMagic: UInt32 = 0x184D_2A50
+  static let magic: UInt32 = 0x3142_4E50  // "PNB1"
+  static let version: UInt16 = 1
   package static let headerSize = 112
   /// The length field does not count the first 8 bytes.
-  package static let framePrefix = 8
+  static let framePrefix = 8
   package static let alignment = 4096
-  package static let lengthsFlag: UInt16 = 1
-  package static let appendTimesFlag: UInt16 = 2
-  package static let eventTimesKnownFlag: UInt16 = 4
-  package static let lengthsSection: UInt16 = 1
-  package static let appendTimesSection: UInt16 = 3
+  static let lengthsFlag: UInt16 = 1
+  static let appendTimesFlag: UInt16 = 2
+  static let eventTimesKnownFlag: UInt16 = 4
+  static let lengthsSection: UInt16 = 1
+  static let appendTimesSection: UInt16 = 3
 
   package static func alignedUp(_ count: Int) -> Int { (count + alignment - 1) & ~(alignment - 1) }
-  package static func alignedUp(_ position: UInt64) -> UInt64 { (position + 4095) & ~4095 }
+  static func alignedUp(_ position: UInt64) -> UInt64 { (position + 4095) & ~4095 }
 }
 
 /// The header at the start of a block.
@@ -79,11 +79,11 @@ package struct BlockHeader: Hashable, Sendable {
   package var chain: UInt64 = 0
   package var trailerChecksum: UInt32 = 0
 
-  package init() {}
+  init() {}
 
   package var frontLength: Int { BlockFormat.headerSize + trailerLength + paddingLength }
   package var totalLength: Int { frontLength + storedLength }
-  package var endPosition: UInt64 { position + UInt64(totalLength) }
+  var endPosition: UInt64 { position + UInt64(totalLength) }
   package var endOffset: Offset { baseOffset + recordCount }
 
   /// Writes the 112 bytes, checksum included.
@@ -165,13 +165,13 @@ package struct BlockHeader: Hashable, Sendable {
 }
 
 extension UnsafeMutableRawBufferPointer {
-  package func put(_ value: some FixedWidthInteger, at position: Int) {
+  func put(_ value: some FixedWidthInteger, at position: Int) {
     storeBytes(of: value.littleEndian, toByteOffset: position, as: type(of: value))
   }
 }
 
 extension UnsafeRawBufferPointer {
-  package func get<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type, at position: Int) -> Value {
+  func get<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type, at position: Int) -> Value {
     Value(littleEndian: loadUnaligned(fromByteOffset: position, as: type))
   }
 }

@@ -3,7 +3,7 @@ internal import Synchronization
 /// Memory for one payload. The last reference returns it to its pool.
 ///
 /// `@unchecked Sendable`: its maker writes it before any other thread has it; from then on it is only read.
-package final class BlockMemory: @unchecked Sendable {
+final class BlockMemory: @unchecked Sendable {
   fileprivate let start: UnsafeMutableRawPointer
   fileprivate let capacity: Int
   private let pool: BlockMemoryPool
@@ -25,7 +25,7 @@ package final class BlockMemory: @unchecked Sendable {
 /// Keeps some memory of released blocks for the next block. The kernel supplies fresh memory of this size page by page.
 /// It clears and maps each page at its first touch, and unmaps it for all processors at the end. That was a third of
 /// the time of a replay, and two threads of a replay waited for it.
-package final class BlockMemoryPool: Sendable {
+final class BlockMemoryPool: Sendable {
   /// `@unchecked Sendable`: no thread uses the memory of a pooled piece; a thread that takes a piece is its only
   /// holder.
   private struct Piece: @unchecked Sendable {
@@ -37,7 +37,7 @@ package final class BlockMemoryPool: Sendable {
   private static let grain = 64 << 10
   private static let keptBytes = 4 << 20
 
-  package init() {}
+  init() {}
 
   deinit { for piece in free.withLock({ $0 }) { piece.start.deallocate() } }
 
@@ -73,9 +73,9 @@ package struct BlockPayload: Sendable {
     case memory(BlockMemory)
   }
   private let storage: Storage
-  package let count: Int
+  let count: Int
 
-  package init(_ bytes: [UInt8]) {
+  init(_ bytes: [UInt8]) {
     storage = .array(bytes)
     count = bytes.count
   }
@@ -85,10 +85,10 @@ package struct BlockPayload: Sendable {
     self.count = count
   }
 
-  package var isEmpty: Bool { count == 0 }
+  var isEmpty: Bool { count == 0 }
 
   /// A copy of the bytes.
-  package var bytes: [UInt8] {
+  var bytes: [UInt8] {
     if case .array(let bytes) = storage { return bytes }
     return withUnsafeBytes { Array($0) }
   }

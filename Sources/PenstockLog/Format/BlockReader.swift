@@ -4,16 +4,16 @@ internal import Synchronization
 /// may use it at a time.
 ///
 /// `@unchecked Sendable`: the thread that takes it out of ``BlockReaders`` is its only holder until it returns it.
-package final class BlockReader: @unchecked Sendable {
+final class BlockReader: @unchecked Sendable {
   let decompressor = ZstdDecompressor()
   let memory: BlockMemoryPool
   /// Whether decoded blocks keep the frame from which they were decompressed; see ``DecodedBlock/frame``.
-  package var retainsCompressedFrames = false
+  var retainsCompressedFrames = false
   private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   /// A larger buffer is freed after use.
   private static let keptBytes = 1 << 20
 
-  package init(memory: BlockMemoryPool = BlockMemoryPool()) { self.memory = memory }
+  init(memory: BlockMemoryPool = BlockMemoryPool()) { self.memory = memory }
 
   deinit { buffer.deallocate() }
 
@@ -36,12 +36,12 @@ package final class BlockReader: @unchecked Sendable {
 }
 
 /// A few block readers for any number of tasks.
-package final class BlockReaders: Sendable {
+final class BlockReaders: Sendable {
   private let idle = Mutex<[BlockReader]>([])
   private let memory = BlockMemoryPool()
   private static let kept = 4
 
-  package init() {}
+  init() {}
 
   func with<Result, Failure: Error>(_ body: (BlockReader) throws(Failure) -> Result) throws(Failure) -> Result {
     let reader = idle.withLock { $0.popLast() } ?? BlockReader(memory: memory)

@@ -24,12 +24,12 @@ package struct BlockSlice: Sendable {
 
   /// The same records, of a block that is kept as its frame and unpacked on each access. Returns itself where there is
   /// no frame.
-  package func packed(unpackedBy readers: BlockReaders) -> BlockSlice {
+  func packed(unpackedBy readers: BlockReaders) -> BlockSlice {
     guard case .decoded(let block) = storage, let packed = PackedBlock(block, unpackedBy: readers) else { return self }
     return BlockSlice(packed, like: self)
   }
 
-  package var isPacked: Bool { if case .packed = storage { true } else { false } }
+  var isPacked: Bool { if case .packed = storage { true } else { false } }
 
   /// The stored frame of exactly these records; see ``DecodedBlock/frame``.
   package var frame: [UInt8]? {
@@ -56,10 +56,10 @@ package struct BlockSlice: Sendable {
     }
   }
 
-  package var first: Offset { baseOffset + indices.lowerBound }
+  var first: Offset { baseOffset + indices.lowerBound }
   package var end: Offset { baseOffset + indices.upperBound }
 
-  package var firstAppendTime: Timestamp {
+  var firstAppendTime: Timestamp {
     switch storage {
     case .decoded(let block): block.appendTimes.time(of: indices.lowerBound)
     case .packed(let block): block.appendTimes.time(of: indices.lowerBound)
@@ -68,7 +68,7 @@ package struct BlockSlice: Sendable {
 
   /// The whole block. O(1), or O(block) where it is packed: then its memory lives only as long as the caller's
   /// reference.
-  package var block: DecodedBlock {
+  var block: DecodedBlock {
     switch storage {
     case .decoded(let block): block
     case .packed(let block): block.unpacked()

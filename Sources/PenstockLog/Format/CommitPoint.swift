@@ -19,13 +19,13 @@ package struct CommitPoint: Hashable, Sendable {
     }
   }
 
-  package static let size = 64
+  static let size = 64
   private static let magic: UInt32 = 0x4342_4E50  // "PNBC"
 
   package var durable: End
   /// What readers see; after `durable` only in a log opened with a weaker durability.
-  package var visible: End
-  package var epoch: UInt32
+  var visible: End
+  var epoch: UInt32
 
   package init(durable: End, visible: End, epoch: UInt32) {
     self.durable = durable
@@ -49,7 +49,7 @@ package struct CommitPoint: Hashable, Sendable {
   }
 
   /// Nil when the bytes are not a commit point of this log, or are partly overwritten.
-  package init?(decoding bytes: [UInt8], logID: [UInt8]) {
+  init?(decoding bytes: [UInt8], logID: [UInt8]) {
     guard bytes.count >= Self.size else { return nil }
     let checksum = Checksum.of(Array(bytes[..<60]), seed: Checksum.of(logID))
     let fields: (UInt32, UInt32, [UInt64], UInt32, UInt32) = bytes.withUnsafeBytes { bytes in

@@ -1,23 +1,23 @@
 /// A block's records, decompressed and validated. Immutable, so all readers share it.
 package final class DecodedBlock: Sendable {
   package let baseOffset: Offset
-  package let appendTimes: AppendTimes
+  let appendTimes: AppendTimes
   /// Every record followed by one line feed.
-  package let payload: BlockPayload
+  let payload: BlockPayload
   /// For each record, one past its last byte in `payload` (the position of its line feed).
-  package let ends: [UInt32]
+  let ends: [UInt32]
   /// The zstd frame from which ``payload`` was decompressed, so that a caller can pass it on instead of compressing
   /// again. Nil unless the reader retains frames. Nil also where some record contains a line feed: then lines are not
   /// records.
-  package let frame: [UInt8]?
+  let frame: [UInt8]?
 
   package var count: Int { ends.count }
   package var endOffset: Offset { baseOffset + ends.count }
   /// The memory of the block, in bytes.
-  package var footprint: Int { payload.count + ends.count * 4 + (frame?.count ?? 0) }
+  var footprint: Int { payload.count + ends.count * 4 + (frame?.count ?? 0) }
 
   /// - Precondition: `ends` rises and its last element is the position of the payload's last byte.
-  package init(
+  init(
     baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32], frame: [UInt8]? = nil
   ) {
     precondition(ends.last.map { Int($0) + 1 == payload.count } ?? payload.isEmpty)
@@ -34,13 +34,13 @@ package final class DecodedBlock: Sendable {
   }
 
   /// When the log received the first record.
-  package var appendTime: Timestamp { appendTimes.first }
+  var appendTime: Timestamp { appendTimes.first }
 
   /// One past the last byte of the records before `index`, line feeds included.
-  package func start(of index: Int) -> Int { index == 0 ? 0 : Int(ends[index - 1]) + 1 }
+  func start(of index: Int) -> Int { index == 0 ? 0 : Int(ends[index - 1]) + 1 }
 
   /// The records' bytes together, without line feeds.
-  package func byteCount(of indices: Range<Int>) -> Int {
+  func byteCount(of indices: Range<Int>) -> Int {
     guard !indices.isEmpty else { return 0 }
     return Int(ends[indices.upperBound - 1]) - start(of: indices.lowerBound) - (indices.count - 1)
   }

@@ -10,18 +10,18 @@ package final class EncodedBlock: @unchecked Sendable {
   private var trailer: [UInt8] = []
   private var header = BlockHeader()
   /// The producers of these records, where they have any.
-  package private(set) var producers: ProducerTrailer?
+  private(set) var producers: ProducerTrailer?
 
   package init() {}
   deinit { buffer.deallocate() }
 
   /// The whole block's length in bytes.
-  package var length: Int { header.totalLength }
-  package var recordCount: Int { header.recordCount }
+  var length: Int { header.totalLength }
+  var recordCount: Int { header.recordCount }
   /// The length of its records and their line feeds, in bytes.
-  package var rawLength: Int { header.rawLength }
+  var rawLength: Int { header.rawLength }
   /// The bytes that it keeps for its next use.
-  package var capacity: Int { buffer.count }
+  var capacity: Int { buffer.count }
 
   /// Reserves memory for a block of these batches; returns where its zstd frame begins.
   func begin(_ batches: some Collection<RecordBatch>) -> Int {
@@ -82,7 +82,7 @@ package final class EncodedBlock: @unchecked Sendable {
   }
 
   /// Completes the compressed block for its address, and passes its bytes to `body`.
-  package func finish<Result, Failure: Error>(
+  func finish<Result, Failure: Error>(
     at place: BlockAddress, _ body: (BlockHeader, UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     header.position = place.position

@@ -13,7 +13,7 @@ package struct LogMeta: Hashable, Sendable {
   /// Where the log begins: retention has removed, or is about to remove, everything below. Nil in version 1.
   package var start: SegmentName?
 
-  package init(
+  init(
     logID: [UInt8], epoch: UInt32, createdAt: Timestamp, cleanEnd: CommitPoint.End? = nil, start: SegmentName? = nil
   ) {
     self.logID = logID

@@ -1,7 +1,7 @@
 /// A decoded block kept as the frame it came from, about a tenth of its size. Each access unpacks the records.
 ///
 /// Unpacking cannot fail: the frame was validated and decompressed when it was read, and has not left memory since.
-package final class PackedBlock: Sendable {
+final class PackedBlock: Sendable {
   let baseOffset: Offset
   let appendTimes: AppendTimes
   let count: Int

@@ -10,20 +10,20 @@
 // At most 480 bytes for a producer.
 
 /// A ``ProducerTable`` at one offset of the log, as bytes.
-package struct ProducerSnapshot: Hashable, Sendable {
+struct ProducerSnapshot: Hashable, Sendable {
   private static let magic: UInt32 = 0x5250_4E50  // "PNPR"
   private static let version: UInt16 = 1
   private static let entryBytes = 480
   /// The most bytes that a file may have, whatever its fields say.
   static let maxBytes = 64 + LogConfiguration.producersRange.upperBound * entryBytes
 
-  package var logID: [UInt8]
-  package var generation: UInt64
-  package var end: Offset
-  package var isComplete: Bool
-  package var entries: [String: ProducerTable.Entry]
+  var logID: [UInt8]
+  var generation: UInt64
+  var end: Offset
+  var isComplete: Bool
+  var entries: [String: ProducerTable.Entry]
 
-  package init(_ table: ProducerTable, logID: [UInt8], generation: UInt64, end: Offset) {
+  init(_ table: ProducerTable, logID: [UInt8], generation: UInt64, end: Offset) {
     self.logID = logID
     self.generation = generation
     self.end = end
@@ -37,11 +37,11 @@ package struct ProducerSnapshot: Hashable, Sendable {
     }
   }
 
-  package func table(capacity: Int) -> ProducerTable {
+  func table(capacity: Int) -> ProducerTable {
     ProducerTable(capacity: capacity, restoring: entries, isComplete: isComplete, end: end)
   }
 
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.append(littleEndian: Self.magic)
     bytes.append(littleEndian: Self.version)
@@ -74,7 +74,7 @@ package struct ProducerSnapshot: Hashable, Sendable {
   }
 
   /// Throws `.damaged` for bytes that are not exactly what was written, `.futureFormat` for a later version.
-  package init(decoding bytes: [UInt8]) throws(LogError) {
+  init(decoding bytes: [UInt8]) throws(LogError) {
     let name = "the producers' snapshot"
     guard bytes.count > 8 else { throw LogError(.damaged, "\(name) is too short") }
     let stored = bytes.suffix(4).withUnsafeBytes { $0.get(UInt32.self, at: 0) }

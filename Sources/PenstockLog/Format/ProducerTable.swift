@@ -25,7 +25,7 @@ package struct ProducerTable: Hashable, Sendable {
   /// Appends whose offsets the log remembers for each producer: 16.
   package static let remembered = 16
   /// 64 bytes.
-  package static let maxSourceBytes = 64
+  static let maxSourceBytes = 64
 
   package struct Append: Hashable, Sendable {
     package var sequence: UInt64
@@ -41,18 +41,18 @@ package struct ProducerTable: Hashable, Sendable {
     /// Of the present handle, or else of the newest append.
     package var epoch: UInt64 = 0
     package var last: UInt64 = 0
-    package var reserved: UInt64 = 0
+    var reserved: UInt64 = 0
     /// Of the newest append.
     package var source: [UInt8] = []
     /// The newest appends, oldest first.
     package var recent: [Append] = []
     /// Whether the log may have forgotten appends of this producer: `last` may be too low.
     package var isUncertain = false
-    package var isOpen = false
+    var isOpen = false
     /// One past the newest append's records: how recently it was used.
     package var usedAt = Offset.zero
 
-    package init() {}
+    init() {}
     var isIdle: Bool { !isOpen && reserved == last }
   }
 
@@ -81,21 +81,21 @@ package struct ProducerTable: Hashable, Sendable {
     case refused(Refusal)
   }
 
-  package let capacity: Int
+  let capacity: Int
   package private(set) var entries: [String: Entry] = [:]
   /// Whether every producer that is absent here has never appended.
-  package private(set) var isComplete = true
+  private(set) var isComplete = true
   /// The table covers all blocks below. Only recovery maintains it.
-  package private(set) var end = Offset.zero
+  private(set) var end = Offset.zero
   private var nextEpoch: UInt64 = 1
 
-  package init(capacity: Int, end: Offset = .zero) {
+  init(capacity: Int, end: Offset = .zero) {
     self.capacity = capacity
     self.end = end
   }
 
   /// A table read back from stable storage. If the capacity has shrunk, it evicts the least recently used producers.
-  package init(capacity: Int, restoring entries: [String: Entry], isComplete: Bool, end: Offset) {
+  init(capacity: Int, restoring entries: [String: Entry], isComplete: Bool, end: Offset) {
     self.capacity = capacity
     self.entries = entries
     self.isComplete = isComplete
@@ -104,7 +104,7 @@ package struct ProducerTable: Hashable, Sendable {
   }
 
   /// Whether it equals an empty log's table.
-  package var isTrivial: Bool { isComplete && !entries.contains { $0.value.last > 0 } }
+  var isTrivial: Bool { isComplete && !entries.contains { $0.value.last > 0 } }
 }
 
 // MARK: Handles
@@ -112,7 +112,7 @@ package struct ProducerTable: Hashable, Sendable {
 extension ProducerTable {
   /// From now on the table's epochs are higher than those of every earlier opening, because the log's own epoch is,
   /// durably. So raising a producer's epoch costs no write, and works on a full disk.
-  package mutating func begin(logEpoch: UInt32) { nextEpoch = UInt64(logEpoch) << 32 | 1 }
+  mutating func begin(logEpoch: UInt32) { nextEpoch = UInt64(logEpoch) << 32 | 1 }
 
   /// Takes the producer for a new handle and returns its epoch. O(1); O(producers) when one must be evicted.
   package mutating func open(_ name: String) throws(Refusal) -> UInt64 {
@@ -129,7 +129,7 @@ extension ProducerTable {
   }
 
   /// The handle has ended. Not an error if a later handle has taken the producer.
-  package mutating func release(_ name: String, epoch: UInt64) {
+  mutating func release(_ name: String, epoch: UInt64) {
     guard let entry = entries[name], entry.epoch == epoch else { return }
     entries[name]?.isOpen = false
     forgetUnused(name)
@@ -141,7 +141,7 @@ extension ProducerTable {
   }
 
   /// The caller knows that `sequence` was the producer's newest append (0: there was none).
-  package mutating func resume(_ name: String, epoch: UInt64, after sequence: UInt64) throws(Refusal) {
+  mutating func resume(_ name: String, epoch: UInt64, after sequence: UInt64) throws(Refusal) {
     guard var entry = entries[name] else { throw .unknown }
     guard entry.epoch == epoch else { throw .fenced(held: entry.epoch, attempted: epoch) }
     guard sequence >= entry.last, entry.reserved == entry.last, entry.isUncertain || sequence == entry.last else {
@@ -190,14 +190,14 @@ extension ProducerTable {
   }
 
   /// The producer's appends from `sequence` on will not be written.
-  package mutating func withdraw(_ name: String, from sequence: UInt64) {
+  mutating func withdraw(_ name: String, from sequence: UInt64) {
     guard let entry = entries[name], sequence > entry.last, sequence <= entry.reserved else { return }
     entries[name]?.reserved = sequence - 1
     forgetUnused(name)
   }
 
   /// No append in flight will be written.
-  package mutating func abandon() {
+  mutating func abandon() {
     for (name, entry) in entries where entry.reserved != entry.last {
       entries[name]?.reserved = entry.last
       forgetUnused(name)
@@ -206,7 +206,7 @@ extension ProducerTable {
 
   /// A block became visible, or recovery found it: `base ..< end` are its records. Appends below ``end`` are known
   /// already.
-  package mutating func apply(_ block: ProducerTrailer, at base: Offset, upTo end: Offset) {
+  mutating func apply(_ block: ProducerTrailer, at base: Offset, upTo end: Offset) {
     for item in block.entries {
       let newest = item.lastSequence
       let appends = item.runs.enumerated().map { index, run in
@@ -232,10 +232,10 @@ extension ProducerTable {
   }
 
   /// Recovery: the blocks up to `end` name no producer.
-  package mutating func skip(upTo end: Offset) { self.end = max(self.end, end) }
+  mutating func skip(upTo end: Offset) { self.end = max(self.end, end) }
 
   /// Recovery: records up to `end` are lost, and with them the names of their producers.
-  package mutating func lose(upTo end: Offset) {
+  mutating func lose(upTo end: Offset) {
     guard end > self.end else { return }
     isComplete = false
     for name in entries.keys { entries[name]?.isUncertain = true }

@@ -12,11 +12,11 @@
 
 /// The producer's part of one append in the queue.
 package final class ProducerMark: Sendable {
-  package let name: String
-  package let epoch: UInt64
-  package let sequence: UInt64
+  let name: String
+  let epoch: UInt64
+  let sequence: UInt64
   /// The producer's position in its source after this append; opaque, at most ``ProducerTable/maxSourceBytes``.
-  package let source: [UInt8]
+  let source: [UInt8]
 
   package init(name: String, epoch: UInt64, sequence: UInt64, source: [UInt8]) {
     self.name = name
@@ -27,37 +27,37 @@ package final class ProducerMark: Sendable {
 }
 
 /// The producers of one block, and the records of each. A pure value.
-package struct ProducerTrailer: Hashable, Sendable {
+struct ProducerTrailer: Hashable, Sendable {
   /// The kind of trailer section.
-  package static let section: UInt16 = 2
+  static let section: UInt16 = 2
 
   /// A run of records by their indices in the block.
-  package struct Run: Hashable, Sendable {
-    package var first: Int
-    package var count: Int
+  struct Run: Hashable, Sendable {
+    var first: Int
+    var count: Int
   }
 
-  package struct Entry: Hashable, Sendable {
-    package var name: String
-    package var epoch: UInt64
+  struct Entry: Hashable, Sendable {
+    var name: String
+    var epoch: UInt64
     /// Of the newest append.
-    package var lastSequence: UInt64
-    package var appendCount: Int
-    package var source: [UInt8]
+    var lastSequence: UInt64
+    var appendCount: Int
+    var source: [UInt8]
     /// The newest appends, at most ``ProducerTable/remembered``, oldest first; the last is `lastSequence`.
-    package var runs: [Run]
+    var runs: [Run]
 
-    package var firstSequence: UInt64 { lastSequence - UInt64(appendCount - 1) }
+    var firstSequence: UInt64 { lastSequence - UInt64(appendCount - 1) }
   }
 
-  package private(set) var entries: [Entry] = []
+  private(set) var entries: [Entry] = []
   /// The index of a producer's newest entry.
   private var places: [String: Int] = [:]
 
-  package init() {}
+  init() {}
 
   /// The marks of the batches that become one block; nil when none has any.
-  package init?(_ batches: some Collection<RecordBatch>) {
+  init?(_ batches: some Collection<RecordBatch>) {
     guard batches.contains(where: { $0.producer != nil }) else { return nil }
     var index = 0
     for batch in batches {
@@ -85,7 +85,7 @@ package struct ProducerTrailer: Hashable, Sendable {
   }
 
   /// The same, for records that move by `count` in a larger block.
-  package func rebased(by count: Int) -> ProducerTrailer {
+  func rebased(by count: Int) -> ProducerTrailer {
     var moved = self
     for index in moved.entries.indices {
       for run in moved.entries[index].runs.indices { moved.entries[index].runs[run].first += count }
@@ -94,7 +94,7 @@ package struct ProducerTrailer: Hashable, Sendable {
   }
 
   /// Adds the trailer of a block whose records follow this one's, already rebased.
-  package mutating func join(_ next: ProducerTrailer) {
+  mutating func join(_ next: ProducerTrailer) {
     for entry in next.entries { add(entry) }
   }
 
@@ -109,7 +109,7 @@ package struct ProducerTrailer: Hashable, Sendable {
   }
 
   /// The section's content.
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.append(littleEndian: UInt32(entries.count))
     for entry in entries {
@@ -130,7 +130,7 @@ package struct ProducerTrailer: Hashable, Sendable {
   }
 
   /// Reads a section's content. The caller has validated the trailer's checksum.
-  package init(decoding bytes: [UInt8], recordCount: Int) throws(BlockFlaw) {
+  init(decoding bytes: [UInt8], recordCount: Int) throws(BlockFlaw) {
     do throws(LogError) {
       try read(bytes)
     } catch {
@@ -165,6 +165,6 @@ package struct ProducerTrailer: Hashable, Sendable {
     }
   }
 
-  package static func == (a: ProducerTrailer, b: ProducerTrailer) -> Bool { a.entries == b.entries }
-  package func hash(into hasher: inout Hasher) { hasher.combine(entries) }
+  static func == (a: ProducerTrailer, b: ProducerTrailer) -> Bool { a.entries == b.entries }
+  func hash(into hasher: inout Hasher) { hasher.combine(entries) }
 }

@@ -7,24 +7,26 @@ public struct RecordBatch: Sendable {
   package private(set) var payload: [UInt8] = []
   package private(set) var count = 0
   /// Whether some record contains a line feed, so that lengths must be stored.
-  package private(set) var containsLineFeed = false
+  private(set) var containsLineFeed = false
   /// For each record, one past its last byte in `payload`; kept only when `containsLineFeed`.
   private var recordedEnds: [UInt32] = []
-  package private(set) var longestRecord = 0
+  private(set) var longestRecord = 0
   /// The index of that record; the first of several.
-  package private(set) var longestIndex = 0
+  private(set) var longestIndex = 0
   /// The earliest and latest event time, where the caller knows them; nanoseconds since 1970.
-  package private(set) var eventTimes: ClosedRange<Int64>?
+  private(set) var eventTimes: ClosedRange<Int64>?
   /// Whether the caller gave the event time of every record, or said that it has none.
-  package private(set) var knowsEventTimes = true
+  private(set) var knowsEventTimes = true
   /// The producer of the append, if it has one.
   package var producer: ProducerMark?
 
+  /// A batch without records.
   public init() {}
 
   /// Reserves memory for `bytes` bytes of records.
   public init(reservingBytes bytes: Int) { payload.reserveCapacity(bytes) }
 
+  /// Whether the batch has no record.
   public var isEmpty: Bool { count == 0 }
 
   /// The records' bytes together, without separators.
@@ -93,7 +95,7 @@ public struct RecordBatch: Sendable {
   }
 
   /// For each record, one past its last byte in `payload`.
-  package var ends: [UInt32] {
+  var ends: [UInt32] {
     containsLineFeed ? recordedEnds : payload.withUnsafeBytes { Bytes.lineFeeds(in: $0, expecting: count) }
   }
 }

@@ -24,9 +24,9 @@
 /// The index of a segment's blocks, stored after them. It is never needed, because the blocks hold the same facts, and
 /// it is never a proof. A reader validates each block against the block's own header.
 package enum SegmentFooter {
-  package static let skippableMagic: UInt32 = 0x184D_2A52
-  package static let magic: UInt32 = 0x3146_4E50  // "PNF1"
-  package static let version: UInt16 = 1
+  static let skippableMagic: UInt32 = 0x184D_2A52
+  static let magic: UInt32 = 0x3146_4E50  // "PNF1"
+  static let version: UInt16 = 1
   static let frontSize = 40
   static let entrySize = 56
   static let seekTableMagic: UInt32 = 0x184D_2A5E
@@ -35,10 +35,10 @@ package enum SegmentFooter {
   static let endSize = 9
 
   /// The index that was found after a segment's blocks.
-  package struct Index: Hashable, Sendable {
-    package var blocks: [BlockEntry]
+  struct Index: Hashable, Sendable {
+    var blocks: [BlockEntry]
     /// The end of the blocks, and the beginning of the footer.
-    package var position: UInt64
+    var position: UInt64
   }
 
   static func footerLength(blocks: Int) -> Int { frontSize + blocks * entrySize + 4 }
@@ -159,7 +159,7 @@ extension SegmentFooter {
 extension SegmentFooter {
   /// Whether `found` is what a crash may have left while `expected` was written over zeros: every byte is the expected
   /// one or zero, and only zeros follow. Zeros alone qualify.
-  package static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
+  static func isRemainder(_ found: UnsafeRawBufferPointer, of expected: UnsafeRawBufferPointer) -> Bool {
     let common = min(found.count, expected.count)
     for index in 0..<common where found[index] != expected[index] && found[index] != 0 { return false }
     return Bytes.nonzeroEnd(of: UnsafeRawBufferPointer(rebasing: found[common...])) == 0

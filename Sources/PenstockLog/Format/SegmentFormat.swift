@@ -33,17 +33,17 @@ package struct SegmentHeader: Hashable, Sendable {
   package static let pageSize = 4096
   /// The position of the first block.
   package static let size = 2 * pageSize
-  package static let skippableMagic: UInt32 = 0x184D_2A51
-  package static let magic: UInt32 = 0x3153_4E50  // "PNS1"
+  static let skippableMagic: UInt32 = 0x184D_2A51
+  static let magic: UInt32 = 0x3153_4E50  // "PNS1"
   package static let version: UInt16 = 1
   /// Incompatible feature bit 0: the segment is sealed.
-  package static let sealedFeature: UInt64 = 1
-  package static let knownIncompatible = sealedFeature
+  static let sealedFeature: UInt64 = 1
+  static let knownIncompatible = sealedFeature
   /// A producer had appended before the segment was begun. A writer that does not know producers must not append.
-  package static let producersFeature: UInt64 = 1
+  static let producersFeature: UInt64 = 1
   /// The header holds `latestEventTime`.
-  package static let eventTimesFeature: UInt64 = 1
-  package static let knownReadOnly = producersFeature
+  static let eventTimesFeature: UInt64 = 1
+  static let knownReadOnly = producersFeature
 
   package var incompatibleFeatures: UInt64 = 0
   package var readOnlyFeatures: UInt64 = 0
@@ -57,7 +57,7 @@ package struct SegmentHeader: Hashable, Sendable {
   package var begunAt: Timestamp
   /// The latest event time in all earlier segments, including those that retention has dropped. It never falls from one
   /// segment to the next, so a binary search works. `Int64.min` when no record had one; nil where it is unknown.
-  package var latestEventTime: Int64? {
+  var latestEventTime: Int64? {
     didSet {
       compatibleFeatures &= ~Self.eventTimesFeature
       if latestEventTime != nil { compatibleFeatures |= Self.eventTimesFeature }
@@ -66,7 +66,7 @@ package struct SegmentHeader: Hashable, Sendable {
   /// The fields that sealing adds; nil in an unsealed segment.
   package private(set) var seal: SegmentSeal?
 
-  package init(
+  init(
     readOnlyFeatures: UInt64 = 0, logID: [UInt8], sequence: UInt64, epoch: UInt32, baseOffset: Offset, salt: [UInt8],
     previousChain: UInt64, begunAt: Timestamp
   ) {
@@ -84,11 +84,11 @@ package struct SegmentHeader: Hashable, Sendable {
   /// The seed of every checksum of the segment.
   package var seed: UInt32 { Checksum.of(salt) }
 
-  package var name: SegmentName { SegmentName(sequence: sequence, baseOffset: baseOffset) }
+  var name: SegmentName { SegmentName(sequence: sequence, baseOffset: baseOffset) }
   package var isSealed: Bool { seal != nil }
 
   /// The same segment, sealed, under a new salt: its bytes and the original's never validate for each other.
-  package func sealed(_ seal: SegmentSeal, salt: [UInt8]) -> SegmentHeader {
+  func sealed(_ seal: SegmentSeal, salt: [UInt8]) -> SegmentHeader {
     precondition(salt.count == 16)
     var header = self
     header.incompatibleFeatures |= Self.sealedFeature
@@ -99,7 +99,7 @@ package struct SegmentHeader: Hashable, Sendable {
 
   /// The chain value that the first block must have. It excludes the seal, which is known only when all blocks are
   /// written.
-  package var chain: UInt64 {
+  var chain: UInt64 {
     var header = self
     header.seal = nil
     return header.encoded().withUnsafeBytes { Chain.link(UnsafeRawBufferPointer(rebasing: $0[..<Self.pageSize])) }
@@ -139,14 +139,14 @@ package struct SegmentHeader: Hashable, Sendable {
     page.put(Checksum.of(UnsafeRawBufferPointer(rebasing: page[..<4092])), at: 4092)
   }
 
-  package enum Flaw: Error, Hashable, Sendable {
+  enum Flaw: Error, Hashable, Sendable {
     case invalid
     /// Intact, but of an unknown version or with an unknown feature.
     case future(String)
   }
 
   /// Reads the first valid copy of the two.
-  package init(decoding bytes: UnsafeRawBufferPointer) throws(Flaw) {
+  init(decoding bytes: UnsafeRawBufferPointer) throws(Flaw) {
     for copy in 0..<2 where bytes.count >= (copy + 1) * Self.pageSize {
       let page = UnsafeRawBufferPointer(rebasing: bytes[(copy * Self.pageSize)..<((copy + 1) * Self.pageSize)])
       if let header = try Self.page(page, copy: copy) {
@@ -179,7 +179,7 @@ package struct SegmentHeader: Hashable, Sendable {
   }
 
   /// Whether this code may append to a segment with these features.
-  package var isWritable: Bool { readOnlyFeatures & ~Self.knownReadOnly == 0 && !isSealed }
+  var isWritable: Bool { readOnlyFeatures & ~Self.knownReadOnly == 0 && !isSealed }
 }
 
 /// A segment's file name.
@@ -193,7 +193,7 @@ package struct SegmentName: Hashable, Comparable, Sendable {
   }
 
   /// Nil when `text` is not a segment's name.
-  package init?(_ text: String) {
+  init?(_ text: String) {
     guard text.hasSuffix(".seg") else { return nil }
     let parts = text.dropLast(4).split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 2, parts[0].count == 10, parts[1].count == 20, let sequence = UInt64(parts[0]),
@@ -206,7 +206,7 @@ package struct SegmentName: Hashable, Comparable, Sendable {
 
   package var text: String { "\(Self.padded(sequence, to: 10))-\(Self.padded(baseOffset.rawValue, to: 20)).seg" }
 
-  package static func padded(_ value: UInt64, to width: Int) -> String {
+  static func padded(_ value: UInt64, to width: Int) -> String {
     let digits = String(value)
     return String(repeating: "0", count: max(0, width - digits.count)) + digits
   }

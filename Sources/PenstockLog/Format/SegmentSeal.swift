@@ -29,9 +29,9 @@ package struct SegmentSeal: Hashable, Sendable {
   package var originalStoredBytes: UInt64 = 0
   package var originalBlocks: UInt64 = 0
 
-  package init() {}
+  init() {}
 
-  package func encode(into page: UnsafeMutableRawBufferPointer) {
+  func encode(into page: UnsafeMutableRawBufferPointer) {
     page.put(chain, at: 112)
     page.put(endOffset.rawValue, at: 120)
     page.put(lastAppendTime.nanoseconds, at: 128)
@@ -42,7 +42,7 @@ package struct SegmentSeal: Hashable, Sendable {
     page.put(originalBlocks, at: 168)
   }
 
-  package init(decoding page: UnsafeRawBufferPointer) {
+  init(decoding page: UnsafeRawBufferPointer) {
     chain = page.get(UInt64.self, at: 112)
     endOffset = Offset(page.get(UInt64.self, at: 120))
     lastAppendTime = Timestamp(nanoseconds: page.get(Int64.self, at: 128))

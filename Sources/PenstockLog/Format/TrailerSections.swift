@@ -3,38 +3,38 @@
 /// A section of any kind refers to records by their index in the block. When blocks are joined, each kind needs a rule
 /// for its sections: ``joins`` is the list, and every new kind adds one. A block with a kind that this version cannot
 /// join stays a block of its own, its sections copied unchanged. So no unknown section is dropped.
-package struct TrailerSections: Hashable, Sendable {
-  package struct Section: Hashable, Sendable {
-    package var kind: UInt16
-    package var bytes: [UInt8]
+struct TrailerSections: Hashable, Sendable {
+  struct Section: Hashable, Sendable {
+    var kind: UInt16
+    var bytes: [UInt8]
 
-    package init(kind: UInt16, bytes: [UInt8]) {
+    init(kind: UInt16, bytes: [UInt8]) {
       self.kind = kind
       self.bytes = bytes
     }
   }
 
   /// One block's section, as it goes into a joined one.
-  package struct Part: Hashable, Sendable {
-    package var bytes: [UInt8]
+  struct Part: Hashable, Sendable {
+    var bytes: [UInt8]
     /// The new index of the block's first record: add it to every record index.
-    package var firstRecord: Int
-    package var recordCount: Int
+    var firstRecord: Int
+    var recordCount: Int
   }
   /// The joined section; nil when the parts cannot be joined.
-  package typealias Join = @Sendable ([Part]) -> [UInt8]?
+  typealias Join = @Sendable ([Part]) -> [UInt8]?
 
   /// The join rules by kind. Record lengths and append times have none: the code that joins the records writes them
   /// again.
-  package static let joins: [UInt16: Join] = [ProducerTrailer.section: ProducerTrailer.joined]
+  static let joins: [UInt16: Join] = [ProducerTrailer.section: ProducerTrailer.joined]
   private static let rewritten: Set<UInt16> = [BlockFormat.lengthsSection, BlockFormat.appendTimesSection]
 
-  package private(set) var sections: [Section] = []
+  private(set) var sections: [Section] = []
 
-  package init() {}
+  init() {}
 
   /// Parses a validated trailer. Throws when its lengths do not add up.
-  package init(parsing trailer: UnsafeRawBufferPointer) throws(BlockFlaw) {
+  init(parsing trailer: UnsafeRawBufferPointer) throws(BlockFlaw) {
     var position = 0
     while position < trailer.count {
       guard position + 8 <= trailer.count else { throw BlockFlaw("a trailer section is cut short") }
@@ -46,11 +46,11 @@ package struct TrailerSections: Hashable, Sendable {
   }
 
   /// The bytes of the first section of a kind.
-  package subscript(kind: UInt16) -> [UInt8]? { sections.first { $0.kind == kind }?.bytes }
+  subscript(kind: UInt16) -> [UInt8]? { sections.first { $0.kind == kind }?.bytes }
 
-  package mutating func append(kind: UInt16, _ bytes: [UInt8]) { sections.append(Section(kind: kind, bytes: bytes)) }
+  mutating func append(kind: UInt16, _ bytes: [UInt8]) { sections.append(Section(kind: kind, bytes: bytes)) }
 
-  package func encoded() -> [UInt8] {
+  func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     for section in sections {
       bytes.append(littleEndian: section.kind)
@@ -62,14 +62,14 @@ package struct TrailerSections: Hashable, Sendable {
   }
 
   /// All sections except those that the code that joins records writes again.
-  package var carried: TrailerSections {
+  var carried: TrailerSections {
     var carried = TrailerSections()
     carried.sections = sections.filter { !Self.rewritten.contains($0.kind) }
     return carried
   }
 
   /// Whether a block of so many records with these sections can be part of a joined one.
-  package func canBeJoined(recordCount: Int, joins: [UInt16: Join] = joins) -> Bool {
+  func canBeJoined(recordCount: Int, joins: [UInt16: Join] = joins) -> Bool {
     carried.sections.allSatisfy { section in
       joins[section.kind]?([Part(bytes: section.bytes, firstRecord: 0, recordCount: recordCount)]) != nil
     }
@@ -77,7 +77,7 @@ package struct TrailerSections: Hashable, Sendable {
 
   /// The joined carried sections of several blocks, in order of kind; nil when they cannot be joined. A single block's
   /// sections stay as they are.
-  package static func joined(
+  static func joined(
     _ blocks: [(sections: TrailerSections, recordCount: Int)], joins: [UInt16: Join] = joins
   ) -> TrailerSections? {
     if blocks.count == 1 { return blocks[0].sections.carried }

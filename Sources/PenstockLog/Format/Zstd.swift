@@ -74,7 +74,7 @@ package final class ZstdDecompressor: @unchecked Sendable {
   }
 
   /// The content of one frame. Anything but exactly `count` bytes is an error; memory is bounded by `count`.
-  package func decompress(_ frame: UnsafeRawBufferPointer, count: Int) throws(LogError) -> [UInt8] {
+  func decompress(_ frame: UnsafeRawBufferPointer, count: Int) throws(LogError) -> [UInt8] {
     var result = 0
     let content = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       result = ZSTD_decompressDCtx(context, buffer.baseAddress, count, frame.baseAddress, frame.count)

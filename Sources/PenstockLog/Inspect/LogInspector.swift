@@ -11,7 +11,7 @@ package struct LogInspector: Sendable {
   /// In order; those that were begun at or before `end`.
   package let segments: [SegmentName]
   /// Files in the data directory that do not belong to the log.
-  package let unknownFiles: [String]
+  let unknownFiles: [String]
   let environment: LogEnvironment
   let paths: LogPaths
 
@@ -62,7 +62,7 @@ package struct LogInspector: Sendable {
   }
 
   /// Where the records of a segment should end: at the next one's beginning, or at the log's end.
-  package func limit(ofSegmentAt index: Int) -> Offset {
+  func limit(ofSegmentAt index: Int) -> Offset {
     index + 1 < segments.count ? segments[index + 1].baseOffset : end
   }
 
@@ -138,7 +138,7 @@ package struct InspectionProblem: Hashable, Sendable, CustomStringConvertible {
   package var offsets: Range<Offset>?
   package var message: String
 
-  package init(path: String, position: UInt64? = nil, offsets: Range<Offset>? = nil, message: String) {
+  init(path: String, position: UInt64? = nil, offsets: Range<Offset>? = nil, message: String) {
     self.path = path
     self.position = position
     self.offsets = offsets

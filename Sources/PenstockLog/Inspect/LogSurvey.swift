@@ -19,12 +19,12 @@ package struct LogSurvey: Sendable {
     package var bytesBefore: UInt64 = 0
     package var bytesAfter: UInt64 = 0
 
-    package init() {}
+    init() {}
   }
 
   /// The records between an offset and the log's end.
   package struct Distance: Hashable, Sendable {
-    package var records = 0
+    var records = 0
     /// As stored, from the block that holds the offset.
     package var bytes: UInt64 = 0
     /// When the record at the offset was appended; nil at the end.
@@ -33,15 +33,15 @@ package struct LogSurvey: Sendable {
     /// `since` is the time when the segment was begun, which is no later than the record's.
     package var isExact = true
 
-    package init() {}
+    init() {}
   }
 
-  package static let sampled = 64
+  static let sampled = 64
 
   package let inspector: LogInspector
   package let segments: [SegmentExtent]
   /// The blocks of the newest segment.
-  package let newest: [BlockEntry]
+  let newest: [BlockEntry]
   package let sealing: Sealing
   /// When the oldest segment was begun: its first record is no older, and hardly younger.
   package let oldest: Timestamp?

@@ -13,16 +13,16 @@ package struct SegmentReport: Sendable {
   /// Payloads, uncompressed, each record with its line feed.
   package var rawBytes = 0
   /// The zstd frames.
-  package var storedBytes = 0
+  var storedBytes = 0
   /// One past the last record.
   package var end: Offset
   /// What the next segment's `previousChain` must be; nil when any is accepted.
-  package var chain: UInt64?
+  var chain: UInt64?
   /// Bytes after the last block, up to the last that is not zero.
   package var trailingBytes: UInt64 = 0
   package var problems: [InspectionProblem] = []
   /// Whether a whole index follows the blocks and agrees with them.
-  package var isIndexed = false
+  var isIndexed = false
   /// All blocks, to compare the index with them.
   fileprivate var entries: [BlockEntry] = []
   /// A later version wrote it, so that its problems may not be real.

@@ -1,9 +1,9 @@
-package import Logging
+import Logging
 
 /// Seals segments on its own thread while the log runs.
 ///
 /// Its failures are harmless: they are logged, and the segment stays as it was.
-package final class BackgroundSealer: Sendable {
+final class BackgroundSealer: Sendable {
   private struct State {
     var hasNews = true
     var isStopping = false
@@ -19,7 +19,7 @@ package final class BackgroundSealer: Sendable {
   private static let nap: Int64 = 10_000_000
 
   /// Starts the thread, which first checks the present segments.
-  package init(
+  init(
     _ sealer: SegmentSealer, _ view: LogView, clock: any MonotonicClock = SystemMonotonicClock(), logger: Logger,
     observation: Observation = Observation()
   ) {
@@ -37,14 +37,14 @@ package final class BackgroundSealer: Sendable {
   }
 
   /// There may be another segment to seal.
-  package func wake() {
+  func wake() {
     state.withLock { $0.hasNews = true }
     state.signal()
   }
 
   /// Ends the thread within the work for one block, and discards unfinished work. Call it once. Blocks the calling
   /// thread.
-  package func stop() {
+  func stop() {
     state.withLock { $0.isStopping = true }
     state.signal()
     isFinished.wait { $0 ? () : nil }

@@ -20,29 +20,33 @@ package final class LogTrimmer: Sendable {
   private let paths: LogPaths
   private let metaFile: MetaFile
   private let view: LogView
-  /// Recovery needs every record from here on to rebuild its producers.
-  private let snapshotEnd: @Sendable () -> Offset
-  private let clock: AppendClock
+  private let writer: Writer
   private let state = Mutex(State())
 
-  package init(
+  /// What a run asks the log's writer.
+  struct Writer: Sendable {
+    let clock: AppendClock
+    /// Recovery needs every record from here on to rebuild its producers.
+    let snapshotEnd: @Sendable () -> Offset
+  }
+
+  init(
     _ environment: LogEnvironment, _ policy: RetentionPolicy, _ paths: LogPaths, _ metaFile: MetaFile, _ view: LogView,
-    clock: AppendClock, snapshotEnd: @escaping @Sendable () -> Offset
+    _ writer: Writer
   ) {
     self.environment = environment
     self.policy = policy
     self.paths = paths
     self.metaFile = metaFile
     self.view = view
-    self.snapshotEnd = snapshotEnd
-    self.clock = clock
+    self.writer = writer
   }
 
   private var fileSystem: any FileSystem { environment.fileSystem }
 
   /// Waits for a run in progress and allows no other, before the log releases the writer's lock. Blocks the calling
   /// thread.
-  package func close() { state.withLock { $0.isClosed = true } }
+  func close() { state.withLock { $0.isClosed = true } }
 
   /// Removes what the policy allows and no cursor needs. Blocks the calling thread. O(segments + cursors), O(1) without
   /// a policy.
@@ -61,8 +65,8 @@ package final class LogTrimmer: Sendable {
       var cursors = try cursorInputs(&report)
       let retention = Retention(policy)
       // Recovery would need the later ones to rebuild its producers.
-      let snapshotEnd = snapshotEnd()
-      let clock = clock.ageTime()
+      let snapshotEnd = writer.snapshotEnd()
+      let clock = writer.clock.ageTime()
       var plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
       let passed = try acquireCursors(plan.passes, held: held, &cursors, &report)
       // Some cursors may be out of reach; the rest of the plan depends on that.
@@ -194,7 +198,7 @@ package final class LogTrimmer: Sendable {
   }
 
   /// Durable when it returns. An opening also uses it for files below the start.
-  package static func remove(
+  static func remove(
     _ files: [String], _ fileSystem: any FileSystem, _ paths: LogPaths
   ) throws(LogError) {
     guard !files.isEmpty else { return }

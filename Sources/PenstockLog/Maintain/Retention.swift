@@ -8,16 +8,16 @@
 //     that recovery needs for its producers
 
 /// The decision, without clock or disk. Exhaustively tested.
-package struct Retention: Sendable {
-  package struct SegmentInput: Hashable, Sendable {
-    package var name: SegmentName
+struct Retention: Sendable {
+  struct SegmentInput: Hashable, Sendable {
+    var name: SegmentName
     /// One past its last record: where the next segment begins.
-    package var end: Offset
-    package var bytes: UInt64
+    var end: Offset
+    var bytes: UInt64
     /// When its last record was appended, or later.
-    package var newestAppend: Timestamp
+    var newestAppend: Timestamp
 
-    package init(name: SegmentName, end: Offset, bytes: UInt64, newestAppend: Timestamp) {
+    init(name: SegmentName, end: Offset, bytes: UInt64, newestAppend: Timestamp) {
       self.name = name
       self.end = end
       self.bytes = bytes
@@ -25,16 +25,16 @@ package struct Retention: Sendable {
     }
   }
 
-  package struct CursorInput: Hashable, Sendable {
-    package var name: String
+  struct CursorInput: Hashable, Sendable {
+    var name: String
     /// The first record it still needs: the first of its oldest open intent, or of its next batch.
-    package var holds: Offset
+    var holds: Offset
     /// Whether the hard cap may pass it: its loss can be stored in its file, or its file is damaged and unreadable.
-    package var canBePassed: Bool
+    var canBePassed: Bool
     /// Whether its file's position is readable.
-    package var isReadable: Bool
+    var isReadable: Bool
 
-    package init(name: String, holds: Offset, canBePassed: Bool = true, isReadable: Bool = true) {
+    init(name: String, holds: Offset, canBePassed: Bool = true, isReadable: Bool = true) {
       self.name = name
       self.holds = holds
       self.canBePassed = canBePassed
@@ -42,31 +42,31 @@ package struct Retention: Sendable {
     }
   }
 
-  package struct Plan: Hashable, Sendable {
+  struct Plan: Hashable, Sendable {
     /// How many segments are removed.
-    package var count = 0
+    var count = 0
     /// Cursors that lose records by it, and whose losses can be stored.
-    package var passes: [String] = []
+    var passes: [String] = []
     /// How many more segments the cursors keep.
-    package var held = 0
+    var held = 0
     /// Those cursors.
-    package var heldBy: [CursorInput] = []
+    var heldBy: [CursorInput] = []
     /// How many more segments are kept because recovery needs them for its producers.
-    package var keptForProducers = 0
+    var keptForProducers = 0
 
-    package init() {}
+    init() {}
   }
 
-  package let policy: RetentionPolicy
+  let policy: RetentionPolicy
 
-  package init(_ policy: RetentionPolicy) { self.policy = policy }
+  init(_ policy: RetentionPolicy) { self.policy = policy }
 
   /// - Parameters:
   ///   - segments: Oldest first, the newest included.
   ///   - now: The newest record's append time.
   ///   - clock: The believed time; see ``LogClock``.
   ///   - snapshotEnd: Segments that end above it stay, whatever the policy.
-  package func plan(
+  func plan(
     _ segments: [SegmentInput], _ cursors: [CursorInput], now: Timestamp,
     clock: Timestamp = Timestamp(nanoseconds: .max), snapshotEnd: Offset = Offset(.max)
   ) -> Plan {

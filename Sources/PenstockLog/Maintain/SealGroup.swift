@@ -1,10 +1,10 @@
 /// A block of a segment, read, validated and decoded, with everything that a sealed segment must keep.
-package struct ReadBlock: Sendable {
-  package let header: BlockHeader
-  package let block: DecodedBlock
-  package let sections: TrailerSections
+struct ReadBlock: Sendable {
+  let header: BlockHeader
+  let block: DecodedBlock
+  let sections: TrailerSections
 
-  package init(_ header: BlockHeader, _ block: DecodedBlock, _ sections: TrailerSections) {
+  init(_ header: BlockHeader, _ block: DecodedBlock, _ sections: TrailerSections) {
     self.header = header
     self.block = block
     self.sections = sections
@@ -15,26 +15,26 @@ package struct ReadBlock: Sendable {
 ///
 /// Invariant: the blocks follow each other without a gap, and their carried trailer sections can be joined. A block is
 /// never split: one append may be larger than the limit, and is then a block alone.
-package struct SealGroup: Sendable {
-  package private(set) var blocks: [ReadBlock]
+struct SealGroup: Sendable {
+  private(set) var blocks: [ReadBlock]
   private let limit: Int
-  package private(set) var rawBytes: Int
+  private(set) var rawBytes: Int
   private let canGrow: Bool
 
   /// - Parameter limit: The most raw bytes of a joined block.
-  package init(_ first: ReadBlock, limit: Int) {
+  init(_ first: ReadBlock, limit: Int) {
     blocks = [first]
     rawBytes = first.header.rawLength
     self.limit = limit
     canGrow = first.sections.canBeJoined(recordCount: first.block.count)
   }
 
-  package var baseOffset: Offset { blocks[0].block.baseOffset }
-  package var endOffset: Offset { blocks[blocks.count - 1].block.endOffset }
-  package var recordCount: Int { endOffset - baseOffset }
+  var baseOffset: Offset { blocks[0].block.baseOffset }
+  var endOffset: Offset { blocks[blocks.count - 1].block.endOffset }
+  var recordCount: Int { endOffset - baseOffset }
 
   /// Adds the next block, or returns false where it must begin a group of its own.
-  package mutating func take(_ next: ReadBlock) -> Bool {
+  mutating func take(_ next: ReadBlock) -> Bool {
     precondition(next.block.baseOffset == endOffset)
     guard canGrow, rawBytes + next.header.rawLength <= limit,
       next.sections.canBeJoined(recordCount: next.block.count)
@@ -47,7 +47,7 @@ package struct SealGroup: Sendable {
   /// The records, each with its line feed.
   ///
   /// - Parameter buffer: Where blocks are joined; a single block is passed without a copy.
-  package func withPayload<Result, Failure: Error>(
+  func withPayload<Result, Failure: Error>(
     joinedIn buffer: inout [UInt8], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     if blocks.count == 1 { return try blocks[0].block.payload.withUnsafeBytes(body) }
@@ -57,17 +57,17 @@ package struct SealGroup: Sendable {
     return try buffer.withUnsafeBufferPointer { (bytes) throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
   }
 
-  package var containsLineFeed: Bool { blocks.contains { $0.header.flags & BlockFormat.lengthsFlag != 0 } }
+  var containsLineFeed: Bool { blocks.contains { $0.header.flags & BlockFormat.lengthsFlag != 0 } }
 
-  package var eventTimes: ClosedRange<Int64>? {
+  var eventTimes: ClosedRange<Int64>? {
     blocks.lazy.compactMap(\.header.eventTimes).reduce(nil) { joined, times in
       joined.map { min($0.lowerBound, times.lowerBound)...max($0.upperBound, times.upperBound) } ?? times
     }
   }
 
-  package var knowsEventTimes: Bool { blocks.allSatisfy { $0.header.flags & BlockFormat.eventTimesKnownFlag != 0 } }
+  var knowsEventTimes: Bool { blocks.allSatisfy { $0.header.flags & BlockFormat.eventTimesKnownFlag != 0 } }
 
-  package var appendTimes: AppendTimes {
+  var appendTimes: AppendTimes {
     var times = AppendTimes(blocks[0].block.appendTime)
     for block in blocks {
       let first = block.block.baseOffset - baseOffset
@@ -78,7 +78,7 @@ package struct SealGroup: Sendable {
   }
 
   /// All sections of the joined block's trailer.
-  package var sections: TrailerSections {
+  var sections: TrailerSections {
     var sections = TrailerSections()
     if containsLineFeed {
       var lengths: [UInt8] = []
@@ -100,18 +100,18 @@ package struct SealGroup: Sendable {
 }
 
 /// Walks a finished segment: every block read, validated and decoded, in order.
-package struct SegmentBlocks {
-  package let scanner: SegmentScanner
+struct SegmentBlocks {
+  let scanner: SegmentScanner
   /// After the last returned block.
-  package private(set) var cursor: SegmentScanner.ScanPosition
+  private(set) var cursor: SegmentScanner.ScanPosition
   /// Where the records must end.
-  package let limit: Offset
+  let limit: Offset
   /// Keeps the scanner's file open.
   private let file: OpenFile
   private let path: String
   private let reader = BlockReader()
 
-  package init(_ file: OpenFile, _ header: SegmentHeader, limit: Offset, path: String) {
+  init(_ file: OpenFile, _ header: SegmentHeader, limit: Offset, path: String) {
     self.file = file
     scanner = SegmentScanner(file.fileSystem, file.handle, header)
     self.limit = limit
@@ -120,7 +120,7 @@ package struct SegmentBlocks {
   }
 
   /// The next block; nil at the limit. Throws `.damaged` for the first flaw. Blocks the calling thread.
-  package mutating func next() throws(LogError) -> ReadBlock? {
+  mutating func next() throws(LogError) -> ReadBlock? {
     guard cursor.offset < limit else { return nil }
     let found: SegmentScanner.Result
     var bytes: [UInt8] = []

@@ -2,9 +2,9 @@
 /// has the same event times and trailer sections; the index equals the blocks.
 ///
 /// It reads both files. The code that wrote the sealed file and this proof share only the reading of blocks.
-package enum SealProof {
+enum SealProof {
   /// Throws `.damaged`, naming the first difference. Blocks the calling thread.
-  package static func prove(
+  static func prove(
     _ sealedFile: OpenFile, path: String, equals original: inout SegmentBlocks,
     _ pace: (Int) throws(LogError) -> Void = { _ throws(LogError) in }
   ) throws(LogError) {

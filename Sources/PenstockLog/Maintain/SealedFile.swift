@@ -2,14 +2,14 @@
 ///
 /// The file has a temporary name and no reader. Until ``finish(_:)`` returns it has no value, and a crash leaves a file
 /// to remove.
-package struct SealedFile {
-  package let path: String
+struct SealedFile {
+  let path: String
   private let file: OpenFile
   private let compressor: ZstdCompressor
   /// The header without its seal.
   private let plain: SegmentHeader
   private var cursor: SegmentScanner.ScanPosition
-  package private(set) var blocks: [BlockHeader] = []
+  private(set) var blocks: [BlockHeader] = []
   private var unsynced = 0
   /// Buffers for joining a group's records and for building its block; reused for every group.
   private var joined: [UInt8] = []
@@ -19,7 +19,7 @@ package struct SealedFile {
 
   private var fileSystem: any FileSystem { file.fileSystem }
 
-  package init(
+  init(
     _ fileSystem: any FileSystem, _ path: String, of original: SegmentHeader, salt: [UInt8], level: Int
   ) throws(LogError) {
     self.path = path
@@ -35,7 +35,7 @@ package struct SealedFile {
   }
 
   /// Writes a group as one block.
-  package mutating func write(_ group: SealGroup) throws(LogError) {
+  mutating func write(_ group: SealGroup) throws(LogError) {
     let appendTimes = group.appendTimes
     let trailer = group.sections.encoded()
     var header = BlockHeader()
@@ -98,7 +98,7 @@ package struct SealedFile {
   }
 
   /// Adds footer, seek table and header. When this returns, the whole file is on stable storage; its name is not.
-  package mutating func finish(_ seal: SegmentSeal) throws(LogError) -> SegmentHeader {
+  mutating func finish(_ seal: SegmentSeal) throws(LogError) -> SegmentHeader {
     var seal = seal
     let footer = SegmentFooter.encoded(blocks.map(BlockEntry.init), at: cursor.position, plain)
     seal.endOffset = cursor.offset

@@ -5,9 +5,9 @@
 package struct SealingPlan: Hashable, Sendable {
   package struct Job: Hashable, Sendable {
     package let segment: SegmentName
-    package let next: SegmentName
+    let next: SegmentName
     /// Where the segment's records must end.
-    package var end: Offset { next.baseOffset }
+    var end: Offset { next.baseOffset }
   }
   package enum Outcome: Hashable, Sendable {
     /// Sealed, now or before, or left as it is for a permanent reason.
@@ -37,16 +37,16 @@ package struct SealingPlan: Hashable, Sendable {
 }
 
 /// How long to wait so that work stays below a rate of bytes per second. A pure value.
-package struct RateLimit: Hashable, Sendable {
+struct RateLimit: Hashable, Sendable {
   private let bytesPerSecond: Int
   /// When the work so far would have been done at the rate, in nanoseconds.
   private var due: Int64 = .min
 
   /// - Parameter bytesPerSecond: 0 for no limit.
-  package init(bytesPerSecond: Int) { self.bytesPerSecond = bytesPerSecond }
+  init(bytesPerSecond: Int) { self.bytesPerSecond = bytesPerSecond }
 
   /// Adds finished work; returns how many nanoseconds from `now` on to wait before the next.
-  package mutating func delay(after bytes: Int, now: Int64) -> Int64 {
+  mutating func delay(after bytes: Int, now: Int64) -> Int64 {
     guard bytesPerSecond > 0 else { return 0 }
     // Idle time does not accumulate.
     due = max(due, now) + Int64(Double(bytes) / Double(bytesPerSecond) * 1e9)

@@ -13,10 +13,10 @@ package struct SegmentSealer: Sendable {
     /// Retention dropped it first.
     case dropped
   }
-  package let fileSystem: any FileSystem
-  package let paths: LogPaths
-  package let settings: SealingSettings
-  package let randomBytes: @Sendable () -> [UInt8]
+  let fileSystem: any FileSystem
+  let paths: LogPaths
+  let settings: SealingSettings
+  let randomBytes: @Sendable () -> [UInt8]
 
   package init(
     _ fileSystem: any FileSystem, _ paths: LogPaths, _ settings: SealingSettings,
@@ -160,7 +160,7 @@ package struct SegmentSealer: Sendable {
   }
 
   /// Removes the files of interrupted sealings. It need not be durable: such a file is harmless.
-  package static func removeLeftovers(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(FileSystemError) {
+  static func removeLeftovers(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(FileSystemError) {
     for name in try fileSystem.list(paths.data).sorted() where LogPaths.isSealing(name) {
       try fileSystem.removeIfPresent(paths.data + "/" + name)
     }

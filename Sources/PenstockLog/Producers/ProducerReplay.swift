@@ -1,10 +1,10 @@
 /// Recovery of the producers: the newest snapshot, and the trailers of the blocks since. It reads headers and trailers
 /// only, and decompresses nothing. Blocks the calling thread.
-package enum ProducerReplay {
+enum ProducerReplay {
   /// - Parameters:
   ///   - segments: In order, as recovery left them.
   ///   - end: One past the log's newest record.
-  package static func rebuild(
+  static func rebuild(
     _ snapshot: ProducerSnapshot?, _ segments: [Segment], end: Offset, capacity: Int
   ) -> (table: ProducerTable, report: RecoveryReport.Producers) {
     var table = start(snapshot, segments, capacity: capacity)

@@ -4,7 +4,7 @@
 /// A save never touches the newest durable snapshot. It writes and syncs a separate file, and only then gives it the
 /// name of the *older* snapshot. So after a crash at any moment, or on a full disk, a whole snapshot remains, though
 /// perhaps an old one. Recovery then reads more of the log.
-package struct ProducerStore: Sendable {
+struct ProducerStore: Sendable {
   private let fileSystem: any FileSystem
   private let paths: LogPaths
   private let logID: [UInt8]
@@ -18,15 +18,15 @@ package struct ProducerStore: Sendable {
   }
 
   /// The result of ``open(_:_:logID:)``.
-  package struct Opened: Sendable {
-    package var store: ProducerStore
-    package var newest: ProducerSnapshot?
+  struct Opened: Sendable {
+    var store: ProducerStore
+    var newest: ProducerSnapshot?
     /// Files that are no snapshot of this log, or not whole.
-    package var damaged: [String] = []
+    var damaged: [String] = []
   }
 
   /// The newest whole snapshot. File and name are durable when this returns.
-  package static func open(
+  static func open(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
   ) throws(LogError) -> Opened {
     var opened = Opened(store: ProducerStore(fileSystem, paths, logID: logID))
@@ -84,7 +84,7 @@ package struct ProducerStore: Sendable {
   /// Writes the table at `end`, durably. Precondition: every block below `end` is on stable storage.
   ///
   /// After a failure the previous snapshot is still there, and a later save may succeed.
-  package mutating func save(_ table: ProducerTable, at end: Offset) throws(LogError) {
+  mutating func save(_ table: ProducerTable, at end: Offset) throws(LogError) {
     let next = generation + 1
     let bytes = ProducerSnapshot(table, logID: logID, generation: next, end: end).encoded()
     let (temporary, path) = (paths.unfinishedProducers, paths.producers(next % 2))

@@ -1,5 +1,5 @@
 /// A block that the cache can keep.
-package protocol CacheableBlock: Sendable {
+protocol CacheableBlock: Sendable {
   var baseOffset: Offset { get }
   var endOffset: Offset { get }
   /// The memory of the block, in bytes.
@@ -19,17 +19,17 @@ package protocol CacheableBlock: Sendable {
 /// 1. Neither region exceeds its limit, except that the recent region may hold one block of any size.
 /// 2. Of all blocks inserted as near the end, the tail holds the last ones that fit together.
 /// 3. For one range of offsets at most one decoding is in progress.
-package struct BlockCache<Block: CacheableBlock, Ticket> {
-  package struct Limit: Hashable, Sendable {
-    package var blocks: Int
-    package var bytes: Int
-    package init(blocks: Int, bytes: Int) {
+struct BlockCache<Block: CacheableBlock, Ticket> {
+  struct Limit: Hashable, Sendable {
+    var blocks: Int
+    var bytes: Int
+    init(blocks: Int, bytes: Int) {
       self.blocks = blocks
       self.bytes = bytes
     }
   }
   /// The next step for a reader that needs a block.
-  package enum Step {
+  enum Step {
     case found(Block)
     /// Another reader decodes it: wait for that.
     case wait(Ticket)
@@ -38,21 +38,21 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
   }
 
   /// By offset.
-  package private(set) var tail: [Block] = []
+  private(set) var tail: [Block] = []
   /// In order of use, the most recently used last.
-  package private(set) var recent: [Block] = []
-  package private(set) var inProgress: [Range<Offset>: Ticket] = [:]
+  private(set) var recent: [Block] = []
+  private(set) var inProgress: [Range<Offset>: Ticket] = [:]
   private var tailBytes = 0
   private var recentBytes = 0
   private let tailLimit: Limit
   private let recentLimit: Limit
 
-  package init(tail: Limit, recent: Limit) {
+  init(tail: Limit, recent: Limit) {
     tailLimit = tail
     recentLimit = recent
   }
 
-  package mutating func find(_ offset: Offset) -> Block? {
+  mutating func find(_ offset: Offset) -> Block? {
     if let block = tail.last(where: { $0.baseOffset <= offset && offset < $0.endOffset }) { return block }
     guard let index = recent.lastIndex(where: { $0.baseOffset <= offset && offset < $0.endOffset }) else { return nil }
     let block = recent[index]
@@ -61,7 +61,7 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
   }
 
   /// Asks for the block with exactly these offsets, to read the record at `offset` in it.
-  package mutating func begin(
+  mutating func begin(
     _ range: Range<Offset>, for offset: Offset, ticket: @autoclosure () -> Ticket
   ) -> Step {
     if let block = find(offset) { return .found(block) }
@@ -72,14 +72,14 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
   }
 
   /// Ends a decoding, with its block or, after a failure, without.
-  package mutating func finish(_ range: Range<Offset>, _ block: Block?, end: Offset = .zero) {
+  mutating func finish(_ range: Range<Offset>, _ block: Block?, end: Offset = .zero) {
     inProgress[range] = nil
     if let block { insert(block, end: end) }
   }
 
   /// - Parameter end: Of the log. A block is near the end if the tail can hold what follows it, estimated by the
   ///   block's own records.
-  package mutating func insert(_ block: Block, end: Offset = .zero) {
+  mutating func insert(_ block: Block, end: Offset = .zero) {
     func isSame(_ other: Block) -> Bool {
       other.baseOffset == block.baseOffset && other.endOffset == block.endOffset
     }
@@ -106,7 +106,7 @@ package struct BlockCache<Block: CacheableBlock, Ticket> {
   }
 
   /// Removes blocks whose records are all below `offset`.
-  package mutating func drop(below offset: Offset) {
+  mutating func drop(below offset: Offset) {
     tail.removeAll { $0.endOffset <= offset }
     recent.removeAll { $0.endOffset <= offset }
     tailBytes = tail.reduce(0) { $0 + $1.footprint }

@@ -18,8 +18,10 @@ public struct EventWindow: Hashable, Sendable {
   public let from: Timestamp?
   /// The end of the times, exclusive; nil: any.
   public let until: Timestamp?
+  /// What to do with records without a readable event time.
   public let untimed: Untimed
 
+  /// Times from `from` up to, and without, `until`; nil is no bound.
   public init(from: Timestamp? = nil, until: Timestamp? = nil, untimed: Untimed = .skip) {
     self.from = from
     self.until = until
@@ -73,6 +75,7 @@ extension EventWindow: LosslessStringConvertible {
     return "\(text(from))..\(text(until)) \(untimed.rawValue)"
   }
 
+  /// Reads ``description``; nil for any other text.
   public init?(_ description: String) {
     let parts = description.split(separator: " ", omittingEmptySubsequences: false)
     guard parts.count == 2, let untimed = Untimed(rawValue: String(parts[1])) else { return nil }
@@ -95,10 +98,12 @@ extension EventWindow: LosslessStringConvertible {
 public struct LogWindow: Hashable, Sendable {
   /// It may end before it begins, where the positions do.
   public let first: Offset
+  /// One past the last offset.
   public let end: Offset
   /// Nil: the window includes every record of the offsets.
   public let events: EventWindow?
 
+  /// A window of these offsets.
   public init(first: Offset, end: Offset, events: EventWindow? = nil) {
     self.first = first
     self.end = end

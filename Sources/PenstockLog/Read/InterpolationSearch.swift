@@ -6,9 +6,9 @@
 /// values, and about 4 of evenly spread ones.
 ///
 /// Invariant: every value below `low` is less than the target; every value from `high` on is not.
-package struct InterpolationSearch: Sendable {
-  package private(set) var low = 0
-  package private(set) var high: Int
+struct InterpolationSearch: Sendable {
+  private(set) var low = 0
+  private(set) var high: Int
   private let target: Int64
   private var lower: Int64?
   private var upper: Int64?
@@ -16,16 +16,16 @@ package struct InterpolationSearch: Sendable {
   /// The first guess by proportion.
   private var firstGuess: Int?
 
-  package init(count: Int, target: Int64) {
+  init(count: Int, target: Int64) {
     high = count
     self.target = target
   }
 
   /// The index of the first value not less than the target, once ``next()`` returns nil.
-  package var result: Int { low }
+  var result: Int { low }
 
   /// The index of the next value to read; nil at the end.
-  package mutating func next() -> Int? {
+  mutating func next() -> Int? {
     guard low < high else { return nil }
     defer { steps += 1 }
     if steps == 0 { return high - 1 }
@@ -47,7 +47,7 @@ package struct InterpolationSearch: Sendable {
 
   /// The index that ``next()`` will probably return after `index`, its last result: worth a prefetch. Nil where it is
   /// unknown.
-  package func likelyNext(after index: Int) -> Int? {
+  func likelyNext(after index: Int) -> Int? {
     switch steps {
     case 1: index > 0 ? 0 : nil
     case 3 where index == firstGuess && index > low: index - 1
@@ -56,10 +56,10 @@ package struct InterpolationSearch: Sendable {
   }
 
   /// Whether the result is probably next to the value being read.
-  package var isNear: Bool { firstGuess != nil }
+  var isNear: Bool { firstGuess != nil }
 
   /// Supplies the value at the index that ``next()`` returned.
-  package mutating func record(_ value: Int64, at index: Int) {
+  mutating func record(_ value: Int64, at index: Int) {
     if value < target {
       low = index + 1
       lower = value

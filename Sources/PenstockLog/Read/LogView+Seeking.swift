@@ -2,7 +2,7 @@ extension LogView {
   /// The first offset whose append time is not before `time`; the end when there is none. Append times never fall. So
   /// it searches the segments' begin times, each one small read that is kept, and then one segment's index. Blocks the
   /// calling thread.
-  package func offset(atOrAfter time: Timestamp) throws(LogError) -> Offset {
+  func offset(atOrAfter time: Timestamp) throws(LogError) -> Offset {
     try despiteTrimming { () throws(LogError) in try offsetNow(atOrAfter: time) }
   }
 
@@ -42,7 +42,7 @@ extension LogView {
   /// segment's beginning. So this searches headers, and then one segment's index. It must search the segments' indexes
   /// in order where retention has dropped an event at or after `time`, or where a header lacks the value. Blocks the
   /// calling thread.
-  package func offset(atOrAfterEventTime time: Int64) throws(LogError) -> Offset {
+  func offset(atOrAfterEventTime time: Int64) throws(LogError) -> Offset {
     try despiteTrimming { () throws(LogError) in
       let set = set
       for index in try firstSegment(reachingEventTime: time, in: set)..<set.segments.count {
@@ -96,7 +96,7 @@ extension [BlockEntry] {
 }
 
 extension LogView {
-  package func offset(of place: Position) throws(LogError) -> Offset {
+  func offset(of place: Position) throws(LogError) -> Offset {
     switch place {
     case .beginning: set.first
     case .end: end

@@ -79,7 +79,7 @@ extension LogView {
   private static let pollInterval = Duration.milliseconds(20)
 
   /// Ends all waiting. Reading continues.
-  package func close() { waiters.close() }
+  func close() { waiters.close() }
 
   /// Returns true once a record at `offset` is readable; false when the view is closed or the task cancelled first.
   package func wait(past offset: Offset) async -> Bool {

@@ -26,7 +26,7 @@ extension LogView {
   ///
   /// It never omits an event. A block with records of unknown event time may hold any, and so may lost records. With
   /// ``EventWindow/Untimed/include`` all of `range` may. Blocks the calling thread.
-  package func offsets(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> [Range<Offset>] {
+  func offsets(mayHold events: EventWindow, in range: Range<Offset>) throws(LogError) -> [Range<Offset>] {
     var found: [Range<Offset>] = []
     try eachRun(mayHold: events, in: range) { run in
       if let last = found.last, last.upperBound == run.lowerBound {

@@ -28,7 +28,7 @@ package final class LogView: Sendable {
 
   private let observation: Observation
 
-  package init(follow: (@Sendable (LogView) -> Void)? = nil, observation: Observation = Observation()) {
+  init(follow: (@Sendable (LogView) -> Void)? = nil, observation: Observation = Observation()) {
     self.follow = follow
     self.observation = observation
   }
@@ -44,7 +44,7 @@ package final class LogView: Sendable {
 
   /// Shows readers a new state of the log and wakes those that waited for it. `decoded` are new blocks that the writer
   /// had in memory. Records below `durable` are on stable storage; all of them where it is nil.
-  package func publish(_ set: SegmentSet, durable: Offset? = nil, decoded: [DecodedBlock] = []) {
+  func publish(_ set: SegmentSet, durable: Offset? = nil, decoded: [DecodedBlock] = []) {
     blocks.insert(decoded)
     state.withLock { state in
       state.set = state.start.map { set.trimmed(to: $0) } ?? set
@@ -54,10 +54,10 @@ package final class LogView: Sendable {
   }
 
   /// Whether a reader waits at the end: then the writer should pass on a block that it has in memory.
-  package var isAwaited: Bool { waiters.areThere }
+  var isAwaited: Bool { waiters.areThere }
 
   /// Removes the segments below `start`; from now on, reading them is a gap.
-  package func trim(to start: SegmentName) {
+  func trim(to start: SegmentName) {
     let dropped = files.withLock { _ in
       state.withLock { state in
         state.start = start
@@ -70,11 +70,11 @@ package final class LogView: Sendable {
     for segment in dropped { segment.release() }
   }
 
-  package func contains(_ name: SegmentName) -> Bool { set.segments.contains { $0.name == name } }
+  func contains(_ name: SegmentName) -> Bool { set.segments.contains { $0.name == name } }
 
   /// Runs `replace` to replace a segment's file, and makes readers open the new one. Returns false, and does nothing,
   /// when the log no longer has the segment.
-  package func replaceFile(
+  func replaceFile(
     of name: SegmentName, _ replace: () throws(FileSystemError) -> Void
   ) throws(FileSystemError) -> Bool {
     try files.withLock { (_) throws(FileSystemError) in
@@ -178,7 +178,7 @@ package final class LogView: Sendable {
   ///
   /// Sealing may move the block between the two steps: then both are repeated. A block that is located twice at one
   /// position and cannot be read is a gap.
-  package func withBlock<Result>(
+  func withBlock<Result>(
     holding offset: Offset, _ read: (Segment, BlockEntry) throws(LogError) -> Result
   ) throws(LogError) -> Result? {
     try despiteTrimming { () throws(LogError) -> Result? in

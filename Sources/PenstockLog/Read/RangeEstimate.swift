@@ -1,5 +1,6 @@
 /// The size of a range of records, from the indexes.
 public struct RangeEstimate: Hashable, Sendable {
+  /// The measured offsets.
   public let range: Range<Offset>
   /// Records of the range that the log holds.
   public package(set) var records = 0
@@ -22,7 +23,7 @@ extension LogView {
   /// It does not change the caches: it reads the indexes of segments that no reader uses and discards them, and it
   /// discards the sampled blocks. O(blocks of the range); one segment's index in memory at a time. Blocks the calling
   /// thread.
-  package func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate {
+  func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate {
     var extent = RangeEstimate(range: range)
     guard !range.isEmpty else { return extent }
     var sample = BlockSample()

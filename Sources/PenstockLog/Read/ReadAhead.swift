@@ -22,7 +22,7 @@ public struct ReadAhead: Hashable, Sendable {
 ///
 /// Invariants: slots are in offset order; at most `depth` of them; a slot of an earlier ``restart(at:)`` is never
 /// filled.
-package struct ReadAheadQueue<Outcome> {
+struct ReadAheadQueue<Outcome> {
   private struct Slot {
     let number: UInt64
     var outcome: Outcome?
@@ -33,19 +33,19 @@ package struct ReadAheadQueue<Outcome> {
   /// What to plan next; nil before the first restart and after the end.
   private var upcoming: Offset?
   private var generation: UInt64 = 0
-  package let depth: Int
+  let depth: Int
 
-  package init(depth: Int) { self.depth = depth }
+  init(depth: Int) { self.depth = depth }
 
   /// A worker's task: decode what is at `offset`.
-  package struct Plan: Hashable {
-    package let offset: Offset
+  struct Plan: Hashable {
+    let offset: Offset
     fileprivate let generation: UInt64
     fileprivate let number: UInt64
   }
 
   /// Discards all slots and continues at `offset`.
-  package mutating func restart(at offset: Offset) {
+  mutating func restart(at offset: Offset) {
     slots.removeAll()
     upcoming = offset
     isPlanning = false
@@ -53,14 +53,14 @@ package struct ReadAheadQueue<Outcome> {
   }
 
   /// Ends the planning.
-  package mutating func stop() {
+  mutating func stop() {
     slots.removeAll()
     upcoming = nil
     generation += 1
   }
 
   /// Work for one worker, if there is any and a free slot for its result.
-  package mutating func plan() -> Plan? {
+  mutating func plan() -> Plan? {
     guard let upcoming, !isPlanning, slots.count < depth else { return nil }
     isPlanning = true
     number += 1
@@ -69,20 +69,20 @@ package struct ReadAheadQueue<Outcome> {
   }
 
   /// The index has answered: `end` is where the next block begins; nil when no block can follow.
-  package mutating func planned(_ plan: Plan, end: Offset?) {
+  mutating func planned(_ plan: Plan, end: Offset?) {
     guard plan.generation == generation else { return }
     isPlanning = false
     upcoming = end
   }
 
-  package mutating func done(_ plan: Plan, _ outcome: Outcome) {
+  mutating func done(_ plan: Plan, _ outcome: Outcome) {
     guard plan.generation == generation, let index = slots.firstIndex(where: { $0.number == plan.number }) else {
       return
     }
     slots[index].outcome = outcome
   }
 
-  package enum Head {
+  enum Head {
     case ready(Outcome)
     case inProgress
     /// No slot is planned and none will be.
@@ -90,10 +90,10 @@ package struct ReadAheadQueue<Outcome> {
   }
 
   /// Whether ``take()`` would return a result.
-  package var hasHead: Bool { slots.first.map { $0.outcome != nil } ?? (upcoming == nil) }
+  var hasHead: Bool { slots.first.map { $0.outcome != nil } ?? (upcoming == nil) }
 
   /// Takes the first slot, if it is done.
-  package mutating func take() -> Head {
+  mutating func take() -> Head {
     guard let first = slots.first else { return upcoming == nil ? .nothing : .inProgress }
     guard let outcome = first.outcome else { return .inProgress }
     slots.removeFirst()

@@ -4,7 +4,7 @@ package struct SegmentSet: Sendable {
   /// One past the last readable record.
   package var end: Offset
 
-  package init(segments: [Segment] = [], end: Offset = .zero) {
+  init(segments: [Segment] = [], end: Offset = .zero) {
     self.segments = segments
     self.end = end
   }
@@ -12,7 +12,7 @@ package struct SegmentSet: Sendable {
   package var first: Offset { segments.first?.name.baseOffset ?? .zero }
 
   /// Without the segments that retention has dropped.
-  package func trimmed(to start: SegmentName) -> SegmentSet {
+  func trimmed(to start: SegmentName) -> SegmentSet {
     guard let oldest = segments.first?.name, oldest.sequence < start.sequence else { return self }
     return SegmentSet(segments: segments.filter { $0.name.sequence >= start.sequence }, end: end)
   }

@@ -2,16 +2,16 @@
 ///
 /// Each piece of evidence was made durable, or even written, only after its records had been synced. So evidence that
 /// reaches past the last valid block proves that acknowledged records are lost.
-package struct DurabilityEvidence: Hashable, Sendable {
+struct DurabilityEvidence: Hashable, Sendable {
   /// From the commit point and from the last orderly close.
-  package var ends: [CommitPoint.End] = []
+  var ends: [CommitPoint.End] = []
   /// From cursors: commits, and the ends of open intents.
-  package var offsets: [Offset] = []
+  var offsets: [Offset] = []
 
-  package init() {}
+  init() {}
 
   /// Reads all evidence. It skips an unreadable cursor; opening that cursor reports why. Blocks the calling thread.
-  package static func accumulate(
+  static func accumulate(
     _ fileSystem: any FileSystem, _ paths: LogPaths, meta: LogMeta
   ) throws(LogError) -> DurabilityEvidence {
     var found = DurabilityEvidence()
@@ -29,12 +29,12 @@ package struct DurabilityEvidence: Hashable, Sendable {
   }
 
   /// Whether some evidence reaches past a position in a segment.
-  package func reach(past position: UInt64, _ offset: Offset, in segment: UInt64) -> Bool {
+  func reach(past position: UInt64, _ offset: Offset, in segment: UInt64) -> Bool {
     ends.contains { $0.segment > segment || ($0.segment == segment && $0.position > position) || $0.offset > offset }
       || offsets.contains { $0 > offset }
   }
 
   /// The highest offset in any evidence.
-  package var highestOffset: Offset { max(ends.map(\.offset).max() ?? .zero, offsets.max() ?? .zero) }
-  package var highestSegment: UInt64 { ends.map(\.segment).max() ?? 0 }
+  var highestOffset: Offset { max(ends.map(\.offset).max() ?? .zero, offsets.max() ?? .zero) }
+  var highestSegment: UInt64 { ends.map(\.segment).max() ?? 0 }
 }

@@ -1,17 +1,17 @@
 /// Recovery of the newest segment: read everything, decide by the table, and only then write. Every method blocks the
 /// calling thread.
-package struct TailRecovery {
-  package let environment: LogEnvironment
-  package let paths: LogPaths
-  package let file: OpenFile
-  package let path: String
-  package let header: SegmentHeader
-  package let isStrict: Bool
+struct TailRecovery {
+  let environment: LogEnvironment
+  let paths: LogPaths
+  let file: OpenFile
+  let path: String
+  let header: SegmentHeader
+  let isStrict: Bool
 
   /// Replaces unreadable pages by bytes that are no block: an unreadable page costs its block, not the log.
   private let readable: SkippingFileSystem
 
-  package init(
+  init(
     environment: LogEnvironment, paths: LogPaths, file: OpenFile, path: String, header: SegmentHeader, isStrict: Bool
   ) {
     self.environment = environment
@@ -27,28 +27,28 @@ package struct TailRecovery {
   private var scanner: SegmentScanner { SegmentScanner(readable, file.handle, header) }
 
   /// What the segment holds.
-  package struct Examination: Sendable {
-    package var inputs: TailInputs
-    package var row: TailVerdict.Row
+  struct Examination: Sendable {
+    var inputs: TailInputs
+    var row: TailVerdict.Row
     /// Valid blocks in order; a hole between two is a gap.
-    package var entries: [BlockEntry] = []
+    var entries: [BlockEntry] = []
     /// The position F.
-    package var tail: SegmentScanner.ScanPosition
+    var tail: SegmentScanner.ScanPosition
     /// The position after the last valid block.
-    package var last: SegmentScanner.ScanPosition
+    var last: SegmentScanner.ScanPosition
     /// Byte ranges that are neither valid blocks nor zeros at the end.
-    package var badRanges: [Range<UInt64>] = []
+    var badRanges: [Range<UInt64>] = []
     /// One past the last record that an intact header names.
-    package var writtenEnd: Offset
-    package var gaps: [Gap] = []
+    var writtenEnd: Offset
+    var gaps: [Gap] = []
     /// The flaw at F.
-    package var flaw: String?
+    var flaw: String?
     /// An intact block of a later format version is there: nothing may be cut.
-    package var futureVersion: UInt16?
+    var futureVersion: UInt16?
   }
 
   /// Reads the segment and decides. Writes nothing.
-  package func examine(_ evidence: DurabilityEvidence) throws(LogError) -> Examination {
+  func examine(_ evidence: DurabilityEvidence) throws(LogError) -> Examination {
     do throws(FileSystemError) {
       return try examined(evidence)
     } catch {
@@ -153,7 +153,7 @@ package struct TailRecovery {
   /// Cuts everything from F on, durably; returns how many bytes there were up to the last nonzero one. Later writes
   /// then go into new space. That matters after a failed write: a file system may never show a later write into the
   /// same space.
-  package func cut(_ result: Examination) throws(LogError) -> UInt64 {
+  func cut(_ result: Examination) throws(LogError) -> UInt64 {
     do throws(FileSystemError) {
       let position = result.tail.position
       let size = try fileSystem.size(file.handle)
@@ -168,7 +168,7 @@ package struct TailRecovery {
   }
 
   /// Copies bytes to the quarantine folder, synced; returns the copies' paths. Idempotent.
-  package func quarantine(_ ranges: [Range<UInt64>]) throws(LogError) -> [String] {
+  func quarantine(_ ranges: [Range<UInt64>]) throws(LogError) -> [String] {
     var copies: [String] = []
     var unfinished: String?
     do throws(FileSystemError) {

@@ -20,8 +20,8 @@
 // there was never a record. "Altered": no power cut leaves such bytes (`TornWrite`), and the lost records are known.
 
 /// What recovery found at the end of the newest segment.
-package struct TailInputs: Hashable, Sendable {
-  package enum LaterBlocks: Hashable, Sendable, CaseIterable {
+struct TailInputs: Hashable, Sendable {
+  enum LaterBlocks: Hashable, Sendable, CaseIterable {
     case none
     /// All were built before the bytes at F had been synced.
     case allUnsynced
@@ -29,7 +29,7 @@ package struct TailInputs: Hashable, Sendable {
     case someSynced
   }
   /// The bytes at F.
-  package enum Flaw: Hashable, Sendable, CaseIterable {
+  enum Flaw: Hashable, Sendable, CaseIterable {
     /// A power cut may have left them.
     case maybeTorn
     /// They were written whole and changed later.
@@ -37,13 +37,13 @@ package struct TailInputs: Hashable, Sendable {
     /// The disk cannot read them.
     case unreadable
   }
-  package var isAllZero: Bool
-  package var laterBlocks: LaterBlocks
-  package var hasEvidence: Bool
-  package var isStrict: Bool
-  package var flaw: Flaw
+  var isAllZero: Bool
+  var laterBlocks: LaterBlocks
+  var hasEvidence: Bool
+  var isStrict: Bool
+  var flaw: Flaw
 
-  package init(
+  init(
     isAllZero: Bool, laterBlocks: LaterBlocks, hasEvidence: Bool, isStrict: Bool, flaw: Flaw = .maybeTorn
   ) {
     self.isAllZero = isAllZero
@@ -54,14 +54,14 @@ package struct TailInputs: Hashable, Sendable {
   }
 
   /// Whether these inputs are possible: zeros hold no blocks and no flaw.
-  package var isPossible: Bool { !isAllZero || (laterBlocks == .none && flaw == .maybeTorn) }
+  var isPossible: Bool { !isAllZero || (laterBlocks == .none && flaw == .maybeTorn) }
 
   /// Nothing outside the bytes at F shows whether they were acknowledged.
   fileprivate var isUnknown: Bool { !isAllZero && !hasEvidence && laterBlocks != .someSynced }
 }
 
 /// What recovery does with the end of the newest segment.
-package enum TailVerdict: Hashable, Sendable {
+enum TailVerdict: Hashable, Sendable {
   /// No action.
   case clean
   /// Bytes that were most likely never acknowledged, without proof: keep a copy, then cut them.
@@ -71,14 +71,14 @@ package enum TailVerdict: Hashable, Sendable {
   /// The operator chose strict recovery: do not guess.
   case refuse
 
-  package struct Row: Sendable {
-    package let name: String
-    package let verdict: TailVerdict
-    package let matches: @Sendable (TailInputs) -> Bool
+  struct Row: Sendable {
+    let name: String
+    let verdict: TailVerdict
+    let matches: @Sendable (TailInputs) -> Bool
   }
 
   /// The table above, row by row. Exactly one row matches any possible inputs; a test tries them all.
-  package static let table: [Row] = [
+  static let table: [Row] = [
     Row(name: "clean", verdict: .clean) { $0.isAllZero && !$0.hasEvidence },
     Row(name: "lost tail", verdict: .damaged) { $0.isAllZero && $0.hasEvidence },
     Row(name: "evidenced", verdict: .damaged) { !$0.isAllZero && $0.hasEvidence },
@@ -97,7 +97,7 @@ package enum TailVerdict: Hashable, Sendable {
   ]
 
   /// The row that matches.
-  package static func row(for inputs: TailInputs) -> Row {
+  static func row(for inputs: TailInputs) -> Row {
     guard let row = table.first(where: { $0.matches(inputs) }) else {
       preconditionFailure("no row of the recovery table matches \(inputs)")
     }

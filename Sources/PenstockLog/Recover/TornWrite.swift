@@ -6,7 +6,7 @@
 ///
 /// A sector also counts as torn when its first or last word of eight bytes is zeros, because some drives may stop
 /// within a sector.
-package enum TornWrite {
+enum TornWrite {
   static let sector = 512
   private static let word = 8
 
@@ -14,7 +14,7 @@ package enum TornWrite {
   ///   - header: The block's header, where it is intact.
   ///   - bytes: The block's bytes from the first on: as many as the file has, or a header's length where the header is
   ///     not intact.
-  package static func explains(
+  static func explains(
     _ header: BlockHeader?, _ bytes: UnsafeRawBufferPointer, seed: UInt32
   ) -> Bool {
     guard bytes.count >= BlockFormat.headerSize else { return true }

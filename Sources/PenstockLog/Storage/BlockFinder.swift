@@ -2,7 +2,7 @@
 /// search. So a walk over a segment with many flaws reads each byte once, and not a window for each flaw.
 ///
 /// For a segment that no thread writes during the search.
-package struct BlockFinder {
+struct BlockFinder {
   /// Bytes per read: 1 MiB.
   private static let window = 1 << 20
 
@@ -13,11 +13,11 @@ package struct BlockFinder {
   /// Whether the file ends with `bytes`.
   private var isLast = false
 
-  package init(_ scanner: SegmentScanner) { self.scanner = scanner }
+  init(_ scanner: SegmentScanner) { self.scanner = scanner }
 
   /// The first block at or after `position` whose header is intact and belongs to this segment at this position, with
   /// an offset not below `offset`. O(bytes) for all searches together, as long as positions rise.
-  package mutating func next(from position: UInt64, offset: Offset) throws(FileSystemError) -> BlockHeader? {
+  mutating func next(from position: UInt64, offset: Offset) throws(FileSystemError) -> BlockHeader? {
     var place = scanner.header.isSealed ? position : BlockFormat.alignedUp(position)
     while true {
       if place < start || place + UInt64(BlockFormat.headerSize) > start + UInt64(bytes.count) {

@@ -1,7 +1,7 @@
 extension CommitPoint {
   /// The commit point, if there is one and it is whole. Reads up to eight times, because a writer may be writing it.
   /// Blocks the calling thread.
-  package static func read(
+  static func read(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8]
   ) throws(LogError) -> CommitPoint? {
     do throws(FileSystemError) {

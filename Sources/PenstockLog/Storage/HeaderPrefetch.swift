@@ -3,18 +3,18 @@
 /// times as long as reading the whole segment.
 ///
 /// The prefetched ranges grow with the distance walked: a segment with three blocks must not cost a read of 64 MiB.
-package struct HeaderPrefetch {
-  package static let first: UInt64 = 256 << 10
-  package static let largest: UInt64 = 8 << 20
+struct HeaderPrefetch {
+  static let first: UInt64 = 256 << 10
+  static let largest: UInt64 = 8 << 20
 
   private var stretch: UInt64 = 0
   /// Everything below was prefetched.
   private var end: UInt64 = 0
 
-  package init() {}
+  init() {}
 
   /// What to prefetch when the walk is at `position`; nil in most calls.
-  package mutating func next(at position: UInt64) -> Range<UInt64>? {
+  mutating func next(at position: UInt64) -> Range<UInt64>? {
     guard stretch == 0 || position + stretch / 2 >= end else { return nil }
     stretch = stretch == 0 ? Self.first : min(stretch * 2, Self.largest)
     let start = max(end, position)

@@ -2,14 +2,14 @@
 ///
 /// A process that recovers a log releases its lock as soon as it has looked. Waiting for a writer is useless, with two
 /// exceptions: a killed process may still be exiting, and a process that recovers may not have marked the lock yet.
-package enum LockRetryPolicy {
-  package static let pause = Duration.milliseconds(20)
+enum LockRetryPolicy {
+  static let pause = Duration.milliseconds(20)
   /// Ten seconds, for a recovery.
-  package static let attempts = 500
+  static let attempts = 500
   /// 0.4 s, for a writer.
-  package static let attemptsForWriter = 20
+  static let attemptsForWriter = 20
 
-  package static func isWorthwhile(_ attempt: Int, _ holder: LogDirectory.Holder) -> Bool {
+  static func isWorthwhile(_ attempt: Int, _ holder: LogDirectory.Holder) -> Bool {
     switch holder {
     case .writer: attempt < attemptsForWriter
     case .recovery: attempt < attempts

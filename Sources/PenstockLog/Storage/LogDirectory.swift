@@ -11,7 +11,7 @@ package enum LogDirectory {
   ]
 
   /// Whether a name belongs to the volume: neither to the log nor to another program.
-  package static func isVolumeName(_ name: String) -> Bool {
+  static func isVolumeName(_ name: String) -> Bool {
     volumeNames.contains(name) || name.hasPrefix(".Trash-")
   }
 
@@ -37,7 +37,7 @@ package enum LogDirectory {
   }
 
   /// Makes the directories, durably. It also completes an interrupted creation.
-  package static func create(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
+  static func create(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
     do throws(FileSystemError) {
       try make(fileSystem, paths.root)
       try fileSystem.synchronizeDirectory(LogPaths.parent(of: paths.root))
@@ -50,7 +50,7 @@ package enum LogDirectory {
 
   /// Makes missing directories of a log again, durably, where their contents can be made again. The segments' directory
   /// is not one of them: without it records are lost.
-  package static func restore(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
+  static func restore(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
     do throws(FileSystemError) {
       let names = try fileSystem.list(paths.root)
       for (name, path) in [("cursors", paths.cursors), ("quarantine", paths.quarantine)] where !names.contains(name) {
@@ -99,7 +99,7 @@ package enum LogDirectory {
 
   /// Takes the writer's lock; `.locked` when another process holds it. The lock ends with the handle or with the
   /// process, never by time.
-  package static func lock(
+  static func lock(
     _ fileSystem: any FileSystem, _ paths: LogPaths, as holder: Holder = .writer
   ) throws(LogError) -> OpenFile {
     do throws(FileSystemError) {
@@ -123,7 +123,7 @@ package enum LogDirectory {
   /// What the holder of the lock does, as a hint: the file is empty under a writer. The mark is never made durable, and
   /// it is omitted where it cannot be written. It shows the previous holder in three cases: it could not be written,
   /// the holder has not written it yet, or the holder died.
-  package static func holder(_ fileSystem: any FileSystem, _ paths: LogPaths) -> Holder {
+  static func holder(_ fileSystem: any FileSystem, _ paths: LogPaths) -> Holder {
     do throws(FileSystemError) {
       let file = OpenFile(fileSystem, try fileSystem.open(paths.lock, .readOnly))
       return try fileSystem.size(file.handle) > 0 ? .recovery : .writer
@@ -156,7 +156,7 @@ package enum LogDirectory {
   }
 
   /// The segments in order, and the files in the data directory that do not belong to the log.
-  package static func listSegments(
+  static func listSegments(
     _ fileSystem: any FileSystem, _ paths: LogPaths
   ) throws(LogError) -> (names: [SegmentName], unknown: [String]) {
     let all: [String]

@@ -1,6 +1,6 @@
 /// The names of all files in a log's directory.
 package struct LogPaths: Hashable, Sendable {
-  package let root: String
+  let root: String
 
   package init(_ root: String) {
     var root = root
@@ -10,25 +10,25 @@ package struct LogPaths: Hashable, Sendable {
 
   package var lock: String { root + "/LOCK" }
   package var meta: String { root + "/META" }
-  package var commitPoint: String { root + "/COMMIT" }
-  package var data: String { root + "/data" }
-  package var next: String { root + "/data/next.tmp" }
-  package var unfinishedNext: String { root + "/data/next.tmp.part" }
-  package var cursors: String { root + "/cursors" }
+  var commitPoint: String { root + "/COMMIT" }
+  var data: String { root + "/data" }
+  var next: String { root + "/data/next.tmp" }
+  var unfinishedNext: String { root + "/data/next.tmp.part" }
+  var cursors: String { root + "/cursors" }
   /// The producers' snapshots; the log writes the two in turn.
-  package func producers(_ slot: UInt64) -> String { root + (slot == 0 ? "/PRODUCERS.a" : "/PRODUCERS.b") }
-  package var unfinishedProducers: String { root + "/PRODUCERS.tmp" }
-  package var quarantine: String { root + "/quarantine" }
+  func producers(_ slot: UInt64) -> String { root + (slot == 0 ? "/PRODUCERS.a" : "/PRODUCERS.b") }
+  var unfinishedProducers: String { root + "/PRODUCERS.tmp" }
+  var quarantine: String { root + "/quarantine" }
 
   package func segment(_ name: SegmentName) -> String { data + "/" + name.text }
   /// The file to which sealing writes a segment's sealed form before it replaces the segment.
-  package func sealing(_ name: SegmentName) -> String { segment(name) + ".sealing" }
+  func sealing(_ name: SegmentName) -> String { segment(name) + ".sealing" }
   /// Whether a name in the data directory is that of an unfinished sealed form.
-  package static func isSealing(_ name: String) -> Bool {
+  static func isSealing(_ name: String) -> Bool {
     name.hasSuffix(".sealing") && SegmentName(String(name.dropLast(8))) != nil
   }
   package func cursor(_ name: String) -> String { cursors + "/" + name + ".cur" }
-  package func quarantined(_ name: String) -> String { quarantine + "/" + name }
+  func quarantined(_ name: String) -> String { quarantine + "/" + name }
 
   /// The directory of a path.
   package static func parent(of path: String) -> String {

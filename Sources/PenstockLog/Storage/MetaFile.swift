@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// META of a log that is open for writing. The writer and retention share it; each changes its own fields.
-package final class MetaFile: Sendable {
+final class MetaFile: Sendable {
   private struct Contents {
     let slots: SlotFile
     var meta: LogMeta
@@ -9,12 +9,12 @@ package final class MetaFile: Sendable {
   /// Held while the slot is written, so that changes happen one after the other.
   private let contents: Mutex<Contents>
 
-  package init(_ slots: sending SlotFile, _ meta: LogMeta) { contents = Mutex(Contents(slots: slots, meta: meta)) }
+  init(_ slots: sending SlotFile, _ meta: LogMeta) { contents = Mutex(Contents(slots: slots, meta: meta)) }
 
-  package var value: LogMeta { contents.withLock { $0.meta } }
+  var value: LogMeta { contents.withLock { $0.meta } }
 
   /// Makes a change durable. Blocks the calling thread for one sync; never needs disk space.
-  package func update(_ change: (inout LogMeta) -> Void) throws(LogError) {
+  func update(_ change: (inout LogMeta) -> Void) throws(LogError) {
     try contents.withLock { contents throws(LogError) in
       var meta = contents.meta
       change(&meta)

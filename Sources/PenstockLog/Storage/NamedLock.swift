@@ -18,7 +18,7 @@ package enum NamedLock {
   }
 
   /// The same; makes an empty file first where there is none.
-  package static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError)
+  static func openOrCreate(_ fileSystem: any FileSystem, _ path: String) throws(FileSystemError)
     -> OpenFileHandle?
   {
     try named(path) { () throws(FileSystemError) in
@@ -89,7 +89,7 @@ package enum NamedLock {
 
 extension FileSystem {
   /// Opens a file for writing; makes an empty one where there is none.
-  package func openOrCreate(_ path: String) throws(FileSystemError) -> OpenFileHandle {
+  func openOrCreate(_ path: String) throws(FileSystemError) -> OpenFileHandle {
     do throws(FileSystemError) {
       return try open(path, .readWrite)
     } catch {

@@ -18,7 +18,7 @@ package final class OpenFile: Sendable {
 package final class Segment: Sendable {
   package let name: SegmentName
   package let path: String
-  package let fileSystem: any FileSystem
+  let fileSystem: any FileSystem
   /// The log to which the segment must belong; nil where that is not known.
   private let logID: [UInt8]?
 
@@ -49,13 +49,13 @@ package final class Segment: Sendable {
   private let state = Mutex(State())
 
   /// What a search among segments needs of a header. Sealing changes none of it.
-  package struct SegmentStart: Hashable, Sendable {
-    package var begunAt: Timestamp
+  struct SegmentStart: Hashable, Sendable {
+    var begunAt: Timestamp
     /// Of all earlier segments; nil where it is not known.
-    package var latestEventTime: Int64?
+    var latestEventTime: Int64?
   }
 
-  package init(_ fileSystem: any FileSystem, _ name: SegmentName, path: String, logID: [UInt8]? = nil) {
+  init(_ fileSystem: any FileSystem, _ name: SegmentName, path: String, logID: [UInt8]? = nil) {
     self.fileSystem = fileSystem
     self.logID = logID
     self.name = name
@@ -63,7 +63,7 @@ package final class Segment: Sendable {
   }
 
   /// The segment that the writer is filling, with what the writer already knows.
-  package convenience init(
+  convenience init(
     _ fileSystem: any FileSystem, path: String, header: SegmentHeader, entries: [BlockEntry],
     scanned: SegmentScanner.ScanPosition
   ) {
@@ -77,7 +77,7 @@ package final class Segment: Sendable {
   }
 
   /// Adds blocks that the writer has made durable.
-  package func append(_ entries: [BlockEntry], scanned: SegmentScanner.ScanPosition) {
+  func append(_ entries: [BlockEntry], scanned: SegmentScanner.ScanPosition) {
     state.withLock {
       $0.entries.append(contentsOf: entries)
       $0.scanned = scanned
@@ -85,7 +85,7 @@ package final class Segment: Sendable {
   }
 
   /// One small read the first time; no file stays open. Blocks the calling thread.
-  package func segmentStart() throws(LogError) -> SegmentStart {
+  func segmentStart() throws(LogError) -> SegmentStart {
     try state.withLock { state throws(LogError) in
       if let known = state.segmentStart { return known }
       let wasOpen = state.file != nil
@@ -97,7 +97,7 @@ package final class Segment: Sendable {
   }
 
   /// Prefetches what ``segmentStart()`` reads and, on request, the index. A hint, which opens the file and closes it.
-  package func prefetchHeader(andIndex: Bool = false) {
+  func prefetchHeader(andIndex: Bool = false) {
     let isKnown = state.withLock { $0.segmentStart != nil && (!andIndex || $0.scanned != nil) }
     guard !isKnown, let handle = try? fileSystem.open(path, .readOnly) else { return }
     let file = OpenFile(fileSystem, handle)
@@ -141,7 +141,7 @@ package final class Segment: Sendable {
 
   /// Forgets the file, its header and the index, all together. The next use opens the file again; it is the sealed file
   /// where the segment has been sealed meanwhile. A read in progress keeps the old file open.
-  package func release() {
+  func release() {
     state.withLock {
       $0.file = nil
       $0.header = nil
@@ -187,7 +187,7 @@ package final class Segment: Sendable {
   /// `end`.
   ///
   /// - Parameter isFull: `end` is where its records end finally.
-  package func search(
+  func search(
     _ offset: Offset, upTo end: Offset, isFull: Bool
   ) throws(LogError) -> (found: BlockEntry?, next: BlockEntry?) {
     try state.withLock { state throws(LogError) in
@@ -216,7 +216,7 @@ package final class Segment: Sendable {
 
   /// Its blocks as its own index lists them, without a walk; nil where it has no readable index. Throws `.damaged`, and
   /// `.io` where its header cannot be read. Blocks the calling thread.
-  package func index() throws(LogError) -> [BlockEntry]? {
+  func index() throws(LogError) -> [BlockEntry]? {
     let (file, header) = try open()
     return readIndex(file, header)?.blocks
   }
@@ -281,7 +281,7 @@ package final class Segment: Sendable {
 
   /// Whether nothing but zeros and the index follow the last block, or sealing has noted so. O(bytes after it). Blocks
   /// the calling thread.
-  package func isWhole() throws(LogError) -> Bool {
+  func isWhole() throws(LogError) -> Bool {
     let entries = try entries(upTo: Offset(.max))
     let (file, header) = try open()
     if let seal = header.seal { return entries.last?.endOffset == seal.endOffset }
@@ -293,7 +293,7 @@ package final class Segment: Sendable {
   }
 
   /// Reads, validates and decompresses a block. Blocks the calling thread.
-  package func decode(_ entry: BlockEntry, with reader: BlockReader) throws(LogError) -> DecodedBlock {
+  func decode(_ entry: BlockEntry, with reader: BlockReader) throws(LogError) -> DecodedBlock {
     try prove(entry, with: reader) { (block, bytes, seed) throws(BlockFlaw) in
       try BlockDecoder.decode(block, bytes, seed: seed, with: reader)
     }

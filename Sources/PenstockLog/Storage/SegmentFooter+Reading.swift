@@ -4,7 +4,7 @@ extension SegmentFooter {
   ///
   /// O(blocks), one read of at most ``guess`` bytes and seldom a second; three where a sector of the blocks before the
   /// index is unreadable. Throws when the index itself is. Blocks the calling thread.
-  package static func read(
+  static func read(
     _ fileSystem: any FileSystem, _ file: OpenFileHandle, _ header: SegmentHeader
   ) throws(FileSystemError) -> Index? {
     let size = try fileSystem.size(file)
@@ -54,7 +54,7 @@ extension SegmentScanner {
   /// Whether only zeros follow these blocks, apart from their index, whole or as far as a crash let it be written. The
   /// blocks fill the segment from its beginning without a hole. True proves that there was never another record.
   /// O(bytes after them).
-  package func hasOnlyIndex(after blocks: [BlockEntry]) throws(FileSystemError) -> Bool {
+  func hasOnlyIndex(after blocks: [BlockEntry]) throws(FileSystemError) -> Bool {
     let position = blocks.last?.endPosition ?? UInt64(SegmentHeader.size)
     let expected = SegmentFooter.encoded(blocks, at: position, header)
     let found = try fileSystem.readAll(file, count: expected.count, at: position)

@@ -18,7 +18,7 @@ package final class SegmentPreallocator: Sendable {
   /// Held during the preparation.
   private let state = Mutex(State.absent)
 
-  package init(_ fileSystem: any FileSystem, _ paths: LogPaths, bytes: UInt64) {
+  init(_ fileSystem: any FileSystem, _ paths: LogPaths, bytes: UInt64) {
     self.fileSystem = fileSystem
     self.paths = paths
     self.bytes = bytes
@@ -52,20 +52,20 @@ package final class SegmentPreallocator: Sendable {
   }
 
   /// The prepared file is now a segment.
-  package func taken() { state.withLock { $0 = .absent } }
+  func taken() { state.withLock { $0 = .absent } }
 
   /// Makes no more files, and leaves an unused one in place.
-  package func stop() { state.withLock { $0 = .ended } }
+  func stop() { state.withLock { $0 = .ended } }
 
   /// Removes an unused file, and makes no more.
-  package func end() throws(FileSystemError) {
+  func end() throws(FileSystemError) {
     try state.withLock { state throws(FileSystemError) in
       state = .ended
       try Self.discard(fileSystem, paths)
     }
   }
 
-  package static func discard(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(FileSystemError) {
+  static func discard(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(FileSystemError) {
     try fileSystem.removeIfPresent(paths.next)
     try fileSystem.removeIfPresent(paths.unfinishedNext)
   }

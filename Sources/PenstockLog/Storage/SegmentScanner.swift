@@ -1,10 +1,10 @@
 /// Walks a segment's blocks from its bytes alone. Reads, never writes. Every method that reads blocks the calling
 /// thread.
 package struct SegmentScanner {
-  package let fileSystem: any FileSystem
-  package let file: OpenFileHandle
-  package let header: SegmentHeader
-  package let seed: UInt32
+  let fileSystem: any FileSystem
+  let file: OpenFileHandle
+  let header: SegmentHeader
+  let seed: UInt32
 
   package init(_ fileSystem: any FileSystem, _ file: OpenFileHandle, _ header: SegmentHeader) {
     self.fileSystem = fileSystem
@@ -46,8 +46,8 @@ package struct SegmentScanner {
   package struct ScanPosition: Hashable, Sendable {
     package var position: UInt64
     package var offset: Offset
-    package var epoch: UInt32
-    package var appendTime: Timestamp
+    var epoch: UInt32
+    var appendTime: Timestamp
     /// The digest that the next block must carry; nil after a gap, where any digest is accepted.
     package var chain: UInt64?
 
@@ -61,7 +61,7 @@ package struct SegmentScanner {
     }
 
     /// After a block, whose header's bytes are `bytes`.
-    package init(after header: BlockHeader, bytes: UnsafeRawBufferPointer) {
+    init(after header: BlockHeader, bytes: UnsafeRawBufferPointer) {
       position = header.endPosition
       offset = header.endOffset
       epoch = header.epoch
@@ -115,16 +115,16 @@ package struct SegmentScanner {
   }
 
   /// What intact headers prove, whether or not the blocks after them are intact.
-  package struct Evidence: Hashable, Sendable {
+  struct Evidence: Hashable, Sendable {
     /// Everything below was on stable storage.
-    package var durableUpTo: UInt64 = 0
+    var durableUpTo: UInt64 = 0
     /// One past the last record that was ever written here.
-    package var endOffset = Offset.zero
-    package var futureVersion: UInt16?
+    var endOffset = Offset.zero
+    var futureVersion: UInt16?
   }
 
   /// Reads every possible block position at or after `position`. O(bytes).
-  package func evidence(from position: UInt64) throws(FileSystemError) -> Evidence {
+  func evidence(from position: UInt64) throws(FileSystemError) -> Evidence {
     var evidence = Evidence()
     var place = BlockFormat.alignedUp(position)
     let end = try nonzeroEnd(from: place)
@@ -144,7 +144,7 @@ package struct SegmentScanner {
   }
 
   /// One past the last byte at or after `position` that is not zero; `position` when there is none. O(bytes).
-  package func nonzeroEnd(from position: UInt64) throws(FileSystemError) -> UInt64 {
+  func nonzeroEnd(from position: UInt64) throws(FileSystemError) -> UInt64 {
     let window = 1 << 20
     var start = position
     var end = position

@@ -8,7 +8,7 @@
 ///
 /// The owner uses it from one thread at a time. Every method blocks the calling thread.
 package final class SlotFile {
-  package static let headerSize = 24
+  static let headerSize = 24
   private static let magic: UInt32 = 0x4C53_4E50  // "PNSL"
   private static let version: UInt16 = 1
 
@@ -38,7 +38,7 @@ package final class SlotFile {
   /// Creates the file with a first value. File and name are durable when it returns.
   ///
   /// Throws `.locked` while another process creates it. Its cause is `.exists` when a file of that name exists by then.
-  package static func create(
+  static func create(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, value: [UInt8]
   ) throws(LogError) {
     let temporary = path + ".tmp"
@@ -110,7 +110,7 @@ package final class SlotFile {
 
   /// The value, without a lock and without writing; safe while a writer writes. A reader may meet each slot while it is
   /// being written. So a file without a whole slot is read again before it counts as damaged.
-  package static func peek(
+  static func peek(
     _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int
   ) throws(LogError) -> [UInt8] {
     let newest: (generation: UInt64, value: [UInt8])?

@@ -4,20 +4,20 @@
 /// thread takes as long again. Busy-waiting saves that time when a caller returns, and otherwise wastes it. So after
 /// each useless wait the committer skips twice as many chances, up to `maxSkip`. A committer that never meets a caller
 /// spends at most one `moment` in `maxSkip + 1` commits on it. One that has nothing to commit spends nothing.
-package struct AdaptiveSpin {
+struct AdaptiveSpin {
   /// The longest busy-wait, in nanoseconds.
-  package static let moment: UInt64 = 50_000
-  package static let maxSkip = 255
+  static let moment: UInt64 = 50_000
+  static let maxSkip = 255
 
   private var skip = 0
   private var left = 0
   private let isOn: Bool
 
   /// - Parameter processors: With a single one, busy-waiting would keep the awaited caller off the processor.
-  package init(processors: Int) { isOn = processors > 1 }
+  init(processors: Int) { isOn = processors > 1 }
 
   /// A commit is done and there is no work: whether to busy-wait now.
-  package mutating func mayWait() -> Bool {
+  mutating func mayWait() -> Bool {
     guard isOn else { return false }
     guard left == 0 else {
       left -= 1
@@ -27,7 +27,7 @@ package struct AdaptiveSpin {
   }
 
   /// The result of a busy-wait.
-  package mutating func waited(hasMet: Bool) {
+  mutating func waited(hasMet: Bool) {
     skip = hasMet ? 0 : min(max(1, skip * 2), Self.maxSkip)
     left = skip
   }

@@ -1,5 +1,5 @@
 /// A ticket for space in the queue; see ``AdmissionQueue``.
-package struct AdmissionTicket: Hashable, Sendable { fileprivate let number: UInt64 }
+struct AdmissionTicket: Hashable, Sendable { fileprivate let number: UInt64 }
 
 /// The appends that wait for space in the queue, and those admitted. Admission is in the order of arrival, so that a
 /// stream of small appends does not delay a large one without end. A pure value; `Committer` resumes the waiters that
@@ -12,20 +12,20 @@ package struct AdmissionTicket: Hashable, Sendable { fileprivate let number: UIn
 /// 1. Admission is in the order of joining.
 /// 2. The reserved space and the queued bytes together fit the queue; a single append may be larger, alone.
 /// 3. Every waiter is admitted or leaves, once.
-package struct AdmissionQueue<Waiter> {
+struct AdmissionQueue<Waiter> {
   private var waiting: [(ticket: AdmissionTicket, bytes: Int, waiter: Waiter)] = []
   private var admitted: [AdmissionTicket: Int] = [:]
   private var joined: UInt64 = 0
   /// Bytes that are reserved for admitted waiters.
-  package private(set) var reservedBytes = 0
+  private(set) var reservedBytes = 0
 
-  package init() {}
+  init() {}
 
-  package var isEmpty: Bool { waiting.isEmpty }
-  package var count: Int { waiting.count }
+  var isEmpty: Bool { waiting.isEmpty }
+  var count: Int { waiting.count }
 
   /// Waits for so many bytes. No ticket is used twice.
-  package mutating func join(_ bytes: Int, _ waiter: Waiter) -> AdmissionTicket {
+  mutating func join(_ bytes: Int, _ waiter: Waiter) -> AdmissionTicket {
     joined += 1
     let ticket = AdmissionTicket(number: joined)
     waiting.append((ticket, bytes, waiter))
@@ -33,20 +33,20 @@ package struct AdmissionQueue<Waiter> {
   }
 
   /// Stops waiting; nil when the waiter is already admitted, and must still use or return its ticket.
-  package mutating func leave(_ ticket: AdmissionTicket) -> Waiter? {
+  mutating func leave(_ ticket: AdmissionTicket) -> Waiter? {
     guard let place = waiting.firstIndex(where: { $0.ticket == ticket }) else { return nil }
     return waiting.remove(at: place).waiter
   }
 
   /// The ticket is used or returned. Harmless for one that is not admitted.
-  package mutating func end(_ ticket: AdmissionTicket) {
+  mutating func end(_ ticket: AdmissionTicket) {
     guard let bytes = admitted.removeValue(forKey: ticket) else { return }
     reservedBytes -= bytes
   }
 
   /// Admits the first waiters, as far as there is space: `hasSpace` says whether so many bytes fit besides so many
   /// reserved ones. O(admitted + waiting).
-  package mutating func admit(
+  mutating func admit(
     _ hasSpace: (_ bytes: Int, _ reserved: Int) -> Bool
   ) -> [(ticket: AdmissionTicket, waiter: Waiter)] {
     var count = 0
@@ -61,7 +61,7 @@ package struct AdmissionQueue<Waiter> {
   }
 
   /// Releases all waiters without space: the log has ended, and their offers return why.
-  package mutating func dismiss() -> [(ticket: AdmissionTicket, waiter: Waiter)] {
+  mutating func dismiss() -> [(ticket: AdmissionTicket, waiter: Waiter)] {
     defer { waiting = [] }
     return waiting.map { ($0.ticket, $0.waiter) }
   }

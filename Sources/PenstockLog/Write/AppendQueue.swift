@@ -25,29 +25,29 @@
 ///    batch alone, and by parked groups.
 /// 4. At most `slots` groups are with encoders, compressed, or committing after an encoder compressed them.
 /// 5. Every accepted ticket is answered exactly once: by `completed` or by `failed`.
-package struct AppendQueue<Ticket, Block> {
-  package struct Pending {
-    package let ticket: Ticket
-    package let batch: RecordBatch
-    package let durability: Durability
-    package fileprivate(set) var first: Offset
-    package var offsets: Range<Offset> { first..<(first + batch.count) }
+struct AppendQueue<Ticket, Block> {
+  struct Pending {
+    let ticket: Ticket
+    let batch: RecordBatch
+    let durability: Durability
+    fileprivate(set) var first: Offset
+    var offsets: Range<Offset> { first..<(first + batch.count) }
   }
 
   /// The appends that become one block.
-  package struct Group {
+  struct Group {
     /// No number is used twice.
-    package let number: Int
-    package let appends: [Pending]
-    package let bytes: Int
+    let number: Int
+    let appends: [Pending]
+    let bytes: Int
     /// The encoder's result; nil while it works, and for a group that the committer compresses.
-    package fileprivate(set) var block: Result<Block, LogError>?
-    package var first: Offset { appends[0].first }
-    package var batches: [RecordBatch] { appends.map { $0.batch } }
-    package var end: Offset { appends[appends.count - 1].offsets.upperBound }
+    fileprivate(set) var block: Result<Block, LogError>?
+    var first: Offset { appends[0].first }
+    var batches: [RecordBatch] { appends.map { $0.batch } }
+    var end: Offset { appends[appends.count - 1].offsets.upperBound }
   }
 
-  package enum Offer {
+  enum Offer {
     /// In the queue, with these offsets.
     case accepted(Range<Offset>)
     /// No space: wait and offer again.
@@ -73,16 +73,16 @@ package struct AppendQueue<Ticket, Block> {
   private var taken = 0
   private var nextOffset: Offset
   /// One past the last record whose group is completed.
-  package private(set) var writtenEnd: Offset
-  package private(set) var isClosing = false
+  private(set) var writtenEnd: Offset
+  private(set) var isClosing = false
   /// The disk is full, and queued appends wait for space.
-  package private(set) var isParked = false
+  private(set) var isParked = false
   private var isTrying = false
   private var failure: LogError?
 
   /// - Parameter slots: How many groups may be compressed ahead of time; 0 leaves all compressing to the committer.
   /// - Parameter manyCallers: From how many appends on an encoder takes half of the callers' appends.
-  package init(nextOffset: Offset, blockBytes: Int, queueBytes: Int, slots: Int = 0, manyCallers: Int = 16) {
+  init(nextOffset: Offset, blockBytes: Int, queueBytes: Int, slots: Int = 0, manyCallers: Int = 16) {
     self.manyCallers = manyCallers
     self.nextOffset = nextOffset
     writtenEnd = nextOffset
@@ -91,20 +91,20 @@ package struct AppendQueue<Ticket, Block> {
     self.slots = slots
   }
 
-  package var isIdle: Bool { queued.isEmpty && pipeline.isEmpty && committing.isEmpty }
+  var isIdle: Bool { queued.isEmpty && pipeline.isEmpty && committing.isEmpty }
   /// One past the last record accepted.
-  package var acceptedEnd: Offset { nextOffset }
-  package var waitingBytes: Int { queuedBytes + pipelineBytes }
+  var acceptedEnd: Offset { nextOffset }
+  var waitingBytes: Int { queuedBytes + pipelineBytes }
   /// The queue accepts nothing more.
-  package var isEnding: Bool { isClosing || failure != nil }
+  var isEnding: Bool { isClosing || failure != nil }
 
   /// Whether the queue has space for an offer of so many bytes, besides its own and `reserved` bytes.
-  package func hasSpace(for bytes: Int, besides reserved: Int = 0) -> Bool {
+  func hasSpace(for bytes: Int, besides reserved: Int = 0) -> Bool {
     waitingBytes + reserved == 0 || waitingBytes + reserved + bytes <= queueBytes
   }
 
   /// Accepts a batch, or returns why not.
-  package mutating func offer(_ batch: RecordBatch, durability: Durability, ticket: Ticket) -> Offer {
+  mutating func offer(_ batch: RecordBatch, durability: Durability, ticket: Ticket) -> Offer {
     if let failure { return .refused(failure) }
     if isClosing { return .refused(LogError(.closed, "the log is closed")) }
     guard hasSpace(for: batch.payload.count) else { return .full }
@@ -116,7 +116,7 @@ package struct AppendQueue<Ticket, Block> {
   }
 
   /// Accepts nothing more; what is queued is still written.
-  package mutating func close() { isClosing = true }
+  mutating func close() { isClosing = true }
 
   /// As many batches as fill a block, at least one.
   private mutating func takeGroup() -> Group {
@@ -144,7 +144,7 @@ package struct AppendQueue<Ticket, Block> {
 // MARK: - The encoders' side
 
 extension AppendQueue {
-  package enum Encode {
+  enum Encode {
     /// Compress this, then call ``encoded(_:_:)``.
     case compress(Group)
     case wait
@@ -154,7 +154,7 @@ extension AppendQueue {
 
   /// Whether there is work for an encoder. Queued bytes of a block's size make a whole block: then either the next
   /// batch does not fit, or no other would.
-  package var wantsEncoder: Bool {
+  var wantsEncoder: Bool {
     (queuedBytes >= blockBytes || hasHalfOfCallers) && usesEncoders
       && pipeline.count + abandoned + committing.count { $0.block != nil } < slots
   }
@@ -166,7 +166,7 @@ extension AppendQueue {
 
   private var usesEncoders: Bool { slots > 0 && !isParked && !isTrying }
 
-  package mutating func encode() -> Encode {
+  mutating func encode() -> Encode {
     guard wantsEncoder else { return isEnding && queued.isEmpty ? .finish : .wait }
     let group = takeGroup()
     pipelineBytes += group.bytes
@@ -176,7 +176,7 @@ extension AppendQueue {
 
   /// The group of this number is compressed, or cannot be. False when it is no longer needed.
   @discardableResult
-  package mutating func encoded(_ number: Int, _ block: Result<Block, LogError>) -> Bool {
+  mutating func encoded(_ number: Int, _ block: Result<Block, LogError>) -> Bool {
     guard let index = pipeline.firstIndex(where: { $0.number == number }) else {
       precondition(abandoned > 0, "only what was taken can be compressed")
       abandoned -= 1
@@ -201,7 +201,7 @@ extension AppendQueue {
 // MARK: - The committer's side
 
 extension AppendQueue {
-  package enum Next {
+  enum Next {
     /// Compress this one and write it, then call ``completed(_:)``.
     case compress(Group)
     /// Write these, in order, before one sync, then call ``completed(_:)``.
@@ -215,7 +215,7 @@ extension AppendQueue {
   }
 
   /// Whether ``next()`` would give the committer something to do.
-  package var wantsCommitter: Bool {
+  var wantsCommitter: Bool {
     if let first = pipeline.first { return first.block != nil }
     guard !queued.isEmpty else { return isEnding }
     if isParked, !isClosing { return false }
@@ -224,7 +224,7 @@ extension AppendQueue {
 
   /// The committer's next step: all compressed groups that are next in order; or, when nothing is in progress, what has
   /// accumulated.
-  package mutating func next() -> Next {
+  mutating func next() -> Next {
     precondition(committing.isEmpty, "one commit at a time")
     guard wantsCommitter else { return isParked && !queued.isEmpty ? .parked : .wait }
     if !pipeline.isEmpty {
@@ -241,7 +241,7 @@ extension AppendQueue {
   }
 
   /// The first `count` groups of the commit are as safe as their appends asked. The commit ends with the last of them.
-  package mutating func completed(_ count: Int) {
+  mutating func completed(_ count: Int) {
     precondition(count > 0 && count <= committing.count)
     writtenEnd = committing[count - 1].end
     lastCompleted = committing[count - 1].appends.count
@@ -251,7 +251,7 @@ extension AppendQueue {
 
   /// The rest of the commit found no disk space, and the queued appends will find none: returns the queued ones, to be
   /// answered. Later appends are accepted again, with offsets from `end` on.
-  package mutating func ranOutOfSpace(end: Offset) -> [Pending] {
+  mutating func ranOutOfSpace(end: Offset) -> [Pending] {
     precondition(!committing.isEmpty)
     isParked = false
     isTrying = false
@@ -260,7 +260,7 @@ extension AppendQueue {
   }
 
   /// No more can be written: returns the queued appends, to be answered.
-  package mutating func fail(_ error: LogError) -> [Pending] {
+  mutating func fail(_ error: LogError) -> [Pending] {
     failure = error
     return abandonAll()
   }
@@ -277,7 +277,7 @@ extension AppendQueue {
   /// The rest of the commit found no disk space. It returns to the front of the queue, with all compressed groups,
   /// until ``unpark()``. False when the queue is closing: then no append waits, and ``ranOutOfSpace(end:)`` must
   /// follow.
-  package mutating func park() -> Bool {
+  mutating func park() -> Bool {
     precondition(!committing.isEmpty)
     guard !isClosing else { return false }
     isParked = true
@@ -288,14 +288,14 @@ extension AppendQueue {
   }
 
   /// The disk may have space again. Encoders do not work before that is known.
-  package mutating func unpark() {
+  mutating func unpark() {
     if isParked { isTrying = true }
     isParked = false
   }
 
   /// Takes back batches that wait for disk space. Later batches move up: nothing has been written, and callers have
   /// seen offsets only as forecasts. Takes nothing back unless parked.
-  package mutating func withdraw(_ isWithdrawn: (Ticket) -> Bool) -> [Pending] {
+  mutating func withdraw(_ isWithdrawn: (Ticket) -> Bool) -> [Pending] {
     guard isParked, var offset = queued.first?.first else { return [] }
     let withdrawn = queued.filter { isWithdrawn($0.ticket) }
     guard !withdrawn.isEmpty else { return [] }

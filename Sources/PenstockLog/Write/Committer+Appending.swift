@@ -112,7 +112,7 @@ extension Committer {
   func giveBack(_ admission: AdmissionTicket) { change { $0.admissions.end(admission) } }
 
   /// The end of what the queue has accepted, and how many appends wait for space in it. For tests of the order.
-  package var queueStatus: (accepted: Offset, waiting: Int) {
+  var queueStatus: (accepted: Offset, waiting: Int) {
     monitor.withLock { ($0.queue.acceptedEnd, $0.admissions.count) }
   }
 

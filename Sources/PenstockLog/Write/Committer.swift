@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// Runs ``AppendQueue`` and ``LogWriter``: one thread that writes, syncs and answers; a few that compress ahead of it.
 /// Any number of tasks and threads append.
-package final class Committer: Sendable {
+final class Committer: Sendable {
   typealias Queue = AppendQueue<Waiter?, EncodedBlock>
   /// Resumed with their ticket; with nil when they were cancelled.
   typealias Admissions = AdmissionQueue<CheckedContinuation<AdmissionTicket?, Never>>

@@ -1,6 +1,6 @@
 extension LogWriter {
   /// The parts that opening found or made; see `LogOpening`.
-  package struct Parts {
+  struct Parts {
     var environment: LogEnvironment
     var configuration: LogConfiguration
     var paths: LogPaths

@@ -1,4 +1,4 @@
-package import Logging
+import Logging
 
 /// The one writer of a log. It writes blocks into segments and segments into a directory, and shows readers what is
 /// durable. It has no lock, and every method that writes or syncs blocks the calling thread: `Log` confines it to its
@@ -12,7 +12,7 @@ package final class LogWriter {
   package let recovery: RecoveryReport
   /// Prepares the next segment; another thread may call it while blocks are written.
   package let preparer: SegmentPreallocator
-  package private(set) var epoch: UInt32
+  private(set) var epoch: UInt32
   package let producers: ProducerRegistry
 
   /// Removes the log's oldest segments; from any thread.
@@ -46,7 +46,7 @@ package final class LogWriter {
   private var fileSystem: any FileSystem { environment.fileSystem }
   private let observation: Observation
 
-  package init(_ parts: sending Parts) throws(LogError) {
+  init(_ parts: sending Parts) throws(LogError) {
     environment = parts.environment
     observation = parts.environment.observation
     configuration = parts.configuration
@@ -71,7 +71,8 @@ package final class LogWriter {
     if let start = parts.metaFile.value.start { view.trim(to: start) }
     trimmer = LogTrimmer(
       parts.environment, parts.configuration.retention, parts.paths, parts.metaFile, view,
-      clock: parts.clock, snapshotEnd: { [producers = parts.producers] in producers.snapshotEnd })
+      LogTrimmer.Writer(
+        clock: parts.clock, snapshotEnd: { [producers = parts.producers] in producers.snapshotEnd }))
     try publish()
   }
 
@@ -80,20 +81,20 @@ package final class LogWriter {
     guard case .settings(let settings) = configuration.sealing else { return nil }
     return SegmentSealer(fileSystem, paths, settings, randomBytes: environment.randomBytes)
   }
-  package var segmentCount: Int { segments.count }
-  package var logger: Logger { environment.logger }
+  var segmentCount: Int { segments.count }
+  var logger: Logger { environment.logger }
 
   /// The error that poisoned the writer, if any.
-  package var failure: LogError? { poison }
+  var failure: LogError? { poison }
   /// One past the last written record, durable or not.
-  package var end: Offset { active.next.offset }
+  var end: Offset { active.next.offset }
   package var durableEnd: Offset { durable.offset }
 
   /// The number of the segment being written.
   package var segment: UInt64 { active.header.sequence }
 
   /// Whether the next segment should be prepared now, because half of this one is used.
-  package var wantsNextSegment: Bool {
+  var wantsNextSegment: Bool {
     active.next.position > UInt64(configuration.segmentBytes / 2)
   }
 
@@ -164,7 +165,7 @@ package final class LogWriter {
   /// Checks that the newest segment and the lock still have their names: two name lookups, about 3 µs. Open files
   /// outlive their names. Without the check, a log whose directory was removed or replaced would continue, and
   /// acknowledge records that no opening finds. Without the lock's file a second writer could begin.
-  package func checkNames() throws(LogError) {
+  func checkNames() throws(LogError) {
     guard let lock else { return }
     for (path, file) in [(active.path, active.file), (paths.lock, lock)] {
       do throws(FileSystemError) {
@@ -210,7 +211,7 @@ package final class LogWriter {
 
   /// Makes the commit point durable; from any thread. No guarantee depends on it, so a failure is not reported. After a
   /// power cut a newer commit point lets recovery distinguish damage from a torn write.
-  package var syncCommitPoint: @Sendable () -> Void {
+  var syncCommitPoint: @Sendable () -> Void {
     { [commitPoint] in try? commitPoint.fileSystem.synchronize(commitPoint.handle) }
   }
 

@@ -32,7 +32,7 @@ package final class ProducerRegistry: Sendable {
   }
   private let state: Mutex<State>
 
-  package init(_ table: ProducerTable, snapshotEnd: Offset) {
+  init(_ table: ProducerTable, snapshotEnd: Offset) {
     state = Mutex(State(table: table, snapshotEnd: snapshotEnd))
   }
 
@@ -40,23 +40,23 @@ package final class ProducerRegistry: Sendable {
   package func entry(_ name: String) -> ProducerTable.Entry? { state.withLock { $0.table.entries[name] } }
   /// Whether every producer that is not known has never appended.
   package var isComplete: Bool { state.withLock { $0.table.isComplete } }
-  package var count: Int { state.withLock { $0.table.entries.count } }
+  var count: Int { state.withLock { $0.table.entries.count } }
 
   // MARK: The writer's side
 
-  package var isTrivial: Bool { state.withLock { $0.table.isTrivial } }
+  var isTrivial: Bool { state.withLock { $0.table.isTrivial } }
   package var table: ProducerTable { state.withLock { $0.table } }
   /// Recovery reads no block below this for producers: a durable snapshot covers them, or there are none.
-  package var snapshotEnd: Offset { state.withLock { $0.snapshotEnd } }
+  var snapshotEnd: Offset { state.withLock { $0.snapshotEnd } }
   func note(snapshotEnd end: Offset) { state.withLock { $0.snapshotEnd = end } }
 
   /// A visible block with producers' records.
-  package struct Written: Sendable {
+  struct Written: Sendable {
     let trailer: ProducerTrailer
     let offsets: Range<Offset>
   }
 
-  package func apply(_ blocks: [Written]) {
+  func apply(_ blocks: [Written]) {
     guard !blocks.isEmpty else { return }
     state.withLock { state in
       for block in blocks {

@@ -4,36 +4,36 @@
 /// A full disk drops accepted records. Where their callers do not wait for them, a sync must report the loss. Each loss
 /// is reported to every waiter that waits for one of the records. When no waiter waits for all of them, it is also
 /// reported to the next call. So every loss is reported, and a single caller gets it once.
-package struct SyncWaiters<Waiter> {
+struct SyncWaiters<Waiter> {
   private var waiting: [(target: Offset, waiter: Waiter)] = []
   /// Why records were lost, where no caller has a full report of it.
-  package private(set) var unreported: LogError?
+  private(set) var unreported: LogError?
 
-  package init() {}
+  init() {}
 
   /// Waits until everything below `target` is written, and synced after that. Where earlier accepted records are lost
   /// without a report, it returns why instead, once, and does not wait.
-  package mutating func wait(for target: Offset, _ waiter: Waiter) -> LogError? {
+  mutating func wait(for target: Offset, _ waiter: Waiter) -> LogError? {
     if let loss = takeUnreported() { return loss }
     waiting.append((target, waiter))
     return nil
   }
 
   /// The unreported loss; from now on it counts as reported.
-  package mutating func takeUnreported() -> LogError? {
+  mutating func takeUnreported() -> LogError? {
     defer { unreported = nil }
     return unreported
   }
 
-  package func isDue(writtenUpTo end: Offset) -> Bool { waiting.contains { $0.target <= end } }
+  func isDue(writtenUpTo end: Offset) -> Bool { waiting.contains { $0.target <= end } }
 
   /// The waiters whose records are all written: sync, then answer them.
-  package mutating func due(writtenUpTo end: Offset) -> [Waiter] { take { $0 <= end } }
+  mutating func due(writtenUpTo end: Offset) -> [Waiter] { take { $0 <= end } }
 
   /// Records `end` ..< `accepted` were accepted and are lost: the waiters that wait for one of them.
   ///
   /// - Parameter isSilent: Whether some of their callers got no answer of their own.
-  package mutating func lost(
+  mutating func lost(
     from end: Offset, upTo accepted: Offset, because reason: LogError, isSilent: Bool
   ) -> [Waiter] {
     if isSilent, !waiting.contains(where: { $0.target >= accepted }) { unreported = unreported ?? reason }
@@ -41,11 +41,11 @@ package struct SyncWaiters<Waiter> {
   }
 
   /// Callers took records back; later records moved up.
-  package mutating func shrink(to end: Offset) {
+  mutating func shrink(to end: Offset) {
     for index in waiting.indices { waiting[index].target = min(waiting[index].target, end) }
   }
 
-  package mutating func all() -> [Waiter] { take { _ in true } }
+  mutating func all() -> [Waiter] { take { _ in true } }
 
   private mutating func take(_ isTaken: (Offset) -> Bool) -> [Waiter] {
     let found = waiting.filter { isTaken($0.target) }

@@ -31,6 +31,7 @@ public struct APIKey: Sendable, Hashable, Codable {
 
   /// The request rate that a key may use.
   public struct RateLimit: Sendable, Hashable, Codable {
+    /// How many requests a second.
     public var requestsPerSecond: Double
     /// How many requests may arrive at once after a pause.
     public var burst: Double
@@ -46,11 +47,16 @@ public struct APIKey: Sendable, Hashable, Codable {
 
   /// The properties of a new key.
   public struct Request: Sendable, Hashable {
+    /// A name for operators.
     public var name: String
+    /// What the key may do.
     public var role: Role
+    /// The only `app_id` that the key may send; nil: any.
     public var appID: String?
+    /// The request rate; nil: no limit.
     public var limit: RateLimit?
 
+    /// A request; nothing is created yet.
     public init(name: String, role: Role, appID: String? = nil, limit: RateLimit? = nil) {
       self.name = name
       self.role = role

@@ -9,6 +9,7 @@ import Synchronization
 
 /// Why API keys cannot be read, created, rotated or revoked.
 public struct KeyStoreError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The explanation, for operators.
   public let message: String
   /// Why the request is invalid; nil when the file is the problem.
   package var refusal: APIKeySet.Refusal?
@@ -27,6 +28,7 @@ public final class APIKeyStore: Sendable {
     var keys: [APIKey]
   }
 
+  /// The file.
   public let path: String
   private let fileSystem: any FileSystem
   private let clock: any WallClock

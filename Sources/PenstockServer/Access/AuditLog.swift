@@ -1,5 +1,6 @@
 import Logging
 package import PenstockLog
+package import PenstockSupport
 import Synchronization
 
 /// Who changed what: a separate log with one line of JSON for each change, on stable storage before the change is made.
@@ -50,7 +51,7 @@ package final class AuditLog: Sendable {
   /// - Parameter request: The id in the answer's `X-Request-Id`.
   package func note(
     _ key: APIKey?, _ action: String, target: String, request: String? = nil, outcome: String,
-    detail: [(String, ServiceJSON)] = []
+    detail: [(String, OrderedJSON)] = []
   ) async throws(LogError) {
     let now = pace.now()
     try await write(refusals.withLock { $0.takeDue(at: now) })
@@ -84,15 +85,15 @@ package final class AuditLog: Sendable {
 
   private func append(
     _ key: APIKey?, _ action: String, target: String, request: String?, outcome: String,
-    detail: [(String, ServiceJSON)]
+    detail: [(String, OrderedJSON)]
   ) async throws(LogError) {
-    var members: [(String, ServiceJSON)] = [
+    var members: [(String, OrderedJSON)] = [
       ("time", .string(ServiceTime.text(clock.now()))), ("key", .optional(key?.id)), ("name", .optional(key?.name)),
       ("role", .optional(key?.role.rawValue)), ("action", .string(action)), ("target", .string(target)),
       ("requestId", .optional(request)), ("outcome", .string(outcome)),
     ]
     if !detail.isEmpty { members.append(("detail", .object(detail))) }
-    try await log.get().append(ServiceJSON.object(members).text)
+    try await log.get().append(OrderedJSON.object(members).text)
   }
 
   /// Records the remaining counts, and closes the log.

@@ -2,6 +2,7 @@ import Foundation
 import Hummingbird
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 extension AdminAPI {
   /// The most bytes of records in a page, unless a single record is longer. The JSON text takes several times as much
@@ -63,7 +64,7 @@ extension AdminAPI {
       let range = try await letters?.pending(scope, of: name, to: name) ?? .zero ..< .zero
       let count = range.upperBound - range.lowerBound
       if body.letter != nil, range.isEmpty { return Self.noSuch("dead letter") }
-      let summary = ServiceJSON.object([
+      let summary = OrderedJSON.object([
         ("destination", .string(name)), ("letters", .number(count)),
         ("first", .optional(range.isEmpty ? nil : range.lowerBound.rawValue)),
       ])
@@ -91,12 +92,12 @@ extension AdminAPI {
 
 extension ServiceDestination {
   /// Nil: the destination stores none.
-  var letters: DeadLetters? { deadLetters.map { DeadLetters(in: $0) } }
+  var letters: DeadLetters? { options.deadLetters.map { DeadLetters(in: $0) } }
 }
 
 extension DeadLetters.Numbered {
   /// The record as text, or in base64 when it is not valid UTF-8.
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     let text = String(validating: letter.record, as: UTF8.self)
     return .object([
       ("number", .number(number.rawValue)), ("offset", .number(letter.offset.rawValue)),

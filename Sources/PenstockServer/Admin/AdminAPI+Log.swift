@@ -1,5 +1,6 @@
 import Hummingbird
 import PenstockLog
+import PenstockSupport
 
 extension AdminAPI {
   /// `GET /v1/segments`: the newest segments, newest first, with their compression. It reads the index and at most
@@ -11,7 +12,7 @@ extension AdminAPI {
     return Answer(200, .object([("count", .number(set.segments.count)), ("segments", .array(views))]))
   }
 
-  private func segment(_ index: Int, of set: SegmentSet) -> ServiceJSON {
+  private func segment(_ index: Int, of set: SegmentSet) -> OrderedJSON {
     let segment = set.segments[index]
     let range = segment.name.baseOffset..<max(segment.name.baseOffset, set.end(ofSegmentAt: index))
     // A damaged segment, or one that retention has just removed, has null for what cannot be read.

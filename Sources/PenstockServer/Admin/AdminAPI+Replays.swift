@@ -1,6 +1,7 @@
 import Hummingbird
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 extension AdminAPI {
   private struct ReplayBody: Decodable {
@@ -17,7 +18,7 @@ extension AdminAPI {
 
   func listReplays() async -> Answer {
     do throws(LogError) {
-      var views: [ServiceJSON] = []
+      var views: [OrderedJSON] = []
       for manifest in try await log.replays() { views.append(await json(manifest)) }
       return Answer(200, .object([("replays", .array(views))]))
     } catch { return Answer(error) }
@@ -37,7 +38,7 @@ extension AdminAPI {
     } catch { return error.code == .invalidName ? Self.noSuch("replay") : Answer(error) }
   }
 
-  private func json(_ manifest: ReplayManifest) async -> ServiceJSON {
+  private func json(_ manifest: ReplayManifest) async -> OrderedJSON {
     await manifest.json(replays.running(manifest.id), failure: replays.failure(manifest.id))
   }
 
@@ -107,13 +108,13 @@ extension AdminAPI {
     }
     return .success(
       ReplaySettings(
-        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate, policy: destination.batch,
-        retry: destination.retry))
+        id: id, window: window, gaps: body.skipGaps == true ? .skip : .stop, rate: rate,
+        policy: destination.options.delivery.policy, retry: destination.options.delivery.retry))
   }
 }
 
 extension EventWindow {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("from", .optional(from.map { ServiceTime.text($0) })), ("to", .optional(until.map { ServiceTime.text($0) })),
       ("untimed", .string(untimed.rawValue)),
@@ -122,7 +123,7 @@ extension EventWindow {
 }
 
 extension ReplayEstimate {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("window", extent.range.json), ("eventWindow", window?.json ?? .null), ("events", .number(events)),
       ("eventBytes", .number(eventBytes)), ("untimed", .number(untimed)), ("records", .number(extent.records)),

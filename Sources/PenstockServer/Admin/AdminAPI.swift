@@ -3,10 +3,25 @@ import NIOCore
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// The HTTP API for status, destinations, replays and metrics: everything except ingest and API keys.
 final class AdminAPI: Sendable {
+  /// What works for the destinations of the service.
+  struct Runners: Sendable {
+    let destinations: [DestinationRunner]
+    let replays: ReplayRunner
+    let redeliveries: RedeliveryRunner
+  }
+
+  /// What the API asks about the machine and the service. A test has its own.
+  struct Environment: Sendable {
+    var clock: any WallClock = SystemWallClock()
+    var storage: @Sendable (_ path: String) -> StorageState = StorageState.of
+    var damage: @Sendable () -> [ServiceDamage] = { [] }
+  }
+
   let log: Log
   let runners: [DestinationRunner]
   let replays: ReplayRunner
@@ -20,21 +35,19 @@ final class AdminAPI: Sendable {
   private let startedAt: Timestamp
 
   init(
-    _ log: Log, runners: [DestinationRunner], replays: ReplayRunner, redeliveries: RedeliveryRunner, ingest: Ingest,
-    metrics: ServiceMetrics, configuration: OpeningConfiguration, clock: any WallClock,
-    storage: @escaping @Sendable (_ path: String) -> StorageState = StorageState.of,
-    damage: @escaping @Sendable () -> [ServiceDamage] = { [] }
+    _ log: Log, _ runners: Runners, ingest: Ingest, metrics: ServiceMetrics, configuration: OpeningConfiguration,
+    environment: Environment = Environment()
   ) {
     self.log = log
-    self.runners = runners
-    self.replays = replays
-    self.redeliveries = redeliveries
+    self.runners = runners.destinations
+    replays = runners.replays
+    redeliveries = runners.redeliveries
     self.ingest = ingest
     self.metrics = metrics
     self.configuration = configuration
-    self.clock = clock
-    self.storage = storage
-    self.damage = damage
+    clock = environment.clock
+    storage = environment.storage
+    damage = environment.damage
     startedAt = clock.now()
   }
 
@@ -52,11 +65,11 @@ final class AdminAPI: Sendable {
   func status(for scope: RedactionScope) async -> Answer { Answer(200, await state(for: scope)) }
 
   /// The complete status.
-  func state(for scope: RedactionScope = .company) async -> ServiceJSON {
+  func state(for scope: RedactionScope = .company) async -> OrderedJSON {
     let now = clock.now()
     let set = log.view.set
     let bytes = set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
-    var destinations: [ServiceJSON] = []
+    var destinations: [OrderedJSON] = []
     for runner in runners { destinations.append(await runner.json(at: now, for: scope)) }
     let counts = ingest.counters.counts
     return .object([
@@ -73,7 +86,7 @@ final class AdminAPI: Sendable {
 
   func destinations(for scope: RedactionScope) async -> Answer {
     let now = clock.now()
-    var views: [ServiceJSON] = []
+    var views: [OrderedJSON] = []
     for runner in runners { views.append(await runner.json(at: now, for: scope)) }
     return Answer(200, .object([("destinations", .array(views))]))
   }
@@ -97,7 +110,10 @@ final class AdminAPI: Sendable {
 
   // MARK: Changes
 
-  private struct SeekBody: Decodable { var to: String }
+  private struct SeekBody: Decodable {
+    var to: String
+    var giveUpBatch: Bool?
+  }
   private struct PauseBody: Decodable { var reason: String? }
 
   /// Pauses, resumes, retries or seeks a destination.
@@ -118,7 +134,7 @@ final class AdminAPI: Sendable {
         guard let position = PositionParameter.position(body.to, now: clock.now()) else {
           return .failure(400, "bad_request", "to must be \(PositionParameter.explanation)")
         }
-        let former = try await runner.seek(to: position)
+        let former = try await runner.seek(to: position, givingUpBatches: body.giveUpBatch ?? false)
         return Answer(
           200, await runner.json(at: clock.now(), more: [("formerCommitted", .number(former.rawValue))]))
       }
@@ -134,7 +150,7 @@ final class AdminAPI: Sendable {
 }
 
 extension IngestCounts {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("requests", .number(requests)), ("events", .number(events)), ("bytes", .number(bytes)),
       ("duplicates", .number(duplicates)), ("refusedRecords", .number(refusedRecords)), ("refused", .number(refused)),

@@ -1,17 +1,18 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 
 // JSON views of the API. None contains a secret: sinks describe themselves without secrets.
 
 extension DestinationRunner {
   /// The state of the destination as `scope` may see it, followed by the members of `more`.
   func json(
-    at now: Timestamp, for scope: RedactionScope = .company, more: [(String, ServiceJSON)] = []
-  ) async -> ServiceJSON {
+    at now: Timestamp, for scope: RedactionScope = .company, more: [(String, OrderedJSON)] = []
+  ) async -> OrderedJSON {
     let progress = await progress
     let lag = lag(progress, at: now, for: scope)
     let isWhole = scope == .company
-    let members: [(String, ServiceJSON)] = [
+    let members: [(String, OrderedJSON)] = [
       ("name", .string(destination.name)), ("kind", .string(destination.kind)),
       ("description", .optional(isWhole ? progress?.destination : nil)),
       ("state", .string(progress?.activity.rawValue ?? (failure == nil ? "idle" : "ended"))),
@@ -32,7 +33,7 @@ extension DestinationRunner {
 }
 
 extension ServiceDamage {
-  func json(for scope: RedactionScope) -> ServiceJSON {
+  func json(for scope: RedactionScope) -> OrderedJSON {
     .object([
       ("part", .string(part.rawValue)), ("message", .optional(scope == .company ? message : nil)),
     ])
@@ -40,8 +41,8 @@ extension ServiceDamage {
 }
 
 extension Lag {
-  var json: ServiceJSON {
-    func seconds(_ duration: Duration?) -> ServiceJSON { .optional(duration.map { $0 / .seconds(1) }) }
+  var json: OrderedJSON {
+    func seconds(_ duration: Duration?) -> OrderedJSON { .optional(duration.map { $0 / .seconds(1) }) }
     return .object([
       ("records", .number(records)), ("bytes", .number(storedBytes)), ("seconds", seconds(age)),
       ("recordsPerSecond", .optional(recordsPerSecond)), ("appendedPerSecond", .optional(appendedPerSecond)),
@@ -52,19 +53,19 @@ extension Lag {
 }
 
 extension CursorPause {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([("since", since.map { .string(ServiceTime.text($0)) } ?? .null), ("reason", .string(reason))])
   }
 }
 
 extension Range<Offset> {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([("first", .number(lowerBound.rawValue)), ("end", .number(upperBound.rawValue))])
   }
 }
 
 extension DeliveryTrouble {
-  func json(for scope: RedactionScope) -> ServiceJSON {
+  func json(for scope: RedactionScope) -> OrderedJSON {
     .object([
       ("kind", .string(kind.rawValue)), ("message", .optional(scope == .company ? message : nil)),
     ])
@@ -72,7 +73,7 @@ extension DeliveryTrouble {
 }
 
 extension Attempt {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("number", .number(number)), ("time", .string(ServiceTime.text(time))), ("range", range.json),
       ("delivery", .string(deliveryID.rawValue)), ("attempt", .number(attempt)),
@@ -83,7 +84,7 @@ extension Attempt {
 }
 
 extension ReplayManifest {
-  func json(_ running: ReplayRunner.Running?, failure: String?) async -> ServiceJSON {
+  func json(_ running: ReplayRunner.Running?, failure: String?) async -> OrderedJSON {
     let progress = await running?.replay.progress
     let state = isFinished ? "finished" : running != nil ? "running" : failure != nil ? "failed" : "stopped"
     return .object([
@@ -100,7 +101,7 @@ extension ReplayManifest {
 
 extension APIKey {
   /// Without the hash of its secret.
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("id", .string(id)), ("name", .string(name)), ("role", .string(role.rawValue)), ("appId", .optional(appID)),
       ("requestsPerSecond", .optional(limit?.requestsPerSecond)), ("burst", .optional(limit?.burst)),

@@ -15,7 +15,8 @@ final class DestinationRunner: Sendable {
     var failure: Failure?
     var isStopping = false
     /// The position of the next delivery, and the caller of ``seek(to:)`` that waits for the result.
-    var seek: (position: Position, promise: CheckedContinuation<Result<Offset, LogError>, Never>)?
+    var seek:
+      (position: Position, givingUpBatches: Bool, promise: CheckedContinuation<Result<Offset, LogError>, Never>)?
   }
   /// Why the last delivery ended.
   struct Failure: Sendable, Hashable {
@@ -49,7 +50,7 @@ final class DestinationRunner: Sendable {
     var logger = logger
     logger[metadataKey: "destination"] = "\(destination.name)"
     self.logger = logger
-    state = Mutex(State(meter: LagMeter(cursor: destination.name, thresholds: destination.thresholds)))
+    state = Mutex(State(meter: LagMeter(cursor: destination.name, thresholds: destination.options.thresholds)))
   }
 
   /// Delivers until ``stop()``.
@@ -86,10 +87,10 @@ final class DestinationRunner: Sendable {
       answerSeek(.failure(error))
       throw error
     }
-    if let position = state.withLock({ $0.seek?.position }) {
+    if let (position, givingUpBatches, _) = state.withLock({ $0.seek }) {
       do throws(LogError) {
         let former = cursor.state.committed
-        try await cursor.seek(to: position)
+        try await cursor.seek(to: position, givingUpBatches: givingUpBatches)
         answerSeek(.success(former))
       } catch { answerSeek(.failure(error)) }
     }
@@ -122,13 +123,15 @@ final class DestinationRunner: Sendable {
   }
 
   /// Moves the cursor to any position in the log, and returns its former position. It waits for the attempt in flight.
+  /// With `givingUpBatches`, a batch that is still open after that attempt is given up.
   ///
-  /// - Throws: `LogError`: `illegalMove` when a batch stays open, another seek is in progress or the service stops.
-  func seek(to position: Position) async throws(LogError) -> Offset {
+  /// - Throws: `LogError`: `illegalMove` when a batch stays open and is not given up, when another seek is in progress,
+  ///   or when the service stops.
+  func seek(to position: Position, givingUpBatches: Bool = false) async throws(LogError) -> Offset {
     let result: Result<Offset, LogError> = await withCheckedContinuation { promise in
       let (isRefused, delivery): (Bool, Delivery?) = state.withLock { state in
         if state.isStopping || state.seek != nil { return (true, nil) }
-        state.seek = (position, promise)
+        state.seek = (position, givingUpBatches, promise)
         return (false, state.delivery)
       }
       if isRefused {

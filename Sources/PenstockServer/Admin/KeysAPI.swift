@@ -1,5 +1,6 @@
 import Hummingbird
 import PenstockLog
+import PenstockSupport
 
 /// `/v1/keys`. An app admin sees and changes only the keys of its own app, and cannot create a company admin.
 struct KeysAPI: Sendable {

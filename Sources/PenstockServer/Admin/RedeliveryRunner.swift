@@ -1,6 +1,7 @@
 import Logging
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// The running redeliveries of dead letters, at most one for each destination, and the result of each destination's
@@ -37,13 +38,13 @@ final class RedeliveryRunner: Sendable {
   func start(
     _ scope: RedeliveryScope, of letters: DeadLetters, to destination: ServiceDestination, letters count: Int
   ) throws -> Bool {
-    var retry = destination.retry
-    retry.giveUpAfter = Self.giveUpAfter
+    var options = destination.options.delivery
+    options.retry.giveUpAfter = Self.giveUpAfter
     let logger = logger.ofRequest
     let (name, sink) = (destination.name, try destination.makeReplaySink(scope.mark))
     let redelivery = Redelivery(
-      scope, of: name, in: letters, to: sink, named: name, policy: destination.batch, retry: retry,
-      options: destination.options, environment: DeliveryEnvironment(logger: logger))
+      RedeliverySettings(scope, of: name, to: name, options: options), in: letters, to: sink,
+      environment: DeliveryEnvironment(logger: logger))
     let isStarted = state.withLock { state in
       guard !state.isStopping, state.running[name] == nil else { return false }
       let task = Task { [self] in await run(redelivery, name, count, logger) }
@@ -97,7 +98,7 @@ extension RedeliveryRunner.Progress {
   }
 
   /// With the reasons of the first 20 that were rejected again.
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("state", .string(stateName)), ("letters", .number(letters)), ("delivered", .number(report.delivered)),
       ("rejected", .number(report.rejected.count)),

@@ -7,42 +7,47 @@ public struct ServiceDestination: Sendable {
   public let name: String
   /// `webhook`, `s3`, `directory`.
   public let kind: String
-  public let thresholds: LagThresholds
-  /// The directory of its dead-letter log; nil: it stores no dead letters.
-  public let deadLetters: String?
-  /// Its configuration, shown to operators.
-  public let settings: [ServiceSetting]
-  let batch: BatchPolicy?
-  let retry: RetryPolicy
-  let options: DeliveryOptions
+  /// Its thresholds, dead letters and shown configuration.
+  public let options: Options
   let makeDelivery: @Sendable (Cursor, Log) async throws -> Delivery
   let makeReplaySink: @Sendable (_ id: String) throws -> any Sink
+
+  /// What the service knows of a destination besides its sinks.
+  public struct Options: Sendable {
+    /// The lag at which its health is `behind`, or records are about to be lost.
+    public var thresholds: LagThresholds
+    /// The directory of its dead-letter log; nil: it stores no dead letters.
+    public var deadLetters: String?
+    /// Its configuration, shown to operators.
+    public var settings: [ServiceSetting]
+    /// The batches, backoff and rates of replays and redeliveries, and how many batches a delivery has in flight.
+    public var delivery: DeliveryOptions
+
+    /// The standard thresholds and delivery, and no dead letters, unless the caller passes others.
+    public init(
+      thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil, settings: [ServiceSetting] = [],
+      delivery: DeliveryOptions = DeliveryOptions()
+    ) {
+      self.thresholds = thresholds
+      self.deadLetters = deadLetters
+      self.settings = settings
+      self.delivery = delivery
+    }
+  }
 
   /// - Parameters:
   ///   - name: The cursor's name.
   ///   - kind: `webhook`, `s3`, `directory`.
-  ///   - thresholds: The lag at which its health is `behind`, or records are about to be lost.
-  ///   - deadLetters: The directory of its dead-letter log; nil: it stores no dead letters.
-  ///   - settings: Its configuration, shown to operators.
-  ///   - batch: When a batch of a replay or a redelivery is complete; nil: as the sink recommends.
-  ///   - retry: The backoff of replays and redeliveries.
-  ///   - options: The batches in flight and the rates of replays and redeliveries.
+  ///   - options: Its thresholds, dead letters and shown configuration, and how its replays and redeliveries deliver.
   ///   - makeDelivery: Called at the start and after each seek, with an open cursor.
   ///   - makeReplaySink: Creates a sink that marks what it sends with the replay's id, or with `RedeliveryScope.mark`.
   public init(
-    name: String, kind: String, thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil,
-    settings: [ServiceSetting] = [], batch: BatchPolicy? = nil, retry: RetryPolicy = RetryPolicy(),
-    options: DeliveryOptions = DeliveryOptions(),
+    name: String, kind: String, options: Options = Options(),
     makeDelivery: @escaping @Sendable (Cursor, Log) async throws -> Delivery,
     makeReplaySink: @escaping @Sendable (_ id: String) throws -> any Sink
   ) {
     self.name = name
     self.kind = kind
-    self.thresholds = thresholds
-    self.deadLetters = deadLetters
-    self.settings = settings
-    self.batch = batch
-    self.retry = retry
     self.options = options
     self.makeDelivery = makeDelivery
     self.makeReplaySink = makeReplaySink
@@ -50,6 +55,6 @@ public struct ServiceDestination: Sendable {
 
   /// The descriptors it may have open at once.
   var openFiles: OpenFileNeed.Destination {
-    OpenFileNeed.Destination(maxInFlight: options.maxInFlight, hasDeadLetters: deadLetters != nil)
+    OpenFileNeed.Destination(maxInFlight: options.delivery.maxInFlight, hasDeadLetters: options.deadLetters != nil)
   }
 }

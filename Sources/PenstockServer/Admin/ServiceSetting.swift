@@ -1,8 +1,11 @@
 import PenstockLog
+import PenstockSupport
 
 /// One setting of the configuration, shown to operators. Never a secret.
 public struct ServiceSetting: Sendable, Hashable {
+  /// What an operator sees.
   public enum Value: Sendable, Hashable {
+    /// The value's text.
     case text(String)
     /// The number of secrets; their values are never shown.
     case secrets(Int)
@@ -10,24 +13,29 @@ public struct ServiceSetting: Sendable, Hashable {
 
   /// The name in the configuration file, such as `batch.maxEvents`.
   public let key: String
+  /// What an operator sees.
   public let value: Value
 
+  /// A setting with a text.
   public init(_ key: String, _ value: String) {
     self.key = key
     self.value = .text(value)
   }
 
+  /// A setting with secrets, of which only the number is kept.
   public init(_ key: String, secrets: Int) {
     self.key = key
     value = .secrets(secrets)
   }
 
+  /// A setting with a size, shown as in `8MiB`.
   public init(_ key: String, bytes: Int) { self.init(key, SettingText.bytes(bytes)) }
+  /// A setting with a time, shown as in `30s`.
   public init(_ key: String, _ duration: Duration) { self.init(key, SettingText.duration(duration)) }
 }
 
 extension ServiceSetting {
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     switch value {
     case .text(let text): .object([("key", .string(key)), ("value", .string(text))])
     case .secrets(let count): .object([("key", .string(key)), ("value", .null), ("secrets", .number(count))])
@@ -65,7 +73,7 @@ extension AdminAPI {
   /// `GET /v1/settings`: the effective configuration, and whether a change needs a reload or a restart.
   func settings() -> Answer {
     let (log, service, limits) = (configuration.log, configuration.service, ingest.currentLimits)
-    func group(_ name: String, _ changes: String, _ settings: [ServiceSetting]) -> ServiceJSON {
+    func group(_ name: String, _ changes: String, _ settings: [ServiceSetting]) -> OrderedJSON {
       .object([
         ("name", .string(name)), ("changes", .string(changes)), ("settings", .array(settings.map(\.json))),
       ])
@@ -75,9 +83,9 @@ extension AdminAPI {
       group("server", "restart", service.settings(limits)), group("server.limits", "reload", limits.reloadableSettings),
     ]
     let destinations = runners.map { runner in
-      ServiceJSON.object([
+      OrderedJSON.object([
         ("name", .string(runner.destination.name)), ("kind", .string(runner.destination.kind)),
-        ("settings", .array(runner.destination.settings.map(\.json))),
+        ("settings", .array(runner.destination.options.settings.map(\.json))),
       ])
     }
     return Answer(

@@ -2,15 +2,19 @@
 public struct ServiceConfiguration: Sendable {
   /// A certificate and its private key, as PEM files.
   public struct TLS: Sendable, Hashable {
+    /// The certificate and its chain, a PEM file.
     public var certificateFile: String
+    /// The private key, a PEM file.
     public var keyFile: String
 
+    /// Names the files; they are read when the service starts.
     public init(certificateFile: String, keyFile: String) {
       self.certificateFile = certificateFile
       self.keyFile = keyFile
     }
   }
 
+  /// The address to listen on. Default 127.0.0.1.
   public var host = "127.0.0.1"
   /// The TCP port; 0 takes a free port, which `onListening` reports.
   public var port = 8080
@@ -18,10 +22,12 @@ public struct ServiceConfiguration: Sendable {
   public var tls: TLS?
   /// The file of API keys; nil: no request needs a key, which is allowed on a loopback address only.
   public var keysFile: String?
+  /// What clients may send.
   public var limits = ServiceLimits()
   /// The file that these settings come from, shown to operators; nil: a program set them.
   public var configurationFile: String?
 
+  /// Listens on 127.0.0.1:8080 without TLS and keys.
   public init() {}
 
   /// Why these settings cannot be used together; nil when they can.
@@ -68,6 +74,7 @@ public struct ServiceLimits: Sendable, Hashable {
   /// How long an idempotency key is remembered. Default 24 hours.
   public var idempotencyWindow = Duration.seconds(86_400)
 
+  /// The defaults.
   public init() {}
 
   package var complaint: String? {

@@ -1,4 +1,5 @@
 import PenstockLog
+import PenstockSupport
 
 /// The positions of the log and its destinations during the last 15 minutes, for the charts of the console. A pure
 /// value of bounded size. It is in memory only, because it describes this process.
@@ -25,7 +26,7 @@ struct StatusHistory: Sendable, Hashable {
     samples.append(sample)
   }
 
-  var json: ServiceJSON {
+  var json: OrderedJSON {
     .object([
       ("intervalSeconds", .number(Self.interval / .seconds(1))),
       ("times", .array(samples.map { .string(ServiceTime.text($0.time)) })),

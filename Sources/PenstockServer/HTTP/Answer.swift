@@ -3,6 +3,7 @@ import Hummingbird
 import NIOCore
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 
 /// An HTTP answer: a status, and JSON unless `contentType` differs. Errors have the form
 /// `{"error":{"code":…,"message":…}}`, some with more members.
@@ -22,10 +23,10 @@ struct Answer: Sendable {
   }
 
   /// Ends in a line feed, for clients that print it to a terminal.
-  init(_ status: Int, _ json: ServiceJSON) { self.init(status, json.text + "\n") }
+  init(_ status: Int, _ json: OrderedJSON) { self.init(status, json.text + "\n") }
 
   static func failure(
-    _ status: Int, _ code: String, _ message: String, _ more: [(String, ServiceJSON)] = []
+    _ status: Int, _ code: String, _ message: String, _ more: [(String, OrderedJSON)] = []
   ) -> Answer {
     Answer(status, .object([("error", .object([("code", .string(code)), ("message", .string(message))] + more))]))
   }
@@ -79,7 +80,7 @@ extension Answer {
 
 extension EventError {
   /// The position of the error, as members of an answer.
-  var members: [(String, ServiceJSON)] {
+  var members: [(String, OrderedJSON)] {
     [
       ("record", .optional(record)), ("field", .optional(field?.rawValue)), ("byte", .number(position)),
       ("bodyByte", .optional(bodyPosition)),

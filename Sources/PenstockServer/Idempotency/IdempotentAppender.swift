@@ -25,8 +25,6 @@ package enum KeyedAppendError: Error, Sendable {
 /// Invariant: the key of every append in the log is in the journal, or is its producer's source position in the log's
 /// table of producers.
 package final class IdempotentAppender: Sendable {
-  /// The number of concurrent keyed appends. They share blocks and syncs, so a larger number would gain little.
-  package static let standardProducers = 64
   private static let mostWaiting = 4096
 
   private typealias Promise = CheckedContinuation<Result<(KeyedAppend, isDuplicate: Bool), KeyedAppendError>, Never>
@@ -67,38 +65,29 @@ package final class IdempotentAppender: Sendable {
   ///
   /// - Parameters:
   ///   - journal: the directory of the journal.
-  ///   - capacity: the largest number of remembered keys.
-  ///   - window: how long a key is remembered, in seconds.
-  ///   - producers: the size of the pool. With fewer than at the last start, keys that only a dropped producer knows
-  ///     are lost.
-  ///   - retryInterval: the wait before the next attempt when the journal's disk is full or the journal cannot be
-  ///     opened.
-  ///   - clock: decides when keys are forgotten. The machine's clock is checked against a monotonic clock, so that one
-  ///     wrong reading forgets nothing. Any other clock is used unchecked, unless `pace` is given.
+  ///   - options: how many keys are remembered, and for how long.
   ///   - onTrouble: called with the error when the journal stops accepting entries, and with nil when it accepts them
   ///     again.
   /// - Throws: the log's error when it cannot open the producers.
   package static func open(
-    _ log: Log, journal path: String, capacity: Int, window: Int64, producers: Int = standardProducers,
-    retryInterval: Duration = .seconds(1), clock: any WallClock = SystemWallClock(),
-    pace: (any MonotonicClock)? = nil, environment: LogEnvironment = .system,
+    _ log: Log, journal path: String, options: IdempotencyOptions, environment: LogEnvironment = .system,
     onTrouble: @escaping @Sendable (LogError?) -> Void = { _ in }
   ) async throws(LogError) -> IdempotentAppender {
     var all: [Producer] = []
-    for number in 0..<producers {
+    for number in 0..<options.producers {
       let producer = try await log.producer(named: producerName(number))
       // The journal holds the keys of the appends that the log has forgotten, or those records are lost.
       if producer.history == .uncertain { try producer.resume(after: producer.lastSequence ?? 0) }
       all.append(producer)
     }
     let appender = IdempotentAppender(
-      log, IdempotencyKeyTable(capacity: capacity, window: window), KeyClock(clock, pace: pace), retryInterval,
-      onTrouble
+      log, IdempotencyKeyTable(capacity: options.capacity, window: options.window),
+      KeyClock(options.clock, pace: options.pace), options.retryInterval, onTrouble
     ) { (entry) throws(LogError) in
       // Entries are not in order of age: the newest ones may include up to two older entries of each producer.
-      let newest = max(1, capacity) + 2 * producers
+      let newest = max(1, options.capacity) + 2 * options.producers
       return try await IdempotencyJournal.open(
-        at: path, window: window, newest: newest, environment: environment, entry)
+        at: path, window: options.window, newest: newest, environment: environment, entry)
     }
     do throws(LogError) { try await appender.begin(all) } catch { appender.beginLater(all, because: error) }
     return appender

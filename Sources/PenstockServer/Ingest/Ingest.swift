@@ -3,6 +3,7 @@ import Hummingbird
 import NIOCore
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// `POST /v1/events`: reads a body, appends its events, and answers when they have the durability that the log is

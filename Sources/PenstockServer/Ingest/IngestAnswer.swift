@@ -1,5 +1,6 @@
 import PenstockEvents
 import PenstockLog
+import PenstockSupport
 
 /// The answer to a request whose records are in the log.
 struct IngestAnswer {
@@ -28,19 +29,19 @@ struct IngestAnswer {
     if isListing {
       text += ",\"rejected\":\(result.refused.count)"
       // For a duplicate the offsets of this body's records are not known.
-      if !isDuplicate { text += ",\"results\":" + ServiceJSON.array(results).text }
+      if !isDuplicate { text += ",\"results\":" + OrderedJSON.array(results).text }
     }
     return Answer(200, text + "}")
   }
 
   /// One result for each record, in order: its offset, or its error.
-  private var results: [ServiceJSON] {
+  private var results: [OrderedJSON] {
     var refused = result.refused[...]
     var offset = first ?? .zero
     return (0..<result.records).map { number in
       if let error = refused.first, error.record == number {
         refused.removeFirst()
-        let members: [(String, ServiceJSON)] = [
+        let members: [(String, OrderedJSON)] = [
           ("code", .string(error.code.rawValue)), ("message", .string(error.message)),
         ]
         return .object([("error", .object(members + error.members))])

@@ -33,11 +33,13 @@ public struct ReceiverConfiguration: Sendable {
   /// The longest body, in bytes. Default 64 MiB.
   public var maxBodyBytes = 64 << 20
 
+  /// The defaults.
   public init() {}
 }
 
 /// What a receiver has counted since it was started.
 public struct ReceiverCounters: Sendable, Hashable, Codable {
+  /// Requests received.
   public var requests = 0
   /// Batches stored, each counted once.
   public var batches = 0
@@ -47,6 +49,7 @@ public struct ReceiverCounters: Sendable, Hashable, Codable {
   public var duplicates = 0
   /// Requests with a known id and another body: the sender broke its promise.
   public var violations = 0
+  /// Requests refused because of their signature or key.
   public var unauthorized = 0
   /// Requests that the receiver could not read.
   public var malformed = 0
@@ -55,12 +58,15 @@ public struct ReceiverCounters: Sendable, Hashable, Codable {
   /// Requests answered 500 on purpose, before or after storing.
   public var injectedFailures = 0
 
+  /// Nothing received yet.
   public init() {}
 }
 
 /// Why a receiver cannot start or continue.
 public struct ReceiverError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The explanation, for operators.
   public let message: String
+  /// An error with its explanation.
   public init(_ message: String) { self.message = message }
   public var description: String { message }
 }

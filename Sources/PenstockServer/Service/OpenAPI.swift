@@ -1,7 +1,9 @@
+import PenstockSupport
+
 /// `/openapi.json`. The paths come from the table of routes, so that none is missing; this file adds parameters and
 /// answers. `Tests/EndToEnd/test_openapi.py` sends requests that are generated from the document.
 enum OpenAPI {
-  static let document: String = ServiceJSON.object([
+  static let document: String = OrderedJSON.object([
     ("openapi", .string("3.1.0")),
     (
       "info",
@@ -26,9 +28,9 @@ enum OpenAPI {
     ),
   ]).text
 
-  private static var paths: [(String, ServiceJSON)] {
+  private static var paths: [(String, OrderedJSON)] {
     var order: [String] = []
-    var operations: [String: [(String, ServiceJSON)]] = [:]
+    var operations: [String: [(String, OrderedJSON)]] = [:]
     for route in Route.allCases where route.isDescribed {
       if operations[route.pattern] == nil { order.append(route.pattern) }
       operations[route.pattern, default: []].append((route.method.rawValue.lowercased(), operation(route)))
@@ -36,7 +38,7 @@ enum OpenAPI {
     return order.map { ($0, .object(operations[$0] ?? [])) }
   }
 
-  private static func operation(_ route: Route) -> ServiceJSON {
+  private static func operation(_ route: Route) -> OrderedJSON {
     let description = OpenAPIOperation.of(route)
     var parameters = description.parameters
     for name in ["name", "id"] where route.pattern.contains("{\(name)}") {
@@ -45,7 +47,7 @@ enum OpenAPI {
         .raw(
           ##"{"name":"\##(name)","in":"path","required":true,"schema":{"$ref":"#/components/schemas/\##(schema)"}}"##))
     }
-    var members: [(String, ServiceJSON)] = [
+    var members: [(String, OrderedJSON)] = [
       ("operationId", .string(route.rawValue)), ("summary", .string(description.summary)),
     ]
     if !parameters.isEmpty { members.append(("parameters", .array(parameters))) }
@@ -53,7 +55,7 @@ enum OpenAPI {
     if !AccessTable.isOpen(route) { members.append(("security", .raw(#"[{"key":[]}]"#))) }
     let successes =
       [(description.status, description.schema)] + (description.other.map { [($0.status, $0.schema)] } ?? [])
-    var responses = successes.map { status, schema -> (String, ServiceJSON) in
+    var responses = successes.map { status, schema -> (String, OrderedJSON) in
       guard let schema else {
         let content = #"{"\#(description.contentType)":{"schema":{"type":"string"}}}"#
         return (String(status), .raw(#"{"description":"The request succeeded.","content":\#(content)}"#))
@@ -69,7 +71,7 @@ enum OpenAPI {
     return .object(members)
   }
 
-  private static func response(_ description: String, _ schema: String) -> ServiceJSON {
+  private static func response(_ description: String, _ schema: String) -> OrderedJSON {
     let content = ##"{"application/json":{"schema":{"$ref":"#/components/schemas/\##(schema)"}}}"##
     return .raw(#"{"description":"\#(description)","content":\#(content)}"#)
   }
@@ -83,7 +85,7 @@ extension Route {
 /// The parameters and answers of one operation.
 struct OpenAPIOperation {
   var summary: String
-  var parameters: [ServiceJSON] = []
+  var parameters: [OrderedJSON] = []
   var body: String?
   var status = 200
   /// Another successful answer, such as that of a dry run.
@@ -153,8 +155,12 @@ struct OpenAPIOperation {
       OpenAPIOperation(summary: "Retries now instead of waiting for the backoff.", schema: "Destination")
     case .seek:
       OpenAPIOperation(
-        summary: "Moves the cursor to any position in the log, and returns its former position.",
-        body: body(#"{"type":"object","required":["to"],"properties":{"to":{"type":"string"}}}"#), schema: "Sought")
+        summary: "Moves the cursor to any position in the log, and returns its former position. A batch in flight"
+          + " refuses that, unless giveUpBatch is true: the receiver may hold the batch.",
+        body: body(
+          #"{"type":"object","required":["to"],"properties":{"to":{"type":"string"},"#
+            + #""giveUpBatch":{"type":["boolean","null"]}}}"#),
+        schema: "Sought")
     case .getReplays: OpenAPIOperation(summary: "Returns every stored replay.", schema: "Replays")
     case .postReplay: replaying
     case .getReplay: OpenAPIOperation(summary: "Returns the progress of a replay.", schema: "Replay")
@@ -188,11 +194,11 @@ struct OpenAPIOperation {
     #"{"type":"integer","minimum":\#(low),"maximum":\#(high)}"#
   }
 
-  private static func query(_ name: String, _ schema: String) -> ServiceJSON {
+  private static func query(_ name: String, _ schema: String) -> OrderedJSON {
     .raw(#"{"name":"\#(name)","in":"query","schema":\#(schema)}"#)
   }
 
-  private static func header(_ name: String, _ schema: String) -> ServiceJSON {
+  private static func header(_ name: String, _ schema: String) -> OrderedJSON {
     .raw(#"{"name":"\#(name)","in":"header","schema":\#(schema)}"#)
   }
 

@@ -1,4 +1,5 @@
 import PenstockDelivery
+import PenstockSupport
 
 // The schemas of destinations, their attempts, and replays.
 
@@ -19,7 +20,7 @@ extension OpenAPISchemas {
     ##"{"anyOf":[{"type":"null"},{"$ref":"#/components/schemas/\##(schema)"}]}"##
   }
 
-  private static func list(_ member: String, of schema: String) -> ServiceJSON {
+  private static func list(_ member: String, of schema: String) -> OrderedJSON {
     .raw(
       ##"""
       {"type":"object","required":["\##(member)"],"properties":{"\##(member)":{"type":"array","items":{\##
@@ -30,7 +31,7 @@ extension OpenAPISchemas {
 
   private static let count = #"{"type":["integer","null"],"minimum":0}"#
 
-  static let destinations: [(String, ServiceJSON)] = [
+  static let destinations: [(String, OrderedJSON)] = [
     ("Range", .raw(counts(["first", "end"]))),
     ("Destinations", list("destinations", of: "Destination")),
     (
@@ -107,7 +108,7 @@ extension OpenAPISchemas {
     ),
   ]
 
-  static let replays: [(String, ServiceJSON)] = [
+  static let replays: [(String, OrderedJSON)] = [
     ("Replays", list("replays", of: "Replay")),
     (
       "Replay",

@@ -1,8 +1,10 @@
+import PenstockSupport
+
 /// The schemas of requests and answers.
 enum OpenAPISchemas {
   static let all = taken + destinations + replays
 
-  private static let taken: [(String, ServiceJSON)] = [
+  private static let taken: [(String, OrderedJSON)] = [
     ("Name", .raw(#"{"type":"string","minLength":1,"maxLength":64,"pattern":"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"}"#)),
     ("Number", .raw(#"{"type":"integer","minimum":0}"#)),
     (

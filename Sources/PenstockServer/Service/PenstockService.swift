@@ -1,16 +1,17 @@
 import Hummingbird
 import HummingbirdCore
 import HummingbirdHTTP2
-public import Logging
+import Logging
 import NIOCore
 import NIOSSL
 public import PenstockLog
+import PenstockSupport
 public import ServiceLifecycle
 import Synchronization
-public import Tracing
 
 /// Why a service cannot start.
 public struct ServiceError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The explanation, for operators.
   public let message: String
   public var description: String { message }
 }
@@ -47,18 +48,17 @@ public final class PenstockService: Service {
   ///   - logConfiguration: The configuration of the log.
   ///   - configuration: How the service listens, and what it accepts.
   ///   - destinations: The destinations; each has a cursor of its name.
-  ///   - logger: Receives warnings and errors.
-  ///   - tracer: Receives a span for each request; by default the tracer of the process. Without one, nothing is
-  ///     traced.
+  ///   - given: A logger and a tracer.
   ///   - onListening: Called once, with the port, when the service accepts requests.
   /// - Throws: ``ServiceError`` when the configuration is invalid; `LogError` when a log cannot be opened.
   public static func open(
     log path: String, _ logConfiguration: LogConfiguration = LogConfiguration(),
     _ configuration: ServiceConfiguration, destinations: [ServiceDestination] = [],
-    logger: Logger = Logger(label: "penstock.service"), tracer: any Tracer = InstrumentationSystem.tracer,
+    environment given: ServiceEnvironment = ServiceEnvironment(),
     onListening: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
   ) async throws -> PenstockService {
     if let complaint = configuration.complaint { throw ServiceError(message: complaint) }
+    let logger = given.logger
     let configuration = fitting(configuration, destinations, logger)
     let keys = configuration.keysFile.map { APIKeyStore(closedUnlessReadable: $0) }
     let metrics = ServiceMetrics()
@@ -69,8 +69,9 @@ public final class PenstockService: Service {
     do {
       let limits = configuration.limits
       let keyed = try await IdempotentAppender.open(
-        log, journal: path + ".keys", capacity: limits.maxIdempotencyKeys,
-        window: limits.idempotencyWindow.components.seconds
+        log, journal: path + ".keys",
+        options: IdempotencyOptions(
+          capacity: limits.maxIdempotencyKeys, window: limits.idempotencyWindow.components.seconds)
       ) { trouble in
         if let trouble {
           logger.error("idempotency keys cannot be stored", metadata: ["error": "\(trouble)"])
@@ -84,7 +85,7 @@ public final class PenstockService: Service {
           log: log,
           configuration: OpeningConfiguration(path: path, log: logConfiguration, service: configuration),
           keys: keys, keyed: keyed, audit: audit, metrics: metrics, destinations: destinations, logger: logger,
-          tracing: RequestTracing(tracer), onListening: onListening))
+          tracing: RequestTracing(given.tracer), onListening: onListening))
       for damage in service.damage() {
         logger.error(
           "a part of the service is damaged or unusable",
@@ -152,8 +153,9 @@ public final class PenstockService: Service {
     replays = ReplayRunner(log, logger: logger)
     redeliveries = RedeliveryRunner(logger: logger)
     let admin = AdminAPI(
-      log, runners: runners, replays: replays, redeliveries: redeliveries, ingest: ingest,
-      metrics: components.metrics, configuration: components.configuration, clock: SystemWallClock(), damage: damage)
+      log, AdminAPI.Runners(destinations: runners, replays: replays, redeliveries: redeliveries), ingest: ingest,
+      metrics: components.metrics, configuration: components.configuration,
+      environment: AdminAPI.Environment(damage: damage))
     feed = StatusFeed(
       destinations: components.destinations.map(\.name), snapshot: { await admin.state(for: $0).text },
       sample: { admin.sample })

@@ -1,6 +1,7 @@
 import Hummingbird
 import Logging
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// Answers requests: finds the route, checks the rights, records changes in the audit log, and calls the handler.
@@ -168,7 +169,7 @@ struct ServiceRouter: Sendable {
     do throws(SmallBody.Refusal) {
       body = try await SmallBody.read(request, within: ingest.currentLimits.bodyTimeout)
     } catch { return error.answer }
-    let detail = ServiceJSON.string(String(decoding: body.prefix(1024), as: UTF8.self))
+    let detail = OrderedJSON.string(String(decoding: body.prefix(1024), as: UTF8.self))
     do throws(LogError) {
       try await audit.note(
         key, matched.route.rawValue, target: matched.name, request: context.id, outcome: "asked",

@@ -1,5 +1,6 @@
 package import Logging
 package import PenstockLog
+import PenstockSupport
 
 /// Writes log lines as JSON, one object a line: `time`, `level`, `label`, `message`, and `metadata` when there is any.
 package struct JSONLogHandler: LogHandler {
@@ -30,19 +31,19 @@ package struct JSONLogHandler: LogHandler {
     if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
     if let own = event.metadata { all.merge(own) { $1 } }
     if let error = event.error { all["error"] = "\(error)" }
-    var members: [(String, ServiceJSON)] = [
+    var members: [(String, OrderedJSON)] = [
       ("time", .string(ServiceTime.text(clock.now()))), ("level", .string(event.level.rawValue)),
       ("label", .string(label)), ("message", .string(event.message.description)),
     ]
     if !all.isEmpty { members.append(("metadata", Self.json(all))) }
-    write(ServiceJSON.object(members).text)
+    write(OrderedJSON.object(members).text)
   }
 
-  private static func json(_ metadata: Logger.Metadata) -> ServiceJSON {
+  private static func json(_ metadata: Logger.Metadata) -> OrderedJSON {
     .object(metadata.sorted { $0.key < $1.key }.map { ($0.key, json($0.value)) })
   }
 
-  private static func json(_ value: Logger.Metadata.Value) -> ServiceJSON {
+  private static func json(_ value: Logger.Metadata.Value) -> OrderedJSON {
     switch value {
     case .string(let text): .string(text)
     case .stringConvertible(let value): .string(value.description)

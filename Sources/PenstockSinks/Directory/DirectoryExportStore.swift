@@ -6,9 +6,11 @@ public import PenstockLog
 /// Ignores files whose names start with `.tmp-`: they are unfinished, or left over from a crash. File operations block
 /// threads of Dispatch's global queue, never the caller's thread.
 public struct DirectoryExportStore: ExportStore {
+  /// The directory.
   public let root: String
   private let fileSystem: any FileSystem
 
+  /// A store in this directory; nothing is read yet.
   public init(root: String, fileSystem: any FileSystem = POSIXFileSystem()) {
     self.root = root
     self.fileSystem = fileSystem

@@ -12,6 +12,7 @@ public import PenstockLog
 public struct DirectorySink: Sink {
   /// The root directory of all keys. The sink creates it if it is missing.
   public let root: String
+  /// The names and the content of its files.
   public let layout: ExportLayout
   /// The maximum number of events per file. Default: 1,000,000.
   public var maxRecords = 1_000_000

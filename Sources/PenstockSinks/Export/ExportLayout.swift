@@ -13,7 +13,9 @@ public struct ExportLayout: Sendable {
   /// `{cursor}`. `{first}` and `{last}` are required. Compressed objects get the suffix `.gz` or `.zst`. Two
   /// destinations in the same bucket or directory need different names, for example with `{cursor}`.
   public var keyTemplate = ObjectKeyTemplate.standard
+  /// How the objects are compressed. Default: not.
   public var compression: ExportCompression = .none
+  /// The fields of each event to write. Default: all.
   public var fields: FieldSelection = .all
   /// Selects the events to write. A batch without a selected event writes no object and counts as delivered. The object
   /// names then skip its range, and its manifest entry has no rows.
@@ -26,6 +28,7 @@ public struct ExportLayout: Sendable {
   /// small object per batch.
   public var manifest = true
 
+  /// The default names, without compression, with a manifest.
   public init() {}
 
   /// The default names with a different prefix than `exports/usages`.

@@ -7,7 +7,7 @@ struct ExportPlan: Hashable {
   let key: String
   let compression: ExportCompression
   let selection: FieldSelection
-  let filter: EventFilter
+  var filter = EventFilter.all
   /// The batch's window of event times.
   var events: EventWindow?
   /// Why the batch was closed; nil when that is unknown.
@@ -17,19 +17,6 @@ struct ExportPlan: Hashable {
 
   private static let kind = "penstock-export"
   private static let version = 1
-
-  init(
-    key: String, compression: ExportCompression, selection: FieldSelection, filter: EventFilter = .all,
-    events: EventWindow? = nil, closedBy: CloseReason? = nil, manifest: String? = nil
-  ) {
-    self.key = key
-    self.compression = compression
-    self.selection = selection
-    self.filter = filter
-    self.events = events
-    self.closedBy = closedBy
-    self.manifest = manifest
-  }
 
   /// Whether the log's own zstd frames may be copied as rows: nothing is selected or filtered, and the level is not
   /// higher than the log's.
@@ -55,7 +42,9 @@ struct ExportPlan: Hashable {
         ("closed", closedBy?.rawValue ?? ""), ("manifest", manifest ?? ""),
       ] + filter.planEntry + (events.map { [$0.planEntry] } ?? []))
   }
+}
 
+extension ExportPlan {
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
       parsing: plan, kind: Self.kind, version: Self.version,

@@ -11,8 +11,11 @@ public import PenstockLog
 /// operations block threads of Dispatch's global queue; only ``plan(_:)`` blocks the caller's thread, to read the
 /// file's size.
 public struct FileSink: Sink {
+  /// The file.
   public let path: String
+  /// The fields of each event to write.
   public var fields: FieldSelection
+  /// Selects the events to write.
   public var filter: EventFilter
   private let fileSystem: any FileSystem
 

@@ -1,9 +1,12 @@
 /// One HTTP request, complete in memory.
 public struct TransportRequest: Sendable {
+  /// The HTTP method, as in `POST`.
   public var method: String
   /// Absolute, percent-encoded.
   public var url: String
+  /// The headers, in the order in which they are sent.
   public var headers: [(name: String, value: String)]
+  /// The bytes of the body.
   public var body: [UInt8]
   /// The limit for the whole exchange: lookup, connection, request and response.
   public var timeout: Duration
@@ -13,6 +16,7 @@ public struct TransportRequest: Sendable {
   /// until then are the body.
   public var successBodyTime: Duration?
 
+  /// A request with the default limit for the response's body.
   public init(
     method: String, url: String, headers: [(name: String, value: String)], body: [UInt8] = [], timeout: Duration
   ) {
@@ -40,7 +44,9 @@ extension TransportRequest: CustomStringConvertible, CustomReflectable {
 
 /// A server's response.
 public struct TransportResponse: Sendable {
+  /// The HTTP status, as in 200.
   public var status: Int
+  /// The headers, in the order in which they came.
   public var headers: [(name: String, value: String)]
   /// At most the first ``TransportRequest/responseLimit`` bytes of the body; fewer if the connection ended early.
   public var body: [UInt8]
@@ -50,6 +56,7 @@ public struct TransportResponse: Sendable {
   /// The default limit of a response body: 64 KiB.
   public static let bodyLimit = 65_536
 
+  /// A response with these values.
   public init(
     status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
     connection: TransportConnection? = nil
@@ -76,6 +83,7 @@ public struct TransportConnection: Sendable, Hashable {
   /// The IP address, if the connection was pinned to one.
   public var address: String?
 
+  /// A connection with these values.
   public init(httpVersion: String, tlsVersion: String? = nil, address: String? = nil) {
     self.httpVersion = httpVersion
     self.tlsVersion = tlsVersion

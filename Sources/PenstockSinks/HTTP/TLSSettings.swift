@@ -16,6 +16,7 @@ public struct TLSSettings: Sendable, Hashable {
   /// The file with the certificate's private key, without a passphrase.
   public var key: String?
 
+  /// The system's authorities and no client certificate.
   public init() {}
 }
 

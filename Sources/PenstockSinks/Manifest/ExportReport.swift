@@ -10,7 +10,9 @@ public struct ExportReport: Sendable, Hashable, Codable {
     case content
   }
 
+  /// A difference between what the export should hold and what it holds.
   public struct Finding: Sendable, Hashable, Codable, CustomStringConvertible {
+    /// What kind of difference.
     public enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
       /// The manifest has an entry for an object that does not exist.
       case missingObject
@@ -32,6 +34,7 @@ public struct ExportReport: Sendable, Hashable, Codable {
       case gap
     }
 
+    /// What kind of difference.
     public var kind: Kind
     /// The key of the object or entry, if there is one.
     public var key: String?
@@ -55,7 +58,9 @@ public struct ExportReport: Sendable, Hashable, Codable {
 
   /// The log's UUID, as 32 hexadecimal digits.
   public var log: String
+  /// The cursor's name.
   public var cursor: String
+  /// What was checked.
   public var depth: Depth
   /// Whether there is a manifest. Without one, only names and sizes are checked.
   public var hasManifest = false
@@ -63,6 +68,7 @@ public struct ExportReport: Sendable, Hashable, Codable {
   public var first: UInt64?
   /// The offset after the last exported record.
   public var end: UInt64?
+  /// The number of objects.
   public var objects = 0
   /// The number of rows in the manifest.
   public var rows = 0

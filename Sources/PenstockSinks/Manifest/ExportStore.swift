@@ -24,11 +24,14 @@ public protocol ExportStore: Sendable {
   func create(_ key: String, _ bytes: [UInt8]) async throws(ExportStoreError) -> Bool
 }
 
+/// The name and the size of an object.
 public struct ExportObject: Sendable, Hashable {
+  /// The object's name.
   public var key: String
   /// In bytes, as stored.
   public var size: Int
 
+  /// An object with these values.
   public init(key: String, size: Int) {
     self.key = key
     self.size = size
@@ -42,6 +45,7 @@ public struct ExportFacts: Sendable, Hashable {
   /// The metadata, by name without `x-amz-meta-penstock-`; nil for a store without metadata, such as a directory.
   public var metadata: [String: String]?
 
+  /// Facts with these values.
   public init(size: Int, metadata: [String: String]? = nil) {
     self.size = size
     self.metadata = metadata
@@ -50,11 +54,13 @@ public struct ExportFacts: Sendable, Hashable {
 
 /// Why a request to a store failed.
 public struct ExportStoreError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The explanation, for operators.
   public let message: String
   /// Whether a retry may succeed.
   public let isTemporary: Bool
   let after: Duration?
 
+  /// An error; `after` is the time that the store asked to wait.
   public init(_ message: String, isTemporary: Bool, after: Duration? = nil) {
     self.message = message
     self.isTemporary = isTemporary

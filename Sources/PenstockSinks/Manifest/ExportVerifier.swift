@@ -13,6 +13,7 @@ import PenstockSupport
 /// Reads a cursor's objects and changes nothing. A delivery may run at the same time. Then its newest object may have
 /// no entry yet; the report has it as ``ExportReport/pending``.
 public struct ExportVerifier: Sendable {
+  /// The store of the export.
   public let store: any ExportStore
   private let template: ObjectKeyTemplate
   private let log: String

@@ -8,6 +8,7 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
   public var version = 1
   /// The log's UUID, as 32 hexadecimal digits.
   public var log: String
+  /// The cursor's name.
   public var cursor: String
   /// The delivery's id, which depends on log, cursor, range and content.
   public var id: String

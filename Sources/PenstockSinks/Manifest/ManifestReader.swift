@@ -12,6 +12,7 @@ public struct ManifestReader: Sendable {
 
   /// The end of an export, where its cursor continues.
   public struct ExportEnd: Sendable, Hashable, Codable {
+    /// What the position was found from.
     public enum Source: String, Sendable, Hashable, Codable {
       /// The newest entry, and the objects after it.
       case manifest
@@ -20,6 +21,7 @@ public struct ManifestReader: Sendable {
       /// Nothing: the export has no object and no entry.
       case nothing
     }
+    /// What the position was found from.
     public var source: Source
     /// The offset where the cursor continues: after the last record that is certainly exported.
     public var committedEnd: UInt64
@@ -113,7 +115,8 @@ public struct ManifestReader: Sendable {
       else { throw ExportStoreError("\(key) does not exist any more", isTemporary: false) }
       let previous = try await writer.previous(of: range.lowerBound, in: folder)
       let entry = try ManifestEntry(
-        recovering: key, range, bytes, metadata: facts.metadata, log: log, cursor: cursor, previous: previous)
+        of: StoredExport(key: key, range: range, bytes: bytes, metadata: facts.metadata), log: log, cursor: cursor,
+        previous: previous)
       if let outcome = try await writer.create(entry, in: folder) {
         throw ExportStoreError("the entry for \(key) cannot be written: \(outcome)", isTemporary: false)
       }
@@ -121,12 +124,20 @@ public struct ManifestReader: Sendable {
   }
 }
 
+/// An object that has no entry, read from the store.
+private struct StoredExport {
+  let key: String
+  let range: Range<UInt64>
+  let bytes: [UInt8]
+  let metadata: [String: String]?
+}
+
 extension ManifestEntry {
   /// Creates the entry of an existing object from its content and metadata.
   fileprivate init(
-    recovering key: String, _ range: Range<UInt64>, _ bytes: [UInt8], metadata: [String: String]?, log: String,
-    cursor: String, previous: String
+    of object: StoredExport, log: String, cursor: String, previous: String
   ) throws(ExportStoreError) {
+    let (key, range, bytes, metadata) = (object.key, object.range, object.bytes, object.metadata)
     let compression: ExportCompression = key.hasSuffix(".gz") ? .gzip() : key.hasSuffix(".zst") ? .zstd() : .none
     // Without metadata the length of compressed content is unknown.
     guard let length = metadata?["length"].flatMap({ Int($0) }) ?? (compression == .none ? bytes.count : nil),

@@ -5,6 +5,7 @@ public import PenstockDelivery
 /// It repeats a failed call completely, so a result is never combined from two responses. A repeated create finds its
 /// own object, and returns false, as for any existing object.
 public struct RetryingExportStore: ExportStore {
+  /// The store that requests go to.
   public let store: any ExportStore
   private let retry: RetryPolicy
   private let clock: any DeliveryClock

@@ -13,6 +13,7 @@ public struct AddressPolicy: Sendable, Hashable {
   /// Networks that are always allowed, also link-local and metadata addresses.
   public var allowed: [IPNetwork]
 
+  /// The public internet, and what the parameters add.
   public init(allowsPrivate: Bool = false, allowed: [IPNetwork] = []) {
     self.allowsPrivate = allowsPrivate
     self.allowed = allowed

@@ -1,5 +1,6 @@
 /// Why a request got no response.
 public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// Why there is no response, for programs.
   public enum Kind: Sendable, Hashable {
     case connectionRefused, unknownHost, unreachable, timeout, tls
     /// The host's address is not allowed.
@@ -12,9 +13,12 @@ public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible
     case other
   }
 
+  /// Why there is no response, for programs.
   public let kind: Kind
+  /// More about it, for operators; may be empty.
   public let detail: String
 
+  /// An error of this kind.
   public init(_ kind: Kind, _ detail: String = "") {
     self.kind = kind
     self.detail = detail

@@ -2,11 +2,14 @@ import PenstockDelivery
 
 /// AWS credentials for a bucket.
 public struct S3Credentials: Sendable, Hashable {
+  /// The access key's id.
   public var accessKeyID: String
+  /// The access key's secret.
   public var secretAccessKey: Secret
   /// The session token of temporary credentials.
   public var sessionToken: Secret?
 
+  /// Credentials; without a session token they are permanent.
   public init(accessKeyID: String, secretAccessKey: Secret, sessionToken: Secret? = nil) {
     self.accessKeyID = accessKeyID
     self.secretAccessKey = secretAccessKey
@@ -20,6 +23,7 @@ public struct S3Credentials: Sendable, Hashable {
 /// A delivery in flight keeps its ``layout``; a change applies from the next object on. All other settings apply to the
 /// next attempt. So do not change ``bucket`` while a delivery is in flight, unless the new bucket is to receive it.
 public struct S3Configuration: Sendable {
+  /// Where a request names the bucket.
   public enum Addressing: Sendable, Hashable {
     /// ``path`` with a custom endpoint and for bucket names with dots; otherwise ``virtualHost``.
     case automatic
@@ -29,6 +33,7 @@ public struct S3Configuration: Sendable {
     case virtualHost
   }
 
+  /// The bucket's name.
   public var bucket: String
   /// The bucket's region. Default: `AWS_REGION`, `AWS_DEFAULT_REGION`, or else `us-east-1`. The region in the shared
   /// files is not used.
@@ -39,7 +44,9 @@ public struct S3Configuration: Sendable {
   public var profile: String?
   /// `https://host:port` of an S3-compatible store, with its base path if it has one; nil for Amazon S3.
   public var endpoint: String?
+  /// Where a request names the bucket.
   public var addressing: Addressing = .automatic
+  /// The names and the content of the objects.
   public var layout = ExportLayout()
   /// The storage options of the objects.
   public var storage = S3StorageOptions()

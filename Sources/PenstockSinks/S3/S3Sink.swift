@@ -19,6 +19,7 @@ import PenstockSupport
 /// - For large objects `s3:AbortMultipartUpload`, and `s3:ListBucketMultipartUploads` to clean up after a killed
 ///   process.
 public struct S3Sink: Sink {
+  /// The settings that the sink was made with.
   public let configuration: S3Configuration
   private let client: S3Client
   private let uploader: S3Uploader

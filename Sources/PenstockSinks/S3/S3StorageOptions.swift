@@ -33,9 +33,13 @@ public struct S3StorageOptions: Sendable, Hashable {
     case sha256, crc32c
   }
 
+  /// A tag of each object.
   public struct Tag: Sendable, Hashable {
+    /// The tag's name.
     public var name: String
+    /// The tag's value.
     public var value: String
+    /// A tag with this name and value.
     public init(_ name: String, _ value: String) {
       self.name = name
       self.value = value
@@ -48,10 +52,12 @@ public struct S3StorageOptions: Sendable, Hashable {
   public var accessControl: AccessControl?
   /// At most 10.
   public var tags: [Tag] = []
+  /// How the store encrypts the objects.
   public var encryption = Encryption.bucketDefault
   /// Nil for none. Buckets with object lock require one.
   public var checksum: Checksum?
 
+  /// The bucket's defaults.
   public init() {}
 }
 

@@ -12,13 +12,17 @@ public import PenstockEvents
 /// Secrets and certificates are read once, when ``Secret`` and the sink are created. A changed file applies after a
 /// restart; a restart loses nothing.
 public struct WebhookConfiguration: Sendable {
+  /// The HTTP method of each request.
   public enum Method: String, Sendable, CaseIterable {
+    /// The batch is the body of a POST request.
     case post = "POST"
+    /// The batch is the body of a PUT request.
     case put = "PUT"
     /// One event per request, in a query parameter.
     case get = "GET"
   }
 
+  /// What the body of a request holds.
   public enum Batching: String, Sendable, CaseIterable {
     /// A JSON array of events.
     case array
@@ -28,8 +32,11 @@ public struct WebhookConfiguration: Sendable {
 
   /// A header of every request. Its value is a secret, because it may be an API key.
   public struct Header: Sendable, Hashable {
+    /// The header's name.
     public var name: String
+    /// The header's value.
     public var value: Secret
+    /// A header with this name and value.
     public init(_ name: String, _ value: Secret) {
       self.name = name
       self.value = value
@@ -43,13 +50,16 @@ public struct WebhookConfiguration: Sendable {
 
   /// `http://` or `https://`. Redirects are not followed. The query is sent, but never shown in messages.
   public var url: String
+  /// The HTTP method of each request. Default: POST.
   public var method: Method = .post
   /// Ignored with ``Method/get``, which sends one event per request.
   public var batching: Batching = .array
+  /// Headers of every request, besides those of the signature.
   public var headers: [Header] = []
   /// Signing secrets of Standard Webhooks (`whsec_` and base64). Every secret signs each request; use the old and the
   /// new one during a rotation. Empty: requests are not signed.
   public var secrets: [Secret] = []
+  /// The fields of each event to send. Default: all.
   public var fields: FieldSelection = .all
   /// Selects the events to send. A batch without a selected event is not sent, and counts as delivered.
   public var filter: EventFilter = .all
@@ -66,7 +76,9 @@ public struct WebhookConfiguration: Sendable {
   public var connectTimeout: Duration = .seconds(10)
   /// How long to keep an idle connection. Default: 60 seconds.
   public var idleTimeout: Duration = .seconds(60)
+  /// Which versions of HTTP to use. Default: HTTP/2 where the server offers it.
   public var httpVersions: TransportSettings.Versions = .automatic
+  /// The trusted authorities, and a client certificate.
   public var tls = TLS()
   /// The permitted addresses of the host. Default: the public internet. Checked for every new connection, which goes to
   /// exactly the checked address.
@@ -89,8 +101,10 @@ public struct WebhookConfiguration: Sendable {
   /// ``url`` for messages: without its query, which can contain a key.
   package var shownURL: String { (try? DestinationURL(url).redacted) ?? "no URL" }
 
+  /// The trusted authorities, and a client certificate.
   public typealias TLS = TLSSettings
 
+  /// A POST of JSON arrays to this URL, unsigned. The sink checks the URL.
   public init(url: String) { self.url = url }
 }
 

@@ -7,6 +7,7 @@ public import PenstockLog
 /// the ids, or the last offset of `X-Penstock-Range`, processes it exactly once. `webhook-id` and `Idempotency-Key` are
 /// the delivery's id. `X-Penstock-Range` has the first and the last offset, and `X-Penstock-Log` the id of their log.
 public struct WebhookSink: Sink {
+  /// The settings that the sink was made with.
   public let configuration: WebhookConfiguration
   let request: WebhookRequest
   let transport: any HTTPTransport

@@ -11,11 +11,13 @@ extension CrashScenario.Trial {
     if case .step(let step)? = crash?.place { fatalStep = step }
     let processRun = ProcessRun(
       disk, fatalStep: fatalStep, recorder, story, position: { [contents] in contents.value.position })
-    let watched = WatchedDisk(
-      disk, onDeath: { if !processRun.isDead { processRun.state.update { $0.isDead = true } } },
-      onSync: { processRun.look() })
+    // Weakly: the process has the disk.
+    disk.watch(
+      .init(
+        onDeath: { [weak processRun] in processRun?.state.update { $0.isDead = true } },
+        onSync: { [weak processRun] in processRun?.look() }))
     let log = try await Log.open(
-      at: CrashScenario.path, configuration: Self.configuration, environment: environment(watched, number))
+      at: CrashScenario.path, configuration: Self.configuration, environment: environment(disk, number))
     if number > 1 { note(.recovered(try Self.look(at: log))) }
     try await append(to: log)
     story.update { [records] in

@@ -1,4 +1,3 @@
-internal import Logging
 import PenstockDelivery
 import PenstockLog
 
@@ -127,10 +126,7 @@ struct CrashScenario: Sendable {
     }
 
     func environment(_ disk: any FileSystem, _ number: Int) -> LogEnvironment {
-      let salts = SimulationSalts(seed: trial.simulation.seed &+ UInt64(number) &* 7919)
-      return LogEnvironment(
-        fileSystem: disk, clock: clock, randomBytes: { salts.next() },
-        logger: Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() }))
+      .simulated(disk, clock: clock, salts: SimulationSalts(seed: trial.simulation.seed &+ UInt64(number) &* 7919))
     }
 
     /// What the next process finds. Below where a cursor stands, nothing is looked at again.

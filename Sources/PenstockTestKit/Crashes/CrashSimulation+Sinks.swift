@@ -13,11 +13,13 @@ extension CrashSimulation {
         let lease = try await take(process)
         let sink = CrashSink(sink: try await destination.makeSink(), processRun: process.processRun)
         let delivery = Delivery(
-          from: lease, source: process.log, to: sink, policy: BatchPolicy(maxRecords: 2),
-          retry: RetryPolicy(first: .milliseconds(100), cap: .milliseconds(100), giveUpAfter: .seconds(60)),
+          from: lease, source: process.log, to: sink,
+          options: DeliveryOptions(
+            policy: BatchPolicy(maxRecords: 2),
+            retry: RetryPolicy(first: .milliseconds(100), cap: .milliseconds(100), giveUpAfter: .seconds(60))),
           environment: DeliveryEnvironment(
             clock: TickingClock(), wallClock: ManualClock(), random: { 0 },
-            logger: Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })))
+            logger: .silent))
         _ = try await delivery.run(untilCaughtUpWith: process.log.end)
       },
       judge: { records in judge(try await destination.contents(), records) }, isDelivery: true)

@@ -126,6 +126,7 @@ public enum History {
     return hash.value
   }
 
+  /// A digest of these bytes, for comparing records.
   public static func digest(_ bytes: [UInt8]) -> UInt64 { bytes.withUnsafeBytes { digest($0) } }
 
   /// The digests of a batch's records, in order.

@@ -143,7 +143,15 @@ public struct HistoryChecker: Sendable {
 
 extension HistoryChecker {
   /// The last append of a producer that the checker knows of; 0 for none.
-  package func lastSequence(of producer: String) -> UInt64 { producers[producer]?.last ?? 0 }
+  func lastSequence(of producer: String) -> UInt64 { producers[producer]?.last ?? 0 }
+
+  /// The newest appends of a producer, at most `count`, with where they stand.
+  package func newestAppends(of producer: String, _ count: Int) -> [ProducerTable.Append] {
+    let memory = producers[producer] ?? ProducerMemory()
+    return (0...memory.last).suffix(count).compactMap { sequence in
+      memory.offsets[sequence].map { ProducerTable.Append(sequence: sequence, offsets: $0) }
+    }
+  }
 
   /// Hashes everything that decides what the checker will report of later events.
   package func hash(into hasher: inout Hasher) {

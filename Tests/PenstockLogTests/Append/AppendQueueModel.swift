@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 
 /// An `AppendQueue` and, beside it, the same as lists of tickets.
 struct AppendQueueModel {

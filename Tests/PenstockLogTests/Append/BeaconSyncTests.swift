@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -12,7 +12,7 @@ import Testing
     // Each look waits until the test says that the time has passed.
     let (looks, nextLook) = AsyncStream<CheckedContinuation<Void, Never>>.makeStream()
     environment.sleep = { _ in await withCheckedContinuation { nextLook.yield($0) } }
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(with: environment)
     var look = looks.makeAsyncIterator()
     func syncs() -> Int { test.disk.trace.count { $0.contains("synchronize /log/COMMIT") } }
     try await log.append("0")

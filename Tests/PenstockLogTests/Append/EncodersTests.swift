@@ -1,21 +1,10 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
 
 /// Blocks that are compressed ahead of the one that writes, and what may go wrong with them under way.
 @Suite(.timeLimit(.minutes(1))) struct EncodersTests {
-  private func code(_ body: () async throws(LogError) -> some Any) async -> LogError.Code? {
-    do throws(LogError) {
-      _ = try await body()
-      return nil
-    } catch { return error.code }
-  }
-
-  private func opened(_ test: TestLog, on gate: GatedFileSystem) async throws -> Log {
-    try await Log.open(at: TestLog.path, configuration: test.configuration, environment: test.environment(on: gate))
-  }
-
   /// A record that fills a block of its own and does not compress.
   private static func large(_ number: Int) -> [UInt8] {
     var random = SplitMix64(seed: UInt64(number))
@@ -52,10 +41,7 @@ import Testing
 
   @Test func `blocks that wait behind one that is being written follow in order, and closing writes them`() async throws
   {
-    var test = TestLog()
-    test.configuration.encoders = 3
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (test, log, gate) = try await TestLog.gated { $0.encoders = 3 }
     gate.close(for: ".seg")
     let first = Task { try await log.append("first") }
     await gate.arrival()
@@ -79,14 +65,14 @@ import Testing
     let codes: [(number: Int, code: LogError.Code?)] = await withTaskGroup(of: (Int, LogError.Code?).self) { group in
       for number in 0..<12 {
         group.addTask {
-          (number, await code { () throws(LogError) in try await log.append(batch([Self.large(number)])) })
+          (number, await code { try await log.append(batch([Self.large(number)])) })
         }
       }
       return await group.reduce(into: []) { $0.append($1) }
     }
     #expect(codes.count == 12 && codes.contains { $0.code == .poisoned })
     #expect(codes.allSatisfy { $0.code == nil || $0.code == .poisoned })
-    #expect(await code { () throws(LogError) in try await log.close() } == .poisoned)
+    #expect(await code { try await log.close() } == .poisoned)
     let found = try Reading(test.killed().openWriter().view)
     #expect(found.gaps.isEmpty)
     for (number, code) in codes where code == nil && !found.inOrder.contains(Self.large(number)) {
@@ -99,9 +85,7 @@ import Testing
     test.configuration.whenFull = .wait
     test.configuration.encoders = 2
     let ticks = Ticks()
-    var environment = test.environment()
-    environment.sleep = { _ in await ticks.next() }
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(waitingFor: ticks)
     test.disk.capacityBytes = 0
     let numbers = 0..<30
     for number in numbers { try log.appendWithoutWaiting(batch([Self.large(number)])) }
@@ -116,14 +100,12 @@ import Testing
   }
 
   @Test func `blocks behind one that finds no room are refused, those before it are there`() async throws {
-    var test = TestLog()
-    test.configuration.encoders = 2
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened { $0.encoders = 2 }
     test.disk.capacityBytes = 0
     let codes: [(number: Int, code: LogError.Code?)] = await withTaskGroup(of: (Int, LogError.Code?).self) { group in
       for number in 0..<30 {
         group.addTask {
-          (number, await code { () throws(LogError) in try await log.append(batch([Self.large(number)])) })
+          (number, await code { try await log.append(batch([Self.large(number)])) })
         }
       }
       return await group.reduce(into: []) { $0.append($1) }
@@ -146,7 +128,7 @@ import Testing
     let clock = FloodingClock()
     var environment = test.environment()
     environment.clock = clock
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(with: environment)
     clock.flood(log, count: 20_000)
     // On a thread of its own, which is told at once however busy the tasks are.
     let code = await onThread { () throws(LogError) in
@@ -159,9 +141,7 @@ import Testing
   }
 
   @Test func `a sync covers what was accepted before, and says when some of it was lost`() async throws {
-    let test = TestLog()
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (test, log, gate) = try await TestLog.gated()
     try log.appendWithoutWaiting(batch([record(0)]))
     try await log.sync()
     #expect(try Reading(test.afterPowerCut().openWriter().view).inOrder == records(0..<1))
@@ -171,37 +151,33 @@ import Testing
     gate.close(for: "next.tmp.part")
     try log.appendWithoutWaiting(batch([record(14)]))
     await gate.arrival()
-    let sync = Task.immediate { await code { () throws(LogError) in try await log.sync() } }
+    let sync = Task.immediate { await code { try await log.sync() } }
     gate.open()
     #expect(await sync.value == .noSpace)
-    #expect(await code { () throws(LogError) in try await log.sync() } == nil)
+    #expect(await code { try await log.sync() } == nil)
     try await log.close()
   }
 
   @Test func `closing a log that a failed write ended throws what ended it, every time`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     test.disk.fail(atIO: test.disk.ioCount + 1)
-    #expect(await code { () throws(LogError) in try await log.append("a") } == .poisoned)
-    for _ in 0..<2 { #expect(await code { () throws(LogError) in try await log.close() } == .poisoned) }
+    #expect(await code { try await log.append("a") } == .poisoned)
+    for _ in 0..<2 { #expect(await code { try await log.close() } == .poisoned) }
     // It is closed all the same: the lock is free.
     let again = try await test.open()
     try await again.close()
-    #expect(await code { () throws(LogError) in try await again.sync() } == .closed)
+    #expect(await code { try await again.sync() } == .closed)
   }
 
   @Test func `threads append without waiting, and sync`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 20
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (test, log, gate) = try await TestLog.gated { $0.queueBytes = 20 }
     gate.close(for: ".seg")
     let first = try log.appendWithoutWaiting(batch([Array("first".utf8)]))
     #expect(first.offsets == Offset(0)..<Offset(1) && first.durability == .accepted && !first.isDuplicate)
     await gate.arrival()
     #expect(try log.appendWithoutWaiting(batch([Array("second fills it up".utf8)])).offsets == Offset(1)..<Offset(2))
-    #expect(await code { () throws(LogError) in try log.appendWithoutWaiting(batch([record(1)])) } == .overloaded)
-    #expect(await code { () throws(LogError) in try log.appendWithoutWaiting(RecordBatch()) } == .emptyBatch)
+    #expect(await code { try log.appendWithoutWaiting(batch([record(1)])) } == .overloaded)
+    #expect(await code { try log.appendWithoutWaiting(RecordBatch()) } == .emptyBatch)
     let synced = Task { await onThread { () throws(LogError) in try log.syncBlockingThread() } }
     gate.open()
     #expect(await synced.value == nil)
@@ -209,8 +185,8 @@ import Testing
     test.disk.fail(atIO: test.disk.ioCount + 1)
     try log.appendWithoutWaiting(batch([[1]]))
     #expect(await onThread { () throws(LogError) in try log.syncBlockingThread() } == .poisoned)
-    #expect(await code { () throws(LogError) in try log.appendWithoutWaiting(batch([[1]])) } == .poisoned)
-    #expect(await code { () throws(LogError) in try await log.close() } == .poisoned)
+    #expect(await code { try log.appendWithoutWaiting(batch([[1]])) } == .poisoned)
+    #expect(await code { try await log.close() } == .poisoned)
   }
 
   /// Runs it on a thread that may block; returns what it threw.

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -11,7 +11,7 @@ import Testing
   func roll(free: Int, isPrepared: Bool) throws {
     let test = TestLog()
     let crowd = CrowdedFileSystem(test.disk)
-    let writer = try LogOpening.open(TestLog.path, test.configuration, test.environment(on: crowd))
+    let writer = try test.openWriter(on: crowd)
     for number in 0..<14 { try writer.commit(record(number)) }
     if isPrepared { try writer.preparer.prepare() }
     crowd.leave(free)
@@ -31,37 +31,28 @@ import Testing
     #expect(try Reading(test.afterPowerCut().openWriter().view).inOrder == records(0..<15))
   }
 
-  @Test("appends are refused while there is none, and taken again afterwards")
-  func appends() async throws {
+  @Test func `appends are refused while there is none, and taken again afterwards`() async throws {
     let test = TestLog()
     let crowd = CrowdedFileSystem(test.disk)
-    let log = try await Log.open(
-      at: TestLog.path, configuration: test.configuration, environment: test.environment(on: crowd))
+    let log = try await test.open(on: crowd)
     crowd.leave(0)
     var number = 0
-    var refused: LogError?
-    while refused == nil, number < 1000 {
-      do throws(LogError) {
-        try await log.append(batch([record(number)]))
-        number += 1
-      } catch {
-        refused = error
-      }
+    var refusal: LogError.Code?
+    while refusal == nil, number < 1000 {
+      refusal = await code { try await log.append(batch([record(number)])) }
+      if refusal == nil { number += 1 }
     }
-    #expect(refused?.code == .noSpace && number > 0)
+    #expect(refusal == .noSpace && number > 0)
     crowd.leave(nil)
-    for _ in 0..<20 {
-      try await log.append(batch([record(number)]))
-      number += 1
-    }
-    #expect(try Reading(log.view).inOrder == records(0..<number))
+    for later in number..<number + 20 { try await log.append(batch([record(later)])) }
+    #expect(try Reading(log.view).inOrder == records(0..<number + 20))
     try await log.close()
   }
 }
 
 /// A file system in a process that has so many descriptors left, and no more.
-final class CrowdedFileSystem: FileSystem {
-  private let base: any FileSystem
+final class CrowdedFileSystem: PassingFileSystem {
+  let base: any FileSystem
   /// Nil: enough.
   private let free = Mutex<Int?>(nil)
 
@@ -101,26 +92,6 @@ final class CrowdedFileSystem: FileSystem {
     defer { giveBack() }
     return try base.list(path)
   }
-  func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
-    throws(FileSystemError) -> Int
-  { try base.read(file, into: buffer, at: position) }
-  func write(_ file: OpenFileHandle, _ bytes: UnsafeRawBufferPointer, at position: UInt64) throws(FileSystemError)
-    -> Int
-  {
-    try base.write(file, bytes, at: position)
-  }
   func fill(_ file: OpenFileHandle, zeros length: UInt64) throws(FileSystemError) { try base.fill(file, zeros: length) }
-  func synchronize(_ file: OpenFileHandle) throws(FileSystemError) { try base.synchronize(file) }
   func prefetch(_ file: OpenFileHandle, _ range: Range<UInt64>) { base.prefetch(file, range) }
-  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
-  func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
-  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
-  func rename(_ path: String, to newPath: String) throws(FileSystemError) { try base.rename(path, to: newPath) }
-  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
-  func remove(_ path: String) throws(FileSystemError) { try base.remove(path) }
-  func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
-  func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
-  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    try base.path(path, names: file)
-  }
 }

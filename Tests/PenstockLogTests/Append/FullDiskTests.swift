@@ -1,26 +1,17 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
 
 /// A disk without room, from both sides: what is refused or waits, and what goes on all the same.
 @Suite(.timeLimit(.minutes(1))) struct FullDiskTests {
-  private func code(_ body: () async throws(LogError) -> some Any) async -> LogError.Code? {
-    do throws(LogError) {
-      _ = try await body()
-      return nil
-    } catch { return error.code }
-  }
-
   /// A log that waits for room, on a disk that has none left, with looks for room when the test says so.
   private func full(_ configure: (inout LogConfiguration) -> Void = { _ in }) async throws -> (TestLog, Log, Ticks) {
     var test = TestLog()
     test.configuration.whenFull = .wait
     configure(&test.configuration)
     let ticks = Ticks()
-    var environment = test.environment()
-    environment.sleep = { _ in await ticks.next() }
-    let log = try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
+    let log = try await test.open(waitingFor: ticks)
     test.disk.capacityBytes = 0
     // The first segment was filled with zeros; these fit.
     for number in 0..<14 { try await log.append(batch([record(number)])) }
@@ -32,10 +23,9 @@ import Testing
     let first = Task { try await log.append(batch([record(14)])) }
     await ticks.arrival()
     let others = (15..<20).map { number in Task { try await log.append(batch([record(number)])) } }
-    #expect(await code { () throws(LogError) in try await log.tryAppend(batch([record(99)])) } == .noSpace)
+    #expect(await code { try await log.tryAppend(batch([record(99)])) } == .noSpace)
     let cursor = try await heldCursor(test, log)
-    let next = try #require(try await cursor.next(upTo: .init(records: 5)))
-    try await cursor.commit(next)
+    try await cursor.commit(try #require(try await cursor.next(upTo: .init(records: 5))))
     #expect(log.end == Offset(14) && cursor.state.committed == Offset(5))
     // A look in vain, and one more.
     ticks.tick()
@@ -64,7 +54,7 @@ import Testing
     let first = Task { try await log.append(batch([record(50), record(51)])) }
     await ticks.arrival()
     let second = Task { try await log.append(batch([record(14)])) }
-    let third = Task { await code { () throws(LogError) in try await log.append(batch([record(52)])) } }
+    let third = Task { await code { try await log.append(batch([record(52)])) } }
     third.cancel()
     #expect(await third.value == .cancelled)
     first.cancel()
@@ -107,7 +97,7 @@ import Testing
     let first = Task.immediate { try await producer.append(batch([record(14)]), sequence: 1) }
     await ticks.arrival()
     let second = Task.immediate { try await producer.append(batch([record(15)]), sequence: 2) }
-    let other = Task { await code { () throws(LogError) in try await log.append(batch([record(99)])) } }
+    let other = Task { await code { try await log.append(batch([record(99)])) } }
     other.cancel()
     second.cancel()
     #expect(await other.value == .cancelled)
@@ -124,8 +114,7 @@ import Testing
     let (test, log, ticks) = try await full { $0.retention = RetentionPolicy(maxBytes: 64 << 10) }
     let cursor = try await heldCursor(test, log)
     // Room for one more segment: then there are two, and the cursor holds the first.
-    let used = test.disk.filePaths.reduce(0) { $0 + (test.disk.contents($1)?.count ?? 0) }
-    test.disk.capacityBytes = used + (64 << 10)
+    test.disk.capacityBytes = test.usedBytes + (64 << 10)
     for number in 14..<20 { try await log.append(batch([record(number)])) }
     #expect(test.segments.count == 2 && log.first == .zero)
     let waiting = Task {
@@ -143,7 +132,7 @@ import Testing
   @Test func `closing does not wait for room: the log is whole, and who waited is told`() async throws {
     let (test, log, ticks) = try await full()
     let waiting = (0..<3).map { number in
-      Task { await code { () throws(LogError) in try await log.append(batch([record(90 + number)])) } }
+      Task { await code { try await log.append(batch([record(90 + number)])) } }
     }
     await ticks.arrival()
     try await log.close()
@@ -158,8 +147,7 @@ import Testing
     for capacity in stride(from: 120_000, to: 420_000, by: 2_900) {
       let test = TestLog()
       let writer = try test.openWriter()
-      let cursor = try CursorStore.hold(
-        test.disk, TestLog.paths, logID: writer.logID, name: "c", startingAt: .zero)
+      let cursor = try test.cursor(of: writer)
       test.disk.capacityBytes = capacity
       var count = 0
       var refusals = 0
@@ -182,23 +170,20 @@ import Testing
         #expect(next.recovery.gaps.isEmpty && next.durableEnd == Offset(UInt64(count)), "capacity \(capacity)")
         image.disk.capacityBytes = nil
         try next.commit(record(count))
-        #expect(try Reading(next.view).inOrder == records(0...count), "capacity \(capacity)")
+        #expect(try Reading(next.view).inOrder == records(0..<count + 1), "capacity \(capacity)")
         try next.close()
       }
     }
   }
 
   @Test func `bytes that must be kept before they are cut are not cut on a full disk`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<3 { try writer.commit(record(number)) }
-    let image = test.killed()
+    let image = try TestLog.written(0..<3).0.killed()
     let segment = try image.newestSegment
     // Half of a block that nobody vouches for.
     #expect(image.disk.overwrite(segment, at: 8192 + 3 * 4096, [1, 2, 3, 4]))
     let before = try image.contents(segment)
     image.disk.capacityBytes = 0
-    #expect(#expect(throws: LogError.self) { try image.openWriter() }?.code == .noSpace)
+    #expect(code { try image.openWriter() } == .noSpace)
     #expect(try image.contents(segment) == before && image.quarantine.isEmpty)
     image.disk.capacityBytes = nil
     let next = try image.killed().openWriter()
@@ -207,15 +192,11 @@ import Testing
   }
 
   @Test func `on a full disk a killed log can be recovered, although no byte can be added to LOCK`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<3 { try writer.commit(record(number)) }
+    let test = try TestLog.written(0..<3).0
     let image = test.killed()
     image.disk.capacityBytes = 0
     #expect(image.disk.contents(TestLog.paths.lock) == [])
-    let recovery = try LogOpening.open(
-      TestLog.path, test.configuration, image.environment(), as: .recovery)
-    try recovery.close()
+    try LogOpening.open(TestLog.path, test.configuration, image.environment(), as: .recovery).close()
     let next = try image.openWriter()
     #expect(try Reading(next.view).inOrder == records(0..<3))
   }
@@ -233,14 +214,13 @@ import Testing
   }
 
   @Test func `a directory without room for a name refuses the append and harms nothing`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     try writer.preparer.prepare()
     for number in 0..<14 { try writer.commit(record(number)) }
     // The commit point, the header, its sync, the name.
     for io in [2, 4] {
       test.disk.fail(atIO: test.disk.ioCount + io, .noSpace)
-      #expect(#expect(throws: LogError.self) { try writer.commit(record(14)) }?.code == .noSpace, "I/O \(io)")
+      #expect(code { try writer.commit(record(14)) } == .noSpace, "I/O \(io)")
       #expect(test.segments.count == 1)
     }
     try writer.commit(record(14))
@@ -248,48 +228,4 @@ import Testing
     #expect(try Reading(writer.view).inOrder == records(0..<15))
     #expect(try Reading(test.afterPowerCut().openWriter().view).inOrder == records(0..<15))
   }
-}
-
-private func records(_ numbers: ClosedRange<Int>) -> [[UInt8]] { records(Range(numbers)) }
-
-/// Time that passes when the test says so.
-final class Ticks: Sendable {
-  private struct State {
-    var sleeper: CheckedContinuation<Void, Never>?
-    var arrivals: [CheckedContinuation<Void, Never>] = []
-  }
-  private let state = Mutex(State())
-
-  /// What the log calls to wait.
-  func next() async {
-    await withCheckedContinuation { continuation in
-      let woken = state.withLock { state in
-        state.sleeper = continuation
-        defer { state.arrivals = [] }
-        return state.arrivals
-      }
-      for arrival in woken { arrival.resume() }
-    }
-  }
-
-  /// Returns when somebody waits for time to pass.
-  func arrival() async {
-    await withCheckedContinuation { continuation in
-      let isThere = state.withLock { state in
-        if state.sleeper == nil { state.arrivals.append(continuation) }
-        return state.sleeper != nil
-      }
-      if isThere { continuation.resume() }
-    }
-  }
-
-  func tick() {
-    let sleeper = state.withLock { state in
-      defer { state.sleeper = nil }
-      return state.sleeper
-    }
-    sleeper?.resume()
-  }
-
-  deinit { state.withLock { $0.sleeper?.resume() } }
 }

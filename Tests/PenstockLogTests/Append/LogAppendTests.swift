@@ -1,14 +1,8 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 @Suite struct LogAppendTests {
-  private func text(_ log: Log, from start: Position = .beginning) async throws -> [String] {
-    var found: [String] = []
-    for try await record in log.records(from: start) { found.append(record.text) }
-    return found
-  }
-
   @Test func `a log on the real disk keeps what was appended, over closing and opening`() async throws {
     try await withTemporaryDirectory { directory in
       let path = directory + "/log"
@@ -20,13 +14,13 @@ import Testing
       let receipt = try await log.append(batch)
       #expect(receipt.offsets == Offset(1)..<Offset(5) && receipt.durability == .disk)
       #expect(log.end == Offset(5))
-      #expect(try await text(log) == ["one", "two", "", "with\nline feed", "five"])
+      #expect(try await texts(log) == ["one", "two", "", "with\nline feed", "five"])
       try await log.close()
 
       let again = try await Log.open(at: path + "/")
       #expect(again.recovery.outcome == .clean && again.logID == log.logID && again.end == Offset(5))
       #expect(try await again.append(contentsOf: ["six".utf8, "seven".utf8]).offsets == Offset(5)..<Offset(7))
-      #expect(try await text(again, from: .offset(Offset(4))) == ["five", "six", "seven"])
+      #expect(try await texts(again, from: .offset(Offset(4))) == ["five", "six", "seven"])
       try await again.close()
       try await again.close()
     }
@@ -34,9 +28,7 @@ import Testing
 
   @Test(arguments: [Durability.disk, .kernel, .accepted])
   func `offsets of hundreds of tasks are dense, and every batch is whole`(durability: Durability) async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 2_000
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened { $0.queueBytes = 2_000 }
     let receipts = try await withThrowingTaskGroup(of: (Int, Receipt).self) { group in
       for task in 0..<300 {
         group.addTask {
@@ -48,7 +40,7 @@ import Testing
     }
     try await log.close()
     let reopened = try await test.open()
-    let found = try await text(reopened)
+    let found = try await texts(reopened)
     #expect(found.count == 600)
     var covered: Set<UInt64> = []
     for (task, receipt) in receipts {
@@ -67,7 +59,7 @@ import Testing
   @Test func `one task's appends keep their order`() async throws {
     let log = try await TestLog().open()
     for number in 0..<50 { #expect(try await log.append("\(number)").offsets.lowerBound == Offset(UInt64(number))) }
-    #expect(try await text(log) == (0..<50).map(String.init))
+    #expect(try await texts(log) == (0..<50).map(String.init))
     try await log.close()
   }
 
@@ -76,42 +68,29 @@ import Testing
     test.configuration.recordBytes = 100
     test.configuration.batchBytes = 150
     let log = try await test.open()
-    func refusal(_ records: [Int]) async -> LogError.Code? {
-      do throws(LogError) {
-        _ = try await log.append(batch(records.map { [UInt8](repeating: 65, count: $0) }))
-        return nil
-      } catch { return error.code }
-    }
+    func sized(_ sizes: [Int]) -> RecordBatch { batch(sizes.map { [UInt8](repeating: 65, count: $0) }) }
+    func refusal(_ sizes: [Int]) async -> LogError.Code? { await code { try await log.append(sized(sizes)) } }
     #expect(await refusal([]) == .emptyBatch)
     #expect(await refusal([101]) == .recordTooLarge)
     #expect(await refusal([1, 101, 1]) == .recordTooLarge)
-    let named = await #expect(throws: LogError.self) {
-      try await log.append(batch([1, 0, 102, 101].map { [UInt8](repeating: 65, count: $0) }))
-    }
+    let named = await #expect(throws: LogError.self) { try await log.append(sized([1, 0, 102, 101])) }
     #expect(named?.message.contains("record 2 of the batch, counted from 0, has 102 bytes") == true)
     #expect(await refusal([100, 51]) == .batchTooLarge)
     #expect(log.end == .zero)
-    #expect(await refusal([100]) == nil)
-    #expect(await refusal([100, 50]) == nil)
-    #expect(await refusal([0]) == nil)
+    for sizes in [[100], [100, 50], [0]] { #expect(await refusal(sizes) == nil) }
     #expect(log.end == Offset(4))
-    let error = await #expect(throws: LogError.self) { try await log.tryAppend(RecordBatch()) }
-    #expect(error?.code == .emptyBatch)
+    #expect(await code { try await log.tryAppend(RecordBatch()) } == .emptyBatch)
     try await log.close()
   }
 
   @Test func `a batch larger than a block, the queue and a segment is one block`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 1_000
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened { $0.queueBytes = 1_000 }
     try await log.append("before")
     var random = SplitMix64(seed: 3)
     let big = (0..<3).map { _ in random.bytes(50_000) }
     #expect(try await log.append(batch(big)).offsets == Offset(1)..<Offset(4))
     try await log.append("after")
-    var found: [[UInt8]] = []
-    for try await record in log.records() { found.append(record.bytes) }
-    #expect(found == [Array("before".utf8)] + big + [Array("after".utf8)])
+    #expect(try await recordBytes(log) == [Array("before".utf8)] + big + [Array("after".utf8)])
     try await log.close()
     let again = try await test.open()
     #expect(again.recovery.outcome == .clean && again.end == Offset(5))
@@ -141,26 +120,23 @@ import Testing
     let log = try await TestLog().open()
     try await log.append("a")
     try await log.close()
-    #expect(await #expect(throws: LogError.self) { try await log.append("b") }?.code == .closed)
-    #expect(await #expect(throws: LogError.self) { try await log.tryAppend(batch([[1]])) }?.code == .closed)
-    #expect(await #expect(throws: LogError.self) { try await log.sync() }?.code == .closed)
-    #expect(try await text(log) == ["a"])
+    #expect(await code { try await log.append("b") } == .closed)
+    #expect(await code { try await log.tryAppend(batch([[1]])) } == .closed)
+    #expect(await code { try await log.sync() } == .closed)
+    #expect(try await texts(log) == ["a"])
   }
 
   @Test func `closing writes what is queued`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     for number in 0..<20 { try await log.append("\(number)", durability: .accepted) }
     try await log.close()
-    let image = test.afterPowerCut()
-    let again = try await image.open()
-    #expect(try await text(again) == (0..<20).map(String.init))
+    let again = try await test.afterPowerCut().open()
+    #expect(try await texts(again) == (0..<20).map(String.init))
     try await again.close()
   }
 
   @Test func `closing gives back unused room`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     for number in 0..<10 { try await log.append("\(number)") }
     try await log.close()
     #expect(try test.contents(test.newestSegment).count == 8192 + 10 * 4096)
@@ -168,8 +144,7 @@ import Testing
   }
 
   @Test func `a next segment made ready too late leaves nothing behind`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     try writer.commit(record(0))
     try writer.close()
     try? writer.preparer.prepare()
@@ -179,7 +154,7 @@ import Testing
   @Test func `a second writer is locked out, and let in afterwards`() async throws {
     try await withTemporaryDirectory { path in
       let log = try await Log.open(at: path)
-      #expect(await #expect(throws: LogError.self) { try await Log.open(at: path) }?.code == .locked)
+      #expect(await code { try await Log.open(at: path) } == .locked)
       try await log.append("a")
       try await log.close()
       let next = try await Log.open(at: path)
@@ -191,21 +166,15 @@ import Testing
   @Test func `what is no log stays as it is`() async throws {
     let test = TestLog()
     test.disk.install("/log/letter.txt", [1])
-    #expect(await #expect(throws: LogError.self) { try await test.open() }?.code == .notALog)
+    #expect(await code { try await test.open() } == .notALog)
     #expect(test.disk.filePaths == ["/log/letter.txt"])
     let file = TestLog()
     file.disk.install("/log", [1])
-    #expect(await #expect(throws: LogError.self) { try await file.open() }?.code == .notALog)
+    #expect(await code { try await file.open() } == .notALog)
     #expect(file.disk.filePaths == ["/log"])
-    let reader = await #expect(throws: LogError.self) {
-      try await LogReader.open(at: "/log", environment: file.environment())
-    }
-    #expect(reader?.code == .notALog)
+    #expect(await code { try await LogReader.open(at: "/log", environment: file.environment()) } == .notALog)
     let nothing = TestLog()
-    let missing = await #expect(throws: LogError.self) {
-      try await LogReader.open(at: "/log", environment: nothing.environment())
-    }
-    #expect(missing?.code == .notALog)
+    #expect(await code { try await LogReader.open(at: "/log", environment: nothing.environment()) } == .notALog)
     #expect(nothing.disk.filePaths.isEmpty)
   }
 
@@ -217,11 +186,8 @@ import Testing
     value[0] = 3
     try SlotFile.create(
       test.disk, TestLog.paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, value: value)
-    #expect(await #expect(throws: LogError.self) { try await test.open() }?.code == .futureFormat)
-    let error = await #expect(throws: LogError.self) {
-      try await LogReader.open(at: TestLog.path, environment: test.environment())
-    }
-    #expect(error?.code == .futureFormat)
+    #expect(await code { try await test.open() } == .futureFormat)
+    #expect(await code { try await test.openReader() } == .futureFormat)
   }
 
   @Test func `append times never fall, whatever the clock does`() async throws {
@@ -262,15 +228,11 @@ import Testing
     let commitPoint = CommitPoint(
       durable: .init(segment: 1, position: 2, offset: Offset(3)),
       visible: .init(segment: 4, position: 5, offset: Offset(6)), epoch: 7)
-    var bytes = commitPoint.encoded(logID: id)
+    let bytes = commitPoint.encoded(logID: id)
     #expect(bytes.count == CommitPoint.size)
     #expect(CommitPoint(decoding: bytes, logID: id) == commitPoint)
     #expect(CommitPoint(decoding: bytes, logID: id.reversed()) == nil)
-    for bit in 0..<(CommitPoint.size * 8) {
-      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
-      if CommitPoint(decoding: bytes, logID: id) != nil { Issue.record("bit \(bit)") }
-      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
-    }
+    forEachFlippedBit(bytes) { bit, bytes in #expect(CommitPoint(decoding: bytes, logID: id) == nil, "bit \(bit)") }
     for length in 0..<CommitPoint.size { #expect(CommitPoint(decoding: Array(bytes[..<length]), logID: id) == nil) }
   }
 }

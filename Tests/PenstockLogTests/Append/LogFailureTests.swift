@@ -1,45 +1,27 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 /// Disks that fail, fill up and stand still.
 @Suite(.timeLimit(.minutes(1))) struct LogFailureTests {
-  private func code(_ body: () async throws(LogError) -> some Any) async -> LogError.Code? {
-    do throws(LogError) {
-      _ = try await body()
-      return nil
-    } catch { return error.code }
-  }
-
-  private func texts(_ log: Log) async throws -> [String] {
-    var found: [String] = []
-    for try await record in log.records() { found.append(record.text) }
-    return found
-  }
-
-  private func opened(_ test: TestLog, on gate: GatedFileSystem) async throws -> Log {
-    try await Log.open(at: TestLog.path, configuration: test.configuration, environment: test.environment(on: gate))
-  }
-
   // MARK: Failing
 
   @Test(arguments: [1, 2])
   func `a failed write or sync ends all writing, reads continue, and nothing unsynced is seen`(io: Int) async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     try await log.append("a")
     test.disk.fail(atIO: test.disk.ioCount + io)
-    #expect(await code { () throws(LogError) in try await log.append("b") } == .poisoned)
+    #expect(await code { try await log.append("b") } == .poisoned)
     #expect(log.end == Offset(1))
     #expect(try await texts(log) == ["a"])
     for _ in 0..<3 {
-      #expect(await code { () throws(LogError) in try await log.append("c") } == .poisoned)
-      #expect(await code { () throws(LogError) in try await log.tryAppend(batch([[1]])) } == .poisoned)
+      #expect(await code { try await log.append("c") } == .poisoned)
+      #expect(await code { try await log.tryAppend(batch([[1]])) } == .poisoned)
     }
     #expect(try await texts(log) == ["a"])
-    #expect(await code { () throws(LogError) in try await log.sync() } == .poisoned)
+    #expect(await code { try await log.sync() } == .poisoned)
     _ = try? await log.close()
-    #expect(await code { () throws(LogError) in try await log.append("d") } != nil)
+    #expect(await code { try await log.append("d") } != nil)
     #expect(try await texts(log) == ["a"])
     // "b" may be there, whole, or not; "a" must be.
     let again = try await test.killed().open()
@@ -52,14 +34,14 @@ import Testing
     test.configuration.queueBytes = 10
     test.configuration.durability = .kernel
     let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let log = try await test.open(on: gate)
     gate.close(for: ".seg")
-    async let first = code { () throws(LogError) in try await log.append("first") }
+    async let first = code { try await log.append("first") }
     await gate.arrival()
     try await log.append("in q", durability: .accepted)
-    async let queued = code { () throws(LogError) in try await log.append("too") }
-    async let waiting = code { () throws(LogError) in try await log.append("waits for room") }
-    async let syncing = code { () throws(LogError) in try await log.sync() }
+    async let queued = code { try await log.append("too") }
+    async let waiting = code { try await log.append("waits for room") }
+    async let syncing = code { try await log.sync() }
     // Time to stand in line; who comes later must be told just the same.
     for _ in 0..<1_000 { await Task.yield() }
     gate.open(failing: .inputOutput)
@@ -71,8 +53,7 @@ import Testing
   }
 
   @Test func `a failure to make the next segment ready poisons like any other`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     var count = 0
     while !writer.wantsNextSegment || count < 14 {
       try writer.commit(record(count))
@@ -80,16 +61,15 @@ import Testing
     }
     let before = test.segments.count
     test.disk.fail(fromIO: test.disk.ioCount + 1, .inputOutput)
-    #expect(#expect(throws: LogError.self) { try writer.commit(record(count)) }?.code == .poisoned)
+    #expect(code { try writer.commit(record(count)) } == .poisoned)
     test.disk.clearFaults()
-    #expect(#expect(throws: LogError.self) { try writer.commit(record(count)) }?.code == .poisoned)
+    #expect(code { try writer.commit(record(count)) } == .poisoned)
     #expect(test.segments.count == before)
     #expect(try Reading(test.killed().openWriter().view).inOrder == records(0..<count))
   }
 
   @Test func `what is served after a failed sync and an opening survives a power cut`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     try writer.commit(record(0))
     test.disk.fail(atIO: test.disk.ioCount + 2, effect: .pagesLost)
     #expect(throws: LogError.self) { try writer.commit(record(1)) }
@@ -135,16 +115,14 @@ import Testing
     #expect(try !image.openWriter().recovery.isDiskProven)
     let stale = test.killed()
     stale.disk.cacheDropping = .fails
-    #expect(#expect(throws: LogError.self) { try stale.openWriter() }?.code == .io)
+    #expect(code { try stale.openWriter() } == .io)
   }
 
   // MARK: Durability
 
   @Test func `nothing is seen before it is on stable storage`() async throws {
-    let test = TestLog()
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let (test, log, gate) = try await TestLog.gated()
+    let reader = try await test.openReader()
     try await log.append("a")
     gate.close(for: ".seg")
     async let receipt = log.append("b")
@@ -162,9 +140,7 @@ import Testing
   }
 
   @Test func `a log of weaker durability shows at once and syncs when asked`() async throws {
-    var test = TestLog()
-    test.configuration.durability = .kernel
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened { $0.durability = .kernel }
     try await log.append("a")
     #expect(log.end == Offset(1))
     #expect(try await texts(log) == ["a"])
@@ -181,10 +157,7 @@ import Testing
   @Test func `who is told in a log of weaker durability finds its record, whoever waits for a sync beside it`()
     async throws
   {
-    var test = TestLog()
-    test.configuration.durability = .kernel
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (_, log, gate) = try await TestLog.gated { $0.durability = .kernel }
     gate.close(for: ".seg")
     async let first = log.append("first")
     defer { gate.open() }
@@ -205,8 +178,7 @@ import Testing
   }
 
   @Test func `what is written and not synced is not shown, even when publishing`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     try writer.commit(record(0))
     _ = try writer.write([batch([record(1)])])
     try writer.publish()
@@ -223,9 +195,7 @@ import Testing
   }
 
   @Test func `a log of weaker durability syncs a segment before it leaves it`() throws {
-    var test = TestLog()
-    test.configuration.durability = .kernel
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written { $0.durability = .kernel }
     var count = 0
     while test.segments.count < 3 {
       _ = try writer.write([batch([record(count)])])
@@ -241,24 +211,21 @@ import Testing
   // MARK: Back-pressure
 
   @Test func `a full queue makes append wait and tryAppend throw, and cancelling leaves nothing behind`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 20
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (_, log, gate) = try await TestLog.gated { $0.queueBytes = 20 }
     gate.close(for: ".seg")
     async let first = log.append("first")
     await gate.arrival()
     // Accepted is in the queue.
     try await log.append("second fills it up", durability: .accepted)
-    #expect(await code { () throws(LogError) in try await log.tryAppend(batch([record(1)])) } == .overloaded)
-    let cancelled = Task { await code { () throws(LogError) in try await log.append("never") } }
+    #expect(await code { try await log.tryAppend(batch([record(1)])) } == .overloaded)
+    let cancelled = Task { await code { try await log.append("never") } }
     let late = Task { try await log.append("late") }
     for _ in 0..<100 { await Task.yield() }
     cancelled.cancel()
     #expect(await cancelled.value == .cancelled)
     let alreadyCancelled = Task {
       withUnsafeCurrentTask { $0?.cancel() }
-      return await code { () throws(LogError) in try await log.append("neither") }
+      return await code { try await log.append("neither") }
     }
     #expect(await alreadyCancelled.value == .cancelled)
     gate.open()
@@ -277,10 +244,7 @@ import Testing
   }
 
   @Test func `small appends do not overtake a large one that waits for room`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 20
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (_, log, gate) = try await TestLog.gated { $0.queueBytes = 20 }
     gate.close(for: ".seg")
     async let first = log.append("first")
     // However it ends, before the append is awaited.
@@ -291,7 +255,7 @@ import Testing
     try await until(log, accepted: 2, inLine: 1)
     // There is room for it, but it is not its turn.
     try #require(throws: LogError.self) { try log.appendWithoutWaiting(batch([[1]])) }
-    #expect(await code { () throws(LogError) in try await log.tryAppend(batch([[1]])) } == .overloaded)
+    #expect(await code { try await log.tryAppend(batch([[1]])) } == .overloaded)
     let late = Task { try await log.append("late") }
     try await until(log, accepted: 2, inLine: 2)
     gate.open()
@@ -301,17 +265,14 @@ import Testing
   }
 
   @Test func `who leaves the line lets those behind it go on, producers with them`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 20
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (_, log, gate) = try await TestLog.gated { $0.queueBytes = 20 }
     let producer = try await log.producer(named: "p")
     gate.close(for: ".seg")
     async let first = log.append("first")
     defer { gate.open() }
     await gate.arrival()
     try await log.append("queued", durability: .accepted)
-    let large = Task { await code { () throws(LogError) in try await log.append(String(repeating: "L", count: 30)) } }
+    let large = Task { await code { try await log.append(String(repeating: "L", count: 30)) } }
     try await until(log, accepted: 2, inLine: 1)
     let numbered = Task { try await producer.append(batch([[65]]), sequence: 1) }
     try await until(log, accepted: 2, inLine: 2)
@@ -328,14 +289,13 @@ import Testing
   // MARK: A full disk
 
   @Test func `a full disk refuses whole batches, and appends work again when there is room`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     let cursor = try await log.cursor(named: "c")
     test.disk.capacityBytes = 0
     var count = 0
     var refused = 0
     while refused < 3 {
-      let code = await code { () throws(LogError) in try await log.append(batch([record(count), record(count + 1)])) }
+      let code = await code { try await log.append(batch(records(count..<count + 2))) }
       if code == nil {
         #expect(refused == 0)
         count += 2
@@ -348,8 +308,7 @@ import Testing
     #expect(test.disk.filePaths.filter { $0.contains("next.tmp") }.isEmpty)
 
     // Cursors commit on the full disk.
-    let next = try #require(try await cursor.next(upTo: .init(records: 5)))
-    try await cursor.commit(next)
+    try await cursor.commit(try #require(try await cursor.next(upTo: .init(records: 5))))
     #expect(cursor.state.committed == Offset(5))
 
     // A crash now finds everything that was acknowledged, and nothing else.
@@ -368,18 +327,15 @@ import Testing
   }
 
   @Test func `all who wait are told that the disk is full, those who wait for room, too`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 10
-    let gate = GatedFileSystem(test.disk)
-    let log = try await opened(test, on: gate)
+    let (test, log, gate) = try await TestLog.gated { $0.queueBytes = 10 }
     test.disk.capacityBytes = 0
     for number in 0..<14 { try await log.append("\(number)") }
     gate.close(for: "next.tmp.part")
-    async let first = code { () throws(LogError) in try await log.append("rolls") }
+    async let first = code { try await log.append("rolls") }
     await gate.arrival()
     try await log.append("in q", durability: .accepted)
-    async let queued = code { () throws(LogError) in try await log.append("too") }
-    async let waiting = code { () throws(LogError) in try await log.append("waits for room") }
+    async let queued = code { try await log.append("too") }
+    async let waiting = code { try await log.append("waits for room") }
     for _ in 0..<1_000 { await Task.yield() }
     gate.open()
     #expect(await first == .noSpace)
@@ -387,7 +343,7 @@ import Testing
     let others = [await queued, await waiting]
     #expect(others.allSatisfy { $0 == nil || $0 == .noSpace })
     // The one whose caller did not wait was dropped, too.
-    #expect(await code { () throws(LogError) in try await log.sync() } == .noSpace)
+    #expect(await code { try await log.sync() } == .noSpace)
     try await log.close()
   }
 
@@ -395,7 +351,7 @@ import Testing
     for capacity in stride(from: 0, to: 110_000, by: 3_700) {
       let test = TestLog()
       test.disk.capacityBytes = capacity
-      if let code = await code({ () throws(LogError) in try await test.open() }) {
+      if let code = await code({ try await test.open() }) {
         #expect(code == .noSpace, "capacity \(capacity)")
       }
       test.disk.capacityBytes = nil

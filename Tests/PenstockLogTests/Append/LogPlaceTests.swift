@@ -1,17 +1,10 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 /// A log whose directory is removed or replaced under it notices, and acknowledges nothing any more.
 @Suite(.timeLimit(.minutes(1))) struct LogPlaceTests {
-  private func code(_ body: () async throws(LogError) -> some Any) async -> LogError.Code? {
-    do throws(LogError) {
-      _ = try await body()
-      return nil
-    } catch { return error.code }
-  }
-
   /// Ways in which a log loses its place.
   enum Loss: CaseIterable {
     case segment, lock, wholeDirectory, otherLog
@@ -37,20 +30,19 @@ import Testing
         try other.commit(record(7))
         try other.close()
       }
-      #expect(await code { () throws(LogError) in try await log.append("after") } == .poisoned, "\(durability)")
-      #expect(await code { () throws(LogError) in try await log.append("later") } == .poisoned)
-      #expect(await code { () throws(LogError) in try await log.sync() } == .poisoned)
-      #expect(await code { () throws(LogError) in try await log.close() } == .poisoned)
+      #expect(await code { try await log.append("after") } == .poisoned, "\(durability)")
+      #expect(await code { try await log.append("later") } == .poisoned)
+      #expect(await code { try await log.sync() } == .poisoned)
+      #expect(await code { try await log.close() } == .poisoned)
       if loss == .otherLog { #expect(try Reading(test.openWriter().view).inOrder == [record(7)]) }
     }
   }
 
   @Test func `a sync of a log that lost its place fails, also where nothing was appended`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     try await log.append("before")
     try test.disk.remove(try test.newestSegment)
-    #expect(await code { () throws(LogError) in try await log.sync() } == .poisoned)
+    #expect(await code { try await log.sync() } == .poisoned)
   }
 
   @Test func `a real directory that is removed under a log ends it`() async throws {
@@ -61,9 +53,9 @@ import Testing
       try FileManager.default.removeItem(atPath: path)
       for durability in [Durability.disk, .kernel] {
         #expect(
-          await code { () throws(LogError) in try await log.append("after", durability: durability) } == .poisoned)
+          await code { try await log.append("after", durability: durability) } == .poisoned)
       }
-      #expect(await code { () throws(LogError) in try await log.close() } == .poisoned)
+      #expect(await code { try await log.close() } == .poisoned)
     }
   }
 
@@ -75,7 +67,7 @@ import Testing
       _ = try writer.write([batch([record(1)])])
       test.disk.fail(atIO: test.disk.ioCount + io)
       #expect(throws: LogError.self) { try writer.close() }
-      #expect(#expect(throws: LogError.self) { try writer.preparer.prepare() }?.code == .closed, "I/O \(io)")
+      #expect(code { try writer.preparer.prepare() } == .closed, "I/O \(io)")
       #expect(!test.disk.filePaths.contains { $0.contains("next.tmp") })
     }
   }

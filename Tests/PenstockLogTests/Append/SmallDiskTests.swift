@@ -1,5 +1,5 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -107,8 +107,7 @@ struct SmallDiskTests {
       #expect(log.end < target && log.first == .zero)
       // The cursor goes on with the log, and each commit lets retention make room again.
       while log.end < target {
-        let next = try #require(try await cursor.next())
-        try await cursor.commit(next)
+        try await cursor.commit(try #require(try await cursor.next()))
         try await log.trim()
       }
       try await appending.value

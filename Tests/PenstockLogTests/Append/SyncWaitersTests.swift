@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -85,45 +85,29 @@ import Testing
   }
 
   @Test func `no loss of accepted records passes a sync in silence, and a single caller gets it once`() {
-    var tried = 0
-    func goOn(_ world: World, _ history: [Call]) {
-      tried += 1
-      if let flaw = world.flaw { Issue.record("\(history): \(flaw)") }
-      guard history.count < 7 else { return }
-      for call in Call.allCases {
-        var next = world
-        next.make(call)
-        goOn(next, history + [call])
-      }
+    let tried = explore(World(), Call.allCases, upTo: 7) { world, call in
+      world.make(call)
+      return world.flaw ?? ""
     }
-    goOn(World(), [])
     #expect(tried > 90_000)
-  }
-
-  private func code(_ body: () async throws(LogError) -> some Any) async -> LogError.Code? {
-    do throws(LogError) {
-      _ = try await body()
-      return nil
-    } catch { return error.code }
   }
 
   /// A log on a full disk that has dropped a record whose caller did not wait.
   private func dropped() async throws -> (TestLog, Log) {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     test.disk.capacityBytes = 0
     for number in 0..<14 { try await log.append(batch([record(number)])) }
     try log.appendWithoutWaiting(batch([record(14)]))
     // One that waits, behind it: it is told, and so the one before is gone.
-    #expect(await code { () throws(LogError) in try await log.append(batch([record(15)])) } == .noSpace)
+    #expect(await code { try await log.append(batch([record(15)])) } == .noSpace)
     #expect(log.end == Offset(14))
     return (test, log)
   }
 
   @Test func `a sync tells of accepted records that a full disk dropped just before, once`() async throws {
     let (test, log) = try await dropped()
-    #expect(await code { () throws(LogError) in try await log.sync() } == .noSpace)
-    #expect(await code { () throws(LogError) in try await log.sync() } == nil)
+    #expect(await code { try await log.sync() } == .noSpace)
+    #expect(await code { try await log.sync() } == nil)
     test.disk.capacityBytes = nil
     try log.appendWithoutWaiting(batch([record(14)]))
     try await log.sync()
@@ -133,7 +117,7 @@ import Testing
 
   @Test func `closing a log tells of accepted records that a full disk dropped`() async throws {
     let (test, log) = try await dropped()
-    #expect(await code { () throws(LogError) in try await log.close() } == .noSpace)
+    #expect(await code { try await log.close() } == .noSpace)
     #expect(try Reading(test.killed().openWriter().view).inOrder == records(0..<14))
     // Still queued when the log is closed.
     let again = TestLog()
@@ -141,6 +125,6 @@ import Testing
     again.disk.capacityBytes = 0
     for number in 0..<14 { try await other.append(batch([record(number)])) }
     try other.appendWithoutWaiting(batch([record(14)]))
-    #expect(await code { () throws(LogError) in try await other.close() } == .noSpace)
+    #expect(await code { try await other.close() } == .noSpace)
   }
 }

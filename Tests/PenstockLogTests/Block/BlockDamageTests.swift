@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -9,14 +9,10 @@ import Testing
   @Test(arguments: [false, true])
   func `every single bit of a block, flipped, makes it refused`(hasLineFeeds: Bool) throws {
     let last: [UInt8] = hasLineFeeds ? [10, 65] : [65]
-    var (_, bytes) = try Blocks.encode([batch([record(1), [], last])])
+    let (_, bytes) = try Blocks.encode([batch([record(1), [], last])])
     try #require(bytes.count == 4096)
     var accepted: [Int] = []
-    for bit in 0..<(bytes.count * 8) {
-      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
-      if !isRefused(bytes) { accepted.append(bit) }
-      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
-    }
+    forEachFlippedBit(bytes) { bit, bytes in if !isRefused(bytes) { accepted.append(bit) } }
     #expect(accepted == [])
     #expect(!isRefused(bytes))
   }

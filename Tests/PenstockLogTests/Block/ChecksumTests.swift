@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -62,14 +62,10 @@ import Testing
   @Test(arguments: [BlockFormat.headerSize, SegmentHeader.pageSize])
   func `every bit of a header changes the chain`(size: Int) {
     var random = SplitMix64(seed: 13)
-    var bytes = random.bytes(size)
+    let bytes = random.bytes(size)
     let link = bytes.withUnsafeBytes { Chain.link($0) }
     var links: Set<UInt64> = [link]
-    for bit in 0..<(size * 8) {
-      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
-      links.insert(bytes.withUnsafeBytes { Chain.link($0) })
-      bytes[bit / 8] ^= 1 << UInt8(bit % 8)
-    }
+    forEachFlippedBit(bytes) { _, bytes in links.insert(bytes.withUnsafeBytes { Chain.link($0) }) }
     #expect(links.count == size * 8 + 1)
   }
 

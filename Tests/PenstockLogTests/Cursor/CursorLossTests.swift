@@ -1,22 +1,15 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 /// A cursor whose records are lost can always continue, and is never durable ahead of the log.
 @Suite(.timeLimit(.minutes(1))) struct CursorLossTests {
   private func gap(_ cursor: Cursor) async throws -> Gap {
-    do throws(LogError) {
-      _ = try await cursor.next()
-    } catch {
-      return try #require(error.gap)
-    }
-    throw Unexpected()
+    try #require(await #expect(throws: LogError.self) { try await cursor.next() }?.gap)
   }
-  private struct Unexpected: Error {}
 
   @Test func `an open batch whose records are damaged is given up by acknowledging the gap`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     for number in 0..<6 { try await log.append(String(decoding: record(number), as: UTF8.self)) }
     _ = try #require(try await log.cursor(named: "c").next(upTo: .init(records: 4)))
     try await log.close()
@@ -41,8 +34,7 @@ import Testing
   }
 
   @Test func `a gap that begins before the cursor, in one block with it, can be acknowledged`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     // One block of ten records, four of them committed.
     try await log.append(contentsOf: records(0..<10))
     try await log.append("last")
@@ -64,17 +56,12 @@ import Testing
   }
 
   @Test func `after a failed write a cursor does not pass records that are not on the disk`() async throws {
-    var test = TestLog()
-    test.configuration.durability = .kernel
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened { $0.durability = .kernel }
     let cursor = try await log.cursor(named: "c")
     try await log.append("0")
     test.disk.fail(atIO: test.disk.ioCount + 1, effect: .pagesLost)
     await #expect(throws: LogError.self) { try await log.sync() }
-    do throws(LogError) {
-      _ = try await cursor.next()
-      Issue.record("the cursor took a batch that is on no disk")
-    } catch { #expect(error.code == .poisoned) }
+    #expect(await code { try await cursor.next() } == .poisoned, "the cursor took a batch that is on no disk")
     let state = try CursorStore.peek(test.disk.powerCut(.nothingUnsynced), TestLog.paths, name: "c")
     #expect(state.nextFirst == .zero)
     try? await log.close()
@@ -82,25 +69,21 @@ import Testing
 
   @Test(arguments: [Durability.kernel, .accepted])
   func `a cursor is never durable ahead of the log`(durability: Durability) async throws {
-    var test = TestLog()
-    test.configuration.durability = durability
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened { $0.durability = durability }
     let early = try await log.cursor(named: "early")
     for number in 0..<4 { try await log.append("\(number)") }
     let batch = try #require(try await early.next())
     let late = try await log.cursor(named: "late", startingAt: .end)
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     let other = try await reader.cursor(named: "other")
     _ = try #require(try await other.next())
     for step in 0..<2 {
       if step == 1 { try await early.commit(batch) }
-      let found = test.disk.powerCut(.nothingUnsynced)
-      var after = test
-      after.disk = found
-      let opened = try after.openWriter()
+      let found = test.afterPowerCut()
+      let opened = try found.openWriter()
       #expect(opened.recovery.gaps.isEmpty && opened.recovery.outcome == .clean)
       for name in ["early", "late", "other"] {
-        let state = try CursorStore.peek(found, TestLog.paths, name: name)
+        let state = try CursorStore.peek(found.disk, TestLog.paths, name: name)
         #expect(state.nextFirst <= opened.durableEnd && state.violations(durableEnd: opened.durableEnd).isEmpty)
       }
       #expect(try Reading(opened.view).records.count == 4)

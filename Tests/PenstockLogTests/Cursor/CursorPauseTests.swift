@@ -1,15 +1,9 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 @Suite struct CursorPauseTests {
-  private let paths = LogPaths("/log")
-
-  private func disk() throws -> SimulatedFileSystem {
-    let disk = SimulatedFileSystem()
-    try LogDirectory.create(disk, paths)
-    return disk
-  }
+  private let paths = TestLog.paths
 
   private func set(_ pause: CursorPause?, _ disk: SimulatedFileSystem) throws(LogError) {
     try CursorStore.setPause(pause, disk, paths, name: "c")
@@ -22,7 +16,7 @@ import Testing
   private let some = CursorPause(since: Timestamp(nanoseconds: 7), reason: "bucket\nmoves – π")
 
   @Test func `a pause stands until it is taken off, and the first one stands`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     #expect(try pause(disk) == nil)
     try set(nil, disk)
     try set(some, disk)
@@ -42,7 +36,7 @@ import Testing
     "", "penstock pause 1\n", "penstock pause 1\nsince x\nreason y\n", "penstock pause 2\nsince 1\nreason y\n",
   ])
   func `a file that says nothing is a pause all the same`(content: String) throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     let file = try disk.open("/log/cursors/c.paused", .create)
     try Array(content.utf8).withUnsafeBytes { bytes in try disk.writeAll(file, bytes, at: 0) }
     disk.close(file)
@@ -54,7 +48,7 @@ import Testing
       var (stop, isTold) = (0, false)
       while !isTold {
         stop += 1
-        let disk = try disk()
+        let disk = try logDirectory()
         if isResuming { try set(some, disk) }
         disk.crash(atIO: disk.ioCount + stop)
         do throws(LogError) {
@@ -74,11 +68,10 @@ import Testing
   }
 
   @Test func `a pause whose name has no room is none, and one whose words have none does without`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     // Creation, then the write.
     disk.fail(atIO: disk.ioCount + 1, .noSpace)
-    let error = #expect(throws: LogError.self) { try set(some, disk) }
-    #expect(try error?.code == .noSpace && pause(disk) == nil)
+    #expect(try code { try set(some, disk) } == .noSpace && pause(disk) == nil)
     disk.fail(atIO: disk.ioCount + 2, .noSpace)
     try set(some, disk)
     #expect(try pause(disk) == CursorPause(since: nil))

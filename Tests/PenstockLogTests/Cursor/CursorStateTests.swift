@@ -1,18 +1,9 @@
-import PenstockLog
+@testable import PenstockLog
 import Testing
 
 /// Every sequence of moves up to a depth, in a world that small: three offsets, two holders, three intents.
 @Suite struct CursorStateTests {
   private static let end = Offset(3)
-
-  private static func intent(
-    _ first: UInt64, _ end: UInt64, id: String? = nil, digest: Int = 32, plan: Int = 0
-  ) -> Intent {
-    Intent(
-      id: DeliveryID(id ?? "\(first)-\(end)"), first: Offset(first), end: Offset(end),
-      contentDigest: [UInt8](repeating: 1, count: digest), plan: [UInt8](repeating: 2, count: plan),
-      createdAt: Timestamp(nanoseconds: 5))
-  }
 
   private enum Move: CustomStringConvertible {
     case acquire
@@ -20,7 +11,7 @@ import Testing
     case replace(String, Intent, String?, UInt32)
     case complete(String, UInt32)
     case commit(UInt64, UInt32)
-    case seek(UInt64, UInt32)
+    case seek(UInt64, givingUp: Bool, UInt32)
     case pass(UInt64)
     case acknowledge(UInt64, UInt64, UInt32)
 
@@ -32,7 +23,8 @@ import Testing
         "replace \(id) by \(intent.id), condemned: \(rejectionReason ?? "no"), as \(epoch)"
       case .complete(let id, let epoch): "complete \(id) as \(epoch)"
       case .commit(let offset, let epoch): "commit \(offset) as \(epoch)"
-      case .seek(let offset, let epoch): "seek \(offset) as \(epoch)"
+      case .seek(let offset, let isGivingUp, let epoch):
+        "seek \(offset)\(isGivingUp ? ", giving up batches," : "") as \(epoch)"
       case .pass(let start): "passed up to \(start)"
       case .acknowledge(let first, let end, let epoch): "acknowledge \(first) ..< \(end) as \(epoch)"
       }
@@ -42,7 +34,7 @@ import Testing
       switch self {
       case .acquire, .pass: nil
       case .acknowledge(_, _, let epoch), .replace(_, _, _, let epoch): epoch
-      case .begin(_, let epoch), .complete(_, let epoch), .commit(_, let epoch), .seek(_, let epoch): epoch
+      case .begin(_, let epoch), .complete(_, let epoch), .commit(_, let epoch), .seek(_, _, let epoch): epoch
       }
     }
 
@@ -54,7 +46,8 @@ import Testing
         try state.replacing(DeliveryID(id), with: intent, rejectionReason: rejectionReason, epoch: epoch)
       case .complete(let id, let epoch): try state.completing(DeliveryID(id), receipt: id, epoch: epoch)
       case .commit(let offset, let epoch): try state.committing(to: Offset(offset), epoch: epoch, durableEnd: end)
-      case .seek(let offset, let epoch): try state.seeking(to: Offset(offset), epoch: epoch, durableEnd: end)
+      case .seek(let offset, let isGivingUp, let epoch):
+        try state.seeking(to: Offset(offset), givingUpBatches: isGivingUp, epoch: epoch, durableEnd: end)
       case .pass(let start): state.passed(upTo: Offset(start))
       case .acknowledge(let first, let last, let epoch):
         try state.acknowledging(Offset(first)..<Offset(last), epoch: epoch, durableEnd: end)
@@ -80,7 +73,8 @@ import Testing
       for id in ["0-1", "0-2", "1-2", "2-3", "0-3", "no"] { moves.append(.complete(id, epoch)) }
       for offset in [0, 1, 3, 4] as [UInt64] {
         moves.append(.commit(offset, epoch))
-        moves.append(.seek(offset, epoch))
+        moves.append(.seek(offset, givingUp: false, epoch))
+        moves.append(.seek(offset, givingUp: true, epoch))
       }
       for (first, last) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3), (2, 4)] as [(UInt64, UInt64)] {
         moves.append(.acknowledge(first, last, epoch))
@@ -162,6 +156,12 @@ import Testing
     default: if after.lost != before.lost { return "the loss changed" }
     }
     switch move {
+    case .seek(let offset, let isGivingUp, _):
+      if !before.inFlight.isEmpty, !isGivingUp { return "a batch was given up that nobody gave up" }
+      let isMoved = after.committed == Offset(offset) && after.inFlight.isEmpty && after.reserved.isEmpty
+      let isElseEqual = after.lost == nil && after.epoch == before.epoch && after.lastReceipt == before.lastReceipt
+      return isMoved && isElseEqual && after.consecutiveDeadLetters == before.consecutiveDeadLetters
+        ? nil : "the seek did more, or less, than move"
     case .pass(let start): return wrongPass(before, Offset(start), after)
     case .acknowledge(let first, let last, _):
       let gap = Offset(first)..<Offset(last)
@@ -193,7 +193,7 @@ import Testing
       if undelivered.isEmpty, before.reserved.isEmpty, after.committed != before.nextFirst {
         return "all are delivered, not all committed"
       }
-    case .commit(let offset, _), .seek(let offset, _):
+    case .commit(let offset, _):
       if after.committed != Offset(offset) || !before.inFlight.isEmpty { return "moved among open intents" }
     }
     return nil
@@ -221,7 +221,7 @@ import Testing
   @Test func `a batch in flight that is cut is given up whole, and its confirmation is refused with the gap`() throws {
     var state = CursorState(startingAt: .zero).acquired()
     for (first, end) in [(0, 3), (3, 6), (6, 9)] as [(UInt64, UInt64)] {
-      state = try state.beginning(Self.intent(first, end), epoch: 1, durableEnd: Offset(20))
+      state = try state.beginning(intent(first, end), epoch: 1, durableEnd: Offset(20))
     }
     state = try state.completing(DeliveryID("3-6"), receipt: "", epoch: 1)
     state = state.passed(upTo: Offset(1))
@@ -231,7 +231,7 @@ import Testing
       try state.completing(DeliveryID("0-3"), receipt: "", epoch: 1)
     }
     #expect(throws: CursorMoveError.lost(.zero..<Offset(3))) {
-      try state.beginning(Self.intent(9, 10), epoch: 1, durableEnd: Offset(20))
+      try state.beginning(intent(9, 10), epoch: 1, durableEnd: Offset(20))
     }
     // Retention goes on before anybody has seen the first loss: one range, and the old word for it does not count.
     state = state.passed(upTo: Offset(15))
@@ -241,49 +241,49 @@ import Testing
     }
     state = try state.acknowledging(.zero..<Offset(15), epoch: 1, durableEnd: Offset(20))
     #expect(state.lost == nil && state.committed == Offset(15))
-    #expect(try state.beginning(Self.intent(15, 16), epoch: 1, durableEnd: Offset(20)).inFlight.count == 1)
+    #expect(try state.beginning(intent(15, 16), epoch: 1, durableEnd: Offset(20)).inFlight.count == 1)
   }
 
   @Test func `a rejected batch is split without a hole, and what is reserved goes in parts, in order`() throws {
     var state = CursorState(startingAt: .zero).acquired()
-    state = try state.beginning(Self.intent(0, 8), epoch: 1, durableEnd: Offset(9))
-    state = try state.beginning(Self.intent(8, 9), epoch: 1, durableEnd: Offset(9))
-    state = try state.replacing(DeliveryID("0-8"), with: Self.intent(0, 4), rejectionReason: nil, epoch: 1)
+    state = try state.beginning(intent(0, 8), epoch: 1, durableEnd: Offset(9))
+    state = try state.beginning(intent(8, 9), epoch: 1, durableEnd: Offset(9))
+    state = try state.replacing(DeliveryID("0-8"), with: intent(0, 4), rejectionReason: nil, epoch: 1)
     #expect(state.reserved == [Offset(4)..<Offset(8)] && state.nextFirst == Offset(9))
     state = try state.completing(DeliveryID("8-9"), receipt: "", epoch: 1)
     state = try state.completing(DeliveryID("0-4"), receipt: "", epoch: 1)
     #expect(state.committed == Offset(4), "what is reserved is not passed")
     #expect(throws: CursorMoveError.self) {
-      try state.beginning(Self.intent(4, 9), epoch: 1, durableEnd: Offset(9))
+      try state.beginning(intent(4, 9), epoch: 1, durableEnd: Offset(9))
     }
-    state = try state.beginning(Self.intent(4, 5), epoch: 1, durableEnd: Offset(9))
+    state = try state.beginning(intent(4, 5), epoch: 1, durableEnd: Offset(9))
     #expect(state.reserved == [Offset(5)..<Offset(8)])
-    state = try state.replacing(DeliveryID("4-5"), with: Self.intent(4, 5), rejectionReason: "422", epoch: 1)
+    state = try state.replacing(DeliveryID("4-5"), with: intent(4, 5), rejectionReason: "422", epoch: 1)
     state = try state.completing(DeliveryID("4-5"), receipt: "", epoch: 1)
     #expect(state.consecutiveDeadLetters == 1)
-    state = try state.beginning(Self.intent(5, 8), epoch: 1, durableEnd: Offset(9))
+    state = try state.beginning(intent(5, 8), epoch: 1, durableEnd: Offset(9))
     state = try state.completing(DeliveryID("5-8"), receipt: "", epoch: 1)
     #expect(state.committed == Offset(9) && state.consecutiveDeadLetters == 0 && state.inFlight.isEmpty)
   }
 
   @Test func `nothing delivered or condemned is replaced, and only a single record is condemned`() throws {
     let held = CursorState(startingAt: .zero).acquired()
-    let open = try held.beginning(Self.intent(0, 2), epoch: 1, durableEnd: Offset(9))
+    let open = try held.beginning(intent(0, 2), epoch: 1, durableEnd: Offset(9))
     func isRefused(_ state: CursorState, _ intent: Intent, _ rejectionReason: String?, epoch: UInt32 = 1) -> Bool {
       (try? state.replacing(DeliveryID("0-2"), with: intent, rejectionReason: rejectionReason, epoch: epoch)) == nil
     }
-    #expect(isRefused(open, Self.intent(0, 2), "no") && isRefused(open, Self.intent(0, 2), nil))
-    #expect(isRefused(open, Self.intent(1, 2), nil) && isRefused(open, Self.intent(0, 3), nil))
-    #expect(isRefused(open, Self.intent(0, 1), nil, epoch: 2) && isRefused(held, Self.intent(0, 1), nil))
-    #expect(!isRefused(open, Self.intent(0, 1), nil) && !isRefused(open, Self.intent(0, 1), "no"))
-    let one = try open.replacing(DeliveryID("0-2"), with: Self.intent(0, 1, id: "a"), rejectionReason: "no", epoch: 1)
+    #expect(isRefused(open, intent(0, 2), "no") && isRefused(open, intent(0, 2), nil))
+    #expect(isRefused(open, intent(1, 2), nil) && isRefused(open, intent(0, 3), nil))
+    #expect(isRefused(open, intent(0, 1), nil, epoch: 2) && isRefused(held, intent(0, 1), nil))
+    #expect(!isRefused(open, intent(0, 1), nil) && !isRefused(open, intent(0, 1), "no"))
+    let one = try open.replacing(DeliveryID("0-2"), with: intent(0, 1, id: "a"), rejectionReason: "no", epoch: 1)
     #expect(throws: CursorMoveError.self) {
-      try one.replacing(DeliveryID("a"), with: Self.intent(0, 1), rejectionReason: nil, epoch: 1)
+      try one.replacing(DeliveryID("a"), with: intent(0, 1), rejectionReason: nil, epoch: 1)
     }
-    var behind = try open.beginning(Self.intent(2, 4), epoch: 1, durableEnd: Offset(9))
+    var behind = try open.beginning(intent(2, 4), epoch: 1, durableEnd: Offset(9))
     behind = try behind.completing(DeliveryID("2-4"), receipt: "", epoch: 1)
     #expect(throws: CursorMoveError.self) {
-      try behind.replacing(DeliveryID("2-4"), with: Self.intent(2, 3), rejectionReason: nil, epoch: 1)
+      try behind.replacing(DeliveryID("2-4"), with: intent(2, 3), rejectionReason: nil, epoch: 1)
     }
   }
 
@@ -294,15 +294,15 @@ import Testing
       return nil
     }
     let fenced = CursorMoveError.fenced(held: 1, attempted: 2)
-    #expect(refusal { try $0.beginning(Self.intent(1, 2), epoch: 2, durableEnd: Self.end) } == fenced)
+    #expect(refusal { try $0.beginning(intent(1, 2), epoch: 2, durableEnd: Self.end) } == fenced)
     #expect(refusal { try $0.completing(DeliveryID("x"), receipt: "", epoch: 2) } == fenced)
     #expect(refusal { try $0.committing(to: Offset(2), epoch: 2, durableEnd: Self.end) } == fenced)
     #expect(refusal { try $0.seeking(to: Offset(2), epoch: 2, durableEnd: Self.end) } == fenced)
     #expect(
-      refusal { try $0.beginning(Self.intent(0, 2), epoch: 1, durableEnd: Self.end) }
+      refusal { try $0.beginning(intent(0, 2), epoch: 1, durableEnd: Self.end) }
         == .outOfOrder(expected: Offset(1), found: .zero))
     #expect(
-      refusal { try $0.beginning(Self.intent(1, 4), epoch: 1, durableEnd: Self.end) }
+      refusal { try $0.beginning(intent(1, 4), epoch: 1, durableEnd: Self.end) }
         == .outOfOrder(expected: Offset(3), found: Offset(4)))
     #expect(refusal { try $0.completing(DeliveryID("x"), receipt: "", epoch: 1) } == .unknownIntent(DeliveryID("x")))
     #expect(
@@ -311,9 +311,11 @@ import Testing
     #expect(
       refusal { try $0.seeking(to: Offset(4), epoch: 1, durableEnd: Self.end) }
         == .outOfOrder(expected: Self.end, found: Offset(4)))
-    let open = try held.beginning(Self.intent(1, 2), epoch: 1, durableEnd: Self.end)
+    let open = try held.beginning(intent(1, 2), epoch: 1, durableEnd: Self.end)
     #expect(refusal({ try $0.committing(to: Offset(2), epoch: 1, durableEnd: Self.end) }, of: open) == .intentsOpen(1))
     #expect(refusal({ try $0.seeking(to: Offset(2), epoch: 1, durableEnd: Self.end) }, of: open) == .intentsOpen(1))
+    let givingUp = try open.seeking(to: Offset(2), givingUpBatches: true, epoch: 1, durableEnd: Self.end)
+    #expect(givingUp.inFlight.isEmpty && givingUp.nextFirst == Offset(2))
   }
 
   @Test func `an intent is refused when it is malformed`() throws {
@@ -324,23 +326,23 @@ import Testing
       }
       return false
     }
-    #expect(isMalformed(Self.intent(0, 1, digest: 31)) && isMalformed(Self.intent(0, 1, digest: 33)))
-    #expect(isMalformed(Self.intent(0, 1, plan: Intent.maxPlanBytes + 1)))
-    #expect(!isMalformed(Self.intent(0, 1, plan: Intent.maxPlanBytes)))
+    #expect(isMalformed(intent(0, 1, digest: 31)) && isMalformed(intent(0, 1, digest: 33)))
+    #expect(isMalformed(intent(0, 1, plan: Intent.maxPlanBytes + 1)))
+    #expect(!isMalformed(intent(0, 1, plan: Intent.maxPlanBytes)))
     // A name that fits no slot must be refused here, not end the process when it is written.
-    #expect(isMalformed(Self.intent(0, 1, id: String(repeating: "x", count: 70_000))))
-    #expect(isMalformed(Self.intent(0, 1, id: "")))
-    let open = try held.beginning(Self.intent(0, 1, id: "a"), epoch: 1, durableEnd: Self.end)
-    #expect(isMalformed(Self.intent(1, 2, id: "a"), on: open))
+    #expect(isMalformed(intent(0, 1, id: String(repeating: "x", count: 70_000))))
+    #expect(isMalformed(intent(0, 1, id: "")))
+    let open = try held.beginning(intent(0, 1, id: "a"), epoch: 1, durableEnd: Self.end)
+    #expect(isMalformed(intent(1, 2, id: "a"), on: open))
   }
 
   @Test func `four intents may be open, not five`() throws {
     var state = CursorState(startingAt: .zero).acquired()
     for first in 0..<4 as Range<UInt64> {
-      state = try state.beginning(Self.intent(first, first + 1), epoch: 1, durableEnd: Offset(9))
+      state = try state.beginning(intent(first, first + 1), epoch: 1, durableEnd: Offset(9))
     }
     #expect(throws: CursorMoveError.tooManyInFlight) {
-      try state.beginning(Self.intent(4, 5), epoch: 1, durableEnd: Offset(9))
+      try state.beginning(intent(4, 5), epoch: 1, durableEnd: Offset(9))
     }
     // Delivered out of order: committed waits for the first, then passes all that are done.
     state = try state.completing(DeliveryID("1-2"), receipt: "", epoch: 1)
@@ -354,7 +356,7 @@ import Testing
     for prefix in 0..<5 {
       let receipt = String(repeating: "x", count: prefix) + String(repeating: "🚰", count: 100)
       var state = CursorState(startingAt: .zero).acquired()
-      state = try state.beginning(Self.intent(0, 1), epoch: 1, durableEnd: Self.end)
+      state = try state.beginning(intent(0, 1), epoch: 1, durableEnd: Self.end)
       state = try state.completing(DeliveryID("0-1"), receipt: receipt, epoch: 1)
       let kept = try #require(state.lastReceipt)
       #expect(kept.utf8.count <= 256 && kept.utf8.count > 252)
@@ -366,7 +368,7 @@ import Testing
     func state(_ committed: UInt64, _ intents: (UInt64, UInt64, Bool)...) -> CursorState {
       CursorState(
         restoring: Offset(committed), epoch: 1,
-        inFlight: intents.map { CursorState.OpenIntent(intent: Self.intent($0.0, $0.1), isDelivered: $0.2) },
+        inFlight: intents.map { CursorState.OpenIntent(intent: intent($0.0, $0.1), isDelivered: $0.2) },
         lastReceipt: nil)
     }
     #expect(state(0, (0, 1, false), (1, 3, true)).violations(durableEnd: Self.end).isEmpty)
@@ -379,7 +381,7 @@ import Testing
     let five = CursorState(
       restoring: .zero, epoch: 1,
       inFlight: (0..<5 as Range<UInt64>).map {
-        CursorState.OpenIntent(intent: Self.intent($0, $0 + 1), isDelivered: false)
+        CursorState.OpenIntent(intent: intent($0, $0 + 1), isDelivered: false)
       }, lastReceipt: nil)
     #expect(!five.violations(durableEnd: Offset(9)).isEmpty)
   }

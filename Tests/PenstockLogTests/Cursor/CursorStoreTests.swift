@@ -1,28 +1,15 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 @Suite struct CursorStoreTests {
   private let logID: [UInt8] = Array(1...16)
-  private let paths = LogPaths("/log")
-
-  private func disk() throws -> SimulatedFileSystem {
-    let disk = SimulatedFileSystem()
-    try LogDirectory.create(disk, paths)
-    return disk
-  }
+  private let paths = TestLog.paths
 
   private func hold(
     _ disk: SimulatedFileSystem, _ name: String = "c", at start: UInt64 = 0
   ) throws(LogError) -> HeldCursor {
     try CursorStore.hold(disk, paths, logID: logID, name: name, startingAt: Offset(start))
-  }
-
-  private func intent(_ first: UInt64, _ end: UInt64, plan: Int = 3) -> Intent {
-    Intent(
-      id: DeliveryID("\(first)-\(end)"), first: Offset(first), end: Offset(end),
-      contentDigest: (0..<32).map { UInt8($0) }, plan: [UInt8](repeating: 9, count: plan),
-      createdAt: Timestamp(nanoseconds: -1))
   }
 
   @Test func `a record comes back as it was written, up to the largest`() throws {
@@ -62,10 +49,8 @@ import Testing
   @Test func `the largest record fits its slot`() throws {
     let reason = String(repeating: "x", count: 300)
     let open = (0..<4 as Range<UInt64>).map { index in
-      let name = DeliveryID(String(repeating: "\(index)", count: Intent.maxIDBytes))
-      let intent = Intent(
-        id: name, first: Offset(index), end: Offset(index + 1), contentDigest: [UInt8](repeating: 0, count: 32),
-        plan: [UInt8](repeating: 9, count: Intent.maxPlanBytes), createdAt: Timestamp(nanoseconds: 0))
+      let name = String(repeating: "\(index)", count: Intent.maxIDBytes)
+      let intent = intent(index, index + 1, id: name, plan: Intent.maxPlanBytes)
       return CursorState.OpenIntent(intent: intent, isDelivered: false, rejectionReason: String(reason.prefix(256)))
     }
     let reserved = (0..<128 as Range<UInt64>).map { Offset(4 + $0)..<Offset(5 + $0) }
@@ -88,16 +73,14 @@ import Testing
   @Test func `a record that is cut, from the future, or contradicts itself is refused`() throws {
     let state = try CursorState(startingAt: .zero).acquired().beginning(intent(0, 1), epoch: 1, durableEnd: Offset(1))
     let bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()
-    for length in 0..<bytes.count {
-      #expect(throws: LogError.self) { try CursorRecord(decoding: Array(bytes[..<length])) }
-    }
+    expectRefusalOfEveryCut(bytes, as: LogError.self) { try CursorRecord(decoding: $0) }
     var future = bytes
     future[0] = 4
-    #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: future) }?.code == .futureFormat)
+    #expect(code { try CursorRecord(decoding: future) } == .futureFormat)
     let broken = CursorState(
       restoring: Offset(7), epoch: 1, inFlight: [.init(intent: intent(0, 1), isDelivered: false)], lastReceipt: nil)
     let record = CursorRecord(logID: logID, name: "c", state: broken)
-    #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: record.encoded()) }?.code == .damaged)
+    #expect(code { try CursorRecord(decoding: record.encoded()) } == .damaged)
   }
 
   @Test(arguments: [(7, 5), (0, .max)] as [(UInt64, UInt64)])
@@ -114,11 +97,11 @@ import Testing
     numbers.append(littleEndian: first)
     numbers.append(littleEndian: end)
     let forged = Array(bytes[..<place]) + numbers + bytes[(place + 16)...]
-    #expect(#expect(throws: LogError.self) { try CursorRecord(decoding: forged) }?.code == .damaged)
+    #expect(code { try CursorRecord(decoding: forged) } == .damaged)
   }
 
   @Test func `a cursor is made once, held, and every move is durable when it returns`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     let cursor = try hold(disk, at: 4)
     #expect(cursor.state == CursorState(startingAt: Offset(4)))
     #expect(try CursorStore.peek(disk.powerCut(.nothingUnsynced), paths, name: "c") == cursor.state)
@@ -127,7 +110,7 @@ import Testing
       #expect(try CursorStore.peek(disk.powerCut(.nothingUnsynced), paths, name: "c") == state)
     }
     let intent = intent(4, 6)
-    try check(cursor.move { (state) throws(CursorMoveError) in state.acquired() })
+    try check(cursor.acquire())
     try check(
       cursor.move { (state) throws(CursorMoveError) in
         try state.beginning(intent, epoch: 1, durableEnd: Offset(9))
@@ -146,24 +129,22 @@ import Testing
   }
 
   @Test func `a refused move writes nothing, and so does one that changes nothing`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     let cursor = try hold(disk)
     let before = (disk.ioCount, cursor.state)
-    let error = #expect(throws: LogError.self) {
-      try cursor.move { (state) throws(CursorMoveError) in try state.committing(to: .zero, epoch: 7, durableEnd: .zero)
-      }
+    let move = { (state: CursorState) throws(CursorMoveError) in
+      try state.committing(to: .zero, epoch: 7, durableEnd: .zero)
     }
-    #expect(error?.code == .fenced)
+    #expect(code { try cursor.move(move) } == .fenced)
     try cursor.move { (state) throws(CursorMoveError) in state }
     #expect(disk.ioCount == before.0 && cursor.state == before.1)
   }
 
   @Test func `a second holder is kept out until the first lets go`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     var first: HeldCursor? = try hold(disk)
-    try first?.move { (state) throws(CursorMoveError) in state.acquired() }
-    let error = #expect(throws: LogError.self) { try hold(disk) }
-    #expect(error?.code == .cursorHeld)
+    try first?.acquire()
+    #expect(code { try hold(disk) } == .cursorHeld)
     #expect(try CursorStore.peek(disk, paths, name: "c").epoch == 1)
     #expect(try hold(disk, "d").state.epoch == 0)
     first = nil
@@ -171,54 +152,48 @@ import Testing
   }
 
   @Test func `after a failed sync the cursor moves no more, and says what was durable`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     let cursor = try hold(disk)
     disk.fail(atIO: disk.ioCount + 2)
-    #expect(throws: LogError.self) { try cursor.move { (state) throws(CursorMoveError) in state.acquired() } }
+    #expect(throws: LogError.self) { try cursor.acquire() }
     #expect(cursor.state.epoch == 0)
-    let error = #expect(throws: LogError.self) {
-      try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
-    }
-    #expect(error?.code == .poisoned)
+    #expect(code { try cursor.acquire() } == .poisoned)
   }
 
   @Test func `a commit works on a full disk`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     let cursor = try hold(disk)
     disk.capacityBytes = 0
-    try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+    try cursor.acquire()
     #expect(try CursorStore.peek(disk.powerCut(.nothingUnsynced), paths, name: "c").epoch == 1)
-    #expect(#expect(throws: LogError.self) { try hold(disk, "new") }?.code == .noSpace)
+    #expect(code { try hold(disk, "new") } == .noSpace)
     disk.capacityBytes = nil
     #expect(try hold(disk, "new").state.committed == .zero)
   }
 
   @Test func `a cursor of another log, or under another's name, is refused`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     _ = try hold(disk)
     let other = [UInt8](repeating: 0, count: 16)
-    #expect(
-      #expect(throws: LogError.self) {
-        try CursorStore.hold(disk, paths, logID: other, name: "c", startingAt: .zero)
-      }?.code == .damaged)
+    #expect(code { try CursorStore.hold(disk, paths, logID: other, name: "c", startingAt: .zero) } == .damaged)
     disk.install(paths.cursor("d"), try #require(disk.contents(paths.cursor("c"))))
-    #expect(#expect(throws: LogError.self) { try hold(disk, "d") }?.code == .damaged)
+    #expect(code { try hold(disk, "d") } == .damaged)
     #expect(disk.openHandleCount == 0)
   }
 
   @Test(arguments: ["", ".", "..", ".hidden", "a/b", "a b", "ä", "a\n", "a\0", String(repeating: "a", count: 65), "*"])
   func `a name that is no file's name is refused`(name: String) throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     let before = disk.filePaths
-    #expect(#expect(throws: LogError.self) { try hold(disk, name) }?.code == .invalidName)
+    #expect(code { try hold(disk, name) } == .invalidName)
     #expect(disk.filePaths == before)
   }
 
   @Test(arguments: ["a", "A-z_0.9", "-", String(repeating: "a", count: 64), "x.cur", "x.cur.tmp"])
   func `any other name is fine`(name: String) throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     let cursor = try hold(disk, name)
-    try cursor.move { (state) throws(CursorMoveError) in state.acquired() }
+    try cursor.acquire()
     #expect(try CursorStore.peek(disk, paths, name: name).epoch == 1)
     #expect(try CursorStore.names(disk, paths) == [name])
   }

@@ -1,20 +1,9 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct CursorTests {
-  private func texts(_ batch: Batch?) -> [String] {
-    var found: [String] = []
-    batch?.forEachRecord { found.append(String(decoding: $0.bytes, as: UTF8.self)) }
-    return found
-  }
-
-  private func code(_ body: () async throws(LogError) -> some Any) async -> LogError.Code? {
-    do throws(LogError) {
-      _ = try await body()
-      return nil
-    } catch { return error.code }
-  }
+  private func texts(_ batch: Batch?) -> [String] { recordBytes(batch).map { String(decoding: $0, as: UTF8.self) } }
 
   private func opened(_ count: Int, _ test: TestLog = TestLog()) async throws -> (TestLog, Log) {
     let log = try await test.open()
@@ -87,9 +76,7 @@ import Testing
 
   @Test func `a cursor never begins past the end`() async throws {
     let (test, log) = try await opened(2)
-    #expect(
-      await code { () throws(LogError) in try await log.cursor(named: "c", startingAt: .offset(Offset(3))) }
-        == .outOfRange)
+    #expect(await code { try await log.cursor(named: "c", startingAt: .offset(Offset(3))) } == .outOfRange)
     #expect(try await log.cursor(named: "d", startingAt: .offset(Offset(2))).state.committed == Offset(2))
     // Else it would bear witness to records that never were.
     let report = try test.killed().openWriter().recovery
@@ -103,8 +90,8 @@ import Testing
     let batch = try #require(try await old.next())
     let new = try await log.cursor(named: "c")
     #expect(new.epoch == old.epoch + 1)
-    #expect(await code { () throws(LogError) in try await old.commit(batch) } == .fenced)
-    #expect(await code { () throws(LogError) in try await old.seek(to: .end) } == .fenced)
+    #expect(await code { try await old.commit(batch) } == .fenced)
+    #expect(await code { try await old.seek(to: .end) } == .fenced)
     #expect(new.state.committed == .zero)
     let again = try #require(try await new.next())
     #expect(texts(again) == texts(batch))
@@ -116,19 +103,18 @@ import Testing
     let (_, log) = try await opened(3)
     let old = try await log.cursor(named: "c")
     _ = try await log.cursor(named: "c")
-    #expect(await code { () throws(LogError) in try await old.next() } == .fenced)
+    #expect(await code { try await old.next() } == .fenced)
     try await log.close()
   }
 
   @Test func `another process is kept out, beside a writer and without one`() async throws {
     let (test, log) = try await opened(1)
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     let cursor = try await reader.cursor(named: "c")
-    #expect(await code { () throws(LogError) in try await log.cursor(named: "c") } == .cursorHeld)
+    #expect(await code { try await log.cursor(named: "c") } == .cursorHeld)
     #expect(try await log.cursor(named: "d").epoch == 1)
-    #expect(await code { () throws(LogError) in try await reader.cursor(named: "d") } == .cursorHeld)
-    let batch = try #require(try await cursor.next())
-    try await cursor.commit(batch)
+    #expect(await code { try await reader.cursor(named: "d") } == .cursorHeld)
+    try await cursor.commit(try #require(try await cursor.next()))
     #expect(try reader.cursorStates().map(\.name) == ["c", "d"])
     #expect(try reader.cursorStates().map { try $0.state.get().committed } == [Offset(1), .zero])
     reader.close()
@@ -141,8 +127,8 @@ import Testing
     let cursor = try await log.cursor(named: "c")
     let batch = try #require(try await cursor.next())
     try await log.close()
-    #expect(await code { () throws(LogError) in try await cursor.commit(batch) } == .closed)
-    #expect(await code { () throws(LogError) in try await log.cursor(named: "c") } == .closed)
+    #expect(await code { try await cursor.commit(batch) } == .closed)
+    #expect(await code { try await log.cursor(named: "c") } == .closed)
     let again = try await test.open()
     let next = try await again.cursor(named: "c")
     #expect(next.state.committed == .zero && next.epoch == cursor.epoch + 1)
@@ -150,15 +136,29 @@ import Testing
     try await again.close()
   }
 
+  @Test func `a seek that gives up the open batch is durable, and nobody can commit the batch`() async throws {
+    let (test, log) = try await opened(4)
+    let cursor = try await log.cursor(named: "c")
+    let batch = try #require(try await cursor.next(upTo: .init(records: 3)))
+    try await cursor.seek(to: .offset(Offset(1)), givingUpBatches: true)
+    #expect(await code { try await cursor.commit(batch) } == .illegalMove)
+    try await log.close()
+    let again = try await test.open()
+    let next = try await again.cursor(named: "c")
+    #expect(next.state.inFlight.isEmpty && next.state.committed == Offset(1))
+    #expect(texts(try await next.next()) == ["1", "2", "3"])
+    try await again.close()
+  }
+
   @Test func `seeking moves anywhere, but not with a batch open`() async throws {
     let (_, log) = try await opened(4)
     let cursor = try await log.cursor(named: "c")
     let batch = try #require(try await cursor.next(upTo: .init(records: 3)))
-    #expect(await code { () throws(LogError) in try await cursor.seek(to: .end) } == .illegalMove)
+    #expect(await code { try await cursor.seek(to: .end) } == .illegalMove)
     try await cursor.commit(batch)
     try await cursor.seek(to: .offset(Offset(1)))
     #expect(texts(try await cursor.next()) == ["1", "2", "3"])
-    #expect(await code { () throws(LogError) in try await cursor.seek(to: .offset(Offset(9))) } == .illegalMove)
+    #expect(await code { try await cursor.seek(to: .offset(Offset(9))) } == .illegalMove)
     try await log.close()
   }
 
@@ -188,8 +188,7 @@ import Testing
   }
 
   @Test func `a gap is thrown, and seeking behind it goes on`() async throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     for number in 0..<4 { try writer.commit(Array("\(number)".utf8)) }
     let image = test.killed()
     image.disk.flipBit(try image.newestSegment, at: 8192 + 4096 + 4090, bit: 0)

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -13,12 +13,9 @@ import Testing
   private func litteredLog() async throws -> TestLog {
     var test = TestLog()
     let log = try await test.open()
-    while test.segments.count < 5 { try await log.append(batch([record(test.segments.count)])) }
+    try await test.append(to: log, segments: 5)
     for name in ["a", "b"] { _ = try await log.cursor(named: name) }
-    try await log.replayManifests.createReplay(
-      ReplayManifest(
-        id: "r", from: .beginning, to: .end, first: .zero, end: Offset(3), destination: "d",
-        createdAt: Timestamp(nanoseconds: 0)))
+    try await log.replayManifests.createReplay(replay("r"))
     try await log.close()
     for name in Self.foreign { test.disk.install(TestLog.paths.cursors + "/" + name, [1, 2, 3]) }
     test.configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: 64 << 10)
@@ -31,36 +28,30 @@ import Testing
 
   @Test func `only valid names are the log's own`() async throws {
     let test = try await litteredLog()
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     #expect(try reader.cursorNames() == ["a", "b"])
     #expect(try reader.cursorStates().map { try $0.state.get().committed } == [.zero, .zero])
     #expect(try await reader.replays().map(\.id) == ["r"])
-    #expect(try LogInspector(TestLog.path, environment: test.environment()).cursorProblems().isEmpty)
+    #expect(try test.inspector().cursorProblems().isEmpty)
     reader.close()
   }
 
   @Test func `one damaged cursor hides no other, and is named`() async throws {
     let test = try await litteredLog()
     damage(test, TestLog.paths.cursor("a"), slot: 16 << 10)
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     let states = try reader.cursorStates()
     #expect(states.map(\.name) == ["a", "b"])
     #expect(throws: LogError.self) { try states[0].state.get() }
     #expect(try states[1].state.get().committed == .zero)
-    #expect(
-      try LogInspector(TestLog.path, environment: test.environment()).cursorProblems().map(\.path) == [
-        TestLog.paths.cursor("a")
-      ])
+    #expect(try test.inspector().cursorProblems().map(\.path) == [TestLog.paths.cursor("a")])
     reader.close()
   }
 
   @Test func `one damaged replay hides no other`() async throws {
     let test = try await litteredLog()
     let log = try await test.open()
-    try await log.replayManifests.createReplay(
-      ReplayManifest(
-        id: "s", from: .beginning, to: .end, first: .zero, end: Offset(3), destination: "d",
-        createdAt: Timestamp(nanoseconds: 0)))
+    try await log.replayManifests.createReplay(replay("s"))
     damage(test, TestLog.paths.cursors + "/r.replay", slot: 4096)
     #expect(try await log.replays().map(\.id) == ["s"])
     let all = try await log.replayManifests.allReplays()

@@ -1,17 +1,11 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 /// What is durable of a replay, over crashes and beside other cursors.
 @Suite(.timeLimit(.minutes(1))) struct ReplayManifestStoreTests {
   private let logID: [UInt8] = Array(1...16)
-  private let paths = LogPaths("/log")
-
-  private func disk() throws -> SimulatedFileSystem {
-    let disk = SimulatedFileSystem()
-    try LogDirectory.create(disk, paths)
-    return disk
-  }
+  private let paths = TestLog.paths
 
   private func manifest(_ id: String = "again", from: Position = .offset(Offset(2))) -> ReplayManifest {
     ReplayManifest(
@@ -45,7 +39,7 @@ import Testing
     }
     #expect(all[0].events == nil)
     for manifest in all {
-      let disk = try disk()
+      let disk = try logDirectory()
       #expect(try find(disk, manifest.id) == nil)
       try ReplayManifestStore.create(disk, paths, logID: logID, manifest)
       #expect(try find(disk, manifest.id) == manifest)
@@ -64,9 +58,7 @@ import Testing
   @Test func `bytes that are no manifest, or another log's, are refused`() throws {
     let good = manifest().encoded(logID: logID)
     #expect(try ReplayManifest(decoding: good, logID: logID) == manifest())
-    for count in 0..<good.count {
-      #expect(throws: LogError.self) { try ReplayManifest(decoding: Array(good.prefix(count)), logID: logID) }
-    }
+    expectRefusalOfEveryCut(good, as: LogError.self) { try ReplayManifest(decoding: $0, logID: logID) }
     #expect(throws: LogError.self) { try ReplayManifest(decoding: good, logID: Array(2...17)) }
     var future = good
     future[0] = 9
@@ -74,7 +66,7 @@ import Testing
   }
 
   @Test func `ids that are no names, or in use by a replay or a cursor, are refused`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     for id in ["", ".", ".a", "a/b", "a b", "é", String(repeating: "x", count: 41)] {
       #expect(throws: LogError.self) { try ReplayManifestStore.create(disk, paths, logID: logID, manifest(id)) }
       #expect(throws: LogError.self) { try find(disk, id) }
@@ -89,7 +81,7 @@ import Testing
     var outcomes: Set<String> = []
     for stop in 0..<12 {
       for seed in 0..<4 as Range<UInt64> {
-        let disk = try disk()
+        let disk = try logDirectory()
         var (done, changed) = (0, manifest())
         changed.skip(Offset(3)..<Offset(4))
         disk.crash(atIO: disk.ioCount + 1 + stop)
@@ -108,8 +100,7 @@ import Testing
   }
 
   @Test func `a replay's cursor and a live one cannot have one name, and it goes without a trace`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     for number in 0..<20 { try await log.append("record \(number)") }
     await #expect(throws: LogError.self) { try await log.cursor(named: "replay.again") }
     let live = try await log.cursor(named: "again")
@@ -130,7 +121,7 @@ import Testing
   @Test func `a replay holds its records against retention until it is over or discarded`() async throws {
     var test = TestLog()
     let log = try await test.open()
-    while test.segments.count < 5 { try await log.append(batch([record(test.segments.count)])) }
+    try await test.append(to: log, segments: 5)
     try await log.replayManifests.createReplay(manifest())
     _ = try await log.replayCursor(manifest())
     try await log.close()
@@ -148,8 +139,7 @@ import Testing
 /// What indexes say of a range.
 @Suite(.timeLimit(.minutes(1))) struct RangeEstimateTests {
   @Test func `records, bytes and gaps of any range are what reading finds, and no cache is touched`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     var sizes: [Int] = []
     while test.segments.count < 4 {
       let lines = (0..<3).map { record(sizes.count + $0) }
@@ -186,14 +176,13 @@ import Testing
   }
 
   @Test func `a segment that is gone counts as missing`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
-    while test.segments.count < 4 { try await log.append(batch([record(test.segments.count)])) }
+    let (test, log) = try await TestLog.opened()
+    try await test.append(to: log, segments: 4)
     let bases = log.view.set.segments.map(\.name.baseOffset)
     let path = log.view.set.segments[1].path
     try await log.close()
     try test.remove(path)
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     let extent = try reader.extent(of: .zero..<reader.end)
     #expect(extent.missing == bases[2] - bases[1] && extent.records == (reader.end - .zero) - extent.missing)
     #expect(try reader.view.appendTime(at: bases[1]) == nil)

@@ -1,39 +1,10 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
 
 @Suite struct ProducerTests {
-  private func code(_ body: () async throws -> some Any) async -> LogError.Code? {
-    do {
-      _ = try await body()
-      return nil
-    } catch {
-      return (error as? LogError)?.code
-    }
-  }
-
-  private func text(_ log: Log) async throws -> [String] {
-    var found: [String] = []
-    for try await record in log.records() { found.append(record.text) }
-    return found
-  }
-
-  private func one(_ text: String) -> RecordBatch {
-    var batch = RecordBatch()
-    batch.append(text)
-    return batch
-  }
-
-  /// A log whose segment can be made to wait.
-  private func gatedLog(_ test: TestLog) async throws -> (Log, GatedFileSystem) {
-    // The gate knows a file by the name it was opened under; a new segment has another at first.
-    try await test.open().close()
-    let gated = GatedFileSystem(test.disk)
-    let log = try await Log.open(
-      at: TestLog.path, configuration: test.configuration, environment: test.environment(on: gated))
-    return (log, gated)
-  }
+  private func one(_ text: String) -> RecordBatch { batch([Array(text.utf8)]) }
 
   @Test func `appends are numbered from 1, and each is there once however often it is sent`() async throws {
     let log = try await TestLog().open()
@@ -75,9 +46,7 @@ import Testing
   @Test func `only the newest 16 receipts are remembered; older duplicates are still refused`() async throws {
     let log = try await TestLog().open()
     let importer = try await log.producer(named: "importer")
-    for sequence in 1...20 as ClosedRange<UInt64> {
-      try await importer.append(one("\(sequence)"), sequence: sequence)
-    }
+    for sequence in 1...20 { try await importer.append(one("\(sequence)"), sequence: UInt64(sequence)) }
     for sequence in 1...20 as ClosedRange<UInt64> {
       do {
         let receipt = try await importer.append(one("?"), sequence: sequence)
@@ -99,7 +68,7 @@ import Testing
     #expect(await code { try await first.append(one("b"), sequence: 2) } == .fenced)
     #expect(await code { try await first.append(one("a"), sequence: 1) } == .fenced)
     try await second.append(one("b"), sequence: 2)
-    #expect(try await text(log) == ["a", "b"])
+    #expect(try await texts(log) == ["a", "b"])
     try await log.close()
   }
 
@@ -125,14 +94,12 @@ import Testing
     #expect(await code { try await importer.append(one("24"), sequence: 24) } == .duplicate)
     #expect(await code { try await importer.append(one("42"), sequence: 42) } == .outOfSequence)
     try await importer.append(one("41"), sequence: 41)
-    #expect(try await text(log) == (1...41).map(String.init))
+    #expect(try await texts(log) == (1...41).map(String.init))
     try await log.close()
   }
 
   @Test func `the next may be offered while one is being written, and all arrive in order`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 40
-    let log = try await test.open()
+    let log = try await TestLog.opened { $0.queueBytes = 40 }.1
     let importer = try await log.producer(named: "importer")
     let tasks = (1...200).map { sequence in
       Task.immediate { try await importer.append(one("\(sequence)"), sequence: UInt64(sequence)) }
@@ -152,14 +119,13 @@ import Testing
         #expect(error.code == .duplicate && sequence <= 184)
       }
     }
-    #expect(try await text(log) == (1...200).map(String.init))
+    #expect(try await texts(log) == (1...200).map(String.init))
     try await log.close()
   }
 
   @Test func `a duplicate of an append under way shares its fate`() async throws {
     for fails in [false, true] {
-      let test = TestLog()
-      let (log, gated) = try await gatedLog(test)
+      let (_, log, gated) = try await TestLog.gated()
       let importer = try await log.producer(named: "importer")
       gated.close(for: ".seg")
       let first = Task.immediate { try await importer.append(one("a"), sequence: 1) }
@@ -177,15 +143,14 @@ import Testing
         let receipts = [try await first.value, try await again.value, try await next.value]
         #expect(receipts.map(\.offsets.lowerBound) == [Offset(0), Offset(0), Offset(1)])
         #expect(receipts.map(\.isDuplicate) == [false, true, false])
-        #expect(try await text(log) == ["a", "b"])
+        #expect(try await texts(log) == ["a", "b"])
       }
       try? await log.close()
     }
   }
 
   @Test func `taking a producer over waits for what is under way`() async throws {
-    let test = TestLog()
-    let (log, gated) = try await gatedLog(test)
+    let (_, log, gated) = try await TestLog.gated()
     let importer = try await log.producer(named: "importer")
     gated.close(for: ".seg")
     let first = Task.immediate { try await importer.append(one("a"), sequence: 1, source: [1]) }
@@ -199,14 +164,12 @@ import Testing
   }
 
   @Test func `when one finds no room, the later ones fail too, and all can be sent again`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 60_000
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened { $0.queueBytes = 60_000 }
     let importer = try await log.producer(named: "importer")
     var random = SplitMix64(seed: 1)
     let contents = (0..<6).map { _ in random.bytes(30_000).map { $0 == 10 ? 11 : $0 } }
     try await importer.append(batch([contents[0]]), sequence: 1)
-    test.disk.capacityBytes = test.disk.filePaths.reduce(0) { $0 + (test.disk.contents($1)?.count ?? 0) } + 1_000
+    test.disk.capacityBytes = test.usedBytes + 1_000
     let tasks = (2...6).map { sequence in
       Task.immediate { try await importer.append(batch([contents[sequence - 1]]), sequence: UInt64(sequence)) }
     }
@@ -223,16 +186,12 @@ import Testing
     #expect(importer.lastSequence == from - 1)
     test.disk.capacityBytes = nil
     for sequence in 1...6 { try await importer.append(batch([contents[sequence - 1]]), sequence: UInt64(sequence)) }
-    var found: [[UInt8]] = []
-    for try await record in log.records() { found.append(record.bytes) }
-    #expect(found == contents)
+    #expect(try await recordBytes(log) == contents)
     try await log.close()
   }
 
   @Test func `a cancelled wait for room leaves nothing behind, and those behind it know`() async throws {
-    var test = TestLog()
-    test.configuration.queueBytes = 10
-    let (log, gated) = try await gatedLog(test)
+    let (_, log, gated) = try await TestLog.gated { $0.queueBytes = 10 }
     let importer = try await log.producer(named: "importer")
     gated.close(for: ".seg")
     let first = Task.immediate { try await importer.append(one("first"), sequence: 1) }
@@ -246,7 +205,7 @@ import Testing
     #expect(await code { try await behind.value } == .outOfSequence)
     _ = try await (first.value, queued.value)
     try await importer.append(one("again"), sequence: 3)
-    #expect(try await text(log) == ["first", "fills it", "again"])
+    #expect(try await texts(log) == ["first", "fills it", "again"])
     try await log.close()
   }
 
@@ -282,16 +241,14 @@ import Testing
     let known = try await log.producer(named: "b")
     #expect(known.history == .known && known.lastSequence == 2)
     #expect(try await log.producer(named: "c").history == .uncertain)
-    #expect(try await text(log) == (0...5).map(String.init))
+    #expect(try await texts(log) == (0...5).map(String.init))
     try await log.close()
   }
 
   @Test func `a log without producers pays nothing for them`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<40 { try writer.commit(record(number)) }
+    let (test, writer) = try TestLog.written(0..<40)
     #expect(writer.view.set.segments.count > 1)
-    #expect(test.disk.filePaths.filter { $0.contains("PRODUCERS") }.isEmpty)
+    #expect(test.snapshots.isEmpty)
     try writer.close()
     let again = try test.openWriter()
     // Not the whole log was read for producers that are not there.

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -40,34 +40,17 @@ import Testing
   @Test func `in every order of every few blocks, the newest stay`() {
     let (tail, recent) = (Cache.Limit(blocks: 2, bytes: 4), Cache.Limit(blocks: 2, bytes: 3))
     let pieces = [Piece(0), Piece(1, bytes: 2), Piece(2, bytes: 3), Piece(3), Piece(4, bytes: 9)]
-    // Every sequence of five insertions or look-ups among five blocks.
-    var sequence = [Int](repeating: 0, count: 5)
-    var tried = 0
-    repeat {
-      var cache = Cache(tail: tail, recent: recent)
-      var put: [Piece] = []
-      for step in sequence {
-        let piece = pieces[step % 5]
-        if cache.find(piece.baseOffset + 3) == nil {
-          cache.insert(piece)
-          put.append(piece)
-        }
-        if let problem = check(cache, tail: tail, recent: recent, put: put) {
-          Issue.record("\(sequence): \(problem)")
-        }
-        if piece.footprint <= 3, cache.find(piece.baseOffset) != piece { Issue.record("\(sequence): not kept at all") }
+    // Every sequence of up to five insertions or look-ups among five blocks.
+    let start = (cache: Cache(tail: tail, recent: recent), put: [Piece]())
+    let tried = explore(start, pieces, upTo: 5) { state, piece in
+      if state.cache.find(piece.baseOffset + 3) == nil {
+        state.cache.insert(piece)
+        state.put.append(piece)
       }
-      tried += 1
-      var place = 0
-      while place < sequence.count {
-        sequence[place] += 1
-        if sequence[place] < 5 { break }
-        sequence[place] = 0
-        place += 1
-      }
-      if place == sequence.count { break }
-    } while true
-    #expect(tried == 3_125)
+      if let problem = check(state.cache, tail: tail, recent: recent, put: state.put) { return problem }
+      return piece.footprint <= 3 && state.cache.find(piece.baseOffset) != piece ? "not kept at all" : ""
+    }
+    #expect(tried == 5 + 25 + 125 + 625 + 3_125)
   }
 
   @Test(arguments: 1...8 as ClosedRange<UInt64>)

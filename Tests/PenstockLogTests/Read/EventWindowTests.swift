@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -83,20 +83,17 @@ import Testing
   }
 
   @Test func `records that are lost may have been in a window, and trimmed ones are no part of the log`() async throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     for number in 0..<60 {
       var batch = RecordBatch()
       for _ in 0..<2 { batch.append(record(number), eventTime: Timestamp(nanoseconds: Int64(number))) }
-      _ = try writer.write([batch])
-      try writer.synchronize()
-      try writer.publish()
+      try writer.commit(batches: batch)
     }
     try writer.close()
     try #require(test.segments.count > 4)
     let bases = writer.view.set.segments.map(\.name.baseOffset)
     try test.remove(test.segments[2])
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     func window(_ from: Int64, _ until: Int64) throws -> Range<Offset> {
       let from = Position.eventTime(Timestamp(nanoseconds: from))
       return try reader.window(from: from, to: .eventTime(Timestamp(nanoseconds: until))).offsets

@@ -1,15 +1,14 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct LogReaderTests {
   private func reader(_ test: TestLog) async throws -> LogReader {
-    try await LogReader.open(at: TestLog.path, environment: test.environment())
+    try await test.openReader()
   }
 
   @Test func `a reader next to a writer sees what is durable, and follows it over segments`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     let reader = try await reader(test)
     #expect(reader.end == .zero && reader.logID == log.logID)
     for number in 0..<40 {
@@ -46,9 +45,7 @@ import Testing
   }
 
   @Test func `a reader writes nothing, takes no lock, and repairs nothing`() async throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<3 { try writer.commit(record(number)) }
+    let (test, writer) = try TestLog.written(0..<3)
     _ = try writer.write([batch([record(3)])])
     let image = test.killed()
     let before = image.disk.ioCount
@@ -64,9 +61,7 @@ import Testing
   }
 
   @Test func `a reader without a commit point goes by the last orderly close`() async throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<20 { try writer.commit(record(number)) }
+    let (test, writer) = try TestLog.written(0..<20)
     try writer.close()
     try test.remove(TestLog.paths.commitPoint)
     let reader = try await reader(test)
@@ -74,10 +69,7 @@ import Testing
   }
 
   @Test func `a reader of a damaged log meets the gap`() async throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<5 { try writer.commit(record(number)) }
-    let image = test.killed()
+    let image = try TestLog.written(0..<5).0.killed()
     for (block, place) in [(1, 20), (3, 4090)] {
       image.disk.flipBit(try image.newestSegment, at: 8192 + block * 4096 + place, bit: 4)
     }
@@ -91,9 +83,8 @@ import Testing
     try test.openWriter().close()
     for (path, bytes) in [(TestLog.paths.meta, [UInt8](repeating: 0, count: 8192))] {
       test.disk.install(path, bytes)
-      let error = await #expect(throws: LogError.self) { try await reader(test) }
-      #expect(error?.code == .damaged)
-      #expect(#expect(throws: LogError.self) { try test.openWriter() }?.code == .damaged)
+      #expect(await code { try await reader(test) } == .damaged)
+      #expect(code { try test.openWriter() } == .damaged)
     }
     #expect(test.disk.openHandleCount == 0)
   }

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -39,8 +39,7 @@ import Testing
     let readers = BlockReaders()
     var (packed, left, stepped) = (0, 0, 0)
     for seed in 1...6 as ClosedRange<UInt64> {
-      let bench = try SealFixture(segments: 3, blockBytes: 8 << 10, seed: seed)
-      let writer = try bench.log.openWriter()
+      let (_, writer) = try SealFixture.opened(segments: 3, blockBytes: 8 << 10, seed: seed)
       if sealed { try writer.sealAll() }
       writer.view.retainCompressedFrames()
       for whole in try writer.view.batch(in: writer.view.set.first..<writer.view.end).slices {
@@ -62,7 +61,7 @@ import Testing
   }
 
   /// 12 MiB in blocks of 0.3 MiB, some of which have a line feed in a record and so stay as they are.
-  private static func log() throws -> (view: LogView, records: [[UInt8]], log: TestLog) {
+  private static func log(keepingFrames: Bool = true) throws -> (view: LogView, records: [[UInt8]]) {
     let log = TestLog(seed: 3)
     let writer = try log.openWriter()
     var random = SplitMix64(seed: 3)
@@ -81,20 +80,14 @@ import Testing
     }
     try writer.synchronize()
     try writer.publish()
-    return (writer.view, records, log)
-  }
-
-  private func records(_ batch: Batch) -> [[UInt8]] {
-    var records: [[UInt8]] = []
-    batch.forEachRecord { records.append(Array($0.bytes)) }
-    return records
+    if keepingFrames { writer.view.retainCompressedFrames() }
+    return (writer.view, records)
   }
 
   @Test func `a batch of more than 4 MiB packs all blocks that can be, and has its edges where a small one has them`()
     throws
   {
-    let (view, records, _) = try Self.log()
-    view.retainCompressedFrames()
+    let (view, records) = try Self.log()
     let (small, large) = (Batch.packedAbove - (1 << 20), 9 << 20)
     for first in [0, 1, 37, 99, 100, 250, 699] {
       for (bytes, isLarge) in [(small, false), (large, true)] {
@@ -103,24 +96,23 @@ import Testing
         let end = first + batch.count
         #expect(batch.byteCount <= bytes && batch.byteCount + records[end].count > bytes)
         #expect(batch.byteCount == records[first..<end].reduce(0) { $0 + $1.count })
-        let isWhole = self.records(batch) == Array(records[first..<end])
+        let isWhole = recordBytes(batch) == Array(records[first..<end])
         #expect(isWhole, "from \(first)")
         #expect(batch.slices.allSatisfy { $0.isPacked == (isLarge && !records[Int($0.first.rawValue)].contains(10)) })
         let again = try view.batch(in: batch.first..<batch.end)
-        let isSame = self.records(again) == self.records(batch)
+        let isSame = recordBytes(again) == recordBytes(batch)
         #expect(isSame && again.slices.map(\.isPacked) == batch.slices.map(\.isPacked))
       }
     }
   }
 
   @Test func `a batch that is halved until one record is left has each record once`() throws {
-    let (view, records, _) = try Self.log()
-    view.retainCompressedFrames()
+    let (view, records) = try Self.log()
     var halves = [Offset.zero..<view.end]
     while let range = halves.popLast() {
       let batch = try view.batch(in: range)
       let isEqual =
-        self.records(batch) == Array(records[Int(range.lowerBound.rawValue)..<Int(range.upperBound.rawValue)])
+        recordBytes(batch) == Array(records[Int(range.lowerBound.rawValue)..<Int(range.upperBound.rawValue)])
       #expect(isEqual && batch.count == range.upperBound - range.lowerBound, "\(range)")
       #expect(batch.slices.contains(where: \.isPacked) == (batch.byteCount > Batch.packedAbove))
       guard batch.count > 1 else { continue }
@@ -131,17 +123,16 @@ import Testing
   }
 
   @Test func `nothing is packed where nobody asked for frames`() throws {
-    let (view, records, _) = try Self.log()
+    let (view, records) = try Self.log(keepingFrames: false)
     let batch = try view.batch(in: .zero..<view.end)
     #expect(!batch.slices.contains(where: \.isPacked) && batch.count == records.count)
   }
 
   @Test func `a packed batch is read by several at once`() async throws {
-    let (view, records, _) = try Self.log()
-    view.retainCompressedFrames()
+    let (view, records) = try Self.log()
     let batch = try view.batch(in: .zero..<view.end)
     await withTaskGroup(of: Bool.self) { group in
-      for _ in 0..<4 { group.addTask { self.records(batch) == records } }
+      for _ in 0..<4 { group.addTask { recordBytes(batch) == records } }
       for await isEqual in group { #expect(isEqual) }
     }
   }

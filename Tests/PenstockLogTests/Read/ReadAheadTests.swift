@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -14,7 +14,7 @@ import Testing
         let records = Records(view: view, start: .offset(reading.end), end: .end, readAhead: ahead)
         for try await batch in records.batches(maxRecords: maxRecords, maxBytes: maxBytes) {
           if batch.first != reading.end { Issue.record("\(batch.first) came after \(reading.end)") }
-          batch.forEachRecord { reading.records[$0.offset] = Array($0.bytes) }
+          reading.take(batch)
           reading.end = batch.end
         }
       } catch {
@@ -38,11 +38,11 @@ import Testing
       }
     }
     if seed % 4 == 0 { try image.remove(image.segments[1]) }
-    let sequential = try await LogReader.open(at: TestLog.path, environment: image.environment())
+    let sequential = try await image.openReader()
     let expected = try await read(sequential.view, .none, maxRecords: 1_000)
     #expect(expected == (try Reading(sequential.view)), "seed \(seed)")
     for (threads, maxRecords) in [(1, 1_000), (2, 1), (2, 7), (3, 1_000)] {
-      let reader = try await LogReader.open(at: TestLog.path, environment: image.environment())
+      let reader = try await image.openReader()
       let found = try await read(reader.view, .threads(threads), maxRecords: maxRecords, maxBytes: 9_000)
       #expect(found == expected, "seed \(seed), \(threads) threads, \(maxRecords) records")
     }
@@ -50,8 +50,7 @@ import Testing
 
   @Test func `segments are sealed and dropped under a reader that reads ahead`() async throws {
     for round in 0..<6 as Range<UInt64> {
-      let bench = try SealFixture(segments: 5, seed: 40 + round)
-      let writer = try bench.log.openWriter()
+      let (bench, writer) = try SealFixture.opened(segments: 5, seed: 40 + round)
       let view = writer.view
       let start = view.set.segments[2].name
       let reader = Task { try await read(view, .threads(2), maxRecords: 3) }

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -11,8 +11,7 @@ import Testing
 
   /// A log of some segments, one record and one second to the block, the clock standing still for three at a time.
   private func timed(_ count: Int = 40) async throws -> (TestLog, Log, [Timestamp]) {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     var times: [Timestamp] = []
     for number in 0..<count {
       if number % 3 == 0 { test.clock.advance(seconds: 1) }
@@ -49,15 +48,14 @@ import Testing
     #expect(try log.offset(of: .time(Timestamp(nanoseconds: .max))) == log.end)
     try await log.close()
     // A fresh process has to look in the files.
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     for (index, time) in times.enumerated() {
       #expect(try reader.offset(of: .time(time)) == Offset(UInt64(index / 3 * 3)))
     }
   }
 
   @Test func `a time at which a whole log was appended finds its first record`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     for number in 0..<40 { try await log.append("\(number)") }
     #expect(test.segments.count > 2)
     #expect(try log.offset(of: .time(test.clock.now())) == .zero)
@@ -120,8 +118,7 @@ import Testing
   }
 
   @Test func `a gap is thrown once, and reading from its end goes on`() async throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     for number in 0..<5 { try writer.commit(record(number), record(number)) }
     let image = test.killed()
     image.disk.flipBit(try image.newestSegment, at: 8192 + 2 * 4096 + 4090, bit: 0)
@@ -158,13 +155,8 @@ import Testing
   }
 
   @Test func `more segments than are kept open are read right, forwards and backwards`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
-    var count = 0
-    while test.segments.count < 21 {
-      try await log.append(batch([record(count)]))
-      count += 1
-    }
+    let (test, log) = try await TestLog.opened()
+    let count = try await test.append(to: log, segments: 21)
     #expect(try Reading(log.view).inOrder == records(0..<count))
     for number in (0..<count).reversed() {
       let found = try log.view.batch(in: Offset(UInt64(number))..<Offset(UInt64(number + 1)))
@@ -179,8 +171,7 @@ import Testing
   @Test func `reading goes on through short reads and interruptions`() throws {
     let test = TestLog()
     test.disk.disturb(shortTransfers: 0.3, interruptions: 0.2)
-    let writer = try test.openWriter()
-    for number in 0..<40 { try writer.commit(record(number)) }
+    let writer = try test.openWriter(committing: 0..<40)
     #expect(try Reading(writer.view).inOrder == records(0..<40))
     try writer.close()
     let image = test.killed()
@@ -189,9 +180,7 @@ import Testing
   }
 
   @Test func `a block whose read fails once is read again, and one that stays unreadable is a gap`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<3 { try writer.commit(record(number)) }
+    let (test, writer) = try TestLog.written(0..<3)
     // The header is read before it.
     test.disk.fail(atRead: test.disk.readCount + 2)
     #expect(try Reading(writer.view).inOrder == records(0..<3))
@@ -208,9 +197,7 @@ import Testing
   }
 
   @Test func `a header whose read failed is read again, copy by copy`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<3 { try writer.commit(record(number)) }
+    let (test, writer) = try TestLog.written(0..<3)
     test.disk.fail(atRead: test.disk.readCount + 1)
     #expect(try Reading(writer.view).inOrder == records(0..<3))
   }

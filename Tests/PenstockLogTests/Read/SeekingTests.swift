@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -67,8 +67,7 @@ import Testing
 
   /// A log of many segments of 14 blocks, a second and a rising event time to the block, some late.
   private func long(_ blocks: Int, seed: UInt64 = 1) throws -> (TestLog, [Int64?]) {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     var random = SplitMix64(seed: seed)
     var times: [Int64?] = []
     for number in 0..<blocks {
@@ -79,9 +78,7 @@ import Testing
         times.append(time)
         batch.append(record(times.count), eventTime: time.map { Timestamp(nanoseconds: $0) })
       }
-      _ = try writer.write([batch])
-      try writer.synchronize()
-      try writer.publish()
+      try writer.commit(batches: batch)
     }
     try writer.close()
     return (test, times)
@@ -94,7 +91,7 @@ import Testing
     for number in [0, 5, 777, 14 * 40 + 13] {
       let image = test.killed()
       func reads(_ body: (LogReader) throws(LogError) -> Offset?) async throws -> (Int, Offset?) {
-        let reader = try await LogReader.open(at: TestLog.path, environment: image.environment())
+        let reader = try await image.openReader()
         let before = image.disk.readCount
         let found = try body(reader)
         return (image.disk.readCount - before, found)
@@ -135,13 +132,13 @@ import Testing
         #expect(index <= exact && place == block.baseOffset, "\(name), seed \(seed), \(time)")
       }
     }
-    try check(try await LogReader.open(at: TestLog.path, environment: test.environment()), "open")
+    try check(try await test.openReader(), "open")
     let writer = try test.openWriter()
     try writer.sealAll()
-    try check(try await LogReader.open(at: TestLog.path, environment: test.environment()), "sealed")
+    try check(try await test.openReader(), "sealed")
     // Retention drops the beginning, and an event of the far future with it: then headers cannot tell.
     let third = writer.view.set.segments[2].name
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     reader.view.trim(to: third)
     try check(reader, "trimmed", dropped: Int(third.baseOffset.rawValue))
     try writer.close()
@@ -149,7 +146,7 @@ import Testing
 
   @Test func `a range of event times leads to the blocks that may hold some, and to no other`() async throws {
     let (test, times) = try long(60, seed: 9)
-    let reader = try await LogReader.open(at: TestLog.path, environment: test.environment())
+    let reader = try await test.openReader()
     for (low, high) in [(0, 100), (250, 260), (300, 300), (-100, 1_000), (595, 999)] as [(Int64, Int64)] {
       let range = Timestamp(nanoseconds: low)..<Timestamp(nanoseconds: high)
       let found = try reader.offsets(mayHold: range)

@@ -1,12 +1,10 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct SharedReadingTests {
   @Test func `many readers at once read and decode every block once`() async throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
-    for number in 0..<40 { try writer.commit(record(number)) }
+    let (test, writer) = try TestLog.written(0..<40)
     try writer.close()
     let view = try test.killed().openWriter().view
     // The indexes first: what is counted then are blocks.
@@ -22,15 +20,14 @@ import Testing
   }
 
   @Test func `readers that wait at the end get the block the writer had at hand, and it is the block`() async throws {
-    let test = TestLog()
-    let log = try await test.open()
+    let (test, log) = try await TestLog.opened()
     var tail = log.records(tailing: true).batches().makeAsyncIterator()
     var found: [[UInt8]] = []
     let texts = [record(0), [], Array("two\nlines".utf8), record(3)]
     for number in 0..<20 {
       async let appended = log.append(contentsOf: texts + [record(number)])
       let batch = try #require(try await tail.next())
-      batch.forEachRecord { found.append(Array($0.bytes)) }
+      found += recordBytes(batch)
       _ = try await appended
     }
     #expect(found == (0..<20).flatMap { texts + [record($0)] })
@@ -51,9 +48,7 @@ import Testing
     var held: [Batch] = []
     for try await batch in log.records().batches(maxRecords: 1) { held.append(batch) }
     for _ in 0..<3 { #expect(try Reading(log.view).inOrder == all) }
-    var found: [[UInt8]] = []
-    for batch in held { batch.forEachRecord { found.append(Array($0.bytes)) } }
-    #expect(found == all)
+    #expect(held.flatMap { recordBytes($0) } == all)
     try await log.close()
   }
 }

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -8,8 +8,7 @@ import Testing
   func `a block keeps the frame it was decompressed from, where its lines are its records`(sealed: Bool) throws {
     var (kept, left) = (0, 0)
     for seed in 1...6 as ClosedRange<UInt64> {
-      let bench = try SealFixture(segments: 3, blockBytes: 8 << 10, seed: seed)
-      let writer = try bench.log.openWriter()
+      let (bench, writer) = try SealFixture.opened(segments: 3, blockBytes: 8 << 10, seed: seed)
       if sealed { try writer.sealAll() }
       writer.view.retainCompressedFrames()
       for slice in try writer.view.batch(in: writer.view.set.first..<writer.view.end).slices {

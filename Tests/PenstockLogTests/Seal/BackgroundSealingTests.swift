@@ -1,6 +1,6 @@
 import Foundation
 import Logging
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -22,8 +22,7 @@ import Testing
     _ log: TestLog, _ view: LogView, _ sealer: SegmentSealer, clock: any MonotonicClock = SystemMonotonicClock(),
     segments: Int
   ) async throws {
-    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    let background = BackgroundSealer(sealer, view, clock: clock, logger: logger)
+    let background = BackgroundSealer(sealer, view, clock: clock, logger: .silent)
     defer { background.stop() }
     while log.disk.filePaths.contains(where: { $0.hasSuffix(".sealing") }) || log.sealedCount < segments {
       // A sealer that does not seal is ended by the time limit.
@@ -33,13 +32,11 @@ import Testing
   }
 
   @Test func `all segments but the newest are sealed, at the rate asked for`() async throws {
-    let bench = try SealFixture(segments: 4)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 4)
     let clock = SleepingClock()
     var settings = SealingSettings()
     settings.bytesPerSecond = 10_000
-    let sealer = SegmentSealer(
-      bench.log.disk, TestLog.paths, settings, randomBytes: { [UInt8](repeating: 9, count: 16) })
+    let sealer = bench.sealer(settings)
     let before = try (0..<3).map { try bench.log.contents(bench.log.segments[$0]).count }.reduce(0, +)
     try await run(bench.log, writer.view, sealer, clock: clock, segments: 3)
     #expect(try (0..<4).map { try isSealed(writer.view, $0) } == [true, true, true, false])
@@ -80,8 +77,7 @@ import Testing
   }
 
   @Test func `a reader that has a segment open when it is sealed reads on, and then the new file`() throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3)
     let follower = try bench.log.follower()
     #expect(try bench.isWhole(follower))
     #expect(try bench.isWhole(writer.view))
@@ -96,8 +92,7 @@ import Testing
   }
 
   @Test func `a segment sealed between finding a block and reading it is looked up again`() throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (_, writer) = try SealFixture.opened(segments: 3)
     var tries = 0
     let block = try writer.view.withBlock(holding: Offset(9)) { (segment, entry) throws(LogError) -> DecodedBlock in
       tries += 1

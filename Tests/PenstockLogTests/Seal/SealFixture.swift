@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -41,23 +41,27 @@ struct SealFixture {
       batch.append(bytes, eventTime: random.below(2) == 0 ? Timestamp(nanoseconds: Int64(expected.count) * 10) : nil)
       expected.append(Expected(bytes: bytes, appendTime: log.clock.now()))
     }
-    _ = try writer.write([batch])
-    try writer.synchronize()
-    try writer.publish()
+    try writer.commit(batches: batch)
+  }
+
+  /// Such a log, and the writer of a process that has opened it.
+  static func opened(
+    segments: Int = 3, blockBytes: Int = 24 << 10, seed: UInt64 = 1
+  ) throws -> (SealFixture, LogWriter) {
+    let bench = try SealFixture(segments: segments, blockBytes: blockBytes, seed: seed)
+    return (bench, try bench.log.openWriter())
+  }
+
+  func sealer(_ settings: SealingSettings = SealingSettings()) -> SegmentSealer {
+    SegmentSealer(log.disk, TestLog.paths, settings, randomBytes: { [UInt8](repeating: 9, count: 16) })
   }
 
   /// Reads everything; what is lost is left out.
   static func read(_ view: LogView) throws -> [Offset: Expected] {
-    var found: [Offset: Expected] = [:]
-    var offset = Offset.zero
-    while true {
-      do {
-        guard let batch = try view.batch(from: offset, maxRecords: 100, maxBytes: 1 << 20) else { return found }
-        batch.forEachRecord { found[$0.offset] = Expected(bytes: Array($0.bytes), appendTime: $0.appendTime) }
-        offset = batch.end
-      } catch {
-        offset = try #require(error.gap, "\(error)").end
-      }
+    let reading = try Reading(view)
+    return reading.records.reduce(into: [:]) { found, record in
+      guard let time = reading.appendTimes[record.key] else { return }
+      found[record.key] = Expected(bytes: record.value, appendTime: time)
     }
   }
 

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -13,9 +13,7 @@ import Testing
       var other = RecordBatch()
       other.append("nobody's")
       if sequence < 4 { other.producer = ProducerMark(name: "b", epoch: 1, sequence: sequence, source: []) }
-      _ = try writer.write([other, batch])
-      try writer.synchronize()
-      try writer.publish()
+      try writer.commit(batches: other, batch)
     }
     return writer
   }

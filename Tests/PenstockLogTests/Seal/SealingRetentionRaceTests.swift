@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -14,8 +14,7 @@ import Testing
     let kept = sizes.dropFirst(drops).reduce(0, +)
     bench.log.configuration.retention = RetentionPolicy(maxBytes: max(kept, 64 << 10))
     let writer = try bench.log.openWriter()
-    let sealer = SegmentSealer(
-      bench.log.disk, TestLog.paths, SealingSettings(), randomBytes: { [UInt8](repeating: 9, count: 16) })
+    let sealer = bench.sealer()
     let job = try #require(SealingPlan().next(in: writer.view.set.segments.map(\.name)))
     var steps = 0
     var dropped = 0

@@ -1,13 +1,12 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
 @Suite struct SealingTests {
   @Test(arguments: [1, 2, 3] as [UInt64])
   func `a sealed log holds the same records at the same offsets with the same append times`(seed: UInt64) throws {
-    let bench = try SealFixture(segments: 4, seed: seed)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 4, seed: seed)
     let newest = try bench.log.contents(bench.log.newestSegment)
     let outcomes = try writer.sealAll()
     #expect(outcomes.count == 3 && outcomes.allSatisfy { $0.seal != nil })
@@ -25,8 +24,7 @@ import Testing
   @Test func `blocks are joined up to the limit, a larger append stays whole, and nothing is padded`() throws {
     var log = TestLog()
     log.configuration.sealing = .settings(settings(blockBytes: 4 << 10))
-    let writer = try log.openWriter()
-    for number in 0..<4 { try writer.commit(record(number)) }
+    let writer = try log.openWriter(committing: 0..<4)
     var random = SplitMix64(seed: 3)
     try writer.commit(random.bytes(5_000), [])
     for number in 0..<200 where writer.segmentCount == 1 { try writer.commit(record(number), random.bytes(700)) }
@@ -41,8 +39,7 @@ import Testing
   }
 
   @Test func `a search by time finds the very record, before and after`() throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3)
     func check(_ comment: Comment) throws {
       for (index, record) in bench.expected.enumerated() where index % 3 == 0 {
         for shift in [-1, 0, 1] as [Int64] {
@@ -86,8 +83,7 @@ import Testing
   }
 
   @Test func `one flipped bit anywhere in a sealed file loses at most one block, and never silently`() throws {
-    let bench = try SealFixture(segments: 3, blockBytes: 12 << 10, seed: 5)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3, blockBytes: 12 << 10, seed: 5)
     try writer.sealAll()
     let blocks = try writer.view.set.segments.map { try $0.entries(upTo: Offset(.max)) }
     try writer.close()
@@ -121,8 +117,7 @@ import Testing
   }
 
   @Test func `without a believable footer, blocks are found by themselves, also behind a damaged one`() throws {
-    let bench = try SealFixture(segments: 3, blockBytes: 4 << 10, seed: 4)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3, blockBytes: 4 << 10, seed: 4)
     try writer.sealAll()
     let segment = writer.view.set.segments[0]
     let (_, header) = try segment.open()
@@ -144,14 +139,13 @@ import Testing
   }
 
   @Test func `verify and inspect find nothing wrong in a sealed log, and every flaw that is planted`() throws {
-    let bench = try SealFixture(segments: 4, blockBytes: 12 << 10)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 4, blockBytes: 12 << 10)
     try writer.sealAll()
     try writer.close()
     func problems(_ log: TestLog) throws -> [String] {
-      try LogInspector(TestLog.path, environment: log.environment()).walk(.deep).flatMap(\.problems).map(\.message)
+      try log.problems().map(\.message)
     }
-    let findings = try LogInspector(TestLog.path, environment: bench.log.environment()).walk(.deep)
+    let findings = try bench.log.inspector().walk(.deep)
     #expect(findings.flatMap(\.problems) == [])
     #expect(findings.map { $0.header?.isSealed } == [true, true, true, false])
     #expect(findings.dropLast().allSatisfy { ($0.bytesBeforeSealing ?? 0) > $0.fileBytes })
@@ -173,8 +167,7 @@ import Testing
   }
 
   @Test func `when the segment behind a sealed one is gone, the log says so and goes on under a new number`() throws {
-    let bench = try SealFixture(segments: 3)
-    let writer = try bench.log.openWriter()
+    let (bench, writer) = try SealFixture.opened(segments: 3)
     try writer.sealAll()
     try writer.close()
     let end = writer.durableEnd

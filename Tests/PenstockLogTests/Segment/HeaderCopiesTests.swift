@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -8,11 +8,7 @@ import Testing
   private func image() throws -> (image: TestLog, count: Int) {
     let log = TestLog()
     let writer = try log.openWriter()
-    var count = 0
-    while log.segments.count < 3 || count % 3 != 0 {
-      try writer.commit(record(count))
-      count += 1
-    }
+    let count = try log.commit(to: writer, segments: 3, divisibleBy: 3)
     try writer.close()
     return (log.killed(), count)
   }
@@ -21,16 +17,12 @@ import Testing
     try #require(image.disk.makeUnreadable(image.segments[segment], at: copy * SegmentHeader.pageSize + 1024))
   }
 
-  private func problems(_ image: TestLog) throws -> [InspectionProblem] {
-    try LogInspector(TestLog.path, environment: image.environment()).walk(.deep).flatMap(\.problems)
-  }
-
   @Test(arguments: 0..<3, 0..<2)
   func `one copy that cannot be read costs no record, and is told`(segment: Int, copy: Int) throws {
     let (image, count) = try image()
-    try #require(try problems(image).isEmpty)
+    try #require(try image.problems().isEmpty)
     try makeUnreadable(image, segment: segment, copy: copy)
-    let told = try problems(image)
+    let told = try image.problems()
     #expect(told.map(\.position) == [UInt64(copy * SegmentHeader.pageSize)])
     #expect(told.first?.path == image.segments[segment])
     #expect(told.first?.message.contains("copy \(copy) of the header cannot be read") == true)
@@ -57,7 +49,7 @@ import Testing
     }
     #expect(error?.code == .io && error?.gap == nil)
     #expect(error?.description.contains("the segment's header") == true)
-    let told = try problems(image)
+    let told = try image.problems()
     #expect(told.isEmpty == false)
   }
 }

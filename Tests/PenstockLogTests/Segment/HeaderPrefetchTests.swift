@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -34,8 +34,7 @@ import Testing
 
   @Test func `the walk over a segment without an index asks for all of it`() throws {
     let log = TestLog()
-    let writer = try log.openWriter()
-    for number in 0..<9 { try writer.commit(record(number)) }
+    let writer = try log.openWriter(committing: 0..<9)
     let noting = GatedFileSystem(log.disk)
     let segment = Segment(noting, try #require(writer.view.set.segments.last).name, path: try log.newestSegment)
     #expect(try segment.entries(upTo: Offset(9)).count == 9)
@@ -46,11 +45,7 @@ import Testing
     var log = TestLog()
     log.configuration.segmentBytes = 256 << 10
     let writer = try log.openWriter()
-    var number = 0
-    while log.segments.count < 2 {
-      try writer.commit(record(number))
-      number += 1
-    }
+    try log.commit(to: writer, segments: 2)
     let noting = GatedFileSystem(log.disk)
     let name = try #require(writer.view.set.segments.first).name
     let path = try #require(log.segments.first)

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -11,8 +11,7 @@ import Testing
   private func damaged(inHeader: Bool) throws -> (test: TestLog, size: Int) {
     var test = TestLog()
     test.configuration.segmentBytes = 4 << 20
-    let writer = try test.openWriter()
-    for number in 0..<Self.blocks { try writer.commit(record(number)) }
+    _ = try test.openWriter(committing: 0..<Self.blocks)
     let image = test.killed()
     let segment = try image.newestSegment
     for block in stride(from: 1, to: Self.blocks - 1, by: 2) {
@@ -34,7 +33,7 @@ import Testing
     let (test, size) = try damaged(inHeader: inHeader)
     let writer = try test.openWriter()
     var before = test.disk.readBytes
-    let findings = try LogInspector(TestLog.path, environment: test.environment()).walk(.contents)
+    let findings = try test.inspector().walk(.contents)
     #expect(findings.flatMap(\.problems).count >= (Self.blocks - 1) / 2)
     #expect(test.disk.readBytes - before < 8 * size, "\(test.disk.readBytes - before) bytes read of \(size)")
     before = test.disk.readBytes

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -39,8 +39,7 @@ import Testing
   }
 
   @Test func `whatever becomes of META and the commit point, no segment and no cursor is touched`() throws {
-    let test = TestLog()
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written()
     while test.segments.count < 3 { try writer.commit(record(test.segments.count)) }
     _ = try CursorStore.hold(
       test.disk, TestLog.paths, logID: writer.logID, name: "c", startingAt: .zero)

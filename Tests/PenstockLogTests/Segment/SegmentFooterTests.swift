@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -6,16 +6,12 @@ import Testing
 @Suite struct SegmentFooterTests {
   /// A log of two segments, so many blocks of two records in the first, three in the second; killed.
   private func image(_ blocks: Int = 14) throws -> TestLog {
-    var test = TestLog()
-    test.configuration.segmentBytes = 8192 + blocks * 4096
-    let writer = try test.openWriter()
+    let (test, writer) = try TestLog.written { $0.segmentBytes = 8192 + blocks * 4096 }
     for number in 0..<(blocks + 3) {
       var batch = RecordBatch()
       batch.append(record(2 * number), eventTime: Timestamp(nanoseconds: Int64(number * 7 % 11)))
       batch.append(record(2 * number + 1))
-      _ = try writer.write([batch])
-      try writer.synchronize()
-      try writer.publish()
+      try writer.commit(batches: batch)
     }
     try #require(test.segments.count == 2)
     return test.killed()
@@ -46,11 +42,8 @@ import Testing
   }
 
   private func ends(_ image: TestLog) throws -> (blocks: Int, file: Int, offset: Offset) {
-    let (path, _, _) = try segment(image)
-    let entries = try walked(image, upTo: Offset(.max))
-    return (
-      Int(try #require(entries.last).endPosition), try image.contents(path).count, entries[entries.count - 1].endOffset
-    )
+    let last = try #require(try walked(image, upTo: Offset(.max)).last)
+    return (Int(last.endPosition), try image.contents(image.segments[0]).count, last.endOffset)
   }
 
   @Test func `a segment that was left ends in the index that its blocks tell, found with two reads`() throws {
@@ -72,7 +65,7 @@ import Testing
     let found = try SegmentFooter.read(image.disk, file.handle, newestHeader)
     withExtendedLifetime(file) {}
     #expect(found == nil)
-    #expect(try LogInspector(TestLog.path, environment: image.environment()).walk(.deep).flatMap(\.problems).isEmpty)
+    #expect(try image.problems().isEmpty)
   }
 
   private func withoutRawLength(_ entry: BlockEntry) -> BlockEntry {
@@ -83,8 +76,7 @@ import Testing
 
   @Test func `whatever becomes of the index, reading finds every record`() throws {
     let image = try image()
-    let (path, _, _) = try segment(image)
-    let end = try ends(image)
+    let (path, end) = (image.segments[0], try ends(image))
     let whole = try image.contents(path)
     let expected = try walked(image, upTo: end.offset)
     for position in end.blocks..<end.file {
@@ -138,16 +130,14 @@ import Testing
       try #require(image.disk.makeUnreadable(path, at: position))
       writer = try image.openWriter()
       #expect(writer.recovery.outcome == .clean)
-      let survey = try LogSurvey(LogInspector(TestLog.path, environment: image.environment()))
+      let survey = try LogSurvey(image.inspector())
       #expect(try survey.distance(from: .zero).isExact == (position != index))
       for (number, bytes) in written.enumerated() {
         let offset = Offset(UInt64(number))
         let isLost = lost.contains { $0.baseOffset <= offset && offset < $0.endOffset }
         do throws(LogError) {
-          var found: [[UInt8]] = []
           let batch = try writer.view.batch(from: offset, maxRecords: 1, maxBytes: 1 << 20)
-          batch?.forEachRecord { found.append(Array($0.bytes)) }
-          #expect(found == [bytes] && !isLost, "\(offset)")
+          #expect(recordBytes(batch) == [bytes] && !isLost, "\(offset)")
         } catch {
           #expect(error.gap?.reason == .unreadable && isLost, "\(offset): \(error)")
         }
@@ -216,7 +206,7 @@ import Testing
     for (number, lie) in lies.enumerated() {
       image.disk.install(path, whole + lie)
       for offset in [0, 7, 9, 24, 27] as [UInt64] {
-        let reader = try await LogReader.open(at: TestLog.path, environment: image.environment())
+        let reader = try await image.openReader()
         let batch = try #require(
           try reader.view.batch(from: Offset(offset), maxRecords: 1, maxBytes: 100), "lie \(number)")
         #expect(batch.first == Offset(offset))
@@ -228,8 +218,7 @@ import Testing
 
   @Test func `damage is the same gap with an index and without`() async throws {
     let image = try image()
-    let (path, _, _) = try segment(image)
-    let end = try ends(image)
+    let (path, end) = (image.segments[0], try ends(image))
     let whole = try image.contents(path)
     for block in 0..<14 {
       for place in [30, 4090] {
@@ -238,7 +227,7 @@ import Testing
         var found: [Reading] = []
         for length in [end.file, end.blocks] {
           image.disk.install(path, Array(bytes[..<length]))
-          found.append(try Reading(try await LogReader.open(at: TestLog.path, environment: image.environment()).view))
+          found.append(try Reading(try await image.openReader().view))
         }
         #expect(found[0] == found[1], "block \(block), byte \(place)")
         #expect(found[0].lost == [Offset(UInt64(2 * block)), Offset(UInt64(2 * block + 1))])
@@ -253,8 +242,7 @@ import Testing
     image.configuration.strictRecovery = true
     // Its room is not used up for the next blocks, as where a large one made it roll.
     image.configuration.segmentBytes = 1 << 20
-    let (path, _, _) = try segment(image)
-    let end = try ends(image)
+    let (path, end) = (image.segments[0], try ends(image))
     var random = SplitMix64(seed: seed)
     var bytes = try image.contents(path)
     for sector in stride(from: end.blocks, to: end.file, by: 512) where seed > 0 && random.below(2) == 0 {
@@ -281,8 +269,7 @@ import Testing
 
   @Test func `bytes that are no part of an index are not passed over`() throws {
     var image = try image()
-    let end = try ends(image)
-    let path = try segment(image).path
+    let (path, end) = (image.segments[0], try ends(image))
     try #require(image.disk.flipBit(path, at: end.blocks + 100, bit: 1))
     let other = image.killed()
     try image.remove(image.newestSegment)
@@ -291,7 +278,7 @@ import Testing
     #expect(writer.recovery.rule == "undecidable" && image.quarantine.count == 1 && writer.end == Offset(28))
     #expect(try Reading(writer.view).inOrder == records(0..<28))
     image = other
-    let problems = try LogInspector(TestLog.path, environment: image.environment()).walk(.contents).flatMap(\.problems)
+    let problems = try image.problems(.contents)
     #expect(problems.count == 1)
     image.configuration.sealing = .settings(SealingSettings())
     #expect(try image.openWriter().sealAll().map(\.isLeft) == [true], "evidence stays where it is")
@@ -300,11 +287,10 @@ import Testing
   @Test func `a segment with an index, or with a part of one, is sealed`() throws {
     for cut in [0, 1] {
       var image = try image()
-      let (path, _, _) = try segment(image)
-      let end = try ends(image)
+      let (path, end) = (image.segments[0], try ends(image))
       if cut == 1 { image.disk.install(path, Array(try image.contents(path)[..<(end.blocks + 512)])) }
       image.configuration.sealing = .settings(SealingSettings())
-      #expect(try LogInspector(TestLog.path, environment: image.environment()).walk(.deep).flatMap(\.problems).isEmpty)
+      #expect(try image.problems().isEmpty)
       let writer = try image.openWriter()
       #expect(try writer.sealAll().allSatisfy { $0.seal != nil })
       #expect(try Reading(writer.view).inOrder == records(0..<34))
@@ -327,8 +313,7 @@ import Testing
     var without = 0
     for number in 1...24 {
       let test = TestLog()
-      let writer = try test.openWriter()
-      for number in 0..<14 { try writer.commit(record(number)) }
+      let writer = try test.openWriter(committing: 0..<14)
       try writer.preparer.prepare()
       // The next commit rolls; one of what it writes is the index.
       let before = test.disk.ioCount

@@ -1,5 +1,6 @@
 import Foundation
-import PenstockLog
+@testable import PenstockLog
+import PenstockSimulation
 import PenstockTestKit
 import Testing
 
@@ -10,6 +11,7 @@ import Testing
   private struct Image {
     let log: TestLog
     let records: [[UInt8]]
+    let digests: [UInt64]
     /// For each block, its records' offsets.
     let blocks: [Range<Int>]
 
@@ -33,33 +35,18 @@ import Testing
       writer = nil
       self.log = log.killed()
       self.records = records
+      digests = records.map { History.digest($0) }
       self.blocks = blocks
       try #require(log.segments.count == 2)
     }
 
     /// Opens a damaged copy and reads it; returns what is wrong with the answer.
     func judge(_ damaged: TestLog) -> String? {
-      let reading: Reading
-      let report: RecoveryReport
       do throws(LogError) {
-        let writer = try damaged.openWriter()
-        reading = try Reading(writer.view)
-        report = writer.recovery
+        return DamagedReading(try damaged.openWriter(), of: digests).flaws.first
       } catch {
         return error.code == .damaged ? nil : "refused with \(error)"
       }
-      for (offset, bytes) in reading.records {
-        if offset.rawValue >= UInt64(records.count) { return "serves offset \(offset), which was never written" }
-        if bytes != records[Int(offset.rawValue)] { return "serves wrong bytes at offset \(offset)" }
-      }
-      let lost = records.indices.filter { reading.records[Offset(UInt64($0))] == nil }
-      for index in lost {
-        let offset = Offset(UInt64(index))
-        let isTold = (reading.gaps + report.gaps).contains { $0.covers(offset) }
-        if !isTold { return "loses offset \(offset) silently" }
-      }
-      if reading.gaps.contains(where: { $0.end.rawValue > UInt64(records.count) }) { return "tells of too large a gap" }
-      return nil
     }
 
     func lostBlocks(_ damaged: TestLog) throws -> Int {

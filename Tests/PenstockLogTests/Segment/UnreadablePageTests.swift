@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Testing
 
@@ -9,8 +9,7 @@ import Testing
 
   private func image() throws -> (TestLog, [BlockEntry]) {
     let log = TestLog()
-    let writer = try log.openWriter()
-    for number in 0..<count { try writer.commit(record(number)) }
+    let writer = try log.openWriter(committing: 0..<count)
     let image = log.killed()
     let entries = try writer.view.set.segments[0].entries(upTo: writer.durableEnd)
     return (image, entries)
@@ -68,16 +67,11 @@ import Testing
     let writer = try log.openWriter()
     var number = 0
     while log.segments.count < 2 {
-      var batch = batch([record(number)])
-      batch.producer = ProducerMark(name: "a", epoch: 1, sequence: UInt64(number + 1), source: [])
-      _ = try writer.write([batch])
-      try writer.synchronize()
-      try writer.publish()
+      try writer.commit(batches: batch([record(number)], of: "a", UInt64(number + 1)))
       number += 1
     }
-    let snapshots = [TestLog.paths.producers(0), TestLog.paths.producers(1)].filter { log.disk.contents($0) != nil }
-    try #require(!snapshots.isEmpty)
-    for path in [TestLog.paths.commitPoint] + snapshots {
+    try #require(!log.snapshots.isEmpty)
+    for path in [TestLog.paths.commitPoint] + log.snapshots {
       let image = log.killed()
       try #require(image.disk.makeUnreadable(path, at: 0))
       let next = try image.openWriter()
@@ -102,11 +96,7 @@ import Testing
   @Test func `a page that cannot be read in an older segment costs its block`() throws {
     let log = TestLog()
     let writer = try log.openWriter()
-    var number = 0
-    while log.segments.count < 3 {
-      try writer.commit(record(number))
-      number += 1
-    }
+    let number = try log.commit(to: writer, segments: 3)
     try writer.close()
     let image = log.killed()
     let path = image.segments[0]
@@ -114,7 +104,7 @@ import Testing
     let reading = try Reading(image.openWriter().view)
     #expect(reading.lost == [Offset(1)] && reading.gaps.map(\.reason) == [.unreadable])
     #expect(reading.records.count == number - 1)
-    let inspector = try LogInspector(TestLog.path, environment: image.environment())
+    let inspector = try image.inspector()
     let problems = inspector.inspect(segmentAt: 0, .contents, after: nil).problems
     #expect(problems.first?.message == "the disk cannot read the block's header")
     #expect(problems.first?.offsets == Offset(1)..<Offset(2))

@@ -1,25 +1,14 @@
-import PenstockLog
+import PenstockDelivery
+@testable import PenstockLog
 import Synchronization
 
 /// Keeps what it is told, and lets a test wait for one of it.
 final class EventRecorder: LogObserver {
-  private struct State {
-    var notices: [LogObserverEvent] = []
-    var waiting: (@Sendable (LogObserverEvent) -> Bool, CheckedContinuation<Void, Never>)?
-  }
-  private let state = Mutex(State())
+  private let state = AsyncCondition<[LogObserverEvent]>([])
 
-  func observe(_ notice: LogObserverEvent) {
-    let woken = state.withLock { state -> CheckedContinuation<Void, Never>? in
-      state.notices.append(notice)
-      guard let (isIt, continuation) = state.waiting, isIt(notice) else { return nil }
-      state.waiting = nil
-      return continuation
-    }
-    woken?.resume()
-  }
+  func observe(_ notice: LogObserverEvent) { state.update { $0.append(notice) } }
 
-  var notices: [LogObserverEvent] { state.withLock { $0.notices } }
+  var notices: [LogObserverEvent] { state.value }
 
   /// Returns once a group of appends was acknowledged. The caller has its answer a moment before, while the committer
   /// still looks at the clock.
@@ -29,14 +18,7 @@ final class EventRecorder: LogObserver {
 
   /// Returns once such a notice has come, now or earlier.
   func wait(for isIt: @escaping @Sendable (LogObserverEvent) -> Bool) async {
-    await withCheckedContinuation { continuation in
-      let isThere = state.withLock { state in
-        if state.notices.contains(where: isIt) { return true }
-        state.waiting = (isIt, continuation)
-        return false
-      }
-      if isThere { continuation.resume() }
-    }
+    _ = await state.wait { $0.contains(where: isIt) }
   }
 }
 

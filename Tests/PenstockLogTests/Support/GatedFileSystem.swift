@@ -1,24 +1,26 @@
-import PenstockLog
+import PenstockDelivery
+@testable import PenstockLog
+import PenstockTestKit
 import Synchronization
 
 /// A file system whose writes and syncs of chosen files stop before they happen, until a test lets them go on. Only for
 /// files that the log's own threads write: a task must not be stopped so.
-final class GatedFileSystem: FileSystem {
+final class GatedFileSystem: PassingFileSystem {
   private struct Gate {
     /// Paths that end in one of these stop.
     var closedFor: [String] = []
     /// Where not every call stops: the one that does.
     var verb: FileSystemError.Verb?
-    var waiting = 0
     var failure: FileSystemError.Code?
-    var arrivals: [CheckedContinuation<Void, Never>] = []
 
     func stops(_ path: String, _ verb: FileSystemError.Verb) -> Bool {
       (self.verb ?? verb) == verb && closedFor.contains { path.hasSuffix($0) }
     }
   }
-  private let base: any FileSystem
+  let base: any FileSystem
   private let gate = Monitor(Gate())
+  /// How many calls wait at the gate.
+  private let waiting = AsyncCondition(0)
   private let names = Mutex<[OpenFileHandle: String]>([:])
   private let hints = Mutex<[Range<UInt64>]>([])
   private let positions = Mutex<[UInt64]>([])
@@ -68,29 +70,18 @@ final class GatedFileSystem: FileSystem {
   }
 
   /// Returns when a call waits at the gate.
-  func arrival() async {
-    await withCheckedContinuation { continuation in
-      let isThere = gate.withLock { gate in
-        if gate.waiting == 0 { gate.arrivals.append(continuation) }
-        return gate.waiting > 0
-      }
-      if isThere { continuation.resume() }
-    }
-  }
+  func arrival() async { _ = await waiting.wait { $0 > 0 } }
 
   private func pass(_ file: OpenFileHandle, _ verb: FileSystemError.Verb) throws(FileSystemError) {
     let path = names.withLock { $0[file] ?? "" }
-    let arrived = gate.withLock { gate -> [CheckedContinuation<Void, Never>]? in
-      guard gate.stops(path, verb) else { return nil }
-      gate.waiting += 1
-      defer { gate.arrivals = [] }
-      return gate.arrivals
+    let stops = gate.withLock { gate in
+      if gate.stops(path, verb) { waiting.update { $0 += 1 } }
+      return gate.stops(path, verb)
     }
-    guard let arrived else { return }
-    for continuation in arrived { continuation.resume() }
+    guard stops else { return }
     let failure = gate.wait { gate -> FileSystemError.Code?? in
       guard !gate.stops(path, verb) else { return nil }
-      gate.waiting -= 1
+      waiting.update { $0 -= 1 }
       return .some(gate.failure)
     }
     gate.signal()
@@ -103,7 +94,6 @@ final class GatedFileSystem: FileSystem {
     names.withLock { $0[file] = path }
     return file
   }
-  func close(_ file: OpenFileHandle) { base.close(file) }
   func prefetch(_ file: OpenFileHandle, _ range: Range<UInt64>) { hints.withLock { $0.append(range) } }
   func read(_ file: OpenFileHandle, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64)
     throws(FileSystemError) -> Int
@@ -122,15 +112,11 @@ final class GatedFileSystem: FileSystem {
     try pass(file, .synchronize)
     try base.synchronize(file)
   }
-  func dropCache(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.dropCache(file) }
-  func size(_ file: OpenFileHandle) throws(FileSystemError) -> UInt64 { try base.size(file) }
-  func truncate(_ file: OpenFileHandle, to size: UInt64) throws(FileSystemError) { try base.truncate(file, to: size) }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     announce("rename")
     try base.rename(path, to: newPath)
     names.withLock { $0 = $0.mapValues { $0 == path ? newPath : $0 } }
   }
-  func replace(_ path: String, with newer: String) throws(FileSystemError) { try base.replace(path, with: newer) }
   func remove(_ path: String) throws(FileSystemError) {
     announce("remove")
     try base.remove(path)
@@ -142,11 +128,6 @@ final class GatedFileSystem: FileSystem {
     }
     body?()
     return try base.list(path)
-  }
-  func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
-  func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
-  func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    try base.path(path, names: file)
   }
   func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
     announce("lock")

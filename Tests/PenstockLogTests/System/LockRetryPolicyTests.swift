@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -22,8 +22,7 @@ import Testing
       // Longer than a writer would be waited for.
       if refusals == LockRetryPolicy.attemptsForWriter + 3 { held.withLock { $0 = nil } }
     }
-    let opened = try await Log.open(
-      at: TestLog.path, configuration: found.configuration, environment: found.environment(on: disk))
+    let opened = try await found.open(on: disk)
     #expect(opened.end == Offset(1))
     #expect(disk.refusals.withLock { $0 } == LockRetryPolicy.attemptsForWriter + 3)
     #expect(LogDirectory.holder(found.disk, paths) == .writer)

@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -52,21 +52,13 @@ import Testing
   }
 
   @Test func `one wrong reading moves no time by more than its bound, and append times never fall or stand still`() {
-    var tried = 0
-    func goOn(_ world: World, _ history: [Look]) {
-      tried += 1
-      if let flaw = world.flaw {
-        Issue.record("\(history): \(flaw)")
-        return
-      }
-      guard history.count < 4 else { return }
-      for look in Self.looks {
-        var next = world
-        next.make(look)
-        goOn(next, history + [look])
-      }
+    let tried = [0, 10 * Self.year, -10 * Self.year].reduce(0) { tried, error in
+      tried
+        + explore(World(wrongAtOpening: error), Self.looks, upTo: 4) { world, look in
+          world.make(look)
+          return world.flaw ?? ""
+        }
     }
-    for error in [0, 10 * Self.year, -10 * Self.year] { goOn(World(wrongAtOpening: error), []) }
     #expect(tried > 60_000)
   }
 
@@ -149,14 +141,11 @@ import Testing
       let clock = LyingClock(lyingAt: number)
       var test = TestLog()
       test.configuration.retention = RetentionPolicy(maxAge: .seconds(7 * 86_400))
-      func open() async throws -> Log {
-        var environment = test.environment()
-        environment.clock = clock
-        environment.monotonicClock = clock
-        return try await Log.open(at: TestLog.path, configuration: test.configuration, environment: environment)
-      }
+      var environment = test.environment()
+      environment.clock = clock
+      environment.monotonicClock = clock
       for _ in 0..<2 {
-        let log = try await open()
+        let log = try await test.open(with: environment)
         let segments = test.segments.count
         while test.segments.count < segments + 2 {
           try await log.append(batch([record(0)]))
@@ -166,24 +155,11 @@ import Testing
         #expect(log.first == .zero, "the look \(number)")
         try await log.close()
       }
-      let last = try Reading.appendTimes(test)
-      #expect(last.allSatisfy { ($0 - Self.start).magnitude < 3600 * Self.second.magnitude }, "the look \(number)")
+      let last = try Reading(test.killed().openWriter().view).appendTimes.values
+      let bound = 3600 * Self.second.magnitude
+      #expect(last.allSatisfy { ($0.nanoseconds - Self.start).magnitude < bound }, "the look \(number)")
       looks = max(looks, clock.looks)
     }
     #expect(number > 40)
-  }
-}
-
-extension Reading {
-  /// The append times of all records, in nanoseconds.
-  fileprivate static func appendTimes(_ test: TestLog) throws -> [Int64] {
-    let view = try test.killed().openWriter().view
-    var times: [Int64] = []
-    var offset = Offset.zero
-    while let batch = try view.batch(from: offset, maxRecords: 1000, maxBytes: 1 << 20) {
-      batch.forEachRecord { times.append($0.appendTime.nanoseconds) }
-      offset = batch.end
-    }
-    return times
   }
 }

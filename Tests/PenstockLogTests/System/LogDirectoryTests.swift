@@ -27,8 +27,7 @@ struct LogDirectoryTests {
     }
   }
 
-  @Test("another file is one, and the error names it")
-  func stranger() async throws {
+  @Test func `another file is one, and the error names it`() async throws {
     try await withTemporaryDirectory { directory in
       try fileSystem.makeDirectory(directory + "/lost+found")
       try fileSystem.makeDirectory(directory + "/letters")
@@ -54,8 +53,7 @@ struct LogDirectoryTests {
     }
   }
 
-  @Test("a reader that takes a cursor, or begins a replay, makes the missing directory")
-  func reader() async throws {
+  @Test func `a reader that takes a cursor, or begins a replay, makes the missing directory`() async throws {
     try await withTemporaryDirectory { directory in
       let paths = LogPaths(directory + "/log")
       let log = try await Log.open(at: paths.root)
@@ -69,17 +67,12 @@ struct LogDirectoryTests {
       reader.close()
       #expect(try fileSystem.list(paths.cursors) == ["shop.cur"])
       try remove(paths.cursors)
-      let manifest = ReplayManifest(
-        id: "june", from: .beginning, to: .end, first: .zero, end: Offset(1), destination: "shop",
-        createdAt: Timestamp(nanoseconds: 0))
-      let logID = [UInt8](repeating: 7, count: 16)
-      try ReplayManifestStore.create(fileSystem, paths, logID: logID, manifest)
+      try ReplayManifestStore.create(fileSystem, paths, logID: [UInt8](repeating: 7, count: 16), replay("june"))
       #expect(try ReplayManifestStore.ids(fileSystem, paths) == ["june"])
     }
   }
 
-  @Test("a directory that was made again is durable, and what is in it with it")
-  func power() throws {
+  @Test func `a directory that was made again is durable, and what is in it with it`() throws {
     let paths = LogPaths("/log")
     let disk = SimulatedFileSystem()
     try disk.makeDirectory(paths.root)

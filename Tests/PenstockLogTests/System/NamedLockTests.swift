@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -6,24 +6,11 @@ import Testing
 /// A lock is on the file that has the name: no two holders, whatever other processes do between two steps of taking it.
 @Suite struct NamedLockTests {
   private let logID: [UInt8] = Array(1...16)
-  private let paths = LogPaths("/log")
+  private let paths = TestLog.paths
   private var cursor: String { paths.cursor("c") }
-
-  private func disk() throws -> SimulatedFileSystem {
-    let disk = SimulatedFileSystem()
-    try LogDirectory.create(disk, paths)
-    return disk
-  }
 
   private func hold(_ disk: any FileSystem) throws(LogError) -> HeldCursor {
     try CursorStore.hold(disk, paths, logID: logID, name: "c", startingAt: .zero)
-  }
-
-  private func code(_ body: () throws(LogError) -> some Any) -> LogError.Code? {
-    do throws(LogError) {
-      _ = try body()
-      return nil
-    } catch { return error.code }
   }
 
   /// What another process does meanwhile, and what it holds from then on.
@@ -42,19 +29,19 @@ import Testing
   }
 
   @Test func `a cursor that is deleted and made again between opening and lock has one holder`() throws {
-    let (disk, other) = (try disk(), Other())
+    let (disk, other) = (try logDirectory(), Other())
     try hold(disk).close()
     let gated = GatedFileSystem(disk)
     gated.once(before: "lock") { [self] in
       try? disk.remove(cursor)
       other.take { () throws(LogError) in try hold(disk) }
     }
-    #expect(code { () throws(LogError) in try hold(gated) } == .cursorHeld)
+    #expect(code { try hold(gated) } == .cursorHeld)
     #expect(other.held.withLock { $0 != nil })
   }
 
   @Test func `a cursor that is replaced between opening and lock is taken as the file that is there now`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     try hold(disk).close()
     let gated = GatedFileSystem(disk)
     gated.once(before: "lock") { [self] in
@@ -62,23 +49,23 @@ import Testing
       (try? hold(disk))?.close()
     }
     let mine = try hold(gated)
-    try mine.move { (state) throws(CursorMoveError) in state.acquired() }
+    try mine.acquire()
     #expect(try CursorStore.peek(disk, paths, name: "c").epoch == 1)
-    #expect(code { () throws(LogError) in try hold(disk) } == .cursorHeld)
+    #expect(code { try hold(disk) } == .cursorHeld)
   }
 
   @Test func `a cursor that is deleted between opening and lock is not held without a file`() throws {
-    let disk = try disk()
+    let disk = try logDirectory()
     try hold(disk).close()
     let gated = GatedFileSystem(disk)
     gated.once(before: "lock") { [self] in try? disk.remove(cursor) }
-    let found = code { () throws(LogError) in try CursorStore.take(gated, paths, logID: logID, name: "c") }
+    let found = code { try CursorStore.take(gated, paths, logID: logID, name: "c") }
     #expect(found == .io && disk.openHandleCount == 0)
   }
 
   @Test func `two processes that make one cursor at the same time do not both hold it`() throws {
     for step in ["create", "lock", "rename"] {
-      let (disk, other) = (try disk(), Other())
+      let (disk, other) = (try logDirectory(), Other())
       let gated = GatedFileSystem(disk)
       gated.once(before: step) { [self] in other.take { () throws(LogError) in try hold(disk) } }
       let mine = Other()
@@ -86,7 +73,7 @@ import Testing
       let holders = [mine, other].compactMap { $0.held.withLock { $0 } }
       let refusals = [mine, other].compactMap { $0.code.withLock { $0 } }
       #expect(holders.count == 1 && refusals == [.cursorHeld], "before \(step)")
-      let state = try holders[0].move { (state) throws(CursorMoveError) in state.acquired() }
+      let state = try holders[0].acquire()
       #expect(try CursorStore.peek(disk, paths, name: "c") == state)
       #expect(disk.filePaths == [cursor])
     }
@@ -94,40 +81,31 @@ import Testing
 
   @Test func `a holder whose file is removed or replaced from outside moves no more`() throws {
     for isReplaced in [false, true] {
-      let disk = try disk()
+      let disk = try logDirectory()
       let mine = try hold(disk)
       let before = mine.state
       try disk.remove(cursor)
       let other = isReplaced ? try hold(disk) : nil
-      #expect(
-        code { () throws(LogError) in
-          try mine.move { (state) throws(CursorMoveError) in state.acquired() }
-        } == .poisoned)
+      #expect(code { try mine.acquire() } == .poisoned)
       #expect(mine.state == before)
-      try other?.move { (state) throws(CursorMoveError) in state.acquired() }
+      try other?.acquire()
       #expect(try !isReplaced || CursorStore.peek(disk, paths, name: "c").epoch == 1)
     }
   }
 
   @Test func `a replay's cursor is locked until its file is gone`() async throws {
-    let manifest = ReplayManifest(
-      id: "again", from: .beginning, to: .end, first: .zero, end: .zero, destination: "d",
-      createdAt: Timestamp(nanoseconds: 0))
+    let manifest = replay("again", end: .zero)
     for isHeld in [true, false] {
       let test = TestLog()
       let gated = GatedFileSystem(test.disk)
-      func open() async throws -> Log {
-        try await Log.open(
-          at: TestLog.path, configuration: test.configuration, environment: test.environment(on: gated))
-      }
-      var log = try await open()
+      var log = try await test.open(on: gated)
       try await log.replayManifests.createReplay(manifest)
       _ = try await log.replayCursor(manifest)
       if !isHeld {
         try await log.close()
-        log = try await open()
+        log = try await test.open(on: gated)
       }
-      let logID = try LogInspector(TestLog.path, environment: test.environment()).meta.logID
+      let logID = try test.inspector().meta.logID
       let other = Other()
       gated.once(before: "remove") {
         other.take { () throws(LogError) in
@@ -152,9 +130,6 @@ import Testing
       let file = try? test.disk.open(TestLog.paths.lock, .create)
       opened.withLock { $0 = (try? file.map { try test.disk.lock($0) }) == true }
     }
-    let error = #expect(throws: LogError.self) {
-      try LogDirectory.lock(gated, TestLog.paths)
-    }
-    #expect(error?.code == .locked && opened.withLock { $0 })
+    #expect(code { try LogDirectory.lock(gated, TestLog.paths) } == .locked && opened.withLock { $0 })
   }
 }

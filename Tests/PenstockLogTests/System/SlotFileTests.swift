@@ -1,4 +1,4 @@
-import PenstockLog
+@testable import PenstockLog
 import PenstockTestKit
 import Synchronization
 import Testing
@@ -23,14 +23,19 @@ import Testing
     return try #require(opened)
   }
 
+  /// A disk with a file of this value, and the file, open.
+  private func made(_ value: [UInt8]) throws -> (SimulatedFileSystem, SlotFile) {
+    let disk = try disk()
+    try create(disk, value)
+    return (disk, try open(disk).slots)
+  }
+
   private func peek(_ disk: SimulatedFileSystem, kind: UInt16 = 5) throws(LogError) -> [UInt8] {
     try SlotFile.peek(disk, Self.path, kind: kind, slotSize: Self.size)
   }
 
   @Test func `a value is replaced, durably, in a file that never grows`() throws {
-    let disk = try disk()
-    try create(disk, [1])
-    let slots = try open(disk).slots
+    let (disk, slots) = try made([1])
     for round in 2...9 as ClosedRange<UInt8> {
       let value = [UInt8](repeating: round, count: Int(round) * 100)
       try slots.write(value)
@@ -51,9 +56,7 @@ import Testing
   }
 
   @Test func `whatever becomes of a write under way, the value before or the value after is there`() throws {
-    let disk = try disk()
-    try create(disk, [1, 1, 1])
-    let slots = try open(disk).slots
+    let (disk, slots) = try made([1, 1, 1])
     try slots.write([2, 2, 2])
     // The next write, stopped before its sync: every subset of its sectors.
     disk.fail(atIO: disk.ioCount + 2)
@@ -68,9 +71,8 @@ import Testing
   }
 
   @Test func `every damaged byte of the newer slot gives the older value, of the older slot the newer`() throws {
-    let disk = try disk()
-    try create(disk, [1, 1])
-    try open(disk).slots.write([2, 2])
+    let (disk, slots) = try made([1, 1])
+    try slots.write([2, 2])
     for position in 0..<(2 * Self.size) {
       let damaged = disk.processKill()
       damaged.flipBit(Self.path, at: position, bit: position % 8)
@@ -83,29 +85,26 @@ import Testing
   }
 
   @Test func `two damaged slots, another kind and an empty file are refused`() throws {
-    let disk = try disk()
-    try create(disk, [1])
-    try open(disk).slots.write([2])
-    #expect(#expect(throws: LogError.self) { try peek(disk, kind: 6) }?.code == .damaged)
+    let (disk, slots) = try made([1])
+    try slots.write([2])
+    #expect(code { try peek(disk, kind: 6) } == .damaged)
     disk.flipBit(Self.path, at: 30, bit: 0)
     disk.flipBit(Self.path, at: Self.size + 20, bit: 0)
     // Byte 30 lies behind the value of slot 0.
     #expect(try peek(disk) == [2])
     disk.flipBit(Self.path, at: 24, bit: 0)
-    #expect(#expect(throws: LogError.self) { try peek(disk) }?.code == .damaged)
-    #expect(#expect(throws: LogError.self) { try open(disk) }?.code == .damaged)
+    #expect(code { try peek(disk) } == .damaged)
+    #expect(code { try open(disk) } == .damaged)
     disk.install(Self.path, [])
-    #expect(#expect(throws: LogError.self) { try peek(disk) }?.code == .damaged)
+    #expect(code { try peek(disk) } == .damaged)
   }
 
   @Test func `a failed sync poisons, and a later opening finds a whole value`() throws {
     for effect in [FaultEffect.nothing, .partial, .complete, .pagesReverted] {
-      let disk = try disk()
-      try create(disk, [1])
-      let slots = try open(disk).slots
+      let (disk, slots) = try made([1])
       disk.fail(atIO: disk.ioCount + 2, effect: effect)
-      #expect(#expect(throws: LogError.self) { try slots.write([2]) }?.code == .io)
-      #expect(#expect(throws: LogError.self) { try slots.write([3]) }?.code == .poisoned)
+      #expect(code { try slots.write([2]) } == .io)
+      #expect(code { try slots.write([3]) } == .poisoned)
       let value = try open(disk).value
       #expect(value == [1] || value == [2])
       // What an opening returned is acted on; it must not be gone after a power cut.
@@ -114,9 +113,7 @@ import Testing
   }
 
   @Test func `a value that a failed sync left in memory alone is not trusted`() throws {
-    let disk = try disk()
-    try create(disk, [1])
-    let slots = try open(disk).slots
+    let (disk, slots) = try made([1])
     disk.fail(atIO: disk.ioCount + 2, effect: .pagesLost)
     #expect(throws: LogError.self) { try slots.write([2]) }
     // Memory shows the value that the disk never got.
@@ -179,13 +176,11 @@ import Testing
 
   @Test func `a write that finds no room leaves the value before, and the next one works`() throws {
     for effect in [FaultEffect.nothing, .partial] {
-      let disk = try disk()
-      try create(disk, [1, 1])
-      let slots = try open(disk).slots
+      let (disk, slots) = try made([1, 1])
       try slots.write([2, 2])
       for _ in 0..<2 {
         disk.fail(atIO: disk.ioCount + 1, .noSpace, effect: effect)
-        #expect(#expect(throws: LogError.self) { try slots.write([3, 3]) }?.code == .noSpace)
+        #expect(code { try slots.write([3, 3]) } == .noSpace)
         // Of a write in part nothing may be believed, and the value is so small that all of it may be there.
         let found = try peek(disk)
         #expect(found == [2, 2] || (effect == .partial && found == [3, 3]))
@@ -194,18 +189,15 @@ import Testing
       #expect(try peek(disk.powerCut(.nothingUnsynced)) == [4, 4])
     }
     // A sync that reports a full disk is a failed sync: the content of the slot is not known.
-    let disk = try disk()
-    try create(disk, [1])
-    let slots = try open(disk).slots
+    let (disk, slots) = try made([1])
     disk.fail(atIO: disk.ioCount + 2, .noSpace)
-    #expect(#expect(throws: LogError.self) { try slots.write([2]) }?.code == .noSpace)
-    #expect(#expect(throws: LogError.self) { try slots.write([2]) }?.code == .poisoned)
+    #expect(code { try slots.write([2]) } == .noSpace)
+    #expect(code { try slots.write([2]) } == .poisoned)
   }
 
   @Test func `a look that meets both slots while they are written looks again`() throws {
-    let disk = try disk()
-    try create(disk, [1])
-    try open(disk).slots.write([2])
+    let (disk, slots) = try made([1])
+    try slots.write([2])
     @Sendable func tear() { for slot in 0..<2 { disk.flipBit(Self.path, at: slot * Self.size + 24, bit: 0) } }
     tear()
     let gated = GatedFileSystem(disk)
@@ -215,16 +207,14 @@ import Testing
     tear()
     gated.beforeRead.withLock { $0 = nil }
     let before = gated.reads.count
-    let error = #expect(throws: LogError.self) {
-      try SlotFile.peek(gated, Self.path, kind: 5, slotSize: Self.size)
-    }
-    #expect(error?.code == .damaged && gated.reads.count - before < 20)
+    #expect(code { try SlotFile.peek(gated, Self.path, kind: 5, slotSize: Self.size) } == .damaged)
+    #expect(gated.reads.count - before < 20)
   }
 
   @Test func `a creation that finds no room gives back what it took`() throws {
     let disk = try disk()
     disk.capacityBytes = Self.size
-    #expect(#expect(throws: LogError.self) { try create(disk, [1]) }?.code == .noSpace)
+    #expect(code { try create(disk, [1]) } == .noSpace)
     #expect(disk.filePaths.isEmpty && disk.openHandleCount == 0)
   }
 

@@ -2,7 +2,7 @@ import Foundation
 
 @testable import PenstockSinks
 
-/// The nginx that scripts/nginx-server starts, named by environment variables.
+/// The nginx that scripts/servers.py starts, named by environment variables.
 struct NginxServer {
   let main: Int
   let http1: Int

@@ -14,6 +14,7 @@ protocol S3CredentialProvider: Sendable {
 
 /// Why there are no credentials, and what to do about it.
 public struct S3CredentialError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The explanation, for operators. It holds no credential.
   public let message: String
   /// Whether a retry may succeed, as for a metadata service that does not respond.
   public let isTemporary: Bool

@@ -1,27 +1,25 @@
-import Foundation
-package import PenstockLog
-
-/// A JSON value that keeps the order of its members.
-package enum ServiceJSON: Sendable {
-  case object([(String, ServiceJSON)])
-  case array([ServiceJSON])
+/// A JSON value that keeps the order of its members, for the output of the command line and the service.
+package enum OrderedJSON: Sendable {
+  case object([(String, OrderedJSON)])
+  case array([OrderedJSON])
   case string(String)
   /// Written unchanged: a number, or JSON that was encoded elsewhere.
   case raw(String)
   case bool(Bool)
   case null
 
-  package static func number(_ value: some BinaryInteger) -> ServiceJSON { .raw(String(value)) }
+  package static func number(_ value: some BinaryInteger) -> OrderedJSON { .raw(String(value)) }
 
-  /// Null for infinities and NaN, which JSON cannot express.
-  package static func number(_ value: Double) -> ServiceJSON {
+  /// The shortest text that gives the same value, without a fraction for a whole number. Null for infinities and NaN,
+  /// which JSON cannot express.
+  package static func number(_ value: Double) -> OrderedJSON {
     guard value.isFinite else { return .null }
     return .raw(value == value.rounded() && value.magnitude < 1e15 ? String(Int64(value)) : "\(value)")
   }
 
-  package static func optional(_ value: (some BinaryInteger)?) -> ServiceJSON { value.map { .number($0) } ?? .null }
-  package static func optional(_ value: Double?) -> ServiceJSON { value.map { .number($0) } ?? .null }
-  package static func optional(_ value: String?) -> ServiceJSON { value.map { .string($0) } ?? .null }
+  package static func optional(_ value: (some BinaryInteger)?) -> OrderedJSON { value.map { .number($0) } ?? .null }
+  package static func optional(_ value: Double?) -> OrderedJSON { value.map { .number($0) } ?? .null }
+  package static func optional(_ value: String?) -> OrderedJSON { value.map { .string($0) } ?? .null }
 
   /// The JSON text, on one line.
   package var text: String {
@@ -71,14 +69,5 @@ package enum ServiceJSON: Sendable {
       }
     }
     text += "\""
-  }
-}
-
-/// Formats the times in answers and log lines.
-package enum ServiceTime {
-  /// ISO 8601 in UTC with milliseconds, such as `2026-11-23T21:30:00.000Z`.
-  package static func text(_ time: Timestamp) -> String {
-    let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-    return Date(timeIntervalSince1970: time.seconds).formatted(style)
   }
 }
