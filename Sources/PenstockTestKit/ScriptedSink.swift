@@ -108,7 +108,8 @@ public final class ScriptedSink: Sink {
   }
 
   public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
-    guard await faults.crash.survives("before deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    let isDead = DeliveryOutcome.retry(reason: "the process is dead", after: nil)
+    guard await faults.crash.survives("before deliver") else { return isDead }
     let step = state.update { state in
       state.deliveries += 1
       state.sentRanges.append(delivery.intent.first..<delivery.intent.end)
@@ -117,7 +118,7 @@ public final class ScriptedSink: Sink {
     let range = delivery.intent.first..<delivery.intent.end
     let isRejected = faults.rejects.contains(where: range.contains)
     let outcome = isRejected ? .rejected(reason: "422 \(range.lowerBound)") : await perform(step ?? last, delivery)
-    guard await faults.crash.survives("after deliver") else { return .retry(reason: "the process is dead", after: nil) }
+    guard await faults.crash.survives("after deliver") else { return isDead }
     return outcome
   }
 

@@ -97,7 +97,7 @@ struct SealedFile {
     }
   }
 
-  /// Adds footer, seek table and header. When this returns, the whole file is on stable storage; its name is not.
+  /// Adds footer, seek table and header. The proof of the file syncs it; see ``SegmentSealer``.
   mutating func finish(_ seal: SegmentSeal) throws(LogError) -> SegmentHeader {
     var seal = seal
     let footer = SegmentFooter.encoded(blocks.map(BlockEntry.init), at: cursor.position, plain)
@@ -107,11 +107,6 @@ struct SealedFile {
     let header = plain.sealed(seal, salt: plain.salt)
     for (bytes, position) in [(footer, cursor.position), (header.encoded(), 0)] {
       try write(bytes[...], at: position)
-    }
-    do throws(FileSystemError) {
-      try fileSystem.synchronize(file.handle)
-    } catch {
-      throw LogError(error, while: "sync a sealed segment")
     }
     return header
   }

@@ -139,7 +139,7 @@ package struct SegmentSealer: Sendable {
       // The proof reads what the disk holds, not what memory was asked to write.
       _ = try fileSystem.synchronizeThenDropCache(sealed.handle)
     } catch {
-      throw LogError(error, while: "read a sealed segment from the disk")
+      throw LogError(error, while: "sync a sealed segment and read it back")
     }
     try SealProof.prove(sealed, path: path, equals: &original, pace)
   }
