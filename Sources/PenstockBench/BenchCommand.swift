@@ -9,8 +9,7 @@ import PenstockToolSupport
 @main
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "penstock-bench",
-    abstract: "Measures the engine, with a raw probe next to every figure.",
+    commandName: "penstock-bench", abstract: "Measures the engine, with a raw probe next to every figure.",
     discussion: """
       Every bench runs ours and a probe in turn, in one process and on one disk: the least that the same work can \
       cost in

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Foundation
 import PenstockLog
+import PenstockSupport
 import PenstockToolSupport
+import Synchronization
 
 /// What every bench takes.
 struct BenchOptions: ParsableArguments {
@@ -13,6 +15,14 @@ struct BenchOptions: ParsableArguments {
 
   func validate() throws {
     guard (1...1000).contains(rounds) else { throw ValidationError("--rounds must be 1 to 1000") }
+  }
+
+  /// Measures round by round, and shows how far it is.
+  func eachRound(_ measure: (_ number: Int) async throws -> Void) async throws {
+    for number in 0..<rounds {
+      try await measure(number)
+      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
+    }
   }
 }
 
@@ -30,6 +40,13 @@ protocol BenchSubcommand: BenchTool {
 }
 
 extension BenchSubcommand {
+  /// What was found, with the number of rounds among the parameters.
+  func report(_ parameters: (String, JSON)..., rows: [BenchRow], series: [BenchSeries] = []) -> BenchReport {
+    BenchReport(
+      bench: Self.spokenName, parameters: [("rounds", .number(options.rounds))] + parameters, rows: rows,
+      series: series)
+  }
+
   /// Measures in a directory of its own, removes it, and tells what was found.
   func perform() async throws {
     let base = options.directory ?? NSTemporaryDirectory()
@@ -56,11 +73,11 @@ extension BenchSubcommand {
 
 /// Numbers handed out once each, to any number of tasks.
 final class Tickets: Sendable {
-  private let next = SharedCounter()
+  private let next = Atomic(0)
   private let count: Int
   init(_ count: Int) { self.count = count }
   func take() -> Int? {
-    let number = next.increment()
+    let number = next.wrappingAdd(1, ordering: .relaxed).oldValue
     return number < count ? number : nil
   }
 }
@@ -95,6 +112,15 @@ enum BenchEvents {
       try await group.waitForAll()
     }
     try await log.sync()
+  }
+
+  /// A closed log of so many events, in batches of a thousand; returns the batches it was made of.
+  static func fill(_ path: String, events: Int) async throws -> [RecordBatch] {
+    let batches = batches(of: 1000, for: events)
+    let log = try await Log.open(at: path, configuration: alone)
+    try await stream(log, batches, turns: (events + 999) / 1000)
+    try await log.close()
+    return batches
   }
 
   /// Appends until the log is past its first segment: that one is filled with zeros step by step, the later ones ahead

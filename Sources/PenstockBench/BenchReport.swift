@@ -41,11 +41,19 @@ struct BenchRow {
   let unit: String
   /// What the probe is, in words.
   let probeIs: String
-  var targets: [BenchTarget] = []
+  var targets: [BenchTarget]
   var note: String?
   /// Whether ours divided by the probe says anything.
-  var isCompared = true
+  let isCompared: Bool
   var rounds: [(ours: Double, probe: Double?)] = []
+
+  init(
+    _ id: String, _ measure: String, _ unit: String, against probe: String = "nothing", _ targets: BenchTarget...,
+    note: String? = nil, isCompared: Bool = true
+  ) {
+    (self.id, self.measure, self.unit, probeIs) = (id, measure, unit, probe)
+    (self.targets, self.note, self.isCompared) = (targets, note, isCompared)
+  }
 
   var ours: Double { Samples.median(rounds.map(\.ours)) }
   var probe: Double? {
@@ -53,9 +61,7 @@ struct BenchRow {
     return probes.isEmpty ? nil : Samples.median(probes)
   }
   /// Each round's own, so that a disk that was slow for a while was slow for both.
-  var ratios: [Double] {
-    isCompared ? rounds.compactMap { round in round.probe.map { round.ours / $0 } } : []
-  }
+  var ratios: [Double] { isCompared ? rounds.compactMap { round in round.probe.map { round.ours / $0 } } : [] }
   var ratio: Double? { ratios.isEmpty ? nil : Samples.median(ratios) }
   var isMet: Bool? { targets.isEmpty ? nil : targets.allSatisfy { $0.isMet(ours: ours, ratio: ratio) } }
 
@@ -67,10 +73,7 @@ struct BenchRow {
       ("probe", probe.map { .number($0) } ?? .null), ("probeIs", .string(probeIs)),
       ("ratio", ratio.map { .number($0) } ?? .null), ("targets", .array(targets.map(\.json))),
       ("met", isMet.map { .bool($0) } ?? .null), ("note", .optional(note)),
-      (
-        "eachRound",
-        .array(rounds.map { .array([.number($0.ours), $0.probe.map { .number($0) } ?? .null]) })
-      ),
+      ("eachRound", .array(rounds.map { .array([.number($0.ours), $0.probe.map { .number($0) } ?? .null]) })),
     ])
   }
 

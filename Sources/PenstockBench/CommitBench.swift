@@ -11,10 +11,8 @@ extension BenchCommand {
       abstract: "How long one durable append takes, alone and among many, against writing and syncing as much.",
       discussion: """
         Alone: one record at a time, each on stable storage before the next, against writing and syncing 4 KiB in a \
-        file of
-        zeros; in bursts, in turn. Among many: --producers tasks that each append a record and wait for it, against \
-        writing
-        and syncing blocks of the size theirs came to.
+        file of zeros; in bursts, in turn. Among many: --producers tasks that each append a record and wait for it, \
+        against writing and syncing blocks of the size theirs came to.
 
           penstock-bench commit
           penstock-bench commit --dir /data/bench --producers 1024 --events 200000 --json
@@ -32,19 +30,10 @@ extension BenchCommand {
       guard (1...10_000).contains(producers) else { throw ValidationError("--producers must be 1 to 10000") }
       guard (1...1_000_000).contains(singles) else { throw ValidationError("--singles must be 1 to 1000000") }
     }
-
-    func measure(in directory: String) async throws -> BenchReport {
-      let bench = CommitBench(directory: directory, events: events, singles: singles)
-      return try await bench.run(producers: producers, rounds: options.rounds, sweep: sweep)
-    }
   }
 }
 
-/// `penstock-bench commit`.
-struct CommitBench {
-  let directory: String
-  let events: Int
-  let singles: Int
+extension BenchCommand.Commit {
   /// Ours and the probe take turns in bursts of so many.
   private static let burst = 50
 
@@ -57,46 +46,35 @@ struct CommitBench {
     var recordsPerBlock = 0.0
   }
 
-  func run(producers: Int, rounds: Int, sweep: Bool) async throws -> BenchReport {
+  func measure(in directory: String) async throws -> BenchReport {
     let records = BenchEvents.batches(of: 1, for: 10_000)
     let log = try await Log.open(at: directory + "/log", configuration: BenchEvents.alone)
     if events >= 50_000 { try await BenchEvents.warmUp(log, BenchEvents.batches(of: 1000, for: 64_000)) }
-    var report = BenchReport(
-      bench: "commit",
-      parameters: [
-        ("rounds", .number(rounds)), ("events", .number(events)), ("producers", .number(producers)),
-        ("singles", .number(singles)),
-      ])
-    report.rows = rows(producers)
-    var all: (ours: [Double], page: [Double]) = ([], [])
-    var crowds: [Double] = []
-    for number in 0..<rounds {
-      let (ours, page) = try await alone(log, records)
+    var report = report(
+      ("events", .number(events)), ("producers", .number(producers)), ("singles", .number(singles)), rows: rows)
+    let probe = directory + "/probe"
+    var all: (ours: [Double], page: [Double], many: [Double]) = ([], [], [])
+    try await options.eachRound { _ in
+      let (ours, page) = try await alone(log, records, probe)
       all.ours += ours
       all.page += page
       let (one, raw) = (Samples(seconds: ours), Samples(seconds: page))
       report.rows[0].add(one.percentile(0.5), raw.percentile(0.5))
       report.rows[1].add(one.percentile(0.99), raw.percentile(0.99))
       let crowd = try await crowd(log, records, producers, events)
-      let block = try syncs(crowd.blockBytes)
+      let block = try syncs(crowd.blockBytes, probe)
       report.rows[2].add(crowd.rate, crowd.recordsPerBlock / (block.percentile(0.5) / 1e6))
       report.rows[3].add(crowd.acknowledged.percentile(0.99), block.percentile(0.99))
       report.rows[4].add(crowd.recordsPerBlock)
       report.rows[5].add(crowd.processor)
       report.rows[6].add(crowd.rate * crowd.processor / 1e6)
       report.rows[7].add(Double(ours.count) / ours.reduce(0, +), Double(page.count) / page.reduce(0, +))
-      crowds += crowd.acknowledged.sorted.map { $0 / 1e6 }
-      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
+      all.many += crowd.acknowledged.sorted.map { $0 / 1e6 }
     }
     report.series = [
-      BenchSeries(
-        plot: "commit-latency", name: "penstock, 1 producer", points: Samples(seconds: all.ours).distribution),
-      BenchSeries(
-        plot: "commit-latency", name: "write and sync 4 KiB", points: Samples(seconds: all.page).distribution),
-      BenchSeries(
-        plot: "commit-latency", name: "penstock, \(producers) producers",
-        points: Samples(seconds: crowds).distribution),
-    ]
+      ("penstock, 1 producer", all.ours), ("write and sync 4 KiB", all.page),
+      ("penstock, \(producers) producers", all.many),
+    ].map { BenchSeries(plot: "commit-latency", name: $0, points: Samples(seconds: $1).distribution) }
     if sweep {
       var points: [(Double, Double)] = []
       for producers in [1, 4, 16, 64, 256, 1024] {
@@ -109,31 +87,29 @@ struct CommitBench {
     return report
   }
 
-  private func rows(_ producers: Int) -> [BenchRow] {
+  private var rows: [BenchRow] {
     let page = "4 KiB written and synced in a file of zeros"
     return [
+      BenchRow("commit.single.p50", "1 producer, 1 record, p50", "µs", against: page, .atMost(1.15)),
+      BenchRow("commit.single.p99", "1 producer, 1 record, p99", "µs", against: page, .atMost(1.5)),
       BenchRow(
-        id: "commit.single.p50", measure: "1 producer, 1 record, p50", unit: "µs", probeIs: page,
-        targets: [.atMost(1.15)]),
+        "commit.crowd.rate", "\(producers) awaiting producers", "events/s",
+        against: "as many records as a block came to, for every write and sync of such a block; nothing compressed",
+        .atLeast(400_000, .ours)),
       BenchRow(
-        id: "commit.single.p99", measure: "1 producer, 1 record, p99", unit: "µs", probeIs: page,
-        targets: [.atMost(1.5)]),
-      BenchRow(
-        id: "commit.crowd.rate", measure: "\(producers) awaiting producers", unit: "events/s",
-        probeIs: "as many records as a block came to, for every write and sync of such a block; nothing compressed",
-        targets: [.atLeast(400_000, .ours)]),
-      BenchRow(
-        id: "commit.crowd.p99", measure: "\(producers) awaiting producers, p99", unit: "µs",
-        probeIs: "a block of the same size written and synced, p99", targets: [.atMost(2.5)]),
-      BenchRow(id: "commit.crowd.block", measure: "  records in a block", unit: "records", probeIs: "nothing"),
-      BenchRow(id: "commit.crowd.cpu", measure: "  processor time for a record", unit: "µs", probeIs: "nothing"),
-      BenchRow(id: "commit.crowd.cores", measure: "  processors kept busy", unit: "cores", probeIs: "nothing"),
-      BenchRow(id: "commit.single.rate", measure: "1 producer, 1 record", unit: "events/s", probeIs: page),
+        "commit.crowd.p99", "\(producers) awaiting producers, p99", "µs",
+        against: "a block of the same size written and synced, p99", .atMost(2.5)),
+      BenchRow("commit.crowd.block", "  records in a block", "records"),
+      BenchRow("commit.crowd.cpu", "  processor time for a record", "µs"),
+      BenchRow("commit.crowd.cores", "  processors kept busy", "cores"),
+      BenchRow("commit.single.rate", "1 producer, 1 record", "events/s", against: page),
     ]
   }
 
-  private func alone(_ log: Log, _ records: [RecordBatch]) async throws -> (ours: [Double], page: [Double]) {
-    var probe = try SyncProbe(directory + "/probe", size: BlockFormat.alignment, count: singles)
+  private func alone(
+    _ log: Log, _ records: [RecordBatch], _ path: String
+  ) async throws -> (ours: [Double], page: [Double]) {
+    var probe = try SyncProbe(path, size: BlockFormat.alignment, count: singles)
     defer { probe.end() }
     var (ours, page): ([Double], [Double]) = ([], [])
     while ours.count < singles {
@@ -176,8 +152,8 @@ struct CommitBench {
       recordsPerBlock: Double(events) / Double(max(1, blocks.count)))
   }
 
-  private func syncs(_ bytes: Int) throws -> Samples {
-    var probe = try SyncProbe(directory + "/probe", size: bytes, count: 200)
+  private func syncs(_ bytes: Int, _ path: String) throws -> Samples {
+    var probe = try SyncProbe(path, size: bytes, count: 200)
     defer { probe.end() }
     return Samples(seconds: try (0..<singles).map { _ in try seconds { () throws in try probe.once() } })
   }

@@ -2,13 +2,6 @@ import Foundation
 import PenstockLog
 import Synchronization
 
-/// Sums from several tasks.
-final class Visits: Sendable {
-  private let sums = Mutex((records: 0, bytes: 0))
-  func add(_ records: Int, _ bytes: Int) { sums.withLock { $0 = ($0.records + records, $0.bytes + bytes) } }
-  var records: Int { sums.withLock { $0.records } }
-}
-
 /// The zstd frames of a log, in memory.
 struct Frames {
   private struct Frame {

@@ -11,8 +11,7 @@ extension BenchCommand {
       abstract: "What an open log costs while nothing happens.",
       discussion: """
         A log that has been appended to, with tailing readers that wait at its end: processor time and wake-ups of \
-        the whole
-        process without appends. The probe: the same process without a log.
+        the whole process without appends. The probe: the same process without a log.
 
           penstock-bench idle
           penstock-bench idle --seconds 10 --json
@@ -26,64 +25,47 @@ extension BenchCommand {
       guard (0.1...3600).contains(duration) else { throw ValidationError("--seconds must be 0.1 to 3600") }
       guard (0...1000).contains(cursors) else { throw ValidationError("--cursors must be 0 to 1000") }
     }
-
-    func measure(in directory: String) async throws -> BenchReport {
-      try await IdleBench(directory: directory, duration: duration, cursors: cursors).run(rounds: options.rounds)
-    }
   }
 }
 
-/// `penstock-bench idle`.
-struct IdleBench {
-  let directory: String
-  let duration: Double
-  let cursors: Int
-
+extension BenchCommand.Idle {
   private struct Usage {
     /// Share of one core.
     var processor = 0.0
     var wakeUps = 0.0
   }
 
-  func run(rounds: Int) async throws -> BenchReport {
+  func measure(in directory: String) async throws -> BenchReport {
     let probe = "the same process without a log"
     var rows = [
       BenchRow(
-        id: "idle.cpu", measure: "idle, \(cursors) waiting readers", unit: "% of a core", probeIs: probe,
-        targets: [.atMost(1, .ours)], isCompared: false),
-      BenchRow(id: "idle.wakes", measure: "  wake-ups", unit: "a second", probeIs: probe, isCompared: false),
+        "idle.cpu", "idle, \(cursors) waiting readers", "% of a core", against: probe, .atMost(1, .ours),
+        isCompared: false), BenchRow("idle.wakes", "  wake-ups", "a second", against: probe, isCompared: false),
     ]
-    let raw = try await look(rounds)
+    let raw = try await look()
     let log = try await Log.open(at: directory + "/log")
-    let readers = (0..<cursors).map { _ in
-      Task { for try await _ in log.records(tailing: true).batches() {} }
-    }
+    let readers = (0..<cursors).map { _ in Task { for try await _ in log.records(tailing: true).batches() {} } }
     let records = BenchEvents.batches(of: 100, for: 10_000)
     for batch in records { try await log.append(batch, durability: .disk) }
     // What follows an append, the next segment's zeros for one, is over then.
     try await Task.sleep(for: .milliseconds(500))
-    for (ours, probe) in zip(try await look(rounds), raw) {
+    for (ours, probe) in zip(try await look(), raw) {
       rows[0].add(ours.processor * 100, probe.processor * 100)
       rows[1].add(ours.wakeUps, probe.wakeUps)
     }
     for reader in readers { reader.cancel() }
     try await log.close()
-    var report = BenchReport(
-      bench: "idle",
-      parameters: [("rounds", .number(rounds)), ("seconds", .number(duration)), ("cursors", .number(cursors))])
-    report.rows = rows
-    return report
+    return report(("seconds", .number(duration)), ("cursors", .number(cursors)), rows: rows)
   }
 
-  private func look(_ rounds: Int) async throws -> [Usage] {
+  private func look() async throws -> [Usage] {
     var found: [Usage] = []
-    for number in 0..<rounds {
+    try await options.eachRound { _ in
       let (time, wakes) = (processorSeconds(), voluntarySwitches())
       try await Task.sleep(for: .seconds(duration))
       found.append(
         Usage(
           processor: (processorSeconds() - time) / duration, wakeUps: Double(voluntarySwitches() - wakes) / duration))
-      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
     return found
   }

@@ -11,10 +11,9 @@ extension BenchCommand {
       abstract: "Peak memory of appending, and of replaying with many cursors, at the log's defaults.",
       discussion: """
         Four tasks append generated events, held back by the full queue alone, with sealing in the background; then \
-        the log is opened \
-        again and read from its beginning by cursors that note and commit every batch. The figure is the most memory \
-        that \
-        was resident, the program itself included; next to it, the value after the first eighth of the work.
+        the log is opened again and read from its beginning by cursors that note and commit every batch. The figure \
+        is the most memory that was resident, the program itself included; next to it, the value after the first \
+        eighth of the work.
 
           penstock-bench memory
           penstock-bench memory --gibibytes 1 --cursors 16 --dir /data/bench
@@ -31,25 +30,21 @@ extension BenchCommand {
 
     /// One round is enough: it is a peak, and the work is long.
     func measure(in directory: String) async throws -> BenchReport {
-      let trial = MemoryTrial(
-        path: directory + "/log", bytes: Int(gibibytes * Double(1 << 30)), cursors: cursors)
+      let trial = MemoryTrial(path: directory + "/log", bytes: Int(gibibytes * Double(1 << 30)), cursors: cursors)
       let (append, replay) = try await trial.run { ProgressLine.shared.update($1, "\($0), \($1) %") }
-      var report = BenchReport(
+      return BenchReport(
         bench: "memory",
         parameters: [
           ("bytes", .number(trial.bytes)), ("cursors", .number(cursors)), ("records", .number(append.records)),
+        ],
+        rows: [
+          row("memory.append", "appending \(HumanFormat.bytes(trial.bytes))", append),
+          row("memory.replay", "replaying it with \(HumanFormat.count(cursors, "cursor"))", replay),
         ])
-      report.rows = [
-        row("memory.append", "appending \(HumanFormat.bytes(trial.bytes))", append),
-        row("memory.replay", "replaying it with \(HumanFormat.count(cursors, "cursor"))", replay),
-      ]
-      return report
     }
 
     private func row(_ id: String, _ measure: String, _ finding: MemoryTrial.Finding) -> BenchRow {
-      var row = BenchRow(
-        id: id, measure: measure, unit: "MiB", probeIs: "resident after the first eighth of the work",
-        targets: [.atMost(64, .ours)])
+      var row = BenchRow(id, measure, "MiB", against: "resident after the first eighth of the work", .atMost(64, .ours))
       row.note = "Over time: " + finding.course.map { "\($0 >> 20)" }.joined(separator: ", ") + " MiB"
       // Other kernels do not say: then there is no figure, and no claim.
       if finding.peak == 0 { return row }

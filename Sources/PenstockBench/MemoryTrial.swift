@@ -1,14 +1,7 @@
+import Foundation
 import PenstockLog
 import PenstockToolSupport
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// Appends a number of bytes with a log's defaults, then reads them back with cursors that commit. It watches the
 /// memory of the process.
@@ -28,9 +21,9 @@ struct MemoryTrial {
   }
 
   func run(progress: @escaping @Sendable (String, Int) -> Void) async throws -> (append: Finding, replay: Finding) {
-    ResidentMemory.resetPeak()
+    ProcessMemory.resetPeak()
     let appended = try await append { progress("appending", $0) }
-    ResidentMemory.resetPeak()
+    ProcessMemory.resetPeak()
     let replayed = try await replay(appended.records) { progress("replaying", $0) }
     return (appended, replayed)
   }
@@ -109,42 +102,13 @@ private final class Course: Sendable {
       state.done += part
       let eighths = min(8, state.done * 8 / whole)
       guard eighths > state.course.count else { return nil }
-      state.course.append(ResidentMemory.now)
+      state.course.append(ProcessMemory(of: getpid()).resident)
       return eighths * 100 / 8
     }
     if let percent { progress(percent) }
   }
 
   var finding: MemoryTrial.Finding {
-    MemoryTrial.Finding(peak: ResidentMemory.peak, course: state.withLock { $0.course })
-  }
-}
-
-/// What the kernel says of this process.
-enum ResidentMemory {
-  /// Now, in bytes; 0 where the kernel does not say.
-  static var now: Int { field("VmRSS:") }
-  /// The most since ``resetPeak()``, in bytes; 0 where the kernel does not say.
-  static var peak: Int { field("VmHWM:") }
-
-  static func resetPeak() {
-    let descriptor = open("/proc/self/clear_refs", O_WRONLY)
-    guard descriptor >= 0 else { return }
-    _ = write(descriptor, "5", 1)
-    close(descriptor)
-  }
-
-  private static func field(_ name: String) -> Int {
-    let descriptor = open("/proc/self/status", O_RDONLY)
-    guard descriptor >= 0 else { return 0 }
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 8192)
-    let count = read(descriptor, &bytes, bytes.count)
-    guard count > 0 else { return 0 }
-    for line in String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n") where line.hasPrefix(name) {
-      let digits = line.filter { $0.isASCII && $0.isNumber }
-      return (Int(digits) ?? 0) << 10
-    }
-    return 0
+    MemoryTrial.Finding(peak: ProcessMemory(of: getpid()).peak, course: state.withLock { $0.course })
   }
 }

@@ -29,8 +29,7 @@ struct RawProbe {
   func write(_ bytes: UnsafeRawBufferPointer, at position: Int) throws {
     var done = 0
     while done < bytes.count {
-      let written = pwrite(
-        descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, off_t(position + done))
+      let written = pwrite(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, off_t(position + done))
       if written < 0, errno == EINTR { continue }
       guard written > 0 else { throw Self.failure("write", path) }
       done += written

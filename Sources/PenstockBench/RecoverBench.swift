@@ -11,11 +11,9 @@ extension BenchCommand {
       abstract: "Opening a log after a kill, and opening and seeking in a log of 100 GB.",
       discussion: """
         After a kill: a log that was never closed, copied with a full segment, opened for writing, against reading \
-        its newest
-        segment from end to end. 100 GB: one segment of the default size over and over, each with its own place in \
-        the log;
-        most are files with holes, so that little disk is needed. Files are dropped from the page cache before each
-        measurement; what a disk or a host caches is not.
+        its newest segment from end to end. 100 GB: one segment of the default size over and over, each with its own \
+        place in the log; most are files with holes, so that little disk is needed. Files are dropped from the page \
+        cache before each measurement; what a disk or a host caches is not.
 
           penstock-bench recover
           penstock-bench recover --dir /data/bench --gigabytes 1000 --json
@@ -29,36 +27,23 @@ extension BenchCommand {
       guard (1000...100_000_000).contains(events) else { throw ValidationError("--events must be 1000 to 100000000") }
       guard (0...10_000).contains(gigabytes) else { throw ValidationError("--gigabytes must be 0 to 10000") }
     }
-
-    func measure(in directory: String) async throws -> BenchReport {
-      try await RecoverBench(directory: directory, events: events, gigabytes: gigabytes).run(rounds: options.rounds)
-    }
   }
 }
 
-/// `penstock-bench recover`.
-struct RecoverBench {
-  let directory: String
-  let events: Int
-  let gigabytes: Int
-
-  func run(rounds: Int) async throws -> BenchReport {
-    var report = BenchReport(
-      bench: "recover",
-      parameters: [("rounds", .number(rounds)), ("events", .number(events)), ("gigabytes", .number(gigabytes))])
-    report.rows = try await [afterKill(rounds)]
-    if gigabytes > 0 { report.rows += try await longLog(rounds) }
-    return report
+extension BenchCommand.Recover {
+  func measure(in directory: String) async throws -> BenchReport {
+    var rows = [try await afterKill(directory)]
+    if gigabytes > 0 { rows += try await longLog(directory + "/long") }
+    return report(("events", .number(events)), ("gigabytes", .number(gigabytes)), rows: rows)
   }
 
   /// Copies a log whose writer is still there, as a kill would leave it, and opens the copy.
-  private func afterKill(_ rounds: Int) async throws -> BenchRow {
-    var row = BenchRow(
-      id: "recover.open", measure: "open after a kill", unit: "ms", probeIs: "the newest segment read from end to end")
+  private func afterKill(_ directory: String) async throws -> BenchRow {
+    var row = BenchRow("recover.open", "open after a kill", "ms", against: "the newest segment read from end to end")
     let batches = BenchEvents.batches(of: 1000, for: events)
     let log = try await Log.open(at: directory + "/log")
     try await BenchEvents.stream(log, batches, turns: (events + 999) / 1000)
-    for number in 0..<rounds {
+    try await options.eachRound { number in
       let copy = directory + "/killed-\(number)"
       try Self.copy(directory + "/log", to: copy)
       let newest = try Self.segments(copy).last ?? ""
@@ -73,45 +58,35 @@ struct RecoverBench {
       try FileManager.default.removeItem(atPath: copy)
       row.add(took * 1e3, read * 1e3)
       row.note = "The newest segment: \(HumanFormat.bytes(size))"
-      ProgressLine.shared.update(number + 1, "after a kill, \(number + 1) of \(rounds)")
     }
     try await log.close()
     return row
   }
 
-  private func longLog(_ rounds: Int) async throws -> [BenchRow] {
+  private func longLog(_ path: String) async throws -> [BenchRow] {
     ProgressLine.shared.update(0, "making a log of \(gigabytes) GB")
-    let long = try await LongLog(at: directory + "/long", bytes: gigabytes * 1_000_000_000)
-    let files = try Self.files(directory + "/long")
-    let gb = "\(gigabytes) GB"
+    let long = try await LongLog(at: path, bytes: gigabytes * 1_000_000_000)
+    let files = try Self.files(path)
+    let (gb, newest) = ("\(gigabytes) GB", "reading the newest segment, which has been taken off")
+    let (middle, slowest) = ("the same block read cold, p50", "the same block read cold, slowest")
     var rows = [
       BenchRow(
-        id: "long.open", measure: "open \(gb) for writing, less one segment's read", unit: "ms",
-        probeIs: "reading the newest segment, which has been taken off", targets: [.atMost(50, .ours)],
+        "long.open", "open \(gb) for writing, less one segment's read", "ms", against: newest, .atMost(50, .ours),
         note: "\(long.segments) segments", isCompared: false),
       BenchRow(
-        id: "long.read", measure: "open \(gb) for reading, with cursors and end", unit: "ms",
-        probeIs: "listing the directory", targets: [.atMost(50, .ours)], isCompared: false),
+        "long.read", "open \(gb) for reading, with cursors and end", "ms", against: "listing the directory",
+        .atMost(50, .ours), isCompared: false),
       BenchRow(
-        id: "long.status", measure: "what penstock status reads of \(gb), less one segment's read", unit: "ms",
-        probeIs: "reading the newest segment, which has been taken off", targets: [.atMost(50, .ours)],
-        isCompared: false),
-      BenchRow(
-        id: "long.seek.offset.p50", measure: "seek by offset and read one, p50", unit: "µs",
-        probeIs: "the same block read cold, p50", targets: [.atMost(1000, .ours)]),
-      BenchRow(
-        id: "long.seek.offset.max", measure: "  the same, slowest", unit: "µs",
-        probeIs: "the same block read cold, slowest"),
-      BenchRow(
-        id: "long.seek.time.p50", measure: "seek by time, p50", unit: "µs", probeIs: "the same block read cold, p50",
-        targets: [.atMost(1000, .ours)]),
-      BenchRow(
-        id: "long.seek.time.max", measure: "  the same, slowest", unit: "µs",
-        probeIs: "the same block read cold, slowest"),
+        "long.status", "what penstock status reads of \(gb), less one segment's read", "ms", against: newest,
+        .atMost(50, .ours), isCompared: false),
+      BenchRow("long.seek.offset.p50", "seek by offset and read one, p50", "µs", against: middle, .atMost(1000, .ours)),
+      BenchRow("long.seek.offset.max", "  the same, slowest", "µs", against: slowest),
+      BenchRow("long.seek.time.p50", "seek by time, p50", "µs", against: middle, .atMost(1000, .ours)),
+      BenchRow("long.seek.time.max", "  the same, slowest", "µs", against: slowest),
     ]
-    for number in 0..<rounds {
+    try await options.eachRound { _ in
       try PageCache.drop(files)
-      let list = try seconds { () throws in _ = try Self.segments(directory + "/long") }
+      let list = try seconds { () throws in _ = try Self.segments(path) }
       let status = try await seconds { () async throws in
         let reader = try await LogReader.open(at: long.path)
         _ = (try reader.cursorStates(), reader.end, reader.first)
@@ -139,7 +114,6 @@ struct RecoverBench {
         rows[index].add(seeks.offset.percentile(share), seeks.raw.percentile(share))
         rows[index + 2].add(seeks.time.percentile(share), seeks.raw.percentile(share))
       }
-      ProgressLine.shared.update(number + 1, "\(gb), \(number + 1) of \(rounds)")
     }
     return rows
   }
@@ -149,16 +123,14 @@ struct RecoverBench {
     var (byOffset, byTime, raw): ([Double], [Double], [Double]) = ([], [], [])
     for place in long.places {
       try PageCache.drop([place.path])
-      raw.append(
-        try seconds { () throws in try PageCache.read(place.path, from: place.position, count: place.length) })
+      raw.append(try seconds { () throws in try PageCache.read(place.path, from: place.position, count: place.length) })
       // A reader of its own each time: nothing is known of the segment yet.
       var reader = try await LogReader.open(at: long.path)
       try PageCache.drop([place.path])
       var found: Batch?
       byOffset.append(
-        try seconds { () throws in
-          found = try reader.view.batch(from: place.offset, maxRecords: 1, maxBytes: 1 << 20)
-        })
+        try seconds { () throws in found = try reader.view.batch(from: place.offset, maxRecords: 1, maxBytes: 1 << 20) }
+      )
       guard found?.first == place.offset else { throw Failure(.bad, "bench", "no record at \(place.offset)") }
       reader.close()
       reader = try await LogReader.open(at: long.path)

@@ -11,9 +11,8 @@ extension BenchCommand {
       abstract: "Reading a log from its beginning, against zstd alone; many tailing readers, against one.",
       discussion: """
         Every record of the log is visited; the probe decompresses the same frames, read into memory beforehand, on \
-        one thread.
-        Then 16 readers that follow a writer, against one: processor time of the whole process, less what the same
-        appends take without a reader.
+        one thread. Then 16 readers that follow a writer, against one: processor time of the whole process, less what \
+        the same appends take without a reader.
 
           penstock-bench replay
           penstock-bench replay --dir /data/bench --events 5000000 --json
@@ -27,69 +26,51 @@ extension BenchCommand {
       guard (1000...100_000_000).contains(events) else { throw ValidationError("--events must be 1000 to 100000000") }
       guard (2...1000).contains(cursors) else { throw ValidationError("--cursors must be 2 to 1000") }
     }
-
-    func measure(in directory: String) async throws -> BenchReport {
-      try await ReplayBench(directory: directory, events: events, cursors: cursors).run(rounds: options.rounds)
-    }
   }
 }
 
-/// `penstock-bench replay`.
-struct ReplayBench {
-  let directory: String
-  let events: Int
-  let cursors: Int
-
-  func run(rounds: Int) async throws -> BenchReport {
-    let batches = BenchEvents.batches(of: 1000, for: events)
+extension BenchCommand.Replay {
+  func measure(in directory: String) async throws -> BenchReport {
     let path = directory + "/log"
-    let log = try await Log.open(at: path, configuration: BenchEvents.alone)
-    try await BenchEvents.stream(log, batches, turns: (events + 999) / 1000)
-    try await log.close()
+    let batches = try await BenchEvents.fill(path, events: events)
     let frames = try await Frames(of: path)
     var rows = self.rows
-    for number in 0..<rounds {
+    try await options.eachRound { number in
+      let follow = { try await self.follow($0, batches, directory + "/follow-\(number)-\($0)") }
       let (one, two) = try await (replay(path, parts: 1), replay(path, parts: 2))
       let ahead = try await replay(path, parts: 1, readAhead: .threads(2))
       let (probe, probes) = try (frames.rate(threads: 1), frames.rate(threads: 2))
       rows[0].add(one, probe)
       rows[1].add(two, one)
       rows[2].add(two, probes)
-      let idle = try await follow(0, batches, number)
-      let (single, many) = try await (follow(1, batches, number), follow(cursors, batches, number))
+      let idle = try await follow(0)
+      let (single, many) = try await (follow(1), follow(cursors))
       rows[3].add(max(0, many - idle) * 1e3, max(1e-4, single - idle) * 1e3)
       rows[4].add(many * 1e3, single * 1e3)
       rows[5].add(ahead, one)
-      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
-    var report = BenchReport(
-      bench: "replay",
-      parameters: [("rounds", .number(rounds)), ("events", .number(events)), ("cursors", .number(cursors))])
-    report.rows = rows
-    return report
+    return report(("events", .number(events)), ("cursors", .number(cursors)), rows: rows)
   }
 
   private var rows: [BenchRow] {
     [
       BenchRow(
-        id: "replay.one", measure: "sequential replay, one thread", unit: "events/s",
-        probeIs: "the same frames decompressed on one thread, nothing read and no record looked at",
-        targets: [.atLeast(0.85), .atLeast(2_700_000, .ours)]),
+        "replay.one", "sequential replay, one thread", "events/s",
+        against: "the same frames decompressed on one thread, nothing read and no record looked at",
+        .atLeast(0.85), .atLeast(2_700_000, .ours)),
       BenchRow(
-        id: "replay.two", measure: "replay, two threads", unit: "events/s", probeIs: "ours on one thread",
-        targets: [.atLeast(1.8)], note: "Two tasks, half of the log each, through one reader"),
+        "replay.two", "replay, two threads", "events/s", against: "ours on one thread", .atLeast(1.8),
+        note: "Two tasks, half of the log each, through one reader"),
       BenchRow(
-        id: "replay.two.probe", measure: "  the same, against the probe", unit: "events/s",
-        probeIs: "the same frames decompressed on two threads"),
+        "replay.two.probe", "  the same, against the probe", "events/s",
+        against: "the same frames decompressed on two threads"),
       BenchRow(
-        id: "tail.cursors", measure: "\(cursors) tailing readers", unit: "ms of CPU", probeIs: "one tailing reader",
-        targets: [.atMost(1.3)], note: "What the appends take without a reader is taken off both"),
+        "tail.cursors", "\(cursors) tailing readers", "ms of CPU", against: "one tailing reader", .atMost(1.3),
+        note: "What the appends take without a reader is taken off both"),
       BenchRow(
-        id: "tail.cursors.total", measure: "  the same, appends included", unit: "ms of CPU",
-        probeIs: "one tailing reader, appends included"),
-      BenchRow(
-        id: "replay.ahead", measure: "replay by one task, two threads read ahead", unit: "events/s",
-        probeIs: "ours on one thread"),
+        "tail.cursors.total", "  the same, appends included", "ms of CPU",
+        against: "one tailing reader, appends included"),
+      BenchRow("replay.ahead", "replay by one task, two threads read ahead", "events/s", against: "ours on one thread"),
     ]
   }
 
@@ -98,9 +79,9 @@ struct ReplayBench {
     let reader = try await LogReader.open(at: path)
     defer { reader.close() }
     let (first, count) = (reader.first, reader.end - reader.first)
-    let visited = Visits()
+    var (visited, read) = (0, 0)
     let took = try await seconds { () async throws in
-      try await withThrowingTaskGroup(of: Void.self) { group in
+      (visited, read) = try await withThrowingTaskGroup(of: (Int, Int).self) { group in
         for part in 0..<parts {
           let range = (first + count * part / parts, first + count * (part + 1) / parts)
           group.addTask {
@@ -112,21 +93,20 @@ struct ReplayBench {
                 bytes += $0.bytes.count
               }
             }
-            visited.add(visits, bytes)
+            return (visits, bytes)
           }
         }
-        try await group.waitForAll()
+        return try await group.reduce((0, 0)) { ($0.0 + $1.0, $0.1 + $1.1) }
       }
     }
-    guard visited.records == count else {
-      throw Failure(.bad, "bench", "\(visited.records) of \(count) records were replayed")
+    guard visited == count, read > 0 else {
+      throw Failure(.bad, "bench", "\(visited) of \(count) records were replayed")
     }
     return Double(count) / took
   }
 
   /// Processor seconds of appending, with so many readers that follow.
-  private func follow(_ readers: Int, _ batches: [RecordBatch], _ round: Int) async throws -> Double {
-    let path = directory + "/follow-\(round)-\(readers)"
+  private func follow(_ readers: Int, _ batches: [RecordBatch], _ path: String) async throws -> Double {
     let log = try await Log.open(at: path, configuration: BenchEvents.alone)
     // Enough of them that what is left after the appends' own time stands out from what a processor's time scatters by.
     let turns = 512

@@ -11,8 +11,7 @@ extension BenchCommand {
       abstract: "What sealed segments take, against all records in one zstd file; and how fast sealing is.",
       discussion: """
         A log is appended in batches of 1000, then every full segment is sealed. The probe compresses the same \
-        records as one
-        frame: at level 3 for the size, at the sealing level for the time.
+        records as one frame: at level 3 for the size, at the sealing level for the time.
 
           penstock-bench seal
           penstock-bench seal --dir /data/bench --events 1000000 --json
@@ -26,43 +25,28 @@ extension BenchCommand {
         throw ValidationError("--events must be 100000 to 10000000")
       }
     }
-
-    func measure(in directory: String) async throws -> BenchReport {
-      try await SealBench(directory: directory, events: events).run(rounds: options.rounds)
-    }
   }
 }
 
-/// `penstock-bench seal`.
-struct SealBench {
-  let directory: String
-  let events: Int
-  private let settings = SealingSettings()
+extension BenchCommand.Seal {
+  private static let settings = SealingSettings()
 
-  func run(rounds: Int) async throws -> BenchReport {
+  func measure(in directory: String) async throws -> BenchReport {
+    let oneFile = "zstd -3 of the same records in one file"
     var rows = [
+      BenchRow("seal.size", "sealed size", "MiB", against: oneFile, .atMost(1.1)),
+      BenchRow("seal.before", "  before sealing", "MiB", against: oneFile),
       BenchRow(
-        id: "seal.size", measure: "sealed size", unit: "MiB", probeIs: "zstd -3 of the same records in one file",
-        targets: [.atMost(1.1)]),
-      BenchRow(
-        id: "seal.before", measure: "  before sealing", unit: "MiB",
-        probeIs: "zstd -3 of the same records in one file"),
-      BenchRow(
-        id: "seal.rate", measure: "sealing, one thread", unit: "MB/s",
-        probeIs: "the same records compressed at the sealing level, nothing read, written or proven",
+        "seal.rate", "sealing, one thread", "MB/s",
+        against: "the same records compressed at the sealing level, nothing read, written or proven",
         note: "Reads the original, compresses, writes, syncs, reads both and compares"),
     ]
-    for number in 0..<rounds {
-      try await measure(directory + "/log-\(number)", &rows)
-      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
-    }
-    var report = BenchReport(bench: "seal", parameters: [("rounds", .number(rounds)), ("events", .number(events))])
-    report.rows = rows
-    return report
+    try await options.eachRound { try await measure(directory + "/log-\($0)", &rows) }
+    return report(("events", .number(events)), rows: rows)
   }
 
   private func measure(_ path: String, _ rows: inout [BenchRow]) async throws {
-    let records = try await write(path)
+    try await write(path)
     let reader = try await LogReader.open(at: path)
     defer {
       reader.close()
@@ -72,11 +56,9 @@ struct SealBench {
     let took = try seconds { try seal(reader, path) }
     // The newest segment is not sealed; the probe has its records neither.
     let raw = try await rawRecords(reader, below: reader.view.set.segments.last?.name.baseOffset ?? .zero)
-    guard raw.count > 0, records > 0 else {
-      throw Failure(.cannot, "bench", "no segment was filled; ask for more --events")
-    }
+    guard raw.count > 0 else { throw Failure(.cannot, "bench", "no segment was filled; ask for more --events") }
     let (size, _) = try compressed(raw, level: 3)
-    let (_, alone) = try compressed(raw, level: settings.level)
+    let (_, alone) = try compressed(raw, level: Self.settings.level)
     let mebi = Double(1 << 20)
     rows[0].add(Double(try bytes(of: reader)) / mebi, Double(size) / mebi)
     rows[1].add(Double(before) / mebi, Double(size) / mebi)
@@ -84,10 +66,9 @@ struct SealBench {
   }
 
   /// Small segments, so that a few hundred thousand events fill several.
-  private func write(_ path: String) async throws -> Int {
+  private func write(_ path: String) async throws {
     var configuration = LogConfiguration()
-    configuration.sealing = .off
-    configuration.segmentBytes = 4 << 20
+    (configuration.sealing, configuration.segmentBytes) = (.off, 4 << 20)
     let log = try await Log.open(at: path, configuration: configuration)
     let generator = EventGenerator()
     for first in stride(from: 0, to: events, by: 1000) {
@@ -95,12 +76,11 @@ struct SealBench {
     }
     try await log.sync()
     try await log.close()
-    return events
   }
 
   private func seal(_ reader: LogReader, _ path: String) throws {
     let system = LogEnvironment.system
-    let sealer = SegmentSealer(system.fileSystem, LogPaths(path), settings, randomBytes: system.randomBytes)
+    let sealer = SegmentSealer(system.fileSystem, LogPaths(path), Self.settings, randomBytes: system.randomBytes)
     var plan = SealingPlan()
     while let job = plan.next(in: reader.view.set.segments.map(\.name)) {
       guard case .sealed = try sealer.seal(job, in: reader.view) else {

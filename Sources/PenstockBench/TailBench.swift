@@ -3,6 +3,7 @@ import Foundation
 import PenstockLog
 import PenstockSupport
 import PenstockToolSupport
+import Synchronization
 
 extension BenchCommand {
   struct Tail: BenchSubcommand {
@@ -11,8 +12,7 @@ extension BenchCommand {
       abstract: "How soon a reader in the same process has a record after it became durable.",
       discussion: """
         One record at a time: the clock starts when the sync that made it durable returns, and stops when the tailing \
-        reader
-        holds the record's bytes. The probe: one thread wakes another.
+        reader holds the record's bytes. The probe: one thread wakes another.
 
           penstock-bench tail
           penstock-bench tail --dir /data/bench --events 10000 --json
@@ -24,59 +24,43 @@ extension BenchCommand {
     func validate() throws {
       guard (1...10_000_000).contains(events) else { throw ValidationError("--events must be 1 to 10000000") }
     }
-
-    func measure(in directory: String) async throws -> BenchReport {
-      try await TailBench(directory: directory, events: events).run(rounds: options.rounds)
-    }
   }
 }
 
-/// `penstock-bench tail`.
-struct TailBench {
-  let directory: String
-  let events: Int
-
-  func run(rounds: Int) async throws -> BenchReport {
+extension BenchCommand.Tail {
+  func measure(in directory: String) async throws -> BenchReport {
     let wake = "a thread woken by another, through a semaphore"
     var rows = [
-      BenchRow(id: "tail.wake.p50", measure: "wake-up after durable, p50", unit: "µs", probeIs: wake),
-      BenchRow(
-        id: "tail.wake.p99", measure: "wake-up after durable, p99", unit: "µs", probeIs: wake,
-        targets: [.atMost(50, .ours)]),
+      BenchRow("tail.wake.p50", "wake-up after durable, p50", "µs", against: wake),
+      BenchRow("tail.wake.p99", "wake-up after durable, p99", "µs", against: wake, .atMost(50, .ours)),
     ]
     var (ours, threads): ([Double], [Double]) = ([], [])
-    for number in 0..<rounds {
-      let (woken, raw) = (try await follow(number), wakeUps())
+    try await options.eachRound { number in
+      let (woken, raw) = (try await follow(directory + "/log-\(number)"), wakeUps())
       ours += woken
       threads += raw
       let (a, b) = (Samples(seconds: woken), Samples(seconds: raw))
       rows[0].add(a.percentile(0.5), b.percentile(0.5))
       rows[1].add(a.percentile(0.99), b.percentile(0.99))
-      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
-    var report = BenchReport(bench: "tail", parameters: [("rounds", .number(rounds)), ("events", .number(events))])
-    report.rows = rows
-    report.series = [
-      BenchSeries(plot: "tail-latency", name: "penstock, tailing reader", points: Samples(seconds: ours).distribution),
-      BenchSeries(
-        plot: "tail-latency", name: "one thread wakes another", points: Samples(seconds: threads).distribution),
-    ]
-    return report
+    let series = [("penstock, tailing reader", ours), ("one thread wakes another", threads)].map {
+      BenchSeries(plot: "tail-latency", name: $0, points: Samples(seconds: $1).distribution)
+    }
+    return report(("events", .number(events)), rows: rows, series: series)
   }
 
-  private func follow(_ round: Int) async throws -> [Double] {
+  private func follow(_ path: String) async throws -> [Double] {
     let durable = SharedMoment()
     var environment = LogEnvironment.system
     environment.fileSystem = StampingFileSystem(environment.fileSystem, durable)
-    let log = try await Log.open(
-      at: directory + "/log-\(round)", configuration: BenchEvents.alone, environment: environment)
+    let log = try await Log.open(at: path, configuration: BenchEvents.alone, environment: environment)
     let records = BenchEvents.batches(of: 1, for: 1000)
     let (seen, heard) = AsyncStream<Double>.makeStream()
     let reader = Task {
       for try await batch in log.records(tailing: true).batches() {
         var bytes = 0
         batch.forEachRecord { bytes += $0.bytes.count }
-        let now = SharedMoment.now()
+        let now = BenchClock.now()
         heard.yield(bytes > 0 ? Double(now) - Double(durable.nanoseconds) : .nan)
       }
       heard.finish()
@@ -113,6 +97,13 @@ struct TailBench {
       return Double(woken.nanoseconds - moment.nanoseconds) / 1e9
     }
   }
+}
+
+/// A moment one thread notes and another reads, in nanoseconds of the monotonic clock.
+final class SharedMoment: Sendable {
+  private let value = Atomic<UInt64>(0)
+  func note() { value.store(BenchClock.now(), ordering: .releasing) }
+  var nanoseconds: UInt64 { value.load(ordering: .acquiring) }
 }
 
 /// Notes the moment at which a sync last returned.

@@ -3,34 +3,30 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("The list of attempts", .timeLimit(.minutes(1)))
-struct AttemptLogTests {
+@Suite("The list of attempts", .timeLimit(.minutes(1))) struct AttemptLogTests {
+  let disk = SimulatedFileSystem()
+  var environment: LogEnvironment { DeadLetterLogTests.environment(disk) }
+
   func delivery(_ rig: DeliveryRig, to sink: any Sink, _ attempts: AttemptLog) -> Delivery {
     Delivery(
       from: rig.cursor.acquire(), source: rig.source, to: sink,
-      options: DeliveryOptions(
-        policy: BatchPolicy(maxRecords: 3), retry: RetryPolicy(first: .zero, cap: .zero)),
-      environment: DeliveryEnvironment(
-        clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 },
-        logger: DeadLetterLogTests.environment(.init()).logger, attempts: attempts))
+      options: DeliveryOptions(policy: BatchPolicy(maxRecords: 3), retry: RetryPolicy(first: .zero, cap: .zero)),
+      environment: rig.environment(attempts: attempts))
   }
 
-  @Test("says what came of each, with time, range, size and words, and goes on counting after a restart")
-  func restart() async throws {
-    let disk = SimulatedFileSystem()
-    let environment = DeadLetterLogTests.environment(disk)
+  @Test
+  func `says what came of each, with time, range, size and words, and counts further after a restart`() async throws {
     try disk.makeDirectory("/log")
     let rig = DeliveryRig(records: 3)
     rig.clock.advance(by: .seconds(9))
-    let first = delivery(
+    let (first, run) = delivery(
       rig, to: ScriptedSink(script: [.answer(.retry(reason: "503 slow down", after: nil)), .loseAnswer], last: .hang),
-      AttemptLog(at: "/log/a", environment: environment))
-    let run = Task { try await first.run() }
+      AttemptLog(at: "/log/a", environment: environment)
+    ).started()
     #expect(await first.waitForProgress { $0.attempts == 3 })
     // A killed process, as the next one finds its files.
     let next = disk.processKill()
-    run.cancel()
-    try await outcome(of: run)
+    try await kill(run)
     #expect(first.attempts.attempts.map(\.outcome) == [.retry, .retry, .retry])
 
     let found = AttemptLog.attempts(at: "/log/a", environment: DeadLetterLogTests.environment(next))
@@ -45,10 +41,7 @@ struct AttemptLogTests {
     #expect(kept.attempts.last?.outcome == .delivered && kept.attempts.last?.words == "200")
   }
 
-  @Test("is bounded, in memory and in its file, and reads a file of another size or a damaged one")
-  func bounded() async throws {
-    let disk = SimulatedFileSystem()
-    let environment = DeadLetterLogTests.environment(disk)
+  @Test func `is bounded, in memory and in its file, and reads a file of another size or a damaged one`() async throws {
     try disk.makeDirectory("/log")
     let rig = DeliveryRig(records: 60)
     let log = AttemptLog(at: "/log/a", capacity: 7, environment: environment)
@@ -65,29 +58,25 @@ struct AttemptLogTests {
     }
   }
 
-  @Test("that cannot be written costs no delivery")
-  func unwritable() async throws {
-    let disk = SimulatedFileSystem()
-    let log = AttemptLog(at: "/nowhere/a", environment: DeadLetterLogTests.environment(disk))
+  @Test func `that cannot be written costs no delivery`() async throws {
+    let log = AttemptLog(at: "/nowhere/a", environment: environment)
     let rig = DeliveryRig(records: 4)
     _ = try await delivery(rig, to: ScriptedSink(), log).run(untilCaughtUpWith: nil)
     #expect(log.attempts.count == 2 && disk.filePaths.isEmpty)
     try disk.makeDirectory("/log")
-    let failing = AttemptLog(at: "/log/a", environment: DeadLetterLogTests.environment(disk))
+    let failing = AttemptLog(at: "/log/a", environment: environment)
     disk.fail(fromIO: disk.ioCount + 1, .noSpace)
     rig.source.append("record 4")
     _ = try await delivery(rig, to: ScriptedSink(), failing).run(untilCaughtUpWith: nil)
     #expect(failing.attempts.count == 1 && rig.cursor.state.committed == Offset(5))
   }
 
-  @Test("keeps at most 256 bytes of words, and whole characters")
-  func words() async throws {
+  @Test func `keeps at most 256 bytes of words, and whole characters`() async throws {
     let rig = DeliveryRig(records: 1)
     let log = AttemptLog()
     let long = "502 " + String(repeating: "🚰", count: 500)
-    _ = try await delivery(
-      rig, to: ScriptedSink(script: [.answer(.retry(reason: long, after: nil))]), log
-    ).run(untilCaughtUpWith: nil)
+    _ = try await delivery(rig, to: ScriptedSink(script: [.answer(.retry(reason: long, after: nil))]), log).run(
+      untilCaughtUpWith: nil)
     let words = try #require(log.attempts.first?.words)
     #expect(words.utf8.count == 256 && long.hasPrefix(words))
   }

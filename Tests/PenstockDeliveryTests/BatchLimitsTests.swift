@@ -40,19 +40,17 @@ private struct StatingSink: Sink {
   }
 }
 
-@Suite("What a sink says of its batches", .timeLimit(.minutes(1)))
-struct BatchLimitsTests {
+@Suite("What a sink says of its batches", .timeLimit(.minutes(1))) struct BatchLimitsTests {
+  private let dead = InMemoryDeadLetters()
   private func delivery(
     _ rig: DeliveryRig, to sink: StatingSink, policy: BatchPolicy? = nil, deadLetters: InMemoryDeadLetters? = nil
   ) -> Delivery {
     Delivery(
       from: rig.cursor.acquire(), source: rig.source, to: sink, options: DeliveryOptions(policy: policy),
-      deadLetters: deadLetters?.box(),
-      environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 }, logger: silent))
+      deadLetters: deadLetters?.box(), environment: rig.environment())
   }
 
-  @Test("is what a delivery does that is given no policy")
-  func stated() async throws {
+  @Test func `is what a delivery does that is given no policy`() async throws {
     let rig = DeliveryRig(records: 10)
     let stated = BatchPolicy(maxRecords: 4, maxBytes: 1000, maxWait: .seconds(300), boundary: .seconds(3600))
     let sink = StatingSink(batchPolicy: stated)
@@ -62,8 +60,7 @@ struct BatchLimitsTests {
     #expect(sink.sent.counts == [4, 4, 2])
   }
 
-  @Test("gives way to the policy of the delivery, but not where the sink cannot do it")
-  func explicit() async throws {
+  @Test func `gives way to the policy of the delivery, but not where the sink cannot do it`() async throws {
     let rig = DeliveryRig(records: 10)
     let sink = StatingSink(batchPolicy: BatchPolicy(maxRecords: 4), batchLimits: BatchLimits(maxRecords: 5))
     #expect(delivery(rig, to: sink, policy: BatchPolicy(maxRecords: 2)).policy.maxRecords == 2)
@@ -77,8 +74,7 @@ struct BatchLimitsTests {
     #expect(BatchLimits(maxRecords: 0, maxBytes: -1) == BatchLimits(maxRecords: 1, maxBytes: 1))
   }
 
-  @Test("holds for replays and redeliveries, too")
-  func lent() async throws {
+  @Test func `holds for replays and redeliveries, too`() async throws {
     let rig = ReplayRig(records: 9)
     let sink = StatingSink(batchPolicy: BatchPolicy(maxRecords: 4))
     _ = try await rig.replay(rig.window(0, 9), to: sink, policy: nil).run()
@@ -88,20 +84,16 @@ struct BatchLimitsTests {
     #expect(single.sent.counts == [1, 1, 1])
   }
 
-  @Test("An error about a batch makes no record a dead letter, whichever record it names")
-  func batchIsToBlame() async throws {
+  @Test func `An error about a batch makes no record a dead letter, whichever record it names`() async throws {
     let rig = DeliveryRig(records: 10)
-    let dead = InMemoryDeadLetters()
     let sink = StatingSink(canRender: 1, blamesFirst: true)
     let report = try await delivery(rig, to: sink, deadLetters: dead).run(untilCaughtUpWith: nil)
     #expect(report.deadLetters == 0 && dead.letters.isEmpty)
     #expect(sink.sent.counts == [Int](repeating: 1, count: 10) && rig.cursor.state.committed == Offset(10))
   }
 
-  @Test("An error about a batch that names no record halts the destination, and nothing is lost")
-  func nobodyIsToBlame() async throws {
+  @Test func `An error about a batch that names no record halts the destination, and nothing is lost`() async throws {
     let rig = DeliveryRig(records: 10)
-    let dead = InMemoryDeadLetters()
     let sink = StatingSink(canRender: 1)
     let failure = await #expect(throws: DeliveryFailure.self) {
       try await delivery(rig, to: sink, deadLetters: dead).run(untilCaughtUpWith: nil)
@@ -111,10 +103,8 @@ struct BatchLimitsTests {
   }
 }
 
-@Suite("What a program is told at once", .timeLimit(.minutes(1)))
-struct DeliveryMisuseTests {
-  @Test("a cursor of one log with another log as the source is refused before anything is sent")
-  func wrongLog() async throws {
+@Suite("Mistakes that a program hears of at once", .timeLimit(.minutes(1))) struct DeliveryMisuseTests {
+  @Test func `a cursor of one log with another log as the source is refused before anything is sent`() async throws {
     let disk = SimulatedFileSystem()
     let one = try await Log.open(at: "/one", environment: DeadLetterLogTests.environment(disk, salt: 1))
     let two = try await Log.open(at: "/two", environment: DeadLetterLogTests.environment(disk, salt: 2))
@@ -124,27 +114,26 @@ struct DeliveryMisuseTests {
     }
     let sink = ScriptedSink()
     let cursor = try await one.cursor(named: "billing")
-    let mixed = Delivery(from: cursor, source: two, to: sink, environment: DeliveryEnvironment(logger: silent))
-    let failure = await #expect(throws: DeliveryFailure.self) { try await mixed.run(untilCaughtUpWith: nil) }
+    func delivery(of log: any RecordSource) -> Delivery {
+      Delivery(from: cursor, source: log, to: sink, environment: DeliveryEnvironment(logger: silent))
+    }
+    let failure = await #expect(throws: DeliveryFailure.self) {
+      try await delivery(of: two).run(untilCaughtUpWith: nil)
+    }
     #expect(failure?.trouble.kind == .wrongLog)
     #expect(
       failure?.trouble.message.contains(one.logID) == true && failure?.trouble.message.contains(two.logID) == true)
-    let service = Delivery(from: cursor, source: two, to: sink, environment: DeliveryEnvironment(logger: silent))
-    await #expect(throws: DeliveryFailure.self) { try await service.run() }
+    await #expect(throws: DeliveryFailure.self) { try await delivery(of: two).run() }
     #expect(sink.attempts.isEmpty && sink.closings == 2 && cursor.state.committed == .zero)
     // The log itself, and a reader of it, are the same log.
     let reader = try await LogReader.open(at: "/one", environment: DeadLetterLogTests.environment(disk, salt: 3))
-    let report = try await Delivery(
-      from: cursor, source: reader, to: sink, environment: DeliveryEnvironment(logger: silent)
-    ).run(untilCaughtUpWith: nil)
-    #expect(report.records == 3)
+    #expect(try await delivery(of: reader).run(untilCaughtUpWith: nil).records == 3)
     reader.close()
     try await one.close()
     try await two.close()
   }
 
-  @Test("run() without another word returns a report, and not nothing")
-  func runReturnsAReport() async throws {
+  @Test func `run() without another word returns a report, and not nothing`() async throws {
     let rig = DeliveryRig(records: 3)
     let delivery = rig.delivery(to: ScriptedSink())
     let run = Task {

@@ -2,8 +2,7 @@ import PenstockDelivery
 import PenstockLog
 import Testing
 
-@Suite("When a batch is closed")
-struct BatchPlannerTests {
+@Suite("When a batch is closed") struct BatchPlannerTests {
   let start = MonotonicInstant(sinceStart: .seconds(1000))
   let noon = Timestamp(nanoseconds: 1_767_268_800_000_000_000)
   let policy = BatchPolicy(maxRecords: 10, maxBytes: 100, maxWait: .seconds(5))
@@ -11,8 +10,7 @@ struct BatchPlannerTests {
   func open(records: Int, bytes: Int, policy: BatchPolicy? = nil) -> PendingBatch {
     var open = PendingBatch(first: Offset(7))
     guard records > 0 else { return open }
-    _ = open.add(
-      upTo: Offset(7) + records, bytes: bytes, appendTime: noon, since: start, policy ?? self.policy)
+    _ = open.add(upTo: Offset(7) + records, bytes: bytes, appendTime: noon, since: start, policy ?? self.policy)
     return open
   }
 
@@ -24,26 +22,18 @@ struct BatchPlannerTests {
       .decide(open, now: start + wait, timeOfDay: timeOfDay ?? noon)
   }
 
-  @Test("without a record it waits without a deadline, also when it takes partial batches")
-  func empty() {
+  @Test func `without a record it waits without a deadline, also when it takes partial batches`() {
     #expect(decide(open(records: 0, bytes: 0)) == .wait(until: nil))
     #expect(decide(open(records: 0, bytes: 0), after: .seconds(100), partial: true) == .wait(until: nil))
   }
 
-  @Test("at the limit of records, and not one before")
-  func records() {
-    #expect(decide(open(records: 9, bytes: 9)) == .wait(until: start + .seconds(5)))
-    #expect(decide(open(records: 10, bytes: 9)) == .take(.records))
+  @Test(arguments: [(9, 9, nil), (10, 9, .records), (2, 99, nil), (2, 100, .bytes)] as [(Int, Int, CloseReason?)])
+  func `at the limit of records or bytes, and not one before`(records: Int, bytes: Int, reason: CloseReason?) {
+    #expect(
+      decide(open(records: records, bytes: bytes)) == reason.map { .take($0) } ?? .wait(until: start + .seconds(5)))
   }
 
-  @Test("at the limit of bytes, and not one before")
-  func bytes() {
-    #expect(decide(open(records: 2, bytes: 99)) == .wait(until: start + .seconds(5)))
-    #expect(decide(open(records: 2, bytes: 100)) == .take(.bytes))
-  }
-
-  @Test("before a record that would pass the limit of bytes")
-  func byNextRecord() {
+  @Test func `before a record that would pass the limit of bytes`() {
     var open = open(records: 2, bytes: 60)
     let isIn = open.add(upTo: Offset(10), bytes: 41, appendTime: noon, since: start, policy)
     #expect(!isIn)
@@ -51,15 +41,13 @@ struct BatchPlannerTests {
     #expect(decide(open) == .take(.bytes))
   }
 
-  @Test("a record larger than the limit is a batch by itself")
-  func oversize() {
+  @Test func `a record larger than the limit is a batch by itself`() {
     let open = open(records: 1, bytes: 5000)
     #expect(open.count == 1)
     #expect(decide(open) == .take(.bytes))
   }
 
-  @Test("when its first record has waited long enough; later records do not start the wait again")
-  func age() {
+  @Test func `when its first record has waited long enough; later records do not start the wait again`() {
     var open = open(records: 1, bytes: 1)
     let isIn = open.add(upTo: Offset(9), bytes: 1, appendTime: noon, since: start + .seconds(4), policy)
     #expect(isIn)
@@ -67,14 +55,13 @@ struct BatchPlannerTests {
     #expect(decide(open, after: .seconds(5)) == .take(.age))
   }
 
-  @Test("at once when partial batches are taken")
-  func caughtUp() {
+  @Test func `at once when partial batches are taken`() {
     #expect(decide(open(records: 1, bytes: 1), partial: true) == .take(.caughtUp))
     #expect(decide(open(records: 10, bytes: 1), partial: true) == .take(.records))
   }
 
-  @Test("at the full hour, even if its first record has not waited long", arguments: [true, false])
-  func boundary(isPassed: Bool) {
+  @Test(arguments: [true, false])
+  func `at the full hour, even if its first record has not waited long`(isPassed: Bool) {
     var hourly = policy
     hourly.boundary = .seconds(3600)
     hourly.maxWait = .seconds(86400)
@@ -85,22 +72,19 @@ struct BatchPlannerTests {
     #expect(decision == (isPassed ? .take(.boundary) : .wait(until: start + .seconds(12))))
   }
 
-  @Test("a boundary works for times before 1970 and at the end of time")
-  func boundaryAtTheEdges() {
+  @Test func `a boundary works for times before 1970 and at the end of time`() {
     var hourly = policy
     hourly.boundary = .seconds(3600)
-    let planner = BatchPlanner(policy: hourly, takesPartialBatches: false)
-    var early = PendingBatch(first: .zero)
-    _ = early.add(upTo: Offset(1), bytes: 1, appendTime: Timestamp(nanoseconds: -1), since: start, hourly)
-    #expect(planner.decide(early, now: start, timeOfDay: Timestamp(nanoseconds: 0)) == .take(.boundary))
-    var late = PendingBatch(first: .zero)
-    _ = late.add(upTo: Offset(1), bytes: 1, appendTime: Timestamp(nanoseconds: .max), since: start, hourly)
-    let decision = planner.decide(late, now: start, timeOfDay: Timestamp(nanoseconds: .max))
-    #expect(decision == .wait(until: start + .seconds(5)))
+    func decision(appended: Int64, now: Int64) -> BatchDecision {
+      var open = PendingBatch(first: .zero)
+      _ = open.add(upTo: Offset(1), bytes: 1, appendTime: Timestamp(nanoseconds: appended), since: start, hourly)
+      return decide(open, policy: hourly, timeOfDay: Timestamp(nanoseconds: now))
+    }
+    #expect(decision(appended: -1, now: 0) == .take(.boundary))
+    #expect(decision(appended: .max, now: .max) == .wait(until: start + .seconds(5)))
   }
 
-  @Test("limits below one are taken as one")
-  func nonsense() {
+  @Test func `limits below one are taken as one`() {
     let policy = BatchPolicy(maxRecords: 0, maxBytes: -3, maxWait: .seconds(-1))
     #expect(policy.maxRecords == 1 && policy.maxBytes == 1 && policy.maxWait == .zero)
   }

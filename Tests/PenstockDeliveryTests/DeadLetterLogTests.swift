@@ -1,19 +1,16 @@
-import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("Dead letters", .timeLimit(.minutes(1)))
-struct DeadLetterLogTests {
+@Suite("Dead letters", .timeLimit(.minutes(1))) struct DeadLetterLogTests {
+  private let disk = SimulatedFileSystem()
   static func environment(_ disk: SimulatedFileSystem, salt: UInt64 = 1) -> LogEnvironment {
     let random = AsyncCondition(SplitMix64(seed: salt))
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
     return LogEnvironment(
       fileSystem: disk, clock: ManualClock(),
       randomBytes: { random.update { random in (0..<16).map { _ in UInt8(truncatingIfNeeded: random.next()) } } },
-      logger: logger)
+      logger: silent)
   }
 
   static func letter(_ offset: UInt64, _ record: String = "one\ntwo", reason: String = "422: no") -> DeadLetter {
@@ -24,8 +21,7 @@ struct DeadLetterLogTests {
       record: Array(record.utf8))
   }
 
-  @Test("come back as they were written, whatever the record and the words are")
-  func envelope() throws {
+  @Test func `come back as they were written, whatever the record and the words are`() throws {
     for record in ["", "\n", "\n\n", "log x\n\nreason y", "a\\nb", "{\"a\":1}", "\r\n\0"] {
       for reason in ["", "one\ntwo\r\\", "ends with \\", "é🚰"] {
         let letter = Self.letter(.max, record, reason: reason)
@@ -37,8 +33,7 @@ struct DeadLetterLogTests {
     #expect(bytes.suffix(8) == Array("\none\ntwo".utf8))
   }
 
-  @Test("that are cut, foreign or of a later version are refused, not misread")
-  func refused() throws {
+  @Test func `that are cut, foreign or of a later version are refused, not misread`() throws {
     let whole = Self.letter(9, "").encoded()
     for length in 0..<(whole.count - 1) {
       // Without its empty line a letter has no record; what stands there would be taken for one.
@@ -51,8 +46,7 @@ struct DeadLetterLogTests {
     #expect(throws: LogError.self) { try DeadLetter(decoding: Array(#"{"id":1}"#.utf8)) }
   }
 
-  @Test("are on the disk once the box says so, also after a failed write in the same process")
-  func failedWrites() async throws {
+  @Test func `are on the disk once the box says so, also after a failed write in the same process`() async throws {
     for number in 1...40 {
       let disk = SimulatedFileSystem()
       let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk))
@@ -78,9 +72,7 @@ struct DeadLetterLogTests {
     }
   }
 
-  @Test("are numbered, listed and counted by cursor, and a letter repeated after a crash is the same one")
-  func readers() async throws {
-    let disk = SimulatedFileSystem()
+  @Test func `are numbered, listed and counted by cursor, and a repeated letter is the same one`() async throws {
     let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk))
     let letters = DeadLetters(in: "/dead", environment: Self.environment(disk, salt: 2))
     #expect(try letters.cursors().isEmpty)
@@ -104,9 +96,7 @@ struct DeadLetterLogTests {
     #expect(try await letters.letter(Offset(5), of: "billing") == nil)
   }
 
-  @Test("that would pass their quota are refused; none that is there goes")
-  func quota() async throws {
-    let disk = SimulatedFileSystem()
+  @Test func `that would pass their quota are refused; none that is there goes`() async throws {
     let box = DeadLetterLog(
       in: "/dead", cursor: "billing", policy: DeadLetterPolicy(maxBytes: 256 << 10), environment: Self.environment(disk)
     )
@@ -125,9 +115,7 @@ struct DeadLetterLogTests {
     try await box.close()
   }
 
-  @Test("are delivered again, the original bytes, by a delivery with a cursor of its own")
-  func redelivered() async throws {
-    let disk = SimulatedFileSystem()
+  @Test func `are delivered again, the original bytes, by a delivery with a cursor of its own`() async throws {
     let rig = DeliveryRig(records: 7)
     let box = DeadLetterLog(in: "/dead", cursor: "billing", environment: Self.environment(disk))
     let sink = ScriptedSink(faults: .init(rejects: [Offset(1), Offset(2), Offset(5)]))
@@ -138,7 +126,7 @@ struct DeadLetterLogTests {
       let source = try #require(try await letters.source(of: "billing"))
       let delivery = Delivery(
         from: try await source.cursor(named: "again"), source: source, to: mended, policy: BatchPolicy(maxRecords: 2),
-        environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay))
+        environment: rig.environment())
       _ = try await delivery.run(untilCaughtUpWith: nil)
       source.close()
     }

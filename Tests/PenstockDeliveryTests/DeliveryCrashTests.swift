@@ -15,8 +15,7 @@ struct CarelessSink: Sink {
   func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome { await inner.deliver(delivery) }
 }
 
-@Suite("A delivery that dies", .timeLimit(.minutes(2)))
-struct DeliveryCrashTests {
+@Suite("A delivery that dies", .timeLimit(.minutes(2))) struct DeliveryCrashTests {
   /// Runs one process until it has caught up or died. Every other process has another configuration. The destination
   /// loses an answer in each.
   func live(_ rig: DeliveryRig, _ destination: RecordingDestination, number: Int, crash: CrashSwitch) async throws {
@@ -26,11 +25,8 @@ struct DeliveryCrashTests {
     let delivery = rig.delivery(
       to: sink, policy: BatchPolicy(maxRecords: 2 + number % 2), retry: RetryPolicy(first: .zero, cap: .zero),
       crash: crash)
-    let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
-    let reaper = Task { if await crash.untilDead() { run.cancel() } }
-    let report = try await outcome(of: run)
-    reaper.cancel()
-    await reaper.value
+    let report = try await PenstockDeliveryTests.live(until: crash) { try await delivery.run(untilCaughtUpWith: nil) }
+      .get()
     #expect(report.ending == (crash.isDead ? .stopped : .caughtUp))
   }
 
@@ -38,11 +34,8 @@ struct DeliveryCrashTests {
   func lives(dyingAt steps: [Int]) async throws -> [Int] {
     let rig = DeliveryRig(records: 5)
     let destination = RecordingDestination()
-    var counts: [Int] = []
-    for (number, step) in (steps.map(Optional.some) + [nil]).enumerated() {
-      let crash = CrashSwitch(at: step)
+    let counts = try await eachLife(dyingAt: steps) { number, crash in
       try await live(rig, destination, number: number, crash: crash)
-      counts.append(crash.steps.count)
     }
     #expect(rig.cursor.state.committed == Offset(5) && rig.cursor.state.inFlight.isEmpty)
     #expect(destination.violations.isEmpty, "died at \(steps): \(destination.violations)")
@@ -53,20 +46,19 @@ struct DeliveryCrashTests {
     return counts
   }
 
-  @Test("between any two steps is followed by one that finishes its batch: one content for an id, every row once")
-  func everyStep() async throws {
+  @Test
+  func `between any two steps is followed by one that finishes: one content for an id, every row once`() async throws {
     let whole = try await lives(dyingAt: [])
     #expect(whole[0] > 20)
     for step in 1...whole[0] { _ = try await lives(dyingAt: [step]) }
   }
 
-  @Test("twice, at any two steps, does no more harm")
-  func everyTwoSteps() async throws {
+  @Test func `twice, at any two steps, does no more harm`() async throws {
     let whole = try await lives(dyingAt: [])
     var lifetimes = 0
     for first in 1...whole[0] {
       // More steps than are left only mean that the second process finishes.
-      for second in stride(from: 1, through: whole[0] + 2, by: 1) {
+      for second in 1...whole[0] + 2 {
         let counts = try await lives(dyingAt: [first, second])
         lifetimes += counts.count
         if counts[1] < second { break }
@@ -75,24 +67,22 @@ struct DeliveryCrashTests {
     #expect(lifetimes > 500)
   }
 
-  @Test("again and again, at steps drawn from a seed, still finishes", arguments: 0..<100 as Range<UInt64>)
-  func manyTimes(seed: UInt64) async throws {
+  @Test(arguments: 0..<100 as Range<UInt64>)
+  func `again and again, at steps drawn from a seed, still finishes`(seed: UInt64) async throws {
     var generator = SplitMix64(seed: seed)
     let steps = (0..<8).map { _ in 1 + generator.below(14) }
     #expect(try await lives(dyingAt: steps).count == 9)
   }
 
-  @Test("and comes back with another configuration keeps range, bytes, plan and id of its open batch, but no longer")
-  func changedConfiguration() async throws {
+  @Test
+  func `and comes back configured otherwise keeps range, bytes, plan and id of its open batch alone`() async throws {
     let rig = DeliveryRig(records: 4)
     let destination = RecordingDestination()
     let lost = ScriptedSink(destination, lineEnding: "\n", script: [.loseAnswer], last: .hang)
     let retry = RetryPolicy(first: .zero, cap: .zero)
-    let first = rig.delivery(to: lost, policy: BatchPolicy(maxRecords: 2), retry: retry)
-    let run = Task { try await first.run() }
+    let (_, run) = rig.delivery(to: lost, policy: BatchPolicy(maxRecords: 2), retry: retry).started()
     await lost.untilDeliveries(2)
-    run.cancel()
-    try await outcome(of: run)
+    try await kill(run)
     let changed = ScriptedSink(destination, lineEnding: "\r\n")
     let notices = NoticeLog()
     _ = try await rig.delivery(to: changed, policy: BatchPolicy(maxRecords: 1), observer: notices.observer)
@@ -105,8 +95,10 @@ struct DeliveryCrashTests {
     #expect(notices.closeReasons == [.reopened, .records, .records])
   }
 
-  @Test("and comes back unable to render its open batch as before sends nothing and says so", arguments: [true, false])
-  func changedRendering(asService: Bool) async throws {
+  @Test(arguments: [true, false])
+  func `and comes back unable to render its open batch as before sends nothing and says so`(
+    asService: Bool
+  ) async throws {
     let rig = DeliveryRig(records: 2)
     let destination = RecordingDestination()
     let hung = ScriptedSink(destination, script: [.loseAnswer], last: .hang)
@@ -114,8 +106,7 @@ struct DeliveryCrashTests {
     let first = rig.delivery(to: CarelessSink(inner: hung, version: 49), retry: retry)
     let run = Task { try await first.run(untilCaughtUpWith: nil) }
     await hung.untilDeliveries(2)
-    run.cancel()
-    _ = try await outcome(of: run)
+    try await kill(run)
 
     let second = rig.delivery(to: CarelessSink(inner: ScriptedSink(destination), version: 50), retry: retry)
     if asService {
@@ -123,8 +114,7 @@ struct DeliveryCrashTests {
       // Or commits: a delivery that does not halt fails the test instead of hanging it.
       _ = await second.waitForProgress { $0.activity == .halted || $0.committed > .zero }
       #expect(await second.progress.trouble?.kind == .contentChanged)
-      second.stop()
-      try await outcome(of: run)
+      try await stop(second, run)
     } else {
       let failure = await #expect(throws: DeliveryFailure.self) { try await second.run(untilCaughtUpWith: nil) }
       #expect(failure?.trouble.kind == .contentChanged)

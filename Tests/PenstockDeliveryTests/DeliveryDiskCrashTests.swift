@@ -10,8 +10,7 @@ struct SlotLease: CursorLease {
   let source: InMemorySource
 
   init(_ disk: SimulatedFileSystem, _ source: InMemorySource) throws(LogError) {
-    held = try CursorStore.hold(
-      disk, LogPaths("/log"), logID: Array(1...16), name: "billing", startingAt: .zero)
+    held = try CursorStore.hold(disk, LogPaths("/log"), logID: Array(1...16), name: "billing", startingAt: .zero)
     epoch = try held.move { (state) throws(CursorMoveError) in state.acquired() }.epoch
     self.source = source
   }
@@ -38,8 +37,7 @@ struct SlotLease: CursorLease {
 /// Power cuts at every I/O of a delivery whose cursor and dead letters are on one simulated disk. Batches are closed by
 /// the time of day and by age. The sink's configuration and the policies are others after each restart. The destination
 /// loses answers and rejects records.
-@Suite("A delivery whose machine loses its power", .timeLimit(.minutes(4)))
-struct DeliveryDiskCrashTests {
+@Suite("A delivery whose machine loses its power", .timeLimit(.minutes(4))) struct DeliveryDiskCrashTests {
   /// One world: what survives the deaths of processes, besides the disk.
   final class World: Sendable {
     let rig = DeliveryRig()
@@ -70,15 +68,12 @@ struct DeliveryDiskCrashTests {
         ? BatchPolicy(maxRecords: 4, maxWait: .seconds(3600), boundary: .seconds(60))
         : BatchPolicy(maxRecords: 3, maxWait: .seconds(10))
       let notices = NoticeLog()
-      let delivery = Delivery(
+      let (delivery, run) = Delivery(
         from: lease, source: rig.source, to: sink,
         options: DeliveryOptions(
-          policy: policy, retry: RetryPolicy(first: .zero, cap: .zero), maxInFlight: maxInFlight),
-        deadLetters: box,
-        environment: DeliveryEnvironment(
-          clock: rig.clock, wallClock: rig.clock.timeOfDay, random: { 0 }, logger: environment.logger,
-          observer: notices.observer))
-      let run = Task { try await delivery.run() }
+          policy: policy, retry: RetryPolicy(first: .zero, cap: .zero), maxInFlight: maxInFlight), deadLetters: box,
+        environment: rig.environment(notices.observer)
+      ).started()
       let end = rig.source.end
       _ = await delivery.waitForProgress { $0.committed == end || $0.activity == .halted || $0.activity == .ended }
       delivery.stop()
@@ -112,10 +107,10 @@ struct DeliveryDiskCrashTests {
     return disk.powerCut(.nothingUnsynced)
   }
 
-  @Test(
-    "at any I/O keeps every batch's range, bytes and id, also of batches that the clock closed",
-    arguments: [1, 2])
-  func everyIO(maxInFlight: Int) async throws {
+  @Test(arguments: [1, 2])
+  func `at any I/O keeps every batch's range, bytes and id, also of batches that the clock closed`(
+    maxInFlight: Int
+  ) async throws {
     let whole = try freshDisk()
     let world = World(maxInFlight: maxInFlight)
     let reasons = await world.live(whole, number: 0)
@@ -146,10 +141,10 @@ struct DeliveryDiskCrashTests {
     #expect(whole.ioCount > 60 && other.contains(.reopened) && other.contains(.boundary))
   }
 
-  @Test(
-    "in the next process, after one was killed at any I/O, loses nothing that was in the killed one's cache alone",
-    arguments: [1, 2])
-  func afterKill(maxInFlight: Int) async throws {
+  @Test(arguments: [1, 2])
+  func `in the next process, after one was killed at any I/O, loses nothing that was in the killed one's cache alone`(
+    maxInFlight: Int
+  ) async throws {
     let whole = try freshDisk()
     _ = await World(maxInFlight: maxInFlight).live(whole, number: 0)
     for number in 1...whole.ioCount {

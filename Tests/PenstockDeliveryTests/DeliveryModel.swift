@@ -83,9 +83,7 @@ struct DeliveryModel: Hashable {
     }
   }
 
-  static func failed(_ code: LogError.Code) -> DeliveryState.Event {
-    .failed(code, message: "no", at: now, roll: 0)
-  }
+  static func failed(_ code: LogError.Code) -> DeliveryState.Event { .failed(code, message: "no", at: now, roll: 0) }
 }
 
 extension DeliveryModel {
@@ -96,11 +94,7 @@ extension DeliveryModel {
     var next = self
     change(&next)
     let wasStopping = state.isStopping
-    do {
-      try next.state.handle(event)
-    } catch {
-      violations.append("\(event) was refused in \(state.phase)")
-    }
+    do { try next.state.handle(event) } catch { violations.append("\(event) was refused in \(state.phase)") }
     if wasStopping || event == .stop, case .working(let work) = next.state.phase, next.state.phase != state.phase {
       if case .commit = work {} else { violations.append("a stopped delivery began \(work)") }
     }
@@ -245,8 +239,7 @@ extension DeliveryModel {
     if attempt == 1, !isPart, let newestFirst, intent.first < newestFirst {
       violations.append("first attempts out of order")
     }
-    let content = Content(
-      first: intent.first, end: intent.end, digest: rendered[intent.id] ?? [], plan: intent.plan)
+    let content = Content(first: intent.first, end: intent.end, digest: rendered[intent.id] ?? [], plan: intent.plan)
     if let before = sent[intent.id], before != content { violations.append("\(intent.id) has two contents") }
     return step(.launched(at: Self.now, records: 1, bytes: 1), &violations) {
       $0.sent[intent.id] = content
@@ -276,9 +269,8 @@ extension DeliveryModel {
     var deadLettered = self
     // The log of letters knows the newest one again.
     if letters.last != intent.first { deadLettered.letters.append(intent.first) }
-    return [
-      deadLettered.step(.wroteDeadLetter(receipt: ""), &violations), step(Self.failed(.noSpace), &violations),
-    ] + deadLettered.crashed()
+    return [deadLettered.step(.wroteDeadLetter(receipt: ""), &violations), step(Self.failed(.noSpace), &violations)]
+      + deadLettered.crashed()
   }
 
   private func committing(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {

@@ -3,23 +3,22 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("A paused destination", .timeLimit(.minutes(2)))
-struct DeliveryPauseTests {
+@Suite("A paused destination", .timeLimit(.minutes(2))) struct DeliveryPauseTests {
+  private let sink = ScriptedSink()
+  private let rig = DeliveryRig(records: 3)
+
   /// Runs as a service while `body` goes on.
   private func serving(_ delivery: Delivery, _ body: () async throws -> Void) async throws {
-    let run = Task { try await delivery.run() }
+    let (_, run) = delivery.started()
     do { try await body() } catch {
       delivery.stop()
       throw error
     }
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
   }
 
-  @Test("is sent nothing from before the run on, and everything once it is resumed")
-  func beforeTheRun() async throws {
+  @Test func `is sent nothing from before the run on, and everything once it is resumed`() async throws {
     let rig = DeliveryRig(records: 6)
-    let sink = ScriptedSink()
     let delivery = rig.delivery(to: sink)
     try await delivery.pause(reason: "bucket moves")
     #expect(rig.cursor.pause == CursorPause(since: rig.clock.timeOfDay.now(), reason: "bucket moves"))
@@ -35,10 +34,7 @@ struct DeliveryPauseTests {
     }
   }
 
-  @Test("by another process, begins nothing more, and goes on a second after that process resumes it")
-  func byAnotherProcess() async throws {
-    let rig = DeliveryRig(records: 3)
-    let sink = ScriptedSink()
+  @Test func `by another process, begins nothing more, and continues a second after it is resumed`() async throws {
     let delivery = rig.delivery(to: sink)
     try await serving(delivery) {
       #expect(await rig.cursor.wait { $0.committed == Offset(3) })
@@ -58,8 +54,7 @@ struct DeliveryPauseTests {
     #expect(sink.destination.content == rig.content && sink.destination.violations.isEmpty)
   }
 
-  @Test("while an attempt is under way commits what it delivered, and begins no other")
-  func whileSending() async throws {
+  @Test func `while an attempt is under way commits what it delivered, and begins no other`() async throws {
     let rig = DeliveryRig(records: 6)
     let sink = ScriptedSink(script: [.acceptWhenReleased])
     let delivery = rig.delivery(to: sink)
@@ -74,9 +69,8 @@ struct DeliveryPauseTests {
     #expect(rig.cursor.pause != nil)
   }
 
-  @Test("keeps a batch that failed open, over a restart too, and sends it under its id with its bytes when resumed")
-  func openBatch() async throws {
-    let rig = DeliveryRig(records: 3)
+  @Test
+  func `keeps a failed batch open over a restart, and sends it with its id and bytes when resumed`() async throws {
     let destination = RecordingDestination()
     let first = ScriptedSink(destination, script: [.answer(.retry(reason: "503", after: nil))])
     let delivery = rig.delivery(to: first)
@@ -103,10 +97,7 @@ struct DeliveryPauseTests {
     #expect(destination.violations.isEmpty && destination.content == rig.content)
   }
 
-  @Test("ends a run that was to catch up, and says so")
-  func catchingUp() async throws {
-    let rig = DeliveryRig(records: 3)
-    let sink = ScriptedSink()
+  @Test func `ends a run that was to catch up, and says so`() async throws {
     rig.cursor.pause = CursorPause(since: nil)
     let report = try await rig.delivery(to: sink).run(untilCaughtUpWith: nil)
     #expect(report.ending == .paused && sink.attempts.isEmpty && report.end == .zero)
@@ -114,9 +105,7 @@ struct DeliveryPauseTests {
     #expect(try await rig.delivery(to: sink).run(untilCaughtUpWith: nil).ending == .caughtUp)
   }
 
-  @Test("a pause that cannot be made durable is none, and the first one stands")
-  func notDurable() async throws {
-    let rig = DeliveryRig(records: 3)
+  @Test func `a pause that cannot be made durable is none, and the first one counts`() async throws {
     let delivery = rig.delivery(to: ScriptedSink())
     rig.cursor.failNext(.pause, with: LogError(.noSpace, "full"))
     let failure = await #expect(throws: LogError.self) { try await delivery.pause() }
@@ -129,8 +118,7 @@ struct DeliveryPauseTests {
     #expect(try await delivery.run(untilCaughtUpWith: nil).ending == .caughtUp)
   }
 
-  @Test("is paused to whoever looks at its lag, whatever else it would be, but for records it is about to lose")
-  func lag() {
+  @Test func `shows as paused in its lag, whatever else it is, unless it is about to lose records`() {
     var meter = LagMeter(cursor: "billing")
     var facts = LagSnapshot(
       at: MonotonicInstant(sinceStart: .zero), timeOfDay: Timestamp(seconds: 10_000), committed: .zero, end: Offset(5))

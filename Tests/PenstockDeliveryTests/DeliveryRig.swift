@@ -23,14 +23,19 @@ struct DeliveryRig: Sendable {
     deadLetters: (any DeadLetterStore)? = nil, crash: CrashSwitch? = nil,
     observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) -> Delivery {
-    var (logger, options) = (Logger(label: "test"), options)
-    logger.logLevel = .critical
+    var options = options
     (options.policy, options.retry) = (policy, retry)
     return Delivery(
-      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink,
-      options: options, deadLetters: deadLetters,
-      environment: DeliveryEnvironment(
-        clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger, observer: observer))
+      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, options: options,
+      deadLetters: deadLetters, environment: environment(roll: 1 << 63, observer))
+  }
+
+  func environment(
+    roll: UInt64 = 0, attempts: AttemptLog? = nil, _ observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
+  ) -> DeliveryEnvironment {
+    DeliveryEnvironment(
+      clock: clock, wallClock: clock.timeOfDay, random: { roll }, logger: silent, observer: observer,
+      attempts: attempts)
   }
 
   /// The source's records, each with a line feed.
@@ -51,9 +56,53 @@ struct NoticeLog: Sendable {
   }
 }
 
-/// Waits for a task; a test that is cancelled, by its time limit, cancels it, so that a failing test does not hang.
+extension Delivery {
+  /// The delivery, and its run as a service.
+  func started() -> (Delivery, Task<DeliveryReport, any Error>) { (self, Task { try await run() }) }
+}
+
+/// Stops a delivery and waits for its run.
 @discardableResult
-func outcome<Success: Sendable>(of task: Task<Success, any Error>) async throws -> Success {
+func stop(_ delivery: Delivery, _ run: Task<DeliveryReport, any Error>) async throws -> DeliveryReport {
+  delivery.stop()
+  return try await outcome(of: run)
+}
+
+/// Ends a run as the end of its process would.
+func kill<Success: Sendable>(_ run: Task<Success, any Error>) async throws {
+  run.cancel()
+  try await outcome(of: run)
+}
+
+/// Runs one process until it is over, or until its crash switch has ended it.
+func live<Report: Sendable>(
+  until crash: CrashSwitch, _ body: @escaping @Sendable () async throws -> Report
+) async -> Result<Report, any Error> {
+  let run = Task { try await body() }
+  let reaper = Task { if await crash.untilDead() { run.cancel() } }
+  let result = await withTaskCancellationHandler {
+    await run.result
+  } onCancel: {
+    run.cancel()
+  }
+  reaper.cancel()
+  await reaper.value
+  return result
+}
+
+/// Deaths at `steps`, one after the other, and then a process that finishes: what each may do, and its number.
+func eachLife(dyingAt steps: [Int], _ body: (Int, CrashSwitch) async throws -> Void) async throws -> [Int] {
+  var counts: [Int] = []
+  for (number, step) in (steps.map(Optional.some) + [nil]).enumerated() {
+    let crash = CrashSwitch(at: step)
+    try await body(number, crash)
+    counts.append(crash.steps.count)
+  }
+  return counts
+}
+
+/// Waits for a task; a test that is cancelled, by its time limit, cancels it, so that a failing test does not hang.
+@discardableResult func outcome<Success: Sendable>(of task: Task<Success, any Error>) async throws -> Success {
   try await withTaskCancellationHandler {
     try await task.value
   } onCancel: {

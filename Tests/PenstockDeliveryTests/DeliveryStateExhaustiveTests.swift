@@ -2,8 +2,7 @@ import PenstockDelivery
 import PenstockLog
 import Testing
 
-@Suite("Every sequence of events")
-struct DeliveryStateExhaustiveTests {
+@Suite("Every sequence of events") struct DeliveryStateExhaustiveTests {
   struct World: CustomTestStringConvertible, Sendable {
     var mode: DeliveryState.Mode
     var maxInFlight = 1
@@ -28,14 +27,13 @@ struct DeliveryStateExhaustiveTests {
     World(mode: .service, maxInFlight: 2, crashes: 0, pauses: 1, depth: 15),
   ]
 
-  @Test(
-    "keeps the invariants: intent before attempt, one content an id, commit after success, nothing skipped or stuck",
-    arguments: worlds)
-  func allSequences(world: World) {
+  @Test(arguments: worlds)
+  func `keeps the invariants: intent before attempt, one content an id, commit after success, nothing skipped or stuck`(
+    world: World
+  ) {
     let start = DeliveryModel(
       mode: world.mode, maxInFlight: world.maxInFlight, writesDeadLetters: world.writesDeadLetters,
-      maxCrashes: world.crashes,
-      pauses: world.pauses)
+      maxCrashes: world.crashes, pauses: world.pauses)
     var frontier: Set<DeliveryModel> = [start]
     var seen = frontier
     var (moves, finished, inFlight, deadLettered, paused) = (0, 0, 0, 0, 0)
@@ -62,8 +60,7 @@ struct DeliveryStateExhaustiveTests {
     #expect((paused > 100) == (world.pauses > 0))
   }
 
-  @Test("an event that a phase does not take is refused and changes nothing")
-  func illegalEvents() throws {
+  @Test func `an event that a phase does not take is refused and changes nothing`() throws {
     let cursor = CursorState(startingAt: .zero).acquired()
     let model = DeliveryModel(mode: .service)
     let intent = model.intent(.zero..<Offset(2))

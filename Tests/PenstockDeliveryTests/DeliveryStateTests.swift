@@ -2,8 +2,7 @@ import PenstockDelivery
 import PenstockLog
 import Testing
 
-@Suite("What a delivery does next")
-struct DeliveryStateTests {
+@Suite("What a delivery does next") struct DeliveryStateTests {
   let now = MonotonicInstant(sinceStart: .seconds(10))
   let retry = RetryPolicy(first: .seconds(2), refusedWait: .seconds(300), giveUpAfter: .seconds(60))
   let intent = DeliveryModel(mode: .service).intent(.zero..<Offset(2))
@@ -23,8 +22,7 @@ struct DeliveryStateTests {
     return state
   }
 
-  @Test("after a failed attempt it backs off, and wakes no sooner than that")
-  func backsOff() throws {
+  @Test func `after a failed attempt it backs off, and wakes no sooner than that`() throws {
     var state = try answer(sending(), .retry(reason: "503", after: nil))
     let waiting = DeliveryState.Phase.backingOff(until: now + .seconds(1), DeliveryTrouble(.unavailable, "503"))
     #expect(state.phase == waiting)
@@ -34,8 +32,7 @@ struct DeliveryStateTests {
     #expect(state.phase == .working(.send(intent, attempt: 2)))
   }
 
-  @Test("refused, it tries again by itself after a long wait")
-  func refused() throws {
+  @Test func `refused, it tries again by itself after a long wait`() throws {
     var state = try answer(sending(), .refused(reason: "401"))
     #expect(state.phase == .halted(until: now + .seconds(300), DeliveryTrouble(.refused, "401")))
     try state.handle(.wake(at: now + .seconds(300)))
@@ -43,9 +40,8 @@ struct DeliveryStateTests {
   }
 
   @Test(
-    "rejected or in conflict, it waits for an operator",
     arguments: [DeliveryOutcome.rejected(reason: "422"), .disabled(reason: "410"), .conflict(reason: "another object")])
-  func halted(outcome: DeliveryOutcome) throws {
+  func `rejected or in conflict, it waits for an operator`(outcome: DeliveryOutcome) throws {
     var state = try answer(sending(), outcome)
     guard case .halted(nil, _) = state.phase else {
       Issue.record("\(state.phase)")
@@ -56,8 +52,7 @@ struct DeliveryStateTests {
     #expect(state.phase == .working(.send(intent, attempt: 2)))
   }
 
-  @Test("a rendering that differs from the intent is not sent")
-  func contentChanged() throws {
+  @Test func `a rendering that differs from the intent is not sent`() throws {
     let cursor = try CursorState(startingAt: .zero).acquired().beginning(intent, epoch: 1, durableEnd: Offset(3))
     var state = DeliveryState(cursor, mode: .service, retry: retry)
     try state.handle(.rendered(digest: [UInt8](repeating: 7, count: 32)))
@@ -66,8 +61,7 @@ struct DeliveryStateTests {
     #expect(state.phase == .working(.reopen(intent)))
   }
 
-  @Test("running until it has caught up, it ends by what would halt a service")
-  func failsFast() throws {
+  @Test func `running until it has caught up, it ends by what would halt a service`() throws {
     for outcome in [DeliveryOutcome.rejected(reason: ""), .refused(reason: ""), .conflict(reason: "")] {
       let state = try answer(sending(.until(Offset(3))), outcome)
       guard case .ended(.failed) = state.phase else {
@@ -77,8 +71,8 @@ struct DeliveryStateTests {
     }
   }
 
-  @Test("only a delivery that runs until it has caught up gives up", arguments: [true, false])
-  func givesUp(isService: Bool) throws {
+  @Test(arguments: [true, false])
+  func `only a delivery that runs until it has caught up gives up`(isService: Bool) throws {
     var state = try answer(sending(isService ? .service : .until(Offset(3))), .retry(reason: "", after: nil))
     try state.handle(.retryNow)
     try state.handle(.launched(at: now, records: 1, bytes: 9))
@@ -86,8 +80,8 @@ struct DeliveryStateTests {
     #expect((state.trouble?.kind == .gaveUp) == !isService)
   }
 
-  @Test("several open intents are finished in order, and one that is delivered already is not sent again")
-  func severalOpen() throws {
+  @Test
+  func `several open intents are finished in order, and one that is delivered already is not sent again`() throws {
     let model = DeliveryModel(mode: .service)
     let second = model.intent(Offset(2)..<Offset(3))
     let third = model.intent(Offset(3)..<Offset(5))
@@ -103,8 +97,7 @@ struct DeliveryStateTests {
     #expect(state.committed == Offset(3) && state.phase == .working(.reopen(third)))
   }
 
-  @Test("a full disk delays the cursor's writes and ends nothing")
-  func noSpace() throws {
+  @Test func `a full disk delays the cursor's writes and ends nothing`() throws {
     var state = DeliveryState(CursorState(startingAt: .zero).acquired(), mode: .service, retry: retry)
     try state.handle(.accumulated(.zero..<Offset(2), .age))
     try state.handle(.planned(intent))
@@ -113,8 +106,7 @@ struct DeliveryStateTests {
     #expect(state.phase == .working(.begin(intent, replacing: nil, rejectionReason: nil)))
   }
 
-  @Test("its rules apply in the documented order")
-  func priorities() {
+  @Test func `its rules apply in the documented order`() {
     #expect(
       DeliveryState.priorities.map(\.name) == [
         "commit", "end", "pause", "suspend", "dead letter", "unfinished", "bisect", "attempt", "reserved", "caught up",
@@ -122,8 +114,7 @@ struct DeliveryStateTests {
       ])
   }
 
-  @Test("a plan for other records than those accumulated is refused")
-  func wrongRange() throws {
+  @Test func `a plan for other records than those accumulated is refused`() throws {
     var state = DeliveryState(CursorState(startingAt: .zero).acquired(), mode: .service, retry: retry)
     #expect(throws: DeliveryState.IllegalEvent.self) { try state.handle(.accumulated(Offset(1)..<Offset(2), .age)) }
     try state.handle(.accumulated(.zero..<Offset(1), .age))

@@ -3,13 +3,14 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("A delivery", .timeLimit(.minutes(1)))
-struct DeliveryTests {
-  @Test("until caught up brings every record in order, in full batches and a partial one, and reports it")
-  func untilCaughtUp() async throws {
+@Suite("A delivery", .timeLimit(.minutes(1))) struct DeliveryTests {
+  private let sink = ScriptedSink()
+  private let notices = NoticeLog()
+  private let destination = RecordingDestination()
+  private let rig = DeliveryRig(records: 3)
+
+  @Test func `until caught up delivers every record in order, in full batches and a partial one`() async throws {
     let rig = DeliveryRig(records: 8)
-    let sink = ScriptedSink()
-    let notices = NoticeLog()
     let delivery = rig.delivery(to: sink, observer: notices.observer)
     let report = try await delivery.run(untilCaughtUpWith: nil)
     #expect(report.ending == .caughtUp && report.first == .zero && report.end == Offset(8))
@@ -22,19 +23,15 @@ struct DeliveryTests {
     #expect(progress.activity == .ended && progress.committed == Offset(8) && progress.lagRecords == 0)
   }
 
-  @Test("run again with nothing new, it sends nothing")
-  func nothingNew() async throws {
+  @Test func `run again with nothing new, it sends nothing`() async throws {
     let rig = DeliveryRig(records: 4)
-    let destination = RecordingDestination()
     _ = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
     let report = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
     #expect(report.attempts == 0 && report.ending == .caughtUp && destination.arrivals.count == 2)
   }
 
-  @Test("up to an end takes nothing from beyond it, and waits for an end that is not there yet")
-  func upToAnEnd() async throws {
+  @Test func `up to an end takes nothing from beyond it, and waits for an end that is not there yet`() async throws {
     let rig = DeliveryRig(records: 5)
-    let sink = ScriptedSink()
     let first = try await rig.delivery(to: sink).run(untilCaughtUpWith: Offset(2))
     #expect(first.end == Offset(2) && sink.destination.arrivals.map(\.range) == [.zero..<Offset(2)])
     let delivery = rig.delivery(to: sink)
@@ -44,24 +41,18 @@ struct DeliveryTests {
     #expect(try await outcome(of: run).end == Offset(6))
   }
 
-  @Test("closes a batch before it passes the limit of bytes, and gives a large record its own")
-  func bytes() async throws {
+  @Test func `closes a batch before it passes the limit of bytes, and gives a large record its own`() async throws {
     let rig = DeliveryRig()
     rig.source.append("aaaa", "bbbb", "cccc")
     rig.source.append("a large record, larger than the limit", "dd")
-    let sink = ScriptedSink()
-    let notices = NoticeLog()
-    _ = try await rig.delivery(
-      to: sink, policy: BatchPolicy(maxRecords: 100, maxBytes: 9), observer: notices.observer
-    ).run(untilCaughtUpWith: nil)
+    _ = try await rig.delivery(to: sink, policy: BatchPolicy(maxRecords: 100, maxBytes: 9), observer: notices.observer)
+      .run(untilCaughtUpWith: nil)
     #expect(sink.destination.distinct.map { $0.range.lowerBound.rawValue } == [0, 2, 3, 4])
     #expect(notices.closeReasons == [.bytes, .bytes, .bytes, .caughtUp])
     #expect(sink.destination.content == rig.content)
   }
 
-  @Test("sends the same id and bytes again when the answer is lost, rendered once")
-  func lostAnswer() async throws {
-    let rig = DeliveryRig(records: 3)
+  @Test func `sends the same id and bytes again when the answer is lost, rendered once`() async throws {
     let sink = ScriptedSink(script: [.loseAnswer, .loseAnswer])
     let delivery = rig.delivery(to: sink, retry: RetryPolicy(first: .zero, cap: .zero))
     let report = try await delivery.run(untilCaughtUpWith: nil)
@@ -71,13 +62,13 @@ struct DeliveryTests {
     #expect(sink.destination.violations.isEmpty && sink.renderings == 1)
   }
 
-  @Test(
-    "until caught up fails, with the range and the reason, where a person is needed",
-    arguments: [
-      (DeliveryOutcome.refused(reason: "401"), DeliveryTrouble.Kind.refused),
-      (.rejected(reason: "422"), .rejected), (.conflict(reason: "another writer"), .conflict),
-    ])
-  func failure(outcome: DeliveryOutcome, kind: DeliveryTrouble.Kind) async throws {
+  @Test(arguments: [
+    (DeliveryOutcome.refused(reason: "401"), DeliveryTrouble.Kind.refused),
+    (.rejected(reason: "422"), .rejected), (.conflict(reason: "another writer"), .conflict),
+  ])
+  func `until caught up fails, with the range and the reason, where an operator is needed`(
+    outcome: DeliveryOutcome, kind: DeliveryTrouble.Kind
+  ) async throws {
     let rig = DeliveryRig(records: 5)
     let sink = ScriptedSink(script: [.accept, .answer(outcome)])
     let delivery = rig.delivery(to: sink)
@@ -88,12 +79,10 @@ struct DeliveryTests {
     #expect(sink.closings == 1)
   }
 
-  @Test("as a service it halts on a rejected batch, skips nothing, and goes on when told to")
-  func halts() async throws {
+  @Test func `as a service it halts on a rejected batch, skips nothing, and continues when asked to`() async throws {
     let rig = DeliveryRig(records: 4)
     let sink = ScriptedSink(script: [.answer(.rejected(reason: "422"))])
-    let delivery = rig.delivery(to: sink, policy: BatchPolicy(maxRecords: 2))
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: sink, policy: BatchPolicy(maxRecords: 2)).started()
     #expect(await delivery.waitForProgress { $0.activity == .halted })
     rig.clock.advance(by: .seconds(1_000_000))
     let progress = await delivery.progress
@@ -101,18 +90,13 @@ struct DeliveryTests {
     #expect(progress.lagRecords == 4 && progress.nextTry == nil && rig.clock.sleepers.isEmpty)
     delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(4) })
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
     #expect(sink.destination.content == rig.content && sink.destination.arrivals.map(\.attempt) == [2, 1])
   }
 
-  @Test("a later holder of the cursor ends it with an error, and what it sent is sent again equal")
-  func fenced() async throws {
-    let rig = DeliveryRig(records: 3)
-    let destination = RecordingDestination()
+  @Test func `a later holder of the cursor ends it with an error, and what it sent is sent again equal`() async throws {
     let sink = ScriptedSink(destination, script: [.acceptWhenReleased])
-    let delivery = rig.delivery(to: sink)
-    let run = Task { try await delivery.run() }
+    let (_, run) = rig.delivery(to: sink).started()
     await sink.untilDeliveries(1)
     _ = try await rig.delivery(to: ScriptedSink(destination)).run(untilCaughtUpWith: nil)
     sink.release()
@@ -121,12 +105,10 @@ struct DeliveryTests {
     #expect(destination.arrivals.count == 2 && destination.violations.isEmpty && destination.content == rig.content)
   }
 
-  @Test("beside a destination that hangs, another one goes on and catches up")
-  func isolation() async throws {
+  @Test func `while one destination hangs, another one continues and catches up`() async throws {
     let rig = DeliveryRig(records: 9)
     let hung = ScriptedSink(last: .hang, description: "hung")
-    let stuck = rig.delivery(to: hung)
-    let run = Task { try await stuck.run() }
+    let (stuck, run) = rig.delivery(to: hung).started()
     await hung.untilDeliveries(1)
     let other = InMemoryCursor(named: "other", of: rig.source)
     let healthy = ScriptedSink()
@@ -134,17 +116,14 @@ struct DeliveryTests {
     #expect(report.records == 9 && healthy.destination.content == rig.content)
     let progress = await stuck.progress
     #expect(progress.activity == .sending && progress.committed == .zero && progress.lagRecords == 9)
-    run.cancel()
-    try await outcome(of: run)
+    try await kill(run)
     #expect(rig.cursor.state.inFlight.count == 1 && hung.destination.arrivals.isEmpty)
   }
 
-  @Test("a full disk under the cursor delays it; a failed disk ends it")
-  func cursorFailures() async throws {
+  @Test func `a full disk under the cursor delays it; a failed disk ends it`() async throws {
     let rig = DeliveryRig(records: 6)
     rig.cursor.failNext(.begin, with: LogError(.noSpace, "full"))
     rig.cursor.failNext(.complete, with: LogError(.noSpace, "full"), LogError(.noSpace, "full"))
-    let sink = ScriptedSink()
     let retry = RetryPolicy(first: .zero, cap: .zero)
     _ = try await rig.delivery(to: sink, retry: retry).run(untilCaughtUpWith: Offset(3))
     #expect(sink.destination.arrivals.count == 1)
@@ -154,46 +133,35 @@ struct DeliveryTests {
     #expect(failure?.trouble.kind == .cursorFailed && sink.destination.arrivals.count == 1)
   }
 
-  @Test("records that the log has lost halt it; they are not skipped")
-  func lostRecords() async throws {
-    let rig = DeliveryRig(records: 3)
+  @Test func `records that the log has lost halt it; they are not skipped`() async throws {
     rig.source.failReads(with: LogError(.gap, "records 0..<3 are lost"))
-    let delivery = rig.delivery(to: ScriptedSink())
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: ScriptedSink()).started()
     #expect(await delivery.waitForProgress { $0.activity == .halted && $0.trouble?.kind == .unreadable })
     rig.source.failReads(with: nil)
     delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
   }
 
-  @Test("a cursor that retention has passed halts it until that is acknowledged, then it goes on behind the gap")
-  func passedByRetention() async throws {
+  @Test func `a cursor that retention has passed halts it until that is acknowledged`() async throws {
     let rig = DeliveryRig(records: 9)
     rig.cursor.pass(upTo: Offset(4))
-    let sink = ScriptedSink()
-    let delivery = rig.delivery(to: sink)
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: sink).started()
     #expect(await delivery.waitForProgress { $0.activity == .halted && $0.trouble?.kind == .unreadable })
     #expect(sink.destination.arrivals.isEmpty)
     rig.cursor.acknowledgeLoss()
     delivery.retryNow()
     #expect(await rig.cursor.wait { $0.committed == Offset(7) })
     #expect(sink.destination.arrivals.count == 1)
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
   }
 
-  @Test("a batch in flight that retention has cut is not sent again, and its confirmation is answered with the gap")
-  func cutInFlight() async throws {
+  @Test func `a batch in flight that retention has cut is not sent again; its commit gets the gap`() async throws {
     let rig = DeliveryRig(records: 9)
     let sink = ScriptedSink(last: .hang)
-    let delivery = rig.delivery(to: sink)
-    let run = Task { try await delivery.run() }
+    let (_, run) = rig.delivery(to: sink).started()
     await sink.untilDeliveries(1)
-    run.cancel()
-    try await outcome(of: run)
+    try await kill(run)
     // Its intent is open; now its first record goes.
     rig.cursor.pass(upTo: Offset(1))
     #expect(rig.cursor.state.lost == .zero..<Offset(3))
@@ -207,8 +175,7 @@ struct DeliveryTests {
     #expect(next.destination.arrivals.count == 2)
   }
 
-  @Test("ends when the log is closed")
-  func closedLog() async throws {
+  @Test func `ends when the log is closed`() async throws {
     let rig = DeliveryRig()
     let delivery = rig.delivery(to: ScriptedSink())
     let run = Task { try await delivery.run(untilCaughtUpWith: Offset(1)) }
@@ -217,8 +184,7 @@ struct DeliveryTests {
     #expect(try await outcome(of: run).ending == .sourceClosed)
   }
 
-  @Test("runs once")
-  func once() async throws {
+  @Test func `runs once`() async throws {
     let delivery = DeliveryRig(records: 1).delivery(to: ScriptedSink())
     _ = try await delivery.run(untilCaughtUpWith: nil)
     await #expect(throws: DeliveryFailure.self) { try await delivery.run() }

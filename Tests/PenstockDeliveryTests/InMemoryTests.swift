@@ -3,10 +3,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("What deliveries are tested with", .timeLimit(.minutes(1)))
-struct InMemoryTests {
-  @Test("a source gives as many records as fit, at least one, and none at its end")
-  func greedy() async throws {
+@Suite("What deliveries are tested with", .timeLimit(.minutes(1))) struct InMemoryTests {
+  @Test func `a source gives as many records as fit, at least one, and none at its end`() async throws {
     let source = InMemorySource()
     source.append("aa", "bb")
     source.append("cc", "dddddd")
@@ -24,8 +22,7 @@ struct InMemoryTests {
     await #expect(throws: LogError.self) { try await source.records(in: Offset(3)..<Offset(5)) }
   }
 
-  @Test("a wait for records ends by a record, a timeout, a close or a cancellation")
-  func waits() async throws {
+  @Test func `a wait for records ends by a record, a timeout, a close or a cancellation`() async throws {
     let clock = ManualDeliveryClock()
     let source = InMemorySource(clock: clock)
     func wait(_ timeout: Duration?) async -> Task<Bool, Never> {
@@ -47,8 +44,7 @@ struct InMemoryTests {
     #expect(await last.value == false)
   }
 
-  @Test("a lease is fenced by the next one")
-  func fenced() async throws {
+  @Test func `a lease is fenced by the next one`() async throws {
     let source = InMemorySource()
     source.append("a")
     let cursor = InMemoryCursor(of: source)
@@ -62,8 +58,7 @@ struct InMemoryTests {
     #expect(cursor.history == [.begun(intent), .completed(intent.id)] && cursor.state.committed == Offset(1))
   }
 
-  @Test("a watched value wakes exactly those whose condition holds")
-  func watched() async throws {
+  @Test func `a watched value wakes exactly those whose condition holds`() async throws {
     let number = AsyncCondition(0)
     let two = Task { await number.wait { $0 >= 2 } }
     let never = Task { await number.wait { $0 >= 100 } }
@@ -73,8 +68,7 @@ struct InMemoryTests {
     #expect(await never.value == false)
   }
 
-  @Test("a dead process has no more effect")
-  func crash() async throws {
+  @Test func `a dead process has no more effect`() async throws {
     let source = InMemorySource()
     source.append("a")
     let cursor = InMemoryCursor(of: source)

@@ -3,8 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("Lag")
-struct LagTests {
+@Suite("Lag") struct LagTests {
   /// Looks at second `second` of a day, with records a second old each.
   private func facts(
     _ second: Int, committed: UInt64, end: UInt64, kept: Int? = nil, cap: Int? = nil, lost: Range<Offset>? = nil,
@@ -12,62 +11,50 @@ struct LagTests {
   ) -> LagSnapshot {
     var facts = LagSnapshot(
       at: MonotonicInstant(sinceStart: .seconds(second)),
-      timeOfDay: Timestamp(nanoseconds: Int64(second) * 1_000_000_000),
-      committed: Offset(committed), end: Offset(end))
-    facts.storedBytes = Int(end - committed) * 10
+      timeOfDay: Timestamp(nanoseconds: Int64(second) * 1_000_000_000), committed: Offset(committed), end: Offset(end))
+    (facts.storedBytes, facts.keptBytes, facts.hardCapBytes) = (Int(end - committed) * 10, kept, cap)
     facts.oldestAppendTime = committed < end ? Timestamp(nanoseconds: 0) : nil
-    (facts.keptBytes, facts.hardCapBytes, facts.lost, facts.activity) = (kept, cap, lost, activity)
+    (facts.lost, facts.activity) = (lost, activity)
     return facts
   }
 
   /// Looks once a second; returns the last lag.
-  private func watch(
-    _ meter: inout LagMeter, _ seconds: Range<Int>, _ look: (Int) -> LagSnapshot
-  ) -> Lag? {
-    var last: Lag?
-    for second in seconds { last = meter.observe(look(second)) }
-    return last
+  private func watch(_ meter: inout LagMeter, _ seconds: Range<Int>, _ look: (Int) -> LagSnapshot) throws -> Lag {
+    try #require(seconds.map { meter.observe(look($0)) }.last)
   }
 
-  @Test("a cursor at the end has none, and is well however long nothing happens")
-  func none() throws {
+  @Test func `a cursor at the end has none, and is well however long nothing happens`() throws {
     var meter = LagMeter(cursor: "billing")
-    let lag = try #require(watch(&meter, 0..<5000) { facts($0, committed: 7, end: 7) })
+    let lag = try watch(&meter, 0..<5000) { facts($0, committed: 7, end: 7) }
     #expect(lag.health == .ok && lag.records == 0 && lag.age == .zero && lag.timeToDrain == .zero)
     #expect(lag.stillFor == nil && lag.timeToLoss == nil && lag.words == "cursor billing is caught up")
   }
 
-  @Test("records, bytes, age and the time to drain come from what is delivered and what is appended")
-  func draining() throws {
+  @Test func `records, bytes, age and the time to drain come from what is delivered and what is appended`() throws {
     var meter = LagMeter(cursor: "billing")
     #expect(meter.observe(facts(0, committed: 0, end: 1000)).timeToDrain == nil)
     // 30 delivered and 10 appended a second: 20 a second less.
-    let lag = try #require(
-      watch(&meter, 1..<21) { facts($0, committed: UInt64($0 * 30), end: UInt64(1000 + $0 * 10)) })
+    let lag = try watch(&meter, 1..<21) { facts($0, committed: UInt64($0 * 30), end: UInt64(1000 + $0 * 10)) }
     #expect(lag.records == 600 && lag.storedBytes == 6000 && lag.age == .seconds(20))
     #expect(abs((lag.recordsPerSecond ?? 0) - 30) < 1e-9 && abs((lag.appendedPerSecond ?? 0) - 10) < 1e-9)
     let drain = try #require(lag.timeToDrain)
     #expect(abs(drain / .seconds(1) - 30) < 1e-6 && lag.health == .ok)
   }
 
-  @Test("a cursor that is no faster than the appends has no time to drain")
-  func fallingBehind() throws {
+  @Test func `a cursor that is no faster than the appends has no time to drain`() throws {
     for rate in [0, 5, 10] {
       var meter = LagMeter(cursor: "billing")
-      let lag = try #require(
-        watch(&meter, 0..<100) { facts($0, committed: UInt64($0 * rate), end: UInt64(1000 + $0 * 10)) })
+      let lag = try watch(&meter, 0..<100) { facts($0, committed: UInt64($0 * rate), end: UInt64(1000 + $0 * 10)) }
       #expect(lag.timeToDrain == nil && lag.health == .behind, "\(rate)")
       #expect(lag.words.contains("the oldest 1 m 39 s old, and not catching up"))
     }
   }
 
-  @Test("the hard cap of retention is forecast in time, at the rate at which the cursor falls behind")
-  func losing() throws {
+  @Test func `the hard cap of retention is forecast in time, at the rate at which the lag grows`() throws {
     var meter = LagMeter(cursor: "billing", thresholds: LagThresholds(behindAfter: .seconds(1)))
     // A record of 10 stored bytes a second.
     let cap = 1_000_000 + 11_520 * 10
-    var lag = try #require(
-      watch(&meter, 0..<11) { facts($0, committed: 5, end: UInt64(100 + $0), kept: 1_000_000, cap: cap) })
+    var lag = try watch(&meter, 0..<11) { facts($0, committed: 5, end: UInt64(100 + $0), kept: 1_000_000, cap: cap) }
     let left = try #require(lag.timeToLoss)
     #expect(abs(left / .seconds(1) - 11_520) < 1e-3 && lag.health == .losing)
     #expect(lag.words.hasPrefix("at this rate cursor billing loses data in 3 h 1"))
@@ -80,25 +67,22 @@ struct LagTests {
     #expect(lag.timeToLoss == .zero && lag.health == .losing && lag.words.contains("has lost records 2 ..< 5"))
   }
 
-  @Test("a cursor that keeps up or stands in a log that stands, and no cap, forecast no loss")
-  func notLosing() throws {
+  @Test func `a cursor that keeps up, a log without appends, and no cap forecast no loss`() throws {
     for (appended, committed, cap) in [(0, 0, 2_000_000), (1, 1, 2_000_000), (1, 2, 2_000_000), (1, 0, nil)]
       as [(Int, Int, Int?)]
     {
       var meter = LagMeter(cursor: "billing")
-      let lag = try #require(
-        watch(&meter, 0..<200) {
-          var look = facts(
-            $0, committed: UInt64($0 * committed), end: UInt64(1000 + $0 * appended), kept: 1_000_000, cap: cap)
-          look.oldestAppendTime = look.timeOfDay
-          return look
-        })
+      let lag = try watch(&meter, 0..<200) {
+        var look = facts(
+          $0, committed: UInt64($0 * committed), end: UInt64(1000 + $0 * appended), kept: 1_000_000, cap: cap)
+        look.oldestAppendTime = look.timeOfDay
+        return look
+      }
       #expect(lag.timeToLoss == nil && lag.health == .ok, "\(appended) \(committed)")
     }
   }
 
-  @Test("a destination that commits every five minutes is well at every moment in between")
-  func sawtooth() {
+  @Test func `a destination that commits every five minutes is well at every moment in between`() {
     var meter = LagMeter(cursor: "archive", thresholds: LagThresholds(behindAfter: .seconds(600)))
     for second in stride(from: 0, to: 7200, by: 5) {
       // 100 records a second, and a cap that would be reached in three hours if nothing were delivered any more.
@@ -113,29 +97,26 @@ struct LagTests {
     }
   }
 
-  @Test("a cursor that does not move while records wait is stuck after a while, and not a moment before")
-  func stuck() throws {
+  @Test func `a cursor that does not move while records wait is stuck after a while, and not a moment before`() throws {
     var meter = LagMeter(cursor: "billing", thresholds: LagThresholds(behindAfter: .seconds(10_000)))
     // It moves until second 9; the records appended later do not count as moving.
-    _ = watch(&meter, 0..<10) { facts($0, committed: UInt64($0), end: 100) }
-    let before = try #require(watch(&meter, 10..<910) { facts($0, committed: 9, end: UInt64(100 + $0)) })
+    _ = try watch(&meter, 0..<10) { facts($0, committed: UInt64($0), end: 100) }
+    let before = try watch(&meter, 10..<910) { facts($0, committed: 9, end: UInt64(100 + $0)) }
     #expect(before.health == .ok && before.stillFor == .seconds(900))
     let after = meter.observe(facts(910, committed: 9, end: 5000))
     #expect(after.health == .stuck && after.words.hasPrefix("cursor billing has not moved for 15 m 1 s"))
     #expect(meter.observe(facts(911, committed: 10, end: 5000)).health == .ok)
   }
 
-  @Test("an idle destination is not stuck when the first record comes after a long time")
-  func idleThenNew() throws {
+  @Test func `an idle destination is not stuck when the first record comes after a long time`() throws {
     var meter = LagMeter(cursor: "billing")
-    _ = watch(&meter, 0..<5000) { facts($0, committed: 9, end: 9) }
+    _ = try watch(&meter, 0..<5000) { facts($0, committed: 9, end: 9) }
     var fresh = facts(5000, committed: 9, end: 10)
     fresh.oldestAppendTime = fresh.timeOfDay
     #expect(meter.observe(fresh).health == .ok)
   }
 
-  @Test("a halted delivery is told with its trouble")
-  func halted() {
+  @Test func `a halted delivery is shown with its trouble`() {
     var meter = LagMeter(cursor: "billing")
     var look = facts(1, committed: 0, end: 1, activity: .halted)
     look.trouble = DeliveryTrouble(.refused, "the receiver answered 401")
@@ -144,8 +125,7 @@ struct LagTests {
     #expect(lag.words.hasSuffix("trouble: refused: the receiver answered 401"))
   }
 
-  @Test("clocks that are set back, looks out of order and cursors moved by hand make nothing negative")
-  func oddClocks() {
+  @Test func `clocks that are set back, looks out of order and cursors moved by hand make nothing negative`() {
     var meter = LagMeter(cursor: "billing")
     var generator = SplitMix64(seed: 7)
     for _ in 0..<5000 {
@@ -161,8 +141,8 @@ struct LagTests {
     }
   }
 
-  @Test("the smoothed rate does not depend on how often one looks, and follows a change within the window")
-  func smoothing() throws {
+  @Test
+  func `the smoothed rate does not depend on how often one looks, and follows a change within the window`() throws {
     var rates: [Double] = []
     for step in [1, 5, 20] {
       var meter = LagMeter(cursor: "billing")
@@ -178,8 +158,8 @@ struct LagTests {
     for rate in rates { #expect(abs(rate - 28.963_616_764_9) < 1e-9, "\(rates)") }
   }
 
-  @Test("the worst that is true is the health: losing, halted, stuck, behind, ok", arguments: 0..<16)
-  func order(combination: Int) {
+  @Test(arguments: 0..<16)
+  func `the worst that is true is the health: losing, halted, stuck, behind, ok`(combination: Int) {
     var meter = LagMeter(
       cursor: "billing", thresholds: LagThresholds(behindAfter: .seconds(1), stuckAfter: .seconds(100)))
     let (isLost, isHalted) = (combination & 1 == 1, combination & 2 == 2)

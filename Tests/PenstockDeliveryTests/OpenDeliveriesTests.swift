@@ -3,13 +3,11 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("A delivery with several batches in flight", .timeLimit(.minutes(1)))
-struct OpenDeliveriesTests {
+@Suite("A delivery with several batches in flight", .timeLimit(.minutes(1))) struct OpenDeliveriesTests {
   let two = DeliveryOptions(maxInFlight: 2)
   let pairs = BatchPolicy(maxRecords: 2)
 
-  @Test("sends the second before the first is answered, never a third, each after its intent, and commits all of it")
-  func overlaps() async throws {
+  @Test func `sends the second before the first is answered, never a third, each after its intent`() async throws {
     let rig = DeliveryRig(records: 12)
     let sink = ScriptedSink(script: [.acceptWhenReleased, .acceptWhenReleased])
     let delivery = rig.delivery(to: sink, policy: pairs, options: two)
@@ -23,28 +21,24 @@ struct OpenDeliveriesTests {
     #expect(Set(sink.attempts).count == 6 && rig.cursor.state.committed == Offset(12))
   }
 
-  @Test("commits a later batch when it is done and passes it only with the earlier one")
-  func contiguous() async throws {
+  @Test func `commits a later batch when it is done and passes it only with the earlier one`() async throws {
     let rig = DeliveryRig(records: 4)
     let sink = ScriptedSink(script: [.acceptWhenReleased, .accept])
-    let delivery = rig.delivery(to: sink, policy: pairs, options: two)
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: sink, policy: pairs, options: two).started()
     #expect(await rig.cursor.wait { $0.inFlight.last?.isDelivered == true })
     #expect(rig.cursor.state.committed == .zero && rig.cursor.state.inFlight.count == 2)
     sink.release()
     #expect(await rig.cursor.wait { $0.committed == Offset(4) && $0.inFlight.isEmpty })
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
   }
 
-  @Test("in trouble begins no new batch, waits for what the destination asked, and sends one as a probe")
-  func trouble() async throws {
+  @Test
+  func `in trouble begins no new batch, waits for what the destination asked, and sends one as a probe`() async throws {
     let rig = DeliveryRig(records: 20)
     let busy = ScriptedSink.Step.answer(.retry(reason: "429", after: .seconds(30)))
     let sink = ScriptedSink(script: [busy, .acceptWhenReleased])
     let options = DeliveryOptions(maxInFlight: 2, circuit: CircuitPolicy(failures: 1, drain: nil))
-    let delivery = rig.delivery(to: sink, policy: pairs, options: options)
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: sink, policy: pairs, options: options).started()
     let due = await rig.clock.sleeper()
     #expect(due == MonotonicInstant(sinceStart: .seconds(30)) && sink.attempts.count <= 2)
     let began = rig.cursor.state.inFlight.count
@@ -54,17 +48,14 @@ struct OpenDeliveriesTests {
     rig.clock.advance(to: due)
     #expect(await rig.cursor.wait { $0.committed == Offset(20) })
     #expect(await delivery.progress.circuit == .closed)
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
     #expect(sink.attempts.count == 11)
   }
 
-  @Test("stopped, waits for all that is in the air, commits it, and begins nothing")
-  func stops() async throws {
+  @Test func `stopped, waits for all that is in flight, commits it, and begins nothing`() async throws {
     let rig = DeliveryRig(records: 20)
     let sink = ScriptedSink(last: .acceptWhenReleased)
-    let delivery = rig.delivery(to: sink, policy: pairs, options: two)
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: sink, policy: pairs, options: two).started()
     await sink.untilDeliveries(2)
     delivery.stop()
     sink.release()
@@ -72,16 +63,13 @@ struct OpenDeliveriesTests {
     #expect(rig.cursor.state.committed == Offset(4) && rig.cursor.state.inFlight.isEmpty && sink.attempts.count == 2)
   }
 
-  @Test("killed with two in the air, finishes both first, as they were, under another configuration")
-  func restarted() async throws {
+  @Test func `killed with two in flight, finishes both first, unchanged, under another configuration`() async throws {
     let rig = DeliveryRig(records: 10)
     let destination = RecordingDestination()
     let hung = ScriptedSink(destination, script: [.hang, .loseAnswer], last: .hang)
-    let first = rig.delivery(to: hung, policy: pairs, options: two)
-    let run = Task { try await first.run() }
+    let (_, run) = rig.delivery(to: hung, policy: pairs, options: two).started()
     await hung.untilDeliveries(2)
-    run.cancel()
-    try await outcome(of: run)
+    try await kill(run)
     let open = rig.cursor.state.inFlight.map(\.intent)
     #expect(open.count == 2)
     let changed = ScriptedSink(destination, lineEnding: "\r\n")
@@ -94,12 +82,10 @@ struct OpenDeliveriesTests {
     #expect(rig.cursor.state.committed == Offset(10))
   }
 
-  @Test("fenced, it lets go of what is in the air")
-  func fenced() async throws {
+  @Test func `fenced, it drops what is in flight`() async throws {
     let rig = DeliveryRig(records: 8)
     let sink = ScriptedSink(script: [.hang, .acceptWhenReleased])
-    let delivery = rig.delivery(to: sink, policy: pairs, options: two)
-    let run = Task { try await delivery.run() }
+    let (_, run) = rig.delivery(to: sink, policy: pairs, options: two).started()
     await sink.untilDeliveries(2)
     _ = rig.cursor.acquire()
     sink.release()
@@ -107,8 +93,7 @@ struct OpenDeliveriesTests {
     #expect(failure?.trouble.kind == .fenced)
   }
 
-  @Test("a batch that is rejected beside another in the air is taken apart; the other is not touched")
-  func rejected() async throws {
+  @Test func `a batch that is rejected while another is in flight is split; the other is not touched`() async throws {
     let rig = DeliveryRig(records: 12)
     let dead = InMemoryDeadLetters()
     let sink = ScriptedSink(faults: .init(rejects: [Offset(1), Offset(5), Offset(6)]))
@@ -122,12 +107,10 @@ struct OpenDeliveriesTests {
     #expect(rig.cursor.state.committed == Offset(12) && rig.cursor.state.consecutiveDeadLetters == 0)
   }
 
-  @Test("a rate limit spaces the attempts, and after an outage the backlog comes slowly at first")
-  func paced() async throws {
+  @Test func `a rate limit spaces the attempts, and after an outage the backlog comes slowly at first`() async throws {
     let rig = DeliveryRig(records: 6)
     let options = DeliveryOptions(rate: DeliveryRate(recordsPerSecond: 4))
-    let delivery = rig.delivery(to: ScriptedSink(), policy: pairs, options: options)
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: ScriptedSink(), policy: pairs, options: options).started()
     for wait in [0.5, 1.0] {
       let due = await rig.clock.sleeper()
       #expect(due == MonotonicInstant(sinceStart: .seconds(wait)))
@@ -135,14 +118,14 @@ struct OpenDeliveriesTests {
       rig.clock.advance(to: due)
     }
     #expect(await rig.cursor.wait { $0.committed == Offset(6) })
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
 
     let down = DeliveryRig(records: 8)
     let sink = ScriptedSink(script: [.answer(.refused(reason: "401"))])
     let drain = DeliveryOptions(circuit: CircuitPolicy(drain: 0.1, doubling: .seconds(10), full: 0.4))
-    let slow = down.delivery(to: sink, policy: pairs, retry: RetryPolicy(refusedWait: .seconds(60)), options: drain)
-    let second = Task { try await slow.run() }
+    let (slow, second) = down.delivery(
+      to: sink, policy: pairs, retry: RetryPolicy(refusedWait: .seconds(60)), options: drain
+    ).started()
     // The probe at 60 s; its success allows the next at once, that one the next after 10 s; by then at twice the rate.
     for moment in [60.0, 70, 75] {
       let due = await down.clock.sleeper()
@@ -150,7 +133,6 @@ struct OpenDeliveriesTests {
       down.clock.advance(to: due)
     }
     #expect(await down.cursor.wait { $0.committed == Offset(8) })
-    slow.stop()
-    try await outcome(of: second)
+    try await stop(slow, second)
   }
 }

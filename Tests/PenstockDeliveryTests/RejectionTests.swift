@@ -3,8 +3,8 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("A batch that is rejected", .timeLimit(.minutes(4)))
-struct RejectionTests {
+@Suite("A batch that is rejected", .timeLimit(.minutes(4))) struct RejectionTests {
+  private let dead = InMemoryDeadLetters()
   let policy = BatchPolicy(maxRecords: 64)
 
   func offsets(_ numbers: [UInt64]) -> Set<Offset> { Set(numbers.map { Offset($0) }) }
@@ -18,13 +18,12 @@ struct RejectionTests {
     #expect(rig.cursor.state.violations(durableEnd: rig.source.end).isEmpty)
   }
 
-  @Test(
-    "is taken apart until each guilty record is alone; they become dead letters and all others arrive, in order",
-    arguments: [[0], [63], [17], [31, 32], [0, 1, 2], [5, 40, 60], Array(20..<30)] as [[UInt64]])
-  func bisection(guilty: [UInt64]) async throws {
+  @Test(arguments: [[0], [63], [17], [31, 32], [0, 1, 2], [5, 40, 60], Array(20..<30)] as [[UInt64]])
+  func `is taken apart until each guilty record is alone; they become dead letters and all others arrive, in order`(
+    guilty: [UInt64]
+  ) async throws {
     let rig = DeliveryRig(records: 70)
     let sink = ScriptedSink(faults: .init(rejects: offsets(guilty)))
-    let dead = InMemoryDeadLetters()
     let report = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
     #expect(dead.letters.map(\.offset.rawValue) == guilty)
     #expect(dead.letters.allSatisfy { $0.record == Array("record \($0.offset)".utf8) && $0.attempts == 1 })
@@ -38,11 +37,9 @@ struct RejectionTests {
     #expect(Set(sink.attempts).count == sink.attempts.count)
   }
 
-  @Test("with a record that cannot be rendered is sent without it, and that record becomes a dead letter unsent")
-  func unrenderable() async throws {
+  @Test func `with a record that cannot be rendered is sent without it, and it becomes a dead letter`() async throws {
     let rig = DeliveryRig(records: 9)
     let sink = ScriptedSink(faults: .init(rejects: offsets([6]), cannotRender: offsets([0, 4, 5])))
-    let dead = InMemoryDeadLetters()
     _ = try await rig.delivery(to: sink, policy: policy, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
     #expect(dead.letters.map(\.offset.rawValue) == [0, 4, 5, 6])
     #expect(dead.letters.map(\.isUnrenderable) == [true, true, true, false])
@@ -50,8 +47,7 @@ struct RejectionTests {
     expectEverything(rig, sink, dead)
   }
 
-  @Test("halts the destination instead, when the policy says so or there is no dead-letter store")
-  func halts() async throws {
+  @Test func `halts the destination instead, when the policy says so or there is no dead-letter store`() async throws {
     for isPolicy in [true, false] {
       let rig = DeliveryRig(records: 3)
       let dead = InMemoryDeadLetters()
@@ -64,10 +60,8 @@ struct RejectionTests {
     }
   }
 
-  @Test("by a receiver that rejects everything stops after so many dead letters in a row, also over restarts")
-  func rejectsEverything() async throws {
+  @Test func `by a receiver that rejects everything stops after so many dead letters in a row`() async throws {
     let rig = DeliveryRig(records: 40)
-    let dead = InMemoryDeadLetters()
     let all = Set((0..<40).map { Offset.zero + $0 })
     let options = DeliveryOptions(rejection: RejectionPolicy(maxInRow: 5))
     for _ in 1...2 {
@@ -79,13 +73,12 @@ struct RejectionTests {
       #expect(dead.letters.count == 5 && rig.cursor.state.committed == Offset(5))
     }
     // A person's word allows as many again.
-    let service = rig.delivery(to: ScriptedSink(faults: .init(rejects: all)), options: options, deadLetters: dead.box())
-    let run = Task { try await service.run() }
+    let rejecting = ScriptedSink(faults: .init(rejects: all))
+    let (service, run) = rig.delivery(to: rejecting, options: options, deadLetters: dead.box()).started()
     #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything })
     service.retryNow()
     #expect(await service.waitForProgress { $0.trouble?.kind == .rejectsEverything && $0.deadLetters == 5 })
-    service.stop()
-    try await outcome(of: run)
+    try await stop(service, run)
     // A receiver that was mended gets what is left, the record that was held back first.
     let mended = ScriptedSink()
     _ = try await rig.delivery(to: mended, options: options, deadLetters: dead.box()).run(untilCaughtUpWith: nil)
@@ -93,15 +86,12 @@ struct RejectionTests {
     expectEverything(rig, mended, dead)
   }
 
-  @Test("waits when the dead letters are full: the record is neither dropped nor passed")
-  func fullDeadLetters() async throws {
+  @Test func `waits when the dead letters are full: the record is neither dropped nor passed`() async throws {
     let rig = DeliveryRig(records: 3)
-    let dead = InMemoryDeadLetters()
     dead.failNext(with: LogError(.noSpace, "full"), LogError(.noSpace, "full"))
     let sink = ScriptedSink(faults: .init(rejects: offsets([1])))
-    let delivery = rig.delivery(
-      to: sink, retry: RetryPolicy(refusedWait: .seconds(60)), deadLetters: dead.box())
-    let run = Task { try await delivery.run() }
+    let (delivery, run) = rig.delivery(to: sink, retry: RetryPolicy(refusedWait: .seconds(60)), deadLetters: dead.box())
+      .started()
     for _ in 1...2 {
       let due = await rig.clock.sleeper()
       #expect(await delivery.progress.trouble?.kind == .deadLettersFailed)
@@ -109,33 +99,25 @@ struct RejectionTests {
       rig.clock.advance(to: due)
     }
     #expect(await rig.cursor.wait { $0.committed == Offset(3) })
-    delivery.stop()
-    try await outcome(of: run)
+    try await stop(delivery, run)
     expectEverything(rig, sink, dead)
   }
 
-  @Test("and dies at any step of that loses nothing, writes no dead letter twice, and sends no dead letter again")
-  func crashes() async throws {
+  @Test
+  func `and dies at any step of that loses nothing, and neither writes nor sends a dead letter twice`() async throws {
     func lives(_ steps: [Int]) async throws -> Int {
       let rig = DeliveryRig(records: 6)
       let destination = RecordingDestination()
       let dead = InMemoryDeadLetters()
-      var first = 0
       var rejectionReason: Set<Offset> = []
-      for (number, step) in (steps.map(Optional.some) + [nil]).enumerated() {
-        let crash = CrashSwitch(at: step)
+      let counts = try await eachLife(dyingAt: steps) { number, crash in
         let sink = ScriptedSink(
           destination, lineEnding: number % 2 == 0 ? "\n" : "\r\n", script: [.loseAnswer],
           faults: .init(rejects: offsets([1, 4]), cannotRender: offsets([3]), crash: crash))
         let delivery = rig.delivery(
           to: sink, policy: BatchPolicy(maxRecords: 4 + number % 2), retry: RetryPolicy(first: .zero, cap: .zero),
           deadLetters: dead.box(crash: crash), crash: crash)
-        let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
-        let reaper = Task { if await crash.untilDead() { run.cancel() } }
-        _ = try await outcome(of: run)
-        reaper.cancel()
-        await reaper.value
-        if number == 0 { first = crash.steps.count }
+        _ = try await live(until: crash) { try await delivery.run(untilCaughtUpWith: nil) }.get()
         // A record that becomes a dead letter is not sent again.
         #expect(
           rejectionReason.allSatisfy { offset in !sink.attempts.contains { $0.contains(offset) } }, "died at \(steps)")
@@ -146,7 +128,7 @@ struct RejectionTests {
       #expect(arrived.sorted() == [0, 2, 5], "died at \(steps)")
       #expect(destination.content.filter { $0 != UInt8(ascii: "\r") } == Array("record 0\nrecord 2\nrecord 5\n".utf8))
       #expect(rig.cursor.state.committed == Offset(6))
-      return first
+      return counts[0]
     }
     let whole = try await lives([])
     var lifetimes = 0

@@ -4,8 +4,7 @@ import PenstockSimulation
 import PenstockTestKit
 import Testing
 
-@Suite("A replay that dies", .timeLimit(.minutes(3)))
-struct ReplayCrashTests {
+@Suite("A replay that dies", .timeLimit(.minutes(3))) struct ReplayCrashTests {
   /// Runs one process until the replay is over or it has died. Every other process has another configuration, and the
   /// destination loses an answer in each.
   func live(_ rig: ReplayRig, gaps: [Range<Offset>], number: Int, crash: CrashSwitch) async throws -> ReplayReport? {
@@ -15,11 +14,7 @@ struct ReplayCrashTests {
     let replay = rig.replay(
       rig.window(1, 7), to: sink, reading: GappySource(inner: rig.source, gaps: gaps), gaps: .skip,
       policy: BatchPolicy(maxRecords: 2 + number % 2), crash: crash)
-    let run = Task { try await replay.run() }
-    let reaper = Task { if await crash.untilDead() { run.cancel() } }
-    let result = await run.result
-    reaper.cancel()
-    await reaper.value
+    let result = await PenstockDeliveryTests.live(until: crash) { try await replay.run() }
     if crash.isDead { return try? result.get() }
     return try result.get()
   }
@@ -27,12 +22,9 @@ struct ReplayCrashTests {
   /// Dies at `steps`, one after the other, and then finishes; returns how many steps each process made.
   func lives(dyingAt steps: [Int], gaps: [Range<Offset>] = []) async throws -> [Int] {
     let rig = ReplayRig(records: 8)
-    var counts: [Int] = []
     var last: ReplayReport?
-    for (number, step) in (steps.map(Optional.some) + [nil]).enumerated() {
-      let crash = CrashSwitch(at: step)
+    let counts = try await eachLife(dyingAt: steps) { number, crash in
       last = try await live(rig, gaps: gaps, number: number, crash: crash)
-      counts.append(crash.steps.count)
     }
     let lost = (1..<7).filter { offset in gaps.contains { $0.contains(Offset(UInt64(offset))) } }
     let expected = (1..<7).filter { !lost.contains($0) }.flatMap { rig.content($0..<$0 + 1) }
@@ -43,30 +35,27 @@ struct ReplayCrashTests {
     return counts
   }
 
-  @Test("between any two steps is followed by one that finishes it: one content for an id, every record once")
-  func everyStep() async throws {
+  @Test func `between any two steps is followed by one that finishes it: every record arrives once`() async throws {
     let whole = try await lives(dyingAt: [])
     #expect(whole[0] > 30)
     for step in 1...whole[0] { _ = try await lives(dyingAt: [step]) }
   }
 
-  @Test("while it skips lost records counts each once")
-  func everyStepWithGaps() async throws {
+  @Test func `while it skips lost records counts each once`() async throws {
     let gaps = [Offset(0)..<Offset(2), Offset(4)..<Offset(5), Offset(6)..<Offset(8)]
     let whole = try await lives(dyingAt: [], gaps: gaps)
     for step in 1...whole[0] { _ = try await lives(dyingAt: [step], gaps: gaps) }
   }
 
-  @Test("twice, at any two steps, does no more harm")
-  func everyTwoSteps() async throws {
+  @Test func `twice, at any two steps, does no more harm`() async throws {
     let whole = try await lives(dyingAt: [])
     for first in 1...whole[0] {
       for second in 1...whole[0] where try await lives(dyingAt: [first, second])[1] < second { break }
     }
   }
 
-  @Test("again and again, at steps drawn from a seed, still finishes", arguments: 0..<50 as Range<UInt64>)
-  func manyTimes(seed: UInt64) async throws {
+  @Test(arguments: 0..<50 as Range<UInt64>)
+  func `again and again, at steps drawn from a seed, still finishes`(seed: UInt64) async throws {
     var generator = SplitMix64(seed: seed)
     let steps = (0..<8).map { _ in 1 + generator.below(20) }
     #expect(try await lives(dyingAt: steps, gaps: [Offset(3)..<Offset(4)]).count == 9)

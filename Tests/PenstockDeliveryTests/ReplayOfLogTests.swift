@@ -1,4 +1,3 @@
-import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockTestKit
@@ -6,8 +5,8 @@ import Synchronization
 import Testing
 
 /// Replays over a real log on a simulated disk.
-@Suite("A replay of a log", .timeLimit(.minutes(1)))
-struct ReplayOfLogTests {
+@Suite("A replay of a log", .timeLimit(.minutes(1))) struct ReplayOfLogTests {
+  private let disk = SimulatedFileSystem()
   private let clock = ManualClock()
   private let destination = RecordingDestination()
 
@@ -15,9 +14,7 @@ struct ReplayOfLogTests {
     -> Log
   {
     var configuration = LogConfiguration()
-    configuration.segmentBytes = 64 << 10
-    configuration.blockBytes = 4 << 10
-    configuration.sealing = .off
+    (configuration.segmentBytes, configuration.blockBytes, configuration.sealing) = (64 << 10, 4 << 10, .off)
     change(&configuration)
     return try await Log.open(at: "/log", configuration: configuration, environment: environment(disk))
   }
@@ -29,7 +26,7 @@ struct ReplayOfLogTests {
       randomBytes: {
         let number = UInt8(truncatingIfNeeded: salt.add(1, ordering: .relaxed).newValue)
         return [UInt8](repeating: number, count: 16)
-      }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      }, logger: silent)
   }
 
   private func replay(
@@ -39,8 +36,7 @@ struct ReplayOfLogTests {
     let settings = ReplaySettings(id: "tuesday", window: window, gaps: gaps, policy: BatchPolicy(maxRecords: 7))
     return Replay(
       settings, of: log, to: sink ?? ScriptedSink(destination),
-      environment: DeliveryEnvironment(
-        wallClock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+      environment: DeliveryEnvironment(wallClock: clock, logger: silent))
   }
 
   private func lines(_ range: Range<Int>) -> [UInt8] { range.flatMap { Array("record \($0)\n".utf8) } }
@@ -52,9 +48,8 @@ struct ReplayOfLogTests {
     }
   }
 
-  @Test("that was killed goes on under the same id and window, finishing its open batch, and leaves no cursor behind")
-  func killed() async throws {
-    let disk = SimulatedFileSystem()
+  @Test
+  func `that was killed continues under its id and window, with its open batch, and leaves no cursor`() async throws {
     let log = try await open(disk)
     let live = try await log.cursor(named: "live")
     try await append(50, to: log)
@@ -62,8 +57,7 @@ struct ReplayOfLogTests {
     func time(_ second: Int64) -> Position { .time(Timestamp(nanoseconds: start + second * 1_000_000_000)) }
     let window = ReplayWindow(from: time(10), to: time(40))
     let sink = ScriptedSink(destination, script: [.accept, .loseAnswer], last: .hang)
-    let first = replay(log, window, to: sink)
-    let run = Task { try await first.run() }
+    let (_, run) = replay(log, window, to: sink).started()
     await sink.untilDeliveries(3)
     let after = disk.powerCut(.nothingUnsynced)
     run.cancel()
@@ -81,9 +75,7 @@ struct ReplayOfLogTests {
     try await again.close()
   }
 
-  @Test("by another process runs beside the writer, which goes on")
-  func beside() async throws {
-    let disk = SimulatedFileSystem()
+  @Test func `by another process runs while the writer appends`() async throws {
     let log = try await open(disk)
     try await append(30, to: log)
     let reader = try await LogReader.open(at: "/log", environment: environment(disk))
@@ -98,9 +90,8 @@ struct ReplayOfLogTests {
     try await log.close()
   }
 
-  @Test("of a window that begins below what retention left is told what is gone, and skips it if asked")
-  func trimmed() async throws {
-    let disk = SimulatedFileSystem()
+  @Test
+  func `of a window that begins below what retention left says what is gone, and skips it if asked`() async throws {
     let log = try await open(disk)
     try await append(60, to: log)
     try await log.close()
@@ -117,9 +108,7 @@ struct ReplayOfLogTests {
     try await short.close()
   }
 
-  @Test("and its lag are told by the same facts as a live cursor's")
-  func lag() async throws {
-    let disk = SimulatedFileSystem()
+  @Test func `has its lag computed from the same facts as a live cursor`() async throws {
     let log = try await open(disk)
     try await append(60, to: log)
     let cursor = try await log.cursor(named: "live", startingAt: .offset(Offset(20)))

@@ -1,4 +1,3 @@
-import Logging
 import PenstockDelivery
 import PenstockLog
 import PenstockSimulation
@@ -27,13 +26,11 @@ struct ReplayRig: Sendable {
     policy: BatchPolicy? = BatchPolicy(maxRecords: 3), crash: CrashSwitch? = nil,
     observer: (@Sendable (ReplayObserverEvent) -> Void)? = nil
   ) -> Replay {
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
     let settings = ReplaySettings(
       id: id, window: window, gaps: gaps, rate: rate, policy: policy, retry: RetryPolicy(first: .zero, cap: .zero))
     return Replay(
       settings, of: replays.log(reading: reading, crash: crash), to: sink ?? ScriptedSink(destination),
-      environment: DeliveryEnvironment(clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: logger),
+      environment: DeliveryEnvironment(clock: clock, wallClock: clock.timeOfDay, random: { 1 << 63 }, logger: silent),
       observer: observer)
   }
 
@@ -83,6 +80,11 @@ struct GappySource: RecordSource {
   private func told(_ gap: Range<Offset>, from first: Offset) -> Gap {
     Gap(first: first, end: gap.upperBound, reason: .damaged)
   }
+}
+
+extension Replay {
+  /// The replay, and its run.
+  func started() -> (Replay, Task<ReplayReport, any Error>) { (self, Task { try await run() }) }
 }
 
 /// A log in which something happens just before a replay gets its cursor.

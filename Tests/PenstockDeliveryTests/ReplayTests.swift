@@ -4,11 +4,10 @@ import PenstockSimulation
 import PenstockTestKit
 import Testing
 
-@Suite("A replay", .timeLimit(.minutes(2)))
-struct ReplayTests {
-  @Test("delivers its window, from the first record up to and without the last, and is over")
-  func window() async throws {
-    let rig = ReplayRig()
+@Suite("A replay", .timeLimit(.minutes(2))) struct ReplayTests {
+  let rig = ReplayRig()
+
+  @Test func `delivers its window, from the first record up to and without the last, and is over`() async throws {
     let report = try await rig.replay(rig.window(2, 9)).run()
     #expect(rig.destination.content == rig.content(2..<9))
     #expect(rig.destination.distinct.map(\.range.upperBound.rawValue) == [5, 8, 9])
@@ -17,9 +16,7 @@ struct ReplayTests {
     #expect(rig.replays.cursor("again") == nil)
   }
 
-  @Test("that is over says so, and sends nothing again")
-  func finished() async throws {
-    let rig = ReplayRig()
+  @Test func `that is over says so, and sends nothing again`() async throws {
     _ = try await rig.replay(rig.window(2, 9)).run()
     for window in [rig.window(2, 9), nil] {
       let again = rig.replay(window)
@@ -33,18 +30,14 @@ struct ReplayTests {
     #expect(rig.destination.arrivals.count == 6 && rig.destination.distinct.count == 3)
   }
 
-  @Test("runs once; a second run throws and sends nothing")
-  func once() async throws {
-    let rig = ReplayRig()
+  @Test func `runs once; a second run throws and sends nothing`() async throws {
     let replay = rig.replay(rig.window(2, 9))
     _ = try await replay.run()
     let error = await #expect(throws: ReplayError.self) { try await replay.run() }
     #expect(error?.code == .alreadyRun && rig.destination.arrivals.count == 3)
   }
 
-  @Test("has ids of its own, which differ from the live ones and from another replay's")
-  func ids() async throws {
-    let rig = ReplayRig()
+  @Test func `has ids of its own, which differ from the live ones and from another replay's`() async throws {
     let live = InMemoryCursor(named: "billing", of: rig.source)
     _ = try await Delivery(
       from: live.acquire(), source: rig.source, to: ScriptedSink(rig.destination), policy: BatchPolicy(maxRecords: 3),
@@ -57,9 +50,7 @@ struct ReplayTests {
     #expect(live.state == stood)
   }
 
-  @Test("by time begins and ends at the first records appended at or after, and keeps that window")
-  func times() async throws {
-    let rig = ReplayRig()
+  @Test func `by time begins and ends at the first records appended at or after, and keeps that window`() async throws {
     let start = rig.clock.timeOfDay.now().nanoseconds - 10_000_000_000
     let window = ReplayWindow(
       from: .time(Timestamp(nanoseconds: start + 2_500_000_000)),
@@ -68,13 +59,11 @@ struct ReplayTests {
     #expect(rig.destination.content == rig.content(3..<6))
   }
 
-  @Test("up to the end means the end when it began")
-  func fixedEnd() async throws {
+  @Test func `up to the end means the end when it began`() async throws {
     let rig = ReplayRig(records: 4)
     let sink = ScriptedSink(rig.destination, script: [.accept], last: .hang)
     let window = ReplayWindow(from: .beginning, to: .end)
-    let first = rig.replay(window, to: sink)
-    let run = Task { try await first.run() }
+    let (_, run) = rig.replay(window, to: sink).started()
     await sink.untilDeliveries(2)
     run.cancel()
     #expect(try await run.value.ending == .stopped)
@@ -83,46 +72,37 @@ struct ReplayTests {
     #expect(report.manifest.end == Offset(4) && rig.destination.content == rig.content(0..<4))
   }
 
-  @Test("of nothing is over at once, without a delivery")
-  func empty() async throws {
-    let rig = ReplayRig()
+  @Test func `of nothing is over at once, without a delivery`() async throws {
     let report = try await rig.replay(rig.window(4, 4)).run()
     #expect(report.ending == .finished && rig.destination.arrivals.isEmpty)
   }
 
   @Test(
-    "of a window that cannot be is refused, and leaves nothing behind",
     arguments: [(5, 4, ReplayError.Code.badWindow), (0, 11, .badWindow), (11, 11, .badWindow)]
       as [(UInt64, UInt64, ReplayError.Code)])
-  func badWindow(first: UInt64, end: UInt64, code: ReplayError.Code) async throws {
-    let rig = ReplayRig()
+  func `of a window that cannot be is refused, and leaves no trace`(
+    first: UInt64, end: UInt64, code: ReplayError.Code
+  ) async throws {
     let error = await #expect(throws: ReplayError.self) { try await rig.replay(rig.window(first, end)).run() }
     #expect(error?.code == code && rig.replays.manifest("again") == nil)
   }
 
-  @Test("under an id that has another window or destination is refused with words that say so; none is unknown")
-  func changed() async throws {
-    let rig = ReplayRig()
+  @Test
+  func `under an id that has another window or destination is refused, and one of no id is unknown`() async throws {
     let unknown = await #expect(throws: ReplayError.self) { try await rig.replay(nil).run() }
     #expect(unknown?.code == .unknown)
     _ = try await rig.replay(rig.window(2, 9)).run()
     let moved = await #expect(throws: ReplayError.self) { try await rig.replay(rig.window(2, 8)).run() }
     #expect(moved?.code == .changed && moved?.message.contains("2 ..< 9, not 2 ..< 8") == true)
     let other = ScriptedSink(rig.destination, description: "elsewhere")
-    let elsewhere = await #expect(throws: ReplayError.self) {
-      try await rig.replay(rig.window(2, 9), to: other).run()
-    }
+    let elsewhere = await #expect(throws: ReplayError.self) { try await rig.replay(rig.window(2, 9), to: other).run() }
     #expect(elsewhere?.code == .changed && elsewhere?.message.contains("elsewhere") == true && other.closings == 1)
   }
 
-  @Test("that meets lost records stops and tells, or goes on behind them and counts, as it was asked")
-  func gaps() async throws {
-    let rig = ReplayRig()
+  @Test func `that meets lost records stops and says so, or skips and counts them, as it was asked`() async throws {
     let gappy = GappySource(
       inner: rig.source, gaps: [Offset(1)..<Offset(3), Offset(4)..<Offset(6), Offset(8)..<Offset(10)])
-    let error = await #expect(throws: ReplayError.self) {
-      try await rig.replay(rig.window(2, 9), reading: gappy).run()
-    }
+    let error = await #expect(throws: ReplayError.self) { try await rig.replay(rig.window(2, 9), reading: gappy).run() }
     #expect(error?.code == .gap && error?.range == Offset(2)..<Offset(3) && rig.destination.arrivals.isEmpty)
     let told = AsyncCondition<[Range<Offset>]>([])
     let report = try await rig.replay(nil, reading: gappy, gaps: .skip) { notice in
@@ -133,12 +113,9 @@ struct ReplayTests {
     #expect(told.value == [Offset(2)..<Offset(3), Offset(4)..<Offset(6), Offset(8)..<Offset(10)])
   }
 
-  @Test("that retention's hard cap passes is told what it lost, and skips it")
-  func trimmed() async throws {
-    let rig = ReplayRig()
+  @Test func `that retention's hard cap passes reports what it lost, and skips it`() async throws {
     let sink = ScriptedSink(rig.destination, script: [.accept], last: .hang)
-    let first = rig.replay(rig.window(0, 9), to: sink)
-    let run = Task { try await first.run() }
+    let (first, run) = rig.replay(rig.window(0, 9), to: sink).started()
     await sink.untilDeliveries(2)
     first.stop()
     run.cancel()
@@ -152,12 +129,9 @@ struct ReplayTests {
     #expect(rig.destination.content == rig.content(0..<3) + rig.content(6..<9))
   }
 
-  @Test("goes no faster than it may, shows how far it is, and can be stopped while it waits")
-  func pace() async throws {
-    let rig = ReplayRig()
+  @Test func `goes no faster than it may, shows how far it is, and can be stopped while it waits`() async throws {
     let rate = DeliveryRate(recordsPerSecond: 3)
-    let replay = rig.replay(rig.window(0, 9), rate: rate)
-    let run = Task { try await replay.run() }
+    let (_, run) = rig.replay(rig.window(0, 9), rate: rate).started()
     var arrivals = 0
     for second in 0..<2 {
       let due = await rig.sleeper(of: run)
@@ -169,8 +143,7 @@ struct ReplayTests {
     #expect(try await run.value.ending == .finished)
     #expect(rig.clock.now() == MonotonicInstant(sinceStart: .seconds(2)))
 
-    let stopped = rig.replay(rig.window(0, 9), id: "stopped", rate: rate)
-    let second = Task { try await stopped.run() }
+    let (stopped, second) = rig.replay(rig.window(0, 9), id: "stopped", rate: rate).started()
     _ = await rig.sleeper(of: second)
     let progress = await stopped.progress
     #expect(progress.done == 3 && progress.total == 9 && progress.delivery?.activity == .pacing)
@@ -180,9 +153,7 @@ struct ReplayTests {
     #expect(try await rig.replay(nil, id: "stopped", rate: .unlimited).run().records == 6)
   }
 
-  @Test("that another process ends before this one has the cursor does not begin again")
-  func race() async throws {
-    let rig = ReplayRig()
+  @Test func `that another process ends before this one has the cursor does not begin again`() async throws {
     let log = rig.replays.log()
     let stopped = rig.replay(rig.window(2, 9))
     stopped.stop()
@@ -196,9 +167,7 @@ struct ReplayTests {
     #expect(rig.replays.cursor("again") == nil)
   }
 
-  @Test("estimates the time that is left by the pace so far")
-  func timeLeft() async throws {
-    let rig = ReplayRig()
+  @Test func `estimates the time that is left by the pace so far`() async throws {
     let sink = ScriptedSink(rig.destination, script: [.accept], last: .acceptWhenReleased)
     let replay = rig.replay(rig.window(0, 9), to: sink)
     #expect(await replay.progress.timeLeft == nil)
@@ -212,9 +181,7 @@ struct ReplayTests {
     #expect(await replay.progress.timeLeft == .zero)
   }
 
-  @Test("can be told before it begins what it will be, and a dry run leaves nothing behind")
-  func dryRun() async throws {
-    let rig = ReplayRig()
+  @Test func `is estimated by a dry run, which leaves no trace`() async throws {
     let settings = ReplaySettings(
       id: "dry", window: rig.window(1, 9), rate: DeliveryRate(recordsPerSecond: 2), policy: BatchPolicy(maxRecords: 3))
     let estimate = try await Replay.dryRun(settings, of: rig.replays.log())
@@ -225,19 +192,15 @@ struct ReplayTests {
     await #expect(throws: ReplayError.self) { try await Replay.dryRun(endless, of: rig.replays.log()) }
   }
 
-  @Test("keeps the rate it was given when it goes on, until it is given another")
-  func keptRate() async throws {
-    let rig = ReplayRig()
-    let (slow, slower) = (
-      DeliveryRate(recordsPerSecond: 3), DeliveryRate(bytesPerSecond: 7, requestsPerSecond: 0.5)
-    )
+  @Test func `keeps the rate it was given when it continues, until it is given another`() async throws {
+    let (slow, slower) = (DeliveryRate(recordsPerSecond: 3), DeliveryRate(bytesPerSecond: 7, requestsPerSecond: 0.5))
     for (rate, expected) in [(slow, slow), (nil, slow), (slower, slower), (nil, slower)] {
       let sink = ScriptedSink(rig.destination, last: .hang)
-      let replay = Replay(
+      let (_, run) = Replay(
         ReplaySettings(id: "again", window: rig.window(0, 9), rate: rate, policy: BatchPolicy(maxRecords: 3)),
         of: rig.replays.log(), to: sink,
-        environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay))
-      let run = Task { try await replay.run() }
+        environment: DeliveryEnvironment(clock: rig.clock, wallClock: rig.clock.timeOfDay)
+      ).started()
       await sink.untilDeliveries(1)
       run.cancel()
       _ = try await run.value
@@ -246,8 +209,7 @@ struct ReplayTests {
       #expect(kept.requests == expected.requestsPerSecond)
     }
     // It goes at that rate: 27 bytes are paid off before the next batch.
-    let replay = rig.replay(nil)
-    let run = Task { try await replay.run() }
+    let (_, run) = rig.replay(nil).started()
     #expect(await rig.sleeper(of: run) == rig.clock.now() + .seconds(27.0 / 7))
     run.cancel()
     _ = try await run.value
@@ -256,14 +218,11 @@ struct ReplayTests {
     #expect(seconds == Double(estimate.eventBytes) / 7)
   }
 
-  @Test("by event times is refused where the sink cannot leave events out, and leaves nothing behind")
-  func unsupported() async throws {
-    let rig = ReplayRig()
+  @Test func `by event times is refused where the sink cannot leave events out, and leaves no trace`() async throws {
     let window = ReplayWindow(from: .eventTime(Timestamp(nanoseconds: 0)), to: .end)
     let error = await #expect(throws: ReplayError.self) { try await rig.replay(window).run() }
     #expect(error?.code == .unsupported && rig.replays.manifest("again") == nil && rig.destination.arrivals.isEmpty)
-    let backwards = ReplayWindow(
-      from: .eventTime(Timestamp(nanoseconds: 5)), to: .eventTime(Timestamp(nanoseconds: 4)))
+    let backwards = ReplayWindow(from: .eventTime(Timestamp(nanoseconds: 5)), to: .eventTime(Timestamp(nanoseconds: 4)))
     let bad = await #expect(throws: ReplayError.self) {
       try await Replay.dryRun(ReplaySettings(id: "x", window: backwards), of: rig.replays.log())
     }

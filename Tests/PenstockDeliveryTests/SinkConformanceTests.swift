@@ -72,12 +72,10 @@ struct FlawedSink: Sink {
   }
 }
 
-@Suite("The laws of a sink")
-struct SinkConformanceTests {
+@Suite("The laws of a sink") struct SinkConformanceTests {
   let records = ["one", "", "three"].map { Array($0.utf8) }
 
-  @Test("a sink that keeps the contract passes, and every sink is closed")
-  func passes() async throws {
+  @Test func `a sink that keeps the contract passes, and every sink is closed`() async throws {
     let made = AsyncCondition<[ScriptedSink]>([])
     let destination = RecordingDestination()
     func make(_ lineEnding: String) -> ScriptedSink {
@@ -90,8 +88,8 @@ struct SinkConformanceTests {
     #expect(destination.arrivals.count == 6 && destination.distinct.count == 2)
   }
 
-  @Test("every injected flaw is found, by the rule it breaks", arguments: FlawedSink.Flaw.allCases)
-  func finds(flaw: FlawedSink.Flaw) async throws {
+  @Test(arguments: FlawedSink.Flaw.allCases)
+  func `every injected flaw is found, by the rule it breaks`(flaw: FlawedSink.Flaw) async throws {
     let violation = await #expect(throws: SinkViolation.self) {
       try await SinkConformance.check(
         records: records, secrets: ["hunter2"], reconfigured: { FlawedSink(flaw, lineEnding: "\r\n") },
@@ -100,8 +98,7 @@ struct SinkConformanceTests {
     #expect(violation?.rule == FlawedSink(flaw).rule)
   }
 
-  @Test("too few records to say anything are refused")
-  func setting() async {
+  @Test func `too few records to say anything are refused`() async {
     let violation = await #expect(throws: SinkViolation.self) {
       try await SinkConformance.check(records: [[1]], makeSink: { ScriptedSink() })
     }

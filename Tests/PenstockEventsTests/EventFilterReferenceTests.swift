@@ -47,8 +47,7 @@ private struct Reference {
   }
 }
 
-@Suite("Event filter, against a naive one")
-struct EventFilterReferenceTests {
+@Suite("Event filter, against a naive one") struct EventFilterReferenceTests {
   private let values = ["a", "b", "ab", "é", "page"]
 
   private func optional<Value>(_ random: inout SeededGenerator, _ make: (inout SeededGenerator) -> Value) -> Value? {
@@ -107,8 +106,7 @@ struct EventFilterReferenceTests {
     return random.chance(20) ? String(record.dropLast()) : record
   }
 
-  @Test("both say the same of random filters and records, also after the filter's text was read back")
-  func differential() throws {
+  @Test func `both say the same of random filters and records, also after the filter's text was read back`() throws {
     let seed = testSeed("filterDifferential")
     var random = SeededGenerator(seed: seed)
     var counts: [EventFilter.Verdict: Int] = [:]

@@ -7,37 +7,32 @@ private func verdict(_ filter: EventFilter, _ record: String) -> EventFilter.Ver
 
 private func filter(_ text: String) throws -> EventFilter { try EventFilter(parsing: text) }
 
-@Suite("Event filter")
-struct EventFilterTests {
+@Suite("Event filter") struct EventFilterTests {
   private let page = #"""
     {"app_id":"a1","event":"Home Page","type":"page","properties":{"values":[{"id":"no"}],"id":"t1"},
      "segments":[{"id":"s1","name":"Engaged"},{"id":"s2","name":"New"}]}
     """#
 
-  @Test(
-    "each list asks about its own field",
-    arguments: [
-      ("app=a1", true), ("app=a2", false), ("app=a2,a1", true), ("app=", false), ("type=page", true),
-      ("type=track,custom", false), ("type=", false), ("event=Home%20Page", true), ("event=Home*", true),
-      ("event=Home", false), ("event=*", true), ("event=H?me%20P*e", true), ("tracker=t1", true), ("tracker=no", false),
-      ("tracker=", false), ("segment=s2", true), ("segment=Engaged", true), ("segment=s3", false), ("segment=", false),
-      ("!app=a1", false), ("!app=a2", true), ("!app=", true), ("!segment=New", false), ("!event=Goal", true),
-      ("!tracker=t1", false), ("!type=page", false), ("app=a1 type=page event=Home* tracker=t1 segment=s1", true),
-      ("app=a1 type=track", false), ("app=a1 !event=Home*", false),
-    ])
-  func lists(text: String, passes: Bool) throws {
+  @Test(arguments: [
+    ("app=a1", true), ("app=a2", false), ("app=a2,a1", true), ("app=", false), ("type=page", true),
+    ("type=track,custom", false), ("type=", false), ("event=Home%20Page", true), ("event=Home*", true),
+    ("event=Home", false), ("event=*", true), ("event=H?me%20P*e", true), ("tracker=t1", true), ("tracker=no", false),
+    ("tracker=", false), ("segment=s2", true), ("segment=Engaged", true), ("segment=s3", false), ("segment=", false),
+    ("!app=a1", false), ("!app=a2", true), ("!app=", true), ("!segment=New", false), ("!event=Goal", true),
+    ("!tracker=t1", false), ("!type=page", false), ("app=a1 type=page event=Home* tracker=t1 segment=s1", true),
+    ("app=a1 type=track", false), ("app=a1 !event=Home*", false),
+  ])
+  func `each list asks about its own field`(text: String, passes: Bool) throws {
     #expect(verdict(try filter(text), page) == (passes ? .passes : .filtered))
   }
 
-  @Test(
-    "a field that is missing, null or of another kind meets no list",
-    arguments: [
-      "{}", #"{"app_id":null,"event":null,"type":null,"properties":null,"segments":null}"#,
-      #"{"app_id":1,"event":["x"],"type":{},"properties":[{"id":"x"}],"segments":{"id":"x"}}"#,
-      #"{"properties":{"id":1},"segments":["x",1,null,[{"id":"x"}]]}"#,
-      #"{"properties":{"values":{"id":"x"}},"traits":{"app_id":"x","event":"x"},"paths":[{"id":"x"}]}"#,
-    ])
-  func missing(record: String) throws {
+  @Test(arguments: [
+    "{}", #"{"app_id":null,"event":null,"type":null,"properties":null,"segments":null}"#,
+    #"{"app_id":1,"event":["x"],"type":{},"properties":[{"id":"x"}],"segments":{"id":"x"}}"#,
+    #"{"properties":{"id":1},"segments":["x",1,null,[{"id":"x"}]]}"#,
+    #"{"properties":{"values":{"id":"x"}},"traits":{"app_id":"x","event":"x"},"paths":[{"id":"x"}]}"#,
+  ])
+  func `a field that is missing, null or of another kind meets no list`(record: String) throws {
     for field in ["app", "event", "tracker", "segment"] {
       #expect(verdict(try filter("\(field)=x"), record) == .filtered, "\(field)")
       #expect(verdict(try filter("!\(field)=x"), record) == .passes, "!\(field)")
@@ -45,8 +40,7 @@ struct EventFilterTests {
     #expect(verdict(try filter("type=page,track,custom"), record) == .filtered)
   }
 
-  @Test("keys and values are compared after unescaping, byte for byte")
-  func escapes() throws {
+  @Test func `keys and values are compared after unescaping, byte for byte`() throws {
     let record = #"{"\u0061pp_id":"\u0061\"\ud83d\ude00\n","segments":[{"n\u0061me":"\u00e9"}]}"#
     #expect(verdict(try filter("app=a%22😀%0A"), record) == .passes)
     #expect(verdict(try filter("segment=\u{E9}"), record) == .passes)
@@ -54,8 +48,7 @@ struct EventFilterTests {
     #expect(verdict(try filter("app=*"), #"{"app_id":"x"}"#) == .filtered)
   }
 
-  @Test("any member of a name counts, the last as well as the first")
-  func duplicates() throws {
+  @Test func `any member of a name counts, the last as well as the first`() throws {
     let record = #"{"app_id":"a","app_id":"b","properties":{"id":"x","id":"y"},"properties":{"id":"z"}}"#
     for text in ["app=a", "app=b", "tracker=x", "tracker=y", "tracker=z"] {
       #expect(verdict(try filter(text), record) == .passes)
@@ -63,25 +56,20 @@ struct EventFilterTests {
     }
   }
 
-  @Test(
-    "what is not one well-formed object is malformed, whatever was met before",
-    arguments: ["", "x", "[]", "1", #"{"app_id":"a""#, #"{"app_id":"a"}}"#, #"{"app_id":"a",}"#, "\u{FEFF}{}"])
-  func malformed(record: String) throws {
+  @Test(arguments: ["", "x", "[]", "1", #"{"app_id":"a""#, #"{"app_id":"a"}}"#, #"{"app_id":"a",}"#, "\u{FEFF}{}"])
+  func `what is not one well-formed object is malformed, whatever was met before`(record: String) throws {
     #expect(verdict(try filter("app=a"), record) == .malformed)
     #expect(verdict(try filter("!app=a"), record) == .malformed)
     #expect(verdict(.all, record) == .passes)
   }
 
-  @Test(
-    "patterns",
-    arguments: [
-      ("", "", true), ("", "x", false), ("*", "", true), ("*", "x", true), ("?", "", false), ("?", "é", true),
-      ("??", "é", false), ("a*b*c", "a--b--c", true), ("a*b*c", "acb", false), ("*ab", "aab", true),
-      ("*a?c*", "xxabcx", true), ("a**b", "ab", true), (#"\*"#, "*", true), (#"\*"#, "x", false),
-      (#"\\?"#, #"\é"#, true),
-      ("Custom_Goals_[*]", "Custom_Goals_[Activity Type]", true), ("a", "b", false),
-    ])
-  func patterns(pattern: String, name: String, matches: Bool) throws {
+  @Test(arguments: [
+    ("", "", true), ("", "x", false), ("*", "", true), ("*", "x", true), ("?", "", false), ("?", "é", true),
+    ("??", "é", false), ("a*b*c", "a--b--c", true), ("a*b*c", "acb", false), ("*ab", "aab", true),
+    ("*a?c*", "xxabcx", true), ("a**b", "ab", true), (#"\*"#, "*", true), (#"\*"#, "x", false), (#"\\?"#, #"\é"#, true),
+    ("Custom_Goals_[*]", "Custom_Goals_[Activity Type]", true), ("a", "b", false),
+  ])
+  func `patterns`(pattern: String, name: String, matches: Bool) throws {
     var terms = EventFilter.Terms()
     terms.events = [pattern]
     let quoted = name.flatMap { $0 == "\\" ? "\\\\" : String($0) }
@@ -89,8 +77,7 @@ struct EventFilterTests {
     #expect(verdict(try EventFilter(including: terms), record) == (matches ? .passes : .filtered))
   }
 
-  @Test("equal filters have equal texts, which are read back as the same filter")
-  func texts() throws {
+  @Test func `equal filters have equal texts, which are read back as the same filter`() throws {
     var terms = EventFilter.Terms()
     terms.appIDs = ["b", "a", "b", "", "x,y %\"=!\u{7F}"]
     terms.types = [.custom, .page]
@@ -110,13 +97,11 @@ struct EventFilterTests {
     #expect(try filter("event=\u{E9}") != filter("event=e\u{301}"))
   }
 
-  @Test(
-    "a text that is not understood is refused",
-    arguments: [
-      "", " ", "app", "app=a app=b", "app=a  type=page", "apps=a", "type=pages", "app=%2", "app=%g0", "app=a,,b",
-      "app=\"a", "app=%FF", "malformed=skip", "malformed=drop malformed=drop", #"event=a\"#, #"event=\x"#, "* app=a",
-    ])
-  func refused(text: String) {
+  @Test(arguments: [
+    "", " ", "app", "app=a app=b", "app=a  type=page", "apps=a", "type=pages", "app=%2", "app=%g0", "app=a,,b",
+    "app=\"a", "app=%FF", "malformed=skip", "malformed=drop malformed=drop", #"event=a\"#, #"event=\x"#, "* app=a",
+  ])
+  func `a text that is not understood is refused`(text: String) {
     #expect(throws: EventFilter.ParseError.self) { try EventFilter(parsing: text) }
     #expect(EventFilter(text) == nil)
   }

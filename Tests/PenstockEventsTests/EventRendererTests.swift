@@ -3,8 +3,7 @@ import Testing
 
 private let records = [#"{"app_id":"a","n":1}"#, #"{"n":2}"#, " {\"n\" : 3,\r\n\"app_id\":1} "].map { Array($0.utf8) }
 
-@Suite("Records as lines")
-struct RecordLineTests {
+@Suite("Records as lines") struct RecordLineTests {
   private func line(_ record: [UInt8]) -> String {
     var output: [UInt8] = []
     record.withUnsafeBytes { RecordLine.append($0, to: &output) }
@@ -17,8 +16,7 @@ struct RecordLineTests {
     return text(output)
   }
 
-  @Test("JSON without a line break is not touched, and with one loses the white space between tokens alone")
-  func json() {
+  @Test func `JSON without a line break is not touched, and with one loses the white space between tokens alone`() {
     for record in [#" { "a" : [1, 2] } "#, "7", "\t[]", #"{"a":"\n \\\" x"}"#] {
       #expect(line(Array(record.utf8)) == record)
     }
@@ -27,8 +25,7 @@ struct RecordLineTests {
     #expect(line(Array("[1,\r2]".utf8)) == "[1,2]")
   }
 
-  @Test("what is no JSON is an object that holds it, and so one line of JSON as well")
-  func foreign() {
+  @Test func `what is no JSON is an object that holds it, and so one line of JSON as well`() {
     #expect(line(Array("a\nb\"\\\u{7F}é".utf8)) == #"{"recordText":"a\u000ab\"\\\#u{7F}é"}"#)
     #expect(line([]) == #"{"recordText":""}"#)
     #expect(line(Array(#"{"a":"\ud800"}"#.utf8)) == #"{"recordText":"{\"a\":\"\\ud800\"}"}"#)
@@ -36,23 +33,18 @@ struct RecordLineTests {
     let cases: [([UInt8], String)] = [
       ([], "/w=="), ([0x66], "/2Y="), ([0x66, 0x6F], "/2Zv"), ([0x66, 0x6F, 0x6F], "/2Zvbw=="),
     ]
-    for (bytes, coded) in cases {
-      #expect(line([0xFF] + bytes) == #"{"recordBase64":"\#(coded)"}"#)
-    }
+    for (bytes, coded) in cases { #expect(line([0xFF] + bytes) == #"{"recordBase64":"\#(coded)"}"#) }
   }
 
-  @Test("as a member, JSON stands as it is, and what is none under another name")
-  func asMember() {
+  @Test func `as a member, JSON stays as it is, and anything else has another name`() {
     #expect(member(#"{"a": 1}"#) == #""record":{"a": 1}"#)
     #expect(member("{\n}") == #""record":{}"#)
     #expect(member("{\n") == #""recordText":"{\u000a""#)
   }
 }
 
-@Suite("Event renderers")
-struct EventRendererTests {
-  @Test("an array joins records with commas, as sent")
-  func array() {
+@Suite("Event renderers") struct EventRendererTests {
+  @Test func `an array joins records with commas, as sent`() {
     #expect(text(body(ArrayRenderer(), [])) == "[]")
     #expect(text(body(ArrayRenderer(), [records[0]])) == #"[{"app_id":"a","n":1}]"#)
     #expect(
@@ -61,8 +53,7 @@ struct EventRendererTests {
     #expect(text(body(dropping, records)) == "[{\"n\":1},{\"n\":2}, {\"n\" : 3} ]")
   }
 
-  @Test("a renderer begins afresh each time")
-  func beginsAfresh() {
+  @Test func `a renderer begins afresh each time`() {
     var renderer = ArrayRenderer()
     var single = SingleRenderer()
     for _ in 0..<2 {
@@ -79,8 +70,7 @@ struct EventRendererTests {
     }
   }
 
-  @Test("rows end with a line feed each, and a record without one is not touched")
-  func rows() {
+  @Test func `rows end with a line feed each, and a record without one is not touched`() {
     #expect(body(NDJSONRenderer(), []) == [])
     #expect(text(body(NDJSONRenderer(), Array(records[..<2]))) == "{\"app_id\":\"a\",\"n\":1}\n{\"n\":2}\n")
     let returns = Array("{\r\"n\":1}\r".utf8)
@@ -89,8 +79,7 @@ struct EventRendererTests {
     #expect(body(NDJSONRenderer(), [binary]) == binary + [0x0A])
   }
 
-  @Test("a record that spans lines becomes one row of the same JSON")
-  func flattened() {
+  @Test func `a record that spans lines becomes one row of the same JSON`() {
     let pretty = Array("{\r\n  \"a\\n\": [\n1,\r2\n],\n\"app_id\":\"x\"\n}\n".utf8)
     #expect(
       text(body(NDJSONRenderer(), [records[1], pretty])) == "{\"n\":2}\n{    \"a\\n\": [ 1, 2 ], \"app_id\":\"x\" } \n")
@@ -99,16 +88,12 @@ struct EventRendererTests {
     #expect(text(body(NDJSONRenderer(), [Array("not\njson\r\n".utf8)])) == "not json  \n")
   }
 
-  @Test("a single body is the bare object")
-  func single() {
+  @Test func `a single body is the bare object`() {
     #expect(body(SingleRenderer(), [records[2]]) == records[2])
     #expect(text(body(SingleRenderer(selection: FieldSelection(keeping: [])), [records[0]])) == #"{"n":1}"#)
   }
 
-  @Test("a second record in a single body stops the program")
-  func secondRecord() async {
-    await #expect(processExitsWith: .failure) {
-      _ = body(SingleRenderer(), [Array("{}".utf8), Array("{}".utf8)])
-    }
+  @Test func `a second record in a single body stops the program`() async {
+    await #expect(processExitsWith: .failure) { _ = body(SingleRenderer(), [Array("{}".utf8), Array("{}".utf8)]) }
   }
 }

@@ -25,30 +25,24 @@ private func kind(_ field: EventField) -> String {
   }
 }
 
-@Suite("Event validator")
-struct EventValidatorTests {
-  @Test("accepts the documented event and reads its time and type")
-  func documentedEvent() throws {
-    let summary = try validate(sample).get()
-    #expect(summary == EventSummary(eventTime: 1_630_476_856_000_000_000, type: .page))
+@Suite("Event validator") struct EventValidatorTests {
+  @Test func `accepts the documented event and reads its time and type`() throws {
+    #expect(try validate(sample).get() == EventSummary(eventTime: 1_630_476_856_000_000_000, type: .page))
   }
 
   @Test(
-    "asks for no field, and lets unknown fields be anything, even twice",
     arguments: ["{}", " { } ", #"{"x":null,"x":[1],"TS":"a","ts ":{},"type_":3,"":0,"\u0074s2":0,"tz":1,"pathz":1}"#])
-  func nothingRequired(_ text: String) throws {
+  func `asks for no field, and lets unknown fields be anything, even twice`(_ text: String) throws {
     #expect(try validate(text).get() == EventSummary(eventTime: nil, type: nil))
   }
 
-  @Test("known names nested deeper are nobody's business")
-  func nestedNames() throws {
+  @Test func `known names nested deeper are not looked at`() throws {
     let text = #"{"properties":{"ts":"x","type":1,"app_id":[]},"traits":{"traits":null,"traits":0},"ts":2}"#
     #expect(try validate(text).get().eventTime == 2_000_000_000)
   }
 
-  @Test(
-    "every known field takes its own kind of value, or null, and refuses every other", arguments: EventField.allCases)
-  func wrongTypes(_ field: EventField) throws {
+  @Test(arguments: EventField.allCases)
+  func `every known field takes its own kind of value, or null, and refuses every other`(_ field: EventField) throws {
     for value in values {
       let text = "{\"x\":1, \"\(field.rawValue)\": \(value.text)}"
       let result = validate(text)
@@ -65,8 +59,8 @@ struct EventValidatorTests {
     }
   }
 
-  @Test("every known field is refused a second time, also under escapes", arguments: EventField.allCases)
-  func duplicates(_ field: EventField) throws {
+  @Test(arguments: EventField.allCases)
+  func `every known field is refused a second time, also under escapes`(_ field: EventField) throws {
     let value = kind(field) == "a string" ? "\"page\"" : kind(field) == "a number" ? "1" : nil
     let text = value ?? (kind(field) == "an object" ? "{}" : "[]")
     let name = field.rawValue
@@ -80,23 +74,22 @@ struct EventValidatorTests {
     }
   }
 
-  @Test("keys are compared after unescaping", arguments: [#"\u0074s"#, #"t\u0073"#, #"\u0074\u0073"#])
-  func escapedKeys(_ key: String) throws {
+  @Test(arguments: [#"\u0074s"#, #"t\u0073"#, #"\u0074\u0073"#])
+  func `keys are compared after unescaping`(_ key: String) throws {
     #expect(try validate("{\"\(key)\":5}").get().eventTime == 5_000_000_000)
     #expect(error(validate("{\"\(key)\":{}}"))?.field == .timestamp)
   }
 
-  @Test(
-    "keys that only look like a known one are unknown",
-    arguments: [
-      #"\u0074"#, #"\u0074s\u0000"#, #"\u0174s"#, #"\\u0074s"#, #"t\/s"#, #"ts\n"#, #"\ud83d\ude00ts"#, #"\u0054s"#,
-      "xs", "tx", "typf", "evenu", "pathx", "app_ie", "traitz", "user_ie", "platforn", "segmentz", "propertiez",
-      "anonymous_user_ie", "bnonymous_user_id",
-    ])
-  func lookalikes(_ key: String) throws { #expect(try validate("{\"\(key)\":true}").get().eventTime == nil) }
+  @Test(arguments: [
+    #"\u0074"#, #"\u0074s\u0000"#, #"\u0174s"#, #"\\u0074s"#, #"t\/s"#, #"ts\n"#, #"\ud83d\ude00ts"#, #"\u0054s"#,
+    "xs", "tx", "typf", "evenu", "pathx", "app_ie", "traitz", "user_ie", "platforn", "segmentz", "propertiez",
+    "anonymous_user_ie", "bnonymous_user_id",
+  ])
+  func `keys that only look like a known one are unknown`(_ key: String) throws {
+    #expect(try validate("{\"\(key)\":true}").get().eventTime == nil)
+  }
 
-  @Test("type is one of three words, escaped or not")
-  func types() throws {
+  @Test func `type is one of three words, escaped or not`() throws {
     #expect(try validate(#"{"type":"page"}"#).get().type == .page)
     #expect(try validate(#"{"type":"tr\u0061ck"}"#).get().type == .track)
     #expect(try validate(#"{"type":"custom"}"#).get().type == .custom)
@@ -122,8 +115,10 @@ struct EventValidatorTests {
     ("{\"a\":1 \"b\":2}", .unexpectedByte, 7, nil), ("{\"a\":tru}", .unexpectedByte, 8, nil),
   ]
 
-  @Test("names the byte, the code and the field of malformed JSON", arguments: malformed)
-  func malformedJSON(_ text: String, _ code: EventError.Code, _ position: Int, _ field: EventField?) throws {
+  @Test(arguments: malformed)
+  func `names the byte, the code and the field of malformed JSON`(
+    _ text: String, _ code: EventError.Code, _ position: Int, _ field: EventField?
+  ) throws {
     let found = try #require(error(validate(text)))
     #expect(found.code == code)
     #expect(found.position == position)
@@ -131,8 +126,7 @@ struct EventValidatorTests {
     #expect(found.record == nil)
   }
 
-  @Test("ill-formed UTF-8 is refused in keys, values and between them")
-  func invalidUTF8() throws {
+  @Test func `ill-formed UTF-8 is refused in keys, values and between them`() throws {
     let key = try #require(error(validate(Array("{\"a".utf8) + [0xFF] + Array("\":1}".utf8))))
     #expect(key.code == .invalidUTF8 && key.position == 3)
     let value = try #require(error(validate(Array("{\"event\":\"ab".utf8) + [0xED, 0xA0, 0x80] + Array("\"}".utf8))))
@@ -142,8 +136,7 @@ struct EventValidatorTests {
     #expect(outside.description == "byte 5: expected a value, found byte 0xC3")
   }
 
-  @Test("the event itself counts as one level of nesting")
-  func depth() throws {
+  @Test func `the event itself counts as one level of nesting`() throws {
     #expect(error(validate(#"{"a":[{}]}"#, depthLimit: 3)) == nil)
     let found = try #require(error(validate(#"{"paths":[{}]}"#, depthLimit: 2)))
     #expect(found.code == .tooDeep && found.position == 10 && found.field == .paths)
@@ -156,8 +149,7 @@ struct EventValidatorTests {
     #expect(EventValidator(depthLimit: 1000).depthLimit == 128)
   }
 
-  @Test("an error tells its place and its cause in one line")
-  func description() throws {
+  @Test func `an error tells its place and its cause in one line`() throws {
     let found = try #require(error(validate(#"{"ts": "soon"}"#)))
     let told = found.inRecord(17, startingAt: 100)
     #expect(told.description == "record 17, byte 7 (field \"ts\"): expected a number of epoch seconds, found a string")
@@ -171,10 +163,41 @@ struct EventValidatorTests {
     #expect(byte.description == "byte 6: expected \",\" or \"}\", found byte 0x01")
   }
 
-  @Test("an error repeats nothing of the user's data but one byte")
-  func errorsAreDiscreet() throws {
+  @Test func `an error repeats nothing of the user's data but one byte`() throws {
     for text in [#"{"type":"secret"}"#, #"{"ts":"secret"}"#, #"{"secret" 1}"#, #"{"app_id":"secret"#] {
       #expect(!(try #require(error(validate(text))).description.contains("secret")))
     }
+  }
+}
+
+@Suite("Event time") struct EventTimeTests {
+  @Test(
+    arguments: [
+      ("0", 0), ("-0", 0), ("-0.0", 0), ("1", 1_000_000_000), ("1630476856", 1_630_476_856_000_000_000),
+      ("1630476856.5", 1_630_476_856_500_000_000), ("1630476856.123456789", 1_630_476_856_123_456_789),
+      ("1630476856.1234567899", 1_630_476_856_123_456_789),
+      ("1630476856.00000000000000000000000001", 1_630_476_856_000_000_000),
+      ("0.000000001", 1), ("0.0000000019999999999999999999999", 1), ("0.0000000009", 0), ("-1", -1_000_000_000),
+      ("-1.5", -1_500_000_000), ("-0.0000000001", 0), ("1.630476856e9", 1_630_476_856_000_000_000),
+      ("1630476856000E-3", 1_630_476_856_000_000_000), ("1e+3", 1_000_000_000_000), ("12.5e-1", 1_250_000_000),
+      ("1e-9", 1), ("1e-10", 0), ("0e999999999999999999999", 0), ("0.0e-999999999999999999999", 0),
+      ("9223372036.854775807", .max), ("9223372036.854775808", .max), ("9223372036.854775806", .max - 1),
+      ("-9223372036.854775807", -.max), ("-9223372036.854775808", .min), ("-9223372036.854775809", .min),
+      ("18446744073.709551616", .max), ("1e10", .max), ("1630476856000", .max), ("-1630476856000", .min),
+      ("99999999999999999999999999999999", .max), ("-1e400", .min), ("1e99999999999999999999999999", .max),
+      ("1e-99999999999999999999999999", 0), ("10000000000000000000000000e-25", 1_000_000_000),
+    ] as [(String, Int64)])
+  func `ts becomes nanoseconds, exactly`(_ number: String, _ expected: Int64) throws {
+    #expect(try validate("{\"ts\":\(number)}").get().eventTime == expected)
+    #expect(try validate("{ \"ts\" : \(number) , \"a\":1}").get().eventTime == expected)
+  }
+
+  @Test func `a point moved far by the exponent changes nothing`() throws {
+    let zeros = String(repeating: "0", count: 5000)
+    #expect(try validate("{\"ts\":0.\(zeros)15e5001}").get().eventTime == 1_500_000_000)
+    #expect(try validate("{\"ts\":15\(zeros)e-5001}").get().eventTime == 1_500_000_000)
+    let digits = String(repeating: "9", count: 100_000)
+    #expect(try validate("{\"ts\":\(digits)}").get().eventTime == .max)
+    #expect(try validate("{\"ts\":-0.\(digits)}").get().eventTime == -999_999_999)
   }
 }

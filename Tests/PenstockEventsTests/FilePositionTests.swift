@@ -2,16 +2,14 @@ import Testing
 
 @testable import PenstockEvents
 
-@Suite("A place in a growing file")
-struct FilePositionTests {
+@Suite("A place in a growing file") struct FilePositionTests {
   private func decide(_ kept: [UInt8], _ file: [UInt8]) -> FilePosition.Decision {
     FilePosition.decide(FilePosition.StoredPosition(kept), size: file.count) { Array(file[$0]) }
   }
 
   /// The place after the line that ends before `position`.
   private func place(_ file: [UInt8], _ position: Int) -> FilePosition {
-    FilePosition(
-      position: position, beginning: Array(file.prefix(FilePosition.window)), record: file[..<position])
+    FilePosition(position: position, beginning: Array(file.prefix(FilePosition.window)), record: file[..<position])
   }
 
   private func isOther(_ decision: FilePosition.Decision) -> Bool {
@@ -20,8 +18,7 @@ struct FilePositionTests {
 
   private let file = Array("{\"n\":1}\n{\"n\":2}\r\n\n{\"n\":3}\n".utf8)
 
-  @Test("is found again after every line, in the file as it was and as it has grown")
-  func found() {
+  @Test func `is found again after every line, in the file as it was and as it has grown`() {
     let ends = file.indices.filter { index in
       file[index] == UInt8(ascii: "}") && index + 1 < file.count
     }.map { $0 + 1 }
@@ -37,8 +34,7 @@ struct FilePositionTests {
     #expect(decide(place(complete, complete.count).encoded, complete) == .begin(at: complete.count))
   }
 
-  @Test("is the same whether the last record or all that stands before it is looked at, however long")
-  func equalFingerprints() {
+  @Test func `is the same whether the last record or all that precedes it is looked at, however long`() {
     for length in [1, 4095, 4096, 4097, 10_000] {
       let record = (0..<length).map { UInt8(ascii: "a") + UInt8($0 % 23) }
       let file = Array("{}\n".utf8) + record + Array("\n".utf8)
@@ -48,8 +44,7 @@ struct FilePositionTests {
     }
   }
 
-  @Test("is not found in a file that was replaced, however long that is")
-  func replaced() {
+  @Test func `is not found in a file that was replaced, however long that is`() {
     let source = place(file, file.count - 1).encoded
     let other = Array("{\"n\":5}\n{\"n\":6}\r\n\n{\"n\":7}\n".utf8)
     #expect(other.count == file.count)
@@ -65,16 +60,14 @@ struct FilePositionTests {
     #expect(isOther(decide(source, early)))
   }
 
-  @Test("is not found where no line ends")
-  func middle() {
+  @Test func `is not found where no line ends`() {
     let grown = Array("{\"n\":1}\n{\"n\":2".utf8)
     #expect(isOther(decide(Array("3".utf8), grown)))
     // Half a line was taken for a record, and the file has grown since.
     #expect(isOther(decide(place(grown, grown.count).encoded, grown + Array("5}\n".utf8))))
   }
 
-  @Test("of an earlier release is a position that nothing proves, and other words are none")
-  func earlier() {
+  @Test func `of an earlier release is a position that nothing proves, and other words are none`() {
     #expect(decide([], file) == .begin(at: 0))
     #expect(decide(Array("0".utf8), file) == .begin(at: 0))
     #expect(decide(Array("7".utf8), file) == .unproven(at: 7))

@@ -2,8 +2,7 @@ import PenstockEvents
 import Testing
 
 /// The index against the plain filter, over every combination of a small world.
-@Suite("Filter index")
-struct FilterIndexTests {
+@Suite("Filter index") struct FilterIndexTests {
   private static let filters: [EventFilter] = {
     var texts: Set<String> = ["*"]
     let lists: [[String]] = [
@@ -53,14 +52,12 @@ struct FilterIndexTests {
     }
   }
 
-  @Test("all filters of a small world at once answer as each by itself does")
-  func all() {
+  @Test func `all filters of a small world at once answer as each by itself does`() {
     #expect(Self.filters.count > 800 && Self.records.count > 500)
     Self.check(Self.filters, Self.records, "all")
   }
 
-  @Test("some filters, also alone, twice or none, answer as each by itself does")
-  func some() {
+  @Test func `some filters, also alone, twice or none, answer as each by itself does`() {
     var random = SeededGenerator(seed: 18)
     Self.check([], Self.records, "none")
     for round in 0..<200 {
@@ -71,8 +68,7 @@ struct FilterIndexTests {
     }
   }
 
-  @Test("a record of one app is compared with the filters of that app alone")
-  func rarest() throws {
+  @Test func `a record of one app is compared with the filters of that app alone`() throws {
     // Filters of one app that differ in the event, and of many apps that do not.
     let filters = try (0..<100).map { try EventFilter(parsing: "app=\($0 < 50 ? "x" : "a\($0)") event=e\($0 % 50)") }
     let index = FilterIndex(filters)

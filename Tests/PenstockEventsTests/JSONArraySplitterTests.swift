@@ -24,10 +24,8 @@ private func elements(_ body: String) throws -> [String] {
   return try split(bytes).get().map { text(bytes[$0]) }
 }
 
-@Suite("JSON array splitter")
-struct JSONArraySplitterTests {
-  @Test("finds the elements, without the white space around them")
-  func finds() throws {
+@Suite("JSON array splitter") struct JSONArraySplitterTests {
+  @Test func `finds the elements, without the white space around them`() throws {
     #expect(try elements("[]") == [])
     #expect(try elements(" \n[ \t] \r\n") == [])
     #expect(try elements("[1]") == ["1"])
@@ -37,60 +35,39 @@ struct JSONArraySplitterTests {
     #expect(try elements("[\"\u{FEFF}é\",2]") == ["\"\u{FEFF}é\"", "2"])
   }
 
-  struct Fault {
-    var body: String
-    var code: EventError.Code
-    var record: Int?
-    var position: Int
-    var bodyPosition: Int
-    init(_ body: String, _ code: EventError.Code, record: Int?, _ position: Int, _ bodyPosition: Int) {
-      self.body = body
-      self.code = code
-      self.record = record
-      self.position = position
-      self.bodyPosition = bodyPosition
-    }
-  }
-
   @Test(
-    "names the element and the byte of a fault",
     arguments: [
-      Fault("", .empty, record: nil, 0, 0), Fault(" \n", .empty, record: nil, 2, 2),
-      Fault("\u{FEFF}[]", .byteOrderMark, record: nil, 0, 0), Fault(" {}", .notAnArray, record: nil, 1, 1),
-      Fault("12", .notAnArray, record: nil, 0, 0), Fault("x", .unexpectedByte, record: nil, 0, 0),
-      Fault("[]]", .trailingBytes, record: nil, 2, 2), Fault("[1] [2]", .trailingBytes, record: nil, 4, 4),
-      Fault("[", .unexpectedEnd, record: 0, 0, 1), Fault("[ ,1]", .unexpectedByte, record: 0, 0, 2),
-      Fault("[1,]", .unexpectedByte, record: 1, 0, 3), Fault("[1, ", .unexpectedEnd, record: 1, 0, 4),
-      Fault("[1", .unexpectedEnd, record: 0, 1, 2), Fault("[1,22 3]", .unexpectedByte, record: 1, 3, 6),
-      Fault("[{},{\"a\":tru}]", .unexpectedByte, record: 1, 8, 12), Fault("[{}}", .unexpectedByte, record: 0, 2, 3),
-      Fault("[0,01]", .invalidNumber, record: 1, 1, 4), Fault("[1, \"a\nb\"]", .controlCharacter, record: 1, 2, 6),
-      Fault(#"[[],["\ud800"]]"#, .loneSurrogate, record: 1, 2, 6),
-      Fault("[{\"a\":1]", .unexpectedByte, record: 0, 6, 7),
-    ])
-  func faults(_ fault: Fault) throws {
-    let found = try #require(error(split(Array(fault.body.utf8))), "\(fault.body)")
-    #expect(found.code == fault.code, "\(fault.body): \(found)")
-    #expect(found.record == fault.record, "\(fault.body): \(found)")
-    #expect(found.position == fault.position, "\(fault.body): \(found)")
-    #expect(found.bodyPosition == fault.bodyPosition, "\(fault.body): \(found)")
+      ("", .empty, nil, 0, 0), (" \n", .empty, nil, 2, 2), ("\u{FEFF}[]", .byteOrderMark, nil, 0, 0),
+      (" {}", .notAnArray, nil, 1, 1), ("12", .notAnArray, nil, 0, 0), ("x", .unexpectedByte, nil, 0, 0),
+      ("[]]", .trailingBytes, nil, 2, 2), ("[1] [2]", .trailingBytes, nil, 4, 4), ("[", .unexpectedEnd, 0, 0, 1),
+      ("[ ,1]", .unexpectedByte, 0, 0, 2), ("[1,]", .unexpectedByte, 1, 0, 3), ("[1, ", .unexpectedEnd, 1, 0, 4),
+      ("[1", .unexpectedEnd, 0, 1, 2), ("[1,22 3]", .unexpectedByte, 1, 3, 6),
+      ("[{},{\"a\":tru}]", .unexpectedByte, 1, 8, 12), ("[{}}", .unexpectedByte, 0, 2, 3),
+      ("[0,01]", .invalidNumber, 1, 1, 4), ("[1, \"a\nb\"]", .controlCharacter, 1, 2, 6),
+      (#"[[],["\ud800"]]"#, .loneSurrogate, 1, 2, 6),
+      ("[{\"a\":1]", .unexpectedByte, 0, 6, 7),
+    ] as [(String, EventError.Code, Int?, Int, Int)])
+  func `names the element and the byte of a fault`(
+    body: String, code: EventError.Code, record: Int?, position: Int, bodyPosition: Int
+  ) throws {
+    let found = try #require(error(split(Array(body.utf8))), "\(body)")
+    #expect(found.code == code && found.record == record, "\(body): \(found)")
+    #expect(found.position == position && found.bodyPosition == bodyPosition, "\(body): \(found)")
   }
 
-  @Test("ill-formed UTF-8 is named by element and byte")
-  func invalidUTF8() throws {
+  @Test func `ill-formed UTF-8 is named by element and byte`() throws {
     let found = try #require(error(split(Array("[1,{\"a\":\"b".utf8) + [0xC0, 0x80] + Array("\"}]".utf8))))
     #expect(found.code == .invalidUTF8 && found.record == 1 && found.position == 7 && found.bodyPosition == 10)
     #expect(found.description == "record 1, byte 7: expected well-formed UTF-8, found byte 0xC0")
   }
 
-  @Test("every proper prefix of a body is refused")
-  func prefixes() {
+  @Test func `every proper prefix of a body is refused`() {
     let body = Array(#" [{"a":[1,"\u00e9é"]}, 2.5e1 ,true]"#.utf8)
     for count in 0..<body.count { #expect(error(split(Array(body[..<count]))) != nil, "\(count)") }
     #expect(error(split(body)) == nil)
   }
 
-  @Test("limits count the body, the element, and the nesting within an element")
-  func limits() throws {
+  @Test func `limits count the body, the element, and the nesting within an element`() throws {
     let body = Array("[1,[22]]".utf8)
     #expect(error(split(body, maxBodyBytes: 8, maxRecordBytes: 4, depthLimit: 1)) == nil)
     let long = try #require(error(split(body, maxBodyBytes: 7)))
@@ -101,8 +78,7 @@ struct JSONArraySplitterTests {
     #expect(deep.code == .tooDeep && deep.record == 1 && deep.position == 1)
   }
 
-  @Test("elements before a fault have been handed on, and the caller's own error stops it")
-  func order() {
+  @Test func `elements before a fault have been handed on, and the caller's own error stops it`() {
     var seen: [Int] = []
     let splitter = JSONArraySplitter(maxBodyBytes: 100)
     #expect(throws: EventError.self) {

@@ -52,10 +52,8 @@ private func everyCut(_ bytes: [UInt8], _ visit: ([ArraySlice<UInt8>]) -> Void) 
   }
 }
 
-@Suite("NDJSON splitter")
-struct NDJSONSplitterTests {
-  @Test("numbers lines, records and positions")
-  func places() {
+@Suite("NDJSON splitter") struct NDJSONSplitterTests {
+  @Test func `numbers lines, records and positions`() {
     let outcome = split("{}\r\n\n \t\r\n[1]\n\r\n12")
     #expect(outcome.texts == ["{}", "[1]", "12"])
     #expect(outcome.places.map(\.record) == [0, 1, 2])
@@ -66,8 +64,7 @@ struct NDJSONSplitterTests {
     #expect(outcome.error == nil)
   }
 
-  @Test("empty and blank input has no records")
-  func empty() {
+  @Test func `empty and blank input has no records`() {
     #expect(split([]) == Outcome())
     #expect(split("") == Outcome())
     #expect(split("\n") == Outcome(blankLines: 1))
@@ -75,25 +72,21 @@ struct NDJSONSplitterTests {
     #expect(split(" \n\r\n\t") == Outcome(blankLines: 3))
   }
 
-  @Test("the last line may lack its line feed")
-  func noFinalNewline() {
+  @Test func `the last line may lack its line feed`() {
     #expect(split("a\nb").texts == ["a", "b"])
     #expect(split("a\nb\n").texts == ["a", "b"])
     #expect(split("a\r\nb\r").texts == ["a", "b"])
   }
 
-  @Test("drops one carriage return before a line feed, and no other")
-  func carriageReturns() {
+  @Test func `drops one carriage return before a line feed, and no other`() {
     #expect(split("a\r\r\nb\rc\r\n\rd\n").texts == ["a\r", "b\rc", "\rd"])
   }
 
-  @Test(
-    "gives the same result for every way to cut the input",
-    arguments: [
-      "a\r\nbc\n\nd\r\r\n e", "\r\n\n\ra\r\rb\r\nc\r", "abc\r\nabcd\r\n\n", "ab\n\u{FEFF}cd\n\n", "\u{FEFF}ab\r\ncd\n",
-      "abcdefgh\nx\n", "abc\r\r\nx", "   \n\r\nabc", "    \nabc\n", "abc\rd\nxx", "abc\r",
-    ])
-  func everyChunking(_ input: String) {
+  @Test(arguments: [
+    "a\r\nbc\n\nd\r\r\n e", "\r\n\n\ra\r\rb\r\nc\r", "abc\r\nabcd\r\n\n", "ab\n\u{FEFF}cd\n\n", "\u{FEFF}ab\r\ncd\n",
+    "abcdefgh\nx\n", "abc\r\r\nx", "   \n\r\nabc", "    \nabc\n", "abc\rd\nxx", "abc\r",
+  ])
+  func `gives the same result for every way to cut the input`(_ input: String) {
     let bytes = Array(input.utf8)
     for limit in [3, 4, 1000] {
       let whole = split([bytes[...]], maxLineBytes: limit)
@@ -131,8 +124,7 @@ struct NDJSONSplitterTests {
     return outcome
   }
 
-  @Test("finds line feeds at every alignment, among bytes that look like one")
-  func alignments() {
+  @Test func `finds line feeds at every alignment, among bytes that look like one`() {
     for lengths in 0..<20 {
       for next in 0..<20 {
         let first = (0..<lengths).map { [UInt8(0x0B), 0x8A, 0x09, 0x10, 0xFF][$0 % 5] }
@@ -143,8 +135,7 @@ struct NDJSONSplitterTests {
     }
   }
 
-  @Test("names a byte order mark at the very start, and lets one pass elsewhere")
-  func byteOrderMark() throws {
+  @Test func `names a byte order mark at the very start, and lets one pass elsewhere`() throws {
     let error = try #require(split("\u{FEFF}{}\n").error)
     #expect(error.code == .byteOrderMark)
     #expect(error.record == 0 && error.bodyPosition == 0)
@@ -153,8 +144,7 @@ struct NDJSONSplitterTests {
     #expect(split("\u{FEFF}").error?.code == .byteOrderMark)
   }
 
-  @Test("a line over the limit is named by record and byte; one at the limit passes")
-  func tooLong() throws {
+  @Test func `a line over the limit is named by record and byte; one at the limit passes`() throws {
     #expect(split("12345\r\n12345\n12345", maxLineBytes: 5).error == nil)
     for end in ["", "\n", "\r\n", "7890"] {
       let outcome = split("1\n\n22\n123456" + end, maxLineBytes: 5)
@@ -166,8 +156,7 @@ struct NDJSONSplitterTests {
     }
   }
 
-  @Test("an endless line is refused as soon as the limit is passed, whatever follows")
-  func endlessLine() throws {
+  @Test func `an endless line is refused as soon as the limit is passed, whatever follows`() throws {
     var splitter = NDJSONSplitter(maxLineBytes: 100)
     var fed = 0
     let chunk = Array(repeating: UInt8(ascii: "x"), count: 30)
@@ -185,8 +174,7 @@ struct NDJSONSplitterTests {
     #expect(throws: first) { try splitter.finish { _, _ in } }
   }
 
-  @Test("an error of the caller passes through and stays")
-  func callersError() {
+  @Test func `an error of the caller passes through and stays`() {
     var splitter = NDJSONSplitter(maxLineBytes: 100)
     let mine = EventError(.wrongType, "mine", position: 3).inRecord(1)
     var seen = 0
@@ -203,8 +191,7 @@ struct NDJSONSplitterTests {
     #expect(seen == 2)
   }
 
-  @Test("hands on lines that lie within a chunk without copying them")
-  func noCopy() throws {
+  @Test func `hands on lines that lie within a chunk without copying them`() throws {
     var splitter = NDJSONSplitter(maxLineBytes: 100)
     try Array("ab\ncd\r\nef".utf8).withUnsafeBytes { chunk in
       let base = try #require(chunk.baseAddress)

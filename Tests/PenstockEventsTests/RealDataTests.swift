@@ -1,13 +1,6 @@
+import Foundation
 import PenstockEvents
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// Page views of a real web site, where PENSTOCK_DATA names the folder of `page-views.ndjson.zst`.
 private enum RealData {
@@ -30,8 +23,7 @@ private enum RealData {
   "Real data",
   .enabled(if: RealData.isPresent, "PENSTOCK_DATA does not name a folder with page-views.ndjson.zst"))
 struct RealDataTests {
-  @Test("real page views pass every stage")
-  func pageViews() throws {
+  @Test func `real page views pass every stage`() throws {
     let bytes = try RealData.pageViews()
     let dropping = FieldSelection(keeping: [])
     var records: [[UInt8]] = []

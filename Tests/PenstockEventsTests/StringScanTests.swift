@@ -4,8 +4,7 @@ import Testing
 @testable import PenstockEvents
 
 /// The ways that go many bytes at a time, held against what is obvious and slow.
-@Suite("Fast ways through strings")
-struct StringScanTests {
+@Suite("Fast ways through strings") struct StringScanTests {
   private static func isPlain(_ byte: UInt8) -> Bool {
     byte >= 0x20 && byte < 0x80 && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
   }
@@ -19,8 +18,7 @@ struct StringScanTests {
     }
   }
 
-  @Test("of sixteen bytes as many are plain as there are before the first that is not")
-  func windows() {
+  @Test func `of sixteen bytes as many are plain as there are before the first that is not`() {
     expectPlain([UInt8](repeating: UInt8(ascii: "x"), count: 16), "all plain")
     for byte in UInt8.min...UInt8.max {
       for place in 0..<16 {
@@ -107,8 +105,7 @@ struct StringScanTests {
     }
   }
 
-  @Test("a string is what it is byte by byte, wherever it begins, is cut off, or goes wrong")
-  func strings() {
+  @Test func `a string is what it is byte by byte, wherever it begins, is cut off, or goes wrong`() {
     let seed = testSeed("strings")
     var random = SeededGenerator(seed: seed)
     var kinds: [JSONFault.Reason?: Int] = [:]
@@ -142,8 +139,8 @@ struct StringScanTests {
     }
   }
 
-  @Test("a key is a field's name only if every byte is", arguments: EventField.allCases)
-  func names(_ field: EventField) {
+  @Test(arguments: EventField.allCases)
+  func `a key is a field's name only if every byte is`(_ field: EventField) {
     let name = Array(field.rawValue.utf8)
     for pad in [0, 1, 7, 8] {
       let quoted = [UInt8](repeating: 0x20, count: pad) + [UInt8(ascii: "\"")] + name + [UInt8(ascii: "\"")]

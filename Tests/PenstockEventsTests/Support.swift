@@ -1,12 +1,6 @@
-import PenstockEvents
+import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+@testable import PenstockEvents
 
 func validate(_ bytes: [UInt8], depthLimit: Int = 128) -> Result<EventSummary, EventError> {
   bytes.withUnsafeBytes { bytes in
@@ -41,6 +35,14 @@ func body(_ renderer: some EventRenderer, _ records: [[UInt8]]) -> [UInt8] {
   for record in records { record.withUnsafeBytes { renderer.append($0, to: &output) } }
   renderer.finish(&output)
   return output
+}
+
+/// Whether the scanner takes the whole for a document.
+func isDocument(_ bytes: [UInt8]) -> Bool {
+  bytes.withUnsafeBytes { bytes in
+    var scanner = JSONScanner(bytes)
+    return (try? scanner.scanDocument()) != nil
+  }
 }
 
 func text(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(bytes), as: UTF8.self) }

@@ -9,8 +9,9 @@ import Testing
 @testable import PenstockServer
 
 struct APIKeyStoreTests {
-  @Test("a key that is revoked while the file is read again stays revoked")
-  func reloadBesideRevocation() async throws {
+  @TemporaryDirectory private var directory: String
+
+  @Test func `a key that is revoked while the file is read again stays revoked`() async throws {
     let disk = HookedFileSystem(SimulatedFileSystem())
     let store = try APIKeyStore("/keys.json", fileSystem: disk, clock: SystemWallClock(), randomness: .system)
     let (key, token) = try store.create(.init(name: "ops", role: .companyAdmin))
@@ -39,8 +40,7 @@ struct APIKeyStoreTests {
     #expect(store.keys.first?.isRevoked == true)
   }
 
-  @Test("a rate is a thousandth to a thousand million a second, by whatever way it comes")
-  func rates() async throws {
+  @Test func `a rate is a thousandth to a thousand million a second, by whatever way it comes`() async throws {
     for rate in [0.0, -1, 0.000_999, 1.1e9, .infinity, .nan] {
       #expect(
         APIKey.Request(name: "a", role: .viewer, limit: .init(requestsPerSecond: rate)).complaint != nil, "\(rate)")
@@ -57,23 +57,19 @@ struct APIKeyStoreTests {
       let wait = bucket.take(limit, at: 0)
       #expect(try #require(wait) <= 1_000_000_000_000, "\(rate)")
     }
-    try await withTemporaryDirectory { directory in
-      let path = directory + "/keys.json"
-      let admin = try APIKeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token
-      try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig async throws in
-        for (rate, status) in [("0.0005", 400), ("0", 400), ("0.001", 201)] {
-          let body = #"{"name":"slow","role":"producer","requestsPerSecond":\#(rate)}"#
-          #expect(try await rig.send(.post, "/v1/keys", Array(body.utf8), token: admin).status == status, "\(rate)")
-        }
+    let path = directory + "/keys.json"
+    let admin = try APIKeyStore(path).create(.init(name: "ops", role: .companyAdmin)).token
+    try await ServiceRig.run(in: directory, { $0.keysFile = path }) { rig async throws in
+      for (rate, status) in [("0.0005", 400), ("0", 400), ("0.001", 201)] {
+        let body = #"{"name":"slow","role":"producer","requestsPerSecond":\#(rate)}"#
+        #expect(try await rig.send(.post, "/v1/keys", Array(body.utf8), token: admin).status == status, "\(rate)")
       }
     }
   }
 }
 
-@Suite("The journal of idempotency keys", .timeLimit(.minutes(1)))
-struct IdempotencyJournalTests {
-  @Test("has room for as many keys as are to be remembered, each sent by itself")
-  func room() async throws {
+@Suite("The journal of idempotency keys", .timeLimit(.minutes(1))) struct IdempotencyJournalTests {
+  @Test func `has room for as many keys as are to be remembered, each sent by itself`() async throws {
     let disk = SimulatedFileSystem()
     let journal = try await IdempotencyJournal.open(
       at: "/keys", window: 3600, newest: 100, environment: ConnectionTimeoutTests.environment(disk)
@@ -138,8 +134,7 @@ struct IdempotencyJournalTests {
     return isRefused
   }
 
-  @Test("one error of a write or a sync at an opening moves nothing aside, and no key is lost")
-  func passingWriteErrors() async throws {
+  @Test func `one error of a write or a sync at an opening moves nothing aside, and no key is lost`() async throws {
     let (kept, ios, _) = try await Self.kept()
     var refused = 0
     for io in 1...ios {
@@ -150,10 +145,10 @@ struct IdempotencyJournalTests {
     #expect(refused > 0)
   }
 
-  @Test(
-    "errors of reads that pass lose no entry, and those that say nothing of the entries refuse the opening",
-    arguments: [(FileSystemError.Code.inputOutput, 1), (.tooManyOpenFiles, 1), (.tooManyOpenFiles, 2)])
-  func passingReadErrors(_ code: FileSystemError.Code, inARow: Int) async throws {
+  @Test(arguments: [(FileSystemError.Code.inputOutput, 1), (.tooManyOpenFiles, 1), (.tooManyOpenFiles, 2)])
+  func `errors of reads that pass lose no entry, and those that say nothing of the entries refuse the opening`(
+    _ code: FileSystemError.Code, inARow: Int
+  ) async throws {
     let (kept, _, reads) = try await Self.kept()
     var refused = 0
     for read in 1...reads {
@@ -165,8 +160,7 @@ struct IdempotencyJournalTests {
     #expect(code == .inputOutput || refused > 0)
   }
 
-  @Test("a directory that the disk cannot read at all is moved aside, and keys are taken again")
-  func unreadable() async throws {
+  @Test func `a directory that the disk cannot read at all is moved aside, and keys are taken again`() async throws {
     let (disk, _, _) = try await Self.kept()
     for path in disk.filePaths where !path.hasSuffix(".seg") {
       let bytes = disk.contents(path)?.count ?? 0

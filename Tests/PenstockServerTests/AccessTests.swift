@@ -9,17 +9,14 @@ struct AccessTests {
   static let table: [Route: String] = [
     .postEvents: "+o+o--", .getProducer: "+o+o--", .getEvents: "+o--+o", .getStatus: "++--++",
     .getDestinations: "++--++", .getAttempts: "+---+-", .getDeadLetters: "+---+-", .getDeadLetter: "+---+-",
-    .getReplays: "+---+-",
-    .getReplay: "+---+-", .metrics: "+---+-", .pause: "+-----", .resume: "+-----", .retry: "+-----", .seek: "+-----",
-    .redeliver: "+-----",
-    .getStatusStream: "++--++", .getStatusHistory: "++--++", .getSegments: "++--++", .getSettings: "++--+-",
-    .getMe: "++++++", .console: "++++++", .consoleFile: "++++++", .postReplay: "+-----", .deleteReplay: "+-----",
-    .getKeys: "+o----", .postKey: "+o----", .rotateKey: "+o----",
+    .getReplays: "+---+-", .getReplay: "+---+-", .metrics: "+---+-", .pause: "+-----", .resume: "+-----",
+    .retry: "+-----", .seek: "+-----", .redeliver: "+-----", .getStatusStream: "++--++", .getStatusHistory: "++--++",
+    .getSegments: "++--++", .getSettings: "++--+-", .getMe: "++++++", .console: "++++++", .consoleFile: "++++++",
+    .postReplay: "+-----", .deleteReplay: "+-----", .getKeys: "+o----", .postKey: "+o----", .rotateKey: "+o----",
     .deleteKey: "+o----", .health: "++++++", .readiness: "++++++", .openAPI: "++++++",
   ]
 
-  @Test("every route is granted to every role as the table says, and to nobody else")
-  func everyRouteAndRole() throws {
+  @Test func `every route is granted to every role as the table says, and to no other`() throws {
     let holders: [(Role, Bool)] = [
       (.companyAdmin, false), (.appAdmin, true), (.producer, false), (.producer, true), (.viewer, false),
       (.viewer, true),
@@ -36,8 +33,7 @@ struct AccessTests {
     #expect(Route.allCases.filter(AccessTable.isOpen) == [.health, .readiness, .openAPI, .console, .consoleFile])
   }
 
-  @Test("every route is found by its method and path, and by nothing else")
-  func matching() {
+  @Test func `every route is found by its method and path, and by nothing else`() {
     for route in Route.allCases {
       let path = route.pattern.replacing("{name}", with: "a.b-C_1").replacing("{id}", with: "7_d-E.2")
       let names = [("{name}", "a.b-C_1"), ("{id}", "7_d-E.2")].filter { route.pattern.contains($0.0) }.map(\.1)
@@ -54,20 +50,17 @@ struct AccessTests {
     }
   }
 
-  @Test("no name in a path leads anywhere else")
-  func names() {
+  @Test func `no name in a path leads anywhere else`() {
     for name in [
       "..", ".", ".hidden", "", "a/b", "a%2Fb", "a b", "é", "a\\b", "a?b", "%2e%2e", String(repeating: "a", count: 65),
-      "a\n",
-      "a\u{0}",
+      "a\n", "a\u{0}",
     ] {
       #expect(Route.match("GET", "/v1/destinations/\(name)/attempts") == .none, "\(name.debugDescription)")
       #expect(Route.match("DELETE", "/v1/keys/\(name)") == .none, "\(name.debugDescription)")
     }
   }
 
-  @Test("a bucket lets a burst through, then as many as it fills")
-  func rateBucket() {
+  @Test func `a bucket lets a burst through, then as many as it fills`() {
     let limit = APIKey.RateLimit(requestsPerSecond: 2, burst: 3)
     var bucket = RateBucket(limit, at: 0)
     for _ in 0..<3 { #expect(bucket.take(limit, at: 0) == nil) }
@@ -82,10 +75,11 @@ struct AccessTests {
 }
 
 struct KeyRingTests {
+  @TemporaryDirectory private var directory: String
+
   static func random(_ seed: UInt8) -> [UInt8] { (0..<40).map { $0 &* 7 &+ seed } }
 
-  @Test("a token is its key's until it is rotated or revoked")
-  func life() throws {
+  @Test func `a token is its key's until it is rotated or revoked`() throws {
     var keySet = APIKeySet()
     let (key, token) = try keySet.create(.init(name: "ops", role: .companyAdmin), at: 100, random: Self.random(1))
     let (other, second) = try keySet.create(
@@ -108,16 +102,13 @@ struct KeyRingTests {
     #expect(try keySet.identify(second, at: 400).id == other.id)
   }
 
-  @Test("nothing but the whole token lets anybody in")
-  func guesses() throws {
+  @Test func `nothing but the whole token lets anybody in`() throws {
     var keySet = APIKeySet()
     let (key, token) = try keySet.create(.init(name: "ops", role: .viewer), at: 0, random: Self.random(1))
     let others: [String?] = [
       nil, "", "psk", "psk_", "psk_\(key.id)_", "psk_\(key.id)", String(token.dropLast()), token + "0",
-      token.uppercased(),
-      " " + token, "psk_\(key.id)_" + String(repeating: "0", count: 64),
-      token.replacing(key.id, with: "0000000000000000"),
-      "psk_\(key.id)_\(key.hash)",
+      token.uppercased(), " " + token, "psk_\(key.id)_" + String(repeating: "0", count: 64),
+      token.replacing(key.id, with: "0000000000000000"), "psk_\(key.id)_\(key.hash)",
     ]
     for guess in others {
       #expect(throws: APIKeySet.Refusal.unknown, "\(guess ?? "nil")") { try keySet.identify(guess, at: 0) }
@@ -130,8 +121,7 @@ struct KeyRingTests {
     }
   }
 
-  @Test("a key that would be for nothing, or for too much, is not made")
-  func requests() {
+  @Test func `a key that would be for nothing, or for too much, is not made`() {
     for request: APIKey.Request in [
       .init(name: "", role: .viewer), .init(name: "a\nb", role: .viewer), .init(name: "a", role: .appAdmin),
       .init(name: "a", role: .companyAdmin, appID: "shop"), .init(name: "a", role: .viewer, appID: ""),
@@ -147,32 +137,29 @@ struct KeyRingTests {
     }
   }
 
-  @Test("the file holds no token, is for its owner alone, and keeps every change")
-  func store() async throws {
-    try await withTemporaryDirectory { directory in
-      let path = directory + "/keys.json"
-      let (one, two) = (try APIKeyStore(path), try APIKeyStore(path))
-      let first = try one.create(.init(name: "a", role: .viewer))
-      // Another process knows nothing of it, and loses nothing of it.
-      let second = try two.create(.init(name: "b", role: .producer, appID: "shop"))
-      #expect(one.identify(second.token) == nil)
-      try one.reload()
-      #expect(one.identify(second.token)?.appID == "shop")
-      #expect(two.identify(first.token)?.name == "a")
-      try one.revoke(first.key.id)
-      let again = try APIKeyStore(path)
-      #expect(again.identify(first.token) == nil)
-      #expect(again.keys.map(\.name) == ["a", "b"])
-      let text = try read(path)
-      for token in [first.token, second.token] {
-        let secret = try #require(APIKey.parts(of: token)).secret
-        #expect(!text.contains(secret))
-      }
-      #expect(try POSIXPermissions.of(path) == 0o600)
-      try write("{\"version\":1,\"keys\":\"secret-thing\"}", to: path)
-      let error = #expect(throws: KeyStoreError.self) { try one.reload() }
-      #expect(error?.message.contains("secret-thing") == false)
-      #expect(one.keys.count == 2)
+  @Test func `the file holds no token, is for its owner alone, and keeps every change`() async throws {
+    let path = directory + "/keys.json"
+    let (one, two) = (try APIKeyStore(path), try APIKeyStore(path))
+    let first = try one.create(.init(name: "a", role: .viewer))
+    // Another process knows nothing of it, and loses nothing of it.
+    let second = try two.create(.init(name: "b", role: .producer, appID: "shop"))
+    #expect(one.identify(second.token) == nil)
+    try one.reload()
+    #expect(one.identify(second.token)?.appID == "shop")
+    #expect(two.identify(first.token)?.name == "a")
+    try one.revoke(first.key.id)
+    let again = try APIKeyStore(path)
+    #expect(again.identify(first.token) == nil)
+    #expect(again.keys.map(\.name) == ["a", "b"])
+    let text = try read(path)
+    for token in [first.token, second.token] {
+      let secret = try #require(APIKey.parts(of: token)).secret
+      #expect(!text.contains(secret))
     }
+    #expect(try POSIXPermissions.of(path) == 0o600)
+    try write("{\"version\":1,\"keys\":\"secret-thing\"}", to: path)
+    let error = #expect(throws: KeyStoreError.self) { try one.reload() }
+    #expect(error?.message.contains("secret-thing") == false)
+    #expect(one.keys.count == 2)
   }
 }

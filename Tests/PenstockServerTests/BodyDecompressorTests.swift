@@ -41,16 +41,16 @@ struct BodyDecompressorTests {
     }
   }
 
-  @Test("whatever the pieces, the content is the same", arguments: ContentCoding.allCases)
-  func pieces(_ coding: ContentCoding) throws {
+  @Test(arguments: ContentCoding.allCases)
+  func `whatever the pieces, the content is the same`(_ coding: ContentCoding) throws {
     let body = try Self.compressed(coding)
     for size in [1, 7, 100, 65_536, body.count] {
       #expect(try Self.decompress(body, coding, pieces: size).bytes == Self.text)
     }
   }
 
-  @Test("members and frames may follow one another", arguments: [ContentCoding.gzip, .zstd])
-  func several(_ coding: ContentCoding) throws {
+  @Test(arguments: [ContentCoding.gzip, .zstd])
+  func `members and frames may follow one another`(_ coding: ContentCoding) throws {
     let one = try Self.compressed(coding)
     for size in [1, one.count, one.count + 1, 3 * one.count] {
       #expect(try Self.decompress(one + one, coding, pieces: size).bytes == Self.text + Self.text)
@@ -60,8 +60,8 @@ struct BodyDecompressorTests {
     #expect(try Self.decompress(Self.compressed(coding, even), coding, pieces: 1 << 20).bytes == even)
   }
 
-  @Test("a body cut short, damaged or of another coding is refused", arguments: [ContentCoding.gzip, .zstd])
-  func damage(_ coding: ContentCoding) throws {
+  @Test(arguments: [ContentCoding.gzip, .zstd])
+  func `a body cut short, damaged or of another coding is refused`(_ coding: ContentCoding) throws {
     let body = try Self.compressed(coding)
     for length in [1, 5, 20, body.count / 2, body.count - 1] {
       #expect(throws: CodingError.self) { try Self.decompress(Array(body[..<length]), coding, pieces: 64) }
@@ -74,8 +74,8 @@ struct BodyDecompressorTests {
     #expect(found != Self.text)
   }
 
-  @Test("a bomb costs no more memory than its first pieces", arguments: [ContentCoding.gzip, .zstd])
-  func bomb(_ coding: ContentCoding) throws {
+  @Test(arguments: [ContentCoding.gzip, .zstd])
+  func `a bomb costs no more memory than its first pieces`(_ coding: ContentCoding) throws {
     let bomb = try Self.compressed(coding, [UInt8](repeating: 0x20, count: 256 << 20))
     let (bytes, held) = try Self.decompress(bomb, coding, pieces: 65_536, limit: 1 << 20)
     #expect(bytes.count <= (1 << 20) + (64 << 10))

@@ -11,8 +11,7 @@ import Testing
 
 @testable import PenstockServer
 
-@Suite("What waiting clients hold", .timeLimit(.minutes(1)))
-struct ConnectionTimeoutTests {
+@Suite("What waiting clients hold", .timeLimit(.minutes(1))) struct ConnectionTimeoutTests {
   static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
   static func environment(_ disk: any FileSystem, salt: UInt8 = 1) -> LogEnvironment {
@@ -20,10 +19,10 @@ struct ConnectionTimeoutTests {
       fileSystem: disk, clock: SystemWallClock(), randomBytes: { [UInt8](repeating: salt, count: 16) }, logger: quiet)
   }
 
-  @Test(
-    "a body's memory is held until its answer, however it is sent, and given back then",
-    arguments: [[], [("Idempotency-Key", "one")], [("Penstock-Producer", "web"), ("Penstock-Sequence", "1")]])
-  func bodyMemory(_ headers: [(String, String)]) async throws {
+  @Test(arguments: [[], [("Idempotency-Key", "one")], [("Penstock-Producer", "web"), ("Penstock-Sequence", "1")]])
+  func `a body's memory is held until its answer, however it is sent, and given back then`(
+    _ headers: [(String, String)]
+  ) async throws {
     let disk = HookedFileSystem(SimulatedFileSystem())
     var configuration = LogConfiguration()
     (configuration.encoders, configuration.sealing) = (0, .off)
@@ -103,16 +102,14 @@ struct ConnectionTimeoutTests {
     }
   }
 
-  @Test("a client that does not take a piece of its answer is cut off after a minute")
-  func cutOff() async throws {
+  @Test func `a client that does not take a piece of its answer is cut off after a minute`() async throws {
     let line = await Line(takes: false)
     #expect(try await line.isClosed(after: .seconds(59)) == false)
     #expect(try await line.isClosed(after: .seconds(1)))
     await #expect(throws: ChannelError.self) { try await line.writing.value }
   }
 
-  @Test("a client that has taken it is not, however long it then stays")
-  func taken() async throws {
+  @Test func `a client that has taken it is not, however long it then stays`() async throws {
     let line = await Line(takes: true)
     try await line.writing.value
     #expect(try await line.isClosed(after: .hours(1)) == false)

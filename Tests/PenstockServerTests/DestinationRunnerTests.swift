@@ -8,49 +8,42 @@ import Testing
 
 @testable import PenstockServer
 
-@Suite("A destination that cannot run", .timeLimit(.minutes(1)))
-struct DestinationRunnerTests {
-  @Test("a seek is refused while another process holds the cursor, and is not made later")
-  func seekOfAHeldCursor() async throws {
-    try await withTemporaryDirectory { directory in
-      let first = try await Log.open(at: directory + "/log")
-      try await first.append("{}")
-      let held = try await first.cursor(named: "shop")
-      try await held.seek(to: .offset(Offset(1)))
-      try await first.close()
-      let reader = try await LogReader.open(at: directory + "/log")
-      let elsewhere = try await reader.cursor(named: "shop")
-      let sink = ScriptedSink(RecordingDestination())
-      try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
-        let answer = try await rig.send(.post, PauseTests.path + "/seek", Array(#"{"to":"beginning"}"#.utf8))
-        #expect(answer.status == 409, "\(answer.text)")
-      }
-      #expect(sink.attempts.isEmpty)
-      withExtendedLifetime(elsewhere) {}
-      reader.close()
-      let last = try await LogReader.open(at: directory + "/log")
-      #expect(try await last.cursor(named: "shop").state.committed == Offset(1))
-      last.close()
+@Suite("A destination that cannot run", .timeLimit(.minutes(1))) struct DestinationRunnerTests {
+  @TemporaryDirectory private var directory: String
+
+  @Test func `a seek is refused while another process holds the cursor, and is not made later`() async throws {
+    let first = try await Log.open(at: directory + "/log")
+    try await first.append("{}")
+    let held = try await first.cursor(named: "shop")
+    try await held.seek(to: .offset(Offset(1)))
+    try await first.close()
+    let reader = try await LogReader.open(at: directory + "/log")
+    let elsewhere = try await reader.cursor(named: "shop")
+    let sink = ScriptedSink(RecordingDestination())
+    try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
+      let answer = try await rig.send(.post, PauseTests.path + "/seek", Array(#"{"to":"beginning"}"#.utf8))
+      #expect(answer.status == 409, "\(answer.text)")
     }
+    #expect(sink.attempts.isEmpty)
+    withExtendedLifetime(elsewhere) {}
+    reader.close()
+    let last = try await LogReader.open(at: directory + "/log")
+    #expect(try await last.cursor(named: "shop").state.committed == Offset(1))
+    last.close()
   }
 
-  @Test("a pause that arrives while the delivery starts is heeded")
-  func pausedWhileStarting() async throws {
+  @Test func `a pause that arrives while the delivery starts is heeded`() async throws {
     let disk = HookedFileSystem(SimulatedFileSystem())
     let log = try await Log.open(at: "/log", environment: ConnectionTimeoutTests.environment(disk))
     let (hasCursor, mayRun) = (AsyncCondition(false), AsyncCondition(false))
     let waitsForRecords = DispatchSemaphore(value: 0)
     let sink = ScriptedSink()
-    let destination = ServiceDestination(
-      name: "shop", kind: "webhook",
-      makeDelivery: { cursor, log in
-        hasCursor.update { $0 = true }
-        _ = await mayRun.wait { $0 }
-        return Delivery(from: cursor, source: log, to: sink)
-      },
-      makeReplaySink: { _ in sink })
-    let runner = DestinationRunner(
-      destination, log, retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
+    let destination = ServiceDestination.test { cursor, log in
+      hasCursor.update { $0 = true }
+      _ = await mayRun.wait { $0 }
+      return Delivery(from: cursor, source: log, to: sink)
+    }
+    let runner = DestinationRunner(destination, log, retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
     disk.onCall { verb, path in
       guard verb == .create, path.hasSuffix(".paused") else { return }
       // The delivery looks for a pause first, and only then the pause is on disk.
@@ -78,79 +71,67 @@ struct DestinationRunnerTests {
     }
   }
 
-  @Test("a seek says where the cursor stood when it was moved, and not when somebody looked")
-  func formerPlace() async throws {
-    try await withTemporaryDirectory { directory in
-      let sink = ScriptedSink(RecordingDestination())
-      try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
-        func seek(_ place: String) async throws -> ServiceRig.Answer {
-          try await rig.send(.post, PauseTests.path + "/seek", Array(#"{"to":"\#(place)"}"#.utf8))
-        }
-        for _ in 0..<3 { #expect(try await rig.post("{}").status == 200) }
-        while try await PauseTests.shop(rig)["committed"] as? Int != 3 { await Task.yield() }
-        let looked = try await PauseTests.shop(rig)["committed"] as? Int
-        for _ in 0..<4 { #expect(try await rig.post("{}").status == 200) }
-        while try await PauseTests.shop(rig)["committed"] as? Int != 7 { await Task.yield() }
-        #expect(try await rig.send(.post, PauseTests.path + "/pause").status == 200)
-        let back = try await seek("1")
-        #expect(back.status == 200 && back.json["formerCommitted"] as? Int == 7 && looked == 3, "\(back.text)")
-        #expect(back.json["name"] as? String == "shop")
-        // As Undo does it.
-        #expect(try await seek("7").json["formerCommitted"] as? Int == 1)
-        #expect(try await seek("8").json["formerCommitted"] == nil)
-        #expect(try await seek("beginning").json["formerCommitted"] as? Int == 7)
+  @Test func `a seek says where the cursor was when it was moved, and not when it was last shown`() async throws {
+    let sink = ScriptedSink(RecordingDestination())
+    try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
+      func seek(_ place: String) async throws -> ServiceRig.Answer {
+        try await rig.send(.post, PauseTests.path + "/seek", Array(#"{"to":"\#(place)"}"#.utf8))
       }
+      for _ in 0..<3 { #expect(try await rig.post("{}").status == 200) }
+      while try await PauseTests.shop(rig)["committed"] as? Int != 3 { await Task.yield() }
+      let looked = try await PauseTests.shop(rig)["committed"] as? Int
+      for _ in 0..<4 { #expect(try await rig.post("{}").status == 200) }
+      while try await PauseTests.shop(rig)["committed"] as? Int != 7 { await Task.yield() }
+      #expect(try await rig.send(.post, PauseTests.path + "/pause").status == 200)
+      let back = try await seek("1")
+      #expect(back.status == 200 && back.json["formerCommitted"] as? Int == 7 && looked == 3, "\(back.text)")
+      #expect(back.json["name"] as? String == "shop")
+      // As Undo does it.
+      #expect(try await seek("7").json["formerCommitted"] as? Int == 1)
+      #expect(try await seek("8").json["formerCommitted"] == nil)
+      #expect(try await seek("beginning").json["formerCommitted"] as? Int == 7)
     }
   }
 
-  @Test("a batch in flight refuses a seek that does not give it up; so a dead destination can be passed")
-  func seekPastADeadDestination() async throws {
-    try await withTemporaryDirectory { directory in
-      let sink = ScriptedSink(last: .answer(.retry(reason: "down", after: .seconds(3600))))
-      try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
-        func seek(_ body: String) async throws -> ServiceRig.Answer {
-          try await rig.send(.post, PauseTests.path + "/seek", Array(body.utf8))
-        }
-        for _ in 0..<3 { #expect(try await rig.post("{}").status == 200) }
-        await sink.untilDeliveries(1)
-        #expect(try await rig.send(.post, PauseTests.path + "/pause").status == 200)
-        let refused = try await seek(#"{"to":"end"}"#)
-        #expect(refused.status == 409 && refused.text.contains("give it up as you move"), "\(refused.text)")
-        #expect(try await seek(#"{"to":"end","giveUpBatch":false}"#).status == 409)
-        let moved = try await seek(#"{"to":"end","giveUpBatch":true}"#)
-        #expect(moved.status == 200 && moved.json["formerCommitted"] as? Int == 0, "\(moved.text)")
-        #expect(try await PauseTests.shop(rig)["committed"] as? Int == 3)
+  @Test
+  func `a batch in flight refuses a seek that does not give it up; so a dead destination can be passed`() async throws {
+    let sink = ScriptedSink(last: .answer(.retry(reason: "down", after: .seconds(3600))))
+    try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig in
+      func seek(_ body: String) async throws -> ServiceRig.Answer {
+        try await rig.send(.post, PauseTests.path + "/seek", Array(body.utf8))
       }
+      for _ in 0..<3 { #expect(try await rig.post("{}").status == 200) }
+      await sink.untilDeliveries(1)
+      #expect(try await rig.send(.post, PauseTests.path + "/pause").status == 200)
+      let refused = try await seek(#"{"to":"end"}"#)
+      #expect(refused.status == 409 && refused.text.contains("give it up as you move"), "\(refused.text)")
+      #expect(try await seek(#"{"to":"end","giveUpBatch":false}"#).status == 409)
+      let moved = try await seek(#"{"to":"end","giveUpBatch":true}"#)
+      #expect(moved.status == 200 && moved.json["formerCommitted"] as? Int == 0, "\(moved.text)")
+      #expect(try await PauseTests.shop(rig)["committed"] as? Int == 3)
     }
   }
 
-  @Test("a delivery that ends by itself is told as a failure, and is not begun again at once")
-  func endsByItself() async throws {
-    try await withTemporaryDirectory { directory in
-      let made = Mutex<[ContinuousClock.Instant]>([])
-      let destination = ServiceDestination(
-        name: "shop", kind: "webhook",
-        makeDelivery: { cursor, log in
-          made.withLock { $0.append(.now) }
-          let delivery = Delivery(from: cursor, source: log, to: ScriptedSink(RecordingDestination()))
-          delivery.stop()
-          return delivery
-        },
-        makeReplaySink: { _ in ScriptedSink(RecordingDestination()) })
-      try await ServiceRig.serve(in: directory, destinations: [destination]) { rig in
-        while try await PauseTests.shop(rig)["failure"] as? String == nil { await Task.yield() }
-        for _ in 0..<100 { _ = try await PauseTests.shop(rig) }
-        // On a busy machine the hundred looks take longer than the ten seconds after which it is begun again.
-        let times = made.withLock { $0 }
-        #expect(!times.isEmpty && zip(times, times.dropFirst()).allSatisfy { $1 - $0 >= .seconds(9) })
-      }
+  @Test func `a delivery that ends by itself is a failure, and is not begun again at once`() async throws {
+    let made = Mutex<[ContinuousClock.Instant]>([])
+    let destination = ServiceDestination.test { cursor, log in
+      made.withLock { $0.append(.now) }
+      let delivery = Delivery(from: cursor, source: log, to: ScriptedSink(RecordingDestination()))
+      delivery.stop()
+      return delivery
+    }
+    try await ServiceRig.serve(in: directory, destinations: [destination]) { rig in
+      while try await PauseTests.shop(rig)["failure"] as? String == nil { await Task.yield() }
+      for _ in 0..<100 { _ = try await PauseTests.shop(rig) }
+      // On a busy machine the hundred looks take longer than the ten seconds after which it is begun again.
+      let times = made.withLock { $0 }
+      #expect(!times.isEmpty && zip(times, times.dropFirst()).allSatisfy { $1 - $0 >= .seconds(9) })
     }
   }
 }
 
 struct ProducerQuotaTests {
-  @Test("a key uses so many names, and another when one has not been used for a window")
-  func names() {
+  @Test func `a key uses so many names, and another when one has not been used for a window`() {
     var quota = ProducerQuota()
     for number in 0..<ProducerQuota.names { #expect(quota.wait("a", "p\(number)", at: Int64(number)) == nil) }
     #expect(quota.wait("a", "new", at: 300) == ProducerQuota.window - 300)

@@ -9,8 +9,7 @@ struct IdempotencyKeyTableTests {
       key: Hash128(high: 1, low: number), content: Hash128(high: 2, low: content), count: 3, first: Offset(number * 3))
   }
 
-  @Test("a key is claimed once, until it is settled or released")
-  func claims() {
+  @Test func `a key is claimed once, until it is settled or released`() {
     var table = IdempotencyKeyTable(capacity: 10, window: 100)
     let one = Self.append(1)
     #expect(table.claim(one.key, content: one.content, at: 0) == .claimed)
@@ -23,8 +22,7 @@ struct IdempotencyKeyTableTests {
     #expect(table.claim(one.key, content: Hash128(high: 9, low: 9), at: 0) == .otherContent)
   }
 
-  @Test("the oldest keys are forgotten, by number and by age, and no others")
-  func forgetting() {
+  @Test func `the oldest keys are forgotten, by number and by age, and no others`() {
     for capacity in [1, 5, 3000] {
       var table = IdempotencyKeyTable(capacity: capacity, window: 1 << 40)
       for number in 0..<UInt64(8000) {
@@ -43,8 +41,7 @@ struct IdempotencyKeyTableTests {
     #expect(aging.claim(Self.append(1).key, content: Self.append(1).content, at: 101) == .claimed)
   }
 
-  @Test("what is restored stands where its time belongs, and what was forgotten stays forgotten")
-  func restoring() {
+  @Test func `what is restored is sorted by its time, and what was forgotten stays forgotten`() {
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
       var table = IdempotencyKeyTable(capacity: 3, window: 100)
       for number in order { table.restore(Self.append(UInt64(number)), at: Int64(number) * 10) }
@@ -58,8 +55,8 @@ struct IdempotencyKeyTableTests {
     }
   }
 
-  @Test("of one second, the key whose records come first in the log is the oldest, in whatever order keys were noted")
-  func order() {
+  @Test
+  func `of one second, the key whose records come first in the log is the oldest, in whatever order keys were noted`() {
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
       var (table, restored) = (
         IdempotencyKeyTable(capacity: 2, window: 100), IdempotencyKeyTable(capacity: 2, window: 100)
@@ -75,8 +72,8 @@ struct IdempotencyKeyTableTests {
     }
   }
 
-  @Test("a key that was forgotten and used again is as old as its later append, in whatever order both are read")
-  func usedAgain() {
+  @Test
+  func `a key that was forgotten and used again is as old as its later append, in whatever order both are read`() {
     var later = Self.append(1)
     later.first = Offset(500)
     for noted in [[(Self.append(1), 0), (later, 200)], [(later, 200), (Self.append(1), 0)]] as [[(KeyedAppend, Int64)]]
@@ -91,8 +88,7 @@ struct IdempotencyKeyTableTests {
     }
   }
 
-  @Test("a clock that was set back makes no key older than those before it, and none forgotten early")
-  func setBack() {
+  @Test func `a clock that was set back makes no key older than those before it, and none forgotten early`() {
     var table = IdempotencyKeyTable(capacity: 10, window: 100)
     table.settle(Self.append(1), at: 1000)
     #expect(table.settle(Self.append(2), at: 10) == 1000)
@@ -101,8 +97,7 @@ struct IdempotencyKeyTableTests {
     #expect(table.count == 0)
   }
 
-  @Test("keys of falling times cost a start no more comparisons than a sort, and an append one")
-  func comparisons() {
+  @Test func `keys of falling times cost a start no more comparisons than a sort, and an append one`() {
     let count = 1 << 14
     var table = IdempotencyKeyTable(capacity: count, window: 1 << 40)
     for number in 0..<count { table.restore(Self.append(UInt64(number)), at: Int64(count - number)) }
@@ -115,8 +110,7 @@ struct IdempotencyKeyTableTests {
     #expect(table.comparisons - before <= 1000)
   }
 
-  @Test("what is written down is read back")
-  func encoding() throws {
+  @Test func `what is written down is read back`() throws {
     for first in [Offset(0), Offset(1 << 40), nil] {
       var append = Self.append(5)
       append.first = first

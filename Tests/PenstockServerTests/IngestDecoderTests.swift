@@ -55,8 +55,7 @@ func rules(_ change: (inout IngestRules) -> Void) -> IngestRules {
 }
 
 struct IngestDecoderTests {
-  @Test("an array, an object and lines give their events byte for byte")
-  func formats() {
+  @Test func `an array, an object and lines give their events byte for byte`() {
     #expect(Decoded(#" [ {"ts":1} , {"event" : "é\n"}] "#, .json).rows == [#"{"ts":1}"#, #"{"event" : "é\n"}"#])
     #expect(Decoded("\n {\"ts\":\n1} \n", .json).rows == ["{\"ts\":\n1}"])
     #expect(Decoded("{\"ts\":1}\r\n\n  \n{\"ts\":2}", .ndjson).rows == [#"{"ts":1}"#, #"{"ts":2}"#])
@@ -75,8 +74,8 @@ struct IngestDecoderTests {
     (.ndjson, "\u{FEFF}{\"ts\":1}\n"), (.json, "\u{FEFF}[]"),
   ]
 
-  @Test("where a body is cut makes no difference", arguments: IngestRules.OnError.allCases)
-  func everyCut(_ onError: IngestRules.OnError) {
+  @Test(arguments: IngestRules.OnError.allCases)
+  func `where a body is cut makes no difference`(_ onError: IngestRules.OnError) {
     for (format, body) in Self.bodies {
       for limit in [1 << 20, 60, 40, 20, 1] {
         for events in [100, 1] {
@@ -98,8 +97,7 @@ struct IngestDecoderTests {
     }
   }
 
-  @Test("a record that is no event refuses the body, and is named by number, field and byte")
-  func rejection() throws {
+  @Test func `a record that is no event refuses the body, and is named by number, field and byte`() throws {
     let failure = try #require(Decoded(#"[{"ts":1}, {"ts":"no"}]"#, .json).failure)
     #expect(failure.code == .wrongType)
     #expect((failure.record, failure.field, failure.position, failure.bodyPosition) == (1, .timestamp, 6, 17))
@@ -107,8 +105,7 @@ struct IngestDecoderTests {
     #expect((line.record, line.field, line.bodyPosition) == (1, .type, 18))
   }
 
-  @Test("asked to, it leaves out what is no event, and says what was wrong with each")
-  func skipping() {
+  @Test func `asked to, it leaves out what is no event, and says what was wrong with each`() {
     let rules = rules { $0.onError = .skip }
     let array = Decoded(#"[1,{"ts":1},{"ts":"no"},{"type":"page"},[]]"#, .json, rules)
     #expect(array.rows == [#"{"ts":1}"#, #"{"type":"page"}"#])
@@ -123,19 +120,14 @@ struct IngestDecoderTests {
     #expect(Decoded(#"{"ts":"no"}"#, .json, rules).failure?.record == 0)
   }
 
-  @Test("a line that is no event refuses no other, whatever is wrong with it")
-  func badLines() {
-    let skipping = rules {
-      $0.onError = .skip
-      $0.maxEventBytes = 40
-    }
+  @Test func `a line that is no event refuses no other, whatever is wrong with it`() {
+    let skipping = rules { ($0.onError, $0.maxEventBytes) = (.skip, 40) }
     let good = #"{"ts":1}"#
     let bad: [(name: String, line: [UInt8], code: EventError.Code)] = [
       ("half a surrogate pair", Array(#"{"event":"\ud83d"}"#.utf8), .loneSurrogate),
       ("the other half", Array(#"{"event":"\ude00 x"}"#.utf8), .loneSurrogate),
       ("a surrogate in UTF-8", Array(#"{"a":""#.utf8) + [0xED, 0xA0, 0x80] + Array(#""}"#.utf8), .invalidUTF8),
-      ("no UTF-8", Array(#"{"a":""#.utf8) + [0xFF] + Array(#""}"#.utf8), .invalidUTF8),
-      ("a NUL", [0], .unexpectedByte),
+      ("no UTF-8", Array(#"{"a":""#.utf8) + [0xFF] + Array(#""}"#.utf8), .invalidUTF8), ("a NUL", [0], .unexpectedByte),
       ("too long", Array(#"{"a":"\#(String(repeating: "x", count: 90))"}"#.utf8), .recordTooLong),
       ("too deep", Array(#"{"a":\#(String(repeating: "[", count: 30))"#.utf8), .unexpectedEnd),
       ("half a line", Array(#"{"a":"#.utf8), .unexpectedEnd), ("a word", Array("null".utf8), .notAnObject),
@@ -162,8 +154,7 @@ struct IngestDecoderTests {
     }
   }
 
-  @Test("what is wrong within a string of an array's element, or too deep, refuses no other element")
-  func badElements() {
+  @Test func `what is wrong within a string of an array's element, or too deep, refuses no other element`() {
     let skipping = rules { ($0.onError, $0.depthLimit) = (.skip, 3) }
     for (element, code) in [
       (#"{"a":"\ud83d"}"#, EventError.Code.loneSurrogate), (#"{"a":"]\q,["}"#, .invalidEscape),
@@ -178,8 +169,7 @@ struct IngestDecoderTests {
     }
   }
 
-  @Test("limits are exact")
-  func limits() {
+  @Test func `limits are exact`() {
     let body = #"[{"ts":1},{"ts":22}]"#
     func decoded(_ change: (inout IngestRules) -> Void) -> EventError.Code? {
       Decoded(body, .json, rules(change)).failure?.code
@@ -196,8 +186,7 @@ struct IngestDecoderTests {
     #expect(Decoded("{\"ts\":12}\n", .ndjson, rules { $0.maxEventBytes = 8 }).failure?.code == .recordTooLong)
   }
 
-  @Test("a key of one app sends events of that app alone")
-  func foreignApp() {
+  @Test func `a key of one app sends events of that app alone`() {
     let own = rules { $0.appID = "shop" }
     for (body, isOwn) in [
       (#"{"app_id":"shop"}"#, true), (#"{"app_id":"sh\u006Fp"}"#, true), (#"{"app_id":"shop2"}"#, false),
@@ -210,8 +199,7 @@ struct IngestDecoderTests {
     }
   }
 
-  @Test("an array is judged as splitting and then validating judges it")
-  func twoWays() {
+  @Test func `an array is judged as splitting and then validating judges it`() {
     for (_, body) in Self.bodies {
       let bytes = Array(body.utf8)
       var expected: EventError?
@@ -237,8 +225,7 @@ struct IngestDecoderTests {
     }
   }
 
-  @Test("media types and codings that are not known are not taken")
-  func names() {
+  @Test func `media types and codings that are not known are not taken`() {
     #expect(IngestFormat(contentType: nil) == .json)
     #expect(IngestFormat(contentType: "application/json; charset=utf-8") == .json)
     #expect(IngestFormat(contentType: "Application/X-NDJSON") == .ndjson)

@@ -26,16 +26,14 @@ struct OpenAPITests {
     }
   }
 
-  @Test("every schema that is named is there, and every one that is there is named")
-  func schemas() throws {
+  @Test func `every schema that is named is there, and every one that is there is named`() throws {
     let document = try Self.document()
     let schemas = try #require((document["components"] as? Object)?["schemas"] as? Object)
     #expect(Self.references(document) == Set(schemas.keys))
     #expect(schemas.count == OpenAPISchemas.all.count, "one name twice")
   }
 
-  @Test("whatever is answered as JSON has members that are described")
-  func described() throws {
+  @Test func `whatever is answered as JSON has members that are described`() throws {
     let document = try Self.document()
     let schemas = try #require((document["components"] as? Object)?["schemas"] as? Object)
     for (path, operations) in try #require(document["paths"] as? [String: Object]) {

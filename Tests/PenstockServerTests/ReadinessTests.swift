@@ -8,17 +8,15 @@ import Testing
 @testable import PenstockLog
 @testable import PenstockServer
 
-@Suite("Readiness", .timeLimit(.minutes(1)))
-struct ReadinessTests {
+@Suite("Readiness", .timeLimit(.minutes(1))) struct ReadinessTests {
+  @TemporaryDirectory private var directory: String
   static let second: Int64 = 1_000_000_000
 
   static func committed() -> LogObserverEvent {
-    .committed(
-      .init(appends: 1, offsets: .zero..<Offset(1), latency: .zero, queuedBytes: 0, queueLimit: 1))
+    .committed(.init(appends: 1, offsets: .zero..<Offset(1), latency: .zero, queuedBytes: 0, queueLimit: 1))
   }
 
-  @Test("a disk is full from an append that found no room to one that finds some, or to room for a segment")
-  func tally() {
+  @Test func `a disk is full from an append that found no room to one that finds some, or to room for a segment`() {
     var room = FullDiskDetector()
     func isFull(_ free: UInt64?, at second: Int64) -> Bool {
       room.isFull(freeBytes: free, needed: 100, at: second * Self.second)
@@ -40,44 +38,30 @@ struct ReadinessTests {
     }
   }
 
-  @Test("what a directory's file system says is asked of the system")
-  func storage() async throws {
-    try await withTemporaryDirectory { directory in
-      let there = StorageState.of(directory)
-      #expect(!there.isMissing && !there.isReadOnly && there.freeBytes != nil)
-      #expect(StorageState.of(directory + "/none").isMissing)
-    }
+  @Test func `what a directory's file system says is asked of the system`() async throws {
+    let there = StorageState.of(directory)
+    #expect(!there.isMissing && !there.isReadOnly && there.freeBytes != nil)
+    #expect(StorageState.of(directory + "/none").isMissing)
   }
 
-  @Test("a file system that claims more bytes than a number holds has room, and ends no process")
-  func claims() {
+  @Test func `a file system that claims more bytes than a number holds has room, and ends no process`() {
     #expect(StorageState.bytes(of: 3, each: 4096) == 12_288)
     let most = UInt64.max / 4096
     #expect(StorageState.bytes(of: most, each: 4096) == most * 4096)
     for blocks in [most + 1, .max] { #expect(StorageState.bytes(of: blocks, each: 4096) == .max) }
   }
 
-  @Test("a service is not ready while no append can succeed, and is again when there is room")
-  func fullDisk() async throws {
+  @Test func `a service is not ready while no append can succeed, and is again when there is room`() async throws {
     let (disk, pace) = (SimulatedFileSystem(), AuditTests.Pace())
     let counted = ServiceMetrics(pace: pace)
-    var configuration = LogConfiguration()
-    (configuration.segmentBytes, configuration.encoders, configuration.sealing) = (64 << 10, 0, .off)
     var environment = ConnectionTimeoutTests.environment(disk)
     environment.observer = ServiceLogObserver(metrics: counted)
-    let log = try await Log.open(at: "/log", configuration: configuration, environment: environment)
+    let log = try await Log.open(at: "/log", configuration: KeyedLife.configuration(), environment: environment)
     let keyed = try await IdempotentAppender.open(
       log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
       environment: ConnectionTimeoutTests.environment(SimulatedFileSystem(), salt: 2))
     let storage = Mutex(StorageState(freeBytes: 0))
-    let admin = AdminAPI(
-      log,
-      AdminAPI.Runners(
-        destinations: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
-        redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet)),
-      ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: counted,
-      configuration: OpeningConfiguration(path: "/log", log: configuration, service: ServiceConfiguration()),
-      environment: AdminAPI.Environment(storage: { _ in storage.withLock { $0 } }))
+    let admin = SegmentSizeCacheTests.admin(log, keyed: keyed, metrics: counted) { _ in storage.withLock { $0 } }
     try await log.append("one")
     #expect(admin.whyNotReady == nil)
     disk.capacityBytes = 0

@@ -6,116 +6,96 @@ import Testing
 import PenstockSupport
 
 struct ReceiverStoreTests {
+  @TemporaryDirectory private var directory: String
   private let now: Int64 = 1_772_323_198
+  private var configuration: ReceiverConfiguration { PenstockServerTests.configuration(in: directory) }
 
-  @Test("a batch is stored once, however often it comes")
-  func duplicates() async throws {
-    try await withTemporaryDirectory { directory in
-      let store = try ReceiverStore(configuration(in: directory))
-      for attempt in 1...3 {
-        let answer = await store.receive(request("a", #"[{"n":1}, {"n":2}]"#), now: now)
-        #expect(answer == ReceiverAnswer(status: 200, text: attempt == 1 ? "stored" : "seen before"))
-      }
-      #expect(try read(directory + "/rows") == "{\"n\":1}\n{\"n\":2}\n")
-      let counters = await store.counters
-      #expect(counters.requests == 3)
-      #expect(counters.batches == 1)
-      #expect(counters.rows == 2)
-      #expect(counters.duplicates == 2)
+  @Test func `a batch is stored once, however often it comes`() async throws {
+    let store = try ReceiverStore(configuration)
+    for attempt in 1...3 {
+      let answer = await store.receive(request("a", #"[{"n":1}, {"n":2}]"#), now: now)
+      #expect(answer == ReceiverAnswer(status: 200, text: attempt == 1 ? "stored" : "seen before"))
     }
+    #expect(try read(directory + "/rows") == "{\"n\":1}\n{\"n\":2}\n")
+    let counters = await store.counters
+    #expect(counters.requests == 3)
+    #expect(counters.batches == 1)
+    #expect(counters.rows == 2)
+    #expect(counters.duplicates == 2)
   }
 
-  @Test("an id with another body is a violation, and stores nothing")
-  func violation() async throws {
-    try await withTemporaryDirectory { directory in
-      let store = try ReceiverStore(configuration(in: directory))
-      #expect(await store.receive(request("a", #"{"n":1}"#), now: now).status == 200)
-      #expect(await store.receive(request("a", #"{"n":2}"#), now: now).status == 409)
-      #expect(await store.receive(request("a", #"{"n":1}"#), now: now).status == 200)
-      #expect(try read(directory + "/rows") == "{\"n\":1}\n")
-      #expect(await store.counters.violations == 1)
-      #expect(await store.counters.duplicates == 1)
-    }
+  @Test func `an id with another body is a violation, and stores nothing`() async throws {
+    let store = try ReceiverStore(configuration)
+    #expect(await store.receive(request("a", #"{"n":1}"#), now: now).status == 200)
+    #expect(await store.receive(request("a", #"{"n":2}"#), now: now).status == 409)
+    #expect(await store.receive(request("a", #"{"n":1}"#), now: now).status == 200)
+    #expect(try read(directory + "/rows") == "{\"n\":1}\n")
+    #expect(await store.counters.violations == 1)
+    #expect(await store.counters.duplicates == 1)
   }
 
-  @Test("every request has its line in the ledger")
-  func ledgerLines() async throws {
-    try await withTemporaryDirectory { directory in
-      let store = try ReceiverStore(configuration(in: directory))
-      _ = await store.receive(request("a", #"{"n":1}"#, range: "0-0"), now: now)
-      _ = await store.receive(request("a", #"{"n":1}"#, range: "0-0"), now: now)
-      _ = await store.receive(request("b", "{", range: nil), now: now)
-      _ = await store.receive(request(nil, "{}"), now: now)
-      let decoder = JSONDecoder()
-      let lines = try read(directory + "/ledger").split(separator: "\n")
-      let entries = try lines.map { try decoder.decode(LedgerEntry.self, from: Data($0.utf8)) }
-      #expect(entries.map(\.status) == [200, 200, 400, 400])
-      #expect(entries.map(\.duplicate) == [false, true, false, false])
-      #expect(entries.map(\.stored) == [true, false, false, false])
-      #expect(entries.map(\.range) == ["0-0", "0-0", nil, nil])
-      #expect(entries.map(\.end) == [8, 8, 8, 8])
-      #expect(entries[0].sha256 == Digest.hex(Digest.sha256(Array(#"{"n":1}"#.utf8))))
-    }
+  @Test func `every request has its line in the ledger`() async throws {
+    let store = try ReceiverStore(configuration)
+    _ = await store.receive(request("a", #"{"n":1}"#, range: "0-0"), now: now)
+    _ = await store.receive(request("a", #"{"n":1}"#, range: "0-0"), now: now)
+    _ = await store.receive(request("b", "{", range: nil), now: now)
+    _ = await store.receive(request(nil, "{}"), now: now)
+    let decoder = JSONDecoder()
+    let lines = try read(directory + "/ledger").split(separator: "\n")
+    let entries = try lines.map { try decoder.decode(LedgerEntry.self, from: Data($0.utf8)) }
+    #expect(entries.map(\.status) == [200, 200, 400, 400])
+    #expect(entries.map(\.duplicate) == [false, true, false, false])
+    #expect(entries.map(\.stored) == [true, false, false, false])
+    #expect(entries.map(\.range) == ["0-0", "0-0", nil, nil])
+    #expect(entries.map(\.end) == [8, 8, 8, 8])
+    #expect(entries[0].sha256 == Digest.hex(Digest.sha256(Array(#"{"n":1}"#.utf8))))
   }
 
-  @Test("a receiver that starts again knows what it has seen")
-  func restart() async throws {
-    try await withTemporaryDirectory { directory in
-      let configuration = configuration(in: directory) { $0.isSynced = true }
-      let first = try ReceiverStore(configuration)
-      _ = await first.receive(request("a", #"{"n":1}"#), now: now)
-      let second = try ReceiverStore(configuration)
-      #expect(await second.receive(request("a", #"{"n":1}"#), now: now).text == "seen before")
-      #expect(await second.receive(request("a", #"{"n":9}"#), now: now).status == 409)
-      #expect(await second.receive(request("b", #"{"n":2}"#), now: now).text == "stored")
-      #expect(try read(directory + "/rows") == "{\"n\":1}\n{\"n\":2}\n")
-    }
+  @Test func `a receiver that starts again knows what it has seen`() async throws {
+    let configuration = PenstockServerTests.configuration(in: directory) { $0.isSynced = true }
+    let first = try ReceiverStore(configuration)
+    _ = await first.receive(request("a", #"{"n":1}"#), now: now)
+    let second = try ReceiverStore(configuration)
+    #expect(await second.receive(request("a", #"{"n":1}"#), now: now).text == "seen before")
+    #expect(await second.receive(request("a", #"{"n":9}"#), now: now).status == 409)
+    #expect(await second.receive(request("b", #"{"n":2}"#), now: now).text == "stored")
+    #expect(try read(directory + "/rows") == "{\"n\":1}\n{\"n\":2}\n")
   }
 
-  @Test("what a kill left half done is cut off, and stored when the batch comes again")
-  func killed() async throws {
-    try await withTemporaryDirectory { directory in
-      let configuration = configuration(in: directory)
-      let first = try ReceiverStore(configuration)
-      _ = await first.receive(request("a", #"{"n":1}"#), now: now)
-      let ledger = try read(directory + "/ledger")
-      // Killed after the rows, before the ledger's line was whole.
-      try append("{\"n\":2}\n{\"n\"", to: directory + "/rows")
-      try append(#"{"duplicate":false,"end":16,"id":"b","#, to: directory + "/ledger")
-      let second = try ReceiverStore(configuration)
-      #expect(try read(directory + "/rows") == "{\"n\":1}\n")
-      #expect(try read(directory + "/ledger") == ledger)
-      #expect(await second.receive(request("b", #"[{"n":2},{"n":3}]"#), now: now).text == "stored")
-      #expect(try read(directory + "/rows") == "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n")
-    }
+  @Test func `what a kill left half done is cut off, and stored when the batch comes again`() async throws {
+    let first = try ReceiverStore(configuration)
+    _ = await first.receive(request("a", #"{"n":1}"#), now: now)
+    let ledger = try read(directory + "/ledger")
+    // Killed after the rows, before the ledger's line was whole.
+    try append("{\"n\":2}\n{\"n\"", to: directory + "/rows")
+    try append(#"{"duplicate":false,"end":16,"id":"b","#, to: directory + "/ledger")
+    let second = try ReceiverStore(configuration)
+    #expect(try read(directory + "/rows") == "{\"n\":1}\n")
+    #expect(try read(directory + "/ledger") == ledger)
+    #expect(await second.receive(request("b", #"[{"n":2},{"n":3}]"#), now: now).text == "stored")
+    #expect(try read(directory + "/rows") == "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n")
   }
 
-  @Test("files that do not belong together are not touched")
-  func strangeFiles() async throws {
-    try await withTemporaryDirectory { directory in
-      let configuration = configuration(in: directory)
-      let store = try ReceiverStore(configuration)
-      _ = await store.receive(request("a", #"{"n":1}"#), now: now)
-      try write("{}", to: directory + "/rows")
-      #expect(throws: ReceiverError.self) { _ = try ReceiverStore(configuration) }
-      try write("no entry\n", to: directory + "/ledger")
-      let error = #expect(throws: ReceiverError.self) { _ = try ReceiverStore(configuration) }
-      #expect(error?.message.contains("line 1") == true)
-      #expect(try read(directory + "/rows") == "{}")
-      let nowhere = PenstockServerTests.configuration(in: directory + "/missing")
-      #expect(throws: ReceiverError.self) { _ = try ReceiverStore(nowhere) }
-    }
+  @Test func `files that do not belong together are not touched`() async throws {
+    let store = try ReceiverStore(configuration)
+    _ = await store.receive(request("a", #"{"n":1}"#), now: now)
+    try write("{}", to: directory + "/rows")
+    #expect(throws: ReceiverError.self) { _ = try ReceiverStore(configuration) }
+    try write("no entry\n", to: directory + "/ledger")
+    let error = #expect(throws: ReceiverError.self) { _ = try ReceiverStore(configuration) }
+    #expect(error?.message.contains("line 1") == true)
+    #expect(try read(directory + "/rows") == "{}")
+    let nowhere = PenstockServerTests.configuration(in: directory + "/missing")
+    #expect(throws: ReceiverError.self) { _ = try ReceiverStore(nowhere) }
   }
 
-  @Test("without files, batches are known in memory")
-  func inMemory() async throws {
+  @Test func `without files, batches are known in memory`() async throws {
     let store = try ReceiverStore(ReceiverConfiguration())
     #expect(await store.receive(request("a", "[{}]"), now: now).text == "stored")
     #expect(await store.receive(request("a", "[{}]"), now: now).text == "seen before")
   }
 
-  @Test("a request without an id, or with one too long, is not readable")
-  func ids() async throws {
+  @Test func `a request without an id, or with one too long, is not readable`() async throws {
     let store = try ReceiverStore(ReceiverConfiguration())
     for id in [nil, "", String(repeating: "x", count: 257)] {
       #expect(await store.receive(request(id, "{}"), now: now).status == 400)
@@ -124,8 +104,7 @@ struct ReceiverStoreTests {
     #expect(await store.counters.malformed == 3)
   }
 
-  @Test("a signature is demanded where there are secrets")
-  func signatures() async throws {
+  @Test func `a signature is demanded where there are secrets`() async throws {
     let secret = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     var configuration = ReceiverConfiguration()
     configuration.secrets = [secret]
@@ -144,8 +123,7 @@ struct ReceiverStoreTests {
     #expect(throws: ReceiverError.self) { _ = try ReceiverStore(configuration) }
   }
 
-  @Test("a header is demanded where one is set, and never shown")
-  func keys() async throws {
+  @Test func `a header is demanded where one is set, and never shown`() async throws {
     var configuration = ReceiverConfiguration()
     configuration.requiredHeader = .init("your-api-key", Secret("hunter2"))
     let store = try ReceiverStore(configuration)
@@ -161,8 +139,7 @@ struct ReceiverStoreTests {
     #expect(await store.receive(right, now: now).status == 200)
   }
 
-  @Test("a body that holds rejected text is answered 422 every time, and nothing of it is stored")
-  func rejections() async throws {
+  @Test func `a body that holds rejected text is answered 422 every time, and nothing of it is stored`() async throws {
     var configuration = ReceiverConfiguration()
     configuration.rejected = ["\"a\":13", ""]
     let store = try ReceiverStore(configuration)
@@ -175,12 +152,11 @@ struct ReceiverStoreTests {
     #expect(counters.rejected == 3 && counters.batches == 1 && counters.rows == 1)
   }
 
-  @Test("failures on purpose come before and after storing, at the rate asked for, the same for a seed")
-  func failures() async throws {
+  @Test
+  func `failures on purpose come before and after storing, at the rate asked for, the same for a seed`() async throws {
     func run(seed: UInt64) async throws -> (statuses: [Int], counters: ReceiverCounters) {
       var configuration = ReceiverConfiguration()
-      configuration.failureRate = 0.5
-      configuration.seed = seed
+      (configuration.failureRate, configuration.seed) = (0.5, seed)
       let store = try ReceiverStore(configuration)
       var statuses: [Int] = []
       for number in 0..<400 { statuses.append(await store.receive(request("\(number)", "{}"), now: now).status) }
@@ -197,8 +173,7 @@ struct ReceiverStoreTests {
     #expect(try await run(seed: 4).statuses != statuses)
   }
 
-  @Test("a rate of 0 never fails, one of 1 always does")
-  func rates() {
+  @Test func `a rate of 0 never fails, one of 1 always does`() {
     var never = SeededChance(rate: 0, seed: 1)
     var always = SeededChance(rate: 1, seed: 1)
     for _ in 0..<1000 {

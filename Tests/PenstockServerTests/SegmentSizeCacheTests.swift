@@ -4,13 +4,11 @@ import PenstockEvents
 @testable import PenstockLog
 import PenstockSupport
 import PenstockTestKit
-import Synchronization
 import Testing
 
 @testable import PenstockServer
 
-@Suite("The status of a log of many segments", .timeLimit(.minutes(1)))
-struct SegmentSizeCacheTests {
+@Suite("The status of a log of many segments", .timeLimit(.minutes(1))) struct SegmentSizeCacheTests {
   static func rows(_ count: Int) -> RecordBatch {
     var (batch, random) = (RecordBatch(), SplitMix64(seed: 7))
     for _ in 0..<count {
@@ -19,19 +17,19 @@ struct SegmentSizeCacheTests {
     return batch
   }
 
-  static func admin(_ log: Log, _ configuration: LogConfiguration, _ environment: LogEnvironment) async throws
-    -> AdminAPI
-  {
-    let keyed = try await IdempotentAppender.open(
-      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
-      environment: environment)
-    return AdminAPI(
+  static func admin(
+    _ log: Log, keyed: IdempotentAppender, metrics: ServiceMetrics = ServiceMetrics(),
+    storage: @escaping @Sendable (String) -> StorageState = { .of($0) }
+  ) -> AdminAPI {
+    AdminAPI(
       log,
       AdminAPI.Runners(
         destinations: [], replays: ReplayRunner(log, logger: ConnectionTimeoutTests.quiet),
         redeliveries: RedeliveryRunner(logger: ConnectionTimeoutTests.quiet)),
-      ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: ServiceMetrics(),
-      configuration: OpeningConfiguration(path: "/log", log: configuration, service: ServiceConfiguration()))
+      ingest: Ingest(log, keyed: keyed, limits: ServiceLimits()), metrics: metrics,
+      configuration: OpeningConfiguration(
+        path: "/log", log: KeyedLife.configuration(), service: ServiceConfiguration()),
+      environment: AdminAPI.Environment(storage: storage))
   }
 
   static func bytesOnDisk(_ admin: AdminAPI) async throws -> Int {
@@ -40,16 +38,16 @@ struct SegmentSizeCacheTests {
     return try #require(Int(digits))
   }
 
-  @Test("each look asks the newest segment's size alone, and is right after a roll, a sealing and retention")
-  func looks() async throws {
+  @Test func `each look asks the newest segment's size alone, and stays right after every change`() async throws {
     let (simulated, sizes) = (SimulatedFileSystem(), AsyncCondition(0))
     let disk = HookedFileSystem(simulated)
-    var configuration = LogConfiguration()
-    (configuration.segmentBytes, configuration.encoders, configuration.sealing) = (64 << 10, 0, .off)
     let environment = ConnectionTimeoutTests.environment(disk)
-    let log = try await Log.open(at: "/log", configuration: configuration, environment: environment)
+    let log = try await Log.open(at: "/log", configuration: KeyedLife.configuration(), environment: environment)
     for _ in 0..<100 { try await log.append(Self.rows(40)) }
-    let admin = try await Self.admin(log, configuration, environment)
+    let keyed = try await IdempotentAppender.open(
+      log, journal: "/keys", options: IdempotencyOptions(capacity: 100, window: 3600, producers: 1),
+      environment: environment)
+    let admin = Self.admin(log, keyed: keyed)
     disk.onCall { verb, path in
       if verb == .size, path.hasPrefix("/log/data/"), path.hasSuffix(".seg") { sizes.update { $0 += 1 } }
     }
@@ -58,9 +56,7 @@ struct SegmentSizeCacheTests {
       sizes.update { $0 = 0 }
       return (try await Self.bytesOnDisk(admin), sizes.value)
     }
-    func onDisk() -> Int {
-      log.view.set.segments.reduce(0) { $0 + (simulated.contents($1.path)?.count ?? 0) }
-    }
+    func onDisk() -> Int { log.view.set.segments.reduce(0) { $0 + (simulated.contents($1.path)?.count ?? 0) } }
     let count = log.view.set.segments.count
     try #require(count > 30)
     let first = try await look()
@@ -89,15 +85,12 @@ struct SegmentSizeCacheTests {
     try await log.close()
   }
 
-  @Test("another process, which nobody tells of sealing, asks each time")
-  func reader() async throws {
+  @Test func `another process, which does not hear of sealing, asks each time`() async throws {
     let simulated = SimulatedFileSystem()
-    var configuration = LogConfiguration()
-    (configuration.segmentBytes, configuration.encoders, configuration.sealing) = (64 << 10, 0, .off)
-    let log = try await Log.open(
-      at: "/log", configuration: configuration, environment: ConnectionTimeoutTests.environment(simulated))
+    let environment = ConnectionTimeoutTests.environment(simulated)
+    let log = try await Log.open(at: "/log", configuration: KeyedLife.configuration(), environment: environment)
     for _ in 0..<10 { try await log.append(Self.rows(40)) }
-    let reader = try await LogReader.open(at: "/log", environment: ConnectionTimeoutTests.environment(simulated))
+    let reader = try await LogReader.open(at: "/log", environment: environment)
     let set = reader.view.set
     let segment = try #require(set.segments.first)
     let before = try reader.view.fileBytes(of: segment, in: set)

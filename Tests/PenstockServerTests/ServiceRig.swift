@@ -4,6 +4,7 @@ import Hummingbird
 import HummingbirdTesting
 import Logging
 import NIOCore
+import PenstockDelivery
 import PenstockLog
 import Synchronization
 import Testing
@@ -17,13 +18,16 @@ struct ServiceRig {
   let line: ServiceLine
 
   /// With the service as it listens and answers, and no destination running.
+  ///
+  /// - Parameter directory: a temporary one unless given.
   static func run(
-    in directory: String, _ change: (inout ServiceConfiguration) -> Void = { _ in },
+    in directory: String? = nil, _ change: (inout ServiceConfiguration) -> Void = { _ in },
     destinations: [ServiceDestination] = [], tracer: any Tracer = NoOpTracer(),
-    logger: Logger = ConnectionTimeoutTests.quiet,
-    _ body: @Sendable (ServiceRig) async throws -> Void
+    logger: Logger = ConnectionTimeoutTests.quiet, _ body: @Sendable (ServiceRig) async throws -> Void
   ) async throws {
-    let service = try await open(in: directory, change, destinations, tracer, logger)
+    let temporary = TemporaryDirectory()
+    defer { withExtendedLifetime(temporary) {} }
+    let service = try await open(in: directory ?? temporary.wrappedValue, change, destinations, tracer, logger)
     let application = try service.application()
     try await application.test(.live) { client in
       try await body(ServiceRig(service: service, line: ServiceLine(port: try #require(client.port))))
@@ -33,11 +37,14 @@ struct ServiceRig {
 
   /// With all of it running, destinations included, from its start to its end.
   static func serve(
-    in directory: String, _ change: (inout ServiceConfiguration) -> Void = { _ in },
+    in directory: String? = nil, _ change: (inout ServiceConfiguration) -> Void = { _ in },
     destinations: [ServiceDestination], _ body: @Sendable (ServiceRig) async throws -> Void
   ) async throws {
-    let ports = AsyncStream<Int>.makeStream()
-    let service = try await open(in: directory, change, destinations) { ports.continuation.yield($0) }
+    let (ports, temporary) = (AsyncStream<Int>.makeStream(), TemporaryDirectory())
+    defer { withExtendedLifetime(temporary) {} }
+    let service = try await open(in: directory ?? temporary.wrappedValue, change, destinations) {
+      ports.continuation.yield($0)
+    }
     let serving = Task {
       defer { ports.continuation.finish() }
       try await service.run()
@@ -72,9 +79,7 @@ struct ServiceRig {
     let headers: HTTPFields
     let text: String
 
-    var json: [String: Any] {
-      (try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]) ?? [:]
-    }
+    var json: [String: Any] { (try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]) ?? [:] }
     var code: String? { (json["error"] as? [String: Any])?["code"] as? String }
   }
 
@@ -96,6 +101,21 @@ struct ServiceRig {
 
   func post(_ body: String, _ headers: [(String, String)] = [], query: String = "") async throws -> Answer {
     try await send(.post, "/v1/events" + query, Array(body.utf8), headers)
+  }
+}
+
+extension ServiceDestination {
+  /// A destination of a test, which delivers or replays only where that is given.
+  static func test(
+    _ name: String = "shop", kind: String = "webhook", deadLetters: String? = nil, settings: [ServiceSetting] = [],
+    delivering: @escaping @Sendable (Cursor, Log) async throws -> Delivery = { _, _ in
+      throw LogError(.closed, "not in this test")
+    },
+    replaying: @escaping @Sendable (_ id: String) throws -> any Sink = { _ in throw SinkError("not in this test") }
+  ) -> ServiceDestination {
+    ServiceDestination(
+      name: name, kind: kind, options: .init(deadLetters: deadLetters, settings: settings), makeDelivery: delivering,
+      makeReplaySink: replaying)
   }
 }
 

@@ -7,8 +7,7 @@ import Testing
 
 @testable import PenstockServer
 
-@Suite("The status as a stream", .timeLimit(.minutes(1)))
-struct StatusFeedTests {
+@Suite("The status as a stream", .timeLimit(.minutes(1))) struct StatusFeedTests {
   /// A feed that counts its snapshots, on a clock that a test moves.
   final class Rig: Sendable {
     let clock = ManualDeliveryClock()
@@ -42,10 +41,12 @@ struct StatusFeedTests {
     func untilWritten(_ count: Int) async { _ = await written.wait { $0.count >= count } }
   }
 
-  @Test("a watcher gets a snapshot at once and one a second, until the service ends")
-  func snapshots() async throws {
-    let rig = Rig()
-    let feed = rig.feed
+  private let rig = Rig()
+  private let feed: StatusFeed
+
+  init() { feed = rig.feed }
+
+  @Test func `a watcher gets a snapshot at once and one a second, until the service ends`() async throws {
     let watching = rig.watch(feed)
     await rig.untilWritten(1)
     #expect(await rig.clock.sleeper() == MonotonicInstant(sinceStart: .seconds(1)))
@@ -57,10 +58,7 @@ struct StatusFeedTests {
     #expect(feed.take() == nil)
   }
 
-  @Test("all watchers share one snapshot a second")
-  func shared() async throws {
-    let rig = Rig()
-    let feed = rig.feed
+  @Test func `all watchers share one snapshot a second`() async throws {
     let watchers = (0..<10).map { _ in rig.watch(feed) }
     await rig.untilWritten(10)
     #expect(rig.snapshots.load(ordering: .relaxed) == 1)
@@ -68,10 +66,7 @@ struct StatusFeedTests {
     for watcher in watchers { try await watcher.value }
   }
 
-  @Test("who may not see everything has snapshots of his own, one a second for all of them")
-  func scopes() async throws {
-    let rig = Rig()
-    let feed = rig.feed
+  @Test func `who may not see everything has snapshots of his own, one a second for all of them`() async throws {
     struct Enough: Error {}
     func snapshot(_ scope: RedactionScope) async -> String {
       let shown = AsyncCondition("")
@@ -87,10 +82,7 @@ struct StatusFeedTests {
     }
   }
 
-  @Test("a watcher that reads slowly misses snapshots, and nothing waits for it in memory")
-  func slow() async throws {
-    let rig = Rig()
-    let feed = rig.feed
+  @Test func `a watcher that reads slowly misses snapshots, and nothing waits for it in memory`() async throws {
     // Each write takes half an hour: of 3600 snapshots two are taken.
     try await feed.stream(whileAllowed: { true }) { text in
       rig.written.update { $0.append(text) }
@@ -99,10 +91,7 @@ struct StatusFeedTests {
     #expect(rig.written.value.count == 2)
   }
 
-  @Test("a watcher whose key is revoked is shown nothing more")
-  func revoked() async throws {
-    let rig = Rig()
-    let feed = rig.feed
+  @Test func `a watcher whose key is revoked is shown nothing more`() async throws {
     let watching = rig.watch(feed)
     await rig.untilWritten(1)
     rig.isAllowed.store(false, ordering: .relaxed)
@@ -113,11 +102,9 @@ struct StatusFeedTests {
     #expect(rig.written.value.count == 1)
   }
 
-  @Test("who has watched for an hour asks again, and a client that is gone ends its stream")
-  func ends() async throws {
-    let rig = Rig()
+  @Test func `who has watched for an hour asks again, and a client that is gone ends its stream`() async throws {
     rig.clock.advance(by: .seconds(5))
-    let watching = rig.watch(rig.feed)
+    let watching = rig.watch(feed)
     await rig.untilWritten(1)
     _ = await rig.clock.sleeper()
     rig.clock.advance(by: .seconds(3599))
@@ -125,12 +112,10 @@ struct StatusFeedTests {
     // The next snapshot would be an hour after the first.
     try await watching.value
     struct Gone: Error {}
-    await #expect(throws: Gone.self) { try await rig.feed.stream(whileAllowed: { true }) { _ in throw Gone() } }
+    await #expect(throws: Gone.self) { try await feed.stream(whileAllowed: { true }) { _ in throw Gone() } }
   }
 
-  @Test("there are so many places and no more, and one that is left is free again")
-  func places() throws {
-    let feed = Rig().feed
+  @Test func `there are so many places and no more, and one that is left is free again`() throws {
     var seats = (0..<StatusFeed.maxStreams).compactMap { _ in feed.take() }
     #expect(seats.count == StatusFeed.maxStreams && feed.take() == nil)
     seats.removeLast()
@@ -139,10 +124,7 @@ struct StatusFeedTests {
     withExtendedLifetime(seats) {}
   }
 
-  @Test("the history is of a quarter of an hour, however long the service runs")
-  func history() async throws {
-    let rig = Rig()
-    let feed = rig.feed
+  @Test func `the history is of a quarter of an hour, however long the service runs`() async throws {
     let running = Task { await feed.run() }
     for _ in 0..<3 { await rig.tick() }
     _ = await rig.clock.sleeper()

@@ -6,34 +6,6 @@ import PenstockSupport
 
 /// Every place credentials are looked for in, and every way in which a place says only half.
 struct CredentialChainTests {
-  private func resolve(
-    _ environment: [String: String], files: [String: String] = [:], profile: String? = nil,
-    _ steps: ScriptedTransport.Step...
-  ) async -> (result: Result<ResolvedCredentials, S3CredentialError>, requests: [TransportRequest], left: Int) {
-    let transport = ScriptedTransport(steps)
-    let chain = S3CredentialChain(
-      profile: profile, transport: transport, clock: FixedClock(),
-      environment: ["HOME": "/h"].merging(environment) { $1 }, readFile: { files[$0] })
-    return (await chain.resolve(), transport.requests, transport.stepsLeft)
-  }
-
-  private func key(_ result: Result<ResolvedCredentials, S3CredentialError>) -> String? {
-    try? result.get().credentials.accessKeyID
-  }
-
-  private func expectError(
-    _ result: Result<ResolvedCredentials, S3CredentialError>, _ words: String..., temporary: Bool = false,
-    sourceLocation: SourceLocation = #_sourceLocation
-  ) {
-    guard case .failure(let error) = result else {
-      Issue.record("credentials were found: \(result)", sourceLocation: sourceLocation)
-      return
-    }
-    for word in words { #expect(error.message.contains(word), "\(error)", sourceLocation: sourceLocation) }
-    #expect(error.isTemporary == temporary, sourceLocation: sourceLocation)
-    #expect(!error.message.contains("hunter2"), sourceLocation: sourceLocation)
-  }
-
   private static let file = """
     # keys
     [default]
@@ -54,18 +26,17 @@ struct CredentialChainTests {
     #"{"Code":"Success","AccessKeyId":"SERVICE","SecretAccessKey":"hunter2","Token":"t","#
     + #""Expiration":"2026-03-01T06:00:00Z"}"#
 
-  @Test(
-    "credentials that end in a year beyond nanoseconds never expire, and those that ended long ago are no use",
-    arguments: [("9999-12-31T23:59:59Z", Int64.max), ("0000-01-01T00:00:00Z", 0)])
-  func farExpiration(text: String, nanoseconds: Int64) throws {
+  @Test(arguments: [("9999-12-31T23:59:59Z", Int64.max), ("0000-01-01T00:00:00Z", 0)])
+  func `credentials that end in a year beyond nanoseconds never expire, and those that ended long ago are no use`(
+    text: String, nanoseconds: Int64
+  ) throws {
     let document = #"{"AccessKeyId":"A","SecretAccessKey":"hunter2","Expiration":"\#(text)"}"#
     let found = try CredentialDocument.read(Array(document.utf8), source: "the service")
     #expect(found.expiration == Timestamp(nanoseconds: nanoseconds))
   }
 
-  @Test("the environment comes first, with its token")
-  func environment() async throws {
-    let found = await resolve(
+  @Test func `the environment comes first, with its token`() async throws {
+    let found = await CredentialSearch(
       ["AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_SESSION_TOKEN": "token"],
       files: ["/h/.aws/credentials": Self.file])
     let credentials = try found.result.get()
@@ -75,139 +46,124 @@ struct CredentialChainTests {
     #expect(found.requests.isEmpty)
   }
 
-  @Test("half a pair in the environment is an error that names the other half")
-  func halfEnvironment() async {
-    expectError(await resolve(["AWS_ACCESS_KEY_ID": "ENV"]).result, "AWS_SECRET_ACCESS_KEY is not")
-    expectError(await resolve(["AWS_SECRET_ACCESS_KEY": "hunter2"]).result, "AWS_ACCESS_KEY_ID is not")
-    expectError(
-      await resolve(["AWS_ACCESS_KEY_ID": "a b", "AWS_SECRET_ACCESS_KEY": "hunter2"]).result, "the environment")
+  @Test func `half a pair in the environment is an error that names the other half`() async {
+    await CredentialSearch(["AWS_ACCESS_KEY_ID": "ENV"]).expectError("AWS_SECRET_ACCESS_KEY is not")
+    await CredentialSearch(["AWS_SECRET_ACCESS_KEY": "hunter2"]).expectError("AWS_ACCESS_KEY_ID is not")
+    await CredentialSearch(["AWS_ACCESS_KEY_ID": "a b", "AWS_SECRET_ACCESS_KEY": "hunter2"]).expectError(
+      "the environment")
   }
 
-  @Test("the shared file is read by section, and nested settings and comments are none")
-  func sharedFile() async throws {
+  @Test func `the shared file is read by section, and nested settings and comments are none`() async throws {
     let files = ["/h/.aws/credentials": Self.file]
-    #expect(key(await resolve([:], files: files).result) == "DEFAULT")
-    let other = try await resolve(["AWS_PROFILE": "other"], files: files).result.get()
+    #expect(await CredentialSearch([:], files: files).key == "DEFAULT")
+    let other = try await CredentialSearch(["AWS_PROFILE": "other"], files: files).result.get()
     #expect(other.credentials.accessKeyID == "OTHER")
     #expect(other.credentials.sessionToken == Secret("token"))
     // A profile asked for by name is meant, whatever keys the environment has.
     let keys = ["AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "hunter2"]
-    #expect(key(await resolve(keys, files: files, profile: "other").result) == "OTHER")
-    #expect(key(await resolve(["AWS_EC2_METADATA_DISABLED": "true"], files: ["/x": Self.file]).result) == nil)
-    #expect(key(await resolve(["AWS_SHARED_CREDENTIALS_FILE": "/x"], files: ["/x": Self.file]).result) == "DEFAULT")
+    #expect(await CredentialSearch(keys, files: files, profile: "other").key == "OTHER")
+    #expect(await CredentialSearch(["AWS_EC2_METADATA_DISABLED": "true"], files: ["/x": Self.file]).key == nil)
+    #expect(await CredentialSearch(["AWS_SHARED_CREDENTIALS_FILE": "/x"], files: ["/x": Self.file]).key == "DEFAULT")
   }
 
-  @Test("the configuration file has its sections called profile")
-  func configFile() async {
+  @Test func `the configuration file has its sections called profile`() async {
     let text =
       "[profile p]\naws_access_key_id=P\naws_secret_access_key=hunter2\n[default]\n"
       + "aws_access_key_id=D\naws_secret_access_key=hunter2"
-    #expect(key(await resolve([:], files: ["/h/.aws/config": text], profile: "p").result) == "P")
-    #expect(key(await resolve([:], files: ["/h/.aws/config": text]).result) == "D")
-    #expect(key(await resolve(["AWS_CONFIG_FILE": "/c"], files: ["/c": text]).result) == "D")
+    #expect(await CredentialSearch([:], files: ["/h/.aws/config": text], profile: "p").key == "P")
+    #expect(await CredentialSearch([:], files: ["/h/.aws/config": text]).key == "D")
+    #expect(await CredentialSearch(["AWS_CONFIG_FILE": "/c"], files: ["/c": text]).key == "D")
     // A region alone is no reason to stop looking in the other file.
     let both = ["/h/.aws/credentials": "[default]\nregion = x", "/h/.aws/config": text]
-    #expect(key(await resolve([:], files: both).result) == "D")
+    #expect(await CredentialSearch([:], files: both).key == "D")
   }
 
-  @Test("profiles that say half, or something else, or nothing, are errors that name the fix")
-  func badProfiles() async {
+  @Test func `profiles that say half, or something else, or nothing, are errors that name the fix`() async {
     let files = ["/h/.aws/credentials": Self.file]
-    expectError(await resolve([:], files: files, profile: "half").result, "aws_secret_access_key is not", "[half]")
-    expectError(await resolve([:], files: files, profile: "role").result, "role_arn", "not supported")
-    expectError(await resolve([:], files: files, profile: "none").result, "no profile \"none\"", "/h/.aws/credentials")
-    expectError(
-      await resolve([:], files: ["/h/.aws/credentials": "[x]\naws_secret_access_key=hunter2"], profile: "x").result,
-      "aws_access_key_id is not")
+    await CredentialSearch([:], files: files, profile: "half").expectError("aws_secret_access_key is not", "[half]")
+    await CredentialSearch([:], files: files, profile: "role").expectError("role_arn", "not supported")
+    await CredentialSearch([:], files: files, profile: "none").expectError("no profile \"none\"", "/h/.aws/credentials")
+    await CredentialSearch([:], files: ["/h/.aws/credentials": "[x]\naws_secret_access_key=hunter2"], profile: "x")
+      .expectError("aws_access_key_id is not")
   }
 
-  @Test("the container's service is asked at its own address, with the token")
-  func container() async throws {
-    let relative = await resolve(
+  @Test func `the container's service is asked at its own address, with the token`() async throws {
+    let relative = await CredentialSearch(
       ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret"],
-      ScriptedTransport.answer(200, [], Self.document))
+      .answer(200, [], Self.document))
     let credentials = try relative.result.get()
     #expect(credentials.credentials.accessKeyID == "SERVICE")
     #expect(credentials.credentials.sessionToken == Secret("t"))
     #expect(credentials.expiration == Timestamp(nanoseconds: 1_772_344_800_000_000_000))
     #expect(relative.requests.first?.url == "http://169.254.170.2/v2/x")
     #expect(relative.requests.first?.header("authorization") == "secret")
-    let full = await resolve(
+    let full = await CredentialSearch(
       [
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:8080/x",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/token",
-      ], files: ["/token": "from file\n"], ScriptedTransport.answer(200, [], Self.document))
-    #expect(key(full.result) == "SERVICE")
+      ], files: ["/token": "from file\n"], .answer(200, [], Self.document))
+    #expect(full.key == "SERVICE")
     #expect(full.requests.first?.header("authorization") == "from file")
   }
 
-  @Test(
-    "a container's address that is none, or leads away without TLS, is refused before anything is sent",
-    arguments: [
-      ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.com/x", "without TLS"),
-      ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1.example.com/x", "without TLS"),
-      ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "ftp://127.0.0.1/x", "http://"),
-      ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "x", "slash"),
-    ])
-  func containerAddress(name: String, value: String, words: String) async {
-    let found = await resolve([name: value, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hunter2"])
-    expectError(found.result, words)
+  @Test(arguments: [
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.com/x", "without TLS"),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1.example.com/x", "without TLS"),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "ftp://127.0.0.1/x", "http://"),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "x", "slash"),
+  ])
+  func `a container's address that is none, or leads away without TLS, is refused before anything is sent`(
+    name: String, value: String, words: String
+  ) async {
+    let found = await CredentialSearch([name: value, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hunter2"])
+    found.expectError(words)
     #expect(found.requests.isEmpty)
   }
 
-  @Test("a container's service that fails is asked three times; one that refuses, once")
-  func containerFails() async {
+  @Test func `a container's service that fails is asked three times; one that refuses, once`() async {
     let environment = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x"]
-    let down = await resolve(
-      environment, ScriptedTransport.answer(500), ScriptedTransport.fail(.timeout), ScriptedTransport.answer(503))
-    expectError(down.result, "answered 503", "3 times", temporary: true)
-    let refused = await resolve(environment, ScriptedTransport.answer(401))
-    expectError(refused.result, "answered 401", "token")
-    expectError(
-      await resolve(environment, ScriptedTransport.answer(200, [], "{}")).result, "AccessKeyId", temporary: true)
-    expectError(await resolve(environment, ScriptedTransport.answer(200, [], "x")).result, "JSON", temporary: true)
+    let down = await CredentialSearch(environment, .answer(500), .fail(.timeout), .answer(503))
+    down.expectError("answered 503", "3 times", temporary: true)
+    let refused = await CredentialSearch(environment, .answer(401))
+    refused.expectError("answered 401", "token")
+    await CredentialSearch(environment, .answer(200, [], "{}")).expectError("AccessKeyId", temporary: true)
+    await CredentialSearch(environment, .answer(200, [], "x")).expectError("JSON", temporary: true)
     let date = Self.document.split(separator: "2026").joined(separator: "soon")
-    expectError(await resolve(environment, ScriptedTransport.answer(200, [], date)).result, "not a date")
-    expectError(
-      await resolve(["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/t"])
-        .result,
-      "/t", "does not exist")
+    await CredentialSearch(environment, .answer(200, [], date)).expectError("not a date")
+    await CredentialSearch([
+      "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/t",
+    ]).expectError("/t", "does not exist")
   }
 
-  @Test("the machine's service is asked with a session token")
-  func instance() async throws {
-    let found = await resolve(
-      [:], ScriptedTransport.answer(200, [], "session"), ScriptedTransport.answer(200, [], "role/a\n"),
-      ScriptedTransport.answer(200, [], Self.document))
-    #expect(key(found.result) == "SERVICE")
+  @Test func `the machine's service is asked with a session token`() async throws {
+    let found = await CredentialSearch(
+      [:], .answer(200, [], "session"), .answer(200, [], "role/a\n"), .answer(200, [], Self.document))
+    #expect(found.key == "SERVICE")
     #expect(found.requests.map(\.method) == ["PUT", "GET", "GET"])
     #expect(found.requests[0].url == "http://169.254.169.254/latest/api/token")
     #expect(found.requests[0].header("x-aws-ec2-metadata-token-ttl-seconds") == "21600")
     #expect(found.requests[2].url.hasSuffix("/latest/meta-data/iam/security-credentials/role%2Fa"))
     #expect(found.requests[2].header("x-aws-ec2-metadata-token") == "session")
-    let elsewhere = await resolve(
-      ["AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1/"], ScriptedTransport.fail(.connectionRefused))
+    let elsewhere = await CredentialSearch(
+      ["AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1/"], .fail(.connectionRefused))
     #expect(elsewhere.requests.first?.url == "http://127.0.0.1:1/latest/api/token")
   }
 
-  @Test("without anything, the error says what there could be")
-  func nothing() async {
-    let outside = await resolve([:], ScriptedTransport.fail(.timeout))
-    expectError(outside.result, "AWS_ACCESS_KEY_ID", "/h/.aws/credentials", "role")
-    let disabled = await resolve(["AWS_EC2_METADATA_DISABLED": "TRUE"])
-    expectError(disabled.result, "no credentials")
+  @Test func `without anything, the error says what there could be`() async {
+    let outside = await CredentialSearch([:], .fail(.timeout))
+    outside.expectError("AWS_ACCESS_KEY_ID", "/h/.aws/credentials", "role")
+    let disabled = await CredentialSearch(["AWS_EC2_METADATA_DISABLED": "TRUE"])
+    disabled.expectError("no credentials")
     #expect(disabled.requests.isEmpty)
-    let roleless = await resolve(
-      [:], ScriptedTransport.answer(200, [], "session"), ScriptedTransport.answer(404))
-    expectError(roleless.result, "instance profile")
-    let failing = await resolve(
-      [:], ScriptedTransport.answer(200, [], "session"), ScriptedTransport.answer(200, [], "r"),
-      ScriptedTransport.answer(200, [], #"{"Code":"Failed","Message":"assume"}"#))
-    expectError(failing.result, "Failed", "trust policy", temporary: true)
+    let roleless = await CredentialSearch([:], .answer(200, [], "session"), .answer(404))
+    roleless.expectError("instance profile")
+    let failing = await CredentialSearch(
+      [:], .answer(200, [], "session"), .answer(200, [], "r"),
+      .answer(200, [], #"{"Code":"Failed","Message":"assume"}"#))
+    failing.expectError("Failed", "trust policy", temporary: true)
   }
 
-  @Test("dates of RFC 3339 are read, others are not")
-  func dates() {
+  @Test func `dates of RFC 3339 are read, others are not`() {
     #expect(CivilTime(internetDate: "2026-02-28T23:59:58Z")?.secondsSince1970 == 1_772_323_198)
     #expect(CivilTime(internetDate: "2026-02-28T23:59:58.123Z")?.secondsSince1970 == 1_772_323_198)
     for text in [

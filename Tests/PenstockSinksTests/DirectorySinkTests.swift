@@ -1,3 +1,4 @@
+import Foundation
 import PenstockDelivery
 import PenstockLog
 import PenstockTestKit
@@ -6,6 +7,7 @@ import Testing
 @testable import PenstockSinks
 
 struct DirectorySinkTests {
+  @TemporaryDirectory private var directory: String
   private let batch = makeBatch([#"{"a":1}"#, #"{"b":2}"#, #"{"c":3}"#], first: 7)
   private let rows = Array("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n".utf8)
   private let key = "exports/usages-2026-02-28T23-00000000000000000007-00000000000000000009.json"
@@ -18,107 +20,87 @@ struct DirectorySinkTests {
     return layout
   }
 
-  @Test("a batch becomes one file of rows under the key, with nothing beside it")
-  func create() async throws {
-    try await withTemporaryDirectory { directory in
-      let sink = try DirectorySink(root: directory + "/root", layout: layout(.none))
-      #expect(await sink.deliver(try makeDelivery(sink, batch)) == .delivered(receipt: "\(directory)/root/\(key)"))
-      #expect(try files(below: directory + "/root") == [key])
-      #expect(try read(directory + "/root/" + key) == rows)
-    }
+  @Test func `a batch becomes one file of rows under the key, and nothing else`() async throws {
+    let sink = try DirectorySink(root: directory + "/root", layout: layout(.none))
+    #expect(await sink.deliver(try makeDelivery(sink, batch)) == .delivered(receipt: "\(directory)/root/\(key)"))
+    #expect(try files(below: directory + "/root") == [key])
+    #expect(try read(directory + "/root/" + key) == rows)
   }
 
-  @Test(
-    "the same delivery again finds its file and leaves it alone",
-    arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
-  func again(compression: ExportCompression) async throws {
-    try await withTemporaryDirectory { directory in
-      let sink = try DirectorySink(root: directory, layout: layout(compression))
-      let delivery = try makeDelivery(sink, batch)
-      #expect(await sink.deliver(delivery).isDelivered)
-      let before = try read(directory + "/" + key + compression.suffix)
-      let outcome = await sink.deliver(delivery)
-      #expect(outcome.isDelivered)
-      #expect(outcome.words.contains("already exists"))
-      #expect(try files(below: directory) == [key + compression.suffix])
-      #expect(try read(directory + "/" + key + compression.suffix) == before)
-    }
+  @Test(arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
+  func `the same delivery again finds its file and leaves it alone`(compression: ExportCompression) async throws {
+    let sink = try DirectorySink(root: directory, layout: layout(compression))
+    let delivery = try makeDelivery(sink, batch)
+    #expect(await sink.deliver(delivery).isDelivered)
+    let before = try read(directory + "/" + key + compression.suffix)
+    let outcome = await sink.deliver(delivery)
+    #expect(outcome.isDelivered)
+    #expect(outcome.words.contains("already exists"))
+    #expect(try files(below: directory) == [key + compression.suffix])
+    #expect(try read(directory + "/" + key + compression.suffix) == before)
   }
 
-  @Test("a compressed file by another version of the library is equal when its content is")
-  func otherCompressor() async throws {
-    try await withTemporaryDirectory { directory in
-      for compression in [ExportCompression.gzip(), .zstd()] {
-        let sink = try DirectorySink(root: directory, layout: layout(compression))
-        let delivery = try makeDelivery(sink, batch)
-        #expect(await sink.deliver(delivery).isDelivered)
-        let path = directory + "/" + key + compression.suffix
-        var bytes = delivery.body.bytes
-        if compression == .gzip() {
-          // The operating system's byte of the gzip header.
-          bytes[9] = 255
-        } else {
-          // A frame without a checksum (RFC 8878, section 3.1.1.1).
-          bytes[4] &= ~0b100
-          bytes.removeLast(4)
-        }
-        try #require(bytes != delivery.body.bytes)
-        try write(bytes, to: path)
-        #expect(await sink.deliver(delivery).isDelivered)
-        #expect(try read(path) == bytes)
-      }
-    }
-  }
-
-  @Test(
-    "a file with other content is a conflict and is left alone",
-    arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
-  func conflict(compression: ExportCompression) async throws {
-    try await withTemporaryDirectory { directory in
+  @Test func `a compressed file by another version of the library is equal when its content is`() async throws {
+    for compression in [ExportCompression.gzip(), .zstd()] {
       let sink = try DirectorySink(root: directory, layout: layout(compression))
       let delivery = try makeDelivery(sink, batch)
       #expect(await sink.deliver(delivery).isDelivered)
       let path = directory + "/" + key + compression.suffix
-      var swapped = rows
-      swapped.swapAt(2, 10)
-      for content in [rows.dropLast(), rows + [0x0A], swapped, []] {
-        let bytes = try compression.compress(Array(content))
-        try write(bytes, to: path)
-        #expect(await sink.deliver(delivery).isConflict)
-        #expect(try read(path) == bytes)
-        #expect(try files(below: directory) == [key + compression.suffix])
+      var bytes = delivery.body.bytes
+      if compression == .gzip() {
+        // The operating system's byte of the gzip header.
+        bytes[9] = 255
+      } else {
+        // A frame without a checksum (RFC 8878, section 3.1.1.1).
+        bytes[4] &= ~0b100
+        bytes.removeLast(4)
       }
-    }
-  }
-
-  @Test("what a crash left of an attempt is replaced, even if it was the whole file under both names")
-  func leftovers() async throws {
-    try await withTemporaryDirectory { directory in
-      let sink = try DirectorySink(root: directory, layout: layout(.none))
-      let delivery = try makeDelivery(sink, batch)
+      try #require(bytes != delivery.body.bytes)
+      try write(bytes, to: path)
       #expect(await sink.deliver(delivery).isDelivered)
-      let temporary = "exports/.tmp-\(delivery.intent.id)"
-      try link(directory + "/" + key, directory + "/" + temporary)
-      #expect(await sink.deliver(delivery).isDelivered)
-      #expect(try read(directory + "/" + key) == rows)
-      #expect(try files(below: directory) == [key])
+      #expect(try read(path) == bytes)
     }
   }
 
-  @Test("a place that cannot be written is refused")
-  func refused() async throws {
-    try await withTemporaryDirectory { directory in
-      try write([1], to: directory + "/file")
-      for root in [directory + "/file", directory + "/missing/root"] {
-        let sink = try DirectorySink(root: root, layout: layout(.none))
-        let outcome = await sink.deliver(try makeDelivery(sink, batch))
-        #expect(outcome.isRefused, "\(outcome)")
-      }
+  @Test(arguments: [.none, .gzip(), .zstd()] as [ExportCompression])
+  func `a file with other content is a conflict and is left alone`(compression: ExportCompression) async throws {
+    let sink = try DirectorySink(root: directory, layout: layout(compression))
+    let delivery = try makeDelivery(sink, batch)
+    #expect(await sink.deliver(delivery).isDelivered)
+    let path = directory + "/" + key + compression.suffix
+    var swapped = rows
+    swapped.swapAt(2, 10)
+    for content in [rows.dropLast(), rows + [0x0A], swapped, []] {
+      let bytes = try compression.compress(Array(content))
+      try write(bytes, to: path)
+      #expect(await sink.deliver(delivery).isConflict)
+      #expect(try read(path) == bytes)
+      #expect(try files(below: directory) == [key + compression.suffix])
     }
   }
 
-  @Test("a full or failing disk is retried, and what was begun is taken away")
-  func failingDisk() async throws {
+  @Test
+  func `what a crash left of an attempt is replaced, even if it was the whole file under both names`() async throws {
+    let sink = try DirectorySink(root: directory, layout: layout(.none))
+    let delivery = try makeDelivery(sink, batch)
+    #expect(await sink.deliver(delivery).isDelivered)
+    let temporary = "exports/.tmp-\(delivery.intent.id)"
+    try FileManager.default.linkItem(atPath: directory + "/" + key, toPath: directory + "/" + temporary)
+    #expect(await sink.deliver(delivery).isDelivered)
+    #expect(try read(directory + "/" + key) == rows)
+    #expect(try files(below: directory) == [key])
+  }
+
+  @Test func `a place that cannot be written is refused`() async throws {
+    try write([1], to: directory + "/file")
+    for root in [directory + "/file", directory + "/missing/root"] {
+      let sink = try DirectorySink(root: root, layout: layout(.none))
+      let outcome = await sink.deliver(try makeDelivery(sink, batch))
+      #expect(outcome.isRefused, "\(outcome)")
+    }
+  }
+
+  @Test func `a full or failing disk is retried, and what was begun is taken away`() async throws {
     let reference = try await io(of: SimulatedFileSystem(), layout(.none))
     for number in 1...reference {
       for code in [FileSystemError.Code.noSpace, .inputOutput] {
@@ -135,10 +117,10 @@ struct DirectorySinkTests {
     }
   }
 
-  @Test(
-    "a power cut at any I/O leaves the whole file or a delivery to repeat, never a claim without file and entry",
-    arguments: [false, true])
-  func powerCuts(manifest: Bool) async throws {
+  @Test(arguments: [false, true])
+  func `a power cut at any I/O leaves the whole file or a delivery to repeat, never a claim without file and entry`(
+    manifest: Bool
+  ) async throws {
     var layout = ExportLayout()
     layout.manifest = manifest
     let entry = "root/exports/_penstock/\(logID)/archive/00000000000000000010.json"

@@ -8,8 +8,9 @@ import Testing
 
 @testable import PenstockSinks
 
-@Suite("A replay by event times", .timeLimit(.minutes(4)))
-struct EventWindowReplayTests {
+@Suite("A replay by event times", .timeLimit(.minutes(4))) struct EventWindowReplayTests {
+  @TemporaryDirectory private var directory: String
+
   /// A window, and what a scan says of it.
   private struct Trial {
     var window: ReplayWindow
@@ -40,8 +41,8 @@ struct EventWindowReplayTests {
     }
   }
 
-  @Test("delivers what a scan selects, and its dry run counts just that", arguments: [false, true])
-  func equalsScan(isSealed: Bool) async throws {
+  @Test(arguments: [false, true])
+  func `delivers what a scan selects, and its dry run counts just that`(isSealed: Bool) async throws {
     for seed in 1...2 as ClosedRange<UInt64> {
       let log = try WindowLog(seed: seed, records: 2_500, isSealed: isSealed)
       let reader = try await log.reader()
@@ -76,47 +77,25 @@ struct EventWindowReplayTests {
     }
   }
 
-  @Test("keeps its window over a crash at any step, though it is gone on with by its id alone")
-  func crashes() async throws {
+  @Test func `keeps its window over a crash at any step, though its id alone continues it`() async throws {
     let source = InMemorySource()
     for number in 0..<24 { source.append("{\"n\":\(number),\"ts\":\(number % 7)}") }
     let rows = source.allRecords.map { String(decoding: $0, as: UTF8.self) }.filter { row in
       (2...4).contains { row.hasSuffix(":\($0)}") }
     }
     func time(_ second: Double) -> Position { .eventTime(Timestamp(seconds: second)) }
-    var (steps, step) = (1, 0)
-    while step <= steps {
-      try await withTemporaryDirectory { directory in
-        let replays = InMemoryReplays(of: source)
-        for (number, fatal) in [step == 0 ? nil : step, nil].enumerated() {
-          let crash = CrashSwitch(at: fatal)
-          var layout = ExportLayout()
-          layout.replay = "r1"
-          let window = number == 0 || replays.manifest("r1") == nil ? ReplayWindow(from: time(2), to: time(5)) : nil
-          let replay = Replay(
-            ReplaySettings(id: "r1", window: window, policy: BatchPolicy(maxRecords: 5)), of: replays.log(crash: crash),
-            to: try DirectorySink(root: directory, layout: layout))
-          let run = Task { try await replay.run() }
-          let reaper = Task { if await crash.untilDead() { run.cancel() } }
-          _ = await run.result
-          reaper.cancel()
-          if step == 0 { steps = max(steps, crash.steps.count) }
-        }
-        var found: [String] = []
-        for name in try files(below: directory) where !name.contains("/_penstock/") {
-          found += String(decoding: try read(directory + "/" + name), as: UTF8.self).split(separator: "\n").map(
-            String.init)
-        }
-        #expect(found == rows, "died at \(step)")
-        #expect(replays.manifest("r1")?.isFinished == true, "died at \(step)")
-      }
-      step += 1
-    }
-    #expect(steps > 15)
+    let window = ReplayWindow(from: time(2), to: time(5))
+    try await expectRows(
+      rows, of: source, replayedInto: directory,
+      window: { number, replays in number == 0 || replays.manifest("r1") == nil ? window : nil },
+      layout: { _ in
+        var layout = ExportLayout()
+        layout.replay = "r1"
+        return layout
+      })
   }
 
-  @Test("has its window in every sink's plan, and an open batch follows the plan, not the configuration")
-  func plans() throws {
+  @Test func `has its window in every sink's plan, and an open batch follows the plan, not the configuration`() throws {
     let window = EventWindow(
       from: Timestamp(nanoseconds: -5), until: Timestamp(nanoseconds: 3_000_000_000), untimed: .include)
     let batch = makeBatch([#"{"ts":1}"#, #"{"ts":3}"#, #"{"ts":2.9}"#, #"{"n":1}"#, #"{"ts":-0.000000006}"#])
@@ -173,5 +152,53 @@ private final class Stopper: Sendable {
       return state.left == 0 ? state.replay : nil
     }
     replay?.stop()
+  }
+}
+
+/// Deliveries and replays through real sinks, with a filter.
+@Suite("A filtered destination", .timeLimit(.minutes(1))) struct FilteredReplayTests {
+  @TemporaryDirectory private var directory: String
+  private let source = InMemorySource()
+
+  init() {
+    for number in 0..<20 {
+      let app = number % 3 == 0 || (6..<12).contains(number) ? "other" : "mine"
+      source.append(#"{"app_id":"\#(app)","n":\#(number)}"#)
+    }
+  }
+
+  /// The rows a destination should have.
+  private func rows(_ range: Range<Int>) -> [String] {
+    source.allRecords[range].map { String(decoding: $0, as: UTF8.self) }.filter { $0.contains("mine") }
+  }
+
+  private func layout(replay: String? = nil, filter: String = "app=mine") throws -> ExportLayout {
+    var layout = ExportLayout()
+    layout.filter = try EventFilter(parsing: filter)
+    layout.replay = replay
+    return layout
+  }
+
+  @Test func `passes what is filtered, counts it, and makes no object of nothing`() async throws {
+    let cursor = InMemoryCursor(named: "archive", of: source)
+    let delivery = Delivery(
+      from: cursor.acquire(), source: source, to: try DirectorySink(root: directory, layout: layout()),
+      policy: BatchPolicy(maxRecords: 6))
+    let report = try await delivery.run(untilCaughtUpWith: nil)
+    #expect(cursor.state.committed == Offset(20) && report.records == 20 && report.batches == 4)
+    #expect(report.events == rows(0..<20).count)
+    let progress = await delivery.progress
+    #expect(progress.events == report.events && progress.filtered == 20 - report.events)
+    let names = try objects(below: directory)
+    // 6 ..< 12 are all filtered.
+    #expect(names.map { String($0.suffix(46).prefix(20)) }.map { Int($0) } == [0, 12, 18])
+    #expect(try PenstockSinksTests.rows(below: directory, names) == rows(0..<20))
+  }
+
+  @Test
+  func `whose filter changes while no process runs gets each object by one of the filters, none twice`() async throws {
+    try await expectRows(
+      rows(1..<19), of: source, replayedInto: directory, window: { _, _ in ReplayWindow(Offset(1)..<Offset(19)) },
+      layout: { try layout(replay: "r1", filter: $0 == 0 ? "app=mine" : "!app=other") })
   }
 }

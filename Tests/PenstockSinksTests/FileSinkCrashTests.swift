@@ -7,15 +7,11 @@ import Testing
 
 /// Power cuts at every I/O of deliveries into one file.
 @Suite(.timeLimit(.minutes(1))) struct FileSinkCrashTests {
-  private let batches = [
-    makeBatch([#"{"n":0}"#, #"{"n":1}"#, #"{"n":2}"#]), makeBatch([#"{"n":3}"#], first: 3),
-  ]
-  private let rows = [
-    Array("{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n".utf8), Array("{\"n\":3}\n".utf8),
-  ]
+  private let batches = [makeBatch([#"{"n":0}"#, #"{"n":1}"#, #"{"n":2}"#]), makeBatch([#"{"n":3}"#], first: 3)]
+  private let rows = [Array("{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n".utf8), Array("{\"n\":3}\n".utf8)]
 
-  @Test("rows that count as delivered are in the file, and a delivery that was cut off is repeated to the same end")
-  func powerCuts() async throws {
+  @Test
+  func `rows that count as delivered are in the file, and a cut delivery is repeated to the same end`() async throws {
     let whole = SimulatedFileSystem()
     for batch in batches {
       let sink = try FileSink(path: "/rows", fileSystem: whole)
@@ -59,8 +55,8 @@ import Testing
 
 /// Attempts after a failed write, in the same process on the same machine.
 @Suite(.timeLimit(.minutes(1))) struct FileSinkFailedWriteTests {
-  @Test("rows that a later attempt delivers are on the disk, whatever a failed write has left in memory")
-  func failedWrites() async throws {
+  @Test
+  func `rows that a later attempt delivers are on the disk, whatever a failed write has left in memory`() async throws {
     let batches = [makeBatch([#"{"n":0}"#]), makeBatch([#"{"n":1}"#], first: 1)]
     let rows = Array("{\"n\":0}\n{\"n\":1}\n".utf8)
     for number in 1...8 {
@@ -80,8 +76,7 @@ import Testing
 
 /// A file that was there before the delivery, copied there by a person say, and not by an attempt that synced it.
 @Suite struct FoundFileTests {
-  @Test("a file that is found under the name is durable before the delivery counts")
-  func found() async throws {
+  @Test func `a file that is found under the name is durable before the delivery counts`() async throws {
     var layout = ExportLayout()
     layout.manifest = false
     let batch = makeBatch([#"{"n":0}"#])

@@ -8,8 +8,9 @@ import Testing
 import PenstockSupport
 
 /// Objects that are made of the log's own frames.
-@Suite("Frames that are copied", .timeLimit(.minutes(3)))
-struct FrameCopyTests {
+@Suite("Frames that are copied", .timeLimit(.minutes(3))) struct FrameCopyTests {
+  private let disk = SimulatedFileSystem()
+
   /// How a log holds the same records at one time: sealing makes other blocks and other frames of them.
   struct Storage: Sendable {
     var recordsPerBlock: Int
@@ -62,9 +63,7 @@ struct FrameCopyTests {
 
   static let plan = ExportPlan(key: "k", compression: .zstd(level: 3), selection: .all)
 
-  static func content(_ bytes: [UInt8]) -> [UInt8]? {
-    ExportCompression.zstd().decompress(bytes, count: rows.count)
-  }
+  static func content(_ bytes: [UInt8]) -> [UInt8]? { ExportCompression.zstd().decompress(bytes, count: rows.count) }
 
   /// Where `part` stands in `bytes`.
   private func holds(_ bytes: [UInt8], _ part: [UInt8]) -> Bool {
@@ -74,10 +73,8 @@ struct FrameCopyTests {
     }
   }
 
-  @Test(
-    "are in the object as they are, between edges that are compressed again; the digest is of the rows"
-  )
-  func object() throws {
+  @Test
+  func `are in the object as they are, between edges that are compressed again; the digest is of the rows`() throws {
     for storage in [Self.hot, Self.sealed, Self.plain, Self.packed] {
       let batch = try Self.batch(storage)
       let whole = try Self.plan.prepare(batch)
@@ -96,8 +93,7 @@ struct FrameCopyTests {
     }
   }
 
-  @Test("are copied where nothing is selected, filtered or compressed harder, and they are large enough")
-  func notCopied() throws {
+  @Test func `are copied where nothing is selected, filtered or compressed harder, and they are large enough`() throws {
     var wanted = EventFilter.Terms()
     wanted.types = [.page]
     let filter = try EventFilter(including: wanted)
@@ -119,12 +115,10 @@ struct FrameCopyTests {
     let small = try Self.batch(Storage(recordsPerBlock: 100, level: 1))
     #expect(small.slices[1].frame != nil && small.slices[1].block.payload.count < RowIterator.leastCopied)
     let body = try Self.plan.prepare(small)
-    let isCopied = holds(body.bytes, try #require(small.slices[1].frame))
-    #expect(!isCopied && Self.content(body.bytes) == Self.rows)
+    #expect(!holds(body.bytes, try #require(small.slices[1].frame)) && Self.content(body.bytes) == Self.rows)
   }
 
-  @Test("come from a packed batch as from a decoded one, and so does every other body")
-  func packed() throws {
+  @Test func `come from a packed batch as from a decoded one, and so does every other body`() throws {
     let selection = FieldSelection(keeping: [])
     let plans = [
       Self.plan, ExportPlan(key: "k", compression: .none, selection: .all),
@@ -151,18 +145,13 @@ struct FrameCopyTests {
   }
 
   static func configuration(_ prefix: String = "exports/usages") -> S3Configuration {
-    var configuration = S3Configuration(
-      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
-    configuration.endpoint = BucketInMemory.endpoint
-    configuration.partBytes = 60_000
-    configuration.maxBytes = 1 << 20
-    configuration.layout = ExportLayout(prefix: prefix)
-    configuration.layout.compression = .zstd()
-    return configuration
+    .acme {
+      ($0.partBytes, $0.maxBytes) = (60_000, 1 << 20)
+      ($0.layout, $0.layout.compression) = (ExportLayout(prefix: prefix), .zstd())
+    }
   }
 
-  @Test("ask for stored frames only where they can be used")
-  func asks() throws {
+  @Test func `ask for stored frames only where they can be used`() throws {
     var configuration = Self.configuration()
     #expect(try S3Sink(configuration, transport: BucketInMemory()).acceptsCompressedFrames)
     configuration.layout.compression = .zstd(level: 9)
@@ -185,10 +174,10 @@ struct FrameCopyTests {
     return outcome
   }
 
-  @Test(
-    "of a log that is sealed between two attempts never make an object of both, and what stands is known again",
-    arguments: [false, true])
-  func sealedInBetween(restarts: Bool) async throws {
+  @Test(arguments: [false, true])
+  func `of a log that is sealed between two attempts never make an object of both`(
+    restarts: Bool
+  ) async throws {
     let clean = BucketInMemory()
     #expect(try await converge(clean, restarts: false, [Self.hot]).isDelivered)
     #expect(clean.calls.filter { $0.hasPrefix("part") }.count > 3)
@@ -211,11 +200,8 @@ struct FrameCopyTests {
     }
   }
 
-  @Test(
-    "into a directory: a file that a crash left is known again when the log has been sealed, another is not overwritten"
-  )
-  func directory() async throws {
-    let disk = SimulatedFileSystem()
+  @Test
+  func `make a file that is known again after a crash and sealing, and another is not overwritten`() async throws {
     func sink() throws -> DirectorySink {
       try DirectorySink(root: "/out", layout: Self.configuration().layout, fileSystem: disk)
     }
@@ -231,8 +217,7 @@ struct FrameCopyTests {
     #expect(await (try sink()).deliver(again).isConflict)
   }
 
-  @Test("however differently the same rows compress, a file that holds them is known again")
-  func sizes() async throws {
+  @Test func `however differently the same rows compress, a file that holds them is known again`() async throws {
     // One row a thousand times: a frame of it is far smaller than rows in small frames.
     let row = Array(#"{"event":"Home Page"}"#.utf8)
     let payload = [[UInt8]](repeating: row + [10], count: 4000).flatMap { $0 }
@@ -247,7 +232,6 @@ struct FrameCopyTests {
     for row in stride(from: 0, to: payload.count, by: row.count + 1) {
       large += try payload[row..<row + 22].withUnsafeBytes { try Zstd.compress($0, level: 1) }
     }
-    let disk = SimulatedFileSystem()
     let sink = try DirectorySink(root: "/out", layout: Self.configuration().layout, fileSystem: disk)
     #expect(await sink.deliver(try makeDelivery(sink, batch(large))).isDelivered)
     #expect(await sink.deliver(try makeDelivery(sink, batch(nil))).isDelivered)

@@ -9,8 +9,7 @@ import Testing
     try APIKeyStore("/keys.json", fileSystem: disk, clock: SystemWallClock(), randomness: .system)
   }
 
-  @Test("a key that was made or revoked stays so, and the others are what they were")
-  func powerCuts() throws {
+  @Test func `a key that was made or revoked stays so, and the others are what they were`() throws {
     for isRevoking in [false, true] {
       var (stop, isTold) = (0, false)
       while !isTold {

@@ -4,17 +4,12 @@ import Testing
 @testable import PenstockSinks
 
 /// A connection goes to the address that was checked, and to no other.
-struct PinnedHostsTests {
-  private func send(
-    _ transport: AsyncHTTPTransport, _ url: String, timeout: Duration = .seconds(120)
-  ) async -> Result<TransportResponse, TransportError> {
-    do throws(TransportError) {
-      return .success(
-        try await transport.send(TransportRequest(method: "GET", url: url, headers: [], timeout: timeout)))
-    } catch {
-      return .failure(error)
-    }
-  }
+final class PinnedHostsTests {
+  private let server: CannedServer
+
+  init() throws { server = try CannedServer(reply: Array("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".utf8)) }
+
+  deinit { server.stop() }
 
   private func transport(_ names: any HostResolver, _ policy: AddressPolicy) throws -> AsyncHTTPTransport {
     var settings = TransportSettings()
@@ -22,27 +17,14 @@ struct PinnedHostsTests {
     return try AsyncHTTPTransport(settings, resolver: names)
   }
 
-  private func kind(_ result: Result<TransportResponse, TransportError>) -> TransportError.Kind? {
-    if case .failure(let error) = result { error.kind } else { nil }
-  }
-
-  private static let answer = Array("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".utf8)
-
-  @Test("a name that leads to this machine is not connected to")
-  func forbidden() async throws {
-    let server = try CannedServer(reply: Self.answer)
-    defer { server.stop() }
+  @Test func `a name that leads to this machine is not connected to`() async throws {
     let transport = try transport(NamedHosts(["127.0.0.1", "10.0.0.1"]), .publicOnly)
-    let result = await send(transport, "http://rebound.test:\(server.port)/")
-    await transport.close()
-    #expect(kind(result) == .forbiddenAddress, "\(result)")
+    let result = await transport.only("http://rebound.test:\(server.port)/")
+    #expect(result.kind == .forbiddenAddress, "\(result)")
     #expect(server.connections == 0)
   }
 
-  @Test("a name that changes its mind after the check gains nothing")
-  func rebinding() async throws {
-    let server = try CannedServer(reply: Self.answer)
-    defer { server.stop() }
+  @Test func `a name that changes its mind after the check gains nothing`() async throws {
     // What is checked first is where it goes, and after `lifetime` the new answer is checked.
     let names = NamedHosts(["127.0.0.1"], ["169.254.169.254"])
     let hosts = PinnedHosts(policy: .publicAndPrivate, resolver: names) { _, _ in
@@ -58,8 +40,7 @@ struct PinnedHostsTests {
     for client in hosts.removeAll() { await client.close() }
   }
 
-  @Test("a client keeps its connections while its address is among the answers, and only then")
-  func clientStays() async throws {
+  @Test func `a client keeps its connections while its address is among the answers, and only then`() async throws {
     let names = NamedHosts(["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.2"], ["10.0.0.3"])
     let hosts = PinnedHosts(policy: .publicAndPrivate, resolver: names) { _, _ in
       PooledClient(TransportSettings(), tls: nil)
@@ -75,16 +56,13 @@ struct PinnedHostsTests {
     for client in hosts.removeAll() { await client.close() }
   }
 
-  @Test("the addresses of a name are tried in turn while nobody listens, and the one that works is kept")
-  func inTurn() async throws {
-    let server = try CannedServer(reply: Self.answer)
-    defer { server.stop() }
+  @Test func `the addresses of a name are tried in turn, and the one that works is kept`() async throws {
     // Everything in 127/8 is this machine; the server listens on one address of it.
     let names = NamedHosts(["127.0.0.2", "127.0.0.3", "127.0.0.1"])
     let transport = try transport(names, .publicAndPrivate)
     let url = "http://many.test:\(server.port)/"
     for _ in 0..<2 {
-      let answer = try await send(transport, url).get()
+      let answer = try await transport.ask(url).get()
       #expect(answer.status == 204)
       #expect(answer.connection?.address == "127.0.0.1")
     }
@@ -93,31 +71,23 @@ struct PinnedHostsTests {
     #expect(server.connections == 2)
   }
 
-  @Test("addresses with an objection are left out of the turn")
-  func leftOut() async throws {
-    let server = try CannedServer(reply: Self.answer)
-    defer { server.stop() }
+  @Test func `addresses with an objection are left out of the turn`() async throws {
     let allowed = try #require(IPNetwork("127.0.0.1"))
     let transport = try transport(NamedHosts(["10.0.0.1", "127.0.0.1"]), AddressPolicy(allowed: [allowed]))
-    let answer = try await send(transport, "http://mixed.test:\(server.port)/").get()
-    await transport.close()
-    #expect(answer.connection?.address == "127.0.0.1")
+    #expect(try await transport.only("http://mixed.test:\(server.port)/").get().connection?.address == "127.0.0.1")
   }
 
-  @Test("a name that cannot be reached is asked for again")
-  func askedAgain() async throws {
+  @Test func `a name that cannot be reached is asked for again`() async throws {
     let names = NamedHosts(["127.0.0.1"])
-    let server = try CannedServer(reply: Self.answer)
     let port = server.port
     server.stop()
     let transport = try transport(names, .publicAndPrivate)
-    for _ in 0..<2 { #expect(kind(await send(transport, "http://down.test:\(port)/")) == .connectionRefused) }
+    for _ in 0..<2 { #expect(await transport.ask("http://down.test:\(port)/").kind == .connectionRefused) }
     await transport.close()
     #expect(names.questions.count == 2)
   }
 
-  @Test("a name server that is out stops no delivery to an address that was right")
-  func nameServerOut() async throws {
+  @Test func `a name server that is out stops no delivery to an address that was right`() async throws {
     let hosts = PinnedHosts(policy: .publicOnly, resolver: NamedHosts(["8.8.8.8"], [])) { _, _ in
       PooledClient(TransportSettings(), tls: nil)
     }
@@ -125,48 +95,36 @@ struct PinnedHostsTests {
     #expect(try await hosts.lookUp("a.test", now: .now) == found)
   }
 
-  @Test("a name that is not known, and a name server that is silent, end in time")
-  func noAddress() async throws {
+  @Test func `a name that is not known, and a name server that is silent, end in time`() async throws {
     let unknown = try transport(NamedHosts([]), .publicOnly)
-    #expect(kind(await send(unknown, "http://none.test/")) == .unknownHost)
+    #expect(await unknown.ask("http://none.test/").kind == .unknownHost)
     await unknown.close()
     let silent = try transport(SilentHosts(), .publicOnly)
-    #expect(kind(await send(silent, "http://silent.test/", timeout: .milliseconds(200))) == .timeout)
-    let task = Task { await send(silent, "http://silent.test/") }
+    #expect(await silent.ask("http://silent.test/", timeout: .milliseconds(200)).kind == .timeout)
+    let task = Task { await silent.ask("http://silent.test/") }
     task.cancel()
-    #expect(kind(await task.value) == .cancelled)
+    #expect(await task.value.kind == .cancelled)
     await silent.close()
   }
 
-  @Test(
-    "every spelling of an address reaches it where that is allowed",
-    arguments: ["127.0.0.1", "0x7f.1", "2130706433", "localhost"])
-  func spellings(host: String) async throws {
-    let server = try CannedServer(reply: Self.answer)
-    defer { server.stop() }
+  @Test(arguments: ["127.0.0.1", "0x7f.1", "2130706433", "localhost"])
+  func `every spelling of an address reaches it where that is allowed`(host: String) async throws {
     let transport = try transport(SystemHostResolver(), .publicAndPrivate)
-    let answer = try await send(transport, "http://\(host):\(server.port)/").get()
-    await transport.close()
+    let answer = try await transport.only("http://\(host):\(server.port)/").get()
     #expect(answer.status == 204)
     #expect(answer.connection?.address == "127.0.0.1")
     #expect(answer.connection?.httpVersion == "HTTP/1.1")
     #expect(answer.connection?.tlsVersion == nil)
   }
 
-  @Test(
-    "every spelling of an address is refused where it is not",
-    arguments: ["127.0.0.1", "0x7f.1", "2130706433", "localhost", "localhost."])
-  func forbiddenSpellings(host: String) async throws {
+  @Test(arguments: ["127.0.0.1", "0x7f.1", "2130706433", "localhost", "localhost."])
+  func `every spelling of an address is refused where it is not`(host: String) async throws {
     let transport = try transport(SystemHostResolver(), .publicOnly)
-    let result = await send(transport, "http://\(host):9/")
-    await transport.close()
-    #expect(kind(result) == .forbiddenAddress || (host == "localhost." && kind(result) == .unknownHost), "\(result)")
+    let result = await transport.only("http://\(host):9/")
+    #expect(result.kind == .forbiddenAddress || (host == "localhost." && result.kind == .unknownHost), "\(result)")
   }
 
-  @Test("a client that would connect elsewhere ends the connection before a request is sent")
-  func elsewhere() async throws {
-    let server = try CannedServer(reply: Self.answer)
-    defer { server.stop() }
+  @Test func `a client that would connect elsewhere ends the connection before a request is sent`() async throws {
     // The pin's name is not the URL's, so the client goes where the system says.
     let address = try #require(IPAddress("127.0.0.2"))
     let client = PooledClient(TransportSettings(), tls: nil, pin: (host: "LOCALHOST", address: address))

@@ -6,22 +6,14 @@ import Testing
 
 @testable import PenstockSinks
 
-@Suite("A verification of an export", .timeLimit(.minutes(1)))
-struct RetryingExportStoreTests {
-  private static func configuration() -> S3Configuration {
-    var configuration = S3Configuration(
-      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
-    configuration.endpoint = BucketInMemory.endpoint
-    return configuration
-  }
-
+@Suite("A verification of an export", .timeLimit(.minutes(1))) struct RetryingExportStoreTests {
   /// Three objects of four records, written while nothing goes wrong.
   private func exported(_ bucket: BucketInMemory) async throws {
     let source = InMemorySource(logID: logID)
     for number in 0..<12 { source.append(#"{"n":\#(number)}"#) }
     let cursor = InMemoryCursor(named: "archive", of: source)
     _ = try await Delivery(
-      from: cursor.acquire(), source: source, to: try S3Sink(Self.configuration(), transport: bucket),
+      from: cursor.acquire(), source: source, to: try S3Sink(.acme(), transport: bucket),
       policy: BatchPolicy(maxRecords: 4)
     ).run(untilCaughtUpWith: nil)
   }
@@ -30,17 +22,17 @@ struct RetryingExportStoreTests {
     _ bucket: BucketInMemory, retry: RetryPolicy = RetryPolicy(first: .zero, cap: .zero, maxRetryAfter: .zero),
     failures: AsyncCondition<Int>
   ) async throws -> ExportReport {
-    let store = try S3ExportStore(Self.configuration(), transport: bucket)
+    let store = try S3ExportStore(.acme(), transport: bucket)
     let retrying = RetryingExportStore(
       store, retry: retry, random: { 0 }, onRetry: { _ in failures.update { $0 += 1 } })
     return try await ExportVerifier(store: retrying, logID: logID, cursor: "archive")
       .verify(.content, expecting: 0..<12)
   }
 
-  @Test(
-    "asks again after 503, 500, 429 and broken connections, at every call, and finds what it finds without them",
-    arguments: [BucketInMemory.Fault.slowDown, .internalError, .tooMany, .dropped, .lost])
-  func retries(fault: BucketInMemory.Fault) async throws {
+  @Test(arguments: [BucketInMemory.Fault.slowDown, .internalError, .tooMany, .dropped, .lost])
+  func `asks again after 503, 500, 429 and broken connections, at every call, and finds what it finds without them`(
+    fault: BucketInMemory.Fault
+  ) async throws {
     let failing = Mutex<Set<String>?>(nil)
     // Each call fails the first time it is made.
     let bucket = BucketInMemory { _, call in
@@ -62,8 +54,8 @@ struct RetryingExportStoreTests {
     #expect(try await verify(bucket, failures: failures).findings.contains { $0.kind == .missingObject })
   }
 
-  @Test("gives up where failures last longer than they may, and at once where asking again is of no use")
-  func givesUp() async throws {
+  @Test
+  func `gives up where failures last longer than they may, and at once where asking again is of no use`() async throws {
     let failing = Mutex(false)
     let bucket = BucketInMemory { _, _ in failing.withLock { $0 } ? .slowDown : nil }
     try await exported(bucket)
@@ -72,27 +64,22 @@ struct RetryingExportStoreTests {
     var retry = RetryPolicy(first: .seconds(10), cap: .seconds(10))
     retry.giveUpAfter = .zero
     let store = RetryingExportStore(
-      try S3ExportStore(Self.configuration(), transport: bucket), retry: retry, random: { .max },
+      try S3ExportStore(.acme(), transport: bucket), retry: retry, random: { .max },
       onRetry: { _ in failures.update { $0 += 1 } })
     let error = await #expect(throws: ExportStoreError.self) { try await store.list(prefix: "") }
     #expect(error?.isTemporary == true && failures.value == 0)
     let refusing = RetryingExportStore(
-      try S3ExportStore(Self.configuration(), transport: ScriptedTransport(ScriptedTransport.answer(403))),
-      retry: RetryPolicy())
+      try S3ExportStore(.acme(), transport: ScriptedTransport(.answer(403))), retry: RetryPolicy())
     let refusal = await #expect(throws: ExportStoreError.self) { try await refusing.list(prefix: "") }
     #expect(refusal?.isTemporary == false)
   }
 
-  @Test("waits as long as the store asks, and twice as long after each failure")
-  func waits() async throws {
+  @Test func `waits as long as the store asks, and twice as long after each failure`() async throws {
     let clock = ManualDeliveryClock()
     let transport = ScriptedTransport(
-      ScriptedTransport.answer(503), ScriptedTransport.answer(503),
-      ScriptedTransport.answer(503, [(name: "Retry-After", value: "90")]),
-      ScriptedTransport.answer(404))
+      .answer(503), .answer(503), .answer(503, [(name: "Retry-After", value: "90")]), .answer(404))
     let store = RetryingExportStore(
-      try S3ExportStore(Self.configuration(), transport: transport), retry: RetryPolicy(first: .seconds(2)),
-      clock: clock,
+      try S3ExportStore(.acme(), transport: transport), retry: RetryPolicy(first: .seconds(2)), clock: clock,
       random: { 1 << 63 })
     let asking = Task { try await store.facts(of: "k") }
     var waits: [Duration] = []

@@ -10,21 +10,19 @@ struct S3ClientTests {
   private let batch = makeBatch([#"{"a":1}"#])
 
   private static func configuration() -> S3Configuration {
-    var configuration = S3Configuration(
-      bucket: "acme", region: "us-east-1",
-      credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
-    configuration.layout.manifest = false
-    return configuration
+    .acme { ($0.endpoint, $0.region, $0.layout.manifest) = (nil, "us-east-1", false) }
+  }
+
+  private func deliver(by transport: ScriptedTransport) async throws -> DeliveryOutcome {
+    let sink = try S3Sink(Self.configuration(), transport: transport, clock: FixedClock())
+    return await sink.deliver(try makeDelivery(sink, batch))
   }
 
   private static let skewed = "<Error><Code>RequestTimeTooSkewed</Code><Message>m</Message></Error>"
   private static let ahead = [(name: "Date", value: "Sun, 01 Mar 2026 01:00:00 GMT")]
 
-  @Test("a clock that is wrong is corrected by the store's date, once, and stays corrected")
-  func skew() async throws {
-    let transport = ScriptedTransport(
-      ScriptedTransport.answer(403, Self.ahead, Self.skewed), ScriptedTransport.answer(200),
-      ScriptedTransport.answer(200))
+  @Test func `a clock that is wrong is corrected by the store's date, once, and stays corrected`() async throws {
+    let transport = ScriptedTransport(.answer(403, Self.ahead, Self.skewed), .answer(200), .answer(200))
     let sink = try S3Sink(Self.configuration(), transport: transport, clock: FixedClock())
     let delivery = try makeDelivery(sink, batch)
     #expect(await sink.deliver(delivery).isDelivered)
@@ -35,49 +33,47 @@ struct S3ClientTests {
     #expect(transport.requests[1].header("authorization")?.contains("/20260301/") == true)
   }
 
-  @Test("a HEAD says nothing of clocks but its date")
-  func skewedHead() async throws {
-    let transport = ScriptedTransport(
-      ScriptedTransport.answer(412), ScriptedTransport.answer(403, Self.ahead), ScriptedTransport.answer(404))
-    let sink = try S3Sink(Self.configuration(), transport: transport, clock: FixedClock())
-    #expect(await sink.deliver(try makeDelivery(sink, batch)).isRetry)
+  @Test func `a HEAD says nothing of clocks but its date`() async throws {
+    let transport = ScriptedTransport(.answer(412), .answer(403, Self.ahead), .answer(404))
+    #expect(try await deliver(by: transport).isRetry)
     #expect(transport.requests.last?.header("x-amz-date") == "20260301T010000Z")
   }
 
-  @Test("a store that goes on complaining, or gives no date, is believed after one correction")
-  func skewForEver() async throws {
-    let complaint = ScriptedTransport.answer(403, Self.ahead, Self.skewed)
-    for steps in [[complaint, complaint], [ScriptedTransport.answer(403, [], Self.skewed)]] {
+  @Test func `a store that keeps complaining, or gives no date, is believed after one correction`() async throws {
+    let complaint = ScriptedTransport.Step.answer(403, Self.ahead, Self.skewed)
+    for steps in [[complaint, complaint], [.answer(403, [], Self.skewed)]] {
       let transport = ScriptedTransport(steps)
-      let sink = try S3Sink(Self.configuration(), transport: transport, clock: FixedClock())
-      let outcome = await sink.deliver(try makeDelivery(sink, batch))
+      let outcome = try await deliver(by: transport)
       #expect(outcome.isRefused && outcome.words.contains("clock is wrong"), "\(outcome)")
       #expect(transport.stepsLeft == 0)
     }
   }
 
-  @Test("a date that hardly differs is no reason to sign again", arguments: ["Sat, 28 Feb 2026 23:59:20 GMT", "soon"])
-  func noSkew(date: String) async throws {
-    let transport = ScriptedTransport(ScriptedTransport.answer(403, [(name: "Date", value: date)], Self.skewed))
-    let sink = try S3Sink(Self.configuration(), transport: transport, clock: FixedClock())
-    #expect(await sink.deliver(try makeDelivery(sink, batch)).isRefused)
+  @Test(arguments: ["Sat, 28 Feb 2026 23:59:20 GMT", "soon"])
+  func `a date that hardly differs is no reason to sign again`(date: String) async throws {
+    let transport = ScriptedTransport(.answer(403, [(name: "Date", value: date)], Self.skewed))
+    #expect(try await deliver(by: transport).isRefused)
   }
 
   @Test(
-    "the bucket itself is asked for as its store wants it",
     arguments: [
       (nil, S3Configuration.Addressing.virtualHost, "https://acme.s3.us-east-1.amazonaws.com/?list-type=2"),
       (nil, .path, "https://s3.us-east-1.amazonaws.com/acme?list-type=2"),
       ("http://127.0.0.1:9000", .automatic, "http://127.0.0.1:9000/acme?list-type=2"),
     ] as [(String?, S3Configuration.Addressing, String)])
-  func bucketAddress(endpoint: String?, addressing: S3Configuration.Addressing, url: String) throws {
+  func `the bucket itself is asked for as its store wants it`(
+    endpoint: String?, addressing: S3Configuration.Addressing, url: String
+  ) throws {
     var configuration = Self.configuration()
-    configuration.endpoint = endpoint
-    configuration.addressing = addressing
-    let request = try S3Address(configuration).signed(
-      S3Request(method: "GET", query: [(name: "list-type", value: "2")]), region: "us-east-1",
-      credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s")), timeout: .seconds(1), at: .fixed)
-    #expect(request.url == url)
+    (configuration.endpoint, configuration.addressing) = (endpoint, addressing)
+    let list = S3Request(method: "GET", query: [(name: "list-type", value: "2")])
+    #expect(Self.signed(list, at: try S3Address(configuration)).url == url)
+  }
+
+  private static func signed(_ request: S3Request, at address: S3Address) -> TransportRequest {
+    address.signed(
+      request, region: "us-east-1", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s")),
+      timeout: .seconds(1), at: .fixed)
   }
 
   // MARK: Credentials that end
@@ -95,7 +91,10 @@ struct S3ClientTests {
     let fails = Atomic(false)
   }
 
-  private func cached(_ clock: Clock, _ asked: Asked, lasting seconds: Int64?) -> CachedCredentials {
+  private let clock = Clock()
+  private let asked = Asked()
+
+  private func cached(lasting seconds: Int64?) -> CachedCredentials {
     CachedCredentials(clock: clock) {
       let number = asked.count.add(1, ordering: .relaxed).newValue
       // Lets the others in, who must find somebody asking.
@@ -109,10 +108,8 @@ struct S3ClientTests {
     }
   }
 
-  @Test("credentials are kept until five minutes before they end, and asked for once however many want them")
-  func caching() async throws {
-    let (clock, asked) = (Clock(), Asked())
-    let credentials = cached(clock, asked, lasting: 3600)
+  @Test func `credentials are kept until five minutes before they end, and asked for once at a time`() async throws {
+    let credentials = cached(lasting: 3600)
     let found = await withTaskGroup { group in
       for _ in 0..<8 { group.addTask { try? await credentials.current().accessKeyID } }
       return await group.reduce(into: []) { $0.append($1) }
@@ -125,10 +122,8 @@ struct S3ClientTests {
     #expect(asked.count.load(ordering: .relaxed) == 2)
   }
 
-  @Test("when they cannot be replaced, the old ones serve to their end, and it is asked again each half minute")
-  func failingRefresh() async throws {
-    let (clock, asked) = (Clock(), Asked())
-    let credentials = cached(clock, asked, lasting: 600)
+  @Test func `when they cannot be replaced, the old ones serve to their end; it asks each half minute`() async throws {
+    let credentials = cached(lasting: 600)
     _ = try await credentials.current()
     asked.fails.store(true, ordering: .relaxed)
     clock.advance(seconds: 400)
@@ -143,10 +138,8 @@ struct S3ClientTests {
     #expect(try await credentials.current().accessKeyID == "key5")
   }
 
-  @Test("credentials that do not end are asked for once; a store that refuses them has them asked for again")
-  func refused() async throws {
-    let (clock, asked) = (Clock(), Asked())
-    let credentials = cached(clock, asked, lasting: nil)
+  @Test func `credentials that do not end are asked for once, and again when a store refuses them`() async throws {
+    let credentials = cached(lasting: nil)
     let first = try await credentials.current()
     clock.advance(seconds: 1_000_000)
     #expect(try await credentials.current() == first)
@@ -177,9 +170,10 @@ struct S3ClientTests {
   }
 
   @Test(
-    "credentials that were replaced are picked up by the next request, a HEAD included",
     arguments: [(400, "ExpiredToken"), (403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch")], ["HEAD", "GET"])
-  func replaced(refusal: (head: Int, code: String), method: String) async throws {
+  func `credentials that were replaced are picked up by the next request, a HEAD included`(
+    refusal: (head: Int, code: String), method: String
+  ) async throws {
     let file = Mutex("first")
     let store = Guarded(refusal)
     let chain = S3CredentialChain(
@@ -200,10 +194,8 @@ struct S3ClientTests {
     #expect(try await client.send(request).response.status == 404)
   }
 
-  @Test("a refusal that may have another reason costs no credentials, and has them asked for once each half minute")
-  func doubted() async throws {
-    let (clock, asked) = (Clock(), Asked())
-    let credentials = cached(clock, asked, lasting: nil)
+  @Test func `a refusal that may have another reason costs no credentials; it asks each half minute`() async throws {
+    let credentials = cached(lasting: nil)
     let first = try await credentials.current()
     // Whoever gives them is away, which is no reason to lose those there are.
     asked.fails.store(true, ordering: .relaxed)
@@ -216,41 +208,32 @@ struct S3ClientTests {
     #expect(try await credentials.current().accessKeyID == "key3")
   }
 
-  @Test(
-    "a store behind a path is asked there, and the path is signed",
-    arguments: [
-      (
-        "https://x.test/storage/v1/s3", "https://x.test/storage/v1/s3/acme/a/k", "https://x.test/storage/v1/s3/acme?x=1"
-      ),
-      ("https://x.test/s3/", "https://x.test/s3/acme/a/k", "https://x.test/s3/acme?x=1"),
-    ])
-  func endpointWithPath(endpoint: String, object: String, list: String) throws {
+  @Test(arguments: [
+    ("https://x.test/storage/v1/s3", "https://x.test/storage/v1/s3/acme/a/k", "https://x.test/storage/v1/s3/acme?x=1"),
+    ("https://x.test/s3/", "https://x.test/s3/acme/a/k", "https://x.test/s3/acme?x=1"),
+  ])
+  func `a store under a path is asked there, and the path is signed`(
+    endpoint: String, object: String, list: String
+  ) throws {
     var configuration = Self.configuration()
     configuration.endpoint = endpoint
     let address = try S3Address(configuration)
-    let credentials = S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s"))
-    func signed(_ request: S3Request) -> TransportRequest {
-      address.signed(request, region: "us-east-1", credentials: credentials, timeout: .seconds(1), at: .fixed)
-    }
-    #expect(signed(S3Request(method: "PUT", key: "a/k")).url == object)
-    #expect(signed(S3Request(method: "GET", query: [(name: "x", value: "1")])).url == list)
+    let put = Self.signed(S3Request(method: "PUT", key: "a/k"), at: address)
+    #expect(put.url == object)
+    #expect(Self.signed(S3Request(method: "GET", query: [(name: "x", value: "1")]), at: address).url == list)
     configuration.endpoint = "https://x.test"
-    let plain = try S3Address(configuration).signed(
-      S3Request(method: "PUT", key: "a/k"), region: "us-east-1", credentials: credentials, timeout: .seconds(1),
-      at: .fixed)
+    let plain = Self.signed(S3Request(method: "PUT", key: "a/k"), at: try S3Address(configuration))
     // Another path has another signature.
-    #expect(plain.header("authorization") != signed(S3Request(method: "PUT", key: "a/k")).header("authorization"))
+    #expect(plain.header("authorization") != put.header("authorization"))
     for wrong in ["https://x.test/acme", "https://x.test/a%20b", "https://x.test/?a=b"] {
       configuration.endpoint = wrong
       #expect(throws: SinkError.self) { try S3Address(configuration) }
     }
   }
 
-  @Test("a token that ran out is replaced and the request sent again")
-  func expiredToken() async throws {
+  @Test func `a token that ran out is replaced and the request sent again`() async throws {
     let answers = Mutex(["first", "second"])
-    let services = ScriptedTransport(
-      ScriptedTransport.answer(400, [], "<Error><Code>ExpiredToken</Code></Error>"), ScriptedTransport.answer(200))
+    let services = ScriptedTransport(.answer(400, [], "<Error><Code>ExpiredToken</Code></Error>"), .answer(200))
     let chain = S3CredentialChain(
       profile: nil, transport: services, clock: FixedClock(), environment: ["HOME": "/h"],
       readFile: { path in

@@ -4,8 +4,7 @@ import Testing
 
 @Suite struct S3DocumentsTests {
   /// Found by the fuzzer: Foundation's XML parser trapped on them.
-  @Test("an answer that is not UTF-8, or holds zeros, is no document and ends nothing")
-  func notText() {
+  @Test func `an answer that is not UTF-8, or holds zeros, is no document and ends nothing`() {
     let sound = Array("<Error><Code>SlowDown</Code><Message>less</Message></Error>".utf8)
     #expect(S3ErrorBody(sound)?.code == "SlowDown")
     for byte in [0xCA, 0xFF, 0x00] as [UInt8] {
@@ -21,8 +20,8 @@ import Testing
   }
 
   /// Found by the fuzzer: Foundation's XML parser ended the process.
-  @Test("an answer with a processing instruction is no document and ends nothing; the declaration in front is none")
-  func instructions() {
+  @Test
+  func `an answer with a processing instruction is no document and ends nothing; the declaration in front is none`() {
     let sound = "<Error><Code>SlowDown</Code></Error>"
     #expect(S3ErrorBody(Array((#"<?xml version="1.0" encoding="UTF-8"?>"# + "\n" + sound).utf8))?.code == "SlowDown")
     for instruction in ["<?x?>", "<?xml?>", "<?x y?>", "<?xml version=\"1.0\"?><?x?>", "<?"] {

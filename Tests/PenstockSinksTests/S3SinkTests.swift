@@ -24,37 +24,34 @@ struct S3SinkTests {
   private func deliver(
     _ steps: ScriptedTransport.Step..., change: (inout S3Configuration) -> Void = { _ in }
   ) async throws -> (outcome: DeliveryOutcome, requests: [TransportRequest]) {
-    let transport = ScriptedTransport()
-    let delivery = try makeDelivery(try sink(transport, change), batch)
-    let scripted = ScriptedTransport(steps)
-    let outcome = try await sink(scripted, change).deliver(delivery)
-    #expect(scripted.stepsLeft == 0, "not everything was asked")
-    return (outcome, scripted.requests)
+    let transport = ScriptedTransport(steps)
+    let sink = try sink(transport, change)
+    let outcome = await sink.deliver(try makeDelivery(sink, batch))
+    #expect(transport.stepsLeft == 0, "not everything was asked")
+    return (outcome, transport.requests)
   }
 
   private static func error(_ status: Int, _ code: String, _ message: String = "words") -> ScriptedTransport.Step {
-    ScriptedTransport.answer(
+    .answer(
       status, [],
       "<?xml version=\"1.0\"?><Error><Code>\(code)</Code><Message>\(message)</Message><HostId>x</HostId></Error>")
   }
 
+  private static let precondition = error(412, "PreconditionFailed")
+
   /// What a HEAD says of the object this batch makes.
-  private func head(
-    sha256: String? = nil, length: String? = nil, size: String? = nil
-  ) -> ScriptedTransport.Step {
+  private func head(sha256: String? = nil, length: String? = nil, size: String? = nil) -> ScriptedTransport.Step {
     let rows = Array("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n".utf8)
-    return ScriptedTransport.answer(
-      200,
-      [
-        (name: "ETag", value: "\"e\""), (name: "Content-Length", value: size ?? "\(rows.count)"),
-        (name: "X-Amz-Meta-Penstock-Sha256", value: sha256 ?? Digest.hex(Digest.sha256(rows))),
-        (name: "x-amz-meta-penstock-length", value: length ?? "\(rows.count)"),
-      ])
+    let headers = [
+      (name: "ETag", value: "\"e\""), (name: "Content-Length", value: size ?? "\(rows.count)"),
+      (name: "X-Amz-Meta-Penstock-Sha256", value: sha256 ?? Digest.hex(Digest.sha256(rows))),
+      (name: "x-amz-meta-penstock-length", value: length ?? "\(rows.count)"),
+    ]
+    return .answer(200, headers)
   }
 
-  @Test("an object is created, never overwritten, and says what it holds")
-  func create() async throws {
-    let (outcome, requests) = try await deliver(ScriptedTransport.answer(200, [(name: "etag", value: "\"abc\"")]))
+  @Test func `an object is created, never overwritten, and says what it holds`() async throws {
+    let (outcome, requests) = try await deliver(.answer(200, [(name: "etag", value: "\"abc\"")]))
     #expect(outcome == .delivered(receipt: "ETag \"abc\""))
     let request = try #require(requests.first)
     #expect(request.method == "PUT")
@@ -62,100 +59,85 @@ struct S3SinkTests {
       request.url == "https://acme-events.s3.eu-central-1.amazonaws.com/exports/"
         + "usages-2026-02-28T23-00000000000000000007-00000000000000000009.json")
     #expect(String(decoding: request.body, as: UTF8.self) == "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n")
-    #expect(request.header("if-none-match") == "*")
-    #expect(request.header("x-amz-content-sha256") == Digest.hex(Digest.sha256(request.body)))
-    #expect(request.header("x-amz-meta-penstock-sha256") == Digest.hex(Digest.sha256(request.body)))
-    #expect(request.header("x-amz-meta-penstock-length") == "24")
-    #expect(request.header("x-amz-meta-penstock-count") == "3")
-    #expect(request.header("x-amz-meta-penstock-first") == "7")
-    #expect(request.header("x-amz-meta-penstock-last") == "9")
-    #expect(request.header("x-amz-meta-penstock-log") == logID)
+    let digest = Digest.hex(Digest.sha256(request.body))
+    request.expect([
+      "if-none-match": "*", "x-amz-content-sha256": digest, "x-amz-meta-penstock-sha256": digest,
+      "x-amz-meta-penstock-length": "24", "x-amz-meta-penstock-count": "3", "x-amz-meta-penstock-first": "7",
+      "x-amz-meta-penstock-last": "9", "x-amz-meta-penstock-log": logID,
+    ])
     #expect(request.header("x-amz-meta-penstock-id")?.count == 32)
     let names = try #require(request.header("authorization")?.split(separator: ",")[1])
     for signed in ["host", "if-none-match", "x-amz-meta-penstock-sha256"] { #expect(names.contains(signed)) }
   }
 
-  @Test("after a lost answer, the object that is there already counts when it is equal")
-  func lostAnswer() async throws {
-    let first = try await deliver(ScriptedTransport.fail(.connectionLost))
-    #expect(first.outcome.isRetry)
-    let (outcome, requests) = try await deliver(Self.error(412, "PreconditionFailed"), head())
+  @Test func `after a lost answer, the object that is there already counts when it is equal`() async throws {
+    #expect(try await deliver(.fail(.connectionLost)).outcome.isRetry)
+    let (outcome, requests) = try await deliver(Self.precondition, head())
     #expect(outcome == .delivered(receipt: "ETag \"e\", already exists"))
     #expect(requests.map(\.method) == ["PUT", "HEAD"])
     #expect(requests[0].url == requests[1].url)
     #expect(requests[1].body.isEmpty)
   }
 
-  @Test("an object with other content, or by others, is a conflict")
-  func conflicts() async throws {
-    let precondition = Self.error(412, "PreconditionFailed")
-    #expect(try await deliver(precondition, head(sha256: String(repeating: "0", count: 64))).outcome.isConflict)
-    #expect(try await deliver(precondition, head(length: "25")).outcome.isConflict)
-    #expect(try await deliver(precondition, head(size: "23")).outcome.isConflict)
-    let foreign = try await deliver(precondition, ScriptedTransport.answer(200, [(name: "ETag", value: "x")])).outcome
+  @Test func `an object with other content, or by others, is a conflict`() async throws {
+    #expect(try await deliver(Self.precondition, head(sha256: String(repeating: "0", count: 64))).outcome.isConflict)
+    #expect(try await deliver(Self.precondition, head(length: "25")).outcome.isConflict)
+    #expect(try await deliver(Self.precondition, head(size: "23")).outcome.isConflict)
+    let foreign = try await deliver(Self.precondition, .answer(200, [(name: "ETag", value: "x")])).outcome
     #expect(foreign.isConflict)
     #expect(foreign.words.contains("not written by Penstock"))
   }
 
-  @Test("a compressed object may have another size than this library would make of it")
-  func compressedSize() async throws {
+  @Test func `a compressed object may have another size than this library would make of it`() async throws {
     let (outcome, _) = try await deliver(
-      Self.error(412, "PreconditionFailed"), head(size: "1"), change: { $0.layout.compression = .gzip() })
+      Self.precondition, head(size: "1"), change: { $0.layout.compression = .gzip() })
     #expect(outcome.isDelivered)
   }
 
-  @Test("when the comparison cannot be made, nothing is claimed")
-  func comparisonFails() async throws {
-    let precondition = Self.error(412, "PreconditionFailed")
-    #expect(try await deliver(precondition, ScriptedTransport.answer(404)).outcome.isRetry)
-    #expect(try await deliver(precondition, ScriptedTransport.answer(503)).outcome.isRetry)
-    #expect(try await deliver(precondition, ScriptedTransport.fail(.timeout)).outcome.isRetry)
-    let forbidden = try await deliver(precondition, ScriptedTransport.answer(403)).outcome
+  @Test func `when the comparison cannot be made, nothing is claimed`() async throws {
+    #expect(try await deliver(Self.precondition, .answer(404)).outcome.isRetry)
+    #expect(try await deliver(Self.precondition, .answer(503)).outcome.isRetry)
+    #expect(try await deliver(Self.precondition, .fail(.timeout)).outcome.isRetry)
+    let forbidden = try await deliver(Self.precondition, .answer(403)).outcome
     #expect(forbidden.isRefused)
     #expect(forbidden.words.contains("s3:GetObject"))
   }
 
-  @Test(
-    "answers that call for patience are retried",
-    arguments: [
-      (409, "ConditionalRequestConflict"), (503, "SlowDown"), (500, "InternalError"), (502, ""), (504, ""),
-      (429, "TooManyRequests"), (408, ""), (400, "RequestTimeout"), (400, "BadDigest"), (400, "IncompleteBody"),
-      (400, "XAmzContentSHA256Mismatch"), (307, "TemporaryRedirect"),
-    ])
-  func retried(status: Int, code: String) async throws {
+  @Test(arguments: [
+    (409, "ConditionalRequestConflict"), (503, "SlowDown"), (500, "InternalError"), (502, ""), (504, ""),
+    (429, "TooManyRequests"), (408, ""), (400, "RequestTimeout"), (400, "BadDigest"), (400, "IncompleteBody"),
+    (400, "XAmzContentSHA256Mismatch"), (307, "TemporaryRedirect"),
+  ])
+  func `answers that call for patience are retried`(status: Int, code: String) async throws {
     #expect(try await deliver(Self.error(status, code)).outcome.isRetry)
   }
 
-  @Test(
-    "answers that only a person can change are refused, with the store's words",
-    arguments: [
-      (403, "AccessDenied", "AccessDenied: words"), (403, "SignatureDoesNotMatch", "secret access key is wrong"),
-      (403, "RequestTimeTooSkewed", "clock is wrong"), (404, "NoSuchBucket", "NoSuchBucket"),
-      (400, "InvalidArgument", "400"),
-      (301, "PermanentRedirect", "region"), (501, "NotImplemented", "If-None-Match"), (401, "", "401"),
-      (405, "", "405"),
-    ])
-  func refused(status: Int, code: String, words: String) async throws {
+  @Test(arguments: [
+    (403, "AccessDenied", "AccessDenied: words"), (403, "SignatureDoesNotMatch", "secret access key is wrong"),
+    (403, "RequestTimeTooSkewed", "clock is wrong"), (404, "NoSuchBucket", "NoSuchBucket"),
+    (400, "InvalidArgument", "400"),
+    (301, "PermanentRedirect", "region"), (501, "NotImplemented", "If-None-Match"), (401, "", "401"),
+    (405, "", "405"),
+  ])
+  func `answers that only an operator can change are refused, with the store's words`(
+    status: Int, code: String, words: String
+  ) async throws {
     let outcome = try await deliver(Self.error(status, code)).outcome
     #expect(outcome.isRefused)
     #expect(outcome.words.contains(words), "\(outcome)")
   }
 
-  @Test("SlowDown with Retry-After waits as long as it says")
-  func retryAfter() async throws {
-    let outcome = try await deliver(ScriptedTransport.answer(503, [(name: "Retry-After", value: "9")])).outcome
+  @Test func `SlowDown with Retry-After waits as long as it says`() async throws {
+    let outcome = try await deliver(.answer(503, [(name: "Retry-After", value: "9")])).outcome
     #expect(outcome == .retry(reason: "the store answered 503 Service Unavailable", after: .seconds(9)))
   }
 
-  @Test("an answer that echoes the secret does not bring it into the reason")
-  func echo() async throws {
-    #expect(
-      try await deliver(Self.error(403, "SignatureDoesNotMatch", "hunter2")).outcome.words.contains("<secret>"))
-    #expect(try await !deliver(ScriptedTransport.answer(403, [], "x hunter2")).outcome.words.contains("hunter2"))
+  @Test func `an answer that echoes the secret does not bring it into the reason`() async throws {
+    #expect(try await deliver(Self.error(403, "SignatureDoesNotMatch", "hunter2")).outcome.words.contains("<secret>"))
+    #expect(try await !deliver(.answer(403, [], "x hunter2")).outcome.words.contains("hunter2"))
   }
 
   @Test(
-    "a bucket is addressed as its store wants it",
     arguments: [
       (nil, "acme", .automatic, "https://acme.s3.eu-central-1.amazonaws.com/exports/"),
       (nil, "acme.events", .automatic, "https://s3.eu-central-1.amazonaws.com/acme.events/exports/"),
@@ -164,37 +146,28 @@ struct S3SinkTests {
       ("http://127.0.0.1:80/", "acme", .path, "http://127.0.0.1/acme/exports/"),
       ("https://store.example", "acme", .virtualHost, "https://acme.store.example/exports/"),
     ] as [(String?, String, S3Configuration.Addressing, String)])
-  func addressing(
+  func `a bucket is addressed as its store wants it`(
     endpoint: String?, bucket: String, addressing: S3Configuration.Addressing, prefix: String
   ) async throws {
     let (_, requests) = try await deliver(
-      ScriptedTransport.answer(200),
-      change: {
-        $0.bucket = bucket
-        $0.endpoint = endpoint
-        $0.addressing = addressing
-      })
+      .answer(200), change: { ($0.bucket, $0.endpoint, $0.addressing) = (bucket, endpoint, addressing) })
     let request = try #require(requests.first)
     #expect(request.url.hasPrefix(prefix), "\(request.url)")
     let afterScheme = prefix.drop { $0 != "/" }.dropFirst(2)
     #expect(request.header("host") == String(afterScheme.prefix { $0 != "/" }))
   }
 
-  @Test("a session token is sent")
-  func sessionToken() async throws {
-    let (_, requests) = try await deliver(
-      ScriptedTransport.answer(200), change: { $0.credentials?.sessionToken = Secret("token") })
+  @Test func `a session token is sent`() async throws {
+    let (_, requests) = try await deliver(.answer(200), change: { $0.credentials?.sessionToken = Secret("token") })
     #expect(requests.first?.header("x-amz-security-token") == "token")
   }
 
-  @Test("a delivery under way keeps its name and bytes when the configuration changes")
-  func planIsFrozen() async throws {
+  @Test func `a delivery under way keeps its name and bytes when the configuration changes`() async throws {
     let delivery = try makeDelivery(try sink(ScriptedTransport()), batch)
-    let transport = ScriptedTransport(ScriptedTransport.answer(200))
+    let transport = ScriptedTransport(.answer(200))
     let changed = try sink(transport) {
       $0.layout = ExportLayout(prefix: "other/place")
-      $0.layout.compression = .zstd()
-      $0.layout.fields = FieldSelection(keeping: [])
+      ($0.layout.compression, $0.layout.fields) = (.zstd(), FieldSelection(keeping: []))
     }
     #expect(try changed.prepare(batch, plan: delivery.intent.plan).bytes == delivery.body.bytes)
     #expect(await changed.deliver(delivery).isDelivered)
@@ -205,8 +178,7 @@ struct S3SinkTests {
         + "compression=none\nlevel=0\nfields=*\nclosed=records\nmanifest=\n")
   }
 
-  @Test("the digest is of the rows, however they are compressed")
-  func digest() throws {
+  @Test func `the digest is of the rows, however they are compressed`() throws {
     let plain = try makeDelivery(try sink(ScriptedTransport()), batch).body
     for compression in [ExportCompression.gzip(), .zstd()] {
       let sink = try sink(ScriptedTransport()) { $0.layout.compression = compression }
@@ -219,16 +191,16 @@ struct S3SinkTests {
     }
   }
 
-  @Test("plans that cannot be followed stop the delivery", arguments: ["brotli", "gzip"])
-  func strangePlans(compression: String) throws {
+  @Test(arguments: ["brotli", "gzip"])
+  func `plans that cannot be followed stop the delivery`(compression: String) throws {
     let plan = "penstock-export 1\nkey=a/b\ncompression=\(compression)\nlevel=11\nfields=*\n"
-    #expect(throws: SinkError.self) { try sink(ScriptedTransport()).prepare(batch, plan: Array(plan.utf8)) }
     let escape = "penstock-export 1\nkey=../b\ncompression=none\nlevel=0\nfields=*\n"
-    #expect(throws: SinkError.self) { try sink(ScriptedTransport()).prepare(batch, plan: Array(escape.utf8)) }
+    for plan in [plan, escape] {
+      #expect(throws: SinkError.self) { try sink(ScriptedTransport()).prepare(batch, plan: Array(plan.utf8)) }
+    }
   }
 
-  @Test("configurations that cannot work are refused")
-  func badConfigurations() {
+  @Test func `configurations that cannot work are refused`() {
     let changes: [(String, (inout S3Configuration) -> Void)] = [
       ("bucket", { $0.bucket = "a/b" }), ("bucket", { $0.bucket = "" }), ("bucket", { $0.bucket = "a..b" }),
       ("region", { $0.region = "" }), ("access key", { $0.credentials?.accessKeyID = "a b" }),
@@ -238,13 +210,10 @@ struct S3SinkTests {
       ("limits", { $0.maxBytes = 0 }), ("limits", { $0.maxBytes = 6 << 30 }),
       ("below 0", { $0.maxWait = .seconds(-1) }),
     ]
-    for (words, change) in changes {
-      expectSinkError(containing: words) { _ = try sink(ScriptedTransport(), change) }
-    }
+    for (words, change) in changes { expectSinkError(containing: words) { _ = try sink(ScriptedTransport(), change) } }
   }
 
-  @Test("an error document is read only when it is small and plain")
-  func errorDocuments() {
+  @Test func `an error document is read only when it is small and plain`() {
     #expect(S3ErrorBody(Array("<Error><Code>A</Code></Error>".utf8))?.code == "A")
     #expect(S3ErrorBody(Array("<Error><Code>A</Code><Message>a &amp; b</Message></Error>".utf8))?.message == "a & b")
     let padding = String(repeating: " ", count: S3ErrorBody.limit)

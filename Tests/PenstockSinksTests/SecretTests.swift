@@ -5,8 +5,9 @@ import Testing
 @testable import PenstockSinks
 
 struct SecretTests {
-  @Test("a secret shows in no description")
-  func noDescriptionShowsIt() {
+  @TemporaryDirectory private var directory: String
+
+  @Test func `a secret shows in no description`() {
     let secret = Secret("hunter2")
     var dumped = ""
     dump(secret, to: &dumped)
@@ -16,16 +17,14 @@ struct SecretTests {
     #expect("\(secret)" == "<secret>")
   }
 
-  @Test("nothing of a webhook prints a secret: configuration, sink, plan, request, error, report")
-  func nothingOfAWebhookPrintsASecret() async throws {
+  @Test func `nothing of a webhook prints a secret: configuration, sink, plan, request, error, report`() async throws {
     let signing = "whsec_aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVy"
     let hidden = ["hunter2", "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVy", "104, 117, 110, 116, 101, 114", "queryK3y"]
     var configuration = WebhookConfiguration(url: "https://example.com/in?key=queryK3y%20long")
     configuration.headers = [.bearer(Secret("hunter2")), .init("api-key", Secret("hunter2!"))]
     configuration.secrets = [Secret(signing)]
     let echo = "no: hunter2! hunter2 aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVy queryK3y%20long queryK3y long \(signing)"
-    let transport = ScriptedTransport(
-      ScriptedTransport.answer(422, [], echo), ScriptedTransport.answer(401, [], echo), ScriptedTransport.fail(.tls))
+    let transport = ScriptedTransport(.answer(422, [], echo), .answer(401, [], echo), .fail(.tls))
     let sink = try WebhookSink(configuration, transport: transport, clock: FixedClock())
     let delivery = try makeDelivery(sink, makeBatch([#"{"a":1}"#]))
     let outcomes = [await sink.deliver(delivery), (await sink.test()).outcome, (await sink.test()).outcome]
@@ -40,12 +39,10 @@ struct SecretTests {
     #expect(outcomes[0].words.contains("no: <secret> <secret>"), "\(outcomes[0])")
   }
 
-  @Test("configurations with secrets print without them")
-  func configurationsPrintWithoutThem() throws {
+  @Test func `configurations with secrets print without them`() throws {
     var webhook = WebhookConfiguration(url: "https://example.com/?key=hunter2")
     webhook.headers = [.bearer(Secret("hunter2")), .init("api-key", Secret("hunter2"))]
-    let s3 = S3Configuration(
-      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
+    let s3 = S3Configuration.acme()
     var text = "\(webhook.headers)\(s3)"
     dump(s3, to: &text)
     dump(webhook.headers, to: &text)
@@ -54,27 +51,23 @@ struct SecretTests {
     #expect(!text.contains("hunter2"), "\(text)")
   }
 
-  @Test("an environment variable that is missing is named")
-  func missingVariable() {
+  @Test func `an environment variable that is missing is named`() {
     expectSinkError(containing: "PENSTOCK_TEST_NO_SUCH_VARIABLE") {
       _ = try Secret(environment: "PENSTOCK_TEST_NO_SUCH_VARIABLE")
     }
   }
 
-  @Test("a secret from a file has no line feed at its end, and keeps every other byte")
-  func fromAFile() throws {
-    try withTemporaryDirectory { directory in
-      for (content, expected) in [("abc\n", "abc"), ("abc\r\n", "abc"), ("abc", "abc"), (" a b \n\n", " a b \n")] {
-        try write(Array(content.utf8), to: directory + "/key")
-        #expect(try Secret(contentsOfFile: directory + "/key").revealed == expected)
-      }
-      try write([], to: directory + "/empty")
-      expectSinkError(containing: "is empty") { _ = try Secret(contentsOfFile: directory + "/empty") }
-      try write([0xFF, 0xFE], to: directory + "/binary")
-      expectSinkError(containing: "not UTF-8") { _ = try Secret(contentsOfFile: directory + "/binary") }
-      try write([UInt8](repeating: 65, count: 65_537), to: directory + "/long")
-      expectSinkError(containing: "cannot be read") { _ = try Secret(contentsOfFile: directory + "/long") }
-      expectSinkError(containing: "No such file") { _ = try Secret(contentsOfFile: directory + "/none") }
+  @Test func `a secret from a file has no line feed at its end, and keeps every other byte`() throws {
+    for (content, expected) in [("abc\n", "abc"), ("abc\r\n", "abc"), ("abc", "abc"), (" a b \n\n", " a b \n")] {
+      try write(Array(content.utf8), to: directory + "/key")
+      #expect(try Secret(contentsOfFile: directory + "/key").revealed == expected)
     }
+    try write([], to: directory + "/empty")
+    expectSinkError(containing: "is empty") { _ = try Secret(contentsOfFile: directory + "/empty") }
+    try write([0xFF, 0xFE], to: directory + "/binary")
+    expectSinkError(containing: "not UTF-8") { _ = try Secret(contentsOfFile: directory + "/binary") }
+    try write([UInt8](repeating: 65, count: 65_537), to: directory + "/long")
+    expectSinkError(containing: "cannot be read") { _ = try Secret(contentsOfFile: directory + "/long") }
+    expectSinkError(containing: "No such file") { _ = try Secret(contentsOfFile: directory + "/none") }
   }
 }

@@ -52,8 +52,7 @@ struct SigV4SuiteTests {
     Vector(
       name: "get-unreserved", path: "/" + unreserved,
       signature: "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"),
-    Vector(
-      name: "get-utf8", path: "/ሴ", signature: "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"),
+    Vector(name: "get-utf8", path: "/ሴ", signature: "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"),
     Vector(
       name: "get-space-unnormalized", path: "/example space/",
       signature: "652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741"),
@@ -114,8 +113,8 @@ struct SigV4SuiteTests {
       signature: "328d1b9eaadca9f5818ef05e8392801e091653bafec24fcab71e7344e7f51422"),
   ]
 
-  @Test("the official suite's signatures are met", arguments: vectors)
-  func suite(vector: Vector) {
+  @Test(arguments: vectors)
+  func `the official suite's signatures are met`(vector: Vector) {
     let signer = SigV4(
       credentials: S3Credentials(
         accessKeyID: "AKIDEXAMPLE", secretAccessKey: Secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")),

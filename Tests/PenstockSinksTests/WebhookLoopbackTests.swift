@@ -8,13 +8,14 @@ import Testing
 
 /// The webhook sink against the reference receiver, over the loopback interface.
 struct WebhookLoopbackTests {
+  @TemporaryDirectory private var directory: String
   private static let secret = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
   private let records = (0..<7).map { #"{"n":\#($0),"text":"é & + % ="}"# }
 
   private var rows: [UInt8] { records.flatMap { Array("\($0)\n".utf8) } }
 
-  @Test("what is delivered is what is stored, byte for byte, once", arguments: WebhookConfiguration.Method.allCases)
-  func delivered(method: WebhookConfiguration.Method) async throws {
+  @Test(arguments: WebhookConfiguration.Method.allCases)
+  func `what is delivered is what is stored, byte for byte, once`(method: WebhookConfiguration.Method) async throws {
     try await withReceiver { _ in
     } body: { url, receiver, output in
       let sink = try makeSink(url) { $0.method = method }
@@ -34,11 +35,9 @@ struct WebhookLoopbackTests {
     }
   }
 
-  @Test("failures on purpose, before and after storing, lose nothing and double nothing")
-  func failures() async throws {
+  @Test func `failures on purpose, before and after storing, lose nothing and double nothing`() async throws {
     try await withReceiver {
-      $0.failureRate = 0.6
-      $0.seed = 7
+      ($0.failureRate, $0.seed) = (0.6, 7)
     } body: { url, receiver, output in
       let sink = try makeSink(url)
       var attempts = 0
@@ -60,8 +59,7 @@ struct WebhookLoopbackTests {
     }
   }
 
-  @Test("another secret is refused, and nothing is stored")
-  func otherSecret() async throws {
+  @Test func `another secret is refused, and nothing is stored`() async throws {
     try await withReceiver { _ in
     } body: { url, receiver, output in
       let sink = try makeSink(url) { $0.secrets = [Secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")] }
@@ -73,8 +71,7 @@ struct WebhookLoopbackTests {
     }
   }
 
-  @Test("a test delivery is checked by the receiver and leaves nothing there")
-  func testDelivery() async throws {
+  @Test func `a test delivery is checked by the receiver and leaves nothing there`() async throws {
     try await withReceiver { _ in
     } body: { url, receiver, output in
       let sink = try makeSink(url)
@@ -89,8 +86,7 @@ struct WebhookLoopbackTests {
     }
   }
 
-  @Test("the guard is on unless it is switched off")
-  func guarded() async throws {
+  @Test func `the guard is on unless it is switched off`() async throws {
     expectSinkError(containing: "is loopback") {
       _ = try makeSink("http://127.0.0.1:9/") { $0.addresses = .publicOnly }
     }
@@ -101,16 +97,12 @@ struct WebhookLoopbackTests {
     #expect(outcome.isRefused && outcome.words.contains("to which localhost resolves, is loopback"), "\(outcome)")
   }
 
-  @Test("a receiver that demands a key takes the right one only", arguments: [("right", true), ("wrong", false)])
-  func key(key: String, isRight: Bool) async throws {
+  @Test(arguments: [("right", true), ("wrong", false)])
+  func `a receiver that demands a key takes the right one only`(key: String, isRight: Bool) async throws {
     try await withReceiver {
-      $0.secrets = []
-      $0.requiredHeader = .init("Your-Api-Key", Secret("right"))
+      ($0.secrets, $0.requiredHeader) = ([], .init("Your-Api-Key", Secret("right")))
     } body: { url, _, _ in
-      let sink = try makeSink(url) {
-        $0.secrets = []
-        $0.headers = [.init("your-api-key", Secret(key))]
-      }
+      let sink = try makeSink(url) { ($0.secrets, $0.headers) = ([], [.init("your-api-key", Secret(key))]) }
       let outcome = await sink.deliver(try makeDelivery(sink, makeBatch(records)))
       await sink.close()
       #expect(outcome.isDelivered == isRight)
@@ -118,8 +110,7 @@ struct WebhookLoopbackTests {
     }
   }
 
-  @Test("a body that is no JSON is rejected, and one too long is")
-  func rejected() async throws {
+  @Test func `a body that is no JSON is rejected, and one too long is`() async throws {
     try await withReceiver {
       $0.maxBodyBytes = 100
     } body: { url, receiver, output in
@@ -134,8 +125,7 @@ struct WebhookLoopbackTests {
     }
   }
 
-  @Test("a megabyte and more passes")
-  func large() async throws {
+  @Test func `a megabyte and more passes`() async throws {
     try await withReceiver { _ in
     } body: { url, _, output in
       let sink = try makeSink(url)
@@ -150,8 +140,7 @@ struct WebhookLoopbackTests {
     _ url: String, _ change: (inout WebhookConfiguration) -> Void = { _ in }
   ) throws -> WebhookSink {
     var configuration = WebhookConfiguration(url: url)
-    configuration.secrets = [Self.secret]
-    configuration.addresses = .publicAndPrivate
+    (configuration.secrets, configuration.addresses) = ([Self.secret], .publicAndPrivate)
     change(&configuration)
     return try WebhookSink(configuration)
   }
@@ -161,26 +150,21 @@ struct WebhookLoopbackTests {
     _ change: (inout ReceiverConfiguration) -> Void,
     body: (_ url: String, _ receiver: WebhookReceiver, _ output: String) async throws -> Void
   ) async throws {
-    try await withTemporaryDirectory { directory in
-      var configuration = ReceiverConfiguration()
-      configuration.output = directory + "/rows"
-      configuration.ledger = directory + "/ledger"
-      configuration.secrets = [Self.secret]
-      change(&configuration)
-      let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
-      let receiver = try WebhookReceiver(configuration) { port in continuation.yield(port) }
-      let running = Task {
-        defer { continuation.finish() }
-        try await receiver.run()
-      }
-      var iterator = ports.makeAsyncIterator()
-      let port = await iterator.next()
-      if let port {
-        try await body("http://127.0.0.1:\(port)/in?tenant=1", receiver, directory + "/rows")
-      }
-      running.cancel()
-      try await running.value
-      try #require(port != nil, "the receiver did not listen")
+    var configuration = ReceiverConfiguration()
+    configuration.output = directory + "/rows"
+    (configuration.ledger, configuration.secrets) = (directory + "/ledger", [Self.secret])
+    change(&configuration)
+    let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
+    let receiver = try WebhookReceiver(configuration) { port in continuation.yield(port) }
+    let running = Task {
+      defer { continuation.finish() }
+      try await receiver.run()
     }
+    var iterator = ports.makeAsyncIterator()
+    let port = await iterator.next()
+    if let port { try await body("http://127.0.0.1:\(port)/in?tenant=1", receiver, directory + "/rows") }
+    running.cancel()
+    try await running.value
+    try #require(port != nil, "the receiver did not listen")
   }
 }

@@ -16,24 +16,22 @@ struct WebhookTLSTests {
   init() throws { server = try #require(NginxServer.current) }
 
   private func deliver(
-    _ port: Int, _ path: String = "/verify", host: String = "localhost",
+    _ port: Int, _ path: String = "/verify", _ batch: Batch? = nil,
     _ change: (inout WebhookConfiguration) -> Void = { _ in }
   ) async throws -> DeliveryOutcome {
-    let sink = try makeSink(port, path, host: host, change)
-    let outcome = await sink.deliver(try makeDelivery(sink, batch))
+    let sink = try makeSink(port, path, change)
+    let outcome = await sink.deliver(try makeDelivery(sink, batch ?? self.batch))
     await sink.close()
     return outcome
   }
 
   private func makeSink(
-    _ port: Int, _ path: String = "/verify", host: String = "localhost",
-    _ change: (inout WebhookConfiguration) -> Void = { _ in }
+    _ port: Int, _ path: String = "/verify", _ change: (inout WebhookConfiguration) -> Void = { _ in }
   ) throws -> WebhookSink {
-    var configuration = WebhookConfiguration(url: "https://\(host):\(port)\(path)")
+    var configuration = WebhookConfiguration(url: "https://localhost:\(port)\(path)")
     configuration.secrets = [server.secret]
-    configuration.addresses = .publicAndPrivate
-    configuration.tls.authorities = server.tls + "/ca.pem"
-    // What is tested is no speed: beside a dozen other loads, a test of seconds takes half a minute.
+    (configuration.addresses, configuration.tls.authorities) = (.publicAndPrivate, server.tls + "/ca.pem")
+    // What is tested is no speed: on a busy machine, a test of seconds takes half a minute.
     (configuration.timeout, configuration.connectTimeout) = (.seconds(120), .seconds(120))
     change(&configuration)
     return try WebhookSink(configuration)
@@ -48,16 +46,13 @@ struct WebhookTLSTests {
     return report
   }
 
-  @Test("a store with a certificate of a private authority is believed where that authority is named, and only there")
-  func storeOfPrivateAuthority() async throws {
+  @Test func `a store with a certificate of a private authority is believed only where that is named`() async throws {
     func outcome(_ authorities: String?) async throws -> DeliveryOutcome {
-      var configuration = S3Configuration(
-        bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("key")))
-      configuration.endpoint = "https://localhost:\(server.main)"
-      configuration.tls.authorities = authorities
-      configuration.timeout = .seconds(120)
-      configuration.layout.manifest = false
-      let sink = try S3Sink(configuration)
+      let sink = try S3Sink(
+        .acme {
+          ($0.endpoint, $0.tls.authorities) = ("https://localhost:\(server.main)", authorities)
+          ($0.timeout, $0.layout.manifest) = (.seconds(120), false)
+        })
       let outcome = await sink.deliver(try makeDelivery(sink, batch))
       await sink.close()
       return outcome
@@ -70,8 +65,8 @@ struct WebhookTLSTests {
 
   // MARK: Signatures, judged by the official Standard Webhooks library
 
-  @Test("the official library believes what is sent", arguments: WebhookConfiguration.Method.allCases)
-  func verified(method: WebhookConfiguration.Method) async throws {
+  @Test(arguments: WebhookConfiguration.Method.allCases)
+  func `the official library believes what is sent`(method: WebhookConfiguration.Method) async throws {
     let report = try await report(server.main) { $0.method = method }
     #expect(report.outcome.isDelivered, "\(report)")
     #expect(report.excerpt.contains(#""verified": true"#), "\(report)")
@@ -83,8 +78,8 @@ struct WebhookTLSTests {
     #expect(outcome.isDelivered, "during a rotation: \(outcome)")
   }
 
-  @Test("the official library does not believe another secret, or a body of which one byte was changed")
-  func notVerified() async throws {
+  @Test
+  func `the official library does not believe another secret, or a body of which one byte was changed`() async throws {
     let other = Secret("whsec_" + String(repeating: "A", count: 32))
     let wrong = try await deliver(server.main) { $0.secrets = [other] }
     #expect(wrong.isRefused && wrong.words.contains("No matching signature"), "\(wrong)")
@@ -95,7 +90,7 @@ struct WebhookTLSTests {
     configuration.secrets = [server.secret]
     var settings = TransportSettings()
     settings.tls.authorities = server.tls + "/ca.pem"
-    let tampering = Tampering(try AsyncHTTPTransport(settings))
+    let tampering = Tampering(inner: try AsyncHTTPTransport(settings))
     let sink = try WebhookSink(configuration, transport: tampering)
     let outcome = await sink.deliver(try makeDelivery(sink, batch))
     await tampering.close()
@@ -104,8 +99,7 @@ struct WebhookTLSTests {
 
   // MARK: Certificates
 
-  @Test("an authority that is not named is not believed, and the message says what to do")
-  func unknownAuthority() async throws {
+  @Test func `an authority that is not named is not believed, and the message says what to do`() async throws {
     for authorities in [nil, server.tls + "/other-ca.pem"] {
       let outcome = try await deliver(server.main) { $0.tls.authorities = authorities }
       #expect(outcome.isRetry && outcome.words.contains("certificate of localhost is not trusted"), "\(outcome)")
@@ -113,29 +107,25 @@ struct WebhookTLSTests {
     }
   }
 
-  @Test("an authority counts beside the system's when that is said")
-  func besideTheSystem() async throws {
+  @Test func `an authority counts in addition to the system's when that is said`() async throws {
     #expect(try await deliver(server.main) { $0.tls.alsoSystemAuthorities = true }.isDelivered)
   }
 
-  @Test("a certificate for another name, and one expired, are not believed")
-  func wrongCertificates() async throws {
+  @Test func `a certificate for another name, and one expired, are not believed`() async throws {
     let other = try await deliver(server.other)
     #expect(other.isRetry && other.words.contains("does not contain the name localhost"), "\(other)")
     let expired = try await deliver(server.expired)
     #expect(expired.isRetry && expired.words.contains("expired"), "\(expired)")
   }
 
-  @Test("a certificate is checked for the name, wherever the name leads")
-  func nameAndAddress() async throws {
+  @Test func `a certificate is checked for the name, wherever the name leads`() async throws {
     for (name, port, isRight) in [
       ("receiver.test", server.main, true), ("elsewhere.test", server.other, true),
       ("receiver.test", server.other, false), ("stranger.test", server.main, false),
     ] {
       let names = NamedHosts(["127.0.0.1"])
       var settings = TransportSettings()
-      settings.tls.authorities = server.tls + "/ca.pem"
-      settings.addresses = .publicAndPrivate
+      (settings.tls.authorities, settings.addresses) = (server.tls + "/ca.pem", .publicAndPrivate)
       let transport = try AsyncHTTPTransport(settings, resolver: names)
       let request = TransportRequest(
         method: "GET", url: "https://\(name):\(port)/ok", headers: [], timeout: .seconds(120))
@@ -154,23 +144,18 @@ struct WebhookTLSTests {
     }
   }
 
-  @Test("a client certificate is shown to who demands one")
-  func clientCertificate() async throws {
+  @Test func `a client certificate is shown to who demands one`() async throws {
     let outcome = try await deliver(server.mutual) {
-      $0.tls.certificate = server.tls + "/client.pem"
-      $0.tls.key = server.tls + "/client.key"
+      ($0.tls.certificate, $0.tls.key) = (server.tls + "/client.pem", server.tls + "/client.key")
     }
     #expect(outcome.isDelivered, "\(outcome)")
     let without = try await deliver(server.mutual)
     #expect(without.isRefused && without.words.contains("No required SSL certificate"), "\(without)")
   }
 
-  @Test("files that cannot be used are named when the sink is made")
-  func files() throws {
+  @Test func `files that cannot be used are named when the sink is made`() throws {
     let tls = server.tls
-    func open(_ change: (inout TLSSettings) -> Void) throws {
-      _ = try makeSink(server.main) { change(&$0.tls) }
-    }
+    func open(_ change: (inout TLSSettings) -> Void) throws { _ = try makeSink(server.main) { change(&$0.tls) } }
     expectSinkError(containing: "does not belong to the certificate") {
       try open { ($0.certificate, $0.key) = (tls + "/client.pem", tls + "/server.key") }
     }
@@ -184,8 +169,7 @@ struct WebhookTLSTests {
 
   // MARK: Connections
 
-  @Test("HTTP/2 and TLS 1.3 are used where they are offered, HTTP/1.1 where it is asked for")
-  func versions() async throws {
+  @Test func `HTTP/2 and TLS 1.3 are used where they are offered, HTTP/1.1 where it is asked for`() async throws {
     let automatic = try await report(server.main)
     #expect(automatic.connection?.httpVersion == "HTTP/2.0", "\(automatic)")
     #expect(automatic.connection?.tlsVersion == "1.3")
@@ -198,8 +182,8 @@ struct WebhookTLSTests {
     #expect(forced.excerpt.hasPrefix("HTTP/1.1 TLSv1.3"), "\(forced)")
   }
 
-  @Test("eight mebibytes arrive as they are, over both versions", arguments: TransportSettings.Versions.allCases)
-  func large(version: TransportSettings.Versions) async throws {
+  @Test(arguments: TransportSettings.Versions.allCases)
+  func `eight mebibytes arrive as they are, over both versions`(version: TransportSettings.Versions) async throws {
     let record = #"{"text":"\#(String(repeating: "0123456789abcdef", count: 1 << 19))"}"#
     let sink = try makeSink(server.main) { $0.httpVersions = version }
     let delivery = try makeDelivery(sink, makeBatch([record]))
@@ -210,19 +194,16 @@ struct WebhookTLSTests {
     #expect(outcome.isDelivered, "\(outcome)")
   }
 
-  @Test("a body that is too long is rejected while it is being sent", arguments: TransportSettings.Versions.allCases)
-  func tooLong(version: TransportSettings.Versions) async throws {
+  @Test(arguments: TransportSettings.Versions.allCases)
+  func `a body that is too long is rejected while it is being sent`(version: TransportSettings.Versions) async throws {
     let record = #"{"text":"\#(String(repeating: "x", count: 8 << 20))"}"#
-    let sink = try makeSink(server.main, "/short") { $0.httpVersions = version }
-    let outcome = await sink.deliver(try makeDelivery(sink, makeBatch([record])))
-    await sink.close()
+    let outcome = try await deliver(server.main, "/short", makeBatch([record])) { $0.httpVersions = version }
     #expect(outcome.isRejected && outcome.words.contains("413"), "\(outcome)")
   }
 
   // MARK: What servers do
 
-  @Test("a redirect is refused, 410 disables, 429 says when")
-  func statuses() async throws {
+  @Test func `a redirect is refused, 410 disables, 429 says when`() async throws {
     let moved = try await deliver(server.main, "/moved")
     #expect(moved.isRefused && moved.words.contains("redirects are not followed"), "\(moved)")
     #expect(try await deliver(server.main, "/gone").isDisabled)
@@ -230,23 +211,18 @@ struct WebhookTLSTests {
     #expect(busy == .retry(reason: "the receiver answered 429 Too Many Requests: slower, please", after: .seconds(17)))
   }
 
-  @Test("a receiver that does not answer in time is tried again", arguments: TransportSettings.Versions.allCases)
-  func slow(version: TransportSettings.Versions) async throws {
-    let outcome = try await deliver(server.main, "/slow") {
-      $0.httpVersions = version
-      $0.timeout = .seconds(2)
-    }
-    #expect(outcome.isRetry && outcome.words.contains("timed out"), "\(outcome)")
+  @Test(arguments: TransportSettings.Versions.allCases)
+  func `no answer in time, or a connection that ends without one, is tried again`(
+    version: TransportSettings.Versions
+  ) async throws {
+    let slow = try await deliver(server.main, "/slow") { ($0.httpVersions, $0.timeout) = (version, .seconds(2)) }
+    #expect(slow.isRetry && slow.words.contains("timed out"), "\(slow)")
+    let none = try await deliver(server.main, "/nothing") { $0.httpVersions = version }
+    #expect(none.isRetry, "\(none)")
   }
 
-  @Test("a connection that ends without an answer is tried again", arguments: TransportSettings.Versions.allCases)
-  func noAnswer(version: TransportSettings.Versions) async throws {
-    let outcome = try await deliver(server.main, "/nothing") { $0.httpVersions = version }
-    #expect(outcome.isRetry, "\(outcome)")
-  }
-
-  @Test("an answer that breaks off, and one that never ends, count by their status", .timeLimit(.minutes(1)))
-  func brokenAnswers() async throws {
+  @Test(.timeLimit(.minutes(1)))
+  func `an answer that breaks off, and one that never ends, count by their status`() async throws {
     #expect(try await deliver(server.main, "/half").isDelivered)
     let drip = try await deliver(server.main, "/drip") { $0.timeout = .seconds(2) }
     #expect(drip.isDelivered, "\(drip)")
@@ -256,7 +232,6 @@ struct WebhookTLSTests {
 /// Changes the last byte of every body on its way.
 private struct Tampering: HTTPTransport {
   let inner: AsyncHTTPTransport
-  init(_ inner: AsyncHTTPTransport) { self.inner = inner }
 
   func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
     var request = request

@@ -13,10 +13,9 @@ extension BenchCommand {
       abstract: "Delivering a log to a webhook and to S3, against a client that only sends the same bytes.",
       discussion: """
         `penstock deliver` runs as a process of its own, from its start until it has caught up; what receives is a \
-        third process, which \
-        throws bodies away and answers as a webhook or an empty bucket would. The probe sends bodies of the same \
-        sizes over one \
-        connection to the same receiver, in turn with ours: no log, no signature, no compression.
+        third process, which throws bodies away and answers as a webhook or an empty bucket would. The probe sends \
+        bodies of the same sizes over one connection to the same receiver, in turn with ours: no log, no signature, \
+        no compression.
 
           penstock-bench deliver
           penstock-bench deliver --events 5000000 --dir /data/bench --json
@@ -38,7 +37,8 @@ extension BenchCommand {
       let stub = try StubProcess(.accept, errors: directory + "/stub.stderr")
       defer { stub.end() }
       if memory { return try await DeliverMemory(directory: directory, events: events, stub: stub).run() }
-      return try await DeliverBench(directory: directory, events: events, stub: stub).run(rounds: options.rounds)
+      let (rows, bytesPerEvent) = try await DeliverBench(directory: directory, events: events, stub: stub).run(options)
+      return report(("events", .number(events)), ("bytesPerEvent", .number(bytesPerEvent)), rows: rows)
     }
   }
 }
@@ -61,31 +61,15 @@ struct DeliverBench {
     var bound: Double?
   }
 
-  func run(rounds: Int) async throws -> BenchReport {
-    let bytes = try await Self.fill(log, events: events)
+  func run(_ options: BenchOptions) async throws -> (rows: [BenchRow], bytesPerEvent: Double) {
+    let batches = try await BenchEvents.fill(log, events: events)
+    let bytes = (0..<(events + 999) / 1000).reduce(0) { $0 + batches[$1 % batches.count].byteCount }
     let bytesPerEvent = Double(bytes) / Double(events)
     var lanes = [webhook, copied, try selected()]
-    for number in 0..<rounds {
+    try await options.eachRound { number in
       for index in lanes.indices { try measure(&lanes[index], number, bytesPerEvent) }
-      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
-    var report = BenchReport(
-      bench: "deliver",
-      parameters: [
-        ("rounds", .number(rounds)), ("events", .number(events)), ("bytesPerEvent", .number(bytesPerEvent)),
-      ])
-    report.rows = lanes.flatMap { [$0.rate, $0.processor] }
-    return report
-  }
-
-  /// Appends so many events; returns their bytes.
-  static func fill(_ path: String, events: Int) async throws -> Int {
-    let batches = BenchEvents.batches(of: 1000, for: events)
-    let log = try await Log.open(at: path, configuration: BenchEvents.alone)
-    let turns = (events + 999) / 1000
-    try await BenchEvents.stream(log, batches, turns: turns)
-    try await log.close()
-    return (0..<turns).reduce(0) { $0 + batches[$1 % batches.count].byteCount }
+    return (lanes.flatMap { [$0.rate, $0.processor] }, bytesPerEvent)
   }
 
   /// One round: ours and the probe, who goes first in turn.
@@ -93,8 +77,7 @@ struct DeliverBench {
     let name = lane.rate.id.replacing(".", with: "-") + "-\(round)"
     stub.forget()
     // A name is a cursor, and a new one begins at the beginning.
-    let cost = try DeliverProcess.cost(
-      log: log, configuration: lane.configuration(name, stub.url), in: directory)
+    let cost = try DeliverProcess.cost(log: log, configuration: lane.configuration(name, stub.url), in: directory)
     let sizes = stub.heard.filter { $0.method == lane.method }.map(\.contentLength)
     let raw = Double(events) / (try probe(sizes, lane.method))
     let ours = Double(events) / cost.seconds
@@ -117,33 +100,27 @@ struct DeliverBench {
     Lane(
       configuration: { BenchDestinations.webhook($0, $1) }, method: "POST",
       rate: BenchRow(
-        id: "deliver.webhook", measure: "webhook, batches of 500", unit: "events/s",
-        probeIs: "bodies of the same sizes over one connection", targets: [.atLeast(300_000, .ours)]),
-      processor: BenchRow(
-        id: "deliver.webhook.cores", measure: "  processors it keeps busy", unit: "cores", probeIs: "nothing",
-        targets: [.atMost(1, .ours)]))
+        "deliver.webhook", "webhook, batches of 500", "events/s",
+        against: "bodies of the same sizes over one connection", .atLeast(300_000, .ours)),
+      processor: BenchRow("deliver.webhook.cores", "  processors it keeps busy", "cores", .atMost(1, .ours)))
   }
 
   private var copied: Lane {
     Lane(
       configuration: { BenchDestinations.s3($0, $1) }, method: "PUT",
       rate: BenchRow(
-        id: "deliver.s3", measure: "S3, zstd, nothing selected", unit: "events/s",
-        probeIs: "bodies of the same sizes put over one connection", targets: [.atLeast(0.8)]),
-      processor: BenchRow(
-        id: "deliver.s3.processor", measure: "  processor time for 500 MB of events", unit: "s", probeIs: "nothing",
-        targets: [.atMost(0.3, .ours)]))
+        "deliver.s3", "S3, zstd, nothing selected", "events/s",
+        against: "bodies of the same sizes put over one connection", .atLeast(0.8)),
+      processor: BenchRow("deliver.s3.processor", "  processor time for 500 MB of events", "s", .atMost(0.3, .ours)))
   }
 
   private func selected() throws -> Lane {
     Lane(
       configuration: { BenchDestinations.s3($0, $1, more: "    fields: { optional: [app_id] }\n") }, method: "PUT",
       rate: BenchRow(
-        id: "deliver.s3.fields", measure: "S3, zstd, fields selected", unit: "events/s",
-        probeIs: "the same, or zstd on one core, whichever is slower", targets: [.atLeast(0.8)]),
-      processor: BenchRow(
-        id: "deliver.s3.fields.processor", measure: "  processor time for 500 MB of events", unit: "s",
-        probeIs: "nothing"),
+        "deliver.s3.fields", "S3, zstd, fields selected", "events/s",
+        against: "the same, or zstd on one core, whichever is slower", .atLeast(0.8)),
+      processor: BenchRow("deliver.s3.fields.processor", "  processor time for 500 MB of events", "s"),
       bound: try zstdRate())
   }
 

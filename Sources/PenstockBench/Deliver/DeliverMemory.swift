@@ -11,7 +11,7 @@ struct DeliverMemory {
   /// One round is enough: it is a peak, and the work is long.
   func run() async throws -> BenchReport {
     let log = directory + "/log"
-    _ = try await DeliverBench.fill(log, events: events)
+    _ = try await BenchEvents.fill(log, events: events)
     let both = BenchDestinations.webhook("webhook", stub.url) + BenchDestinations.s3("archive", stub.url)
     let started = ContinuousClock.now
     let process = try DeliverProcess(log: log, configuration: both, in: directory, untilCaughtUp: true)
@@ -20,9 +20,8 @@ struct DeliverMemory {
     try process.wait()
     let seconds = (ContinuousClock.now - started) / .seconds(1)
     try check()
-    var report = BenchReport(bench: "deliver-memory", parameters: [("events", .number(events))])
-    report.rows = [row(samples, seconds)]
-    return report
+    return BenchReport(
+      bench: "deliver-memory", parameters: [("events", .number(events))], rows: [row(samples, seconds)])
   }
 
   /// Each record has reached the webhook; how much has reached the bucket is not the stub's to say.
@@ -38,8 +37,8 @@ struct DeliverMemory {
     let resident = samples.map(\.resident).filter { $0 > 0 }
     let peak = samples.map(\.peak).max() ?? 0
     var row = BenchRow(
-      id: "deliver.memory", measure: "memory of delivering \(HumanFormat.count(events)) events to both", unit: "MiB",
-      probeIs: "resident after the first sixteenth of the time", targets: [.atMost(96, .ours)])
+      "deliver.memory", "memory of delivering \(HumanFormat.count(events)) events to both", "MiB",
+      against: "resident after the first sixteenth of the time", .atMost(96, .ours))
     let course = (1...16).compactMap { part in
       resident.isEmpty ? nil : resident[min(resident.count - 1, resident.count * part / 16)] >> 20
     }

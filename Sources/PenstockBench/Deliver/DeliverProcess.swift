@@ -34,18 +34,10 @@ final class DeliverProcess: Sendable {
   }
 
   /// Waits for a good end. Blocks.
-  func wait() throws(Failure) {
-    guard child.wait() == .exited(0) else {
-      let said = (try? String(contentsOfFile: errors, encoding: .utf8)) ?? ""
-      throw Failure(.bad, "bench", "penstock deliver did not end well: \(said.suffix(600))")
-    }
-  }
+  func wait() throws(Failure) { try child.finish("penstock deliver", errors: errors) }
 
   /// Ends it, however long it would run.
-  func end() {
-    child.send(SIGKILL)
-    _ = child.wait()
-  }
+  func end() { child.end() }
 
   /// Runs one from its start to its end.
   static func cost(log: String, configuration: String, in directory: String) throws -> Cost {
@@ -68,10 +60,38 @@ final class DeliverProcess: Sendable {
   }
 }
 
+extension ChildProcess {
+  /// Waits for a good end. Blocks.
+  func finish(_ name: String, errors: String) throws(Failure) {
+    guard wait() == .exited(0) else {
+      throw Failure(.bad, "bench", "\(name) did not end well: \(Self.lastWords(errors))")
+    }
+  }
+
+  static func lastWords(_ errors: String) -> Substring {
+    ((try? String(contentsOfFile: errors, encoding: .utf8)) ?? "").suffix(600)
+  }
+
+  /// Ends it, whatever it is at.
+  func end() {
+    send(SIGKILL)
+    _ = wait()
+  }
+}
+
 /// What the kernel says of a process's memory, in bytes; 0 where it does not say.
 struct ProcessMemory: Sendable {
   var resident = 0
+  /// The most there was, of this process since ``resetPeak()``.
   var peak = 0
+
+  /// Of this process.
+  static func resetPeak() {
+    let descriptor = open("/proc/self/clear_refs", O_WRONLY)
+    guard descriptor >= 0 else { return }
+    _ = write(descriptor, "5", 1)
+    close(descriptor)
+  }
 
   init(of pid: pid_t) {
     guard let text = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8) else { return }

@@ -24,9 +24,7 @@ struct IsolationTrial {
       func share(_ share: Double) -> Double {
         records.isEmpty ? .nan : records[min(records.count - 1, Int(share * Double(records.count)))]
       }
-      return [
-        appended, delivered, lag.percentile(0.5) / 1e3, lag.percentile(0.99) / 1e3, share(0.5), share(0.99),
-      ]
+      return [appended, delivered, lag.percentile(0.5) / 1e3, lag.percentile(0.99) / 1e3, share(0.5), share(0.99)]
     }
   }
 

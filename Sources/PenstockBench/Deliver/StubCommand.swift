@@ -32,8 +32,7 @@ final class StubProcess: Sendable {
 
   init(_ mode: StubMode, errors: String) throws(Failure) {
     let pipe = try ChildPipe()
-    child = try ChildProcess(
-      ["stub", "--mode", mode.rawValue], output: pipe.writing, errors: errors, environment: [:])
+    child = try ChildProcess(["stub", "--mode", mode.rawValue], output: pipe.writing, errors: errors, environment: [:])
     close(pipe.writing)
     let requests = RequestLog()
     pipe.forEachLine { requests.add($0) }
@@ -49,10 +48,7 @@ final class StubProcess: Sendable {
 
   func forget() { requests.forget() }
 
-  func end() {
-    child.send(SIGKILL)
-    _ = child.wait()
-  }
+  func end() { child.end() }
 }
 
 /// What a stub has said.

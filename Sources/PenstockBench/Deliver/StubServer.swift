@@ -86,9 +86,7 @@ struct StubRequest: Sendable {
   var arrived: UInt64 = 0
 
   /// For the process that started the stub.
-  var line: String {
-    "\(method) \(contentLength) \(range.isEmpty ? "-" : range) \(arrived)"
-  }
+  var line: String { "\(method) \(contentLength) \(range.isEmpty ? "-" : range) \(arrived)" }
 }
 
 /// Reads requests, or answers, from a blocking socket.

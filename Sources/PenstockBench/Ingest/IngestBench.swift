@@ -11,13 +11,10 @@ extension BenchCommand {
       abstract: "Taking events in over HTTP, against the log without HTTP and JSON.",
       discussion: """
         `penstock serve` runs as a process of its own, and so do the clients: each a connection that sends a body \
-        made before the clock \
-        started, and waits for the answer, which comes after the sync. The probe is the log alone: as many tasks \
-        append the same \
-        events in batches of the same size and wait for each, in turn with ours. All of it shares one machine; how \
-        many \
-        processors the clients take is a row of its own. Below that, what one thread reads of such bodies, against \
-        copying them.
+        made before the clock started, and waits for the answer, which comes after the sync. The probe is the log \
+        alone: as many tasks append the same events in batches of the same size and wait for each, in turn with ours. \
+        All of it shares one machine; how many processors the clients take is a row of its own. Below that, what one \
+        thread reads of such bodies, against copying them.
 
           penstock-bench ingest
           penstock-bench ingest --connections 256 --batch 1000 --seconds 5 --dir /data/bench
@@ -41,7 +38,9 @@ extension BenchCommand {
       let bench = IngestBench(
         directory: directory, seconds: seconds, crowd: IngestCrowd(clients: connections, batch: batch),
         singles: IngestCrowd(clients: singles, batch: 1))
-      return try await bench.run(rounds: options.rounds)
+      return report(
+        ("seconds", .number(seconds)), ("connections", .number(connections)), ("batch", .number(batch)),
+        ("singles", .number(singles)), rows: try await bench.run(options))
     }
   }
 }
@@ -59,7 +58,7 @@ struct IngestBench {
   let crowd: IngestCrowd
   let singles: IngestCrowd
 
-  func run(rounds: Int) async throws -> BenchReport {
+  func run(_ options: BenchOptions) async throws -> [BenchRow] {
     let engine = try await Log.open(at: directory + "/engine", configuration: BenchEvents.alone)
     try await warmUp(engine)
     let plain = try await service("plain", sealing: "off")
@@ -68,23 +67,15 @@ struct IngestBench {
     defer { sealing.end() }
     var rows = IngestRows(crowd: crowd, singles: singles)
     let reading = IngestReading(batch: crowd.batch)
-    for number in 0..<rounds {
+    try await options.eachRound { _ in
       rows.add(batches: try load(plain, crowd), try await append(engine, crowd))
       rows.add(lines: try load(plain, crowd, .lines), sealing: try load(sealing, crowd))
       rows.add(singles: try load(plain, singles), try await append(engine, singles))
       rows.add(reading: try reading.measure())
-      ProgressLine.shared.update(number + 1, "round \(number + 1) of \(rounds)")
     }
     try await engine.close()
     for service in [plain, sealing] { try await service.finish() }
-    var report = BenchReport(
-      bench: "ingest",
-      parameters: [
-        ("rounds", .number(rounds)), ("seconds", .number(seconds)), ("connections", .number(crowd.clients)),
-        ("batch", .number(crowd.batch)), ("singles", .number(singles.clients)),
-      ])
-    report.rows = rows.all
-    return report
+    return rows.all
   }
 
   /// A service over a log that is past its first segment.

@@ -154,10 +154,7 @@ struct IngestLoad {
     guard descriptor >= 0 else { throw Failure(.cannot, "io", "could not write \(file)") }
     defer { close(descriptor) }
     let child = try ChildProcess(["load"] + arguments, output: descriptor, errors: errors, environment: [:])
-    guard child.wait() == .exited(0) else {
-      let said = (try? String(contentsOfFile: errors, encoding: .utf8)) ?? ""
-      throw Failure(.bad, "bench", "the clients did not end well: \(said.suffix(600))")
-    }
+    try child.finish("the clients", errors: errors)
     return try JSONDecoder().decode(IngestFinding.self, from: Data(contentsOf: URL(filePath: file)))
   }
 }

@@ -9,34 +9,29 @@ struct IngestRows {
   private var reading: [BenchRow]
 
   init(crowd: IngestCrowd, singles: IngestCrowd) {
-    func row(_ id: String, _ measure: String, _ unit: String, _ probe: String = "nothing") -> BenchRow {
-      BenchRow(id: "ingest." + id, measure: measure, unit: unit, probeIs: probe)
+    func rows(_ id: String, _ what: String, _ crowd: IngestCrowd) -> [BenchRow] {
+      [
+        BenchRow(
+          id, "HTTP ingest, \(what), \(HumanFormat.count(crowd.clients)) connections", "events/s",
+          against: "the log alone, appended to by as many tasks that wait for each batch"),
+        BenchRow(id + ".p50", "  a request, p50", "µs"), BenchRow(id + ".p99", "  … p99", "µs"),
+        BenchRow(id + ".service", "  processors the service keeps busy", "cores"),
+        BenchRow(id + ".clients", "  … and the clients", "cores"),
+      ]
     }
-    func people(_ crowd: IngestCrowd) -> String { "\(HumanFormat.count(crowd.clients)) connections" }
-    let alone = "the log alone, appended to by as many tasks that wait for each batch"
-    batches = [
-      row("batches", "HTTP ingest, batches of \(crowd.batch), \(people(crowd))", "events/s", alone),
-      row("batches.p50", "  a request, p50", "µs"), row("batches.p99", "  … p99", "µs"),
-      row("batches.service", "  processors the service keeps busy", "cores"),
-      row("batches.clients", "  … and the clients", "cores"),
-    ]
+    batches = rows("ingest.batches", "batches of \(crowd.batch)", crowd)
     batches[0].targets = [.atLeast(150_000, .ours)]
     batches[0].note = "Answered after the sync; the clients take their part of the same processors"
-    lines = row("lines", "  the same as NDJSON", "events/s")
-    sealing = row("sealing", "  the same, while sealing", "events/s")
-    self.singles = [
-      row("singles", "HTTP ingest, one event a request, \(people(singles))", "events/s", alone),
-      row("singles.p50", "  a request, p50", "µs"), row("singles.p99", "  … p99", "µs"),
-      row("singles.service", "  processors the service keeps busy", "cores"),
-      row("singles.clients", "  … and the clients", "cores"),
-    ]
+    lines = BenchRow("ingest.lines", "  the same as NDJSON", "events/s")
+    sealing = BenchRow("ingest.sealing", "  the same, while sealing", "events/s")
+    self.singles = rows("ingest.singles", "one event a request", singles)
     reading = [
-      row("reading", "reading a body of \(crowd.batch), one thread", "MB/s", "the same bytes copied"),
-      row("scanning", "  of that, scanning and splitting", "MB/s"),
+      BenchRow(
+        "ingest.reading", "reading a body of \(crowd.batch), one thread", "MB/s", against: "the same bytes copied",
+        .atLeast(300, .ours),
+        note: "From its bytes to the batch that is appended: split, checked, event times read, copied",
+        isCompared: false), BenchRow("ingest.scanning", "  of that, scanning and splitting", "MB/s", isCompared: false),
     ]
-    reading[0].targets = [.atLeast(300, .ours)]
-    for index in reading.indices { reading[index].isCompared = false }
-    reading[0].note = "From its bytes to the batch that is appended: split, checked, event times read, copied"
   }
 
   var all: [BenchRow] { batches + [lines, sealing] + singles + reading }

@@ -30,7 +30,7 @@ final class IngestService: Sendable {
     defer { close(pipe.reading) }
     guard let port = Self.port(pipe.reading) else {
       _ = child.wait()
-      throw Failure(.cannot, "spawn", "penstock serve did not start: \(Self.words(errors))")
+      throw Failure(.cannot, "spawn", "penstock serve did not start: \(ChildProcess.lastWords(errors))")
     }
     self.port = port
   }
@@ -47,19 +47,13 @@ final class IngestService: Sendable {
     return address.flatMap { Int($0.prefix { $0.isNumber }) }
   }
 
-  private static func words(_ file: String) -> Substring {
-    ((try? String(contentsOfFile: file, encoding: .utf8)) ?? "").suffix(600)
-  }
-
   /// So many more events were acknowledged.
   func expect(_ more: Int) { events.wrappingAdd(more, ordering: .relaxed) }
 
   /// Stops it as an operator would, and counts: exactly what was acknowledged must be in its log.
   func finish() async throws {
     child.send(SIGTERM)
-    guard child.wait() == .exited(0) else {
-      throw Failure(.bad, "bench", "penstock serve did not end well: \(Self.words(errors))")
-    }
+    try child.finish("penstock serve", errors: errors)
     let reader = try await LogReader.open(at: log)
     defer { reader.close() }
     let (found, wanted) = (reader.end - reader.first, events.load(ordering: .relaxed))
@@ -69,8 +63,5 @@ final class IngestService: Sendable {
   }
 
   /// Ends it, whatever it is at.
-  func end() {
-    child.send(SIGKILL)
-    _ = child.wait()
-  }
+  func end() { child.end() }
 }

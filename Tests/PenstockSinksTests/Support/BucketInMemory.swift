@@ -198,8 +198,7 @@ extension BucketInMemory.State {
         return BucketInMemory.error(404, "NoSuchUpload")
       }
       uploads[call.query["uploadId"] ?? ""]?.parts[number] = call.request.body
-      return TransportResponse(
-        status: 200, headers: [(name: "ETag", value: BucketInMemory.etag(call.request.body))])
+      return TransportResponse(status: 200, headers: [(name: "ETag", value: BucketInMemory.etag(call.request.body))])
     }
   }
 
@@ -236,8 +235,7 @@ extension BucketInMemory.State {
     let etag = (name: "ETag", value: BucketInMemory.etag(object.bytes))
     guard withBody, let range else {
       let size = (name: "Content-Length", value: String(object.bytes.count))
-      return TransportResponse(
-        status: 200, headers: object.headers + [size, etag], body: withBody ? object.bytes : [])
+      return TransportResponse(status: 200, headers: object.headers + [size, etag], body: withBody ? object.bytes : [])
     }
     let ends = range.dropFirst("bytes=".count).split(separator: "-").compactMap { Int($0) }
     guard ends[0] < object.bytes.count else { return BucketInMemory.error(416, "InvalidRange") }

@@ -1,11 +1,36 @@
 import Foundation
 import Synchronization
 
+@testable import PenstockSinks
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
   import Darwin
 #endif
+
+extension AsyncHTTPTransport {
+  /// What comes of a request; the transport is closed after it.
+  func only(
+    _ url: String, body: [UInt8]? = nil, timeout: Duration = .seconds(120)
+  ) async -> Result<TransportResponse, TransportError> {
+    let result = await ask(url, body: body, timeout: timeout)
+    await close()
+    return result
+  }
+
+  func ask(
+    _ url: String, body: [UInt8]? = nil, timeout: Duration = .seconds(120)
+  ) async -> Result<TransportResponse, TransportError> {
+    let request = TransportRequest(
+      method: body == nil ? "GET" : "POST", url: url, headers: [], body: body ?? [], timeout: timeout)
+    do throws(TransportError) { return .success(try await send(request)) } catch { return .failure(error) }
+  }
+}
+
+extension Result<TransportResponse, TransportError> {
+  var kind: TransportError.Kind? { if case .failure(let error) = self { error.kind } else { nil } }
+}
 
 /// A TCP server on the loopback address that reads a request's head and answers each connection with the same bytes.
 /// Tests can so answer what no well-behaved server does.
@@ -13,6 +38,7 @@ final class CannedServer: Sendable {
   let port: Int
   private let listener: Int32
   private let accepted = Atomic(0)
+  private let isStopped = Atomic(false)
 
   /// - Parameters:
   ///   - reply: nil ends the connection without an answer, an empty one never answers.
@@ -43,8 +69,8 @@ final class CannedServer: Sendable {
 
   var connections: Int { accepted.load(ordering: .acquiring) }
 
-  /// Ends the listening; the thread ends with it.
-  func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+  /// Ends the listening; the thread ends with it, and closes the socket.
+  func stop() { if !isStopped.exchange(true, ordering: .relaxed) { shutdown(listener, Int32(SHUT_RDWR)) } }
 
   private func serve(_ reply: [UInt8]?, _ keepsOpen: Bool) {
     var kept: [Int32] = []
@@ -85,4 +111,35 @@ final class CannedServer: Sendable {
   #else
     private var noSignal: Int32 { 0 }
   #endif
+}
+
+/// A name service that says what a test wants, in order; the last answer for ever.
+final class NamedHosts: HostResolver {
+  private struct State {
+    var answers: [[String]]
+    var questions: [String] = []
+  }
+  private let state: Mutex<State>
+
+  /// - Parameter answers: an empty one is a name that is not known.
+  init(_ answers: [String]...) { state = Mutex(State(answers: answers)) }
+
+  var questions: [String] { state.withLock { $0.questions } }
+
+  func addresses(of host: String) async throws(TransportError) -> [IPAddress] {
+    let answer = state.withLock { state in
+      state.questions.append(host)
+      return state.answers.count > 1 ? state.answers.removeFirst() : state.answers[0]
+    }
+    if answer.isEmpty { throw TransportError(.unknownHost, host) }
+    return answer.compactMap { IPAddress($0) }
+  }
+}
+
+/// A name service that never answers.
+struct SilentHosts: HostResolver {
+  func addresses(of host: String) async throws(TransportError) -> [IPAddress] {
+    try? await Task.sleep(for: .seconds(3600))
+    throw TransportError(.cancelled)
+  }
 }

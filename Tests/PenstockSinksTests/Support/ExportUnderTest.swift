@@ -1,3 +1,4 @@
+import Foundation
 import PenstockDelivery
 import PenstockLog
 import PenstockSupport
@@ -22,27 +23,25 @@ struct ExportUnderTest {
     "exports/usages-2026-02-28T23-\(first.padded(20))-\((first + 2).padded(20)).json" + suffix
   }
 
+  /// In a directory of its own.
+  init(_ place: Place, _ layout: ExportLayout, below directory: String) throws {
+    try self.init(place, layout, root: directory + "/" + UUID().uuidString)
+  }
+
   init(_ place: Place, _ layout: ExportLayout, root: String) throws {
     (self.root, self.layout) = (root, layout)
     if place == .directory {
-      (store, sink, bucket) = (
-        DirectoryExportStore(root: root), try DirectorySink(root: root, layout: layout), nil
-      )
+      (store, sink, bucket) = (DirectoryExportStore(root: root), try DirectorySink(root: root, layout: layout), nil)
       return
     }
     let bucket = BucketInMemory(pageSize: 4)
-    var configuration = S3Configuration(
-      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("s")))
-    configuration.endpoint = BucketInMemory.endpoint
-    configuration.layout = layout
+    let configuration = S3Configuration.acme { $0.layout = layout }
     store = try S3ExportStore(configuration, transport: bucket, clock: FixedClock())
     sink = try S3Sink(configuration, transport: bucket, clock: FixedClock())
     self.bucket = bucket
   }
 
-  func deliver(_ batch: Batch) async throws -> DeliveryOutcome {
-    await sink.deliver(try makeDelivery(sink, batch))
-  }
+  func deliver(_ batch: Batch) async throws -> DeliveryOutcome { await sink.deliver(try makeDelivery(sink, batch)) }
 
   /// Ten batches of three, `0 ..< 30`.
   func fill(_ batch: (Range<Int>) -> Batch) async throws {
@@ -62,8 +61,15 @@ struct ExportUnderTest {
     } else if let bytes {
       try write(bytes, to: root + "/" + key)
     } else {
-      try removeFile(root + "/" + key)
+      try FileManager.default.removeItem(atPath: root + "/" + key)
     }
+  }
+
+  /// Changes an entry of the manifest, and leaves it well-formed.
+  func edit(_ end: Int, _ change: (inout ManifestEntry) -> Void) throws {
+    var entry = try #require(ManifestEntry.parse(try bytes(Self.entry(end)))).entry
+    change(&entry)
+    try set(Self.entry(end), Array((entry.line + "\n").utf8))
   }
 
   func verify(_ depth: ExportReport.Depth = .content, expecting: Range<UInt64>? = nil) async throws -> ExportReport {
@@ -73,5 +79,16 @@ struct ExportUnderTest {
 
   func reader() throws -> ManifestReader {
     try ManifestReader(store: store, layout: layout, logID: logID, cursor: "archive")
+  }
+}
+
+extension S3Configuration {
+  /// Of the bucket `acme`, in memory unless another endpoint is set.
+  static func acme(_ change: (inout S3Configuration) -> Void = { _ in }) -> S3Configuration {
+    var configuration = S3Configuration(
+      bucket: "acme", credentials: S3Credentials(accessKeyID: "id", secretAccessKey: Secret("hunter2")))
+    configuration.endpoint = BucketInMemory.endpoint
+    change(&configuration)
+    return configuration
   }
 }

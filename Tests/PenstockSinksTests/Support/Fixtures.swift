@@ -1,6 +1,5 @@
 import PenstockDelivery
 import PenstockLog
-import Synchronization
 import Testing
 
 @testable import PenstockSinks
@@ -33,13 +32,15 @@ func outline(_ batch: Batch, plannedAt: Timestamp = .fixed, cursor: String = "ar
 let logID = "0123456789abcdef0123456789abcdef"
 
 /// The way a delivery goes: plan, prepare, and the intent made of both.
-func makeDelivery(_ sink: some Sink, _ batch: Batch, attempt: Int = 1) throws -> DeliveryRequest {
-  let plan = try sink.plan(outline(batch))
+func makeDelivery(
+  _ sink: some Sink, _ batch: Batch, plan: [UInt8]? = nil, at time: Timestamp = .fixed, attempt: Int = 1
+) throws -> DeliveryRequest {
+  let plan = try plan ?? sink.plan(outline(batch, plannedAt: time))
   let body = try sink.prepare(batch, plan: plan)
   let id = DeliveryID(
     logID: logID, cursor: "archive", first: batch.first, end: batch.end, contentDigest: body.contentDigest)
   let intent = Intent(
-    id: id, first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan, createdAt: .fixed)
+    id: id, first: batch.first, end: batch.end, contentDigest: body.contentDigest, plan: plan, createdAt: time)
   return DeliveryRequest(intent: intent, body: body, logID: logID, cursor: "archive", attempt: attempt)
 }
 

@@ -1,7 +1,11 @@
+import PenstockDelivery
 import PenstockLog
+import PenstockSimulation
 import PenstockTestKit
 import Synchronization
 import Testing
+
+@testable import PenstockSinks
 
 /// A log of events in disorder, with duplicates, outliers and records without a time, and what a scan of it selects.
 /// The times are known from making the records, not from reading them.
@@ -24,8 +28,7 @@ struct WindowLog {
     let clock = ManualClock(Timestamp(nanoseconds: Self.start))
     var configuration = LogConfiguration()
     configuration.segmentBytes = 64 << 10
-    configuration.blockBytes = 4 << 10
-    configuration.sealing = .settings(SealingSettings())
+    (configuration.blockBytes, configuration.sealing) = (4 << 10, .settings(SealingSettings()))
     let writer = try LogOpening.open("/log", configuration, Self.environment(disk, clock))
     while entries.count < records {
       clock.advance(seconds: Int64(random.below(20)))
@@ -108,4 +111,33 @@ struct WindowLog {
     let near = entries[random.below(entries.count)].time ?? Self.start
     return random.below(2) == 0 ? near + Int64(random.below(3)) - 1 : near + Int64(random.below(600)) * Self.second
   }
+}
+
+/// Replays into a directory below `directory` once for each step at which a process can die, and once without a death.
+/// After each death a second process finishes the replay. `window` and `layout` are those of a process, by its number.
+func expectRows(
+  _ expected: [String], of source: InMemorySource, replayedInto directory: String,
+  window: (Int, InMemoryReplays) -> ReplayWindow?, layout: (Int) throws -> ExportLayout
+) async throws {
+  var (steps, step) = (1, 0)
+  while step <= steps {
+    let (replays, place) = (InMemoryReplays(of: source), "\(directory)/\(step)")
+    for (number, fatal) in [step == 0 ? nil : step, nil].enumerated() {
+      let crash = CrashSwitch(at: fatal)
+      let replay = Replay(
+        ReplaySettings(id: "r1", window: window(number, replays), policy: BatchPolicy(maxRecords: 5)),
+        of: replays.log(crash: crash), to: try DirectorySink(root: place, layout: layout(number)))
+      let run = Task { try await replay.run() }
+      let reaper = Task { if await crash.untilDead() { run.cancel() } }
+      _ = await run.result
+      reaper.cancel()
+      if step == 0 { steps = max(steps, crash.steps.count) }
+    }
+    let names = try objects(below: place)
+    #expect(names.allSatisfy { $0.hasPrefix("exports/replays/r1/usages-") }, "\(names)")
+    #expect(try rows(below: place, names) == expected, "died at \(step)")
+    #expect(replays.manifest("r1")?.isFinished == true, "died at \(step)")
+    step += 1
+  }
+  #expect(steps > 15)
 }
