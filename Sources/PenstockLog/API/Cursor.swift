@@ -64,8 +64,8 @@ public final class Cursor: Sendable {
   /// The next batch, whose range is durable: one sync. If the last returned batch was not committed, returns it again.
   /// Nil when the log was closed or the task cancelled.
   ///
-  /// Throws `.gap` where records are lost, every time until ``acknowledge(_:)`` or ``seek(to:)``, `.fenced` when a
-  /// later holder has the cursor, `.poisoned` and `.io`.
+  /// Throws `.gap` where records are lost, every time until ``acknowledge(_:)`` or ``seek(to:givingUpBatches:)``. Also
+  /// `.fenced` when a later holder has the cursor, `.poisoned` and `.io`.
   public func next(upTo limits: Limits = Limits()) async throws(LogError) -> Batch? {
     if let gap = state.gap { throw LogError(gap) }
     if let open = state.inFlight.first?.intent { return try view.batch(in: open.first..<open.end) }

@@ -8,7 +8,8 @@
 ///
 /// Invariants (``violations(durableEnd:)`` and the exhaustive test check them)
 /// 1. `epoch` never falls; only ``acquired()`` raises it, by one.
-/// 2. Only ``seeking(to:epoch:durableEnd:)`` lowers `committed`, and `committed` never passes the log's durable end.
+/// 2. Only ``seeking(to:givingUpBatches:epoch:durableEnd:)`` lowers `committed`, and `committed` never passes the log's
+///    durable end.
 /// 3. Open intents and reserved ranges together are contiguous: the first begins at `committed`, each next where the
 ///    one before ends. A reserved range is what a split left of a rejected batch. It is not in flight; it later becomes
 ///    one or several batches of its own, which end at or before its end.

@@ -42,9 +42,7 @@ public struct EventWindow: Hashable, Sendable {
     return true
   }
 
-  /// Whether a record is in the window.
-  ///
-  /// - Parameter eventTime: The record's own; nil when it cannot be read.
+  /// Whether a record is in the window. `eventTime` is the record's own time, nil when it cannot be read.
   public func holds(eventTime: Timestamp?, appendTime: Timestamp) -> Bool {
     if let eventTime { return contains(eventTime) }
     switch untimed {

@@ -14,7 +14,7 @@ final class DestinationRunner: Sendable {
     var meter: LagMeter
     var failure: Failure?
     var isStopping = false
-    /// The position of the next delivery, and the caller of ``seek(to:)`` that waits for the result.
+    /// The position of the next delivery, and the caller of ``seek(to:givingUpBatches:)`` that waits for the result.
     var seek:
       (position: Position, givingUpBatches: Bool, promise: CheckedContinuation<Result<Offset, LogError>, Never>)?
   }
