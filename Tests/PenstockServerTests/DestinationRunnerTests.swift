@@ -35,27 +35,28 @@ import Testing
   @Test func `a pause that arrives while the delivery starts is heeded`() async throws {
     let disk = HookedFileSystem(SimulatedFileSystem())
     let log = try await Log.open(at: "/log", environment: ConnectionTimeoutTests.environment(disk))
-    let (hasCursor, mayRun) = (AsyncCondition(false), AsyncCondition(false))
-    let waitsForRecords = DispatchSemaphore(value: 0)
+    let (hasCursor, mayRun, waitsForRecords) = (AsyncCondition(false), AsyncCondition(false), AsyncCondition(false))
+    let mayPause = DispatchSemaphore(value: 0)
     let sink = ScriptedSink()
     let destination = ServiceDestination.test { cursor, log in
       hasCursor.update { $0 = true }
       _ = await mayRun.wait { $0 }
-      return Delivery(from: cursor, source: log, to: sink)
+      let source = WatchedSource(base: log) { waitsForRecords.update { $0 = true } }
+      return Delivery(from: cursor, source: source, to: sink)
     }
     let runner = DestinationRunner(destination, log, retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
     disk.onCall { verb, path in
       guard verb == .create, path.hasSuffix(".paused") else { return }
       // The delivery looks for a pause first, and only then the pause is on disk.
       mayRun.update { $0 = true }
-      waitsForRecords.wait()
+      mayPause.wait()
     }
     let running = Task { await runner.run() }
     _ = await hasCursor.wait { $0 }
     let pausing = Task { try await runner.pause(reason: "") }
-    try await untilIt(runner, is: .gathering)
+    _ = await waitsForRecords.wait { $0 }
     disk.onCall(nil)
-    waitsForRecords.signal()
+    mayPause.signal()
     try await pausing.value
     try await untilIt(runner, is: .paused)
     runner.stop()
@@ -141,5 +142,25 @@ struct ProducerQuotaTests {
     #expect(quota.wait("a", "new", at: ProducerQuota.window + 1) == nil)
     #expect(quota.wait("a", "p1", at: ProducerQuota.window + 1) != nil)
     #expect(quota.wait("a", "p0", at: ProducerQuota.window + 1) == nil)
+  }
+}
+
+/// Tells the test when the delivery begins to wait for records.
+private struct WatchedSource: RecordSource {
+  let base: Log
+  let isWaiting: @Sendable () -> Void
+
+  var logID: String { base.logID }
+  var durableEnd: Offset { get async { base.durableEnd } }
+
+  func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
+    try await base.records(from: first, maxRecords: maxRecords, maxBytes: maxBytes)
+  }
+
+  func records(in range: Range<Offset>) async throws(LogError) -> Batch { try await base.records(in: range) }
+
+  func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool {
+    isWaiting()
+    return await base.waitForRecords(past: offset, timeout: timeout)
   }
 }
