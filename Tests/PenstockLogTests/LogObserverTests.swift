@@ -4,7 +4,7 @@ import Testing
 
 /// What an observer is told, exactly, after known work.
 @Suite(.timeLimit(.minutes(1))) struct LogObserverTests {
-  /// A log, open, and who is told of it; whoever looks at the clock takes a millisecond.
+  /// An open log and its observer. Each reading of the clock takes a millisecond.
   private func observed(_ test: TestLog = TestLog()) async throws -> (Log, EventRecorder) {
     let recorder = EventRecorder()
     var environment = test.environment()

@@ -48,7 +48,7 @@ import Testing
   ) async throws {
     try await Self.used(in: directory)
     let segment = try #require(try Self.files(in: directory + "/log.keys").first { $0.hasSuffix(".seg") })
-    // Blocks are pages, behind the segment's header of two.
+    // Blocks are pages, after the segment's header of two.
     try Self.flip(segment, at: position)
     let sink = ScriptedSink()
     try await ServiceRig.serve(in: directory, destinations: [PauseTests.destination(sink)]) { rig async throws in

@@ -51,7 +51,7 @@ final class HookedFileSystem: PassingFileSystem {
 
   init(_ base: any FileSystem) { self.base = base }
 
-  /// From now on; nil: nobody is told.
+  /// Calls the hook from now on; nil: no hook.
   func onCall(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
 
   private func tell(_ verb: Verb, _ file: OpenFileHandle) {

@@ -60,7 +60,7 @@ import Testing
     ]
     try await ServiceRig.run { rig async throws in
       for (name, bytes) in cases {
-        // Another request behind it, which must not be answered.
+        // Another request after it, which must not be answered.
         let text = try await Self.answers(rig, to: bytes + "GET /healthz HTTP/1.1\r\n\(host)\r\n")
         #expect(Self.statuses(text) == ["400"], "\(name): \(text)")
       }

@@ -20,7 +20,7 @@ import Testing
       case .acquire: "acquire"
       case .begin(let intent, let epoch): "begin \(intent.id) as \(epoch)"
       case .replace(let id, let intent, let rejectionReason, let epoch):
-        "replace \(id) by \(intent.id), condemned: \(rejectionReason ?? "no"), as \(epoch)"
+        "replace \(id) by \(intent.id), rejected: \(rejectionReason ?? "no"), as \(epoch)"
       case .complete(let id, let epoch): "complete \(id) as \(epoch)"
       case .commit(let offset, let epoch): "commit \(offset) as \(epoch)"
       case .seek(let offset, let isGivingUp, let epoch):
@@ -157,7 +157,7 @@ import Testing
     }
     switch move {
     case .seek(let offset, let isGivingUp, _):
-      if !before.inFlight.isEmpty, !isGivingUp { return "a batch was given up that nobody gave up" }
+      if !before.inFlight.isEmpty, !isGivingUp { return "a batch was given up unasked" }
       let isMoved = after.committed == Offset(offset) && after.inFlight.isEmpty && after.reserved.isEmpty
       let isElseEqual = after.lost == nil && after.epoch == before.epoch && after.lastReceipt == before.lastReceipt
       return isMoved && isElseEqual && after.consecutiveDeadLetters == before.consecutiveDeadLetters
@@ -203,7 +203,7 @@ import Testing
   /// batches, are in the loss.
   private static func wrongPass(_ before: CursorState, _ start: Offset, _ after: CursorState) -> String? {
     guard start > before.committed else { return after == before ? nil : "passed a cursor that was beyond" }
-    guard let lost = after.lost else { return "nobody is told" }
+    guard let lost = after.lost else { return "the loss is not kept" }
     if after.committed < start { return "the cursor still needs what is gone" }
     if lost.lowerBound != before.lost?.lowerBound ?? before.committed { return "the loss begins at \(lost.lowerBound)" }
     let cut = before.inFlight.filter { $0.intent.first < start }

@@ -136,7 +136,7 @@ import Testing
     try await again.close()
   }
 
-  @Test func `a seek that gives up the open batch is durable, and nobody can commit the batch`() async throws {
+  @Test func `a seek that gives up the open batch is durable, and the batch cannot be committed`() async throws {
     let (test, log) = try await opened(4)
     let cursor = try await log.cursor(named: "c")
     let batch = try #require(try await cursor.next(upTo: .init(records: 3)))

@@ -3,7 +3,7 @@ import PenstockTestKit
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct ReadAheadTests {
-  /// What somebody finds who goes on behind every gap.
+  /// What a reader finds that continues after every gap.
   private func read(_ view: LogView, _ ahead: ReadAhead, maxRecords: Int, maxBytes: Int = 1 << 20) async throws
     -> Reading
   {

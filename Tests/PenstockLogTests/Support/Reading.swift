@@ -1,7 +1,7 @@
 @testable import PenstockLog
 import Testing
 
-/// What a reader that goes on behind every gap finds.
+/// What a reader finds that continues after every gap.
 struct Reading: Equatable {
   var records: [Offset: [UInt8]] = [:]
   var appendTimes: [Offset: Timestamp] = [:]

@@ -113,7 +113,7 @@ final class CannedServer: Sendable {
   #endif
 }
 
-/// A name service that says what a test wants, in order; the last answer for ever.
+/// A name service with the answers of a test, in order. It repeats the last one.
 final class NamedHosts: HostResolver {
   private struct State {
     var answers: [[String]]
