@@ -51,6 +51,15 @@ struct RecordedLease: CursorLease {
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
     try move { (state) throws(CursorMoveError) in try state.completing(id, receipt: receipt, epoch: epoch) }
   }
+
+  func skip(to offset: Offset) async throws(LogError) -> CursorState {
+    try held.skip { (state) throws(CursorMoveError) in
+      try state.committing(to: offset, epoch: epoch, durableEnd: view.end)
+    }
+  }
+  func save() async throws(LogError) {
+    if held.isAhead { _ = try move { (state) throws(CursorMoveError) in state } }
+  }
 }
 
 /// Notes burials.

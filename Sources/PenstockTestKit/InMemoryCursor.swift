@@ -5,7 +5,7 @@ public import PenstockLog
 public final class InMemoryCursor: Sendable {
   /// A call that can fail.
   public enum Call: Hashable, Sendable {
-    case begin, replace, complete, acknowledge, pause
+    case begin, replace, complete, acknowledge, pause, save
   }
 
   /// What was made durable, in order.
@@ -15,10 +15,15 @@ public final class InMemoryCursor: Sendable {
     case replaced(DeliveryID, by: Intent, rejectionReason: String?)
     case completed(DeliveryID)
     case acknowledged(Range<Offset>)
+    /// What was skipped became durable, up to this offset.
+    case saved(Offset)
   }
 
   private struct State: Sendable {
+    /// What is durable.
     var cursor: CursorState
+    /// Where its holder is, if it has skipped records since.
+    var ahead: CursorState?
     var history: [Entry] = []
     var failures: [Call: [LogError]] = [:]
     var pause: CursorPause?
@@ -52,14 +57,16 @@ public final class InMemoryCursor: Sendable {
   /// - Parameter crash: Kills the holder before or after one of its calls.
   public func acquire(crash: CrashSwitch? = nil) -> InMemoryLease {
     let epoch = memory.update { state in
-      state.cursor = state.cursor.acquired()
+      (state.cursor, state.ahead) = (state.cursor.acquired(), nil)
       return state.cursor.epoch
     }
     return InMemoryLease(cursor: self, epoch: epoch, crash: crash)
   }
 
   /// Retention passes the cursor, as its hard cap does.
-  public func pass(upTo start: Offset) { memory.update { $0.cursor = $0.cursor.passed(upTo: start) } }
+  public func pass(upTo start: Offset) {
+    memory.update { ($0.cursor, $0.ahead) = (($0.ahead ?? $0.cursor).passed(upTo: start), nil) }
+  }
 
   /// Acknowledges the records that retention removed.
   public func acknowledgeLoss() {
@@ -90,7 +97,7 @@ public final class InMemoryCursor: Sendable {
         return .failure(error)
       }
       do throws(CursorMoveError) {
-        state.cursor = try change(state.cursor)
+        (state.cursor, state.ahead) = (try change(state.ahead ?? state.cursor), nil)
         state.history.append(entry)
         return .success(state.cursor)
       } catch {
@@ -99,6 +106,24 @@ public final class InMemoryCursor: Sendable {
     }
     return try result.get()
   }
+
+  fileprivate func skip(
+    _ change: @Sendable (CursorState) throws(CursorMoveError) -> CursorState
+  ) throws(LogError) -> CursorState {
+    let result: Result<CursorState, LogError> = memory.update { state in
+      do throws(CursorMoveError) {
+        let next = try change(state.ahead ?? state.cursor)
+        state.ahead = next
+        return .success(next)
+      } catch {
+        return .failure(Self.logError(error))
+      }
+    }
+    return try result.get()
+  }
+
+  /// What was skipped and is not durable.
+  fileprivate var ahead: CursorState? { memory.value.ahead }
 
   fileprivate func set(_ pause: CursorPause?) throws(LogError) {
     let result: Result<Void, LogError> = memory.update { state in
@@ -139,7 +164,7 @@ public struct InMemoryLease: ReplayLease {
   }
 
   public var name: String { cursor.name }
-  public var state: CursorState { get async { cursor.state } }
+  public var state: CursorState { get async { cursor.ahead ?? cursor.state } }
 
   public func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError) {
     let (epoch, end) = (epoch, cursor.durableEnd)
@@ -169,6 +194,22 @@ public struct InMemoryLease: ReplayLease {
     let (epoch, end, range) = (epoch, cursor.durableEnd, gap.first..<gap.end)
     _ = try await move(.acknowledge, .acknowledged(range)) { state throws(CursorMoveError) in
       try state.acknowledging(range, epoch: epoch, durableEnd: end)
+    }
+  }
+
+  public func skip(to offset: Offset) async throws(LogError) -> CursorState {
+    let (epoch, end) = (epoch, cursor.durableEnd)
+    return try cursor.skip { state throws(CursorMoveError) in
+      try state.committing(to: offset, epoch: epoch, durableEnd: end)
+    }
+  }
+
+  public func save() async throws(LogError) {
+    guard let ahead = cursor.ahead else { return }
+    let epoch = epoch
+    _ = try await move(.save, .saved(ahead.committed)) { state throws(CursorMoveError) in
+      guard state.epoch == epoch else { throw .fenced(held: state.epoch, attempted: epoch) }
+      return state
     }
   }
 

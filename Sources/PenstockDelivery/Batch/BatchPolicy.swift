@@ -1,11 +1,12 @@
-/// When a batch is closed. The first limit that is reached counts.
+/// When a batch is closed. The first limit that is reached counts. Limits count what is delivered: events that the
+/// sink's ``Sink/selection`` leaves out do not count.
 public struct BatchPolicy: Sendable, Hashable {
-  /// At most this many records; at least 1.
+  /// At most this many events; at least 1.
   public var maxRecords: Int
-  /// At most this many record bytes, except for a single record that is larger; at least 1. The rendered body may be
-  /// larger or smaller.
+  /// At most this many bytes of events, of the selected fields, except for a single event that is larger; at least 1.
+  /// The rendered body may be larger or smaller.
   public var maxBytes: Int
-  /// How long the *first* record of a batch may wait for more. Later records do not restart the wait, and an idle log
+  /// How long the *first* event of a batch may wait for more. Later events do not restart the wait, and an idle log
   /// does not prolong it.
   public var maxWait: Duration
   /// A batch is closed at each multiple of this duration since 1970 in UTC: an hour means "at every full hour". Nil, or
@@ -49,11 +50,11 @@ extension BatchPolicy {
 
 /// Why a batch was closed.
 public enum CloseReason: String, Sendable, Hashable, CaseIterable {
-  /// It has ``BatchPolicy/maxRecords``.
+  /// It has ``BatchPolicy/maxRecords`` events.
   case records
-  /// The next record would pass ``BatchPolicy/maxBytes``.
+  /// The next event would pass ``BatchPolicy/maxBytes``.
   case bytes
-  /// Its first record waited for ``BatchPolicy/maxWait``.
+  /// Its first event waited for ``BatchPolicy/maxWait``.
   case age
   /// The time of day passed a ``BatchPolicy/boundary``.
   case boundary
@@ -61,6 +62,8 @@ public enum CloseReason: String, Sendable, Hashable, CaseIterable {
   case caughtUp
   /// The records after it are lost: damaged, or deleted by retention.
   case gap
+  /// Its range is as long as a range may be: 1,048,576 records that are not selected, or an hour without an event.
+  case range
   /// The destination rejected a larger batch that contained it, or the record after it cannot be rendered.
   case split
   /// It was open already when this process took the cursor; why it was closed is no longer known.

@@ -228,6 +228,12 @@ private final class EphemeralLease: CursorLease {
     try move { (state) throws(CursorMoveError) in try state.completing(id, receipt: receipt, epoch: epoch) }
   }
 
+  func skip(to offset: Offset) async throws(LogError) -> CursorState {
+    try move { (state) throws(CursorMoveError) in try state.committing(to: offset, epoch: epoch, durableEnd: end) }
+  }
+
+  func save() async throws(LogError) {}
+
   private func move(
     _ change: (CursorState) throws(CursorMoveError) -> CursorState
   ) throws(LogError) -> CursorState {

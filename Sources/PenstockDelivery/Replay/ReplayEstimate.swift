@@ -46,10 +46,10 @@ struct EventCount {
   private(set) var events = 0
   private(set) var bytes = 0
   private(set) var untimed = 0
-  /// Batches with at least one event.
+  /// Batches, as the policy's limits make them.
   private(set) var batches = 0
-  /// The open batch: all its records, and whether one of them is in the window.
-  private var (openRecords, openBytes, hasEvent) = (0, 0, false)
+  /// What the open batch holds.
+  private var (openEvents, openBytes) = (0, 0)
 
   init(_ window: EventWindow, policy: BatchPolicy) {
     self.window = window
@@ -57,16 +57,14 @@ struct EventCount {
   }
 
   mutating func add(_ record: RecordView) {
-    let size = record.bytes.count
-    let isFull = openRecords >= policy.maxRecords || openBytes + size > policy.maxBytes
-    if openRecords > 0, isFull { (openRecords, openBytes, hasEvent) = (0, 0, false) }
-    openRecords += 1
-    openBytes += size
     let verdict = window.verdict(on: record)
     if !verdict.isTimed { untimed += 1 }
     guard verdict.isInside else { return }
-    if !hasEvent { batches += 1 }
-    hasEvent = true
+    let size = record.bytes.count
+    let isFull = openEvents >= policy.maxRecords || openBytes + size > policy.maxBytes
+    if openEvents == 0 || isFull { (batches, openEvents, openBytes) = (batches + 1, 0, 0) }
+    openEvents += 1
+    openBytes += size
     events += 1
     bytes += size
   }

@@ -182,8 +182,8 @@ public final class Delivery: Service {
       state: DeliveryState(
         await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
       lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), environment: environment,
-      progress: published, commands: commands)
+      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
+      environment: environment, progress: published, commands: commands)
     let result = await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
         await runner.run()

@@ -49,10 +49,10 @@ extension DeliveryRunner {
   mutating func planDeadLetter(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
     closedBy = reason
     do throws(LogError) {
-      let batch = try await read(range)
+      let batch = try await record(at: range.lowerBound)
       var bytes: [UInt8] = []
       batch.forEachRecord { bytes.append(contentsOf: $0.bytes) }
-      return .planned(intent(batch, digest: PreparedBody(content: bytes, eventCount: 1).contentDigest, plan: []))
+      return .planned(intent(range, digest: PreparedBody(content: bytes, eventCount: 1).contentDigest, plan: []))
     } catch { return failed(error) }
   }
 
@@ -63,14 +63,14 @@ extension DeliveryRunner {
       return .failed(.illegalMove, message: "the delivery has no dead-letter store", at: now, roll: 0)
     }
     do throws(LogError) {
-      let batch = try await read(intent.first..<intent.end)
+      let batch = try await record(at: intent.first)
       var bytes: [UInt8] = []
       batch.forEachRecord { bytes.append(contentsOf: $0.bytes) }
       let number = try await deadLetters.writeDeadLetter(
         DeadLetter(
           logID: source.logID, cursor: lease.name, offset: intent.first, appendTime: batch.firstAppendTime,
           deadLetteredAt: environment.wallClock.now(), deliveryID: intent.id, isUnrenderable: intent.plan.isEmpty,
-          attempts: attempts.count(of: intent.id), destination: sink.description,
+          attempts: attempts.count(of: isolatedFrom[intent.id] ?? intent.id), destination: sink.description,
           reason: reason, record: bytes))
       environment.observer?(.deadLettered(intent, reason: reason))
       environment.logger.error(

@@ -11,15 +11,31 @@ extension DeliveryRunner {
     if let passed = await passedByRetention(expecting: first) { return passed }
     // An answer interrupts accumulating; the records counted so far stay counted.
     var open = pending.flatMap { $0.first == first ? $0 : nil } ?? PendingBatch(first: first)
-    if open.count == 0 { accumulated = nil }
+    if open.count == 0 { gathered = Gathered() }
     defer { pending = open }
     while true {
-      do throws(LogError) { try await countIn(&open) } catch { return failed(error) }
+      do throws(LogError) {
+        let isAll = try await countIn(&open)
+        if open.events == 0, open.count > 0, mayPass(open.range) {
+          let passed = open
+          open = PendingBatch(first: passed.end)
+          return try await skip(to: passed.end, untimed: gathered.untimed)
+        }
+        if !isAll {
+          if let answer = takeAnswer() { return answer }
+          if mustStop { return .stop }
+          continue
+        }
+      } catch { return failed(error) }
       switch planner.decide(open, now: environment.clock.now(), timeOfDay: environment.wallClock.now()) {
       case .take(let reason): return .accumulated(open.range, reason)
       case .wait(let deadline):
-        switch await wait(recordsPast: open.end, until: deadline) {
-        case .records, .time: break
+        let due = [deadline, state.saveDue].compactMap { $0 }.min()
+        switch await wait(recordsPast: open.end, until: due) {
+        case .records: break
+        case .time:
+          let now = environment.clock.now()
+          if let save = state.saveDue, save <= now { return .wake(at: now) }
         case .sourceClosed: return .sourceClosed
         case .signal:
           if let answer = takeAnswer() { return answer }
@@ -37,40 +53,6 @@ extension DeliveryRunner {
     let cursor = await lease.state
     if let gap = cursor.gap { return failed(LogError(gap)) }
     return cursor != state.cursor ? .moved(cursor) : nil
-  }
-
-  /// Counts in every visible record that fits.
-  private mutating func countIn(_ open: inout PendingBatch) async throws(LogError) {
-    let durableEnd = await source.durableEnd
-    if durableEnd != progress.value.end { progress.update { $0.end = durableEnd } }
-    let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
-    while open.fullBy == nil, open.end < limit {
-      let room = open.room(planner.policy)
-      let records = min(room.records, limit - open.end)
-      let next: Batch?
-      do throws(LogError) {
-        next = try await source.records(from: open.end, maxRecords: records, maxBytes: room.bytes)
-      } catch {
-        // The records before a gap are delivered first. The next read then begins at the gap and fails.
-        guard error.gap != nil, open.count > 0 else { throw error }
-        return open.endBeforeGap()
-      }
-      guard let batch = next else { return }
-      let isFirst = open.count == 0
-      let seen = visibleSince(batch.firstAppendTime)
-      let isIn = open.add(
-        upTo: batch.end, bytes: batch.byteCount, appendTime: batch.firstAppendTime, since: seen, planner.policy)
-      if isIn { accumulated = isFirst ? batch : nil }
-    }
-  }
-
-  /// When a record appended at `time` became visible: by its append time, and no later than now. So a record that
-  /// waited through a long attempt or a restart has its full age. A time of day that jumped forward closes a batch
-  /// early. One that jumped back makes the batch wait from now. Neither can make it wait longer.
-  private func visibleSince(_ time: Timestamp) -> MonotonicInstant {
-    let age: Duration = .nanoseconds(environment.wallClock.now().nanoseconds) - .nanoseconds(time.nanoseconds)
-    let now = environment.clock.now()
-    return MonotonicInstant(sinceStart: now.sinceStart - max(.zero, age))
   }
 
   /// Waits for an answer, and waits out a backoff or a halt.

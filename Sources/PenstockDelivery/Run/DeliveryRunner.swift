@@ -10,13 +10,17 @@ struct DeliveryRunner {
   let deadLetters: (any DeadLetterStore)?
   let attempts: AttemptLog
   let planner: BatchPlanner
+  /// What new batches deliver.
+  let selection: EventSelection
   let environment: DeliveryEnvironment
   let progress: AsyncCondition<DeliveryProgress>
   let commands: AsyncCondition<DeliveryCommands>
   /// The batch that is accumulating.
   var pending: PendingBatch?
-  /// The records of that batch, when one read returned all of them: saves reading them again.
-  var accumulated: Batch?
+  /// The records of that batch, as far as they are kept: saves reading them again.
+  var gathered = Gathered()
+  /// Batches of which one record became a dead letter, by the name of that record.
+  var isolatedFrom: [DeliveryID: DeliveryID] = [:]
   /// The renderings of the open batches, kept for retries.
   var rendered: [DeliveryID: Rendering] = [:]
   var closedBy = CloseReason.reopened
@@ -29,8 +33,10 @@ struct DeliveryRunner {
 
   struct Rendering {
     var body: PreparedBody
-    /// Bytes of the records, as they are in the log.
+    /// Bytes of the selected records.
     var recordBytes: Int
+    /// Records of the range without a readable event time, if the plan has a window of event times.
+    var untimed: Int
   }
 
   mutating func run() async -> Result<DeliveryReport, DeliveryFailure> {
@@ -72,14 +78,14 @@ struct DeliveryRunner {
     let before = state.trouble
     do throws(DeliveryState.IllegalEvent) {
       // First, so that the event's follow-up work does not begin.
-      if mustStop { try state.handle(.stop) }
-      if case .ended = state.phase {} else if event != .stop { try state.handle(event) }
+      if mustStop { state.stopAfterThis() }
+      try state.handle(event)
     } catch {
       state.phase = .ended(.failed(DeliveryTrouble(.defect, "\(error.event) is illegal in \(error.phase)")))
     }
     // A retry from before a wait was not meant for it. Forget it before the progress shows that the delivery waits.
     if state.trouble != nil { commands.update { $0.retry = false } }
-    if state.phase == .paused { (rendered, pending, accumulated) = ([:], nil, nil) }
+    if state.phase == .paused { (rendered, pending, gathered) = ([:], nil, Gathered()) }
     publish()
     if case .halted(_, let trouble) = state.phase, trouble != before {
       environment.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])
@@ -95,74 +101,14 @@ struct DeliveryRunner {
     case .begin(let intent, let old, let rejectionReason):
       return await begin(intent, replacing: old, rejectionReason: rejectionReason)
     case .reopen(let intent): return await reopen(intent)
+    case .bisect(let intent, _): return await bisect(intent)
+    case .save:
+      do throws(LogError) { try await lease.save() } catch { return failed(error) }
+      return .saved
     case .send: return .failed(.illegalMove, message: "attempts are launched", at: environment.clock.now(), roll: 0)
     case .writeDeadLetter(let intent, let reason): return await writeDeadLetter(intent, reason: reason)
     case .commit(let intent, let receipt): return await commit(intent, receipt: receipt)
     }
-  }
-
-  private mutating func plan(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
-    closedBy = reason
-    let batch: Batch
-    do throws(LogError) { batch = try await read(range) } catch { return failed(error) }
-    do throws(SinkError) {
-      return .planned(try render(batch))
-    } catch {
-      return .unrenderable(error)
-    }
-  }
-
-  /// Fixes how a new batch is rendered, renders it, and names the result.
-  private mutating func render(_ batch: Batch) throws(SinkError) -> Intent {
-    let now = environment.wallClock.now()
-    let plan = try sink.plan(
-      BatchMetadata(
-        logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, byteCount: batch.byteCount,
-        firstAppendTime: batch.firstAppendTime, plannedAt: now, closedBy: closedBy))
-    guard plan.count <= Intent.maxPlanBytes else {
-      throw SinkError("the sink's plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
-    }
-    let body = try prepare(batch, plan: plan)
-    let intent = intent(batch, digest: body.contentDigest, plan: plan)
-    rendered[intent.id] = Rendering(body: body, recordBytes: batch.byteCount)
-    return intent
-  }
-
-  func intent(_ batch: Batch, digest: [UInt8], plan: [UInt8]) -> Intent {
-    let id = DeliveryID(
-      logID: source.logID, cursor: lease.name, first: batch.first, end: batch.end, contentDigest: digest)
-    return Intent(
-      id: id, first: batch.first, end: batch.end, contentDigest: digest, plan: plan,
-      createdAt: environment.wallClock.now())
-  }
-
-  private mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {
-    closedBy = .reopened
-    let cursor = await lease.state
-    if !cursor.inFlight.contains(where: { $0.intent.id == intent.id }) {
-      // Retention has deleted its records.
-      if let gap = cursor.gap { return failed(LogError(gap)) }
-      return .moved(cursor)
-    }
-    let batch: Batch
-    do throws(LogError) { batch = try await read(intent.first..<intent.end) } catch { return failed(error) }
-    do throws(SinkError) {
-      let body = try prepare(batch, plan: intent.plan)
-      rendered[intent.id] = Rendering(body: body, recordBytes: batch.byteCount)
-      environment.observer?(.opened(intent, closedBy: .reopened, eventCount: body.eventCount))
-      environment.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
-      return .rendered(digest: body.contentDigest)
-    } catch {
-      return .unrenderable(error)
-    }
-  }
-
-  private func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
-    let prepared = try sink.prepare(batch, plan: plan)
-    guard prepared.contentDigest.count == 32 else {
-      throw SinkError("the sink's content digest has \(prepared.contentDigest.count) bytes instead of 32")
-    }
-    return prepared
   }
 
   private mutating func begin(
@@ -192,6 +138,7 @@ struct DeliveryRunner {
     do throws(LogError) { next = try await lease.complete(intent.id, receipt: receipt) } catch { return failed(error) }
     let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
     let sent = rendered.removeValue(forKey: intent.id)
+    isolatedFrom[intent.id] = nil
     progress.update {
       if isDeadLetter {
         $0.deadLetters += 1
@@ -199,7 +146,7 @@ struct DeliveryRunner {
         $0.batches += 1
         $0.records += intent.end - intent.first
         $0.events += sent?.body.eventCount ?? 0
-        $0.untimed += sent?.body.untimedCount ?? 0
+        $0.untimed += sent?.untimed ?? 0
         $0.bytes += sent?.recordBytes ?? 0
       }
       $0.committed = next.committed
@@ -209,12 +156,6 @@ struct DeliveryRunner {
     environment.logger.debug(
       "batch delivered", metadata: ["delivery": "\(intent.id)", "first": "\(intent.first)", "end": "\(intent.end)"])
     return .committed(next)
-  }
-
-  mutating func read(_ range: Range<Offset>) async throws(LogError) -> Batch {
-    defer { accumulated = nil }
-    if let batch = accumulated, batch.first == range.lowerBound, batch.end == range.upperBound { return batch }
-    return try await source.records(in: range)
   }
 
   mutating func failed(_ error: LogError) -> DeliveryState.Event {

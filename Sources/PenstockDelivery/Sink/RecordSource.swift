@@ -40,7 +40,7 @@ public protocol CursorLease: Sendable {
   /// know. A delivery whose source is another log throws.
   var logID: String? { get }
 
-  /// The durable state of the cursor.
+  /// The state of the cursor: durable but for what ``skip(to:)`` moved.
   var state: CursorState { get async }
 
   /// Makes an intent durable; on stable storage when it returns. An intent with a `rejectionReason` must not be sent.
@@ -56,6 +56,15 @@ public protocol CursorLease: Sendable {
 
   /// Commits a batch and returns the state once it is on stable storage. Throws as ``begin(_:rejectionReason:)`` does.
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState
+
+  /// Moves the cursor forward to `offset`, past records of which the destination wants none. No batch may be
+  /// open. The move is in memory: it becomes durable with the next move, or by ``save()``. A crash before that
+  /// only means that the records are read again. Throws as ``begin(_:rejectionReason:)`` does.
+  func skip(to offset: Offset) async throws(LogError) -> CursorState
+
+  /// Makes what ``skip(to:)`` moved durable; on stable storage when it returns. Without such a move it does nothing.
+  /// Throws as ``begin(_:rejectionReason:)`` does.
+  func save() async throws(LogError)
 
   /// The durable pause on the cursor, from any process; nil when there is none. A delivery calls this before each batch
   /// and each attempt, so it must be cheap.

@@ -8,14 +8,14 @@ public import PenstockLog
 ///    encoding, key. The plan becomes durable in the cursor's intent. After that only the plan counts: a sink with a
 ///    changed configuration gets the old plan for the old batch and must follow it.
 /// 2. ``prepare(_:plan:)`` renders the body. Equal records and an equal plan give a body with an equal content digest,
-///    in every process and version of the sink.
+///    in every process and version of the sink. The delivery has already left out what ``selection(plan:)`` leaves out.
 /// 3. The delivery syncs the intent.
 /// 4. ``deliver(_:)`` sends. After any failure, timeout or crash the delivery calls it again with an equal request,
 ///    until it answers ``DeliveryOutcome/delivered(receipt:)``. The sink must make that safe, with create-only writes
 ///    or a stable id. It classifies every outcome and never throws. It limits its own time: the delivery never aborts
 ///    an attempt, since only the sink knows what an aborted attempt leaves. When its task is cancelled, the sink
-///    returns soon, with `retry` unless it knows better. A batch without events (`eventCount` 0) is delivered like any
-///    other; a sink may answer `delivered` at once.
+///    returns soon, with `retry` unless it knows better. A batch without events (`eventCount` 0) may come, and a sink
+///    may answer `delivered` to it at once.
 ///
 /// ``DeliveryOutcome/rejected(reason:)`` means that the destination took *none* of the batch's records. The delivery
 /// then plans and sends smaller parts under other names, until one record is left; that record becomes a dead letter.
@@ -36,9 +36,21 @@ public protocol Sink: Sendable {
   /// False by default.
   var acceptsCompressedFrames: Bool { get }
 
-  /// Whether ``plan(_:)`` writes ``BatchMetadata/events`` into the plan, and ``prepare(_:plan:)`` leaves out other
-  /// events. False by default; a replay by event times then throws.
+  /// Whether ``plan(_:)`` writes ``BatchMetadata/events`` into the plan, and ``selection(plan:)`` returns it as its
+  /// window. False by default; a replay by event times then throws.
   var appliesEventWindows: Bool { get }
+
+  /// What new batches deliver of the log; everything by default. It is part of every plan that ``plan(_:)`` makes. The
+  /// limits of a batch count what is selected. Read once, when a delivery is made.
+  var selection: EventSelection { get }
+
+  /// What a batch with this plan delivers; everything by default. A pure function of the plan. Throws when it cannot
+  /// follow the plan.
+  func selection(plan: [UInt8]) throws(SinkError) -> EventSelection
+
+  /// Whether every record belongs to a batch, also where nothing is selected: for a destination that proves, by a
+  /// manifest, which ranges it has. False by default: then the delivery passes such records without a batch.
+  var recordsEveryRange: Bool { get }
 
   /// When a batch is closed, unless the delivery has a policy of its own. By default
   /// ``BatchPolicy/init(maxRecords:maxBytes:maxWait:boundary:)`` with its defaults. Read once, when a delivery is made.
@@ -69,6 +81,12 @@ extension Sink {
   public var acceptsCompressedFrames: Bool { false }
   /// By default false.
   public var appliesEventWindows: Bool { false }
+  /// By default everything.
+  public var selection: EventSelection { .all }
+  /// By default everything.
+  public func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { .all }
+  /// By default false.
+  public var recordsEveryRange: Bool { false }
   /// By default that of a webhook: 500 records, 1 MiB, 5 seconds.
   public var batchPolicy: BatchPolicy { BatchPolicy() }
   /// By default none.
@@ -87,9 +105,9 @@ public struct BatchMetadata: Sendable, Hashable {
   public var first: Offset
   /// One past the last record.
   public var end: Offset
-  /// The records' bytes together, before rendering.
+  /// The selected records' bytes together, before rendering.
   public var byteCount: Int
-  /// When the log took the first record.
+  /// When the log took the first selected record or, where none is selected, the first of the range.
   public var firstAppendTime: Timestamp
   /// When the plan is made.
   public var plannedAt: Timestamp
@@ -126,11 +144,8 @@ public struct PreparedBody: Sendable {
   public var contentDigest: [UInt8]
   /// Length of the uncompressed body in bytes.
   public var contentLength: Int
-  /// The number of events in the body: fewer than records when some were filtered.
+  /// The number of events in the body: fewer than the range has records when some were filtered.
   public var eventCount: Int
-  /// The number of the batch's records without a readable event time; counted when the plan has a window of event
-  /// times.
-  public var untimedCount = 0
 
   /// A body that is complete in memory.
   public init(bytes: [UInt8], contentDigest: [UInt8], contentLength: Int, eventCount: Int) {

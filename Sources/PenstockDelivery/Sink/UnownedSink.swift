@@ -12,6 +12,16 @@ struct UnownedSink: Sink {
   var batchPolicy: BatchPolicy { sink.batchPolicy }
   var batchLimits: BatchLimits { sink.batchLimits }
 
+  var recordsEveryRange: Bool { sink.recordsEveryRange }
+
+  var selection: EventSelection {
+    var selection = sink.selection
+    selection.window = events
+    return selection
+  }
+
+  func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { try sink.selection(plan: plan) }
+
   func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     var outline = outline
     outline.events = events

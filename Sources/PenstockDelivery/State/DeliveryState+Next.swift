@@ -10,6 +10,7 @@ extension DeliveryState {
   /// always does.
   package static let priorities: [(name: String, rule: Rule)] = [
     ("commit", { $0.commitPhase }),
+    ("save", { $0.savePhase }),
     ("end", { $0.endingPhase }),
     ("pause", { $0.isPaused && !$0.owesCommit ? $0.paused() : nil }),
     ("suspend", { $0.suspendedPhase }),
@@ -65,8 +66,10 @@ extension DeliveryState {
   }
 
   private mutating func nextBisection() -> Phase? {
-    guard let oldest = open.first, case .rejected(let reason) = oldest.step else { return nil }
-    return bisect(oldest.intent, reason)
+    guard let oldest = open.first, case .rejected(let reason) = oldest.step, oldest.intent.first == committed else {
+      return nil
+    }
+    return .working(.bisect(oldest.intent, reason: reason))
   }
 
   /// Renders or sends the oldest open delivery that waits for it, as far as circuit and rate allow.
@@ -84,7 +87,7 @@ extension DeliveryState {
     return .working(.plan(part, closedBy: .split, replacing: nil, rejectionReason: nil))
   }
 
-  private var isCaughtUp: Bool {
+  var isCaughtUp: Bool {
     guard case .until(let end) = mode else { return false }
     return open.isEmpty && cursor.reserved.isEmpty && committed >= end
   }
@@ -98,7 +101,7 @@ extension DeliveryState {
   }
 
   /// Whether the log or the cursor suspends the delivery, so that commits have to wait, too.
-  private var isSuspendedByLog: Bool {
+  var isSuspendedByLog: Bool {
     suspension.map { $0.trouble.kind == .cursorFailed || $0.trouble.kind == .unreadable } ?? false
   }
 

@@ -42,9 +42,9 @@ extension DeliveryState {
     case .sending: .sending
     case .pacing: .pacing
     case .working(.accumulate): isInFlight ? .sending : .gathering
-    case .working(.plan), .working(.begin), .working(.reopen): .preparing
+    case .working(.plan), .working(.begin), .working(.reopen), .working(.bisect): .preparing
     case .working(.send): .sending
-    case .working(.commit), .working(.writeDeadLetter): .committing
+    case .working(.commit), .working(.writeDeadLetter), .working(.save): .committing
     }
   }
 }

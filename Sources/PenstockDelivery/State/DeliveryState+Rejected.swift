@@ -1,21 +1,16 @@
 import PenstockLog
 
-// How a batch that is rejected, or cannot be rendered, is narrowed down to the record to blame. A batch of n records
-// takes at most 2 · log₂ n further attempts for each such record.
+// How a batch that is rejected, or cannot be rendered, is narrowed down to the record to blame. A batch of n events takes
+// at most 2 · log₂ n further attempts for each such record, however many records lie between them.
 
 extension DeliveryState {
-  /// Replaces a rejected batch by its lower half. A single record becomes a dead letter.
-  mutating func bisect(_ intent: Intent, _ reason: String) -> Phase {
-    let count = intent.end - intent.first
-    guard count == 1 else {
-      let half = intent.first..<(intent.first + (count + 1) / 2)
-      return begin(.plan(half, closedBy: .split, replacing: intent, rejectionReason: nil))
-    }
+  /// Replaces a rejected batch by its one event, which becomes a dead letter.
+  mutating func isolated(_ record: Intent, of intent: Intent, _ reason: String) -> Phase {
     if let tooMany = tooManyDeadLetters(reason) {
       update(intent) { $0.step = .ready }
       return tooMany
     }
-    return begin(.begin(intent, replacing: intent, rejectionReason: reason))
+    return begin(.begin(record, replacing: intent, rejectionReason: reason))
   }
 
   /// Handles a new batch with a record that cannot be rendered. The records before it go first. Then the record is

@@ -8,8 +8,11 @@ import PenstockLog
 //   any                       fenced                ended: another holder has the cursor
 //   any                       closed                ended: the source is closed
 //   any                       cancelled             ended: stopped
-//   accumulate, plan, reopen  io, overloaded        backing off: a read may succeed later
-//   accumulate, plan, reopen  any other             halted: damaged, lost or trimmed; an operator must decide
+//   accumulate, plan, reopen, bisect
+//                             io, overloaded        backing off: a read may succeed later
+//                             any other             halted: damaged, lost or trimmed; an operator must decide
+//   save                      noSpace, overloaded   goes on: a crash only repeats the skipping
+//                             any other             ended: its state on disk is uncertain until the log reopens
 //   begin, commit             noSpace, overloaded   backing off: nothing was written, and there may be room later
 //   begin, commit             gap                   halted: retention deleted the records; continues once acknowledged
 //   begin, commit             any other             ended: its state on disk is uncertain until the log reopens
@@ -28,7 +31,7 @@ extension DeliveryState {
     default: break
     }
     switch work {
-    case .accumulate, .plan, .reopen:
+    case .accumulate, .plan, .reopen, .bisect:
       // Without the plan, the batch is accumulated again and ends before the lost records.
       if case .plan = work, code != .gap { unfinished = work }
       let trouble = DeliveryTrouble(.unreadable, message)
@@ -38,7 +41,8 @@ extension DeliveryState {
     case .commit(let intent, _) where code == .gap:
       update(intent) { $0.step = .unrendered }
       return halt(DeliveryTrouble(.unreadable, message))
-    case .begin, .commit, .send, .writeDeadLetter:
+    case .save where code == .noSpace || code == .overloaded: return saveFailed()
+    case .begin, .commit, .send, .writeDeadLetter, .save:
       let trouble = DeliveryTrouble(.cursorFailed, message)
       guard code == .noSpace || code == .overloaded else { return .ended(.failed(trouble)) }
       if case .begin = work { unfinished = work }
@@ -93,7 +97,7 @@ extension DeliveryState {
   /// Waking too early is not an error: the phase stays.
   mutating func wake(at now: MonotonicInstant) throws(IllegalEvent) {
     switch phase {
-    case .backingOff, .halted(.some, _), .pacing:
+    case .backingOff, .halted(.some, _), .pacing, .working(.accumulate):
       seen = max(seen, now)
       if let until = suspension?.until, until <= seen { endSuspension() }
       phase = next()
@@ -110,6 +114,9 @@ extension DeliveryState {
     case .working, .sending, .pacing, .paused, .ended: break
     }
   }
+
+  /// A stop that comes with the result of work: the result is handled, and no other work follows.
+  mutating func stopAfterThis() { isStopping = true }
 
   mutating func stop() {
     isStopping = true

@@ -13,23 +13,24 @@ package import PenstockLog
 ///                                                       retry, refused, disabled, conflict → ready, suspended
 ///                                                       rejected → rejected; no dead-letter store: ready, halted
 /// delivered    the destination confirmed the batch      commit: committed → no longer open
-/// rejected     more than one record                     plan and begin the lower half in its place → ready
-///              one record                               begin itself, marked as rejected → dead letter
+/// rejected     more than one event                      plan and begin the lower half in its place → ready
+///              one event                                begin that record, marked as rejected → dead letter
 /// dead letter  is never sent again                      write the dead letter, once it is the oldest → delivered
 /// ```
 /// ``priorities`` decides what to do next. The first rule that applies wins:
 /// 1. *commit*: commit a batch that is delivered, unless the log or the cursor suspends the delivery.
-/// 2. *end*: when stopping or ending, wait for the answers in flight, then end.
-/// 3. *pause*: while paused, wait for the answers in flight, then begin nothing.
-/// 4. *suspend*: back off, or stay halted until an operator acts. After a refusal the delivery also retries by itself.
-/// 5. *dead letter*: write the dead letter of the oldest open delivery.
-/// 6. *unfinished*: repeat a plan or a beginning that failed.
-/// 7. *bisect*: replace the oldest open delivery, if it is rejected, by its lower half.
-/// 8. *attempt*: reopen or send the oldest open delivery that waits, as far as circuit and rate allow.
-/// 9. *reserved*: plan the records that a split has reserved.
-/// 10. *caught up*: end, when everything up to the requested end is committed.
-/// 11. *accumulate*: start a new batch, if there is room and no open delivery is in trouble.
-/// 12. *answers*: wait for the answers in flight.
+/// 2. *save*: write where the cursor is, when it has skipped records for 5 s and before anything that an operator sees.
+/// 3. *end*: when stopping or ending, wait for the answers in flight, then end.
+/// 4. *pause*: while paused, wait for the answers in flight, then begin nothing.
+/// 5. *suspend*: back off, or stay halted until an operator acts. After a refusal the delivery also retries by itself.
+/// 6. *dead letter*: write the dead letter of the oldest open delivery.
+/// 7. *unfinished*: repeat a plan or a beginning that failed.
+/// 8. *bisect*: replace the oldest open delivery, if it is rejected, by the lower half of its events.
+/// 9. *attempt*: reopen or send the oldest open delivery that waits, as far as circuit and rate allow.
+/// 10. *reserved*: plan the records that a split has reserved.
+/// 11. *caught up*: end, when everything up to the requested end is committed.
+/// 12. *accumulate*: start a new batch, if there is room and no open delivery is in trouble.
+/// 13. *answers*: wait for the answers in flight.
 ///
 /// A new batch takes the steps accumulate → plan → begin → ready. A record that cannot be rendered is planned as a dead
 /// letter; the records before it go first. When the log cannot be read or written, any work leads to backing off,
@@ -46,8 +47,8 @@ package import PenstockLog
 /// 1. An attempt is made only for an intent that is durable, and never for one that is marked as rejected.
 /// 2. An attempt is made only after a rendering, in this process, whose digest is the intent's.
 /// 3. A commit follows only a `delivered` answer to an attempt for the same intent, or its dead letter.
-/// 4. Nothing is skipped: a batch begins where the one before ends. Only its commit passes it, or an operator who
-///    acknowledges that it is lost.
+/// 4. Nothing that is wanted is skipped: a batch begins where the one before ends, or after records that the selection
+///    leaves out. Only its commit passes it, or an operator who acknowledges that it is lost.
 /// 5. A stopped delivery begins no attempt and no batch.
 /// 6. First attempts are made in the order of offsets.
 /// 7. There is no deadlock: work, an attempt in flight, a moment, or an operator ends every phase but the last.
@@ -59,6 +60,10 @@ package struct DeliveryState: Hashable, Sendable {
     case plan(Range<Offset>, closedBy: CloseReason, replacing: Intent?, rejectionReason: String?)
     case begin(Intent, replacing: Intent?, rejectionReason: String?)
     case reopen(Intent)
+    /// Finds the half of a rejected batch to send, or its one event.
+    case bisect(Intent, reason: String)
+    /// Writes where the cursor is after skipped records.
+    case save
     /// `attempt` is 1 for the first in this process.
     case send(Intent, attempt: Int)
     case writeDeadLetter(Intent, reason: String)
@@ -128,6 +133,16 @@ package struct DeliveryState: Hashable, Sendable {
 
   package enum Event: Hashable, Sendable {
     case accumulated(Range<Offset>, CloseReason)
+    /// The cursor has moved, in memory, past records that are not selected.
+    case skipped(CursorState, at: MonotonicInstant)
+    /// What was skipped is durable.
+    case saved
+    /// The lower part of a rejected batch, to be sent in its place.
+    case halved(Range<Offset>)
+    /// The one event of a rejected batch, under its own name.
+    case isolated(Intent)
+    /// A rejected batch without an event.
+    case indivisible
     case sourceClosed
     case planned(Intent)
     case rendered(digest: [UInt8])
@@ -182,6 +197,8 @@ package struct DeliveryState: Hashable, Sendable {
   package internal(set) var unfinished: Work?
   /// Attempts whose batch retention has deleted: their answers are ignored.
   package internal(set) var abandoned: Set<DeliveryID> = []
+  /// Since when the cursor has been ahead of what is durable of it; nil while it is not.
+  package internal(set) var skippedSince: MonotonicInstant?
   /// The most dead letters in a row; see ``RejectionPolicy/maxInRow``.
   package internal(set) var maxDeadLettersInRow: Int
 
@@ -228,12 +245,26 @@ package struct DeliveryState: Hashable, Sendable {
       guard range.lowerBound == first, !range.isEmpty else { return nil }
       return begin(.plan(range, closedBy: reason, replacing: nil, rejectionReason: nil))
     case (.accumulate, .sourceClosed): return end(.sourceClosed)
+    case (.accumulate, .skipped(let cursor, let now)), (.plan(_, _, nil, nil), .skipped(let cursor, let now)):
+      return skipped(cursor, at: now)
+    case (.save, .saved):
+      skippedSince = nil
+      return next()
     case (.plan(let range, _, let old, let rejectionReason), .planned(let intent)):
       guard intent.first == range.lowerBound, intent.end == range.upperBound else { return nil }
       return begin(.begin(intent, replacing: old, rejectionReason: rejectionReason))
     case (.plan(let range, let reason, let old, nil), .unrenderable(let error)):
       return unrenderable(range, closedBy: reason, replacing: old, error)
-    case (.reopen, .unrenderable(let error)):
+    case (.bisect(let intent, _), .halved(let lower)):
+      guard lower.lowerBound == intent.first, !lower.isEmpty, lower.upperBound < intent.end else { return nil }
+      return begin(.plan(lower, closedBy: .split, replacing: intent, rejectionReason: nil))
+    case (.bisect(let intent, let reason), .isolated(let record)):
+      guard record.first >= intent.first, record.end == record.first + 1, record.end <= intent.end else { return nil }
+      return isolated(record, of: intent, reason)
+    case (.bisect(let intent, let reason), .indivisible):
+      update(intent) { $0.step = .ready }
+      return halt(DeliveryTrouble(.rejected, reason))
+    case (.reopen, .unrenderable(let error)), (.bisect, .unrenderable(let error)):
       return halt(DeliveryTrouble(.unrenderable, error.description))
     case (.begin(let intent, _, let rejectionReason), .begun(let cursor)):
       return begun(intent, rejectionReason: rejectionReason, cursor)
@@ -267,6 +298,7 @@ package struct DeliveryState: Hashable, Sendable {
       return nil
     }
     adopt(cursor)
+    skippedSince = nil
     if rejectionReason == nil { update(intent) { $0.step = .ready } }
     return next()
   }
@@ -279,6 +311,7 @@ package struct DeliveryState: Hashable, Sendable {
       return .ended(.failed(DeliveryTrouble(.defect, text)))
     }
     adopt(cursor)
+    skippedSince = nil
     return next()
   }
 

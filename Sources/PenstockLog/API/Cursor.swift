@@ -58,7 +58,7 @@ public final class Cursor: Sendable {
     paths = registry.paths
   }
 
-  /// The cursor's durable state.
+  /// The cursor's state: durable but for what ``skip(to:)`` moved.
   public var state: CursorState { held.state }
 
   /// The next batch, whose range is durable: one sync. If the last returned batch was not committed, returns it again.
@@ -155,6 +155,23 @@ public final class Cursor: Sendable {
   public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
     try await move(.commit) { [epoch] (state) throws(CursorMoveError) in
       try state.completing(id, receipt: receipt, epoch: epoch)
+    }
+  }
+
+  /// Moves the cursor forward to `offset` in memory, past records that its destination does not want: no sync. No batch
+  /// may be open. The next durable move, or ``save()``, makes it durable; a crash before that moves it back. O(1).
+  public func skip(to offset: Offset) async throws(LogError) -> CursorState {
+    try held.skip { [epoch, view] (state) throws(CursorMoveError) in
+      try state.committing(to: offset, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Makes what ``skip(to:)`` moved durable: one sync, or none when nothing was skipped.
+  public func save() async throws(LogError) {
+    guard held.isAhead else { return }
+    try await move(.commit) { [epoch] (state) throws(CursorMoveError) in
+      try state.check(epoch)
+      return state
     }
   }
 

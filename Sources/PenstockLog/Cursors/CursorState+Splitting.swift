@@ -3,15 +3,21 @@
 //   [a ........ b)  rejected        replacing: [a .. m) in flight, [m .. b) reserved     one write of the slot
 //   [a .. m)        delivered       completing: committed is m; [m .. b) is begun as a batch of its own
 //   [g, g+1)        rejected        replacing it by itself, with a reason: no process sends it again
+//   [a ........ b)  rejected        replacing it by [g, g+1) with a reason, where nothing else of it is delivered:
+//                                   committed is g, [g+1 .. b) is reserved
 //   [g, g+1)        a dead letter   completing: committed is g + 1
 
 extension CursorState {
   /// Replaces an open batch by a smaller one, or by the same one with a rejection reason; the rest is reserved. Atomic,
   /// because a state is written whole.
   ///
+  /// A record with a rejection reason may lie further on in the batch, which then must be the oldest: the records before
+  /// it are passed, because the destination wants none of them.
+  ///
   /// - Parameters:
   ///   - id: The open batch. Its destination holds none of it.
-  ///   - intent: Begins where that one begins and ends at or before its end, under another name; or is that one.
+  ///   - intent: Begins where that one begins and ends at or before its end, under another name; or is that one; or is
+  ///     a record of it with a rejection reason.
   ///   - rejectionReason: Why the one record of `intent` must not be sent; nil when it is sent.
   ///   - epoch: The holder's.
   public func replacing(
@@ -26,7 +32,9 @@ extension CursorState {
     guard !old.isDelivered, old.rejectionReason == nil else {
       throw .malformedIntent("delivery \(id) is delivered or a dead letter; it cannot be replaced")
     }
-    guard intent.first == old.intent.first, intent.end > intent.first, intent.end <= old.intent.end else {
+    let mayPassFront = rejectionReason != nil && old.intent.first == committed && intent.first > old.intent.first
+    guard intent.first == old.intent.first || mayPassFront, intent.end > intent.first, intent.end <= old.intent.end
+    else {
       throw .outOfOrder(expected: old.intent.first, found: intent.first)
     }
     try checkForm(intent, rejectionReason: rejectionReason)
@@ -36,6 +44,7 @@ extension CursorState {
     }
     guard reserved.count < Self.maxReserved else { throw .tooManyInFlight }
     var next = self
+    if mayPassFront { next.committed = intent.first }
     next.inFlight[index] = OpenIntent(
       intent: intent, isDelivered: false, rejectionReason: rejectionReason.map(Self.shortened))
     next.reserve(intent.end..<old.intent.end)

@@ -139,12 +139,18 @@ package enum CursorStore {
   }
 }
 
-/// A cursor whose file this process has locked. Every move is on stable storage before any caller sees it.
+/// A cursor whose file this process has locked. Every move but ``skip(_:)`` is on stable storage before any caller sees
+/// it.
 package final class HeldCursor: Sendable {
   private struct Contents {
     /// Nil once the cursor was released.
     var slots: SlotFile?
+    /// What is on stable storage.
     var record: CursorRecord
+    /// Where the cursor is, if it has skipped records since.
+    var ahead: CursorState?
+
+    var state: CursorState { ahead ?? record.state }
   }
   /// Held while the slot is written, so that moves happen one after the other.
   private let contents: Mutex<Contents>
@@ -158,7 +164,38 @@ package final class HeldCursor: Sendable {
   /// Releases the file and its lock; the cursor moves no more.
   package func close() { contents.withLock { $0.slots = nil } }
 
-  package var state: CursorState { contents.withLock { $0.record.state } }
+  package var state: CursorState { contents.withLock { $0.state } }
+
+  /// Whether it has skipped records, and that is not on stable storage.
+  package var isAhead: Bool { contents.withLock { $0.ahead != nil } }
+
+  /// Makes a move in memory. The next move, or ``save(afterPreparing:)``, makes it durable. Only for a move over records
+  /// that nobody wants: a crash repeats it.
+  @discardableResult
+  package func skip(
+    _ step: (CursorState) throws(CursorMoveError) -> CursorState
+  ) throws(LogError) -> CursorState {
+    try contents.withLock { contents throws(LogError) in
+      guard contents.slots != nil else { throw LogError(.closed, "the log of cursor \(name) is closed") }
+      let next = try stepped(contents.state, step)
+      contents.ahead = next == contents.record.state ? nil : next
+      return next
+    }
+  }
+
+  /// Makes what was skipped durable. Blocks the calling thread for at most one sync.
+  package func save(
+    afterPreparing prepare: (CursorState) throws(LogError) -> Void = { _ throws(LogError) in }
+  ) throws(LogError) {
+    guard isAhead else { return }
+    try move({ (state) throws(CursorMoveError) in state }, afterPreparing: prepare)
+  }
+
+  private func stepped(
+    _ state: CursorState, _ step: (CursorState) throws(CursorMoveError) -> CursorState
+  ) throws(LogError) -> CursorState {
+    do throws(CursorMoveError) { return try step(state) } catch { throw LogError(error, cursor: name) }
+  }
 
   /// Makes a move durable and returns the new state. Blocks the calling thread for one sync. Calls `prepare` with the
   /// new state before it is written.
@@ -170,16 +207,13 @@ package final class HeldCursor: Sendable {
     try contents.withLock { contents throws(LogError) in
       guard let slots = contents.slots else { throw LogError(.closed, "the log of cursor \(name) is closed") }
       var record = contents.record
-      do throws(CursorMoveError) {
-        record.state = try step(record.state)
-      } catch {
-        throw LogError(error, cursor: name)
-      }
+      record.state = try stepped(contents.state, step)
       if record != contents.record {
         try prepare(record.state)
         try slots.write(record.encoded())
         contents.record = record
       }
+      contents.ahead = nil
       return record.state
     }
   }

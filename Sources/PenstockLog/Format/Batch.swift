@@ -14,35 +14,57 @@ public struct RecordView {
   }
 }
 
-/// A contiguous range of records, read without copying: the batch shares the decoded blocks that hold them. A large
-/// batch that a delivery holds keeps its blocks compressed, and decodes one at a time on each read.
+/// A range of the log and its records: all of them or, in a delivery with a selection, the selected ones. Read without
+/// copying where it holds all: then it shares the decoded blocks. A large batch that a delivery holds keeps its blocks
+/// compressed, and decodes one at a time on each read.
 public struct Batch: Sendable {
-  /// The first record's offset.
+  /// The first offset of the range.
   public let first: Offset
-  /// One past the last record's offset.
+  /// One past the last offset of the range.
   public let end: Offset
+  /// How many records it holds: fewer than `end - first` where a delivery selected some; then it may be none.
+  public let count: Int
   /// The records' bytes together, without separators.
   public let byteCount: Int
-  /// The blocks, in order, with the part of each that belongs to the batch.
+  /// When the log received the first record that it holds or, when it holds none, the first of the range.
+  public let firstAppendTime: Timestamp
+  /// The blocks, in order, with the part of each that belongs to the batch; empty when ``selected`` is not nil.
   package let slices: [BlockSlice]
-
-  /// How many records.
-  public var count: Int { end - first }
-  /// When the log received the first record.
-  public var firstAppendTime: Timestamp { slices.first?.firstAppendTime ?? Timestamp(nanoseconds: 0) }
+  /// The selected records; nil when it holds the whole range.
+  package let selected: SelectedRecords?
 
   package init(slices: [BlockSlice]) {
-    precondition(!slices.isEmpty, "a batch has at least one record")
+    precondition(!slices.isEmpty, "a batch of a whole range has at least one record")
     self.slices = slices
+    selected = nil
     first = slices[0].first
     end = slices[slices.count - 1].end
+    count = end - first
     byteCount = slices.reduce(0) { $0 + $1.byteCount }
+    firstAppendTime = slices[0].firstAppendTime
   }
 
-  /// Calls `body` with every record in offset order. No allocation, no copy, no reference counting per record.
+  /// - Parameter rangeAppendTime: When the log received the first record of the range.
+  package init(_ selected: SelectedRecords, of range: Range<Offset>, rangeAppendTime: Timestamp) {
+    precondition(!range.isEmpty, "a batch has a range")
+    slices = []
+    self.selected = selected
+    first = range.lowerBound
+    end = range.upperBound
+    count = selected.count
+    byteCount = selected.byteCount
+    firstAppendTime = selected.firstAppendTime ?? rangeAppendTime
+  }
+
+  /// The offset of the record at an index, from 0 on.
+  package func offset(at index: Int) -> Offset { selected?.offset(at: index) ?? first + index }
+
+  /// Calls `body` with every record it holds, in offset order. No allocation, no copy, no reference counting per
+  /// record.
   public func forEachRecord<Failure: Error>(
     _ body: (RecordView) throws(Failure) -> Void
   ) throws(Failure) {
+    if let selected { return try selected.forEachRecord(in: 0..<selected.count, body) }
     for slice in slices { try slice.forEachRecord(body) }
   }
 }

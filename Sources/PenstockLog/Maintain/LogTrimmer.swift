@@ -60,6 +60,13 @@ package final class LogTrimmer: Sendable {
       guard !policy.keepsEverything else { return report }
       let start = environment.observation.start()
       try removeLeftovers(&state)
+      // What cursors of this process have skipped counts as passed: it is not lost to them. A cursor that cannot be
+      // written keeps its records.
+      for cursor in held.values {
+        try? cursor.save { [view, fileSystem] (next) throws(LogError) in
+          try view.makeDurable(upTo: next.nextFirst, fileSystem)
+        }
+      }
       let (segments, now) = try segmentInputs(set)
       report.bytes = segments.reduce(0) { $0 + $1.bytes }
       var cursors = try cursorInputs(&report)

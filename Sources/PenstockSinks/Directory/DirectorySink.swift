@@ -43,6 +43,9 @@ public struct DirectorySink: Sink {
 
   public var acceptsCompressedFrames: Bool { layout.acceptsCompressedFrames }
   public var appliesEventWindows: Bool { true }
+  public var selection: EventSelection { layout.selection }
+  /// Whether it has a manifest.
+  public var recordsEveryRange: Bool { layout.manifest }
 
   /// The policy of ``maxRecords``, ``maxBytes``, ``maxWait`` and ``boundary``.
   public var batchPolicy: BatchPolicy {
@@ -50,6 +53,8 @@ public struct DirectorySink: Sink {
   }
 
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { try layout.plan(outline).encoded() }
+
+  public func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { try ExportPlan(parsing: plan).selection }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     try ExportPlan(parsing: plan).prepare(batch)

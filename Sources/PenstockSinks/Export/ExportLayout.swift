@@ -36,7 +36,7 @@ public struct ExportLayout: Sendable {
 
   /// Whether a plan with this layout may copy compressed frames of the log; see ``ExportPlan``.
   var acceptsCompressedFrames: Bool {
-    ExportPlan(key: "", compression: compression, selection: fields, filter: filter).acceptsCompressedFrames
+    ExportPlan(key: "", compression: compression, selection: selection).acceptsCompressedFrames
   }
 
   func validate() throws(SinkError) {
@@ -59,11 +59,17 @@ public struct ExportLayout: Sendable {
     return template
   }
 
+  var selection: EventSelection { selection(nil) }
+
+  private func selection(_ window: EventWindow?) -> EventSelection {
+    EventSelection(filter: filter, fields: fields, window: window)
+  }
+
   func plan(_ outline: BatchMetadata) throws(SinkError) -> ExportPlan {
     let template = try ObjectKeyTemplate(replayTemplate)
     return ExportPlan(
-      key: try template.key(for: outline, suffix: compression.suffix), compression: compression, selection: fields,
-      filter: filter, events: outline.events, closedBy: outline.closedBy,
+      key: try template.key(for: outline, suffix: compression.suffix), compression: compression,
+      selection: selection(outline.events), closedBy: outline.closedBy,
       manifest: manifest ? Manifest.folder(template, logID: outline.logID, cursor: outline.cursor) : nil)
   }
 }
@@ -72,11 +78,13 @@ extension ExportPlan {
   /// - Parameter streamingAbove: A body with more uncompressed bytes is not kept in memory. It is rendered twice
   ///   instead: once for its digest, and once while it is sent.
   func prepare(_ batch: Batch, streamingAbove limit: Int = .max) throws(SinkError) -> PreparedBody {
+    var untimed = 0
+    let batch = try selection.applied(to: batch, untimed: &untimed)
     guard batch.byteCount + batch.count <= limit else { return try ExportStream(batch: batch, plan: self).prepare() }
     if acceptsCompressedFrames, batch.slices.contains(where: { RowIterator.copiedFrame($0) != nil }) {
       return try ExportStream(batch: batch, plan: self).prepareWhole()
     }
-    var body = try PreparedBody(rendering: batch, as: .rows, selection: selection, filter: filter, events: events)
+    var body = try PreparedBody(rendering: batch, as: .rows, selection)
     if body.eventCount == 0 { return body }
     body.bytes = try compression.compress(body.bytes)
     return body

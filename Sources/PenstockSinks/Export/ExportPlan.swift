@@ -6,10 +6,7 @@ import PenstockLog
 struct ExportPlan: Hashable {
   let key: String
   let compression: ExportCompression
-  let selection: FieldSelection
-  var filter = EventFilter.all
-  /// The batch's window of event times.
-  var events: EventWindow?
+  let selection: EventSelection
   /// Why the batch was closed; nil when that is unknown.
   var closedBy: CloseReason?
   /// The folder of the manifest, with a trailing slash; nil for no manifest.
@@ -22,7 +19,7 @@ struct ExportPlan: Hashable {
   /// higher than the log's.
   var acceptsCompressedFrames: Bool {
     guard case .zstd(let level) = compression, level <= Self.copiedUpToLevel else { return false }
-    return selection == .all && filter.passesEverything && events == nil
+    return selection.isEverything
   }
 
   /// With a higher level, the user wants smaller objects than copied frames give.
@@ -38,9 +35,9 @@ struct ExportPlan: Hashable {
     return try PlanText.encode(
       kind: Self.kind, version: Self.version,
       [
-        ("key", key), ("compression", name), ("level", String(level)), ("fields", selection.description),
+        ("key", key), ("compression", name), ("level", String(level)), ("fields", selection.fields.description),
         ("closed", closedBy?.rawValue ?? ""), ("manifest", manifest ?? ""),
-      ] + filter.planEntry + (events.map { [$0.planEntry] } ?? []))
+      ] + selection.filter.planEntry + (selection.window.map { [$0.planEntry] } ?? []))
   }
 }
 
@@ -60,9 +57,7 @@ extension ExportPlan {
     default: throw SinkError("the plan of this delivery has compression=\(name)")
     }
     try compression.validate()
-    selection = try FieldSelection(plan: text.value("fields"))
-    filter = try EventFilter(plan: text.optional("filter"))
-    events = try EventWindow.planned(text)
+    selection = try EventSelection(plan: text)
     if let reason = text.optional("closed") {
       guard let closedBy = CloseReason(rawValue: reason) else {
         throw SinkError("the plan of this delivery has closed=\(reason)")

@@ -25,14 +25,13 @@ struct ExportStream: BodyStream {
         length += slice.payloadCount
         continue
       }
-      guard try rows.next(&piece) else { break }
+      guard rows.next(&piece) else { break }
       piece.withUnsafeBytes { hash.update(bufferPointer: $0) }
       length += piece.count
       piece.removeAll(keepingCapacity: true)
     }
     var body = PreparedBody(
-      bytes: [], contentDigest: Array(hash.finalize()), contentLength: length, eventCount: rows.eventCount)
-    body.untimedCount = rows.untimed
+      bytes: [], contentDigest: Array(hash.finalize()), contentLength: length, eventCount: batch.count)
     body.stream = self
     return body
   }
@@ -49,26 +48,20 @@ struct ExportStream: BodyStream {
   func makeReader() -> any BodyReader { ExportReader(self) }
 }
 
-/// Iterates over the rows of a batch, one block at a time.
+/// Iterates over the rows of a batch, which is selected already: one block at a time, or a piece of what was copied.
 struct RowIterator {
   private let batch: Batch
-  private var renderer: NDJSONRenderer
-  private var choice: RecordChoice
-  /// Rows so far.
-  private(set) var eventCount = 0
-  private var nextSlice = 0
+  private var renderer = NDJSONRenderer()
+  /// The next block, or the next selected record.
+  private var next = 0
   private let acceptsCompressedFrames: Bool
   /// A smaller frame compresses much worse than a large one, so its records are compressed again.
   static let leastCopied = 64 << 10
-
-  /// Records without a readable event time so far, if there is a window of event times.
-  var untimed: Int { choice.untimed }
+  private static let pieceRecords = 4_096
 
   init(batch: Batch, _ plan: ExportPlan) {
     self.batch = batch
-    choice = RecordChoice(filter: plan.filter, events: plan.events)
     acceptsCompressedFrames = plan.acceptsCompressedFrames
-    renderer = NDJSONRenderer(selection: plan.selection)
   }
 
   /// The frame to copy for these records, if any.
@@ -78,26 +71,27 @@ struct RowIterator {
 
   /// Advances past the next block if its frame is copied, and returns it.
   mutating func nextCopied() -> BlockSlice? {
-    guard acceptsCompressedFrames, nextSlice < batch.slices.count, Self.copiedFrame(batch.slices[nextSlice]) != nil
-    else {
+    guard acceptsCompressedFrames, next < batch.slices.count, Self.copiedFrame(batch.slices[next]) != nil else {
       return nil
     }
-    defer { nextSlice += 1 }
-    eventCount += batch.slices[nextSlice].indices.count
-    return batch.slices[nextSlice]
+    defer { next += 1 }
+    return batch.slices[next]
   }
 
-  /// Appends the next block's rows; false at the end.
-  mutating func next(_ output: inout [UInt8]) throws(SinkError) -> Bool {
-    guard nextSlice < batch.slices.count else { return false }
-    if nextSlice == 0 { renderer.begin(&output) }
-    try batch.slices[nextSlice].forEachRecord { (record) throws(SinkError) in
-      guard try choice.wants(record) else { return }
-      renderer.append(record.bytes, to: &output)
-      eventCount += 1
+  /// Appends the next rows; false at the end.
+  mutating func next(_ output: inout [UInt8]) -> Bool {
+    let count = batch.selected?.count ?? batch.slices.count
+    guard next < count else { return false }
+    if next == 0 { renderer.begin(&output) }
+    if let selected = batch.selected {
+      let piece = next..<min(count, next + Self.pieceRecords)
+      selected.forEachRecord(in: piece) { renderer.append($0.bytes, to: &output) }
+      next = piece.upperBound
+    } else {
+      batch.slices[next].forEachRecord { renderer.append($0.bytes, to: &output) }
+      next += 1
     }
-    nextSlice += 1
-    if nextSlice == batch.slices.count { renderer.finish(&output) }
+    if next == count { renderer.finish(&output) }
     return true
   }
 }
@@ -129,7 +123,7 @@ struct ExportReader: BodyReader {
         continue
       }
       piece.removeAll(keepingCapacity: true)
-      if try rows.next(&piece) {
+      if rows.next(&piece) {
         try compressor.add(piece, to: &ready)
       } else {
         try compressor.finish(&ready)

@@ -34,12 +34,20 @@ public struct FileSink: Sink {
     self.fields = fields
     self.filter = filter
     self.fileSystem = fileSystem
-    _ = try FilePlan(position: .max, selection: fields, filter: filter, events: .longest).encoded()
+    _ = try FilePlan(position: .max, selection: selection(.longest)).encoded()
   }
 
   public var description: String { "file \(path)" }
 
   public var appliesEventWindows: Bool { true }
+
+  public var selection: EventSelection { selection(nil) }
+
+  private func selection(_ window: EventWindow?) -> EventSelection {
+    EventSelection(filter: filter, fields: fields, window: window)
+  }
+
+  public func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { try FilePlan(parsing: plan).selection }
 
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     let position: UInt64
@@ -48,13 +56,11 @@ public struct FileSink: Sink {
     } catch {
       throw SinkError("cannot read the size of the file: \(error)")
     }
-    return try FilePlan(position: position, selection: fields, filter: filter, events: outline.events).encoded()
+    return try FilePlan(position: position, selection: selection(outline.events)).encoded()
   }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
-    let plan = try FilePlan(parsing: plan)
-    return try PreparedBody(
-      rendering: batch, as: .rows, selection: plan.selection, filter: plan.filter, events: plan.events)
+    try PreparedBody(rendering: batch, as: .rows, FilePlan(parsing: plan).selection)
   }
 
   public func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
@@ -134,25 +140,21 @@ public struct FileSink: Sink {
 /// The plan of a delivery into a file, fixed for the delivery.
 struct FilePlan: Hashable {
   let position: UInt64
-  let selection: FieldSelection
-  let filter: EventFilter
-  let events: EventWindow?
+  let selection: EventSelection
 
   private static let kind = "penstock-file"
   private static let version = 1
 
-  init(position: UInt64, selection: FieldSelection, filter: EventFilter, events: EventWindow?) {
+  init(position: UInt64, selection: EventSelection) {
     self.position = position
     self.selection = selection
-    self.filter = filter
-    self.events = events
   }
 
   func encoded() throws(SinkError) -> [UInt8] {
     try PlanText.encode(
       kind: Self.kind, version: Self.version,
-      [("position", String(position)), ("fields", selection.description)] + filter.planEntry
-        + (events.map { [$0.planEntry] } ?? []))
+      [("position", String(position)), ("fields", selection.fields.description)] + selection.filter.planEntry
+        + (selection.window.map { [$0.planEntry] } ?? []))
   }
 
   init(parsing plan: [UInt8]) throws(SinkError) {
@@ -163,8 +165,6 @@ struct FilePlan: Hashable {
       throw SinkError("the plan of this delivery has position=\(try text.value("position"))")
     }
     self.position = position
-    selection = try FieldSelection(plan: text.value("fields"))
-    filter = try EventFilter(plan: text.optional("filter"))
-    events = try EventWindow.planned(text)
+    selection = try EventSelection(plan: text)
   }
 }

@@ -15,63 +15,31 @@ package enum BodyForm: String, Sendable {
 
 // The only code that connects sinks with the renderers of PenstockEvents.
 extension PreparedBody {
-  /// Renders the records that pass the window and the filter, uncompressed.
-  package init(
-    rendering batch: Batch, as form: BodyForm, selection: FieldSelection, filter: EventFilter = .all,
-    events: EventWindow? = nil
-  ) throws(SinkError) {
-    let choice = RecordChoice(filter: filter, events: events)
+  /// Renders what is selected of a batch, uncompressed. A delivery has selected already; a batch that holds a whole range
+  /// is selected here.
+  package init(rendering batch: Batch, as form: BodyForm, _ selection: EventSelection = .all) throws(SinkError) {
+    var untimed = 0
+    let batch = try selection.applied(to: batch, untimed: &untimed)
     switch form {
-    case .array: try self.init(batch, choice, ArrayRenderer(selection: selection))
-    case .rows: try self.init(batch, choice, NDJSONRenderer(selection: selection))
+    case .array: self.init(batch, ArrayRenderer())
+    case .rows: self.init(batch, NDJSONRenderer())
     case .single:
-      guard batch.count == 1 else {
+      guard batch.count <= 1 else {
         // The error has no offset: an offset would make the first record a dead letter, but the batch is at fault.
         throw SinkError("this delivery must have one event, but the batch has \(batch.count)")
       }
-      try self.init(batch, choice, SingleRenderer(selection: selection))
+      self.init(batch, SingleRenderer())
     }
   }
 
-  private init(_ batch: Batch, _ choice: RecordChoice, _ renderer: some EventRenderer) throws(SinkError) {
+  private init(_ batch: Batch, _ renderer: some EventRenderer) {
     var renderer = renderer
-    var choice = choice
     var bytes: [UInt8] = []
-    var count = 0
     bytes.reserveCapacity(batch.byteCount + batch.count + 2)
     renderer.begin(&bytes)
-    try batch.forEachRecord { (record) throws(SinkError) in
-      guard try choice.wants(record) else { return }
-      renderer.append(record.bytes, to: &bytes)
-      count += 1
-    }
+    batch.forEachRecord { renderer.append($0.bytes, to: &bytes) }
     renderer.finish(&bytes)
-    self.init(bytes: bytes, contentDigest: Digest.sha256(bytes), contentLength: bytes.count, eventCount: count)
-    untimedCount = choice.untimed
-  }
-}
-
-/// Selects the records of a body, as its plan says.
-struct RecordChoice {
-  let filter: EventFilter
-  let events: EventWindow?
-  /// Records without a readable event time so far, if there is a window of event times.
-  private(set) var untimed = 0
-
-  init(filter: EventFilter, events: EventWindow?) {
-    self.filter = filter
-    self.events = events
-  }
-
-  /// Checks the window first: a record outside must not halt the filter.
-  @inline(__always)
-  mutating func wants(_ record: RecordView) throws(SinkError) -> Bool {
-    if let events {
-      let verdict = events.verdict(on: record)
-      if !verdict.isTimed { untimed += 1 }
-      if !verdict.isInside { return false }
-    }
-    return try filter.wants(record)
+    self.init(bytes: bytes, contentDigest: Digest.sha256(bytes), contentLength: bytes.count, eventCount: batch.count)
   }
 }
 
@@ -94,25 +62,16 @@ extension EventWindow {
     from: Timestamp(nanoseconds: .min), until: Timestamp(nanoseconds: .min), untimed: .appendTime)
 }
 
-extension EventFilter {
-  /// Whether a record is part of the body.
-  @inline(__always)
-  func wants(_ record: RecordView) throws(SinkError) -> Bool {
-    switch verdict(on: record.bytes) {
-    case .passes: return true
-    case .filtered: return false
-    case .malformed:
-      switch malformed {
-      case .pass: return true
-      case .drop: return false
-      case .halt:
-        throw SinkError(
-          "it is not a JSON object, and this destination's filter has malformed=halt; change that to drop or pass",
-          offset: record.offset)
-      }
-    }
+extension EventSelection {
+  /// Parses the filter, the fields and the window of a plan.
+  init(plan text: PlanText) throws(SinkError) {
+    self.init(
+      filter: try EventFilter(plan: text.optional("filter")), fields: try FieldSelection(plan: text.value("fields")),
+      window: try EventWindow.planned(text))
   }
+}
 
+extension EventFilter {
   /// Parses the filter of a plan; a plan without one passes everything.
   init(plan text: String?) throws(SinkError) {
     do throws(ParseError) {

@@ -47,6 +47,9 @@ public struct S3Sink: Sink {
 
   public var acceptsCompressedFrames: Bool { configuration.layout.acceptsCompressedFrames }
   public var appliesEventWindows: Bool { true }
+  public var selection: EventSelection { configuration.layout.selection }
+  /// Whether it has a manifest.
+  public var recordsEveryRange: Bool { configuration.layout.manifest }
 
   /// The policy of the configuration.
   public var batchPolicy: BatchPolicy {
@@ -61,6 +64,8 @@ public struct S3Sink: Sink {
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     try configuration.layout.plan(outline).encoded()
   }
+
+  public func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { try ExportPlan(parsing: plan).selection }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     try ExportPlan(parsing: plan).prepare(batch, streamingAbove: configuration.partBytes)

@@ -6,10 +6,7 @@ import PenstockLog
 struct WebhookPlan: Hashable {
   var method: WebhookConfiguration.Method
   var form: BodyForm
-  var selection: FieldSelection
-  var filter: EventFilter
-  /// The batch's window of event times.
-  var events: EventWindow?
+  var selection: EventSelection
   /// The delivery's replay.
   var replay: String?
   /// For GET.
@@ -20,11 +17,9 @@ struct WebhookPlan: Hashable {
   private static let version = 1
 
   init(_ configuration: WebhookConfiguration, events: EventWindow? = nil) {
-    self.events = events
+    selection = EventSelection(filter: configuration.filter, fields: configuration.fields, window: events)
     method = configuration.method
     form = configuration.isSingle ? .single : .array
-    selection = configuration.fields
-    filter = configuration.filter
     replay = configuration.replay
     parameter = configuration.parameter
     maxParameterBytes = configuration.maxParameterBytes
@@ -34,9 +29,9 @@ struct WebhookPlan: Hashable {
     try PlanText.encode(
       kind: Self.kind, version: Self.version,
       [
-        ("method", method.rawValue), ("body", form.rawValue), ("fields", selection.description),
+        ("method", method.rawValue), ("body", form.rawValue), ("fields", selection.fields.description),
         ("parameter", parameter), ("limit", String(maxParameterBytes)),
-      ] + filter.planEntry + (events.map { [$0.planEntry] } ?? [])
+      ] + selection.filter.planEntry + (selection.window.map { [$0.planEntry] } ?? [])
         + (replay.map { [("replay", $0)] } ?? []))
   }
 
@@ -52,9 +47,7 @@ struct WebhookPlan: Hashable {
     }
     self.method = method
     self.form = form
-    selection = try FieldSelection(plan: text.value("fields"))
-    filter = try EventFilter(plan: text.optional("filter"))
-    events = try EventWindow.planned(text)
+    selection = try EventSelection(plan: text)
     replay = text.optional("replay")
     try ReplayMark.validate(replay)
     parameter = try text.value("parameter")

@@ -51,8 +51,8 @@ extension WebhookSink {
       #"{"app_id":"00000000-0000-0000-0000-000000000000","user_id":"","anonymous_user_id":"penstock-test","#
       + #""event":"penstock test","platform":"penstock","type":"custom","ts":\#(seconds),"properties":{},"traits":{}}"#
     return plan.form == .array
-      ? render(event, ArrayRenderer(selection: plan.selection))
-      : render(event, SingleRenderer(selection: plan.selection))
+      ? render(event, ArrayRenderer(selection: plan.selection.fields))
+      : render(event, SingleRenderer(selection: plan.selection.fields))
   }
 
   private static func render(_ event: String, _ renderer: some EventRenderer) -> [UInt8] {

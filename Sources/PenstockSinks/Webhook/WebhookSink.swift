@@ -66,21 +66,23 @@ public struct WebhookSink: Sink {
 
   public var batchLimits: BatchLimits { BatchLimits(maxRecords: configuration.isSingle ? 1 : nil) }
 
+  public var selection: EventSelection { WebhookPlan(configuration).selection }
+
+  public func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { try WebhookPlan(parsing: plan).selection }
+
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     try WebhookPlan(configuration, events: outline.events).encoded()
   }
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     let plan = try WebhookPlan(parsing: plan)
-    let body = try PreparedBody(
-      rendering: batch, as: plan.form, selection: plan.selection, filter: plan.filter,
-      events: plan.events)
+    let body = try PreparedBody(rendering: batch, as: plan.form, plan.selection)
     if plan.method == .get, body.eventCount > 0 {
       let length = WebhookRequest.queryLength(plan.parameter, body.bytes)
       guard length <= plan.maxParameterBytes else {
         throw SinkError(
           "the event has \(length) bytes as a query parameter; the limit is \(plan.maxParameterBytes)",
-          offset: batch.first)
+          offset: batch.offset(at: 0))
       }
     }
     return body

@@ -68,6 +68,9 @@ private struct CrashSink: Sink {
   }
 
   var description: String { sink.description }
+  var selection: EventSelection { sink.selection }
+  var recordsEveryRange: Bool { sink.recordsEveryRange }
+  func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { try sink.selection(plan: plan) }
   func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { try sink.plan(outline) }
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody { try sink.prepare(batch, plan: plan) }
 
@@ -141,5 +144,13 @@ private struct CrashLease: CursorLease {
     let next = try await cursor.complete(id, receipt: receipt)
     processRun.note(.cursorMoved(name, next))
     return next
+  }
+
+  func skip(to offset: Offset) async throws(LogError) -> CursorState { try await cursor.skip(to: offset) }
+
+  func save() async throws(LogError) {
+    try moving { (state) throws(CursorMoveError) in state }
+    try await cursor.save()
+    processRun.note(.cursorMoved(name, cursor.state))
   }
 }

@@ -1,0 +1,191 @@
+import PenstockEvents
+import PenstockLog
+
+extension DeliveryRunner {
+  /// A batch with what is selected of its range.
+  struct Selected {
+    var batch: Batch
+    /// Records of the range without a readable event time, if the selection has a window.
+    var untimed = 0
+  }
+
+  /// What is kept of an accumulating batch.
+  struct Gathered {
+    /// At most so many bytes are kept. A larger batch is read again when it is closed, so that many destinations whose
+    /// batches fill slowly need little memory.
+    static let mostBytes = 256 << 10
+
+    /// The whole batch, where one read returned all of it.
+    var whole: Batch?
+    /// The selected events; nil when they became too many.
+    var events: SelectedRecords? = SelectedRecords()
+    var untimed = 0
+  }
+
+  /// Records are read in pieces of at most so many, so that a stop or an answer need not wait.
+  static let pieceRecords = 8_192
+  static let pieceBytes = 1 << 20
+  /// Records without an event that are read before the delivery looks for answers, a pause and a stop.
+  static let mostInARow = 65_536
+
+  /// Whether the cursor may pass records without a batch.
+  func mayPass(_ range: Range<Offset>) -> Bool {
+    !sink.recordsEveryRange && state.cursor.inFlight.isEmpty && range.lowerBound == state.committed
+  }
+
+  /// Passes records that are not selected.
+  mutating func skip(to end: Offset, untimed: Int) async throws(LogError) -> DeliveryState.Event {
+    let passed = end - state.committed
+    let cursor = try await lease.skip(to: end)
+    progress.update {
+      $0.records += passed
+      $0.untimed += untimed
+    }
+    return .skipped(cursor, at: environment.clock.now())
+  }
+
+  /// Counts visible records in, until the batch is full. Returns false when there are more, and the delivery has to look
+  /// for answers first.
+  mutating func countIn(_ open: inout PendingBatch) async throws(LogError) -> Bool {
+    let durableEnd = await source.durableEnd
+    if durableEnd != progress.value.end { progress.update { $0.end = durableEnd } }
+    let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
+    let first = open.end
+    while open.fullBy == nil, open.end < limit {
+      if open.end - first >= Self.mostInARow, !selection.isEverything { return false }
+      let room = selection.isEverything ? open.room(planner.policy) : (Self.pieceRecords, Self.pieceBytes)
+      let records = min(room.0, limit - open.end)
+      let next: Batch?
+      do throws(LogError) {
+        next = try await source.records(from: open.end, maxRecords: records, maxBytes: room.1)
+      } catch {
+        // The records before a gap are delivered first. The next read then begins at the gap and fails.
+        guard error.gap != nil, open.count > 0 else { throw error }
+        open.endBefore(.gap)
+        return true
+      }
+      guard let batch = next else { return true }
+      if selection.isEverything { countWhole(batch, in: &open) } else { countSelected(batch, in: &open) }
+    }
+    return true
+  }
+
+  private mutating func countWhole(_ batch: Batch, in open: inout PendingBatch) {
+    let isFirst = open.count == 0
+    let seen = now.seen(batch.firstAppendTime)
+    let isIn = open.add(
+      upTo: batch.end, bytes: batch.byteCount, appendTime: batch.firstAppendTime, since: seen, planner.policy)
+    if isIn { gathered.whole = isFirst ? batch : nil }
+  }
+
+  private mutating func countSelected(_ batch: Batch, in open: inout PendingBatch) {
+    let (selection, policy, now) = (selection, planner.policy, now)
+    var (untimed, isDone) = (0, false)
+    var events = gathered.events
+    gathered.events = nil
+    var scratch: [UInt8] = []
+    batch.forEachRecord { record in
+      guard !isDone else { return }
+      let next = record.offset + 1
+      var count = 0
+      switch selection.verdict(on: record, untimed: &count) {
+      case .left:
+        isDone = !open.skip(upTo: next, appendTime: record.appendTime, since: now.seen(record.appendTime))
+      case .selected:
+        scratch.removeAll(keepingCapacity: true)
+        selection.fields.render(record.bytes, into: &scratch)
+        isDone = !open.add(
+          upTo: next, bytes: scratch.count, appendTime: record.appendTime, since: now.seen(record.appendTime), policy)
+        if !isDone {
+          events?.append(offset: record.offset, appendTime: record.appendTime) { $0 += scratch }
+          if let kept = events, kept.byteCount > Gathered.mostBytes { events = nil }
+        }
+      case .faulty:
+        // It is a batch by itself, which then fails; what is before it goes first.
+        if open.count == 0 {
+          _ = open.add(
+            upTo: next, bytes: record.bytes.count, appendTime: record.appendTime, since: now.seen(record.appendTime),
+            policy)
+        }
+        open.endBefore(.split)
+        events = nil
+        isDone = true
+      }
+      if !isDone { untimed += count }
+      isDone = isDone || open.fullBy != nil
+    }
+    gathered.events = events
+    gathered.untimed += untimed
+  }
+
+  /// The moment, by both clocks.
+  var now: Now { Now(instant: environment.clock.now(), timeOfDay: environment.wallClock.now()) }
+
+  struct Now {
+    let instant: MonotonicInstant
+    let timeOfDay: Timestamp
+
+    /// When a record appended at `time` became visible: by its append time, and no later than now. So a record that
+    /// waited through a long attempt or a restart has its full age. A time of day that jumped forward closes a batch
+    /// early. One that jumped back makes the batch wait from now. Neither can make it wait longer.
+    func seen(_ time: Timestamp) -> MonotonicInstant {
+      let age: Duration = .nanoseconds(timeOfDay.nanoseconds) - .nanoseconds(time.nanoseconds)
+      return MonotonicInstant(sinceStart: instant.sinceStart - max(.zero, age))
+    }
+  }
+
+  // MARK: Reading a closed batch
+
+  /// What the plan of an open batch selects of it.
+  func select(_ intent: Intent) async throws(LogError) -> Result<Selected, SinkError> {
+    let selection: EventSelection
+    do throws(SinkError) { selection = try sink.selection(plan: intent.plan) } catch { return .failure(error) }
+    return try await read(intent.first..<intent.end, selecting: selection)
+  }
+
+  /// What is selected of a new batch.
+  mutating func select(
+    _ range: Range<Offset>, by selection: EventSelection
+  ) async throws(LogError) -> Result<Selected, SinkError> {
+    defer { gathered = Gathered() }
+    if let batch = gathered.whole, batch.first..<batch.end == range { return .success(Selected(batch: batch)) }
+    if !selection.isEverything, let open = pending, open.range == range, let events = gathered.events,
+      events.count == open.events, let begun = open.rangeBegin
+    {
+      return .success(
+        Selected(batch: Batch(events, of: range, rangeAppendTime: begun), untimed: gathered.untimed))
+    }
+    return try await read(range, selecting: selection)
+  }
+
+  private func read(
+    _ range: Range<Offset>, selecting selection: EventSelection
+  ) async throws(LogError) -> Result<Selected, SinkError> {
+    if selection.isEverything { return .success(Selected(batch: try await source.records(in: range))) }
+    var (events, untimed, next) = (SelectedRecords(), 0, range.lowerBound)
+    var begun: Timestamp?
+    while next < range.upperBound {
+      let most = min(range.upperBound - next, Self.pieceRecords)
+      guard let batch = try await source.records(from: next, maxRecords: most, maxBytes: Self.pieceBytes) else {
+        throw LogError(.outOfRange, "the log ends before the batch", location: .init(offset: next))
+      }
+      begun = begun ?? batch.firstAppendTime
+      var failure: SinkError?
+      batch.forEachRecord { record in
+        guard failure == nil else { return }
+        switch selection.verdict(on: record, untimed: &untimed) {
+        case .selected: events.append(record, selection.fields)
+        case .left: break
+        case .faulty(let error): failure = error
+        }
+      }
+      if let failure { return .failure(failure) }
+      next = batch.end
+    }
+    let time = begun ?? Timestamp(nanoseconds: 0)
+    return .success(Selected(batch: Batch(events, of: range, rangeAppendTime: time), untimed: untimed))
+  }
+
+  /// One record, as it is in the log.
+  func record(at offset: Offset) async throws(LogError) -> Batch { try await source.records(in: offset..<(offset + 1)) }
+}
