@@ -88,4 +88,41 @@ import Testing
     let policy = BatchPolicy(maxRecords: 0, maxBytes: -3, maxWait: .seconds(-1))
     #expect(policy.maxRecords == 1 && policy.maxBytes == 1 && policy.maxWait == .zero)
   }
+
+  @Test func `records that are not selected count toward no limit, and its first event starts the wait`() {
+    var open = PendingBatch(first: Offset(7))
+    var isIn = open.skip(upTo: Offset(5_000), appendTime: noon, since: start)
+    #expect(isIn && decide(open, after: .seconds(60)) == .wait(until: start + .seconds(3600)))
+    isIn = open.add(upTo: Offset(5_001), bytes: 1, appendTime: noon, since: start + .seconds(100), policy)
+    #expect(isIn && open.events == 1 && open.count == 4_994)
+    #expect(decide(open, after: .seconds(104)) == .wait(until: start + .seconds(105)))
+    isIn = open.skip(upTo: Offset(6_000), appendTime: noon, since: start + .seconds(101))
+    #expect(isIn && decide(open, after: .seconds(105)) == .take(.age) && open.range == Offset(7)..<Offset(6_000))
+  }
+
+  @Test func `a range without an event ends after an hour of append time, or when its first record is an hour old`() {
+    let hour = Timestamp(nanoseconds: noon.nanoseconds + 3_600_000_000_000)
+    for (time, isFull) in [(Timestamp(nanoseconds: hour.nanoseconds - 1), false), (hour, true)] {
+      for hasEvent in [false, true] {
+        var open = PendingBatch(first: Offset(7))
+        _ = open.skip(upTo: Offset(8), appendTime: noon, since: start)
+        if hasEvent { _ = open.add(upTo: Offset(9), bytes: 1, appendTime: noon, since: start, policy) }
+        _ = open.skip(upTo: Offset(10), appendTime: time, since: start)
+        #expect(open.fullBy == (isFull && !hasEvent ? .range : nil))
+      }
+    }
+    var open = PendingBatch(first: Offset(7))
+    _ = open.skip(upTo: Offset(8), appendTime: noon, since: start)
+    #expect(decide(open, after: .seconds(3600)) == .take(.range) && decide(open, partial: true) == .take(.caughtUp))
+  }
+
+  @Test func `at most 1,048,576 records of a range are not selected`() {
+    var open = PendingBatch(first: .zero)
+    _ = open.add(upTo: Offset(1), bytes: 1, appendTime: noon, since: start, policy)
+    _ = open.skip(upTo: Offset(1 << 20), appendTime: noon, since: start)
+    #expect(open.fullBy == nil && open.skipped == (1 << 20) - 1)
+    _ = open.skip(upTo: Offset(1 << 20 + 1), appendTime: noon, since: start)
+    let isIn = open.skip(upTo: Offset(1 << 21), appendTime: noon, since: start)
+    #expect(decide(open) == .take(.range) && !isIn && open.end == Offset(1 << 20 + 1))
+  }
 }

@@ -32,6 +32,13 @@ struct SlotLease: CursorLease {
   func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
     try held.move { (state) throws(CursorMoveError) in try state.completing(id, receipt: receipt, epoch: epoch) }
   }
+  func skip(to offset: Offset) async throws(LogError) -> CursorState {
+    let end = source.end
+    return try held.skip { (state) throws(CursorMoveError) in
+      try state.committing(to: offset, epoch: epoch, durableEnd: end)
+    }
+  }
+  func save() async throws(LogError) { try held.save() }
 }
 
 /// Power cuts at every I/O of a delivery whose cursor and dead letters are on one simulated disk. Batches are closed by

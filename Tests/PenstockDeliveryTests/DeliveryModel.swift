@@ -3,7 +3,7 @@ import PenstockLog
 
 /// A delivery, its cursor, its destination and its dead letters as a model, small enough to be walked through whole.
 ///
-/// The log has three records. A batch takes one or two of them. The configuration of the sink may change at a crash,
+/// The log has three records, of which the destination may want only some. A batch takes one or two of them. The configuration of the sink may change at a crash,
 /// and the destination may answer anything at any time. Every event a phase may meet is tried in every state that can
 /// be reached.
 struct DeliveryModel: Hashable {
@@ -13,7 +13,16 @@ struct DeliveryModel: Hashable {
   }
 
   var state: DeliveryState
+  /// What is durable.
   var cursor: CursorState
+  /// Where the cursor is in this process, if it has skipped records since.
+  var ahead: CursorState?
+  /// The offsets that the destination wants.
+  let wanted: Set<UInt64>
+  /// Whether every range is part of a batch.
+  let recordsEveryRange: Bool
+  /// A full disk kept what was skipped from becoming durable.
+  var couldNotSave = false
   /// What the destination was ever sent, by id.
   var sent: [DeliveryID: Content] = [:]
   /// What it holds.
@@ -36,12 +45,15 @@ struct DeliveryModel: Hashable {
 
   static let end = Offset(3)
   static let now = MonotonicInstant(sinceStart: .zero)
+  static let later = now + DeliveryState.saveAfter
   static let retry = RetryPolicy(first: .zero, cap: .zero, refusedWait: .zero)
 
   init(
     mode: DeliveryState.Mode, maxInFlight: Int = 1, writesDeadLetters: Bool = false, maxCrashes: Int = 2,
-    pauses: Int = 0
+    pauses: Int = 0, wanted: Set<UInt64> = [0, 1, 2], recordsEveryRange: Bool = false
   ) {
+    self.wanted = wanted
+    self.recordsEveryRange = recordsEveryRange
     cursor = CursorState(startingAt: .zero).acquired()
     let options = DeliveryOptions(
       maxInFlight: maxInFlight, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil)
@@ -63,6 +75,19 @@ struct DeliveryModel: Hashable {
       plan: plan, createdAt: Timestamp(nanoseconds: 0))
   }
 
+  var seen: CursorState { ahead ?? cursor }
+
+  func events(_ range: Range<Offset>) -> [Offset] {
+    (range.lowerBound.rawValue..<range.upperBound.rawValue).filter(wanted.contains).map { Offset($0) }
+  }
+
+  /// The cursor past records that nobody wants; nil where a batch has to hold them.
+  func passing(_ range: Range<Offset>) -> CursorState? {
+    let mayPass = !recordsEveryRange && events(range).isEmpty && range.lowerBound == seen.committed
+    return mayPass
+      ? try? seen.committing(to: range.upperBound, epoch: seen.epoch, durableEnd: Self.end) : nil
+  }
+
   /// The process dies and another one takes the cursor, perhaps with another configuration.
   func crashed() -> [DeliveryModel] {
     guard crashes < maxCrashes else { return [] }
@@ -71,6 +96,7 @@ struct DeliveryModel: Hashable {
       next.crashes += 1
       next.configuration = configuration
       next.cursor = cursor.acquired()
+      (next.ahead, next.couldNotSave) = (nil, false)
       next.rendered = [:]
       next.confirmed = []
       next.newestFirst = nil
@@ -96,7 +122,10 @@ extension DeliveryModel {
     let wasStopping = state.isStopping
     do { try next.state.handle(event) } catch { violations.append("\(event) was refused in \(state.phase)") }
     if wasStopping || event == .stop, case .working(let work) = next.state.phase, next.state.phase != state.phase {
-      if case .commit = work {} else { violations.append("a stopped delivery began \(work)") }
+      switch work {
+      case .commit, .save: break
+      default: violations.append("a stopped delivery began \(work)")
+      }
     }
     next.checkPause(&violations)
     // Nothing is stuck: every phase is ended by work, an attempt in the air, a moment, or a person who is named.
@@ -130,6 +159,9 @@ extension DeliveryModel {
   }
 
   private func ended(_ ending: DeliveryState.Ending, _ violations: inout [String]) -> [DeliveryModel] {
+    if ending == .stopped || ending == .caughtUp || ending == .paused, ahead != nil, !couldNotSave {
+      violations.append("it ended, and where it is is not durable")
+    }
     if ending == .paused, state.mode == .service || !isPaused { violations.append("it ended by a pause") }
     return crashed()
   }
@@ -149,10 +181,14 @@ extension DeliveryModel {
   /// A paused delivery begins nothing, and keeps nothing that a restart would not find in the cursor.
   private mutating func checkPause(_ violations: inout [String]) {
     if isPaused, case .working(let work) = state.phase {
-      if case .commit = work {} else { violations.append("a paused delivery began \(work)") }
+      switch work {
+      case .commit, .save: break
+      default: violations.append("a paused delivery began \(work)")
+      }
     }
     guard state.phase == .paused else { return }
     if !isPaused { violations.append("it waits for a pause to end, and there is none") }
+    if ahead != nil, !couldNotSave { violations.append("it is paused, and where it is is not durable") }
     if state.isInFlight || state.unfinished != nil { violations.append("something is in progress during a pause") }
     // The shell lets all renderings go.
     rendered = [:]
@@ -161,14 +197,28 @@ extension DeliveryModel {
   private func working(_ work: DeliveryState.Work, _ violations: inout [String]) -> [DeliveryModel] {
     switch work {
     case .accumulate(let first):
-      if first != cursor.nextFirst { violations.append("a batch begins at \(first), not at \(cursor.nextFirst)") }
+      if first != seen.nextFirst { violations.append("a batch begins at \(first), not at \(seen.nextFirst)") }
       let isInTrouble = state.open.contains { $0.attempts > 1 || ($0.attempts == 1 && !$0.isInFlight) }
       if isInTrouble { violations.append("a new batch is begun beside one in trouble") }
       var next = [step(.sourceClosed, &violations), step(Self.failed(.gap), &violations)]
       for count in 1...2 where first + count <= Self.end {
-        next.append(step(.accumulated(first..<first + count, .records), &violations))
+        if let passed = passing(first..<first + count) {
+          next.append(skipping(passed, &violations))
+        } else {
+          next.append(step(.accumulated(first..<first + count, .records), &violations))
+        }
       }
+      if ahead != nil { next.append(step(.wake(at: Self.later), &violations)) }
       return next
+    case .bisect(let intent, _): return bisecting(intent, &violations)
+    case .save:
+      if ahead == nil, !couldNotSave { violations.append("it saves what is durable") }
+      var durable = self
+      (durable.cursor, durable.ahead) = (seen, nil)
+      return [
+        durable.step(.saved, &violations),
+        step(Self.failed(.noSpace), &violations) { $0.couldNotSave = true }, step(Self.failed(.poisoned), &violations),
+      ] + durable.crashed()
     case .plan(let range, _, _, let rejectionReason):
       return planning(range, rejectionReason: rejectionReason, &violations)
     case .begin(let intent, let old, let rejectionReason): return beginning(intent, old, rejectionReason, &violations)
@@ -187,9 +237,35 @@ extension DeliveryModel {
     }
   }
 
+  private func skipping(_ passed: CursorState, _ violations: inout [String]) -> DeliveryModel {
+    step(.skipped(passed, at: Self.now), &violations) { $0.ahead = passed }
+  }
+
+  private func bisecting(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
+    let events = events(intent.first..<intent.end)
+    let next: DeliveryModel
+    if events.isEmpty {
+      next = step(.indivisible, &violations)
+    } else if events.count > 1 {
+      next = step(.halved(intent.first..<(events[(events.count - 1) / 2] + 1)), &violations)
+    } else if recordsEveryRange, events[0] > intent.first {
+      next = step(.halved(intent.first..<events[0]), &violations)
+    } else {
+      let isWhole = intent.first == events[0] && intent.end == events[0] + 1
+      let record = Intent(
+        id: DeliveryID("\(events[0]) of \(intent.id)"), first: events[0], end: events[0] + 1,
+        contentDigest: intent.contentDigest, plan: intent.plan, createdAt: intent.createdAt)
+      next = step(.isolated(isWhole ? intent : record), &violations)
+    }
+    return [next, step(Self.failed(.io), &violations)]
+  }
+
   private func planning(
     _ range: Range<Offset>, rejectionReason: String?, _ violations: inout [String]
   ) -> [DeliveryModel] {
+    if rejectionReason == nil, case .working(.plan(_, _, nil, _)) = state.phase, let passed = passing(range) {
+      return [skipping(passed, &violations)]
+    }
     let intent = intent(range, isRendered: rejectionReason == nil)
     var next = [step(Self.failed(.io), &violations)]
     next.append(
@@ -210,19 +286,20 @@ extension DeliveryModel {
       if taken.contains(old.id), rejectionReason == nil, state.open.first?.intent != old {
         violations.append("split in the middle")
       }
-      begun = try? cursor.replacing(old.id, with: intent, rejectionReason: rejectionReason, epoch: cursor.epoch)
+      begun = try? seen.replacing(old.id, with: intent, rejectionReason: rejectionReason, epoch: seen.epoch)
     } else {
-      begun = try? cursor.beginning(intent, rejectionReason: rejectionReason, epoch: cursor.epoch, durableEnd: Self.end)
+      begun = try? seen.beginning(intent, rejectionReason: rejectionReason, epoch: seen.epoch, durableEnd: Self.end)
     }
     guard let begun else {
       violations.append("the cursor refuses \(intent.id)")
       return []
     }
+    if begun.committed > seen.committed { checkPassed(begun, &violations) }
     if !begun.violations(durableEnd: Self.end).isEmpty { violations.append("the cursor is broken: \(begun)") }
     var durable = self
-    durable.cursor = begun
+    (durable.cursor, durable.ahead) = (begun, nil)
     return [
-      step(.begun(begun), &violations) { $0.cursor = begun }, step(Self.failed(.noSpace), &violations),
+      durable.step(.begun(begun), &violations), step(Self.failed(.noSpace), &violations),
       step(Self.failed(.poisoned), &violations), step(Self.failed(.fenced), &violations),
     ] + durable.crashed()
   }
@@ -281,7 +358,7 @@ extension DeliveryModel {
       if !confirmed.contains(intent.id) { violations.append("\(intent.id) is committed without a successful attempt") }
       if !taken.contains(intent.id) { violations.append("\(intent.id) is committed and not delivered") }
     }
-    guard let next = try? cursor.completing(intent.id, receipt: "", epoch: cursor.epoch) else {
+    guard let next = try? seen.completing(intent.id, receipt: "", epoch: seen.epoch) else {
       violations.append("the cursor refuses to commit \(intent.id)")
       return []
     }
@@ -297,10 +374,10 @@ extension DeliveryModel {
     ] + durable.crashed()
   }
 
-  /// Every record below `committed` is with the destination or among the dead letters.
+  /// Every wanted record below `committed` is with the destination or among the dead letters.
   private func checkPassed(_ cursor: CursorState, _ violations: inout [String]) {
     let held = taken.compactMap { sent[$0] }
-    for raw in 0..<cursor.committed.rawValue {
+    for raw in 0..<cursor.committed.rawValue where wanted.contains(raw) {
       let offset = Offset(raw)
       let isHeld = held.contains { $0.first <= offset && offset < $0.end } || letters.contains(offset)
       if !isHeld { violations.append("record \(offset) is passed and nowhere") }

@@ -109,8 +109,8 @@ import Testing
   @Test func `its rules apply in the documented order`() {
     #expect(
       DeliveryState.priorities.map(\.name) == [
-        "commit", "end", "pause", "suspend", "dead letter", "unfinished", "bisect", "attempt", "reserved", "caught up",
-        "accumulate", "answers",
+        "commit", "save", "end", "pause", "suspend", "dead letter", "unfinished", "bisect", "attempt", "reserved",
+        "caught up", "accumulate", "answers",
       ])
   }
 

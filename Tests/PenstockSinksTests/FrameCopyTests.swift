@@ -102,12 +102,12 @@ import PenstockSupport
       ExportPlan(key: "k", compression: .none, selection: .all),
       ExportPlan(key: "k", compression: .gzip(level: 1), selection: .all),
       ExportPlan(key: "k", compression: .zstd(level: 4), selection: .all),
-      ExportPlan(key: "k", compression: .zstd(level: 3), selection: selection),
-      ExportPlan(key: "k", compression: .zstd(level: 3), selection: .all, filter: filter),
+      ExportPlan(key: "k", compression: .zstd(level: 3), selection: EventSelection(fields: selection)),
+      ExportPlan(key: "k", compression: .zstd(level: 3), selection: EventSelection(filter: filter)),
     ]
     #expect(Self.plan.acceptsCompressedFrames && !others.contains { $0.acceptsCompressedFrames })
     let batch = try Self.batch(Self.hot)
-    for plan in others where plan.filter.passesEverything && plan.selection == .all {
+    for plan in others where plan.selection.isEverything {
       let body = try plan.prepare(batch)
       let frame = try #require(batch.slices[1].frame)
       #expect(!holds(body.bytes, frame) && body.contentDigest == Digest.sha256(Self.rows))
@@ -124,7 +124,7 @@ import PenstockSupport
       Self.plan, ExportPlan(key: "k", compression: .none, selection: .all),
       ExportPlan(key: "k", compression: .gzip(level: 1), selection: .all),
       ExportPlan(key: "k", compression: .zstd(level: 9), selection: .all),
-      ExportPlan(key: "k", compression: .zstd(level: 3), selection: selection),
+      ExportPlan(key: "k", compression: .zstd(level: 3), selection: EventSelection(fields: selection)),
     ]
     for plan in plans {
       for range in [Self.range, 0..<Self.records.count, 0..<1, 139..<141, 300..<301] {

@@ -29,7 +29,7 @@ public struct ReplayReport: Sendable, Hashable {
   // Of this run:
   /// Batches delivered.
   public internal(set) var batches = 0
-  /// Records in delivered batches, filtered ones included.
+  /// Records that were passed: delivered, or left out by the sink's selection.
   public internal(set) var records = 0
   /// Records that passed the filter.
   public internal(set) var events = 0

@@ -53,13 +53,13 @@ public struct DeliveryProgress: Sendable, Hashable {
   public internal(set) var retries = 0
   /// Batches delivered.
   public internal(set) var batches = 0
-  /// Records in delivered batches, filtered ones included.
+  /// Records that were passed: delivered, or left out by the sink's selection.
   public internal(set) var records = 0
   /// Events in the delivered batches; the other ``records`` were filtered.
   public internal(set) var events = 0
   /// Records without a readable event time; counted in a replay by event times.
   public internal(set) var untimed = 0
-  /// Bytes of the delivered records, as they are in the log.
+  /// Bytes of the delivered events, of the selected fields, before rendering.
   public internal(set) var bytes = 0
   /// Records that became dead letters; not counted in ``records``.
   public internal(set) var deadLetters = 0
@@ -79,7 +79,7 @@ public struct DeliveryProgress: Sendable, Hashable {
     end = .zero
   }
 
-  /// Records in delivered batches that a filter left out.
+  /// Records that the sink's selection left out.
   public var filtered: Int { records - events }
 
   /// Durable records that are not delivered.
@@ -108,11 +108,11 @@ public struct DeliveryReport: Sendable, Hashable {
   public let end: Offset
   /// Batches delivered.
   public let batches: Int
-  /// Records in delivered batches, filtered ones included.
+  /// Records that were passed: delivered, or left out by the sink's selection.
   public let records: Int
   /// Events in the delivered batches; the other ``records`` were filtered.
   public let events: Int
-  /// Bytes of the delivered records, as they are in the log.
+  /// Bytes of the delivered events, of the selected fields, before rendering.
   public let bytes: Int
   /// Attempts at all batches, answered or not.
   public let attempts: Int

@@ -69,6 +69,9 @@ import Testing
       for (first, last) in [(0, 1), (1, 2), (0, 2)] as [(UInt64, UInt64)] {
         moves.append(.replace("\(first)-\(last)", intent(first, last), "no", epoch))
       }
+      for (old, first) in [("0-2", 1), ("0-3", 1), ("0-3", 2), ("1-3", 2)] as [(String, UInt64)] {
+        moves.append(.replace(old, intent(first, first + 1), "no", epoch))
+      }
       moves.append(.begin(intent(0, 3), epoch))
       for id in ["0-1", "0-2", "1-2", "2-3", "0-3", "no"] { moves.append(.complete(id, epoch)) }
       for offset in [0, 1, 3, 4] as [UInt64] {
@@ -180,7 +183,11 @@ import Testing
     case .replace(let id, let intent, let rejectionReason, _):
       let others = { (state: CursorState, name: String) in state.inFlight.filter { $0.intent.id.rawValue != name } }
       guard others(after, intent.id.rawValue) == others(before, id) else { return "others were replaced, too" }
-      guard after.committed == before.committed, after.nextFirst == before.nextFirst else { return "it moved" }
+      // Only the front of the oldest batch may be passed, and only for a record that is not sent again.
+      let front = before.inFlight.first { $0.intent.id.rawValue == id }?.intent.first
+      let mayPass = rejectionReason != nil && front == before.committed
+      guard after.committed == (mayPass ? intent.first : before.committed) else { return "it moved" }
+      guard after.nextFirst == before.nextFirst else { return "its end moved" }
       let new = after.inFlight.first { $0.intent == intent }
       return new?.rejectionReason == rejectionReason && new?.isDelivered == false ? nil : "it is not in the place"
     case .complete(let id, _):
@@ -274,6 +281,7 @@ import Testing
     }
     #expect(isRefused(open, intent(0, 2), "no") && isRefused(open, intent(0, 2), nil))
     #expect(isRefused(open, intent(1, 2), nil) && isRefused(open, intent(0, 3), nil))
+    #expect(!isRefused(open, intent(1, 2), "no") && isRefused(open, intent(2, 3), "no"))
     #expect(isRefused(open, intent(0, 1), nil, epoch: 2) && isRefused(held, intent(0, 1), nil))
     #expect(!isRefused(open, intent(0, 1), nil) && !isRefused(open, intent(0, 1), "no"))
     let one = try open.replacing(DeliveryID("0-2"), with: intent(0, 1, id: "a"), rejectionReason: "no", epoch: 1)
@@ -284,6 +292,22 @@ import Testing
     behind = try behind.completing(DeliveryID("2-4"), receipt: "", epoch: 1)
     #expect(throws: CursorMoveError.self) {
       try behind.replacing(DeliveryID("2-4"), with: intent(2, 3), rejectionReason: nil, epoch: 1)
+    }
+  }
+
+  @Test func `the rejected record of a batch may lie further on, where the records before it are nobody's`() throws {
+    var state = CursorState(startingAt: .zero).acquired()
+    state = try state.beginning(intent(0, 8), epoch: 1, durableEnd: Offset(9))
+    state = try state.beginning(intent(8, 9), epoch: 1, durableEnd: Offset(9))
+    state = try state.replacing(DeliveryID("0-8"), with: intent(5, 6), rejectionReason: "422", epoch: 1)
+    #expect(state.committed == Offset(5) && state.reserved == [Offset(6)..<Offset(8)])
+    state = try state.completing(DeliveryID("5-6"), receipt: "", epoch: 1)
+    #expect(state.committed == Offset(6) && state.nextFirst == Offset(9))
+    // Behind what is reserved, nothing may be passed.
+    #expect(throws: CursorMoveError.self) {
+      let behind = try state.beginning(intent(6, 7), epoch: 1, durableEnd: Offset(9))
+      let wide = try behind.replacing(DeliveryID("8-9"), with: intent(8, 9), rejectionReason: "no", epoch: 1)
+      _ = try wide.replacing(DeliveryID("6-7"), with: intent(7, 8), rejectionReason: "no", epoch: 1)
     }
   }
 

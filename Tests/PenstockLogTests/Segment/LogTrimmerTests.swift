@@ -110,6 +110,53 @@ import Testing
     try await log.close()
   }
 
+  @Test func `what a cursor of this process has skipped is not lost to it`() async throws {
+    let (base, bases) = try await rolled(RetentionPolicy())
+    var test = base
+    test.configuration.retention = Self.forced
+    let log = try await test.open()
+    let cursor = try await log.cursor(named: "c", startingAt: .beginning)
+    #expect(try await cursor.skip(to: bases[4]).committed == bases[4])
+    #expect(try CursorStore.peek(test.disk, TestLog.paths, name: "c").committed == .zero)
+    let report = try await log.trim()
+    #expect(report.losses.isEmpty && log.first == bases[4] && cursor.state.lost == nil)
+    let durable = try CursorStore.peek(test.disk.powerCut(.nothingUnsynced), TestLog.paths, name: "c")
+    #expect(durable.committed == bases[4] && durable.lost == nil)
+    try await log.close()
+  }
+
+  @Test func `a cursor that skips is durable with its next move, and a crash before that only moves it back`() async throws {
+    let (test, bases) = try await rolled(RetentionPolicy())
+    let log = try await test.open()
+    let cursor = try await log.cursor(named: "c", startingAt: .beginning)
+    func durable() throws -> Offset {
+      try CursorStore.peek(test.disk.powerCut(.nothingUnsynced), TestLog.paths, name: "c").committed
+    }
+    _ = try await cursor.skip(to: bases[1])
+    #expect(try durable() == .zero)
+    try await cursor.save()
+    #expect(try durable() == bases[1])
+    _ = try await cursor.skip(to: bases[2])
+    try await cursor.begin(intent(bases[2], bases[2] + 1))
+    #expect(try durable() == bases[2])
+    await #expect(throws: LogError.self) { try await cursor.skip(to: bases[3]) }
+    _ = try await cursor.complete(DeliveryID("a"), receipt: "")
+    await #expect(throws: LogError.self) { try await cursor.skip(to: .zero) }
+    // A later holder is at what is durable, and the earlier one moves no more.
+    _ = try await cursor.skip(to: bases[3])
+    let later = try await log.cursor(named: "c")
+    #expect(later.state.committed == bases[3])
+    await #expect(throws: LogError.self) { try await cursor.save() }
+    await #expect(throws: LogError.self) { try await cursor.skip(to: bases[4]) }
+    try await log.close()
+  }
+
+  private func intent(_ first: Offset, _ end: Offset) -> Intent {
+    Intent(
+      id: DeliveryID("a"), first: first, end: end, contentDigest: [UInt8](repeating: 0, count: 32), plan: [],
+      createdAt: Timestamp(nanoseconds: 0))
+  }
+
   @Test func `an intent that must be cut fails with the gap`() async throws {
     let (base, bases) = try await rolled(RetentionPolicy())
     var test = base
