@@ -117,12 +117,14 @@ import Testing
   }
 
   @Test func `at most 1,048,576 records of a range are not selected`() {
+    let (before, end) = (Offset(1_048_576), Offset(1_048_577))
     var open = PendingBatch(first: .zero)
     _ = open.add(upTo: Offset(1), bytes: 1, appendTime: noon, since: start, policy)
-    _ = open.skip(upTo: Offset(1 << 20), appendTime: noon, since: start)
-    #expect(open.fullBy == nil && open.skipped == (1 << 20) - 1)
-    _ = open.skip(upTo: Offset(1 << 20 + 1), appendTime: noon, since: start)
-    let isIn = open.skip(upTo: Offset(1 << 21), appendTime: noon, since: start)
-    #expect(decide(open) == .take(.range) && !isIn && open.end == Offset(1 << 20 + 1))
+    _ = open.skip(upTo: before, appendTime: noon, since: start)
+    #expect(open.fullBy == nil && open.skipped == 1_048_575)
+    _ = open.skip(upTo: end, appendTime: noon, since: start)
+    let isIn = open.skip(upTo: end + 5, appendTime: noon, since: start)
+    #expect(decide(open) == .take(.range))
+    #expect(!isIn && open.end == end)
   }
 }

@@ -186,14 +186,20 @@ private final class Stopper: Sendable {
       from: cursor.acquire(), source: source, to: try DirectorySink(root: directory, layout: layout()),
       policy: BatchPolicy(maxRecords: 6))
     let report = try await delivery.run(untilCaughtUpWith: nil)
-    #expect(cursor.state.committed == Offset(20) && report.records == 20 && report.batches == 4)
+    #expect(cursor.state.committed == Offset(20) && report.records == 20 && report.batches == 2)
     #expect(report.events == rows(0..<20).count)
     let progress = await delivery.progress
     #expect(progress.events == report.events && progress.filtered == 20 - report.events)
     let names = try objects(below: directory)
-    // 6 ..< 12 are all filtered.
-    #expect(names.map { String($0.suffix(46).prefix(20)) }.map { Int($0) } == [0, 12, 18])
+    // Six events each, whatever lies between them.
+    #expect(names.map { String($0.suffix(46).prefix(20)) }.map { Int($0) } == [0, 15])
     #expect(try PenstockSinksTests.rows(below: directory, names) == rows(0..<20))
+    let empty = try await Delivery(
+      from: InMemoryCursor(named: "empty", of: source).acquire(), source: source,
+      to: try DirectorySink(root: directory, layout: layout(filter: "app=nobody"))
+    ).run(untilCaughtUpWith: nil)
+    #expect(empty.batches == 1 && empty.events == 0 && empty.end == Offset(20))
+    #expect(try objects(below: directory) == names)
   }
 
   @Test

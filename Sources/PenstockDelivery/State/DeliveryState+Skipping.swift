@@ -21,8 +21,8 @@ extension DeliveryState {
 
   /// Writes the position when it is due, and before an end, a pause or *caught up* is reported.
   var savePhase: Phase? {
-    guard let due = saveDue, !isSuspendedByLog else { return nil }
-    return mustBeSaved || due <= seen ? .working(.save) : nil
+    guard let due = saveDue else { return nil }
+    return mustBeSaved || due <= seen && !isSuspendedByLog ? .working(.save) : nil
   }
 
   /// Whether an operator is about to see that the delivery does nothing more.

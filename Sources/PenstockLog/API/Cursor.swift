@@ -168,7 +168,7 @@ public final class Cursor: Sendable {
 
   /// Makes what ``skip(to:)`` moved durable: one sync, or none when nothing was skipped.
   public func save() async throws(LogError) {
-    guard held.isAhead else { return }
+    guard held.isAhead || state.epoch != epoch else { return }
     try await move(.commit) { [epoch] (state) throws(CursorMoveError) in
       try state.check(epoch)
       return state

@@ -17,17 +17,13 @@ package struct SelectedRecords: Sendable {
   package var byteCount: Int { bytes.count }
   package var firstOffset: Offset? { entries.first?.offset }
   package var firstAppendTime: Timestamp? { entries.first?.appendTime }
+  package var lastAppendTime: Timestamp? { entries.last?.appendTime }
   package func offset(at index: Int) -> Offset { entries[index].offset }
 
   /// Adds a record, whose bytes `render` appends. Offsets rise.
   package mutating func append(offset: Offset, appendTime: Timestamp, _ render: (inout [UInt8]) -> Void) {
     render(&bytes)
     entries.append(Entry(offset: offset, appendTime: appendTime, end: bytes.count))
-  }
-
-  package mutating func removeLast() {
-    entries.removeLast()
-    bytes.removeSubrange((entries.last?.end ?? 0)...)
   }
 
   package func forEachRecord<Failure: Error>(
