@@ -44,3 +44,30 @@ uint32_t penstock_volume_magic(const char *path) {
 }
 
 #endif
+
+#if defined(__linux__)
+#include <linux/stat.h>
+
+int penstock_identity(int file, const char *path, PenstockIdentity *found) {
+  // The call itself: not every C library has a function for it.
+  struct statx answer;
+  long result = syscall(SYS_statx, path ? AT_FDCWD : file, path ? path : "", path ? 0 : 0x1000 /* AT_EMPTY_PATH */,
+                        STATX_INO, &answer);
+  if (result < 0) return -1;
+  found->device = ((uint64_t)answer.stx_dev_major << 32) | answer.stx_dev_minor;
+  found->number = answer.stx_ino;
+  return 0;
+}
+
+#else
+#include <sys/stat.h>
+
+int penstock_identity(int file, const char *path, PenstockIdentity *found) {
+  struct stat answer;
+  if ((path ? stat(path, &answer) : fstat(file, &answer)) < 0) return -1;
+  found->device = (uint64_t)answer.st_dev;
+  found->number = (uint64_t)answer.st_ino;
+  return 0;
+}
+
+#endif

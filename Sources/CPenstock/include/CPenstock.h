@@ -101,6 +101,18 @@ void penstock_name_thread(const char *name);
 /// Where it cannot, an ordinary rename, which replaces.
 int penstock_rename_exclusively(const char *path, const char *target);
 
+/// Which file it is, as long as it is there.
+typedef struct {
+  uint64_t device;
+  uint64_t number;
+} PenstockIdentity;
+
+/// Finds which file `path` names or, where it is null, which one the descriptor `file` has. -1 and errno on a failure.
+///
+/// Asks for nothing else. Since Linux 6.13 a file whose times were asked for gets a new time with its next write. ext4
+/// puts that into its journal, so a `stat` between two commits makes the second one a third slower.
+int penstock_identity(int file, const char *_Nullable path, PenstockIdentity *found);
+
 /// The number that Linux gives the kind of file system a path lies on; 0 where it is not known.
 uint32_t penstock_volume_magic(const char *path);
 

@@ -193,15 +193,15 @@ public struct POSIXFileSystem: FileSystem {
   }
 
   public func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    let opened = try status(of: file, .path)
-    var named = stat()
+    var (opened, named) = (PenstockIdentity(), PenstockIdentity())
+    guard penstock_identity(file.rawValue, nil, &opened) == 0 else { throw failure(.path, file) }
     do throws(FileSystemError) {
-      _ = try check(.path, path) { stat(path, &named) }
+      _ = try check(.path, path) { penstock_identity(-1, path, &named) }
     } catch {
       guard error.code == .notFound || error.code == .notADirectory else { throw error }
       return false
     }
-    return named.st_dev == opened.st_dev && named.st_ino == opened.st_ino
+    return named.device == opened.device && named.number == opened.number
   }
 
   public func volume(of path: String) -> VolumeKind? {
