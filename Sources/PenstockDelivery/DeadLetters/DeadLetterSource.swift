@@ -23,7 +23,7 @@ public final class DeadLetterSource: RecordSource {
   public var logID: String { reader.logID }
 
   /// One past the newest letter on stable storage.
-  public var durableEnd: Offset { reader.durableEnd }
+  public var durableEnd: Offset { get async { await reader.durableEnd } }
 
   /// The number of the oldest letter.
   var first: Offset { reader.first }

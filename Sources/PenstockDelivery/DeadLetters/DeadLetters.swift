@@ -93,7 +93,7 @@ public struct DeadLetters: Sendable {
   public func redelivered(of cursor: String, to destination: String) async throws(LogError) -> Offset? {
     guard let reader = try await reader(cursor) else { return nil }
     defer { reader.close() }
-    return try Self.place(of: destination, in: reader)
+    return try await Self.place(of: destination, in: reader)
   }
 
   /// The numbers of the letters that a ``Redelivery`` would send; empty when there is nothing to send.
@@ -111,12 +111,15 @@ public struct DeadLetters: Sendable {
     switch scope {
     case .all: return first..<end
     case .one(let number): return first <= number && number < end ? number..<(number + 1) : end..<end
-    case .remaining: return min(max(first, try Self.place(of: destination, in: reader) ?? first), end)..<end
+    case .remaining: return min(max(first, try await Self.place(of: destination, in: reader) ?? first), end)..<end
     }
   }
 
-  private static func place(of destination: String, in reader: LogReader) throws(LogError) -> Offset? {
-    try reader.cursorState(named: destination)?.committed
+  private static func place(of destination: String, in reader: LogReader) async throws(LogError) -> Offset? {
+    let state = try await reader.view.offload(.short) { () throws(LogError) in
+      try reader.cursorState(named: destination)
+    }
+    return state?.committed
   }
 
   /// The letters of a cursor as records that can be delivered again; nil when it has none.

@@ -44,6 +44,7 @@ extension LogView {
 
 extension ReadableLog {
   /// A snapshot of a cursor's lag, for a ``LagMeter``. Reads names and sizes of files, one index, at most one block.
+  /// Blocks the calling thread.
   public func lagSnapshot(
     of cursor: CursorState, retention: RetentionPolicy? = nil, progress: DeliveryProgress? = nil,
     pause: CursorPause? = nil,

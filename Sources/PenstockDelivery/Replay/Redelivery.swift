@@ -159,9 +159,9 @@ public final class Redelivery: Sendable {
     case .remaining, .all:
       let cursor = try await source.cursor(named: settings.destination)
       if settings.scope == .all { try await cursor.seek(to: .beginning) }
-      return (cursor, source.durableEnd)
+      return (cursor, await source.durableEnd)
     case .one(let number):
-      guard source.first <= number, number < source.durableEnd else { throw noLetter }
+      guard source.first <= number, number < (await source.durableEnd) else { throw noLetter }
       return (EphemeralLease(named: settings.destination, at: number, end: number + 1), number + 1)
     }
   }

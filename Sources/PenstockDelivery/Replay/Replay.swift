@@ -122,11 +122,14 @@ public final class Replay: Sendable {
 
   private func replay() async throws -> ReplayReport {
     let manifest: ReplayManifest
-    let resolve = { [store] (window: ReplayWindow) throws(LogError) -> LogWindow in
+    let resolve = { @Sendable [store] (window: ReplayWindow) throws(LogError) -> LogWindow in
       try store.window(from: window.from, to: window.to, untimed: window.untimed)
     }
     let found = try await store.replay(settings.id)
-    switch try ReplayDecision.make(settings, destination: sink.description, found: found, resolve: resolve) {
+    let decision = try await store.offload { [settings, destination = sink.description] () throws(LogError) in
+      try ReplayDecision.make(settings, destination: destination, found: found, resolve: resolve)
+    }
+    switch decision {
     case .refuse(let code, let message): throw ReplayError(code, message)
     case .finished(let done): return try await finished(done)
     case .resume(let known):
@@ -134,7 +137,7 @@ public final class Replay: Sendable {
       try checkSink(known.events)
     case .begin(let window):
       try checkSink(window.events)
-      let fixed = try resolve(window)
+      let fixed = try await store.offload { () throws(LogError) in try resolve(window) }
       manifest = try ReplayDecision.manifest(
         settings, window, fixed: fixed, destination: sink.description, durableEnd: await source.durableEnd,
         now: environment.wallClock.now())

@@ -88,7 +88,9 @@ extension Replay {
     _ = await log.durableEnd
     let manifest: ReplayManifest
     if let window = settings.window {
-      let fixed = try log.window(from: window.from, to: window.to, untimed: window.untimed)
+      let fixed = try await log.offload { () throws(LogError) in
+        try log.window(from: window.from, to: window.to, untimed: window.untimed)
+      }
       manifest = try ReplayDecision.manifest(
         settings, window, fixed: fixed, destination: "", durableEnd: await log.durableEnd,
         now: Timestamp(nanoseconds: 0))
@@ -98,7 +100,8 @@ extension Replay {
       throw ReplayError(.unknown, "there is no replay \(settings.id) yet; a dry run of a new one needs a window")
     }
     let rate = settings.rate ?? DeliveryRate(manifest.rate)
-    let extent = try log.extent(of: manifest.window)
+    let range = manifest.window
+    let extent = try await log.offload { () throws(LogError) in try log.extent(of: range) }
     guard let events = manifest.events else {
       return ReplayEstimate(extent, policy: settings.policy ?? BatchPolicy(), rate: rate)
     }

@@ -12,6 +12,11 @@ public protocol ReplayStore: Sendable {
   /// The size of a range, from indexes.
   func extent(of range: Range<Offset>) throws(LogError) -> RangeEstimate
 
+  /// Does reads of the three kinds above, which may block their thread, where they block no task.
+  func offload<Output: Sendable>(
+    _ reads: @escaping @Sendable () throws(LogError) -> Output
+  ) async throws(LogError) -> Output
+
   /// The durable manifest of a replay; nil when there is no replay of that id. Throws `.invalidName`.
   func replay(_ id: String) async throws(LogError) -> ReplayManifest?
 
@@ -29,6 +34,11 @@ public protocol ReplayStore: Sendable {
 }
 
 extension ReplayStore {
+  /// For a store whose reads do not block: does them on the calling thread.
+  public func offload<Output: Sendable>(
+    _ reads: @escaping @Sendable () throws(LogError) -> Output
+  ) async throws(LogError) -> Output { try reads() }
+
   /// For a store without an index by event time: the offsets include every record between the two positions.
   public func window(
     from: Position, to: Position, untimed: EventWindow.Untimed
@@ -55,6 +65,9 @@ extension ReplayStore where Self: ReadableLog {
   public func window(
     from: Position, to: Position, untimed: EventWindow.Untimed
   ) throws(LogError) -> LogWindow { try view.window(from: from, to: to, untimed: untimed) }
+  public func offload<Output: Sendable>(
+    _ reads: @escaping @Sendable () throws(LogError) -> Output
+  ) async throws(LogError) -> Output { try await view.offload(.long, reads) }
   public func replay(_ id: String) async throws(LogError) -> ReplayManifest? { try await replayManifests.replay(id) }
   public func createReplay(_ manifest: ReplayManifest) async throws(LogError) {
     try await replayManifests.createReplay(manifest)

@@ -7,18 +7,20 @@ extension Log: RecordSource {
 
 extension LogReader: RecordSource {
   public var durableEnd: Offset {
-    // A refresh that fails changes nothing; the next read reports the reason.
-    try? refresh()
-    return end
+    get async {
+      // A refresh that fails changes nothing; the next read reports the reason.
+      try? await view.offload(.short) { () throws(LogError) in try self.refresh() }
+      return end
+    }
   }
 }
 
 extension RecordSource where Self: ReadableLog {
   public func records(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
-    try view.batch(from: first, maxRecords: maxRecords, maxBytes: maxBytes)
+    try await view.fetchBatch(from: first, maxRecords: maxRecords, maxBytes: maxBytes)
   }
 
-  public func records(in range: Range<Offset>) async throws(LogError) -> Batch { try view.batch(in: range) }
+  public func records(in range: Range<Offset>) async throws(LogError) -> Batch { try await view.fetchBatch(in: range) }
 
   public func retainCompressedFrames() { view.retainCompressedFrames() }
 

@@ -13,8 +13,8 @@ internal import Synchronization
 /// ``next(upTo:)`` stores the batch's range durably before it returns the batch. So after a crash the *equal* batch
 /// comes again, whatever was appended meanwhile. ``commit(_:)`` moves the position durably.
 ///
-/// A move (`commit`, `seek`, `begin`, …) runs on the log's own thread and blocks no thread of the caller.
-/// ``next(upTo:)`` also reads and decompresses blocks, which blocks the thread that runs the calling task.
+/// A move (`commit`, `seek`, `begin`, …) and the reads of ``next(upTo:)`` run on the log's own threads. They block no
+/// thread of the caller.
 public final class Cursor: Sendable {
   /// How much a batch may hold, and how long it may wait for more records.
   public struct Limits: Hashable, Sendable {
@@ -68,7 +68,15 @@ public final class Cursor: Sendable {
   /// `.fenced` when a later holder has the cursor, `.poisoned` and `.io`.
   public func next(upTo limits: Limits = Limits()) async throws(LogError) -> Batch? {
     if let gap = state.gap { throw LogError(gap) }
-    if let open = state.inFlight.first?.intent { return try view.batch(in: open.first..<open.end) }
+    do throws(LogError) { return try await read(upTo: limits) } catch {
+      // A cancelled task also ends the wait for records.
+      guard error.code == .cancelled else { throw error }
+      return nil
+    }
+  }
+
+  private func read(upTo limits: Limits) async throws(LogError) -> Batch? {
+    if let open = state.inFlight.first?.intent { return try await view.fetchBatch(in: open.first..<open.end) }
     let first = state.committed
     guard await view.wait(past: first) else { return nil }
     var limits = limits
@@ -88,10 +96,12 @@ public final class Cursor: Sendable {
   private func fill(from first: Offset, _ limits: Limits) async throws(LogError) -> Batch? {
     let deadline = ContinuousClock.now + limits.wait
     while true {
-      guard let batch = try view.batch(from: first, maxRecords: limits.records, maxBytes: limits.bytes) else {
-        return nil
-      }
-      let isFull = batch.count == limits.records || batch.end < view.end
+      // Before the read: what is appended during it does not make the batch a full one.
+      let end = view.end
+      guard
+        let batch = try await view.fetchBatch(from: first, maxRecords: limits.records, maxBytes: limits.bytes)
+      else { return nil }
+      let isFull = batch.count == limits.records || batch.end < end
       let left = deadline - .now
       if isFull || left <= .zero { return batch }
       guard await view.wait(past: batch.end, for: left) else { return batch }
@@ -112,7 +122,7 @@ public final class Cursor: Sendable {
   /// With `givingUpBatches` it also moves while a batch is open, and gives that batch up. The destination may hold the
   /// batch or not. Its records at or past the new position are delivered under new ids; the others are not.
   public func seek(to place: Position, givingUpBatches: Bool = false) async throws(LogError) {
-    let offset = try view.offset(of: place)
+    let offset = try await view.fetchOffset(of: place)
     try await move(.seek) { [epoch, view] (state) throws(CursorMoveError) in
       try state.seeking(to: offset, givingUpBatches: givingUpBatches, epoch: epoch, durableEnd: view.end)
     }

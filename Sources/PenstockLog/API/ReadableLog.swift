@@ -36,8 +36,8 @@ extension ReadableLog {
   /// Where `end` is an event time, they end with the last block that may hold an earlier event. No such event is
   /// missing, and later ones are among them. ``window(from:to:untimed:)`` has the condition for each record.
   ///
-  /// With `readAhead`, extra threads decode blocks ahead; the records and gaps are the same. Without it, iterating
-  /// reads and decompresses blocks on the thread that runs the calling task, and blocks it.
+  /// With `readAhead`, extra threads decode blocks ahead; the records and gaps are the same. Without it, a thread of
+  /// the log reads and decompresses a block when the iteration needs it.
   public func records(
     from start: Position = .beginning, to end: Position = .end, tailing: Bool = false, readAhead: ReadAhead = .none
   ) -> Records {
@@ -47,6 +47,18 @@ extension ReadableLog {
   /// The offset of a position now. A time costs a few small reads the first time, however long the log is, and one
   /// segment's index: O(log records). Blocks the calling thread. Throws `.damaged`, `.io`.
   public func offset(of place: Position) throws(LogError) -> Offset { try view.offset(of: place) }
+
+  /// Does reads that block their thread on a reader thread of the log, and suspends the task meanwhile:
+  ///
+  /// ```swift
+  /// let noon = try await log.offload { () throws(LogError) in try log.offset(of: .time(time)) }
+  /// ```
+  ///
+  /// Reads of other tasks run on other threads meanwhile. At most half of the reader threads do such work at once.
+  /// Throws `.cancelled` when the task is cancelled before `reads` has begun, else what `reads` throws.
+  public func offload<Output: Sendable>(
+    _ reads: @escaping @Sendable () throws(LogError) -> Output
+  ) async throws(LogError) -> Output { try await view.offload(.long, reads) }
 
   // MARK: Windows
 
@@ -87,7 +99,7 @@ extension ReadableLog {
   /// is fenced. A lock on the cursor's file excludes other processes: throws `.cursorHeld` when one holds it. Also
   /// throws `.invalidName`, `.outOfRange` for a start past the end, `.damaged`, `.io`.
   public func cursor(named name: String, startingAt start: Position = .beginning) async throws(LogError) -> Cursor {
-    try await parts.cursor(named: name, startingAt: try offset(of: start))
+    try await parts.cursor(named: name, startingAt: try await view.fetchOffset(of: start))
   }
 
   /// The pause on the named cursor; nil when there is none. Blocks the calling thread.

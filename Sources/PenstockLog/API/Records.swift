@@ -52,8 +52,8 @@ public struct Records: AsyncSequence, Sendable {
 
     init(batches: Batches.Iterator) { self.batches = batches }
 
-    /// The next record; nil at the end. Waits where the sequence follows the log. Without ``ReadAhead`` it blocks the
-    /// thread that runs the task while it reads and decompresses a block.
+    /// The next record; nil at the end. Waits where the sequence follows the log. A cancelled task gets nil where the
+    /// sequence follows the log. Otherwise it gets what is in memory, and then `.cancelled`.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws(LogError) -> Record? {
       if next == pending.count {
         pending.removeAll(keepingCapacity: true)
@@ -92,19 +92,23 @@ public struct Batches: AsyncSequence, Sendable {
 
     init(_ source: Batches) { self.source = source }
 
-    /// The next batch; nil at the end. Waits where the sequence follows the log. Without ``ReadAhead`` it blocks the
-    /// thread that runs the task while it reads and decompresses a block.
+    /// The next batch; nil at the end. Waits where the sequence follows the log. A cancelled task gets nil where the
+    /// sequence follows the log. Otherwise it gets what is in memory, and then `.cancelled`.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws(LogError) -> Batch? {
+      do throws(LogError) { return try await read(isolation: actor) } catch {
+        guard error.code == .cancelled, source.records.end == nil else { throw error }
+        return nil
+      }
+    }
+
+    private mutating func read(isolation actor: isolated (any Actor)?) async throws(LogError) -> Batch? {
       let view = source.records.view
       let first: Offset
       if let offset {
         first = offset
       } else {
-        first = try view.offset(of: source.records.start)
-        end = try source.records.end.map { (place) throws(LogError) in
-          guard place.asEventTime != nil else { return try view.offset(of: place) }
-          return try view.window(from: .offset(first), to: place, untimed: .skip).end
-        }
+        first = try await view.fetchOffset(of: source.records.start)
+        if let place = source.records.end { end = try await Self.end(at: place, from: first, view) }
         let threads = source.records.readAhead.threads
         if threads > 0 { ahead = ReadAheadReader(view, threads: threads) }
       }
@@ -119,28 +123,39 @@ public struct Batches: AsyncSequence, Sendable {
           offset = batch.end
           return batch
         }
-        // Reading ahead ends with the task, even when there are records left.
-        if ahead != nil, Task.isCancelled { return nil }
+        // Reading ahead ends with the task. A caller must not take that for the end of the range.
+        if ahead != nil, Task.isCancelled { throw LogError(.cancelled, "the task was cancelled before the end") }
         guard end == nil, await view.wait(past: first) else { return nil }
+      }
+    }
+
+    private static func end(at place: Position, from first: Offset, _ view: LogView) async throws(LogError) -> Offset {
+      guard place.asEventTime != nil else { return try await view.fetchOffset(of: place) }
+      return try await view.offload { () throws(LogError) in
+        try view.window(from: .offset(first), to: place, untimed: .skip).end
       }
     }
 
     private mutating func batch(
       from first: Offset, maxRecords: Int, isolation actor: isolated (any Actor)?
     ) async throws(LogError) -> Batch? {
+      let view = source.records.view
       guard let ahead else {
-        return try source.records.view.batch(from: first, maxRecords: maxRecords, maxBytes: source.maxBytes)
+        var builder = BatchBuilder(
+          from: first, maxRecords: maxRecords, maxBytes: source.maxBytes, unpackedBy: view.blocks.readers)
+        // Here, and not in an asynchronous call: that would leave the caller's actor for what is in memory.
+        if let batch = try view.gatherFromMemory(&builder) { return batch }
+        return try await view.fetch(builder)
       }
       var builder = BatchBuilder(from: first, maxRecords: maxRecords, maxBytes: source.maxBytes)
       while true {
         do throws(LogError) {
           guard let block = try await block(holding: builder.offset, ahead, isolation: actor), builder.take(block)
           else {
-            return builder.batch
+            return builder.end()
           }
         } catch {
-          if builder.isEmpty { throw error }
-          return builder.batch
+          return try builder.end(error)
         }
       }
     }

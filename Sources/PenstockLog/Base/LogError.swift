@@ -27,7 +27,7 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
     public static let poisoned = Code(.poisoned)
     /// The log, the reader or the cursor was closed.
     public static let closed = Code(.closed)
-    /// The caller cancelled a waiting append; nothing was written.
+    /// The caller cancelled an append that waited, or a read that waited for a thread. Nothing was written.
     public static let cancelled = Code(.cancelled)
     /// A record is longer than `LogConfiguration.recordBytes`.
     public static let recordTooLarge = Code(.recordTooLarge)

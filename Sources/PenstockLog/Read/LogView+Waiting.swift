@@ -78,18 +78,22 @@ extension LogView {
   /// How often a waiting reader polls, where no writer publishes.
   private static let pollInterval = Duration.milliseconds(20)
 
-  /// Ends all waiting. Reading continues.
-  func close() { waiters.close() }
+  /// Ends all waiting for records, and the reader threads once they have nothing to do. Reading continues.
+  func close() {
+    waiters.close()
+    readerThreads.close()
+  }
 
   /// Returns true once a record at `offset` is readable; false when the view is closed or the task cancelled first.
   package func wait(past offset: Offset) async -> Bool {
     guard let follow else { return await waiters.wait(past: offset) }
-    while true {
-      follow(self)
+    while end <= offset {
+      do { try await offload(.short) { follow(self) } } catch { return false }
       if end > offset { return true }
       if waiters.isClosed { return false }
       do { try await Task.sleep(for: Self.pollInterval) } catch { return false }
     }
+    return true
   }
 
   /// Returns true once a record at `offset` is readable; false when `timeout` passed, the view was closed or the task

@@ -17,6 +17,8 @@ package final class LogView: Sendable {
   private let state = Mutex(State())
   let waiters = Waiters()
   let blocks = SharedBlocks()
+  /// Read for tasks.
+  let readerThreads = ReaderPool()
   /// Held while a segment's file is replaced, and while segments are dropped, so that a dropped one stays gone.
   private let files = Mutex(())
 
@@ -157,10 +159,7 @@ package final class LogView: Sendable {
   package func block(holding offset: Offset) throws(LogError) -> DecodedBlock? {
     // The writer passes a block on shortly before readers may see it.
     guard offset < end else { return nil }
-    if let found = blocks.find(offset) {
-      observation.tell(.readBlock(LogObserverEvent.Read(bytes: found.footprint, wasCached: true, duration: .zero)))
-      return found
-    }
+    if let found = findBlock(holding: offset) { return found }
     let start = observation.start()
     let found = try withBlock(holding: offset) { (segment, entry) throws(LogError) in
       try blocks.block(segment, entry, for: offset, end: end)
@@ -170,6 +169,13 @@ package final class LogView: Sendable {
         .readBlock(LogObserverEvent.Read(bytes: found.footprint, wasCached: false, duration: $0))
       }
     }
+    return found
+  }
+
+  /// The decoded block that holds `offset`, which is below ``end``; nil when it is not in memory. Waits for nothing.
+  func findBlock(holding offset: Offset) -> DecodedBlock? {
+    guard let found = blocks.find(offset) else { return nil }
+    observation.tell(.readBlock(LogObserverEvent.Read(bytes: found.footprint, wasCached: true, duration: .zero)))
     return found
   }
 

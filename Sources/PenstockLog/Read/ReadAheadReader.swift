@@ -67,8 +67,8 @@ final class ReadAheadReader: Sendable {
 
   deinit { core.end() }
 
-  /// The block that holds `offset`, as ``LogView/block(holding:)`` returns it; nil at the end, and when the task is
-  /// cancelled.
+  /// The block that holds `offset`, as ``LogView/fetchBlock(holding:)`` returns it; nil at the end, and when the task
+  /// is cancelled.
   func block(holding offset: Offset) async throws(LogError) -> DecodedBlock? {
     var hasRestarted = false
     while !Task.isCancelled {
@@ -81,7 +81,7 @@ final class ReadAheadReader: Sendable {
       case .ready, .nothing:
         // The queue does not match the consumer, which is new or has met something other than a block. So the queue
         // restarts here, and the present index answers.
-        if hasRestarted { return try core.view.block(holding: offset) }
+        if hasRestarted { return try await core.view.fetchBlock(holding: offset) }
         hasRestarted = true
         core.monitor.withLock { $0.queue.restart(at: offset) }
         core.monitor.signalAll()

@@ -19,7 +19,7 @@ final class SharedBlocks: Sendable {
     }
 
     /// Blocks the calling thread, as reading from the disk does, for at most the decoding of one block. The decoding
-    /// thread is already running and waits for no other.
+    /// thread is already running and waits for no other. So reader threads may wait here, and cannot all do so.
     func wait() throws(LogError) -> DecodedBlock { try outcome.wait { $0 }.get() }
   }
 

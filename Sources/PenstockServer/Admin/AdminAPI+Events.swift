@@ -36,7 +36,10 @@ extension AdminAPI {
     let events = EventWindow(from: from, to: until, untimed: untimed)
     let range: Range<Offset>
     do throws(LogError) {
-      let (first, end) = try log.page(from: from, to: until, at: page.flatMap { $0 }.map { Offset($0) }, events)
+      let begin = page.flatMap { $0 }.map { Offset($0) }
+      let (first, end) = try await log.offload { [log] () throws(LogError) in
+        try log.page(from: from, to: until, at: begin, events)
+      }
       range = first < end ? first..<(end - first > limit ? first + limit : end) : first..<first
     } catch { return Response(Answer(error), to: context) }
     var answer = Response(Answer(200, ""), to: context)
@@ -80,7 +83,8 @@ extension AdminAPI {
 }
 
 extension Log {
-  /// The offsets of a page. A window of event times begins at the first block that may hold one of its events.
+  /// The offsets of a page. A window of event times begins at the first block that may hold one of its events. Blocks
+  /// the calling thread.
   fileprivate func page(
     from: Position, to: Position, at page: Offset?, _ events: EventWindow?
   ) throws(LogError) -> (first: Offset, end: Offset) {

@@ -5,13 +5,20 @@ import PenstockSupport
 extension AdminAPI {
   /// `GET /v1/segments`: the newest segments, newest first, with their compression. It reads the index and at most
   /// three blocks of each segment.
-  func segments(_ request: Request) -> Answer {
+  func segments(_ request: Request) async -> Answer {
     guard let limit = Self.number("limit", request, 24, 1...200) else { return Self.wrongNumber }
     let set = log.view.set
-    let views = set.segments.indices.suffix(limit).reversed().map { segment($0, of: set) }
+    var views: [OrderedJSON] = []
+    do throws(LogError) {
+      // One at a time, so that other readers get their turns in between.
+      for index in set.segments.indices.suffix(limit).reversed() {
+        views.append(try await log.offload { () throws(LogError) in self.segment(index, of: set) })
+      }
+    } catch { return Answer(error) }
     return Answer(200, .object([("count", .number(set.segments.count)), ("segments", .array(views))]))
   }
 
+  /// Blocks the calling thread.
   private func segment(_ index: Int, of set: SegmentSet) -> OrderedJSON {
     let segment = set.segments[index]
     let range = segment.name.baseOffset..<max(segment.name.baseOffset, set.end(ofSegmentAt: index))

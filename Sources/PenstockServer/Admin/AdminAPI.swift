@@ -68,9 +68,8 @@ final class AdminAPI: Sendable {
   func state(for scope: RedactionScope = .company) async -> OrderedJSON {
     let now = clock.now()
     let set = log.view.set
-    let bytes = set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
-    var destinations: [OrderedJSON] = []
-    for runner in runners { destinations.append(await runner.json(at: now, for: scope)) }
+    let bytes = await bytes(of: set)
+    let destinations = await DestinationRunner.json(of: runners, at: now, for: scope)
     let counts = ingest.counters.counts
     return .object([
       ("log", .string(log.logID)), ("ready", .bool(isReady)), ("first", .number(log.first.rawValue)),
@@ -84,10 +83,16 @@ final class AdminAPI: Sendable {
     ])
   }
 
+  /// The bytes of the segments' files; 0 where they cannot be read, and when the task was cancelled.
+  private func bytes(of set: SegmentSet) async -> Int {
+    let sum = try? await log.view.offload(.short) { [log] () throws(LogError) in
+      set.segments.reduce(0) { $0 + ((try? log.view.fileBytes(of: $1, in: set)) ?? 0) }
+    }
+    return sum ?? 0
+  }
+
   func destinations(for scope: RedactionScope) async -> Answer {
-    let now = clock.now()
-    var views: [OrderedJSON] = []
-    for runner in runners { views.append(await runner.json(at: now, for: scope)) }
+    let views = await DestinationRunner.json(of: runners, at: clock.now(), for: scope)
     return Answer(200, .object([("destinations", .array(views))]))
   }
 
@@ -136,9 +141,10 @@ final class AdminAPI: Sendable {
         }
         let former = try await runner.seek(to: position, givingUpBatches: body.giveUpBatch ?? false)
         return Answer(
-          200, await runner.json(at: clock.now(), more: [("formerCommitted", .number(former.rawValue))]))
+          200,
+          runner.json(await runner.facts(at: clock.now()), more: [("formerCommitted", .number(former.rawValue))]))
       }
-      return Answer(200, await runner.json(at: clock.now()))
+      return Answer(200, runner.json(await runner.facts(at: clock.now())))
     } catch let error as LogError {
       return error.code == .illegalMove ? .failure(409, "conflict", error.message) : Answer(error)
     } catch let refusal as SmallBody.Refusal {

@@ -5,18 +5,24 @@ import PenstockSupport
 // JSON views of the API. None contains a secret: sinks describe themselves without secrets.
 
 extension DestinationRunner {
+  /// The states of all the runners, as `scope` may see them.
+  static func json(
+    of runners: [DestinationRunner], at now: Timestamp, for scope: RedactionScope
+  ) async -> [OrderedJSON] {
+    zip(runners, await facts(of: runners, at: now)).map { $0.json($1, for: scope) }
+  }
+
   /// The state of the destination as `scope` may see it, followed by the members of `more`.
   func json(
-    at now: Timestamp, for scope: RedactionScope = .company, more: [(String, OrderedJSON)] = []
-  ) async -> OrderedJSON {
-    let progress = await progress
-    let lag = lag(progress, at: now, for: scope)
+    _ facts: Facts, for scope: RedactionScope = .company, more: [(String, OrderedJSON)] = []
+  ) -> OrderedJSON {
+    let (progress, lag) = (facts.progress, lag(facts, for: scope))
     let isWhole = scope == .company
     let members: [(String, OrderedJSON)] = [
       ("name", .string(destination.name)), ("kind", .string(destination.kind)),
       ("description", .optional(isWhole ? progress?.destination : nil)),
       ("state", .string(progress?.activity.rawValue ?? (failure == nil ? "idle" : "ended"))),
-      ("pause", pause?.json ?? .null),
+      ("pause", facts.pause?.json ?? .null),
       ("committed", .optional(progress?.committed.rawValue)), ("end", .optional(progress?.end.rawValue)),
       ("lag", lag?.json ?? .null), ("inFlight", progress?.inFlight?.json ?? .null),
       ("attempts", .optional(progress?.attempts)), ("retries", .optional(progress?.retries)),

@@ -168,9 +168,6 @@ final class DestinationRunner: Sendable {
     }
   }
 
-  /// The pause on disk; nil when there is none, or it cannot be read.
-  var pause: CursorPause? { try? log.pause(ofCursor: destination.name) }
-
   /// Retries now instead of waiting for the backoff; false when no delivery runs.
   func retryNow() -> Bool {
     guard let delivery = state.withLock({ $0.delivery }) else { return false }
@@ -184,16 +181,46 @@ final class DestinationRunner: Sendable {
   var failure: Failure? { state.withLock { $0.failure } }
   var progress: DeliveryProgress? { get async { await state.withLock { $0.delivery }?.progress } }
 
-  /// The lag, with its text as `scope` may see it. Reads an index, and at most one block.
-  func lag(_ progress: DeliveryProgress?, at timeOfDay: Timestamp, for scope: RedactionScope = .company) -> Lag? {
-    guard let cursor = state.withLock({ $0.cursor }) else { return nil }
-    let now = clock.now()
-    guard
-      var inputs = try? log.lagSnapshot(
-        of: cursor.state, retention: retention, progress: progress, pause: pause, at: now, timeOfDay: timeOfDay)
-    else { return nil }
+  /// What is known of a destination at one moment; nil for each part that there is not, or that cannot be read.
+  struct Facts: Sendable {
+    var progress: DeliveryProgress?
+    var snapshot: LagSnapshot?
+    var pause: CursorPause?
+  }
+
+  /// The facts of all the runners of one log. Reads for each an index, at most one block, and the pause. All are read
+  /// together, because on a busy disk each reading waits for a thread.
+  static func facts(of runners: [DestinationRunner], at timeOfDay: Timestamp) async -> [Facts] {
+    guard let log = runners.first?.log else { return [] }
+    var known: [Facts] = []
+    for runner in runners { known.append(Facts(progress: await runner.progress)) }
+    let read = try? await log.view.offload(.short) { [known] () throws(LogError) in
+      zip(runners, known).map { $0.read($1, at: timeOfDay) }
+    }
+    return read ?? known
+  }
+
+  func facts(at timeOfDay: Timestamp) async -> Facts {
+    await Self.facts(of: [self], at: timeOfDay).first ?? Facts()
+  }
+
+  /// Blocks the calling thread.
+  private func read(_ facts: Facts, at timeOfDay: Timestamp) -> Facts {
+    var facts = facts
+    facts.pause = try? log.pause(ofCursor: destination.name)
+    guard let cursor = state.withLock({ $0.cursor }) else { return facts }
+    facts.snapshot = try? log.lagSnapshot(
+      of: cursor.state, retention: retention, progress: facts.progress, pause: facts.pause, at: clock.now(),
+      timeOfDay: timeOfDay)
+    return facts
+  }
+
+  /// The lag, with its text as `scope` may see it.
+  func lag(_ facts: Facts, for scope: RedactionScope = .company) -> Lag? {
+    guard var snapshot = facts.snapshot else { return nil }
     // Only the text shows it, and it quotes the destination.
-    if scope == .oneApp { inputs.trouble = nil }
+    if scope == .oneApp { snapshot.trouble = nil }
+    let inputs = snapshot
     return state.withLock { $0.meter.observe(inputs) }
   }
 }

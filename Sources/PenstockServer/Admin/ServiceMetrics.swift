@@ -102,9 +102,9 @@ final class ServiceMetrics: Sendable {
       "penstock_log_first_offset", "gauge", "Offset of the oldest record of the log.", Double(admin.log.first.rawValue))
     text.add("penstock_log_segments", "gauge", "Segment files of the log.", Double(segments.count))
     let now = admin.clock.now()
-    for runner in admin.runners {
+    for (runner, facts) in zip(admin.runners, await DestinationRunner.facts(of: admin.runners, at: now)) {
       let label = [("destination", runner.destination.name)]
-      let progress = await runner.progress
+      let progress = facts.progress
       func add(_ name: String, _ type: String, _ help: String, _ value: Double?) {
         if let value { text.add("penstock_delivery_\(name)", type, help, value, label) }
       }
@@ -123,7 +123,7 @@ final class ServiceMetrics: Sendable {
       add(
         "halted", "gauge", "1 while the delivery is halted until an operator acts, else 0.",
         progress.map { $0.activity == .halted ? 1 : 0 })
-      guard let lag = runner.lag(progress, at: now) else { continue }
+      guard let lag = runner.lag(facts) else { continue }
       add("lag_records", "gauge", "Durable records that are not delivered yet.", Double(lag.records))
       add(
         "lag_bytes", "gauge", "Stored (compressed) bytes of the records that are not delivered yet.",

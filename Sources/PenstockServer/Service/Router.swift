@@ -125,7 +125,7 @@ struct ServiceRouter: Sendable {
     case .getProducer: await ingest.producer(name, appID: appID)
     case .getStatus: await admin.status(for: RedactionScope(key))
     case .getStatusHistory: Answer(200, feed.history.json)
-    case .getSegments: admin.segments(request)
+    case .getSegments: await admin.segments(request)
     case .getSettings: admin.settings()
     case .getDestinations: await admin.destinations(for: RedactionScope(key))
     case .getAttempts: admin.attempts(name)
