@@ -23,7 +23,7 @@ MAX_LINES = 400
 LAYERS = {
     "PenstockLog": "API Inspect Recover Write Maintain Producers Cursors Read Storage Format Base",
     "PenstockEvents": "Output Input Filter Event JSON",
-    "PenstockDelivery": "Replay Lag Run State DeadLetters Sink Batch Base",
+    "PenstockDelivery": "Replay Lag Run Route State DeadLetters Sink Batch Base",
     "PenstockSinks": "S3 Directory File Webhook Manifest Export Rendering HTTP Network Support",
     "PenstockServer": "Service Receiver Admin Console Ingest Idempotency HTTP Access Configuration Support",
     "PenstockCLI": "Commands Demo Configuration Support",

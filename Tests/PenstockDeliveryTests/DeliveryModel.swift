@@ -3,9 +3,9 @@ import PenstockLog
 
 /// A delivery, its cursor, its destination and its dead letters as a model, small enough to be walked through whole.
 ///
-/// The log has three records, of which the destination may want only some. A batch takes one or two of them. The configuration of the sink may change at a crash,
-/// and the destination may answer anything at any time. Every event a phase may meet is tried in every state that can
-/// be reached.
+/// The log has three records, of which the destination may want only some. A batch takes one or two of them. The
+/// configuration of the sink may change at a crash, and the destination may answer anything at any time. Every event a
+/// phase may meet is tried in every state that can be reached.
 struct DeliveryModel: Hashable {
   struct Content: Hashable {
     let first: Offset, end: Offset

@@ -97,10 +97,10 @@ import Testing
       guard number < world.members.count else { return nil }
       return take(number, &world)
     case .sendFullestAway:
-      guard let id = world.routing.sendFullestAway() else { return world.members.isEmpty ? nil : "nobody was sent away" }
+      guard let id = world.routing.sendFullestAway() else { return world.members.isEmpty ? nil : "none was sent away" }
       world.members.removeAll { $0.id == id }
     }
-    return world.members.allSatisfy { world.routing.isMember($0.id) } ? nil : "somebody is no member"
+    return world.members.allSatisfy { world.routing.isMember($0.id) } ? nil : "a member is missing"
   }
 
   private func take(_ number: Int, _ world: inout World) -> String? {
@@ -172,7 +172,7 @@ import Testing
     let first = try #require(routing.join(filters[0], at: Offset(UInt64(Routing.farthestBack) + 10)))
     #expect(routing.join(filters[1], at: Offset(9)) == nil && routing.count == 1)
     let second = try #require(routing.join(filters[1], at: Offset(10)))
-    #expect(routing.position == Offset(10) && routing.behind.isEmpty)
+    #expect(routing.position == Offset(10) && routing.unaware.isEmpty)
     #expect(routing.sendAllAway() == [first, second] && routing.isEmpty && routing.waitingBytes == 0)
     #expect(routing.take(first) == nil)
   }

@@ -140,7 +140,8 @@ import Testing
     await first.destination.untilArrivals(1)
     try await kill(run)
     let second = ScriptedSink(first.destination)
-    _ = try await rig.delivery(to: SelectingSink(sink: second, selection: try only("app 4"))).run(untilCaughtUpWith: nil)
+    let changed = SelectingSink(sink: second, selection: try only("app 4"))
+    _ = try await rig.delivery(to: changed).run(untilCaughtUpWith: nil)
     let arrivals = first.destination.arrivals
     try #require(arrivals.count > 1)
     #expect(arrivals[0].id == arrivals[1].id && arrivals[0].bytes == arrivals[1].bytes)

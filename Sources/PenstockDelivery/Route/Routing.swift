@@ -13,10 +13,12 @@ package import PenstockLog
 /// ```
 ///
 /// Invariants (an exhaustive test holds them against the plain filter)
-/// 1. What a member takes are exactly the events that its filter passes, between where it joined or took last and the
-///    end that it is told. Silence proves nothing: only that end does.
-/// 2. A member that is behind the router makes it go back, at most ``farthestBack`` records. Nobody gets an event twice.
-/// 3. What waits is bounded: the caller reads no further while the table is ``isCrowded``, and then sends somebody away.
+/// 1. What a member takes are exactly the events that its filter passes, from where it joined or took last, up to the
+///    end of the piece. Silence proves nothing: only that end does.
+/// 2. A member that joins before ``position`` makes the router go back, at most ``farthestBack`` records. No member
+///    gets an event twice.
+/// 3. What waits is bounded: the caller reads no further while the table is ``isCrowded``, and then sends a member
+///    away.
 package struct Routing: Sendable {
   package typealias ID = Int
 
@@ -54,7 +56,7 @@ package struct Routing: Sendable {
     }
   }
 
-  /// A member may join so far behind the router.
+  /// A member may join so many records before ``position``.
   package static let farthestBack = 262_144
   /// So many bytes may wait for all members together, and for one.
   package let mostBytes: Int
@@ -84,9 +86,9 @@ package struct Routing: Sendable {
   /// Whether something waits for a member.
   package func hasNews(_ id: ID) -> Bool { members[id]?.hasNews == true }
   /// The members that do not know how far the router is.
-  package var behind: [ID] { members.filter { $0.value.from < position }.keys.sorted() }
+  package var unaware: [ID] { members.filter { $0.value.from < position }.keys.sorted() }
   package var count: Int { members.count }
-  /// Whether the router must not read on before somebody takes or is sent away.
+  /// Whether the router must not read on before a member takes or is sent away.
   package var isCrowded: Bool { waitingBytes > mostBytes || !full.isEmpty }
 
   /// Whether a member may join at its position. An empty router goes anywhere.
@@ -94,12 +96,12 @@ package struct Routing: Sendable {
     members.isEmpty || offset >= position || position - offset <= Self.farthestBack
   }
 
-  /// Nil when it is too far behind.
+  /// Nil when it is too far back.
   package mutating func join(_ filter: EventFilter, at offset: Offset) -> ID? {
     guard mayJoin(at: offset) else { return nil }
     if members.isEmpty || offset < position {
       // The others have been compared up to here.
-      for id in members.keys { members[id]!.from = max(members[id]!.from, position) }
+      for (id, member) in members { members[id]?.from = max(member.from, position) }
       position = offset
     }
     lastID += 1
@@ -165,19 +167,19 @@ package struct Routing: Sendable {
     guard members[id]?.add(record) == true else { return }
     if !hadNews { woken.append(id) }
     waitingBytes += record.bytes.count
-    if members[id]!.events.byteCount > mostBytesOfOne { full.insert(id) }
+    if members[id].map({ $0.events.byteCount > mostBytesOfOne }) == true { full.insert(id) }
   }
 
-  /// What waits for a member, and up to where everything was compared with its filter. Nil when the router is not beyond
-  /// the member, and when it is none.
+  /// What waits for a member, and up to where everything was compared with its filter. Nil when the router has compared
+  /// nothing more for it, and when it is no member.
   package mutating func take(_ id: ID) -> Piece? {
     guard let member = members[id] else { return nil }
     let end = member.faultyAt ?? max(member.from, position)
     guard end > member.from || member.faultyAt != nil else { return nil }
     waitingBytes -= member.events.byteCount
     full.remove(id)
-    members[id]!.events = SelectedRecords()
-    members[id]!.from = end
+    members[id]?.events = SelectedRecords()
+    members[id]?.from = end
     return Piece(
       events: member.events, end: end, faultyAt: member.faultyAt,
       lastAppendTime: member.events.lastAppendTime ?? lastAppendTime)
@@ -187,8 +189,7 @@ package struct Routing: Sendable {
     if let index { return (index.filters, index.members) }
     var numbers: [EventFilter: Int] = [:]
     var (filters, owners): ([EventFilter], [[ID]]) = ([], [])
-    for id in members.keys.sorted() {
-      let filter = members[id]!.filter
+    for (id, filter) in members.map({ ($0.key, $0.value.filter) }).sorted(by: { $0.0 < $1.0 }) {
       if let number = numbers[filter] {
         owners[number].append(id)
       } else {

@@ -44,8 +44,8 @@ extension DeliveryRunner {
     return .skipped(cursor, at: environment.clock.now())
   }
 
-  /// Counts visible records in, until the batch is full. Returns false when there are more, and the delivery has to look
-  /// for answers first.
+  /// Counts visible records in, until the batch is full. Returns false when there are more, and the delivery has to
+  /// look for answers first.
   mutating func countIn(_ open: inout PendingBatch) async throws(LogError) -> Bool {
     let durableEnd = await source.durableEnd
     if durableEnd != progress.value.end { progress.update { $0.end = durableEnd } }

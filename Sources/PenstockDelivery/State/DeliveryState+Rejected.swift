@@ -1,7 +1,7 @@
 import PenstockLog
 
-// How a batch that is rejected, or cannot be rendered, is narrowed down to the record to blame. A batch of n events takes
-// at most 2 · log₂ n further attempts for each such record, however many records lie between them.
+// How a batch that is rejected, or cannot be rendered, is narrowed down to the record to blame. A batch of n events
+// takes at most 2 · log₂ n further attempts for each such record, however many records lie between them.
 
 extension DeliveryState {
   /// Replaces a rejected batch by its one event, which becomes a dead letter.

@@ -11,7 +11,7 @@ import PenstockLog
 //   accumulate, plan, reopen, bisect
 //                             io, overloaded        backing off: a read may succeed later
 //                             any other             halted: damaged, lost or trimmed; an operator must decide
-//   save                      noSpace, overloaded   goes on: a crash only repeats the skipping
+//   save                      noSpace, overloaded   continues: a crash only repeats the skipping
 //                             any other             ended: its state on disk is uncertain until the log reopens
 //   begin, commit             noSpace, overloaded   backing off: nothing was written, and there may be room later
 //   begin, commit             gap                   halted: retention deleted the records; continues once acknowledged

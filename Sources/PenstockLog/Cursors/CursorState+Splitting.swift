@@ -11,8 +11,8 @@ extension CursorState {
   /// Replaces an open batch by a smaller one, or by the same one with a rejection reason; the rest is reserved. Atomic,
   /// because a state is written whole.
   ///
-  /// A record with a rejection reason may lie further on in the batch, which then must be the oldest: the records before
-  /// it are passed, because the destination wants none of them.
+  /// A record with a rejection reason may lie further on in the batch, which then must be the oldest: the records
+  /// before it are passed, because the destination wants none of them.
   ///
   /// - Parameters:
   ///   - id: The open batch. Its destination holds none of it.

@@ -169,8 +169,8 @@ package final class HeldCursor: Sendable {
   /// Whether it has skipped records, and that is not on stable storage.
   package var isAhead: Bool { contents.withLock { $0.ahead != nil } }
 
-  /// Makes a move in memory. The next move, or ``save(afterPreparing:)``, makes it durable. Only for a move over records
-  /// that nobody wants: a crash repeats it.
+  /// Makes a move in memory. The next move, or ``save(afterPreparing:)``, makes it durable. Only for a move over
+  /// records that are not to be delivered: a crash repeats it.
   @discardableResult
   package func skip(
     _ step: (CursorState) throws(CursorMoveError) -> CursorState

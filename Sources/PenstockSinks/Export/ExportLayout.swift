@@ -17,8 +17,8 @@ public struct ExportLayout: Sendable {
   public var compression: ExportCompression = .none
   /// The fields of each event to write. Default: all.
   public var fields: FieldSelection = .all
-  /// Selects the events to write. Limits count them alone. With a manifest, a range without a selected event gets an entry
-  /// without rows and writes no object.
+  /// Selects the events to write. Limits count them alone. With a manifest, a range without a selected event gets an
+  /// entry without rows and writes no object.
   public var filter: EventFilter = .all
   /// The id of this sink's replay. `replays/<id>/` follows the first folder of the key, so the default names start with
   /// `exports/replays/<id>/usages`.

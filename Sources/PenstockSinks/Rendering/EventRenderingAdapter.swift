@@ -15,8 +15,8 @@ package enum BodyForm: String, Sendable {
 
 // The only code that connects sinks with the renderers of PenstockEvents.
 extension PreparedBody {
-  /// Renders what is selected of a batch, uncompressed. A delivery has selected already; a batch that holds a whole range
-  /// is selected here.
+  /// Renders what is selected of a batch, uncompressed. A delivery has selected already. A batch that holds a whole
+  /// range is selected here.
   package init(rendering batch: Batch, as form: BodyForm, _ selection: EventSelection = .all) throws(SinkError) {
     var untimed = 0
     let batch = try selection.applied(to: batch, untimed: &untimed)

@@ -129,7 +129,7 @@ import Testing
     try await log.close()
   }
 
-  @Test func `a cursor that skips is durable with its next move, and a crash before that only moves it back`() async throws {
+  @Test func `a cursor that skips is durable with its next move, and a crash before only moves it back`() async throws {
     let (test, bases) = try await rolled(RetentionPolicy())
     let log = try await test.open()
     let cursor = try await log.cursor(named: "c", startingAt: .beginning)
