@@ -31,7 +31,8 @@ import Testing
   /// The table, and what each member may expect.
   private struct World {
     var routing = Routing(mostBytes: 120, mostBytesOfOne: 60)
-    var members: [(id: Routing.ID, filter: EventFilter, from: Int)] = []
+    /// `reached`: the farthest the router has been since the member took last.
+    var members: [(id: Routing.ID, filter: EventFilter, from: Int, reached: Int)] = []
     /// The events that everybody took, to see that the walk goes anywhere.
     var taken = 0
     var faults = 0
@@ -79,7 +80,7 @@ import Testing
       let wasEmpty = world.members.isEmpty
       let before = position(world)
       guard let id = world.routing.join(filters[filter], at: Offset(UInt64(offset))) else { return "it may not join" }
-      world.members.append((id, filters[filter], offset))
+      world.members.append((id, filters[filter], offset, offset))
       if position(world) != (wasEmpty ? offset : min(before, offset)) { return "the router is at \(position(world))" }
     case .leave(let number):
       guard number < world.members.count else { return nil }
@@ -91,6 +92,9 @@ import Testing
       else { return nil }
       let hadNews = Set(world.members.map(\.id).filter(world.routing.hasNews))
       let woken = Set(world.routing.compare(batch))
+      for index in world.members.indices {
+        world.members[index].reached = max(world.members[index].reached, position(world))
+      }
       let haveNews = Set(world.members.map(\.id).filter(world.routing.hasNews))
       if woken != haveNews.subtracting(hadNews) { return "woken are \(woken)" }
     case .take(let number):
@@ -105,7 +109,7 @@ import Testing
 
   private func take(_ number: Int, _ world: inout World) -> String? {
     let member = world.members[number]
-    let end = max(member.from, position(world))
+    let end = max(member.from, member.reached)
     let (events, fault) = expected(member.filter, member.from..<end)
     guard let piece = world.routing.take(member.id) else { return end > member.from ? "it is told nothing" : nil }
     let found = (0..<piece.events.count).map { Int(piece.events.offset(at: $0).rawValue) }
@@ -114,8 +118,12 @@ import Testing
     if Int(piece.end.rawValue) != fault ?? end { return "it is told \(piece.end)" }
     world.members[number].from = Int(piece.end.rawValue)
     world.taken += found.count
-    if fault != nil { world.faults += 1 }
-    return world.routing.hasNews(member.id) && fault == nil ? "it has news" : nil
+    if fault != nil {
+      world.faults += 1
+      world.members.remove(at: number)
+      return world.routing.isMember(member.id) ? "it is still a member" : nil
+    }
+    return world.routing.hasNews(member.id) ? "it has news" : nil
   }
 
   @Test func `after every short sequence of steps a member has exactly what its filter passes`() async throws {
@@ -130,7 +138,10 @@ import Testing
       for world in worlds {
         for step in steps {
           var after = world
-          if let wrong = try await make(step, &after) { return Issue.record("\(step): \(wrong)") }
+          if let wrong = try await make(step, &after) {
+            Issue.record("\(step): \(wrong)")
+            return
+          }
           next.append(after)
         }
       }
@@ -139,7 +150,7 @@ import Testing
       taken += next.reduce(0) { $0 + $1.taken }
       faults += next.reduce(0) { $0 + $1.faults }
     }
-    #expect(count > 60_000 && taken > 10_000 && faults > 100, "\(count) walks, \(taken) taken, \(faults) faults")
+    #expect(count > 60_000 && taken > 5_000 && faults > 100, "\(count) walks, \(taken) taken, \(faults) faults")
   }
 
   @Test func `over long walks, too, with five filters and every way to go`() async throws {
@@ -159,21 +170,27 @@ import Testing
           default: .take(random.below(3))
           }
         trace.append(step)
-        if let wrong = try await make(step, &world) { return Issue.record("PENSTOCK_SEED=\(seed), \(trace): \(wrong)") }
+        if let wrong = try await make(step, &world) {
+          Issue.record("PENSTOCK_SEED=\(seed), \(trace): \(wrong)")
+          return
+        }
         if world.routing.isCrowded { crowded += 1 }
       }
       taken += world.taken
     }
-    #expect(taken > 1_000 && crowded > 100, "\(taken) taken, crowded \(crowded) times")
+    #expect(taken > 500 && crowded > 100, "\(taken) taken, crowded \(crowded) times")
   }
 
-  @Test func `a member too far behind does not join, and a gap sends all away`() throws {
+  @Test func `a member too far back does not join, and a gap sends all away`() {
     var routing = Routing(at: Offset(UInt64(Routing.farthestBack) + 10))
-    let first = try #require(routing.join(filters[0], at: Offset(UInt64(Routing.farthestBack) + 10)))
-    #expect(routing.join(filters[1], at: Offset(9)) == nil && routing.count == 1)
-    let second = try #require(routing.join(filters[1], at: Offset(10)))
+    let first = routing.join(filters[0], at: Offset(UInt64(Routing.farthestBack) + 10))
+    let tooFar = routing.join(filters[1], at: Offset(9))
+    #expect(tooFar == nil && routing.count == 1)
+    let second = routing.join(filters[1], at: Offset(10))
     #expect(routing.position == Offset(10) && routing.unaware.isEmpty)
-    #expect(routing.sendAllAway() == [first, second] && routing.isEmpty && routing.waitingBytes == 0)
-    #expect(routing.take(first) == nil)
+    let away = routing.sendAllAway()
+    #expect(away == [first, second] && routing.isEmpty && routing.waitingBytes == 0)
+    let piece = first.flatMap { routing.take($0) }
+    #expect(piece?.end == nil)
   }
 }

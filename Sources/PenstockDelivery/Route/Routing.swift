@@ -27,7 +27,8 @@ package struct Routing: Sendable {
     package let events: SelectedRecords
     /// Everything before this offset was compared with the member's filter.
     package let end: Offset
-    /// The first record that the member's filter calls malformed and does not pass over; nothing after it is compared.
+    /// The first record that the member's filter calls malformed and does not pass over. The member has left then, and
+    /// reads on for itself.
     package let faultyAt: Offset?
     /// When the log took the last record before ``end``.
     package let lastAppendTime: Timestamp
@@ -35,7 +36,9 @@ package struct Routing: Sendable {
 
   private struct Member: Sendable {
     let filter: EventFilter
-    /// The next offset that is of interest to it.
+    /// The end of what it took last.
+    var taken: Offset
+    /// The next offset to compare for it: after ``taken``, when the router has gone back since.
     var from: Offset
     var events = SelectedRecords()
     var faultyAt: Offset?
@@ -86,7 +89,7 @@ package struct Routing: Sendable {
   /// Whether something waits for a member.
   package func hasNews(_ id: ID) -> Bool { members[id]?.hasNews == true }
   /// The members that do not know how far the router is.
-  package var unaware: [ID] { members.filter { $0.value.from < position }.keys.sorted() }
+  package var unaware: [ID] { members.filter { $0.value.taken < position }.keys.sorted() }
   package var count: Int { members.count }
   /// Whether the router must not read on before a member takes or is sent away.
   package var isCrowded: Bool { waitingBytes > mostBytes || !full.isEmpty }
@@ -105,7 +108,7 @@ package struct Routing: Sendable {
       position = offset
     }
     lastID += 1
-    members[lastID] = Member(filter: filter, from: offset)
+    members[lastID] = Member(filter: filter, taken: offset, from: offset)
     index = nil
     return lastID
   }
@@ -175,11 +178,13 @@ package struct Routing: Sendable {
   package mutating func take(_ id: ID) -> Piece? {
     guard let member = members[id] else { return nil }
     let end = member.faultyAt ?? max(member.from, position)
-    guard end > member.from || member.faultyAt != nil else { return nil }
+    guard end > member.taken || member.faultyAt != nil else { return nil }
     waitingBytes -= member.events.byteCount
     full.remove(id)
     members[id]?.events = SelectedRecords()
+    members[id]?.taken = end
     members[id]?.from = end
+    if member.faultyAt != nil { leave(id) }
     return Piece(
       events: member.events, end: end, faultyAt: member.faultyAt,
       lastAppendTime: member.events.lastAppendTime ?? lastAppendTime)
