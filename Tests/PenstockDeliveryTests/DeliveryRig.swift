@@ -20,14 +20,16 @@ struct DeliveryRig: Sendable {
   func delivery(
     to sink: any Sink, cursor: InMemoryCursor? = nil, policy: BatchPolicy = BatchPolicy(maxRecords: 3),
     retry: RetryPolicy = RetryPolicy(), options: DeliveryOptions = DeliveryOptions(),
-    deadLetters: (any DeadLetterStore)? = nil, crash: CrashSwitch? = nil,
-    observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
+    deadLetters: (any DeadLetterStore)? = nil, crash: CrashSwitch? = nil, source: (any RecordSource)? = nil,
+    router: EventRouter? = nil, observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil
   ) -> Delivery {
     var options = options
     (options.policy, options.retry) = (policy, retry)
+    var environment = environment(roll: 1 << 63, observer)
+    environment.router = router
     return Delivery(
-      from: (cursor ?? self.cursor).acquire(crash: crash), source: source, to: sink, options: options,
-      deadLetters: deadLetters, environment: environment(roll: 1 << 63, observer))
+      from: (cursor ?? self.cursor).acquire(crash: crash), source: source ?? self.source, to: sink, options: options,
+      deadLetters: deadLetters, environment: environment)
   }
 
   func environment(

@@ -13,7 +13,8 @@ import Testing
   private enum Step: CustomStringConvertible {
     case join(Int, at: Int)
     case leave(Int)
-    case compare(Int)
+    /// So many records, by the pass of this number.
+    case compare(Int, by: Int)
     case take(Int)
     case sendFullestAway
 
@@ -21,7 +22,7 @@ import Testing
       switch self {
       case .join(let filter, let offset): "join with \(filter) at \(offset)"
       case .leave(let member): "leave \(member)"
-      case .compare(let count): "compare \(count)"
+      case .compare(let count, let pass): "compare \(count) by \(pass)"
       case .take(let member): "take \(member)"
       case .sendFullestAway: "send away"
       }
@@ -30,12 +31,27 @@ import Testing
 
   /// The table, and what each member may expect.
   private struct World {
-    var routing = Routing(mostBytes: 120, mostBytesOfOne: 60)
-    /// `reached`: the farthest the router has been since the member took last.
-    var members: [(id: Routing.ID, filter: EventFilter, from: Int, reached: Int)] = []
+    var routing: Routing
+    /// `reached`: the farthest its pass has been since the member took last.
+    var members: [(id: Routing.MemberID, filter: EventFilter, from: Int, reached: Int)] = []
     /// The events that everybody took, to see that the walk goes anywhere.
     var taken = 0
     var faults = 0
+    var merges = 0
+    /// Passes are near each other at `near` records.
+    init(near: Int) {
+      var limits = Routing.Limits()
+      (limits.mostPasses, limits.near, limits.nearCatchingUp) = (2, near, near + 2)
+      (limits.mostBytes, limits.mostBytesOfOne) = (120, 60)
+      routing = Routing(limits)
+    }
+
+    func pass(_ number: Int) -> Routing.PassID? {
+      let passes = routing.passIDs
+      return passes.isEmpty ? nil : passes[number % passes.count]
+    }
+
+    func position(_ pass: Routing.PassID) -> Int? { routing.position(pass).map { Int($0.rawValue) } }
   }
 
   private static func filters() throws -> [EventFilter] {
@@ -70,41 +86,50 @@ import Testing
     return (events, nil)
   }
 
-  private func position(_ world: World) -> Int { Int(world.routing.position.rawValue) }
-
   /// Makes a step if it is possible; says what is wrong.
   private func make(_ step: Step, _ world: inout World) async throws -> String? {
     switch step {
     case .join(let filter, let offset):
       guard world.members.count < 3 else { return nil }
-      let wasEmpty = world.members.isEmpty
-      let before = position(world)
-      guard let id = world.routing.join(filters[filter], at: Offset(UInt64(offset))) else { return "it may not join" }
+      let near = world.routing.passIDs.contains { pass in
+        world.position(pass).map { abs($0 - offset) <= world.routing.limits.near } == true
+      }
+      let mayJoin = near || world.routing.passIDs.count < world.routing.limits.mostPasses
+      guard let id = world.routing.join(filters[filter], at: Offset(UInt64(offset))) else {
+        return mayJoin ? "it may not join" : nil
+      }
       world.members.append((id, filters[filter], offset, offset))
-      if position(world) != (wasEmpty ? offset : min(before, offset)) { return "the router is at \(position(world))" }
+      guard let pass = world.routing.pass(of: id), let position = world.position(pass) else { return "it has no pass" }
+      if position > offset { return "its pass is beyond it, at \(position)" }
     case .leave(let number):
       guard number < world.members.count else { return nil }
       world.routing.leave(world.members.remove(at: number).id)
-    case .compare(let count):
-      let first = world.routing.position
-      guard !world.members.isEmpty, !world.routing.isCrowded,
-        let batch = try await source.records(from: first, maxRecords: count, maxBytes: .max)
+    case .compare(let count, let number):
+      guard let pass = world.pass(number), !world.routing.isCrowded(pass), let first = world.routing.position(pass)
       else { return nil }
+      guard let batch = try await source.records(from: first, maxRecords: count, maxBytes: .max) else {
+        _ = world.routing.reachedEnd(pass)
+        return nil
+      }
       let hadNews = Set(world.members.map(\.id).filter(world.routing.hasNews))
-      let woken = Set(world.routing.compare(batch))
-      for index in world.members.indices {
-        world.members[index].reached = max(world.members[index].reached, position(world))
+      let woken = Set(world.routing.compare(batch, pass))
+      for index in world.members.indices where world.routing.pass(of: world.members[index].id) == pass {
+        world.members[index].reached = max(world.members[index].reached, world.position(pass) ?? 0)
       }
       let haveNews = Set(world.members.map(\.id).filter(world.routing.hasNews))
       if woken != haveNews.subtracting(hadNews) { return "woken are \(woken)" }
+      world.merges += world.routing.merge(into: pass).count
     case .take(let number):
       guard number < world.members.count else { return nil }
       return take(number, &world)
     case .sendFullestAway:
-      guard let id = world.routing.sendFullestAway() else { return world.members.isEmpty ? nil : "none was sent away" }
+      guard let pass = world.pass(0) else { return world.members.isEmpty ? nil : "there is no pass" }
+      guard let id = world.routing.sendFullestAway(pass) else { return "none was sent away" }
       world.members.removeAll { $0.id == id }
     }
-    return world.members.allSatisfy { world.routing.isMember($0.id) } ? nil : "a member is missing"
+    guard world.members.allSatisfy({ world.routing.isMember($0.id) }) else { return "a member is missing" }
+    let used = Set(world.members.compactMap { world.routing.pass(of: $0.id) })
+    return used == Set(world.routing.passIDs) ? nil : "a pass has no member"
   }
 
   private func take(_ number: Int, _ world: inout World) -> String? {
@@ -128,11 +153,11 @@ import Testing
 
   @Test func `after every short sequence of steps a member has exactly what its filter passes`() async throws {
     let steps: [Step] = [
-      .join(0, at: 0), .join(1, at: 5), .join(2, at: 3), .compare(4), .compare(9), .take(0), .take(1), .leave(0),
-      .sendFullestAway,
+      .join(0, at: 0), .join(1, at: 5), .join(2, at: 3), .compare(4, by: 0), .compare(9, by: 1), .take(0), .take(1),
+      .leave(0), .sendFullestAway,
     ]
-    var worlds: [World] = [World()]
-    var (count, taken, faults) = (0, 0, 0)
+    var worlds: [World] = [World(near: 10), World(near: 1)]
+    var (count, taken, faults, merges) = (0, 0, 0, 0)
     for _ in 0..<5 {
       var next: [World] = []
       for world in worlds {
@@ -149,23 +174,25 @@ import Testing
       count += next.count
       taken += next.reduce(0) { $0 + $1.taken }
       faults += next.reduce(0) { $0 + $1.faults }
+      merges += next.reduce(0) { $0 + $1.merges }
     }
-    #expect(count > 60_000 && taken > 5_000 && faults > 100, "\(count) walks, \(taken) taken, \(faults) faults")
+    let text = "\(count) walks, \(taken) taken, \(faults) faults, \(merges) merges"
+    #expect(count > 120_000 && taken > 10_000 && faults > 200 && merges > 200, "\(text)")
   }
 
   @Test func `over long walks, too, with five filters and every way to go`() async throws {
     let seed = ProcessInfo.processInfo.environment["PENSTOCK_SEED"].flatMap(UInt64.init) ?? 18
     var random = SplitMix64(seed: seed)
-    var (taken, crowded) = (0, 0)
-    for _ in 0..<400 {
-      var world = World()
+    var (taken, crowded, merges) = (0, 0, 0)
+    for number in 0..<400 {
+      var world = World(near: number % 4)
       var trace: [Step] = []
       for _ in 0..<60 {
         let step: Step =
           switch random.below(8) {
           case 0: .join(random.below(5), at: random.below(10))
           case 1: .leave(random.below(3))
-          case 2, 3, 4: .compare(1 + random.below(4))
+          case 2, 3, 4: .compare(1 + random.below(4), by: random.below(2))
           case 5: .sendFullestAway
           default: .take(random.below(3))
           }
@@ -174,23 +201,38 @@ import Testing
           Issue.record("PENSTOCK_SEED=\(seed), \(trace): \(wrong)")
           return
         }
-        if world.routing.isCrowded { crowded += 1 }
+        if let pass = world.pass(0), world.routing.isCrowded(pass) { crowded += 1 }
       }
       taken += world.taken
+      merges += world.merges
     }
-    #expect(taken > 500 && crowded > 100, "\(taken) taken, crowded \(crowded) times")
+    #expect(taken > 500 && crowded > 100 && merges > 100, "\(taken) taken, crowded \(crowded) times, \(merges) merges")
   }
 
-  @Test func `a member too far back does not join, and a gap sends all away`() {
-    var routing = Routing(at: Offset(UInt64(Routing.farthestBack) + 10))
-    let first = routing.join(filters[0], at: Offset(UInt64(Routing.farthestBack) + 10))
-    let tooFar = routing.join(filters[1], at: Offset(9))
-    #expect(tooFar == nil && routing.count == 1)
+  @Test func `a member far from all others begins a pass of its own, as long as there are few`() {
+    var limits = Routing.Limits()
+    limits.mostPasses = 2
+    var routing = Routing(limits)
+    let far = Offset(UInt64(limits.nearCatchingUp) * 4)
+    let first = routing.join(filters[0], at: far)
+    let near = Offset(far.rawValue - UInt64(limits.nearCatchingUp))
     let second = routing.join(filters[1], at: Offset(10))
-    #expect(routing.position == Offset(10) && routing.unaware.isEmpty)
-    let away = routing.sendAllAway()
-    #expect(away == [first, second] && routing.isEmpty && routing.waitingBytes == 0)
-    let piece = first.flatMap { routing.take($0) }
+    #expect(routing.passIDs.count == 2)
+    let between = routing.join(filters[2], at: Offset(far.rawValue - UInt64(limits.nearCatchingUp) * 2))
+    #expect(between == nil && routing.memberCount == 2)
+    // A pass that catches up goes back, one that is live does not go back far.
+    let third = routing.join(filters[2], at: near)
+    guard let first, let second, let third, let pass = routing.pass(of: first) else { return _ = Issue.record("a member is missing") }
+    #expect(routing.pass(of: third) == pass && routing.position(pass) == near)
+    routing.leave(third)
+    let isFirst = routing.reachedEnd(pass)
+    let isAgain = routing.reachedEnd(pass)
+    #expect(isFirst && !isAgain)
+    let fourth = routing.join(filters[2], at: Offset(near.rawValue - UInt64(limits.near) - 1))
+    #expect(fourth == nil)
+    let away = routing.sendAllAway(pass)
+    #expect(away == [first] && routing.passIDs.count == 1 && routing.isMember(second) && routing.waitingBytes == 0)
+    let piece = routing.take(first)
     #expect(piece?.end == nil)
   }
 }

@@ -44,7 +44,8 @@ import Testing
       let source = WatchedSource(base: log) { waitsForRecords.update { $0 = true } }
       return Delivery(from: cursor, source: source, to: sink)
     }
-    let runner = DestinationRunner(destination, log, retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
+    let runner = DestinationRunner(
+      destination, log, EventRouter(of: log), retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
     disk.onCall { verb, path in
       guard verb == .create, path.hasSuffix(".paused") else { return }
       // The delivery looks for a pause first, and only then the pause is on disk.

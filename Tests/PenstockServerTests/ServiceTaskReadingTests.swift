@@ -51,7 +51,8 @@ import Testing
       environment: environment)
     let admin = SegmentSizeCacheTests.admin(log, keyed: keyed)
     let destination = ServiceDestination.test { cursor, log in Delivery(from: cursor, source: log, to: ScriptedSink()) }
-    let runner = DestinationRunner(destination, log, retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
+    let runner = DestinationRunner(
+      destination, log, EventRouter(of: log), retention: RetentionPolicy(), logger: ConnectionTimeoutTests.quiet)
     // So that it takes its cursor and delivers nothing.
     try await runner.pause(reason: "")
     let running = Task { await runner.run() }

@@ -17,8 +17,10 @@ struct DeliverJob {
     let giveUpAfter: Duration? = command.untilCaughtUp ? .seconds(command.giveUpAfter ?? 60) : nil
     // The runs print what matters; the library's log would print it twice.
     let quiet = Logger(label: "penstock") { _ in SwiftLogNoOpLogHandler() }
+    let router = EventRouter(of: reader)
     for run in runs {
-      await run.prepare(reader, giveUpAfter: giveUpAfter, isVerbose: command.verbose, logger: quiet)
+      await run.prepare(
+        reader, router, giveUpAfter: giveUpAfter, isVerbose: command.verbose, logger: quiet)
     }
     if command.untilCaughtUp { await catchUp(to: end) } else { try await serve(logger: quiet) }
     report(seconds: (ContinuousClock.now - started) / .seconds(1))

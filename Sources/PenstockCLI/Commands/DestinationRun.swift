@@ -34,13 +34,15 @@ final class DestinationRun: Service {
   var description: String { sink.description }
 
   /// Takes the cursor. Stores a failure instead of throwing it, so that the other destinations run.
-  func prepare(_ reader: LogReader, giveUpAfter: Duration?, isVerbose: Bool, logger: Logger) async {
+  func prepare(
+    _ reader: LogReader, _ router: EventRouter, giveUpAfter: Duration?, isVerbose: Bool, logger: Logger
+  ) async {
     do throws(LogError) {
       let cursor = try await reader.cursor(named: name)
       let delivery = destination.makeDelivery(
         from: cursor, source: reader, to: sink, log: log, giveUpAfter: giveUpAfter,
         environment: DeliveryEnvironment(
-          logger: logger, observer: { [weak self] in self?.note($0, isVerbose: isVerbose) }))
+          logger: logger, observer: { [weak self] in self?.note($0, isVerbose: isVerbose) }, router: router))
       state.withLock {
         $0.result.first = cursor.state.committed
         $0.delivery = delivery

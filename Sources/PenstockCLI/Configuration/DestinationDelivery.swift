@@ -41,9 +41,10 @@ extension Configuration.Destination {
       options: ServiceDestination.Options(
         thresholds: delivery.thresholds, deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) },
         settings: shownSettings, delivery: options),
-      makeDelivery: { cursor, log in
+      makeDelivery: { cursor, log, router in
         makeDelivery(
-          from: cursor, source: log, to: try makeSink(), log: path, environment: DeliveryEnvironment(logger: logger))
+          from: cursor, source: log, to: try makeSink(), log: path,
+          environment: DeliveryEnvironment(logger: logger, router: router))
       }, makeReplaySink: { id in try makeSink(replay: id) })
   }
 

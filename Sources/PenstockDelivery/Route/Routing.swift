@@ -1,26 +1,27 @@
 package import PenstockEvents
 package import PenstockLog
 
-/// Which events of a log wait for which of many destinations. A pure value: ``EventRouter`` reads the log and wakes the
-/// destinations.
+/// Which events of a log wait for which of many destinations, over a few passes over the log. A pure value:
+/// ``EventRouter`` reads the log and wakes the destinations.
 ///
-/// The router reads each block once, at ``position``, and compares each record once with the filters of all *members*.
-/// A member is a destination that takes its events from here:
+/// Destinations that are near each other share a pass. One that is far behind the others begins a pass of its own, so
+/// that nobody waits for it. When two passes meet, they become one:
 /// ```
-/// outside   it reads the log for itself                    join, at its own position → member
-/// member    its events wait here, in order                 take → what waits, and up to where all were compared
-///                                                          leave, gap, sent away → outside; what waits is dropped
+/// join      near a pass, or behind one that is itself catching up → into that pass, which goes back if it has to
+///           otherwise → a new pass, as long as there are fewer than mostPasses
+///           otherwise → none: the destination reads the log for itself
+/// compare   a pass moves on, and absorbs a pass that is near now
+/// leave     the last member of a pass ends it
 /// ```
+/// A pass that has been at the end of the log is *live*: it goes back at most ``near`` records, because its members
+/// want new events at once.
 ///
-/// Invariants (an exhaustive test holds them against the plain filter)
-/// 1. What a member takes are exactly the events that its filter passes, from where it joined or took last, up to the
-///    end of the piece. Silence proves nothing: only that end does.
-/// 2. A member that joins before ``position`` makes the router go back, at most ``farthestBack`` records. No member
-///    gets an event twice.
-/// 3. What waits is bounded: the caller reads no further while the table is ``isCrowded``, and then sends a member
-///    away.
+/// Invariants (the exhaustive test of ``RoutingPass``' invariants walks this table)
+/// 1. A member is in exactly one pass, and a pass has a member.
+/// 2. There are at most `mostPasses` passes.
 package struct Routing: Sendable {
-  package typealias ID = Int
+  package typealias MemberID = Int
+  package typealias PassID = Int
 
   /// What a member takes.
   package struct Piece: Sendable {
@@ -30,181 +31,127 @@ package struct Routing: Sendable {
     /// The first record that the member's filter calls malformed and does not pass over. The member has left then, and
     /// reads on for itself.
     package let faultyAt: Offset?
-    /// When the log took the last record before ``end``.
+    /// When the log took the first record of the piece, or at most one read earlier.
+    package let firstAppendTime: Timestamp
+    /// When the log took the last record that was compared.
     package let lastAppendTime: Timestamp
   }
 
-  private struct Member: Sendable {
-    let filter: EventFilter
-    /// The end of what it took last.
-    var taken: Offset
-    /// The next offset to compare for it: after ``taken``, when the router has gone back since.
-    var from: Offset
-    var events = SelectedRecords()
-    var faultyAt: Offset?
+  /// Bounds of the table.
+  package struct Limits: Hashable, Sendable {
+    /// So many passes at once.
+    package var mostPasses = 4
+    /// So many records around a live pass belong to it.
+    package var near = 8_192
+    /// So many records around a pass that catches up belong to it.
+    package var nearCatchingUp = 262_144
+    /// So many bytes of events may wait for all members together; each pass gets an equal part. One read more can wait.
+    package var mostBytes = 32 << 20
+    /// So many bytes of events may wait for one member. One read more can wait.
+    package var mostBytesOfOne = 4 << 20
 
-    var hasNews: Bool { events.count > 0 || faultyAt != nil }
-
-    /// Whether the record was of interest. In place: what waits is not copied.
-    mutating func add(_ record: RecordView) -> Bool {
-      guard record.offset >= from, faultyAt == nil else { return false }
-      events.append(record, .all)
-      return true
-    }
-
-    mutating func fault(at offset: Offset) -> Bool {
-      guard offset >= from, faultyAt == nil else { return false }
-      faultyAt = offset
-      return true
-    }
+    package init() {}
   }
 
-  /// A member may join so many records before ``position``.
-  package static let farthestBack = 262_144
-  /// So many bytes may wait for all members together, and for one.
-  package let mostBytes: Int
-  package let mostBytesOfOne: Int
+  package let limits: Limits
+  private var passes: [PassID: RoutingPass] = [:]
+  private var passOf: [MemberID: PassID] = [:]
+  private var (lastMember, lastPass) = (0, 0)
 
-  /// The next record to compare.
-  package private(set) var position: Offset
-  private var members: [ID: Member] = [:]
-  private var lastID: ID = 0
-  package private(set) var waitingBytes = 0
-  private var lastAppendTime = Timestamp(nanoseconds: 0)
-  /// Members for whom too much waits.
-  private var full: Set<ID> = []
+  package init(_ limits: Limits = Limits()) { self.limits = limits }
 
-  /// The filters of all members, each once, and who has each; nil after a change.
-  private var index: (filters: FilterIndex, members: [[ID]])?
-  private var matches = FilterMatches()
-
-  package init(at position: Offset = .zero, mostBytes: Int = 32 << 20, mostBytesOfOne: Int = 4 << 20) {
-    self.position = position
-    self.mostBytes = mostBytes
-    self.mostBytesOfOne = mostBytesOfOne
-  }
-
-  package var isEmpty: Bool { members.isEmpty }
-  package func isMember(_ id: ID) -> Bool { members[id] != nil }
+  /// The passes, oldest first.
+  package var passIDs: [PassID] { passes.keys.sorted() }
+  package var memberCount: Int { passOf.count }
+  package var waitingBytes: Int { passes.values.reduce(0) { $0 + $1.waitingBytes } }
+  package func isMember(_ id: MemberID) -> Bool { passOf[id] != nil }
+  package func pass(of id: MemberID) -> PassID? { passOf[id] }
   /// Whether something waits for a member.
-  package func hasNews(_ id: ID) -> Bool { members[id]?.hasNews == true }
-  /// The members that do not know how far the router is.
-  package var unaware: [ID] { members.filter { $0.value.taken < position }.keys.sorted() }
-  package var count: Int { members.count }
-  /// Whether the router must not read on before a member takes or is sent away.
-  package var isCrowded: Bool { waitingBytes > mostBytes || !full.isEmpty }
+  package func hasNews(_ id: MemberID) -> Bool { passOf[id].flatMap { passes[$0] }?.hasNews(id) == true }
+  /// The next record of a pass; nil when the pass has ended.
+  package func position(_ pass: PassID) -> Offset? { passes[pass]?.position }
+  /// The members of a pass that do not know how far it is.
+  package func unaware(_ pass: PassID) -> [MemberID] { passes[pass]?.unaware ?? [] }
 
-  /// Whether a member may join at its position. An empty router goes anywhere.
-  package func mayJoin(at offset: Offset) -> Bool {
-    members.isEmpty || offset >= position || position - offset <= Self.farthestBack
+  /// Whether a pass must not read on before a member takes or is sent away.
+  package func isCrowded(_ pass: PassID) -> Bool {
+    guard let pass = passes[pass] else { return false }
+    return pass.hasFullMember || pass.waitingBytes > limits.mostBytes / passes.count
   }
 
-  /// Nil when it is too far back.
-  package mutating func join(_ filter: EventFilter, at offset: Offset) -> ID? {
-    guard mayJoin(at: offset) else { return nil }
-    if members.isEmpty || offset < position {
-      // The others have been compared up to here.
-      for (id, member) in members { members[id]?.from = max(member.from, position) }
-      position = offset
+  /// A new member that begins at an offset. Nil when no pass is near and there are too many.
+  package mutating func join(_ filter: EventFilter, at offset: Offset) -> MemberID? {
+    guard let pass = nearest(to: offset) ?? newPass(at: offset) else { return nil }
+    lastMember += 1
+    passes[pass]?.join(lastMember, filter, at: offset)
+    passOf[lastMember] = pass
+    return lastMember
+  }
+
+  private func nearest(to offset: Offset) -> PassID? {
+    passes.filter { Self.distance($0.value.position, offset) <= reach(of: $0.value) }
+      .min { (Self.distance($0.value.position, offset), $0.key) < (Self.distance($1.value.position, offset), $1.key) }?
+      .key
+  }
+
+  private func reach(of pass: RoutingPass) -> Int { pass.isLive ? limits.near : limits.nearCatchingUp }
+
+  private static func distance(_ one: Offset, _ other: Offset) -> Int { abs(one - other) }
+
+  private mutating func newPass(at offset: Offset) -> PassID? {
+    guard passes.count < limits.mostPasses else { return nil }
+    lastPass += 1
+    passes[lastPass] = RoutingPass(at: offset, mostBytesOfOne: limits.mostBytesOfOne)
+    return lastPass
+  }
+
+  /// A member reads for itself from now on. What waits for it is dropped.
+  package mutating func leave(_ id: MemberID) {
+    guard let pass = passOf.removeValue(forKey: id) else { return }
+    passes[pass]?.leave(id)
+    if passes[pass]?.isEmpty == true { passes[pass] = nil }
+  }
+
+  /// Compares records, which begin at the position of the pass, with the filters of all its members. Returns the members
+  /// for whom something waits now that nothing waited for. One pass over the records.
+  package mutating func compare(_ batch: Batch, _ pass: PassID) -> [MemberID] {
+    passes[pass]?.compare(batch) ?? []
+  }
+
+  /// The pass has read everything that is there. Returns whether that is the first time.
+  package mutating func reachedEnd(_ pass: PassID) -> Bool { passes[pass]?.reachedEnd() == true }
+
+  /// A pass absorbs those that are near it. Returns what it absorbed.
+  package mutating func merge(into pass: PassID) -> [PassID] {
+    guard let position = passes[pass]?.position else { return [] }
+    let absorbed = passes.filter { $0.key != pass && Self.distance($0.value.position, position) <= limits.near }
+    for (id, other) in absorbed.sorted(by: { $0.key < $1.key }) {
+      passes[pass]?.absorb(other)
+      passes[id] = nil
+      for member in other.ids { passOf[member] = pass }
     }
-    lastID += 1
-    members[lastID] = Member(filter: filter, taken: offset, from: offset)
-    index = nil
-    return lastID
+    return absorbed.keys.sorted()
   }
 
-  package mutating func leave(_ id: ID) {
-    guard let member = members.removeValue(forKey: id) else { return }
-    waitingBytes -= member.events.byteCount
-    full.remove(id)
-    index = nil
+  /// What waits for a member, and up to where everything was compared with its filter. Nil when nothing more was
+  /// compared for it, and when it is no member.
+  package mutating func take(_ id: MemberID) -> Piece? {
+    guard let pass = passOf[id], let piece = passes[pass]?.take(id) else { return nil }
+    if piece.faultyAt != nil { leave(id) }
+    return piece
   }
 
-  /// Sends the member away for whom most waits, and returns it.
-  package mutating func sendFullestAway() -> ID? {
-    let fullest = members.max { ($0.value.events.byteCount, $0.key) < ($1.value.events.byteCount, $1.key) }?.key
-    if let fullest { leave(fullest) }
-    return fullest
+  /// Sends the member of a pass away for whom most waits, and returns it.
+  package mutating func sendFullestAway(_ pass: PassID) -> MemberID? {
+    guard let id = passes[pass]?.fullest else { return nil }
+    leave(id)
+    return id
   }
 
-  /// Sends all members away: the log has a gap at ``position``, or cannot be read.
-  package mutating func sendAllAway() -> [ID] {
-    defer { (members, waitingBytes, full, index) = ([:], 0, [], nil) }
-    return members.keys.sorted()
-  }
-
-  /// Compares records, which begin at ``position``, with the filters of all members. Returns the members for whom
-  /// something waits now that nothing waited for. One pass over the records.
-  package mutating func compare(_ batch: Batch) -> [ID] {
-    precondition(batch.first == position, "the router skips no record")
-    let (filters, owners) = indexed()
-    var woken: [ID] = []
-    batch.forEachRecord { record in
-      lastAppendTime = record.appendTime
-      filters.match(record.bytes, into: &matches)
-      for number in matches.passed { for id in owners[number] { add(record, for: id, &woken) } }
-      if matches.isMalformed { malformed(record, filters, owners, &woken) }
-    }
-    position = batch.end
-    return woken
-  }
-
-  private mutating func malformed(
-    _ record: RecordView, _ filters: FilterIndex, _ owners: [[ID]], _ woken: inout [ID]
-  ) {
-    for (number, filter) in filters.filters.enumerated() where !filter.passesEverything {
-      switch filter.malformed {
-      case .drop: break
-      case .pass: for id in owners[number] { add(record, for: id, &woken) }
-      case .halt:
-        for id in owners[number] {
-          let hadNews = members[id]?.hasNews == true
-          if members[id]?.fault(at: record.offset) == true, !hadNews { woken.append(id) }
-        }
-      }
-    }
-  }
-
-  private mutating func add(_ record: RecordView, for id: ID, _ woken: inout [ID]) {
-    let hadNews = members[id]?.hasNews == true
-    guard members[id]?.add(record) == true else { return }
-    if !hadNews { woken.append(id) }
-    waitingBytes += record.bytes.count
-    if members[id].map({ $0.events.byteCount > mostBytesOfOne }) == true { full.insert(id) }
-  }
-
-  /// What waits for a member, and up to where everything was compared with its filter. Nil when the router has compared
-  /// nothing more for it, and when it is no member.
-  package mutating func take(_ id: ID) -> Piece? {
-    guard let member = members[id] else { return nil }
-    let end = member.faultyAt ?? max(member.from, position)
-    guard end > member.taken || member.faultyAt != nil else { return nil }
-    waitingBytes -= member.events.byteCount
-    full.remove(id)
-    members[id]?.events = SelectedRecords()
-    members[id]?.taken = end
-    members[id]?.from = end
-    if member.faultyAt != nil { leave(id) }
-    return Piece(
-      events: member.events, end: end, faultyAt: member.faultyAt,
-      lastAppendTime: member.events.lastAppendTime ?? lastAppendTime)
-  }
-
-  private mutating func indexed() -> (FilterIndex, [[ID]]) {
-    if let index { return (index.filters, index.members) }
-    var numbers: [EventFilter: Int] = [:]
-    var (filters, owners): ([EventFilter], [[ID]]) = ([], [])
-    for (id, filter) in members.map({ ($0.key, $0.value.filter) }).sorted(by: { $0.0 < $1.0 }) {
-      if let number = numbers[filter] {
-        owners[number].append(id)
-      } else {
-        numbers[filter] = filters.count
-        filters.append(filter)
-        owners.append([id])
-      }
-    }
-    let made = FilterIndex(filters)
-    index = (made, owners)
-    return (made, owners)
+  /// Sends all members of a pass away: the log has a gap there, or cannot be read.
+  package mutating func sendAllAway(_ pass: PassID) -> [MemberID] {
+    let ids = passes.removeValue(forKey: pass)?.ids ?? []
+    for id in ids { passOf[id] = nil }
+    return ids
   }
 }

@@ -17,6 +17,9 @@ public struct DeliveryEnvironment: Sendable {
   public var observer: (@Sendable (DeliveryObserverEvent) -> Void)?
   /// Keeps the newest attempts, of one delivery at a time. Nil: each delivery keeps its newest 100, in memory.
   public var attempts: AttemptLog?
+  /// Reads the log for deliveries that want some of its events. All deliveries of a log in one process share it. Nil:
+  /// each delivery reads the log for itself. A router of another log is not used.
+  public var router: EventRouter?
 
   /// The system's clocks and random bits, a logger, no observer and attempts in memory, unless the caller passes
   /// others.
@@ -24,7 +27,7 @@ public struct DeliveryEnvironment: Sendable {
     clock: any DeliveryClock = SystemDeliveryClock(), wallClock: any WallClock = SystemWallClock(),
     random: @escaping @Sendable () -> UInt64 = DeliveryEnvironment.systemRandom,
     logger: Logger = Logger(label: "penstock.delivery"), observer: (@Sendable (DeliveryObserverEvent) -> Void)? = nil,
-    attempts: AttemptLog? = nil
+    attempts: AttemptLog? = nil, router: EventRouter? = nil
   ) {
     self.clock = clock
     self.wallClock = wallClock
@@ -32,6 +35,7 @@ public struct DeliveryEnvironment: Sendable {
     self.logger = logger
     self.observer = observer
     self.attempts = attempts
+    self.router = router
   }
 
   /// 64 bits of the operating system's generator.

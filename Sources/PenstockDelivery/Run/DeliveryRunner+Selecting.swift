@@ -50,6 +50,7 @@ extension DeliveryRunner {
     let durableEnd = await source.durableEnd
     if durableEnd != progress.value.end { progress.update { $0.end = durableEnd } }
     let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
+    if countRouted(&open, upTo: state.mode == .service ? Offset(.max) : limit) { return true }
     let first = open.end
     while open.fullBy == nil, open.end < limit {
       if open.end - first >= Self.mostInARow, !selection.isEverything { return false }
@@ -64,9 +65,10 @@ extension DeliveryRunner {
         open.endBefore(.gap)
         return true
       }
-      guard let batch = next else { return true }
+      guard let batch = next else { break }
       if selection.isEverything { countWhole(batch, in: &open) } else { countSelected(batch, in: &open) }
     }
+    if open.end == limit { mayJoin = true }
     return true
   }
 
@@ -96,10 +98,7 @@ extension DeliveryRunner {
         selection.fields.render(record.bytes, into: &scratch)
         isDone = !open.add(
           upTo: next, bytes: scratch.count, appendTime: record.appendTime, since: now.seen(record.appendTime), policy)
-        if !isDone {
-          events?.append(offset: record.offset, appendTime: record.appendTime) { $0 += scratch }
-          if (events?.byteCount ?? 0) > Gathered.mostBytes { events = nil }
-        }
+        if !isDone { events.keep(scratch, of: record) }
       case .faulty:
         // It is a batch by itself, which then fails; what is before it goes first.
         if open.count == 0 {
@@ -179,4 +178,12 @@ extension DeliveryRunner {
 
   /// One record, as it is in the log.
   func record(at offset: Offset) async throws(LogError) -> Batch { try await source.records(in: offset..<(offset + 1)) }
+}
+
+extension SelectedRecords? {
+  /// Keeps an event, unless that makes too many bytes.
+  mutating func keep(_ bytes: [UInt8], of record: RecordView) {
+    self?.append(offset: record.offset, appendTime: record.appendTime) { $0 += bytes }
+    if (self?.byteCount ?? 0) > DeliveryRunner.Gathered.mostBytes { self = nil }
+  }
 }

@@ -27,7 +27,11 @@ extension DeliveryRunner {
           continue
         }
       } catch { return failed(error) }
-      switch planner.decide(open, now: environment.clock.now(), timeOfDay: environment.wallClock.now()) {
+      let isBehind = open.fullBy == nil && routed?.isBehind == true
+      switch isBehind
+        ? .wait(until: nil)
+        : planner.decide(open, now: environment.clock.now(), timeOfDay: environment.wallClock.now())
+      {
       case .take(let reason): return .accumulated(open.range, reason)
       case .wait(let deadline):
         let due = [deadline, state.saveDue].compactMap { $0 }.min()
@@ -79,9 +83,10 @@ extension DeliveryRunner {
     }
   }
 
-  /// Waits for the first of these. Without an offset it does not wait for records, without a deadline not for time.
+  /// Waits for the first of these. Without an offset it does not wait for records, without a deadline not for time. A
+  /// delivery for which the router reads waits for the router instead of records.
   func wait(recordsPast offset: Offset?, until deadline: MonotonicInstant?) async -> Wakeup {
-    let (source, clock, commands) = (source, environment.clock, commands)
+    let (source, clock, commands, seat) = (source, environment.clock, commands, routed?.seat)
     return await withTaskGroup(of: Wakeup.self) { group in
       group.addTask {
         _ = await commands.wait { $0.stop || $0.retry || $0.pauseChanged || !$0.answers.isEmpty }
@@ -89,6 +94,10 @@ extension DeliveryRunner {
       }
       if let offset {
         group.addTask {
+          if let seat {
+            await seat.wait()
+            return Task.isCancelled ? .signal : .records
+          }
           let isThere = await source.waitForRecords(past: offset, timeout: nil)
           // A cancelled wait returns the same value as a closed source.
           return Task.isCancelled ? .signal : isThere ? .records : .sourceClosed

@@ -19,6 +19,10 @@ struct DeliveryRunner {
   var pending: PendingBatch?
   /// The records of that batch, as far as they are kept: saves reading them again.
   var gathered = Gathered()
+  /// Where its events come from, while the router reads for it.
+  var routed: Routed?
+  /// Whether it may join the router: at the start, and once it has read everything that is there.
+  var mayJoin = true
   /// Batches of which one record became a dead letter, by the name of that record.
   var isolatedFrom: [DeliveryID: DeliveryID] = [:]
   /// The renderings of the open batches, kept for retries.
@@ -86,6 +90,7 @@ struct DeliveryRunner {
     // A retry from before a wait was not meant for it. Forget it before the progress shows that the delivery waits.
     if state.trouble != nil { commands.update { $0.retry = false } }
     if state.phase == .paused { (rendered, pending, gathered) = ([:], nil, Gathered()) }
+    if state.isWaitingLong { leaveRouter() }
     publish()
     if case .halted(_, let trouble) = state.phase, trouble != before {
       environment.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])

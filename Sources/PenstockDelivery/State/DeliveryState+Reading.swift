@@ -24,6 +24,14 @@ extension DeliveryState {
     }
   }
 
+  /// Whether nothing is gathered for an unknown time.
+  package var isWaitingLong: Bool {
+    switch phase {
+    case .backingOff, .halted, .paused, .ended: true
+    case .working, .sending, .pacing: false
+    }
+  }
+
   /// When the phase ends by itself; nil when it does not.
   package var deadline: MonotonicInstant? {
     switch phase {

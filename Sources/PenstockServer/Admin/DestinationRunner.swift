@@ -36,6 +36,7 @@ final class DestinationRunner: Sendable {
   }
   let destination: ServiceDestination
   private let log: Log
+  private let router: EventRouter
   private let retention: RetentionPolicy
   private let logger: Logger
   private let clock = SystemDeliveryClock()
@@ -43,9 +44,10 @@ final class DestinationRunner: Sendable {
   /// Changes when the runner must wake up.
   private let turns = AsyncCondition(0)
 
-  init(_ destination: ServiceDestination, _ log: Log, retention: RetentionPolicy, logger: Logger) {
+  init(_ destination: ServiceDestination, _ log: Log, _ router: EventRouter, retention: RetentionPolicy, logger: Logger) {
     self.destination = destination
     self.log = log
+    self.router = router
     self.retention = retention
     var logger = logger
     logger[metadataKey: "destination"] = "\(destination.name)"
@@ -94,7 +96,7 @@ final class DestinationRunner: Sendable {
         answerSeek(.success(former))
       } catch { answerSeek(.failure(error)) }
     }
-    let delivery = try await destination.makeDelivery(cursor, log)
+    let delivery = try await destination.makeDelivery(cursor, log, router)
     let isStopping = state.withLock { state in
       (state.delivery, state.cursor) = (delivery, cursor)
       return state.isStopping || state.seek != nil

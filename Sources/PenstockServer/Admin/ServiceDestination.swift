@@ -9,7 +9,7 @@ public struct ServiceDestination: Sendable {
   public let kind: String
   /// Its thresholds, dead letters and shown configuration.
   public let options: Options
-  let makeDelivery: @Sendable (Cursor, Log) async throws -> Delivery
+  let makeDelivery: @Sendable (Cursor, Log, EventRouter) async throws -> Delivery
   let makeReplaySink: @Sendable (_ id: String) throws -> any Sink
 
   /// What the service knows of a destination besides its sinks.
@@ -39,11 +39,12 @@ public struct ServiceDestination: Sendable {
   ///   - name: The cursor's name.
   ///   - kind: `webhook`, `s3`, `directory`.
   ///   - options: Its thresholds, dead letters and shown configuration, and how its replays and redeliveries deliver.
-  ///   - makeDelivery: Called at the start and after each seek, with an open cursor.
+  ///   - makeDelivery: Called at the start and after each seek, with an open cursor, the log, and its router for the
+  ///     delivery's environment.
   ///   - makeReplaySink: Creates a sink that marks what it sends with the replay's id, or with `RedeliveryScope.mark`.
   public init(
     name: String, kind: String, options: Options = Options(),
-    makeDelivery: @escaping @Sendable (Cursor, Log) async throws -> Delivery,
+    makeDelivery: @escaping @Sendable (Cursor, Log, EventRouter) async throws -> Delivery,
     makeReplaySink: @escaping @Sendable (_ id: String) throws -> any Sink
   ) {
     self.name = name

@@ -4,6 +4,7 @@ import HummingbirdHTTP2
 import Logging
 import NIOCore
 import NIOSSL
+import PenstockDelivery
 public import PenstockLog
 import PenstockSupport
 public import ServiceLifecycle
@@ -147,8 +148,9 @@ public final class PenstockService: Service {
       return parts.compactMap { part, message in message.map { ServiceDamage(part, $0) } }
     }
     self.damage = damage
+    let events = EventRouter(of: log)
     runners = components.destinations.map {
-      DestinationRunner($0, log, retention: logConfiguration.retention, logger: logger)
+      DestinationRunner($0, log, events, retention: logConfiguration.retention, logger: logger)
     }
     replays = ReplayRunner(log, logger: logger)
     redeliveries = RedeliveryRunner(logger: logger)

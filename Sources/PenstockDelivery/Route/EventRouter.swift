@@ -1,0 +1,154 @@
+import PenstockEvents
+import PenstockLog
+import Synchronization
+
+/// Reads a log once for many destinations, each of which wants some of its events.
+///
+/// Give one router to all deliveries of a log in one process, by ``DeliveryEnvironment/router``. A delivery that runs as
+/// a service, and whose filter leaves events out, then takes its events from here. It leaves the router, and reads the
+/// log for itself, while it is far from all others, slower than they are, in trouble, or at a gap. So no destination
+/// slows another for longer than a second.
+///
+/// At most 32 MiB of events wait here for all destinations together, and 4 MiB for one, give or take one read of 1 MiB.
+/// The router reads only while somebody has joined. An event is copied once for each destination that wants it.
+public final class EventRouter: Sendable {
+  /// The place of one delivery.
+  final class Seat: Sendable {
+    private let id: Routing.MemberID
+    private let router: EventRouter
+
+    fileprivate init(_ id: Routing.MemberID, of router: EventRouter) {
+      self.id = id
+      self.router = router
+    }
+
+    deinit { router.leave(id) }
+
+    /// False when the delivery has to read the log for itself from now on.
+    var isTaken: Bool { router.state.withLock { $0.routing.isMember(id) } }
+
+    /// What waits, and up to where everything was compared; nil while the router is not beyond the delivery.
+    func take() -> Routing.Piece? { router.take(id) }
+
+    /// Returns when something waits, when the delivery should take note of how far the router is, when it was sent away,
+    /// and soon after cancellation.
+    func wait() async { await router.wait(id) }
+  }
+
+  struct State {
+    var routing: Routing
+    var waiting: [Routing.MemberID: CheckedContinuation<Void, Never>] = [:]
+    /// Woken before they waited.
+    var called: Set<Routing.MemberID> = []
+    var readings: [Routing.PassID: Reading] = [:]
+    var lastReading = 0
+  }
+
+  /// The task that reads for a pass.
+  struct Reading {
+    /// A task that finds another number here ends.
+    let number: Int
+    let task: Task<Void, Never>
+    /// Whether the pass has moved since all members were told how far it is.
+    var hasMoved = false
+  }
+
+  let source: any RecordSource
+  let clock: any DeliveryClock
+  let state: Mutex<State>
+  /// Told when somebody has taken or left.
+  let room = AsyncCondition(0)
+
+  /// A router of this log. It does nothing before a delivery joins.
+  public convenience init(of source: any RecordSource, clock: any DeliveryClock = SystemDeliveryClock()) {
+    self.init(Routing.Limits(), of: source, clock: clock)
+  }
+
+  package init(_ limits: Routing.Limits, of source: any RecordSource, clock: any DeliveryClock) {
+    self.source = source
+    self.clock = clock
+    state = Mutex(State(routing: Routing(limits)))
+  }
+
+  /// The log that it reads.
+  var logID: String { source.logID }
+
+  /// How many deliveries take their events here.
+  package var memberCount: Int { state.withLock { $0.routing.memberCount } }
+
+  /// Nil when the delivery is too far from all others.
+  func join(_ filter: EventFilter, at offset: Offset) -> Seat? {
+    let id = state.withLock { state -> Routing.MemberID? in
+      guard let id = state.routing.join(filter, at: offset), let pass = state.routing.pass(of: id) else { return nil }
+      // The task of a pass that goes back may be waiting for records after those.
+      let goesBack = state.routing.position(pass) == offset
+      if goesBack || state.readings[pass] == nil { restart(pass, &state) }
+      return id
+    }
+    return id.map { Seat($0, of: self) }
+  }
+
+  private func restart(_ pass: Routing.PassID, _ state: inout State) {
+    state.readings[pass]?.task.cancel()
+    state.lastReading += 1
+    let number = state.lastReading
+    state.readings[pass] = Reading(
+      number: number,
+      // Holds the router until its last member leaves.
+      task: Task { await self.read(pass, number) }, hasMoved: true)
+  }
+
+  private func leave(_ id: Routing.MemberID) {
+    let woken = state.withLock { state -> CheckedContinuation<Void, Never>? in
+      let pass = state.routing.pass(of: id)
+      state.routing.leave(id)
+      state.called.remove(id)
+      if let pass, state.routing.position(pass) == nil { state.readings.removeValue(forKey: pass)?.task.cancel() }
+      return state.waiting.removeValue(forKey: id)
+    }
+    woken?.resume()
+    room.update { $0 += 1 }
+  }
+
+  private func take(_ id: Routing.MemberID) -> Routing.Piece? {
+    let (piece, wasCrowded) = state.withLock { state in
+      state.called.remove(id)
+      let pass = state.routing.pass(of: id)
+      let wasCrowded = pass.map { state.routing.isCrowded($0) } == true
+      let piece = state.routing.take(id)
+      if let pass, state.routing.position(pass) == nil { state.readings.removeValue(forKey: pass)?.task.cancel() }
+      return (piece, wasCrowded)
+    }
+    if wasCrowded { room.update { $0 += 1 } }
+    return piece
+  }
+
+  private func wait(_ id: Routing.MemberID) async {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state in
+          let wasCalled = state.called.remove(id) != nil
+          if wasCalled || state.routing.hasNews(id) || !state.routing.isMember(id) || Task.isCancelled { return true }
+          state.waiting[id] = continuation
+          return false
+        }
+        if isOver { continuation.resume() }
+      }
+    } onCancel: {
+      let waiting = state.withLock { $0.waiting.removeValue(forKey: id) }
+      waiting?.resume()
+    }
+  }
+
+  func wake(_ ids: [Routing.MemberID]) {
+    guard !ids.isEmpty else { return }
+    let woken = state.withLock { state in
+      ids.compactMap { id -> CheckedContinuation<Void, Never>? in
+        if let waiting = state.waiting.removeValue(forKey: id) { return waiting }
+        if state.routing.isMember(id) { state.called.insert(id) }
+        return nil
+      }
+    }
+    for continuation in woken { continuation.resume() }
+  }
+}

@@ -1,0 +1,105 @@
+import PenstockEvents
+import PenstockLog
+
+// Events that the router has found for this delivery, instead of those that it finds by reading the log itself.
+
+extension DeliveryRunner {
+  /// What the router gave and no batch has counted in yet.
+  struct Routed {
+    let seat: EventRouter.Seat
+    /// Everything before is counted into batches, or passed.
+    var next: Offset
+    var piece: Routing.Piece?
+    /// The next event of the piece.
+    var index = 0
+    /// When the log took what lies before that event.
+    var time = Timestamp(nanoseconds: 0)
+    /// Whether the log has more for a delivery that ends when it has caught up.
+    var isBehind = false
+
+    mutating func begin(_ piece: Routing.Piece) {
+      self.piece = piece
+      index = 0
+      time = piece.firstAppendTime
+    }
+  }
+
+  /// Counts in what the router has found, up to `limit`. Returns false when the delivery has to read the log itself.
+  mutating func countRouted(_ open: inout PendingBatch, upTo limit: Offset) -> Bool {
+    // A batch that begins elsewhere than the last one ended: after a gap, or at records that a split has reserved.
+    if let routed, routed.next != open.end { leaveRouter() }
+    guard let seat = routed?.seat ?? join(at: open.end) else { return false }
+    routed?.isBehind = false
+    while open.fullBy == nil, open.end < limit {
+      if routed?.piece == nil {
+        guard let piece = seat.take() else {
+          guard seat.isTaken else {
+            leaveRouter()
+            return false
+          }
+          routed?.isBehind = state.mode != .service
+          return true
+        }
+        routed?.begin(piece)
+      }
+      countPiece(in: &open, upTo: limit)
+    }
+    return true
+  }
+
+  /// The delivery reads for itself until it has caught up, so that one that is slower than the others leaves them alone.
+  mutating func leaveRouter() {
+    guard routed != nil else { return }
+    (routed, mayJoin) = (nil, false)
+  }
+
+  private mutating func join(at offset: Offset) -> EventRouter.Seat? {
+    guard mayJoin, selection.window == nil, !selection.filter.passesEverything,
+      let router = environment.router, router.logID == source.logID,
+      let seat = router.join(selection.filter, at: offset)
+    else { return nil }
+    routed = Routed(seat: seat, next: offset)
+    return seat
+  }
+
+  private mutating func countPiece(in open: inout PendingBatch, upTo limit: Offset) {
+    guard var routed, let piece = routed.piece else { return }
+    let (selection, policy, now) = (selection, planner.policy, now)
+    var events = gathered.events
+    gathered.events = nil
+    var (isDone, scratch) = (false, [UInt8]())
+    piece.events.forEachRecord(in: routed.index..<piece.events.count) { record in
+      guard !isDone, record.offset < limit else { return isDone = true }
+      guard open.skip(before: record.offset, appendTime: routed.time, now) else { return isDone = true }
+      let time = record.appendTime
+      scratch.removeAll(keepingCapacity: true)
+      selection.fields.render(record.bytes, into: &scratch)
+      isDone = !open.add(
+        upTo: record.offset + 1, bytes: scratch.count, appendTime: time, since: now.seen(time), policy)
+      guard !isDone else { return }
+      events.keep(scratch, of: record)
+      routed.index += 1
+      routed.time = time
+      isDone = open.fullBy != nil
+    }
+    gathered.events = events
+    if routed.index == piece.events.count || open.fullBy == nil,
+      open.skip(before: min(piece.end, limit), appendTime: piece.lastAppendTime, now), piece.end <= limit
+    {
+      routed.piece = nil
+    }
+    routed.next = open.end
+    self.routed = routed
+  }
+}
+
+extension PendingBatch {
+  /// Counts in what lies before an offset and is not selected. Returns false when the batch is full before it.
+  fileprivate mutating func skip(before next: Offset, appendTime: Timestamp, _ now: DeliveryRunner.Now) -> Bool {
+    while end < next {
+      let step = min(next, end + max(1, Self.mostSkipped - skipped))
+      guard skip(upTo: step, appendTime: appendTime, since: now.seen(appendTime)) else { return false }
+    }
+    return true
+  }
+}
