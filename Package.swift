@@ -121,7 +121,8 @@ let package = Package(
     .executableTarget(
       name: "PenstockBench",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockServer", "PenstockToolSupport",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
       ],
       swiftSettings: commonSwiftSettings),

@@ -27,10 +27,11 @@ struct BenchCommand: AsyncParsableCommand {
         penstock-bench ingest
         penstock-bench deliver
         penstock-bench isolation
+        penstock-bench fanout
       """,
     subcommands: [
       Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Memory.self, Events.self,
-      Ingest.self, Load.self, Deliver.self, Isolation.self, Stub.self,
+      Ingest.self, Load.self, Deliver.self, Isolation.self, Fanout.self, Stub.self, Fleet.self,
     ])
 
   static func main() async {
