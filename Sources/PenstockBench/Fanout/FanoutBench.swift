@@ -87,7 +87,9 @@ struct FanoutBench {
       backlog[setting] = FanoutRows(setting, isBesideTen: sizes.contains(10))
     }
     guard command.duration > 0 else { return }
-    for size in extremes { live[size] = FanoutLiveRows(destinations: size, rate: command.rate) }
+    for size in extremes {
+      live[size] = FanoutLiveRows(destinations: size, rate: command.rate, isCompared: sizes.first == 1)
+    }
   }
 
   private var fleets: [Setting] {

@@ -60,8 +60,10 @@ struct FanoutRows {
 struct FanoutLiveRows {
   private var rows: [BenchRow]
 
-  init(destinations: Int, rate: Int) {
-    let (id, probe) = ("fanout.live.\(destinations)", destinations > 1 ? "one unfiltered webhook" : "nothing")
+  /// - Parameter isCompared: Whether one webhook is measured, too.
+  init(destinations: Int, rate: Int, isCompared: Bool) {
+    let id = "fanout.live.\(destinations)"
+    let probe = isCompared && destinations > 1 ? "one unfiltered webhook" : "nothing"
     let words = "\(HumanFormat.count(destinations, "webhook")), live at \(HumanFormat.count(rate)) events/s"
     rows = [
       BenchRow(id + ".p50", words + ", p50", "ms", against: probe),
@@ -71,7 +73,8 @@ struct FanoutLiveRows {
   }
 
   mutating func add(_ ours: FanoutTrial.Finding, base: FanoutTrial.Finding?) {
-    for (index, figure) in Self.figures(ours).enumerated() { rows[index].add(figure, base.map { Self.figures($0)[index] }) }
+    let (ours, base) = (Self.figures(ours), base.map(Self.figures))
+    for index in rows.indices { rows[index].add(ours[index], base?[index]) }
   }
 
   var all: [BenchRow] { rows }
