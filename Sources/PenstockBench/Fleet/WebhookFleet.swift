@@ -15,6 +15,8 @@ struct WebhookFleet: Sendable {
     var port = 0
     var maxEvents = 500
     var maxWait = Duration.seconds(5)
+    var isSingle = false
+    var maxInFlight = 1
   }
 
   /// What a run took.
@@ -35,7 +37,7 @@ struct WebhookFleet: Sendable {
   /// Takes every cursor, and sends nothing yet.
   init(_ log: Log, _ settings: Settings) async throws {
     self.log = log
-    try Self.checkOpenFiles(settings.destinations)
+    try Self.checkOpenFiles(settings)
     let shared = Self.environment(of: log)
     var deliveries: [Delivery] = []
     for number in 0..<settings.destinations {
@@ -45,6 +47,7 @@ struct WebhookFleet: Sendable {
       deliveries.append(
         Delivery(
           from: try await log.cursor(named: name), source: log, to: try Self.sink(number, settings),
+          options: DeliveryOptions(maxInFlight: settings.maxInFlight),
           deadLetters: DeadLetterLog(in: log.path + ".deadletters", cursor: name), environment: environment))
     }
     self.deliveries = deliveries
@@ -56,13 +59,15 @@ struct WebhookFleet: Sendable {
     configuration.secrets = [Secret(DeliverProcess.secret)]
     configuration.addresses = .publicAndPrivate
     (configuration.maxRecords, configuration.maxWait) = (settings.maxEvents, settings.maxWait)
+    configuration.batching = settings.isSingle ? .single : .array
     return try WebhookSink(configuration)
   }
 
-  private static func checkOpenFiles(_ destinations: Int) throws(Failure) {
+  private static func checkOpenFiles(_ settings: Settings) throws(Failure) {
+    let each = OpenFileNeed.Destination(maxInFlight: settings.maxInFlight, hasDeadLetters: true)
     let need = OpenFileNeed(
       eventLoops: ProcessInfo.processInfo.activeProcessorCount,
-      destinations: Array(repeating: .init(maxInFlight: 1, hasDeadLetters: true), count: destinations))
+      destinations: Array(repeating: each, count: settings.destinations))
     guard let (message, advice) = need.complaint(limit: OpenFileLimit.current) else { return }
     throw Failure(.cannot, "openFiles", message, advice: advice)
   }

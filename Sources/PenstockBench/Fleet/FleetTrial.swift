@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockToolSupport
 
 /// One run of webhooks on a log of its own.
-struct FanoutTrial {
+struct FleetTrial {
   /// What is measured.
   struct Setting: Hashable {
     var order = AppEvents.Order.mixed
@@ -36,6 +36,10 @@ struct FanoutTrial {
   let directory: String
   let apps: Int
   let setting: Setting
+  /// How long the receiver takes for an answer.
+  var delay = Duration.zero
+  /// More arguments of `penstock-bench fleet`.
+  var arguments: [String] = []
 
   private var log: String { directory + "/log" }
 
@@ -71,7 +75,8 @@ struct FanoutTrial {
 
   /// Runs `penstock-bench fleet`, and checks what arrived.
   private func run(_ events: AppEvents, _ count: Int, _ more: [String]) throws -> Finding {
-    let receiver = try EventReceiver(EventLedger(events, count: count, destinations: setting.destinations))
+    let ledger = EventLedger(events, count: count, destinations: setting.destinations)
+    let receiver = try EventReceiver(ledger, delay: delay)
     defer { receiver.end() }
     let (file, errors) = (directory + "/fleet.json", directory + "/fleet.stderr")
     let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
@@ -81,11 +86,11 @@ struct FanoutTrial {
       [
         "fleet", "--log", log, "--port", "\(receiver.port)", "--destinations", "\(setting.destinations)", "--apps",
         "\(apps)", "--batch", "\(setting.batch)",
-      ] + more, output: descriptor, errors: errors, environment: [:])
+      ] + arguments + more, output: descriptor, errors: errors, environment: [:])
     try child.finish("the process with the webhooks", errors: errors)
-    let ledger = receiver.ledger
-    try ledger.check()
-    var finding = Finding(events: ledger.arrived, requests: ledger.requests, waits: Samples(seconds: ledger.waits))
+    let heard = receiver.ledger
+    try heard.check()
+    var finding = Finding(events: heard.arrived, requests: heard.requests, waits: Samples(seconds: heard.waits))
     finding.fleet = try JSONDecoder().decode(WebhookFleet.Finding.self, from: Data(contentsOf: URL(filePath: file)))
     return finding
   }

@@ -65,7 +65,7 @@ extension BenchCommand {
 
 /// `penstock-bench fanout`.
 struct FanoutBench {
-  private typealias Setting = FanoutTrial.Setting
+  private typealias Setting = FleetTrial.Setting
 
   private let command: BenchCommand.Fanout
   private let directory: String
@@ -100,7 +100,7 @@ struct FanoutBench {
   private var extremes: [Int] { Set([sizes.first, sizes.last].compactMap { $0 }).sorted() }
 
   mutating func measure(round: Int) async throws {
-    var found: [Setting: FanoutTrial.Finding] = [:]
+    var found: [Setting: FleetTrial.Finding] = [:]
     if settings.isEmpty {
       for setting in fleets { found[setting] = try await trial(setting).backlog(command.events) }
       findBaselines(found)
@@ -118,7 +118,7 @@ struct FanoutBench {
   }
 
   /// One webhook without a filter, with the limit of a batch that lets it make as many requests.
-  private mutating func findBaselines(_ found: [Setting: FanoutTrial.Finding]) {
+  private mutating func findBaselines(_ found: [Setting: FleetTrial.Finding]) {
     settings = fleets
     for setting in fleets {
       guard let requests = found[setting]?.requests, requests > 0 else { continue }
@@ -131,8 +131,8 @@ struct FanoutBench {
 
   private mutating func measureLive() async throws {
     guard command.duration > 0 else { return }
-    let plan = FanoutTrial.Live(rate: command.rate, seconds: command.duration, wait: command.wait)
-    var one: FanoutTrial.Finding?
+    let plan = FleetTrial.Live(rate: command.rate, seconds: command.duration, wait: command.wait)
+    var one: FleetTrial.Finding?
     for size in extremes {
       let finding = try await trial(Setting(destinations: size, batch: command.batch)).live(plan)
       if size == 1 { one = finding }
@@ -140,8 +140,8 @@ struct FanoutBench {
     }
   }
 
-  private func trial(_ setting: Setting) -> FanoutTrial {
-    FanoutTrial(
+  private func trial(_ setting: Setting) -> FleetTrial {
+    FleetTrial(
       directory: directory + "/\(setting.order)-\(setting.destinations)-\(setting.batch)", apps: command.apps,
       setting: setting)
   }

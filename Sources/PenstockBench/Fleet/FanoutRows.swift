@@ -2,7 +2,7 @@ import PenstockToolSupport
 
 /// The rows of one number of webhooks and one order of events.
 struct FanoutRows {
-  private let setting: FanoutTrial.Setting
+  private let setting: FleetTrial.Setting
   private let isCompared: Bool
   private var rate: BenchRow
   private var processor: BenchRow
@@ -17,7 +17,7 @@ struct FanoutRows {
   /// The number of webhooks that the targets name.
   private static let aimed = 1000
 
-  init(_ setting: FanoutTrial.Setting, isBesideTen: Bool) {
+  init(_ setting: FleetTrial.Setting, isBesideTen: Bool) {
     self.setting = setting
     isCompared = setting.destinations > 1
     let id = "fanout.\(setting.order.rawValue).\(setting.destinations)"
@@ -36,7 +36,7 @@ struct FanoutRows {
     ten?.targets = [.atMost(1.5)]
   }
 
-  mutating func add(_ ours: FanoutTrial.Finding, base: FanoutTrial.Finding?, ten other: FanoutTrial.Finding?) {
+  mutating func add(_ ours: FleetTrial.Finding, base: FleetTrial.Finding?, ten other: FleetTrial.Finding?) {
     let base = isCompared ? base : nil
     rate.add(ours.rate, base?.rate)
     processor.add(ours.fleet.processorSeconds, base?.fleet.processorSeconds)
@@ -72,14 +72,14 @@ struct FanoutLiveRows {
     ]
   }
 
-  mutating func add(_ ours: FanoutTrial.Finding, base: FanoutTrial.Finding?) {
+  mutating func add(_ ours: FleetTrial.Finding, base: FleetTrial.Finding?) {
     let (ours, base) = (Self.figures(ours), base.map(Self.figures))
     for index in rows.indices { rows[index].add(ours[index], base?[index]) }
   }
 
   var all: [BenchRow] { rows }
 
-  private static func figures(_ finding: FanoutTrial.Finding) -> [Double] {
+  private static func figures(_ finding: FleetTrial.Finding) -> [Double] {
     [finding.waits.percentile(0.5) / 1e3, finding.waits.percentile(0.95) / 1e3, finding.cores]
   }
 }
