@@ -277,8 +277,8 @@ def write():
     plot("commit-latency.svg", "Time to durable, distribution", "µs", "share of appends", "commit-latency", ticks=False)
     plot("tail-latency.svg", "From durable to a tailing reader, distribution", "µs", "share of records", "tail-latency",
          ticks=False)
-    plot("fanout.svg", "Processor time of one log's deliveries by number of webhooks", "webhooks", "s",
-         "fanout-processor")
+    plot("fanout.svg", "Processor time of one log's deliveries by number of webhooks", "webhooks",
+         "processor time, s", "fanout-processor")
     page = "docs/internals/performance.md"
     put(page, "bench", kept(), bench_table)
     put(page, "profile", load("profile"), profile_table)

@@ -81,16 +81,20 @@ struct EventMark: Equatable {
       start = base.distance(to: UnsafeRawPointer(found)) + 1
       let before = start - 1 - name.count
       guard before >= 0, memcmp(base + before, name, name.count) == 0 else { continue }
-      var number = 0
-      var moment: UInt64 = 0
-      while start < body.count, let digit = digit(body[start]) { (number, start) = (number * 10 + Int(digit), start + 1) }
+      let number = integer(in: body, from: &start)
+      // A comma is between them.
       start += 1
-      while start < body.count, let digit = digit(body[start]) { (moment, start) = (moment * 10 + digit, start + 1) }
-      visit(EventMark(number: number, moment: moment))
+      let moment = integer(in: body, from: &start)
+      visit(EventMark(number: Int(clamping: number), moment: moment))
     }
   }
 
-  private static func digit(_ byte: UInt8) -> UInt64? {
-    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) ? UInt64(byte - UInt8(ascii: "0")) : nil
+  private static func integer(in body: UnsafeRawBufferPointer, from start: inout Int) -> UInt64 {
+    var value: UInt64 = 0
+    while start < body.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(body[start]) {
+      value = value &* 10 &+ UInt64(body[start] - UInt8(ascii: "0"))
+      start += 1
+    }
+    return value
   }
 }

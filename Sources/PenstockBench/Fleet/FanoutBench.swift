@@ -16,7 +16,7 @@ extension BenchCommand {
 
           penstock-bench fanout
           penstock-bench fanout --destinations 1 10 100 --events 20000 --rounds 1
-          penstock-bench fanout --destinations 1000 10000 --orders mixed --dir /data/bench --json
+          penstock-bench fanout --destinations 1000 10000 --orders mixed --json
 
         Mixed: the next event is of the next app. Clustered: up to a hundred events of one app, then of the next. All \
         events are in the log before the webhooks begin. Then, for the least and the most webhooks, they are appended \
