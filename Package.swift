@@ -184,6 +184,10 @@ let package = Package(
     .testTarget(
       name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: commonSwiftSettings),
     .testTarget(
+      name: "PenstockBenchTests",
+      dependencies: ["PenstockBench", "PenstockLog", "PenstockEvents", "PenstockToolSupport"],
+      swiftSettings: commonSwiftSettings),
+    .testTarget(
       name: "PenstockDeliveryTests",
       dependencies: [
         "PenstockLog", "PenstockDelivery", "PenstockSimulation", "PenstockTestKit",

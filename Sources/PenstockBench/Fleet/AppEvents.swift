@@ -40,17 +40,22 @@ struct AppEvents: Sendable {
     return try EventFilter(including: wanted)
   }
 
-  /// - Parameter moment: Of ``BenchClock``; the event carries it.
+  /// - Parameter moment: Of ``BenchClock``; the events carry it.
   func batch(_ numbers: Range<Int>, at moment: UInt64 = 0) -> RecordBatch {
     var batch = RecordBatch(reservingBytes: numbers.count * 640)
     var event: [UInt8] = []
     for number in numbers {
       event.removeAll(keepingCapacity: true)
-      generator.append(number, of: Self.id(app(of: number)), to: &event)
-      EventMark(number: number, moment: moment).append(to: &event)
+      append(number, at: moment, to: &event)
       batch.append(event)
     }
     return batch
+  }
+
+  /// Adds one event, without a line feed.
+  func append(_ number: Int, at moment: UInt64 = 0, to output: inout [UInt8]) {
+    generator.append(number, of: Self.id(app(of: number)), to: &output)
+    EventMark(number: number, moment: moment).append(to: &output)
   }
 
   /// Short, because the filter of a batch is in its intent, and a webhook may want hundreds of apps.
@@ -77,7 +82,7 @@ struct EventMark: Equatable {
   static func forEach(in body: UnsafeRawBufferPointer, _ visit: (EventMark) -> Void) {
     guard let base = body.baseAddress else { return }
     var start = 0
-    while let found = memchr(base + start, Int32(UInt8(ascii: "[")), body.count - start) {
+    while start < body.count, let found = memchr(base + start, Int32(UInt8(ascii: "[")), body.count - start) {
       start = base.distance(to: UnsafeRawPointer(found)) + 1
       let before = start - 1 - name.count
       guard before >= 0, memcmp(base + before, name, name.count) == 0 else { continue }
