@@ -121,7 +121,8 @@ let package = Package(
     .executableTarget(
       name: "PenstockBench",
       dependencies: [
-        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockServer", "PenstockToolSupport",
+        "PenstockLog", "PenstockEvents", "PenstockDelivery", "PenstockSupport", "PenstockSinks", "PenstockServer",
+        "PenstockToolSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: sinks),
       ],
       swiftSettings: commonSwiftSettings),
@@ -182,6 +183,10 @@ let package = Package(
       swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockEventsTests", dependencies: ["PenstockEvents", "CPenstock"], swiftSettings: commonSwiftSettings),
+    .testTarget(
+      name: "PenstockBenchTests",
+      dependencies: ["PenstockBench", "PenstockLog", "PenstockEvents", "PenstockToolSupport"],
+      swiftSettings: commonSwiftSettings),
     .testTarget(
       name: "PenstockDeliveryTests",
       dependencies: [

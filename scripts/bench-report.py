@@ -25,7 +25,7 @@ import environment
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "Benchmarks/results"
 BENCHES = ("append commit replay recover tail seal idle memory allocations ingest deliver deliver-memory "
-           "isolation").split()
+           "isolation fanout single").split()
 
 
 def load(name):
@@ -242,12 +242,16 @@ def put(path, mark, is_there, lines):
 # --- plots
 
 def plot(file, title, x_label, y_label, *plots, log_x=True, ticks=True):
-    """One chart. Without `ticks`, points are (share of all, µs) and drawn as a cumulative distribution."""
+    """One chart, of the series that were measured. Without `ticks`, points are (share of all, µs) and drawn as a
+    cumulative distribution."""
+    series = [one for found in kept() for one in found.get("series", []) if one["plot"] in plots and one["points"]]
+    if not series:
+        return
     from matplotlib import pyplot, ticker
     pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "penstock", "font.family": "sans-serif"})
     chart, axes = pyplot.subplots(figsize=(7.2, 4), layout="constrained")
     values = set()
-    for one in (one for found in kept() for one in found.get("series", []) if one["plot"] in plots):
+    for one in series:
         x, y = zip(*(point for point in one["points"] if point[1] is not None))
         axes.plot(*((x, y) if ticks else (y, x)), label=one["name"], marker="o" if ticks else "")
         values.update(x)
@@ -273,6 +277,8 @@ def write():
     plot("commit-latency.svg", "Time to durable, distribution", "µs", "share of appends", "commit-latency", ticks=False)
     plot("tail-latency.svg", "From durable to a tailing reader, distribution", "µs", "share of records", "tail-latency",
          ticks=False)
+    plot("fanout.svg", "Processor time of one log's deliveries by number of webhooks", "webhooks",
+         "processor time, s", "fanout-processor")
     page = "docs/internals/performance.md"
     put(page, "bench", kept(), bench_table)
     put(page, "profile", load("profile"), profile_table)

@@ -27,10 +27,12 @@ struct BenchCommand: AsyncParsableCommand {
         penstock-bench ingest
         penstock-bench deliver
         penstock-bench isolation
+        penstock-bench fanout
+        penstock-bench single
       """,
     subcommands: [
       Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Memory.self, Events.self,
-      Ingest.self, Load.self, Deliver.self, Isolation.self, Stub.self,
+      Ingest.self, Load.self, Deliver.self, Isolation.self, Fanout.self, Single.self, Stub.self, Fleet.self,
     ])
 
   static func main() async {

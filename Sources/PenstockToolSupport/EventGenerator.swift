@@ -7,14 +7,17 @@ package struct EventGenerator {
 
   package init(seed: UInt64 = 1) { self.seed = seed }
 
-  /// Adds event `number`, without a line feed.
-  package func append(_ number: Int, to output: inout [UInt8]) {
+  /// The app of all events, unless the caller names another.
+  package static let app = "5deca919-35fc-52ac-9914-1b72479d216c"
+
+  /// Adds event `number`, without a line feed. `app` needs no escapes.
+  package func append(_ number: Int, of app: String = Self.app, to output: inout [UInt8]) {
     var random = SeededRandom(seed: seed, stream: number)
     func put(_ text: String) { output.append(contentsOf: text.utf8) }
     // 800 of 50,000 visitors cause three quarters of the events.
     let visitor = random.below(random.below(4) == 0 ? 50_000 : 800)
     var identity = SeededRandom(seed: ~seed, stream: visitor)
-    put(#"{"app_id":"5deca919-35fc-52ac-9914-1b72479d216c","user_id":""#)
+    put(#"{"app_id":"\#(app)","user_id":""#)
     if identity.below(3) == 0 { put(String(100_000 + visitor)) }
     put(#"","anonymous_user_id":""#)
     put(identity.hex(32))

@@ -23,7 +23,7 @@ final class DeliverProcess: Sendable {
   }
 
   /// 32 bytes in base64.
-  private static let secret = "whsec_" + Data((0..<32).map { UInt8($0) }).base64EncodedString()
+  static let secret = "whsec_" + Data((0..<32).map { UInt8($0) }).base64EncodedString()
 
   /// Its memory, until it ends.
   func watch(every pause: Duration, _ look: (ProcessMemory) -> Void) async {

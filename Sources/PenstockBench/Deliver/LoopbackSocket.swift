@@ -11,13 +11,17 @@ enum LoopbackSocket {
     private static let tcp = IPPROTO_TCP
   #endif
 
+  /// Many destinations connect at once. A connection that does not fit waits a second.
+  private static let backlog: Int32 = 4096
+
   static func listen() throws(Failure) -> (descriptor: Int32, port: Int) {
     let descriptor = socket(AF_INET, stream, 0)
+    keepFromChildren(descriptor)
     var address = address(port: 0)
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let bound = withUnsafeMutablePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-        bind(descriptor, pointer, length) == 0 && Foundation.listen(descriptor, 64) == 0
+        bind(descriptor, pointer, length) == 0 && Foundation.listen(descriptor, backlog) == 0
           && getsockname(descriptor, pointer, &length) == 0
       }
     }
@@ -37,6 +41,9 @@ enum LoopbackSocket {
     sendAtOnce(descriptor)
     return descriptor
   }
+
+  /// A child that is started later does not inherit it.
+  static func keepFromChildren(_ descriptor: Int32) { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
 
   static func sendAtOnce(_ descriptor: Int32) {
     var yes: Int32 = 1

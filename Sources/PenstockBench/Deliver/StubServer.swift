@@ -89,6 +89,27 @@ struct StubRequest: Sendable {
   var line: String { "\(method) \(contentLength) \(range.isEmpty ? "-" : range) \(arrived)" }
 }
 
+extension StubRequest {
+  /// - Parameter head: The lines above the empty one.
+  init(head: String) {
+    self.init()
+    for (number, line) in head.split(separator: "\r\n").enumerated() {
+      if number == 0 {
+        let words = line.split(separator: " ")
+        (method, target) = (String(words.first ?? ""), String(words.dropFirst().first ?? ""))
+        continue
+      }
+      guard let colon = line.firstIndex(of: ":") else { continue }
+      let value = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+      switch line[..<colon].lowercased() {
+      case "content-length": contentLength = Int(value) ?? 0
+      case "x-penstock-range": range = value
+      default: break
+      }
+    }
+  }
+}
+
 /// Reads requests, or answers, from a blocking socket.
 struct HTTPReader {
   private let descriptor: Int32
@@ -108,7 +129,7 @@ struct HTTPReader {
       if let stop = emptyLine(from: looked) {
         let text = String(decoding: buffer[start..<stop], as: UTF8.self)
         start = stop + 4
-        return Self.parse(text)
+        return StubRequest(head: text)
       }
       looked = max(start, end - 3)
       guard more(&looked) else { return nil }
@@ -148,24 +169,5 @@ struct HTTPReader {
     guard got > 0 else { return false }
     end += got
     return true
-  }
-
-  private static func parse(_ text: String) -> StubRequest {
-    var request = StubRequest()
-    for (number, line) in text.split(separator: "\r\n").enumerated() {
-      if number == 0 {
-        let words = line.split(separator: " ")
-        (request.method, request.target) = (String(words.first ?? ""), String(words.dropFirst().first ?? ""))
-        continue
-      }
-      guard let colon = line.firstIndex(of: ":") else { continue }
-      let value = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
-      switch line[..<colon].lowercased() {
-      case "content-length": request.contentLength = Int(value) ?? 0
-      case "x-penstock-range": request.range = value
-      default: break
-      }
-    }
-    return request
   }
 }
