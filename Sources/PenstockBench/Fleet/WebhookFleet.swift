@@ -32,7 +32,9 @@ struct WebhookFleet: Sendable {
   private let deliveries: [Delivery]
 
   /// What all deliveries of the process share.
-  private static func environment(of log: Log) -> DeliveryEnvironment { DeliveryEnvironment() }
+  private static func environment(of log: Log) -> DeliveryEnvironment {
+    DeliveryEnvironment(router: EventRouter(of: log))
+  }
 
   /// Takes every cursor, and sends nothing yet.
   init(_ log: Log, _ settings: Settings) async throws {
