@@ -222,7 +222,9 @@ import Testing
     #expect(between == nil && routing.memberCount == 2)
     // A pass that catches up goes back, one that is live does not go back far.
     let third = routing.join(filters[2], at: near)
-    guard let first, let second, let third, let pass = routing.pass(of: first) else { return _ = Issue.record("a member is missing") }
+    guard let first, let second, let third, let pass = routing.pass(of: first) else {
+      return _ = Issue.record("a member is missing")
+    }
     #expect(routing.pass(of: third) == pass && routing.position(pass) == near)
     routing.leave(third)
     let isFirst = routing.reachedEnd(pass)

@@ -114,8 +114,8 @@ extension ServiceDestination {
     replaying: @escaping @Sendable (_ id: String) throws -> any Sink = { _ in throw SinkError("not in this test") }
   ) -> ServiceDestination {
     ServiceDestination(
-      name: name, kind: kind, options: .init(deadLetters: deadLetters, settings: settings), makeDelivery: { cursor, log, _ in try await delivering(cursor, log) },
-      makeReplaySink: replaying)
+      name: name, kind: kind, options: .init(deadLetters: deadLetters, settings: settings),
+      makeDelivery: { cursor, log, _ in try await delivering(cursor, log) }, makeReplaySink: replaying)
   }
 }
 

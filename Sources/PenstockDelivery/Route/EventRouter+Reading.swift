@@ -7,7 +7,7 @@ extension EventRouter {
   /// So many records are compared at once, under the lock.
   private static let pieceRecords = 2_048
   private static let pieceBytes = 1 << 20
-  /// How long a pass waits for a destination for which too much waits.
+  /// How long a pass that catches up waits for a destination for which too much waits. A live pass does not wait.
   private static let grace: Duration = .seconds(1)
   /// How often destinations without events take note of how far their pass is.
   private static let round: Duration = .seconds(1)
@@ -87,11 +87,15 @@ extension EventRouter {
   private func makeRoom(_ pass: Routing.PassID, _ number: Int) async -> Bool {
     while true {
       let seen = room.value
-      let isCrowded = state.withLock { $0.readings[pass]?.number == number ? $0.routing.isCrowded(pass) : nil }
-      guard let isCrowded else { return false }
+      let found = state.withLock { state in
+        state.readings[pass]?.number == number ? (state.routing.isCrowded(pass), state.routing.isLive(pass)) : nil
+      }
+      guard let (isCrowded, isLive) = found else { return false }
       guard isCrowded else { return true }
-      if await isTold(beyond: seen, until: clock.now() + Self.grace) { continue }
-      if Task.isCancelled { return false }
+      if !isLive {
+        if await isTold(beyond: seen, until: clock.now() + Self.grace) { continue }
+        if Task.isCancelled { return false }
+      }
       let sent = state.withLock { state -> Routing.MemberID? in
         guard state.readings[pass]?.number == number, state.routing.isCrowded(pass) else { return nil }
         let sent = state.routing.sendFullestAway(pass)

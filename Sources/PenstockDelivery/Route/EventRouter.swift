@@ -7,7 +7,7 @@ import Synchronization
 /// Give one router to all deliveries of a log in one process, by ``DeliveryEnvironment/router``. A delivery that runs as
 /// a service, and whose filter leaves events out, then takes its events from here. It leaves the router, and reads the
 /// log for itself, while it is far from all others, slower than they are, in trouble, or at a gap. So no destination
-/// slows another for longer than a second.
+/// slows another. While destinations catch up together, they wait at most a second for one that takes nothing.
 ///
 /// At most 32 MiB of events wait here for all destinations together, and 4 MiB for one, give or take one read of 1 MiB.
 /// The router reads only while somebody has joined. An event is copied once for each destination that wants it.

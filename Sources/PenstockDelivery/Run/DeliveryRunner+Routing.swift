@@ -47,7 +47,7 @@ extension DeliveryRunner {
     return true
   }
 
-  /// The delivery reads for itself until it has caught up, so that one that is slower than the others leaves them alone.
+  /// The delivery reads for itself until it has caught up, so that a slow one leaves the others alone.
   mutating func leaveRouter() {
     guard routed != nil else { return }
     (routed, mayJoin) = (nil, false)

@@ -44,7 +44,9 @@ final class DestinationRunner: Sendable {
   /// Changes when the runner must wake up.
   private let turns = AsyncCondition(0)
 
-  init(_ destination: ServiceDestination, _ log: Log, _ router: EventRouter, retention: RetentionPolicy, logger: Logger) {
+  init(
+    _ destination: ServiceDestination, _ log: Log, _ router: EventRouter, retention: RetentionPolicy, logger: Logger
+  ) {
     self.destination = destination
     self.log = log
     self.router = router
