@@ -27,7 +27,8 @@ import Testing
 
   /// Starts a destination; without a router it reads for itself.
   private func start(
-    _ app: String, _ router: EventRouter?, sink: ScriptedSink = ScriptedSink(
+    _ app: String, _ router: EventRouter?,
+    sink: ScriptedSink = ScriptedSink(
       RecordingDestination(rangesMayNotTouch: true)), cursor: InMemoryCursor? = nil,
     malformed: EventFilter.Malformed = .drop, deadLetters: (any DeadLetterStore)? = nil, maxRecords: Int = 3
   ) throws -> Place {

@@ -4,13 +4,15 @@ import Synchronization
 
 /// Reads a log once for many destinations, each of which wants some of its events.
 ///
-/// Give one router to all deliveries of a log in one process, by ``DeliveryEnvironment/router``. A delivery that runs as
-/// a service, and whose filter leaves events out, then takes its events from here. It leaves the router, and reads the
-/// log for itself, while it is far from all others, slower than they are, in trouble, or at a gap. So no destination
-/// slows another. While destinations catch up together, they wait at most a second for one that takes nothing.
+/// Give one router to all deliveries of a log in one process, by ``DeliveryEnvironment/router``. A delivery whose
+/// filter leaves events out then takes its events from here. It leaves the router, and reads the log for itself, while
+/// it is far from all others, slower than they are, in trouble, or at a gap. So no destination slows another. While
+/// destinations catch up together, they wait at most a second for one that takes nothing.
 ///
 /// At most 32 MiB of events wait here for all destinations together, and 4 MiB for one, give or take one read of 1 MiB.
-/// The router reads only while somebody has joined. An event is copied once for each destination that wants it.
+/// Besides, batches that the destinations gather may keep 64 MiB together, and 256 KiB each in any case. A larger one
+/// is read from the log again when it is closed. The router reads only while it has a destination. An event is copied
+/// once for each destination that wants it.
 public final class EventRouter: Sendable {
   /// The place of one delivery.
   final class Seat: Sendable {
@@ -30,8 +32,8 @@ public final class EventRouter: Sendable {
     /// What waits, and up to where everything was compared; nil while the router is not beyond the delivery.
     func take() -> Routing.Piece? { router.take(id) }
 
-    /// Returns when something waits, when the delivery should take note of how far the router is, when it was sent away,
-    /// and soon after cancellation.
+    /// Returns when something waits, when the delivery should take note of how far the router is, and when it was sent
+    /// away. Also soon after cancellation.
     func wait() async { await router.wait(id) }
   }
 
@@ -56,7 +58,9 @@ public final class EventRouter: Sendable {
   let source: any RecordSource
   let clock: any DeliveryClock
   let state: Mutex<State>
-  /// Told when somebody has taken or left.
+  /// Memory for the batches that its deliveries gather.
+  let kept = KeptBytes(most: 64 << 20)
+  /// Told when a destination has taken or left.
   let room = AsyncCondition(0)
 
   /// A router of this log. It does nothing before a delivery joins.

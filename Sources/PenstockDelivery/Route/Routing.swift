@@ -4,10 +4,10 @@ package import PenstockLog
 /// Which events of a log wait for which of many destinations, over a few passes over the log. A pure value:
 /// ``EventRouter`` reads the log and wakes the destinations.
 ///
-/// Destinations that are near each other share a pass. One that is far behind the others begins a pass of its own, so
-/// that nobody waits for it. When two passes meet, they become one:
+/// Destinations that are near each other share a pass. One that is far from the others begins a pass of its own, so
+/// that none waits for it. When two passes meet, they become one:
 /// ```
-/// join      near a pass, or behind one that is itself catching up → into that pass, which goes back if it has to
+/// join      near a pass, or less near to one that catches up → into that pass, which goes back if it has to
 ///           otherwise → a new pass, as long as there are fewer than mostPasses
 ///           otherwise → none: the destination reads the log for itself
 /// compare   a pass moves on, and absorbs a pass that is near now
@@ -114,8 +114,8 @@ package struct Routing: Sendable {
     if passes[pass]?.isEmpty == true { passes[pass] = nil }
   }
 
-  /// Compares records, which begin at the position of the pass, with the filters of all its members. Returns the members
-  /// for whom something waits now that nothing waited for. One pass over the records.
+  /// Compares records, which begin at the position of the pass, with the filters of all its members. Returns the
+  /// members for whom something waits now that nothing waited for. One pass over the records.
   package mutating func compare(_ batch: Batch, _ pass: PassID) -> [MemberID] {
     passes[pass]?.compare(batch) ?? []
   }

@@ -65,8 +65,9 @@ extension DeliveryRunner {
   private mutating func countPiece(in open: inout PendingBatch, upTo limit: Offset) {
     guard var routed, let piece = routed.piece else { return }
     let (selection, policy, now) = (selection, planner.policy, now)
-    var events = gathered.events
-    gathered.events = nil
+    var kept = gathered
+    gathered = Gathered()
+    let budget = environment.router?.kept
     var (isDone, scratch) = (false, [UInt8]())
     piece.events.forEachRecord(in: routed.index..<piece.events.count) { record in
       guard !isDone, record.offset < limit else { return isDone = true }
@@ -77,12 +78,12 @@ extension DeliveryRunner {
       isDone = !open.add(
         upTo: record.offset + 1, bytes: scratch.count, appendTime: time, since: now.seen(time), policy)
       guard !isDone else { return }
-      events.keep(scratch, of: record)
+      kept.keep(scratch, of: record, budget)
       routed.index += 1
       routed.time = time
       isDone = open.fullBy != nil
     }
-    gathered.events = events
+    gathered = kept
     if routed.index == piece.events.count || open.fullBy == nil,
       open.skip(before: min(piece.end, limit), appendTime: piece.lastAppendTime, now), piece.end <= limit
     {

@@ -9,19 +9,6 @@ extension DeliveryRunner {
     var untimed = 0
   }
 
-  /// What is kept of an accumulating batch.
-  struct Gathered {
-    /// At most so many bytes are kept. A larger batch is read again when it is closed, so that many destinations whose
-    /// batches fill slowly need little memory.
-    static let mostBytes = 256 << 10
-
-    /// The whole batch, where one read returned all of it.
-    var whole: Batch?
-    /// The selected events; nil when they became too many.
-    var events: SelectedRecords? = SelectedRecords()
-    var untimed = 0
-  }
-
   /// Records are read in pieces of at most so many, so that a stop or an answer need not wait.
   static let pieceRecords = 8_192
   static let pieceBytes = 1 << 20
@@ -83,8 +70,9 @@ extension DeliveryRunner {
   private mutating func countSelected(_ batch: Batch, in open: inout PendingBatch) {
     let (selection, policy, now) = (selection, planner.policy, now)
     var (untimed, isDone) = (0, false)
-    var events = gathered.events
-    gathered.events = nil
+    var kept = gathered
+    gathered = Gathered()
+    let budget = environment.router?.kept
     var scratch: [UInt8] = []
     batch.forEachRecord { record in
       guard !isDone else { return }
@@ -98,7 +86,7 @@ extension DeliveryRunner {
         selection.fields.render(record.bytes, into: &scratch)
         isDone = !open.add(
           upTo: next, bytes: scratch.count, appendTime: record.appendTime, since: now.seen(record.appendTime), policy)
-        if !isDone { events.keep(scratch, of: record) }
+        if !isDone { kept.keep(scratch, of: record, budget) }
       case .faulty:
         // It is a batch by itself, which then fails; what is before it goes first.
         if open.count == 0 {
@@ -107,14 +95,14 @@ extension DeliveryRunner {
             policy)
         }
         open.endBefore(.split)
-        events = nil
+        kept.dropEvents()
         isDone = true
       }
       if !isDone { untimed += count }
       isDone = isDone || open.fullBy != nil
     }
-    gathered.events = events
-    gathered.untimed += untimed
+    kept.untimed += untimed
+    gathered = kept
   }
 
   /// The moment, by both clocks.
@@ -178,12 +166,4 @@ extension DeliveryRunner {
 
   /// One record, as it is in the log.
   func record(at offset: Offset) async throws(LogError) -> Batch { try await source.records(in: offset..<(offset + 1)) }
-}
-
-extension SelectedRecords? {
-  /// Keeps an event, unless that makes too many bytes.
-  mutating func keep(_ bytes: [UInt8], of record: RecordView) {
-    self?.append(offset: record.offset, appendTime: record.appendTime) { $0 += bytes }
-    if (self?.byteCount ?? 0) > DeliveryRunner.Gathered.mostBytes { self = nil }
-  }
 }
