@@ -23,6 +23,25 @@ def test_delivered_once_and_then_nothing_is_to_do(room):
     assert web["committed"] == 950 and web["lag"] == 0 and web["inFlight"] == []
 
 
+def test_a_destination_begins_where_it_is_told_and_only_once(room):
+    room.append(rows(10))
+    starts = {"first": None, "seven": 7, "last": "end", "future": "2200-01-01", "old": "-1d"}
+    destinations = [directory(name=name, path=name, **({} if start is None else {"startAt": start}))
+                    for name, start in starts.items()]
+    room.configure(*destinations)
+    room.deliver()
+    assert {name: room.objects(name) for name in starts if room.has(name)} == {
+        "first": rows(10), "seven": rows(10, start=7), "old": rows(10)}
+    room.append(rows(13, start=10))
+    # The cursors are there now: another start changes nothing.
+    room.configure(*(dict(there, startAt="beginning") for there in destinations))
+    room.deliver()
+    expected = {"first": 0, "seven": 7, "last": 10, "future": 10, "old": 0}
+    assert {name: room.objects(name) for name in starts} == {name: rows(13, start=at) for name, at in expected.items()}
+    room.configure(directory(name="beyond", startAt=99))
+    room.deliver(1, "cannot begin at offset 99; the log ends at 13")
+
+
 def test_a_wrong_key_halts_one_destination_and_no_other(room):
     room.append(rows(10))
     _, url = room.receiver("--api-key x-key=right")
@@ -56,6 +75,7 @@ def test_something_else_in_the_place_is_never_overwritten(room):
 
 @pytest.mark.parametrize("destinations, log, words", [
     ([directory(prefx="a")], {}, ["destinations[0].prefx", "did you mean prefix?"]),
+    ([directory(startAt="event:2026-01-01")], {}, ["destinations[0].startAt", "an append time such as"]),
     ([directory(filter={"typ": ["page"]})], {}, ["destinations[0].filter.typ", "did you mean type?"]),
     ([directory(filter={"type": ["pages"]})], {}, ["destinations[0].filter.type", "page, track, custom"]),
     ([directory(filter="event")], {}, ["destinations[0].filter is not a valid filter"]),

@@ -38,7 +38,7 @@ final class DestinationRun: Service {
     _ reader: LogReader, _ router: EventRouter, giveUpAfter: Duration?, isVerbose: Bool, logger: Logger
   ) async {
     do throws(LogError) {
-      let cursor = try await reader.cursor(named: name)
+      let cursor = try await reader.cursor(named: name, startingAt: destination.startAt)
       let delivery = destination.makeDelivery(
         from: cursor, source: reader, to: sink, log: log, giveUpAfter: giveUpAfter,
         environment: DeliveryEnvironment(

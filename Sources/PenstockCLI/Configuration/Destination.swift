@@ -1,6 +1,7 @@
 import PenstockDelivery
 import PenstockEvents
 import PenstockLog
+import PenstockServer
 import PenstockSinks
 import PenstockToolSupport
 import Yams
@@ -15,6 +16,8 @@ extension Configuration {
     }
 
     let name: String
+    /// Where its cursor begins when there is none yet.
+    let startAt: Position
     let policy: BatchPolicy
     let delivery: DeliverySettings
     let kind: Kind
@@ -73,7 +76,7 @@ extension Configuration.Destination {
 }
 
 extension Configuration.Destination {
-  private static let common = ["name", "type", "fields"] + DeliverySettings.keys
+  private static let common = ["name", "type", "startAt", "fields"] + DeliverySettings.keys
 
   init(_ node: ConfigurationNode) throws(ConfigurationError) {
     // The type decides which other keys are valid, so it is read first.
@@ -105,6 +108,7 @@ extension Configuration.Destination {
         line: node.node["type"]?.mark?.line)
     }
     name = try Self.name(members)
+    startAt = try Self.start(members["startAt"])
     delivery = try DeliverySettings(members, writesDeadLetters: type == "webhook", maxWait: policy.maxWait)
   }
 
@@ -117,6 +121,16 @@ extension Configuration.Destination {
       throw node.error("is also the cursor's name, but \(error.message)")
     }
     return name
+  }
+}
+
+extension Configuration.Destination {
+  private static func start(_ node: ConfigurationNode?) throws(ConfigurationError) -> Position {
+    guard let node else { return .beginning }
+    guard let position = PositionParameter.position(try node.text()), position.asEventTime == nil else {
+      throw node.error("expected beginning, end, an offset, or an append time such as 2026-11-23T15:00:00Z or -24h")
+    }
+    return position
   }
 }
 

@@ -40,7 +40,7 @@ extension Configuration.Destination {
       name: name, kind: kindName,
       options: ServiceDestination.Options(
         thresholds: delivery.thresholds, deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) },
-        settings: shownSettings, delivery: options),
+        settings: shownSettings, delivery: options, startAt: startAt),
       makeDelivery: { cursor, log, router in
         makeDelivery(
           from: cursor, source: log, to: try makeSink(), log: path,

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockEvents
+import PenstockLog
 import PenstockServer
 import PenstockSinks
 
@@ -16,6 +17,15 @@ extension Configuration.Destination {
     }
   }
 
+  private static func text(_ position: Position) -> String {
+    switch position {
+    case .beginning: "beginning"
+    case .end: "end"
+    case .offset(let offset): "\(offset)"
+    case .time(let time), .eventTime(let time): "\(time)"
+    }
+  }
+
   private var shownRotation: [ServiceSetting] {
     var settings = [
       ServiceSetting("rotate.maxRecords", "\(policy.maxRecords)"),
@@ -27,6 +37,7 @@ extension Configuration.Destination {
 
   private var shownTreatment: [ServiceSetting] {
     var settings = [
+      ServiceSetting("startAt", Self.text(startAt)),
       ServiceSetting("onRejected", delivery.options.rejection.action.rawValue),
       ServiceSetting("maxInFlight", "\(delivery.options.maxInFlight)"),
     ]

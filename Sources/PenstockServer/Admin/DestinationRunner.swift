@@ -87,7 +87,9 @@ final class DestinationRunner: Sendable {
 
   private func runOnce() async throws {
     let cursor: Cursor
-    do throws(LogError) { cursor = try await log.cursor(named: destination.name) } catch {
+    do throws(LogError) {
+      cursor = try await log.cursor(named: destination.name, startingAt: destination.options.startAt)
+    } catch {
       answerSeek(.failure(error))
       throw error
     }

@@ -22,16 +22,20 @@ public struct ServiceDestination: Sendable {
     public var settings: [ServiceSetting]
     /// The batches, backoff and rates of replays and redeliveries, and how many batches a delivery has in flight.
     public var delivery: DeliveryOptions
+    /// Where its cursor begins when there is none yet. Judged once, when the destination first runs.
+    public var startAt: Position
 
-    /// The standard thresholds and delivery, and no dead letters, unless the caller passes others.
+    /// The standard thresholds and delivery, no dead letters, and the beginning of the log, unless the caller passes
+    /// others.
     public init(
       thresholds: LagThresholds = LagThresholds(), deadLetters: String? = nil, settings: [ServiceSetting] = [],
-      delivery: DeliveryOptions = DeliveryOptions()
+      delivery: DeliveryOptions = DeliveryOptions(), startAt: Position = .beginning
     ) {
       self.thresholds = thresholds
       self.deadLetters = deadLetters
       self.settings = settings
       self.delivery = delivery
+      self.startAt = startAt
     }
   }
 
