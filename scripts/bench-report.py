@@ -25,7 +25,7 @@ import environment
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "Benchmarks/results"
 BENCHES = ("append commit replay recover tail seal idle memory allocations ingest deliver deliver-memory "
-           "isolation fanout single").split()
+           "isolation fanout single cursors").split()
 
 
 def load(name):

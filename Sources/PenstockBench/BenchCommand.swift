@@ -29,10 +29,12 @@ struct BenchCommand: AsyncParsableCommand {
         penstock-bench isolation
         penstock-bench fanout
         penstock-bench single
+        penstock-bench cursors
       """,
     subcommands: [
       Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Memory.self, Events.self,
-      Ingest.self, Load.self, Deliver.self, Isolation.self, Fanout.self, Single.self, Stub.self, Fleet.self,
+      Ingest.self, Load.self, Deliver.self, Isolation.self, Fanout.self, Single.self, Cursors.self, Stub.self,
+      Fleet.self,
     ])
 
   static func main() async {

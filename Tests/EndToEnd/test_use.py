@@ -8,7 +8,7 @@ from room import LIMIT, ended, event, rows
 WITHOUT_JSON = ("cursor", "bench", "replay", "deadletters")
 COMMANDS = ["", *WITHOUT_JSON, *(f"{group} {one}".strip() for group, names in {
     "": "append tail status deliver verify inspect recover receive demo attempts export",
-    "bench": "append commit replay recover tail seal idle memory events ingest deliver isolation fanout single",
+    "bench": "append commit replay recover tail seal idle memory events ingest deliver isolation fanout single cursors",
     "cursor": "list show seek pause resume acknowledge delete",
     "replay": "run list discard", "deadletters": "list show replay"}.items() for one in names.split())]
 
