@@ -49,7 +49,7 @@ extension FileSystemConformance {
       try bench.with("a", .create) { first in
         try bench.with("a", .readWrite) { second in
           try bench.expect(bench.disk.lock(first, 7..<8), true, "a position")
-          try bench.expect(bench.disk.lock(second), false, "the whole file beside it")
+          try bench.expect(bench.disk.lock(second), false, "the whole file then")
           try bench.expect(bench.disk.lock(first), true, "the whole file, by the same handle")
           try bench.expect(bench.disk.lock(second, 1 << 60..<1 << 61), false, "another position then")
         }
