@@ -202,6 +202,8 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
   func makeDirectory(_ path: String) throws(FileSystemError) { throw refused }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) {}
   func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
+  func lock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) -> Bool { true }
+  func unlock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {}
   func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
   private var refused: FileSystemError { FileSystemError(.readOnlyFileSystem, verb: .write, path: "image") }
 }

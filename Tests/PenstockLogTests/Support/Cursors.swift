@@ -21,3 +21,8 @@ func replay(_ id: String, end: Offset = Offset(3)) -> ReplayManifest {
   ReplayManifest(
     id: id, from: .beginning, to: .end, first: .zero, end: end, destination: "d", createdAt: Timestamp(nanoseconds: 5))
 }
+
+extension SlotName: ExpressibleByStringLiteral {
+  /// A cursor of that name.
+  public init(stringLiteral text: String) { self.init(.cursor, text) }
+}
