@@ -70,6 +70,9 @@ public enum SinkConformance {
         throw SinkViolation(.plan, "a plan, which is written to disk, shows a secret")
       }
     }
+    guard (try? sink.selection(plan: plans[0])) == sink.selection else {
+      throw SinkViolation(.plan, "a plan does not keep what the sink selects")
+    }
     return plans[0]
   }
 
@@ -161,7 +164,7 @@ public struct SinkViolation: Error, Hashable, Sendable, CustomStringConvertible 
     case setting
     /// A description says what and where, and shows no secret.
     case description
-    /// A plan is bounded and shows no secret.
+    /// A plan is bounded, shows no secret, and keeps the selection.
     case plan
     /// Equal records and an equal plan have an equal digest, in whatever memory the records are and whichever process
     /// renders them.

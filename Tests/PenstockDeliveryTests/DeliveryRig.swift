@@ -51,6 +51,11 @@ struct NoticeLog: Sendable {
     notices.value.compactMap { if case .opened(_, let reason, _) = $0 { reason } else { nil } }
   }
 
+  /// The events of each batch that was opened.
+  var eventCounts: [Int] {
+    notices.value.compactMap { if case .opened(_, _, let count) = $0 { count } else { nil } }
+  }
+
   var outcomes: [DeliveryOutcome] {
     notices.value.compactMap { if case .answered(_, _, let outcome, _) = $0 { outcome } else { nil } }
   }

@@ -111,11 +111,11 @@ import Testing
     let member = world.members[number]
     let end = max(member.from, member.reached)
     let (events, fault) = expected(member.filter, member.from..<end)
-    guard let piece = world.routing.take(member.id) else { return end > member.from ? "it is told nothing" : nil }
+    guard let piece = world.routing.take(member.id) else { return end > member.from ? "it takes nothing" : nil }
     let found = (0..<piece.events.count).map { Int(piece.events.offset(at: $0).rawValue) }
     if found != events { return "takes \(found), not \(events)" }
     if piece.faultyAt.map({ Int($0.rawValue) }) != fault { return "the fault is at \(piece.faultyAt as Any)" }
-    if Int(piece.end.rawValue) != fault ?? end { return "it is told \(piece.end)" }
+    if Int(piece.end.rawValue) != fault ?? end { return "it ends at \(piece.end)" }
     world.members[number].from = Int(piece.end.rawValue)
     world.taken += found.count
     if fault != nil {

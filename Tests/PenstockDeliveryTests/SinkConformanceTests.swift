@@ -1,4 +1,5 @@
 import PenstockDelivery
+import PenstockEvents
 import PenstockLog
 import PenstockTestKit
 import Testing
@@ -8,6 +9,7 @@ struct FlawedSink: Sink {
   enum Flaw: CaseIterable {
     case emptyDescription, secretInDescription, longPlan, secretInPlan, refusesItsPlan, timeInContent, readsBlocks
     case ignoresPlan, constantDigest, shortDigest, tooManyEvents, refusesRepetition, neverDelivers, needsTheBeginning
+    case forgetsItsSelection
   }
 
   let flaw: Flaw
@@ -22,7 +24,7 @@ struct FlawedSink: Sink {
   var rule: SinkViolation.Rule {
     switch flaw {
     case .emptyDescription, .secretInDescription: .description
-    case .longPlan, .secretInPlan: .plan
+    case .longPlan, .secretInPlan, .forgetsItsSelection: .plan
     case .refusesRepetition, .neverDelivers: .delivery
     case .needsTheBeginning: .splitting
     default: .rendering
@@ -35,6 +37,10 @@ struct FlawedSink: Sink {
     case .secretInDescription: "to host with hunter2"
     default: "flawed"
     }
+  }
+
+  var selection: EventSelection {
+    flaw == .forgetsItsSelection ? EventSelection(fields: FieldSelection(keeping: [])) : .all
   }
 
   func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {

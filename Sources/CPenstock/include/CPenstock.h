@@ -111,7 +111,7 @@ typedef struct {
 ///
 /// Asks for nothing else. Since Linux 6.13 a file whose times were asked for gets a new time with its next write. ext4
 /// puts that into its journal, so a `stat` between two commits makes the second one a third slower.
-int penstock_identity(int file, const char *_Nullable path, PenstockIdentity *found);
+int penstock_identity(int file, const char *path, PenstockIdentity *found);
 
 /// The number that Linux gives the kind of file system a path lies on; 0 where it is not known.
 uint32_t penstock_volume_magic(const char *path);

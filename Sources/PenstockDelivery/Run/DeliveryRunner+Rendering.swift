@@ -6,7 +6,7 @@ extension DeliveryRunner {
     closedBy = reason
     let choice: Result<Selected, SinkError>
     do throws(LogError) {
-      choice = try await select(range, by: selection)
+      choice = try await select(range)
       if case .success(let selected) = choice, selected.batch.count == 0, mayPass(range) {
         return try await skip(to: range.upperBound, untimed: selected.untimed)
       }

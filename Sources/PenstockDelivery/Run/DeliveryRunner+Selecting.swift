@@ -98,7 +98,7 @@ extension DeliveryRunner {
           upTo: next, bytes: scratch.count, appendTime: record.appendTime, since: now.seen(record.appendTime), policy)
         if !isDone {
           events?.append(offset: record.offset, appendTime: record.appendTime) { $0 += scratch }
-          if let kept = events, kept.byteCount > Gathered.mostBytes { events = nil }
+          if (events?.byteCount ?? 0) > Gathered.mostBytes { events = nil }
         }
       case .faulty:
         // It is a batch by itself, which then fails; what is before it goes first.
@@ -144,9 +144,7 @@ extension DeliveryRunner {
   }
 
   /// What is selected of a new batch.
-  mutating func select(
-    _ range: Range<Offset>, by selection: EventSelection
-  ) async throws(LogError) -> Result<Selected, SinkError> {
+  mutating func select(_ range: Range<Offset>) async throws(LogError) -> Result<Selected, SinkError> {
     defer { gathered = Gathered() }
     if let batch = gathered.whole, batch.first..<batch.end == range { return .success(Selected(batch: batch)) }
     if !selection.isEverything, let open = pending, open.range == range, let events = gathered.events,
@@ -170,16 +168,9 @@ extension DeliveryRunner {
         throw LogError(.outOfRange, "the log ends before the batch", location: .init(offset: next))
       }
       begun = begun ?? batch.firstAppendTime
-      var failure: SinkError?
-      batch.forEachRecord { record in
-        guard failure == nil else { return }
-        switch selection.verdict(on: record, untimed: &untimed) {
-        case .selected: events.append(record, selection.fields)
-        case .left: break
-        case .faulty(let error): failure = error
-        }
+      do throws(SinkError) { try selection.append(to: &events, from: batch, untimed: &untimed) } catch {
+        return .failure(error)
       }
-      if let failure { return .failure(failure) }
       next = batch.end
     }
     let time = begun ?? Timestamp(nanoseconds: 0)

@@ -67,6 +67,14 @@ extension EventSelection {
   package func applied(to batch: Batch, untimed: inout Int) throws(SinkError) -> Batch {
     guard batch.selected == nil, !isEverything else { return batch }
     var selected = SelectedRecords()
+    try append(to: &selected, from: batch, untimed: &untimed)
+    return Batch(selected, of: batch.first..<batch.end, rangeAppendTime: batch.firstAppendTime)
+  }
+
+  /// Adds what is selected of a batch that holds a whole range. O(record bytes).
+  package func append(
+    to selected: inout SelectedRecords, from batch: Batch, untimed: inout Int
+  ) throws(SinkError) {
     try batch.forEachRecord { (record) throws(SinkError) in
       switch verdict(on: record, untimed: &untimed) {
       case .selected: selected.append(record, fields)
@@ -74,7 +82,6 @@ extension EventSelection {
       case .faulty(let error): throw error
       }
     }
-    return Batch(selected, of: batch.first..<batch.end, rangeAppendTime: batch.firstAppendTime)
   }
 }
 

@@ -12,7 +12,7 @@ extension LogView {
   /// Exactly the records of `range`, which must not be empty. Blocks the calling thread.
   package func batch(in range: Range<Offset>) throws(LogError) -> Batch {
     var builder = try builder(of: range)
-    return try Self.whole(try gather(&builder))
+    return Self.whole(try gather(&builder))
   }
 
   func builder(of range: Range<Offset>) throws(LogError) -> RangeBuilder {

@@ -1,5 +1,5 @@
 package import PenstockDelivery
-package import PenstockEvents
+import PenstockEvents
 package import PenstockLog
 import PenstockSupport
 

@@ -289,6 +289,10 @@ import Testing
       try one.replacing(DeliveryID("a"), with: intent(0, 1), rejectionReason: nil, epoch: 1)
     }
     var behind = try open.beginning(intent(2, 4), epoch: 1, durableEnd: Offset(9))
+    // It is not the oldest, so what lies before it may still have to be sent.
+    #expect(throws: CursorMoveError.self) {
+      try behind.replacing(DeliveryID("2-4"), with: intent(3, 4), rejectionReason: "no", epoch: 1)
+    }
     behind = try behind.completing(DeliveryID("2-4"), receipt: "", epoch: 1)
     #expect(throws: CursorMoveError.self) {
       try behind.replacing(DeliveryID("2-4"), with: intent(2, 3), rejectionReason: nil, epoch: 1)

@@ -39,7 +39,7 @@ import Testing
     #expect(disk.callsInTasks == [])
   }
 
-  @Test func `more tasks than threads wait for the disk, and another task goes on`() async throws {
+  @Test func `more tasks than threads wait for the disk, and another task continues`() async throws {
     let (disk, reader) = try await openCold()
     disk.stopReads()
     let tasks = await occupy(disk, reader.view, reads: 4 * ProcessorCount.online)
@@ -48,7 +48,7 @@ import Testing
     reader.close()
   }
 
-  @Test func `many tasks wait for one block, which is read once, and another task goes on`() async throws {
+  @Test func `many tasks wait for one block, which is read once, and another task continues`() async throws {
     let (disk, reader) = try await openCold()
     disk.stopReads()
     let tasks = (0..<(4 * ProcessorCount.online)).map { _ in Task { try await read(reader.view, 7) } }
@@ -117,7 +117,7 @@ import Testing
     reader.close()
   }
 
-  @Test func `after the end nobody waits in vain, reading goes on, and no thread is left`() async throws {
+  @Test func `after the end no task waits in vain, reading continues, and no thread is left`() async throws {
     let (disk, reader) = try await openCold()
     disk.stopReads()
     let tasks = await occupy(disk, reader.view, reads: ReaderPool.threadLimit + 4)
