@@ -166,10 +166,9 @@ public final class Cursor: Sendable {
     let held = held
     let observation = environment.observation
     let start = observation.start()
-    let state = try await worker.run { [view, environment] () throws(LogError) in
-      try held.move(step) { (next) throws(LogError) in
-        try view.makeDurable(upTo: next.nextFirst, environment.fileSystem)
-      }
+    // Moves that wait together are written together.
+    let state = try await held.move(on: worker, step) { [view, environment] (next) throws(LogError) in
+      try view.makeDurable(upTo: next.nextFirst, environment.fileSystem)
     }
     observation.tell(since: start) { duration in
       .movedCursor(

@@ -9,6 +9,12 @@ package final class CursorRegistry: Sendable {
   let worker: Worker
   /// Nil once closed.
   let held = Mutex<[String: HeldCursor]?>([:])
+  private struct Moving {
+    /// Moves all of them; nil until the first is taken.
+    var mover: CursorMover?
+    var isClosed = false
+  }
+  private let moving = Mutex(Moving())
 
   init(_ environment: LogEnvironment, _ paths: LogPaths, logID: [UInt8], view: LogView, worker: Worker) {
     self.environment = environment
@@ -38,7 +44,7 @@ package final class CursorRegistry: Sendable {
         cursor = known
       } else {
         // Only the worker's thread takes cursors, so no other call takes the same name in between.
-        cursor = try CursorStore.hold(environment.fileSystem, paths, logID: logID, name: name, startingAt: start)
+        cursor = try CursorStore.hold(try openMover(), paths, logID: logID, name: name, startingAt: start)
         let isOpen = held.withLock { held in
           held?[name] = cursor
           return held != nil
@@ -50,6 +56,22 @@ package final class CursorRegistry: Sendable {
     }
   }
 
+  /// Opens the tables for the first cursor that this process takes.
+  private func openMover() throws(LogError) -> CursorMover {
+    try moving.withLock { moving throws(LogError) in
+      guard !moving.isClosed else { throw LogError(.closed, "the log is closed") }
+      if let mover = moving.mover { return mover }
+      let mover = CursorMover(try Slots(environment.fileSystem, paths), isShared: true)
+      moving.mover = mover
+      return mover
+    }
+  }
+
+  /// Takes an existing cursor that this process does not hold. Throws `.unknownCursor`.
+  func take(_ name: String) throws(LogError) -> HeldCursor {
+    try CursorStore.take(try openMover(), paths, logID: logID, name: name)
+  }
+
   /// The held cursors by name.
   var holders: [String: HeldCursor] { held.withLock { $0 ?? [:] } }
 
@@ -59,7 +81,12 @@ package final class CursorRegistry: Sendable {
       defer { held = nil }
       return held
     }
-    for cursor in (held ?? [:]).values { cursor.close() }
+    for (_, cursor) in (held ?? [:]).sorted(by: { $0.key < $1.key }) { cursor.close() }
+    let mover = moving.withLock { moving in
+      moving.isClosed = true
+      return moving.mover
+    }
+    mover?.slots.close()
   }
 }
 

@@ -1,9 +1,9 @@
 internal import Logging
 internal import Synchronization
 
-/// Carries out ``Retention``: reads the cursor files, stores each cursor's loss, moves the log's start, removes files.
+/// Carries out ``Retention``: reads the cursors, stores each cursor's loss, moves the log's start, removes files.
 ///
-/// Order of effects, each durable before the next begins: each cursor's loss, in its own file → META's start → readers
+/// Order of effects, each durable before the next begins: each cursor's loss → META's start → readers
 /// of this process → the files → their names in the directory. A crash leaves one of two states. Either the log is
 /// unchanged, and a cursor may have a loss that did not happen; or files remain below META's start, and the next
 /// opening removes them.
@@ -51,8 +51,11 @@ package final class LogTrimmer: Sendable {
   /// Removes what the policy allows and no cursor needs. Blocks the calling thread. O(segments + cursors), O(1) without
   /// a policy.
   ///
-  /// - Parameter held: The cursors that this process holds, by name: their files are already locked.
-  package func trim(held: [String: HeldCursor] = [:]) throws(LogError) -> RetentionReport {
+  /// - Parameter held: The cursors that this process holds, by name: they are already locked.
+  /// - Parameter take: Takes another cursor; by default with tables opened for it alone.
+  package func trim(
+    held: [String: HeldCursor] = [:], take: ((String) throws(LogError) -> HeldCursor)? = nil
+  ) throws(LogError) -> RetentionReport {
     try state.withLock { state throws(LogError) in
       guard !state.isClosed else { throw LogError(.closed, "the log is closed") }
       let set = view.set
@@ -68,7 +71,7 @@ package final class LogTrimmer: Sendable {
       let snapshotEnd = writer.snapshotEnd()
       let clock = writer.clock.ageTime()
       var plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
-      let passed = try acquireCursors(plan.passes, held: held, &cursors, &report)
+      let passed = try acquireCursors(plan.passes, held: held, take: take, &cursors, &report)
       // Some cursors may be out of reach; the rest of the plan depends on that.
       plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
       report.addHolds(of: plan, snapshotEnd: snapshotEnd)
@@ -134,14 +137,16 @@ package final class LogTrimmer: Sendable {
 
   /// Takes the cursors that the plan passes, so that their losses can be stored.
   private func acquireCursors(
-    _ names: [String], held: [String: HeldCursor], _ cursors: inout [Retention.CursorInput],
-    _ report: inout RetentionReport
+    _ names: [String], held: [String: HeldCursor], take: ((String) throws(LogError) -> HeldCursor)?,
+    _ cursors: inout [Retention.CursorInput], _ report: inout RetentionReport
   ) throws(LogError) -> [String: HeldCursor] {
     var acquired: [String: HeldCursor] = [:]
     for name in names {
       do throws(LogError) {
         if let cursor = held[name] {
           acquired[name] = cursor
+        } else if let take {
+          acquired[name] = try take(name)
         } else {
           acquired[name] = try CursorStore.take(fileSystem, paths, logID: metaFile.value.logID, name: name)
         }
