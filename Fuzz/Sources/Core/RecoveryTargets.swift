@@ -36,7 +36,7 @@ extension FuzzTarget {
     _ = try? SegmentFooter.read(image.fileSystem, image.handle, image.header)
   }
 
-  nonisolated(unsafe) private static let disk = ImageFileSystem(count: 256)
+  private static let disk = ImageFileSystem(count: 256)
 
   /// A file of two slots: what is read is the value of the newest intact one, and never more than a slot holds.
   @Sendable private static func slots(_ input: UnsafeRawBufferPointer) {
