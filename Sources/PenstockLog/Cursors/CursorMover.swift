@@ -132,7 +132,8 @@ extension HeldCursor {
   /// Makes the same step of many cursors durable, in one group for each mover. Returns what came of each, in order.
   /// Blocks the calling thread.
   static func move(
-    _ cursors: [HeldCursor], _ step: @escaping CursorMover.Step, afterPreparing prepare: @escaping CursorMover.Preparation
+    _ cursors: [HeldCursor], _ step: @escaping CursorMover.Step,
+    afterPreparing prepare: @escaping CursorMover.Preparation
   ) -> [CursorMover.Outcome] {
     let outcomes = Mutex([CursorMover.Outcome?](repeating: nil, count: cursors.count))
     for (number, cursor) in cursors.enumerated() {

@@ -91,7 +91,8 @@ package final class CursorRegistry: Sendable {
     try view.makeDurable(upTo: request.start, environment.fileSystem)
   }
 
-  /// The cursors of these requests by name, made where there are none. The first request of a name says where it begins.
+  /// The cursors of these requests by name, made where there are none. The first request of a name says where it
+  /// begins.
   private func hold(_ wanted: [Request]) -> [String: Result<HeldCursor, LogError>] {
     var found: [String: Result<HeldCursor, LogError>] = [:]
     var new: [(name: String, start: Offset)] = []

@@ -85,7 +85,8 @@ import Testing
           mover.writeQueued()
           let written = try CursorStore.peek(disk, TestLog.paths, name: "c").committed
           let isRight =
-            cursor.state.committed == model.known && written == model.durable && cursor.isAhead == (model.known != model.durable) && outcomes.withLock { $0 } == model.outcomes
+            cursor.state.committed == model.known && written == model.durable
+            && cursor.isAhead == (model.known != model.durable) && outcomes.withLock { $0 } == model.outcomes
           #expect(isRight, "\(calls), groups \(String(ends, radix: 2))")
           tried += 1
         }
