@@ -132,10 +132,8 @@ private struct Template {
   func finish(_ segments: Int) throws {
     let fileSystem = LogEnvironment.system.fileSystem
     let paths = LogPaths(path)
-    guard
-      let (slots, value) = try SlotFile.open(
-        fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, locking: false)
-    else { throw Failure(.cannot, "locked", "META is locked") }
+    let (slots, value) = try SlotFile.open(
+      fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize)
     var meta = try LogMeta(decoding: value)
     let end = CommitPoint.End(
       segment: UInt64(segments), position: UInt64(size), offset: Offset(UInt64(segments * records)))

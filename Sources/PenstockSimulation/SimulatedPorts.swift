@@ -53,9 +53,11 @@ struct RecordedLease: CursorLease {
   }
 
   func skip(to offset: Offset) async throws(LogError) -> CursorState {
-    try held.skip { (state) throws(CursorMoveError) in
+    let skipped = try held.skip { (state) throws(CursorMoveError) in
       try state.committing(to: offset, epoch: epoch, durableEnd: view.end)
     }
+    guard let skipped else { preconditionFailure("one thread moves cursors here") }
+    return skipped
   }
   func save() async throws(LogError) {
     if held.isAhead { _ = try move { (state) throws(CursorMoveError) in state } }

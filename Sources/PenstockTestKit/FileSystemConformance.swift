@@ -33,7 +33,7 @@ public struct FileSystemViolation: Error, Sendable, CustomStringConvertible {
 /// What every `FileSystem` must do, as far as it can be seen without a crash.
 public enum FileSystemConformance {
   /// All checks. Each needs a fresh, empty directory.
-  public static let all: [FileSystemCheck] = opening + bytes + names + identity + locks
+  public static let all: [FileSystemCheck] = opening + bytes + names + identity + locks + rangeLocks
 }
 
 /// A file system and a directory in it, with short names for the calls of the checks.

@@ -112,18 +112,28 @@ extension SimulatedDisk {
 
   mutating func close(_ handle: OpenFileHandle) {
     guard !isDown, let open = handles.removeValue(forKey: handle.rawValue) else { return }
-    if locks[open.file] == handle.rawValue { locks[open.file] = nil }
+    locks[open.file]?.release(handle.rawValue, FileLocks.everything)
     record(.close, open.path, 0, 0, .success(0))
   }
 
-  mutating func lock(_ handle: OpenFileHandle) throws(FileSystemError) -> Bool {
+  /// The whole file without a range.
+  mutating func lock(_ handle: OpenFileHandle, _ range: Range<UInt64>? = nil) throws(FileSystemError) -> Bool {
     let open = try opened(handle, .lock)
-    return try run(.lock, open.path) { (disk) throws(FileSystemError) in
+    return try run(.lock, open.path, range?.lowerBound ?? 0, range.map(\.length) ?? 0) {
+      (disk) throws(FileSystemError) in
       guard open.mode != .readOnly else { throw Verb.lock.error(.notSupported, open.path) }
-      if let holder = disk.locks[open.file] { return holder == handle.rawValue ? 1 : 0 }
-      disk.locks[open.file] = handle.rawValue
-      return 1
+      if let range, !FileLocks.isLockable(range) { throw Verb.lock.error(Self.badArgument, open.path) }
+      return disk.locks[open.file, default: FileLocks()].take(handle.rawValue, range ?? FileLocks.everything) ? 1 : 0
     } == 1
+  }
+
+  mutating func unlock(_ handle: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
+    let open = try opened(handle, .unlock)
+    _ = try run(.unlock, open.path, range.lowerBound, range.length) { (disk) throws(FileSystemError) in
+      guard FileLocks.isLockable(range) else { throw Verb.unlock.error(Self.badArgument, open.path) }
+      disk.locks[open.file]?.release(handle.rawValue, range)
+      return 0
+    }
   }
 
   mutating func path(_ path: String, names handle: OpenFileHandle) throws(FileSystemError) -> Bool {

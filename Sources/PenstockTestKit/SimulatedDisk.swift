@@ -17,8 +17,8 @@ package struct SimulatedDisk: Sendable {
   var files: [Int: SimulatedFile] = [:]
   var directories: [Int: SimulatedDirectory] = [root: SimulatedDirectory()]
   var handles: [Int32: OpenFile] = [:]
-  /// The handle that holds the lock of a file.
-  var locks: [Int: Int32] = [:]
+  /// The locks on each file.
+  var locks: [Int: FileLocks] = [:]
   var nextNode = 1
   var nextHandle: Int32 = 3
 
@@ -155,14 +155,16 @@ package struct SimulatedDisk: Sendable {
 /// What is done to a disk, for errors, traces and digests.
 package enum Verb: UInt64, Sendable {
   case open = 1, create, close, read, write, synchronize, size, truncate, rename, remove, list, makeDirectory
-  case synchronizeDirectory, lock, replace, path, dropCache
+  case synchronizeDirectory, lock, replace, path, dropCache, unlock
 
   func error(_ code: FileSystemError.Code, _ path: String) -> FileSystemError {
     FileSystemError(code, verb: publicVerb, path: path)
   }
 
   /// The verb of ``FileSystem`` that fails: of the same name, or `open`, which creates and closes, too.
-  private var publicVerb: FileSystemError.Verb { FileSystemError.Verb(rawValue: "\(self)") ?? .open }
+  private var publicVerb: FileSystemError.Verb {
+    self == .unlock ? .lock : FileSystemError.Verb(rawValue: "\(self)") ?? .open
+  }
 }
 
 /// The faults a test has ordered, by number of I/O.

@@ -120,6 +120,16 @@ public final class SimulatedFileSystem: FileSystem {
     try perform { (disk) throws(FileSystemError) in try disk.lock(file) }
   }
 
+  /// Locks positions of the file; false when another handle has one of them.
+  public func lock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) -> Bool {
+    try perform { (disk) throws(FileSystemError) in try disk.lock(file, range) }
+  }
+
+  /// Ends this handle's locks on positions of the file.
+  public func unlock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
+    try perform { (disk) throws(FileSystemError) in try disk.unlock(file, range) }
+  }
+
   /// Whether the path names this very file now.
   public func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try perform { (disk) throws(FileSystemError) in try disk.path(path, names: file) }

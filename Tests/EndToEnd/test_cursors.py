@@ -21,7 +21,7 @@ def test_a_batch_in_flight_is_given_up_when_asked(room):
     # Nothing listens there.
     room.configure(webhook("http://127.0.0.1:1/"))
     process = room.start("deliver --config c.yaml --json")
-    until(lambda: room.has("L/cursors/web.cur") and room.json("cursor show web --log L")["inFlight"])
+    until(lambda: room.json("cursor list --log L")["cursors"] and room.json("cursor show web --log L")["inFlight"])
     ended(process)
     room("cursor seek web --to end --log L --yes", 1, "has a batch in flight", "--give-up-batch")
     room("cursor seek web --to end --log L --give-up-batch", 2, "is given up, and the destination may have it")

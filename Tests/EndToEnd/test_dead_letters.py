@@ -91,7 +91,8 @@ def test_attempts_are_listed_over_restarts(room):
     assert "delivered" in room("attempts web --log L").text
     room("attempts webb --log L", 1, "did you mean web?")
     room("cursor delete web --log L --yes")
-    assert room.names("L/cursors") == []
+    assert room.names("L/cursors") == ["large.slots", "slots.lock", "small.slots"], "nothing of the cursor is left"
+    assert room.json("cursor list --log L")["cursors"] == []
 
 
 def test_a_webhook_is_tested(room):

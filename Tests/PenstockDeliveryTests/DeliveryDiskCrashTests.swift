@@ -34,9 +34,11 @@ struct SlotLease: CursorLease {
   }
   func skip(to offset: Offset) async throws(LogError) -> CursorState {
     let end = source.end
-    return try held.skip { (state) throws(CursorMoveError) in
+    let skipped = try held.skip { (state) throws(CursorMoveError) in
       try state.committing(to: offset, epoch: epoch, durableEnd: end)
     }
+    guard let skipped else { preconditionFailure("one thread moves the cursor") }
+    return skipped
   }
   func save() async throws(LogError) { try held.save() }
 }

@@ -70,7 +70,7 @@ import Testing
     #expect(report.ending == .finished && destination.violations.isEmpty && destination.content == lines(10..<40))
     #expect(destination.arrivals.count == destination.distinct.count + 1)
     #expect(try await replay(again, nil).run().ending == .alreadyFinished)
-    #expect(after.filePaths.filter { $0.hasSuffix(".cur") } == ["/log/cursors/live.cur"])
+    #expect(try CursorStore.names(after, LogPaths("/log")) == ["live"])
     #expect(live.state.committed == .zero)
     try await again.close()
   }

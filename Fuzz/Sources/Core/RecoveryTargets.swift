@@ -36,7 +36,7 @@ extension FuzzTarget {
     _ = try? SegmentFooter.read(image.fileSystem, image.handle, image.header)
   }
 
-  nonisolated(unsafe) private static let disk = ImageFileSystem(count: 256)
+  private static let disk = ImageFileSystem(count: 256)
 
   /// A file of two slots: what is read is the value of the newest intact one, and never more than a slot holds.
   @Sendable private static func slots(_ input: UnsafeRawBufferPointer) {
@@ -202,6 +202,8 @@ private final class ImageFileSystem: FileSystem, @unchecked Sendable {
   func makeDirectory(_ path: String) throws(FileSystemError) { throw refused }
   func synchronizeDirectory(_ path: String) throws(FileSystemError) {}
   func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
+  func lock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) -> Bool { true }
+  func unlock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {}
   func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool { true }
   private var refused: FileSystemError { FileSystemError(.readOnlyFileSystem, verb: .write, path: "image") }
 }

@@ -121,23 +121,24 @@ struct CursorCommand: AsyncParsableCommand {
     func perform() async throws {
       let reader = try await LogReader.open(at: logOption.log)
       try confirmation.require("cursor \(name) \(try position(reader)) would be deleted")
-      let (fileSystem, paths) = (POSIXFileSystem(), LogPaths(logOption.log))
-      // The lock keeps every delivery away until the cursor is deleted.
-      guard let handle = try NamedLock.open(fileSystem, paths.cursor(name)) else {
+      try delete()
+      tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
+    }
+
+    private func delete() throws {
+      // A new cursor with this name must not show the attempts of the old one.
+      let attempts = AttemptLog.path(inLog: logOption.log, cursor: name)
+      do throws(LogError) {
+        try CursorStore.delete(POSIXFileSystem(), LogPaths(logOption.log), name: name, alsoRemoving: attempts)
+      } catch {
+        guard error.code == .cursorHeld else { throw error }
         throw Failure(.bad, "cursorHeld", "another process holds cursor \(name)", advice: "stop its delivery first")
       }
-      try withExtendedLifetime(OpenFile(fileSystem, handle)) {
-        try fileSystem.remove(paths.cursor(name))
-        // A new cursor with this name must not show the attempts of the old one.
-        try fileSystem.removeIfPresent(AttemptLog.path(inLog: logOption.log, cursor: name))
-        // This removes the pause, and also syncs the directory after the two removals.
-        try CursorStore.setPause(nil, fileSystem, paths, name: name)
-      }
-      tell(.object([("deleted", .string(name))]), "cursor \(name) deleted")
     }
 
     /// The cursor's position in words. An unreadable cursor can be deleted, too: no other command removes it.
     private func position(_ reader: LogReader) throws -> String {
+      if try isNameless(reader) { return "(unreadable, name and position unknown)" }
       do {
         let state = try CursorCommand.state(name, reader)
         return "at offset \(state.committed)"
@@ -145,6 +146,13 @@ struct CursorCommand: AsyncParsableCommand {
       } catch let error as LogError where error.code == .damaged || error.code == .io {
         return "(unreadable, position unknown)"
       }
+    }
+
+    /// Whether the name is that of a damaged place, of which the cursor's name cannot be read.
+    private func isNameless(_ reader: LogReader) throws -> Bool {
+      if CursorStore.isName(name) { return false }
+      let states = try reader.cursorStates()
+      return states.contains { $0.name == name }
     }
   }
 

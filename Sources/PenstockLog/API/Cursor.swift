@@ -170,10 +170,13 @@ public final class Cursor: Sendable {
 
   /// Moves the cursor forward to `offset` in memory, past records that its destination does not want: no sync. No batch
   /// may be open. The next durable move, or ``save()``, makes it durable; a crash before that moves it back. O(1).
+  /// While another move of this cursor is being written, as by retention, it follows that one and is durable.
   public func skip(to offset: Offset) async throws(LogError) -> CursorState {
-    try held.skip { [epoch, view] (state) throws(CursorMoveError) in
+    let step: CursorMover.Step = { [epoch, view] (state) throws(CursorMoveError) in
       try state.committing(to: offset, epoch: epoch, durableEnd: view.end)
     }
+    if let state = try held.skip(step) { return state }
+    return try await move(.commit, step)
   }
 
   /// Makes what ``skip(to:)`` moved durable: one sync, or none when nothing was skipped.
@@ -193,10 +196,9 @@ public final class Cursor: Sendable {
     let held = held
     let observation = environment.observation
     let start = observation.start()
-    let state = try await worker.run { [view, environment] () throws(LogError) in
-      try held.move(step) { (next) throws(LogError) in
-        try view.makeDurable(upTo: next.nextFirst, environment.fileSystem)
-      }
+    // Moves that wait together are written together.
+    let state = try await held.move(on: worker, step) { [view, environment] (next) throws(LogError) in
+      try view.makeDurable(upTo: next.nextFirst, environment.fileSystem)
     }
     observation.tell(since: start) { duration in
       .movedCursor(

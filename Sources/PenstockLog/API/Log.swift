@@ -91,7 +91,7 @@ public final class Log: ReadableLog {
     trimSoon = { then in
       worker.start {
         do throws(LogError) {
-          then(try trimmer.trim(held: cursors.holders).droppedSegments > 0)
+          then(try trimmer.trim(held: cursors.holders, take: cursors.take).droppedSegments > 0)
         } catch {
           if error.code != .closed { logger.error("retention could not do its work", metadata: ["error": "\(error)"]) }
           then(false)
@@ -176,7 +176,7 @@ public final class Log: ReadableLog {
   @discardableResult
   public func trim() async throws(LogError) -> RetentionReport {
     let report = try await worker.run { [trimmer, cursors] () throws(LogError) in
-      try trimmer.trim(held: cursors.holders)
+      try trimmer.trim(held: cursors.holders, take: cursors.take)
     }
     if report.droppedSegments > 0 { committer.retryWrites() }
     return report

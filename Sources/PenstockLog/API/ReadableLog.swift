@@ -96,7 +96,7 @@ extension ReadableLog {
   // MARK: Cursors
 
   /// Takes the named cursor, or creates it at `start` if there is none of that name. An earlier holder in this process
-  /// is fenced. A lock on the cursor's file excludes other processes: throws `.cursorHeld` when one holds it. Also
+  /// is fenced. A lock on the cursor's name excludes other processes: throws `.cursorHeld` when one holds it. Also
   /// throws `.invalidName`, `.outOfRange` for a start past the end, `.damaged`, `.io`.
   public func cursor(named name: String, startingAt start: Position = .beginning) async throws(LogError) -> Cursor {
     try await parts.cursor(named: name, startingAt: try await view.fetchOffset(of: start))

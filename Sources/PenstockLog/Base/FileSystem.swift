@@ -103,6 +103,18 @@ public protocol FileSystem: Sendable {
   /// otherwise).
   func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool
 
+  /// Takes an exclusive lock on positions of the file, which need not have bytes. The lock belongs to the open handle:
+  /// it ends with `unlock`, with `close`, or with the process. Returns false when another open handle, in this process
+  /// or another, holds a lock on one of the positions; the whole-file lock is one on all of them. A handle may lock
+  /// positions again that it has already locked; one `unlock` ends that.
+  ///
+  /// Needs a file opened for writing (`.notSupported` otherwise), and a range of 1 … 2⁶³ − 1 positions that ends below
+  /// 2⁶³.
+  func lock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) -> Bool
+
+  /// Ends this handle's locks on the positions. Positions that it has not locked stay as they are.
+  func unlock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError)
+
   /// Whether `path` names this very file now. It is false after the file was removed, renamed, or replaced by a file
   /// with equal bytes. It says nothing about durability.
   func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool

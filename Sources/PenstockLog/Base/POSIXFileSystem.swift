@@ -17,8 +17,8 @@ internal import CPenstock
 ///   `fsync` there does not empty the drive's cache. It is never retried and never throws `.interrupted`. After a
 ///   failure the kernel may have marked the pages clean, so a second call would prove nothing (Rebello et al., "Can
 ///   Applications Recover from fsync Failures?", USENIX ATC 2020).
-/// - `lock` takes an open-file-description lock, which belongs to the handle. A classic POSIX record lock would end
-///   when the process closes any other handle of the file; this one does not. The handle must be opened `.readWrite` or
+/// - `lock` takes open-file-description locks, which belong to the handle. A classic POSIX record lock would end when
+///   the process closes any other handle of the file; these do not. The handle must be opened `.readWrite` or
 ///   `.create`. The kernel refuses a write lock on a read-only descriptor, and that is `.notSupported` here.
 /// - `rename` is `renameat2` with `RENAME_NOREPLACE` (`renamex_np` on Darwin). A file system may not support it.
 ///   `rename` then checks whether the target exists before it renames, and two processes could race between the two
@@ -184,12 +184,17 @@ public struct POSIXFileSystem: FileSystem {
   }
 
   public func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool {
-    guard systemLock(file.rawValue) != 0 else { return true }
-    switch errno {
-    case EAGAIN, EACCES: return false
-    case EBADF: throw FileSystemError(.notSupported, verb: .lock, path: path(of: file))
-    default: throw failure(.lock, file)
-    }
+    try isLocked(file, systemLock(file.rawValue))
+  }
+
+  public func lock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) -> Bool {
+    let (start, count) = try signed(range, file)
+    return try isLocked(file, systemLock(file.rawValue, Int16(F_WRLCK), start, count))
+  }
+
+  public func unlock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
+    let (start, count) = try signed(range, file)
+    guard systemLock(file.rawValue, Int16(F_UNLCK), start, count) == 0 else { throw failure(.lock, file) }
   }
 
   public func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
@@ -266,6 +271,23 @@ extension POSIXFileSystem {
     return result
   }
 
+  /// What a call for a lock that returned `result` means.
+  private func isLocked(_ file: OpenFileHandle, _ result: Int32) throws(FileSystemError) -> Bool {
+    guard result != 0 else { return true }
+    switch errno {
+    case EAGAIN, EACCES: return false
+    case EBADF: throw FileSystemError(.notSupported, verb: .lock, path: path(of: file))
+    default: throw failure(.lock, file)
+    }
+  }
+
+  /// Start and length of a range to lock. An empty one would mean: to the end.
+  private func signed(_ range: Range<UInt64>, _ file: OpenFileHandle) throws(FileSystemError) -> (off_t, off_t) {
+    guard !range.isEmpty else { throw FileSystemError(.other(errno: EINVAL), verb: .lock, path: path(of: file)) }
+    let (start, end) = (try signed(range.lowerBound, .lock, file), try signed(range.upperBound, .lock, file))
+    return (start, end - start)
+  }
+
   private func signed(_ position: UInt64, _ verb: FileSystemError.Verb, _ file: OpenFileHandle) throws(FileSystemError)
     -> off_t
   {
@@ -311,10 +333,22 @@ private func systemLock(_ descriptor: Int32) -> Int32 {
     // Darwin's description-owned lock of the whole file.
     return flock(descriptor, LOCK_EX | LOCK_NB)
   #else
-    var whole = flock()  // Zero start and zero length mean: to the end, wherever that will be.
-    whole.l_type = Int16(F_WRLCK)
-    whole.l_whence = Int16(SEEK_SET)
-    // F_OFD_SETLK of <fcntl.h>, which hides it from a program that does not ask for GNU extensions.
-    return fcntl(descriptor, 37, &whole)
+    // Zero start and zero length mean: to the end, wherever that will be.
+    return systemLock(descriptor, Int16(F_WRLCK), 0, 0)
+  #endif
+}
+
+/// Sets (`F_WRLCK`) or ends (`F_UNLCK`) a lock that belongs to the open file.
+private func systemLock(_ descriptor: Int32, _ type: Int16, _ start: off_t, _ count: off_t) -> Int32 {
+  var range = flock()
+  range.l_type = type
+  range.l_whence = Int16(SEEK_SET)
+  range.l_start = start
+  range.l_len = count
+  // F_OFD_SETLK of <fcntl.h>, which hides it from a program that does not ask for extensions.
+  #if canImport(Darwin)
+    return fcntl(descriptor, 90, &range)
+  #else
+    return fcntl(descriptor, 37, &range)
   #endif
 }

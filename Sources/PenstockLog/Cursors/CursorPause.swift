@@ -1,6 +1,6 @@
 /// An operator's order to send nothing new from a cursor until an operator revokes it.
 ///
-/// The pause is a file of its own next to the cursor's file, which the cursor's holder has locked. So any process can
+/// The pause is a file of its own, because the cursor's holder has locked the cursor. So any process can
 /// set and revoke it, whether a delivery runs or not. The file's existence is the pause; its text is for operators.
 public struct CursorPause: Hashable, Sendable, Codable {
   /// When the pause was set; nil when the file does not say.

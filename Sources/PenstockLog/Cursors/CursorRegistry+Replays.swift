@@ -55,15 +55,16 @@ extension CursorRegistry {
       var taken = held.withLock { $0?.removeValue(forKey: name) }
       if taken == nil {
         do throws(LogError) {
-          taken = try CursorStore.take(environment.fileSystem, paths, logID: logID, name: name)
+          taken = try take([name]).first?.get()
         } catch {
-          guard error.isAboutMissingFile else { throw error }
+          guard error.code == .unknownCursor else { throw error }
         }
       }
-      // The lock is kept until the file is gone: else another process could take it in between.
-      defer { taken?.close() }
-      let files = [paths.cursor(name)] + (manifest ? [ReplayManifestStore.path(id, paths)] : [])
-      try ReplayManifestStore.remove(environment.fileSystem, paths, files)
+      // The name is kept until both are gone: else another process could take it in between.
+      let removeManifest = { [self] () throws(LogError) in
+        if manifest { try ReplayManifestStore.remove(environment.fileSystem, paths, id: id) }
+      }
+      if let taken { try taken.mover.remove(taken, then: removeManifest) } else { try removeManifest() }
     }
   }
 }

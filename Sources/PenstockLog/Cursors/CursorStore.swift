@@ -1,13 +1,6 @@
-internal import Synchronization
-
-/// Where the log keeps cursors: one ``SlotFile`` each, of fixed size, so that a commit works on a full disk. Every
-/// method that reads or writes blocks the calling thread.
+/// Where the log keeps cursors: in the table files of its ``Slots``. A commit works on a full disk. Every method that
+/// reads or writes blocks the calling thread.
 package enum CursorStore {
-  static let slotKind: UInt16 = 2
-  /// Holds four intents with the longest plans and reasons, and the most reserved ranges.
-  static let slotSize = 16 << 10
-  static let suffix = ".cur"
-
   /// Whether it is 1 … 64 characters from A–Z a–z 0–9 . _ -, not beginning with a dot: a name becomes a file's name.
   package static func isName(_ text: String) -> Bool {
     let isAllowed = text.utf8.allSatisfy {
@@ -36,52 +29,63 @@ package enum CursorStore {
     files.filter { $0.hasSuffix(suffix) }.map { String($0.dropLast(suffix.count)) }.filter(isName).sorted()
   }
 
-  /// The names of all cursors, sorted. Files of other names are ignored.
+  /// The names of all cursors, sorted.
   package static func names(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) -> [String] {
-    do throws(FileSystemError) {
-      return ownNames(try fileSystem.list(paths.cursors), suffix)
-    } catch {
-      if error.code == .notFound { return [] }
-      throw LogError(error, while: "list the cursors")
-    }
+    try SlotSurvey(fileSystem, paths).names(.cursor)
   }
 
-  /// All cursors of a log by name, each with its state or the reason why it cannot be read. A cursor that is removed
-  /// meanwhile is left out.
+  /// All cursors of a log by name, each with its state or the reason why it cannot be read. A place that is damaged
+  /// with its name counts as one more cursor that cannot be read.
   package static func states(
     _ fileSystem: any FileSystem, _ paths: LogPaths, of logID: [UInt8]
   ) throws(LogError) -> [(name: String, state: Result<CursorState, LogError>)] {
+    let survey = try SlotSurvey(fileSystem, paths)
     var found: [(name: String, state: Result<CursorState, LogError>)] = []
-    for name in try names(fileSystem, paths) {
+    for name in survey.names(.cursor) {
       do throws(LogError) {
-        found.append((name, .success(try record(fileSystem, paths, name: name, of: logID).state)))
+        found.append((name, .success(try record(survey, paths, name: name, of: logID).state)))
       } catch {
-        if !error.isAboutMissingFile { found.append((name, .failure(error))) }
+        found.append((name, .failure(error)))
       }
     }
+    for (label, damage) in survey.unnamed { found.append((label, .failure(damage))) }
     return found
   }
 
-  /// The state of a cursor, without taking it.
+  /// The state of a cursor, without taking it. Throws `.unknownCursor`.
   package static func peek(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
   ) throws(LogError) -> CursorState {
-    try record(fileSystem, paths, name: name).state
+    try record(SlotSurvey(fileSystem, paths), paths, name: name).state
   }
 
   /// The same, with the log and the name to which the cursor belongs.
-  static func record(
-    _ fileSystem: any FileSystem, _ paths: LogPaths, name: String
+  private static func record(
+    _ survey: SlotSurvey, _ paths: LogPaths, name: String
   ) throws(LogError) -> CursorRecord {
-    let value = try SlotFile.peek(fileSystem, paths.cursor(name), kind: slotKind, slotSize: slotSize)
-    return try CursorRecord(decoding: value)
+    guard let value = survey.values[SlotName(.cursor, name)] else { throw unknown(name, paths) }
+    return try CursorRecord(decoding: try value.get().bytes)
   }
 
-  /// The same; `.damaged` for another log's cursor, or for another cursor's file under this name.
+  /// The same; `.damaged` for another log's cursor, or for another cursor's value under this name.
   package static func record(
     _ fileSystem: any FileSystem, _ paths: LogPaths, name: String, of logID: [UInt8]
   ) throws(LogError) -> CursorRecord {
-    try proven(try record(fileSystem, paths, name: name), paths, name: name, of: logID)
+    try record(SlotSurvey(fileSystem, paths), paths, name: name, of: logID)
+  }
+
+  private static func record(
+    _ survey: SlotSurvey, _ paths: LogPaths, name: String, of logID: [UInt8]
+  ) throws(LogError) -> CursorRecord {
+    try proven(try record(survey, paths, name: name), paths, name: name, of: logID)
+  }
+
+  /// All records that can be read and belong to the log.
+  static func records(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, of logID: [UInt8]
+  ) throws(LogError) -> [CursorRecord] {
+    let survey = try SlotSurvey(fileSystem, paths)
+    return survey.names(.cursor).compactMap { try? record(survey, paths, name: $0, of: logID) }
   }
 
   private static func proven(
@@ -90,131 +94,117 @@ package enum CursorStore {
     guard record.logID == logID, record.name == name else {
       throw LogError(
         .damaged, "the cursor belongs to another log or has another name (\(record.name))",
-        location: .init(path: paths.cursor(name)))
+        location: .init(path: paths.cursors))
     }
     return record
   }
 
+  static func unknown(_ name: String, _ paths: LogPaths) -> LogError {
+    LogError(.unknownCursor, "there is no cursor \(name)", location: .init(path: paths.cursors))
+  }
+
   /// Takes a cursor, making it first if there is none of that name. Throws `.cursorHeld` when another process holds it.
+  ///
+  /// Opens the tables for this cursor alone. A process that takes many uses one ``CursorMover`` for all.
   package static func hold(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], name: String, startingAt start: Offset
   ) throws(LogError) -> HeldCursor {
     try validate(name)
-    let path = paths.cursor(name)
-    let isThere: Bool
-    do throws(FileSystemError) {
-      isThere = try fileSystem.exists(path)
-    } catch {
-      throw LogError(error, while: "find cursor \(name)")
+    let mover = CursorMover(try Slots(fileSystem, paths), isShared: false)
+    return try only(hold(mover, paths, logID: logID, [(name, start)])).get()
+  }
+
+  /// Takes cursors of different valid names, making those that there are not: a few syncs for all. Returns each, or why
+  /// it was refused.
+  static func hold(
+    _ mover: CursorMover, _ paths: LogPaths, logID: [UInt8], _ wanted: [(name: String, start: Offset)]
+  ) -> [Result<HeldCursor, LogError>] {
+    let found = find(mover, paths, logID: logID, wanted.map(\.name))
+    let new = zip(wanted, found).compactMap { wanted, found -> CursorRecord? in
+      guard case .success(nil) = found else { return nil }
+      return CursorRecord(logID: logID, name: wanted.name, state: CursorState(startingAt: wanted.start))
     }
-    if !isThere {
-      let record = CursorRecord(logID: logID, name: name, state: CursorState(startingAt: start))
-      do throws(LogError) {
-        try LogDirectory.restoringCursors(fileSystem, paths) { () throws(LogError) in
-          try SlotFile.create(fileSystem, path, kind: slotKind, slotSize: slotSize, value: record.encoded())
+    let written = mover.slots.write(new.map { .put(SlotName(.cursor, $0.name), $0.encoded(), after: nil) })
+    var made = zip(new, written).makeIterator()
+    return found.map { found in
+      found.flatMap { held in
+        if let held { return .success(held) }
+        guard let (record, result) = made.next() else { preconditionFailure("one result for each move") }
+        return result.map { HeldCursor(mover, record, revision: $0) }.mapError { refusal in
+          mover.slots.release(SlotName(.cursor, record.name))
+          return LogError(refusal, cursor: record.name)
         }
-      } catch {
-        if error.code == .locked { throw held(name, path) }
-        // Another process made it in between, and may already have released it.
-        guard (error.cause as? FileSystemError)?.code == .exists else { throw error }
       }
     }
-    return try take(fileSystem, paths, logID: logID, name: name)
   }
 
-  private static func held(_ name: String, _ path: String) -> LogError {
-    LogError(.cursorHeld, "another process delivers with cursor \(name); stop it first", location: .init(path: path))
-  }
-
-  /// Takes an existing cursor.
+  /// Takes an existing cursor. Throws `.unknownCursor`.
   package static func take(
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], name: String
   ) throws(LogError) -> HeldCursor {
-    let path = paths.cursor(name)
-    guard let (slots, value) = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: true)
-    else {
-      throw held(name, path)
-    }
-    return HeldCursor(slots, try proven(try CursorRecord(decoding: value), paths, name: name, of: logID))
-  }
-}
-
-/// A cursor whose file this process has locked. Every move but ``skip(_:)`` is on stable storage before any caller sees
-/// it.
-package final class HeldCursor: Sendable {
-  private struct Contents {
-    /// Nil once the cursor was released.
-    var slots: SlotFile?
-    /// What is on stable storage.
-    var record: CursorRecord
-    /// Where the cursor is, if it has skipped records since.
-    var ahead: CursorState?
-
-    var state: CursorState { ahead ?? record.state }
-  }
-  /// Held while the slot is written, so that moves happen one after the other.
-  private let contents: Mutex<Contents>
-  package let name: String
-
-  init(_ slots: sending SlotFile, _ record: CursorRecord) {
-    name = record.name
-    contents = Mutex(Contents(slots: slots, record: record))
+    let mover = CursorMover(try Slots(fileSystem, paths), isShared: false)
+    return try only(take(mover, paths, logID: logID, [name])).get()
   }
 
-  /// Releases the file and its lock; the cursor moves no more.
-  package func close() { contents.withLock { $0.slots = nil } }
-
-  package var state: CursorState { contents.withLock { $0.state } }
-
-  /// Whether it has skipped records, and that is not on stable storage.
-  package var isAhead: Bool { contents.withLock { $0.ahead != nil } }
-
-  /// Makes a move in memory. The next move, or ``save(afterPreparing:)``, makes it durable. Only for a move over
-  /// records that are not to be delivered: a crash repeats it.
-  @discardableResult
-  package func skip(
-    _ step: (CursorState) throws(CursorMoveError) -> CursorState
-  ) throws(LogError) -> CursorState {
-    try contents.withLock { contents throws(LogError) in
-      guard contents.slots != nil else { throw LogError(.closed, "the log of cursor \(name) is closed") }
-      let next = try stepped(contents.state, step)
-      contents.ahead = next == contents.record.state ? nil : next
-      return next
-    }
-  }
-
-  /// Makes what was skipped durable. Blocks the calling thread for at most one sync.
-  package func save(
-    afterPreparing prepare: (CursorState) throws(LogError) -> Void = { _ throws(LogError) in }
-  ) throws(LogError) {
-    guard isAhead else { return }
-    try move({ (state) throws(CursorMoveError) in state }, afterPreparing: prepare)
-  }
-
-  private func stepped(
-    _ state: CursorState, _ step: (CursorState) throws(CursorMoveError) -> CursorState
-  ) throws(LogError) -> CursorState {
-    do throws(CursorMoveError) { return try step(state) } catch { throw LogError(error, cursor: name) }
-  }
-
-  /// Makes a move durable and returns the new state. Blocks the calling thread for one sync. Calls `prepare` with the
-  /// new state before it is written.
-  @discardableResult
-  package func move(
-    _ step: (CursorState) throws(CursorMoveError) -> CursorState,
-    afterPreparing prepare: (CursorState) throws(LogError) -> Void = { _ throws(LogError) in }
-  ) throws(LogError) -> CursorState {
-    try contents.withLock { contents throws(LogError) in
-      guard let slots = contents.slots else { throw LogError(.closed, "the log of cursor \(name) is closed") }
-      var record = contents.record
-      record.state = try stepped(contents.state, step)
-      if record != contents.record {
-        try prepare(record.state)
-        try slots.write(record.encoded())
-        contents.record = record
+  /// Takes existing cursors of different names: two syncs for all. Returns each, or why it was refused.
+  static func take(
+    _ mover: CursorMover, _ paths: LogPaths, logID: [UInt8], _ names: [String]
+  ) -> [Result<HeldCursor, LogError>] {
+    zip(names, find(mover, paths, logID: logID, names)).map { name, found in
+      found.flatMap { held in
+        if let held { return .success(held) }
+        mover.slots.release(SlotName(.cursor, name))
+        return .failure(unknown(name, paths))
       }
-      contents.ahead = nil
-      return record.state
+    }
+  }
+
+  /// Locks names. Nil for one that has no cursor; such a name is locked then, too.
+  private static func find(
+    _ mover: CursorMover, _ paths: LogPaths, logID: [UInt8], _ names: [String]
+  ) -> [Result<HeldCursor?, LogError>] {
+    let slots = names.map { SlotName(.cursor, $0) }
+    return zip(slots, mover.slots.hold(slots)).map { slot, result in
+      result.mapError { LogError($0, cursor: slot.text) }.flatMap { value in
+        guard let value else { return .success(nil) }
+        do throws(LogError) {
+          let record = try proven(try CursorRecord(decoding: value.bytes), paths, name: slot.text, of: logID)
+          return .success(HeldCursor(mover, record, revision: value.revision))
+        } catch {
+          mover.slots.release(slot)
+          return .failure(error)
+        }
+      }
+    }
+  }
+
+  private static func only<Value>(_ values: [Value]) -> Value {
+    guard let value = values.first, values.count == 1 else { preconditionFailure("one result for each name") }
+    return value
+  }
+
+  /// Deletes a cursor that no process holds, also a damaged one, with its pause and one more file: durable when it
+  /// returns. A damaged cursor whose name cannot be read goes by the name that ``states`` gives it. Throws
+  /// `.cursorHeld` and `.unknownCursor`.
+  package static func delete(
+    _ fileSystem: any FileSystem, _ paths: LogPaths, name: String, alsoRemoving file: String? = nil
+  ) throws(LogError) {
+    let slots = try Slots(fileSystem, paths)
+    guard isName(name) else {
+      guard try slots.eraseNameless(name) else { throw unknown(name, paths) }
+      return
+    }
+    let isThere = try slots.discard(SlotName(.cursor, name)) { () throws(LogError) in
+      if let file { try remove(fileSystem, file) }
+      // This also syncs the directory after both removals.
+      try setPause(nil, fileSystem, paths, name: name)
+    }
+    guard isThere else { throw unknown(name, paths) }
+  }
+
+  private static func remove(_ fileSystem: any FileSystem, _ file: String) throws(LogError) {
+    do throws(FileSystemError) { try fileSystem.removeIfPresent(file) } catch {
+      throw LogError(error, while: "remove \(file)")
     }
   }
 }

@@ -55,16 +55,15 @@ package enum ReplayManifestStore {
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
   ) throws(LogError) {
     try validate(manifest.id)
-    for path in [path(manifest.id, paths), paths.cursor(manifest.cursorName)] {
-      var isThere = false
-      do throws(FileSystemError) { isThere = try fileSystem.exists(path) } catch {
-        throw LogError(error, while: "find replay \(manifest.id)")
-      }
-      if isThere {
-        throw LogError(.illegalMove, "a replay or a cursor of that name already exists", location: .init(path: path))
-      }
-    }
     let path = path(manifest.id, paths)
+    var isThere = false
+    do throws(FileSystemError) { isThere = try fileSystem.exists(path) } catch {
+      throw LogError(error, while: "find replay \(manifest.id)")
+    }
+    if !isThere { isThere = try CursorStore.names(fileSystem, paths).contains(manifest.cursorName) }
+    if isThere {
+      throw LogError(.illegalMove, "a replay or a cursor of that name already exists", location: .init(path: path))
+    }
     do throws(LogError) {
       try LogDirectory.restoringCursors(fileSystem, paths) { () throws(LogError) in
         try SlotFile.create(
@@ -81,10 +80,7 @@ package enum ReplayManifestStore {
     _ fileSystem: any FileSystem, _ paths: LogPaths, logID: [UInt8], _ manifest: ReplayManifest
   ) throws(LogError) {
     let path = path(manifest.id, paths)
-    let opened = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize, locking: false)
-    guard let (slots, _) = opened else {
-      throw LogError(.io, "the replay's manifest could not be opened", location: .init(path: path))
-    }
+    let (slots, _) = try SlotFile.open(fileSystem, path, kind: slotKind, slotSize: slotSize)
     try slots.write(manifest.encoded(logID: logID))
   }
 
@@ -99,15 +95,13 @@ package enum ReplayManifestStore {
     }
   }
 
-  /// Removes files that may be missing. Durable when it returns.
-  static func remove(
-    _ fileSystem: any FileSystem, _ paths: LogPaths, _ files: [String]
-  ) throws(LogError) {
+  /// Removes a manifest that may be missing. Durable when it returns.
+  static func remove(_ fileSystem: any FileSystem, _ paths: LogPaths, id: String) throws(LogError) {
     do throws(FileSystemError) {
-      for file in files { try fileSystem.removeIfPresent(file) }
+      try fileSystem.removeIfPresent(path(id, paths))
       try fileSystem.synchronizeDirectory(paths.cursors)
     } catch {
-      throw LogError(error, while: "remove a replay's cursor")
+      throw LogError(error, while: "remove the replay \(id)")
     }
   }
 }

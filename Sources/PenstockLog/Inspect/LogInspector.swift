@@ -100,16 +100,14 @@ package struct LogInspector: Sendable {
   /// The problems of the cursors: each must be readable, consistent, and not past the end.
   package func cursorProblems() throws(LogError) -> [InspectionProblem] {
     var problems: [InspectionProblem] = []
-    for name in try CursorStore.names(environment.fileSystem, paths) {
-      let path = paths.cursor(name)
+    for (name, state) in try CursorStore.states(environment.fileSystem, paths, of: meta.logID) {
+      // Not a file, but what an operator looks for.
+      let path = paths.cursors + "/" + name
       do throws(LogError) {
-        let state = try CursorStore.record(environment.fileSystem, paths, name: name, of: meta.logID).state
         // The cursor and the log may have advanced since the end was read.
         let end = max(end, try LogInspector(self.path, environment: environment).end)
-        problems += state.violations(durableEnd: end).map { InspectionProblem(path: path, message: $0) }
+        problems += try state.get().violations(durableEnd: end).map { InspectionProblem(path: path, message: $0) }
       } catch {
-        // Deleted since it was listed.
-        if error.isAboutMissingFile { continue }
         problems.append(InspectionProblem(path: path, message: error.description))
       }
     }

@@ -1,9 +1,9 @@
 internal import Logging
 internal import Synchronization
 
-/// Carries out ``Retention``: reads the cursor files, stores each cursor's loss, moves the log's start, removes files.
+/// Carries out ``Retention``: reads the cursors, stores each cursor's loss, moves the log's start, removes files.
 ///
-/// Order of effects, each durable before the next begins: each cursor's loss, in its own file → META's start → readers
+/// Order of effects, each durable before the next begins: each cursor's loss → META's start → readers
 /// of this process → the files → their names in the directory. A crash leaves one of two states. Either the log is
 /// unchanged, and a cursor may have a loss that did not happen; or files remain below META's start, and the next
 /// opening removes them.
@@ -17,9 +17,9 @@ package final class LogTrimmer: Sendable {
   }
   private let environment: LogEnvironment
   private let policy: RetentionPolicy
-  private let paths: LogPaths
-  private let metaFile: MetaFile
-  private let view: LogView
+  let paths: LogPaths
+  let metaFile: MetaFile
+  let view: LogView
   private let writer: Writer
   private let state = Mutex(State())
 
@@ -42,7 +42,7 @@ package final class LogTrimmer: Sendable {
     self.writer = writer
   }
 
-  private var fileSystem: any FileSystem { environment.fileSystem }
+  var fileSystem: any FileSystem { environment.fileSystem }
 
   /// Waits for a run in progress and allows no other, before the log releases the writer's lock. Blocks the calling
   /// thread.
@@ -51,8 +51,11 @@ package final class LogTrimmer: Sendable {
   /// Removes what the policy allows and no cursor needs. Blocks the calling thread. O(segments + cursors), O(1) without
   /// a policy.
   ///
-  /// - Parameter held: The cursors that this process holds, by name: their files are already locked.
-  package func trim(held: [String: HeldCursor] = [:]) throws(LogError) -> RetentionReport {
+  /// - Parameter held: The cursors that this process holds, by name: they are already locked.
+  /// - Parameter take: Takes other cursors; by default with tables opened for each alone.
+  package func trim(
+    held: [String: HeldCursor] = [:], take: (([String]) -> [Result<HeldCursor, LogError>])? = nil
+  ) throws(LogError) -> RetentionReport {
     try state.withLock { state throws(LogError) in
       guard !state.isClosed else { throw LogError(.closed, "the log is closed") }
       let set = view.set
@@ -62,11 +65,8 @@ package final class LogTrimmer: Sendable {
       try removeLeftovers(&state)
       // What cursors of this process have skipped counts as passed: it is not lost to them. A cursor that cannot be
       // written keeps its records.
-      for cursor in held.values {
-        try? cursor.save { [view, fileSystem] (next) throws(LogError) in
-          try view.makeDurable(upTo: next.nextFirst, fileSystem)
-        }
-      }
+      let ahead = held.values.filter(\.isAhead).sorted { $0.name < $1.name }
+      _ = move(ahead) { (state) throws(CursorMoveError) in state }
       let (segments, now) = try segmentInputs(set)
       report.bytes = segments.reduce(0) { $0 + $1.bytes }
       var cursors = try cursorInputs(&report)
@@ -75,7 +75,7 @@ package final class LogTrimmer: Sendable {
       let snapshotEnd = writer.snapshotEnd()
       let clock = writer.clock.ageTime()
       var plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
-      let passed = try acquireCursors(plan.passes, held: held, &cursors, &report)
+      let passed = try acquireCursors(plan.passes, held: held, take: take, &cursors, &report)
       // Some cursors may be out of reach; the rest of the plan depends on that.
       plan = retention.plan(segments, cursors, now: now, clock: clock, snapshotEnd: snapshotEnd)
       report.addHolds(of: plan, snapshotEnd: snapshotEnd)
@@ -114,68 +114,6 @@ package final class LogTrimmer: Sendable {
       if let begunAt { now = begunAt }
     }
     return (inputs.reversed(), latest ?? Timestamp(nanoseconds: .min))
-  }
-
-  private func cursorInputs(_ report: inout RetentionReport) throws(LogError) -> [Retention.CursorInput] {
-    let logID = metaFile.value.logID
-    var inputs: [Retention.CursorInput] = []
-    for (name, state) in try CursorStore.states(fileSystem, paths, of: logID) {
-      switch state {
-      case .success(let state): inputs.append(Retention.CursorInput(name: name, holds: state.committed))
-      case .failure(let problem):
-        // No process can take a cursor with a damaged file, so none misses a gap: an operator must first delete or
-        // rebuild the cursor. For a transient error, such as no free descriptor, waiting is safe.
-        let isLost = problem.code == .damaged || (problem.cause as? FileSystemError)?.code == .inputOutput
-        inputs.append(Retention.CursorInput(name: name, holds: .zero, canBePassed: isLost, isReadable: false))
-        let effect = isLost ? "only the hard cap removes anything" : "nothing is removed"
-        report.holds.append(
-          RetentionReport.Hold(
-            cursor: name, reason: .unreadable, offset: nil,
-            message: "cursor \(name) cannot be read, so \(effect): \(problem)"))
-      }
-    }
-    return inputs
-  }
-
-  // MARK: Passing cursors
-
-  /// Takes the cursors that the plan passes, so that their losses can be stored.
-  private func acquireCursors(
-    _ names: [String], held: [String: HeldCursor], _ cursors: inout [Retention.CursorInput],
-    _ report: inout RetentionReport
-  ) throws(LogError) -> [String: HeldCursor] {
-    var acquired: [String: HeldCursor] = [:]
-    for name in names {
-      do throws(LogError) {
-        if let cursor = held[name] {
-          acquired[name] = cursor
-        } else {
-          acquired[name] = try CursorStore.take(fileSystem, paths, logID: metaFile.value.logID, name: name)
-        }
-      } catch {
-        guard error.code == .cursorHeld, let index = cursors.firstIndex(where: { $0.name == name }) else { throw error }
-        cursors[index].canBePassed = false
-        report.holds.append(
-          RetentionReport.Hold(
-            cursor: name, reason: .heldElsewhere, offset: cursors[index].holds,
-            message: "another process holds cursor \(name), so the hard cap cannot pass it at offset "
-              + cursors[index].holds.description))
-      }
-    }
-    return acquired
-  }
-
-  /// Durable before any file is removed.
-  private func recordLosses(
-    _ plan: Retention.Plan, _ passed: [String: HeldCursor], start: Offset, _ report: inout RetentionReport
-  ) throws(LogError) {
-    for name in plan.passes {
-      let state = try passed[name]?.move { (state) throws(CursorMoveError) in state.passed(upTo: start) }
-      guard let lost = state?.lost else { continue }
-      report.losses.append(
-        RetentionReport.Loss(
-          cursor: name, gap: Gap(first: lost.lowerBound, end: lost.upperBound, reason: .trimmed)))
-    }
   }
 
   // MARK: Removing

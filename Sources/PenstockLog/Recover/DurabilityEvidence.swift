@@ -19,12 +19,7 @@ struct DurabilityEvidence: Hashable, Sendable {
     if let commitPoint = try CommitPoint.read(fileSystem, paths, logID: meta.logID) {
       found.ends.append(commitPoint.durable)
     }
-    for name in try CursorStore.names(fileSystem, paths) {
-      guard let cursor = try? CursorStore.record(fileSystem, paths, name: name), cursor.logID == meta.logID,
-        cursor.name == name
-      else { continue }
-      found.offsets.append(cursor.state.nextFirst)
-    }
+    found.offsets = try CursorStore.records(fileSystem, paths, of: meta.logID).map(\.state.nextFirst)
     return found
   }
 

@@ -120,10 +120,8 @@ package enum LogOpening {
       try SlotFile.create(
         fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, value: meta.encoded())
     }
-    guard
-      let (slots, value) = try SlotFile.open(
-        fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize, locking: false)
-    else { throw LogError(.locked, "META is locked", location: .init(path: paths.meta)) }
+    let (slots, value) = try SlotFile.open(
+      fileSystem, paths.meta, kind: LogMeta.slotKind, slotSize: LogMeta.slotSize)
     return MetaFile(slots, try LogMeta(decoding: value))
   }
 

@@ -27,7 +27,9 @@ package struct LogPaths: Hashable, Sendable {
   static func isSealing(_ name: String) -> Bool {
     name.hasSuffix(".sealing") && SegmentName(String(name.dropLast(8))) != nil
   }
-  package func cursor(_ name: String) -> String { cursors + "/" + name + ".cur" }
+  /// The table files of small values, and the file of their locks.
+  func slots(_ size: SlotPlaces.Size) -> String { cursors + (size == .small ? "/small.slots" : "/large.slots") }
+  var slotLocks: String { cursors + "/slots.lock" }
   func quarantined(_ name: String) -> String { quarantine + "/" + name }
 
   /// The directory of a path.

@@ -33,6 +33,12 @@ extension PassingFileSystem {
   package func makeDirectory(_ path: String) throws(FileSystemError) { try base.makeDirectory(path) }
   package func synchronizeDirectory(_ path: String) throws(FileSystemError) { try base.synchronizeDirectory(path) }
   package func lock(_ file: OpenFileHandle) throws(FileSystemError) -> Bool { try base.lock(file) }
+  package func lock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) -> Bool {
+    try base.lock(file, range)
+  }
+  package func unlock(_ file: OpenFileHandle, _ range: Range<UInt64>) throws(FileSystemError) {
+    try base.unlock(file, range)
+  }
   package func path(_ path: String, names file: OpenFileHandle) throws(FileSystemError) -> Bool {
     try base.path(path, names: file)
   }

@@ -69,20 +69,13 @@ package final class SlotFile {
     }
   }
 
-  /// Opens the file for writing and returns its value, which is durable from then on. With `locking`, it first takes
-  /// the file's lock; nil if another holder has it. The lock is on the file that has the name now, not on an earlier
-  /// one.
+  /// Opens the file for writing and returns its value, which is durable from then on. Takes no lock.
   package static func open(
-    _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int, locking: Bool
-  ) throws(LogError) -> (slots: SlotFile, value: [UInt8])? {
+    _ fileSystem: any FileSystem, _ path: String, kind: UInt16, slotSize: Int
+  ) throws(LogError) -> (slots: SlotFile, value: [UInt8]) {
     let file: OpenFileHandle
     let newest: (generation: UInt64, value: [UInt8])?
-    do throws(FileSystemError) {
-      guard let opened = try locking ? NamedLock.open(fileSystem, path) : fileSystem.open(path, .readWrite) else {
-        return nil
-      }
-      file = opened
-    } catch {
+    do throws(FileSystemError) { file = try fileSystem.open(path, .readWrite) } catch {
       throw LogError(error, while: "open \(path)")
     }
     do throws(FileSystemError) {

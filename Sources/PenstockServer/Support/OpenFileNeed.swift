@@ -15,8 +15,8 @@ package struct OpenFileNeed: Hashable, Sendable {
       self.hasDeadLetters = hasDeadLetters
     }
 
-    /// The cursor, the attempt log, the segment that is read, and a short-lived file.
-    static let always = 4
+    /// The attempt log, the segment that is read, and a short-lived file.
+    static let always = 3
     /// A connection, and the one to another address that replaces it.
     static let eachInFlight = 2
     /// The lock, the commit point, META, two segments and the preallocated segment.
@@ -39,8 +39,9 @@ package struct OpenFileNeed: Hashable, Sendable {
     self.isService = isService
   }
 
-  /// Standard streams, signals, the log's own files, the 16 segments it keeps open, and name resolution.
-  static let base = 48
+  /// Standard streams, signals, the log's own files, the tables of cursors and their locks, the 16 segments it keeps
+  /// open, and name resolution.
+  static let base = 51
   /// The descriptors of one event loop: epoll, its wake-up and its timer.
   static let eachLoop = 3
   /// The log's writer, the logs of idempotency keys and of the audit, and a few clients.

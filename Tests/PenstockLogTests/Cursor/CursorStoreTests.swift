@@ -58,7 +58,15 @@ import Testing
       restoring: .zero, epoch: 1, inFlight: open, lastReceipt: String(reason.prefix(256)),
       lost: Offset(0)..<Offset(0), reserved: reserved, consecutiveDeadLetters: 9)
     let record = CursorRecord(logID: logID, name: String(repeating: "n", count: 64), state: state)
-    #expect(record.encoded().count + 24 <= 16 << 10)
+    #expect(SlotImage.size(forValueOf: record.encoded().count) == .large)
+  }
+
+  @Test func `the record of one batch with a plan of the usual length fits a small slot`() throws {
+    let open = CursorState.OpenIntent(intent: intent(0, 1, plan: Intent.maxPlanBytes), isDelivered: false)
+    let state = CursorState(
+      restoring: .zero, epoch: 1, inFlight: [open], lastReceipt: String(repeating: "x", count: 256))
+    let record = CursorRecord(logID: logID, name: String(repeating: "n", count: 64), state: state)
+    #expect(SlotImage.size(forValueOf: record.encoded().count) == .small)
   }
 
   @Test func `a record of version 1 is read, as one that has lost nothing`() throws {
@@ -166,19 +174,37 @@ import Testing
     disk.capacityBytes = 0
     try cursor.acquire()
     #expect(try CursorStore.peek(disk.powerCut(.nothingUnsynced), paths, name: "c").epoch == 1)
+    // The table still has free places.
+    for number in 0..<3 { try hold(disk, "n\(number)").close() }
     #expect(code { try hold(disk, "new") } == .noSpace)
     disk.capacityBytes = nil
     #expect(try hold(disk, "new").state.committed == .zero)
   }
 
-  @Test func `a cursor of another log, or under another's name, is refused`() throws {
+  @Test func `a cursor of another log is refused`() throws {
     let disk = try logDirectory()
     _ = try hold(disk)
     let other = [UInt8](repeating: 0, count: 16)
     #expect(code { try CursorStore.hold(disk, paths, logID: other, name: "c", startingAt: .zero) } == .damaged)
-    disk.install(paths.cursor("d"), try #require(disk.contents(paths.cursor("c"))))
-    #expect(code { try hold(disk, "d") } == .damaged)
     #expect(disk.openHandleCount == 0)
+  }
+
+  @Test func `a cursor is deleted unless it is held, and a damaged one, too`() throws {
+    let disk = try logDirectory()
+    let cursor = try hold(disk)
+    try cursor.acquire()
+    #expect(code { try CursorStore.delete(disk, paths, name: "c") } == .cursorHeld)
+    #expect(code { try CursorStore.delete(disk, paths, name: "d") } == .unknownCursor)
+    cursor.close()
+    try CursorStore.delete(disk, paths, name: "c")
+    #expect(try CursorStore.names(disk.powerCut(.nothingUnsynced), paths).isEmpty)
+    let again = try hold(disk, at: 7)
+    try again.acquire()
+    again.close()
+    try disk.damageCursor("c")
+    #expect(code { try hold(disk) } == .damaged)
+    try CursorStore.delete(disk, paths, name: "c")
+    #expect(try hold(disk.powerCut(.nothingUnsynced), at: 9).state.committed == Offset(9))
   }
 
   @Test(arguments: ["", ".", "..", ".hidden", "a/b", "a b", "ä", "a\n", "a\0", String(repeating: "a", count: 65), "*"])

@@ -1,5 +1,6 @@
 @testable import PenstockLog
 import PenstockTestKit
+import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct CursorTests {
@@ -202,6 +203,47 @@ import Testing
     #expect(error?.code == .gap && gap.first == Offset(1) && gap.end == Offset(2))
     try await cursor.seek(to: .offset(gap.end))
     #expect(texts(try await cursor.next()) == ["2", "3"])
+    try await log.close()
+  }
+
+  @Test func `what is skipped while a move is being written follows it, and is durable`() async throws {
+    let (test, log, gate) = try await TestLog.gated()
+    for number in 0..<5 { try await log.append("\(number)") }
+    let cursor = try await log.cursor(named: "c")
+    gate.close(for: "small.slots", only: .synchronize)
+    async let moved: Void = cursor.seek(to: .offset(Offset(3)))
+    await gate.arrival()
+    async let skipped = cursor.skip(to: Offset(4))
+    await Task.yield()
+    gate.open()
+    try await moved
+    // The skip came before the move or after it: what came later counts.
+    let place = try await skipped
+    #expect(place.committed == Offset(4) && cursor.state.committed == Offset(4))
+    let image = test.disk.powerCut(.nothingUnsynced)
+    #expect(try CursorStore.peek(image, TestLog.paths, name: "c").committed == Offset(4))
+    try await log.close()
+  }
+
+  @Test func `cursors that are wanted together are taken with a few syncs`() async throws {
+    let (test, log, gate) = try await TestLog.gated()
+    let count = 40
+    gate.close(for: "small.slots", only: .synchronize)
+    async let first = log.cursor(named: "first")
+    await gate.arrival()
+    try await withThrowingTaskGroup(of: Cursor.self) { group in
+      for number in 0..<count { group.addTask { try await log.cursor(named: "c\(number % (count - 1))") } }
+      while log.cursors.requests.withLock({ $0.count }) < count { await Task.yield() }
+      let before = test.disk.ioCount
+      gate.open()
+      var epochs: [String: [UInt32]] = [:]
+      for try await cursor in group { epochs[cursor.name, default: []].append(cursor.epoch) }
+      // Each is written twice: made, and taken. One by one, each would need two syncs or more.
+      #expect(test.disk.ioCount - before < 3 * count)
+      #expect(epochs.count == count - 1 && epochs["c0"]?.sorted() == [1, 2])
+      #expect(epochs.allSatisfy { $0.key == "c0" || $0.value == [1] })
+    }
+    _ = try await first
     try await log.close()
   }
 }

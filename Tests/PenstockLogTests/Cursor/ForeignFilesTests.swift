@@ -22,10 +22,6 @@ import Testing
     return test
   }
 
-  private func damage(_ test: TestLog, _ path: String, slot: Int) {
-    for number in 0..<2 { #expect(test.disk.flipBit(path, at: number * slot + 30, bit: 3)) }
-  }
-
   @Test func `only valid names are the log's own`() async throws {
     let test = try await litteredLog()
     let reader = try await test.openReader()
@@ -38,13 +34,13 @@ import Testing
 
   @Test func `one damaged cursor hides no other, and is named`() async throws {
     let test = try await litteredLog()
-    damage(test, TestLog.paths.cursor("a"), slot: 16 << 10)
+    try test.disk.damageCursor("a")
     let reader = try await test.openReader()
     let states = try reader.cursorStates()
     #expect(states.map(\.name) == ["a", "b"])
     #expect(throws: LogError.self) { try states[0].state.get() }
     #expect(try states[1].state.get().committed == .zero)
-    #expect(try test.inspector().cursorProblems().map(\.path) == [TestLog.paths.cursor("a")])
+    #expect(try test.inspector().cursorProblems().map(\.path) == [TestLog.paths.cursors + "/a"])
     reader.close()
   }
 
@@ -52,7 +48,9 @@ import Testing
     let test = try await litteredLog()
     let log = try await test.open()
     try await log.replayManifests.createReplay(replay("s"))
-    damage(test, TestLog.paths.cursors + "/r.replay", slot: 4096)
+    for slot in 0..<2 {
+      #expect(test.disk.flipBit(TestLog.paths.cursors + "/r.replay", at: slot * 4096 + 30, bit: 3))
+    }
     #expect(try await log.replays().map(\.id) == ["s"])
     let all = try await log.replayManifests.allReplays()
     #expect(all.map(\.id) == ["r", "s"])
@@ -71,7 +69,7 @@ import Testing
   @Test func `a damaged cursor holds back age and size, and the hard cap passes it`() async throws {
     for isCapped in [false, true] {
       var test = try await litteredLog()
-      damage(test, TestLog.paths.cursor("a"), slot: 16 << 10)
+      try test.disk.damageCursor("a")
       test.configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: isCapped ? 64 << 10 : nil)
       let log = try await test.open()
       let report = try await log.trim()
@@ -87,12 +85,37 @@ import Testing
     }
   }
 
-  @Test func `a cursor that cannot be opened for another reason holds everything, hard cap or not`() async throws {
-    let test = try await litteredLog()
-    try test.disk.makeDirectory(TestLog.paths.cursor("z"))
-    let log = try await test.open()
-    let report = try await log.trim()
-    #expect(report.holds.filter { $0.reason == .unreadable }.map(\.cursor) == ["z"] && log.first == .zero)
-    try await log.close()
+  @Test func `a damaged place without a name holds back age and size, and no new cursor begins`() async throws {
+    for isCapped in [false, true] {
+      var test = try await litteredLog()
+      try test.disk.damageCursor("a", withName: true)
+      test.configuration.retention = RetentionPolicy(maxBytes: 64 << 10, hardCapBytes: isCapped ? 64 << 10 : nil)
+      let log = try await test.open()
+      let report = try await log.trim()
+      #expect(report.holds.first { $0.reason == .unreadable }?.cursor == "place 0 of small.slots")
+      #expect(isCapped == (log.first > .zero))
+      #expect(try test.inspector().cursorProblems().count == 1)
+      let error = await #expect(throws: LogError.self) { try await log.cursor(named: "a") }
+      #expect(error?.code == .damaged)
+      #expect(try await log.cursor(named: "b").epoch == 2)
+      try await log.close()
+      try CursorStore.delete(test.disk, TestLog.paths, name: "place 0 of small.slots")
+      let again = try await test.open()
+      #expect(try await again.cursor(named: "a").epoch == 1)
+      try await again.close()
+    }
+  }
+
+  @Test func `tables that cannot be opened hold everything, hard cap or not`() async throws {
+    var test = try await litteredLog()
+    let cap = test.configuration.retention
+    test.configuration.retention = RetentionPolicy()
+    try await test.open().close()
+    try test.disk.remove(TestLog.paths.slots(.small))
+    try test.disk.makeDirectory(TestLog.paths.slots(.small))
+    test.configuration.retention = cap
+    let before = test.segments.count
+    await #expect(throws: LogError.self) { try await test.open().close() }
+    #expect(test.segments.count == before)
   }
 }

@@ -13,7 +13,7 @@ import Testing
     var places = Places()
     /// The two slots of each place; nil: zeros, or torn.
     var disk: [Places.Place: [Places.Content?]] = [:]
-    var promised: [String: UInt64] = [:]
+    var promised: [SlotName: UInt64] = [:]
 
     init(places count: Int) {
       for size in Places.Size.allCases {
@@ -23,9 +23,9 @@ import Testing
     }
 
     /// Stages a group and checks its writes; nil when every change was refused and nothing is to be written.
-    mutating func stage(_ changes: [Places.Change]) -> ([Places.Write], [String: UInt64?])? {
-      let (writes, results) = places.stage(changes)
-      var expected: [String: UInt64?] = [:]
+    mutating func stage(_ changes: [Places.Change]) -> ([Places.Write], [SlotName: UInt64?])? {
+      let (writes, results) = places.stage(changes, allocating: true)
+      var expected: [SlotName: UInt64?] = [:]
       for (change, result) in zip(changes, results) {
         guard case .success(let revision) = result else { continue }
         switch change {
@@ -51,7 +51,7 @@ import Testing
       return writes.isEmpty ? nil : (writes, expected)
     }
 
-    mutating func finish(_ writes: [Places.Write], _ expected: [String: UInt64?]) {
+    mutating func finish(_ writes: [Places.Write], _ expected: [SlotName: UInt64?]) {
       for write in writes { disk[write.place]?[write.slot] = write.content }
       places.commit()
       for (name, revision) in expected { promised[name] = revision }
@@ -59,7 +59,7 @@ import Testing
     }
 
     /// The worlds after a crash that kept any of the writes, tore any and lost the others.
-    func crashed(_ writes: [Places.Write], _ expected: [String: UInt64?]) -> [World] {
+    func crashed(_ writes: [Places.Write], _ expected: [SlotName: UInt64?]) -> [World] {
       var disks = [disk]
       for write in writes {
         disks += disks.flatMap { disk in
@@ -86,8 +86,8 @@ import Testing
     }
 
     /// Each name has its promised revision, or the one that was being written.
-    func check(_ expected: [String: UInt64?], _ note: String) {
-      for name in ["a", "b"] {
+    func check(_ expected: [SlotName: UInt64?], _ note: String) {
+      for name in ["a", "b"] as [SlotName] {
         let found = places.revision(of: name)
         let isRight = found == promised[name] || expected[name].map { $0 == found } ?? false
         if !isRight { Issue.record("\(note): \(name) is at \(found ?? 0), promised \(promised[name] ?? 0)") }
@@ -96,7 +96,7 @@ import Testing
 
     /// The groups that a caller may want now.
     var groups: [[Places.Change]] {
-      func changes(_ name: String) -> [Places.Change] {
+      func changes(_ name: SlotName) -> [Places.Change] {
         let revision = promised[name]
         let puts = Places.Size.allCases.map { Places.Change.put(name, $0, after: revision) }
         return puts + (revision.map { [.remove(name, after: $0)] } ?? [])
@@ -153,20 +153,23 @@ import Testing
 
   @Test func `a refused change leaves the others of its group alone`() {
     var world = World(places: 1)
-    let (writes, results) = world.places.stage([.put("a", .small, after: nil), .put("b", .small, after: nil)])
+    let (writes, results) = world.places.stage(
+      [.put("a", .small, after: nil), .put("b", .small, after: nil)], allocating: true)
     #expect(writes.count == 1 && results == [.success(1), .failure(.full(.small))])
     world.places.commit()
-    #expect(world.places.stage([.put("a", .small, after: 7)]).results == [.failure(.conflict(present: 1))])
+    #expect(
+      world.places.stage([.put("a", .small, after: 7)], allocating: true).results == [.failure(.conflict(present: 1))])
     world.places.commit()
     world.places.grow(.small, by: 1)
-    let again = world.places.stage([.put("b", .small, after: nil), .remove("c", after: 1)])
+    let again = world.places.stage(
+      [.put("b", .small, after: nil), .remove("c", after: 1)], allocating: true)
     #expect(again.results == [.success(1), .failure(.conflict(present: nil))])
   }
 
   @Test func `a value that outgrows its slot moves, and its old place is used again after a mark`() {
     var world = World(places: 1)
     func write(_ changes: [Places.Change]) -> [Result<UInt64, Places.Refusal>] {
-      let (writes, results) = world.places.stage(changes)
+      let (writes, results) = world.places.stage(changes, allocating: true)
       for write in writes { world.disk[write.place]?[write.slot] = write.content }
       world.places.commit()
       return results

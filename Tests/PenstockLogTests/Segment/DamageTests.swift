@@ -123,7 +123,7 @@ import Testing
     let writer = try other.openWriter(committing: 0..<9)
     _ = try CursorStore.hold(other.disk, paths, logID: writer.logID, name: "c", startingAt: Offset(9))
     let image = try image(3)
-    image.disk.install(paths.cursor("c"), try other.contents(paths.cursor("c")))
+    image.disk.install(paths.slots(.small), try other.contents(paths.slots(.small)))
     let report = try image.openWriter().recovery
     #expect(report.outcome == .clean)
     #expect(report.end == Offset(3))

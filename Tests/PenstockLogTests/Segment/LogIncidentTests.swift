@@ -62,7 +62,7 @@ import Testing
           if let bytes { image.disk.install(path, bytes) }
         }
         func kept() -> [String: [UInt8]] {
-          let files = image.disk.filePaths.filter { $0.hasSuffix(".seg") || $0.hasSuffix(".cur") }
+          let files = image.disk.filePaths.filter { $0.hasSuffix(".seg") || $0.hasSuffix("small.slots") }
           // An opening gives back the zeros after the last block.
           return Dictionary(
             uniqueKeysWithValues: files.map { path in

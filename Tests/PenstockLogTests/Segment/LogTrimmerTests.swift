@@ -155,6 +155,32 @@ import Testing
     try await log.close()
   }
 
+  @Test(arguments: [false, true])
+  func `what many cursors have skipped is written with one sync, and so is what they lose`(skip: Bool) async throws {
+    let (base, bases) = try await rolled(RetentionPolicy())
+    var test = base
+    let count = 16
+    var log = try await test.open()
+    for number in 0..<count { _ = try await log.cursor(named: "c\(number)", startingAt: .beginning) }
+    try await log.close()
+    test.configuration.retention = skip ? RetentionPolicy(maxBytes: Self.one) : Self.forced
+    var before = test.disk.ioCount
+    log = try await test.open()
+    if skip {
+      for number in 0..<count { _ = try await log.cursor(named: "c\(number)").skip(to: bases[4]) }
+      before = test.disk.ioCount
+    }
+    _ = try await log.trim()
+    // One write each, a few syncs, and the rest of the run; one by one it would be twice as much.
+    #expect(test.disk.ioCount - before < count + (skip ? 10 : 30))
+    let after = test.disk.powerCut(.nothingUnsynced)
+    for number in 0..<count {
+      let state = try CursorStore.peek(after, TestLog.paths, name: "c\(number)")
+      #expect(skip ? state.committed == bases[4] : state.lost == .zero..<bases[4])
+    }
+    try await log.close()
+  }
+
   private func intent(_ first: Offset, _ end: Offset) -> Intent {
     Intent(
       id: DeliveryID("a"), first: first, end: end, contentDigest: [UInt8](repeating: 0, count: 32), plan: [],

@@ -5,14 +5,6 @@ import Testing
 
 /// A lock is on the file that has the name: no two holders, whatever other processes do between two steps of taking it.
 @Suite struct NamedLockTests {
-  private let logID: [UInt8] = Array(1...16)
-  private let paths = TestLog.paths
-  private var cursor: String { paths.cursor("c") }
-
-  private func hold(_ disk: any FileSystem) throws(LogError) -> HeldCursor {
-    try CursorStore.hold(disk, paths, logID: logID, name: "c", startingAt: .zero)
-  }
-
   /// What another process does meanwhile, and what it holds from then on.
   private final class Other: Sendable {
     let held = Mutex<HeldCursor?>(nil)
@@ -28,68 +20,52 @@ import Testing
     }
   }
 
-  @Test func `a cursor that is deleted and made again between opening and lock has one holder`() throws {
-    let (disk, other) = (try logDirectory(), Other())
-    try hold(disk).close()
-    let gated = GatedFileSystem(disk)
-    gated.once(before: "lock") { [self] in
-      try? disk.remove(cursor)
-      other.take { () throws(LogError) in try hold(disk) }
+  /// A disk with a file, and the file system of a process that another one interrupts.
+  private func file() throws -> (SimulatedFileSystem, GatedFileSystem, path: String) {
+    let disk = SimulatedFileSystem()
+    disk.install("/file", [1])
+    return (disk, GatedFileSystem(disk), "/file")
+  }
+
+  @Test func `a file that is deleted and made again between opening and lock has one holder`() throws {
+    let (disk, gated, path) = try file()
+    let other = Mutex(false)
+    gated.once(before: "lock") {
+      try? disk.remove(path)
+      let isTaken = (try? NamedLock.openOrCreate(disk, path)) != nil
+      other.withLock { $0 = isTaken }
     }
-    #expect(code { try hold(gated) } == .cursorHeld)
-    #expect(other.held.withLock { $0 != nil })
+    #expect(try NamedLock.open(gated, path) == nil && other.withLock { $0 })
   }
 
-  @Test func `a cursor that is replaced between opening and lock is taken as the file that is there now`() throws {
-    let disk = try logDirectory()
-    try hold(disk).close()
-    let gated = GatedFileSystem(disk)
-    gated.once(before: "lock") { [self] in
-      try? disk.remove(cursor)
-      (try? hold(disk))?.close()
+  @Test func `a file that is replaced between opening and lock is taken as the file that is there now`() throws {
+    let (disk, gated, path) = try file()
+    gated.once(before: "lock") {
+      try? disk.remove(path)
+      disk.install(path, [2])
     }
-    let mine = try hold(gated)
-    try mine.acquire()
-    #expect(try CursorStore.peek(disk, paths, name: "c").epoch == 1)
-    #expect(code { try hold(disk) } == .cursorHeld)
+    let mine = try #require(try NamedLock.open(gated, path))
+    #expect(try disk.path(path, names: mine) && NamedLock.open(disk, path) == nil)
   }
 
-  @Test func `a cursor that is deleted between opening and lock is not held without a file`() throws {
-    let disk = try logDirectory()
-    try hold(disk).close()
-    let gated = GatedFileSystem(disk)
-    gated.once(before: "lock") { [self] in try? disk.remove(cursor) }
-    let found = code { try CursorStore.take(gated, paths, logID: logID, name: "c") }
-    #expect(found == .io && disk.openHandleCount == 0)
+  @Test func `a file that is deleted between opening and lock is not held without a name`() throws {
+    let (disk, gated, path) = try file()
+    gated.once(before: "lock") { try? disk.remove(path) }
+    let error = #expect(throws: FileSystemError.self) { try NamedLock.open(gated, path) }
+    #expect(error?.code == .notFound && disk.openHandleCount == 0)
   }
 
-  @Test func `two processes that make one cursor at the same time do not both hold it`() throws {
-    for step in ["create", "lock", "rename"] {
-      let (disk, other) = (try logDirectory(), Other())
-      let gated = GatedFileSystem(disk)
-      gated.once(before: step) { [self] in other.take { () throws(LogError) in try hold(disk) } }
-      let mine = Other()
-      mine.take { () throws(LogError) in try hold(gated) }
-      let holders = [mine, other].compactMap { $0.held.withLock { $0 } }
-      let refusals = [mine, other].compactMap { $0.code.withLock { $0 } }
-      #expect(holders.count == 1 && refusals == [.cursorHeld], "before \(step)")
-      let state = try holders[0].acquire()
-      #expect(try CursorStore.peek(disk, paths, name: "c") == state)
-      #expect(disk.filePaths == [cursor])
-    }
-  }
-
-  @Test func `a holder whose file is removed or replaced from outside moves no more`() throws {
-    for isReplaced in [false, true] {
-      let disk = try logDirectory()
-      let mine = try hold(disk)
-      let before = mine.state
-      try disk.remove(cursor)
-      let other = isReplaced ? try hold(disk) : nil
-      #expect(code { try mine.acquire() } == .poisoned)
-      #expect(mine.state == before)
-      try other?.acquire()
-      #expect(try !isReplaced || CursorStore.peek(disk, paths, name: "c").epoch == 1)
+  @Test func `two processes that make one file at the same time do not both hold it`() throws {
+    for step in ["create", "lock"] {
+      let (disk, gated, path) = try file()
+      let other = Mutex(false)
+      gated.once(before: step) {
+        let isTaken = (try? NamedLock.create(disk, path)) != nil
+        other.withLock { $0 = isTaken }
+      }
+      let mine = try NamedLock.create(gated, path)
+      #expect((mine != nil) != other.withLock { $0 }, "before \(step)")
+      if let mine { #expect(try disk.path(path, names: mine)) }
     }
   }
 

@@ -19,8 +19,7 @@ import Testing
   }
 
   private func open(_ disk: SimulatedFileSystem) throws -> (slots: SlotFile, value: [UInt8]) {
-    let opened = try SlotFile.open(disk, Self.path, kind: 5, slotSize: Self.size, locking: false)
-    return try #require(opened)
+    try SlotFile.open(disk, Self.path, kind: 5, slotSize: Self.size)
   }
 
   /// A disk with a file of this value, and the file, open.
@@ -158,20 +157,6 @@ import Testing
       }
     }
     #expect(kinds == [true, false])
-  }
-
-  @Test func `a lock keeps the second holder out until the first is gone`() throws {
-    let disk = try disk()
-    try create(disk, [1])
-    func hold() throws -> SlotFile? {
-      try SlotFile.open(disk, Self.path, kind: 5, slotSize: Self.size, locking: true)?.slots
-    }
-    var first = try hold()
-    #expect(first != nil)
-    #expect(try hold() == nil)
-    #expect(try peek(disk) == [1])
-    first = nil
-    #expect(try hold() != nil)
   }
 
   @Test func `a write that finds no room leaves the value before, and the next one works`() throws {

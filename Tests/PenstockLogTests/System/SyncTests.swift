@@ -24,7 +24,7 @@ import Testing
   @Test func `a replay that was removed stays removed`() throws {
     let disk = try logDirectory()
     try ReplayManifestStore.create(disk, paths, logID: Array(1...16), replay("again"))
-    try ReplayManifestStore.remove(disk, paths, [paths.cursors + "/again.replay"])
+    try ReplayManifestStore.remove(disk, paths, id: "again")
     #expect(try ReplayManifestStore.ids(disk.powerCut(.nothingUnsynced), paths).isEmpty)
   }
 
