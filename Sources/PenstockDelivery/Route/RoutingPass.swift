@@ -33,6 +33,12 @@ struct RoutingPass: Sendable {
     /// When the log took the first record after ``taken``; nil before that is compared.
     var begun: Timestamp?
 
+    /// What waited is taken, up to this offset.
+    mutating func began(at offset: Offset) {
+      (events, begun) = (SelectedRecords(), nil)
+      (taken, from) = (offset, offset)
+    }
+
     var hasNews: Bool { events.count > 0 || faultyAt != nil }
 
     /// Whether the record was of interest. In place: what waits is not copied.
@@ -111,7 +117,7 @@ struct RoutingPass: Sendable {
   private mutating func goBack(to offset: Offset) {
     guard offset < position else { return }
     // The members have been compared up to here.
-    for (id, member) in members { members[id]?.from = max(member.from, position) }
+    for place in members.indices { members.values[place].from = max(members.values[place].from, position) }
     position = offset
   }
 
@@ -150,8 +156,8 @@ struct RoutingPass: Sendable {
   /// Notes where the members' next pieces begin in time. In time of the batch, for a member that begins inside of it.
   private mutating func begin(_ batch: Batch) {
     for id in fresh {
-      guard let from = members[id]?.from, from < batch.end else { continue }
-      members[id]?.begun = batch.firstAppendTime
+      guard let place = members.index(forKey: id), members.values[place].from < batch.end else { continue }
+      members.values[place].begun = batch.firstAppendTime
       fresh.remove(id)
     }
   }
@@ -173,25 +179,25 @@ struct RoutingPass: Sendable {
   }
 
   private mutating func add(_ record: RecordView, for id: ID, _ woken: inout [ID]) {
-    let hadNews = members[id]?.hasNews == true
-    guard members[id]?.add(record) == true else { return }
+    // One look-up, and no copy of the member: this runs for every event.
+    guard let place = members.index(forKey: id) else { return }
+    let hadNews = members.values[place].hasNews
+    guard members.values[place].add(record) else { return }
     if !hadNews { woken.append(id) }
     waitingBytes += record.bytes.count
-    if members[id].map({ $0.events.byteCount > mostBytesOfOne }) == true { full.insert(id) }
+    if members.values[place].events.byteCount > mostBytesOfOne { full.insert(id) }
   }
 
   /// What waits for a member, and up to where everything was compared with its filter. Nil when the router has compared
   /// nothing more for it, and when it is no member.
   mutating func take(_ id: ID) -> Piece? {
-    guard let member = members[id] else { return nil }
+    guard let place = members.index(forKey: id) else { return nil }
+    let member = members.values[place]
     let end = member.faultyAt ?? max(member.from, position)
     guard end > member.taken || member.faultyAt != nil else { return nil }
     waitingBytes -= member.events.byteCount
     full.remove(id)
-    members[id]?.events = SelectedRecords()
-    members[id]?.taken = end
-    members[id]?.from = end
-    members[id]?.begun = nil
+    members.values[place].began(at: end)
     fresh.insert(id)
     return Piece(
       events: member.events, end: end, faultyAt: member.faultyAt, firstAppendTime: member.begun ?? lastAppendTime,
