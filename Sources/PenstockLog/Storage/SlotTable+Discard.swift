@@ -14,10 +14,8 @@ extension SlotTable {
 
   /// Nothing is known of the generations of such places, so none of their bytes may stay. Needs the allocation's lock.
   private func erase(_ broken: [Place]) throws(LogError) {
-    for place in broken {
-      try files.writeZeros(place.size, place.index..<place.index + 1)
-      try files.synchronize(place.size)
-    }
+    for place in broken { try files.writeZeros(place.size, place.index..<place.index + 1) }
+    // This also makes the zeros durable.
     try read()
   }
 

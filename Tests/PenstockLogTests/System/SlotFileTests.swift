@@ -54,6 +54,22 @@ import Testing
     #expect(try peek(disk) == full)
   }
 
+  @Test func `what is written is durable, also where a killed process left the name in memory alone`() throws {
+    var opened = 0
+    for io in 1...9 {
+      let disk = try disk()
+      disk.fail(atIO: disk.ioCount + io)
+      try? create(disk, [1])
+      let left = disk.processKill()
+      guard let slots = try? open(left).slots else { continue }
+      try slots.write([2])
+      #expect(try peek(left.powerCut(.nothingUnsynced)) == [2])
+      opened += 1
+    }
+    // At the sync of the directory, and where the creation was complete.
+    #expect(opened >= 2)
+  }
+
   @Test func `whatever becomes of a write under way, the value before or the value after is there`() throws {
     let (disk, slots) = try made([1, 1, 1])
     try slots.write([2, 2, 2])
