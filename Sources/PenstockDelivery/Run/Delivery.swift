@@ -178,12 +178,13 @@ public final class Delivery: Service {
     }
     try? await deadLetters?.prepare()
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
-    var runner = DeliveryRunner(
-      state: DeliveryState(
+    let runner = DeliveryRunner(
+      DeliveryState(
         await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
-      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
-      environment: environment, progress: published, commands: commands)
+      DeliveryRunner.Parts(
+        lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
+        planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
+        environment: environment, progress: published, commands: commands))
     let result = await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
         await runner.run()
