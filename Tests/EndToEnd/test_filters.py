@@ -227,8 +227,9 @@ class World:
         return some
 
     def rebuild(self):
-        """All cursors of exports are lost, and made again from the manifests."""
-        for name in (destination.name for destination in self.destinations if destination.is_export):
+        """Cursors of exports are lost, and made again from the manifests."""
+        exports = [destination.name for destination in self.destinations if destination.is_export]
+        for name in self.chance.sample(exports, min(6, len(exports))):
             self.room(f"cursor delete {name} --log L --yes")
             said = self.room.json(f"cursor rebuild {name} --config serve.json --yes")
             assert said["committed"] == len(self.records), said
@@ -258,10 +259,9 @@ def test_every_destination_gets_what_its_filter_selects_and_each_event_once(room
         assert some > len(world.destinations) // 2, "the filters are no good"
         world.rebuild()
         room.append(world.grow(300, record), "--config serve.json")
-        status = room.status()
-        assert status["sealed"]["sealed"] > 0 and (status["dropped"] > 0) == ("retention" in world.log), status
         world.settle()
-        print(f"{len(world.records)} records, {status['dropped']} dropped, {status['sealed']}")
+        status = room.status()
+        assert status["dropped"] > 0 if "retention" in world.log else status["sealed"]["sealed"] > 0, status
     finally:
         world.clean_up()
 
