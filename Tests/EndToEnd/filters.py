@@ -1,4 +1,4 @@
-"""Random filters and records, and what a filter means, written from docs/guides/replay.md and `EventFilter`'s grammar."""
+"""Random filters and records, and what a filter means: from docs/guides/replay.md and the comments of EventFilter."""
 import functools
 import json
 import re
@@ -15,7 +15,8 @@ VALUES = {
 
 def pattern(chance, value):
     """A glob that matches the value: itself, or with `*` or `?` for a part of it."""
-    letters, place, kind = [re.sub(r"([*?\\])", r"\\\1", one) for one in value], chance.randrange(len(value) + 1), chance.random()
+    letters = [re.sub(r"([*?\\])", r"\\\1", one) for one in value]
+    place, kind = chance.randrange(len(value) + 1), chance.random()
     if kind < 0.3:
         letters[place:place + chance.randrange(len(value) + 1)] = "*"
     elif kind < 0.5:
@@ -40,7 +41,7 @@ def random_filter(chance):
 
 def spelled(filter, chance):
     """The filter as keys or as text: both mean the same."""
-    terms = [("", *term) for term in filter["including"].items()] + [("!", *term) for term in filter["excluding"].items()]
+    terms = [(sign, *term) for sign, part in (("", "including"), ("!", "excluding")) for term in filter[part].items()]
     chance.shuffle(terms)
     if chance.random() < 0.5 or not all(values for _, _, values in terms):
         return {**filter["including"], "not": filter["excluding"], "malformed": filter["malformed"]}
@@ -80,9 +81,8 @@ def facts(record):
 
 @functools.cache
 def glob(text):
-    meaning = {"*": ".*", "?": "."}
-    return re.compile("".join(meaning.get(part) or re.escape(part[-1]) for part in re.findall(r"\\.|.", text, re.DOTALL)),
-                      re.DOTALL)
+    meaning, parts = {"*": ".*", "?": "."}, re.findall(r"\\.|.", text, re.DOTALL)
+    return re.compile("".join(meaning.get(part) or re.escape(part[-1]) for part in parts), re.DOTALL)
 
 
 def selects(filter, fact):
@@ -127,13 +127,13 @@ def record(chance, number, is_event=True):
         return "{" + ",".join(member(name, value(field)) for name, field in fields) + "}"
 
     def properties():
-        inner = '"in":' + part(("id", "tracker"))
-        return chance.choice((part(("id", "tracker")), part(("id", "tracker"), ("id", "tracker")), "null", "{" + inner + "}"))
+        one = ("id", "tracker")
+        return chance.choice((part(one), part(one, one), "null", '{"in":' + part(one) + "}"))
 
     def segments():
-        inside = chance.choices((part(("id", "segment")), part(("name", "segment"), ("id", "tracker")), value("segment"),
-                                 "[" + part(("id", "segment")) + "]"), k=chance.randrange(3))
-        return "[" + ",".join(inside) + "]"
+        one = part(("id", "segment"))
+        each = (one, part(("name", "segment"), ("id", "tracker")), value("segment"), "[" + one + "]")
+        return "[" + ",".join(chance.choices(each, k=chance.randrange(3))) + "]"
 
     names = {"app_id": "app", "type": "type", "event": "event", "properties": properties, "segments": segments}
     members = [f'"number":"#{number}#"', f'"pad":"{chance.randbytes(chance.randrange(150)).hex()}"']
@@ -149,6 +149,6 @@ def odd(chance, number):
     """A record that the service would refuse: no object, or one that is no event."""
     mark = b"#%d#" % number
     return chance.choice((
-        mark, b'{"n":"%b"' % mark, b'["%b"]' % mark, b'{"n":"%b","event":"\\ud800"}' % mark, b'{"n":"%b","x":01}' % mark,
-        b'{"n":"%b","app_id":"a1"} {}' % mark, b'{"n":"%b","event":"\xff"}' % mark, b'{"n":"%b","x":NaN}' % mark,
+        mark, b'["%b"]' % mark, *(b'{"n":"%b"%b' % (mark, end) for end in (
+            b"", b',"event":"\\ud800"}', b',"x":01}', b',"app_id":"a1"} {}', b',"event":"\xff"}', b',"x":NaN}')),
         *(record(chance, number, is_event=False) for _ in range(6))))
