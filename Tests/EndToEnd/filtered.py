@@ -33,8 +33,8 @@ class Receiver(Web):
             luck = self.chance.random()
             if luck > 0.03:
                 batch = (first, last, body)
-                if self.batches[name].setdefault(id, batch) != batch:
-                    self.wrong.append(f"{name}: {id} has two contents")
+                if (known := self.batches[name].setdefault(id, batch)) != batch:
+                    self.wrong.append(f"{name}: {id} has two contents: {known} and {batch}")
                 if first >= self.ends[name]:
                     self.ends[name] = last + 1
                     self.taken[name].append(body)
