@@ -21,7 +21,11 @@ class Requests(http.server.BaseHTTPRequestHandler):
 
     def body(self):
         if self.headers.get("transfer-encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
+            length = int(self.headers.get("content-length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:
+                raise ConnectionAbortedError("the client was killed in the middle of a body")
+            return body
         parts = []
         while size := int(self.rfile.readline(), 16):
             parts.append(self.rfile.read(size))

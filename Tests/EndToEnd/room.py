@@ -84,7 +84,7 @@ class Room:
 
     def file(self, name, content=b""):
         """Bytes, text, or anything else as JSON."""
-        text = content if isinstance(content, (bytes, bytearray, str)) else json.dumps(content)
+        text = content if isinstance(content, (bytes, bytearray, str)) else json.dumps(content, ensure_ascii=False)
         (self.path / name).write_bytes(text.encode() if isinstance(text, str) else text)
 
     def read(self, name):

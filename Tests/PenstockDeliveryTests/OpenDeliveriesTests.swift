@@ -1,4 +1,5 @@
 import PenstockDelivery
+import PenstockEvents
 import PenstockLog
 import PenstockTestKit
 import Testing
@@ -30,6 +31,19 @@ import Testing
     sink.release()
     #expect(await rig.cursor.wait { $0.committed == Offset(4) && $0.inFlight.isEmpty })
     try await stop(delivery, run)
+  }
+
+  @Test func `is not for a sink that records every range: its entries are a chain`() async throws {
+    let rig = DeliveryRig(records: 6)
+    let sink = ScriptedSink(last: .acceptWhenReleased)
+    let chained = SelectingSink(sink: sink, selection: EventSelection(filter: .all), recordsEveryRange: true)
+    let delivery = rig.delivery(to: chained, policy: pairs, options: two)
+    let run = Task { try await delivery.run(untilCaughtUpWith: nil) }
+    await sink.untilDeliveries(1)
+    #expect(await delivery.waitForProgress { $0.batchesInFlight == 1 && $0.activity == .sending })
+    sink.release()
+    #expect(try await outcome(of: run).batches == 3)
+    #expect(sink.attempts == [.zero..<Offset(2), Offset(2)..<Offset(4), Offset(4)..<Offset(6)])
   }
 
   @Test

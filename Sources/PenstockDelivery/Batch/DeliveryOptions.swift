@@ -8,7 +8,8 @@ public struct DeliveryOptions: Sendable, Hashable {
   /// How long to wait after trouble.
   public var retry: RetryPolicy
   /// How many batches may be in flight at once, 1 … `CursorState.maxInFlight`. With more than one, a later batch may
-  /// arrive before an earlier one that failed. The cursor still commits everything up to an offset, or nothing.
+  /// arrive before an earlier one that failed. The cursor still commits everything up to an offset, or nothing. It is 1
+  /// for a sink with ``Sink/recordsEveryRange``.
   public var maxInFlight: Int {
     didSet { maxInFlight = Self.bounded(maxInFlight) }
   }

@@ -48,6 +48,10 @@ public final class Delivery: Service {
     self.sink = sink
     let wanted = options.policy ?? sink.batchPolicy
     policy = wanted.limited(to: sink.batchLimits)
+    var options = options
+    // Each entry of a manifest holds the hash of the one before, so that one must be there already.
+    let isOneByOne = sink.recordsEveryRange && options.maxInFlight > 1
+    if isOneByOne { options.maxInFlight = 1 }
     self.options = options
     self.deadLetters = deadLetters
     attempts = environment.attempts ?? AttemptLog()
@@ -62,6 +66,7 @@ public final class Delivery: Service {
           "maxBytes": "\(wanted.maxBytes) to \(policy.maxBytes)",
         ])
     }
+    if isOneByOne { environment.logger.notice("maxInFlight is lowered to 1: the export has a manifest") }
     self.environment = environment
     published = AsyncCondition(DeliveryProgress(cursor: lease.name, destination: sink.description))
   }
