@@ -6,15 +6,15 @@ keeps their pages in the cache. At the end the cache is dropped, by mounting the
 must be there.
 """
 import contextlib
-import mmap
 import os
 import subprocess
 import sys
-import time
 
 from device import Disk, make_image
 from ledger import Judge, Ledger
 from work import Laboratory, Work
+
+HOLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hold.py")
 
 
 class Writes:
@@ -66,30 +66,10 @@ class Writes:
             with laboratory.start("tail", "--log", laboratory.log, "--follow", stdout=subprocess.DEVNULL):
                 yield how
         else:
-            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, __file__, laboratory.log]
+            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, HOLD, laboratory.log]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
                 try:
-                    process.stdout.readline()
+                    assert process.stdout.readline() == b"ready\n", "nothing maps the log's files"
                     yield how
                 finally:
                     process.kill()
-
-
-def hold(folder):
-    """Maps every file and touches its pages, over and over. A file that is cut short may end it, by SIGBUS."""
-    maps, is_first = {}, True
-    while True:
-        for place, _, names in os.walk(folder):
-            for path in (os.path.join(place, name) for name in names):
-                with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
-                    maps.setdefault(os.stat(path).st_ino, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
-        for pages in maps.values():
-            bytes(pages[::mmap.PAGESIZE])
-        if is_first:
-            print("ready", flush=True)
-        is_first = False
-        time.sleep(0.002)
-
-
-if __name__ == "__main__":
-    hold(sys.argv[1])
