@@ -183,13 +183,12 @@ public final class Delivery: Service {
     }
     try? await deadLetters?.prepare()
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
-    let runner = DeliveryRunner(
-      DeliveryState(
+    var runner = DeliveryRunner(
+      state: DeliveryState(
         await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
-      DeliveryRunner.Parts(
-        lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-        planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
-        environment: environment, progress: published, commands: commands))
+      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
+      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
+      environment: environment, progress: published, commands: commands)
     let result = await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
         await runner.run()

@@ -3,7 +3,7 @@ import PenstockLog
 
 extension DeliveryRunner {
   /// Begins an attempt that runs concurrently. Its answer arrives through the commands.
-  func launch(
+  mutating func launch(
     _ intent: Intent, attempt: Int, _ group: inout DiscardingTaskGroup
   ) -> DeliveryState.Event {
     let start = environment.clock.now()
@@ -28,7 +28,7 @@ extension DeliveryRunner {
   }
 
   /// The oldest answer that is not handled yet.
-  func takeAnswer() -> DeliveryState.Event? {
+  mutating func takeAnswer() -> DeliveryState.Event? {
     let next = commands.update { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
     guard let answer = next else { return nil }
     attempts.end(answer.number, answer.outcome, after: answer.end - answer.start)
@@ -46,7 +46,7 @@ extension DeliveryRunner {
   }
 
   /// Names a record that cannot be rendered by its own bytes, since there is no rendering.
-  func planDeadLetter(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
+  mutating func planDeadLetter(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
     closedBy = reason
     do throws(LogError) {
       let batch = try await record(at: range.lowerBound)
@@ -57,7 +57,7 @@ extension DeliveryRunner {
   }
 
   /// Writes the dead letter of a rejected record. Repeated after a crash, it writes nothing again.
-  func writeDeadLetter(_ intent: Intent, reason: String) async -> DeliveryState.Event {
+  mutating func writeDeadLetter(_ intent: Intent, reason: String) async -> DeliveryState.Event {
     guard let deadLetters else {
       let now = environment.clock.now()
       return .failed(.illegalMove, message: "the delivery has no dead-letter store", at: now, roll: 0)

@@ -9,7 +9,7 @@ extension DeliveryRunner {
   static let pauseLook: Duration = .seconds(1)
 
   /// The change of the pause, if the next work would begin something.
-  func lookAtPause() async -> DeliveryState.Event? {
+  mutating func lookAtPause() async -> DeliveryState.Event? {
     guard !state.isPaused, !state.isStopping, case .working(let work) = state.phase else { return nil }
     switch work {
     case .begin, .commit, .save: return nil
@@ -18,7 +18,7 @@ extension DeliveryRunner {
   }
 
   /// Waits until an operator resumes the destination, or the delivery is stopped.
-  func waitWhilePaused() async -> DeliveryState.Event {
+  mutating func waitWhilePaused() async -> DeliveryState.Event {
     while true {
       if mustStop { return .stop }
       if let change = await changeOfPause() { return change }
@@ -29,7 +29,7 @@ extension DeliveryRunner {
   }
 
   /// The event for the state when the pause has changed; nil when it has not.
-  func changeOfPause() async -> DeliveryState.Event? {
+  mutating func changeOfPause() async -> DeliveryState.Event? {
     commands.update { $0.pauseChanged = false }
     let now: CursorPause?
     do throws(LogError) { now = try await lease.currentPause() } catch {

@@ -2,7 +2,7 @@ import Logging
 import PenstockLog
 
 extension DeliveryRunner {
-  func plan(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
+  mutating func plan(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
     closedBy = reason
     let choice: Result<Selected, SinkError>
     do throws(LogError) {
@@ -19,7 +19,7 @@ extension DeliveryRunner {
   }
 
   /// Fixes how a new batch is rendered, renders it, and names the result.
-  private func render(_ selected: Selected) throws(SinkError) -> Intent {
+  private mutating func render(_ selected: Selected) throws(SinkError) -> Intent {
     let batch = selected.batch
     let now = environment.wallClock.now()
     let plan = try sink.plan(
@@ -43,7 +43,7 @@ extension DeliveryRunner {
       createdAt: environment.wallClock.now())
   }
 
-  func reopen(_ intent: Intent) async -> DeliveryState.Event {
+  mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {
     closedBy = .reopened
     let cursor = await lease.state
     if !cursor.inFlight.contains(where: { $0.intent.id == intent.id }) {
@@ -74,7 +74,7 @@ extension DeliveryRunner {
   }
 
   /// Finds the half of a rejected batch by its events, because records that are not sent cannot be to blame.
-  func bisect(_ intent: Intent) async -> DeliveryState.Event {
+  mutating func bisect(_ intent: Intent) async -> DeliveryState.Event {
     let batch: Batch
     do throws(LogError) {
       switch try await select(intent) {

@@ -25,7 +25,7 @@ extension DeliveryRunner {
   }
 
   /// Counts in what the router has found, up to `limit`. Returns false when the delivery has to read the log itself.
-  func countRouted(_ open: inout PendingBatch, upTo limit: Offset) -> Bool {
+  mutating func countRouted(_ open: inout PendingBatch, upTo limit: Offset) -> Bool {
     // A batch that begins elsewhere than the last one ended: after a gap, or at records that a split has reserved.
     if let routed, routed.next != open.end { leaveRouter() }
     guard let seat = routed?.seat ?? join(at: open.end) else { return false }
@@ -48,12 +48,12 @@ extension DeliveryRunner {
   }
 
   /// The delivery reads for itself until it has caught up, so that a slow one leaves the others alone.
-  func leaveRouter() {
+  mutating func leaveRouter() {
     guard routed != nil else { return }
     (routed, mayJoin) = (nil, false)
   }
 
-  private func join(at offset: Offset) -> EventRouter.Seat? {
+  private mutating func join(at offset: Offset) -> EventRouter.Seat? {
     guard mayJoin, selection.window == nil, !selection.filter.passesEverything,
       let router = environment.router, router.logID == source.logID,
       let seat = router.join(selection.filter, at: offset)
@@ -62,7 +62,7 @@ extension DeliveryRunner {
     return seat
   }
 
-  private func countPiece(in open: inout PendingBatch, upTo limit: Offset) {
+  private mutating func countPiece(in open: inout PendingBatch, upTo limit: Offset) {
     guard var routed, let piece = routed.piece else { return }
     let (selection, policy, now) = (selection, planner.policy, now)
     var kept = gathered

@@ -21,7 +21,7 @@ extension DeliveryRunner {
   }
 
   /// Passes records that are not selected.
-  func skip(to end: Offset, untimed: Int) async throws(LogError) -> DeliveryState.Event {
+  mutating func skip(to end: Offset, untimed: Int) async throws(LogError) -> DeliveryState.Event {
     let passed = end - state.committed
     let cursor = try await lease.skip(to: end)
     progress.update {
@@ -33,7 +33,7 @@ extension DeliveryRunner {
 
   /// Counts visible records in, until the batch is full. Returns false when there are more, and the delivery has to
   /// look for answers first.
-  func countIn(_ open: inout PendingBatch) async throws(LogError) -> Bool {
+  mutating func countIn(_ open: inout PendingBatch) async throws(LogError) -> Bool {
     let durableEnd = await source.durableEnd
     if durableEnd != progress.value.end { progress.update { $0.end = durableEnd } }
     let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
@@ -59,7 +59,7 @@ extension DeliveryRunner {
     return true
   }
 
-  private func countWhole(_ batch: Batch, in open: inout PendingBatch) {
+  private mutating func countWhole(_ batch: Batch, in open: inout PendingBatch) {
     let isFirst = open.count == 0
     let seen = now.seen(batch.firstAppendTime)
     let isIn = open.add(
@@ -67,7 +67,7 @@ extension DeliveryRunner {
     if isIn { gathered.whole = isFirst ? batch : nil }
   }
 
-  private func countSelected(_ batch: Batch, in open: inout PendingBatch) {
+  private mutating func countSelected(_ batch: Batch, in open: inout PendingBatch) {
     let (selection, policy, now) = (selection, planner.policy, now)
     var (untimed, isDone) = (0, false)
     var kept = gathered
@@ -131,7 +131,7 @@ extension DeliveryRunner {
   }
 
   /// What is selected of a new batch.
-  func select(_ range: Range<Offset>) async throws(LogError) -> Result<Selected, SinkError> {
+  mutating func select(_ range: Range<Offset>) async throws(LogError) -> Result<Selected, SinkError> {
     defer { gathered = Gathered() }
     if let batch = gathered.whole, batch.first..<batch.end == range { return .success(Selected(batch: batch)) }
     if !selection.isEverything, let open = pending, open.range == range, let events = gathered.events,

@@ -7,7 +7,7 @@ extension DeliveryRunner {
 
   /// Counts visible records into a batch until the planner closes it. Each wake-up reads only records that are not
   /// counted yet.
-  func accumulate(from first: Offset) async -> DeliveryState.Event {
+  mutating func accumulate(from first: Offset) async -> DeliveryState.Event {
     if let passed = await passedByRetention(expecting: first) { return passed }
     // An answer interrupts accumulating; the records counted so far stay counted.
     var open = pending.flatMap { $0.first == first ? $0 : nil } ?? PendingBatch(first: first)
@@ -53,14 +53,14 @@ extension DeliveryRunner {
 
   /// Checks whether retention's hard cap has passed the cursor. The delivery begins nothing new before an operator
   /// has acknowledged the loss. Then it continues at the cursor's position.
-  private func passedByRetention(expecting first: Offset) async -> DeliveryState.Event? {
+  private mutating func passedByRetention(expecting first: Offset) async -> DeliveryState.Event? {
     let cursor = await lease.state
     if let gap = cursor.gap { return failed(LogError(gap)) }
     return cursor != state.cursor ? .moved(cursor) : nil
   }
 
   /// Waits for an answer, and waits out a backoff or a halt.
-  func waitOut(until deadline: MonotonicInstant?) async -> DeliveryState.Event {
+  mutating func waitOut(until deadline: MonotonicInstant?) async -> DeliveryState.Event {
     while true {
       if state.isStopping {
         // Only answers in flight are left to wait for. A cancelled task waits for them too, until its sinks return.

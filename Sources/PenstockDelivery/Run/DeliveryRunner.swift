@@ -2,37 +2,19 @@ import Logging
 import PenstockLog
 
 /// Does what a ``DeliveryState`` says is next and reports the result to it. Decides nothing.
-///
-/// An object, because each of its calls that waits would otherwise keep a copy of everything for each destination.
-final class DeliveryRunner {
-  /// What it works with.
-  struct Parts {
-    let lease: any CursorLease
-    let source: any RecordSource
-    let sink: any Sink
-    let deadLetters: (any DeadLetterStore)?
-    let attempts: AttemptLog
-    let planner: BatchPlanner
-    /// What new batches deliver.
-    let selection: EventSelection
-    let environment: DeliveryEnvironment
-    let progress: AsyncCondition<DeliveryProgress>
-    let commands: AsyncCondition<DeliveryCommands>
-  }
-
-  private let parts: Parts
-  var lease: any CursorLease { parts.lease }
-  var source: any RecordSource { parts.source }
-  var sink: any Sink { parts.sink }
-  var deadLetters: (any DeadLetterStore)? { parts.deadLetters }
-  var attempts: AttemptLog { parts.attempts }
-  var planner: BatchPlanner { parts.planner }
-  var selection: EventSelection { parts.selection }
-  var environment: DeliveryEnvironment { parts.environment }
-  var progress: AsyncCondition<DeliveryProgress> { parts.progress }
-  var commands: AsyncCondition<DeliveryCommands> { parts.commands }
-
+struct DeliveryRunner {
   var state: DeliveryState
+  let lease: any CursorLease
+  let source: any RecordSource
+  let sink: any Sink
+  let deadLetters: (any DeadLetterStore)?
+  let attempts: AttemptLog
+  let planner: BatchPlanner
+  /// What new batches deliver.
+  let selection: EventSelection
+  let environment: DeliveryEnvironment
+  let progress: AsyncCondition<DeliveryProgress>
+  let commands: AsyncCondition<DeliveryCommands>
   /// The batch that is accumulating.
   var pending: PendingBatch?
   /// The records of that batch, as far as they are kept: saves reading them again.
@@ -61,11 +43,7 @@ final class DeliveryRunner {
     var untimed: Int
   }
 
-  init(_ state: DeliveryState, _ parts: Parts) {
-    (self.state, self.parts) = (state, parts)
-  }
-
-  func run() async -> Result<DeliveryReport, DeliveryFailure> {
+  mutating func run() async -> Result<DeliveryReport, DeliveryFailure> {
     await withDiscardingTaskGroup { group in
       let result = await run(&group)
       // Nothing is in flight unless another holder has taken the cursor, and then that holder continues.
@@ -74,7 +52,7 @@ final class DeliveryRunner {
     }
   }
 
-  private func run(_ group: inout DiscardingTaskGroup) async -> Result<DeliveryReport, DeliveryFailure> {
+  private mutating func run(_ group: inout DiscardingTaskGroup) async -> Result<DeliveryReport, DeliveryFailure> {
     let first = state.committed
     publish()
     while true {
@@ -99,7 +77,7 @@ final class DeliveryRunner {
   /// True once the delivery may begin nothing new.
   var mustStop: Bool { commands.value.stop || Task.isCancelled }
 
-  private func apply(_ event: DeliveryState.Event) {
+  private mutating func apply(_ event: DeliveryState.Event) {
     lastRange = state.range
     let before = state.trouble
     do throws(DeliveryState.IllegalEvent) {
@@ -120,7 +98,7 @@ final class DeliveryRunner {
     }
   }
 
-  private func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event {
+  private mutating func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event {
     switch work {
     case .accumulate(let first): return await accumulate(from: first)
     case .plan(let range, let reason, _, nil): return await plan(range, closedBy: reason)
@@ -138,7 +116,7 @@ final class DeliveryRunner {
     }
   }
 
-  private func begin(
+  private mutating func begin(
     _ intent: Intent, replacing old: Intent?, rejectionReason: String?
   ) async -> DeliveryState.Event {
     let next: CursorState
@@ -160,7 +138,7 @@ final class DeliveryRunner {
     return .begun(next)
   }
 
-  private func commit(_ intent: Intent, receipt: String) async -> DeliveryState.Event {
+  private mutating func commit(_ intent: Intent, receipt: String) async -> DeliveryState.Event {
     let next: CursorState
     do throws(LogError) { next = try await lease.complete(intent.id, receipt: receipt) } catch { return failed(error) }
     let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
@@ -185,7 +163,7 @@ final class DeliveryRunner {
     return .committed(next)
   }
 
-  func failed(_ error: LogError) -> DeliveryState.Event {
+  mutating func failed(_ error: LogError) -> DeliveryState.Event {
     lastLogError = error
     environment.logger.error("log or cursor failed", metadata: ["error": "\(error)"])
     return .failed(error.code, message: error.description, at: environment.clock.now(), roll: environment.random())
