@@ -10,12 +10,15 @@ import Testing
   /// Ten records: three apps, and one that is no event.
   static let records: [String] = (0..<10).map { $0 == 6 ? "no JSON" : event($0, of: "app \([1, 2, 1, 3, 2][$0 % 5])") }
 
+  static let longest = records.reduce(0) { max($0, $1.utf8.count) }
+
   private enum Step: CustomStringConvertible {
     case join(Int, at: Int)
     case leave(Int)
     /// So many records, by the pass of this number.
     case compare(Int, by: Int)
     case take(Int)
+    case finish(Int)
     case sendFullestAway
 
     var description: String {
@@ -24,6 +27,7 @@ import Testing
       case .leave(let member): "leave \(member)"
       case .compare(let count, let pass): "compare \(count) by \(pass)"
       case .take(let member): "take \(member)"
+      case .finish(let member): "finish \(member)"
       case .sendFullestAway: "send away"
       }
     }
@@ -33,7 +37,8 @@ import Testing
   private struct World {
     var routing: Routing
     /// `reached`: the farthest its pass has been since the member took last.
-    var members: [(id: Routing.MemberID, filter: EventFilter, from: Int, reached: Int)] = []
+    /// `held`: bytes of what it took last and has not finished.
+    var members: [(id: Routing.MemberID, filter: EventFilter, from: Int, reached: Int, held: Int)] = []
     /// The events that everybody took, to see that the walk goes anywhere.
     var taken = 0
     var faults = 0
@@ -98,7 +103,7 @@ import Testing
       guard let id = world.routing.join(filters[filter], at: Offset(UInt64(offset))) else {
         return mayJoin ? "it may not join" : nil
       }
-      world.members.append((id, filters[filter], offset, offset))
+      world.members.append((id, filters[filter], offset, offset, 0))
       guard let pass = world.routing.pass(of: id), let position = world.position(pass) else { return "it has no pass" }
       if position > offset { return "its pass is beyond it, at \(position)" }
     case .leave(let number):
@@ -118,15 +123,23 @@ import Testing
       }
       let haveNews = Set(world.members.map(\.id).filter(world.routing.hasNews))
       if woken != haveNews.subtracting(hadNews) { return "woken are \(woken)" }
+      let most = world.routing.limits.mostBytes / world.routing.passIDs.count + world.members.count * Self.longest
+      if world.routing.waitingBytes(of: pass) > most { return "\(world.routing.waitingBytes(of: pass)) bytes wait" }
       world.merges += world.routing.merge(into: pass).count
     case .take(let number):
       guard number < world.members.count else { return nil }
       return take(number, &world)
+    case .finish(let number):
+      guard number < world.members.count else { return nil }
+      world.routing.finish(world.members[number].id)
+      world.members[number].held = 0
     case .sendFullestAway:
       guard let pass = world.pass(0) else { return world.members.isEmpty ? nil : "there is no pass" }
       guard let id = world.routing.sendFullestAway(pass) else { return "none was sent away" }
       world.members.removeAll { $0.id == id }
     }
+    let held = world.members.reduce(0) { $0 + $1.held }
+    if world.routing.waitingBytes < held { return "\(held) bytes are taken, \(world.routing.waitingBytes) are counted" }
     guard world.members.allSatisfy({ world.routing.isMember($0.id) }) else { return "a member is missing" }
     let used = Set(world.members.compactMap { world.routing.pass(of: $0.id) })
     return used == Set(world.routing.passIDs) ? nil : "a pass has no member"
@@ -135,6 +148,7 @@ import Testing
   private func take(_ number: Int, _ world: inout World) -> String? {
     let member = world.members[number]
     let end = max(member.from, member.reached)
+    world.members[number].held = 0
     let (events, fault) = expected(member.filter, member.from..<end)
     guard let piece = world.routing.take(member.id) else { return end > member.from ? "it takes nothing" : nil }
     let found = (0..<piece.events.count).map { Int(piece.events.offset(at: $0).rawValue) }
@@ -142,6 +156,7 @@ import Testing
     if piece.faultyAt.map({ Int($0.rawValue) }) != fault { return "the fault is at \(piece.faultyAt as Any)" }
     if Int(piece.end.rawValue) != fault ?? end { return "it ends at \(piece.end)" }
     world.members[number].from = Int(piece.end.rawValue)
+    world.members[number].held = piece.events.byteCount
     world.taken += found.count
     if fault != nil {
       world.faults += 1
@@ -154,7 +169,7 @@ import Testing
   @Test func `after every short sequence of steps a member has exactly what its filter passes`() async throws {
     let steps: [Step] = [
       .join(0, at: 0), .join(1, at: 5), .join(2, at: 3), .compare(4, by: 0), .compare(9, by: 1), .take(0), .take(1),
-      .leave(0), .sendFullestAway,
+      .finish(0), .leave(0), .sendFullestAway,
     ]
     var worlds: [World] = [World(near: 10), World(near: 1)]
     var (count, taken, faults, merges) = (0, 0, 0, 0)
@@ -184,16 +199,17 @@ import Testing
     let seed = ProcessInfo.processInfo.environment["PENSTOCK_SEED"].flatMap(UInt64.init) ?? 18
     var random = SplitMix64(seed: seed)
     var (taken, crowded, merges) = (0, 0, 0)
-    for number in 0..<400 {
+    for number in 0..<800 {
       var world = World(near: number % 4)
       var trace: [Step] = []
       for _ in 0..<60 {
         let step: Step =
-          switch random.below(8) {
+          switch random.below(9) {
           case 0: .join(random.below(5), at: random.below(10))
           case 1: .leave(random.below(3))
           case 2, 3, 4: .compare(1 + random.below(4), by: random.below(2))
           case 5: .sendFullestAway
+          case 6: .finish(random.below(3))
           default: .take(random.below(3))
           }
         trace.append(step)

@@ -9,10 +9,11 @@ import Synchronization
 /// it is far from all others, slower than they are, in trouble, or at a gap. So no destination slows another. While
 /// destinations catch up together, they wait at most a second for one that takes nothing.
 ///
-/// At most 32 MiB of events wait here for all destinations together, and 4 MiB for one, give or take one read of 1 MiB.
-/// Besides, batches that the destinations gather may keep 64 MiB together, and 256 KiB each in any case. A larger one
-/// is read from the log again when it is closed. The router reads only while it has a destination. An event is copied
-/// once for each destination that wants it.
+/// Events that wait here, or that a destination took and has not counted into batches, take at most 32 MiB for all
+/// destinations together; at most 4 MiB wait for one. One record for each destination may exceed that. Besides, batches
+/// that the destinations gather may keep 64 MiB together, and 256 KiB each in any case. A larger one is read from the
+/// log again when it is closed. The router reads only while it has a destination. An event is copied once for each
+/// destination that wants it.
 public final class EventRouter: Sendable {
   /// The place of one delivery.
   final class Seat: Sendable {
@@ -30,7 +31,10 @@ public final class EventRouter: Sendable {
     var isTaken: Bool { router.state.withLock { $0.routing.isMember(id) } }
 
     /// What waits, and up to where everything was compared; nil while the router is not beyond the delivery.
-    func take() -> Routing.Piece? { router.take(id) }
+    func take() -> Routing.Piece? { router.relieve(id) { $0.take(id) } }
+
+    /// What was taken last is counted into batches.
+    func finish() { router.relieve(id) { $0.finish(id) } }
 
     /// Returns when something waits, when the delivery should take note of how far the router is, and when it was sent
     /// away. Also soon after cancellation.
@@ -103,28 +107,25 @@ public final class EventRouter: Sendable {
   }
 
   private func leave(_ id: Routing.MemberID) {
-    let woken = state.withLock { state -> CheckedContinuation<Void, Never>? in
-      let pass = state.routing.pass(of: id)
-      state.routing.leave(id)
-      state.called.remove(id)
-      if let pass, state.routing.position(pass) == nil { state.readings.removeValue(forKey: pass)?.task.cancel() }
-      return state.waiting.removeValue(forKey: id)
-    }
+    relieve(id) { $0.leave(id) }
+    let woken = state.withLock { $0.waiting.removeValue(forKey: id) }
     woken?.resume()
-    room.update { $0 += 1 }
   }
 
-  private func take(_ id: Routing.MemberID) -> Routing.Piece? {
-    let (piece, wasCrowded) = state.withLock { state in
+  /// Makes a member's move that may make room, or end its pass.
+  private func relieve<Result>(_ id: Routing.MemberID, _ move: (inout Routing) -> Result) -> Result {
+    let (result, hasRoom) = state.withLock { state in
       state.called.remove(id)
       let pass = state.routing.pass(of: id)
       let wasCrowded = pass.map { state.routing.isCrowded($0) } == true
-      let piece = state.routing.take(id)
-      if let pass, state.routing.position(pass) == nil { state.readings.removeValue(forKey: pass)?.task.cancel() }
-      return (piece, wasCrowded)
+      let result = move(&state.routing)
+      guard let pass, state.routing.position(pass) == nil else { return (result, wasCrowded) }
+      state.readings.removeValue(forKey: pass)?.task.cancel()
+      // The other passes get its part of the memory.
+      return (result, true)
     }
-    if wasCrowded { room.update { $0 += 1 } }
-    return piece
+    if hasRoom { room.update { $0 += 1 } }
+    return result
   }
 
   private func wait(_ id: Routing.MemberID) async {

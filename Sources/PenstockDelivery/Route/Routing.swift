@@ -45,9 +45,10 @@ package struct Routing: Sendable {
     package var near = 8_192
     /// So many records around a pass that catches up belong to it.
     package var nearCatchingUp = 262_144
-    /// So many bytes of events may wait for all members together; each pass gets an equal part. One read more can wait.
+    /// So many bytes of events may wait for all members together, or be taken and not finished; each pass gets an equal
+    /// part. One record more can wait for each member.
     package var mostBytes = 32 << 20
-    /// So many bytes of events may wait for one member. One read more can wait.
+    /// So many bytes of events may wait for one member, besides what it took last. One record more can wait.
     package var mostBytesOfOne = 4 << 20
 
     package init() {}
@@ -78,8 +79,12 @@ package struct Routing: Sendable {
   /// Whether a pass must not read on before a member takes or is sent away.
   package func isCrowded(_ pass: PassID) -> Bool {
     guard let pass = passes[pass] else { return false }
-    return pass.hasFullMember || pass.waitingBytes > limits.mostBytes / passes.count
+    return pass.hasFullMember || pass.waitingBytes > mostBytesOfPass
   }
+
+  private var mostBytesOfPass: Int { limits.mostBytes / max(1, passes.count) }
+  /// Bytes that wait for the members of a pass, or were taken and are not finished.
+  package func waitingBytes(of pass: PassID) -> Int { passes[pass]?.waitingBytes ?? 0 }
 
   /// A new member that begins at an offset. Nil when no pass is near and there are too many.
   package mutating func join(_ filter: EventFilter, at offset: Offset) -> MemberID? {
@@ -115,9 +120,11 @@ package struct Routing: Sendable {
   }
 
   /// Compares records, which begin at the position of the pass, with the filters of all its members. Returns the
-  /// members for whom something waits now that nothing waited for. One pass over the records.
+  /// members for whom something waits now that nothing waited for. Ends early when the pass is crowded. One pass over
+  /// the records.
   package mutating func compare(_ batch: Batch, _ pass: PassID) -> [MemberID] {
-    passes[pass]?.compare(batch) ?? []
+    let mostBytes = mostBytesOfPass
+    return passes[pass]?.compare(batch, mostBytes: mostBytes) ?? []
   }
 
   /// The pass has read everything that is there. Returns whether that is the first time.
@@ -143,7 +150,12 @@ package struct Routing: Sendable {
     return piece
   }
 
-  /// Sends the member of a pass away for whom most waits, and returns it.
+  /// The member has counted what it took last into batches, or dropped it.
+  package mutating func finish(_ id: MemberID) {
+    if let pass = passOf[id] { passes[pass]?.finish(id) }
+  }
+
+  /// Sends the member of a pass away that takes most memory, and returns it.
   package mutating func sendFullestAway(_ pass: PassID) -> MemberID? {
     guard let id = passes[pass]?.fullest else { return nil }
     leave(id)

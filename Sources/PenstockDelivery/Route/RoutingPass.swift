@@ -17,7 +17,8 @@ import PenstockLog
 ///    end of the piece. Silence proves nothing: only that end does.
 /// 2. A member that joins before ``position``, or a pass that is absorbed there, makes the pass go back. No member gets
 ///    an event twice.
-/// 3. What waits is bounded: the caller reads no further while the pass is crowded, and then sends a member away.
+/// 3. What waits, and what a member took last and has not finished, is bounded: the pass compares no record beyond it.
+///    The caller reads no further while the pass is crowded, and then sends a member away.
 struct RoutingPass: Sendable {
   typealias ID = Routing.MemberID
   typealias Piece = Routing.Piece
@@ -29,12 +30,15 @@ struct RoutingPass: Sendable {
     /// The next offset to compare for it: after ``taken``, when the router has gone back since.
     var from: Offset
     var events = SelectedRecords()
+    /// Bytes of what it took last, until it has finished that.
+    var heldBytes = 0
     var faultyAt: Offset?
     /// When the log took the first record after ``taken``; nil before that is compared.
     var begun: Timestamp?
 
     /// What waited is taken, up to this offset.
     mutating func began(at offset: Offset) {
+      heldBytes = events.byteCount
       (events, begun) = (SelectedRecords(), nil)
       (taken, from) = (offset, offset)
     }
@@ -62,6 +66,7 @@ struct RoutingPass: Sendable {
   /// Whether it has been at the end of the log. Its members want each event at once.
   private(set) var isLive = false
   private var members: [ID: Member] = [:]
+  /// Bytes that wait for members, or were taken and are not finished.
   private(set) var waitingBytes = 0
   private var lastAppendTime = Timestamp(nanoseconds: 0)
   /// Members of whom nothing was compared since they took.
@@ -123,33 +128,41 @@ struct RoutingPass: Sendable {
 
   mutating func leave(_ id: ID) {
     guard let member = members.removeValue(forKey: id) else { return }
-    waitingBytes -= member.events.byteCount
+    waitingBytes -= member.events.byteCount + member.heldBytes
     full.remove(id)
     fresh.remove(id)
     index = nil
   }
 
-  /// The member for whom most waits.
+  /// The member that takes most memory.
   var fullest: ID? {
-    members.max { ($0.value.events.byteCount, $0.key) < ($1.value.events.byteCount, $1.key) }?.key
+    members.max {
+      ($0.value.events.byteCount + $0.value.heldBytes, $0.key)
+        < ($1.value.events.byteCount + $1.value.heldBytes, $1.key)
+    }?.key
   }
+
   /// All members.
   var ids: [ID] { members.keys.sorted() }
 
-  /// Compares records, which begin at ``position``, with the filters of all members. Returns the members for whom
-  /// something waits now that nothing waited for. One pass over the records.
-  mutating func compare(_ batch: Batch) -> [ID] {
+  /// Compares records, which begin at ``position``, with the filters of all members. Ends early, after the record with
+  /// which too much waits: more than `mostBytes` for all, or too much for one. Returns the members for whom something
+  /// waits now that nothing waited for. One pass over the records.
+  mutating func compare(_ batch: Batch, mostBytes: Int) -> [ID] {
     precondition(batch.first == position, "the router skips no record")
     let (filters, owners) = indexed()
     begin(batch)
     var woken: [ID] = []
+    var isCrowded = false
     batch.forEachRecord { record in
+      guard !isCrowded else { return }
       lastAppendTime = record.appendTime
       filters.match(record.bytes, into: &matches)
       for number in matches.passed { for id in owners[number] { add(record, for: id, &woken) } }
       if matches.isMalformed { malformed(record, filters, owners, &woken) }
+      position = record.offset + 1
+      isCrowded = waitingBytes > mostBytes || hasFullMember
     }
-    position = batch.end
     return woken
   }
 
@@ -191,17 +204,24 @@ struct RoutingPass: Sendable {
   /// What waits for a member, and up to where everything was compared with its filter. Nil when the router has compared
   /// nothing more for it, and when it is no member.
   mutating func take(_ id: ID) -> Piece? {
+    finish(id)
     guard let place = members.index(forKey: id) else { return nil }
     let member = members.values[place]
     let end = member.faultyAt ?? max(member.from, position)
     guard end > member.taken || member.faultyAt != nil else { return nil }
-    waitingBytes -= member.events.byteCount
     full.remove(id)
     members.values[place].began(at: end)
     fresh.insert(id)
     return Piece(
       events: member.events, end: end, faultyAt: member.faultyAt, firstAppendTime: member.begun ?? lastAppendTime,
       lastAppendTime: lastAppendTime)
+  }
+
+  /// The member has counted what it took last into batches, or dropped it.
+  mutating func finish(_ id: ID) {
+    guard let place = members.index(forKey: id) else { return }
+    waitingBytes -= members.values[place].heldBytes
+    members.values[place].heldBytes = 0
   }
 
   private mutating func indexed() -> (FilterIndex, [[ID]]) {

@@ -88,6 +88,7 @@ extension DeliveryRunner {
       open.skip(before: min(piece.end, limit), appendTime: piece.lastAppendTime, now), piece.end <= limit
     {
       routed.piece = nil
+      routed.seat.finish()
     }
     routed.next = open.end
     self.routed = routed

@@ -148,7 +148,7 @@ import Testing
       }
     }
 
-    /// What a caller was told is durable.
+    /// What a call returned as durable.
     private func prove(_ name: SlotName, _ note: String) {
       guard chance(25) else { return }
       let found = try? SlotSurvey(disk.powerCut(.nothingUnsynced), SlotTableCrashTests.paths).values[name]?.get()
