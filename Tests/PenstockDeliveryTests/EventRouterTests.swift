@@ -127,9 +127,10 @@ import Testing
       append(3_000)
     }
     await slow.sink.untilDeliveries(1)
-    if catchingUp {
-      await rig.clock.untilSomebodySleeps(until: rig.clock.now() + .seconds(1))
+    // The second begins again whenever the other one takes something.
+    while catchingUp, router.memberCount == 2 {
       rig.clock.advance(by: .seconds(1))
+      await Task.yield()
     }
     try await body(slow, quick)
     slow.sink.release()
