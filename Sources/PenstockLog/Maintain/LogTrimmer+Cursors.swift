@@ -7,8 +7,8 @@ extension LogTrimmer {
       switch state {
       case .success(let state): inputs.append(Retention.CursorInput(name: name, holds: state.committed))
       case .failure(let problem):
-        // No process can take a cursor with a damaged file, so none misses a gap: an operator must first delete or
-        // rebuild the cursor. For a transient error, such as no free descriptor, waiting is safe.
+        // No process can take a damaged cursor, so none misses a gap: an operator must first delete or rebuild it. For
+        // a transient error, such as no free descriptor, waiting is safe.
         let isLost = problem.code == .damaged || (problem.cause as? FileSystemError)?.code == .inputOutput
         inputs.append(Retention.CursorInput(name: name, holds: .zero, canBePassed: isLost, isReadable: false))
         let effect = isLost ? "only the hard cap removes anything" : "nothing is removed"
