@@ -48,8 +48,13 @@ struct RecordedLease: CursorLease {
       try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
     }
   }
-  func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
-    try move { (state) throws(CursorMoveError) in try state.completing(id, receipt: receipt, epoch: epoch) }
+  func complete(_ id: DeliveryID, receipt: String, beginning next: Intent?) async throws(LogError) -> CursorState {
+    try move { (state) throws(CursorMoveError) in
+      try state.completing(id, receipt: receipt, beginning: next, epoch: epoch, durableEnd: view.end)
+    }
+  }
+  func settle(_ id: DeliveryID, _ change: EventMove) async throws(LogError) -> CursorState {
+    try move { (state) throws(CursorMoveError) in try state.settling(id, change, epoch: epoch) }
   }
 
   func skip(to offset: Offset) async throws(LogError) -> CursorState {

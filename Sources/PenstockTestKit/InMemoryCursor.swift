@@ -5,7 +5,7 @@ public import PenstockLog
 public final class InMemoryCursor: Sendable {
   /// A call that can fail.
   public enum Call: Hashable, Sendable {
-    case begin, replace, complete, acknowledge, pause, save
+    case begin, replace, complete, settle, acknowledge, pause, save
   }
 
   /// What was made durable, in order.
@@ -13,7 +13,9 @@ public final class InMemoryCursor: Sendable {
     case begun(Intent)
     /// A part, or the same batch marked as rejected, took the place of the first.
     case replaced(DeliveryID, by: Intent, rejectionReason: String?)
-    case completed(DeliveryID)
+    /// The same write was to begin another batch, if that is not nil; `begun` follows where it did.
+    case completed(DeliveryID, beginning: DeliveryID? = nil)
+    case settled(DeliveryID, EventMove)
     case acknowledged(Range<Offset>)
     /// What was skipped became durable, up to this offset.
     case saved(Offset)
@@ -99,6 +101,9 @@ public final class InMemoryCursor: Sendable {
       do throws(CursorMoveError) {
         (state.cursor, state.ahead) = (try change(state.ahead ?? state.cursor), nil)
         state.history.append(entry)
+        if case .completed(_, let id?) = entry, let begun = state.cursor.inFlight.first(where: { $0.intent.id == id }) {
+          state.history.append(.begun(begun.intent))
+        }
         return .success(state.cursor)
       } catch {
         return .failure(Self.logError(error))
@@ -183,10 +188,19 @@ public struct InMemoryLease: ReplayLease {
     }
   }
 
-  public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+  public func complete(
+    _ id: DeliveryID, receipt: String, beginning next: Intent?
+  ) async throws(LogError) -> CursorState {
+    let (epoch, end) = (epoch, cursor.durableEnd)
+    return try await move(.complete, .completed(id, beginning: next?.id)) { state throws(CursorMoveError) in
+      try state.completing(id, receipt: receipt, beginning: next, epoch: epoch, durableEnd: end)
+    }
+  }
+
+  public func settle(_ id: DeliveryID, _ change: EventMove) async throws(LogError) -> CursorState {
     let epoch = epoch
-    return try await move(.complete, .completed(id)) { state throws(CursorMoveError) in
-      try state.completing(id, receipt: receipt, epoch: epoch)
+    return try await move(.settle, .settled(id, change)) { state throws(CursorMoveError) in
+      try state.settling(id, change, epoch: epoch)
     }
   }
 

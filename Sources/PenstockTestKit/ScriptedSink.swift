@@ -87,6 +87,9 @@ public final class ScriptedSink: Sink {
   /// Returns when `deliver` has been called `count` times, answered or not.
   public func untilDeliveries(_ count: Int) async { _ = await state.wait { $0.deliveries >= count } }
 
+  /// Returns when `prepare` has been called `count` times.
+  public func untilRenderings(_ count: Int) async { _ = await state.wait { $0.renderings >= count } }
+
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     _ = faults.crash?.step("plan")
     if let guilty = faults.cannotRender.filter({ outline.first <= $0 && $0 < outline.end }).min() {

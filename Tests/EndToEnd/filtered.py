@@ -11,9 +11,9 @@ from filters import facts, odd, random_filter, record, selects, spelled
 from room import LIMIT
 from web import Web
 
-# Of a webhook: batching and batches in flight.
+# Of a webhook: batching and requests in flight.
 KINDS = ("array 1", "directory", "array 4", "array 1", "s3", "single 1", "array 1", "directory", "array 4", "array 1",
-         "array 1", "directory", "array 4", "array 1", "s3", "single 4", "array 1", "directory", "array 4", "array 1")
+         "array 1", "directory", "array 4", "array 1", "s3", "single 64", "array 1", "directory", "array 4", "array 1")
 EAGER = {"circuit": {"failures": 1000000}, "retry": {"first": "5ms", "cap": "50ms"}}
 
 

@@ -21,6 +21,9 @@ struct DeliveryModel: Hashable {
   let wanted: Set<UInt64>
   /// Whether every range is part of a batch.
   let recordsEveryRange: Bool
+  /// Whether each event is sent by itself.
+  let isSingle: Bool
+  let plansAhead: Bool
   /// A full disk kept what was skipped from becoming durable.
   var couldNotSave = false
   /// What the destination was ever sent, by id.
@@ -31,6 +34,8 @@ struct DeliveryModel: Hashable {
   var rendered: [DeliveryID: [UInt8]] = [:]
   /// Deliveries whose newest attempt, in this process, was answered with success.
   var confirmed: Set<DeliveryID> = []
+  /// Single events that cannot be rendered.
+  var unrenderable: Set<DeliveryID> = []
   /// The offsets of dead letters, in order, as the log of them has them.
   var letters: [Offset] = []
   /// Where the newest first attempt of this process began.
@@ -50,15 +55,20 @@ struct DeliveryModel: Hashable {
 
   init(
     mode: DeliveryState.Mode, maxInFlight: Int = 1, writesDeadLetters: Bool = false, maxCrashes: Int = 2,
-    pauses: Int = 0, wanted: Set<UInt64> = [0, 1, 2], recordsEveryRange: Bool = false
+    pauses: Int = 0, wanted: Set<UInt64> = [0, 1, 2], recordsEveryRange: Bool = false, isSingle: Bool = false,
+    plansAhead: Bool = false
   ) {
+    self.plansAhead = plansAhead
+    self.isSingle = isSingle
     self.wanted = wanted
     self.recordsEveryRange = recordsEveryRange
     cursor = CursorState(startingAt: .zero).acquired()
     let options = DeliveryOptions(
       maxInFlight: maxInFlight, rejection: RejectionPolicy(maxInRow: 2), circuit: CircuitPolicy(failures: 2, drain: nil)
     )
-    state = DeliveryState(cursor, mode: mode, retry: Self.retry, options: options, writesDeadLetters: writesDeadLetters)
+    state = DeliveryState(
+      cursor, mode: mode, retry: Self.retry, options: options, writesDeadLetters: writesDeadLetters,
+      sendsSingleEvents: isSingle, plansAhead: plansAhead)
     self.maxCrashes = maxCrashes
     self.pauses = pauses
   }
@@ -70,9 +80,10 @@ struct DeliveryModel: Hashable {
   func intent(_ range: Range<Offset>, isRendered: Bool = true) -> Intent {
     let plan = isRendered ? [configuration] : []
     let digest = Self.content(range.lowerBound, range.upperBound, plan: plan)
+    let count = events(range).count
     return Intent(
       id: DeliveryID("\(digest.prefix(3))"), first: range.lowerBound, end: range.upperBound, contentDigest: digest,
-      plan: plan, createdAt: Timestamp(nanoseconds: 0))
+      plan: plan, createdAt: Timestamp(nanoseconds: 0), singleEvents: isSingle && isRendered && count > 0 ? count : nil)
   }
 
   var seen: CursorState { ahead ?? cursor }
@@ -102,7 +113,7 @@ struct DeliveryModel: Hashable {
       next.newestFirst = nil
       next.state = DeliveryState(
         next.cursor, mode: state.mode, retry: Self.retry, options: state.options,
-        writesDeadLetters: state.writesDeadLetters)
+        writesDeadLetters: state.writesDeadLetters, sendsSingleEvents: isSingle, plansAhead: plansAhead)
       // The shell looks before anything is begun.
       if isPaused { try? next.state.handle(.pause) }
       return next
@@ -123,7 +134,7 @@ extension DeliveryModel {
     do { try next.state.handle(event) } catch { violations.append("\(event) was refused in \(state.phase)") }
     if wasStopping || event == .stop, case .working(let work) = next.state.phase, next.state.phase != state.phase {
       switch work {
-      case .commit, .save: break
+      case .commit(_, _, nil), .save, .settle(_, .settled): break
       default: violations.append("a stopped delivery began \(work)")
       }
     }
@@ -143,7 +154,9 @@ extension DeliveryModel {
   func successors(_ violations: inout [String]) -> [DeliveryModel] {
     var next: [DeliveryModel] = []
     if case .ended(let ending) = state.phase { return ended(ending, &violations) }
-    for delivery in state.open where delivery.isInFlight { next += answers(delivery.intent, &violations) }
+    for delivery in state.open where delivery.isInFlight {
+      next += delivery.events == nil ? answers(delivery.intent, &violations) : singleAnswers(delivery, &violations)
+    }
     next += pausing(&violations)
     switch state.phase {
     case .ended, .sending, .paused: break
@@ -182,7 +195,7 @@ extension DeliveryModel {
   private mutating func checkPause(_ violations: inout [String]) {
     if isPaused, case .working(let work) = state.phase {
       switch work {
-      case .commit, .save: break
+      case .commit(_, _, nil), .save, .settle(_, .settled): break
       default: violations.append("a paused delivery began \(work)")
       }
     }
@@ -198,7 +211,9 @@ extension DeliveryModel {
     switch work {
     case .accumulate(let first):
       if first != seen.nextFirst { violations.append("a batch begins at \(first), not at \(seen.nextFirst)") }
-      let isInTrouble = state.open.contains { $0.attempts > 1 || ($0.attempts == 1 && !$0.isInFlight) }
+      let isInTrouble = state.open.contains {
+        $0.attempts > 1 || ($0.attempts == 1 && !$0.isInFlight) || hasTrouble($0)
+      }
       if isInTrouble { violations.append("a new batch is begun beside one in trouble") }
       var next = [step(.sourceClosed, &violations), step(Self.failed(.gap), &violations)]
       for count in 1...2 where first + count <= Self.end {
@@ -231,9 +246,13 @@ extension DeliveryModel {
         step(.unrenderable(SinkError("no", offset: intent.first)), &violations),
         step(Self.failed(.damaged), &violations),
       ]
-    case .send(let intent, let attempt): return [sending(intent, attempt: attempt, &violations)]
-    case .writeDeadLetter(let intent, _): return afterDeadLetter(intent, &violations)
-    case .commit(let intent, _): return committing(intent, &violations)
+    case .send(let intent, nil, let attempt): return [sending(intent, attempt: attempt, &violations)]
+    case .send(let intent, let event?, let attempt):
+      return sendingSingle(intent, event, attempt: attempt, &violations)
+    case .writeDeadLetter(let intent, nil, _): return afterDeadLetter(intent, &violations)
+    case .writeDeadLetter(let intent, let event?, _): return afterSingleDeadLetter(intent, event, &violations)
+    case .settle(let intent, let move): return settling(intent, move, &violations)
+    case .commit(let intent, _, let next): return committing(intent, beginning: next, &violations)
     }
   }
 
@@ -350,7 +369,14 @@ extension DeliveryModel {
       + deadLettered.crashed()
   }
 
-  private func committing(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
+  private func committing(
+    _ intent: Intent, beginning ahead: Intent?, _ violations: inout [String]
+  ) -> [DeliveryModel] {
+    if let ahead {
+      if rendered[ahead.id] != ahead.contentDigest { violations.append("\(ahead.id) is begun and not rendered") }
+      let isInTrouble = state.open.contains { $0.intent != intent && $0.isInFlight && $0.attempts > 1 }
+      if isInTrouble || state.suspension != nil { violations.append("a batch is begun beside one in trouble") }
+    }
     let isDeadLetter = cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
     if isDeadLetter {
       if letters.last != intent.first { violations.append("\(intent.id) is committed before its dead letter") }
@@ -358,9 +384,14 @@ extension DeliveryModel {
       if !confirmed.contains(intent.id) { violations.append("\(intent.id) is committed without a successful attempt") }
       if !taken.contains(intent.id) { violations.append("\(intent.id) is committed and not delivered") }
     }
-    guard let next = try? seen.completing(intent.id, receipt: "", epoch: seen.epoch) else {
+    let combined = try? seen.completing(
+      intent.id, receipt: "", beginning: ahead, epoch: seen.epoch, durableEnd: Self.end)
+    guard let next = combined else {
       violations.append("the cursor refuses to commit \(intent.id)")
       return []
+    }
+    if let ahead, !next.inFlight.contains(where: { $0.intent == ahead }) || next.inFlight.count > state.maxOpen {
+      violations.append("\(ahead.id) is begun without room")
     }
     if !next.violations(durableEnd: Self.end).isEmpty { violations.append("the cursor is broken: \(next)") }
     if next.committed > cursor.committed { checkPassed(next, &violations) }
@@ -371,11 +402,17 @@ extension DeliveryModel {
     return [
       step(.committed(next), &violations) { $0.cursor = next }, step(Self.failed(.noSpace), &violations),
       step(Self.failed(.fenced), &violations), stale,
-    ] + durable.crashed()
+    ] + durable.crashed() + (ahead == nil ? [] : [alone(intent, &violations)])
+  }
+
+  /// The cursor takes the commit and refuses the beginning.
+  private func alone(_ intent: Intent, _ violations: inout [String]) -> DeliveryModel {
+    guard let next = try? seen.completing(intent.id, receipt: "", epoch: seen.epoch) else { return self }
+    return step(.committed(next), &violations) { $0.cursor = next }
   }
 
   /// Every wanted record below `committed` is with the destination or among the dead letters.
-  private func checkPassed(_ cursor: CursorState, _ violations: inout [String]) {
+  func checkPassed(_ cursor: CursorState, _ violations: inout [String]) {
     let held = taken.compactMap { sent[$0] }
     for raw in 0..<cursor.committed.rawValue where wanted.contains(raw) {
       let offset = Offset(raw)

@@ -12,9 +12,12 @@ import Testing
     var depth = 16
     var wanted: Set<UInt64> = [0, 1, 2]
     var recordsEveryRange = false
+    var isSingle = false
+    var plansAhead = false
     var testDescription: String {
       "\(mode), \(maxInFlight) in flight\(writesDeadLetters ? ", dead letters" : ""), \(crashes) crashes, "
         + "\(pauses) pauses, wants \(wanted.sorted())\(recordsEveryRange ? ", every range recorded" : "")"
+        + "\(isSingle ? ", event by event" : "")\(plansAhead ? ", planned ahead" : "")"
     }
   }
 
@@ -33,6 +36,19 @@ import Testing
     World(
       mode: .until(DeliveryModel.end), writesDeadLetters: true, crashes: 1, depth: 18, wanted: [1],
       recordsEveryRange: true),
+    World(mode: .service, crashes: 1, depth: 15, plansAhead: true),
+    World(mode: .until(DeliveryModel.end), writesDeadLetters: true, crashes: 1, pauses: 1, depth: 14, plansAhead: true),
+    World(mode: .service, maxInFlight: 2, writesDeadLetters: true, crashes: 1, depth: 13, plansAhead: true),
+    World(
+      mode: .service, writesDeadLetters: true, crashes: 0, pauses: 1, depth: 16, wanted: [0, 2], plansAhead: true),
+    World(mode: .service, crashes: 1, depth: 17, isSingle: true),
+    World(mode: .service, writesDeadLetters: true, crashes: 1, depth: 16, isSingle: true),
+    World(mode: .until(DeliveryModel.end), maxInFlight: 2, crashes: 1, depth: 16, isSingle: true),
+    World(
+      mode: .until(DeliveryModel.end), maxInFlight: 3, writesDeadLetters: true, crashes: 1, depth: 15, isSingle: true),
+    World(
+      mode: .service, maxInFlight: 2, writesDeadLetters: true, crashes: 1, pauses: 1, depth: 13, wanted: [0, 2],
+      isSingle: true),
   ]
 
   @Test(arguments: worlds)
@@ -42,7 +58,7 @@ import Testing
     let start = DeliveryModel(
       mode: world.mode, maxInFlight: world.maxInFlight, writesDeadLetters: world.writesDeadLetters,
       maxCrashes: world.crashes, pauses: world.pauses, wanted: world.wanted,
-      recordsEveryRange: world.recordsEveryRange)
+      recordsEveryRange: world.recordsEveryRange, isSingle: world.isSingle, plansAhead: world.plansAhead)
     var frontier: Set<DeliveryModel> = [start]
     var seen = frontier
     var (moves, finished, inFlight, deadLettered, paused, ahead) = (0, 0, 0, 0, 0, 0)
@@ -56,7 +72,7 @@ import Testing
         moves += successors.count
         if model.cursor.committed == DeliveryModel.end { finished += 1 }
         if model.ahead != nil { ahead += 1 }
-        inFlight = max(inFlight, model.state.open.count(where: \.isInFlight))
+        inFlight = max(inFlight, model.state.open.reduce(0) { $0 + $1.inFlight })
         deadLettered = max(deadLettered, model.letters.count)
         paused += model.state.phase == .paused || model.state.phase == .ended(.paused) ? 1 : 0
         for successor in successors where seen.insert(successor).inserted { next.insert(successor) }
@@ -89,6 +105,7 @@ import Testing
       accumulated, .sourceClosed, .planned(intent), rendered, .unrenderable(SinkError("")), .begun(began), delivered,
       .committed(cursor), DeliveryModel.failed(.io), .wake(at: DeliveryModel.now), launched,
       .wroteDeadLetter(receipt: ""), .saved, .halved(.zero..<Offset(1)), .isolated(intent), .indivisible,
+      .unsendable(SinkError("")), .settled(cursor),
     ]
     let table: [(DeliveryState, taken: Set<Int>)] = [
       (try state(cursor), [0, 1, 8, 9]), (try state(cursor, accumulated), [2, 4, 8]),

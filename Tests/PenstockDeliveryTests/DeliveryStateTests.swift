@@ -110,7 +110,7 @@ import Testing
     #expect(
       DeliveryState.priorities.map(\.name) == [
         "commit", "save", "end", "pause", "suspend", "dead letter", "unfinished", "bisect", "attempt", "reserved",
-        "caught up", "accumulate", "answers",
+        "caught up", "ahead", "accumulate", "answers",
       ])
   }
 

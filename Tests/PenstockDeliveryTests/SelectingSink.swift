@@ -8,6 +8,9 @@ struct SelectingSink: Sink {
   let sink: ScriptedSink
   let selection: EventSelection
   var recordsEveryRange = false
+  var sendsSingleEvents = false
+  /// Events that cannot be rendered.
+  var unrenderable: Set<Offset> = []
   var batchPolicy = BatchPolicy(maxRecords: 3)
 
   var description: String { sink.description }
@@ -27,7 +30,10 @@ struct SelectingSink: Sink {
   }
 
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
-    try sink.prepare(batch, plan: Self.parts(plan).plan)
+    if batch.count == 1, unrenderable.contains(batch.offset(at: 0)) {
+      throw SinkError("nothing can be made of it", offset: batch.offset(at: 0))
+    }
+    return try sink.prepare(batch, plan: Self.parts(plan).plan)
   }
 
   func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {

@@ -39,7 +39,7 @@ import Testing
       deadLetters: dead.box(),
       environment: DeliveryEnvironment(logger: silent)
     ).run(untilCaughtUpWith: nil)
-    #expect(report.deadLetters == 0 && dead.letters.isEmpty && report.events == 10 && report.batches == 10)
+    #expect(report.deadLetters == 0 && dead.letters.isEmpty && report.events == 10 && report.attempts == 10)
     #expect(transport.requests.map { $0.header("x-penstock-range") } == (0..<10).map { "\($0)-\($0)" })
     if method == .post {
       #expect(transport.requests.map { String(decoding: $0.body, as: UTF8.self) } == (0..<10).map { #"{"n":\#($0)}"# })

@@ -18,12 +18,20 @@ struct DeliverySettings {
 
   /// - Parameters:
   ///   - writesDeadLetters: The default: whether rejected records become dead letters.
+  ///   - sendsSingleEvents: Whether each event is sent by itself.
   ///   - maxWait: The longest time a batch waits for more records. It is added to the default lag threshold.
-  init(_ members: ConfigurationMembers, writesDeadLetters: Bool, maxWait: Duration) throws(ConfigurationError) {
+  init(
+    _ members: ConfigurationMembers, writesDeadLetters: Bool, sendsSingleEvents: Bool, maxWait: Duration
+  ) throws(ConfigurationError) {
     thresholds = LagThresholds(behindAfter: .seconds(60) + maxWait)
     deadLetters = writesDeadLetters ? DeadLetterPolicy() : nil
     try members.with("maxInFlight") { (node) throws(ConfigurationError) in
-      options.maxInFlight = try node.integer(1...CursorState.maxInFlight)
+      options.maxInFlight = try node.integer(1...SettledEvents.maxEvents)
+      guard sendsSingleEvents || options.maxInFlight <= CursorState.maxInFlight else {
+        throw node.error(
+          "is \(options.maxInFlight); at most \(CursorState.maxInFlight) batches may be in flight. Only a webhook with"
+            + " batching: single or method: GET may have up to \(SettledEvents.maxEvents) events in flight")
+      }
     }
     try members.with("attempts") { (node) throws(ConfigurationError) in attempts = try node.integer(1...10_000) }
     try members.with("rate") { (node) throws(ConfigurationError) in options.rate = try DeliveryRate(node) }

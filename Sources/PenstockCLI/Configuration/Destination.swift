@@ -109,7 +109,9 @@ extension Configuration.Destination {
     }
     name = try Self.name(members)
     startAt = try Self.start(members["startAt"])
-    delivery = try DeliverySettings(members, writesDeadLetters: type == "webhook", maxWait: policy.maxWait)
+    let isSingle = if case .webhook(let webhook) = kind { webhook.sendsSingleEvents } else { false }
+    delivery = try DeliverySettings(
+      members, writesDeadLetters: type == "webhook", sendsSingleEvents: isSingle, maxWait: policy.maxWait)
   }
 
   private static func name(_ members: ConfigurationMembers) throws(ConfigurationError) -> String {

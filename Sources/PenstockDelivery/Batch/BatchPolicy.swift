@@ -1,3 +1,5 @@
+import PenstockLog
+
 /// When a batch is closed. The first limit that is reached counts. Limits count what is delivered: events that the
 /// sink's ``Sink/selection`` leaves out do not count.
 public struct BatchPolicy: Sendable, Hashable {
@@ -45,6 +47,13 @@ extension BatchPolicy {
     if let most = limits.maxRecords { policy.maxRecords = min(policy.maxRecords, most) }
     if let most = limits.maxBytes { policy.maxBytes = min(policy.maxBytes, most) }
     return policy
+  }
+}
+
+extension BatchPolicy {
+  /// The same policy where each event is sent by itself: nothing is gained by waiting for more.
+  var forSingleEvents: BatchPolicy {
+    BatchPolicy(maxRecords: SettledEvents.maxEvents, maxBytes: maxBytes, maxWait: .zero)
   }
 }
 

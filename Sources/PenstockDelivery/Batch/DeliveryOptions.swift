@@ -7,9 +7,9 @@ public struct DeliveryOptions: Sendable, Hashable {
   public var policy: BatchPolicy?
   /// How long to wait after trouble.
   public var retry: RetryPolicy
-  /// How many batches may be in flight at once, 1 … `CursorState.maxInFlight`. With more than one, a later batch may
-  /// arrive before an earlier one that failed. The cursor still commits everything up to an offset, or nothing. It is 1
-  /// for a sink with ``Sink/recordsEveryRange``.
+  /// How many requests may be in flight at once. Each holds a batch: 1 … `CursorState.maxInFlight`. Where the sink
+  /// sends event by event, each holds an event: 1 … `SettledEvents.maxEvents`. With more than one, a later request may
+  /// arrive before an earlier one that failed. It is 1 for a sink with ``Sink/recordsEveryRange``.
   public var maxInFlight: Int {
     didSet { maxInFlight = Self.bounded(maxInFlight) }
   }
@@ -34,5 +34,5 @@ public struct DeliveryOptions: Sendable, Hashable {
     self.rate = rate
   }
 
-  private static func bounded(_ count: Int) -> Int { min(max(1, count), CursorState.maxInFlight) }
+  private static func bounded(_ count: Int) -> Int { min(max(1, count), SettledEvents.maxEvents) }
 }

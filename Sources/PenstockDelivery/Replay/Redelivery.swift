@@ -224,8 +224,14 @@ private final class EphemeralLease: CursorLease {
     }
   }
 
-  func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
-    try move { (state) throws(CursorMoveError) in try state.completing(id, receipt: receipt, epoch: epoch) }
+  func complete(_ id: DeliveryID, receipt: String, beginning next: Intent?) async throws(LogError) -> CursorState {
+    try move { (state) throws(CursorMoveError) in
+      try state.completing(id, receipt: receipt, beginning: next, epoch: epoch, durableEnd: end)
+    }
+  }
+
+  func settle(_ id: DeliveryID, _ change: EventMove) async throws(LogError) -> CursorState {
+    try move { (state) throws(CursorMoveError) in try state.settling(id, change, epoch: epoch) }
   }
 
   func skip(to offset: Offset) async throws(LogError) -> CursorState {

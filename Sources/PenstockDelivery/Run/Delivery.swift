@@ -10,7 +10,8 @@ import Synchronization
 /// ``DeliveryOptions/maxInFlight`` allows more. ``Sink`` says what a destination has to do for exactly-once effects.
 ///
 /// Deliveries share only the log they read: a destination that hangs or fails delays its own cursor and no other. A
-/// delivery holds at most `maxInFlight` batches and their renderings in memory. It blocks no thread while it waits.
+/// delivery holds at most `maxInFlight` batches and their renderings in memory, two where it sends event by event. It
+/// blocks no thread while it waits.
 ///
 /// A delivery runs once. To run again, make another one.
 public final class Delivery: Service {
@@ -47,8 +48,10 @@ public final class Delivery: Service {
     self.source = source
     self.sink = sink
     let wanted = options.policy ?? sink.batchPolicy
-    policy = wanted.limited(to: sink.batchLimits)
+    let isSingle = sink.sendsSingleEvents && !sink.recordsEveryRange
+    policy = isSingle ? wanted.forSingleEvents : wanted.limited(to: sink.batchLimits)
     var options = options
+    if !isSingle { options.maxInFlight = min(options.maxInFlight, CursorState.maxInFlight) }
     // Each entry of a manifest holds the hash of the one before, so that one must be there already.
     let isOneByOne = sink.recordsEveryRange && options.maxInFlight > 1
     if isOneByOne { options.maxInFlight = 1 }
@@ -58,7 +61,7 @@ public final class Delivery: Service {
     var environment = environment
     environment.logger[metadataKey: "cursor"] = "\(lease.name)"
     environment.logger[metadataKey: "destination"] = "\(sink.description)"
-    if policy != wanted {
+    if policy != wanted, !isSingle {
       environment.logger.notice(
         "the batch policy is lowered to the sink's limits",
         metadata: [
@@ -185,7 +188,9 @@ public final class Delivery: Service {
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
     var runner = DeliveryRunner(
       state: DeliveryState(
-        await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
+        await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil,
+        sendsSingleEvents: sink.sendsSingleEvents && !sink.recordsEveryRange,
+        plansAhead: !sink.recordsEveryRange && policy.maxBytes <= Batch.packedAbove),
       lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
       planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
       environment: environment, progress: published, commands: commands)
@@ -217,6 +222,11 @@ struct DeliveryCommands: Sendable {
 
 /// The answer to an attempt, which ran concurrently.
 struct DeliveryAnswer: Sendable {
+  /// The open batch.
+  let batch: DeliveryID
+  /// The event's number in it, if it was sent by itself.
+  let event: Int?
+  /// What was sent: the batch, or the event under its own id.
   let intent: Intent
   let attempt: Int
   /// The attempt's number in the ``AttemptLog``.

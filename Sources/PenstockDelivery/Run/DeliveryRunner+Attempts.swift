@@ -4,27 +4,35 @@ import PenstockLog
 extension DeliveryRunner {
   /// Begins an attempt that runs concurrently. Its answer arrives through the commands.
   mutating func launch(
-    _ intent: Intent, attempt: Int, _ group: inout DiscardingTaskGroup
+    _ batch: Intent, event: Int?, attempt: Int, _ group: inout DiscardingTaskGroup
   ) -> DeliveryState.Event {
     let start = environment.clock.now()
-    guard let rendering = rendered[intent.id] else {
+    guard let rendering = rendered[batch.id] else {
       return .failed(.illegalMove, message: "nothing is rendered", at: start, roll: 0)
     }
-    let number = attempts.begin(intent, bodyBytes: rendering.body.bytes.count, at: environment.wallClock.now())
+    var (intent, body) = (batch, rendering.body)
+    if let event, let single = rendering.events?[event] {
+      switch single.body {
+      case .success(let rendered): (intent, body) = (single.intent(of: batch, source.logID, lease.name), rendered)
+      case .failure(let error): return .unsendable(error)
+      }
+    }
+    let number = attempts.begin(intent, bodyBytes: body.bytes.count, at: environment.wallClock.now())
     progress.update {
       $0.attempts += 1
       $0.attemptsAtBatch = attempt
       if attempt > 1 { $0.retries += 1 }
     }
     let request = DeliveryRequest(
-      intent: intent, body: rendering.body, logID: source.logID, cursor: lease.name, attempt: attempt)
+      intent: intent, body: body, logID: source.logID, cursor: lease.name, attempt: attempt)
     group.addTask { [sink, commands, clock = environment.clock] in
       let outcome = await sink.deliver(request)
       let answer = DeliveryAnswer(
-        intent: intent, attempt: attempt, number: number, outcome: outcome, start: start, end: clock.now())
+        batch: batch.id, event: event, intent: request.intent, attempt: attempt, number: number, outcome: outcome,
+        start: start, end: clock.now())
       commands.update { $0.answers.append(answer) }
     }
-    return .launched(at: start, records: rendering.body.eventCount, bytes: rendering.body.contentLength)
+    return .launched(at: start, records: body.eventCount, bytes: body.contentLength)
   }
 
   /// The oldest answer that is not handled yet.
@@ -42,7 +50,8 @@ extension DeliveryRunner {
           "delivery": "\(answer.intent.id)", "attempt": "\(answer.attempt)", "outcome": "\(answer.outcome)",
         ])
     }
-    return .answered(answer.intent.id, answer.outcome, at: answer.end, roll: environment.random())
+    return .answered(
+      answer.batch, event: answer.event, answer.outcome, at: answer.end, roll: environment.random())
   }
 
   /// Names a record that cannot be rendered by its own bytes, since there is no rendering.
@@ -57,19 +66,22 @@ extension DeliveryRunner {
   }
 
   /// Writes the dead letter of a rejected record. Repeated after a crash, it writes nothing again.
-  mutating func writeDeadLetter(_ intent: Intent, reason: String) async -> DeliveryState.Event {
+  mutating func writeDeadLetter(_ batch: Intent, event: Int?, reason: String) async -> DeliveryState.Event {
     guard let deadLetters else {
       let now = environment.clock.now()
       return .failed(.illegalMove, message: "the delivery has no dead-letter store", at: now, roll: 0)
     }
+    let single = event.flatMap { rendered[batch.id]?.events?[$0] }
+    let intent = single?.intent(of: batch, source.logID, lease.name) ?? batch
     do throws(LogError) {
-      let batch = try await record(at: intent.first)
+      let record = try await record(at: intent.first)
       var bytes: [UInt8] = []
-      batch.forEachRecord { bytes.append(contentsOf: $0.bytes) }
+      record.forEachRecord { bytes.append(contentsOf: $0.bytes) }
       let number = try await deadLetters.writeDeadLetter(
         DeadLetter(
-          logID: source.logID, cursor: lease.name, offset: intent.first, appendTime: batch.firstAppendTime,
-          deadLetteredAt: environment.wallClock.now(), deliveryID: intent.id, isUnrenderable: intent.plan.isEmpty,
+          logID: source.logID, cursor: lease.name, offset: intent.first, appendTime: record.firstAppendTime,
+          deadLetteredAt: environment.wallClock.now(), deliveryID: intent.id,
+          isUnrenderable: intent.plan.isEmpty || single?.isUnrenderable == true,
           attempts: attempts.count(of: isolatedFrom[intent.id] ?? intent.id), destination: sink.description,
           reason: reason, record: bytes))
       environment.observer?(.deadLettered(intent, reason: reason))

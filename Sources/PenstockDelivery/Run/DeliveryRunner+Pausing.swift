@@ -12,8 +12,8 @@ extension DeliveryRunner {
   mutating func lookAtPause() async -> DeliveryState.Event? {
     guard !state.isPaused, !state.isStopping, case .working(let work) = state.phase else { return nil }
     switch work {
-    case .begin, .commit, .save: return nil
-    case .accumulate, .plan, .reopen, .bisect, .send, .writeDeadLetter: return await changeOfPause()
+    case .begin, .commit(_, _, nil), .save, .settle: return nil
+    case .commit, .accumulate, .plan, .reopen, .bisect, .send, .writeDeadLetter: return await changeOfPause()
     }
   }
 

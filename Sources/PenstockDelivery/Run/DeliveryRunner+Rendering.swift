@@ -29,18 +29,21 @@ extension DeliveryRunner {
     guard plan.count <= Intent.maxPlanBytes else {
       throw SinkError("the sink's plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
     }
-    let body = try prepare(batch, plan: plan)
-    let intent = intent(batch.first..<batch.end, digest: body.contentDigest, plan: plan)
-    rendered[intent.id] = Rendering(body: body, recordBytes: batch.byteCount, untimed: selected.untimed)
+    let isSingle = sink.sendsSingleEvents && !sink.recordsEveryRange && batch.count > 0
+    let rendering = try rendering(of: selected, plan: plan, isSingle: isSingle)
+    let intent = intent(
+      batch.first..<batch.end, digest: rendering.body.contentDigest, plan: plan,
+      singleEvents: isSingle ? batch.count : nil)
+    rendered[intent.id] = rendering
     return intent
   }
 
-  func intent(_ range: Range<Offset>, digest: [UInt8], plan: [UInt8]) -> Intent {
+  func intent(_ range: Range<Offset>, digest: [UInt8], plan: [UInt8], singleEvents: Int? = nil) -> Intent {
     let id = DeliveryID(
       logID: source.logID, cursor: lease.name, first: range.lowerBound, end: range.upperBound, contentDigest: digest)
     return Intent(
       id: id, first: range.lowerBound, end: range.upperBound, contentDigest: digest, plan: plan,
-      createdAt: environment.wallClock.now())
+      createdAt: environment.wallClock.now(), singleEvents: singleEvents)
   }
 
   mutating func reopen(_ intent: Intent) async -> DeliveryState.Event {
@@ -54,18 +57,24 @@ extension DeliveryRunner {
     let choice: Result<Selected, SinkError>
     do throws(LogError) { choice = try await select(intent) } catch { return failed(error) }
     do throws(SinkError) {
-      let selected = try choice.get()
-      let body = try prepare(selected.batch, plan: intent.plan)
-      rendered[intent.id] = Rendering(body: body, recordBytes: selected.batch.byteCount, untimed: selected.untimed)
-      environment.observer?(.opened(intent, closedBy: .reopened, eventCount: body.eventCount))
+      let rendering = try rendering(of: try choice.get(), plan: intent.plan, isSingle: intent.singleEvents != nil)
+      rendered[intent.id] = rendering
+      environment.observer?(.opened(intent, closedBy: .reopened, eventCount: rendering.body.eventCount))
       environment.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
-      return .rendered(digest: body.contentDigest)
+      let isWhole = rendering.events?.count == intent.singleEvents
+      return .rendered(digest: isWhole ? rendering.body.contentDigest : [])
     } catch {
       return .unrenderable(error)
     }
   }
 
-  private func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
+  private func rendering(of selected: Selected, plan: [UInt8], isSingle: Bool) throws(SinkError) -> Rendering {
+    if isSingle { return try renderSingles(selected, plan: plan) }
+    let body = try prepare(selected.batch, plan: plan)
+    return Rendering(body: body, recordBytes: selected.batch.byteCount, untimed: selected.untimed)
+  }
+
+  func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     let prepared = try sink.prepare(batch, plan: plan)
     guard prepared.contentDigest.count == 32 else {
       throw SinkError("the sink's content digest has \(prepared.contentDigest.count) bytes instead of 32")

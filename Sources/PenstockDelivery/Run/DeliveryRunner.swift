@@ -36,7 +36,10 @@ struct DeliveryRunner {
   var lastRange: Range<Offset>?
 
   struct Rendering {
+    /// Without bytes where the events are sent one by one.
     var body: PreparedBody
+    /// The renderings of its events, where they are sent one by one.
+    var events: [SingleEvent]?
     /// Bytes of the selected records.
     var recordBytes: Int
     /// Records of the range without a readable event time, if the plan has a window of event times.
@@ -67,7 +70,8 @@ struct DeliveryRunner {
       switch state.phase {
       case .ended(let ending): return end(ending, first: first)
       case .paused: apply(await waitWhilePaused())
-      case .working(.send(let intent, let attempt)): apply(launch(intent, attempt: attempt, &group))
+      case .working(.send(let intent, let event, let attempt)):
+        apply(launch(intent, event: event, attempt: attempt, &group))
       case .working(let work): apply(await perform(work))
       case .sending, .pacing, .backingOff, .halted: apply(await waitOut(until: state.deadline))
       }
@@ -79,7 +83,7 @@ struct DeliveryRunner {
 
   private mutating func apply(_ event: DeliveryState.Event) {
     lastRange = state.range
-    let before = state.trouble
+    let (before, ahead) = (state.trouble, state.ahead)
     do throws(DeliveryState.IllegalEvent) {
       // First, so that the event's follow-up work does not begin.
       if mustStop { state.stopAfterThis() }
@@ -89,6 +93,7 @@ struct DeliveryRunner {
     }
     // A retry from before a wait was not meant for it. Forget it before the progress shows that the delivery waits.
     if state.trouble != nil { commands.update { $0.retry = false } }
+    if let ahead, state.ahead == nil, !state.holds(ahead) { rendered[ahead.id] = nil }
     if state.phase == .paused { (rendered, pending, gathered) = ([:], nil, Gathered()) }
     if state.isWaitingLong { leaveRouter() }
     publish()
@@ -111,8 +116,10 @@ struct DeliveryRunner {
       do throws(LogError) { try await lease.save() } catch { return failed(error) }
       return .saved
     case .send: return .failed(.illegalMove, message: "attempts are launched", at: environment.clock.now(), roll: 0)
-    case .writeDeadLetter(let intent, let reason): return await writeDeadLetter(intent, reason: reason)
-    case .commit(let intent, let receipt): return await commit(intent, receipt: receipt)
+    case .writeDeadLetter(let intent, let event, let reason):
+      return await writeDeadLetter(intent, event: event, reason: reason)
+    case .settle(let intent, let move): return await settle(intent, move)
+    case .commit(let intent, let receipt, let next): return await commit(intent, receipt: receipt, beginning: next)
     }
   }
 
@@ -132,15 +139,21 @@ struct DeliveryRunner {
       rendered[old.id] = nil
       environment.observer?(.split(old, reason: "records \(intent.first) ..< \(intent.end) are sent by themselves"))
     }
-    if rejectionReason == nil {
-      environment.observer?(.opened(intent, closedBy: closedBy, eventCount: rendered[intent.id]?.body.eventCount ?? 0))
-    }
+    if rejectionReason == nil { tellOpened(intent) }
     return .begun(next)
   }
 
-  private mutating func commit(_ intent: Intent, receipt: String) async -> DeliveryState.Event {
+  private func tellOpened(_ intent: Intent) {
+    environment.observer?(.opened(intent, closedBy: closedBy, eventCount: rendered[intent.id]?.body.eventCount ?? 0))
+  }
+
+  private mutating func commit(
+    _ intent: Intent, receipt: String, beginning ahead: Intent?
+  ) async -> DeliveryState.Event {
     let next: CursorState
-    do throws(LogError) { next = try await lease.complete(intent.id, receipt: receipt) } catch { return failed(error) }
+    do throws(LogError) {
+      next = try await lease.complete(intent.id, receipt: receipt, beginning: ahead)
+    } catch { return failed(error) }
     let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
     let sent = rendered.removeValue(forKey: intent.id)
     isolatedFrom[intent.id] = nil
@@ -160,6 +173,7 @@ struct DeliveryRunner {
     environment.observer?(.committed(intent, receipt: receipt))
     environment.logger.debug(
       "batch delivered", metadata: ["delivery": "\(intent.id)", "first": "\(intent.first)", "end": "\(intent.end)"])
+    if let ahead, next.inFlight.contains(where: { $0.intent == ahead }) { tellOpened(ahead) }
     return .committed(next)
   }
 

@@ -54,8 +54,13 @@ public protocol CursorLease: Sendable {
   /// ``begin(_:rejectionReason:)`` does.
   func replace(_ id: DeliveryID, with intent: Intent, rejectionReason: String?) async throws(LogError) -> CursorState
 
-  /// Commits a batch and returns the state once it is on stable storage. Throws as ``begin(_:rejectionReason:)`` does.
-  func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState
+  /// Commits a batch, begins `next` in the same write if that is not nil, and returns the state once it is on stable
+  /// storage. Where `next` cannot begin, the state has only the commit. Throws as ``begin(_:rejectionReason:)`` does.
+  func complete(_ id: DeliveryID, receipt: String, beginning next: Intent?) async throws(LogError) -> CursorState
+
+  /// Stores what came of events of an open batch that are sent one by one, and returns the state once it is on stable
+  /// storage; see `CursorState.settling(_:_:epoch:)`. Throws as ``begin(_:rejectionReason:)`` does.
+  func settle(_ id: DeliveryID, _ change: EventMove) async throws(LogError) -> CursorState
 
   /// Moves the cursor forward to `offset`, past records of which the destination wants none. No batch may be
   /// open. The move is in memory: it becomes durable with the next move, or by ``save()``. A crash before that
@@ -85,6 +90,11 @@ extension CursorLease {
   /// Throws `.illegalMove`, because a pause must be durable.
   public func setPause(_ pause: CursorPause?) async throws(LogError) {
     throw LogError(.illegalMove, "cursor \(name) keeps no pauses")
+  }
+
+  /// As ``complete(_:receipt:beginning:)``, and begins nothing.
+  public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+    try await complete(id, receipt: receipt, beginning: nil)
   }
 
   /// As ``begin(_:rejectionReason:)``, for a batch to be sent.

@@ -25,8 +25,8 @@ public import PenstockLog
 /// others without it, then tries the record in a batch by itself. Only when that fails too does it become a dead
 /// letter.
 ///
-/// Calls for one cursor do not overlap unless `maxInFlight` > 1; calls for different cursors may. A sink keeps no state
-/// that a delivery depends on. `SinkConformance` in PenstockTestKit checks this contract against any sink.
+/// Calls for one cursor do not overlap unless `maxInFlight` is above 1; calls for different cursors may. A sink keeps
+/// no state that a delivery depends on. `SinkConformance` in PenstockTestKit checks this contract against any sink.
 public protocol Sink: Sendable {
   /// The kind and the address, for operators and logs, without secrets. For example `webhook
   /// https://example.com/v1/ingest`.
@@ -51,6 +51,15 @@ public protocol Sink: Sendable {
   /// Whether every record belongs to a batch, also where nothing is selected: for a destination that proves, by a
   /// manifest, which ranges it has. False by default: then the delivery passes such records without a batch.
   var recordsEveryRange: Bool { get }
+
+  /// Whether new batches are sent event by event: ``prepare(_:plan:)`` and ``deliver(_:)`` then get one event each,
+  /// with an id that does not depend on the batch around it. Up to `maxInFlight` events are sent at once. False by
+  /// default. Read once, when a delivery is made.
+  ///
+  /// The destination must remember ids: after a crash some events arrive again that it has confirmed, with the same id
+  /// and the same bytes. With more than one event in flight they arrive in any order. An event that it rejects becomes
+  /// a dead letter alone.
+  var sendsSingleEvents: Bool { get }
 
   /// When a batch is closed, unless the delivery has a policy of its own. By default
   /// ``BatchPolicy/init(maxRecords:maxBytes:maxWait:boundary:)`` with its defaults. Read once, when a delivery is made.
@@ -87,6 +96,8 @@ extension Sink {
   public func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { .all }
   /// By default false.
   public var recordsEveryRange: Bool { false }
+  /// By default false.
+  public var sendsSingleEvents: Bool { false }
   /// By default that of a webhook: 500 records, 1 MiB, 5 seconds.
   public var batchPolicy: BatchPolicy { BatchPolicy() }
   /// By default none.

@@ -20,6 +20,7 @@ extension DeliveryState {
     ("attempt", { $0.attemptPhase }),
     ("reserved", { $0.reservedPhase }),
     ("caught up", { $0.isCaughtUp ? .ended(.caughtUp) : nil }),
+    ("ahead", { $0.aheadPhase }),
     ("accumulate", { $0.mayAccumulate ? .working(.accumulate(from: $0.cursor.nextFirst)) : nil }),
     ("answers", { _ in .sending }),
   ]
@@ -36,9 +37,12 @@ extension DeliveryState {
   private var commitPhase: Phase? {
     guard !isSuspendedByLog else { return nil }
     for delivery in open {
-      if case .delivered(let receipt) = delivery.step { return .working(.commit(delivery.intent, receipt: receipt)) }
+      if case .delivered(let receipt) = delivery.step {
+        let next = mayBegin(beside: delivery.intent) ? ahead : nil
+        return .working(.commit(delivery.intent, receipt: receipt, beginning: next))
+      }
     }
-    return nil
+    return settlePhase
   }
 
   private var endingPhase: Phase? {
@@ -54,10 +58,9 @@ extension DeliveryState {
   }
 
   private mutating func nextDeadLetter() -> Phase? {
-    guard let oldest = open.first, case .deadLetter(let reason) = oldest.step, oldest.intent.first == committed else {
-      return nil
-    }
-    return writeDeadLetter(oldest.intent, reason)
+    guard let oldest = open.first, oldest.intent.first == committed else { return nil }
+    if case .deadLetter(let reason) = oldest.step { return writeDeadLetter(oldest.intent, reason) }
+    return oldest.step == .ready ? condemnPhase : nil
   }
 
   private mutating func takeUnfinished() -> Phase? {
@@ -74,12 +77,36 @@ extension DeliveryState {
 
   /// Renders or sends the oldest open delivery that waits for it, as far as circuit and rate allow.
   private var attemptPhase: Phase? {
-    let waiting = open.first { $0.step == .unrendered || $0.step == .ready }
-    let attempts = open.count(where: \.isInFlight)
-    guard let waiting, attempts < min(options.maxInFlight, circuit.maxAttempts ?? .max) else { return nil }
-    if waiting.step == .unrendered { return .working(.reopen(waiting.intent)) }
+    let attempts = open.reduce(0) { $0 + $1.inFlight }
+    guard attempts < min(options.maxInFlight, circuit.maxAttempts ?? .max), let waiting = firstToSend else {
+      return nil
+    }
+    if case .reopen = waiting { return .working(waiting) }
     if let gate = [budget.earliest, drainGate].compactMap({ $0 }).max(), gate > seen { return .pacing(until: gate) }
-    return .working(.send(waiting.intent, attempt: waiting.attempts + 1))
+    return .working(waiting)
+  }
+
+  /// The work for the oldest open delivery, or the lowest of its events, that waits to be rendered or sent.
+  private var firstToSend: Work? {
+    var most = maxDeadLettersInRow - Int(cursor.consecutiveDeadLetters)
+    for delivery in open {
+      if delivery.step == .unrendered { return .reopen(delivery.intent) }
+      guard delivery.step == .ready else { continue }
+      guard let events = delivery.events else { return .send(delivery.intent, attempt: delivery.attempts + 1) }
+      guard let number = events.next(mostRejected: most) else {
+        most -= events.rejected
+        if most <= 0, events.rejected > 0 { return nil }
+        continue
+      }
+      return .send(delivery.intent, event: number, attempt: events.events[number].attempts + 1)
+    }
+    return nil
+  }
+
+  /// Whether something can be rendered or sent at once.
+  var maySend: Bool {
+    guard !isStopping, !isPaused, ending == nil, suspension == nil, case .working = attemptPhase else { return false }
+    return true
   }
 
   private var reservedPhase: Phase? {
@@ -95,8 +122,8 @@ extension DeliveryState {
   /// Whether a new batch may begin: it is wanted, there is room, and no open delivery is in trouble.
   private var mayAccumulate: Bool {
     let isWanted = if case .until(let end) = mode { cursor.nextFirst < end } else { true }
-    let isSmooth = open.allSatisfy(\.isSmooth) && cursor.reserved.isEmpty && circuit.state == .closed
-    let hasRoom = cursor.inFlight.count < options.maxInFlight
+    let mayPlanAhead = plansAhead && cursor.inFlight.count == maxOpen && ahead == nil && !isAheadBlocked
+    let hasRoom = cursor.inFlight.count < maxOpen || mayPlanAhead
     return isWanted && hasRoom && (isSmooth || open.isEmpty)
   }
 
@@ -107,7 +134,7 @@ extension DeliveryState {
 
   /// Whether a batch is delivered and not committed yet.
   private var owesCommit: Bool {
-    open.contains { if case .delivered = $0.step { true } else { false } }
+    open.contains { if case .delivered = $0.step { true } else { $0.events?.unsettled != nil } }
   }
 
   mutating func endSuspension() {
@@ -121,45 +148,57 @@ extension DeliveryState {
     return .working(work)
   }
 
-  mutating func launched(_ intent: Intent, records: Int, bytes: Int, at now: MonotonicInstant) {
+  mutating func launched(_ intent: Intent, _ number: Int?, records: Int, bytes: Int, at now: MonotonicInstant) {
     seen = max(seen, now)
     // A batch that a filter left empty is not charged: the sink sends nothing.
     if records > 0 { budget.charge(records: records, bytes: bytes, at: now) }
     drainGate = circuit.spacing(at: now).map { now + $0 }
     let round = circuit.round
     update(intent) {
-      $0.step = .inFlight(round: round)
-      $0.attempts += 1
+      guard let number else {
+        $0.step = .inFlight(round: round)
+        $0.attempts += 1
+        return
+      }
+      $0.events?.events[number].step = .inFlight(round: round)
+      $0.events?.events[number].attempts += 1
     }
   }
 
   mutating func answered(
-    _ id: DeliveryID, _ outcome: DeliveryOutcome, _ event: Event, at now: MonotonicInstant, roll: UInt64
+    _ id: DeliveryID, _ number: Int?, _ outcome: DeliveryOutcome, _ event: Event, at now: MonotonicInstant,
+    roll: UInt64
   ) throws(IllegalEvent) {
     if case .ended = phase { throw IllegalEvent(event: event, phase: phase) }
-    let index = open.firstIndex { $0.intent.id == id }
-    if abandoned.remove(id) == nil {
-      guard let index, case .inFlight(let round) = open[index].step else {
+    if let count = abandoned[id] {
+      abandoned[id] = count > 1 ? count - 1 : nil
+    } else {
+      guard let index = open.firstIndex(where: { $0.intent.id == id }), let round = open[index].round(of: number) else {
         throw IllegalEvent(event: event, phase: phase)
       }
       seen = max(seen, now)
-      note(outcome, of: index, round: round, at: now, roll: roll)
+      let answer = note(outcome, round: round, at: now, roll: roll)
+      if let number { open[index].note(answer, of: number) } else { open[index].note(answer) }
     }
+    switch phase {
+    // A commit begins nothing ahead once there is trouble.
+    case .working(.accumulate), .working(.commit(_, _, .some)): phase = next()
     // The work under way comes first.
-    if case .working(let work) = phase {
-      guard case .accumulate = work else { return }
+    case .working: break
+    default: phase = next()
     }
-    phase = next()
   }
 
+  /// What an answer means for its batch or event.
+  enum Answer { case again, delivered(receipt: String), rejected(reason: String) }
+
   private mutating func note(
-    _ outcome: DeliveryOutcome, of index: Int, round: Int, at now: MonotonicInstant, roll: UInt64
-  ) {
-    open[index].step = .ready
+    _ outcome: DeliveryOutcome, round: Int, at now: MonotonicInstant, roll: UInt64
+  ) -> Answer {
     switch outcome {
     case .delivered(let receipt):
       circuit.succeeded(round: round, at: now)
-      open[index].step = .delivered(receipt: receipt)
+      return .delivered(receipt: receipt)
     case .retry(let reason, let after):
       let wait = circuit.failed(round: round, at: now, retryAfter: after, roll: roll)
       backOff(DeliveryTrouble(.unavailable, reason), until: now + wait)
@@ -172,9 +211,42 @@ extension DeliveryState {
     case .rejected(let reason):
       // The destination has read the batch, so it is up.
       circuit.succeeded(round: round, at: now)
-      guard writesDeadLetters else { return halt(until: nil, DeliveryTrouble(.rejected, reason)) }
-      open[index].step = .rejected(reason: reason)
+      if writesDeadLetters { return .rejected(reason: reason) }
+      halt(until: nil, DeliveryTrouble(.rejected, reason))
     case .conflict(let reason): halt(until: nil, DeliveryTrouble(.conflict, reason))
     }
+    return .again
+  }
+}
+
+extension DeliveryState.OpenDelivery {
+  /// The round in which the batch, or one event of it, was sent; nil when it is not in flight.
+  fileprivate func round(of number: Int?) -> Int? {
+    if let number {
+      guard let events, events.events.indices.contains(number),
+        case .inFlight(let round) = events.events[number].step
+      else { return nil }
+      return round
+    }
+    if case .inFlight(let round) = step { return round }
+    return nil
+  }
+
+  fileprivate mutating func note(_ answer: DeliveryState.Answer) {
+    step =
+      switch answer {
+      case .again: .ready
+      case .delivered(let receipt): .delivered(receipt: receipt)
+      case .rejected(let reason): .rejected(reason: reason)
+      }
+  }
+
+  fileprivate mutating func note(_ answer: DeliveryState.Answer, of number: Int) {
+    events?.events[number].step =
+      switch answer {
+      case .again: .ready
+      case .delivered(let receipt): .confirmed(receipt: receipt)
+      case .rejected(let reason): .rejected(reason: reason)
+      }
   }
 }

@@ -52,7 +52,7 @@ extension DeliveryState {
     case .working(.accumulate): isInFlight ? .sending : .gathering
     case .working(.plan), .working(.begin), .working(.reopen), .working(.bisect): .preparing
     case .working(.send): .sending
-    case .working(.commit), .working(.writeDeadLetter), .working(.save): .committing
+    case .working(.commit), .working(.settle), .working(.writeDeadLetter), .working(.save): .committing
     }
   }
 }

@@ -7,7 +7,8 @@ extension DeliveryState {
   /// Replaces a rejected batch by its one event, which becomes a dead letter.
   mutating func isolated(_ record: Intent, of intent: Intent, _ reason: String) -> Phase {
     if let tooMany = tooManyDeadLetters(reason) {
-      update(intent) { $0.step = .ready }
+      // A pause before this may have dropped the rendering.
+      update(intent) { $0.step = .unrendered }
       return tooMany
     }
     return begin(.begin(record, replacing: intent, rejectionReason: reason))
@@ -44,7 +45,7 @@ extension DeliveryState {
     return .working(.writeDeadLetter(intent, reason: reason))
   }
 
-  private mutating func tooManyDeadLetters(_ reason: String) -> Phase? {
+  mutating func tooManyDeadLetters(_ reason: String) -> Phase? {
     guard Int(cursor.consecutiveDeadLetters) >= maxDeadLettersInRow else { return nil }
     let text =
       "\(cursor.consecutiveDeadLetters) records in a row became dead letters, and none was delivered between them;"

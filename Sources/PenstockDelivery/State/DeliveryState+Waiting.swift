@@ -13,9 +13,9 @@ import PenstockLog
 //                             any other             halted: damaged, lost or trimmed; an operator must decide
 //   save                      noSpace, overloaded   continues: a crash only repeats the skipping
 //                             any other             ended: its state on disk is uncertain until the log reopens
-//   begin, commit             noSpace, overloaded   backing off: nothing was written, and there may be room later
-//   begin, commit             gap                   halted: retention deleted the records; continues once acknowledged
-//   begin, commit             any other             ended: its state on disk is uncertain until the log reopens
+//   begin, commit, settle     noSpace, overloaded   backing off: nothing was written, and there may be room later
+//   begin, commit, settle     gap                   halted: retention deleted the records; continues once acknowledged
+//   begin, commit, settle     any other             ended: its state on disk is uncertain until the log reopens
 //   write dead letter         any but cancelled     halted, retried as after a refusal: nothing is skipped
 
 extension DeliveryState {
@@ -31,6 +31,12 @@ extension DeliveryState {
     default: break
     }
     switch work {
+    case .accumulate(let first) where isAhead(first): return notPlannedAhead()
+    case .plan(let range, _, nil, nil) where isAhead(range.lowerBound): return notPlannedAhead()
+    case .commit(_, _, .some) where code == .noSpace:
+      // The commit alone may need less room.
+      ahead = nil
+      return next()
     case .accumulate, .plan, .reopen, .bisect:
       // Without the plan, the batch is accumulated again and ends before the lost records.
       if case .plan = work, code != .gap { unfinished = work }
@@ -38,11 +44,11 @@ extension DeliveryState {
       guard code == .io || code == .overloaded else { return halt(trouble) }
       return wait(trouble, at: now, roll: roll)
     case .begin where code == .gap: return halt(DeliveryTrouble(.unreadable, message))
-    case .commit(let intent, _) where code == .gap:
+    case .commit(let intent, _, _) where code == .gap, .settle(let intent, _) where code == .gap:
       update(intent) { $0.step = .unrendered }
       return halt(DeliveryTrouble(.unreadable, message))
     case .save where code == .noSpace || code == .overloaded: return saveFailed()
-    case .begin, .commit, .send, .writeDeadLetter, .save:
+    case .begin, .commit, .settle, .send, .writeDeadLetter, .save:
       let trouble = DeliveryTrouble(.cursorFailed, message)
       guard code == .noSpace || code == .overloaded else { return .ended(.failed(trouble)) }
       if case .begin = work { unfinished = work }
@@ -62,6 +68,7 @@ extension DeliveryState {
 
   /// Suspends the delivery until a moment, or longer if it is suspended longer already.
   mutating func backOff(_ trouble: DeliveryTrouble, until: MonotonicInstant) {
+    ahead = nil
     let backoff = circuit.backoff
     if case .until = mode, backoff.isTooLate(until) {
       let text = "after \(backoff.failures) failures in a row; the last: \(trouble.message)"
@@ -78,6 +85,7 @@ extension DeliveryState {
 
   /// Suspends the delivery until an operator, or a moment, ends it.
   mutating func halt(until: MonotonicInstant?, _ trouble: DeliveryTrouble) {
+    ahead = nil
     if case .until = mode { ending = ending ?? .failed(trouble) }
     if let suspension, suspension.needsOperator, suspension.until == nil { return }
     let later = until.map { max($0, suspension?.until ?? $0) }
@@ -128,8 +136,9 @@ extension DeliveryState {
 
   mutating func pause() {
     isPaused = true
+    ahead = nil
     switch phase {
-    case .ended, .working(.commit): break
+    case .ended, .working(.commit(_, _, nil)), .working(.settle(_, .settled)): break
     default: phase = next()
     }
   }
@@ -149,7 +158,10 @@ extension DeliveryState {
     // A caller that waits for an end must not wait for a pause of unknown length.
     if case .until = mode { return end(.paused) }
     unfinished = nil
-    for index in open.indices where open[index].step == .ready { open[index].step = .unrendered }
+    for index in open.indices where open[index].step == .ready {
+      open[index].step = .unrendered
+      open[index].events?.forgetRejections()
+    }
     return .paused
   }
 }

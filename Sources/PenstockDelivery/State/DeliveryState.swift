@@ -17,22 +17,32 @@ package import PenstockLog
 ///              one event                                begin that record, marked as rejected → dead letter
 /// dead letter  is never sent again                      write the dead letter, once it is the oldest → delivered
 /// ```
+/// A batch whose events are sent one by one stays *ready* while they are; ``EventAttempts`` has a step for each event.
+/// Its intent is planned, begun and reopened like any other. It is never split: a rejected event is *condemned* in the
+/// cursor when all lower ones are settled; its dead letter is written, and then it is settled, too. Two such batches
+/// may be open.
+///
 /// ``priorities`` decides what to do next. The first rule that applies wins:
-/// 1. *commit*: commit a batch that is delivered, unless the log or the cursor suspends the delivery.
+/// 1. *commit*: commit a batch that is delivered, unless the log or the cursor suspends the delivery. Settle confirmed
+///    events that are the last of their batch; others when no event can be sent now.
 /// 2. *save*: write where the cursor is, when it has skipped records for 5 s and before anything that an operator sees.
 /// 3. *end*: when stopping or ending, wait for the answers in flight, then end.
 /// 4. *pause*: while paused, wait for the answers in flight, then begin nothing.
 /// 5. *suspend*: back off, or stay halted until an operator acts. After a refusal the delivery also retries by itself.
-/// 6. *dead letter*: write the dead letter of the oldest open delivery.
+/// 6. *dead letter*: write the dead letter of the oldest open delivery, or condemn its lowest event.
 /// 7. *unfinished*: repeat a plan or a beginning that failed.
 /// 8. *bisect*: replace the oldest open delivery, if it is rejected, by the lower half of its events.
-/// 9. *attempt*: reopen or send the oldest open delivery that waits, as far as circuit and rate allow.
+/// 9. *attempt*: reopen or send the oldest open delivery or event that waits, as far as circuit and rate allow.
 /// 10. *reserved*: plan the records that a split has reserved.
 /// 11. *caught up*: end, when everything up to the requested end is committed.
-/// 12. *accumulate*: start a new batch, if there is room and no open delivery is in trouble.
-/// 13. *answers*: wait for the answers in flight.
+/// 12. *ahead*: begin the batch that is planned ahead, if there is room and no open delivery is in trouble.
+/// 13. *accumulate*: start a new batch, if there is room, or one may be planned ahead, and no open delivery is in
+///     trouble.
+/// 14. *answers*: wait for the answers in flight.
 ///
-/// A new batch takes the steps accumulate → plan → begin → ready. A record that cannot be rendered is planned as a dead
+/// A new batch takes the steps accumulate → plan → begin → ready. With ``plansAhead`` one more batch is planned while as
+/// many are open as may be. It is begun in the write that commits the oldest, or alone once there is room. Trouble, a
+/// pause, a split or a gap drop it, and a commit never waits for it. A record that cannot be rendered is planned as a dead
 /// letter; the records before it go first. When the log cannot be read or written, any work leads to backing off,
 /// halted or ended; see `DeliveryState+Waiting`. `stop` ends a delivery that waits. A delivery that works finishes that
 /// work first; no attempt follows one that failed. A delivery that runs until it has caught up ends where a service
@@ -64,10 +74,14 @@ package struct DeliveryState: Hashable, Sendable {
     case bisect(Intent, reason: String)
     /// Writes where the cursor is after skipped records.
     case save
+    /// `event`: its number in a batch whose events are sent one by one; nil for a batch that is sent as a whole.
     /// `attempt` is 1 for the first in this process.
-    case send(Intent, attempt: Int)
-    case writeDeadLetter(Intent, reason: String)
-    case commit(Intent, receipt: String)
+    case send(Intent, event: Int? = nil, attempt: Int)
+    case writeDeadLetter(Intent, event: Int? = nil, reason: String)
+    /// `beginning`: the batch that is planned ahead, if the same write may begin it.
+    case commit(Intent, receipt: String, beginning: Intent? = nil)
+    /// Stores what came of events.
+    case settle(Intent, EventMove)
   }
 
   package enum Phase: Hashable, Sendable {
@@ -111,11 +125,20 @@ package struct DeliveryState: Hashable, Sendable {
     package var step: Step
     /// Attempts in this process.
     package var attempts = 0
+    /// Its events, where they are sent one by one.
+    package var events: EventAttempts?
 
-    package var isInFlight: Bool { if case .inFlight = step { true } else { false } }
+    /// Attempts under way.
+    package var inFlight: Int {
+      if let events { return events.inFlight }
+      if case .inFlight = step { return 1 }
+      return 0
+    }
+    package var isInFlight: Bool { inFlight > 0 }
     /// Whether no attempt at it has failed.
     package var isSmooth: Bool {
-      switch step {
+      if let events { return events.isSmooth }
+      return switch step {
       case .inFlight: attempts == 1
       case .delivered: true
       case .ready, .unrendered: attempts == 0
@@ -151,7 +174,11 @@ package struct DeliveryState: Hashable, Sendable {
     case begun(CursorState)
     case launched(at: MonotonicInstant, records: Int, bytes: Int)
     /// `roll`: 64 random bits for the backoff.
-    case answered(DeliveryID, DeliveryOutcome, at: MonotonicInstant, roll: UInt64)
+    case answered(DeliveryID, event: Int? = nil, DeliveryOutcome, at: MonotonicInstant, roll: UInt64)
+    /// The event to be sent cannot be rendered.
+    case unsendable(SinkError)
+    /// What came of events is durable.
+    case settled(CursorState)
     /// The dead letter is durable.
     case wroteDeadLetter(receipt: String)
     case committed(CursorState)
@@ -178,6 +205,10 @@ package struct DeliveryState: Hashable, Sendable {
   package let options: DeliveryOptions
   /// Whether rejected records become dead letters.
   package let writesDeadLetters: Bool
+  /// How many batches may be open at once.
+  package let maxOpen: Int
+  /// Whether one more batch is planned while as many are open.
+  package let plansAhead: Bool
   package internal(set) var cursor: CursorState
   /// Open intents that are not committed, oldest first.
   package internal(set) var open: [OpenDelivery] = []
@@ -195,8 +226,12 @@ package struct DeliveryState: Hashable, Sendable {
   package internal(set) var seen = MonotonicInstant(sinceStart: .zero)
   /// A plan or a beginning that failed and will be repeated.
   package internal(set) var unfinished: Work?
+  /// A batch that is planned and rendered, and waits for room. Its beginning shares a write with a commit.
+  package internal(set) var ahead: Intent?
+  /// Whether planning ahead has failed: the batch is planned again when there is room.
+  package internal(set) var isAheadBlocked = false
   /// Attempts whose batch retention has deleted: their answers are ignored.
-  package internal(set) var abandoned: Set<DeliveryID> = []
+  package internal(set) var abandoned: [DeliveryID: Int] = [:]
   /// Since when the cursor has been ahead of what is durable of it; nil while it is not.
   package internal(set) var skippedSince: MonotonicInstant?
   /// The most dead letters in a row; see ``RejectionPolicy/maxInRow``.
@@ -207,11 +242,14 @@ package struct DeliveryState: Hashable, Sendable {
   /// Starts at the cursor's position: with its oldest open intent, if there is one.
   package init(
     _ cursor: CursorState, mode: Mode, retry: RetryPolicy, options: DeliveryOptions = DeliveryOptions(),
-    writesDeadLetters: Bool = false
+    writesDeadLetters: Bool = false, sendsSingleEvents: Bool = false, plansAhead: Bool = false
   ) {
     self.mode = mode
     self.options = options
     self.writesDeadLetters = writesDeadLetters && options.rejection.action == .deadLetter
+    // The second is ready when only the last events of the first are in flight.
+    maxOpen = sendsSingleEvents ? 2 : min(options.maxInFlight, CursorState.maxInFlight)
+    self.plansAhead = plansAhead && !sendsSingleEvents
     self.cursor = cursor
     circuit = Circuit(options.circuit, retry: retry)
     budget = RateBudget(options.rate)
@@ -228,8 +266,8 @@ package struct DeliveryState: Hashable, Sendable {
     case .pause: pause()
     case .resume(let now): resume(at: now)
     case .wake(let now): try wake(at: now)
-    case .answered(let id, let outcome, let now, let roll):
-      try answered(id, outcome, event, at: now, roll: roll)
+    case .answered(let id, let number, let outcome, let now, let roll):
+      try answered(id, number, outcome, event, at: now, roll: roll)
     default:
       guard case .working(let work) = phase, let next = next(after: work, event) else {
         throw IllegalEvent(event: event, phase: phase)
@@ -252,7 +290,9 @@ package struct DeliveryState: Hashable, Sendable {
       return next()
     case (.plan(let range, _, let old, let rejectionReason), .planned(let intent)):
       guard intent.first == range.lowerBound, intent.end == range.upperBound else { return nil }
+      if old == nil, rejectionReason == nil, isAhead(range.lowerBound) { return planned(ahead: intent) }
       return begin(.begin(intent, replacing: old, rejectionReason: rejectionReason))
+    case (.plan(let range, _, nil, nil), .unrenderable) where isAhead(range.lowerBound): return notPlannedAhead()
     case (.plan(let range, let reason, let old, nil), .unrenderable(let error)):
       return unrenderable(range, closedBy: reason, replacing: old, error)
     case (.bisect(let intent, _), .halved(let lower)):
@@ -262,7 +302,8 @@ package struct DeliveryState: Hashable, Sendable {
       guard record.first >= intent.first, record.end == record.first + 1, record.end <= intent.end else { return nil }
       return isolated(record, of: intent, reason)
     case (.bisect(let intent, let reason), .indivisible):
-      update(intent) { $0.step = .ready }
+      // A pause before this may have dropped the rendering.
+      update(intent) { $0.step = .unrendered }
       return halt(DeliveryTrouble(.rejected, reason))
     case (.reopen, .unrenderable(let error)), (.bisect, .unrenderable(let error)):
       return halt(DeliveryTrouble(.unrenderable, error.description))
@@ -276,13 +317,19 @@ package struct DeliveryState: Hashable, Sendable {
       guard cursor.committed >= committed, cursor.lost == nil else { return nil }
       adopt(cursor)
       return next()
-    case (.send(let intent, _), .launched(let now, let records, let bytes)):
-      launched(intent, records: records, bytes: bytes, at: now)
+    case (.send(let intent, let number, _), .launched(let now, let records, let bytes)):
+      launched(intent, number, records: records, bytes: bytes, at: now)
       return next()
-    case (.writeDeadLetter(let intent, _), .wroteDeadLetter(let receipt)):
+    case (.send(let intent, let number?, _), .unsendable(let error)):
+      return unsendable(number, of: intent, error)
+    case (.writeDeadLetter(let intent, nil, _), .wroteDeadLetter(let receipt)):
       update(intent) { $0.step = .delivered(receipt: receipt) }
       return next()
-    case (.commit(let intent, _), .committed(let cursor)): return committed(intent, cursor)
+    case (.writeDeadLetter(let intent, let number?, _), .wroteDeadLetter(let receipt)):
+      update(intent) { $0.events?.events[number].step = .lettered(receipt: receipt) }
+      return next()
+    case (.settle(let intent, let move), .settled(let cursor)): return settled(intent, move, cursor)
+    case (.commit(let intent, _, let next), .committed(let cursor)): return committed(intent, next, cursor)
     case (_, .failed(let code, let message, let now, let roll)):
       return failed(work, code, message: message, at: now, roll: roll)
     default: return nil
@@ -303,7 +350,7 @@ package struct DeliveryState: Hashable, Sendable {
     return next()
   }
 
-  private mutating func committed(_ intent: Intent, _ cursor: CursorState) -> Phase {
+  private mutating func committed(_ intent: Intent, _ beginning: Intent?, _ cursor: CursorState) -> Phase {
     let isDone = !cursor.inFlight.contains { $0.intent.id == intent.id && !$0.isDelivered }
     let isPassed = cursor.committed >= intent.end || cursor.inFlight.contains { $0.intent.id == intent.id }
     guard isDone, isPassed else {
@@ -311,17 +358,24 @@ package struct DeliveryState: Hashable, Sendable {
       return .ended(.failed(DeliveryTrouble(.defect, text)))
     }
     adopt(cursor)
+    if let beginning { update(beginning) { $0.step = .ready } }
     skippedSince = nil
     return next()
   }
 
   /// Takes over the cursor's state: one open delivery for each open intent.
-  private mutating func adopt(_ cursor: CursorState) {
+  mutating func adopt(_ cursor: CursorState) {
     self.cursor = cursor
+    isAheadBlocked = false
+    // It was begun, or the records before it are others now.
+    if let first = ahead?.first, first != cursor.nextFirst || !cursor.reserved.isEmpty { ahead = nil }
     let before = open
     open = cursor.inFlight.filter { !$0.isDelivered }.map { entry in
       var delivery =
         before.first { $0.intent == entry.intent } ?? OpenDelivery(intent: entry.intent, step: .unrendered)
+      if let events = entry.events {
+        if delivery.events == nil { delivery.events = EventAttempts(events) } else { delivery.events?.adopt(events) }
+      }
       guard let reason = entry.rejectionReason else { return delivery }
       // Its dead letter is durable, and only the commit is missing.
       if case .delivered = delivery.step { return delivery }
@@ -330,7 +384,7 @@ package struct DeliveryState: Hashable, Sendable {
     }
     for delivery in before
     where delivery.isInFlight && !open.contains(where: { $0.intent.id == delivery.intent.id }) {
-      abandoned.insert(delivery.intent.id)
+      abandoned[delivery.intent.id] = delivery.inFlight
     }
   }
 

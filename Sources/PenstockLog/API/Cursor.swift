@@ -161,10 +161,21 @@ public final class Cursor: Sendable {
     }
   }
 
-  /// Confirms a delivery and commits as far as all earlier ones are confirmed: one sync. Returns the new state.
-  public func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+  /// Confirms a delivery and commits as far as all earlier ones are confirmed: one sync. With `beginning` the same sync
+  /// stores that batch, too; where it cannot begin, the state shows that. Returns the new state.
+  public func complete(
+    _ id: DeliveryID, receipt: String, beginning next: Intent? = nil
+  ) async throws(LogError) -> CursorState {
+    try await move(.commit) { [epoch, view] (state) throws(CursorMoveError) in
+      try state.completing(id, receipt: receipt, beginning: next, epoch: epoch, durableEnd: view.end)
+    }
+  }
+
+  /// Stores what came of events of a batch that is sent event by event: one sync. Returns the new state. See
+  /// ``CursorState/settling(_:_:epoch:)``.
+  public func settle(_ id: DeliveryID, _ change: EventMove) async throws(LogError) -> CursorState {
     try await move(.commit) { [epoch] (state) throws(CursorMoveError) in
-      try state.completing(id, receipt: receipt, epoch: epoch)
+      try state.settling(id, change, epoch: epoch)
     }
   }
 

@@ -4,12 +4,14 @@
 /// u8 number of open intents, each: u8 delivered · id · u64 first · u64 end · 32 bytes digest · plan · i64 created at ·
 /// u8 has lost records, u64 first, u64 end (version 1 ends before this) · version 3: for each open intent
 /// u8 has a rejection reason, the reason; u8 number of reserved ranges, each: u64 first · u64 end;
-/// u32 consecutive dead letters.
+/// u32 consecutive dead letters · version 4: for each open intent u16 events that are sent one by one, or 0; if above
+/// 0: a bit for each settled event in whole bytes · u8 has a condemned event, u16 its number, the reason.
 /// Name, receipt, id, plan and reason are a u16 length and bytes.
 package struct CursorRecord: Hashable, Sendable {
   /// The newest version that is read. The log writes the oldest version that can hold the state. An earlier penstock
-  /// can use a cursor without reserved ranges and dead letters. It refuses any other cursor, instead of misreading it.
-  private static let version: UInt16 = 3
+  /// can use a cursor without reserved ranges, dead letters and events that are sent one by one. It refuses any other
+  /// cursor, instead of misreading it.
+  private static let version: UInt16 = 4
 
   let logID: [UInt8]
   let name: String
@@ -27,7 +29,8 @@ package struct CursorRecord: Hashable, Sendable {
       bytes.append(littleEndian: UInt16(field.count))
       bytes.append(contentsOf: field)
     }
-    bytes.append(littleEndian: needsVersion3 ? Self.version : 2)
+    let version = neededVersion
+    bytes.append(littleEndian: version)
     bytes.append(contentsOf: logID)
     put(name.utf8)
     bytes.append(littleEndian: state.committed.rawValue)
@@ -49,7 +52,7 @@ package struct CursorRecord: Hashable, Sendable {
       bytes.append(littleEndian: lost.lowerBound.rawValue)
       bytes.append(littleEndian: lost.upperBound.rawValue)
     }
-    guard needsVersion3 else { return bytes }
+    guard version > 2 else { return bytes }
     for open in state.inFlight {
       bytes.append(open.rejectionReason == nil ? 0 : 1)
       if let reason = open.rejectionReason { put(reason.utf8) }
@@ -60,11 +63,25 @@ package struct CursorRecord: Hashable, Sendable {
       bytes.append(littleEndian: range.upperBound.rawValue)
     }
     bytes.append(littleEndian: state.consecutiveDeadLetters)
+    guard version > 3 else { return bytes }
+    for open in state.inFlight {
+      bytes.append(littleEndian: UInt16(open.events?.count ?? 0))
+      guard let events = open.events else { continue }
+      bytes.append(contentsOf: events.bits)
+      bytes.append(events.condemned == nil ? 0 : 1)
+      guard let condemned = events.condemned else { continue }
+      bytes.append(littleEndian: UInt16(condemned.event))
+      put(condemned.reason.utf8)
+    }
     return bytes
   }
 
-  private var needsVersion3: Bool {
-    !state.reserved.isEmpty || state.consecutiveDeadLetters > 0 || state.inFlight.contains { $0.rejectionReason != nil }
+  private var neededVersion: UInt16 {
+    if state.inFlight.contains(where: { $0.events != nil }) { return 4 }
+    let needs3 =
+      !state.reserved.isEmpty || state.consecutiveDeadLetters > 0
+      || state.inFlight.contains { $0.rejectionReason != nil }
+    return needs3 ? 3 : 2
   }
 
   init(decoding bytes: [UInt8]) throws(LogError) {
@@ -107,6 +124,18 @@ package struct CursorRecord: Hashable, Sendable {
       }
       for _ in 0..<(try reader.take(UInt8.self)) { reserved.append(try range("reserved")) }
       consecutiveDeadLetters = try reader.take(UInt32.self)
+    }
+    if version > 3 {
+      for index in inFlight.indices {
+        let count = Int(try reader.take(UInt16.self))
+        guard count > 0 else { continue }
+        let bits = try reader.take((count + 7) / 8)
+        var condemned: SettledEvents.Condemned?
+        if try reader.take(UInt8.self) == 1 {
+          condemned = SettledEvents.Condemned(event: Int(try reader.take(UInt16.self)), reason: try text())
+        }
+        inFlight[index] = inFlight[index].with(SettledEvents(restoring: count, bits: bits, condemned: condemned))
+      }
     }
     state = CursorState(
       restoring: committed, epoch: epoch, inFlight: inFlight, lastReceipt: receipt, lost: lost, reserved: reserved,

@@ -29,8 +29,8 @@ extension CursorState {
       throw .unknownIntent(id)
     }
     let old = inFlight[index]
-    guard !old.isDelivered, old.rejectionReason == nil else {
-      throw .malformedIntent("delivery \(id) is delivered or a dead letter; it cannot be replaced")
+    guard !old.isDelivered, old.rejectionReason == nil, old.events == nil else {
+      throw .malformedIntent("delivery \(id) is delivered, a dead letter or sent event by event; it is not replaced")
     }
     let mayPassFront = rejectionReason != nil && old.intent.first == committed && intent.first > old.intent.first
     guard intent.first == old.intent.first || mayPassFront, intent.end > intent.first, intent.end <= old.intent.end
@@ -71,8 +71,12 @@ extension CursorState {
     }
     guard intent.contentDigest.count == 32 else { throw .malformedIntent("a content digest has 32 bytes") }
     guard intent.plan.count <= Intent.maxPlanBytes else { throw .malformedIntent("a plan has at most 2,048 bytes") }
-    guard rejectionReason == nil || intent.end - intent.first == 1 else {
+    guard rejectionReason == nil || intent.end - intent.first == 1 && intent.singleEvents == nil else {
       throw .malformedIntent("a dead letter has exactly one record")
+    }
+    let records = intent.end - intent.first
+    guard intent.singleEvents.map({ 1 <= $0 && $0 <= min(records, SettledEvents.maxEvents) }) ?? true else {
+      throw .malformedIntent("a batch of \(records) records cannot have \(intent.singleEvents ?? 0) events")
     }
   }
 }

@@ -19,6 +19,8 @@
 ///    until ``acknowledging(_:epoch:durableEnd:)`` or a seek empties `lost`.
 /// 7. An intent with a rejection reason has one record, keeps its reason, and is not replaced.
 /// 8. An intent that is given up keeps its range, and `committed` passes it as if it were delivered.
+/// 9. A batch whose events are sent one by one is done when all are settled; a settled event stays settled. At most one
+///    event is condemned, the lowest that is not settled, in the oldest open batch. See ``SettledEvents``.
 public struct CursorState: Hashable, Sendable, Codable {
   /// Everything below this offset is done.
   public internal(set) var committed: Offset
@@ -47,11 +49,14 @@ public struct CursorState: Hashable, Sendable, Codable {
     /// Why its one record is not sent, or not sent again, but kept as a dead letter; nil for every other intent. At
     /// most 256 bytes.
     public internal(set) var rejectionReason: String?
+    /// What is done of its events, where they are sent one by one.
+    public internal(set) var events: SettledEvents?
 
-    package init(intent: Intent, isDelivered: Bool, rejectionReason: String? = nil) {
+    package init(intent: Intent, isDelivered: Bool, rejectionReason: String? = nil, events: SettledEvents? = nil) {
       self.intent = intent
       self.isDelivered = isDelivered
       self.rejectionReason = rejectionReason
+      self.events = events ?? intent.singleEvents.map { SettledEvents(count: $0) }
     }
   }
 
@@ -155,12 +160,25 @@ extension CursorState {
       if let lost { throw .lost(lost) }
       throw .unknownIntent(id)
     }
+    guard inFlight[index].events == nil else {
+      throw .malformedIntent("the events of delivery \(id) are settled one by one")
+    }
     var next = self
     next.inFlight[index].isDelivered = true
     next.consecutiveDeadLetters = inFlight[index].rejectionReason == nil ? 0 : min(consecutiveDeadLetters, .max - 1) + 1
     next.lastReceipt = Self.shortened(receipt)
     next.commitDelivered()
     return next
+  }
+
+  /// The same, and begins the next batch with it, so that one write does for both. Where the next batch cannot begin,
+  /// the first is completed alone.
+  public func completing(
+    _ id: DeliveryID, receipt: String, beginning next: Intent?, epoch: UInt32, durableEnd: Offset
+  ) throws(CursorMoveError) -> CursorState {
+    let completed = try completing(id, receipt: receipt, epoch: epoch)
+    guard let next else { return completed }
+    return (try? completed.beginning(next, epoch: epoch, durableEnd: durableEnd)) ?? completed
   }
 
   /// Moves a cursor that delivers without intents forward to `offset`. Its reader is responsible for its own effects.
@@ -238,30 +256,5 @@ extension CursorState {
 
   func check(_ attempted: UInt32) throws(CursorMoveError) {
     guard attempted == epoch else { throw .fenced(held: epoch, attempted: attempted) }
-  }
-
-  /// What is wrong with this state, as sentences; empty when it is valid.
-  public func violations(durableEnd: Offset) -> [String] {
-    var found: [String] = []
-    if committed > durableEnd { found.append("committed \(committed) is past the durable end \(durableEnd)") }
-    if inFlight.count > Self.maxInFlight { found.append("\(inFlight.count) intents are open") }
-    let isHeadDelivered = inFlight.first.map { $0.isDelivered && $0.intent.first == committed }
-    if isHeadDelivered == true { found.append("a delivered intent at the head was not committed") }
-    if reserved.count > Self.maxReserved { found.append("\(reserved.count) ranges are reserved") }
-    var expected = committed
-    for piece in pieces {
-      if piece.lowerBound != expected { found.append("a piece at \(piece.lowerBound), expected \(expected)") }
-      if piece.isEmpty { found.append("an empty piece at \(piece.lowerBound)") }
-      expected = piece.upperBound
-    }
-    for open in inFlight
-    where open.rejectionReason != nil && open.intent.first.rawValue &+ 1 != open.intent.end.rawValue {
-      found.append("\(open.intent.id) is a dead letter and does not have exactly one record")
-    }
-    if let lost, lost.isEmpty || lost.upperBound > committed {
-      found.append("records \(lost.lowerBound) ..< \(lost.upperBound) are lost, committed is \(committed)")
-    }
-    if expected > durableEnd { found.append("intents reach \(expected), past the durable end \(durableEnd)") }
-    return found
   }
 }

@@ -35,6 +35,9 @@ public struct Intent: Hashable, Sendable, Codable {
   public let plan: [UInt8]
   /// When the intent was made; for retention and operators, not for the delivery.
   public let createdAt: Timestamp
+  /// How many events the batch has, where each is sent by itself: 1 … ``SettledEvents/maxEvents``. Nil where the batch
+  /// is sent as a whole.
+  public let singleEvents: Int?
 
   /// 256 bytes: a cursor's slot must hold four intents.
   static let maxIDBytes = 256
@@ -43,7 +46,8 @@ public struct Intent: Hashable, Sendable, Codable {
 
   /// An intent with these values; nothing is written.
   public init(
-    id: DeliveryID, first: Offset, end: Offset, contentDigest: [UInt8], plan: [UInt8], createdAt: Timestamp
+    id: DeliveryID, first: Offset, end: Offset, contentDigest: [UInt8], plan: [UInt8], createdAt: Timestamp,
+    singleEvents: Int? = nil
   ) {
     self.id = id
     self.first = first
@@ -51,5 +55,6 @@ public struct Intent: Hashable, Sendable, Codable {
     self.contentDigest = contentDigest
     self.plan = plan
     self.createdAt = createdAt
+    self.singleEvents = singleEvents
   }
 }

@@ -1,5 +1,6 @@
 import PenstockDelivery
 public import PenstockEvents
+import PenstockLog
 
 /// The configuration of a webhook destination.
 ///
@@ -86,7 +87,7 @@ public struct WebhookConfiguration: Sendable {
 
   /// The maximum number of events per delivery. Default: 500. Always 1 with ``Batching/single`` and ``Method/get``.
   public var maxRecords: Int {
-    get { isSingle ? 1 : recordLimit }
+    get { sendsSingleEvents ? 1 : recordLimit }
     set { recordLimit = newValue }
   }
   /// The maximum bytes of events per delivery; a longer event is sent alone. Default: 1 MiB.
@@ -96,7 +97,7 @@ public struct WebhookConfiguration: Sendable {
   private var recordLimit = 500
 
   /// Whether a request has only one event.
-  var isSingle: Bool { method == .get || batching == .single }
+  package var sendsSingleEvents: Bool { method == .get || batching == .single }
 
   /// ``url`` for messages: without its query, which can contain a key.
   package var shownURL: String { (try? DestinationURL(url).redacted) ?? "no URL" }
@@ -147,6 +148,8 @@ extension WebhookConfiguration {
     settings.versions = httpVersions
     settings.tls = tls
     settings.addresses = addresses
+    // Each event in flight has a connection, unless the server speaks HTTP/2.
+    if sendsSingleEvents { settings.maxConnections = SettledEvents.maxEvents }
     return settings
   }
 }

@@ -19,7 +19,7 @@ struct WebhookPlan: Hashable {
   init(_ configuration: WebhookConfiguration, events: EventWindow? = nil) {
     selection = EventSelection(filter: configuration.filter, fields: configuration.fields, window: events)
     method = configuration.method
-    form = configuration.isSingle ? .single : .array
+    form = configuration.sendsSingleEvents ? .single : .array
     replay = configuration.replay
     parameter = configuration.parameter
     maxParameterBytes = configuration.maxParameterBytes

@@ -64,7 +64,9 @@ public struct WebhookSink: Sink {
       maxRecords: configuration.maxRecords, maxBytes: configuration.maxBytes, maxWait: configuration.maxWait)
   }
 
-  public var batchLimits: BatchLimits { BatchLimits(maxRecords: configuration.isSingle ? 1 : nil) }
+  public var sendsSingleEvents: Bool { configuration.sendsSingleEvents }
+
+  public var batchLimits: BatchLimits { BatchLimits(maxRecords: configuration.sendsSingleEvents ? 1 : nil) }
 
   public var selection: EventSelection { WebhookPlan(configuration).selection }
 

@@ -137,11 +137,18 @@ private struct CrashLease: CursorLease {
     return next
   }
 
-  func complete(_ id: DeliveryID, receipt: String) async throws(LogError) -> CursorState {
+  func complete(_ id: DeliveryID, receipt: String, beginning next: Intent?) async throws(LogError) -> CursorState {
     try moving { (state) throws(CursorMoveError) in
-      try state.completing(id, receipt: receipt, epoch: cursor.epoch)
+      try state.completing(id, receipt: receipt, beginning: next, epoch: cursor.epoch, durableEnd: end)
     }
-    let next = try await cursor.complete(id, receipt: receipt)
+    let state = try await cursor.complete(id, receipt: receipt, beginning: next)
+    processRun.note(.cursorMoved(name, state))
+    return state
+  }
+
+  func settle(_ id: DeliveryID, _ change: EventMove) async throws(LogError) -> CursorState {
+    try moving { (state) throws(CursorMoveError) in try state.settling(id, change, epoch: cursor.epoch) }
+    let next = try await cursor.settle(id, change)
     processRun.note(.cursorMoved(name, next))
     return next
   }

@@ -14,6 +14,7 @@ import Testing
     case seek(UInt64, givingUp: Bool, UInt32)
     case pass(UInt64)
     case acknowledge(UInt64, UInt64, UInt32)
+    case settle(String, EventMove, UInt32)
 
     var description: String {
       switch self {
@@ -27,13 +28,14 @@ import Testing
         "seek \(offset)\(isGivingUp ? ", giving up batches," : "") as \(epoch)"
       case .pass(let start): "passed up to \(start)"
       case .acknowledge(let first, let end, let epoch): "acknowledge \(first) ..< \(end) as \(epoch)"
+      case .settle(let id, let move, let epoch): "\(move) of \(id) as \(epoch)"
       }
     }
 
     var epoch: UInt32? {
       switch self {
       case .acquire, .pass: nil
-      case .acknowledge(_, _, let epoch), .replace(_, _, _, let epoch): epoch
+      case .acknowledge(_, _, let epoch), .replace(_, _, _, let epoch), .settle(_, _, let epoch): epoch
       case .begin(_, let epoch), .complete(_, let epoch), .commit(_, let epoch), .seek(_, _, let epoch): epoch
       }
     }
@@ -51,6 +53,7 @@ import Testing
       case .pass(let start): state.passed(upTo: Offset(start))
       case .acknowledge(let first, let last, let epoch):
         try state.acknowledging(Offset(first)..<Offset(last), epoch: epoch, durableEnd: end)
+      case .settle(let id, let move, let epoch): try state.settling(DeliveryID(id), move, epoch: epoch)
       }
     }
   }
@@ -86,6 +89,94 @@ import Testing
     for start in 1...3 as ClosedRange<UInt64> { moves.append(.pass(start)) }
     return moves
   }()
+
+  /// What a move of single events did that it must not do.
+  private static func wrongSettling(
+    _ before: CursorState, _ id: String, _ change: EventMove, _ after: CursorState
+  ) -> String? {
+    guard let was = before.inFlight.first(where: { $0.intent.id.rawValue == id }), let events = was.events else {
+      return "events of no open batch were settled"
+    }
+    let others = { (state: CursorState) in
+      state.inFlight.filter { $0.intent.id.rawValue != id && $0.intent.first >= after.committed }
+    }
+    if others(before) != others(after) { return "other batches changed" }
+    let now = after.inFlight.first { $0.intent.id.rawValue == id }
+    let open = before.inFlight.filter { !$0.isDelivered && $0.intent.id.rawValue != id }.map(\.intent.first)
+    let settled = (0..<events.count).filter { events.contains($0) }
+    switch change {
+    case .settled(let numbers, _):
+      let isComplete = settled.count + numbers.count == events.count
+      if !Set(settled).isDisjoint(with: numbers) { return "an event was settled twice" }
+      if let now, let left = now.events {
+        let expected = Set(settled).union(numbers)
+        if Set((0..<left.count).filter { left.contains($0) }) != expected { return "other events were settled" }
+        if now.isDelivered != isComplete { return "the batch is done or not, against its events" }
+        if left.condemned != nil, numbers.contains(left.condemned?.event ?? -1) { return "it is still condemned" }
+      } else if !isComplete || !open.allSatisfy({ $0 >= was.intent.end }) {
+        return "the batch is gone before its time"
+      }
+      let isLetter = events.condemned.map { numbers.contains($0.event) } ?? false
+      let base = numbers.count > (isLetter ? 1 : 0) ? 0 : before.consecutiveDeadLetters
+      if after.consecutiveDeadLetters != base + (isLetter ? 1 : 0) { return "dead letters are miscounted" }
+    case .condemned(let number, _):
+      if after.committed != before.committed { return "condemning moved the cursor" }
+      if was.intent.first != before.committed || events.front != number { return "condemned out of turn" }
+      if now?.events?.condemned?.event != number || now?.events?.settled != events.settled { return "not condemned" }
+    }
+    return nil
+  }
+
+  private static let singleMoves: [Move] = {
+    var moves: [Move] = [.acquire, .pass(1), .pass(3), .seek(0, givingUp: true, 1), .acknowledge(0, 1, 1)]
+    let batches = [(0, 2, 2), (0, 3, 2), (2, 3, 1), (2, 3, nil)] as [(UInt64, UInt64, Int?)]
+    for epoch in 1...2 as ClosedRange<UInt32> {
+      for (first, last, count) in batches {
+        moves.append(.begin(intent(first, last, id: "\(first)-\(last)", singleEvents: count), epoch))
+      }
+      for id in ["0-2", "0-3", "2-3"] {
+        moves.append(.complete(id, epoch))
+        for numbers in [[0], [1], [0, 1], [1, 0], [], [0, 0], [2]] {
+          moves.append(.settle(id, .settled(numbers, receipt: "ok"), epoch))
+        }
+        for number in 0...2 { moves.append(.settle(id, .condemned(number, reason: "no"), epoch)) }
+      }
+      moves.append(.replace("0-2", intent(0, 1), nil, epoch))
+      for (first, last) in [(0, 2), (1, 2), (2, 3)] as [(UInt64, UInt64)] {
+        moves.append(.acknowledge(first, last, epoch))
+      }
+    }
+    return moves
+  }()
+
+  @Test func `single events are settled once and condemned in turn, and the batch is done with the last`() {
+    let start = CursorState(startingAt: .zero)
+    var seen: Set<CursorState> = [start]
+    var frontier: [CursorState] = [start]
+    var taken = 0
+    for _ in 0..<9 {
+      var next: [CursorState] = []
+      for state in frontier {
+        for move in Self.singleMoves {
+          guard let after = try? move.applied(to: state) else { continue }
+          taken += 1
+          if let wrong = Self.wrong(state, move, after) { Issue.record("\(move) on \(state): \(wrong)") }
+          if let copy = try? CursorRecord(
+            decoding: CursorRecord(logID: Array(1...16), name: "a", state: after).encoded()), copy.state != after
+          {
+            Issue.record("\(after) is read back as \(copy.state)")
+          }
+          if after.epoch <= 2, seen.insert(after).inserted { next.append(after) }
+        }
+      }
+      frontier = next
+    }
+    #expect(seen.count > 300 && taken > 2_000, "\(seen.count) states, \(taken) moves")
+    #expect(seen.contains { $0.inFlight.count == 2 && $0.inFlight[1].isDelivered && $0.inFlight[1].events != nil })
+    #expect(seen.contains { $0.inFlight.first?.events?.condemned?.event == 1 })
+    #expect(seen.contains { $0.consecutiveDeadLetters == 3 && $0.committed == Self.end })
+    #expect(seen.contains { $0.lost == .zero..<Offset(3) || $0.lost == .zero..<Offset(2) })
+  }
 
   @Test func `no sequence of moves reaches a state that contradicts itself`() {
     let start = CursorState(startingAt: .zero)
@@ -202,6 +293,7 @@ import Testing
       }
     case .commit(let offset, _):
       if after.committed != Offset(offset) || !before.inFlight.isEmpty { return "moved among open intents" }
+    case .settle(let id, let change, _): return wrongSettling(before, id, change, after)
     }
     return nil
   }
@@ -313,6 +405,18 @@ import Testing
       let wide = try behind.replacing(DeliveryID("8-9"), with: intent(8, 9), rejectionReason: "no", epoch: 1)
       _ = try wide.replacing(DeliveryID("6-7"), with: intent(7, 8), rejectionReason: "no", epoch: 1)
     }
+  }
+
+  @Test func `a commit and the next beginning are one move, or the commit alone`() throws {
+    let open = try CursorState(startingAt: .zero).acquired().beginning(intent(0, 2), epoch: 1, durableEnd: Offset(3))
+    func both(_ next: Intent?, of state: CursorState) throws -> CursorState {
+      try state.completing(DeliveryID("0-2"), receipt: "", beginning: next, epoch: 1, durableEnd: Offset(3))
+    }
+    let alone = try open.completing(DeliveryID("0-2"), receipt: "", epoch: 1)
+    #expect(try both(intent(2, 3), of: open) == alone.beginning(intent(2, 3), epoch: 1, durableEnd: Offset(3)))
+    // It begins elsewhere, or past the end.
+    for next in [intent(1, 3), intent(2, 4), nil] { #expect(try both(next, of: open) == alone) }
+    #expect(throws: CursorMoveError.lost(.zero..<Offset(2))) { try both(intent(2, 3), of: open.passed(upTo: Offset(2))) }
   }
 
   @Test func `every refusal says why, and has no effect`() throws {

@@ -83,8 +83,22 @@ import Testing
     let bytes = CursorRecord(logID: logID, name: "c", state: state).encoded()
     expectRefusalOfEveryCut(bytes, as: LogError.self) { try CursorRecord(decoding: $0) }
     var future = bytes
-    future[0] = 4
+    future[0] = 5
     #expect(code { try CursorRecord(decoding: future) } == .futureFormat)
+    var single = try CursorState(startingAt: .zero).acquired()
+      .beginning(intent(0, 9, singleEvents: 9), epoch: 1, durableEnd: Offset(9))
+    single = try single.settling(DeliveryID("0-9"), .settled([0, 8], receipt: ""), epoch: 1)
+    single = try single.settling(DeliveryID("0-9"), .condemned(1, reason: "no"), epoch: 1)
+    let singles = CursorRecord(logID: logID, name: "c", state: single).encoded()
+    #expect(singles[0] == 4)
+    #expect(try CursorRecord(decoding: singles).state == single)
+    expectRefusalOfEveryCut(singles, as: LogError.self) { try CursorRecord(decoding: $0) }
+    // The last bytes: number of events, their bits, the condemned one.
+    for (place, byte) in [(11, 10), (11, 8), (9, 3), (8, 3), (6, 2)] as [(Int, UInt8)] {
+      var forged = singles
+      forged[forged.count - place] = byte
+      #expect(code { try CursorRecord(decoding: forged) } == .damaged, "\(byte) at \(place) from the end")
+    }
     let broken = CursorState(
       restoring: Offset(7), epoch: 1, inFlight: [.init(intent: intent(0, 1), isDelivered: false)], lastReceipt: nil)
     let record = CursorRecord(logID: logID, name: "c", state: broken)

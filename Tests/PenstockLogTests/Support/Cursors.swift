@@ -9,11 +9,14 @@ func logDirectory() throws(LogError) -> SimulatedFileSystem {
 }
 
 /// An intent whose digest and plan tell its end.
-func intent(_ first: UInt64, _ end: UInt64, id: String? = nil, digest: Int = 32, plan: Int = 0) -> Intent {
+func intent(
+  _ first: UInt64, _ end: UInt64, id: String? = nil, digest: Int = 32, plan: Int = 0, singleEvents: Int? = nil
+) -> Intent {
   Intent(
     id: DeliveryID(id ?? "\(first)-\(end)"), first: Offset(first), end: Offset(end),
     contentDigest: [UInt8](repeating: UInt8(truncatingIfNeeded: end), count: digest),
-    plan: [UInt8](repeating: 9, count: plan), createdAt: Timestamp(nanoseconds: -1))
+    plan: [UInt8](repeating: 9, count: plan), createdAt: Timestamp(nanoseconds: -1),
+    singleEvents: singleEvents)
 }
 
 extension SimulatedFileSystem {
