@@ -39,11 +39,17 @@ package final class SerialRunner: TaskExecutor {
     return result
   }
 
-  /// The same for work of which nothing runs elsewhere. Nil when all that is left of it waits for ever.
+  /// The most pieces that ``runAlone(_:)`` waits for.
+  static let mostJobs = 400_000
+
+  /// The same for work of which nothing runs elsewhere. Nil when it never ends: when all that is left of it waits for
+  /// ever, or after so many pieces that it runs in a circle.
   package func runAlone<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) -> Result? {
     let answer = start(work)
-    while let jobs = state.withLock({ $0.takeReady() }) {
+    var count = 0
+    while count < Self.mostJobs, let jobs = state.withLock({ $0.takeReady() }) {
       for job in jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
+      count += jobs.count
     }
     return answer.withLock { $0 }
   }

@@ -100,8 +100,10 @@ final class SimulatedPeer: Sink {
 
   func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     let intent = delivery.intent
+    // After a seek an equal batch may have another plan.
+    let plan = routed == nil ? intent.plan : []
     let batch = History.Delivered(
-      intent.id, intent.first..<intent.end, digest: History.digest(intent.plan + delivery.body.bytes))
+      intent.id, intent.first..<intent.end, digest: History.digest(plan + delivery.body.bytes))
     recorder.note(.sending(cursor: delivery.cursor, batch))
     var guilty = rejects.filter { batch.range.contains($0) }.min().map { "\($0)" }
     if let routed {

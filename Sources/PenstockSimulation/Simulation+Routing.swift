@@ -69,13 +69,13 @@ extension Simulation {
         options: DeliveryOptions(
           policy: run.policy,
           retry: RetryPolicy(
-            first: .milliseconds(100), cap: .milliseconds(100), maxRetryAfter: .seconds(30), refusedWait: .zero,
+            first: .seconds(1), cap: .seconds(10), maxRetryAfter: .seconds(30), refusedWait: .zero,
             giveUpAfter: .seconds(60)),
           maxInFlight: destination.maxInFlight),
         deadLetters: RecordedLetters(recorder: recorder),
         environment: DeliveryEnvironment(
           clock: TurningClock(clock: TickingClock(isStalled: isStalled), turns: turns), wallClock: wallClock,
-          random: { 0 }, logger: .silent, router: router))
+          random: { .max / 2 }, logger: .silent, router: router))
       if let stopsAfter = run.stopsAfter {
         Task(executorPreference: turns.runner) {
           await turns.take(stopsAfter)
