@@ -1,7 +1,7 @@
 import Foundation
 import PenstockSimulation
 
-/// What the runs up to a seed have come to. In a file, so that a long suite can be interrupted and goes on.
+/// What the runs up to a seed have come to. In a file, so that a long suite can be interrupted and continued.
 struct SimulationProgress {
   /// The next seed.
   var next: UInt64 = 0
@@ -25,7 +25,7 @@ extension SimulationProgress {
     let numbers = text.split(whereSeparator: \.isWhitespace).compactMap { UInt64($0) }
     let counts = numbers.dropFirst(3).map { Int($0) }
     guard numbers.first == first, counts.count == result.counts.count else {
-      fail("\(path) is of other runs; remove it to begin anew")
+      fail("\(path) is of other runs; remove it to begin with seed \(first)")
     }
     (next, hash) = (numbers[1], numbers[2])
     result.counts = counts

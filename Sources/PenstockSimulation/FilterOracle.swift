@@ -27,7 +27,7 @@ extension EventRecorder<SimulationEvent> {
 ///    to retention. Wanted: by the plan of its batch or, outside of a batch, by what the destination wants now.
 /// 4. Who says that it has caught up has a durable position that says so.
 ///
-/// A seek begins anew: what arrived before may arrive again.
+/// After a seek, what arrived before may arrive again.
 struct FilterOracle {
   typealias Look = (Offset) -> (digest: UInt64, traits: EventTraits)?
 
@@ -136,7 +136,7 @@ struct FilterOracle {
     guard let place = destinations.index(forKey: name) else { return [] }
     destinations.values[place].deadLettered.insert(offset)
     if let traits = look(offset)?.traits, traits.isRejected || traits.isMalformed { return [] }
-    return ["\(name) gives up record \(offset), which nobody rejects"]
+    return ["\(name) gives up record \(offset), which its destination does not reject"]
   }
 
   private func caughtUp(_ name: String, _ end: Offset) -> [String] {
@@ -160,7 +160,7 @@ struct FilterOracle {
       let open = before.inFlight.first { $0.intent.first <= offset && offset < $0.intent.end }
       let wanted = open.map { $0.intent.plan.first.map { WantedEvents.all[Int($0)] } } ?? destination.wanted
       guard let wanted, open?.rejectionReason == nil else {
-        return ["\(name) passes record \(offset), which should be a dead letter, or is of nobody's wish"]
+        return ["\(name) passes record \(offset), which should be a dead letter, or which it has no filter for"]
       }
       switch wanted.answer(record.traits) {
       case .left: break

@@ -241,7 +241,7 @@ extension Simulation {
     mover.close()
   }
 
-  /// An operator moves a cursor: deliveries begin anew there. Not that of an export, which proves its ranges.
+  /// An operator moves a cursor: deliveries continue there. Not that of an export, which proves its ranges.
   mutating func seek(
     _ process: inout Process, _ disk: SimulatedFileSystem, _ random: inout SplitMix64
   ) throws(LogError) {
