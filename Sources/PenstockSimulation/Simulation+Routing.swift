@@ -236,7 +236,14 @@ extension Simulation {
     let mover = try CursorMover(disk, paths)
     for name in names { note(.cursorMoving(name, to: [states[name]?.acquired()])) }
     var taken: [HeldCursor] = []
-    for found in CursorStore.take(mover, paths, logID: logID, names) { taken.append(try found.get()) }
+    for (name, found) in zip(names, CursorStore.take(mover, paths, logID: logID, names)) {
+      switch found {
+      case .success(let held): taken.append(held)
+      // Memory showed what a failed sync had lost. That is honest for a cursor that was never durable.
+      case .failure(let error) where error.code == .unknownCursor: note(.cursorFound(name, nil))
+      case .failure(let error): throw error
+      }
+    }
     try acquire(taken)
     mover.close()
   }
