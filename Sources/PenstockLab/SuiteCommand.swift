@@ -33,7 +33,8 @@ enum SuiteCommand {
     case "model": ModelSuite(options).run()
     default:
       fail(
-        "sim [seed=N] [seconds=N | worlds=N] [threads=N], or sim seed=N tell=1; sweep [stride=N]; "
+        "sim [seed=N] [seconds=N | worlds=N | recoveries=N] [routing=1] [threads=N] [progress=FILE], "
+          + "or sim seed=N tell=1; sweep [stride=N]; "
           + "small [scope=N] [depth=N] [threads=N]; model [producers=N] [cursors=N] [crashes=N] [takeovers=N]")
     }
   }

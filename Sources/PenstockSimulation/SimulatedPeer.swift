@@ -42,16 +42,30 @@ final class SimulatedPeer: Sink {
     var random: SplitMix64
   }
 
+  /// A destination that wants some of the events.
+  struct Routed: Sendable {
+    /// A place in `WantedEvents.all`.
+    var wanted: Int
+    var recordsEveryRange: Bool
+    /// Of all records, by their digests.
+    var traits: [UInt64: EventTraits]
+    var turns: Turns
+  }
+
   private let rendering: ScriptedSink
   private let rejects: Set<Offset>
-  private let recorder: HistoryRecorder
+  private let routed: Routed?
+  private let recorder: EventRecorder<SimulationEvent>
   private let state: Mutex<State>
 
-  /// - Parameter manners: of the first requests; all later ones are accepted.
+  /// - Parameters:
+  ///   - manners: Of the first requests; all later ones are accepted.
+  ///   - rejects: A batch with one of these is rejected. Of a routed destination: see ``EventTraits/isRejected``.
   init(
-    rendering: ScriptedSink, _ memory: Memory, manners: [Manner], rejects: Set<Offset>, random: SplitMix64,
-    recorder: HistoryRecorder
+    rendering: ScriptedSink, _ memory: Memory, manners: [Manner], rejects: Set<Offset> = [], random: SplitMix64,
+    recorder: EventRecorder<SimulationEvent>, routed: Routed? = nil
   ) {
+    self.routed = routed
     self.rendering = rendering
     self.rejects = rejects
     self.recorder = recorder
@@ -61,37 +75,71 @@ final class SimulatedPeer: Sink {
   var memory: Memory { state.withLock { $0.memory } }
 
   var description: String { rendering.description }
-  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { try rendering.plan(outline) }
-  func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
-    try rendering.prepare(batch, plan: plan)
+  var recordsEveryRange: Bool { routed?.recordsEveryRange == true }
+  var selection: EventSelection { routed.map { Self.selection($0.wanted) } ?? .all }
+
+  /// A plan begins with what is wanted.
+  func selection(plan: [UInt8]) throws(SinkError) -> EventSelection {
+    guard routed != nil, let wanted = plan.first else { return .all }
+    return Self.selection(Int(wanted))
   }
+
+  private static func selection(_ wanted: Int) -> EventSelection {
+    EventSelection(filter: WantedEvents.filters[wanted])
+  }
+
+  func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
+    (routed.map { [UInt8($0.wanted)] } ?? []) + (try rendering.plan(outline))
+  }
+
+  func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
+    try rendering.prepare(batch, plan: routed == nil ? plan : Array(plan.dropFirst()))
+  }
+
   func close() async { await rendering.close() }
 
   func deliver(_ delivery: DeliveryRequest) async -> DeliveryOutcome {
     let intent = delivery.intent
+    // After a seek an equal batch may have another plan.
+    let plan = routed == nil ? intent.plan : []
     let batch = History.Delivered(
-      intent.id, intent.first..<intent.end, digest: History.digest(intent.plan + delivery.body.bytes))
+      intent.id, intent.first..<intent.end, digest: History.digest(plan + delivery.body.bytes))
     recorder.note(.sending(cursor: delivery.cursor, batch))
-    return state.withLock { state in
-      let manner = state.manners.isEmpty ? .accept : state.manners.removeFirst()
-      if let guilty = rejects.filter({ batch.range.contains($0) }).min() {
-        return .rejected(reason: "422 \(guilty)")
+    var guilty = rejects.filter { batch.range.contains($0) }.min().map { "\($0)" }
+    if let routed {
+      let records = delivery.body.bytes.split(separator: UInt8(ascii: "\n")).map { line in
+        History.digest(Array(line.last == UInt8(ascii: "\r") ? line.dropLast() : line))
       }
+      recorder.note(
+        .sent(cursor: delivery.cursor, batch, wanted: Int(intent.plan.first ?? 0), records: records))
+      let rejected = records.lazy.compactMap { routed.traits[$0] }.first { $0.isRejected }
+      guilty = rejected.map { "event \($0.number)" }
+    }
+    await routed?.turns.some()
+    let outcome = answer(batch, delivery.cursor, guilty: guilty)
+    await routed?.turns.some()
+    return outcome
+  }
+
+  private func answer(_ batch: History.Delivered, _ cursor: String, guilty: String?) -> DeliveryOutcome {
+    state.withLock { state in
+      let manner = state.manners.isEmpty ? .accept : state.manners.removeFirst()
+      if let guilty { return .rejected(reason: "422 \(guilty)") }
       let late = state.memory.late
       let isBefore = state.random.below(2) == 0
       if !late.isEmpty, isBefore { state.memory.late = [] }
-      if isBefore { for request in late { _ = take(request, delivery.cursor, &state.memory) } }
+      if isBefore { for request in late { _ = take(request, cursor, &state.memory) } }
       defer {
         if !late.isEmpty, !isBefore, state.random.below(2) == 0 {
           state.memory.late.removeFirst(late.count)
-          for request in late { _ = take(request, delivery.cursor, &state.memory) }
+          for request in late { _ = take(request, cursor, &state.memory) }
         }
       }
       switch manner {
       case .answer(let outcome): return outcome
-      case .accept, .wrongETag(inParts: false): return take(batch, delivery.cursor, &state.memory)
+      case .accept, .wrongETag(inParts: false): return take(batch, cursor, &state.memory)
       case .wrongETag(inParts: true): return .retry(reason: "400 InvalidPart", after: nil)
-      case .loseAnswer, .reset(arrived: true): _ = take(batch, delivery.cursor, &state.memory)
+      case .loseAnswer, .reset(arrived: true): _ = take(batch, cursor, &state.memory)
       case .slow: state.memory.late.append(batch)
       case .reset(arrived: false): break
       }

@@ -20,41 +20,48 @@ struct RecordedLease: CursorLease {
   let held: HeldCursor
   let epoch: UInt32
   let view: LogView
-  let recorder: HistoryRecorder
+  let recorder: EventRecorder<SimulationEvent>
+  /// Writes the moves together with others'; nil: each by itself.
+  var group: MoveGroup?
 
   var name: String { held.name }
   var state: CursorState { get async { held.state } }
 
   private func move(
     _ step: (CursorState) throws(CursorMoveError) -> CursorState
-  ) throws(LogError) -> CursorState {
+  ) async throws(LogError) -> CursorState {
     let next: CursorState
     do throws(CursorMoveError) { next = try step(held.state) } catch {
       throw LogError(.illegalMove, "the cursor does not make that move", cause: error)
     }
     recorder.note(.cursorMoving(name, to: [next]))
-    let state = try held.move { (_) throws(CursorMoveError) in next }
+    let state: CursorState
+    if let group {
+      state = try await group.move(held, to: next)
+    } else {
+      state = try held.move { (_) throws(CursorMoveError) in next }
+    }
     recorder.note(.cursorMoved(name, state))
     return state
   }
 
   func begin(_ intent: Intent, rejectionReason: String?) async throws(LogError) {
-    _ = try move { (state) throws(CursorMoveError) in
+    _ = try await move { (state) throws(CursorMoveError) in
       try state.beginning(intent, rejectionReason: rejectionReason, epoch: epoch, durableEnd: view.end)
     }
   }
   func replace(_ id: DeliveryID, with intent: Intent, rejectionReason: String?) async throws(LogError) -> CursorState {
-    try move { (state) throws(CursorMoveError) in
+    try await move { (state) throws(CursorMoveError) in
       try state.replacing(id, with: intent, rejectionReason: rejectionReason, epoch: epoch)
     }
   }
   func complete(_ id: DeliveryID, receipt: String, beginning next: Intent?) async throws(LogError) -> CursorState {
-    try move { (state) throws(CursorMoveError) in
+    try await move { (state) throws(CursorMoveError) in
       try state.completing(id, receipt: receipt, beginning: next, epoch: epoch, durableEnd: view.end)
     }
   }
   func settle(_ id: DeliveryID, _ change: EventMove) async throws(LogError) -> CursorState {
-    try move { (state) throws(CursorMoveError) in try state.settling(id, change, epoch: epoch) }
+    try await move { (state) throws(CursorMoveError) in try state.settling(id, change, epoch: epoch) }
   }
 
   func skip(to offset: Offset) async throws(LogError) -> CursorState {
@@ -65,13 +72,13 @@ struct RecordedLease: CursorLease {
     return skipped
   }
   func save() async throws(LogError) {
-    if held.isAhead { _ = try move { (state) throws(CursorMoveError) in state } }
+    if held.isAhead { _ = try await move { (state) throws(CursorMoveError) in state } }
   }
 }
 
 /// Notes burials.
 struct RecordedLetters: DeadLetterStore {
-  let recorder: HistoryRecorder
+  let recorder: EventRecorder<SimulationEvent>
   func writeDeadLetter(_ letter: DeadLetter) async throws(LogError) -> Offset {
     recorder.note(.deadLettered(cursor: letter.cursor, letter.offset))
     return letter.offset

@@ -68,7 +68,7 @@ extension Simulation {
 
   /// The peer's answers to the first requests: a ``SimulatedPeer/Manner``, or busy (503, 409, 429 with Retry-After),
   /// refused (403), other bytes there (412), disabled (410), or unreachable.
-  private static func manners(_ random: inout SplitMix64) -> [SimulatedPeer.Manner] {
+  static func manners(_ random: inout SplitMix64) -> [SimulatedPeer.Manner] {
     (0..<random.below(6)).map { _ in
       switch random.below(16) {
       case 0, 1: .loseAnswer

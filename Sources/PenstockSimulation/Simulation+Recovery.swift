@@ -122,6 +122,7 @@ extension Simulation {
     note(.recovered(seen))
     checkFiles(writer, disk)
     for name in [Self.consumer, Self.webhook] { try findCursor(name, writer, disk) }
+    if script.routes { try findDestinations(writer, disk) }
     checkProducer(writer)
     if !hasFailed { try resend(writer) }
   }

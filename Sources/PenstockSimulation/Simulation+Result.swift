@@ -36,14 +36,28 @@ extension Simulation {
     /// Syncs for several blocks, and those of them whose blocks lie in two segments.
     package var joinedSyncs = 0
     package var rollsBetween = 0
+    /// Openings after a process whose router had read, or that had moved several cursors in one write.
+    package var routedRecoveries = 0
+    package var groupedRecoveries = 0
+    /// Records that routers read, and writes that moved several cursors of deliveries.
+    package var routedReads = 0
+    package var groupedMoves = 0
 
-    /// Adds what another run counted.
-    package mutating func add(_ other: Result) {
-      let counts: [WritableKeyPath<Result, Int>] = [
+    /// All counts but the newest process's, in the order of `keys`. For one that counts on from where another stopped.
+    package var counts: [Int] {
+      get { Self.keys.map { self[keyPath: $0] } }
+      set { for (key, count) in zip(Self.keys, newValue) { self[keyPath: key] = count } }
+    }
+
+    private static var keys: [WritableKeyPath<Result, Int>] {
+      [
         \.recoveries, \.records, \.deliveries, \.sealed, \.segments, \.trims, \.found, \.repetitions, \.failedReads,
         \.badSectors, \.lies, \.liesReported, \.crashesInRecovery, \.cuts, \.passes, \.joinedSyncs, \.rollsBetween,
+        \.routedRecoveries, \.groupedRecoveries, \.routedReads, \.groupedMoves,
       ]
-      for count in counts { self[keyPath: count] += other[keyPath: count] }
     }
+
+    /// Adds what another run counted.
+    package mutating func add(_ other: Result) { counts = zip(counts, other.counts).map { $0 + $1 } }
   }
 }

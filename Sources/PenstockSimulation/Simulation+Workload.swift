@@ -8,13 +8,22 @@ extension Simulation {
   struct Process {
     var writer: LogWriter
     var held: [String: HeldCursor] = [:]
+    /// Moves the cursors of the routed destinations.
+    var mover: CursorMover?
     var plan = SealingPlan()
     var readEnd: Offset
+
+    /// Releases its cursors, in the same order in every process.
+    func releaseCursors() {
+      for (_, held) in held.sorted(by: { $0.key < $1.key }) { held.close() }
+      mover?.close()
+    }
   }
 
   /// Runs the steps until the machine goes down, or a fault ends the process.
   mutating func runProcess(_ processRun: SimulationScript.ProcessRun, _ disk: SimulatedFileSystem) {
     isStalled = processRun.isStalled
+    (hasRouted, hasGrouped) = (false, false)
     if processRun.isDisturbed { disk.disturb(shortTransfers: 0.1, interruptions: 0.1) }
     if let crash = processRun.crash, crash.step < 0 { disk.crash(atIO: disk.ioCount + 1 + crash.io) }
     var process: Process
@@ -22,6 +31,7 @@ extension Simulation {
       if !disk.isDown { note(.failed("a log without damage cannot be opened: \(error)")) }
       return
     }
+    defer { process.releaseCursors() }
     for (number, step) in processRun.steps.enumerated() {
       if let crash = processRun.crash, crash.step == number { disk.crash(atIO: disk.ioCount + 1 + crash.io) }
       if case .failure(let io, let effect) = step.fault {
@@ -75,6 +85,8 @@ extension Simulation {
     case .clock: jump(&random)
     case .intrude: try intrude(process, disk)
     case .fill: try fill(process, disk, &random)
+    case .route: try route(&process, disk, &random)
+    case .seek: try seek(&process, disk, &random)
     }
   }
 
@@ -112,6 +124,11 @@ extension Simulation {
   /// Unlike every other; some with a line feed, some that do not compress, some larger than a block.
   private mutating func record(_ random: inout SplitMix64) -> [UInt8] {
     branch.made += 1
+    if script.routes {
+      let (traits, bytes) = EventTraits.draw(branch.made, &random)
+      branch.traits[History.digest(bytes)] = traits
+      return bytes
+    }
     var bytes = Array("\(branch.made)\(random.below(8) == 0 ? "\n" : "")".utf8)
     let size = [0, 20, 200, 2_000, 9_000, 16_000][random.below(6)]
     if size == 0 { return bytes }
@@ -199,18 +216,23 @@ extension Simulation {
     let names = writer.view.set.segments.map(\.name)
     let bases = names.map(\.baseOffset)
     note(.trimming(to: bases))
-    for name in [Self.consumer, Self.webhook] {
+    for name in cursors {
       let present = try state(of: name, process, disk)
       note(.cursorMoving(name, to: bases.map { base in present?.passed(upTo: base) }))
     }
     let report = try writer.trimmer.trim(held: process.held)
     note(.trimmed(first: report.first))
     branch.dropped.formUnion(names.filter { $0.baseOffset < report.first }.map(LogPaths(Self.path).segment))
-    for name in [Self.consumer, Self.webhook] {
+    for name in cursors {
       note(.cursorMoved(name, try state(of: name, process, disk)))
     }
     if report.droppedSegments > 0 { result.trims += 1 }
     if !report.losses.isEmpty { result.passes += 1 }
+  }
+
+  /// The names of all cursors that there may be.
+  private var cursors: [String] {
+    [Self.consumer, Self.webhook] + (script.routes ? Self.destinations.map(\.name) : [])
   }
 
   func state(
@@ -223,7 +245,7 @@ extension Simulation {
   }
 
   mutating func reopen(_ process: inout Process, _ disk: SimulatedFileSystem) throws(LogError) {
-    for (_, held) in process.held.sorted(by: { $0.key < $1.key }) { held.close() }
+    process.releaseCursors()
     try process.writer.close()
     process = try start(disk)
   }

@@ -39,12 +39,14 @@ package struct Simulation {
   let injectedFault: InjectedFault?
   let isVerbose: Bool
   let runner = SerialRunner()
-  let recorder = HistoryRecorder()
+  let recorder = EventRecorder<SimulationEvent>()
   let clock = ManualClock()
   let configuration: LogConfiguration
   let hasRoom: Bool
 
   var isStalled = false
+  /// Whether the process has read with its router, and moved several cursors in one write.
+  var (hasRouted, hasGrouped) = (false, false)
   var result = Result()
   var hash = TraceHash()
   var branch: Branch
@@ -75,6 +77,12 @@ package struct Simulation {
     /// Salts given out so far.
     var salt: UInt64 = 0
     var peer = SimulatedPeer.Memory()
+    /// What is known of records by their digests, where destinations want some of them.
+    var traits: [UInt64: EventTraits] = [:]
+    /// The configurations and the other ends of the routed destinations.
+    var wanted: [String: Int] = [:]
+    var peers: [String: SimulatedPeer.Memory] = [:]
+    var filters = FilterOracle(Simulation.destinations.map { ($0.name, $0.maxInFlight == 1) })
   }
 
   init(
@@ -89,6 +97,10 @@ package struct Simulation {
     let limits = HistoryChecker.Limits(bytes: 1 << 20, files: 24)
     branch = Branch(checker: HistoryChecker(limits: limits))
     branch.checker.note(.destination(cursor: Self.webhook))
+    // The others pass records without an intent, which is the oracle's to judge.
+    for destination in Self.destinations where script.routes && destination.recordsEveryRange {
+      branch.checker.note(.destination(cursor: destination.name))
+    }
     branch.peer.isCreateOnly = script.createsOnly
   }
 
@@ -126,7 +138,18 @@ package struct Simulation {
 
   mutating func note(_ event: History.Event) {
     collectCrashPoints()
-    branch.checker.note(injectedFault?(event) ?? event)
+    let event = injectedFault?(event) ?? event
+    branch.checker.note(event)
+    if script.routes { note(.history(event)) }
+  }
+
+  /// Tells the oracle of filters.
+  mutating func note(_ event: SimulationEvent) {
+    let (checker, traits) = (branch.checker, branch.traits)
+    let found = branch.filters.note(event) { offset in
+      checker.digest(at: offset).flatMap { digest in traits[digest].map { (digest, $0) } }
+    }
+    for message in found { branch.checker.report(.deliveryIsExact, message) }
   }
 
   /// Everything until now happened under the promises of now.
@@ -137,6 +160,11 @@ package struct Simulation {
 
   mutating func drain() {
     for event in recorder.drain() {
+      guard case .history(let event) = event else {
+        if isVerbose { tell("    \(event)") }
+        note(event)
+        continue
+      }
       if case .received = event { result.deliveries += 1 }
       if isVerbose { tell("    \(event)") }
       note(event)
@@ -166,7 +194,7 @@ package struct Simulation {
     tellTrace(disk)
     hash.mix(disk.traceHash)
     hash.mix(UInt64(branch.checker.events))
-    result.found = branch.peer.found
+    result.found = branch.peers.values.reduce(branch.peer.found) { $0 + $1.found }
     result.hash = hash.value
     result.violations = branch.checker.violations
     result.records = Int(branch.made)
@@ -179,6 +207,11 @@ package struct Simulation {
   ) -> SimulatedFileSystem? {
     let before = branch
     let time = clock.now()
+    let (recoveries, didRoute, didGroup) = (result.recoveries, hasRouted, hasGrouped)
+    defer {
+      if didRoute { result.routedRecoveries += result.recoveries - recoveries }
+      if didGroup { result.groupedRecoveries += result.recoveries - recoveries }
+    }
     var chosen: (Branch, SimulatedFileSystem)?
     for index in processRun.outcomes.indices {
       let outcome = processRun.outcomes[index]

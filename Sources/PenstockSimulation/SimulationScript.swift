@@ -23,6 +23,10 @@ package struct SimulationScript: Sendable, Equatable {
     case intrude
     /// The disk has no room for a while.
     case fill
+    /// Several destinations run that want some of the events, and share a router.
+    case route
+    /// An operator moves the cursor of one of them.
+    case seek
   }
 
   /// What goes wrong in a step, in addition to the crash.
@@ -90,6 +94,8 @@ package struct SimulationScript: Sendable, Equatable {
   package var hardCapBytes = 200 << 10
   /// Some batches end in a record of no bytes.
   package var hasEmptyRecords = false
+  /// Records are events, and destinations want some of them.
+  package var routes = false
 
   /// Whether every snapshot finds its room: none of its disks is full, and none fails.
   var hasRoom: Bool {
@@ -133,6 +139,28 @@ extension SimulationScript {
     hasBadSectors = !rots && !lies && more.below(4) == 0
     createsOnly = more.below(2) == 0
     for processRun in processes.indices { processes[processRun].isStalled = more.below(6) == 0 }
+  }
+
+  /// The same run, in which destinations that want some of the events share a router. Nothing but the crashes and the
+  /// faults of single I/Os goes wrong.
+  package init(routingSeed seed: UInt64) {
+    self.init(seed: seed)
+    (routes, rots, lies, hasBadSectors) = (true, false, false, false)
+    var random = SplitMix64(seed: seed ^ 0x726f_7574)
+    for number in processes.indices {
+      for step in processes[number].steps.indices {
+        switch random.below(12) {
+        case 0...3: processes[number].steps[step].action = .route
+        case 4...5: processes[number].steps[step].action = .append
+        case 6 where random.below(2) == 0: processes[number].steps[step].action = .seek
+        default: break
+        }
+      }
+      let routings = processes[number].steps.indices.filter { processes[number].steps[$0].action == .route }
+      if !routings.isEmpty, random.below(4) > 0 {
+        processes[number].crash = CrashPlace(step: routings[random.below(routings.count)], io: random.below(60))
+      }
+    }
   }
 
   private static let weights: [(Action, Int)] = [

@@ -58,10 +58,27 @@ import Testing
     #expect(SimulationShrinker.shrink(small, keeping: .recoveryIsIdempotent, running: run) == small)
   }
 
+  /// A slice of `make lab-routing`.
+  @Test func `destinations that share a router and the writes of their cursors get what they want`() {
+    var sum = Simulation.Result()
+    for seed in seed..<(seed + 40) {
+      let result = Simulation.run(SimulationScript(routingSeed: seed))
+      if let violation = result.violations.first { Issue.record("seed \(seed): \(violation)") }
+      sum.add(result)
+    }
+    print(
+      "simulated crash-recoveries with routing: \(sum.routedRecoveries) of \(sum.recoveries), "
+        + "\(sum.groupedRecoveries) after \(sum.groupedMoves) grouped writes, \(sum.deliveries) deliveries")
+    #expect(sum.routedRecoveries > 200 && sum.groupedRecoveries > 200 && sum.groupedMoves > 100)
+    #expect(sum.routedReads > 500 && sum.deliveries > 500)
+  }
+
   @Test func `a seed takes the same way again`() {
     for seed in seed..<(seed + 8) {
       let (first, again) = (Simulation.run(SimulationScript(seed: seed)), Simulation.run(SimulationScript(seed: seed)))
       #expect(first.hash == again.hash && first.recoveries == again.recoveries, "seed \(seed)")
+      let routed = (0..<2).map { _ in Simulation.run(SimulationScript(routingSeed: seed)) }
+      #expect(routed[0].hash == routed[1].hash && routed[0].recoveries == routed[1].recoveries, "seed \(seed)")
     }
   }
 }

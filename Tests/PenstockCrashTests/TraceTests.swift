@@ -11,9 +11,9 @@ import Testing
   private let seeds: Range<UInt64> = 300..<312
 
   private func trace() -> [String] {
-    seeds.map { seed in
-      let result = Simulation.run(SimulationScript(seed: seed))
-      return "\(seed) \(String(result.hash, radix: 16)) \(result.recoveries) \(result.violations)"
+    (seeds.map { SimulationScript(seed: $0) } + seeds.map { SimulationScript(routingSeed: $0) }).map { script in
+      let result = Simulation.run(script)
+      return "\(script.seed) \(String(result.hash, radix: 16)) \(result.recoveries) \(result.violations)"
     }
   }
 

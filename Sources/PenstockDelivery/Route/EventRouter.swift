@@ -61,6 +61,8 @@ public final class EventRouter: Sendable {
 
   let source: any RecordSource
   let clock: any DeliveryClock
+  /// Where its tasks run; nil: where the system runs them.
+  private let executor: (any TaskExecutor)?
   let state: Mutex<State>
   /// Memory for the batches that its deliveries gather.
   let kept = KeptBytes(most: 64 << 20)
@@ -72,9 +74,13 @@ public final class EventRouter: Sendable {
     self.init(Routing.Limits(), of: source, clock: clock)
   }
 
-  package init(_ limits: Routing.Limits, of source: any RecordSource, clock: any DeliveryClock) {
+  package init(
+    _ limits: Routing.Limits, of source: any RecordSource, clock: any DeliveryClock,
+    executor: (any TaskExecutor)? = nil
+  ) {
     self.source = source
     self.clock = clock
+    self.executor = executor
     state = Mutex(State(routing: Routing(limits)))
   }
 
@@ -103,7 +109,7 @@ public final class EventRouter: Sendable {
     state.readings[pass] = Reading(
       number: number,
       // Holds the router until its last member leaves.
-      task: Task { await self.read(pass, number) }, hasMoved: true)
+      task: Task(executorPreference: executor) { await self.read(pass, number) }, hasMoved: true)
   }
 
   private func leave(_ id: Routing.MemberID) {

@@ -64,7 +64,8 @@ extension DeliveryRunner {
     while true {
       if state.isStopping {
         // Only answers in flight are left to wait for. A cancelled task waits for them too, until its sinks return.
-        _ = await Task { [commands] in await commands.wait { !$0.answers.isEmpty } }.value
+        let isThere = await commands.wait { !$0.answers.isEmpty }
+        if !isThere { _ = await Task { [commands] in await commands.wait { !$0.answers.isEmpty } }.value }
       }
       if let answer = takeAnswer() { return answer }
       switch await wait(recordsPast: nil, until: deadline) {

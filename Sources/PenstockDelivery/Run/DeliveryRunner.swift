@@ -59,7 +59,8 @@ struct DeliveryRunner {
     let first = state.committed
     publish()
     while true {
-      if let answer = takeAnswer() {
+      // An answer that comes after the end says nothing of why it ended.
+      if state.activity != .ended, let answer = takeAnswer() {
         apply(answer)
         continue
       }

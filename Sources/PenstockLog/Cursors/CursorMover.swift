@@ -8,10 +8,10 @@ internal import Synchronization
 /// the rest is written. No caller sees a state before it is durable.
 ///
 /// Safe from any thread; one group at a time.
-final class CursorMover: Sendable {
-  typealias Step = @Sendable (CursorState) throws(CursorMoveError) -> CursorState
-  typealias Preparation = @Sendable (CursorState) throws(LogError) -> Void
-  typealias Outcome = Result<CursorState, LogError>
+package final class CursorMover: Sendable {
+  package typealias Step = @Sendable (CursorState) throws(CursorMoveError) -> CursorState
+  package typealias Preparation = @Sendable (CursorState) throws(LogError) -> Void
+  package typealias Outcome = Result<CursorState, LogError>
 
   private struct Queued: Sendable {
     let cursor: HeldCursor
@@ -31,6 +31,14 @@ final class CursorMover: Sendable {
     self.slots = slots
     self.isShared = isShared
   }
+
+  /// Moves the cursors of a process together.
+  package convenience init(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
+    self.init(try Slots(fileSystem, paths), isShared: true)
+  }
+
+  /// Releases all its cursors; they move no more.
+  package func close() { slots.close() }
 
   /// Queues a step, and calls `done` with the new state when it is durable, or with the reason why it was refused.
   /// Returns whether nothing was queued before: then the caller sees to it that ``writeQueued()`` is called.
@@ -122,16 +130,24 @@ extension HeldCursor {
   func move(
     on worker: Worker, _ step: @escaping CursorMover.Step, afterPreparing prepare: @escaping CursorMover.Preparation
   ) async throws(LogError) -> CursorState {
+    try await move(step, afterPreparing: prepare) { worker.start($0) }
+  }
+
+  /// The same, for a caller that says where the write is made: `start` is called with it by the first that waits.
+  package func move(
+    _ step: @escaping CursorMover.Step, afterPreparing prepare: @escaping CursorMover.Preparation,
+    startingWriteBy start: (@escaping @Sendable () -> Void) -> Void
+  ) async throws(LogError) -> CursorState {
     let outcome = await withCheckedContinuation { (waiter: CheckedContinuation<CursorMover.Outcome, Never>) in
       let isFirst = mover.enqueue(self, step, afterPreparing: prepare) { waiter.resume(returning: $0) }
-      if isFirst { worker.start { [mover] in mover.writeQueued() } }
+      if isFirst { start { [mover] in mover.writeQueued() } }
     }
     return try outcome.get()
   }
 
   /// Makes the same step of many cursors durable, in one group for each mover. Returns what came of each, in order.
   /// Blocks the calling thread.
-  static func move(
+  package static func move(
     _ cursors: [HeldCursor], _ step: @escaping CursorMover.Step,
     afterPreparing prepare: @escaping CursorMover.Preparation
   ) -> [CursorMover.Outcome] {

@@ -116,7 +116,7 @@ package enum CursorStore {
 
   /// Takes cursors of different valid names, making those that there are not: a few syncs for all. Returns each, or why
   /// it was refused.
-  static func hold(
+  package static func hold(
     _ mover: CursorMover, _ paths: LogPaths, logID: [UInt8], _ wanted: [(name: String, start: Offset)]
   ) -> [Result<HeldCursor, LogError>] {
     let found = find(mover, paths, logID: logID, wanted.map(\.name))
@@ -147,7 +147,7 @@ package enum CursorStore {
   }
 
   /// Takes existing cursors of different names: two syncs for all. Returns each, or why it was refused.
-  static func take(
+  package static func take(
     _ mover: CursorMover, _ paths: LogPaths, logID: [UInt8], _ names: [String]
   ) -> [Result<HeldCursor, LogError>] {
     zip(names, find(mover, paths, logID: logID, names)).map { name, found in

@@ -104,6 +104,11 @@ public struct HistoryChecker: Sendable {
   /// One past the last record that is known to be in the log.
   public var end: Offset { max(base, origin + digests.count) }
 
+  /// The digest of a record; nil when the checker does not know it, or the log does not have it any more.
+  package func digest(at offset: Offset) -> UInt64? {
+    standing(offset) == .unknown || standing(offset) == .lost ? nil : digests[offset - origin]
+  }
+
   /// Adds the next event, and reports what it breaks in ``violations``.
   public mutating func note(_ event: History.Event) {
     events += 1
