@@ -79,11 +79,15 @@ public actor DeadLetterLog: DeadLetterStore {
     }
   }
 
-  /// Opens existing letters, so that readers see letters again that a crash has hidden.
+  /// Opens existing letters, so that readers see letters again that a crash has hidden, and closes them.
   public func prepare() async throws(LogError) {
     guard try LogDirectory.exists(environment.fileSystem, LogPaths(path)) else { return }
     _ = try await opened()
+    try await close()
   }
+
+  /// Closes the log of letters. So a destination takes files and memory for its letters only while it writes some.
+  public func releaseUntilNextLetter() async throws(LogError) { try await close() }
 
   /// Closes the log of letters; the next letter opens it again.
   public func close() async throws(LogError) {

@@ -181,17 +181,12 @@ public final class Delivery: Service {
             + " the delivery the log of the cursor"),
         cursor: lease.name, destination: sink.description, range: nil, cause: nil)
     }
-    try? await deadLetters?.prepare()
+    if let deadLetters { await inItsOwnTask { try? await deadLetters.prepare() } }
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
-    var runner = DeliveryRunner(
-      state: DeliveryState(
-        await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
-      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
-      environment: environment, progress: published, commands: commands)
+    let shifts = shifts(mode, from: await lease.state)
     let result = await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
-        await runner.run()
+        await shifts.run()
       } onGracefulShutdown: {
         self.stop()
       }
@@ -203,25 +198,16 @@ public final class Delivery: Service {
     try? await deadLetters?.close()
     return try result.get()
   }
-}
 
-/// What an operator or a shutdown wants of a running delivery, and the answers to its attempts.
-struct DeliveryCommands: Sendable {
-  var stop = false
-  var retry = false
-  /// The pause may have changed: the delivery has to read it.
-  var pauseChanged = false
-  /// Answers that the delivery has not handled yet.
-  var answers: [DeliveryAnswer] = []
-}
-
-/// The answer to an attempt, which ran concurrently.
-struct DeliveryAnswer: Sendable {
-  let intent: Intent
-  let attempt: Int
-  /// The attempt's number in the ``AttemptLog``.
-  let number: UInt64
-  let outcome: DeliveryOutcome
-  let start: MonotonicInstant
-  let end: MonotonicInstant
+  /// Apart from ``run(_:)``, whose task keeps memory for all that it calls until the delivery ends.
+  @inline(never)
+  private func shifts(_ mode: DeliveryState.Mode, from cursor: CursorState) -> DeliveryShifts {
+    DeliveryShifts(
+      DeliveryRunner(
+        state: DeliveryState(
+          cursor, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
+        lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
+        planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
+        environment: environment, progress: published, commands: commands))
+  }
 }

@@ -32,6 +32,14 @@ struct DeliveryRunner {
   var lastLogError: LogError?
   /// The pause in effect.
   var pause: CursorPause?
+  /// Attempts whose answers are not taken yet.
+  var underWay = 0
+  /// Where the cursor was at the start; nil before that.
+  var first: Offset?
+  /// What it waits for next, where work returned no event.
+  var wait = Wait()
+  /// Why that wait ended; nil when that is handled.
+  var woken: Wakeup?
   /// The records of the newest batch, for the failure if the delivery ends by trouble.
   var lastRange: Range<Offset>?
 
@@ -43,33 +51,52 @@ struct DeliveryRunner {
     var untimed: Int
   }
 
-  mutating func run() async -> Result<DeliveryReport, DeliveryFailure> {
-    await withDiscardingTaskGroup { group in
-      let result = await run(&group)
+  var waiter: DeliveryWaiter { DeliveryWaiter(source: source, clock: environment.clock, commands: commands) }
+
+  /// Works until the delivery has ended, or has to wait and no attempt is under way: then the result is nil.
+  mutating func shift() async -> Result<DeliveryReport, DeliveryFailure>? {
+    let letters = progress.value.deadLetters
+    let result = await withDiscardingTaskGroup { group in
+      let result = await shift(&group)
       // Nothing is in flight unless another holder has taken the cursor, and then that holder continues.
       group.cancelAll()
       return result
     }
+    if progress.value.deadLetters != letters { try? await deadLetters?.releaseUntilNextLetter() }
+    return result
   }
 
-  private mutating func run(_ group: inout DiscardingTaskGroup) async -> Result<DeliveryReport, DeliveryFailure> {
-    let first = state.committed
-    publish()
+  private mutating func shift(
+    _ group: inout DiscardingTaskGroup
+  ) async -> Result<DeliveryReport, DeliveryFailure>? {
+    if first == nil {
+      first = state.committed
+      publish()
+    }
     while true {
       if let answer = takeAnswer() {
         apply(answer)
         continue
       }
-      if let change = await lookAtPause() {
+      // Work that goes on after a wait was looked at before the wait.
+      if woken == nil, let change = await lookAtPause() {
         apply(change)
         continue
       }
+      let event: DeliveryState.Event?
       switch state.phase {
-      case .ended(let ending): return end(ending, first: first)
-      case .paused: apply(await waitWhilePaused())
-      case .working(.send(let intent, let attempt)): apply(launch(intent, attempt: attempt, &group))
-      case .working(let work): apply(await perform(work))
-      case .sending, .pacing, .backingOff, .halted: apply(await waitOut(until: state.deadline))
+      case .ended(let ending): return end(ending, first: first ?? state.committed)
+      case .paused: event = await waitWhilePaused()
+      case .working(.send(let intent, let attempt)): event = launch(intent, attempt: attempt, &group)
+      case .working(let work): event = await perform(work)
+      case .sending, .pacing, .backingOff, .halted: event = await waitOut(until: state.deadline)
+      }
+      if let event {
+        apply(event)
+      } else if underWay == 0 {
+        return nil
+      } else {
+        woken = await waiter.wakeup(for: wait)
       }
     }
   }
@@ -78,6 +105,7 @@ struct DeliveryRunner {
   var mustStop: Bool { commands.value.stop || Task.isCancelled }
 
   private mutating func apply(_ event: DeliveryState.Event) {
+    woken = nil
     lastRange = state.range
     let before = state.trouble
     do throws(DeliveryState.IllegalEvent) {
@@ -98,7 +126,7 @@ struct DeliveryRunner {
     }
   }
 
-  private mutating func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event {
+  private mutating func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event? {
     switch work {
     case .accumulate(let first): return await accumulate(from: first)
     case .plan(let range, let reason, _, nil): return await plan(range, closedBy: reason)

@@ -86,6 +86,18 @@ final class DestinationRunner: Sendable {
   }
 
   private func runOnce() async throws {
+    // In a task of its own, whose memory is free afterwards. Nothing cancels either.
+    let delivery = try await Task { try await self.prepared() }.value
+    let isStopping = state.withLock { state in
+      state.delivery = delivery
+      return state.isStopping || state.seek != nil
+    }
+    if isStopping { delivery.stop() }
+    defer { state.withLock { $0.delivery = nil } }
+    try await delivery.run()
+  }
+
+  private func prepared() async throws -> Delivery {
     let cursor: Cursor
     do throws(LogError) {
       cursor = try await log.cursor(named: destination.name, startingAt: destination.options.startAt)
@@ -101,13 +113,8 @@ final class DestinationRunner: Sendable {
       } catch { answerSeek(.failure(error)) }
     }
     let delivery = try await destination.makeDelivery(cursor, log, router)
-    let isStopping = state.withLock { state in
-      (state.delivery, state.cursor) = (delivery, cursor)
-      return state.isStopping || state.seek != nil
-    }
-    if isStopping { delivery.stop() }
-    defer { state.withLock { $0.delivery = nil } }
-    try await delivery.run()
+    state.withLock { $0.cursor = cursor }
+    return delivery
   }
 
   private func answerSeek(_ result: Result<Offset, LogError>) {
