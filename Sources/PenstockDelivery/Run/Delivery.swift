@@ -183,7 +183,8 @@ public final class Delivery: Service {
     }
     if let deadLetters { await inItsOwnTask { try? await deadLetters.prepare() } }
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
-    let shifts = shifts(mode, from: await lease.state)
+    let waiter = DeliveryWaiter(source: source, clock: environment.clock, commands: commands)
+    let shifts = DeliveryShifts(waiter) { [self] in runner(mode, from: await lease.state) }
     let result = await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
         await shifts.run()
@@ -199,15 +200,12 @@ public final class Delivery: Service {
     return try result.get()
   }
 
-  /// Apart from ``run(_:)``, whose task keeps memory for all that it calls until the delivery ends.
-  @inline(never)
-  private func shifts(_ mode: DeliveryState.Mode, from cursor: CursorState) -> DeliveryShifts {
-    DeliveryShifts(
-      DeliveryRunner(
-        state: DeliveryState(
-          cursor, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
-        lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-        planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
-        environment: environment, progress: published, commands: commands))
+  private func runner(_ mode: DeliveryState.Mode, from cursor: CursorState) -> DeliveryRunner {
+    DeliveryRunner(
+      state: DeliveryState(
+        cursor, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil),
+      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
+      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
+      environment: environment, progress: published, commands: commands)
   }
 }

@@ -34,6 +34,8 @@ struct DeliveryRunner {
   var pause: CursorPause?
   /// Attempts whose answers are not taken yet.
   var underWay = 0
+  /// Whether the store of dead letters may hold files for this delivery.
+  var holdsLetters = false
   /// Where the cursor was at the start; nil before that.
   var first: Offset?
   /// What it waits for next, where work returned no event.
@@ -55,14 +57,13 @@ struct DeliveryRunner {
 
   /// Works until the delivery has ended, or has to wait and no attempt is under way: then the result is nil.
   mutating func shift() async -> Result<DeliveryReport, DeliveryFailure>? {
-    let letters = progress.value.deadLetters
     let result = await withDiscardingTaskGroup { group in
       let result = await shift(&group)
       // Nothing is in flight unless another holder has taken the cursor, and then that holder continues.
       group.cancelAll()
       return result
     }
-    if progress.value.deadLetters != letters { try? await deadLetters?.releaseUntilNextLetter() }
+    await releaseLetters()
     return result
   }
 
@@ -93,12 +94,22 @@ struct DeliveryRunner {
       }
       if let event {
         apply(event)
+        switch state.phase {
+        case .working(.writeDeadLetter), .working(.commit): break
+        default: await releaseLetters()
+        }
       } else if underWay == 0 {
         return nil
       } else {
         woken = await waiter.wakeup(for: wait)
       }
     }
+  }
+
+  private mutating func releaseLetters() async {
+    guard holdsLetters else { return }
+    holdsLetters = false
+    try? await deadLetters?.releaseUntilNextLetter()
   }
 
   /// True once the delivery may begin nothing new.
@@ -139,7 +150,9 @@ struct DeliveryRunner {
       do throws(LogError) { try await lease.save() } catch { return failed(error) }
       return .saved
     case .send: return .failed(.illegalMove, message: "attempts are launched", at: environment.clock.now(), roll: 0)
-    case .writeDeadLetter(let intent, let reason): return await writeDeadLetter(intent, reason: reason)
+    case .writeDeadLetter(let intent, let reason):
+      holdsLetters = true
+      return await writeDeadLetter(intent, reason: reason)
     case .commit(let intent, let receipt): return await commit(intent, receipt: receipt)
     }
   }

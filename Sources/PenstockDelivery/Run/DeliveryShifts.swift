@@ -7,30 +7,34 @@ import Synchronization
 /// own, and thousands of idle deliveries take little more than their state.
 final class DeliveryShifts: Sendable {
   private let waiter: DeliveryWaiter
-  /// Nil during a shift: its task has the only copy, and changes its buffers in place.
-  private let runner: Mutex<DeliveryRunner?>
+  private let begin: @Sendable () async -> DeliveryRunner
+  /// Nil before the first shift, and during one: then its task has the only copy, and changes its buffers in place.
+  private let runner = Mutex<DeliveryRunner?>(nil)
   private let result = Mutex<Result<DeliveryReport, DeliveryFailure>?>(nil)
 
-  init(_ runner: DeliveryRunner) {
-    waiter = runner.waiter
-    self.runner = Mutex(runner)
+  init(_ waiter: DeliveryWaiter, _ begin: @escaping @Sendable () async -> DeliveryRunner) {
+    self.waiter = waiter
+    self.begin = begin
   }
 
   func run() async -> Result<DeliveryReport, DeliveryFailure> {
     while true {
       await inItsOwnTask { await self.work() }
-      if let result = result.withLock({ $0 }) { return result }
-      guard let wait = runner.withLock({ $0?.wait }) else { preconditionFailure("a shift returns its runner") }
+      guard let wait = runner.withLock({ $0?.wait }) else { break }
       let wakeup = await waiter.wakeup(for: wait)
       runner.withLock { $0?.woken = wakeup }
     }
+    guard let result = result.withLock({ $0 }) else { preconditionFailure("the last shift leaves a result") }
+    return result
   }
 
   private func work() async {
-    guard var runner = runner.withLock({ $0.take() }) else { preconditionFailure("shifts do not overlap") }
-    let result = await runner.shift()
-    self.result.withLock { $0 = result }
-    self.runner.withLock { [runner] in $0 = runner }
+    var runner = if let runner = runner.withLock({ $0.take() }) { runner } else { await begin() }
+    if let result = await runner.shift() {
+      self.result.withLock { $0 = result }
+    } else {
+      self.runner.withLock { [runner] in $0 = runner }
+    }
   }
 }
 

@@ -188,7 +188,12 @@ final class DestinationRunner: Sendable {
     return true
   }
 
-  var attempts: [Attempt] { state.withLock { $0.delivery }?.attempts.attempts ?? [] }
+  var attempts: [Attempt] {
+    get async throws(LogError) {
+      guard let list = state.withLock({ $0.delivery })?.attempts else { return [] }
+      return try await log.view.offload(.short) { () throws(LogError) in list.attempts }
+    }
+  }
   /// Every record below this offset is delivered; nil before the first delivery.
   var committed: Offset? { state.withLock { $0.cursor }?.state.committed }
   var failure: Failure? { state.withLock { $0.failure } }

@@ -58,7 +58,7 @@ public struct ServiceDestination: Sendable {
     self.makeReplaySink = makeReplaySink
   }
 
-  /// The descriptors it may have open at once.
+  /// The descriptors it may take from the stocks of the process.
   var openFiles: OpenFileNeed.Destination {
     OpenFileNeed.Destination(maxInFlight: options.delivery.maxInFlight, hasDeadLetters: options.deadLetters != nil)
   }

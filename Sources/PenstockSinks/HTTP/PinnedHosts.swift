@@ -10,7 +10,12 @@ final class PinnedHosts: Sendable {
     /// The one in use comes first.
     var addresses: [IPAddress]
     var freshUntil: ContinuousClock.Instant
-    var client: (address: IPAddress, client: PooledClient)?
+    var client: (address: IPAddress, client: Reference)?
+  }
+
+  /// The connection budget keeps the client, as long as it is in use.
+  private struct Reference {
+    weak var client: PooledClient?
   }
 
   static let lifetime: Duration = .seconds(30)
@@ -66,14 +71,17 @@ final class PinnedHosts: Sendable {
     throw TransportError(.forbiddenAddress, objection?.message(host: host) ?? host)
   }
 
-  /// The client for an address. A previous client shuts down after its last request.
+  /// The client for an address. A previous client shuts down after its last request, or after its idle time.
   func client(_ host: String, _ address: IPAddress) -> PooledClient {
     entries.withLock { entries in
-      if let used = entries[host]?.client, used.address == address { return used.client }
+      if let used = entries[host]?.client, used.address == address, let client = used.client.client, client.isMember {
+        return client
+      }
       let client = makeClient(host, address)
+      entries[host]?.client?.client.client?.retire()
       if let addresses = entries[host]?.addresses {
         entries[host]?.addresses = Self.order(addresses, first: address)
-        entries[host]?.client = (address, client)
+        entries[host]?.client = (address, Reference(client: client))
       }
       return client
     }
@@ -86,7 +94,7 @@ final class PinnedHosts: Sendable {
   func removeAll() -> [PooledClient] {
     entries.withLock { entries in
       defer { entries = [:] }
-      return entries.values.compactMap { $0.client?.client }
+      return entries.values.compactMap { $0.client?.client.client }
     }
   }
 }
