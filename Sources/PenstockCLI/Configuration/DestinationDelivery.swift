@@ -42,7 +42,7 @@ extension Configuration.Destination {
       name: name, kind: kindName,
       options: ServiceDestination.Options(
         thresholds: delivery.thresholds, deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) },
-        settings: shownSettings, delivery: options, startAt: startAt),
+        delivery: options, startAt: startAt, settings: { shared.destination.shownSettings }),
       makeDelivery: { cursor, log, router in
         shared.destination.makeDelivery(
           from: cursor, source: log, to: try shared.destination.makeSink(), log: path,

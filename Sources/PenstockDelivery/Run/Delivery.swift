@@ -166,26 +166,28 @@ public final class Delivery: Service {
   /// Returns when a stop or a shutdown has reached the delivery, which may still be finishing its work.
   package func untilStopping() async { _ = await commands.wait { $0.stop } }
 
+  /// For a service, which keeps thousands of these calls: their frames hold no result.
+  package func runInService() async throws {
+    let shifts = await perform(.service)
+    _ = try shifts.outcome().get()
+  }
+
   private func run(_ mode: DeliveryState.Mode) async throws(DeliveryFailure) -> DeliveryReport {
-    guard !hasRun.exchange(true, ordering: .relaxed) else {
-      throw DeliveryFailure(
-        DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
-        destination: sink.description, range: nil, cause: nil)
-    }
-    if let own = lease.logID, own != source.logID {
+    try await perform(mode).outcome().get()
+  }
+
+  /// Returns when the delivery has ended, with its outcome.
+  private func perform(_ mode: DeliveryState.Mode) async -> DeliveryShifts {
+    if hasRun.exchange(true, ordering: .relaxed) { return DeliveryShifts(failure: runTwice()) }
+    if let failure = wrongLog() {
       await sink.close()
-      throw DeliveryFailure(
-        DeliveryTrouble(
-          .wrongLog,
-          "cursor \(lease.name) belongs to log \(own), and the source is log \(source.logID); nothing was sent. Give"
-            + " the delivery the log of the cursor"),
-        cursor: lease.name, destination: sink.description, range: nil, cause: nil)
+      return DeliveryShifts(failure: failure)
     }
     if let deadLetters { await inItsOwnTask { try? await deadLetters.prepare() } }
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
     let waiter = DeliveryWaiter(source: source, clock: environment.clock, commands: commands)
     let shifts = DeliveryShifts(waiter) { [self] in runner(mode, from: await lease.state) }
-    let result = await withTaskCancellationHandler {
+    await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
         await shifts.run()
       } onGracefulShutdown: {
@@ -197,7 +199,23 @@ public final class Delivery: Service {
     await sink.close()
     // The dead letters are durable already, so a failure to close their store changes nothing.
     try? await deadLetters?.close()
-    return try result.get()
+    return shifts
+  }
+
+  private func runTwice() -> DeliveryFailure {
+    DeliveryFailure(
+      DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
+      destination: sink.description, range: nil, cause: nil)
+  }
+
+  private func wrongLog() -> DeliveryFailure? {
+    guard let own = lease.logID, own != source.logID else { return nil }
+    return DeliveryFailure(
+      DeliveryTrouble(
+        .wrongLog,
+        "cursor \(lease.name) belongs to log \(own), and the source is log \(source.logID); nothing was sent. Give"
+          + " the delivery the log of the cursor"),
+      cursor: lease.name, destination: sink.description, range: nil, cause: nil)
   }
 
   private func runner(_ mode: DeliveryState.Mode, from cursor: CursorState) -> DeliveryRunner {

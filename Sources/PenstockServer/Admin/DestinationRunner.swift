@@ -51,8 +51,6 @@ final class DestinationRunner: Sendable {
     self.log = log
     self.router = router
     self.retention = retention
-    var logger = logger
-    logger[metadataKey: "destination"] = "\(destination.name)"
     self.logger = logger
     state = Mutex(State(meter: LagMeter(cursor: destination.name, thresholds: destination.options.thresholds)))
   }
@@ -68,7 +66,8 @@ final class DestinationRunner: Sendable {
         guard state.withLock({ $0.isStopping || $0.seek != nil }) else { throw Ended() }
         state.withLock { $0.failure = nil }
       } catch {
-        logger.error("the delivery ended", metadata: ["error": "\(error)"])
+        logger.error(
+          "the delivery ended", metadata: ["destination": "\(destination.name)", "error": "\(error)"])
         state.withLock { $0.failure = Failure(error) }
         let waiting = Task { [clock, turns] in
           try? await clock.sleep(until: clock.now() + .seconds(10))
@@ -94,7 +93,7 @@ final class DestinationRunner: Sendable {
     }
     if isStopping { delivery.stop() }
     defer { state.withLock { $0.delivery = nil } }
-    try await delivery.run()
+    try await delivery.runInService()
   }
 
   private func prepared() async throws -> Delivery {
