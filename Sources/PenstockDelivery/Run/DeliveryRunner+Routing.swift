@@ -32,9 +32,7 @@ extension DeliveryRunner {
     routed?.isBehind = false
     while open.fullBy == nil, open.end < limit {
       if routed?.piece == nil {
-        // First: what the router finds after the look below calls again.
-        commands.update { $0.routerCalls = false }
-        guard let piece = seat.take() else {
+        guard let piece = commands.answerRouter({ seat.take() }) else {
           guard seat.isTaken else {
             leaveRouter()
             return false

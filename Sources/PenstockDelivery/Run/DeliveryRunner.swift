@@ -79,7 +79,7 @@ struct DeliveryRunner {
         apply(answer)
         continue
       }
-      // Work that goes on after a wait was looked at before the wait.
+      // Work that continues after a wait was looked at before the wait.
       if woken == nil, let change = await lookAtPause() {
         apply(change)
         continue

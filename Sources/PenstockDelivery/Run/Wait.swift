@@ -53,6 +53,14 @@ struct DeliveryCommands: Sendable {
   }
 }
 
+extension AsyncCondition<DeliveryCommands> {
+  /// Takes what the router has. Removes the mark first: what the router finds during or after the look sets it again.
+  func answerRouter<Result>(_ look: () -> Result) -> Result {
+    update { $0.routerCalls = false }
+    return look()
+  }
+}
+
 /// The answer to an attempt, which ran concurrently.
 struct DeliveryAnswer: Sendable {
   let intent: Intent

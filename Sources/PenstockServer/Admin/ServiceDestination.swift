@@ -42,7 +42,7 @@ public struct ServiceDestination: Sendable {
       self.startAt = startAt
     }
 
-    /// The same with settings that are made each time that somebody asks, so that a destination does not keep them.
+    /// The same with settings that are made for each question, so that a destination does not keep them.
     package init(
       thresholds: LagThresholds, deadLetters: String?, delivery: DeliveryOptions, startAt: Position,
       settings: @escaping @Sendable () -> [ServiceSetting]

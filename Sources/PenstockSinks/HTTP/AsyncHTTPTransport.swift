@@ -41,17 +41,18 @@ public final class AsyncHTTPTransport: HTTPTransport {
   package static let realPause: Pause = { try await Task.sleep(for: $0) }
 
   package init(
-    _ settings: TransportSettings, resolver: any HostResolver, pause: @escaping Pause = realPause
+    _ settings: TransportSettings, resolver: any HostResolver, pause: @escaping Pause = realPause,
+    budget: ConnectionBudget = .shared
   ) throws(SinkError) {
     self.pause = pause
     let tls = settings.tls == TLSSettings() ? nil : try settings.tls.configuration()
     guard let policy = settings.addresses else {
-      route = .byName(NamedClient { PooledClient(settings, tls: tls) })
+      route = .byName(NamedClient { PooledClient(settings, tls: tls, budget: budget) })
       return
     }
     route = .pinned(
       PinnedHosts(policy: policy, resolver: resolver) { host, address in
-        PooledClient(settings, tls: tls, pin: (host: host, address: address))
+        PooledClient(settings, tls: tls, pin: (host: host, address: address), budget: budget)
       })
   }
 

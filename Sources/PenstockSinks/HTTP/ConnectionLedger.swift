@@ -10,7 +10,7 @@
 /// Invariants (an exhaustive test checks them over all sequences of moves)
 /// 1. The connections of members and retired clients together are at most the limit.
 /// 2. Requests that wait go in the order in which they came, and none waits while a connection is free.
-/// 3. None waits for ever if every request ends: while one waits, each client that gives a connection back retires.
+/// 3. Each gets one in the end, if every request ends: while one waits, a client that gives a connection back retires.
 struct ConnectionLedger: Hashable, Sendable {
   typealias ClientID = UInt64
   typealias Ticket = UInt64
@@ -25,7 +25,7 @@ struct ConnectionLedger: Hashable, Sendable {
     var idleSince: UInt64 = 0
   }
 
-  /// What a request is told.
+  /// The answer to a request.
   enum Answer: Hashable, Sendable {
     /// The request may use one connection of the client, and gives it back.
     case taken

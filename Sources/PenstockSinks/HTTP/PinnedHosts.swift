@@ -53,6 +53,7 @@ final class PinnedHosts: Sendable {
     let permitted = try permitted(found, host)
     return entries.withLock { entries in
       let used = entries[host]?.client.flatMap { permitted.contains($0.address) ? $0 : nil }
+      if used == nil { entries[host]?.client?.client.client?.retire() }
       let addresses = used.map { Self.order(permitted, first: $0.address) } ?? permitted
       entries[host] = Entry(addresses: addresses, freshUntil: now + Self.lifetime, client: used)
       return addresses
