@@ -86,10 +86,11 @@ public final class EventRouter: Sendable {
   ///   delivery has to take what waits, until nothing does.
   func join(_ filter: EventFilter, at offset: Offset, calling call: @escaping @Sendable () -> Void) -> Seat? {
     let id = state.withLock { state -> Routing.MemberID? in
+      let before = state.routing.positions
       guard let id = state.routing.join(filter, at: offset), let pass = state.routing.pass(of: id) else { return nil }
       state.calls[id] = call
-      // The task of a pass that goes back may be waiting for records after those.
-      let goesBack = state.routing.position(pass) == offset
+      // The task of a pass that goes back may be waiting for records after those. Thousands join where it is.
+      let goesBack = state.routing.position(pass) != before[pass]
       if goesBack || state.readings[pass] == nil { restart(pass, &state) }
       return id
     }

@@ -36,10 +36,9 @@ package struct OpenFileNeed: Hashable, Sendable {
   /// Standard streams, signals, the log's own files, the tables of cursors and their locks, the 16 segments it keeps
   /// open, and name resolution.
   static let base = 51
-  /// The descriptors of one event loop: epoll, its wake-up and its timer.
-  static let eachLoop = 3
-  /// For each core, files that its threads open for one read or write: segments, attempts, pauses.
-  static let eachCore = 4
+  /// Epoll of one event loop, its wake-up and its timer, and what the threads of its core open for one read or write:
+  /// segments, attempts, pauses.
+  static let eachLoop = 7
   /// The log's writer, the logs of idempotency keys and of the audit, and a few clients.
   static let service = 56
   /// Connections for each batch in flight: one, and the one to another address that replaces it.
@@ -52,7 +51,7 @@ package struct OpenFileNeed: Hashable, Sendable {
   private var wantedConnections: Int { destinations.reduce(0) { $0 + Self.eachInFlight * $1.maxInFlight } }
   private var needed: Int {
     let letters = min(destinations.count { $0.hasDeadLetters }, DeadLetterLog.mostOpen)
-    return Self.base + (Self.eachLoop + Self.eachCore) * eventLoops + (isService ? Self.service : 0)
+    return Self.base + Self.eachLoop * eventLoops + (isService ? Self.service : 0)
       + Self.deadLetterLog * letters
   }
 
