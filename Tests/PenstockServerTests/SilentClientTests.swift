@@ -144,21 +144,22 @@ import Testing
       destinations: Array(repeating: .init(maxInFlight: inFlight, hasDeadLetters: letters), count: destinations))
   }
 
-  @Test func `each destination, batch in flight, place for dead letters and event loop counts`() {
+  @Test func `batches in flight, places for dead letters and event loops count, up to the bounds of the process`() {
     let one = Self.need(1).count
     #expect(Self.need(2).count - one == Self.need(3).count - Self.need(2).count)
     #expect(Self.need(1, inFlight: 4).count - one == 6)
     #expect(one - Self.need(1, letters: false).count == 8)
     var more = Self.need(1)
     more.eventLoops = 4
-    #expect(more.count - one == 6)
+    #expect(more.count - one == 14)
     more = Self.need(1)
     more.isService = true
     #expect(more.count > one)
+    #expect(Self.need(10_000).count == Self.need(1_000).count && Self.need(10_000).count < 1_000)
   }
 
   @Test func `what does not fit is refused with the number that would do, and what fits is not`() throws {
-    for (destinations, limit) in [(60, 128), (600, 1024)] {
+    for (destinations, limit) in [(60, 128), (600, 512)] {
       let need = Self.need(destinations)
       let said = try #require(need.complaint(limit: limit))
       #expect(said.message.contains("\(destinations) destinations") && said.message.contains("\(limit)"))
@@ -166,10 +167,18 @@ import Testing
       #expect(need.complaint(limit: need.count - 1) != nil)
       #expect(need.complaint(limit: need.count) == nil)
     }
-    // The usual limit is enough for a usual number, and an unknown one is not judged.
-    #expect(Self.need(40).complaint(limit: 1024) == nil)
+    // The usual limit is enough for any number, and an unknown one is not judged.
+    #expect(Self.need(10_000).complaint(limit: 1024) == nil)
     #expect(Self.need(600).complaint(limit: nil) == nil)
-    #expect(Self.need(1).complaint(limit: 8)?.message.hasPrefix("1 destination may") == true)
+    #expect(Self.need(1).complaint(limit: 8)?.message.hasPrefix("1 destination needs") == true)
+  }
+
+  @Test func `destinations get the connections that the limit leaves, and never fewer than they need`() {
+    let need = Self.need(10_000)
+    #expect(need.connections(of: need.count) == OpenFileNeed.leastConnections)
+    #expect(need.connections(of: need.count + 700) == OpenFileNeed.leastConnections + 700)
+    #expect(need.connections(of: 3) == OpenFileNeed.leastConnections && need.connections(of: nil) == .max)
+    #expect(Self.need(1).connections(of: 3) == 2)
   }
 
   @Test func `connections leave what destinations need, also where the limit is low`() {

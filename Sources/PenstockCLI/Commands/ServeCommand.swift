@@ -54,7 +54,7 @@ struct ServeCommand: ReportingCommand {
   }
 
   func perform() async throws {
-    let configuration = try Configuration.read(config, needsDestinations: false)
+    var configuration = try Configuration.read(config, needsDestinations: false)
     let path = try configuration.path(log, in: config)
     var server = configuration.server
     if let address = listen.flatMap(ListenAddress.init) { (server.host, server.port) = (address.host, address.port) }
@@ -62,10 +62,8 @@ struct ServeCommand: ReportingCommand {
     let format = logFormat ?? configuration.logFormat
     let logger = format.logger
     try OpenFiles.reserve(for: configuration.destinations, isService: true)
-    var destinations: [ServiceDestination] = []
-    for destination in configuration.destinations {
-      destinations.append(try await destination.served(from: config, log: path, logger: logger))
-    }
+    let destinations = configuration.destinations
+    configuration.destinations = []
     let service = try await open(path, configuration.log, server, destinations, logger)
     if service.recovery.outcome != .clean, service.recovery.outcome != .created {
       Self.tell("opening the log recovered it (\(service.recovery.outcome.rawValue))", format, logger)
@@ -76,12 +74,16 @@ struct ServeCommand: ReportingCommand {
   }
 
   private func open(
-    _ path: String, _ log: LogConfiguration, _ server: ServiceConfiguration, _ destinations: [ServiceDestination],
-    _ logger: Logger
+    _ path: String, _ log: LogConfiguration, _ server: ServiceConfiguration,
+    _ destinations: [Configuration.Destination], _ logger: Logger
   ) async throws -> PenstockService {
+    var served: [ServiceDestination] = []
+    for destination in destinations {
+      served.append(try await destination.served(from: config, log: path, logger: logger))
+    }
     do {
       return try await PenstockService.open(
-        log: path, log, server, destinations: destinations, environment: ServiceEnvironment(logger: logger)
+        log: path, log, server, destinations: served, environment: ServiceEnvironment(logger: logger)
       ) { [common] port in
         let url = ListenAddress.url(server.host, port, isSecure: server.tls != nil)
         Output.standard.line(

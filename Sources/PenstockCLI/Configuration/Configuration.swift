@@ -58,9 +58,10 @@ struct Configuration {
       logFormat = try LogFormat(server: node)
     }
     guard needsDestinations || members["destinations"] != nil else { return }
+    var names: Set<String> = []
     for node in try members.require("destinations").elements() {
       let destination = try Destination(node)
-      guard !destinations.contains(where: { $0.name == destination.name }) else {
+      guard names.insert(destination.name).inserted else {
         throw node.error("has the name \(destination.name), which another destination already has")
       }
       destinations.append(destination)

@@ -9,7 +9,8 @@ import Yams
 extension Configuration {
   /// The configuration of one destination.
   struct Destination {
-    enum Kind {
+    /// Indirect: a service keeps thousands of them, and a webhook would take the place of an S3 destination.
+    indirect enum Kind {
       case webhook(WebhookConfiguration)
       case s3(S3Configuration)
       case directory(root: String, ExportLayout)

@@ -36,16 +36,24 @@ extension Configuration.Destination {
   /// starts.
   func served(from file: String, log path: String, logger: Logger) async throws(Failure) -> ServiceDestination {
     await (try sink(from: file)).close()
+    // A copy for each closure would be most of what an idle destination keeps.
+    let shared = Shared(destination: self)
     return ServiceDestination(
       name: name, kind: kindName,
       options: ServiceDestination.Options(
         thresholds: delivery.thresholds, deadLetters: delivery.deadLetters.map { _ in LogAccess.deadLetters(of: path) },
-        settings: shownSettings, delivery: options, startAt: startAt),
+        delivery: options, startAt: startAt, settings: { shared.destination.shownSettings }),
       makeDelivery: { cursor, log, router in
-        makeDelivery(
-          from: cursor, source: log, to: try makeSink(), log: path,
+        shared.destination.makeDelivery(
+          from: cursor, source: log, to: try shared.destination.makeSink(), log: path,
           environment: DeliveryEnvironment(logger: logger, router: router))
-      }, makeReplaySink: { id in try makeSink(replay: id) })
+      }, makeReplaySink: { id in try shared.destination.makeSink(replay: id) })
+  }
+
+  private final class Shared: Sendable {
+    let destination: Configuration.Destination
+
+    init(destination: Configuration.Destination) { self.destination = destination }
   }
 
   private var kindName: String {

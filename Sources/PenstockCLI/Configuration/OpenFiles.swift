@@ -18,8 +18,8 @@ enum OpenFiles {
     Foundation.exit(ExitStatus.cannot.rawValue)
   }
 
-  /// Throws when these deliveries need more descriptors than the limit. Otherwise starts the event loops, which open
-  /// theirs.
+  /// Throws when these deliveries need more descriptors than the limit. Otherwise bounds their connections, and starts
+  /// the event loops, which open their descriptors. A service bounds the connections by itself.
   static func reserve(
     for destinations: [Configuration.Destination], isService: Bool
   ) throws(Failure) {
@@ -33,6 +33,7 @@ enum OpenFiles {
       let fewer = isService ? "" : "; or deliver to fewer destinations at once with --only"
       throw Failure(.cannot, "tooManyOpenFiles", problem.message, advice: problem.advice + fewer)
     }
+    if !isService { ConnectionBudget.shared.limit = need.connections(of: OpenFileLimit.current) }
     EventLoops.prepare()
   }
 }

@@ -5,13 +5,15 @@ import Synchronization
 /// Every wait ends by a change of the value or by cancellation of the waiting task; no task polls.
 package final class AsyncCondition<Value: Sendable>: Sendable {
   private struct Waiter: Sendable {
+    let id: UInt64
     let condition: @Sendable (Value) -> Bool
     let continuation: CheckedContinuation<Bool, Never>
   }
 
   private struct State: Sendable {
     var value: Value
-    var waiters: [UInt64: Waiter] = [:]
+    /// Few, and in the order in which they came.
+    var waiters: [Waiter] = []
     var lastID: UInt64 = 0
   }
 
@@ -25,13 +27,14 @@ package final class AsyncCondition<Value: Sendable>: Sendable {
   /// back.
   @discardableResult
   package func update<Result: Sendable>(_ change: (inout Value) -> Result) -> Result {
-    let (result, woken) = state.withLock { state in
+    let (result, woken) = state.withLock { state -> (Result, [Waiter]) in
       let result = change(&state.value)
-      let woken = state.waiters.filter { $0.value.condition(state.value) }
-      for id in woken.keys { state.waiters[id] = nil }
+      guard state.waiters.contains(where: { $0.condition(state.value) }) else { return (result, []) }
+      let woken = state.waiters.filter { $0.condition(state.value) }
+      state.waiters.removeAll { waiter in woken.contains { $0.id == waiter.id } }
       return (result, woken)
     }
-    for id in woken.keys.sorted() { woken[id]?.continuation.resume(returning: true) }
+    for waiter in woken { waiter.continuation.resume(returning: true) }
     return result
   }
 
@@ -49,13 +52,15 @@ package final class AsyncCondition<Value: Sendable>: Sendable {
           // Read under the lock. A task is marked as cancelled before its handlers run. So either this line sees the
           // mark, or the handler below, which takes the lock later, sees the waiter.
           if Task.isCancelled { return false }
-          state.waiters[id] = Waiter(condition: condition, continuation: continuation)
+          state.waiters.append(Waiter(id: id, condition: condition, continuation: continuation))
           return nil
         }
         if let answer { continuation.resume(returning: answer) }
       }
     } onCancel: {
-      let waiter = state.withLock { $0.waiters.removeValue(forKey: id) }
+      let waiter = state.withLock { state in
+        state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+      }
       waiter?.continuation.resume(returning: false)
     }
   }

@@ -55,6 +55,9 @@ public protocol DeadLetterStore: Sendable {
   /// Called once before the first letter. A failure here is reported only when it also fails the first letter.
   func prepare() async throws(LogError)
 
+  /// Called when no letter is expected soon. May release what the next letter takes again.
+  func releaseUntilNextLetter() async throws(LogError)
+
   /// Releases resources. The delivery calls it when it ends.
   func close() async throws(LogError)
 }
@@ -62,6 +65,8 @@ public protocol DeadLetterStore: Sendable {
 extension DeadLetterStore {
   /// Does nothing: the store needs no preparation.
   public func prepare() async throws(LogError) {}
+  /// Does nothing: the store holds nothing that others lack.
+  public func releaseUntilNextLetter() async throws(LogError) {}
   /// Does nothing: the store has nothing to close.
   public func close() async throws(LogError) {}
 }

@@ -27,6 +27,30 @@ public actor DeadLetterLog: DeadLetterStore {
   private let policy: DeadLetterPolicy
   private let environment: LogEnvironment
   private var log: Log?
+  private var permit: Permit?
+
+  /// A process has at most so many logs of dead letters open. A letter of another one waits.
+  package static let mostOpen = 64
+  private static let open = AsyncCondition(0)
+
+  /// The permission to have one open.
+  private final class Permit: Sendable {
+    static func take() async throws(LogError) -> Permit {
+      while true {
+        guard await open.wait(until: { $0 < mostOpen }) else {
+          throw LogError(.cancelled, "cancelled while other destinations write dead letters")
+        }
+        let isTaken = open.update { count in
+          guard count < mostOpen else { return false }
+          count += 1
+          return true
+        }
+        if isTaken { return Permit() }
+      }
+    }
+
+    deinit { open.update { $0 -= 1 } }
+  }
 
   /// Opens nothing yet.
   ///
@@ -79,16 +103,21 @@ public actor DeadLetterLog: DeadLetterStore {
     }
   }
 
-  /// Opens existing letters, so that readers see letters again that a crash has hidden.
+  /// Opens existing letters, so that readers see letters again that a crash has hidden, and closes them.
   public func prepare() async throws(LogError) {
     guard try LogDirectory.exists(environment.fileSystem, LogPaths(path)) else { return }
     _ = try await opened()
+    try await close()
   }
+
+  /// Closes the log of letters. So a destination takes files and memory for its letters only while it writes some.
+  public func releaseUntilNextLetter() async throws(LogError) { try await close() }
 
   /// Closes the log of letters; the next letter opens it again.
   public func close() async throws(LogError) {
-    let log = log
-    self.log = nil
+    let (log, permit) = (log, permit)
+    (self.log, self.permit) = (nil, nil)
+    defer { withExtendedLifetime(permit) {} }
     try await log?.close()
   }
 
@@ -100,9 +129,10 @@ public actor DeadLetterLog: DeadLetterStore {
     configuration.batchBytes = 256 << 20
     configuration.recordBytes = configuration.batchBytes
     configuration.retention.maxAge = policy.maxAge
+    let permit = try await Permit.take()
     try makeDirectory(LogPaths.parent(of: path))
     let opened = try await Log.open(at: path, configuration: configuration, environment: environment)
-    log = opened
+    (log, self.permit) = (opened, permit)
     return opened
   }
 

@@ -35,17 +35,12 @@ public final class EventRouter: Sendable {
 
     /// What was taken last is counted into batches.
     func finish() { router.relieve(id) { $0.finish(id) } }
-
-    /// Returns when something waits, when the delivery should take note of how far the router is, and when it was sent
-    /// away. Also soon after cancellation.
-    func wait() async { await router.wait(id) }
   }
 
   struct State {
     var routing: Routing
-    var waiting: [Routing.MemberID: CheckedContinuation<Void, Never>] = [:]
-    /// Woken before they waited.
-    var called: Set<Routing.MemberID> = []
+    /// How to call the delivery in each seat, also in one that it was sent away from.
+    var calls: [Routing.MemberID: @Sendable () -> Void] = [:]
     var readings: [Routing.PassID: Reading] = [:]
     var lastReading = 0
   }
@@ -91,11 +86,17 @@ public final class EventRouter: Sendable {
   package var memberCount: Int { state.withLock { $0.routing.memberCount } }
 
   /// Nil when the delivery is too far from all others.
-  func join(_ filter: EventFilter, at offset: Offset) -> Seat? {
+  ///
+  /// - Parameter call: Called, from any thread and without a lock, when something waits, when the delivery should take
+  ///   note of how far the router is, and when it was sent away. It may be called once more than that. After it, the
+  ///   delivery has to take what waits, until nothing does.
+  func join(_ filter: EventFilter, at offset: Offset, calling call: @escaping @Sendable () -> Void) -> Seat? {
     let id = state.withLock { state -> Routing.MemberID? in
+      let before = state.routing.positions
       guard let id = state.routing.join(filter, at: offset), let pass = state.routing.pass(of: id) else { return nil }
-      // The task of a pass that goes back may be waiting for records after those.
-      let goesBack = state.routing.position(pass) == offset
+      state.calls[id] = call
+      // The task of a pass that goes back may be waiting for records after those. Thousands join where it is.
+      let goesBack = state.routing.position(pass) != before[pass]
       if goesBack || state.readings[pass] == nil { restart(pass, &state) }
       return id
     }
@@ -114,14 +115,12 @@ public final class EventRouter: Sendable {
 
   private func leave(_ id: Routing.MemberID) {
     relieve(id) { $0.leave(id) }
-    let woken = state.withLock { $0.waiting.removeValue(forKey: id) }
-    woken?.resume()
+    state.withLock { _ = $0.calls.removeValue(forKey: id) }
   }
 
   /// Makes a member's move that may make room, or end its pass.
   private func relieve<Result>(_ id: Routing.MemberID, _ move: (inout Routing) -> Result) -> Result {
     let (result, hasRoom) = state.withLock { state in
-      state.called.remove(id)
       let pass = state.routing.pass(of: id)
       let wasCrowded = pass.map { state.routing.isCrowded($0) } == true
       let result = move(&state.routing)
@@ -134,32 +133,9 @@ public final class EventRouter: Sendable {
     return result
   }
 
-  private func wait(_ id: Routing.MemberID) async {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isOver = state.withLock { state in
-          let wasCalled = state.called.remove(id) != nil
-          if wasCalled || state.routing.hasNews(id) || !state.routing.isMember(id) || Task.isCancelled { return true }
-          state.waiting[id] = continuation
-          return false
-        }
-        if isOver { continuation.resume() }
-      }
-    } onCancel: {
-      let waiting = state.withLock { $0.waiting.removeValue(forKey: id) }
-      waiting?.resume()
-    }
-  }
-
   func wake(_ ids: [Routing.MemberID]) {
     guard !ids.isEmpty else { return }
-    let woken = state.withLock { state in
-      ids.compactMap { id -> CheckedContinuation<Void, Never>? in
-        if let waiting = state.waiting.removeValue(forKey: id) { return waiting }
-        if state.routing.isMember(id) { state.called.insert(id) }
-        return nil
-      }
-    }
-    for continuation in woken { continuation.resume() }
+    let calls = state.withLock { state in ids.compactMap { state.calls[$0] } }
+    for call in calls { call() }
   }
 }

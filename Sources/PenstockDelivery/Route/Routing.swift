@@ -71,6 +71,8 @@ package struct Routing: Sendable {
   package func hasNews(_ id: MemberID) -> Bool { passOf[id].flatMap { passes[$0] }?.hasNews(id) == true }
   /// The next record of a pass; nil when the pass has ended.
   package func position(_ pass: PassID) -> Offset? { passes[pass]?.position }
+  /// The next record of each pass.
+  package var positions: [PassID: Offset] { passes.mapValues(\.position) }
   /// Whether the pass has been at the end of the log.
   package func isLive(_ pass: PassID) -> Bool { passes[pass]?.isLive == true }
   /// The members of a pass that do not know how far it is.

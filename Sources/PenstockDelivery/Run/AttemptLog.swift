@@ -11,11 +11,18 @@ public final class AttemptLog: Sendable {
   public static func path(inLog log: String, cursor: String) -> String { "\(log)/cursors/\(cursor).attempts" }
 
   private struct State: Sendable {
+    /// In memory: the list. With a file: those that may be asked for, because their batch is not delivered.
     var attempts: [Attempt] = []
-    var last: UInt64 = 0
+    /// The newest attempt's number; nil before the file is read.
+    var last: UInt64?
+    /// Attempts up to this number were made by earlier processes: the answers that are missing will not come.
+    var lastOfEarlier: UInt64 = 0
     /// Nil without a file, and after the first failed write.
-    var file: OpenFileHandle?
+    var path: String?
   }
+
+  /// With a file, so many of the newest attempts at batches that are not delivered are in memory, and those under way.
+  private static let recent = 8
 
   /// How many attempts the list holds: 1 … 10,000.
   public let capacity: Int
@@ -26,25 +33,15 @@ public final class AttemptLog: Sendable {
   public init(capacity: Int = 100) {
     self.capacity = Self.bounded(capacity)
     fileSystem = nil
-    state = Mutex(State())
+    state = Mutex(State(last: 0))
   }
 
-  /// Opens or creates the file. When that fails, the list is in memory only. Only the holder of the cursor may open the
-  /// file. Blocks the thread while it reads the file, at most 5.1 MB.
+  /// A list in a file, which the first attempt makes. When it cannot be written, the list is in memory only. Only the
+  /// holder of the cursor may record attempts. The file is open only while it is read or written.
   public init(at path: String, capacity: Int = 100, environment: LogEnvironment = .system) {
     self.capacity = Self.bounded(capacity)
-    let fileSystem = environment.fileSystem
-    self.fileSystem = fileSystem
-    let attempts = Self.read(path, fileSystem)
-    let file = try? fileSystem.open(path, .readWrite)
-    state = Mutex(
-      State(
-        attempts: attempts.suffix(self.capacity), last: attempts.last?.number ?? 0,
-        file: file ?? (try? fileSystem.open(path, .create))))
-  }
-
-  deinit {
-    if let file = state.withLock({ $0.file }) { fileSystem?.close(file) }
+    fileSystem = environment.fileSystem
+    state = Mutex(State(path: path))
   }
 
   /// The attempts in a file, oldest first; empty without a file. Any process may call this at any time.
@@ -52,26 +49,32 @@ public final class AttemptLog: Sendable {
     read(path, environment.fileSystem)
   }
 
-  /// The newest attempts, oldest first.
-  public var attempts: [Attempt] { state.withLock { $0.attempts } }
+  /// The newest attempts, oldest first. With a file, blocks the thread while it reads the file, at most 5.1 MB.
+  public var attempts: [Attempt] { state.withLock { list($0) } }
 
-  /// The number of attempts at a batch, counted from the attempts still in the list.
+  /// The number of attempts at a batch that is not delivered, counted from the attempts still known. With a file, the
+  /// first call reads it.
   public func count(of id: DeliveryID) -> Int {
-    state.withLock { $0.attempts.last { $0.deliveryID == id }?.attempt ?? 0 }
+    state.withLock { state in
+      begin(&state)
+      return state.attempts.last { $0.deliveryID == id }?.attempt ?? 0
+    }
   }
 
-  /// Records that an attempt begins; returns its number.
+  /// Records that an attempt begins; returns its number. With a file, the first call reads it.
   func begin(_ intent: Intent, bodyBytes: Int, at time: Timestamp) -> UInt64 {
     state.withLock { state in
-      state.last += 1
+      begin(&state)
+      let number = (state.last ?? 0) + 1
+      state.last = number
       let before = state.attempts.last { $0.deliveryID == intent.id }?.attempt ?? 0
       let attempt = Attempt(
-        number: state.last, time: time, range: intent.first..<intent.end, deliveryID: intent.id, attempt: before + 1,
+        number: number, time: time, range: intent.first..<intent.end, deliveryID: intent.id, attempt: before + 1,
         outcome: .underWay, nanoseconds: 0, bodyBytes: bodyBytes, words: "")
       state.attempts.append(attempt)
-      if state.attempts.count > capacity { state.attempts.removeFirst() }
       write(attempt, &state)
-      return attempt.number
+      drop(&state)
+      return number
     }
   }
 
@@ -81,17 +84,57 @@ public final class AttemptLog: Sendable {
       guard let index = state.attempts.lastIndex(where: { $0.number == number }) else { return }
       state.attempts[index].answered(outcome, after: duration)
       write(state.attempts[index], &state)
+      drop(&state)
     }
   }
 
+  /// Takes over what an earlier process left.
+  private func begin(_ state: inout State) {
+    guard state.last == nil else { return }
+    state.attempts = list(state)
+    state.lastOfEarlier = state.attempts.last?.number ?? 0
+    state.last = state.lastOfEarlier
+    drop(&state)
+  }
+
+  /// Forgets what the file has, or what is beyond the capacity.
+  private func drop(_ state: inout State) {
+    guard state.path != nil else {
+      state.attempts.removeFirst(max(0, state.attempts.count - capacity))
+      return
+    }
+    state.attempts.removeAll { $0.outcome == .delivered }
+    var surplus = state.attempts.count - Self.recent
+    guard surplus > 0 else { return }
+    let lastOfEarlier = state.lastOfEarlier
+    state.attempts.removeAll { attempt in
+      guard surplus > 0, attempt.outcome != .underWay || attempt.number <= lastOfEarlier else { return false }
+      surplus -= 1
+      return true
+    }
+  }
+
+  private func list(_ state: State) -> [Attempt] {
+    guard let path = state.path, let fileSystem else { return state.attempts }
+    let known = Set(state.attempts.map(\.number))
+    let others = Self.read(path, fileSystem).filter { !known.contains($0.number) }
+    return (others + state.attempts).sorted { $0.number < $1.number }.suffix(capacity)
+  }
+
   private func write(_ attempt: Attempt, _ state: inout State) {
-    guard let file = state.file, let fileSystem else { return }
+    guard let path = state.path, let fileSystem else { return }
     let position = attempt.number % UInt64(capacity) * UInt64(Attempt.slotBytes)
     do {
+      let file: OpenFileHandle
+      do throws(FileSystemError) { file = try fileSystem.open(path, .readWrite) } catch {
+        guard error.code == .notFound else { throw error }
+        file = try fileSystem.open(path, .create)
+      }
+      defer { fileSystem.close(file) }
       try attempt.encoded().withUnsafeBytes { try fileSystem.writeAll(file, $0, at: position) }
     } catch {
-      fileSystem.close(file)
-      state.file = nil
+      state.attempts = list(state)
+      state.path = nil
     }
   }
 

@@ -169,34 +169,30 @@ public final class Delivery: Service {
   /// Returns when a stop or a shutdown has reached the delivery, which may still be finishing its work.
   package func untilStopping() async { _ = await commands.wait { $0.stop } }
 
+  /// For a service, which keeps thousands of these calls: their frames hold no result.
+  package func runInService() async throws {
+    let shifts = await perform(.service)
+    _ = try shifts.outcome().get()
+  }
+
   private func run(_ mode: DeliveryState.Mode) async throws(DeliveryFailure) -> DeliveryReport {
-    guard !hasRun.exchange(true, ordering: .relaxed) else {
-      throw DeliveryFailure(
-        DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
-        destination: sink.description, range: nil, cause: nil)
-    }
-    if let own = lease.logID, own != source.logID {
+    try await perform(mode).outcome().get()
+  }
+
+  /// Returns when the delivery has ended, with its outcome.
+  private func perform(_ mode: DeliveryState.Mode) async -> DeliveryShifts {
+    if hasRun.exchange(true, ordering: .relaxed) { return DeliveryShifts(failure: runTwice()) }
+    if let failure = wrongLog() {
       await sink.close()
-      throw DeliveryFailure(
-        DeliveryTrouble(
-          .wrongLog,
-          "cursor \(lease.name) belongs to log \(own), and the source is log \(source.logID); nothing was sent. Give"
-            + " the delivery the log of the cursor"),
-        cursor: lease.name, destination: sink.description, range: nil, cause: nil)
+      return DeliveryShifts(failure: failure)
     }
-    try? await deadLetters?.prepare()
+    if let deadLetters { await inItsOwnTask { try? await deadLetters.prepare() } }
     if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
-    var runner = DeliveryRunner(
-      state: DeliveryState(
-        await lease.state, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil,
-        sendsSingleEvents: sink.sendsSingleEvents && !sink.recordsEveryRange,
-        plansAhead: !sink.recordsEveryRange && policy.maxBytes <= Batch.packedAbove),
-      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
-      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
-      environment: environment, progress: published, commands: commands)
-    let result = await withTaskCancellationHandler {
+    let waiter = DeliveryWaiter(source: source, clock: environment.clock, commands: commands)
+    let shifts = DeliveryShifts(waiter) { [self] in runner(mode, from: await lease.state) }
+    await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
-        await runner.run()
+        await shifts.run()
       } onGracefulShutdown: {
         self.stop()
       }
@@ -206,32 +202,33 @@ public final class Delivery: Service {
     await sink.close()
     // The dead letters are durable already, so a failure to close their store changes nothing.
     try? await deadLetters?.close()
-    return try result.get()
+    return shifts
   }
-}
 
-/// What an operator or a shutdown wants of a running delivery, and the answers to its attempts.
-struct DeliveryCommands: Sendable {
-  var stop = false
-  var retry = false
-  /// The pause may have changed: the delivery has to read it.
-  var pauseChanged = false
-  /// Answers that the delivery has not handled yet.
-  var answers: [DeliveryAnswer] = []
-}
+  private func runTwice() -> DeliveryFailure {
+    DeliveryFailure(
+      DeliveryTrouble(.defect, "a Delivery runs once; make another one"), cursor: lease.name,
+      destination: sink.description, range: nil, cause: nil)
+  }
 
-/// The answer to an attempt, which ran concurrently.
-struct DeliveryAnswer: Sendable {
-  /// The open batch.
-  let batch: DeliveryID
-  /// The event's number in it, if it was sent by itself.
-  let event: Int?
-  /// What was sent: the batch, or the event under its own id.
-  let intent: Intent
-  let attempt: Int
-  /// The attempt's number in the ``AttemptLog``.
-  let number: UInt64
-  let outcome: DeliveryOutcome
-  let start: MonotonicInstant
-  let end: MonotonicInstant
+  private func wrongLog() -> DeliveryFailure? {
+    guard let own = lease.logID, own != source.logID else { return nil }
+    return DeliveryFailure(
+      DeliveryTrouble(
+        .wrongLog,
+        "cursor \(lease.name) belongs to log \(own), and the source is log \(source.logID); nothing was sent. Give"
+          + " the delivery the log of the cursor"),
+      cursor: lease.name, destination: sink.description, range: nil, cause: nil)
+  }
+
+  private func runner(_ mode: DeliveryState.Mode, from cursor: CursorState) -> DeliveryRunner {
+    DeliveryRunner(
+      state: DeliveryState(
+        cursor, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil,
+        sendsSingleEvents: sink.sendsSingleEvents && !sink.recordsEveryRange,
+        plansAhead: !sink.recordsEveryRange && policy.maxBytes <= Batch.packedAbove),
+      lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
+      planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
+      environment: environment, progress: published, commands: commands)
+  }
 }

@@ -25,6 +25,7 @@ extension DeliveryRunner {
     }
     let request = DeliveryRequest(
       intent: intent, body: body, logID: source.logID, cursor: lease.name, attempt: attempt)
+    underWay += 1
     group.addTask { [sink, commands, clock = environment.clock] in
       let outcome = await sink.deliver(request)
       let answer = DeliveryAnswer(
@@ -39,6 +40,7 @@ extension DeliveryRunner {
   mutating func takeAnswer() -> DeliveryState.Event? {
     let next = commands.update { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
     guard let answer = next else { return nil }
+    underWay -= 1
     attempts.end(answer.number, answer.outcome, after: answer.end - answer.start)
     environment.observer?(
       .answered(answer.intent, attempt: answer.attempt, answer.outcome, duration: answer.end - answer.start))

@@ -17,15 +17,15 @@ extension DeliveryRunner {
     }
   }
 
-  /// Waits until an operator resumes the destination, or the delivery is stopped.
-  mutating func waitWhilePaused() async -> DeliveryState.Event {
-    while true {
-      if mustStop { return .stop }
-      if let change = await changeOfPause() { return change }
-      // A paused delivery has no attempt that could be made now.
-      commands.update { $0.retry = false }
-      _ = await wait(recordsPast: nil, until: environment.clock.now() + Self.pauseLook)
-    }
+  /// Waits until an operator resumes the destination, or the delivery is stopped. Nil: it has to wait.
+  mutating func waitWhilePaused() async -> DeliveryState.Event? {
+    woken = nil
+    if mustStop { return .stop }
+    if let change = await changeOfPause() { return change }
+    // A paused delivery has no attempt that could be made now.
+    commands.update { $0.retry = false }
+    wait = Wait(deadline: environment.clock.now() + Self.pauseLook)
+    return nil
   }
 
   /// The event for the state when the pause has changed; nil when it has not.

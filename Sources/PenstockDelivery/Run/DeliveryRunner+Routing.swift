@@ -32,7 +32,7 @@ extension DeliveryRunner {
     routed?.isBehind = false
     while open.fullBy == nil, open.end < limit {
       if routed?.piece == nil {
-        guard let piece = seat.take() else {
+        guard let piece = commands.answerRouter({ seat.take() }) else {
           guard seat.isTaken else {
             leaveRouter()
             return false
@@ -56,7 +56,8 @@ extension DeliveryRunner {
   private mutating func join(at offset: Offset) -> EventRouter.Seat? {
     guard mayJoin, selection.window == nil, !selection.filter.passesEverything,
       let router = environment.router, router.logID == source.logID,
-      let seat = router.join(selection.filter, at: offset)
+      let seat = router.join(
+        selection.filter, at: offset, calling: { [commands] in commands.update { $0.routerCalls = true } })
     else { return nil }
     routed = Routed(seat: seat, next: offset)
     return seat

@@ -32,6 +32,16 @@ struct DeliveryRunner {
   var lastLogError: LogError?
   /// The pause in effect.
   var pause: CursorPause?
+  /// Attempts whose answers are not taken yet.
+  var underWay = 0
+  /// Whether the store of dead letters may hold files for this delivery.
+  var holdsLetters = false
+  /// Where the cursor was at the start; nil before that.
+  var first: Offset?
+  /// What it waits for next, where work returned no event.
+  var wait = Wait()
+  /// Why that wait ended; nil when that is handled.
+  var woken: Wakeup?
   /// The records of the newest batch, for the failure if the delivery ends by trouble.
   var lastRange: Range<Offset>?
 
@@ -46,43 +56,72 @@ struct DeliveryRunner {
     var untimed: Int
   }
 
-  mutating func run() async -> Result<DeliveryReport, DeliveryFailure> {
-    await withDiscardingTaskGroup { group in
-      let result = await run(&group)
+  var waiter: DeliveryWaiter { DeliveryWaiter(source: source, clock: environment.clock, commands: commands) }
+
+  /// Works until the delivery has ended, or has to wait and no attempt is under way: then the result is nil.
+  mutating func shift() async -> Result<DeliveryReport, DeliveryFailure>? {
+    let result = await withDiscardingTaskGroup { group in
+      let result = await shift(&group)
       // Nothing is in flight unless another holder has taken the cursor, and then that holder continues.
       group.cancelAll()
       return result
     }
+    await releaseLetters()
+    return result
   }
 
-  private mutating func run(_ group: inout DiscardingTaskGroup) async -> Result<DeliveryReport, DeliveryFailure> {
-    let first = state.committed
-    publish()
+  private mutating func shift(
+    _ group: inout DiscardingTaskGroup
+  ) async -> Result<DeliveryReport, DeliveryFailure>? {
+    if first == nil {
+      first = state.committed
+      publish()
+    }
     while true {
       // An answer that comes after the end says nothing of why it ended.
       if state.activity != .ended, let answer = takeAnswer() {
         apply(answer)
         continue
       }
-      if let change = await lookAtPause() {
+      // Work that continues after a wait was looked at before the wait.
+      if woken == nil, let change = await lookAtPause() {
         apply(change)
         continue
       }
+      let event: DeliveryState.Event?
       switch state.phase {
-      case .ended(let ending): return end(ending, first: first)
-      case .paused: apply(await waitWhilePaused())
-      case .working(.send(let intent, let event, let attempt)):
-        apply(launch(intent, event: event, attempt: attempt, &group))
-      case .working(let work): apply(await perform(work))
-      case .sending, .pacing, .backingOff, .halted: apply(await waitOut(until: state.deadline))
+      case .ended(let ending): return end(ending, first: first ?? state.committed)
+      case .paused: event = await waitWhilePaused()
+      case .working(.send(let intent, let number, let attempt)):
+        event = launch(intent, event: number, attempt: attempt, &group)
+      case .working(let work): event = await perform(work)
+      case .sending, .pacing, .backingOff, .halted: event = await waitOut(until: state.deadline)
+      }
+      if let event {
+        apply(event)
+        switch state.phase {
+        case .working(.writeDeadLetter), .working(.commit), .working(.settle): break
+        default: await releaseLetters()
+        }
+      } else if underWay == 0 {
+        return nil
+      } else {
+        woken = await waiter.wakeup(for: wait)
       }
     }
+  }
+
+  private mutating func releaseLetters() async {
+    guard holdsLetters else { return }
+    holdsLetters = false
+    try? await deadLetters?.releaseUntilNextLetter()
   }
 
   /// True once the delivery may begin nothing new.
   var mustStop: Bool { commands.value.stop || Task.isCancelled }
 
   private mutating func apply(_ event: DeliveryState.Event) {
+    woken = nil
     lastRange = state.range
     let (before, ahead) = (state.trouble, state.ahead)
     do throws(DeliveryState.IllegalEvent) {
@@ -104,7 +143,7 @@ struct DeliveryRunner {
     }
   }
 
-  private mutating func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event {
+  private mutating func perform(_ work: DeliveryState.Work) async -> DeliveryState.Event? {
     switch work {
     case .accumulate(let first): return await accumulate(from: first)
     case .plan(let range, let reason, _, nil): return await plan(range, closedBy: reason)
@@ -118,6 +157,7 @@ struct DeliveryRunner {
       return .saved
     case .send: return .failed(.illegalMove, message: "attempts are launched", at: environment.clock.now(), roll: 0)
     case .writeDeadLetter(let intent, let event, let reason):
+      holdsLetters = true
       return await writeDeadLetter(intent, event: event, reason: reason)
     case .settle(let intent, let move): return await settle(intent, move)
     case .commit(let intent, let receipt, let next): return await commit(intent, receipt: receipt, beginning: next)

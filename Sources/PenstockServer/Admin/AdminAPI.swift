@@ -96,9 +96,12 @@ final class AdminAPI: Sendable {
     return Answer(200, .object([("destinations", .array(views))]))
   }
 
-  func attempts(_ name: String) -> Answer {
+  func attempts(_ name: String) async -> Answer {
     guard let runner = runner(name) else { return Self.noSuch("destination") }
-    return Answer(200, .object([("attempts", .array(runner.attempts.reversed().map(\.json)))]))
+    do throws(LogError) {
+      let attempts = try await runner.attempts
+      return Answer(200, .object([("attempts", .array(attempts.reversed().map(\.json)))]))
+    } catch { return Answer(error) }
   }
 
   static let wrongNumber = Answer.failure(

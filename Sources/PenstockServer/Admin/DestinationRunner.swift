@@ -51,8 +51,6 @@ final class DestinationRunner: Sendable {
     self.log = log
     self.router = router
     self.retention = retention
-    var logger = logger
-    logger[metadataKey: "destination"] = "\(destination.name)"
     self.logger = logger
     state = Mutex(State(meter: LagMeter(cursor: destination.name, thresholds: destination.options.thresholds)))
   }
@@ -68,7 +66,8 @@ final class DestinationRunner: Sendable {
         guard state.withLock({ $0.isStopping || $0.seek != nil }) else { throw Ended() }
         state.withLock { $0.failure = nil }
       } catch {
-        logger.error("the delivery ended", metadata: ["error": "\(error)"])
+        logger.error(
+          "the delivery ended", metadata: ["destination": "\(destination.name)", "error": "\(error)"])
         state.withLock { $0.failure = Failure(error) }
         let waiting = Task { [clock, turns] in
           try? await clock.sleep(until: clock.now() + .seconds(10))
@@ -86,6 +85,18 @@ final class DestinationRunner: Sendable {
   }
 
   private func runOnce() async throws {
+    // In a task of its own, whose memory is free afterwards. Nothing cancels either.
+    let delivery = try await Task { try await self.prepared() }.value
+    let isStopping = state.withLock { state in
+      state.delivery = delivery
+      return state.isStopping || state.seek != nil
+    }
+    if isStopping { delivery.stop() }
+    defer { state.withLock { $0.delivery = nil } }
+    try await delivery.runInService()
+  }
+
+  private func prepared() async throws -> Delivery {
     let cursor: Cursor
     do throws(LogError) {
       cursor = try await log.cursor(named: destination.name, startingAt: destination.options.startAt)
@@ -101,13 +112,8 @@ final class DestinationRunner: Sendable {
       } catch { answerSeek(.failure(error)) }
     }
     let delivery = try await destination.makeDelivery(cursor, log, router)
-    let isStopping = state.withLock { state in
-      (state.delivery, state.cursor) = (delivery, cursor)
-      return state.isStopping || state.seek != nil
-    }
-    if isStopping { delivery.stop() }
-    defer { state.withLock { $0.delivery = nil } }
-    try await delivery.run()
+    state.withLock { $0.cursor = cursor }
+    return delivery
   }
 
   private func answerSeek(_ result: Result<Offset, LogError>) {
@@ -181,7 +187,12 @@ final class DestinationRunner: Sendable {
     return true
   }
 
-  var attempts: [Attempt] { state.withLock { $0.delivery }?.attempts.attempts ?? [] }
+  var attempts: [Attempt] {
+    get async throws(LogError) {
+      guard let list = state.withLock({ $0.delivery })?.attempts else { return [] }
+      return try await log.view.offload(.short) { () throws(LogError) in list.attempts }
+    }
+  }
   /// Every record below this offset is delivered; nil before the first delivery.
   var committed: Offset? { state.withLock { $0.cursor }?.state.committed }
   var failure: Failure? { state.withLock { $0.failure } }

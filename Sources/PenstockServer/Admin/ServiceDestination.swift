@@ -19,7 +19,11 @@ public struct ServiceDestination: Sendable {
     /// The directory of its dead-letter log; nil: it stores no dead letters.
     public var deadLetters: String?
     /// Its configuration, shown to operators.
-    public var settings: [ServiceSetting]
+    public var settings: [ServiceSetting] {
+      get { makeSettings() }
+      set { makeSettings = { newValue } }
+    }
+    private var makeSettings: @Sendable () -> [ServiceSetting]
     /// The batches, backoff and rates of replays and redeliveries, and how many batches a delivery has in flight.
     public var delivery: DeliveryOptions
     /// Where its cursor begins when there is none yet. Judged once, when the destination first runs.
@@ -33,7 +37,19 @@ public struct ServiceDestination: Sendable {
     ) {
       self.thresholds = thresholds
       self.deadLetters = deadLetters
-      self.settings = settings
+      makeSettings = { settings }
+      self.delivery = delivery
+      self.startAt = startAt
+    }
+
+    /// The same with settings that are made for each question, so that a destination does not keep them.
+    package init(
+      thresholds: LagThresholds, deadLetters: String?, delivery: DeliveryOptions, startAt: Position,
+      settings: @escaping @Sendable () -> [ServiceSetting]
+    ) {
+      self.thresholds = thresholds
+      self.deadLetters = deadLetters
+      makeSettings = settings
       self.delivery = delivery
       self.startAt = startAt
     }
@@ -58,7 +74,7 @@ public struct ServiceDestination: Sendable {
     self.makeReplaySink = makeReplaySink
   }
 
-  /// The descriptors it may have open at once.
+  /// The descriptors it may take from the stocks of the process.
   var openFiles: OpenFileNeed.Destination {
     OpenFileNeed.Destination(maxInFlight: options.delivery.maxInFlight, hasDeadLetters: options.deadLetters != nil)
   }

@@ -6,6 +6,7 @@ import NIOCore
 import NIOSSL
 import PenstockDelivery
 public import PenstockLog
+import PenstockSinks
 import PenstockSupport
 public import ServiceLifecycle
 import Synchronization
@@ -99,15 +100,18 @@ public final class PenstockService: Service {
     }
   }
 
-  /// The configuration with `maxConnections` lowered, so that enough descriptors remain for everything else.
+  /// The configuration with `maxConnections` lowered, so that enough descriptors remain for everything else. Bounds the
+  /// connections to destinations by what remains.
   private static func fitting(
     _ configuration: ServiceConfiguration, _ destinations: [ServiceDestination], _ logger: Logger
   ) -> ServiceConfiguration {
     var configuration = configuration
     let (wanted, limit) = (configuration.limits.maxConnections, OpenFileLimit.current)
+    let need = OpenFileNeed(
+      eventLoops: EventLoops.count, destinations: destinations.map(\.openFiles), isService: true)
     let taken = OpenFileLimit.connections(
-      wanted: wanted, of: limit, destinations: destinations.count,
-      needed: destinations.reduce(0) { $0 + $1.openFiles.count })
+      wanted: wanted, of: limit, destinations: destinations.count, needed: need.count)
+    ConnectionBudget.shared.limit = need.connections(of: limit.map { $0 - taken })
     guard taken < wanted else { return configuration }
     configuration.limits.maxConnections = taken
     logger.warning(

@@ -128,7 +128,7 @@ struct ServiceRouter: Sendable {
     case .getSegments: await admin.segments(request)
     case .getSettings: admin.settings()
     case .getDestinations: await admin.destinations(for: RedactionScope(key))
-    case .getAttempts: admin.attempts(name)
+    case .getAttempts: await admin.attempts(name)
     case .getDeadLetters: await admin.deadLetters(name, request)
     case .getDeadLetter: await admin.deadLetter(matched.item, of: name)
     case .pause, .resume, .retry, .seek: await admin.change(matched.route, name, request)

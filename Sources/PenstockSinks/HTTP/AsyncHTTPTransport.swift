@@ -10,7 +10,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
   /// How a request finds its address.
   private enum Route {
     /// The client resolves names.
-    case byName(PooledClient)
+    case byName(NamedClient)
     case pinned(PinnedHosts)
   }
 
@@ -28,7 +28,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     var settings = TransportSettings()
     settings.connectTimeout = connectTimeout
     pause = Self.realPause
-    route = .byName(PooledClient(settings, tls: nil))
+    route = .byName(NamedClient { [settings] in PooledClient(settings, tls: nil) })
   }
 
   /// Reads the files of ``TransportSettings/tls``, which blocks the caller's thread.
@@ -41,25 +41,26 @@ public final class AsyncHTTPTransport: HTTPTransport {
   package static let realPause: Pause = { try await Task.sleep(for: $0) }
 
   package init(
-    _ settings: TransportSettings, resolver: any HostResolver, pause: @escaping Pause = realPause
+    _ settings: TransportSettings, resolver: any HostResolver, pause: @escaping Pause = realPause,
+    budget: ConnectionBudget = .shared
   ) throws(SinkError) {
     self.pause = pause
     let tls = settings.tls == TLSSettings() ? nil : try settings.tls.configuration()
     guard let policy = settings.addresses else {
-      route = .byName(PooledClient(settings, tls: tls))
+      route = .byName(NamedClient { PooledClient(settings, tls: tls, budget: budget) })
       return
     }
     route = .pinned(
       PinnedHosts(policy: policy, resolver: resolver) { host, address in
-        PooledClient(settings, tls: tls, pin: (host: host, address: address))
+        PooledClient(settings, tls: tls, pin: (host: host, address: address), budget: budget)
       })
   }
 
   public func send(_ request: TransportRequest) async throws(TransportError) -> TransportResponse {
     guard !isClosed.load(ordering: .acquiring) else { throw TransportError(.cancelled, "the sink is closed") }
     switch route {
-    case .byName(let client):
-      return try await Self.send(request, over: client, until: .now + request.timeout, address: nil, pause)
+    case .byName(let named):
+      return try await send(request, until: .now + request.timeout, address: nil) { named.client }
     case .pinned(let hosts): return try await send(request, hosts)
     }
   }
@@ -67,7 +68,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
   public func close() async {
     guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
     switch route {
-    case .byName(let client): await client.close()
+    case .byName(let named): await named.close()
     case .pinned(let hosts): for client in hosts.removeAll() { await client.close() }
     }
   }
@@ -81,8 +82,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     var failure = TransportError(.timeout, "looking up \(host)")
     for address in try await Self.addresses(of: host, hosts, deadline) where ContinuousClock.now < deadline {
       do throws(TransportError) {
-        let client = hosts.client(host, address)
-        return try await Self.send(request, over: client, until: deadline, address: address, pause)
+        return try await send(request, until: deadline, address: address) { hosts.client(host, address) }
       } catch {
         failure = error
         if !error.isBeforeSending { break }
@@ -90,6 +90,38 @@ public final class AsyncHTTPTransport: HTTPTransport {
     }
     if failure.isBeforeSending { hosts.forget(host) }
     throw failure
+  }
+
+  /// Sends the request once there is a connection for it.
+  private func send(
+    _ request: TransportRequest, until deadline: ContinuousClock.Instant, address: IPAddress?,
+    over client: () -> PooledClient
+  ) async throws(TransportError) -> TransportResponse {
+    while true {
+      let client = client()
+      switch await Self.connection(of: client, until: deadline) {
+      case .taken:
+        defer { client.giveBack() }
+        return try await Self.send(request, over: client, until: deadline, address: address, pause)
+      case .retired: continue
+      case nil where Task.isCancelled: throw TransportError(.cancelled)
+      case nil: throw TransportError(.tooManyConnections)
+      }
+    }
+  }
+
+  /// Nil when there is none in time, and when the task is cancelled.
+  private static func connection(
+    of client: PooledClient, until deadline: ContinuousClock.Instant
+  ) async -> ConnectionLedger.Answer? {
+    if let answer = client.takeNow() { return answer }
+    // Not the limit's own result: at the limit, a connection may be taken all the same.
+    let answer = Mutex<ConnectionLedger.Answer?>(nil)
+    _ = await withLimit(deadline - .now, realPause) {
+      let taken = await client.take()
+      answer.withLock { $0 = taken }
+    }
+    return answer.withLock { $0 }
   }
 
   private static func host(of url: String) throws(TransportError) -> String {
@@ -185,6 +217,29 @@ public final class AsyncHTTPTransport: HTTPTransport {
       return first
     }
   }
+}
+
+/// A client that resolves names by itself, made when it is first used, and again after it was idle.
+private final class NamedClient: Sendable {
+  private let make: @Sendable () -> PooledClient
+  private let newest = Mutex<WeakClient>(WeakClient())
+
+  private struct WeakClient {
+    weak var client: PooledClient?
+  }
+
+  init(_ make: @escaping @Sendable () -> PooledClient) { self.make = make }
+
+  var client: PooledClient {
+    newest.withLock { newest in
+      if let client = newest.client, client.isMember { return client }
+      let client = make()
+      newest.client = client
+      return client
+    }
+  }
+
+  func close() async { await newest.withLock({ $0.client })?.close() }
 }
 
 /// A long body in pieces of 256 KiB. Only one piece at a time is copied into a network buffer.

@@ -10,7 +10,12 @@ final class PinnedHosts: Sendable {
     /// The one in use comes first.
     var addresses: [IPAddress]
     var freshUntil: ContinuousClock.Instant
-    var client: (address: IPAddress, client: PooledClient)?
+    var client: (address: IPAddress, client: Reference)?
+  }
+
+  /// The connection budget keeps the client, as long as it is in use.
+  private struct Reference {
+    weak var client: PooledClient?
   }
 
   static let lifetime: Duration = .seconds(30)
@@ -48,6 +53,7 @@ final class PinnedHosts: Sendable {
     let permitted = try permitted(found, host)
     return entries.withLock { entries in
       let used = entries[host]?.client.flatMap { permitted.contains($0.address) ? $0 : nil }
+      if used == nil { entries[host]?.client?.client.client?.retire() }
       let addresses = used.map { Self.order(permitted, first: $0.address) } ?? permitted
       entries[host] = Entry(addresses: addresses, freshUntil: now + Self.lifetime, client: used)
       return addresses
@@ -66,14 +72,17 @@ final class PinnedHosts: Sendable {
     throw TransportError(.forbiddenAddress, objection?.message(host: host) ?? host)
   }
 
-  /// The client for an address. A previous client shuts down after its last request.
+  /// The client for an address. A previous client shuts down after its last request, or after its idle time.
   func client(_ host: String, _ address: IPAddress) -> PooledClient {
     entries.withLock { entries in
-      if let used = entries[host]?.client, used.address == address { return used.client }
+      if let used = entries[host]?.client, used.address == address, let client = used.client.client, client.isMember {
+        return client
+      }
       let client = makeClient(host, address)
+      entries[host]?.client?.client.client?.retire()
       if let addresses = entries[host]?.addresses {
         entries[host]?.addresses = Self.order(addresses, first: address)
-        entries[host]?.client = (address, client)
+        entries[host]?.client = (address, Reference(client: client))
       }
       return client
     }
@@ -86,7 +95,7 @@ final class PinnedHosts: Sendable {
   func removeAll() -> [PooledClient] {
     entries.withLock { entries in
       defer { entries = [:] }
-      return entries.values.compactMap { $0.client?.client }
+      return entries.values.compactMap { $0.client?.client.client }
     }
   }
 }

@@ -3,14 +3,30 @@ import NIOCore
 import NIOSSL
 import Synchronization
 
-/// An HTTP client with its connection pool, optionally pinned to one address. Shuts down after its last request.
+/// An HTTP client with its connection pool, optionally pinned to one address. Shuts down after its last request, or
+/// when no request has used it for its idle time.
 final class PooledClient: Sendable {
   let client: HTTPClient
+  let id: ConnectionLedger.ClientID
+  private let budget: ConnectionBudget
+  private let idleTime: TimeAmount
   private let newest: Newest
   private let isClosed = Atomic(false)
+  /// Whether a timer looks whether it is idle.
+  private let isWatched = Atomic(false)
+  /// Requests since it was made.
+  private let requests = Atomic(0)
 
+  /// The budget keeps it, until it is retired or closed.
+  ///
   /// - Parameter pin: The address for connections to `host`, instead of the resolved one.
-  init(_ settings: TransportSettings, tls: TLSConfiguration?, pin: (host: String, address: IPAddress)? = nil) {
+  init(
+    _ settings: TransportSettings, tls: TLSConfiguration?, pin: (host: String, address: IPAddress)? = nil,
+    budget: ConnectionBudget = .shared
+  ) {
+    self.budget = budget
+    id = budget.number()
+    idleTime = .nanoseconds(settings.idleTimeout.wholeNanoseconds)
     var configuration = HTTPClient.Configuration(
       tlsConfiguration: tls, redirectConfiguration: .disallow,
       timeout: .init(connect: .nanoseconds(settings.connectTimeout.wholeNanoseconds)))
@@ -32,19 +48,55 @@ final class PooledClient: Sendable {
     configuration.http2ConnectionDebugInitializer = inspect
     client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     self.newest = newest
+    budget.join(self)
   }
 
   deinit {
     // In debug builds, a client that is deinitialised without a shutdown stops the process.
-    guard !isClosed.load(ordering: .acquiring) else { return }
-    client.shutdown { _ in }
+    shutDown()
   }
 
   /// The TLS version of the newest connection, such as `1.3`; nil without TLS.
   var tlsVersion: String? { newest.tlsVersion.withLock { $0 } }
 
+  /// False once it makes no more requests.
+  var isMember: Bool { budget.isMember(id) }
+
+  /// The same as ``take()``, without waiting: nil when the request would have to wait.
+  func takeNow() -> ConnectionLedger.Answer? { budget.takeNow(id) }
+
+  /// Waits until a request may use a connection. Nil when the task is cancelled first.
+  func take() async -> ConnectionLedger.Answer? { await budget.take(id) }
+
+  /// The request has ended.
+  func giveBack() {
+    let number = requests.add(1, ordering: .relaxed).newValue
+    if budget.giveBack(id), !isWatched.exchange(true, ordering: .relaxed) { watch(since: number) }
+  }
+
+  /// Retires the client if no request ends, or is under way, for the idle time.
+  private func watch(since number: Int) {
+    client.eventLoopGroup.any().scheduleTask(in: idleTime) { [weak self] in
+      guard let self else { return }
+      let now = requests.load(ordering: .relaxed)
+      if now != number { return watch(since: now) }
+      isWatched.store(false, ordering: .relaxed)
+      budget.retire(id, onlyIfIdle: true)
+    }
+  }
+
+  /// Cuts off the requests that are under way. There are none where the budget does it.
+  func shutDown() {
+    guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    client.shutdown { _ in }
+  }
+
+  /// Makes no more requests, and closes after the present ones.
+  func retire() { budget.retire(id) }
+
   func close() async {
     guard !isClosed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    budget.retire(id)
     // An error here means that a request was cut off; its caller has received that error.
     try? await client.shutdown()
   }

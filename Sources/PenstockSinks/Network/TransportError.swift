@@ -8,6 +8,8 @@ public struct TransportError: Error, Sendable, Hashable, CustomStringConvertible
     /// The connection ended before the response was complete.
     case connectionLost
     case cancelled
+    /// This process has too many connections open, and none became free in time. Nothing was sent.
+    case tooManyConnections
     /// The request is invalid and cannot be sent.
     case invalidRequest
     case other
@@ -38,6 +40,8 @@ extension TransportError.Kind {
     case .tls: "the TLS connection failed"
     case .connectionLost: "the connection ended before a response arrived"
     case .cancelled: "cancelled"
+    case .tooManyConnections:
+      "no connection became free in time: this process has as many open as its limit of open files permits"
     case .invalidRequest: "the request cannot be sent"
     case .other: "the request failed"
     }
