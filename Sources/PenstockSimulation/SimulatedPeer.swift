@@ -76,6 +76,7 @@ final class SimulatedPeer: Sink {
 
   var description: String { rendering.description }
   var recordsEveryRange: Bool { routed?.recordsEveryRange == true }
+  var plansAhead: Bool { true }
   var selection: EventSelection { routed.map { Self.selection($0.wanted) } ?? .all }
 
   /// A plan begins with what is wanted.

@@ -90,6 +90,8 @@ public final class ScriptedSink: Sink {
   /// Returns when `prepare` has been called `count` times.
   public func untilRenderings(_ count: Int) async { _ = await state.wait { $0.renderings >= count } }
 
+  public var plansAhead: Bool { true }
+
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     _ = faults.crash?.step("plan")
     if let guilty = faults.cannotRender.filter({ outline.first <= $0 && $0 < outline.end }).min() {

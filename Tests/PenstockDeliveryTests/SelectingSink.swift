@@ -14,6 +14,7 @@ struct SelectingSink: Sink {
   var batchPolicy = BatchPolicy(maxRecords: 3)
 
   var description: String { sink.description }
+  var plansAhead: Bool { true }
 
   func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {
     try sink.plan(outline) + [0] + Array(selection.filter.description.utf8)

@@ -1,4 +1,4 @@
-import PenstockDelivery
+@testable import PenstockDelivery
 import PenstockLog
 import PenstockTestKit
 import Testing
@@ -205,5 +205,9 @@ import Testing
     #expect(await rig.cursor.wait { $0.committed == rig.source.end })
     try await stop(delivery, run)
     #expect(options(100_000).maxInFlight == 256 && held(sink.destination) == Array(0..<30))
+  }
+  @Test func `is one in a replay, too, which wraps its sink`() {
+    let sink = UnownedSink(sink: single(ScriptedSink()))
+    #expect(sink.sendsSingleEvents && sink.plansAhead && !sink.recordsEveryRange)
   }
 }

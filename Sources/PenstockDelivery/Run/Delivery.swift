@@ -226,7 +226,7 @@ public final class Delivery: Service {
       state: DeliveryState(
         cursor, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil,
         sendsSingleEvents: sink.sendsSingleEvents && !sink.recordsEveryRange,
-        plansAhead: !sink.recordsEveryRange && policy.maxBytes <= Batch.packedAbove),
+        plansAhead: sink.plansAhead && !sink.recordsEveryRange && policy.maxBytes <= Batch.packedAbove),
       lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
       planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,
       environment: environment, progress: published, commands: commands)

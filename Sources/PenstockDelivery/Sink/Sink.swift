@@ -61,6 +61,11 @@ public protocol Sink: Sendable {
   /// a dead letter alone.
   var sendsSingleEvents: Bool { get }
 
+  /// Whether the next batch may be planned and rendered while one is on its way, also with `maxInFlight` 1: neither
+  /// depends on what was delivered before. It saves a sync for each batch. False by default. Read once, when a delivery
+  /// is made.
+  var plansAhead: Bool { get }
+
   /// When a batch is closed, unless the delivery has a policy of its own. By default
   /// ``BatchPolicy/init(maxRecords:maxBytes:maxWait:boundary:)`` with its defaults. Read once, when a delivery is made.
   var batchPolicy: BatchPolicy { get }
@@ -98,6 +103,8 @@ extension Sink {
   public var recordsEveryRange: Bool { false }
   /// By default false.
   public var sendsSingleEvents: Bool { false }
+  /// By default false.
+  public var plansAhead: Bool { false }
   /// By default that of a webhook: 500 records, 1 MiB, 5 seconds.
   public var batchPolicy: BatchPolicy { BatchPolicy() }
   /// By default none.

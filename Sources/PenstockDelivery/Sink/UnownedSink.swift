@@ -13,6 +13,8 @@ struct UnownedSink: Sink {
   var batchLimits: BatchLimits { sink.batchLimits }
 
   var recordsEveryRange: Bool { sink.recordsEveryRange }
+  var sendsSingleEvents: Bool { sink.sendsSingleEvents }
+  var plansAhead: Bool { sink.plansAhead }
 
   var selection: EventSelection {
     var selection = sink.selection

@@ -40,10 +40,10 @@ package import PenstockLog
 ///     trouble.
 /// 14. *answers*: wait for the answers in flight.
 ///
-/// A new batch takes the steps accumulate → plan → begin → ready. With ``plansAhead`` one more batch is planned while as
-/// many are open as may be. It is begun in the write that commits the oldest, or alone once there is room. Trouble, a
-/// pause, a split or a gap drop it, and a commit never waits for it. A record that cannot be rendered is planned as a dead
-/// letter; the records before it go first. When the log cannot be read or written, any work leads to backing off,
+/// A new batch takes the steps accumulate → plan → begin → ready. With ``plansAhead`` one more batch is planned while
+/// as many are open as may be. It is begun in the write that commits the oldest, or alone once there is room. Trouble,
+/// a pause, a split or a gap drop it, and a commit never waits for it. A record that cannot be rendered is planned as a
+/// dead letter; the records before it go first. When the log cannot be read or written, any work leads to backing off,
 /// halted or ended; see `DeliveryState+Waiting`. `stop` ends a delivery that waits. A delivery that works finishes that
 /// work first; no attempt follows one that failed. A delivery that runs until it has caught up ends where a service
 /// halts.
@@ -109,49 +109,6 @@ package struct DeliveryState: Hashable, Sendable {
     case service
     /// Until the cursor has reached this offset. Trouble that needs an operator ends it.
     case until(Offset)
-  }
-
-  /// An intent that is open in the cursor and not committed.
-  package struct OpenDelivery: Hashable, Sendable {
-    package enum Step: Hashable, Sendable {
-      case unrendered, ready
-      /// `round`: see ``Circuit/round``.
-      case inFlight(round: Int)
-      case delivered(receipt: String)
-      case rejected(reason: String)
-      case deadLetter(reason: String)
-    }
-    package let intent: Intent
-    package var step: Step
-    /// Attempts in this process.
-    package var attempts = 0
-    /// Its events, where they are sent one by one.
-    package var events: EventAttempts?
-
-    /// Attempts under way.
-    package var inFlight: Int {
-      if let events { return events.inFlight }
-      if case .inFlight = step { return 1 }
-      return 0
-    }
-    package var isInFlight: Bool { inFlight > 0 }
-    /// Whether no attempt at it has failed.
-    package var isSmooth: Bool {
-      if let events { return events.isSmooth }
-      return switch step {
-      case .inFlight: attempts == 1
-      case .delivered: true
-      case .ready, .unrendered: attempts == 0
-      case .rejected, .deadLetter: false
-      }
-    }
-  }
-
-  /// Keeps the delivery from attempting anything.
-  package struct Suspension: Hashable, Sendable {
-    package var trouble: DeliveryTrouble
-    package var until: MonotonicInstant?
-    package var needsOperator: Bool
   }
 
   package enum Event: Hashable, Sendable {

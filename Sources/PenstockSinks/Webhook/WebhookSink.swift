@@ -66,6 +66,8 @@ public struct WebhookSink: Sink {
 
   public var sendsSingleEvents: Bool { configuration.sendsSingleEvents }
 
+  public var plansAhead: Bool { true }
+
   public var batchLimits: BatchLimits { BatchLimits(maxRecords: configuration.sendsSingleEvents ? 1 : nil) }
 
   public var selection: EventSelection { WebhookPlan(configuration).selection }

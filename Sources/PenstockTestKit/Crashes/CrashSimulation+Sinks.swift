@@ -70,6 +70,7 @@ private struct CrashSink: Sink {
   var description: String { sink.description }
   var selection: EventSelection { sink.selection }
   var recordsEveryRange: Bool { sink.recordsEveryRange }
+  var plansAhead: Bool { sink.plansAhead }
   func selection(plan: [UInt8]) throws(SinkError) -> EventSelection { try sink.selection(plan: plan) }
   func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] { try sink.plan(outline) }
   func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody { try sink.prepare(batch, plan: plan) }

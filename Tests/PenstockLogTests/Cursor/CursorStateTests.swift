@@ -416,7 +416,8 @@ import Testing
     #expect(try both(intent(2, 3), of: open) == alone.beginning(intent(2, 3), epoch: 1, durableEnd: Offset(3)))
     // It begins elsewhere, or past the end.
     for next in [intent(1, 3), intent(2, 4), nil] { #expect(try both(next, of: open) == alone) }
-    #expect(throws: CursorMoveError.lost(.zero..<Offset(2))) { try both(intent(2, 3), of: open.passed(upTo: Offset(2))) }
+    let passed = open.passed(upTo: Offset(2))
+    #expect(throws: CursorMoveError.lost(.zero..<Offset(2))) { try both(intent(2, 3), of: passed) }
   }
 
   @Test func `every refusal says why, and has no effect`() throws {
