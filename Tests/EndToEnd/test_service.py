@@ -92,7 +92,9 @@ def test_events_are_taken_in_a_crowd(room):
     """More connections than files may be open, while the log begins segment after segment. It says so, as JSON."""
     service = room.serve({"log": {"path": "L", "segmentSize": "1MiB"}}, "--log-format json", **open_files(200))
     said = next(line for line in map(json.loads, service.errors.splitlines()) if "maxConnections is lowered" in line["message"])
-    assert (said["level"], said["metadata"]["connections"], said["metadata"]["openFiles"]) == ("warning", "100", "200")
+    assert (said["level"], said["metadata"]["openFiles"]) == ("warning", "200")
+    # The rest is for the log and, on each core, an event loop and its threads.
+    assert 20 <= int(said["metadata"]["connections"]) <= 100
     honest = service.connect()
     honest.connect()
     crowd = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(400)]
