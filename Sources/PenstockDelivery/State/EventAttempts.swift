@@ -1,4 +1,4 @@
-package import PenstockLog
+import PenstockLog
 
 /// The events of an open batch that are sent one by one. A pure value.
 ///
