@@ -58,6 +58,13 @@ import Testing
     #expect(SimulationShrinker.shrink(small, keeping: .recoveryIsIdempotent, running: run) == small)
   }
 
+  @Test(.timeLimit(.minutes(2)))
+  func `a delivery that waits for an end that the log has not reached does nothing meanwhile`() {
+    // In this run the router has called, and the delivery may not take what it has: it woke up again and again.
+    let result = Simulation.run(SimulationScript(routingSeed: 100_147))
+    #expect(result.violations.isEmpty && result.recoveries > 0)
+  }
+
   /// A slice of `make lab-routing`.
   @Test func `destinations that share a router and the writes of their cursors get what they want`() {
     var sum = Simulation.Result()

@@ -44,6 +44,10 @@ extension DeliveryRunner {
       }
       countPiece(in: &open, upTo: limit)
     }
+    // It waits for an end that the log has not reached. The call is answered, or the wait would be over at once.
+    if open.count == 0, open.end >= limit, routed?.piece == nil, let piece = commands.answerRouter({ seat.take() }) {
+      routed?.begin(piece)
+    }
     return true
   }
 

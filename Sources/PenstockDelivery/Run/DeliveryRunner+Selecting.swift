@@ -37,7 +37,10 @@ extension DeliveryRunner {
     let durableEnd = await source.durableEnd
     if durableEnd != progress.value.end { progress.update { $0.end = durableEnd } }
     let limit = if case .until(let end) = state.mode { min(end, durableEnd) } else { durableEnd }
-    if countRouted(&open, upTo: state.mode == .service ? Offset(.max) : limit) { return true }
+    if countRouted(&open, upTo: state.mode == .service ? Offset(.max) : limit) {
+      // A piece past the end that was read above: the log has grown since.
+      return open.count > 0 || routed?.piece == nil
+    }
     let first = open.end
     while open.fullBy == nil, open.end < limit {
       if open.end - first >= Self.mostInARow, !selection.isEverything { return false }
