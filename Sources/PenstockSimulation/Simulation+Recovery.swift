@@ -187,7 +187,12 @@ extension Simulation {
     let state = try CursorStore.peek(disk, paths, name: name)
     note(.cursorFound(name, state))
     note(.cursorMoving(name, to: [state.acquired()]))
-    let held = try CursorStore.take(disk, paths, logID: writer.logID, name: name)
+    let held: HeldCursor
+    do throws(LogError) { held = try CursorStore.take(disk, paths, logID: writer.logID, name: name) } catch {
+      guard error.code == .unknownCursor else { throw error }
+      // Memory showed what a failed sync had lost. That is honest for a cursor that was never durable.
+      return note(.cursorFound(name, nil))
+    }
     note(.cursorMoved(name, try held.move { (state) throws(CursorMoveError) in state.acquired() }))
     held.close()
   }
