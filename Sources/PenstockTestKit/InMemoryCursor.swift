@@ -15,6 +15,7 @@ public final class InMemoryCursor: Sendable {
     case replaced(DeliveryID, by: Intent, rejectionReason: String?)
     /// The same write was to begin another batch, if that is not nil; `begun` follows where it did.
     case completed(DeliveryID, beginning: DeliveryID? = nil)
+    /// What came of events of a batch that are sent one by one.
     case settled(DeliveryID, EventMove)
     case acknowledged(Range<Offset>)
     /// What was skipped became durable, up to this offset.

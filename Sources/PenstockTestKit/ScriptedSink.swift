@@ -90,6 +90,7 @@ public final class ScriptedSink: Sink {
   /// Returns when `prepare` has been called `count` times.
   public func untilRenderings(_ count: Int) async { _ = await state.wait { $0.renderings >= count } }
 
+  /// True: neither plan nor rendering depends on what was delivered.
   public var plansAhead: Bool { true }
 
   public func plan(_ outline: BatchMetadata) throws(SinkError) -> [UInt8] {

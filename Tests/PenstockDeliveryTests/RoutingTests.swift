@@ -227,6 +227,30 @@ import Testing
     #expect(taken > 500 && crowded > 100 && merges > 100, "\(taken) taken, crowded \(crowded) times, \(merges) merges")
   }
 
+  @Test func `who joins where another has left gets nothing that waited for that one`() async throws {
+    let source = InMemorySource()
+    for record in Self.records { source.append(record) }
+    func records(_ range: Range<UInt64>) async throws -> Batch {
+      try await source.records(in: Offset(range.lowerBound)..<Offset(range.upperBound))
+    }
+    var routing = Routing(Routing.Limits())
+    func join(_ app: String) throws -> Routing.MemberID {
+      let id = routing.join(try only(app).filter, at: .zero)
+      return try #require(id)
+    }
+    let (stays, leaves) = (try join("app 3"), try join("app 1"))
+    let pass = try #require(routing.pass(of: stays))
+    _ = routing.compare(try await records(0..<4), pass)
+    #expect(routing.hasNews(leaves))
+    routing.leave(leaves)
+    let joins = try join("app 2")
+    let position = try #require(routing.position(pass)).rawValue
+    _ = routing.compare(try await records(position..<5), pass)
+    let taken = routing.take(joins)
+    let piece = try #require(taken)
+    #expect((0..<piece.events.count).map { piece.events.offset(at: $0).rawValue } == [1, 4])
+  }
+
   @Test func `a member far from all others begins a pass of its own, as long as there are few`() {
     var limits = Routing.Limits()
     limits.mostPasses = 2

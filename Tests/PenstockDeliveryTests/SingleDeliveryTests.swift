@@ -164,7 +164,7 @@ import Testing
     }
   }
 
-  @Test func `paused finishes what is in flight, settles it, and goes on where it was`() async throws {
+  @Test func `paused finishes what is in flight, settles it, and continues where it was`() async throws {
     let rig = DeliveryRig(records: 50)
     let sink = ScriptedSink(last: .acceptWhenReleased)
     let (delivery, run) = rig.delivery(to: single(sink), options: options(5)).started()
@@ -179,7 +179,7 @@ import Testing
     #expect(held(sink.destination) == Array(0..<50) && sink.destination.arrivals.count == 50)
   }
 
-  @Test func `whose records retention removes meanwhile ignores the answers and goes on`() async throws {
+  @Test func `whose records retention removes meanwhile ignores the answers and continues`() async throws {
     let rig = DeliveryRig(records: 10)
     let sink = ScriptedSink(last: .acceptWhenReleased)
     let (delivery, run) = rig.delivery(to: single(sink), options: options(4)).started()

@@ -126,7 +126,7 @@ import Testing
       change(&next)
       found.append(next)
     }
-    // The router calls after it has let go of its lock, and only for the first event.
+    // The router calls after it has released its lock, and only for the first event.
     add(world.events > 0) { next in
       next.events -= 1
       if next.routed == 0 { next.owesCall = true }

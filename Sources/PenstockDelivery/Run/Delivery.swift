@@ -48,7 +48,7 @@ public final class Delivery: Service {
     self.source = source
     self.sink = sink
     let wanted = options.policy ?? sink.batchPolicy
-    let isSingle = sink.sendsSingleEvents && !sink.recordsEveryRange
+    let isSingle = sink.isSentEventByEvent
     policy = isSingle ? wanted.forSingleEvents : wanted.limited(to: sink.batchLimits)
     var options = options
     if !isSingle { options.maxInFlight = min(options.maxInFlight, CursorState.maxInFlight) }
@@ -225,7 +225,7 @@ public final class Delivery: Service {
     DeliveryRunner(
       state: DeliveryState(
         cursor, mode: mode, retry: options.retry, options: options, writesDeadLetters: deadLetters != nil,
-        sendsSingleEvents: sink.sendsSingleEvents && !sink.recordsEveryRange,
+        sendsSingleEvents: sink.isSentEventByEvent,
         plansAhead: sink.plansAhead && !sink.recordsEveryRange && policy.maxBytes <= Batch.packedAbove),
       lease: lease, source: source, sink: sink, deadLetters: deadLetters, attempts: attempts,
       planner: BatchPlanner(policy: policy, takesPartialBatches: mode != .service), selection: sink.selection,

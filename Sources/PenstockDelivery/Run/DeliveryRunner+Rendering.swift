@@ -29,7 +29,7 @@ extension DeliveryRunner {
     guard plan.count <= Intent.maxPlanBytes else {
       throw SinkError("the sink's plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
     }
-    let isSingle = sink.sendsSingleEvents && !sink.recordsEveryRange && batch.count > 0
+    let isSingle = sink.isSentEventByEvent && batch.count > 0
     let rendering = try rendering(of: selected, plan: plan, isSingle: isSingle)
     let intent = intent(
       batch.first..<batch.end, digest: rendering.body.contentDigest, plan: plan,

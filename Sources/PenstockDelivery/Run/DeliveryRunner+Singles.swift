@@ -22,6 +22,11 @@ struct SingleEvent {
   }
 }
 
+extension Sink {
+  /// Whether a delivery sends event by event. A manifest has an entry for each batch, so its batches are sent whole.
+  var isSentEventByEvent: Bool { sendsSingleEvents && !recordsEveryRange }
+}
+
 extension DeliveryRunner {
   /// Renders each event by itself. The digest is of all digests, in order. An event that cannot be rendered is kept as
   /// one, if it may become a dead letter.

@@ -27,7 +27,7 @@ extension DeliveryState {
   }
 
   /// Whether the write that commits `intent` may begin the batch that is planned ahead.
-  func mayBegin(beside intent: Intent) -> Bool {
+  func mayBegin(withCommitOf intent: Intent) -> Bool {
     // A commit in the middle makes no room.
     guard intent.first == committed, !isStopping, !isPaused, ending == nil, suspension == nil else { return false }
     return isSmooth

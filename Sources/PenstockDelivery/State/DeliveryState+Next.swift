@@ -38,7 +38,7 @@ extension DeliveryState {
     guard !isSuspendedByLog else { return nil }
     for delivery in open {
       if case .delivered(let receipt) = delivery.step {
-        let next = mayBegin(beside: delivery.intent) ? ahead : nil
+        let next = mayBegin(withCommitOf: delivery.intent) ? ahead : nil
         return .working(.commit(delivery.intent, receipt: receipt, beginning: next))
       }
     }

@@ -85,7 +85,7 @@ public struct WebhookConfiguration: Sendable {
   /// exactly the checked address.
   public var addresses = AddressPolicy.publicOnly
 
-  /// The maximum number of events per delivery. Default: 500. Always 1 with ``Batching/single`` and ``Method/get``.
+  /// The maximum number of events per request. Default: 500. Always 1 with ``Batching/single`` and ``Method/get``.
   public var maxRecords: Int {
     get { sendsSingleEvents ? 1 : recordLimit }
     set { recordLimit = newValue }

@@ -57,15 +57,17 @@ public struct WebhookSink: Sink {
 
   public var appliesEventWindows: Bool { true }
 
-  /// The policy of the configuration; one event per batch with ``WebhookConfiguration/Batching/single`` and
-  /// ``WebhookConfiguration/Method/get``.
+  /// The policy of the configuration. With ``WebhookConfiguration/Batching/single`` and
+  /// ``WebhookConfiguration/Method/get`` a request has one event, and the delivery waits for no others.
   public var batchPolicy: BatchPolicy {
     BatchPolicy(
       maxRecords: configuration.maxRecords, maxBytes: configuration.maxBytes, maxWait: configuration.maxWait)
   }
 
+  /// True with ``WebhookConfiguration/Batching/single`` and ``WebhookConfiguration/Method/get``.
   public var sendsSingleEvents: Bool { configuration.sendsSingleEvents }
 
+  /// True: neither plan nor rendering depends on what was delivered.
   public var plansAhead: Bool { true }
 
   public var batchLimits: BatchLimits { BatchLimits(maxRecords: configuration.sendsSingleEvents ? 1 : nil) }
