@@ -99,6 +99,21 @@ import Testing
     }
   }
 
+  @Test func `old events fill their batches, however few of them each read finds`() async throws {
+    append(300)
+    rig.clock.advance(by: .seconds(3600))
+    source.mostRecords.withLock { $0 = 7 }
+    let router = router()
+    let places = try (0..<10).map { try start("app \($0)", router, maxRecords: 7) }
+    for (app, place) in places.enumerated() {
+      // The last batch is not full, and does not wait any longer.
+      #expect(await place.cursor.wait { $0.committed > Offset(290) })
+      try await stop(place.delivery, place.run)
+      #expect(place.sink.destination.content == rows(of: app))
+      #expect(place.sink.destination.arrivals.count == 5, "30 events, 7 a batch")
+    }
+  }
+
   @Test func `a destination without events learns each second how far all were compared`() async throws {
     let router = router()
     let nobody = try start("nobody", router)

@@ -43,11 +43,15 @@ import Testing
     var taken = 0
     var faults = 0
     var merges = 0
+    /// Who was called and has not taken since.
+    var called: Set<Routing.MemberID> = []
+    /// Members of a pass that caught up, when something waited for them and they were not called.
+    var quiet = 0
     /// Passes are near each other at `near` records.
     init(near: Int) {
       var limits = Routing.Limits()
       (limits.mostPasses, limits.near, limits.nearCatchingUp) = (2, near, near + 2)
-      (limits.mostBytes, limits.mostBytesOfOne) = (120, 60)
+      (limits.mostBytes, limits.mostBytesOfOne, limits.enoughBytes) = (120, 60, 30)
       routing = Routing(limits)
     }
 
@@ -113,19 +117,20 @@ import Testing
       guard let pass = world.pass(number), !world.routing.isCrowded(pass), let first = world.routing.position(pass)
       else { return nil }
       guard let batch = try await source.records(from: first, maxRecords: count, maxBytes: .max) else {
-        _ = world.routing.reachedEnd(pass)
-        return nil
+        let isFirst = world.routing.reachedEnd(pass)
+        let called = Set(world.routing.calls(pass))
+        world.called.formUnion(called)
+        let all = world.members.map(\.id).filter { world.routing.pass(of: $0) == pass }
+        return isFirst && called != Set(all) ? "at the end \(called) are called, not \(all)" : nil
       }
-      let hadNews = Set(world.members.map(\.id).filter(world.routing.hasNews))
-      let woken = Set(world.routing.compare(batch, pass))
+      world.routing.compare(batch, pass)
       for index in world.members.indices where world.routing.pass(of: world.members[index].id) == pass {
         world.members[index].reached = max(world.members[index].reached, world.position(pass) ?? 0)
       }
-      let haveNews = Set(world.members.map(\.id).filter(world.routing.hasNews))
-      if woken != haveNews.subtracting(hadNews) { return "woken are \(woken)" }
       let most = world.routing.limits.mostBytes / world.routing.passIDs.count + world.members.count * Self.longest
       if world.routing.waitingBytes(of: pass) > most { return "\(world.routing.waitingBytes(of: pass)) bytes wait" }
       world.merges += world.routing.merge(into: pass).count
+      return call(pass, all: world.routing.isCrowded(pass), &world)
     case .take(let number):
       guard number < world.members.count else { return nil }
       return take(number, &world)
@@ -147,11 +152,28 @@ import Testing
     return used == Set(world.routing.passIDs) ? nil : "a pass has no member"
   }
 
+  /// Whether those are called for whom enough waits, and those for whom anything waits where it should be so; each
+  /// once.
+  private func call(_ pass: Routing.PassID, all: Bool, _ world: inout World) -> String? {
+    let called = world.routing.calls(pass, all: all)
+    // Who comes from a pass that caught up into a live one has to know that.
+    let mayBeAgain = world.routing.isLive(pass) && world.merges > 0
+    if !mayBeAgain, !world.called.isDisjoint(with: called) { return "\(called) are called, also one that was called" }
+    world.called.formUnion(called)
+    for id in world.members.map(\.id) where world.routing.pass(of: id) == pass && !world.called.contains(id) {
+      guard world.routing.hasNews(id) else { continue }
+      if all || world.routing.isLive(pass) { return "\(id) is not called" }
+      world.quiet += 1
+    }
+    return nil
+  }
+
   private func take(_ number: Int, _ world: inout World) -> String? {
     let member = world.members[number]
     let end = max(member.from, member.reached)
     world.members[number].held = 0
     let (events, fault) = expected(member.filter, member.from..<end)
+    let isQuiet = world.called.remove(member.id) == nil
     guard let piece = world.routing.take(member.id) else { return end > member.from ? "it takes nothing" : nil }
     let found = (0..<piece.events.count).map { Int(piece.events.offset(at: $0).rawValue) }
     if found != events { return "takes \(found), not \(events)" }
@@ -160,6 +182,8 @@ import Testing
     world.members[number].from = Int(piece.end.rawValue)
     world.members[number].held = piece.events.byteCount
     world.taken += found.count
+    let bytes = piece.events.byteCount
+    if isQuiet, fault != nil || bytes >= 30 + Self.longest { return "it was not called for \(bytes) bytes" }
     if fault != nil {
       world.faults += 1
       world.members.remove(at: number)
@@ -174,7 +198,7 @@ import Testing
       .finish(0), .leave(0), .sendFullestAway,
     ]
     var worlds: [World] = [World(near: 10), World(near: 1)]
-    var (count, taken, faults, merges) = (0, 0, 0, 0)
+    var (count, taken, faults, merges, quiet) = (0, 0, 0, 0, 0)
     for _ in 0..<5 {
       var next: [World] = []
       for world in worlds {
@@ -192,9 +216,10 @@ import Testing
       taken += next.reduce(0) { $0 + $1.taken }
       faults += next.reduce(0) { $0 + $1.faults }
       merges += next.reduce(0) { $0 + $1.merges }
+      quiet += next.reduce(0) { $0 + $1.quiet }
     }
-    let text = "\(count) walks, \(taken) taken, \(faults) faults, \(merges) merges"
-    #expect(count > 120_000 && taken > 10_000 && faults > 200 && merges > 200, "\(text)")
+    let text = "\(count) walks, \(taken) taken, \(faults) faults, \(merges) merges, \(quiet) not called"
+    #expect(count > 120_000 && taken > 10_000 && faults > 200 && merges > 200 && quiet > 1000, "\(text)")
   }
 
   @Test func `over long walks, too, with five filters and every way to go`() async throws {

@@ -42,11 +42,11 @@ extension EventRouter {
     let woken = state.withLock { state -> [Routing.MemberID] in
       guard state.readings[pass]?.number == number, state.routing.position(pass) == batch.first else { return [] }
       state.readings[pass]?.hasMoved = true
-      let woken = state.routing.compare(batch, pass)
+      state.routing.compare(batch, pass)
       for absorbed in state.routing.merge(into: pass) {
         state.readings.removeValue(forKey: absorbed)?.task.cancel()
       }
-      return woken
+      return state.routing.calls(pass)
     }
     wake(woken)
   }
@@ -55,13 +55,16 @@ extension EventRouter {
   private func waitForRecords(
     past position: Offset, _ pass: Routing.PassID, _ number: Int, _ nextRound: inout MonotonicInstant
   ) async -> Bool {
-    let (hasMoved, isFirst) = state.withLock { state in
-      guard state.readings[pass]?.number == number else { return (false, false) }
-      return (state.readings[pass]?.hasMoved == true, state.routing.reachedEnd(pass))
+    let (hasMoved, called) = state.withLock { state -> (Bool, [Routing.MemberID]?) in
+      guard state.readings[pass]?.number == number else { return (false, nil) }
+      let isFirst = state.routing.reachedEnd(pass)
+      if isFirst { state.readings[pass]?.hasMoved = false }
+      return (state.readings[pass]?.hasMoved == true, isFirst ? state.routing.calls(pass) : nil)
     }
-    if isFirst {
-      // Members that end when they have caught up need not wait for a round.
-      nextRound = tellPosition(pass, number)
+    if let called {
+      // Members that end when they have caught up need not wait for a round, and what is gathered can get old now.
+      wake(called)
+      nextRound = clock.now() + Self.round
       return true
     }
     guard hasMoved else { return await source.waitForRecords(past: position, timeout: nil) }
@@ -85,14 +88,16 @@ extension EventRouter {
 
   /// Waits while too much waits for the members, and then sends the slowest away. False when this reading is over.
   private func makeRoom(_ pass: Routing.PassID, _ number: Int) async -> Bool {
+    guard let isCrowded = look({ $0.isCrowded(pass) }, pass, number) else { return false }
+    guard isCrowded else { return true }
+    wake(state.withLock { $0.routing.calls(pass, all: true) })
     while true {
       let seen = room.value
-      let found = state.withLock { state in
-        state.readings[pass]?.number == number ? (state.routing.isCrowded(pass), state.routing.isLive(pass)) : nil
+      guard let isRoomy = look({ $0.isRoomy(pass) || $0.isLive(pass) && !$0.isCrowded(pass) }, pass, number) else {
+        return false
       }
-      guard let (isCrowded, isLive) = found else { return false }
-      guard isCrowded else { return true }
-      if !isLive {
+      if isRoomy { return true }
+      if look({ $0.isLive(pass) }, pass, number) == false {
         if await isTold(beyond: seen, until: clock.now() + Self.grace) { continue }
         if Task.isCancelled { return false }
       }
@@ -102,8 +107,14 @@ extension EventRouter {
         if state.routing.position(pass) == nil { state.readings[pass] = nil }
         return sent
       }
-      if let sent { wake([sent]) }
+      guard let sent else { return look({ _ in true }, pass, number) == true }
+      wake([sent])
     }
+  }
+
+  /// Nil when this reading is over.
+  private func look(_ question: (Routing) -> Bool, _ pass: Routing.PassID, _ number: Int) -> Bool? {
+    state.withLock { $0.readings[pass]?.number == number ? question($0.routing) : nil }
   }
 
   private func isTold(beyond seen: Int, until deadline: MonotonicInstant) async -> Bool {

@@ -30,6 +30,11 @@ public final class EventRouter: Sendable {
     /// False when the delivery has to read the log for itself from now on.
     var isTaken: Bool { router.state.withLock { $0.routing.isMember(id) } }
 
+    /// Whether the log has more to compare at once. What is gathered need not be sent because it is old.
+    var isCatchingUp: Bool {
+      router.state.withLock { state in state.routing.pass(of: id).map { !state.routing.isLive($0) } == true }
+    }
+
     /// What waits, and up to where everything was compared; nil while the router is not beyond the delivery.
     func take() -> Routing.Piece? { router.relieve(id) { $0.take(id) } }
 
@@ -122,9 +127,11 @@ public final class EventRouter: Sendable {
   private func relieve<Result>(_ id: Routing.MemberID, _ move: (inout Routing) -> Result) -> Result {
     let (result, hasRoom) = state.withLock { state in
       let pass = state.routing.pass(of: id)
-      let wasCrowded = pass.map { state.routing.isCrowded($0) } == true
+      let wasRoomy = pass.map { state.routing.isRoomy($0) } == true
       let result = move(&state.routing)
-      guard let pass, state.routing.position(pass) == nil else { return (result, wasCrowded) }
+      guard let pass, state.routing.position(pass) == nil else {
+        return (result, !wasRoomy && pass.map { state.routing.isRoomy($0) } == true)
+      }
       state.readings.removeValue(forKey: pass)?.task.cancel()
       // The other passes get its part of the memory.
       return (result, true)

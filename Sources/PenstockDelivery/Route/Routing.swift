@@ -50,6 +50,8 @@ package struct Routing: Sendable {
     package var mostBytes = 32 << 20
     /// So many bytes of events may wait for one member, besides what it took last. One record more can wait.
     package var mostBytesOfOne = 4 << 20
+    /// A pass that catches up calls a member when so many bytes of events wait for it.
+    package var enoughBytes = 256 << 10
 
     package init() {}
   }
@@ -84,6 +86,12 @@ package struct Routing: Sendable {
     return pass.hasFullMember || pass.waitingBytes > mostBytesOfPass
   }
 
+  /// Whether a crowded pass may read on: at half of its bound, or it would soon be crowded again.
+  package func isRoomy(_ pass: PassID) -> Bool {
+    guard let pass = passes[pass] else { return false }
+    return !pass.hasFullMember && pass.waitingBytes <= mostBytesOfPass / 2
+  }
+
   private var mostBytesOfPass: Int { limits.mostBytes / max(1, passes.count) }
   /// Bytes that wait for the members of a pass, or were taken and are not finished.
   package func waitingBytes(of pass: PassID) -> Int { passes[pass]?.waitingBytes ?? 0 }
@@ -110,7 +118,7 @@ package struct Routing: Sendable {
   private mutating func newPass(at offset: Offset) -> PassID? {
     guard passes.count < limits.mostPasses else { return nil }
     lastPass += 1
-    passes[lastPass] = RoutingPass(at: offset, mostBytesOfOne: limits.mostBytesOfOne)
+    passes[lastPass] = RoutingPass(at: offset, limits)
     return lastPass
   }
 
@@ -121,15 +129,21 @@ package struct Routing: Sendable {
     if passes[pass]?.isEmpty == true { passes[pass] = nil }
   }
 
-  /// Compares records, which begin at the position of the pass, with the filters of all its members. Returns the
-  /// members for whom something waits now that nothing waited for. Ends early when the pass is crowded. One pass over
-  /// the records.
-  package mutating func compare(_ batch: Batch, _ pass: PassID) -> [MemberID] {
+  /// Compares records, which begin at the position of the pass, with the filters of all its members. Ends early when
+  /// the pass is crowded. One pass over the records.
+  package mutating func compare(_ batch: Batch, _ pass: PassID) {
     let mostBytes = mostBytesOfPass
-    return passes[pass]?.compare(batch, mostBytes: mostBytes) ?? []
+    passes[pass]?.compare(batch, mostBytes: mostBytes)
   }
 
-  /// The pass has read everything that is there. Returns whether that is the first time.
+  /// The members of a pass to call now. A live pass calls each for whom something waits, and so does any pass where
+  /// `all` is asked for. A pass that catches up calls those for whom enough waits.
+  package mutating func calls(_ pass: PassID, all: Bool = false) -> [MemberID] {
+    passes[pass]?.calls(all: all) ?? []
+  }
+
+  /// The pass has read everything that is there. Returns whether that is the first time; then all its members are to
+  /// be called.
   package mutating func reachedEnd(_ pass: PassID) -> Bool { passes[pass]?.reachedEnd() == true }
 
   /// A pass absorbs those that are near it. Returns what it absorbed.

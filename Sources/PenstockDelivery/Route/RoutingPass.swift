@@ -11,6 +11,9 @@ import PenstockLog
 /// member    its events wait here, in order                 take → what waits, and up to where all were compared
 ///                                                          leave, gap, sent away → outside; what waits is dropped
 /// ```
+/// A pass *catches up* until it has been at the end of the log, and is *live* from then on. A live pass calls a member
+/// as soon as something waits for it. A pass that catches up calls it when enough waits, for each call has its price;
+/// the others are called when the pass is crowded, and when it becomes live.
 ///
 /// Invariants (an exhaustive test holds them against the plain filter)
 /// 1. What a member takes are exactly the events that its filter passes, from where it joined or took last, up to the
@@ -19,53 +22,18 @@ import PenstockLog
 ///    an event twice.
 /// 3. What waits, and what a member took last and has not finished, is bounded: the pass compares no record beyond it.
 ///    The caller reads no further while the pass is crowded, and then sends a member away.
+/// 4. A member for whom something waits is called, or waits for a call: ``calls(all:)`` will name it.
 struct RoutingPass: Sendable {
   typealias ID = Routing.MemberID
   typealias Piece = Routing.Piece
 
-  private struct Member: Sendable {
-    let filter: EventFilter
-    /// The end of what it took last.
-    var taken: Offset
-    /// The next offset to compare for it: after ``taken``, when the router has gone back since.
-    var from: Offset
-    var events = SelectedRecords()
-    /// Bytes of what it took last, until it has finished that.
-    var heldBytes = 0
-    var faultyAt: Offset?
-    /// When the log took the first record after ``taken``; nil before that is compared.
-    var begun: Timestamp?
-
-    /// What waited is taken, up to this offset.
-    mutating func began(at offset: Offset) {
-      heldBytes = events.byteCount
-      (events, begun) = (SelectedRecords(), nil)
-      (taken, from) = (offset, offset)
-    }
-
-    var hasNews: Bool { events.count > 0 || faultyAt != nil }
-
-    /// Whether the record was of interest. In place: what waits is not copied.
-    mutating func add(_ record: RecordView) -> Bool {
-      guard record.offset >= from, faultyAt == nil else { return false }
-      events.append(record, .all)
-      return true
-    }
-
-    mutating func fault(at offset: Offset) -> Bool {
-      guard offset >= from, faultyAt == nil else { return false }
-      faultyAt = offset
-      return true
-    }
-  }
-
-  /// So many bytes may wait for one member.
-  private let mostBytesOfOne: Int
+  private let limits: Routing.Limits
   /// The next record to compare.
   private(set) var position: Offset
   /// Whether it has been at the end of the log. Its members want each event at once.
   private(set) var isLive = false
-  private var members: [ID: Member] = [:]
+  private var members: [Member] = []
+  private var places: [ID: Int] = [:]
   /// Bytes that wait for members, or were taken and are not finished.
   private(set) var waitingBytes = 0
   private var lastAppendTime = Timestamp(nanoseconds: 0)
@@ -73,37 +41,57 @@ struct RoutingPass: Sendable {
   private var fresh: Set<ID> = []
   /// Members for whom too much waits.
   private var full: Set<ID> = []
+  /// Members that are to be called, now or later.
+  private var uncalled: Set<ID> = []
+  /// Those of them for whom enough waits, or a fault.
+  private var urgent: Set<ID> = []
 
-  /// The filters of all members, each once, and who has each; nil after a change.
-  private var index: (filters: FilterIndex, members: [[ID]])?
+  /// The filters of all members, each once, and the places of those who have it; nil after a change.
+  private var index: (filters: FilterIndex, owners: [[Int]])?
   private var matches = FilterMatches()
 
-  init(at position: Offset, mostBytesOfOne: Int) {
+  init(at position: Offset, _ limits: Routing.Limits) {
     self.position = position
-    self.mostBytesOfOne = mostBytesOfOne
+    self.limits = limits
   }
 
   var isEmpty: Bool { members.isEmpty }
-  func isMember(_ id: ID) -> Bool { members[id] != nil }
+  func isMember(_ id: ID) -> Bool { places[id] != nil }
   /// Whether something waits for a member.
-  func hasNews(_ id: ID) -> Bool { members[id]?.hasNews == true }
+  func hasNews(_ id: ID) -> Bool { places[id].map { members[$0].hasNews } == true }
   /// The members that do not know how far the router is.
-  var unaware: [ID] { members.filter { $0.value.taken < position }.keys.sorted() }
+  var unaware: [ID] { members.filter { $0.taken < position }.map(\.id).sorted() }
   var count: Int { members.count }
   /// Whether too much waits for one member.
   var hasFullMember: Bool { !full.isEmpty }
 
-  /// Returns whether that is the first time.
+  /// Returns whether that is the first time. Then all members have to know: what they gather waits for no more.
   mutating func reachedEnd() -> Bool {
-    defer { isLive = true }
-    return !isLive
+    guard !isLive else { return false }
+    isLive = true
+    uncalled = Set(places.keys)
+    return true
+  }
+
+  /// The members to call: all for whom something waits, where `all` is asked for or the pass is live; otherwise those
+  /// for whom enough waits. Each is named once until it has taken.
+  mutating func calls(all: Bool) -> [ID] {
+    let called = all || isLive ? uncalled : urgent
+    uncalled.subtract(called)
+    urgent.removeAll()
+    return called.sorted()
   }
 
   /// Takes a member in. Goes back to where it is, when that is before ``position``.
   mutating func join(_ id: ID, _ filter: EventFilter, at offset: Offset) {
     goBack(to: offset)
-    members[id] = Member(filter: filter, taken: offset, from: offset)
+    enter(Member(id: id, filter: filter, taken: offset, from: offset))
     fresh.insert(id)
+  }
+
+  private mutating func enter(_ member: Member) {
+    places[member.id] = members.count
+    members.append(member)
     index = nil
   }
 
@@ -112,105 +100,117 @@ struct RoutingPass: Sendable {
     var other = other
     other.goBack(to: position)
     goBack(to: other.position)
-    members.merge(other.members) { mine, _ in mine }
+    for member in other.members { enter(member) }
     waitingBytes += other.waitingBytes
     fresh.formUnion(other.fresh)
     full.formUnion(other.full)
-    index = nil
+    uncalled.formUnion(isLive && !other.isLive ? Set(other.places.keys) : other.uncalled)
+    urgent.formUnion(other.urgent)
   }
 
   private mutating func goBack(to offset: Offset) {
     guard offset < position else { return }
     // The members have been compared up to here.
-    for place in members.indices { members.values[place].from = max(members.values[place].from, position) }
+    for place in members.indices { members[place].from = max(members[place].from, position) }
     position = offset
   }
 
   mutating func leave(_ id: ID) {
-    guard let member = members.removeValue(forKey: id) else { return }
-    waitingBytes -= member.events.byteCount + member.heldBytes
-    full.remove(id)
+    guard let place = places.removeValue(forKey: id) else { return }
+    waitingBytes -= members[place].events.byteCount + members[place].heldBytes
+    members.swapAt(place, members.count - 1)
+    members.removeLast()
+    if place < members.count { places[members[place].id] = place }
     fresh.remove(id)
+    forgetCall(id)
     index = nil
+  }
+
+  /// Nothing waits for it any more.
+  private mutating func forgetCall(_ id: ID) {
+    full.remove(id)
+    uncalled.remove(id)
+    urgent.remove(id)
   }
 
   /// The member that takes most memory.
   var fullest: ID? {
     members.max {
-      ($0.value.events.byteCount + $0.value.heldBytes, $0.key)
-        < ($1.value.events.byteCount + $1.value.heldBytes, $1.key)
-    }?.key
+      ($0.events.byteCount + $0.heldBytes, $0.id) < ($1.events.byteCount + $1.heldBytes, $1.id)
+    }?.id
   }
 
   /// All members.
-  var ids: [ID] { members.keys.sorted() }
+  var ids: [ID] { places.keys.sorted() }
 
   /// Compares records, which begin at ``position``, with the filters of all members. Ends early, after the record with
-  /// which too much waits: more than `mostBytes` for all, or too much for one. Returns the members for whom something
-  /// waits now that nothing waited for. One pass over the records.
-  mutating func compare(_ batch: Batch, mostBytes: Int) -> [ID] {
+  /// which too much waits: more than `mostBytes` for all, or too much for one. One pass over the records.
+  mutating func compare(_ batch: Batch, mostBytes: Int) {
     precondition(batch.first == position, "the router skips no record")
     let (filters, owners) = indexed()
     begin(batch)
-    var woken: [ID] = []
     var isCrowded = false
     batch.forEachRecord { record in
       guard !isCrowded else { return }
       lastAppendTime = record.appendTime
       filters.match(record.bytes, into: &matches)
-      for number in matches.passed { for id in owners[number] { add(record, for: id, &woken) } }
-      if matches.isMalformed { malformed(record, filters, owners, &woken) }
+      for number in matches.passed { for place in owners[number] { add(record, at: place) } }
+      if matches.isMalformed { malformed(record, filters, owners) }
       position = record.offset + 1
       isCrowded = waitingBytes > mostBytes || hasFullMember
     }
-    return woken
   }
 
   /// Notes where the members' next pieces begin in time. In time of the batch, for a member that begins inside of it.
   private mutating func begin(_ batch: Batch) {
     for id in fresh {
-      guard let place = members.index(forKey: id), members.values[place].from < batch.end else { continue }
-      members.values[place].begun = batch.firstAppendTime
+      guard let place = places[id], members[place].from < batch.end else { continue }
+      members[place].begun = batch.firstAppendTime
       fresh.remove(id)
     }
   }
 
-  private mutating func malformed(
-    _ record: RecordView, _ filters: FilterIndex, _ owners: [[ID]], _ woken: inout [ID]
-  ) {
+  private mutating func malformed(_ record: RecordView, _ filters: FilterIndex, _ owners: [[Int]]) {
     for (number, filter) in filters.filters.enumerated() where !filter.passesEverything {
       switch filter.malformed {
       case .drop: break
-      case .pass: for id in owners[number] { add(record, for: id, &woken) }
+      case .pass: for place in owners[number] { add(record, at: place) }
       case .halt:
-        for id in owners[number] {
-          let hadNews = members[id]?.hasNews == true
-          if members[id]?.fault(at: record.offset) == true, !hadNews { woken.append(id) }
+        for place in owners[number] {
+          let hadNews = members[place].hasNews
+          if members[place].fault(at: record.offset) { call(members[place].id, isNew: !hadNews, isUrgent: true) }
         }
       }
     }
   }
 
-  private mutating func add(_ record: RecordView, for id: ID, _ woken: inout [ID]) {
-    // One look-up, and no copy of the member: this runs for every event.
-    guard let place = members.index(forKey: id) else { return }
-    let hadNews = members.values[place].hasNews
-    guard members.values[place].add(record) else { return }
-    if !hadNews { woken.append(id) }
+  /// In place, and without a look-up: this runs for every event.
+  private mutating func add(_ record: RecordView, at place: Int) {
+    let (hadNews, before) = (members[place].hasNews, members[place].events.byteCount)
+    guard members[place].add(record) else { return }
     waitingBytes += record.bytes.count
-    if members.values[place].events.byteCount > mostBytesOfOne { full.insert(id) }
+    let (id, now) = (members[place].id, before + record.bytes.count)
+    if now > limits.mostBytesOfOne { full.insert(id) }
+    let isUrgent = before < limits.enoughBytes && now >= limits.enoughBytes
+    if !hadNews || isUrgent { call(id, isNew: !hadNews, isUrgent: isUrgent) }
+  }
+
+  /// Who was called before knows of the news before.
+  private mutating func call(_ id: ID, isNew: Bool, isUrgent: Bool) {
+    if isNew { uncalled.insert(id) }
+    if isUrgent, uncalled.contains(id) { urgent.insert(id) }
   }
 
   /// What waits for a member, and up to where everything was compared with its filter. Nil when the router has compared
   /// nothing more for it, and when it is no member.
   mutating func take(_ id: ID) -> Piece? {
     finish(id)
-    guard let place = members.index(forKey: id) else { return nil }
-    let member = members.values[place]
+    guard let place = places[id] else { return nil }
+    forgetCall(id)
+    let member = members[place]
     let end = member.faultyAt ?? max(member.from, position)
     guard end > member.taken || member.faultyAt != nil else { return nil }
-    full.remove(id)
-    members.values[place].began(at: end)
+    members[place].began(at: end)
     fresh.insert(id)
     return Piece(
       events: member.events, end: end, faultyAt: member.faultyAt, firstAppendTime: member.begun ?? lastAppendTime,
@@ -219,26 +219,27 @@ struct RoutingPass: Sendable {
 
   /// The member has counted what it took last into batches, or dropped it.
   mutating func finish(_ id: ID) {
-    guard let place = members.index(forKey: id) else { return }
-    waitingBytes -= members.values[place].heldBytes
-    members.values[place].heldBytes = 0
+    guard let place = places[id] else { return }
+    waitingBytes -= members[place].heldBytes
+    members[place].heldBytes = 0
   }
 
-  private mutating func indexed() -> (FilterIndex, [[ID]]) {
-    if let index { return (index.filters, index.members) }
+  private mutating func indexed() -> (FilterIndex, [[Int]]) {
+    if let index { return index }
     var numbers: [EventFilter: Int] = [:]
-    var (filters, owners): ([EventFilter], [[ID]]) = ([], [])
-    for (id, filter) in members.map({ ($0.key, $0.value.filter) }).sorted(by: { $0.0 < $1.0 }) {
+    var (filters, owners): ([EventFilter], [[Int]]) = ([], [])
+    for place in members.indices {
+      let filter = members[place].filter
       if let number = numbers[filter] {
-        owners[number].append(id)
+        owners[number].append(place)
       } else {
         numbers[filter] = filters.count
         filters.append(filter)
-        owners.append([id])
+        owners.append([place])
       }
     }
-    let made = FilterIndex(filters)
-    index = (made, owners)
-    return (made, owners)
+    let made = (FilterIndex(filters), owners)
+    index = made
+    return made
   }
 }

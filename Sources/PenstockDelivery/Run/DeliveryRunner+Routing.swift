@@ -14,7 +14,7 @@ extension DeliveryRunner {
     var index = 0
     /// When the log took what lies before that event.
     var time = Timestamp(nanoseconds: 0)
-    /// Whether the log has more for a delivery that ends when it has caught up.
+    /// Whether more will come at once: then what is gathered is not sent yet because it is old.
     var isBehind = false
 
     mutating func begin(_ piece: Routing.Piece) {
@@ -37,7 +37,7 @@ extension DeliveryRunner {
             leaveRouter()
             return false
           }
-          routed?.isBehind = state.mode != .service
+          routed?.isBehind = state.mode != .service || seat.isCatchingUp
           return true
         }
         routed?.begin(piece)

@@ -1,0 +1,42 @@
+import PenstockEvents
+import PenstockLog
+
+extension RoutingPass {
+  /// A destination, and what waits for it.
+  struct Member: Sendable {
+    let id: ID
+    let filter: EventFilter
+    /// The end of what it took last.
+    var taken: Offset
+    /// The next offset to compare for it: after ``taken``, when the router has gone back since.
+    var from: Offset
+    var events = SelectedRecords()
+    /// Bytes of what it took last, until it has finished that.
+    var heldBytes = 0
+    var faultyAt: Offset?
+    /// When the log took the first record after ``taken``; nil before that is compared.
+    var begun: Timestamp?
+
+    /// What waited is taken, up to this offset.
+    mutating func began(at offset: Offset) {
+      heldBytes = events.byteCount
+      (events, begun) = (SelectedRecords(), nil)
+      (taken, from) = (offset, offset)
+    }
+
+    var hasNews: Bool { events.count > 0 || faultyAt != nil }
+
+    /// Whether the record was of interest. In place: what waits is not copied.
+    mutating func add(_ record: RecordView) -> Bool {
+      guard record.offset >= from, faultyAt == nil else { return false }
+      events.append(record, .all)
+      return true
+    }
+
+    mutating func fault(at offset: Offset) -> Bool {
+      guard offset >= from, faultyAt == nil else { return false }
+      faultyAt = offset
+      return true
+    }
+  }
+}
