@@ -7,7 +7,8 @@ import Synchronization
 /// Give one router to all deliveries of a log in one process, by ``DeliveryEnvironment/router``. A delivery whose
 /// filter leaves events out then takes its events from here. It leaves the router, and reads the log for itself, while
 /// it is far from all others, slower than they are, in trouble, or at a gap. So no destination slows another. While
-/// destinations catch up together, they wait at most a second for one that takes nothing.
+/// destinations catch up together, they wait at most a second for one that takes nothing. Each is then called when 256
+/// KiB of events wait for it, and what it gathers is not sent because it is old before the end of the log is reached.
 ///
 /// Events that wait here, or that a destination took and has not counted into batches, take at most 32 MiB for all
 /// destinations together; at most 4 MiB wait for one. One record for each destination may exceed that. Besides, batches
