@@ -55,6 +55,7 @@ extension BenchCommand {
 
     func measure(in directory: String) async throws -> BenchReport {
       var bench = FanoutBench(self, directory)
+      defer { bench.remove() }
       try await options.eachRound { try await bench.measure(round: $0) }
       return report(
         ("events", .number(events)), ("apps", .number(apps)), ("batch", .number(batch)), ("rate", .number(rate)),
@@ -77,6 +78,7 @@ struct FanoutBench {
   private var baselines: [Setting: Setting] = [:]
   private var backlog: [Setting: FanoutRows] = [:]
   private var live: [Int: FanoutLiveRows] = [:]
+  private var trials: [FleetTrial] = []
 
   init(_ command: BenchCommand.Fanout, _ directory: String) {
     self.command = command
@@ -140,11 +142,13 @@ struct FanoutBench {
     }
   }
 
-  private func trial(_ setting: Setting) -> FleetTrial {
-    FleetTrial(
-      directory: directory + "/\(setting.order)-\(setting.destinations)-\(setting.batch)", apps: command.apps,
-      setting: setting)
+  private mutating func trial(_ setting: Setting) -> FleetTrial {
+    let trial = FleetTrial(directory: directory + "/trial-\(trials.count)", apps: command.apps, setting: setting)
+    trials.append(trial)
+    return trial
   }
+
+  func remove() { for trial in trials { trial.remove() } }
 
   var rows: [BenchRow] {
     fleets.flatMap { backlog[$0]?.all ?? [] } + extremes.flatMap { live[$0]?.all ?? [] }

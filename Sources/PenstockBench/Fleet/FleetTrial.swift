@@ -33,6 +33,7 @@ struct FleetTrial {
     var wait: Int
   }
 
+  /// Stays after the trial: see ``remove()``.
   let directory: String
   let apps: Int
   let setting: Setting
@@ -69,9 +70,12 @@ struct FleetTrial {
 
   private func inFolder(_ work: () async throws -> Finding) async throws -> Finding {
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: directory) }
     return try await work()
   }
+
+  /// Removes its files. After the last trial of a bench: ext4 passes over the inodes of files that were deleted lately,
+  /// so a thousand deleted files make those of the next trial dear.
+  func remove() { try? FileManager.default.removeItem(atPath: directory) }
 
   /// Runs `penstock-bench fleet`, and checks what arrived.
   private func run(_ events: AppEvents, _ count: Int, _ more: [String]) throws -> Finding {

@@ -41,7 +41,9 @@ extension BenchCommand {
       try await options.eachRound { round in
         // Who goes first changes.
         let before = round.isMultiple(of: 2) ? nil : try await raw()
-        let found = try await trial(directory + "/single").backlog(events)
+        let trial = trial(directory + "/single")
+        defer { trial.remove() }
+        let found = try await trial.backlog(events)
         let raw = if let before { before } else { try await raw() }
         rows[0].add(found.rate, raw)
         rows[1].add(found.fleet.processorSeconds * 1000 / Double(events))

@@ -26,17 +26,20 @@ extension RoutingPass {
 
     var hasNews: Bool { events.count > 0 || faultyAt != nil }
 
-    /// Whether the record was of interest. In place: what waits is not copied.
-    mutating func add(_ record: RecordView) -> Bool {
-      guard record.offset >= from, faultyAt == nil else { return false }
+    /// Adds a record; nil when it is of no interest. Returns whether it is the first news, and the bytes that waited
+    /// before and wait now. One access for each event: reading a property of a member in an array copies the member.
+    mutating func add(_ record: RecordView) -> (isNews: Bool, before: Int, now: Int)? {
+      guard record.offset >= from, faultyAt == nil else { return nil }
+      let (isNews, before) = (!hasNews, events.byteCount)
       events.append(record, .all)
-      return true
+      return (isNews, before, events.byteCount)
     }
 
-    mutating func fault(at offset: Offset) -> Bool {
-      guard offset >= from, faultyAt == nil else { return false }
-      faultyAt = offset
-      return true
+    /// Notes a fault; nil when it is of no interest. Returns whether it is the first news.
+    mutating func fault(at offset: Offset) -> Bool? {
+      guard offset >= from, faultyAt == nil else { return nil }
+      defer { faultyAt = offset }
+      return !hasNews
     }
   }
 }

@@ -177,8 +177,8 @@ struct RoutingPass: Sendable {
       case .pass: for place in owners[number] { add(record, at: place) }
       case .halt:
         for place in owners[number] {
-          let hadNews = members[place].hasNews
-          if members[place].fault(at: record.offset) { call(members[place].id, isNew: !hadNews, isUrgent: true) }
+          guard let isNews = members[place].fault(at: record.offset) else { continue }
+          call(members[place].id, isNew: isNews, isUrgent: true)
         }
       }
     }
@@ -186,13 +186,14 @@ struct RoutingPass: Sendable {
 
   /// In place, and without a look-up: this runs for every event.
   private mutating func add(_ record: RecordView, at place: Int) {
-    let (hadNews, before) = (members[place].hasNews, members[place].events.byteCount)
-    guard members[place].add(record) else { return }
-    waitingBytes += record.bytes.count
-    let (id, now) = (members[place].id, before + record.bytes.count)
-    if now > limits.mostBytesOfOne { full.insert(id) }
-    let isUrgent = before < limits.enoughBytes && now >= limits.enoughBytes
-    if !hadNews || isUrgent { call(id, isNew: !hadNews, isUrgent: isUrgent) }
+    guard let change = members[place].add(record) else { return }
+    waitingBytes += change.now - change.before
+    let isUrgent = change.before < limits.enoughBytes && change.now >= limits.enoughBytes
+    let isTooMuch = change.now > limits.mostBytesOfOne
+    guard change.isNews || isUrgent || isTooMuch else { return }
+    let id = members[place].id
+    if isTooMuch { full.insert(id) }
+    call(id, isNew: change.isNews, isUrgent: isUrgent)
   }
 
   /// Who was called before knows of the news before.

@@ -58,19 +58,20 @@ public final class Delivery: Service {
     self.options = options
     self.deadLetters = deadLetters
     attempts = environment.attempts ?? AttemptLog()
-    var environment = environment
-    environment.logger[metadataKey: "cursor"] = "\(lease.name)"
-    environment.logger[metadataKey: "destination"] = "\(sink.description)"
+    self.environment = environment
+    let subject = DeliverySubject(lease, sink)
     if policy != wanted, !isSingle {
       environment.logger.notice(
         "the batch policy is lowered to the sink's limits",
-        metadata: [
+        metadata: subject.metadata([
           "maxRecords": "\(wanted.maxRecords) to \(policy.maxRecords)",
           "maxBytes": "\(wanted.maxBytes) to \(policy.maxBytes)",
-        ])
+        ]))
     }
-    if isOneByOne { environment.logger.notice("maxInFlight is lowered to 1: the export has a manifest") }
-    self.environment = environment
+    if isOneByOne {
+      environment.logger.notice(
+        "maxInFlight is lowered to 1: the export has a manifest", metadata: subject.metadata())
+    }
     published = AsyncCondition(DeliveryProgress(cursor: lease.name, destination: sink.description))
   }
 
@@ -181,15 +182,8 @@ public final class Delivery: Service {
 
   /// Returns when the delivery has ended, with its outcome.
   private func perform(_ mode: DeliveryState.Mode) async -> DeliveryShifts {
-    if hasRun.exchange(true, ordering: .relaxed) { return DeliveryShifts(failure: runTwice()) }
-    if let failure = wrongLog() {
-      await sink.close()
-      return DeliveryShifts(failure: failure)
-    }
-    if let deadLetters { await inItsOwnTask { try? await deadLetters.prepare() } }
-    if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
-    let waiter = DeliveryWaiter(source: source, clock: environment.clock, commands: commands)
-    let shifts = DeliveryShifts(waiter) { [self] in runner(mode, from: await lease.state) }
+    let shifts = await prepared(mode)
+    guard shifts.mayRun else { return shifts }
     await withTaskCancellationHandler {
       await withGracefulShutdownHandler {
         await shifts.run()
@@ -199,10 +193,30 @@ public final class Delivery: Service {
     } onCancel: {
       self.stop()
     }
+    await close()
+    return shifts
+  }
+
+  // Calls of their own, so that the frame of the call that waits is small.
+
+  @inline(never)
+  private func prepared(_ mode: DeliveryState.Mode) async -> DeliveryShifts {
+    if hasRun.exchange(true, ordering: .relaxed) { return DeliveryShifts(failure: runTwice()) }
+    if let failure = wrongLog() {
+      await sink.close()
+      return DeliveryShifts(failure: failure)
+    }
+    if let deadLetters { await inItsOwnTask { try? await deadLetters.prepare() } }
+    if sink.acceptsCompressedFrames || policy.maxBytes > Batch.packedAbove { source.retainCompressedFrames() }
+    let waiter = DeliveryWaiter(source: source, clock: environment.clock, commands: commands)
+    return DeliveryShifts(waiter) { [self] in runner(mode, from: await lease.state) }
+  }
+
+  @inline(never)
+  private func close() async {
     await sink.close()
     // The dead letters are durable already, so a failure to close their store changes nothing.
     try? await deadLetters?.close()
-    return shifts
   }
 
   private func runTwice() -> DeliveryFailure {

@@ -48,9 +48,9 @@ extension DeliveryRunner {
     } else {
       environment.logger.warning(
         "delivery attempt failed",
-        metadata: [
+        metadata: subject.metadata([
           "delivery": "\(answer.intent.id)", "attempt": "\(answer.attempt)", "outcome": "\(answer.outcome)",
-        ])
+        ]))
     }
     return .answered(
       answer.batch, event: answer.event, answer.outcome, at: answer.end, roll: environment.random())
@@ -89,7 +89,7 @@ extension DeliveryRunner {
       environment.observer?(.deadLettered(intent, reason: reason))
       environment.logger.error(
         "record became a dead letter",
-        metadata: ["offset": "\(intent.first)", "letter": "\(number)", "reason": "\(reason)"])
+        metadata: subject.metadata(["offset": "\(intent.first)", "letter": "\(number)", "reason": "\(reason)"]))
       return .wroteDeadLetter(receipt: "dead letter \(number): \(reason)")
     } catch { return failed(error) }
   }

@@ -34,17 +34,19 @@ extension DeliveryRunner {
     let now: CursorPause?
     do throws(LogError) { now = try await lease.currentPause() } catch {
       // An unreadable pause counts as unchanged.
-      environment.logger.error("cannot read whether the destination is paused", metadata: ["error": "\(error)"])
+      environment.logger.error(
+        "cannot read whether the destination is paused", metadata: subject.metadata(["error": "\(error)"]))
       return nil
     }
     guard (now != nil) != state.isPaused else { return nil }
     pause = now
     if let now {
-      environment.logger.notice("delivery paused by an operator", metadata: ["reason": "\(now.reason)"])
+      environment.logger.notice(
+        "delivery paused by an operator", metadata: subject.metadata(["reason": "\(now.reason)"]))
       environment.observer?(.paused(now))
       return .pause
     }
-    environment.logger.notice("delivery resumed after a pause")
+    environment.logger.notice("delivery resumed after a pause", metadata: subject.metadata())
     environment.observer?(.resumed)
     return .resume(at: environment.clock.now())
   }

@@ -60,7 +60,7 @@ extension DeliveryRunner {
       let rendering = try rendering(of: try choice.get(), plan: intent.plan, isSingle: intent.singleEvents != nil)
       rendered[intent.id] = rendering
       environment.observer?(.opened(intent, closedBy: .reopened, eventCount: rendering.body.eventCount))
-      environment.logger.notice("finishing an open delivery", metadata: ["delivery": "\(intent.id)"])
+      environment.logger.notice("finishing an open delivery", metadata: subject.metadata(["delivery": "\(intent.id)"]))
       let isWhole = rendering.events?.count == intent.singleEvents
       return .rendered(digest: isWhole ? rendering.body.contentDigest : [])
     } catch {

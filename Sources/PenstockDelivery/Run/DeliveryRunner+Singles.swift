@@ -88,7 +88,8 @@ extension DeliveryRunner {
     }
     if isDone { environment.observer?(.committed(intent, receipt: receipt)) }
     environment.logger.debug(
-      "events delivered", metadata: ["delivery": "\(intent.id)", "events": "\(numbers.count)", "done": "\(isDone)"])
+      "events delivered",
+      metadata: subject.metadata(["delivery": "\(intent.id)", "events": "\(numbers.count)", "done": "\(isDone)"]))
     return .settled(next)
   }
 }

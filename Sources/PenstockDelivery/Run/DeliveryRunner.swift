@@ -56,6 +56,7 @@ struct DeliveryRunner {
     var untimed: Int
   }
 
+  var subject: DeliverySubject { DeliverySubject(lease, sink) }
   var waiter: DeliveryWaiter { DeliveryWaiter(source: source, clock: environment.clock, commands: commands) }
 
   /// Works until the delivery has ended, or has to wait and no attempt is under way: then the result is nil.
@@ -138,7 +139,7 @@ struct DeliveryRunner {
     if state.isWaitingLong { leaveRouter() }
     publish()
     if case .halted(_, let trouble) = state.phase, trouble != before {
-      environment.logger.error("delivery halted", metadata: ["reason": "\(trouble)"])
+      environment.logger.error("delivery halted", metadata: subject.metadata(["reason": "\(trouble)"]))
       environment.observer?(.halted(trouble))
     }
   }
@@ -213,14 +214,15 @@ struct DeliveryRunner {
     lastLogError = nil
     environment.observer?(.committed(intent, receipt: receipt))
     environment.logger.debug(
-      "batch delivered", metadata: ["delivery": "\(intent.id)", "first": "\(intent.first)", "end": "\(intent.end)"])
+      "batch delivered",
+      metadata: subject.metadata(["delivery": "\(intent.id)", "first": "\(intent.first)", "end": "\(intent.end)"]))
     if let ahead, next.inFlight.contains(where: { $0.intent == ahead }) { tellOpened(ahead) }
     return .committed(next)
   }
 
   mutating func failed(_ error: LogError) -> DeliveryState.Event {
     lastLogError = error
-    environment.logger.error("log or cursor failed", metadata: ["error": "\(error)"])
+    environment.logger.error("log or cursor failed", metadata: subject.metadata(["error": "\(error)"]))
     return .failed(error.code, message: error.description, at: environment.clock.now(), roll: environment.random())
   }
 }

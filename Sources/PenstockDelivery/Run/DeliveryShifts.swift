@@ -4,7 +4,8 @@ import Synchronization
 /// Between two shifts there is one small suspended call.
 ///
 /// A task keeps the memory of its deepest call until it ends, some 30 KB for a delivery. So each shift is a task of its
-/// own, and thousands of idle deliveries take little more than their state.
+/// own, and thousands of idle deliveries take little more than their state. The calls that wait have small frames: what
+/// they do besides waiting is in calls of its own, which are not inlined.
 final class DeliveryShifts: Sendable {
   private let waiter: DeliveryWaiter?
   private let begin: (@Sendable () async -> DeliveryRunner)?
@@ -24,6 +25,9 @@ final class DeliveryShifts: Sendable {
     result = Mutex(.failure(failure))
   }
 
+  /// False for a delivery that cannot begin: it has its outcome.
+  var mayRun: Bool { waiter != nil }
+
   /// After ``run()``.
   func outcome() -> Result<DeliveryReport, DeliveryFailure> {
     guard let result = result.withLock({ $0 }) else { preconditionFailure("the last shift leaves a result") }
@@ -31,13 +35,18 @@ final class DeliveryShifts: Sendable {
   }
 
   func run() async {
-    while let waiter {
-      await inItsOwnTask { await self.work() }
-      guard let wait = runner.withLock({ $0?.wait }) else { return }
-      let wakeup = await waiter.wakeup(for: wait)
-      runner.withLock { $0?.woken = wakeup }
-    }
+    while let waiter, let wait = await waitAfterShift() { note(await waiter.wakeup(for: wait)) }
   }
+
+  /// Nil when the delivery has ended.
+  @inline(never)
+  private func waitAfterShift() async -> Wait? {
+    await inItsOwnTask { await self.work() }
+    return runner.withLock { $0?.wait }
+  }
+
+  @inline(never)
+  private func note(_ wakeup: Wakeup) { runner.withLock { $0?.woken = wakeup } }
 
   private func work() async {
     guard var runner = await next() else { return }
@@ -55,6 +64,7 @@ final class DeliveryShifts: Sendable {
 }
 
 /// Does work in a task of its own, which is cancelled with the caller's. The memory of its calls is free when it ends.
+@inline(never)
 package func inItsOwnTask(_ work: @escaping @Sendable () async -> Void) async {
   await withDiscardingTaskGroup { $0.addTask { await work() } }
 }

@@ -87,8 +87,12 @@ struct DeliveryWaiter: Sendable {
   /// the caller's.
   func wakeup(for wait: Wait) async -> Wakeup {
     commands.update { $0.beginWait() }
-    if wait.isForSignalsOnly { return await firstMark(wait) }
-    return await withDiscardingTaskGroup { group in
+    return wait.isForSignalsOnly ? await firstMark(wait) : await firstMarkWhileWatching(wait)
+  }
+
+  @inline(never)
+  private func firstMarkWhileWatching(_ wait: Wait) async -> Wakeup {
+    await withDiscardingTaskGroup { group in
       if let offset = wait.recordsPast, !wait.isRouted { group.addTask { await watch(past: offset) } }
       if let deadline = wait.deadline { group.addTask { await watch(until: deadline) } }
       let wakeup = await firstMark(wait)

@@ -8,15 +8,16 @@ extension EventFilter {
   /// Takes one pass, O(record bytes), and two over the values of `properties` and `segments` when the filter needs
   /// them. Allocates only for strings with escapes. A filter that passes everything does not read the record.
   public func verdict(on record: UnsafeRawBufferPointer) -> Verdict {
-    if asked == 0 { return .passes }
+    let content = content
+    if content.asked == 0 { return .passes }
     var met: UInt16 = 0
     var excluded: UInt16 = 0
-    let isObject = record.forEachTerm(asked) { field, value in
-      if wanted.meets(field, value) { met |= field.bit }
-      if unwanted.meets(field, value) { excluded |= field.bit }
+    let isObject = record.forEachTerm(content.asked) { field, value in
+      if content.wanted.meets(field, value) { met |= field.bit }
+      if content.unwanted.meets(field, value) { excluded |= field.bit }
     }
     guard isObject else { return .malformed }
-    return met == wanted.fields && excluded == 0 ? .passes : .filtered
+    return met == content.wanted.fields && excluded == 0 ? .passes : .filtered
   }
 }
 

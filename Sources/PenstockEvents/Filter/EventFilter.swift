@@ -49,40 +49,58 @@ public struct EventFilter: Hashable, Sendable {
   /// Passes everything, without reading the record.
   public static let all = EventFilter()
 
+  /// Sinks, deliveries and the router hold copies of a filter, for each of thousands of destinations: they share this.
+  final class Content: Sendable {
+    let including: Terms
+    let excluding: Terms
+    let malformed: Malformed
+    let wanted: CompiledTerms
+    let unwanted: CompiledTerms
+    let asked: UInt16
+
+    init(_ including: Terms, _ excluding: Terms, _ malformed: Malformed) throws(ParseError) {
+      self.including = including
+      self.excluding = excluding
+      self.malformed = malformed
+      wanted = try CompiledTerms(including)
+      unwanted = try CompiledTerms(excluding)
+      asked = wanted.fields | unwanted.fields
+    }
+
+    init() {
+      (including, excluding, malformed) = (Terms(), Terms(), .drop)
+      (wanted, unwanted, asked) = (CompiledTerms(), CompiledTerms(), 0)
+    }
+  }
+
+  let content: Content
+
   /// An event must match every list that is not nil.
-  public let including: Terms
+  public var including: Terms { content.including }
   /// An event must match none of the lists that are not nil.
-  public let excluding: Terms
+  public var excluding: Terms { content.excluding }
   /// What to do with a record that is not one well-formed JSON object.
-  public let malformed: Malformed
-  let wanted: CompiledTerms
-  let unwanted: CompiledTerms
+  public var malformed: Malformed { content.malformed }
+  var wanted: CompiledTerms { content.wanted }
+  var unwanted: CompiledTerms { content.unwanted }
   /// The fields to read.
-  let asked: UInt16
+  var asked: UInt16 { content.asked }
 
   /// - Throws: ``ParseError`` for a pattern that ends in a backslash.
   public init(
     including: Terms = Terms(), excluding: Terms = Terms(), malformed: Malformed = .drop
   ) throws(ParseError) {
-    self.including = including.canonical
-    self.excluding = excluding.canonical
-    self.malformed = malformed
-    wanted = try CompiledTerms(self.including)
-    unwanted = try CompiledTerms(self.excluding)
-    asked = wanted.fields | unwanted.fields
+    content = try Content(including.canonical, excluding.canonical, malformed)
   }
 
-  private init() {
-    (including, excluding, malformed) = (Terms(), Terms(), .drop)
-    (wanted, unwanted, asked) = (CompiledTerms(), CompiledTerms(), 0)
-  }
+  private init() { content = Content() }
 
   /// Whether the filter passes every record.
   public var passesEverything: Bool { asked == 0 }
 
   public static func == (a: EventFilter, b: EventFilter) -> Bool {
     // Not by the strings: Unicode may call two strings equal that differ in bytes.
-    a.wanted == b.wanted && a.unwanted == b.unwanted && a.malformed == b.malformed
+    a.content === b.content || a.wanted == b.wanted && a.unwanted == b.unwanted && a.malformed == b.malformed
   }
 
   public func hash(into hasher: inout Hasher) {

@@ -18,22 +18,6 @@ final class DestinationRunner: Sendable {
     var seek:
       (position: Position, givingUpBatches: Bool, promise: CheckedContinuation<Result<Offset, LogError>, Never>)?
   }
-  /// Why the last delivery ended.
-  struct Failure: Sendable, Hashable {
-    let message: String
-    /// The kind of the error, without any text of the destination.
-    let kind: String
-
-    init(_ error: any Error) {
-      message = "\(error)"
-      kind =
-        switch error {
-        case let failure as DeliveryFailure: failure.trouble.kind.rawValue
-        case let error as LogError: error.code.description
-        default: "failed"
-        }
-    }
-  }
   let destination: ServiceDestination
   private let log: Log
   private let router: EventRouter
@@ -66,18 +50,24 @@ final class DestinationRunner: Sendable {
         guard state.withLock({ $0.isStopping || $0.seek != nil }) else { throw Ended() }
         state.withLock { $0.failure = nil }
       } catch {
-        logger.error(
-          "the delivery ended", metadata: ["destination": "\(destination.name)", "error": "\(error)"])
-        state.withLock { $0.failure = Failure(error) }
-        let waiting = Task { [clock, turns] in
-          try? await clock.sleep(until: clock.now() + .seconds(10))
-          turns.update { $0 += 1 }
-        }
-        _ = await turns.wait { $0 != turn }
-        waiting.cancel()
+        await waitAfter(error, turn)
       }
     }
     answerSeek(.failure(LogError(.closed, "the service is being shut down")))
+  }
+
+  // Calls of their own, so that the frame of the call that waits while a destination is idle is small.
+
+  @inline(never)
+  private func waitAfter(_ error: any Error, _ turn: Int) async {
+    logger.error("the delivery ended", metadata: ["destination": "\(destination.name)", "error": "\(error)"])
+    state.withLock { $0.failure = Failure(error) }
+    let waiting = Task { [clock, turns] in
+      try? await clock.sleep(until: clock.now() + .seconds(10))
+      turns.update { $0 += 1 }
+    }
+    _ = await turns.wait { $0 != turn }
+    waiting.cancel()
   }
 
   private struct Ended: Error, CustomStringConvertible {
@@ -87,15 +77,21 @@ final class DestinationRunner: Sendable {
   private func runOnce() async throws {
     // In a task of its own, whose memory is free afterwards. Nothing cancels either.
     let delivery = try await Task { try await self.prepared() }.value
+    begin(delivery)
+    defer { state.withLock { $0.delivery = nil } }
+    try await delivery.runInService()
+  }
+
+  @inline(never)
+  private func begin(_ delivery: Delivery) {
     let isStopping = state.withLock { state in
       state.delivery = delivery
       return state.isStopping || state.seek != nil
     }
     if isStopping { delivery.stop() }
-    defer { state.withLock { $0.delivery = nil } }
-    try await delivery.runInService()
   }
 
+  @inline(never)
   private func prepared() async throws -> Delivery {
     let cursor: Cursor
     do throws(LogError) {
