@@ -218,7 +218,7 @@ extension DeliveryModel {
       var next = [step(.sourceClosed, &violations), step(Self.failed(.gap), &violations)]
       for count in 1...2 where first + count <= Self.end {
         if let passed = passing(first..<first + count) {
-          next.append(skipping(passed, &violations))
+          next += skipping(passed, &violations)
         } else {
           next.append(step(.accumulated(first..<first + count, .records), &violations))
         }
@@ -256,8 +256,10 @@ extension DeliveryModel {
     }
   }
 
-  private func skipping(_ passed: CursorState, _ violations: inout [String]) -> DeliveryModel {
-    step(.skipped(passed, at: Self.now), &violations) { $0.ahead = passed }
+  private func skipping(_ passed: CursorState, _ violations: inout [String]) -> [DeliveryModel] {
+    [false, true].map { savesAtOnce in
+      step(.skipped(passed, savesAtOnce: savesAtOnce, at: Self.now), &violations) { $0.ahead = passed }
+    }
   }
 
   private func bisecting(_ intent: Intent, _ violations: inout [String]) -> [DeliveryModel] {
@@ -283,7 +285,7 @@ extension DeliveryModel {
     _ range: Range<Offset>, rejectionReason: String?, _ violations: inout [String]
   ) -> [DeliveryModel] {
     if rejectionReason == nil, case .working(.plan(_, _, nil, _)) = state.phase, let passed = passing(range) {
-      return [skipping(passed, &violations)]
+      return skipping(passed, &violations)
     }
     let intent = intent(range, isRendered: rejectionReason == nil)
     var next = [step(Self.failed(.io), &violations)]

@@ -131,6 +131,27 @@ import Testing
     #expect(nobody.cursor.state.committed == Offset(40) && nobody.sink.attempts.isEmpty)
   }
 
+  @Test func `of many destinations some learn it four times a second, and write at once where they are`() async throws {
+    let router = router { $0.many = 2 }
+    let places = try (0..<5).map { number in
+      try start("nobody", router, cursor: InMemoryCursor(named: "nobody-\(number)", of: rig.source))
+    }
+    await source.untilSomebodyWaits(past: .zero)
+    while router.memberCount < 5 { await Task.yield() }
+    for end: UInt64 in [20, 40] {
+      append(20)
+      for most in [2, 4, 5] {
+        await rig.clock.untilSomebodySleeps(until: rig.clock.now() + .milliseconds(250))
+        rig.clock.advance(by: .milliseconds(250))
+        func written() -> Int { places.count { $0.cursor.state.committed == Offset(end) } }
+        while written() < most { await Task.yield() }
+        #expect(written() == most)
+      }
+    }
+    for place in places { try await stop(place.delivery, place.run) }
+    #expect(places.allSatisfy { $0.cursor.history == [.saved(Offset(20)), .saved(Offset(40))] })
+  }
+
   /// Two destinations, of which the first hangs in its first delivery. Returns once it is sent away.
   private func withSlowOne(catchingUp: Bool, _ body: (Place, Place) async throws -> Void) async throws {
     let router = router { $0.mostBytesOfOne = 400 }

@@ -19,6 +19,8 @@ import Testing
     case compare(Int, by: Int)
     case take(Int)
     case finish(Int)
+    /// So many at once, as far as they do not know.
+    case tell(Int)
     case sendFullestAway
 
     var description: String {
@@ -28,6 +30,7 @@ import Testing
       case .compare(let count, let pass): "compare \(count) by \(pass)"
       case .take(let member): "take \(member)"
       case .finish(let member): "finish \(member)"
+      case .tell(let pass): "tell \(pass)"
       case .sendFullestAway: "send away"
       }
     }
@@ -45,13 +48,17 @@ import Testing
     var merges = 0
     /// Who was called and has not taken since.
     var called: Set<Routing.MemberID> = []
+    /// Where the pass was when each was told last.
+    var told: [Routing.MemberID: Int] = [:]
+    /// Who was in a pass that is live now before it was, and has to be told.
+    var unaware: Set<Routing.MemberID> = []
     /// Members of a pass that caught up, when something waited for them and they were not called.
     var quiet = 0
     /// Passes are near each other at `near` records.
     init(near: Int) {
       var limits = Routing.Limits()
       (limits.mostPasses, limits.near, limits.nearCatchingUp) = (2, near, near + 2)
-      (limits.mostBytes, limits.mostBytesOfOne, limits.enoughBytes) = (120, 60, 30)
+      (limits.mostBytes, limits.mostBytesOfOne, limits.enoughBytes, limits.many) = (120, 60, 30, 2)
       routing = Routing(limits)
     }
 
@@ -117,11 +124,8 @@ import Testing
       guard let pass = world.pass(number), !world.routing.isCrowded(pass), let first = world.routing.position(pass)
       else { return nil }
       guard let batch = try await source.records(from: first, maxRecords: count, maxBytes: .max) else {
-        let isFirst = world.routing.reachedEnd(pass)
-        let called = Set(world.routing.calls(pass))
-        world.called.formUnion(called)
-        let all = world.members.map(\.id).filter { world.routing.pass(of: $0) == pass }
-        return isFirst && called != Set(all) ? "at the end \(called) are called, not \(all)" : nil
+        if world.routing.reachedEnd(pass) { world.unaware.formUnion(members(of: pass, world)) }
+        return call(pass, all: false, &world)
       }
       world.routing.compare(batch, pass)
       for index in world.members.indices where world.routing.pass(of: world.members[index].id) == pass {
@@ -129,7 +133,10 @@ import Testing
       }
       let most = world.routing.limits.mostBytes / world.routing.passIDs.count + world.members.count * Self.longest
       if world.routing.waitingBytes(of: pass) > most { return "\(world.routing.waitingBytes(of: pass)) bytes wait" }
-      world.merges += world.routing.merge(into: pass).count
+      let before = Dictionary(uniqueKeysWithValues: world.routing.passIDs.map { ($0, members(of: $0, world)) })
+      let merged = world.routing.merge(into: pass)
+      world.merges += merged.count
+      if world.routing.isLive(pass) { for other in merged { world.unaware.formUnion(before[other] ?? []) } }
       return call(pass, all: world.routing.isCrowded(pass), &world)
     case .take(let number):
       guard number < world.members.count else { return nil }
@@ -138,6 +145,9 @@ import Testing
       guard number < world.members.count else { return nil }
       world.routing.finish(world.members[number].id)
       world.members[number].held = 0
+    case .tell(let number):
+      guard let pass = world.pass(number) else { return nil }
+      return tell(pass, &world)
     case .sendFullestAway:
       guard let pass = world.pass(0) else { return world.members.isEmpty ? nil : "there is no pass" }
       guard let id = world.routing.sendFullestAway(pass) else { return "none was sent away" }
@@ -156,9 +166,7 @@ import Testing
   /// once.
   private func call(_ pass: Routing.PassID, all: Bool, _ world: inout World) -> String? {
     let called = world.routing.calls(pass, all: all)
-    // Who comes from a pass that caught up into a live one has to know that.
-    let mayBeAgain = world.routing.isLive(pass) && world.merges > 0
-    if !mayBeAgain, !world.called.isDisjoint(with: called) { return "\(called) are called, also one that was called" }
+    if !world.called.isDisjoint(with: called) { return "\(called) are called, also one that was called" }
     world.called.formUnion(called)
     for id in world.members.map(\.id) where world.routing.pass(of: id) == pass && !world.called.contains(id) {
       guard world.routing.hasNews(id) else { continue }
@@ -166,6 +174,34 @@ import Testing
       world.quiet += 1
     }
     return nil
+  }
+
+  private func members(of pass: Routing.PassID, _ world: World) -> [Routing.MemberID] {
+    world.members.map(\.id).filter { world.routing.pass(of: $0) == pass }
+  }
+
+  /// Whether everyone who does not know is told, in turn and once for each place.
+  private func tell(_ pass: Routing.PassID, _ world: inout World) -> String? {
+    let (all, position) = (members(of: pass, world), world.position(pass) ?? 0)
+    let untold = Set(
+      all.filter { id in
+        guard let member = world.members.first(where: { $0.id == id }) else { return false }
+        return world.unaware.contains(id) || member.from < position && world.told[id] != position
+      })
+    if world.routing.hasUntold(pass) != !untold.isEmpty { return "\(untold) do not know" }
+    var told: Set<Routing.MemberID> = []
+    // Two are looked at each time.
+    for _ in 0..<(all.count + 1) / 2 {
+      let now = world.routing.tell(pass)
+      if now.count > 2 || !told.isDisjoint(with: now) { return "\(now) are told, after \(told)" }
+      told.formUnion(now)
+    }
+    if told != untold { return "\(told) are told, and not \(untold)" }
+    for id in told {
+      world.told[id] = position
+      world.unaware.remove(id)
+    }
+    return world.routing.hasUntold(pass) ? "some do not know" : nil
   }
 
   private func take(_ number: Int, _ world: inout World) -> String? {
@@ -195,7 +231,7 @@ import Testing
   @Test func `after every short sequence of steps a member has exactly what its filter passes`() async throws {
     let steps: [Step] = [
       .join(0, at: 0), .join(1, at: 5), .join(2, at: 3), .compare(4, by: 0), .compare(9, by: 1), .take(0), .take(1),
-      .finish(0), .leave(0), .sendFullestAway,
+      .finish(0), .leave(0), .tell(0), .sendFullestAway,
     ]
     var worlds: [World] = [World(near: 10), World(near: 1)]
     var (count, taken, faults, merges, quiet) = (0, 0, 0, 0, 0)
@@ -231,12 +267,13 @@ import Testing
       var trace: [Step] = []
       for _ in 0..<60 {
         let step: Step =
-          switch random.below(9) {
+          switch random.below(10) {
           case 0: .join(random.below(5), at: random.below(10))
           case 1: .leave(random.below(3))
           case 2, 3, 4: .compare(1 + random.below(4), by: random.below(2))
           case 5: .sendFullestAway
           case 6: .finish(random.below(3))
+          case 7: .tell(random.below(2))
           default: .take(random.below(3))
           }
         trace.append(step)

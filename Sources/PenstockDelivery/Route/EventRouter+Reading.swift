@@ -9,7 +9,8 @@ extension EventRouter {
   private static let pieceBytes = 1 << 20
   /// How long a pass that catches up waits for a destination for which too much waits. A live pass does not wait.
   private static let grace: Duration = .seconds(1)
-  /// How often destinations without events take note of how far their pass is.
+  /// How often destinations without events take note of how far their pass is. Where there are many, a part of them
+  /// does, four times as often: if thousands did at once, their work and their writes would take memory together.
   private static let round: Duration = .seconds(1)
 
   func read(_ pass: Routing.PassID, _ number: Int) async {
@@ -58,13 +59,12 @@ extension EventRouter {
     let (hasMoved, called) = state.withLock { state -> (Bool, [Routing.MemberID]?) in
       guard state.readings[pass]?.number == number else { return (false, nil) }
       let isFirst = state.routing.reachedEnd(pass)
-      if isFirst { state.readings[pass]?.hasMoved = false }
       return (state.readings[pass]?.hasMoved == true, isFirst ? state.routing.calls(pass) : nil)
     }
     if let called {
       // Members that end when they have caught up need not wait for a round, and what is gathered can get old now.
       wake(called)
-      nextRound = clock.now() + Self.round
+      nextRound = tellPosition(pass, number)
       return true
     }
     guard hasMoved else { return await source.waitForRecords(past: position, timeout: nil) }
@@ -77,13 +77,14 @@ extension EventRouter {
 
   /// Lets members that want nothing of what was compared move on. Returns when to do so again.
   private func tellPosition(_ pass: Routing.PassID, _ number: Int) -> MonotonicInstant {
-    let unaware = state.withLock { state -> [Routing.MemberID] in
-      guard state.readings[pass]?.number == number else { return [] }
-      state.readings[pass]?.hasMoved = false
-      return state.routing.unaware(pass)
+    let (told, isLarge) = state.withLock { state -> ([Routing.MemberID], Bool) in
+      guard state.readings[pass]?.number == number else { return ([], false) }
+      let told = state.routing.tell(pass)
+      state.readings[pass]?.hasMoved = state.routing.hasUntold(pass)
+      return (told, state.routing.isLarge(pass))
     }
-    wake(unaware)
-    return clock.now() + Self.round
+    wake(told)
+    return clock.now() + (isLarge ? Self.round / 4 : Self.round)
   }
 
   /// Waits while too much waits for the members, and then sends the slowest away. False when this reading is over.

@@ -31,6 +31,11 @@ public final class EventRouter: Sendable {
     /// False when the delivery has to read the log for itself from now on.
     var isTaken: Bool { router.state.withLock { $0.routing.isMember(id) } }
 
+    /// Whether it is one of so many that each of them is told only now and then where the pass is, and in turn.
+    var isOneOfMany: Bool {
+      router.state.withLock { state in state.routing.pass(of: id).map { state.routing.isLarge($0) } == true }
+    }
+
     /// Whether the log has more to compare at once. What is gathered need not be sent because it is old.
     var isCatchingUp: Bool {
       router.state.withLock { state in state.routing.pass(of: id).map { !state.routing.isLive($0) } == true }
@@ -56,7 +61,7 @@ public final class EventRouter: Sendable {
     /// A task that finds another number here ends.
     let number: Int
     let task: Task<Void, Never>
-    /// Whether the pass has moved since all members were told how far it is.
+    /// Whether a member may be there that is to be told how far the pass is.
     var hasMoved = false
   }
 

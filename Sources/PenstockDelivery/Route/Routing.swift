@@ -52,6 +52,8 @@ package struct Routing: Sendable {
     package var mostBytesOfOne = 4 << 20
     /// A pass that catches up calls a member when so many bytes of events wait for it.
     package var enoughBytes = 256 << 10
+    /// A pass with more members tells them in turn, so many at once.
+    package var many = 500
 
     package init() {}
   }
@@ -77,8 +79,17 @@ package struct Routing: Sendable {
   package var positions: [PassID: Offset] { passes.mapValues(\.position) }
   /// Whether the pass has been at the end of the log.
   package func isLive(_ pass: PassID) -> Bool { passes[pass]?.isLive == true }
-  /// The members of a pass that do not know how far it is.
-  package func unaware(_ pass: PassID) -> [MemberID] { passes[pass]?.unaware ?? [] }
+  /// Whether a pass has more than ``Limits/many`` members.
+  package func isLarge(_ pass: PassID) -> Bool { (passes[pass]?.count ?? 0) > limits.many }
+  /// Whether a member of a pass is to be told how far it is.
+  package func hasUntold(_ pass: PassID) -> Bool { passes[pass]?.hasUntold == true }
+
+  /// The members of a pass to tell now how far it is: those that do not know, of the next ``Limits/many`` members or,
+  /// if that is more, of the next twentieth. A member is told once for each place of the pass.
+  package mutating func tell(_ pass: PassID) -> [MemberID] {
+    let most = max(limits.many, (passes[pass]?.count ?? 0) / 20)
+    return passes[pass]?.tell(most) ?? []
+  }
 
   /// Whether a pass must not read on before a member takes or is sent away.
   package func isCrowded(_ pass: PassID) -> Bool {
@@ -143,7 +154,7 @@ package struct Routing: Sendable {
   }
 
   /// The pass has read everything that is there. Returns whether that is the first time; then all its members are to
-  /// be called.
+  /// be told.
   package mutating func reachedEnd(_ pass: PassID) -> Bool { passes[pass]?.reachedEnd() == true }
 
   /// A pass absorbs those that are near it. Returns what it absorbed.

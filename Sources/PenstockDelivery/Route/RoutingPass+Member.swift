@@ -16,6 +16,11 @@ extension RoutingPass {
     var faultyAt: Offset?
     /// When the log took the first record after ``taken``; nil before that is compared.
     var begun: Timestamp?
+    /// The place of the pass when the member was last told; nil: it is to be told whatever it has taken.
+    var told: Offset? = .zero
+
+    /// Whether it does not know that the pass is here, and has not been told.
+    func isUntold(_ position: Offset) -> Bool { told == nil || taken < position && told != position }
 
     /// What waited is taken, up to this offset.
     mutating func began(at offset: Offset) {

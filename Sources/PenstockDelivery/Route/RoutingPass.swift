@@ -13,7 +13,8 @@ import PenstockLog
 /// ```
 /// A pass *catches up* until it has been at the end of the log, and is *live* from then on. A live pass calls a member
 /// as soon as something waits for it. A pass that catches up calls it when enough waits, for each call has its price;
-/// the others are called when the pass is crowded, and when it becomes live.
+/// the others are called when the pass is crowded, and when it becomes live. From time to time a member is *told* how
+/// far the pass is, also if nothing waits for it.
 ///
 /// Invariants (an exhaustive test holds them against the plain filter)
 /// 1. What a member takes are exactly the events that its filter passes, from where it joined or took last, up to the
@@ -34,6 +35,8 @@ struct RoutingPass: Sendable {
   private(set) var isLive = false
   private var members: [Member] = []
   private var places: [ID: Int] = [:]
+  /// The place of the member that was looked at last, to tell it.
+  private var next = 0
   /// Bytes that wait for members, or were taken and are not finished.
   private(set) var waitingBytes = 0
   private var lastAppendTime = Timestamp(nanoseconds: 0)
@@ -59,18 +62,31 @@ struct RoutingPass: Sendable {
   func isMember(_ id: ID) -> Bool { places[id] != nil }
   /// Whether something waits for a member.
   func hasNews(_ id: ID) -> Bool { places[id].map { members[$0].hasNews } == true }
-  /// The members that do not know how far the router is.
-  var unaware: [ID] { members.filter { $0.taken < position }.map(\.id).sorted() }
   var count: Int { members.count }
   /// Whether too much waits for one member.
   var hasFullMember: Bool { !full.isEmpty }
 
-  /// Returns whether that is the first time. Then all members have to know: what they gather waits for no more.
+  /// Returns whether that is the first time. Then all members are to be told: what they gather waits for no more.
   mutating func reachedEnd() -> Bool {
     guard !isLive else { return false }
     isLive = true
-    uncalled = Set(places.keys)
+    for place in members.indices { members[place].told = nil }
     return true
+  }
+
+  /// Whether a member does not know how far the pass is, or that it is live, and has not been told. O(members).
+  var hasUntold: Bool { members.contains { $0.isUntold(position) } }
+
+  /// The next members to tell, after those that were looked at last. Looks at so many of them.
+  mutating func tell(_ most: Int) -> [ID] {
+    var named: [ID] = []
+    for _ in 0..<min(most, members.count) {
+      next = next + 1 < members.count ? next + 1 : 0
+      guard members[next].isUntold(position) else { continue }
+      members[next].told = position
+      named.append(members[next].id)
+    }
+    return named
   }
 
   /// The members to call: all for whom something waits, where `all` is asked for or the pass is live; otherwise those
@@ -100,11 +116,14 @@ struct RoutingPass: Sendable {
     var other = other
     other.goBack(to: position)
     goBack(to: other.position)
-    for member in other.members { enter(member) }
+    for var member in other.members {
+      if isLive, !other.isLive { member.told = nil }
+      enter(member)
+    }
     waitingBytes += other.waitingBytes
     fresh.formUnion(other.fresh)
     full.formUnion(other.full)
-    uncalled.formUnion(isLive && !other.isLive ? Set(other.places.keys) : other.uncalled)
+    uncalled.formUnion(other.uncalled)
     urgent.formUnion(other.urgent)
   }
 

@@ -28,7 +28,8 @@ extension DeliveryRunner {
       $0.records += passed
       $0.untimed += untimed
     }
-    return .skipped(cursor, at: environment.clock.now())
+    // One of many is told in turn. Its write is due with its turn, or thousands of them would be due together.
+    return .skipped(cursor, savesAtOnce: routed?.seat.isOneOfMany == true, at: environment.clock.now())
   }
 
   /// Counts visible records in, until the batch is full. Returns false when there are more, and the delivery has to

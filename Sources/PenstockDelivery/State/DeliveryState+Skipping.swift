@@ -10,12 +10,12 @@ extension DeliveryState {
   /// When the position has to be written; nil while it is durable.
   package var saveDue: MonotonicInstant? { skippedSince.map { $0 + Self.saveAfter } }
 
-  /// Nil when the cursor is no further than before.
-  mutating func skipped(_ cursor: CursorState, at now: MonotonicInstant) -> Phase? {
+  /// Nil when the cursor is no further than before. `savesAtOnce`: the position is written now, not after a while.
+  mutating func skipped(_ cursor: CursorState, savesAtOnce: Bool, at now: MonotonicInstant) -> Phase? {
     guard open.isEmpty, cursor.inFlight.isEmpty, cursor.committed > committed else { return nil }
     self.cursor = cursor
     seen = max(seen, now)
-    skippedSince = skippedSince ?? now
+    skippedSince = savesAtOnce ? MonotonicInstant(sinceStart: seen.sinceStart - Self.saveAfter) : skippedSince ?? now
     return next()
   }
 

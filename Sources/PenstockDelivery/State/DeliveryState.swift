@@ -113,8 +113,9 @@ package struct DeliveryState: Hashable, Sendable {
 
   package enum Event: Hashable, Sendable {
     case accumulated(Range<Offset>, CloseReason)
-    /// The cursor has moved, in memory, past records that are not selected.
-    case skipped(CursorState, at: MonotonicInstant)
+    /// The cursor has moved, in memory, past records that are not selected. Its position is written now or, unless
+    /// `savesAtOnce`, after ``saveAfter``.
+    case skipped(CursorState, savesAtOnce: Bool, at: MonotonicInstant)
     /// What was skipped is durable.
     case saved
     /// The lower part of a rejected batch, to be sent in its place.
@@ -240,8 +241,9 @@ package struct DeliveryState: Hashable, Sendable {
       guard range.lowerBound == first, !range.isEmpty else { return nil }
       return begin(.plan(range, closedBy: reason, replacing: nil, rejectionReason: nil))
     case (.accumulate, .sourceClosed): return end(.sourceClosed)
-    case (.accumulate, .skipped(let cursor, let now)), (.plan(_, _, nil, nil), .skipped(let cursor, let now)):
-      return skipped(cursor, at: now)
+    case (.accumulate, .skipped(let cursor, let savesAtOnce, let now)),
+      (.plan(_, _, nil, nil), .skipped(let cursor, let savesAtOnce, let now)):
+      return skipped(cursor, savesAtOnce: savesAtOnce, at: now)
     case (.save, .saved):
       skippedSince = nil
       return next()
