@@ -85,7 +85,7 @@ package struct Routing: Sendable {
   package func hasUntold(_ pass: PassID) -> Bool { passes[pass]?.hasUntold == true }
 
   /// The members of a pass to tell now how far it is: those that do not know, of the next ``Limits/many`` members or,
-  /// if that is more, of the next twentieth. A member is told once for each place of the pass.
+  /// if that is more, of the next twentieth. A member learns each place of the pass once.
   package mutating func tell(_ pass: PassID) -> [MemberID] {
     let most = max(limits.many, (passes[pass]?.count ?? 0) / 20)
     return passes[pass]?.tell(most) ?? []

@@ -28,7 +28,7 @@ extension DeliveryRunner {
       $0.records += passed
       $0.untimed += untimed
     }
-    // One of many is told in turn. Its write is due with its turn, or thousands of them would be due together.
+    // One of many learns this in turn. Its write is due with its turn, or thousands would be due together.
     return .skipped(cursor, savesAtOnce: routed?.seat.isOneOfMany == true, at: environment.clock.now())
   }
 
