@@ -31,7 +31,7 @@ public final class EventRouter: Sendable {
     /// False when the delivery has to read the log for itself from now on.
     var isTaken: Bool { router.state.withLock { $0.routing.isMember(id) } }
 
-    /// Whether it is one of so many that each of them is told only now and then where the pass is, and in turn.
+    /// Whether there are so many that they learn in turn, and only now and then, where the pass is.
     var isOneOfMany: Bool {
       router.state.withLock { state in state.routing.pass(of: id).map { state.routing.isLarge($0) } == true }
     }
