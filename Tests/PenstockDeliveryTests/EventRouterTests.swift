@@ -212,6 +212,23 @@ import Testing
     }
   }
 
+  @Test func `who waits for an end ahead of the log reads for itself when the router has sent it away`() async throws {
+    append(20)
+    let router = router()
+    let sink = ScriptedSink(RecordingDestination(rangesMayNotTouch: true))
+    let delivery = rig.delivery(
+      to: SelectingSink(sink: sink, selection: try only("app 1")), source: source, router: router)
+    let run = Task { try await delivery.run(untilCaughtUpWith: Offset(40)) }
+    #expect(await delivery.waitForProgress { $0.committed == Offset(20) })
+    source.unreadable.withLock { $0 = Offset(10) }
+    let other = try start("app 2", router)
+    #expect(await other.delivery.waitForProgress { $0.trouble != nil })
+    while router.memberCount > 0 { await Task.yield() }
+    append(20)
+    #expect(try await outcome(of: run).ending == .caughtUp && sink.destination.content == rows(of: 1))
+    try await stop(other.delivery, other.run)
+  }
+
   @Test func `a record that is no event concerns the destination alone whose filter halts`() async throws {
     rig.source.append(event(0, of: "app 3"), "no JSON", event(2, of: "app 3"))
     let (router, dead) = (router(), InMemoryDeadLetters())

@@ -45,8 +45,13 @@ extension DeliveryRunner {
       countPiece(in: &open, upTo: limit)
     }
     // It waits for an end that the log has not reached. The call is answered, or the wait would be over at once.
-    if open.count == 0, open.end >= limit, routed?.piece == nil, let piece = commands.answerRouter({ seat.take() }) {
-      routed?.begin(piece)
+    if open.count == 0, open.end >= limit, routed?.piece == nil {
+      if let piece = commands.answerRouter({ seat.take() }) {
+        routed?.begin(piece)
+      } else if !seat.isTaken {
+        leaveRouter()
+        return false
+      }
     }
     return true
   }
