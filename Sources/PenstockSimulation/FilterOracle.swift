@@ -41,6 +41,9 @@ struct FilterOracle {
     var isInOrder: Bool
     var wanted: WantedEvents?
     var state: CursorState?
+    /// Where the newest completed move has put it. What a process finds may be in memory only, and gone after a power
+    /// cut: then it is there again, and has passed nothing.
+    var durable: Offset?
     var sent: [DeliveryID: Sent] = [:]
     var received: Set<DeliveryID> = []
     var arrived: [UInt64: (id: DeliveryID, era: Int)] = [:]
@@ -61,8 +64,9 @@ struct FilterOracle {
   /// Adds the next event. Returns what it breaks.
   mutating func note(_ event: SimulationEvent, _ look: Look) -> [String] {
     switch event {
-    case .history(.cursorMoved(let name, let state)), .history(.cursorFound(let name, let state)):
-      moved(name, to: state, look)
+    case .history(.cursorFound(let name, let state)): moved(name, to: state, look)
+    case .history(.cursorMoved(let name, let state)):
+      moved(name, to: state, look) + change(name) { $0.durable = state?.committed }
     case .history(.received(let name, let batch)): received(name, batch)
     case .history(.deadLettered(let name, let offset)): deadLettered(name, offset, look)
     case .history: []
@@ -152,7 +156,8 @@ struct FilterOracle {
     guard let before, let after, after.committed > before.committed else { return [] }
     let destination = destinations.values[place]
     if destination.sought == after.committed { return [] }
-    for number in before.committed.rawValue..<after.committed.rawValue {
+    let judged = max(before.committed, min(destination.durable ?? before.committed, after.committed))
+    for number in judged.rawValue..<after.committed.rawValue {
       let offset = Offset(number)
       if after.lost?.contains(offset) == true || before.lost?.contains(offset) == true { continue }
       guard let record = look(offset) else { continue }
