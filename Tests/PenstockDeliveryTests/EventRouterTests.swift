@@ -75,8 +75,9 @@ import Testing
     append(300)
     // The router gives out its first events long before it has read everything.
     source.mostRecords.withLock { $0 = 7 }
-    for end in [Offset(300), Offset(157)] {
-      let router = router()
+    for (last, enoughBytes) in [(300, 1), (300, 1 << 20), (157, 1)] {
+      let end = Offset(UInt64(last))
+      let router = router { $0.enoughBytes = enoughBytes }
       let sinks = (0..<12).map { _ in ScriptedSink(RecordingDestination(rangesMayNotTouch: true)) }
       try await withThrowingTaskGroup(of: Void.self) { group in
         for (app, sink) in sinks.enumerated() {
@@ -103,7 +104,8 @@ import Testing
     append(300)
     rig.clock.advance(by: .seconds(3600))
     source.mostRecords.withLock { $0 = 7 }
-    let router = router()
+    // They are called for each event, long before the end.
+    let router = router { $0.enoughBytes = 1 }
     let places = try (0..<10).map { try start("app \($0)", router, maxRecords: 7) }
     for (app, place) in places.enumerated() {
       // The last batch is not full, and does not wait any longer.
