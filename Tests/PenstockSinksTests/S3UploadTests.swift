@@ -202,8 +202,8 @@ extension S3UploadTests {
     let level: Counter
     func makeReader() -> any BodyReader {
       let level = level.next()
-      return ExportReader(
-        ExportStream(batch: batch, plan: ExportPlan(key: "k", compression: .gzip(level: level), selection: .all)))
+      let plan = ExportPlan(key: "k", compression: .gzip(level: level), selection: .all)
+      return ExportStream(batch: batch, plan: plan).makeReader()
     }
   }
 
@@ -261,7 +261,10 @@ extension S3UploadTests {
           "x-amz-server-side-encryption-bucket-key-enabled": "true",
         ])
         let data = bucket.requests.filter { $0.method == "PUT" && $0.url.contains("usages") }
-        for request in data { #expect(request.header(checksum.header) == checksum.value(of: request.body)) }
+        for request in data {
+          let value = checksum.value(of: request.body, digest: Digest.sha256(request.body))
+          #expect(request.header(checksum.header) == value)
+        }
         if batch.count > 1 {
           #expect(creation.header("x-amz-checksum-algorithm") == checksum.algorithm)
           let completion = bucket.requests.last { $0.method == "POST" }?.body ?? []
@@ -271,7 +274,8 @@ extension S3UploadTests {
     }
     // The check value of CRC-32C is that of "123456789" (Castagnoli): E3 06 92 83.
     #expect(
-      S3StorageOptions.Checksum.crc32c.value(of: Array("123456789".utf8)) == Digest.base64([0xE3, 0x06, 0x92, 0x83]))
+      S3StorageOptions.Checksum.crc32c.value(of: Array("123456789".utf8), digest: [])
+        == Digest.base64([0xE3, 0x06, 0x92, 0x83]))
   }
 
   @Test func `storage options that no store takes are refused`() {

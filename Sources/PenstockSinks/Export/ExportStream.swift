@@ -1,10 +1,11 @@
 import Crypto
-package import PenstockDelivery
+import PenstockDelivery
 import PenstockEvents
 import PenstockLog
 
-/// Renders and compresses a batch in pieces. Memory: the batch, the rows of one block, one frame or window of the
-/// compressor, and the requested bytes.
+/// Renders and compresses a batch once: rows are compressed while they are hashed, and the compressed bytes are kept.
+/// Memory: the batch, what is kept, the rows of one block, one frame or window of the compressor, and the requested
+/// bytes.
 ///
 /// If the plan allows it, a block that is completely in the batch is not rendered and compressed. Instead, its
 /// compressed frame is copied from the log. The digest still covers the content: the bytes that were decompressed from
@@ -12,194 +13,198 @@ import PenstockLog
 struct ExportStream: BodyStream {
   let batch: Batch
   let plan: ExportPlan
+  /// What is kept of the stored form.
+  private(set) var form: StoredForm
 
-  /// The first of two renderings. Keeps only its digest and length.
-  func prepare() throws(SinkError) -> PreparedBody {
+  init(batch: Batch, plan: ExportPlan) {
+    self.batch = batch
+    self.plan = plan
+    form = StoredForm(rendering: batch, plan)
+  }
+
+  /// - Parameter limit: The most bytes to keep.
+  func prepare(keeping limit: Int = StoredForm.mostBytes) throws(SinkError) -> PreparedBody {
     var hash = SHA256()
     var length = 0
     var rows = RowIterator(batch: batch, plan)
+    var form = StoredForm.Builder(batch, plan, limit: limit)
     var piece: [UInt8] = []
     while true {
-      if let slice = rows.nextCopied() {
+      if let slice = rows.nextCopied(), let frame = slice.frame {
         slice.payload.withUnsafeBytes { hash.update(bufferPointer: $0) }
         length += slice.payloadCount
+        try form.add(frame: frame, before: rows)
         continue
       }
+      piece.removeAll(keepingCapacity: true)
       guard rows.next(&piece) else { break }
       piece.withUnsafeBytes { hash.update(bufferPointer: $0) }
       length += piece.count
-      piece.removeAll(keepingCapacity: true)
+      try form.add(piece, before: rows)
     }
     var body = PreparedBody(
       bytes: [], contentDigest: Array(hash.finalize()), contentLength: length, eventCount: batch.count)
-    body.stream = self
+    var stream = self
+    stream.form = try form.finish()
+    body.stream = stream
     return body
   }
 
   /// Prepares the body with its bytes in memory.
   func prepareWhole() throws(SinkError) -> PreparedBody {
-    var body = try prepare()
-    var reader = ExportReader(self)
+    var body = try prepare(keeping: .max)
+    var reader = body.stream?.makeReader() ?? makeReader()
     body.bytes = try reader.read(.max)
     body.stream = nil
     return body
   }
 
-  func makeReader() -> any BodyReader { ExportReader(self) }
+  func makeReader() -> any BodyReader { ExportReader(form, plan) }
 }
 
-/// Iterates over the rows of a batch, which is selected already: one block at a time, or a piece of what was copied.
-struct RowIterator {
-  private let batch: Batch
-  private var renderer = NDJSONRenderer()
-  /// The next block, or the next selected record.
-  private var next = 0
-  private let acceptsCompressedFrames: Bool
-  /// A smaller frame compresses much worse than a large one, so its records are compressed again.
-  static let leastCopied = 64 << 10
-  private static let pieceRecords = 4_096
-
-  init(batch: Batch, _ plan: ExportPlan) {
-    self.batch = batch
-    acceptsCompressedFrames = plan.acceptsCompressedFrames
+/// The bytes of an object as they are stored, as far as they are kept. What is not kept is rendered again by each
+/// reader; with equal content, and in one process equal bytes.
+struct StoredForm: Sendable {
+  /// Where rendering continues.
+  struct Rest: Sendable {
+    var rows: RowIterator
+    /// Rows before it that are not compressed yet.
+    var pending: [UInt8] = []
   }
+  /// From the beginning on. The log's own frames share the memory of the batch.
+  private(set) var pieces: [[UInt8]] = []
+  private(set) var count = 0
+  /// What follows the pieces; nil when all is kept.
+  private(set) var rest: Rest?
+  /// SHA-256 of all bytes; nil unless all are kept.
+  private(set) var digest: [UInt8]?
 
-  /// The frame to copy for these records, if any.
-  static func copiedFrame(_ slice: BlockSlice) -> [UInt8]? {
-    slice.payloadCount >= leastCopied ? slice.frame : nil
-  }
+  /// So many bytes are kept of one object. With the usual 64 MiB of rows, it is half of them: usage events take a
+  /// tenth. Rows that compress so badly that they take more are rendered again from there on.
+  static let mostBytes = 32 << 20
+  /// Smaller outputs of a compressor are joined.
+  private static let pieceBytes = 256 << 10
 
-  /// Advances past the next block if its frame is copied, and returns it.
-  mutating func nextCopied() -> BlockSlice? {
-    guard acceptsCompressedFrames, next < batch.slices.count, Self.copiedFrame(batch.slices[next]) != nil else {
-      return nil
+  /// Nothing is kept.
+  init(rendering batch: Batch, _ plan: ExportPlan) { rest = Rest(rows: RowIterator(batch: batch, plan)) }
+
+  /// Keeps what one rendering gives.
+  struct Builder {
+    private var form: StoredForm
+    private let none: StoredForm
+    private let compression: ExportCompression
+    private var compressor: PieceCompressor
+    private var output: [UInt8] = []
+    private var hash = SHA256()
+    private let limit: Int
+
+    init(_ batch: Batch, _ plan: ExportPlan, limit: Int) {
+      none = StoredForm(rendering: batch, plan)
+      form = none
+      compression = plan.compression
+      compressor = PieceCompressor(plan.compression)
+      self.limit = limit
+      // Rows that are not compressed are in memory already, in the batch. A second form would double it.
+      if compression != .none || limit == .max { form.rest = nil }
     }
-    defer { next += 1 }
-    return batch.slices[next]
-  }
 
-  /// Appends the next rows; false at the end.
-  mutating func next(_ output: inout [UInt8]) -> Bool {
-    let count = batch.selected?.count ?? batch.slices.count
-    guard next < count else { return false }
-    if next == 0 { renderer.begin(&output) }
-    if let selected = batch.selected {
-      let piece = next..<min(count, next + Self.pieceRecords)
-      selected.forEachRecord(in: piece) { renderer.append($0.bytes, to: &output) }
-      next = piece.upperBound
-    } else {
-      batch.slices[next].forEachRecord { renderer.append($0.bytes, to: &output) }
-      next += 1
+    private var keeps: Bool { form.rest == nil }
+
+    /// - Parameter rows: Where rendering continues after this piece.
+    mutating func add(_ piece: [UInt8], before rows: RowIterator) throws(SinkError) {
+      guard keeps else { return }
+      try compressor.add(piece, to: &output)
+      if output.count >= StoredForm.pieceBytes { keepOutput() }
+      stop(before: rows)
     }
-    if next == count { renderer.finish(&output) }
-    return true
+
+    mutating func add(frame: [UInt8], before rows: RowIterator) throws(SinkError) {
+      guard keeps else { return }
+      try compressor.finish(&output)
+      keepOutput()
+      keep(frame)
+      stop(before: rows)
+    }
+
+    mutating func finish() throws(SinkError) -> StoredForm {
+      guard keeps else { return form }
+      try compressor.finish(&output)
+      keepOutput()
+      form.digest = Array(hash.finalize())
+      return form
+    }
+
+    private mutating func keepOutput() {
+      if !output.isEmpty { keep(output) }
+      output = []
+    }
+
+    private mutating func keep(_ piece: [UInt8]) {
+      piece.withUnsafeBytes { hash.update(bufferPointer: $0) }
+      form.count += piece.count
+      form.pieces.append(piece)
+    }
+
+    /// Keeps no more at the limit. A gzip member has one state from its beginning to its end, so it is not continued.
+    private mutating func stop(before rows: RowIterator) {
+      guard form.count + output.count >= limit else { return }
+      guard case .zstd = compression else { return form = none }
+      keepOutput()
+      form.rest = Rest(rows: rows, pending: compressor.pending)
+    }
   }
 }
 
-/// Reads an ``ExportStream`` from its beginning.
+/// Reads a stored form from its beginning.
 struct ExportReader: BodyReader {
-  private var rows: RowIterator
+  private let pieces: [[UInt8]]
+  private var next = 0
+  private var rows: RowIterator?
   private var compressor: PieceCompressor
   /// Compressed bytes that were not read yet.
   private var ready: [UInt8] = []
-  private var hasEnded = false
-  private let plan: ExportPlan
+  /// The rows of one block.
+  private var piece: [UInt8] = []
+  private let kept: Int
   private static let reservedUpTo = 64 << 20
 
-  init(_ stream: ExportStream) {
-    plan = stream.plan
-    rows = RowIterator(batch: stream.batch, stream.plan)
-    compressor = PieceCompressor(stream.plan.compression)
+  init(_ form: StoredForm, _ plan: ExportPlan) {
+    pieces = form.pieces
+    kept = form.count
+    rows = form.rest?.rows
+    compressor = PieceCompressor(plan.compression, pending: form.rest?.pending ?? [])
   }
 
   mutating func read(_ count: Int) throws(SinkError) -> [UInt8] {
     // A growing array copies itself each time and fragments the heap. Reserved pages that are never written cost
     // nothing.
-    if !hasEnded, count <= Self.reservedUpTo { ready.reserveCapacity(count + PieceCompressor.frameBytes / 4) }
-    var piece: [UInt8] = []
-    while ready.count < count, !hasEnded {
-      if let frame = rows.nextCopied()?.frame {
-        try compressor.add(frame: frame, to: &ready)
-        continue
-      }
-      piece.removeAll(keepingCapacity: true)
-      if rows.next(&piece) {
-        try compressor.add(piece, to: &ready)
-      } else {
-        try compressor.finish(&ready)
-        hasEnded = true
-      }
-    }
+    let most = rows == nil ? min(count, kept) : count
+    if ready.count < count, most <= Self.reservedUpTo { ready.reserveCapacity(most + PieceCompressor.frameBytes / 4) }
+    while ready.count < count, try more() {}
     // The returned part is large and the rest is small, so copy the rest.
     let rest = Array(ready.dropFirst(count))
     defer { ready = rest }
     ready.removeLast(rest.count)
     return ready
   }
-}
 
-/// Compresses input that arrives in pieces.
-///
-/// zstd: one frame per 4 MiB of rows, and one for the rows before a copied frame; consecutive frames are one valid zstd
-/// file. gzip: a single member, because some readers stop after the first.
-package struct PieceCompressor {
-  private enum Method {
-    case none
-    case gzip(Gzip.Stream, level: Int)
-    case zstd(level: Int)
-  }
-
-  private var method: Method
-  private var rows: [UInt8] = []
-  static let frameBytes = 4 << 20
-
-  package init(_ compression: ExportCompression) {
-    method =
-      switch compression {
-      case .none: .none
-      case .gzip(let level): .gzip(Gzip.Stream(), level: level)
-      case .zstd(let level): .zstd(level: level)
-      }
-  }
-
-  package mutating func add(_ piece: [UInt8], to output: inout [UInt8]) throws(SinkError) {
-    switch method {
-    case .none: output += piece
-    case .gzip(let stream, let level): try stream.compress(piece, level: level, ends: false, into: &output)
-    case .zstd(let level):
-      rows += piece
-      var start = 0
-      while rows.count - start >= Self.frameBytes {
-        try Self.frame(rows[start..<start + Self.frameBytes], level, &output)
-        start += Self.frameBytes
-      }
-      rows.removeFirst(start)
+  /// Adds to ``ready``; false at the end.
+  private mutating func more() throws(SinkError) -> Bool {
+    if next < pieces.count {
+      ready += pieces[next]
+      next += 1
+      return true
     }
-  }
-
-  /// Adds a zstd frame unchanged, after the pending rows.
-  mutating func add(frame: [UInt8], to output: inout [UInt8]) throws(SinkError) {
-    try finish(&output)
-    output += frame
-  }
-
-  package mutating func finish(_ output: inout [UInt8]) throws(SinkError) {
-    switch method {
-    case .none: break
-    case .gzip(let stream, let level): try stream.compress([], level: level, ends: true, into: &output)
-    case .zstd(let level): if !rows.isEmpty { try Self.frame(rows[...], level, &output) }
+    guard rows != nil else { return false }
+    piece.removeAll(keepingCapacity: true)
+    if let frame = rows?.nextCopied()?.frame {
+      try compressor.add(frame: frame, to: &ready)
+    } else if rows?.next(&piece) == true {
+      try compressor.add(piece, to: &ready)
+    } else {
+      try compressor.finish(&ready)
+      rows = nil
     }
-    rows = []
-  }
-
-  private static func frame(_ rows: ArraySlice<UInt8>, _ level: Int, _ output: inout [UInt8]) throws(SinkError) {
-    let rows = Array(rows)
-    let frame: [UInt8]
-    do {
-      frame = try rows.withUnsafeBytes { (rows) throws(LogError) in try Zstd.compress(rows, level: level) }
-    } catch {
-      throw SinkError("the body could not be compressed: \(error)")
-    }
-    output += frame
+    return true
   }
 }

@@ -1,5 +1,6 @@
 import PenstockDelivery
 import PenstockLog
+import PenstockSupport
 import Synchronization
 
 /// Signs and sends requests to one bucket, with valid credentials and the store's time.
@@ -54,6 +55,9 @@ final class S3Client: Sendable {
   /// Throws if there is no response or there are no credentials.
   func send(_ request: S3Request) async throws(S3Failure) -> Answer {
     var (mayCorrect, mayReplace) = (true, true)
+    // Hashed once, however often it is signed.
+    var request = request
+    request.bodyDigest = request.bodyDigest ?? Digest.sha256(request.body)
     while true {
       let (credentials, signedAt) = (try await currentCredentials(), now)
       let signed = address.signed(

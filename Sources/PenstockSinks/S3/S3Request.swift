@@ -11,6 +11,8 @@ struct S3Request: Sendable {
   var query: [(name: String, value: String)] = []
   var headers: [(name: String, value: String)] = []
   var body: [UInt8] = []
+  /// SHA-256 of the body, where the caller knows it.
+  var bodyDigest: [UInt8]?
   var responseLimit = TransportResponse.bodyLimit
 }
 
@@ -59,7 +61,7 @@ struct S3Address: Sendable, Hashable {
       SigV4.Request(
         method: request.method, path: path, query: request.query,
         headers: [(name: "host", value: host)] + request.headers,
-        payloadHash: Digest.hex(Digest.sha256(request.body))),
+        payloadHash: Digest.hex(request.bodyDigest ?? Digest.sha256(request.body))),
       at: time)
     let url = origin + PercentEncoding.encode(path.utf8, keepingSlash: true) + (query.isEmpty ? "" : "?" + query)
     var signed = TransportRequest(

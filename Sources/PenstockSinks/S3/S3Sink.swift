@@ -91,26 +91,34 @@ public struct S3Sink: Sink {
     let headers = headers(of: delivery, plan)
     guard let stream = delivery.body.stream else {
       let bytes = delivery.body.bytes
-      guard bytes.count > configuration.partBytes else { return await put(bytes, delivery, plan, headers) }
+      guard bytes.count > configuration.partBytes else {
+        return await put(bytes, digest: Digest.sha256(bytes), delivery, plan, headers)
+      }
       return await uploader.upload(
         delivery, plan, headers: headers, firstPart: Array(bytes[..<configuration.partBytes]),
         reader: BytesReader(bytes: bytes[configuration.partBytes...]))
     }
     var reader = stream.makeReader()
     let first = try reader.read(configuration.partBytes)
-    guard first.count == configuration.partBytes else { return await put(first, delivery, plan, headers) }
+    guard first.count == configuration.partBytes else {
+      let known = (stream as? ExportStream)?.form.digest
+      return await put(first, digest: known ?? Digest.sha256(first), delivery, plan, headers)
+    }
     return await uploader.upload(delivery, plan, headers: headers, firstPart: first, reader: reader)
   }
 
+  /// - Parameter digest: SHA-256 of the bytes.
   private func put(
-    _ bytes: [UInt8], _ delivery: DeliveryRequest, _ plan: ExportPlan, _ headers: [(name: String, value: String)]
+    _ bytes: [UInt8], digest: [UInt8], _ delivery: DeliveryRequest, _ plan: ExportPlan,
+    _ headers: [(name: String, value: String)]
   ) async -> S3Uploader.Result {
     var headers = headers + [(name: "if-none-match", value: "*")]
     if let checksum = configuration.storage.checksum {
-      headers.append((name: checksum.header, value: checksum.value(of: bytes)))
+      headers.append((name: checksum.header, value: checksum.value(of: bytes, digest: digest)))
     }
     do throws(S3Failure) {
-      let answer = try await client.send(S3Request(method: "PUT", key: plan.key, headers: headers, body: bytes))
+      let answer = try await client.send(
+        S3Request(method: "PUT", key: plan.key, headers: headers, body: bytes, bodyDigest: digest))
       switch S3Verdict.afterCreate(answer) {
       case .outcome(let outcome): return (outcome, bytes.count)
       case .compare: break

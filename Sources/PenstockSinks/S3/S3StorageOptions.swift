@@ -119,9 +119,11 @@ extension S3StorageOptions.Checksum {
   var header: String { "x-amz-checksum-" + rawValue }
 
   /// In base64, as S3 uses it; a CRC is big-endian.
-  func value(of bytes: [UInt8]) -> String {
+  ///
+  /// - Parameter digest: SHA-256 of the bytes.
+  func value(of bytes: [UInt8], digest: [UInt8]) -> String {
     switch self {
-    case .sha256: Digest.base64(Digest.sha256(bytes))
+    case .sha256: Digest.base64(digest)
     case .crc32c:
       Digest.base64(withUnsafeBytes(of: PenstockLog.Checksum.of(bytes).bigEndian) { Array($0) })
     }

@@ -102,12 +102,12 @@ final class S3Uploader: Sendable {
     guard !bytes.isEmpty else { return upload.bodyEnded() }
     let digest = Digest.sha256(bytes)
     guard upload.offer(digest, size: bytes.count) else { return }
-    let checksum = storage.checksum.map { (name: $0.header, value: $0.value(of: bytes)) }
+    let checksum = storage.checksum.map { (name: $0.header, value: $0.value(of: bytes, digest: digest)) }
     let answer = try await client.send(
       S3Request(
         method: "PUT", key: plan.key,
         query: [(name: "partNumber", value: String(number)), (name: "uploadId", value: id)],
-        headers: checksum.map { [$0] } ?? [], body: bytes))
+        headers: checksum.map { [$0] } ?? [], body: bytes, bodyDigest: digest))
     switch answer.response.status {
     case 200:
       guard let etag = answer.response.header("ETag"), !etag.isEmpty else {
