@@ -139,6 +139,8 @@ import Testing
     var header = header
     // Version 1 did not say from its beginning that event times were told.
     header.flags &= ~BlockFormat.eventTimesKnownFlag
+    // Nor what the checksum of the records is.
+    header.trailerLength -= header.trailerLength > 0 && header.flags & BlockFormat.lengthsFlag == 0 ? 12 : 0
     header.position = 0
     header.storedLength = 0
     header.paddingLength = 0

@@ -45,9 +45,10 @@ struct ManifestTests {
       logID: logID, cursor: "archive", first: Offset(0), end: Offset(3), contentDigest: Digest.sha256(rows))
     #expect(
       String(decoding: first, as: UTF8.self)
-        == "{\"version\":1,\"log\":\"\(logID)\",\"cursor\":\"archive\",\"id\":\"\(id.rawValue)\","
+        == "{\"version\":2,\"log\":\"\(logID)\",\"cursor\":\"archive\",\"id\":\"\(id.rawValue)\","
         + "\"key\":\"\(Export.object(0))\",\"first\":0,\"last\":2,\"count\":3,\"bytes\":24,"
-        + "\"sha256\":\"\(Digest.hex(Digest.sha256(rows)))\",\"stored\":24,\"closed\":\"records\","
+        + "\"sha256\":\"\(Digest.hex(Digest.sha256(rows)))\",\"stored\":24,"
+        + "\"storedSha256\":\"\(Digest.hex(Digest.sha256(rows)))\",\"closed\":\"records\","
         + "\"previous\":\"\(String(repeating: "0", count: 64))\"}\n")
     let previous = try #require(ManifestEntry.parse(second)?.entry.previous)
     #expect(previous == Digest.hex(Digest.sha256(Array(first.dropLast()))))
@@ -210,7 +211,7 @@ struct ManifestTests {
     let batch = makeBatch(["{\"n\":10}", "{\"n\":11}"], first: 10)
     let delivery = try makeDelivery(export.sink, batch)
     let plan = try ExportPlan(parsing: delivery.intent.plan)
-    let outcome = await ManifestWriter(store: export.store).record(delivery, plan, stored: 1)
+    let outcome = await ManifestWriter(store: export.store).record(delivery, plan, stored: StoredObject(of: [1]))
     #expect(outcome?.isConflict == true && outcome?.words.contains("a different object") == true, "\(outcome as Any)")
     #expect(try export.bytes(Export.entry(12)) == entry)
   }

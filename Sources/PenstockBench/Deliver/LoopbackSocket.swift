@@ -89,6 +89,16 @@ struct RawClient {
 
   func end() { close(descriptor) }
 
+  /// Puts one body, and reads the answer.
+  func put(_ body: [UInt8], hash: String) throws {
+    let head =
+      "PUT / HTTP/1.1\r\nHost: localhost\r\nx-amz-content-sha256: \(hash)\r\nContent-Length: \(body.count)\r\n\r\n"
+    var reader = HTTPReader(descriptor, room: 16 << 10)
+    guard LoopbackSocket.send(Array(head.utf8)[...], to: descriptor),
+      LoopbackSocket.send(body[...], to: descriptor), let answer = reader.head(), reader.skip(answer.contentLength)
+    else { throw Failure(.bad, "bench", "the probe's connection has ended") }
+  }
+
   /// Sends bodies of these sizes, one after the other; how many seconds that took.
   func send(_ sizes: [Int], method: String) throws -> Double {
     let body = [UInt8](repeating: UInt8(ascii: "x"), count: sizes.max() ?? 0)

@@ -4,23 +4,27 @@ import PenstockLog
 extension DeliveryRunner {
   mutating func plan(_ range: Range<Offset>, closedBy reason: CloseReason) async -> DeliveryState.Event {
     closedBy = reason
-    let choice: Result<Selected, SinkError>
+    var choice: Result<Selected, SinkError>
+    var plan: [UInt8] = []
     do throws(LogError) {
       choice = try await select(range)
-      if case .success(let selected) = choice, selected.batch.count == 0, mayPass(range) {
-        return try await skip(to: range.upperBound, untimed: selected.untimed)
+      if case .success(let selected) = choice {
+        if selected.batch.count == 0, mayPass(range) {
+          return try await skip(to: range.upperBound, untimed: selected.untimed)
+        }
+        do throws(SinkError) { plan = try self.plan(selected.batch) } catch { return .unrenderable(error) }
+        choice = try await opened(selected, for: plan)
       }
     } catch { return failed(error) }
     do throws(SinkError) {
-      return .planned(try render(try choice.get()))
+      return .planned(try render(try choice.get(), plan: plan))
     } catch {
       return .unrenderable(error)
     }
   }
 
-  /// Fixes how a new batch is rendered, renders it, and names the result.
-  private mutating func render(_ selected: Selected) throws(SinkError) -> Intent {
-    let batch = selected.batch
+  /// Fixes how a new batch is rendered.
+  private func plan(_ batch: Batch) throws(SinkError) -> [UInt8] {
     let now = environment.wallClock.now()
     let plan = try sink.plan(
       BatchMetadata(
@@ -29,6 +33,12 @@ extension DeliveryRunner {
     guard plan.count <= Intent.maxPlanBytes else {
       throw SinkError("the sink's plan has \(plan.count) bytes; at most \(Intent.maxPlanBytes) are allowed")
     }
+    return plan
+  }
+
+  /// Renders a new batch and names the result.
+  private mutating func render(_ selected: Selected, plan: [UInt8]) throws(SinkError) -> Intent {
+    let batch = selected.batch
     let isSingle = sink.isSentEventByEvent && batch.count > 0
     let rendering = try rendering(of: selected, plan: plan, isSingle: isSingle)
     let intent = intent(

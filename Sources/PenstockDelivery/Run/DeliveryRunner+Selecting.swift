@@ -49,7 +49,10 @@ extension DeliveryRunner {
       let records = min(room.0, limit - open.end)
       let next: Batch?
       do throws(LogError) {
-        next = try await source.records(from: open.end, maxRecords: records, maxBytes: room.1)
+        next =
+          if countsUnopened {
+            try await source.unopenedRecords(from: open.end, maxRecords: records, maxBytes: room.1)
+          } else { try await source.records(from: open.end, maxRecords: records, maxBytes: room.1) }
       } catch {
         // The records before a gap are delivered first. The next read then begins at the gap and fails.
         guard error.gap != nil, open.count > 0 else { throw error }
@@ -62,6 +65,9 @@ extension DeliveryRunner {
     if open.end == limit { mayJoin = true }
     return true
   }
+
+  /// Counting asks for no record where all are selected. Whether the batch may keep its blocks unopened, its plan says.
+  private var countsUnopened: Bool { selection.isEverything && sink.acceptsCompressedFrames }
 
   private mutating func countWhole(_ batch: Batch, in open: inout PendingBatch) {
     let isFirst = open.count == 0
@@ -129,12 +135,14 @@ extension DeliveryRunner {
 
   /// What the plan of an open batch selects of it.
   func select(_ intent: Intent) async throws(LogError) -> Result<Selected, SinkError> {
-    let selection: EventSelection
-    do throws(SinkError) { selection = try sink.selection(plan: intent.plan) } catch { return .failure(error) }
-    return try await read(intent.first..<intent.end, selecting: selection)
+    let (selection, copiesFrames): (EventSelection, Bool)
+    do throws(SinkError) {
+      (selection, copiesFrames) = (try sink.selection(plan: intent.plan), try sink.copiesFrames(plan: intent.plan))
+    } catch { return .failure(error) }
+    return try await read(intent.first..<intent.end, selecting: selection, unopened: copiesFrames)
   }
 
-  /// What is selected of a new batch.
+  /// What is selected of a new batch. Where all are selected, its blocks may be unopened.
   mutating func select(_ range: Range<Offset>) async throws(LogError) -> Result<Selected, SinkError> {
     defer { gathered = Gathered() }
     if let batch = gathered.whole, batch.first..<batch.end == range { return .success(Selected(batch: batch)) }
@@ -144,13 +152,25 @@ extension DeliveryRunner {
       return .success(
         Selected(batch: Batch(events, of: range, rangeAppendTime: begun), untimed: gathered.untimed))
     }
-    return try await read(range, selecting: selection)
+    return try await read(range, selecting: selection, unopened: countsUnopened)
+  }
+
+  /// The batch with the records of its unopened blocks, where its plan asks for them.
+  func opened(_ selected: Selected, for plan: [UInt8]) async throws(LogError) -> Result<Selected, SinkError> {
+    do throws(SinkError) {
+      guard selected.batch.hasUnopenedBlocks, try !sink.copiesFrames(plan: plan) else { return .success(selected) }
+    } catch { return .failure(error) }
+    return .success(Selected(batch: try await source.records(in: selected.batch.first..<selected.batch.end)))
   }
 
   private func read(
-    _ range: Range<Offset>, selecting selection: EventSelection
+    _ range: Range<Offset>, selecting selection: EventSelection, unopened: Bool
   ) async throws(LogError) -> Result<Selected, SinkError> {
-    if selection.isEverything { return .success(Selected(batch: try await source.records(in: range))) }
+    if selection.isEverything {
+      let batch =
+        if unopened { try await source.unopenedRecords(in: range) } else { try await source.records(in: range) }
+      return .success(Selected(batch: batch))
+    }
     var (events, untimed, next) = (SelectedRecords(), 0, range.lowerBound)
     var begun: Timestamp?
     while next < range.upperBound {

@@ -22,6 +22,16 @@ extension RecordSource where Self: ReadableLog {
 
   public func records(in range: Range<Offset>) async throws(LogError) -> Batch { try await view.fetchBatch(in: range) }
 
+  public func unopenedRecords(
+    from first: Offset, maxRecords: Int, maxBytes: Int
+  ) async throws(LogError) -> Batch? {
+    try await view.fetchBatch(from: first, maxRecords: maxRecords, maxBytes: maxBytes, unopened: true)
+  }
+
+  public func unopenedRecords(in range: Range<Offset>) async throws(LogError) -> Batch {
+    try await view.fetchBatch(in: range, unopened: true)
+  }
+
   public func retainCompressedFrames() { view.retainCompressedFrames() }
 
   public func waitForRecords(past offset: Offset, timeout: Duration?) async -> Bool {

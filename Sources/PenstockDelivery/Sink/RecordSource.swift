@@ -18,6 +18,13 @@ public protocol RecordSource: Sendable {
   /// Exactly the records `first ..< end`.
   func records(in range: Range<Offset>) async throws(LogError) -> Batch
 
+  /// As ``records(from:maxRecords:maxBytes:)``. Blocks that are whole in the batch may be unopened; see
+  /// ``Sink/copiesFrames(plan:)``.
+  func unopenedRecords(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch?
+
+  /// As ``records(in:)``. Blocks that are whole in the batch may be unopened.
+  func unopenedRecords(in range: Range<Offset>) async throws(LogError) -> Batch
+
   /// Asks for the log's own compressed blocks: later batches carry them where they are at hand. A small batch then
   /// takes about a tenth more memory. One of more than 4 MiB holds nothing else, and so takes about a tenth.
   func retainCompressedFrames()
@@ -30,6 +37,14 @@ public protocol RecordSource: Sendable {
 extension RecordSource {
   /// For a source without compressed blocks.
   public func retainCompressedFrames() {}
+  /// For a source without compressed blocks.
+  public func unopenedRecords(
+    from first: Offset, maxRecords: Int, maxBytes: Int
+  ) async throws(LogError) -> Batch? {
+    try await records(from: first, maxRecords: maxRecords, maxBytes: maxBytes)
+  }
+  /// For a source without compressed blocks.
+  public func unopenedRecords(in range: Range<Offset>) async throws(LogError) -> Batch { try await records(in: range) }
 }
 
 /// The right to move one cursor, until a later holder takes it.

@@ -36,6 +36,11 @@ public protocol Sink: Sendable {
   /// False by default.
   var acceptsCompressedFrames: Bool { get }
 
+  /// Whether a batch with this plan is made of the log's own compressed blocks, so that ``prepare(_:plan:)`` asks for
+  /// no record of a block that is whole in the batch. Such blocks then come unopened: their checksums are right, and
+  /// they were not decompressed. False by default.
+  func copiesFrames(plan: [UInt8]) throws(SinkError) -> Bool
+
   /// Whether ``plan(_:)`` writes ``BatchMetadata/events`` into the plan, and ``selection(plan:)`` returns it as its
   /// window. False by default; a replay by event times then throws.
   var appliesEventWindows: Bool { get }
@@ -93,6 +98,8 @@ public protocol Sink: Sendable {
 extension Sink {
   /// By default false.
   public var acceptsCompressedFrames: Bool { false }
+  /// By default false.
+  public func copiesFrames(plan: [UInt8]) throws(SinkError) -> Bool { false }
   /// By default false.
   public var appliesEventWindows: Bool { false }
   /// By default everything.
@@ -158,7 +165,8 @@ public struct PreparedBody: Sendable {
   /// Returns the bytes piece by piece, when the whole body should not be in memory. Nil unless the sink's own `prepare`
   /// set it; only that sink reads it.
   public var stream: (any BodyStream)?
-  /// SHA-256 of the uncompressed body: 32 bytes. Two deliveries with equal digests have equal content.
+  /// Identifies the uncompressed body: 32 bytes. SHA-256, unless the plan names another digest. Two deliveries with
+  /// equal plans and equal digests have equal content.
   public var contentDigest: [UInt8]
   /// Length of the uncompressed body in bytes.
   public var contentLength: Int
@@ -172,21 +180,6 @@ public struct PreparedBody: Sendable {
     self.contentLength = contentLength
     self.eventCount = eventCount
   }
-}
-
-/// A body that is rendered while it is sent, again for each reader.
-///
-/// Every reader returns equal content, of which the digest is. The bytes may differ, with another compressor or other
-/// blocks. A sink must never join bytes of two readers in one object without proof that they are equal.
-public protocol BodyStream: Sendable {
-  /// Makes a reader at the beginning of the body.
-  func makeReader() -> any BodyReader
-}
-
-/// Reads a ``BodyStream`` once.
-public protocol BodyReader {
-  /// The next `count` bytes; fewer, or none, only at the end.
-  mutating func read(_ count: Int) throws(SinkError) -> [UInt8]
 }
 
 /// One delivery, whose intent is durable.

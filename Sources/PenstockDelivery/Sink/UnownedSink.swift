@@ -12,6 +12,7 @@ struct UnownedSink: Sink {
   var batchPolicy: BatchPolicy { sink.batchPolicy }
   var batchLimits: BatchLimits { sink.batchLimits }
 
+  func copiesFrames(plan: [UInt8]) throws(SinkError) -> Bool { try sink.copiesFrames(plan: plan) }
   var recordsEveryRange: Bool { sink.recordsEveryRange }
   var sendsSingleEvents: Bool { sink.sendsSingleEvents }
   var plansAhead: Bool { sink.plansAhead }

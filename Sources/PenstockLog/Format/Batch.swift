@@ -56,6 +56,9 @@ public struct Batch: Sendable {
     firstAppendTime = selected.firstAppendTime ?? rangeAppendTime
   }
 
+  /// Whether it has blocks that were never decompressed, for a reader that copies their frames.
+  package var hasUnopenedBlocks: Bool { slices.contains { $0.isUnopened } }
+
   /// The offset of the record at an index, from 0 on.
   package func offset(at index: Int) -> Offset { selected?.offset(at: index) ?? first + index }
 

@@ -31,10 +31,32 @@ enum BlockDecoder {
     }
     let payload = BlockPayload(memory, count: header.rawLength)
     let ends = try payload.withUnsafeBytes { (payload) throws(BlockFlaw) in try recordEnds(header, bytes, payload) }
-    let isFrameOfLines = header.flags & BlockFormat.lengthsFlag == 0
+    let keepsFrame = reader.retainsCompressedFrames && header.flags & BlockFormat.lengthsFlag == 0
     return DecodedBlock(
       baseOffset: header.baseOffset, appendTimes: try appendTimes(header, bytes), payload: payload, ends: ends,
-      frame: reader.retainsCompressedFrames && isFrameOfLines ? Array(stored) : nil)
+      frame: keepsFrame ? Array(stored) : nil, contentChecksum: keepsFrame ? contentChecksum(header, bytes) : nil)
+  }
+
+  /// The block unopened: checked by its checksums, but not decompressed. Nil where its frame cannot stand for its
+  /// records: where lines are not records, where the trailer has no checksum of the payload, and where it is too small
+  /// to be copied.
+  static func unopened(
+    _ header: BlockHeader, _ bytes: UnsafeRawBufferPointer, seed: UInt32, unpackedBy readers: BlockReaders
+  ) throws(BlockFlaw) -> PackedBlock? {
+    guard header.flags & BlockFormat.lengthsFlag == 0, header.rawLength >= PackedBlock.leastUnopened else { return nil }
+    try verify(header, bytes, seed: seed)
+    guard let checksum = contentChecksum(header, bytes) else { return nil }
+    let stored = UnsafeRawBufferPointer(rebasing: bytes[header.frontLength...])
+    return PackedBlock(
+      header, try appendTimes(header, bytes), frame: Array(stored), contentChecksum: checksum, unpackedBy: readers)
+  }
+
+  /// What a validated trailer says of the payload.
+  static func contentChecksum(_ header: BlockHeader, _ bytes: UnsafeRawBufferPointer) -> UInt32? {
+    let trailer = UnsafeRawBufferPointer(
+      rebasing: bytes[BlockFormat.headerSize..<(BlockFormat.headerSize + header.trailerLength)])
+    guard let found = section(BlockFormat.contentChecksumSection, in: trailer), found.count == 4 else { return nil }
+    return found.get(UInt32.self, at: 0)
   }
 
   private static func recordEnds(

@@ -52,6 +52,8 @@ package struct BlockEncoder {
   private func compress(_ payload: [UInt8], into block: EncodedBlock, at start: Int) throws(LogError) {
     var failure: LogError?
     let compressor = compressor
+    // Before it is compressed: then the compressor finds it in the processor's cache.
+    let checksum = Checksum.of(payload)
     let count = payload.withUnsafeBytes { source in
       block.withFrame(at: start) { target in
         do throws(LogError) { return try compressor.compress(source, into: target) } catch {
@@ -61,7 +63,7 @@ package struct BlockEncoder {
       }
     }
     if let failure { throw failure }
-    block.end(storedLength: count)
+    block.end(storedLength: count, contentChecksum: checksum)
   }
 }
 

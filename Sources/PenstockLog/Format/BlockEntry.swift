@@ -13,9 +13,9 @@ package struct BlockEntry: Hashable, Sendable {
 
   package var count: Int { Int(records) }
   /// The skippable frame's bytes.
-  var frontLength: Int { Int(front) }
+  package var frontLength: Int { Int(front) }
   /// The zstd frame's bytes.
-  var storedLength: Int { Int(stored) }
+  package var storedLength: Int { Int(stored) }
   /// What it decompresses to; 0 where the index does not hold it.
   var rawLength: Int {
     get { Int(raw) }

@@ -34,7 +34,8 @@
 // searching; otherwise the trailer holds the lengths.
 //
 // Trailer: sections of  u16 kind, u16 zero, u32 length, bytes.  Kind 1: a u32 length for each record. Kind 2: producers
-// (`ProducerTrailer`). Kind 3: append times (`AppendTimes`). Unknown kinds are skipped.
+// (`ProducerTrailer`). Kind 3: append times (`AppendTimes`). Kind 4: the CRC-32C of the payload, a u32 without a seed;
+// not where a record contains a line feed. Unknown kinds are skipped.
 //
 // In a sealed segment blocks follow each other directly: no padding, any position, durableUpTo is 0.
 //
@@ -55,6 +56,7 @@ package enum BlockFormat {
   static let eventTimesKnownFlag: UInt16 = 4
   static let lengthsSection: UInt16 = 1
   static let appendTimesSection: UInt16 = 3
+  static let contentChecksumSection: UInt16 = 4
 
   package static func alignedUp(_ count: Int) -> Int { (count + alignment - 1) & ~(alignment - 1) }
   static func alignedUp(_ position: UInt64) -> UInt64 { (position + 4095) & ~4095 }

@@ -16,6 +16,13 @@ package struct BlockSlice: Sendable {
     byteCount = block.byteCount(of: indices)
   }
 
+  /// All records of a block, which is not opened.
+  init(unopened block: PackedBlock) {
+    storage = .packed(block)
+    indices = 0..<block.count
+    byteCount = block.byteCount
+  }
+
   private init(_ block: PackedBlock, like slice: BlockSlice) {
     storage = .packed(block)
     indices = slice.indices
@@ -30,6 +37,8 @@ package struct BlockSlice: Sendable {
   }
 
   var isPacked: Bool { if case .packed = storage { true } else { false } }
+  /// Whether its block was never decompressed; see ``PackedBlock``.
+  var isUnopened: Bool { if case .packed(let block) = storage { block.isUnopened } else { false } }
 
   /// The stored frame of exactly these records; see ``DecodedBlock/frame``.
   package var frame: [UInt8]? {
@@ -39,7 +48,16 @@ package struct BlockSlice: Sendable {
     }
   }
 
-  private func whole(_ frame: [UInt8]?, of count: Int) -> [UInt8]? { indices.count == count ? frame : nil }
+  /// CRC-32C of exactly these records with their line feeds, where the block's trailer says it; nil also where there is
+  /// no ``frame``.
+  package var contentChecksum: UInt32? {
+    switch storage {
+    case .decoded(let block): whole(block.contentChecksum, of: block.count)
+    case .packed(let block): whole(block.contentChecksum, of: block.count)
+    }
+  }
+
+  private func whole<Value>(_ value: Value?, of count: Int) -> Value? { indices.count == count ? value : nil }
 
   private var baseOffset: Offset {
     switch storage {

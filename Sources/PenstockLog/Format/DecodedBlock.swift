@@ -10,6 +10,8 @@ package final class DecodedBlock: Sendable {
   /// again. Nil unless the reader retains frames. Nil also where some record contains a line feed: then lines are not
   /// records.
   let frame: [UInt8]?
+  /// CRC-32C of ``payload`` as the block's trailer says it; nil where there is no frame, or the trailer does not say.
+  let contentChecksum: UInt32?
 
   package var count: Int { ends.count }
   package var endOffset: Offset { baseOffset + ends.count }
@@ -18,7 +20,8 @@ package final class DecodedBlock: Sendable {
 
   /// - Precondition: `ends` rises and its last element is the position of the payload's last byte.
   init(
-    baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32], frame: [UInt8]? = nil
+    baseOffset: Offset, appendTimes: AppendTimes, payload: BlockPayload, ends: [UInt32], frame: [UInt8]? = nil,
+    contentChecksum: UInt32? = nil
   ) {
     precondition(ends.last.map { Int($0) + 1 == payload.count } ?? payload.isEmpty)
     self.baseOffset = baseOffset
@@ -26,6 +29,7 @@ package final class DecodedBlock: Sendable {
     self.payload = payload
     self.ends = ends
     self.frame = frame
+    self.contentChecksum = contentChecksum
   }
 
   /// A block whose records were all appended at one time.

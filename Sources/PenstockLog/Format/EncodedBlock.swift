@@ -8,6 +8,8 @@ package final class EncodedBlock: @unchecked Sendable {
   private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var frameStart = 0
   private var trailer: [UInt8] = []
+  /// Where the trailer has the payload's checksum.
+  private var checksumPlace: Int?
   private var header = BlockHeader()
   /// The producers of these records, where they have any.
   private(set) var producers: ProducerTrailer?
@@ -52,8 +54,10 @@ package final class EncodedBlock: @unchecked Sendable {
     body(UnsafeMutableRawBufferPointer(rebasing: buffer[start...]))
   }
 
-  func end(storedLength: Int) {
+  /// - Parameter contentChecksum: Of the payload.
+  func end(storedLength: Int, contentChecksum: UInt32) {
     header.storedLength = storedLength
+    if let place = checksumPlace { trailer.withUnsafeMutableBytes { $0.put(contentChecksum, at: place) } }
     let front = BlockFormat.headerSize + trailer.count
     header.paddingLength = BlockFormat.alignedUp(front + storedLength) - front - storedLength
   }
@@ -67,7 +71,8 @@ package final class EncodedBlock: @unchecked Sendable {
       trailer.append(littleEndian: UInt32(content.count))
       trailer.append(contentsOf: content)
     }
-    guard batches.contains(where: \.containsLineFeed) else { return }
+    checksumPlace = nil
+    guard batches.contains(where: \.containsLineFeed) else { return reserveChecksum() }
     header.flags |= BlockFormat.lengthsFlag
     trailer.append(littleEndian: BlockFormat.lengthsSection)
     trailer.append(littleEndian: UInt16(0))
@@ -79,6 +84,15 @@ package final class EncodedBlock: @unchecked Sendable {
         start = end + 1
       }
     }
+  }
+
+  /// Lines are records, so the frame can stand for them.
+  private func reserveChecksum() {
+    trailer.append(littleEndian: BlockFormat.contentChecksumSection)
+    trailer.append(littleEndian: UInt16(0))
+    trailer.append(littleEndian: UInt32(4))
+    checksumPlace = trailer.count
+    trailer.append(littleEndian: UInt32(0))
   }
 
   /// Completes the compressed block for its address, and passes its bytes to `body`.

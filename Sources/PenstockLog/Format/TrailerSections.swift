@@ -24,10 +24,12 @@ struct TrailerSections: Hashable, Sendable {
   /// The joined section; nil when the parts cannot be joined.
   typealias Join = @Sendable ([Part]) -> [UInt8]?
 
-  /// The join rules by kind. Record lengths and append times have none: the code that joins the records writes them
-  /// again.
+  /// The join rules by kind. Record lengths, append times and the payload's checksum have none: the code that joins the
+  /// records writes them again.
   static let joins: [UInt16: Join] = [ProducerTrailer.section: ProducerTrailer.joined]
-  private static let rewritten: Set<UInt16> = [BlockFormat.lengthsSection, BlockFormat.appendTimesSection]
+  private static let rewritten: Set<UInt16> = [
+    BlockFormat.lengthsSection, BlockFormat.appendTimesSection, BlockFormat.contentChecksumSection,
+  ]
 
   private(set) var sections: [Section] = []
 

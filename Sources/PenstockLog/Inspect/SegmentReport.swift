@@ -194,7 +194,11 @@ extension LogInspector {
     guard bytes.count == block.totalLength else { return "the file ends within the block" }
     return bytes.withUnsafeBytes { raw -> String? in
       do throws(BlockFlaw) {
-        _ = try BlockDecoder.decode(block, raw, seed: seed, with: reader)
+        let decoded = try BlockDecoder.decode(block, raw, seed: seed, with: reader)
+        let checksum = decoded.payload.withUnsafeBytes { Checksum.of($0) }
+        if let said = BlockDecoder.contentChecksum(block, raw), said != checksum {
+          return "the trailer has another checksum of the records"
+        }
       } catch {
         return error.reason
       }

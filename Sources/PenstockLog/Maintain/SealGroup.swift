@@ -9,6 +9,13 @@ struct ReadBlock: Sendable {
     self.block = block
     self.sections = sections
   }
+
+  /// Whether the trailer's checksum of the payload is right. Without one, there is nothing to be wrong.
+  var hasRightContentChecksum: Bool {
+    guard let bytes = sections[BlockFormat.contentChecksumSection] else { return true }
+    let checksum = block.payload.withUnsafeBytes { Checksum.of($0) }
+    return bytes.count == 4 && bytes.withUnsafeBytes { $0.get(UInt32.self, at: 0) } == checksum
+  }
 }
 
 /// Blocks of an original that become one block of a sealed segment. A pure value.
@@ -95,7 +102,21 @@ struct SealGroup: Sendable {
     if !appendTimes.steps.isEmpty { sections.append(kind: BlockFormat.appendTimesSection, appendTimes.encoded()) }
     let carried = TrailerSections.joined(blocks.map { ($0.sections, $0.block.count) })
     for section in carried?.sections ?? [] { sections.append(kind: section.kind, section.bytes) }
+    if let contentChecksum {
+      var bytes: [UInt8] = []
+      bytes.append(littleEndian: contentChecksum)
+      sections.append(kind: BlockFormat.contentChecksumSection, bytes)
+    }
     return sections
+  }
+
+  /// CRC-32C of the payload; nil where lines are not records. Taken from the records, because blocks of earlier
+  /// versions do not have it.
+  private var contentChecksum: UInt32? {
+    guard !containsLineFeed else { return nil }
+    var checksum = Checksum()
+    for block in blocks { block.block.payload.withUnsafeBytes { checksum.update($0) } }
+    return checksum.value
   }
 }
 

@@ -52,6 +52,9 @@ enum SealProof {
     _ sealed: ReadBlock, _ original: inout SegmentBlocks, _ mistake: Mistake
   ) throws(LogError) {
     var offset = sealed.block.baseOffset
+    let isOfLines = sealed.header.flags & BlockFormat.lengthsFlag == 0
+    guard sealed.hasRightContentChecksum, isOfLines == (sealed.sections[BlockFormat.contentChecksumSection] != nil)
+    else { throw mistake.found("the checksum of the records", at: offset) }
     var eventTimes: ClosedRange<Int64>?
     var knowsEventTimes = true
     var sections: [(TrailerSections, Int)] = []
@@ -59,6 +62,9 @@ enum SealProof {
       guard let block = try original.next(), block.block.baseOffset == offset,
         block.block.endOffset <= sealed.block.endOffset
       else { throw mistake.found("a block ends inside a sealed block", at: offset) }
+      guard block.hasRightContentChecksum else {
+        throw mistake.found("the original's checksum of the records is not theirs", at: offset)
+      }
       if let record = firstDifference(sealed.block, block.block) {
         throw mistake.found("the record, or its append time, is different", at: record)
       }

@@ -6,6 +6,17 @@ protocol BlockGatherer: Sendable {
   /// Takes what is wanted of the block that holds ``offset``. Returns whether the next block may follow.
   mutating func take(_ block: DecodedBlock) -> Bool
 
+  /// Whether blocks may be taken unopened at all.
+  var takesUnopened: Bool { get }
+
+  /// Whether a block is taken unopened: it is wanted whole, and its records need not be read.
+  ///
+  /// - Parameter byteCount: Of its records; 0 where that is not known yet.
+  func wantsUnopened(_ range: Range<Offset>, byteCount: Int) -> Bool
+
+  /// Takes a block for which ``wantsUnopened(_:byteCount:)`` is true.
+  mutating func take(unopened block: PackedBlock) -> Bool
+
   /// What is gathered, when no block follows: nothing more is wanted, or the log ends. Nil: no record.
   func end() throws(LogError) -> Batch?
 
@@ -19,10 +30,14 @@ struct BatchBuilder: BlockGatherer {
   private var records = 0
   private let maxRecords: Int
   private let maxBytes: Int
+  let takesUnopened: Bool
   private(set) var offset: Offset
 
-  init(from first: Offset, maxRecords: Int, maxBytes: Int, unpackedBy readers: BlockReaders? = nil) {
+  init(
+    from first: Offset, maxRecords: Int, maxBytes: Int, unpackedBy readers: BlockReaders? = nil, unopened: Bool = false
+  ) {
     slices = BatchSlices(unpackedBy: readers)
+    takesUnopened = unopened
     // A batch has at least one record, whatever limits a caller sets.
     self.maxRecords = max(1, maxRecords)
     self.maxBytes = max(1, maxBytes)
@@ -44,6 +59,18 @@ struct BatchBuilder: BlockGatherer {
     return records < maxRecords && offset == block.endOffset
   }
 
+  func wantsUnopened(_ range: Range<Offset>, byteCount: Int) -> Bool {
+    takesUnopened && range.lowerBound == offset && range.upperBound - range.lowerBound <= maxRecords - records
+      && byteCount <= maxBytes - slices.byteCount
+  }
+
+  mutating func take(unopened block: PackedBlock) -> Bool {
+    slices.append(BlockSlice(unopened: block))
+    records += block.count
+    offset = block.endOffset
+    return records < maxRecords
+  }
+
   func end() -> Batch? { isEmpty ? nil : Batch(slices: slices.slices) }
 
   /// A failure ends the batch before it.
@@ -57,11 +84,13 @@ struct BatchBuilder: BlockGatherer {
 struct RangeBuilder: BlockGatherer {
   private var slices: BatchSlices
   private let range: Range<Offset>
+  let takesUnopened: Bool
   private(set) var offset: Offset
 
-  init(_ range: Range<Offset>, unpackedBy readers: BlockReaders) {
+  init(_ range: Range<Offset>, unpackedBy readers: BlockReaders, unopened: Bool = false) {
     slices = BatchSlices(unpackedBy: readers)
     self.range = range
+    takesUnopened = unopened
     offset = range.lowerBound
   }
 
@@ -69,6 +98,16 @@ struct RangeBuilder: BlockGatherer {
     let upper = min(block.endOffset, range.upperBound)
     slices.append(BlockSlice(block: block, indices: (offset - block.baseOffset)..<(upper - block.baseOffset)))
     offset = upper
+    return offset < range.upperBound
+  }
+
+  func wantsUnopened(_ block: Range<Offset>, byteCount: Int) -> Bool {
+    takesUnopened && block.lowerBound == offset && block.upperBound <= range.upperBound
+  }
+
+  mutating func take(unopened block: PackedBlock) -> Bool {
+    slices.append(BlockSlice(unopened: block))
+    offset = block.endOffset
     return offset < range.upperBound
   }
 

@@ -2,16 +2,19 @@
 // Waiting for a block that another reader is decoding counts as everything else.
 
 extension LogView {
-  /// As ``batch(from:maxRecords:maxBytes:)``, but blocks no thread that runs tasks. Throws also `.cancelled`.
-  package func fetchBatch(from first: Offset, maxRecords: Int, maxBytes: Int) async throws(LogError) -> Batch? {
-    var builder = BatchBuilder(from: first, maxRecords: maxRecords, maxBytes: maxBytes, unpackedBy: blocks.readers)
+  /// As ``batch(from:maxRecords:maxBytes:unopened:)``, but blocks no thread that runs tasks. Throws also `.cancelled`.
+  package func fetchBatch(
+    from first: Offset, maxRecords: Int, maxBytes: Int, unopened: Bool = false
+  ) async throws(LogError) -> Batch? {
+    var builder = BatchBuilder(
+      from: first, maxRecords: maxRecords, maxBytes: maxBytes, unpackedBy: blocks.readers, unopened: unopened)
     if let batch = try gatherFromMemory(&builder) { return batch }
     return try await fetch(builder)
   }
 
-  /// As ``batch(in:)``, but blocks no thread that runs tasks. Throws also `.cancelled`.
-  package func fetchBatch(in range: Range<Offset>) async throws(LogError) -> Batch {
-    var builder = try builder(of: range)
+  /// As ``batch(in:unopened:)``, but blocks no thread that runs tasks. Throws also `.cancelled`.
+  package func fetchBatch(in range: Range<Offset>, unopened: Bool = false) async throws(LogError) -> Batch {
+    var builder = try builder(of: range, unopened: unopened)
     if let batch = try gatherFromMemory(&builder) { return Self.whole(batch) }
     return Self.whole(try await fetch(builder))
   }
@@ -20,10 +23,17 @@ extension LogView {
   /// at the end; nil when a block must be read: then ``fetch(_:)`` continues.
   func gatherFromMemory(_ builder: inout some BlockGatherer) throws(LogError) -> Batch?? {
     while builder.offset < end {
-      guard let block = findBlock(holding: builder.offset) else { return nil }
+      guard let block = findBlock(holding: builder.offset), !isReadUnopened(block, by: builder) else { return nil }
       guard builder.take(block) else { break }
     }
     return .some(try builder.end())
+  }
+
+  /// Whether a block in memory is read again, unopened: without its frame its records would be compressed again.
+  func isReadUnopened(_ block: DecodedBlock, by builder: some BlockGatherer) -> Bool {
+    block.frame == nil && block.payload.count >= PackedBlock.leastUnopened
+      && builder.wantsUnopened(
+        block.baseOffset..<block.endOffset, byteCount: block.byteCount(of: 0..<block.count))
   }
 
   /// Completes a batch on a reader thread, a block a turn. Throws also `.cancelled`.

@@ -28,7 +28,7 @@ package final class LogView: Sendable {
   /// Refreshes the view where no writer publishes: a second process polls the files.
   let follow: (@Sendable (LogView) -> Void)?
 
-  private let observation: Observation
+  let observation: Observation
 
   init(follow: (@Sendable (LogView) -> Void)? = nil, observation: Observation = Observation()) {
     self.follow = follow

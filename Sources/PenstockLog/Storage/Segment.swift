@@ -299,6 +299,15 @@ package final class Segment: Sendable {
     }
   }
 
+  /// Reads and validates a block, and does not decompress it; nil where it must be decoded. Blocks the calling thread.
+  func unopened(
+    _ entry: BlockEntry, with reader: BlockReader, unpackedBy readers: BlockReaders
+  ) throws(LogError) -> PackedBlock? {
+    try prove(entry, with: reader) { (block, bytes, seed) throws(BlockFlaw) in
+      try BlockDecoder.unopened(block, bytes, seed: seed, unpackedBy: readers)
+    }
+  }
+
   /// Reads a block's bytes; returns how many there are. Throws a gap for a block that the disk cannot read. ``LogView``
   /// accepts that gap only after a second read fails as well.
   private func read(

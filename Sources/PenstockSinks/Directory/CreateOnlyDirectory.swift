@@ -11,18 +11,21 @@ struct CreateOnlyDirectory: Sendable {
   let root: String
   let fileSystem: any FileSystem
 
-  func write(_ delivery: DeliveryRequest, _ plan: ExportPlan) -> DeliveryOutcome {
+  /// The outcome, and the file if it is delivered.
+  typealias Result = (outcome: DeliveryOutcome, file: StoredObject?)
+
+  func write(_ delivery: DeliveryRequest, _ plan: ExportPlan) -> Result {
     do throws(FileSystemError) {
       return try attempt(delivery, plan)
     } catch {
-      return Self.outcome(of: error)
+      return (Self.outcome(of: error), nil)
     }
   }
 
-  private func attempt(_ delivery: DeliveryRequest, _ plan: ExportPlan) throws(FileSystemError) -> DeliveryOutcome {
+  private func attempt(_ delivery: DeliveryRequest, _ plan: ExportPlan) throws(FileSystemError) -> Result {
     let path = root + "/" + plan.key
     if try create(plan.key, delivery.body.bytes, temporary: delivery.intent.id.rawValue) {
-      return .delivered(receipt: path)
+      return (.delivered(receipt: path), StoredObject(of: delivery.body, plan))
     }
     return try compare(path, delivery.body, plan.compression)
   }
@@ -47,13 +50,6 @@ struct CreateOnlyDirectory: Sendable {
     // Sync all directories each time: the attempt that created one may have ended before its sync.
     for directory in directories.reversed() { try fileSystem.synchronizeDirectory(directory) }
     return isNew
-  }
-
-  /// The size in bytes; nil when it cannot be read.
-  func size(of key: String) -> Int? {
-    guard let file = try? fileSystem.open(root + "/" + key, .readOnly) else { return nil }
-    defer { fileSystem.close(file) }
-    return (try? fileSystem.size(file)).map { Int($0) }
   }
 
   private func synchronizeFile(_ path: String) throws(FileSystemError) {
@@ -105,7 +101,7 @@ struct CreateOnlyDirectory: Sendable {
 
   private func compare(
     _ path: String, _ body: PreparedBody, _ compression: ExportCompression
-  ) throws(FileSystemError) -> DeliveryOutcome {
+  ) throws(FileSystemError) -> Result {
     let file = try fileSystem.open(path, .readOnly)
     defer { fileSystem.close(file) }
     let size = try fileSystem.size(file)
@@ -113,19 +109,20 @@ struct CreateOnlyDirectory: Sendable {
       reason: "the file \(path) exists with different content (\(size) bytes); it is not overwritten")
     // The compressed length depends on the library version and the frames, but is never much larger than the content.
     let limit = body.contentLength + (compression == .none ? 0 : body.contentLength / 64 + 65_536)
-    guard size <= UInt64(limit) else { return conflict }
+    guard size <= UInt64(limit) else { return (conflict, nil) }
     var bytes = [UInt8](repeating: 0, count: Int(size))
     let count = try bytes.withUnsafeMutableBufferPointer { (bytes) throws(FileSystemError) in
       try fileSystem.readAll(file, into: UnsafeMutableRawBufferPointer(bytes), at: 0)
     }
     bytes.removeLast(bytes.count - count)
-    guard bytes == body.bytes || contentMatches(bytes, body, compression) else { return conflict }
-    return .delivered(receipt: path + ", already exists")
+    guard bytes == body.bytes || contentMatches(bytes, body, compression) else { return (conflict, nil) }
+    return (.delivered(receipt: path + ", already exists"), StoredObject(of: bytes))
   }
 
   private func contentMatches(_ bytes: [UInt8], _ body: PreparedBody, _ compression: ExportCompression) -> Bool {
     guard let content = compression.decompress(bytes, count: body.contentLength) else { return false }
-    return Digest.sha256(content) == body.contentDigest
+    let digest = ContentDigest(bytes: body.contentDigest)
+    return ContentDigest(digest.kind, of: content) == digest
   }
 
   private static func parent(of path: String) -> String {

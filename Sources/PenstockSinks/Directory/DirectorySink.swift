@@ -42,6 +42,7 @@ public struct DirectorySink: Sink {
   public var description: String { "directory \(root)" }
 
   public var acceptsCompressedFrames: Bool { layout.acceptsCompressedFrames }
+  public func copiesFrames(plan: [UInt8]) throws(SinkError) -> Bool { try ExportPlan(parsing: plan).copiesFrames }
   public var appliesEventWindows: Bool { true }
   public var selection: EventSelection { layout.selection }
   /// Whether it has a manifest.
@@ -69,10 +70,9 @@ public struct DirectorySink: Sink {
     }
     if delivery.body.eventCount == 0 { return await manifest.recordNothing(delivery, plan) }
     if let known = await manifest.existingOutcome(of: delivery, plan) { return known }
-    let outcome = await Blocking.run { store.write(delivery, plan) }
-    guard case .delivered = outcome else { return outcome }
-    let size = await Blocking.run { store.size(of: plan.key) } ?? delivery.body.bytes.count
-    return await manifest.record(delivery, plan, stored: size) ?? outcome
+    let (outcome, file) = await Blocking.run { store.write(delivery, plan) }
+    guard case .delivered = outcome, let file else { return outcome }
+    return await manifest.record(delivery, plan, stored: file) ?? outcome
   }
 }
 

@@ -67,10 +67,13 @@ public struct ExportLayout: Sendable {
 
   func plan(_ outline: BatchMetadata) throws(SinkError) -> ExportPlan {
     let template = try ObjectKeyTemplate(replayTemplate)
-    return ExportPlan(
+    var plan = ExportPlan(
       key: try template.key(for: outline, suffix: compression.suffix), compression: compression,
       selection: selection(outline.events), closedBy: outline.closedBy,
       manifest: manifest ? Manifest.folder(template, logID: outline.logID, cursor: outline.cursor) : nil)
+    // SHA-256 would need the rows of every block.
+    if plan.acceptsCompressedFrames { plan.digest = .crc32c }
+    return plan
   }
 }
 
@@ -84,7 +87,7 @@ extension ExportPlan {
     if acceptsCompressedFrames, batch.slices.contains(where: { RowIterator.copiedFrame($0) != nil }) {
       return try ExportStream(batch: batch, plan: self).prepareWhole()
     }
-    var body = try PreparedBody(rendering: batch, as: .rows, selection)
+    var body = try PreparedBody(rendering: batch, as: .rows, selection, digest: digest)
     if body.eventCount == 0 { return body }
     body.bytes = try compression.compress(body.bytes)
     return body

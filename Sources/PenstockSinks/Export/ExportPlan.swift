@@ -9,6 +9,8 @@ struct ExportPlan: Hashable {
   let selection: EventSelection
   /// Why the batch was closed; nil when that is unknown.
   var closedBy: CloseReason?
+  /// What identifies the rows. Plans of earlier versions name none, and mean SHA-256.
+  var digest = ContentDigest.Kind.sha256
   /// The folder of the manifest, with a trailing slash; nil for no manifest.
   var manifest: String?
 
@@ -22,6 +24,9 @@ struct ExportPlan: Hashable {
     return selection.isEverything
   }
 
+  /// Whether blocks that are whole in a batch are not even decompressed.
+  var copiesFrames: Bool { acceptsCompressedFrames && digest == .crc32c }
+
   /// With a higher level, the user wants smaller objects than copied frames give.
   private static let copiedUpToLevel = 3
 
@@ -32,12 +37,13 @@ struct ExportPlan: Hashable {
       case .gzip(let level): ("gzip", level)
       case .zstd(let level): ("zstd", level)
       }
+    let window = selection.window.map { [$0.planEntry] } ?? []
     return try PlanText.encode(
       kind: Self.kind, version: Self.version,
       [
         ("key", key), ("compression", name), ("level", String(level)), ("fields", selection.fields.description),
         ("closed", closedBy?.rawValue ?? ""), ("manifest", manifest ?? ""),
-      ] + selection.filter.planEntry + (selection.window.map { [$0.planEntry] } ?? []))
+      ] + (digest == .sha256 ? [] : [("digest", digest.rawValue)]) + selection.filter.planEntry + window)
   }
 }
 
@@ -45,7 +51,7 @@ extension ExportPlan {
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
       parsing: plan, kind: Self.kind, version: Self.version,
-      keys: ["key", "compression", "level", "fields", "filter", EventWindow.planKey, "closed", "manifest"])
+      keys: ["key", "compression", "level", "fields", "filter", EventWindow.planKey, "closed", "manifest", "digest"])
     key = try text.value("key")
     try ObjectKeyTemplate.validate(key: key)
     let level = try text.integer("level")
@@ -63,6 +69,12 @@ extension ExportPlan {
         throw SinkError("the plan of this delivery has closed=\(reason)")
       }
       self.closedBy = closedBy
+    }
+    if let name = text.optional("digest") {
+      guard let digest = ContentDigest.Kind(rawValue: name) else {
+        throw SinkError("the plan of this delivery has digest=\(name)")
+      }
+      self.digest = digest
     }
     manifest = text.optional("manifest")
     if let manifest { try ObjectKeyTemplate.validate(key: manifest + "x") }

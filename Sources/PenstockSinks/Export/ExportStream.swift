@@ -8,8 +8,8 @@ import PenstockLog
 /// bytes.
 ///
 /// If the plan allows it, a block that is completely in the batch is not rendered and compressed. Instead, its
-/// compressed frame is copied from the log. The digest still covers the content: the bytes that were decompressed from
-/// that frame.
+/// compressed frame is copied from the log. The digest still is of the content: SHA-256 of what the frame decompresses
+/// to, or CRC-32C as the block's trailer says it, and then nothing is decompressed.
 struct ExportStream: BodyStream {
   let batch: Batch
   let plan: ExportPlan
@@ -24,26 +24,23 @@ struct ExportStream: BodyStream {
 
   /// - Parameter limit: The most bytes to keep.
   func prepare(keeping limit: Int = StoredForm.mostBytes) throws(SinkError) -> PreparedBody {
-    var hash = SHA256()
-    var length = 0
+    var digest = ContentHasher(plan.digest)
     var rows = RowIterator(batch: batch, plan)
     var form = StoredForm.Builder(batch, plan, limit: limit)
     var piece: [UInt8] = []
     while true {
       if let slice = rows.nextCopied(), let frame = slice.frame {
-        slice.payload.withUnsafeBytes { hash.update(bufferPointer: $0) }
-        length += slice.payloadCount
+        digest.update(block: slice)
         try form.add(frame: frame, before: rows)
         continue
       }
       piece.removeAll(keepingCapacity: true)
       guard rows.next(&piece) else { break }
-      piece.withUnsafeBytes { hash.update(bufferPointer: $0) }
-      length += piece.count
+      digest.update(piece)
       try form.add(piece, before: rows)
     }
     var body = PreparedBody(
-      bytes: [], contentDigest: Array(hash.finalize()), contentLength: length, eventCount: batch.count)
+      bytes: [], contentDigest: digest.finish(), contentLength: digest.length, eventCount: batch.count)
     var stream = self
     stream.form = try form.finish()
     body.stream = stream

@@ -9,7 +9,7 @@ struct RowIterator: Sendable {
   private var next = 0
   private let acceptsCompressedFrames: Bool
   /// A smaller frame compresses much worse than a large one, so its records are compressed again.
-  static let leastCopied = 64 << 10
+  static let leastCopied = PackedBlock.leastUnopened
   private static let pieceRecords = 4_096
 
   init(batch: Batch, _ plan: ExportPlan) {

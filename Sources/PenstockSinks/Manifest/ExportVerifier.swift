@@ -117,10 +117,11 @@ public struct ExportVerifier: Sendable {
   ) async throws(ExportStoreError) {
     let range = entry.first..<entry.last + 1
     if let metadata = try await store.facts(of: entry.key)?.metadata {
-      let expected = [
-        "sha256": entry.sha256, "length": String(entry.bytes), "count": String(entry.count),
-        "first": String(entry.first), "last": String(entry.last), "log": entry.log, "id": entry.id,
-      ]
+      var expected = entry.metadata
+      // An object whose hash was not known when its upload began has it in its entry alone.
+      if metadata["stored-sha256"] != nil, !entry.storedSHA256.isEmpty {
+        expected["stored-sha256"] = entry.storedSHA256
+      }
       let wrong = expected.filter { metadata[$0.key] != $0.value }.keys.sorted()
       if !wrong.isEmpty {
         report.findings.append(
@@ -131,17 +132,36 @@ public struct ExportVerifier: Sendable {
     }
     guard depth == .content else { return }
     guard let bytes = try await store.read(entry.key, limit: entry.stored + 1) else { return }
+    // Also where the rows are right: who repeats the hash of the object must find it.
+    if !entry.storedSHA256.isEmpty, Digest.hex(Digest.sha256(bytes)) != entry.storedSHA256 {
+      report.findings.append(
+        .init(
+          .wrongContent, key: entry.key, range,
+          "its bytes are not those of SHA-256 \(entry.storedSHA256.prefix(16))…"))
+    }
     let compression: ExportCompression =
       entry.key.hasSuffix(".gz") ? .gzip() : entry.key.hasSuffix(".zst") ? .zstd() : .none
     let content = compression.decompress(bytes, count: entry.bytes)
-    guard let content, Digest.hex(Digest.sha256(content)) == entry.sha256 else {
-      report.findings.append(
-        .init(.wrongContent, key: entry.key, range, "its rows are not those of SHA-256 \(entry.sha256.prefix(16))…"))
+    guard let content, let digest = entry.digest, ContentDigest(digest.kind, of: content) == digest else {
+      let words = entry.crc32c.isEmpty ? "SHA-256 \(entry.sha256.prefix(16))…" : "CRC-32C \(entry.crc32c)"
+      report.findings.append(.init(.wrongContent, key: entry.key, range, "its rows are not those of \(words)"))
       return
     }
     let rows = content.reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
     if rows != entry.count {
       report.findings.append(.init(.wrongContent, key: entry.key, range, "it has \(rows) rows, not \(entry.count)"))
     }
+  }
+}
+
+extension ManifestEntry {
+  /// What the object's metadata must say, by name without `x-amz-meta-penstock-`.
+  fileprivate var metadata: [String: String] {
+    var expected = [
+      "length": String(bytes), "count": String(count), "first": String(first), "last": String(last), "log": log,
+      "id": id,
+    ]
+    if let digest { expected[digest.kind.rawValue] = digest.text }
+    return expected
   }
 }

@@ -4,8 +4,8 @@ import PenstockSupport
 
 /// One manifest entry: the content of one exported object, or the range of a batch without rows.
 public struct ManifestEntry: Sendable, Hashable, Codable {
-  /// The version of the format: 1.
-  public var version = 1
+  /// The version of the format: 2. Version 1 has no ``crc32c`` and no ``storedSHA256``.
+  public var version = 2
   /// The log's UUID, as 32 hexadecimal digits.
   public var log: String
   /// The cursor's name.
@@ -22,14 +22,24 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
   public var count: Int
   /// The length of the rows in bytes, before compression.
   public var bytes: Int
-  /// SHA-256 of the rows before compression, in hexadecimal.
-  public var sha256: String
+  /// SHA-256 of the rows before compression, in hexadecimal; empty where there is a ``crc32c``.
+  public var sha256 = ""
+  /// CRC-32C of the rows, in hexadecimal, where the object consists of the log's own compressed blocks; else empty.
+  public var crc32c = ""
   /// The object's size in the store, in bytes.
   public var stored: Int
+  /// SHA-256 of the object as it is stored, in hexadecimal; empty where that is not known.
+  public var storedSHA256 = ""
   /// Why the batch was closed; empty if that is unknown.
   public var closed: String
   /// The ``hash`` of the previous entry; 64 zeros if there was none.
   public var previous: String
+
+  enum CodingKeys: String, CodingKey {
+    case version, log, cursor, id, key, first, last, count, bytes, sha256, crc32c, stored
+    case storedSHA256 = "storedSha256"
+    case closed, previous
+  }
 
   /// Whether there is an object; false for a batch without rows.
   public var hasObject: Bool { !key.isEmpty }
@@ -39,7 +49,7 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
 
   static let noPrevious = String(repeating: "0", count: 64)
 
-  init(_ delivery: DeliveryRequest, _ plan: ExportPlan, stored: Int, previous: String) {
+  init(_ delivery: DeliveryRequest, _ plan: ExportPlan, stored: StoredObject?, previous: String) {
     log = delivery.logID
     cursor = delivery.cursor
     id = delivery.intent.id.rawValue
@@ -48,10 +58,20 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
     last = delivery.intent.end.rawValue - 1
     count = delivery.body.eventCount
     bytes = delivery.body.contentLength
-    sha256 = Digest.hex(delivery.body.contentDigest)
-    self.stored = stored
+    self.stored = stored?.size ?? 0
+    storedSHA256 = stored?.text ?? ""
     closed = plan.closedBy?.rawValue ?? ""
     self.previous = previous
+    digest = ContentDigest(bytes: delivery.body.contentDigest)
+  }
+
+  /// What identifies the rows; nil where the entry has none that is well-formed.
+  var digest: ContentDigest? {
+    get { crc32c.isEmpty ? ContentDigest(.sha256, text: sha256) : ContentDigest(.crc32c, text: crc32c) }
+    set {
+      sha256 = newValue?.kind == .sha256 ? newValue?.text ?? "" : ""
+      crc32c = newValue?.kind == .crc32c ? newValue?.text ?? "" : ""
+    }
   }
 
   /// The entry as JSON, without a line feed: members in a fixed order, no white space. Equal entries have equal lines.
@@ -59,10 +79,12 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
     let texts: [(String, String)] = [
       ("version", String(version)), ("log", Self.quoted(log)), ("cursor", Self.quoted(cursor)), ("id", Self.quoted(id)),
       ("key", Self.quoted(key)), ("first", String(first)), ("last", String(last)), ("count", String(count)),
-      ("bytes", String(bytes)), ("sha256", Self.quoted(sha256)), ("stored", String(stored)),
-      ("closed", Self.quoted(closed)), ("previous", Self.quoted(previous)),
+      ("bytes", String(bytes)),
+      crc32c.isEmpty ? ("sha256", Self.quoted(sha256)) : ("crc32c", Self.quoted(crc32c)), ("stored", String(stored)),
     ]
-    return "{" + texts.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
+    let hash = version == 1 ? [] : [("storedSha256", Self.quoted(storedSHA256))]
+    let ending = [("closed", Self.quoted(closed)), ("previous", Self.quoted(previous))]
+    return "{" + (texts + hash + ending).map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
   }
 
   /// SHA-256 of ``line``, in hexadecimal.
@@ -84,12 +106,14 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
     return quoted + "\""
   }
 
-  /// Whether two entries describe the same object. Ignores `previous`, `stored` and `closed`: a cursor that moved back
-  /// finds its own earlier entries.
+  /// Whether two entries describe the same object. Ignores `previous`, `closed` and what is said of the stored bytes: a
+  /// cursor that moved back finds its own earlier entries, also those of version 1.
   func names(sameObjectAs other: ManifestEntry) -> Bool {
     var other = other
     other.previous = previous
     other.stored = stored
+    other.storedSHA256 = storedSHA256
+    other.version = version
     other.closed = closed
     return self == other
   }

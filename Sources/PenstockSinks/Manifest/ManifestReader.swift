@@ -147,26 +147,32 @@ extension ManifestEntry {
         "\(key) cannot be decompressed, or has no length in its metadata; remove it to export its records again",
         isTemporary: false)
     }
-    let digest = Digest.sha256(content)
+    let kind: ContentDigest.Kind = metadata?["crc32c"] == nil ? .sha256 : .crc32c
+    let digest = ContentDigest(kind, of: content)
+    let object = StoredObject(of: bytes)
     let rows = content.reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
-    if let expected = metadata?["sha256"], expected != Digest.hex(digest) {
+    if let expected = metadata?[kind.rawValue], expected != digest.text {
       throw ExportStoreError("the content of \(key) does not match its metadata", isTemporary: false)
+    }
+    if let expected = metadata?["stored-sha256"], expected != object.text {
+      throw ExportStoreError("the bytes of \(key) do not match its metadata", isTemporary: false)
     }
     self.log = log
     self.cursor = cursor
     id =
       DeliveryID(
         logID: log, cursor: cursor, first: Offset(range.lowerBound), end: Offset(range.upperBound),
-        contentDigest: digest
+        contentDigest: digest.bytes(length: length)
       ).rawValue
     self.key = key
     first = range.lowerBound
     last = range.upperBound - 1
     count = rows
     self.bytes = length
-    sha256 = Digest.hex(digest)
-    stored = bytes.count
+    stored = object.size
+    storedSHA256 = object.text
     closed = metadata?["closed"] ?? ""
     self.previous = previous
+    self.digest = digest
   }
 }

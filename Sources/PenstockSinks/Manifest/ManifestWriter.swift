@@ -34,7 +34,7 @@ final class ManifestWriter: Sendable {
       guard let found = ManifestEntry.parse(bytes)?.entry else {
         return .conflict(reason: "manifest object \(key) is not a valid entry; inspect it before exporting more")
       }
-      return try await compare(found, ManifestEntry(delivery, plan, stored: 0, previous: ""))
+      return try await compare(found, ManifestEntry(delivery, plan, stored: nil, previous: ""))
     } catch {
       return error.isTemporary ? error.outcome : nil
     }
@@ -66,11 +66,13 @@ final class ManifestWriter: Sendable {
   /// Writes the entry of a batch without rows. It has no object, and the chain has no gap.
   func recordNothing(_ delivery: DeliveryRequest, _ plan: ExportPlan) async -> DeliveryOutcome {
     if let known = await existingOutcome(of: delivery, plan) { return known }
-    return await record(delivery, plan, stored: 0) ?? .nothingToSend
+    return await record(delivery, plan, stored: nil) ?? .nothingToSend
   }
 
   /// Writes the entry of a delivery. Returns nil if the entry exists then, from this or an earlier attempt.
-  func record(_ delivery: DeliveryRequest, _ plan: ExportPlan, stored: Int) async -> DeliveryOutcome? {
+  ///
+  /// - Parameter stored: The object; nil for a batch without rows.
+  func record(_ delivery: DeliveryRequest, _ plan: ExportPlan, stored: StoredObject?) async -> DeliveryOutcome? {
     guard let folder = plan.manifest else { return nil }
     do throws(ExportStoreError) {
       let previous = try await previous(of: delivery.intent.first.rawValue, in: folder)

@@ -18,28 +18,35 @@ extension PreparedBody {
   /// Renders what is selected of a batch, uncompressed. A delivery has selected already. A batch that holds a whole
   /// range is selected here.
   package init(rendering batch: Batch, as form: BodyForm, _ selection: EventSelection = .all) throws(SinkError) {
+    try self.init(rendering: batch, as: form, selection, digest: .sha256)
+  }
+
+  init(
+    rendering batch: Batch, as form: BodyForm, _ selection: EventSelection, digest: ContentDigest.Kind
+  ) throws(SinkError) {
     var untimed = 0
     let batch = try selection.applied(to: batch, untimed: &untimed)
     switch form {
-    case .array: self.init(batch, ArrayRenderer())
-    case .rows: self.init(batch, NDJSONRenderer())
+    case .array: self.init(batch, ArrayRenderer(), digest)
+    case .rows: self.init(batch, NDJSONRenderer(), digest)
     case .single:
       guard batch.count <= 1 else {
         // The error has no offset: an offset would make the first record a dead letter, but the batch is at fault.
         throw SinkError("this delivery must have one event, but the batch has \(batch.count)")
       }
-      self.init(batch, SingleRenderer())
+      self.init(batch, SingleRenderer(), digest)
     }
   }
 
-  private init(_ batch: Batch, _ renderer: some EventRenderer) {
+  private init(_ batch: Batch, _ renderer: some EventRenderer, _ digest: ContentDigest.Kind) {
     var renderer = renderer
     var bytes: [UInt8] = []
     bytes.reserveCapacity(batch.byteCount + batch.count + 2)
     renderer.begin(&bytes)
     batch.forEachRecord { renderer.append($0.bytes, to: &bytes) }
     renderer.finish(&bytes)
-    self.init(bytes: bytes, contentDigest: Digest.sha256(bytes), contentLength: bytes.count, eventCount: batch.count)
+    let digest = ContentDigest(digest, of: bytes).bytes(length: bytes.count)
+    self.init(bytes: bytes, contentDigest: digest, contentLength: bytes.count, eventCount: batch.count)
   }
 }
 

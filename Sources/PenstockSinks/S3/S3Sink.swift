@@ -5,13 +5,15 @@ import PenstockSupport
 /// Writes each batch as one object into a bucket of Amazon S3 or a compatible store.
 ///
 /// An object is created once and never overwritten. A second attempt of a delivery finds the object of the first,
-/// compares its SHA-256 and length, and succeeds. Rows are in the bucket exactly once, as long as the store honours
-/// `If-None-Match: *` (on PUT and on CompleteMultipartUpload) and objects are not deleted while their delivery is in
-/// flight.
+/// compares the digest and the length of its rows, and succeeds. Rows are in the bucket exactly once, as long as the
+/// store honours `If-None-Match: *` (on PUT and on CompleteMultipartUpload) and objects are not deleted while their
+/// delivery is in flight.
 ///
-/// The metadata of an object, with the prefix `x-amz-meta-penstock-`, are: `sha256` and `length` (of the content before
-/// compression), `count` (rows), `first` and `last` (offsets), `closed` (why the batch was closed), `log`, `cursor` and
-/// `id`. Each object also gets a manifest entry (``ManifestEntry``) before its delivery counts as done.
+/// The metadata of an object, with the prefix `x-amz-meta-penstock-`, are: `stored-sha256` and `stored` (SHA-256 and
+/// size of the object as it is stored), `sha256` or `crc32c`, and `length` (of the rows before compression), `count`
+/// (rows), `first` and `last` (offsets), `closed` (why the batch was closed), `log`, `cursor` and `id`. An object whose
+/// stored form is larger than 32 MiB has `stored-sha256` only in the manifest. Each object also gets a manifest entry
+/// (``ManifestEntry``) before its delivery counts as done.
 ///
 /// Permissions:
 /// - `s3:PutObject`; `s3:GetObject` for the comparison and the manifest.
@@ -46,6 +48,7 @@ public struct S3Sink: Sink {
   }
 
   public var acceptsCompressedFrames: Bool { configuration.layout.acceptsCompressedFrames }
+  public func copiesFrames(plan: [UInt8]) throws(SinkError) -> Bool { try ExportPlan(parsing: plan).copiesFrames }
   public var appliesEventWindows: Bool { true }
   public var selection: EventSelection { configuration.layout.selection }
   /// Whether it has a manifest.
@@ -76,9 +79,9 @@ public struct S3Sink: Sink {
       let plan = try ExportPlan(parsing: delivery.intent.plan)
       if delivery.body.eventCount == 0 { return await manifest.recordNothing(delivery, plan) }
       if let known = await manifest.existingOutcome(of: delivery, plan) { return known }
-      let (outcome, size) = try await store(delivery, plan)
-      guard case .delivered = outcome, let size else { return outcome }
-      return await manifest.record(delivery, plan, stored: size) ?? outcome
+      let (outcome, object) = try await store(delivery, plan)
+      guard case .delivered = outcome, let object else { return outcome }
+      return await manifest.record(delivery, plan, stored: object) ?? outcome
     } catch {
       return .refused(reason: error.description)
     }
@@ -88,31 +91,32 @@ public struct S3Sink: Sink {
 
   /// Creates the object: with one PUT if it fits into one part, otherwise in parts.
   private func store(_ delivery: DeliveryRequest, _ plan: ExportPlan) async throws(SinkError) -> S3Uploader.Result {
-    let headers = headers(of: delivery, plan)
+    let partBytes = configuration.partBytes
+    let known = StoredObject(of: delivery.body, plan)
     guard let stream = delivery.body.stream else {
       let bytes = delivery.body.bytes
-      guard bytes.count > configuration.partBytes else {
-        return await put(bytes, digest: Digest.sha256(bytes), delivery, plan, headers)
+      guard bytes.count > partBytes else {
+        return await put(bytes, known ?? StoredObject(of: bytes), delivery, plan)
       }
       return await uploader.upload(
-        delivery, plan, headers: headers, firstPart: Array(bytes[..<configuration.partBytes]),
-        reader: BytesReader(bytes: bytes[configuration.partBytes...]))
+        delivery, plan, known, headers: headers(of: delivery, plan, known), firstPart: Array(bytes[..<partBytes]),
+        reader: BytesReader(bytes: bytes[partBytes...]))
     }
     var reader = stream.makeReader()
-    let first = try reader.read(configuration.partBytes)
-    guard first.count == configuration.partBytes else {
-      let known = (stream as? ExportStream)?.form.digest
-      return await put(first, digest: known ?? Digest.sha256(first), delivery, plan, headers)
+    let first = try reader.read(partBytes)
+    guard first.count == partBytes else {
+      return await put(first, known ?? StoredObject(of: first), delivery, plan)
     }
-    return await uploader.upload(delivery, plan, headers: headers, firstPart: first, reader: reader)
+    return await uploader.upload(
+      delivery, plan, known, headers: headers(of: delivery, plan, known), firstPart: first, reader: reader)
   }
 
-  /// - Parameter digest: SHA-256 of the bytes.
+  /// - Parameter object: What the bytes become.
   private func put(
-    _ bytes: [UInt8], digest: [UInt8], _ delivery: DeliveryRequest, _ plan: ExportPlan,
-    _ headers: [(name: String, value: String)]
+    _ bytes: [UInt8], _ object: StoredObject, _ delivery: DeliveryRequest, _ plan: ExportPlan
   ) async -> S3Uploader.Result {
-    var headers = headers + [(name: "if-none-match", value: "*")]
+    var headers = headers(of: delivery, plan, object) + [(name: "if-none-match", value: "*")]
+    let digest = object.digest ?? []
     if let checksum = configuration.storage.checksum {
       headers.append((name: checksum.header, value: checksum.value(of: bytes, digest: digest)))
     }
@@ -120,12 +124,13 @@ public struct S3Sink: Sink {
       let answer = try await client.send(
         S3Request(method: "PUT", key: plan.key, headers: headers, body: bytes, bodyDigest: digest))
       switch S3Verdict.afterCreate(answer) {
-      case .outcome(let outcome): return (outcome, bytes.count)
+      case .outcome(let outcome): return (outcome, object)
       case .compare: break
       }
       let head = try await client.send(S3Request(method: "HEAD", key: plan.key))
       switch S3Verdict.afterHead(head, key: plan.key, body: delivery.body, isCompressed: plan.compression != .none) {
-      case .equal(let receipt, let size): return (.delivered(receipt: receipt), size ?? bytes.count)
+      case .equal(let receipt, let found):
+        return (.delivered(receipt: receipt), found ?? StoredObject(size: bytes.count, digest: nil))
       case .missing: return (.retry(reason: "the object \(plan.key) was deleted in the meantime", after: nil), nil)
       case .outcome(let outcome): return (outcome, nil)
       }
@@ -135,11 +140,22 @@ public struct S3Sink: Sink {
   }
 
   /// The headers of a request that creates the object.
-  private func headers(of delivery: DeliveryRequest, _ plan: ExportPlan) -> [(name: String, value: String)] {
+  ///
+  /// - Parameter stored: The object; nil where it is known only at the end of an upload.
+  private func headers(
+    of delivery: DeliveryRequest, _ plan: ExportPlan, _ stored: StoredObject?
+  ) -> [(name: String, value: String)] {
     let (intent, body) = (delivery.intent, delivery.body)
+    let digest = ContentDigest(bytes: body.contentDigest)
+    let known = stored.map {
+      [
+        (name: S3Verdict.Metadata.storedSHA256, value: $0.text),
+        (name: S3Verdict.Metadata.stored, value: String($0.size)),
+      ]
+    }
     return [
       (name: "content-type", value: plan.compression.contentType),
-      (name: S3Verdict.Metadata.sha256, value: Digest.hex(body.contentDigest)),
+      (name: S3Verdict.Metadata.digest(digest.kind), value: digest.text),
       (name: S3Verdict.Metadata.length, value: String(body.contentLength)),
       (name: "x-amz-meta-penstock-count", value: String(body.eventCount)),
       (name: "x-amz-meta-penstock-first", value: String(intent.first.rawValue)),
@@ -148,7 +164,7 @@ public struct S3Sink: Sink {
       (name: S3Verdict.Metadata.log, value: delivery.logID),
       (name: "x-amz-meta-penstock-cursor", value: delivery.cursor),
       (name: "x-amz-meta-penstock-id", value: intent.id.rawValue),
-    ] + configuration.storage.headers
+    ] + (known ?? []) + configuration.storage.headers
   }
 }
 

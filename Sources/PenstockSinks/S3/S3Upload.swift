@@ -43,14 +43,15 @@ struct S3Upload: Sendable {
     case completing(id: String)
     /// An object with this key may exist.
     case comparing(id: String)
-    case done(DeliveryOutcome, size: Int?)
+    /// The object, where another attempt made it, or an earlier one of this process.
+    case done(DeliveryOutcome, found: StoredObject?)
     /// Ends this attempt; the next one continues with the uploaded parts.
     case paused(DeliveryOutcome)
   }
 
   enum AfterAbort: Sendable, Hashable {
     case create
-    case end(DeliveryOutcome, size: Int?)
+    case end(DeliveryOutcome, found: StoredObject?)
   }
 
   private(set) var phase = Phase.looking
@@ -58,6 +59,9 @@ struct S3Upload: Sendable {
   private(set) var parts: [Part] = []
   /// The number of the next part, counted from 1. All earlier parts are equal to this attempt's bytes.
   private(set) var number = 1
+
+  /// Whether this attempt's completion made the object: then its bytes are those of this attempt.
+  private(set) var isCompleted = false
 
   /// The next request; nil when the attempt has ended.
   var call: Call? {
@@ -102,16 +106,16 @@ struct S3Upload: Sendable {
   mutating func handle(looked status: S3Verdict.ObjectStatus) {
     switch (phase, status) {
     case (.looking, .missing): phase = .sweeping
-    case (.looking, .equal(let receipt, let size)): phase = .done(.delivered(receipt: receipt), size: size)
-    case (.looking, .outcome(let outcome)): phase = .done(outcome, size: nil)
-    case (.comparing(let id), .equal(let receipt, let size)):
-      phase = .aborting([id], then: .end(.delivered(receipt: receipt), size: size))
+    case (.looking, .equal(let receipt, let object)): phase = .done(.delivered(receipt: receipt), found: object)
+    case (.looking, .outcome(let outcome)): phase = .done(outcome, found: nil)
+    case (.comparing(let id), .equal(let receipt, let object)):
+      phase = .aborting([id], then: .end(.delivered(receipt: receipt), found: object))
     case (.comparing(let id), .missing):
       // Neither the upload nor the object exists: the next attempt starts again.
-      phase = .aborting([id], then: .end(.retry(reason: "the upload ended without an object", after: nil), size: nil))
+      phase = .aborting([id], then: .end(.retry(reason: "the upload ended without an object", after: nil), found: nil))
     case (.comparing(let id), .outcome(let outcome)):
       guard case .conflict = outcome else { return phase = .paused(outcome) }
-      phase = .aborting([id], then: .end(outcome, size: nil))
+      phase = .aborting([id], then: .end(outcome, found: nil))
     default: break
     }
   }
@@ -126,7 +130,7 @@ struct S3Upload: Sendable {
     guard ids.count <= 1 else { return phase = .aborting(Array(ids.dropFirst()), then: then) }
     switch then {
     case .create: phase = .creating
-    case .end(let outcome, let size): phase = .done(outcome, size: size)
+    case .end(let outcome, let object): phase = .done(outcome, found: object)
     }
   }
 
@@ -141,14 +145,15 @@ struct S3Upload: Sendable {
     let failure = S3Verdict.failure(answer)
     switch answer.response.status {
     case _ where isSuccess:
-      phase = .done(.delivered(receipt: S3Verdict.receipt(answer.response)), size: size)
+      phase = .done(.delivered(receipt: S3Verdict.receipt(answer.response)), found: nil)
+      isCompleted = true
     case 412: phase = .comparing(id: id)
     case 404 where answer.detail.code != "NoSuchBucket":
       // An attempt whose response was lost has completed it, or another client has aborted it.
       phase = .comparing(id: id)
     case _ where answer.response.status == 409 || Self.partsAreLost.contains(answer.detail.code ?? ""):
       let outcome = DeliveryOutcome.retry(reason: answer.detail.reason, after: answer.after)
-      phase = .aborting([id], then: .end(outcome, size: nil))
+      phase = .aborting([id], then: .end(outcome, found: nil))
     default: phase = .paused(failure)
     }
   }

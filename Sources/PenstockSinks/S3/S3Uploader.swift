@@ -1,3 +1,4 @@
+import Crypto
 import PenstockDelivery
 import PenstockLog
 import PenstockSupport
@@ -15,6 +16,8 @@ final class S3Uploader: Sendable {
     var delivery: DeliveryID
     var uploadID: String
     var upload: S3Upload
+    /// What its metadata say.
+    var stored: StoredObject?
   }
 
   init(client: S3Client, storage: S3StorageOptions, partBytes: Int) {
@@ -23,18 +26,23 @@ final class S3Uploader: Sendable {
     self.partBytes = partBytes
   }
 
-  /// The outcome of an attempt, and the object's size in the store if it is delivered.
-  typealias Result = (outcome: DeliveryOutcome, size: Int?)
+  /// The outcome of an attempt, and the object if it is delivered.
+  typealias Result = (outcome: DeliveryOutcome, object: StoredObject?)
 
-  /// - Parameter reader: Returns the bytes after `firstPart`.
+  /// - Parameters:
+  ///   - stored: The object, where it is known; `headers` have it.
+  ///   - reader: Returns the bytes after `firstPart`.
   func upload(
-    _ delivery: DeliveryRequest, _ plan: ExportPlan, headers: [(name: String, value: String)], firstPart: [UInt8],
-    reader: any BodyReader
+    _ delivery: DeliveryRequest, _ plan: ExportPlan, _ stored: StoredObject?,
+    headers: [(name: String, value: String)], firstPart: [UInt8], reader: any BodyReader
   ) async -> Result {
-    var body = Parts(next: firstPart, reader: reader, partBytes: partBytes)
+    var body = Parts(next: firstPart, reader: reader, partBytes: partBytes, hash: stored == nil ? SHA256() : nil)
     var upload = S3Upload()
     var uploadID: String?
-    if let left = open.withLock({ $0.removeValue(forKey: plan.key) }), left.delivery == delivery.intent.id {
+    // An upload whose metadata describe other bytes cannot become this object. It is aborted, as one that is unknown.
+    if let left = open.withLock({ $0.removeValue(forKey: plan.key) }), left.delivery == delivery.intent.id,
+      left.stored == stored
+    {
       upload = left.upload
       upload.resume(left.uploadID)
       uploadID = left.uploadID
@@ -50,11 +58,14 @@ final class S3Uploader: Sendable {
     switch upload.phase {
     case .paused(let outcome):
       if let uploadID {
-        let left = Open(delivery: delivery.intent.id, uploadID: uploadID, upload: upload)
+        let left = Open(delivery: delivery.intent.id, uploadID: uploadID, upload: upload, stored: stored)
         open.withLock { $0[plan.key] = left }
       }
       return (outcome, nil)
-    case .done(let outcome, let size): return (outcome, size)
+    case .done(let outcome, let object):
+      if upload.isCompleted { return (outcome, stored ?? StoredObject(size: upload.size, digest: body.digest)) }
+      // A store that does not say the size of an object still needs an entry for it.
+      return (outcome, object ?? StoredObject(size: stored?.size ?? upload.size, digest: nil))
     default: return (.retry(reason: "the upload was interrupted", after: nil), nil)
     }
   }
@@ -150,13 +161,17 @@ private struct Parts {
   var next: [UInt8]?
   var reader: any BodyReader
   let partBytes: Int
+  /// Of everything that was taken; nil where it is known already.
+  var hash: SHA256?
+
+  /// SHA-256 of all bytes, after the last one was taken.
+  var digest: [UInt8]? { hash.map { Array($0.finalize()) } }
 
   /// Empty at the end.
   mutating func take() throws(SinkError) -> [UInt8] {
-    if let taken = next {
-      next = nil
-      return taken
-    }
-    return try reader.read(partBytes)
+    let taken = if let next { next } else { try reader.read(partBytes) }
+    next = nil
+    taken.withUnsafeBytes { hash?.update(bufferPointer: $0) }
+    return taken
   }
 }

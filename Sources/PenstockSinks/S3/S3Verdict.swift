@@ -10,7 +10,10 @@ enum S3Verdict: Hashable {
 
   /// The headers of the metadata.
   enum Metadata {
-    static let sha256 = "x-amz-meta-penstock-sha256"
+    /// Of the rows; one of both.
+    static func digest(_ kind: ContentDigest.Kind) -> String { "x-amz-meta-penstock-" + kind.rawValue }
+    static let stored = "x-amz-meta-penstock-stored"
+    static let storedSHA256 = "x-amz-meta-penstock-stored-sha256"
     static let length = "x-amz-meta-penstock-length"
     static let log = "x-amz-meta-penstock-log"
   }
@@ -50,8 +53,8 @@ enum S3Verdict: Hashable {
 
   /// The status of the object, after a HEAD.
   enum ObjectStatus: Hashable {
-    /// The object of this delivery, with its size in the store.
-    case equal(receipt: String, size: Int?)
+    /// The object of this delivery.
+    case equal(receipt: String, StoredObject?)
     case missing
     case outcome(DeliveryOutcome)
   }
@@ -78,20 +81,32 @@ enum S3Verdict: Hashable {
   private static func comparison(
     _ response: TransportResponse, key: String, body: PreparedBody, isCompressed: Bool
   ) -> ObjectStatus {
-    let digest = response.header(Metadata.sha256)
+    let expectedDigest = ContentDigest(bytes: body.contentDigest)
+    let digest = response.header(Metadata.digest(expectedDigest.kind))
     let length = response.header(Metadata.length)
     let size = response.header("Content-Length")
     let expected = String(body.contentLength)
-    // Metadata only describe the content. For an uncompressed object, the size also proves its length.
-    let hasSize = isCompressed || size == nil || size == expected
-    if digest == Digest.hex(body.contentDigest), length == expected, hasSize {
-      return .equal(receipt: receipt(response) + ", already exists", size: size.flatMap { Int($0) })
+    // Metadata only describe the object. Its size proves a part of what they say.
+    let stored = response.header(Metadata.stored) ?? (isCompressed ? nil : expected)
+    let hasSize = size == nil || stored == nil || size == stored
+    if digest == expectedDigest.text, length == expected, hasSize {
+      // The hash of the object that is there. Another attempt may have compressed the same rows to other bytes.
+      let hash = response.header(Metadata.storedSHA256).flatMap { Digest.decodeHex($0) }
+      let object = size.flatMap { Int($0) }.map { StoredObject(size: $0, digest: hash) }
+      return .equal(receipt: receipt(response) + ", already exists", object)
+    }
+    let other: ContentDigest.Kind = expectedDigest.kind == .sha256 ? .crc32c : .sha256
+    if digest == nil, response.header(Metadata.digest(other)) != nil {
+      return .outcome(
+        .conflict(
+          reason: "the object \(key) exists with a digest of another kind, \(other.rawValue): an earlier delivery of "
+            + "this cursor or another version wrote it; it is not overwritten"))
     }
     guard let digest else {
       return .outcome(
         .conflict(reason: "the object \(key) exists, but was not written by Penstock; it is not overwritten"))
     }
-    let found = "SHA-256 \(digest.prefix(16))…, \(length ?? "?") bytes"
+    let found = "\(expectedDigest.kind.rawValue) \(digest.prefix(16))…, \(length ?? "?") bytes, \(size ?? "?") stored"
     return .outcome(
       .conflict(reason: "the object \(key) exists with different content (\(found)); it is not overwritten"))
   }

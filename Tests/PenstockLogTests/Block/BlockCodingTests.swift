@@ -84,7 +84,8 @@ import Testing
     encoder.finish(at: Blocks.place()) { (_, _) in }
     _ = try encoder.compress([batch([[65]])])
     let (header, bytes) = encoder.finish(at: Blocks.place()) { (header, bytes) in (header, Array(bytes)) }
-    #expect(bytes[BlockFormat.headerSize..<header.frontLength].allSatisfy { $0 == 0 })
+    let front = BlockFormat.headerSize + header.trailerLength
+    #expect(header.trailerLength == 12 && bytes[front..<header.frontLength].allSatisfy { $0 == 0 })
   }
 
   @Test func `the header stands in the bytes as documented`() throws {
@@ -123,6 +124,23 @@ import Testing
       #expect(bytes.get(UInt16.self, at: 114) == 0)
       #expect(bytes.get(UInt32.self, at: 116) == 16)
       #expect((0..<4).map { bytes.get(UInt32.self, at: 120 + $0 * 4) } == [3, 1, 1, 1])
+    }
+  }
+
+  @Test func `the trailer has the checksum of the payload, unless a record contains a line feed`() throws {
+    for (name, batches) in Self.shapes() {
+      let (header, bytes) = try Blocks.encode(batches.map(batch))
+      let records: [[UInt8]] = batches.flatMap { $0 }
+      let payload: [UInt8] = records.flatMap { $0 + [10] }
+      let found = bytes.withUnsafeBytes { BlockDecoder.contentChecksum(header, $0) }
+      #expect(found == (records.contains { $0.contains(10) } ? nil : Checksum.of(payload)), "\(name)")
+    }
+    // As documented: one section of kind 4, a u32.
+    let bytes = try Blocks.encode([batch([Array("a".utf8)])]).bytes
+    bytes.withUnsafeBytes { bytes in
+      #expect(bytes.get(UInt16.self, at: 112) == 4 && bytes.get(UInt16.self, at: 114) == 0)
+      #expect(bytes.get(UInt32.self, at: 116) == 4)
+      #expect(bytes.get(UInt32.self, at: 120) == Checksum.of(Array("a\n".utf8)))
     }
   }
 

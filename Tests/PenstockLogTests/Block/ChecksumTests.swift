@@ -43,7 +43,8 @@ import Testing
   @Test func `hardware and table agree on random bytes, in one piece and in pieces`() {
     var random = SplitMix64(seed: 12)
     for _ in 0..<50 {
-      let bytes = random.bytes(random.below(4_000))
+      // Three lanes of a kibibyte at once, and what is left.
+      let bytes = random.bytes(random.below(12_000))
       let seed = UInt32(truncatingIfNeeded: random.next())
       let whole = Checksum.of(bytes, seed: seed)
       #expect(whole == Checksum.portable(bytes, seed: seed))
@@ -53,6 +54,38 @@ import Testing
       Array(bytes[cut...]).withUnsafeBytes { pieces.update($0) }
       #expect(pieces.value == whole)
     }
+  }
+
+  @Test func `the checksum of joined bytes is made of those of the parts and of a length`() {
+    var random = SplitMix64(seed: 15)
+    for lengths in [(0, 0), (0, 5), (5, 0), (1, 1), (7, 4_096), (9_000, 3), (20_000, 70_001)] {
+      let (a, b) = (random.bytes(lengths.0), random.bytes(lengths.1))
+      #expect(Checksum.joined(Checksum.of(a), Checksum.of(b), ofLength: b.count) == Checksum.of(a + b))
+    }
+    for _ in 0..<200 {
+      let bytes = random.bytes(random.below(3_000))
+      var (joined, rest) = (UInt32(0), bytes[...])
+      while !rest.isEmpty {
+        let part = Array(rest.prefix(1 + random.below(700)))
+        joined = Checksum.joined(joined, Checksum.of(part), ofLength: part.count)
+        rest = rest.dropFirst(part.count)
+      }
+      #expect(joined == Checksum.of(bytes))
+    }
+  }
+
+  @Test func `lengths of any size are joined: so many zeros by halves are what they are at once`() {
+    let block = [UInt8](repeating: 0, count: 1 << 20)
+    var (whole, joined, length) = (Checksum(), Checksum.of(block), block.count)
+    for _ in 0..<64 { block.withUnsafeBytes { whole.update($0) } }
+    for _ in 0..<6 { (joined, length) = (Checksum.joined(joined, joined, ofLength: length), 2 * length) }
+    #expect(joined == whole.value && length == 64 << 20)
+    // Beyond what fits into memory, only that the order of joining does not matter.
+    for _ in 0..<12 { (joined, length) = (Checksum.joined(joined, joined, ofLength: length), 2 * length) }
+    let (ab, abc) = (
+      Checksum.joined(1, joined, ofLength: length), Checksum.joined(joined, 5, ofLength: 7)
+    )
+    #expect(Checksum.joined(ab, 5, ofLength: 7) == Checksum.joined(1, abc, ofLength: length + 7))
   }
 
   @Test func `a seed changes the checksum`() {
