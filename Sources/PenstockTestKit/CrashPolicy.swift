@@ -22,7 +22,8 @@ public struct CrashOptions: OptionSet, Sendable, Equatable {
   /// The options with these bits.
   public init(rawValue: Int) { self.rawValue = rawValue }
 
-  /// A sector in flight may hold zeros, or a part of its new bytes and a part of its old ones (only with `.seeded`).
+  /// A sector in flight may hold zeros, or a part of its new bytes and a part of its durable ones (only with
+  /// `.seeded`).
   public static let tornSectors = CrashOptions(rawValue: 1)
   /// Any subset of a directory's operations survives. Without it, a prefix of them does, in the order they were made.
   public static let unorderedDirectories = CrashOptions(rawValue: 2)

@@ -229,7 +229,7 @@ struct SimulatedFile: Sendable {
     for change in changes {
       switch change {
       case .sectors(let first, let bytes, let alters):
-        place(bytes, at: first, alters, in: &image, &chooser)
+        place(bytes, at: first, alters, in: &image, over: durable, &chooser)
       case .grown(let end):
         if chooser.survives() { size = end }
       case .truncated(let end):
@@ -243,7 +243,8 @@ struct SimulatedFile: Sendable {
   }
 
   private static func place(
-    _ bytes: [UInt8], at first: Int, _ alters: Bool, in image: inout ByteImage, _ chooser: inout CrashChooser
+    _ bytes: [UInt8], at first: Int, _ alters: Bool, in image: inout ByteImage, over durable: ByteImage,
+    _ chooser: inout CrashChooser
   ) {
     let size = ByteImage.sectorSize
     bytes.withUnsafeBytes { raw in
@@ -252,7 +253,9 @@ struct SimulatedFile: Sendable {
         let survives = alters ? chooser.survives() : chooser.survivesUnaltered()
         let position = (first + index) * size
         let new = UnsafeRawBufferPointer(rebasing: raw[index * size..<(index + 1) * size])
-        if let torn = chooser.torn(new: new, old: { image.sectors(first + index..<first + index + 1) }) {
+        // Over what was durable: a drive that has taken one write of a sector, and then stops within the next one, is
+        // not modelled.
+        if let torn = chooser.torn(new: new, old: { durable.sectors(first + index..<first + index + 1) }) {
           torn.withUnsafeBytes { image.put($0, at: position) }
         } else if survives {
           image.put(new, at: position)

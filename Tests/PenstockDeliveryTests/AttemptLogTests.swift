@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("The list of attempts", .timeLimit(.minutes(1))) struct AttemptLogTests {
+@Suite("The list of attempts", .timeLimit(.minutes(3))) struct AttemptLogTests {
   let disk = SimulatedFileSystem()
   var environment: LogEnvironment { DeadLetterLogTests.environment(disk) }
 

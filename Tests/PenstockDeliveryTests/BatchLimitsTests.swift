@@ -40,7 +40,7 @@ private struct StatingSink: Sink {
   }
 }
 
-@Suite("What a sink says of its batches", .timeLimit(.minutes(1))) struct BatchLimitsTests {
+@Suite("What a sink says of its batches", .timeLimit(.minutes(3))) struct BatchLimitsTests {
   private let dead = InMemoryDeadLetters()
   private func delivery(
     _ rig: DeliveryRig, to sink: StatingSink, policy: BatchPolicy? = nil, deadLetters: InMemoryDeadLetters? = nil
@@ -103,7 +103,7 @@ private struct StatingSink: Sink {
   }
 }
 
-@Suite("Mistakes that a program hears of at once", .timeLimit(.minutes(1))) struct DeliveryMisuseTests {
+@Suite("Mistakes that a program hears of at once", .timeLimit(.minutes(3))) struct DeliveryMisuseTests {
   @Test func `a cursor of one log with another log as the source is refused before anything is sent`() async throws {
     let disk = SimulatedFileSystem()
     let one = try await Log.open(at: "/one", environment: DeadLetterLogTests.environment(disk, salt: 1))

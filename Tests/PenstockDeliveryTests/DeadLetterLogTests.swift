@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("Dead letters", .timeLimit(.minutes(1))) struct DeadLetterLogTests {
+@Suite("Dead letters", .timeLimit(.minutes(3))) struct DeadLetterLogTests {
   private let disk = SimulatedFileSystem()
   static func environment(_ disk: SimulatedFileSystem, salt: UInt64 = 1) -> LogEnvironment {
     let random = AsyncCondition(SplitMix64(seed: salt))

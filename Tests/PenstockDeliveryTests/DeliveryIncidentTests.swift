@@ -4,7 +4,7 @@ import PenstockTestKit
 import Testing
 
 /// What has gone wrong in other deliveries, where no other suite has it; docs/internals/incidents.md has them all.
-@Suite("Incidents of other deliveries", .timeLimit(.minutes(1))) struct DeliveryIncidentTests {
+@Suite("Incidents of other deliveries", .timeLimit(.minutes(3))) struct DeliveryIncidentTests {
   @Test func `appends are answered while a destination hangs, and wait for none of it`() async throws {
     let disk = SimulatedFileSystem()
     let log = try await Log.open(at: "/log", environment: DeadLetterLogTests.environment(disk, salt: 7))

@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("A delivery", .timeLimit(.minutes(1))) struct DeliveryTests {
+@Suite("A delivery", .timeLimit(.minutes(3))) struct DeliveryTests {
   private let sink = ScriptedSink()
   private let notices = NoticeLog()
   private let destination = RecordingDestination()

@@ -4,7 +4,7 @@ import PenstockTestKit
 import ServiceLifecycle
 import Testing
 
-@Suite("A delivery in time", .timeLimit(.minutes(1))) struct DeliveryTimingTests {
+@Suite("A delivery in time", .timeLimit(.minutes(3))) struct DeliveryTimingTests {
   private let rig = DeliveryRig(records: 3)
   private let sink = ScriptedSink()
   private let notices = NoticeLog()

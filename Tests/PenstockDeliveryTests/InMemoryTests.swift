@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("What deliveries are tested with", .timeLimit(.minutes(1))) struct InMemoryTests {
+@Suite("What deliveries are tested with", .timeLimit(.minutes(3))) struct InMemoryTests {
   @Test func `a source gives as many records as fit, at least one, and none at its end`() async throws {
     let source = InMemorySource()
     source.append("aa", "bb")

@@ -4,7 +4,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("A delivery with several batches in flight", .timeLimit(.minutes(1))) struct OpenDeliveriesTests {
+@Suite("A delivery with several batches in flight", .timeLimit(.minutes(3))) struct OpenDeliveriesTests {
   let two = DeliveryOptions(maxInFlight: 2)
   let pairs = BatchPolicy(maxRecords: 2)
 

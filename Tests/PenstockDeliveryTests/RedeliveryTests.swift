@@ -3,7 +3,7 @@ import PenstockLog
 import PenstockTestKit
 import Testing
 
-@Suite("Redelivery of dead letters", .timeLimit(.minutes(1))) struct RedeliveryTests {
+@Suite("Redelivery of dead letters", .timeLimit(.minutes(3))) struct RedeliveryTests {
   private let sink = ScriptedSink()
   let disk = SimulatedFileSystem()
 

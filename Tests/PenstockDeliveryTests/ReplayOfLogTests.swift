@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// Replays over a real log on a simulated disk.
-@Suite("A replay of a log", .timeLimit(.minutes(1))) struct ReplayOfLogTests {
+@Suite("A replay of a log", .timeLimit(.minutes(3))) struct ReplayOfLogTests {
   private let disk = SimulatedFileSystem()
   private let clock = ManualClock()
   private let destination = RecordingDestination()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import PenstockDelivery
 
-@Suite("What ends the wait of a delivery", .timeLimit(.minutes(1))) struct WaitTests {
+@Suite("What ends the wait of a delivery", .timeLimit(.minutes(3))) struct WaitTests {
   private static let waits = [nil, Offset(7)].flatMap { offset in
     [nil, MonotonicInstant(sinceStart: .seconds(5))].flatMap { deadline in
       [false, true].map { Wait(recordsPast: offset, isRouted: $0, deadline: deadline) }

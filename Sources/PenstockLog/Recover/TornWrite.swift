@@ -5,7 +5,8 @@
 /// later: a torn write does not explain it.
 ///
 /// A sector also counts as torn when its first or last word of eight bytes is zeros, because some drives may stop
-/// within a sector.
+/// within a sector. One that has taken a part of a short write, and then stops within the rest, leaves zeros in the
+/// middle. That counts as damage: content may have such zeros, and a flipped bit must not pass for a torn write.
 enum TornWrite {
   static let sector = 512
   private static let word = 8
