@@ -48,9 +48,9 @@ import Testing
     var merges = 0
     /// Who was called and has not taken since.
     var called: Set<Routing.MemberID> = []
-    /// Where the pass was when each was told last.
+    /// Where each learned last that the pass is.
     var told: [Routing.MemberID: Int] = [:]
-    /// Who was in a pass that is live now before it was, and has to be told.
+    /// Who was in a pass that is live now before it was, and has to learn that.
     var unaware: Set<Routing.MemberID> = []
     /// Members of a pass that caught up, when something waited for them and they were not called.
     var quiet = 0
@@ -180,7 +180,7 @@ import Testing
     world.members.map(\.id).filter { world.routing.pass(of: $0) == pass }
   }
 
-  /// Whether everyone who does not know is told, in turn and once for each place.
+  /// Whether everyone who does not know learns it, in turn and once for each place.
   private func tell(_ pass: Routing.PassID, _ world: inout World) -> String? {
     let (all, position) = (members(of: pass, world), world.position(pass) ?? 0)
     let untold = Set(
@@ -193,10 +193,10 @@ import Testing
     // Two are looked at each time.
     for _ in 0..<(all.count + 1) / 2 {
       let now = world.routing.tell(pass)
-      if now.count > 2 || !told.isDisjoint(with: now) { return "\(now) are told, after \(told)" }
+      if now.count > 2 || !told.isDisjoint(with: now) { return "\(now) learn it, after \(told)" }
       told.formUnion(now)
     }
-    if told != untold { return "\(told) are told, and not \(untold)" }
+    if told != untold { return "\(told) learn it, and not \(untold)" }
     for id in told {
       world.told[id] = position
       world.unaware.remove(id)

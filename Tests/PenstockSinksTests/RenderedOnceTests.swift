@@ -52,7 +52,7 @@ import PenstockSupport
       let whole = try Self.bytes(try stream.prepare())
       for limit in [1, 50_000, 100_000, whole.count - 1, whole.count + 1] {
         let (body, form) = try Self.form(stream, keeping: limit)
-        // An edge and the frame behind it may go beyond it together.
+        // An edge and the frame after it may go beyond it together.
         let piece = form.pieces.map(\.count).max() ?? 0
         #expect(form.count < limit + 2 * max(piece, 1), "\(limit)")
         #expect((form.digest != nil) == (form.rest == nil))

@@ -220,7 +220,7 @@ private struct StoredLog {
     #expect(try await Self.isSound(bucket))
   }
 
-  @Test func `whoever changes an object is found by the hash, also where the rows are the same`() async throws {
+  @Test func `who changes an object is found by the hash, also where the rows are the same`() async throws {
     let log = try StoredLog()
     let bucket = BucketInMemory()
     let sink = try Self.sink(bucket, partBytes: 8 << 20)

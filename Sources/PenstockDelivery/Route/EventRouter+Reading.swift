@@ -42,7 +42,7 @@ extension EventRouter {
   private func compare(_ batch: Batch, _ pass: Routing.PassID, _ number: Int) {
     let woken = state.withLock { state -> [Routing.MemberID] in
       guard state.readings[pass]?.number == number, state.routing.position(pass) == batch.first else { return [] }
-      state.readings[pass]?.hasMoved = true
+      state.readings[pass]?.mayHaveUntold = true
       state.routing.compare(batch, pass)
       for absorbed in state.routing.merge(into: pass) {
         state.readings.removeValue(forKey: absorbed)?.task.cancel()
@@ -56,10 +56,10 @@ extension EventRouter {
   private func waitForRecords(
     past position: Offset, _ pass: Routing.PassID, _ number: Int, _ nextRound: inout MonotonicInstant
   ) async -> Bool {
-    let (hasMoved, called) = state.withLock { state -> (Bool, [Routing.MemberID]?) in
+    let (mayHaveUntold, called) = state.withLock { state -> (Bool, [Routing.MemberID]?) in
       guard state.readings[pass]?.number == number else { return (false, nil) }
       let isFirst = state.routing.reachedEnd(pass)
-      return (state.readings[pass]?.hasMoved == true, isFirst ? state.routing.calls(pass) : nil)
+      return (state.readings[pass]?.mayHaveUntold == true, isFirst ? state.routing.calls(pass) : nil)
     }
     if let called {
       // Members that end when they have caught up need not wait for a round, and what is gathered can get old now.
@@ -67,7 +67,7 @@ extension EventRouter {
       nextRound = tellPosition(pass, number)
       return true
     }
-    guard hasMoved else { return await source.waitForRecords(past: position, timeout: nil) }
+    guard mayHaveUntold else { return await source.waitForRecords(past: position, timeout: nil) }
     let left = nextRound - clock.now()
     if left > .zero, await source.waitForRecords(past: position, timeout: left) { return true }
     if Task.isCancelled { return false }
@@ -80,7 +80,7 @@ extension EventRouter {
     let (told, isLarge) = state.withLock { state -> ([Routing.MemberID], Bool) in
       guard state.readings[pass]?.number == number else { return ([], false) }
       let told = state.routing.tell(pass)
-      state.readings[pass]?.hasMoved = state.routing.hasUntold(pass)
+      state.readings[pass]?.mayHaveUntold = state.routing.hasUntold(pass)
       return (told, state.routing.isLarge(pass))
     }
     wake(told)
@@ -94,11 +94,10 @@ extension EventRouter {
     wake(state.withLock { $0.routing.calls(pass, all: true) })
     while true {
       let seen = room.value
-      guard let isRoomy = look({ $0.isRoomy(pass) || $0.isLive(pass) && !$0.isCrowded(pass) }, pass, number) else {
-        return false
-      }
-      if isRoomy { return true }
-      if look({ $0.isLive(pass) }, pass, number) == false {
+      let found = look({ ($0.isRoomy(pass), $0.isCrowded(pass), $0.isLive(pass)) }, pass, number)
+      guard let (isRoomy, isCrowded, isLive) = found else { return false }
+      if isRoomy || isLive && !isCrowded { return true }
+      if !isLive {
         if await isTold(beyond: seen, until: clock.now() + Self.grace) { continue }
         if Task.isCancelled { return false }
       }
@@ -108,13 +107,15 @@ extension EventRouter {
         if state.routing.position(pass) == nil { state.readings[pass] = nil }
         return sent
       }
-      guard let sent else { return look({ _ in true }, pass, number) == true }
+      guard let sent else { return look({ _ in true }, pass, number) != nil }
       wake([sent])
     }
   }
 
   /// Nil when this reading is over.
-  private func look(_ question: (Routing) -> Bool, _ pass: Routing.PassID, _ number: Int) -> Bool? {
+  private func look<Answer: Sendable>(
+    _ question: (Routing) -> Answer, _ pass: Routing.PassID, _ number: Int
+  ) -> Answer? {
     state.withLock { $0.readings[pass]?.number == number ? question($0.routing) : nil }
   }
 

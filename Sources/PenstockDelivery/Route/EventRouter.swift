@@ -8,7 +8,7 @@ import Synchronization
 /// filter leaves events out then takes its events from here. It leaves the router, and reads the log for itself, while
 /// it is far from all others, slower than they are, in trouble, or at a gap. So no destination slows another. While
 /// destinations catch up together, they wait at most a second for one that takes nothing. Each is then called when 256
-/// KiB of events wait for it, and what it gathers is not sent because it is old before the end of the log is reached.
+/// KiB of events wait for it. Before the end of the log is reached, the age of an event closes no batch.
 ///
 /// Events that wait here, or that a destination took and has not counted into batches, take at most 32 MiB for all
 /// destinations together; at most 4 MiB wait for one. One record for each destination may exceed that. Besides, batches
@@ -62,7 +62,7 @@ public final class EventRouter: Sendable {
     let number: Int
     let task: Task<Void, Never>
     /// Whether a member may be there that is to be told how far the pass is.
-    var hasMoved = false
+    var mayHaveUntold = false
   }
 
   let source: any RecordSource
@@ -121,7 +121,7 @@ public final class EventRouter: Sendable {
     state.readings[pass] = Reading(
       number: number,
       // Holds the router until its last member leaves.
-      task: Task(executorPreference: executor) { await self.read(pass, number) }, hasMoved: true)
+      task: Task(executorPreference: executor) { await self.read(pass, number) }, mayHaveUntold: true)
   }
 
   private func leave(_ id: Routing.MemberID) {

@@ -71,17 +71,17 @@ package struct FilterIndex: Sendable {
   /// A filter may be under several values of one record, and is compared once.
   private func compare(_ number: Int32, _ matches: inout FilterMatches) {
     guard matches.isFirstLook(at: Int(number)) else { return }
-    let filter = filters[Int(number)]
+    let filter = filters[Int(number)].content
     var (met, excluded): (UInt16, UInt16) = (0, 0)
     for value in matches.values.indices {
       let field = matches.values[value].field
-      guard filter.content.asked & field.bit != 0 else { continue }
+      guard filter.asked & field.bit != 0 else { continue }
       matches.withBytes(of: value) { bytes in
-        if filter.content.wanted.meets(field, bytes) { met |= field.bit }
-        if filter.content.unwanted.meets(field, bytes) { excluded |= field.bit }
+        if filter.wanted.meets(field, bytes) { met |= field.bit }
+        if filter.unwanted.meets(field, bytes) { excluded |= field.bit }
       }
     }
-    if met == filter.content.wanted.fields, excluded == 0 { matches.passed.append(Int(number)) }
+    if met == filter.wanted.fields, excluded == 0 { matches.passed.append(Int(number)) }
   }
 }
 

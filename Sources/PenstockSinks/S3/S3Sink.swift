@@ -116,7 +116,7 @@ public struct S3Sink: Sink {
     _ bytes: [UInt8], _ object: StoredObject, _ delivery: DeliveryRequest, _ plan: ExportPlan
   ) async -> S3Uploader.Result {
     var headers = headers(of: delivery, plan, object) + [(name: "if-none-match", value: "*")]
-    let digest = object.digest ?? []
+    let digest = object.digest ?? Digest.sha256(bytes)
     if let checksum = configuration.storage.checksum {
       headers.append((name: checksum.header, value: checksum.value(of: bytes, digest: digest)))
     }
