@@ -162,7 +162,9 @@ public final class AsyncHTTPTransport: HTTPTransport {
       return TransportResponse(
         status: Int(response.status.code),
         headers: response.headers.map { (name: $0.name, value: $0.value) },
-        body: await prefix(of: response.body, limit: request.responseLimit, within: bodyTime, pause),
+        body: await prefix(
+          of: response.body, isEmpty: response.headers["content-length"] == ["0"], limit: request.responseLimit,
+          within: bodyTime, pause),
         connection: TransportConnection(
           httpVersion: "\(response.version)", tlsVersion: request.isSecure ? pooled.tlsVersion : nil,
           address: address?.description))
@@ -175,7 +177,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     var translated = HTTPClientRequest(url: request.url)
     translated.method = HTTPMethod(rawValue: request.method)
     for (name, value) in request.headers { translated.headers.add(name: name, value: value) }
-    if request.body.count > BodyPieces.size {
+    if request.body.count > BodyPieces.mostAtOnce {
       translated.body = .stream(BodyPieces(bytes: request.body), length: .known(Int64(request.body.count)))
     } else if !request.body.isEmpty {
       translated.body = .bytes(ByteBuffer(bytes: request.body))
@@ -185,10 +187,10 @@ public final class AsyncHTTPTransport: HTTPTransport {
 
   /// The first `limit` bytes of the body. The status is known already, so an incomplete or slow body is not an error.
   private static func prefix(
-    of body: HTTPClientResponse.Body, limit: Int, within time: Duration, _ pause: @escaping Pause
+    of body: HTTPClientResponse.Body, isEmpty: Bool, limit: Int, within time: Duration, _ pause: @escaping Pause
   ) async -> [UInt8] {
     let read = Mutex<[UInt8]>([])
-    _ = await withLimit(time, pause) {
+    let readAll: @Sendable () async -> Void = {
       do {
         for try await chunk in body {
           let isFull = read.withLock { bytes in
@@ -199,6 +201,8 @@ public final class AsyncHTTPTransport: HTTPTransport {
         }
       } catch {}
     }
+    // An empty body ends with the head, and the tasks of a limit cost more than that.
+    if isEmpty { await readAll() } else { _ = await withLimit(time, pause, readAll) }
     return read.withLock { $0 }
   }
 
@@ -242,9 +246,12 @@ private final class NamedClient: Sendable {
   func close() async { await newest.withLock({ $0.client })?.close() }
 }
 
-/// A long body in pieces of 256 KiB. Only one piece at a time is copied into a network buffer.
+/// A long body in pieces of 128 KiB. A piece is copied into a network buffer when the connection takes it, so a request
+/// that waits for its connection holds no copy. Larger pieces would be memory that the system has to clear each time.
 private struct BodyPieces: AsyncSequence, Sendable {
-  static let size = 256 << 10
+  static let size = 128 << 10
+  /// A body of at most so many bytes is one piece.
+  static let mostAtOnce = 16 << 10
 
   let bytes: [UInt8]
 

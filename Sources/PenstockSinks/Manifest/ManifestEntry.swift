@@ -4,8 +4,8 @@ import PenstockSupport
 
 /// One manifest entry: the content of one exported object, or the range of a batch without rows.
 public struct ManifestEntry: Sendable, Hashable, Codable {
-  /// The version of the format: 2. Version 1 has no ``crc32c`` and no ``storedSHA256``.
-  public var version = 2
+  /// The version of the format: 1.
+  public var version = 1
   /// The log's UUID, as 32 hexadecimal digits.
   public var log: String
   /// The cursor's name.
@@ -81,10 +81,10 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
       ("key", Self.quoted(key)), ("first", String(first)), ("last", String(last)), ("count", String(count)),
       ("bytes", String(bytes)),
       crc32c.isEmpty ? ("sha256", Self.quoted(sha256)) : ("crc32c", Self.quoted(crc32c)), ("stored", String(stored)),
+      ("storedSha256", Self.quoted(storedSHA256)), ("closed", Self.quoted(closed)),
+      ("previous", Self.quoted(previous)),
     ]
-    let hash = version == 1 ? [] : [("storedSha256", Self.quoted(storedSHA256))]
-    let ending = [("closed", Self.quoted(closed)), ("previous", Self.quoted(previous))]
-    return "{" + (texts + hash + ending).map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
+    return "{" + texts.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
   }
 
   /// SHA-256 of ``line``, in hexadecimal.
@@ -107,13 +107,12 @@ public struct ManifestEntry: Sendable, Hashable, Codable {
   }
 
   /// Whether two entries describe the same object. Ignores `previous`, `closed` and what is said of the stored bytes: a
-  /// cursor that moved back finds its own earlier entries, also those of version 1.
+  /// cursor that moved back finds its own earlier entries.
   func names(sameObjectAs other: ManifestEntry) -> Bool {
     var other = other
     other.previous = previous
     other.stored = stored
     other.storedSHA256 = storedSHA256
-    other.version = version
     other.closed = closed
     return self == other
   }

@@ -15,14 +15,13 @@ extension ManifestEntry {
   static func parse(_ bytes: [UInt8]) -> (entry: ManifestEntry, hash: String)? {
     guard bytes.last == UInt8(ascii: "\n") else { return nil }
     let line = Array(bytes.dropLast())
-    guard let entry = try? JSONDecoder().decode(ManifestEntry.self, from: Data(line)), (1...2).contains(entry.version),
-      entry.version == 2 || entry.crc32c.isEmpty,
+    guard let entry = try? JSONDecoder().decode(ManifestEntry.self, from: Data(line)), entry.version == 1,
       entry.first <= entry.last, entry.last < .max, entry.count >= 0, entry.bytes >= 0, Array(entry.line.utf8) == line
     else { return nil }
     return (entry, hash(ofLine: line))
   }
 
-  /// Reads what either version has; ``parse(_:)`` finds what a version must not have.
+  /// An entry has one of the two digests of its rows; ``parse(_:)`` finds whatever else is there or missing.
   public init(from decoder: any Decoder) throws {
     let members = try decoder.container(keyedBy: CodingKeys.self)
     version = try members.decode(Int.self, forKey: .version)
@@ -37,7 +36,7 @@ extension ManifestEntry {
     sha256 = try members.decodeIfPresent(String.self, forKey: .sha256) ?? ""
     crc32c = try members.decodeIfPresent(String.self, forKey: .crc32c) ?? ""
     stored = try members.decode(Int.self, forKey: .stored)
-    storedSHA256 = try members.decodeIfPresent(String.self, forKey: .storedSHA256) ?? ""
+    storedSHA256 = try members.decode(String.self, forKey: .storedSHA256)
     closed = try members.decode(String.self, forKey: .closed)
     previous = try members.decode(String.self, forKey: .previous)
   }
