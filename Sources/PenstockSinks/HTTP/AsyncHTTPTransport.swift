@@ -40,17 +40,26 @@ public final class AsyncHTTPTransport: HTTPTransport {
 
   package static let realPause: Pause = { try await Task.sleep(for: $0) }
 
-  package init(
+  package convenience init(
     _ settings: TransportSettings, resolver: any HostResolver, pause: @escaping Pause = realPause,
     budget: ConnectionBudget = .shared
   ) throws(SinkError) {
+    self.init(try Self.route(settings, resolver, budget), pause)
+  }
+
+  private init(_ route: Route, _ pause: @escaping Pause) {
+    self.route = route
     self.pause = pause
+  }
+
+  private static func route(
+    _ settings: TransportSettings, _ resolver: any HostResolver, _ budget: ConnectionBudget
+  ) throws(SinkError) -> Route {
     let tls = settings.tls == TLSSettings() ? nil : try settings.tls.configuration()
     guard let policy = settings.addresses else {
-      route = .byName(NamedClient { PooledClient(settings, tls: tls, budget: budget) })
-      return
+      return .byName(NamedClient { PooledClient(settings, tls: tls, budget: budget) })
     }
-    route = .pinned(
+    return .pinned(
       PinnedHosts(policy: policy, resolver: resolver) { host, address in
         PooledClient(settings, tls: tls, pin: (host: host, address: address), budget: budget)
       })
