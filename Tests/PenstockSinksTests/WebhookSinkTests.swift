@@ -41,7 +41,9 @@ struct WebhookSinkTests {
       "webhook-signature": nil, "x-penstock-range": "41-43", "x-penstock-log": logID,
     ])
     #expect(delivery.body.eventCount == 3)
-    #expect(delivery.body.contentDigest == Digest.sha256(request.body))
+    #expect(
+      delivery.body.contentDigest
+        == ContentDigest(.crc32c, of: request.body).bytes(length: request.body.count))
     #expect(delivery.body.contentLength == request.body.count)
   }
 
@@ -187,7 +189,7 @@ struct WebhookSinkTests {
   @Test func `a plan holds neither the address nor a key`() throws {
     let sink = try sink { ($0.headers, $0.secrets) = ([.init("key", Secret("hunter2"))], [Secret(key)]) }
     let plan = String(decoding: try sink.plan(outline(batch)), as: UTF8.self)
-    #expect(plan == "penstock-webhook 1\nmethod=POST\nbody=array\nfields=*\nparameter=event\nlimit=8000\n")
+    #expect(plan == "penstock-webhook 1\nmethod=POST\nbody=array\nfields=*\nparameter=event\nlimit=8000\ndigest=crc32c\n")
   }
 
   @Test func `a plan that cannot be followed stops the delivery and says why`() async throws {
@@ -200,6 +202,7 @@ struct WebhookSinkTests {
       ("penstock-webhook 1\nmethod=POST\n", "lacks"), (text.replacing("POST", with: "BREW"), "method=BREW"),
       (text.replacing("array", with: "rows"), "body=rows"), (text.replacing("8000", with: "many"), "not a number"),
       (text.replacing("fields=*", with: "fields=colour"), "colour"),
+      (text.replacing("crc32c", with: "md5"), "digest=md5"),
     ]
     for (text, words) in strange {
       expectSinkError(containing: words) { _ = try sink.prepare(batch, plan: Array(text.utf8)) }

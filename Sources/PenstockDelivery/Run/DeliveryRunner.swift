@@ -197,7 +197,7 @@ struct DeliveryRunner {
       next = try await lease.complete(intent.id, receipt: receipt, beginning: ahead)
     } catch { return failed(error) }
     let isDeadLetter = state.cursor.inFlight.contains { $0.intent == intent && $0.rejectionReason != nil }
-    let sent = rendered.removeValue(forKey: intent.id)
+    var sent = rendered.removeValue(forKey: intent.id)
     isolatedFrom[intent.id] = nil
     progress.update {
       if isDeadLetter {
@@ -211,6 +211,7 @@ struct DeliveryRunner {
       }
       $0.committed = next.committed
     }
+    if sent != nil { BodyBuffers.shared.give(&sent!.body.bytes) }
     lastLogError = nil
     environment.observer?(.committed(intent, receipt: receipt))
     environment.logger.debug(

@@ -70,12 +70,7 @@ extension ExportPlan {
       }
       self.closedBy = closedBy
     }
-    if let name = text.optional("digest") {
-      guard let digest = ContentDigest.Kind(rawValue: name) else {
-        throw SinkError("the plan of this delivery has digest=\(name)")
-      }
-      self.digest = digest
-    }
+    digest = try ContentDigest.Kind(plan: text)
     manifest = text.optional("manifest")
     if let manifest { try ObjectKeyTemplate.validate(key: manifest + "x") }
   }

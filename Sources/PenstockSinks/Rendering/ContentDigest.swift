@@ -1,4 +1,5 @@
 import Crypto
+import PenstockDelivery
 import PenstockLog
 import PenstockSupport
 
@@ -7,8 +8,19 @@ import PenstockSupport
 enum ContentDigest: Hashable, Sendable {
   enum Kind: String, Hashable, Sendable {
     case sha256
-    /// CRC-32C of the rows, made of what the log's blocks say of theirs; with the length of the rows.
+    /// CRC-32C of the rows, with their length. Where frames are copied, it is made of what the log's blocks say of
+    /// theirs.
     case crc32c
+
+    /// What a plan says; SHA-256 where it says nothing.
+    init(plan text: PlanText) throws(SinkError) {
+      guard let name = text.optional("digest") else {
+        self = .sha256
+        return
+      }
+      guard let kind = Self(rawValue: name) else { throw SinkError("the plan of this delivery has digest=\(name)") }
+      self = kind
+    }
   }
   case sha256([UInt8])
   case crc32c(UInt32)

@@ -40,8 +40,7 @@ extension PreparedBody {
 
   private init(_ batch: Batch, _ renderer: some EventRenderer, _ digest: ContentDigest.Kind) {
     var renderer = renderer
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(batch.byteCount + batch.count + 2)
+    var bytes = BodyBuffers.shared.take(batch.byteCount + batch.count + 2)
     renderer.begin(&bytes)
     batch.forEachRecord { renderer.append($0.bytes, to: &bytes) }
     renderer.finish(&bytes)

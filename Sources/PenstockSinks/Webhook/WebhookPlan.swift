@@ -12,6 +12,8 @@ struct WebhookPlan: Hashable {
   /// For GET.
   var parameter: String
   var maxParameterBytes: Int
+  /// New plans have CRC-32C: a signature hashes the body already.
+  var digest = ContentDigest.Kind.crc32c
 
   private static let kind = "penstock-webhook"
   private static let version = 1
@@ -31,6 +33,7 @@ struct WebhookPlan: Hashable {
       [
         ("method", method.rawValue), ("body", form.rawValue), ("fields", selection.fields.description),
         ("parameter", parameter), ("limit", String(maxParameterBytes)),
+        ("digest", digest.rawValue),
       ] + selection.filter.planEntry + (selection.window.map { [$0.planEntry] } ?? [])
         + (replay.map { [("replay", $0)] } ?? []))
   }
@@ -38,7 +41,7 @@ struct WebhookPlan: Hashable {
   init(parsing plan: [UInt8]) throws(SinkError) {
     let text = try PlanText(
       parsing: plan, kind: Self.kind, version: Self.version,
-      keys: ["method", "body", "fields", "parameter", "limit", "filter", EventWindow.planKey, "replay"])
+      keys: ["method", "body", "fields", "parameter", "limit", "digest", "filter", EventWindow.planKey, "replay"])
     guard let method = WebhookConfiguration.Method(rawValue: try text.value("method")) else {
       throw SinkError("the plan of this delivery has method=\(try text.value("method"))")
     }
@@ -52,5 +55,6 @@ struct WebhookPlan: Hashable {
     try ReplayMark.validate(replay)
     parameter = try text.value("parameter")
     maxParameterBytes = try text.integer("limit")
+    digest = try ContentDigest.Kind(plan: text)
   }
 }

@@ -82,7 +82,7 @@ public struct WebhookSink: Sink {
 
   public func prepare(_ batch: Batch, plan: [UInt8]) throws(SinkError) -> PreparedBody {
     let plan = try WebhookPlan(parsing: plan)
-    let body = try PreparedBody(rendering: batch, as: plan.form, plan.selection)
+    let body = try PreparedBody(rendering: batch, as: plan.form, plan.selection, digest: plan.digest)
     if plan.method == .get, body.eventCount > 0 {
       let length = WebhookRequest.queryLength(plan.parameter, body.bytes)
       guard length <= plan.maxParameterBytes else {
