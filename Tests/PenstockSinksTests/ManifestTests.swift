@@ -45,7 +45,7 @@ struct ManifestTests {
       logID: logID, cursor: "archive", first: Offset(0), end: Offset(3), contentDigest: Digest.sha256(rows))
     #expect(
       String(decoding: first, as: UTF8.self)
-        == "{\"version\":2,\"log\":\"\(logID)\",\"cursor\":\"archive\",\"id\":\"\(id.rawValue)\","
+        == "{\"version\":1,\"log\":\"\(logID)\",\"cursor\":\"archive\",\"id\":\"\(id.rawValue)\","
         + "\"key\":\"\(Export.object(0))\",\"first\":0,\"last\":2,\"count\":3,\"bytes\":24,"
         + "\"sha256\":\"\(Digest.hex(Digest.sha256(rows)))\",\"stored\":24,"
         + "\"storedSha256\":\"\(Digest.hex(Digest.sha256(rows)))\",\"closed\":\"records\","
