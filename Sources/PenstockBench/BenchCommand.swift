@@ -30,10 +30,13 @@ struct BenchCommand: AsyncParsableCommand {
         penstock-bench fanout
         penstock-bench single
         penstock-bench cursors
+        penstock-bench destinations
+        penstock-bench retention
       """,
     subcommands: [
       Append.self, Commit.self, Replay.self, Recover.self, Tail.self, Seal.self, Idle.self, Memory.self, Events.self,
-      Ingest.self, Load.self, Deliver.self, Isolation.self, Fanout.self, Single.self, Cursors.self, Stub.self,
+      Ingest.self, Load.self, Deliver.self, Isolation.self, Fanout.self, Single.self, Cursors.self, Destinations.self,
+      Retention.self, Stub.self,
       Fleet.self,
     ])
 

@@ -47,3 +47,14 @@ func processorSeconds() -> Double {
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
+
+/// Processor time that another process has used so far, in seconds; nil where the system does not say.
+func processorSeconds(of process: pid_t) -> Double? {
+  #if os(Linux)
+    var (clock, time) = (clockid_t(), timespec())
+    guard clock_getcpuclockid(process, &clock) == 0, clock_gettime(clock, &time) == 0 else { return nil }
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  #else
+    return nil
+  #endif
+}

@@ -99,3 +99,13 @@ def test_bench_isolation(room):
     # A batch is closed after 100 ms at the latest; far more means that requests are matched with the wrong appends.
     lag = found["isolation.lag.p50"]
     assert 0 < lag["ours"] < 5000 and 0 < lag["probe"] < 5000
+
+
+def test_bench_destinations(room):
+    _, found = bench(room, "destinations --destinations 20 --busy 3 --rate 30 --seconds 1 --rounds 1")
+    assert found["destinations.ready"]["ours"] > 0 and found["destinations.busy"]["ours"] > 0
+
+
+def test_bench_retention(room):
+    _, found = bench(room, "retention --gibibytes 0.2 --singles 50 --rounds 1")
+    assert found["retention.removed"]["ours"] > 0.1 and found["retention.p99"]["probe"] > 0

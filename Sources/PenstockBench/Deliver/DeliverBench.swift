@@ -25,7 +25,7 @@ extension BenchCommand {
         was resident.
         """)
     @OptionGroup var options: BenchOptions
-    @Option(help: "Events in the log.") var events = 1_000_000
+    @Option(help: "Events in the log.") var events = 3_000_000
     @Flag(help: "Memory instead of speed, to both destinations at once.") var memory = false
     @OptionGroup var common: CommonOptions
 
@@ -104,7 +104,7 @@ struct DeliverBench {
       configuration: { BenchDestinations.webhook($0, $1) }, method: "POST",
       rate: BenchRow(
         "deliver.webhook", "webhook, batches of 500", "events/s",
-        against: "bodies of the same sizes over one connection", .atLeast(300_000, .ours)),
+        against: "bodies of the same sizes over one connection", .atLeast(400_000, .ours)),
       processor: BenchRow("deliver.webhook.cores", "  processors it keeps busy", "cores", .atMost(1, .ours)))
   }
 

@@ -105,7 +105,7 @@ struct ProcessMemory: Sendable {
 
 /// Destinations as a configuration file says them.
 enum BenchDestinations {
-  static func webhook(_ name: String, _ url: String, maxWait: String = "5s") -> String {
+  static func webhook(_ name: String, _ url: String, maxWait: String = "5s", more: String = "") -> String {
     """
       - name: \(name)
         type: webhook
@@ -113,7 +113,7 @@ enum BenchDestinations {
         allowPrivateNetworks: true
         signing: { secrets: ["${PENSTOCK_BENCH_SECRET}"] }
         batch: { maxEvents: 500, maxBytes: 1MiB, maxWait: \(maxWait) }
-
+    \(more)
     """
   }
 

@@ -29,7 +29,7 @@ extension BenchCommand {
     @Option(
       parsing: .upToNextOption,
       help: ArgumentHelp("Numbers of webhooks; one alone has no filter.", valueName: "numbers"))
-    var destinations = [1, 10, 100, 1000]
+    var destinations = [1, 10, 100, 1000, 10_000]
     @Option(parsing: .upToNextOption, help: "mixed, clustered, or both.")
     var orders: [AppEvents.Order] = [.mixed, .clustered]
     @Option(help: "Events of a request, at most.") var batch = 500

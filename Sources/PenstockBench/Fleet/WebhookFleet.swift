@@ -150,7 +150,7 @@ struct WebhookFleet: Sendable {
   }
 }
 
-/// When which events are appended: a hundred times a second, or less often where that would be less than one.
+/// When which events are appended: so many times a second, or less often where that would be less than one.
 struct LivePlan: Sendable {
   /// Events of one append.
   let size: Int
@@ -159,8 +159,8 @@ struct LivePlan: Sendable {
   let step: UInt64
   var count: Int { turns * size }
 
-  init(rate: Int, seconds: Double) {
-    size = max(1, rate / 100)
+  init(rate: Int, seconds: Double, turnsASecond: Int = 100) {
+    size = max(1, rate / turnsASecond)
     turns = max(1, Int(seconds * Double(rate) / Double(size)))
     step = UInt64(1e9 * Double(size) / Double(rate))
   }

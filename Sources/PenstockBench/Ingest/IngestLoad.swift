@@ -158,14 +158,3 @@ struct IngestLoad {
     return try JSONDecoder().decode(IngestFinding.self, from: Data(contentsOf: URL(filePath: file)))
   }
 }
-
-/// Processor time that another process has used so far, in seconds; nil where the system does not say.
-private func processorSeconds(of process: pid_t) -> Double? {
-  #if os(Linux)
-    var (clock, time) = (clockid_t(), timespec())
-    guard clock_getcpuclockid(process, &clock) == 0, clock_gettime(clock, &time) == 0 else { return nil }
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-  #else
-    return nil
-  #endif
-}

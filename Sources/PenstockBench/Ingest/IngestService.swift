@@ -15,17 +15,19 @@ final class IngestService: Sendable {
   /// - Parameters:
   ///   - sealing: on or off.
   ///   - events: how many are in the log.
-  init(log: String, sealing: String, events: Int) throws {
+  ///   - destinations: what the file says below `destinations:`, in YAML.
+  init(log: String, sealing: String, events: Int, destinations: String = "") throws {
     self.log = log
     self.events = Atomic(events)
     errors = log + ".stderr"
     let file = log + ".yaml"
-    try Data("log: { path: \(log), sealing: \(sealing) }\nserver: { listen: \"127.0.0.1:0\" }\n".utf8)
+    let settings = "log: { path: \(log), sealing: \(sealing) }\nserver: { listen: \"127.0.0.1:0\" }\n"
+    try Data((settings + (destinations.isEmpty ? "" : "destinations:\n" + destinations)).utf8)
       .write(to: URL(filePath: file))
     let pipe = try ChildPipe()
     child = try ChildProcess(
       ["serve", "--config", file, "--json"], of: .sibling("penstock"), output: pipe.writing, errors: errors,
-      environment: [:])
+      environment: ["PENSTOCK_BENCH_SECRET": DeliverProcess.secret])
     close(pipe.writing)
     defer { close(pipe.reading) }
     guard let port = Self.port(pipe.reading) else {
