@@ -31,6 +31,8 @@ public final class Log: ReadableLog {
   package let producers: ProducerRegistry
   private let trimmer: LogTrimmer
   private let worker: Worker
+  /// Removes files, on which no cursor waits. Nil where retention keeps everything.
+  private let remover: Worker?
   /// What reads share; not for use outside this package.
   public let parts: LogParts
   /// Runs retention on the thread that moves cursors.
@@ -88,18 +90,28 @@ public final class Log: ReadableLog {
     producers = writer.producers
     let trimmer = writer.trimmer
     let logger = environment.logger
+    let remover = configuration.retention.keepsEverything ? nil : Worker(name: "penstock-remove")
+    let tell: @Sendable (LogError) -> Void = { error in
+      if error.code != .closed { logger.error("retention could not do its work", metadata: ["error": "\(error)"]) }
+    }
     trimSoon = { then in
+      guard let remover else { return then(false) }
       worker.start {
+        var hasDropped = false
         do throws(LogError) {
-          then(try trimmer.trim(held: cursors.holders, take: cursors.take).droppedSegments > 0)
-        } catch {
-          if error.code != .closed { logger.error("retention could not do its work", metadata: ["error": "\(error)"]) }
-          then(false)
+          let report = try trimmer.trim(held: cursors.holders, take: cursors.take, removesFiles: false)
+          hasDropped = report.droppedSegments > 0
+        } catch { tell(error) }
+        guard trimmer.hasLeftovers else { return then(hasDropped) }
+        remover.start { [hasDropped] in
+          do throws(LogError) { try trimmer.removeDropped { then(true) } } catch { tell(error) }
+          then(hasDropped)
         }
       }
     }
     self.trimmer = trimmer
     self.worker = worker
+    self.remover = remover
     committer = Committer(writer, configuration, environment, trim: trimSoon)
     parts = LogParts(
       writer.view, cursors, lifetime: LogLifetime(committer, cursors, environment.logger, path: path))
@@ -176,7 +188,10 @@ public final class Log: ReadableLog {
   @discardableResult
   public func trim() async throws(LogError) -> RetentionReport {
     let report = try await worker.run { [trimmer, cursors] () throws(LogError) in
-      try trimmer.trim(held: cursors.holders, take: cursors.take)
+      try trimmer.trim(held: cursors.holders, take: cursors.take, removesFiles: false)
+    }
+    if let remover, trimmer.hasLeftovers {
+      try await remover.run { [trimmer] () throws(LogError) in try trimmer.removeDropped() }
     }
     if report.droppedSegments > 0 { committer.retryWrites() }
     return report

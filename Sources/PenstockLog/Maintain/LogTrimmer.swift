@@ -8,20 +8,27 @@ internal import Synchronization
 /// unchanged, and a cursor may have a loss that did not happen; or files remain below META's start, and the next
 /// opening removes them.
 ///
-/// Safe from any thread; one run at a time. `Log` runs it on the thread that moves its cursors.
+/// Safe from any thread; one run at a time. `Log` runs it on the thread that moves its cursors, and removes the files on
+/// a thread of its own.
 package final class LogTrimmer: Sendable {
-  private struct State {
+  struct State {
     var isClosed = false
-    /// Files below the start that could not be removed yet.
-    var leftovers: [String] = []
+    /// Files below the start that are not removed yet.
+    var leftovers: [Leftover] = []
   }
-  private let environment: LogEnvironment
+  struct Leftover: Hashable {
+    let path: String
+    let bytes: UInt64
+  }
+  let environment: LogEnvironment
   private let policy: RetentionPolicy
   let paths: LogPaths
   let metaFile: MetaFile
   let view: LogView
   private let writer: Writer
-  private let state = Mutex(State())
+  let state = Mutex(State())
+  /// Held while a file is removed by ``removeDropped()``.
+  let removing = Mutex<Void>(())
 
   /// What a run asks the log's writer.
   struct Writer: Sendable {
@@ -46,15 +53,20 @@ package final class LogTrimmer: Sendable {
 
   /// Waits for a run in progress and allows no other, before the log releases the writer's lock. Blocks the calling
   /// thread.
-  func close() { state.withLock { $0.isClosed = true } }
+  func close() {
+    state.withLock { $0.isClosed = true }
+    removing.withLock { _ in }
+  }
 
   /// Removes what the policy allows and no cursor needs. Blocks the calling thread. O(segments + cursors), O(1) without
   /// a policy.
   ///
   /// - Parameter held: The cursors that this process holds, by name: they are already locked.
   /// - Parameter take: Takes other cursors; by default with tables opened for each alone.
+  /// - Parameter removesFiles: False: ``removeDropped()`` is to follow.
   package func trim(
-    held: [String: HeldCursor] = [:], take: (([String]) -> [Result<HeldCursor, LogError>])? = nil
+    held: [String: HeldCursor] = [:], take: (([String]) -> [Result<HeldCursor, LogError>])? = nil,
+    removesFiles: Bool = true
   ) throws(LogError) -> RetentionReport {
     try state.withLock { state throws(LogError) in
       guard !state.isClosed else { throw LogError(.closed, "the log is closed") }
@@ -62,7 +74,7 @@ package final class LogTrimmer: Sendable {
       var report = RetentionReport(first: set.first)
       guard !policy.keepsEverything else { return report }
       let start = environment.observation.start()
-      try removeLeftovers(&state)
+      if removesFiles { try removeLeftovers(&state) }
       // What cursors of this process have skipped counts as passed: it is not lost to them. A cursor that cannot be
       // written keeps its records.
       let ahead = held.values.filter(\.isAhead).sorted { $0.name < $1.name }
@@ -81,6 +93,7 @@ package final class LogTrimmer: Sendable {
       report.addHolds(of: plan, snapshotEnd: snapshotEnd)
       if plan.count > 0 {
         try drop(segments, plan, passed, &state, &report)
+        if removesFiles { try removeLeftovers(&state) }
         logDrop(report)
       }
       environment.observation.tell(since: start) { [report] in .trimmed(report, duration: $0) }
@@ -128,17 +141,16 @@ package final class LogTrimmer: Sendable {
     // Before the files are removed, so that no reader of this process opens a missing one.
     view.trim(to: start)
     let dropped = segments[..<plan.count]
-    state.leftovers += dropped.map { paths.segment($0.name) }
+    state.leftovers += dropped.map { Leftover(path: paths.segment($0.name), bytes: $0.bytes) }
     report.first = start.baseOffset
     report.droppedSegments = plan.count
     report.droppedBytes = dropped.reduce(0) { $0 + $1.bytes }
     report.bytes -= report.droppedBytes
-    try removeLeftovers(&state)
   }
 
   private func removeLeftovers(_ state: inout State) throws(LogError) {
     guard !state.leftovers.isEmpty else { return }
-    try Self.remove(state.leftovers, fileSystem, paths)
+    try Self.remove(state.leftovers.map(\.path), fileSystem, paths)
     state.leftovers = []
   }
 
@@ -147,12 +159,8 @@ package final class LogTrimmer: Sendable {
     _ files: [String], _ fileSystem: any FileSystem, _ paths: LogPaths
   ) throws(LogError) {
     guard !files.isEmpty else { return }
-    do throws(FileSystemError) {
-      for file in files { try fileSystem.removeIfPresent(file) }
-      try fileSystem.synchronizeDirectory(paths.data)
-    } catch {
-      throw LogError(error, while: "remove a segment that retention has dropped")
-    }
+    for file in files { try remove(file, fileSystem) }
+    try synchronize(fileSystem, paths)
   }
 
   private func logDrop(_ report: RetentionReport) {
