@@ -137,7 +137,7 @@ def incidents():
     for path in paths("Tests/**/*.swift", "Fuzz/Tests/**/*.swift"):
         known |= set(re.findall(r"\b(?:struct|class|actor|enum|func) (\w+)", read(path)))
     targets = set(re.findall(r"^([\w-]+):", read("Makefile"), re.M))
-    targets |= {f"lab-{name}" for name in re.findall(r'^    "([\w-]+)": ', read("scripts/lab"), re.M)}
+    targets |= {f"lab-{name}" for name in re.search(r'^layers="(.*)"', read("scripts/lab"), re.M)[1].split()}
     for number, line in enumerate(read("docs/internals/incidents.md").splitlines(), 1):
         cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
         if not line.startswith("| ") or cells == ["what happened", "seen in", "here"]:

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+import requests
 from room import LIMIT, directory, noise, open_files, rows, until
 
 
@@ -95,15 +96,14 @@ def test_events_are_taken_in_a_crowd(room):
     assert (said["level"], said["metadata"]["openFiles"]) == ("warning", "200")
     # The rest is for the log and, on each core, an event loop and its threads.
     assert 20 <= int(said["metadata"]["connections"]) <= 100
-    honest = service.connect()
-    honest.connect()
+    honest = requests.Session()
+    honest.get(f"{service.url}/healthz", timeout=LIMIT)
     crowd = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(400)]
     for _ in range(6):
         lines = "".join('{"event":"%s"}\n' % base64.b64encode(noise(1500)).decode() for _ in range(500))
-        honest.request("POST", "/v1/events", lines, {"Content-Type": "application/x-ndjson"})
-        answer = honest.getresponse()
-        assert answer.status == 200, answer.read()
-        answer.read()
+        answer = honest.post(f"{service.url}/v1/events", lines, headers={"Content-Type": "application/x-ndjson"},
+                             timeout=LIMIT)
+        assert answer.status_code == 200, answer.text
     service.stop()
     for line in crowd:
         line.close()

@@ -1,9 +1,6 @@
 """Power cuts: a workload is recorded once, write by write; then the power goes at random moments of it.
 
-What was flushed is on the disk. Of what was not, any part may be: nothing, all, a random choice of the writes, or of
-their sectors of 512 bytes. In some states the power goes a second time, while penstock recovers from the first cut.
-What the disk holds then is mounted, recovered, read, verified, delivered and compared with what was acknowledged; and
-clients send everything again under its name.
+What was flushed is on the disk. Of what was not, any part may be.
 """
 import contextlib
 import ctypes
@@ -98,7 +95,7 @@ class Cuts:
     """One recorded workload and the states that power cuts make of it."""
 
     def __init__(self, room, kind, seeded):
-        self.options, self.folder, self.kind, self.random = room.options, room.folder, kind, seeded
+        self.options, self.folder, self.kind, self.random = room.options, room.path, kind, seeded
         self.laboratory = Laboratory(room)
         self.crash, self.base = f"{self.folder}/crash.image", f"{self.folder}/base.image"
 

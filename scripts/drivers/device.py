@@ -13,6 +13,7 @@ import subprocess
 import time
 
 SOURCES = os.path.dirname(os.path.abspath(__file__))
+SCRIPTS = os.path.dirname(SOURCES)
 UUID = "6b0c4c1e-71d6-4f0b-9b7c-2f5a1d3e8c90"
 FS_IOC_FIEMAP = 0xC020660B
 MAX_EXTENTS = 256

@@ -22,9 +22,9 @@ import subprocess
 import sys
 import time
 
-from common import SCRIPTS, Skipped, say
+from common import Skipped, say
 from cuts import Cuts
-from device import SIZES, Disk, Unusable, build, make_image
+from device import SCRIPTS, SIZES, Disk, Unusable, build, make_image
 from writes import Writes
 
 CAMPAIGNS = {"cuts": Cuts, "writes": Writes}
@@ -107,10 +107,10 @@ class Laboratory:
         self.kinds = []
         for kind in self.options.file_system or SIZES:
             try:
-                build(room.folder)
-                image = room.path("probe.image")
-                make_image(image, kind, room.path("mount"))
-                with Disk(room.folder, image, kind):
+                build(room.path)
+                image = room.path / "probe.image"
+                make_image(image, kind, room.path / "mount")
+                with Disk(room.path, image, kind):
                     self.kinds.append(kind)
             except Unusable as error:
                 say(f"disk: {kind} is left out: {error}")

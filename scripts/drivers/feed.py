@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from common import LIMIT
+from room import LIMIT
 
 
 class Append(threading.Thread):
@@ -17,8 +17,7 @@ class Append(threading.Thread):
         self.room, self.turn, self.limit, self.make, self.pace, self.sizes = room, turn, limit, make, pace, sizes
         self.seed, self.fed, self.acknowledged, self.first_offset = room.options.seed, 0, 0, None
         self.random = random.Random(f"{self.seed}/feed/{turn}/{make.__name__}")
-        self.process = room.spawn("append", "append", "--log", room.log, "--json", "-", stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE)
+        self.process = room.spawn("append", "append --log L --json -", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.reader = threading.Thread(target=self.collect, daemon=True)
         self.reader.start()
         self.start()

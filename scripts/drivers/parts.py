@@ -1,9 +1,7 @@
 """Rounds of big records: a log of their own, whose objects go up in parts, with kills between those.
 
 The least part that the local store takes is 5 MiB, so these records are big and cannot be compressed, and an object of
-them has three parts. The kill, or an outage of the store, mostly comes between the first part and the completion. Every
-so often all is delivered, proved as the small ones are, and removed: else a long run would fill the disk. No upload is
-left open but one whose abort the store never heard, and `verify --s3` notices two parts that changed places.
+them has three parts. Every so often all is delivered, proved, and removed: else a long run would fill the disk.
 """
 import os
 import random
@@ -11,9 +9,9 @@ import shutil
 
 import objects
 import s3
-from common import wait_until
 from feed import Append
 from kill_proof import LogEvidence, big_record, compare
+from room import wait_until
 from slow_answers import SlowAnswers
 from uploads import Uploads
 
@@ -62,7 +60,7 @@ class Parts:
         self.room = self.loop.room.sub(f"parts-{self.number}")
         self.prefix = f"{self.loop.place}/parts-{self.number}/usages"
         rotate = {"maxRecords": RECORDS, "maxAge": "1h"}
-        self.config = self.room.configure(objects.destination(
+        self.room.configure(objects.destination(
             self.store.url, self.prefix, multipart={"partBytes": "5MiB"}, rotate=rotate, **self.patient))
 
     def append(self, turn, kill=False):
@@ -88,7 +86,7 @@ class Parts:
     def deliver(self, turn):
         """Whether the process was killed, so that the next has something to clear away."""
         kill = self.random.choice((True, True, True, False, False))
-        process = self.loop.spawn_deliver(self.room, self.config)
+        process = self.loop.spawn_deliver(self.room)
         if kill:
             self.loop.killer(process, self.beginning(), longest=0.03, patience=20).join()
         else:
@@ -114,11 +112,11 @@ class Parts:
         """Delivers the rest undisturbed, proves all of it, tries the proof, and removes it."""
         room, before = self.room, len(self.room.problems)
         self.append(self.options.rounds + self.number)
-        self.loop.delivered("at the end of big records", room, self.loop.spawn_deliver(room, self.config))
-        room.run("tail", "--log", room.log, "--from", "beginning", to="log.ndjson")
-        room.run("verify", "--log", room.log, "--json")
+        self.loop.delivered("at the end of big records", room, self.loop.spawn_deliver(room))
+        room.run("tail --log L --from beginning", to="log.ndjson")
+        room.run("verify --log L --json")
         stored = objects.collect(room, self.prefix, "objects")
-        evidence = PartsEvidence(room.folder, self.options.seed, self.rounds)
+        evidence = PartsEvidence(room.path, self.options.seed, self.rounds)
         in_parts = [key for key, size in stored if size > 2 * PART_BYTES]
         planted = self.options.plant == "part" and in_parts
         room.problems += (evidence.planted(stored) if planted else evidence).problems()
@@ -132,14 +130,14 @@ class Parts:
             bucket = s3.Bucket.from_environment()
             for key, _ in bucket.list(self.prefix.rpartition("/")[0] + "/"):
                 bucket.remove(key)
-            shutil.rmtree(room.folder)
+            shutil.rmtree(room.path)
         self.rounds = []
 
     def try_proof(self, evidence, stored, key):
         self.tried += 1
         if not evidence.planted(stored).problems():
             self.room.problems.append("the proof is blind: it passes with two parts that changed places")
-        verify = objects.Verify(self.room, self.config)
+        verify = objects.Verify(self.room)
         verify.all_of(self.rounds[-1].first_offset + self.rounds[-1].acknowledged, stored)
         verify.blindness(key, "of parts that changed places", swapped, "wrongContent")
 

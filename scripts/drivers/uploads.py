@@ -1,7 +1,4 @@
-"""What passes between an S3 sink and its store about uploads in parts.
-
-Heard at the proxy, request by request, so that it is known at any moment which uploads have parts and no end.
-"""
+"""What passes between an S3 sink and its store about uploads in parts, heard at the proxy."""
 import re
 import threading
 from urllib.parse import parse_qsl, urlsplit
