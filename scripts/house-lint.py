@@ -7,6 +7,7 @@ usage: house-lint.py
 import collections
 import glob
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -71,8 +72,7 @@ PATTERNS = [(rule, re.compile(places), re.compile(pattern), words) for rule, pla
 
 def lines_of(path):
     """Nothing of what is no text."""
-    with open(path, "rb") as file:
-        content = file.read()
+    content = pathlib.Path(path).read_bytes()
     try:
         return [] if b"\0" in content else content.decode().splitlines()
     except UnicodeDecodeError:
@@ -248,24 +248,21 @@ PLANTED = [
 def self_test():
     """How many are missed; prints a line for each."""
     with tempfile.TemporaryDirectory() as copy:
-        for path in tracked():
-            os.makedirs(os.path.dirname(os.path.join(copy, path)), exist_ok=True)
-            shutil.copy(os.path.join(ROOT, path), os.path.join(copy, path))
+        subprocess.run(["cp", "--parents", *tracked(), copy], cwd=ROOT, check=True)
         missed = sum([not is_found(copy, *each) for each in PLANTED])
         if shutil.which("swift"):
-            missed += not is_formatter_strict(os.path.join(copy, "Planted.swift"))
+            missed += not is_formatter_strict(pathlib.Path(copy, "Planted.swift"))
     return missed
 
 
 def is_found(copy, rule, path, text):
     """In the planted file, and only there: the checkout may have findings of its own."""
-    place = os.path.join(copy, path)
-    os.makedirs(os.path.dirname(place), exist_ok=True)
-    with open(place, "w") as file:
-        file.write(text)
+    place = pathlib.Path(copy, path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
     found = [line for line in check(copy, [path], [target for target in LAYERS if f"/{target}/" in path])
              if line.startswith(path + ":")]
-    os.remove(place)
+    place.unlink()
     line = {"long-file": MAX_LINES + 1, "build-output": 1}.get(rule, 3)
     is_good = len(found) == 1 and found[0].startswith(f"{path}:{line}: {rule}: ") if rule else not found
     said = ("found" if rule else "silent") if is_good else "MISSED" if rule else "WRONG"
@@ -274,8 +271,7 @@ def is_found(copy, rule, path, text):
 
 
 def is_formatter_strict(place):
-    with open(place, "w") as file:
-        file.write("func f() {\n    let a = b!\n}\n")
+    place.write_text("func f() {\n    let a = b!\n}\n")
     command = ["swift", "format", "lint", "--strict", "--configuration", f"{ROOT}/.swift-format", place]
     result = subprocess.run(command, capture_output=True, text=True)
     is_good = result.returncode != 0 and "Planted.swift:2:" in result.stderr

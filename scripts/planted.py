@@ -6,6 +6,7 @@ unique makes a patch stale.
 """
 import glob
 import os
+import pathlib
 import re
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -20,8 +21,7 @@ class Stale(Exception):
 
 
 def read(path):
-    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-        return file.read()
+    return pathlib.Path(ROOT, path).read_text("utf-8")
 
 
 class Patch:

@@ -5,6 +5,7 @@ What was flushed is on the disk. Of what was not, any part may be.
 import contextlib
 import ctypes
 import os
+import pathlib
 import random
 import struct
 import threading
@@ -22,8 +23,7 @@ class Journal:
     """The writes and flushes of a device, as it noted them."""
 
     def __init__(self, path):
-        with open(path, "rb") as file:
-            data = file.read()
+        data = pathlib.Path(path).read_bytes()
         # (position after the entry, kind, offset, bytes)
         self.entries, at = [], 0
         while at + 16 <= len(data):

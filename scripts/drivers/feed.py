@@ -1,4 +1,5 @@
 """One round of `penstock append`, fed and watched."""
+import contextlib
 import json
 import random
 import signal
@@ -34,7 +35,7 @@ class Append(threading.Thread):
 
     def run(self):
         pending = b""
-        try:
+        with contextlib.suppress(OSError):  # killed
             while self.fed < self.limit:
                 count = min(self.random.choice(self.sizes), self.limit - self.fed)
                 data = pending + b"".join(self.make(self.seed, self.turn, n) for n in range(self.fed, self.fed + count))
@@ -46,8 +47,6 @@ class Append(threading.Thread):
                 if self.pace:
                     time.sleep(self.random.choice((0, 0.001, 0.004, 0.02)))
             self.write(pending)
-        except OSError:
-            pass  # killed
 
     def collect(self):
         for line in self.process.stdout:
@@ -68,10 +67,8 @@ class Append(threading.Thread):
         if kill:
             self.process.kill()
         self.join(LIMIT)
-        try:
+        with contextlib.suppress(OSError):
             self.process.stdin.close()
-        except OSError:
-            pass
         code = self.room.wait("append", self.process, (-signal.SIGKILL, 0) if kill else (0,), f"round {self.turn}: ")
         self.reader.join(LIMIT)
         if not kill and self.acknowledged != self.limit:

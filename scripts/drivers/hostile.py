@@ -7,6 +7,8 @@ import collections
 import contextlib
 import gzip
 import os
+import pathlib
+import re
 import resource
 import signal
 import socket
@@ -62,8 +64,8 @@ class Hostile:
 
     def memory(self, name="VmRSS"):
         """In MiB; VmHWM is the most there ever was."""
-        with open(f"/proc/{self.server.pid}/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith(name)) >> 10
+        status = pathlib.Path(f"/proc/{self.server.pid}/status").read_text()
+        return int(re.search(rf"{name}:\s*(\d+)", status)[1]) >> 10
 
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
@@ -72,11 +74,8 @@ class Hostile:
         """One hostile connection after the other; that the server ends it is what it should do."""
         while not self.ending.is_set():
             end = ""
-            try:
-                with self.connect() as connection:
-                    end = job(connection, name, *given) or ""
-            except OSError:
-                pass
+            with contextlib.suppress(OSError), self.connect() as connection:
+                end = job(connection, name, *given) or ""
             self.done[name + end] += 1
 
     def honest(self):

@@ -104,11 +104,9 @@ class Soak:
         while not stop.wait(0.5):
             for one in self.watched:
                 one.sample()
-            try:
+            with contextlib.suppress(FileNotFoundError):  # renamed or removed while we looked
                 sizes = [path.stat().st_size for path in (self.room.path / "L/data").iterdir()]
                 self.largest = max(self.largest, sum(sizes))
-            except FileNotFoundError:
-                pass  # renamed or removed while we looked
 
     def replay(self, stop):
         """One replay of the newest records after the other, each under its own name."""
