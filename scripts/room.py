@@ -1,4 +1,4 @@
-"""What the end-to-end tests and the drivers share: a folder, penstock in it, a service that runs, and patience."""
+"""What the end-to-end tests and the drivers share: a folder, penstock in it, and patience."""
 import contextlib
 import json
 import os
@@ -13,11 +13,10 @@ import tempfile
 import threading
 import time
 
-import requests
+from service import LIMIT, Service
 
 NOISE = random.Random(1)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-LIMIT = 120  # seconds for any one thing
 
 
 def wait_until(condition, seconds=LIMIT):
@@ -61,6 +60,29 @@ def directory(**keys):
 def bucket(**keys):
     keys = {"name": "s3", "type": "s3", "bucket": "events", "endpoint": "http://127.0.0.1:1", **keys}
     return {name: value for name, value in keys.items() if value is not None}
+
+
+class Folder:
+    """What a directory destination has, asked as s3.Bucket is."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def destination(self, **keys):
+        return {"name": "archive", "type": "directory", "path": str(self.path), **keys}
+
+    def put(self, key, content):
+        (self.path / key).write_bytes(content)
+
+    def get(self, key):
+        return (self.path / key).read_bytes()
+
+    def remove(self, key):
+        (self.path / key).unlink()
+
+    def list(self, prefix=""):
+        files = {str(path.relative_to(self.path)): path for path in self.path.rglob("*") if path.is_file()}
+        return sorted((key, path.stat().st_size) for key, path in files.items() if key.startswith(prefix))
 
 
 def open_files(soft, hard=None):
@@ -228,39 +250,6 @@ class Room:
                     stream.close()
         if not keep:
             shutil.rmtree(self.path, ignore_errors=True)
-
-
-class Service:
-    """`penstock serve` with serve.json; its errors are in serve.stderr."""
-
-    def __init__(self, room, options, key=None, **more):
-        self.room, self.key = room, key
-        self.process, self.url = room.listen("serve", f"serve --config serve.json {options}", **more)
-        self.port = int(self.url.rsplit(":", 1)[1])
-
-    @property
-    def errors(self):
-        return self.room.read("serve.stderr").decode()
-
-    def ask(self, method, path, body=None):
-        """A body of bytes is sent as lines, anything else as JSON."""
-        is_lines = isinstance(body, bytes)
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        headers["Content-Type"] = "application/x-ndjson" if is_lines else "application/json"
-        answer = requests.request(method, self.url + path, data=body if is_lines or body is None else json.dumps(body),
-                                  headers=headers, timeout=LIMIT)
-        answer.encoding = "utf-8"
-        return answer
-
-    def destination(self, name):
-        return next(one for one in self.ask("GET", "/v1/destinations").json()["destinations"] if one["name"] == name)
-
-    def stop(self):
-        """SIGTERM must end it well; answers how many seconds that took."""
-        begun = time.monotonic()
-        self.process.terminate()
-        assert self.process.wait(LIMIT) == 0, self.errors[-1500:]
-        return time.monotonic() - begun
 
 
 def ended(process, sign=signal.SIGTERM):

@@ -21,8 +21,11 @@ def test_a_file_that_is_no_input_appends_nothing(room, content, options, words):
     assert not room.has("L")
 
 
-def test_no_records_on_standard_input(room):
-    room.append(b"", "", 1, "no records in standard input")
+@pytest.mark.parametrize("content, words", [
+    (b"", ["no records in standard input"]), (rows(3) + b'{"a":"' + b"x" * (20 << 20), ["record 3", "longer than"])],
+    ids=["nothing", "a line of 20 MiB"])
+def test_standard_input_that_is_no_input(room, content, words):
+    room.append(content, "", 1, *words)
 
 
 def test_a_wrong_value_names_record_byte_and_field(room):
@@ -39,41 +42,26 @@ def test_a_malformed_line_on_standard_input_leaves_whole_batches_before_it(room)
     assert room.status()["end"] == 200 and room.tail() == rows(200)
 
 
-def test_a_line_of_20_MiB_on_standard_input(room):
-    room.append(rows(3) + b'{"a":"' + b"x" * (20 << 20), "", 1, "record 3", "longer than")
+WITHIN_THE_LIMIT = b'{"a":"' + b"x" * ((16 << 20) - 8) + b'"}\n'
+ODD = b'caf\xe9\n{"ts":"soon"}\n'
+ARRAY = b" [" + b" ,\n".join(event(n) for n in range(2500)) + b"] "
 
 
-def test_a_record_just_within_the_limit_is_taken(room):
-    row = b'{"a":"' + b"x" * ((16 << 20) - 8) + b'"}'
-    assert len(row) == 16 << 20
-    room.append(row + b"\n")
-    assert room.tail() == row + b"\n"
-
-
-@pytest.mark.parametrize("content", [rows(5)[:-1], rows(5, b"\r\n")], ids=["a_missing_last_line_end", "CRLF"])
-def test_other_line_ends_are_accepted(room, content):
+@pytest.mark.parametrize("content, options, count, records", [
+    (rows(5)[:-1], "", 5, rows(5)), (rows(5, b"\r\n"), "", 5, rows(5)), (WITHIN_THE_LIMIT, "", 1, WITHIN_THE_LIMIT),
+    (ODD, "--no-validate", 2, ODD), (ARRAY, "--format array", 2500, rows(2500))],
+    ids=["a missing last line end", "CRLF", "just within the limit", "any line", "an array"])
+def test_a_file_is_taken_record_by_record(room, content, options, count, records):
+    assert len(WITHIN_THE_LIMIT) == (16 << 20) + 1
     room.file("in", content)
-    assert room.json("append --log L in")["appended"] == 5
-    assert room.tail() == rows(5)
+    assert room.json(f"append --log L {options} in")["appended"] == count
+    assert room.tail() == records
 
 
 def test_invalid_UTF_8(room):
     room.file("in", rows(2) + b'{"event":"caf\xe9"}\n')
     said = room.json("append --log L in", 1, "record 2, byte 13", "expected well-formed UTF-8")
     assert said["error"]["code"] == "invalid_utf8"
-
-
-def test_any_line_is_taken_when_nothing_is_asked_of_it(room):
-    content = b'caf\xe9\n{"ts":"soon"}\n'
-    room.file("in", content)
-    room("append --log L --no-validate in")
-    assert room.tail() == content
-
-
-def test_an_array(room):
-    room.file("in", b" [" + b" ,\n".join(event(n) for n in range(2500)) + b"] ")
-    assert room.json("append --log L --format array in")["appended"] == 2500
-    assert room.tail() == rows(2500)
 
 
 def test_acknowledgements_come_while_input_is_open(room):

@@ -88,8 +88,8 @@ def post(address, body, headers=()):
 
 def exported(folder):
     """The rows of the objects in a directory destination, in the order of their offsets."""
-    found = [path for path in folder.rglob("[!.]*") if path.is_file() and "_penstock" not in path.parts]
-    found.sort(key=lambda path: int(path.name.rsplit("-", 2)[-2]))
+    found = [path for path in folder.glob("[!.]*") if path.is_file()]
+    found.sort(key=lambda path: int(path.name.split("-")[1]))
     return b"".join(path.read_bytes() for path in found), len(found)
 
 

@@ -6,11 +6,7 @@ import s3
 
 
 def destination(endpoint, prefix, **more):
-    """The archive of a configuration: a bucket at this endpoint."""
-    bucket = s3.Bucket.from_environment()
-    return {"name": "archive", "type": "s3", "endpoint": endpoint, "bucket": bucket.name, "region": bucket.region,
-            "credentials": {"accessKey": "${PENSTOCK_S3_ACCESS_KEY}", "secretKey": "${PENSTOCK_S3_SECRET_KEY}"},
-            "prefix": prefix, "compression": "zstd", **more}
+    return s3.Bucket.from_environment().destination(endpoint=endpoint, prefix=prefix, compression="zstd", **more)
 
 
 def collect(room, prefix, name):

@@ -3,6 +3,8 @@
 The least part that the local store takes is 5 MiB, so these records are big and cannot be compressed, and an object of
 them has three parts. Every so often all is delivered, proved, and removed: else a long run would fill the disk.
 """
+import copy
+import itertools
 import os
 import random
 import shutil
@@ -33,16 +35,12 @@ class PartsEvidence(LogEvidence):
 
     def planted(self, stored):
         """The same evidence, had the first two parts of the first object in parts changed places."""
-        place = 0
-        for _, size in stored:
-            if size > 2 * PART_BYTES:
-                break
-            place += size
-        path = self.objects.removesuffix(".ndjson")
-        with open(path + ".zst", "rb") as file, open(path + ".planted.zst", "wb") as out:
-            out.write(file.read(place) + swapped(file.read(2 * PART_BYTES)) + file.read())
-        objects.unpack(path + ".planted.zst", path + ".planted.ndjson")
-        return self.with_changes(objects=path + ".planted.ndjson")
+        place = sum(size for _, size in itertools.takewhile(lambda each: each[1] <= 2 * PART_BYTES, stored))
+        packed, wrong = self.objects.with_suffix(".zst").read_bytes(), copy.copy(self)
+        planted, wrong.objects = self.objects.with_suffix(".planted.zst"), self.objects.with_suffix(".planted")
+        planted.write_bytes(packed[:place] + swapped(packed[place:]))
+        objects.unpack(planted, wrong.objects)
+        return wrong
 
 
 class Parts:

@@ -40,7 +40,7 @@ class Uploads:
 
     def count(self, condition):
         with self.lock:
-            return sum(1 for one in self.all.values() if one.parts and condition(one))
+            return sum(bool(one.parts and condition(one)) for one in self.all.values())
 
 
 class Conversation:
@@ -52,12 +52,12 @@ class Conversation:
     def asked(self, data, is_lost):
         if not (request := REQUEST.match(data)):
             return  # more of a body
-        query = dict(parse_qsl(urlsplit(request[2].decode()).query, keep_blank_values=True))
-        self.call, self.head = (request[1].decode(), query), b""
+        method, query = request[1].decode(), dict(parse_qsl(urlsplit(request[2].decode()).query, True))
+        self.call, self.head = (method, query), b""
         with self.uploads.lock:
             if upload := self.uploads.all.get(query.get("uploadId")):
-                upload.abort_lost |= request[1] == b"DELETE" and is_lost
-                self.uploads.completing += request[1] == b"POST"
+                upload.abort_lost |= method == "DELETE" and is_lost
+                self.uploads.completing += method == "POST"
 
     def answered(self, data):
         if self.call is None:
