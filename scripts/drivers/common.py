@@ -86,6 +86,20 @@ def post(address, body, headers=()):
             raise OSError(problem) from problem
 
 
+@contextlib.contextmanager
+def meanwhile(ending, *jobs):
+    """Runs each in a thread of its own until the context ends: then the event is set, and they are waited for."""
+    threads = [threading.Thread(target=job, daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join(LIMIT)
+
+
 def exported(folder):
     """The rows of the objects in a directory destination, in the order of their offsets."""
     found = [path for path in folder.glob("[!.]*") if path.is_file()]

@@ -10,6 +10,7 @@ import random
 import struct
 import threading
 
+from common import meanwhile
 from device import Disk, Unusable, copy_image, make_image, mounted
 from ledger import Judge, Ledger
 from work import Laboratory, Work
@@ -71,7 +72,6 @@ class Outcome:
         return f"{how} of {len(self.pending)} unflushed writes"
 
 
-@contextlib.contextmanager
 def early_writes(folder):
     """Has the kernel write dirty pages now and then, as it does by itself within half a minute: nothing is flushed."""
     ending, libc, choice = threading.Event(), ctypes.CDLL(None, use_errno=True), random.Random()
@@ -82,13 +82,7 @@ def early_writes(folder):
             with contextlib.suppress(OSError, IndexError), open(choice.choice(paths), "rb") as file:
                 libc.sync_file_range(file.fileno(), ctypes.c_int64(0), ctypes.c_int64(0), SYNC_FILE_RANGE_WRITE)
 
-    thread = threading.Thread(target=push)
-    thread.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        thread.join()
+    return meanwhile(ending, push)
 
 
 class Cuts:

@@ -5,6 +5,7 @@ limits that let a bomb in: the memory must then be found to be too much.
 """
 import collections
 import contextlib
+import functools
 import gzip
 import os
 import pathlib
@@ -15,7 +16,7 @@ import socket
 import threading
 import time
 
-from common import post
+from common import meanwhile, post
 
 PLANTS = {"memory": "is the most"}
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -134,28 +135,25 @@ class Hostile:
         yield self.broken, "pieces of garbage", os.urandom(2000)
         yield self.broken, "pipelined garbage", b"GET / HTTP/1.1\r\n\r\nPOST /v1/events HTTP/1.1\r\n\x00" * 20
 
-    def run(self):
-        started = self.memory()
-        threads = [threading.Thread(target=self.honest, daemon=True) for _ in range(2)]
-        threads += [threading.Thread(target=self.again, args=job, daemon=True) for job in self.jobs()]
-        for thread in threads:
-            thread.start()
+    def open_idle_ones(self):
         for _ in range(min(self.options.idle, self.most - 500)):
             try:
                 self.sockets.append(self.connect())
             except OSError as error:
-                self.wrong(f"connection {len(self.sockets)} was not taken: {error}")
-                break
-        opened = self.memory()
-        time.sleep(self.options.seconds / 2)
-        middle = self.memory()
-        time.sleep(self.options.seconds / 2)
-        end = self.memory()
-        if still := sum(map(is_open, self.sockets)):
-            self.wrong(f"{still} of {len(self.sockets)} connections that said nothing are still open")
-        self.ending.set()
-        for thread in threads:
-            thread.join(30)
+                return self.wrong(f"connection {len(self.sockets)} was not taken: {error}")
+
+    def run(self):
+        started = self.memory()
+        with meanwhile(self.ending, self.honest, self.honest, *(functools.partial(self.again, *job)
+                                                                for job in self.jobs())):
+            self.open_idle_ones()
+            opened = self.memory()
+            time.sleep(self.options.seconds / 2)
+            middle = self.memory()
+            time.sleep(self.options.seconds / 2)
+            end = self.memory()
+            if still := sum(map(is_open, self.sockets)):
+                self.wrong(f"{still} of {len(self.sockets)} connections that said nothing are still open")
         peak = self.memory("VmHWM")
         if end > middle * 1.2 + 16:
             self.wrong(f"memory grew from {middle} to {end} MiB")

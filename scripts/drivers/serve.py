@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-from common import post
+from common import meanwhile, post
 
 PLANTS = {"lost": "answered at .* found at", "doubled": "is in the log 2 times"}
 
@@ -20,9 +20,8 @@ def add_options(parser):
     parser.add_argument("--clients", type=int, default=50)
 
 
-class Client(threading.Thread):
+class Client:
     def __init__(self, test, number):
-        super().__init__(daemon=True)
         self.test, self.number = test, number
         self.random = random.Random(test.room.options.seed * 1000 + number)
         self.next, self.answered, self.sent, self.repeats = 1, {}, 0, 0
@@ -84,18 +83,14 @@ class ServeTest:
     def run(self):
         options, server = self.room.options, self.start()
         chance, clients = random.Random(options.seed), [Client(self, number) for number in range(options.clients)]
-        for client in clients:
-            client.start()
-        for number in range(options.rounds):
-            time.sleep(chance.uniform(0.0, 0.4))
-            server.kill()
-            server.wait()
-            server = self.start()
-            options.progress(number + 1)
-        time.sleep(0.5)
-        self.ending.set()
-        for client in clients:
-            client.join(60)
+        with meanwhile(self.ending, *(client.run for client in clients)):
+            for number in range(options.rounds):
+                time.sleep(chance.uniform(0.0, 0.4))
+                server.kill()
+                server.wait()
+                server = self.start()
+                options.progress(number + 1)
+            time.sleep(0.5)
         server.send_signal(signal.SIGTERM)
         self.room.wait("serve", server)
         return self.prove(clients)

@@ -18,7 +18,7 @@ import threading
 import time
 
 import psutil
-from common import Skipped, exported
+from common import Skipped, exported, meanwhile
 from kill_proof import record
 from room import LIMIT, directory, wait_until, webhook
 
@@ -81,7 +81,7 @@ class Follower(threading.Thread):
 
 class Soak:
     def __init__(self, room):
-        self.room, self.fed, self.digest, self.watched = room, 0, hashlib.sha256(), []
+        self.room, self.fed, self.digest, self.watched, self.ending = room, 0, hashlib.sha256(), [], threading.Event()
         self.replays = self.overtaken = self.largest = 0
 
     def start(self, name, command, **streams):
@@ -100,17 +100,17 @@ class Soak:
             time.sleep(1 / 40)
         writer.stdin.close()
 
-    def watch(self, stop):
-        while not stop.wait(0.5):
+    def watch(self):
+        while not self.ending.wait(0.5):
             for one in self.watched:
                 one.sample()
             with contextlib.suppress(FileNotFoundError):  # renamed or removed while we looked
                 sizes = [path.stat().st_size for path in (self.room.path / "L/data").iterdir()]
                 self.largest = max(self.largest, sum(sizes))
 
-    def replay(self, stop):
+    def replay(self):
         """One replay of the newest records after the other, each under its own name."""
-        while not stop.wait(2):
+        while not self.ending.wait(2):
             self.replays += 1
             name, before = f"soak-{self.replays}", len(self.room.problems)
             code, _ = self.room.run(f"replay run --to again --from beginning --until end --config c.yaml --id {name}")
@@ -135,14 +135,9 @@ class Soak:
         followers = [Follower(self.start(f"tail{number}", "tail --log L --from beginning --follow",
                                          stdout=subprocess.PIPE)) for number in (1, 2)]
         deliver = "deliver --config c.yaml --only web --only dir"
-        delivery, stop = self.start("deliver", deliver), threading.Event()
-        work = [threading.Thread(target=job, args=(stop,), daemon=True) for job in (self.watch, self.replay)]
-        for thread in work:
-            thread.start()
-        self.feed(writer)
-        stop.set()
-        for thread in work:
-            thread.join(LIMIT)
+        delivery = self.start("deliver", deliver)
+        with meanwhile(self.ending, self.watch, self.replay):
+            self.feed(writer)
         room.wait("append", writer)
         wait_until(lambda: all(one.rows >= self.fed for one in followers))
         delivery.send_signal(signal.SIGTERM)
