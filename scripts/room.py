@@ -223,15 +223,6 @@ class Room:
         self.file(self.segment(), content)
         return block
 
-    def without_rights(self):
-        """Options for a user without rights; root may read everything."""
-        if os.geteuid() != 0:
-            return {}
-        self.binary = shutil.copy(self.binary, self.path / "penstock")
-        os.chmod(self.binary, 0o755)
-        os.chmod(self.path, 0o755)
-        return {"user": 65534, "group": 65534, "extra_groups": []}
-
     def key(self, name, role):
         return self.json(f"keys create --file keys.json --name '{name}' --role {role}")["token"]
 
