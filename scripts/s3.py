@@ -31,8 +31,8 @@ class Bucket:
         self.create = self.there.create
 
     @classmethod
-    def from_environment(cls, prefix="PENSTOCK_S3", variables=os.environ):
-        return cls(*(variables[f"{prefix}_{name}"] for name in VALUES))
+    def from_environment(cls, prefix="PENSTOCK_S3"):
+        return cls(*(os.environ[f"{prefix}_{name}"] for name in VALUES))
 
     def destination(self, **keys):
         return {"name": "archive", "type": "s3", "endpoint": self.endpoint, "bucket": self.name, "region": self.region,

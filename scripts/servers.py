@@ -56,20 +56,22 @@ def start(*kinds):
 
 @contextlib.contextmanager
 def running(*kinds):
-    """The variables of servers that end with the context."""
+    """Servers that end with the context; their variables are in the environment meanwhile."""
     values = start(*kinds)
+    os.environ.update(values)
     try:
-        yield values
+        yield
     finally:
         for name, value in values.items():
+            del os.environ[name]
             if name.endswith("_STATE"):
                 stop(value)
 
 
 def run(kinds, command):
     """The exit code of a command that has the variables of these servers. A signal ends the command first."""
-    with running(*kinds) as values:
-        process = subprocess.Popen(command, env={**os.environ, **values})
+    with running(*kinds):
+        process = subprocess.Popen(command)
         signal.signal(signal.SIGINT, lambda *_: None)  # a terminal tells the command, too
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         code = process.wait()

@@ -73,8 +73,8 @@ def bucket():
     if os.environ.get("PENSTOCK_WITHOUT_S3") == "1":
         yield s3.Bucket("http://127.0.0.1:9", "a", "b", "us-east-1", "nowhere")
         return
-    with servers.running("seaweedfs") as variables:
-        yield s3.Bucket.from_environment(variables=variables)
+    with servers.running("seaweedfs"):
+        yield s3.Bucket.from_environment()
 
 
 def test_every_answered_order_arrives_once(room, bucket):

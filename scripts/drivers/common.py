@@ -117,8 +117,14 @@ def parse(name, driver, arguments):
     parser.add_argument("--slice", action="store_true", help="a small part, for make test")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a good run too")
     parser.add_argument("--json", action="store_true", help="the line as JSON")
-    driver.add_options(parser)
+    amounts = getattr(driver, "AMOUNTS", {})
+    for option, (usual, small, words) in amounts.items():
+        parser.add_argument(f"--{option}", type=type(usual), help=f"{words} (default {usual:g}, in a slice {small:g})")
+    getattr(driver, "add_options", lambda parser: None)(parser)
     options = parser.parse_args(arguments)
+    for option, (usual, small, _) in amounts.items():
+        if getattr(options, option) is None:
+            setattr(options, option, small if options.slice else usual)
     options.fixed_seed = options.seed is not None
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1 << 32)

@@ -20,12 +20,7 @@ from common import meanwhile, post
 
 PLANTS = {"memory": "is the most"}
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-
-
-def add_options(parser):
-    parser.add_argument("--idle", type=int, help="silent connections (default 10000, in a slice 1500)")
-    parser.add_argument("--seconds", type=float, help="how long (default 30, in a slice 10)")
-    parser.add_argument("--bomb", type=int, metavar="GIBIBYTES", help="default 10, in a slice 1")
+AMOUNTS = {"idle": (10_000, 1500, "silent connections"), "seconds": (30.0, 10.0, "how long"), "bomb": (10, 1, "GiB")}
 
 
 def gzip_bomb(size):
@@ -189,8 +184,4 @@ def is_open(connection):
 
 
 def run(room):
-    few = room.options.slice
-    room.options.idle = room.options.idle or (1500 if few else 10_000)
-    room.options.seconds = room.options.seconds or (10 if few else 30)
-    room.options.bomb = room.options.bomb or (1 if few else 10)
     return Hostile(room).run()

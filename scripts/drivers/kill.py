@@ -7,7 +7,6 @@ proof is put to the test: on the same evidence with one thing wrong it must fail
 `--jobs N` divides the rounds among N loops that run at the same time, each with a log, a receiver, names in the bucket
 and a seed of its own. A loop that fails names its seed; `--jobs 1 --seed` with that one runs it again.
 """
-import contextlib
 import os
 import random
 import signal
@@ -30,24 +29,19 @@ FEW_ROUNDS = 100  # with fewer, chance may leave something out
 REFUSED = '"platform":"refused"'  # the receiver answers 422 to every body that holds it: see kill_proof.record
 PATIENT = {"circuit": {"failures": 2, "drain": 16, "doubling": "1s", "full": 64},
            "retry": {"first": "50ms", "cap": "400ms"}}
+AMOUNTS = {"rounds": (200, 10, "how many")}
 
 
 def add_options(parser):
-    parser.add_argument("--rounds", type=int, help="default 200, in a slice 10")
     parser.add_argument("--jobs", type=int, help="loops at the same time (default: five for each processor)")
     parser.add_argument("--longest", type=float, default=0.5, metavar="S", help="the latest moment of a kill")
 
 
-@contextlib.contextmanager
-def prepare(options):
-    """An S3 server, whose place and keys are in the environment."""
-    with servers.running("seaweedfs") as variables:
-        os.environ.update(variables)
-        yield
+def prepare(_):
+    return servers.running("seaweedfs")
 
 
 def settle(options):
-    options.rounds = options.rounds or (10 if options.slice else 200)
     options.jobs = options.jobs or max(1, min(5 * (os.cpu_count() or 1), options.rounds // EVERY_BIG))
 
 

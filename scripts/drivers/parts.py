@@ -4,6 +4,7 @@ The least part that the local store takes is 5 MiB, so these records are big and
 them has three parts. Every so often all is delivered, proved, and removed: else a long run would fill the disk.
 """
 import copy
+import functools
 import itertools
 import os
 import random
@@ -15,7 +16,7 @@ from feed import Append
 from kill_proof import LogEvidence, big_record, compare
 from room import wait_until
 from slow_answers import SlowAnswers
-from uploads import Uploads
+from uploads import Conversation, Uploads
 
 PART_BYTES = 5 << 20
 RECORDS = 60  # of 0.2 MB after compression: three parts
@@ -48,7 +49,7 @@ class Parts:
         self.loop, self.options, self.patient, self.uploads = loop, loop.room.options, patient, Uploads()
         self.random = random.Random(f"{self.options.seed}/parts")
         self.store = SlowAnswers(os.environ["PENSTOCK_S3_ENDPOINT"], f"{self.options.seed}/parts", slow_seconds,
-                                 self.uploads.conversation)
+                                 functools.partial(Conversation, self.uploads))
         # What of the proof was itself tried, so that a run in which nothing could be tried is noticed.
         self.number = self.records = self.left = self.outages = self.tried = 0
         self.rounds = []
@@ -118,14 +119,14 @@ class Parts:
         in_parts = [key for key, size in stored if size > 2 * PART_BYTES]
         planted = self.options.plant == "part" and in_parts
         room.problems += (evidence.planted(stored) if planted else evidence).problems()
-        left = s3.Bucket.from_environment().uploads(self.prefix)
+        bucket = s3.Bucket.from_environment()
+        left = bucket.uploads(self.prefix)
         self.left += len(left)
         room.problems += [f"parts: the upload {name} of {key} is left open" for key, name in left
-                          if not self.uploads.may_be_left(name)]
+                          if not getattr(self.uploads.all.get(name), "abort_lost", False)]
         if in_parts and len(room.problems) == before:
             self.try_proof(evidence, stored, in_parts[0])
         if len(room.problems) == before and not self.options.keep:
-            bucket = s3.Bucket.from_environment()
             for key, _ in bucket.list(self.prefix.rpartition("/")[0] + "/"):
                 bucket.remove(key)
             shutil.rmtree(room.path)

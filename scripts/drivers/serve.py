@@ -13,11 +13,7 @@ import time
 from common import meanwhile, post
 
 PLANTS = {"lost": "answered at .* found at", "doubled": "is in the log 2 times"}
-
-
-def add_options(parser):
-    parser.add_argument("--rounds", type=int, help="how many kills (default 500, in a slice 8)")
-    parser.add_argument("--clients", type=int, default=50)
+AMOUNTS = {"rounds": (500, 8, "how many kills"), "clients": (50, 50, "how many")}
 
 
 class Client:
@@ -117,5 +113,4 @@ class ServeTest:
 
 
 def run(room):
-    room.options.rounds = room.options.rounds or (8 if room.options.slice else 500)
     return ServeTest(room).run()

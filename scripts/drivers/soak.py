@@ -24,16 +24,12 @@ from room import LIMIT, directory, wait_until, webhook
 
 PLANTS = {"leak": " grew from "}
 KEPT = 4 << 20  # bytes of log
-
-
-def add_options(parser):
-    parser.add_argument("--seconds", type=float, help="how long (default 600, in a slice 15)")
+AMOUNTS = {"seconds": (600.0, 15.0, "how long")}
 
 
 def prepare(options):
     if not os.path.isdir("/proc/self/fd"):
         raise Skipped("no /proc here, so nothing can be sampled")
-    options.seconds = options.seconds or (15 if options.slice else 600)
     return contextlib.nullcontext()
 
 

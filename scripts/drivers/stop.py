@@ -19,10 +19,6 @@ from room import LIMIT, directory, wait_until, webhook
 PLANTS = {"lost": "something else than"}
 
 
-def add_options(parser):
-    del parser
-
-
 @contextlib.contextmanager
 def prepare(options):
     """Builds the library that lets calls fail and the clock jump."""

@@ -22,9 +22,6 @@ class Uploads:
         self.lock, self.all = threading.Lock(), {}
         self.created = self.taken = self.completing = 0
 
-    def conversation(self):
-        return Conversation(self)
-
     def open(self):
         """Those with a part and without an end."""
         with self.lock:
@@ -34,9 +31,6 @@ class Uploads:
         """The process was killed (cut), or its store was gone for a while (interrupted)."""
         for one in self.open():
             setattr(one, what, True)
-
-    def may_be_left(self, upload_id):
-        return upload_id in self.all and self.all[upload_id].abort_lost
 
     def count(self, condition):
         with self.lock:
