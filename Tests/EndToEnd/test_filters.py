@@ -1,9 +1,7 @@
 """Each destination gets exactly what a scan in Python selects, whatever happens meanwhile.
 
-One world is one log with many filtered destinations. `penstock serve` is killed or ended again and again while events
-are appended and delivered; segments are sealed, and in every second world retention removes the oldest. Between two
-starts filters change. FILTERS is the number of destinations, WORLD how many of them share a log, ROUNDS the number of
-starts in a world.
+FILTERS is the number of destinations, WORLD how many of them share a log, ROUNDS the number of starts in a world. In
+every second world retention removes the oldest segments.
 """
 import contextlib
 import os
