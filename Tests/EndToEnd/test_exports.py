@@ -85,14 +85,11 @@ def test_a_spoiled_export_is_found(export):
 
 def damage_cursors(room):
     """Damages the value of each cursor in both slots of its place."""
-    path = room.path / "L/cursors/small.slots"
-    with open(path, "r+b") as file:
-        table = bytearray(file.read())
-        for slot in range(0, len(table), 4096):
-            if table[slot:slot + 4] == b"PNST":
-                table[slot + 128] ^= 1
-        file.seek(0)
-        file.write(table)
+    table = bytearray(room.read("L/cursors/small.slots"))
+    for slot in range(0, len(table), 4096):
+        if table[slot:slot + 4] == b"PNST":
+            table[slot + 128] ^= 1
+    room.file("L/cursors/small.slots", table)
 
 
 def test_an_export_is_proved_and_its_cursor_rebuilt(room, export):
