@@ -83,10 +83,10 @@ class LogEvidence:
 class Evidence(LogEvidence):
     """Files of rows and the receiver's ledger in one folder, and the proof over them.
 
-    `letters` are the webhook's dead letters, None where the binary has none; `window` is what was replayed, or None.
+    `letters` are the webhook's dead letters; `window` is what was replayed, or None.
     """
 
-    def __init__(self, folder, seed, rounds, letters=None, window=None):
+    def __init__(self, folder, seed, rounds, letters, window):
         super().__init__(folder, seed, rounds, record)
         self.letters, self.window = letters, window
         self.received, self.accepted, self.replayed, self.cut = (
@@ -109,7 +109,7 @@ class Evidence(LogEvidence):
             for offset, row in enumerate(rows):
                 if first <= offset < end:
                     cut.write(row)
-                if self.letters is not None and b'"platform":"refused"' in row:
+                if b'"platform":"refused"' in row:
                     refused.append((offset, row))
                 else:
                     accepted.write(row)
@@ -117,7 +117,7 @@ class Evidence(LogEvidence):
 
     def check_letters(self, refused):
         """Each refused record is a dead letter, once, with its own bytes, and nothing else is."""
-        if self.letters is None or self.letters == refused:
+        if self.letters == refused:
             return []
         wrong = set(self.letters) ^ set(refused)
         offsets = sorted({offset for offset, _ in wrong}) or "the same ones, but not once each, or out of order"
