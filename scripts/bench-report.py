@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 """Keeps what the benches found and writes it down.
 
-usage: scripts/bench-report.py keep NAME      JSON of `penstock-bench NAME --json` on standard input
-       scripts/bench-report.py keep-allocations FILE N A1 A2 R1 R2
-                                              counts of appending N and 2 N records, of replaying too; FILE names the
-                                              machine
-       scripts/bench-report.py keep-profile   the text of `perf report` on standard input
-       scripts/bench-report.py write          tables into docs/performance.md and docs/internals/performance.md, plots
-                                              into docs/images/
-       scripts/bench-report.py print          the table of measured, target and met, for a terminal
-       scripts/bench-report.py guard FILE ... JSON of benches made now: 1 when a ratio lost a factor of 1.3 against the
-                                              kept one
+usage: scripts/bench-report.py VERB …
+  keep NAME       JSON of `penstock-bench NAME --json` on standard input
+  keep-allocations FILE N A1 A2 R1 R2
+                  counts of appending N and 2 N records, of replaying too; FILE names the machine
+  keep-profile    the text of `perf report` on standard input, its symbols demangled
+  write           tables into docs/performance.md and docs/internals/performance.md, plots into docs/images/
+  print           the table of measured, target and met, for a terminal
+  guard FILE ...  JSON of benches made now: 1 when a ratio lost a factor of 1.3 against the kept one
 """
+import collections
 import datetime
 import json
 import pathlib
@@ -58,30 +57,18 @@ def keep(name, found=None):
 
 
 def keep_profile():
-    sums = {}
+    sums = collections.Counter()
     line = r"^\s*([\d.]+)%\s+(\S+)\s+(?:\[[.k]\]\s+)?(.+?)\s*$"
     for percent, where, symbol in re.findall(line, sys.stdin.read(), re.M):
         # A library without symbols is one line, not one for every address.
-        key = where, "(no symbols: all of it)" if symbol.startswith("0x") else symbol
-        sums[key] = sums.get(key, 0) + float(percent)
+        sums[where, "(no symbols: all of it)" if symbol.startswith("0x") else symbol] += float(percent)
     if not sums:
         sys.exit("bench-report.py: no symbols in what perf said")
-    top = sorted(sums.items(), key=lambda entry: -entry[1])[:10]
     keep("profile", {
         "bench": "append --without-probe",
-        "top": [{"percent": round(percent, 2), "in": where, "symbol": readable(symbol)}
-                for (where, symbol), percent in top],
+        "top": [{"percent": round(percent, 2), "in": where, "symbol": symbol}
+                for (where, symbol), percent in sums.most_common(10)],
         "zstdPercent": round(sum(percent for (where, _), percent in sums.items() if "zstd" in where), 2)})
-
-
-def readable(symbol):
-    if not symbol.startswith("$s"):
-        return symbol
-    try:
-        command = ["swift", "demangle", "--compact", "--simplified", symbol]
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or symbol
-    except OSError:
-        return symbol
 
 
 def keep_allocations(file, records, *counts):
@@ -141,15 +128,12 @@ def number(value, form=".3g"):
 
 
 # The names of the rows, for readers of a table.
-WORDS = (("sealing beside it", "while sealing"), ("appending beside three", "appending with three"),
-         (" beside them", " with them"))
+WORDS = {"sealing beside it": "while sealing", "appending beside three": "appending with three",
+         " beside them": " with them"}
 
 
 def measure_words(row):
-    words = row["measure"].strip()
-    for old, new in WORDS:
-        words = words.replace(old, new)
-    return words
+    return re.sub("|".join(WORDS), lambda found: WORDS[found[0]], row["measure"].strip())
 
 
 def cells(row):

@@ -4,19 +4,7 @@
 usage: docs-lint.py
        docs-lint.py --self-test     shows that the rules find each violation planted in a text or a source
 
-- Every error code and kind of trouble in the sources is in docs/alarms.md, every metric in docs/metrics.md.
-- The dashboard and the rules in docs/grafana name no metric that the service does not have (test_guides.py asks one
-  that runs).
-- Links from one file of the repository to another lead somewhere.
-- What docs/internals/incidents.md names in its third column is there: mutants, suites of tests, scripts, targets of
-  make.
-- Source files that docs/architecture.md and docs/internals name by their name are there, in whatever folder.
-- Every decision follows the template: number, date, status, and its headings in their order.
-- Every promise in docs/guarantees.md has an id and a row in docs/internals/guarantee-tests.md; the tests and mutants
-  that a row names are there.
-- The answers in docs/internals/questions.md are files of the checkout.
-- The defaults and limits in docs/configure.md and docs/capacity.md are those of the sources; see defaults_lint.py.
-- docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints.
+Each function in RULES says what it holds against what.
 """
 import functools
 import glob
@@ -48,8 +36,8 @@ def sources(pattern):
     return "\n".join(map(read, paths(f"Sources/{pattern}")))
 
 
-def there_is(path):
-    return os.path.exists(os.path.join(planted.ROOT, path))
+def there_is(path, exists=os.path.exists):
+    return exists(os.path.join(planted.ROOT, path))
 
 
 # --- words and metrics
@@ -80,6 +68,7 @@ def service_metrics():
 
 
 def undocumented():
+    """Every error code and kind of trouble in the sources is in docs/alarms.md, every metric in docs/metrics.md."""
     alarms, metrics = read("docs/alarms.md"), read("docs/metrics.md")
     # What a table has in its first two cells; a mention elsewhere explains nothing.
     words = {word for line in alarms.splitlines() if line.startswith("|")
@@ -97,6 +86,7 @@ def undocumented():
 
 
 def unknown_metrics():
+    """docs/grafana names no metric that the service does not have; test_guides.py asks one that runs."""
     known = service_metrics()
     for path in ("docs/grafana/penstock.json", "docs/grafana/alerts.yaml", "docs/alarms.md"):
         for name in sorted(set(re.findall(r"\bpenstock_[a-z_]+", read(path))) - known):
@@ -111,6 +101,7 @@ def anchors(text):
 
 
 def dead_links():
+    """Links from one file of the repository to another lead somewhere."""
     for path in paths("README.md", "Benchmarks/README.md", "docs/**/*.md"):
         for link in re.findall(r"\]\((?![^)\s]*://|mailto:)([^)\s]+)\)", read(path)):
             name, _, anchor = link.partition("#")
@@ -122,6 +113,7 @@ def dead_links():
 
 
 def named_files():
+    """Source files that the documents name are there, in whatever folder."""
     known = {os.path.basename(path) for path in paths(
         "Sources/**/*.swift", "Tests/**/*.swift", "Fuzz/**/*.swift", "Package.swift")}
     for path in paths("docs/architecture.md", "docs/internals/*.md"):
@@ -137,7 +129,7 @@ def incidents():
     for path in paths("Tests/**/*.swift", "Fuzz/Tests/**/*.swift"):
         known |= set(re.findall(r"\b(?:struct|class|actor|enum|func) (\w+)", read(path)))
     targets = set(re.findall(r"^([\w-]+):", read("Makefile"), re.M))
-    targets |= {f"lab-{name}" for name in re.findall(r'^    "([\w-]+)": ', read("scripts/lab"), re.M)}
+    targets |= {f"lab-{name}" for name in re.search(r'^layers="(.*)"', read("scripts/lab"), re.M)[1].split()}
     for number, line in enumerate(read("docs/internals/incidents.md").splitlines(), 1):
         cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
         if not line.startswith("| ") or cells == ["what happened", "seen in", "here"]:
@@ -148,7 +140,7 @@ def incidents():
         for name in names:
             first, *rest = name.split()
             is_there = (rest[0] in targets if first == "make" and rest else
-                        os.path.isfile(os.path.join(planted.ROOT, first)) if "/" in first else name in known)
+                        there_is(first, os.path.isfile) if "/" in first else name in known)
             if not is_there:
                 yield f"docs/internals/incidents.md:{number}: there is no `{name}`"
 
@@ -160,10 +152,11 @@ def questions():
     if len(answers) != 12:
         yield f"{path}: {len(answers)} questions with a file as answer, not twelve"
     yield from (f"{path}: {answer} is not there" for answer in answers
-                if not os.path.isfile(os.path.join(planted.ROOT, answer)))
+                if not there_is(answer, os.path.isfile))
 
 
 def mutants():
+    """docs/internals/mutants.md is what `scripts/mutants --list --markdown` prints."""
     if read("docs/internals/mutants.md") != planted.table(planted.patches()):
         yield ("docs/internals/mutants.md is not up to date: scripts/mutants --list --markdown "
                ">docs/internals/mutants.md")
@@ -249,6 +242,7 @@ def promises(deleted=None):
 
 
 def defaults():
+    """Those in docs/configure.md and docs/capacity.md are those of the sources."""
     return defaults_lint.problems(read, paths("Sources/**/*.swift"))
 
 

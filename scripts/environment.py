@@ -9,6 +9,7 @@ checkouts do not disturb each other.
 import fcntl
 import hashlib
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -24,8 +25,8 @@ subprocess.run([sys.prefix + "/bin/weed", "version"], check=True, stdout=subproc
 
 
 def place():
-    with open(PINS, "rb") as pins:
-        return os.path.join(CACHE, "python-" + hashlib.sha256(pins.read()).hexdigest()[:12])
+    pins = pathlib.Path(PINS).read_bytes()
+    return os.path.join(CACHE, "python-" + hashlib.sha256(pins).hexdigest()[:12])
 
 
 def python():

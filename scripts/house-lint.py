@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The house rules a formatter cannot know. Prints `file:line: rule: what was found` and exits 1 when there is any.
 
-usage: house-lint.py [CHECKOUT]
+usage: house-lint.py
        house-lint.py --self-test     plants one violation of each rule in a copy and checks that it is found, there
 """
 import collections
 import glob
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -69,47 +70,26 @@ PATTERNS = [(rule, re.compile(places), re.compile(pattern), words) for rule, pla
     ("machine-path", ".*", r"(?<![\w.~$})\]-])/(?:work|tmp|opt|root|home|Users)/[\w.]", "a path of one machine"))]
 
 
-def files(root):
-    """Every file of the checkout that is not made by a build, as a path relative to it."""
-    for folder, names, entries in os.walk(root):
-        skipped = (".git", "__pycache__"), (".build", ".swiftpm")
-        names[:] = sorted(n for n in names if n not in skipped[0] and not n.startswith(skipped[1]))
-        for entry in sorted(entries):
-            # Of a worktree, the place of its repository.
-            if entry != ".git":
-                yield os.path.relpath(os.path.join(folder, entry), root)
-
-
 def lines_of(path):
     """Nothing of what is no text."""
-    with open(path, "rb") as file:
-        content = file.read()
+    content = pathlib.Path(path).read_bytes()
     try:
         return [] if b"\0" in content else content.decode().splitlines()
     except UnicodeDecodeError:
         return []
 
 
-def tracked(root):
+def tracked():
     """What git would take with it: a machine has files of its own in a checkout."""
-    result = subprocess.run(["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                            capture_output=True, text=True)
-    names = {name for name in result.stdout.split("\0") if name}
-    return (path for path in files(root) if path in names) if result.returncode == 0 and names else files(root)
+    listing = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
+    return sorted(name for name in set(names) if os.path.isfile(os.path.join(ROOT, name)))
 
 
 def explained(lines, index):
     """A comment on the line, or in the unbroken run of comments and attributes above it."""
-    if "//" in lines[index]:
-        return True
-    while index > 0:
-        index -= 1
-        above = lines[index].strip()
-        if above.startswith("//"):
-            return True
-        if not above.startswith("@"):
-            return False
-    return False
+    above = (line.strip() for line in reversed(lines[:index]))
+    return "//" in lines[index] or next((line for line in above if not line.startswith("@")), "").startswith("//")
 
 
 def prose(path, line):
@@ -210,105 +190,100 @@ def needlessly_open(root):
                 yield f"{os.path.relpath(path, root)}:{number}: needlessly-open: no other target uses {name[1]}"
 
 
-def check(root, only=""):
-    found = [finding for target in LAYERS if target in only or not only for finding in upward_references(root, target)]
-    if "PenstockLog" in only or not only:
-        found += needlessly_open(root)
-    for path in tracked(root):
-        if only not in path:
-            continue
-        lines = lines_of(os.path.join(root, path))
-        found += [f"{path}:{number}: {rule}: {what}" for number, rule, what in findings(path, lines)]
+def check(root, names, targets=LAYERS):
+    """What is found in these files, and in these targets as wholes."""
+    found = [finding for target in targets for finding in upward_references(root, target)]
+    found += needlessly_open(root) if "PenstockLog" in targets else []
+    for name in names:
+        lines = lines_of(os.path.join(root, name))
+        found += [f"{name}:{number}: {rule}: {what}" for number, rule, what in findings(name, lines)]
     return found
 
 
-# rule, file, text with the violation on its third line (long-file: on its line 401).
+LOG, SINKS = "Sources/PenstockLog/Planted.swift", "Sources/PenstockSinks/Planted.swift"
+FORMAT, HTTP = "Sources/PenstockLog/Format/Planted.swift", "Sources/PenstockServer/HTTP/Planted.swift"
+TEXT, GUIDE = "docs/planted.md", "docs/guides/planted.md"
+ARTICLE = "Sources/PenstockLog/PenstockLog.docc/Planted.md"
+LONG = " is" * 25 + "."
+# Rule, file, text with the violation on its third line (long-file: on its line 401). Without a rule, nothing is found.
 PLANTED = [
-    ("forced-try", "Sources/PenstockSinks/Planted.swift", "\n\nlet a = try! open()\n"),
+    ("forced-try", SINKS, "\n\nlet a = try! open()\n"),
     ("forced-try", "Tests/PenstockLogTests/Planted.swift", "\n\nlet a = try! open()\n"),
-    ("unexplained-sendable", "Sources/PenstockSinks/Planted.swift", "// far\n\nclass A: @unchecked Sendable {}\n"),
-    ("bare-log-import", "Sources/PenstockLog/Planted.swift", "\n\nimport Foundation\n"),
-    ("bare-log-import", "Sources/PenstockLog/Planted.swift", "\n\n@preconcurrency public import NIOCore\n"),
+    ("unexplained-sendable", SINKS, "// far\n\nclass A: @unchecked Sendable {}\n"),
+    ("bare-log-import", LOG, "\n\nimport Foundation\n"),
+    ("bare-log-import", LOG, "\n\n@preconcurrency public import NIOCore\n"),
     ("bare-log-import", "Sources/PenstockEvents/Planted.swift", "\n\nimport struct FoundationEssentials.Date\n"),
-    ("unfinished", "Sources/PenstockLog/Planted.swift", "\n\n// TO" "DO: later\n"),
-    ("unfinished", "docs/planted.md", "\n\nFIX" "ME\n"),
-    ("machine-path", "docs/planted.md", "\n\nsee `/ho" "me/someone/file`\n"),
+    ("unfinished", LOG, "\n\n// TO" "DO: later\n"),
+    ("unfinished", TEXT, "\n\nFIX" "ME\n"),
+    ("machine-path", TEXT, "\n\nsee `/ho" "me/someone/file`\n"),
     ("machine-path", "scripts/planted", "\n\ncd /wo" "rk/main\n"),
     ("machine-path", ".build-planted.txt", "\n\nin /wo" "rk/main\n"),
-    ("unmerged", "docs/planted.md", "\n\n" + "<" * 7 + " HEAD\n"),
+    ("unmerged", TEXT, "\n\n" + "<" * 7 + " HEAD\n"),
     ("unmerged", "scripts/planted", "\n\n" + ">" * 7 + " other\n"),
-    ("phrase", "Sources/PenstockLog/Planted.swift", "\n\n// It goes" " on.\n"),
-    ("phrase", "Sources/PenstockCLI/Planted.swift", '\n\nlet a = "Nob" "ody waits."\n'.replace('" "', "")),
-    ("phrase", "docs/planted.md", "\n\nThe file lies bes" "ide it.\n"),
+    ("phrase", LOG, "\n\n// It goes" " on.\n"),
+    ("phrase", "Sources/PenstockCLI/Planted.swift", '\n\nlet a = "Nob' 'ody waits."\n'),
+    ("phrase", TEXT, "\n\nThe file lies bes" "ide it.\n"),
     ("wide-line", "Tests/PenstockLogTests/Planted.swift", "\n\n//" + " long" * 24 + "\n"),
-    ("long-sentence", "docs/planted.md", "\n\nIt" + " is" * 25 + ".\n"),
-    ("long-sentence", "docs/guides/planted.md", "It is.\n- It is. It\n  is `a b` too." + " It" + " is" * 25 + ".\n"),
-    ("long-sentence", "Sources/PenstockLog/PenstockLog.docc/Planted.md", "\nIt is.\nIt" + " is" * 25 + ":\n\n- this\n"),
-    ("layer", "Sources/PenstockLog/Format/Planted.swift", "\n\nlet a: LogWriter? = nil\n"),
-    ("layer", "Sources/PenstockServer/HTTP/Planted.swift", "\n\nlet a: AdminAPI? = nil\n"),
-    ("needlessly-open", "Sources/PenstockLog/Format/Planted.swift", "\n\npackage func plantedForNothing() {}\n"),
+    ("long-sentence", TEXT, f"\n\nIt{LONG}\n"),
+    ("long-sentence", GUIDE, f"It is.\n- It is. It\n  is `a b` too. It{LONG}\n"),
+    ("long-sentence", ARTICLE, "\nIt is.\nIt" + " is" * 25 + ":\n\n- this\n"),
+    ("layer", FORMAT, "\n\nlet a: LogWriter? = nil\n"),
+    ("layer", HTTP, "\n\nlet a: AdminAPI? = nil\n"),
+    ("needlessly-open", FORMAT, "\n\npackage func plantedForNothing() {}\n"),
     ("build-output", "Planted.h", "\n"),
     ("build-output", "planted.log", "done\n"),
-    ("long-file", "Sources/PenstockLog/Planted.swift", "\n" * (MAX_LINES + 1)),
-]
-INNOCENT = [
-    ("Sources/PenstockSinks/Planted.swift", "// the mutex below protects it\n@available(macOS 26, *)\n"
-                                            "final class A: @unchecked Sendable {}\n"
-                                            "class B: @unchecked Sendable {}  // never changes after init\n"
-                                            "let c = try open()  // not try!\n"),
-    ("Sources/PenstockSinks/Planted2.swift", "import Foundation\nimport NIOCore\n" + "\n" * (MAX_LINES - 2)),
-    ("docs/planted.md", "the value `behind`\n```\nhe goes on\n```\n"),
-    ("Sources/PenstockSinks/Planted3.swift", 'case behind = "behind"\n'),
-    ("docs/planted.md", "\n\nIt" + " is" * 24 + ".\n\n| it" + " is" * 30 + " |\n\n```\nit" + " is" * 30 + "\n```\n"),
-    ("docs/guides/planted.md", "It" + " is" * 20 + " `code of five words here`.\nIt" + " is" * 20 + ".\n\n- It"
-     + " is" * 20 + "\n- It" + " is" * 20 + "\n<!--\nit" + " is" * 40 + "\n-->\n"),
-    ("docs/internals/planted.md", "It" + " is" * 40 + ".\n"),
-    ("docs/planted.md", "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\nHeading\n=======\n"),
-]
+    ("long-file", LOG, "\n" * (MAX_LINES + 1)),
+    ("", SINKS, "// the mutex below protects it\n@available(macOS 26, *)\nfinal class A: @unchecked Sendable {}\n"
+                "class B: @unchecked Sendable {}  // never changes after init\nlet c = try open()  // not try!\n"),
+    ("", SINKS, "import Foundation\nimport NIOCore\n" + "\n" * (MAX_LINES - 2)),
+    ("", TEXT, "the value `behind`\n```\nhe goes on\n```\n"),
+    ("", SINKS, 'case behind = "behind"\n'),
+    ("", TEXT, "\n\nIt" + " is" * 24 + f".\n\n| it{LONG * 2} |\n\n```\nit{LONG * 2}\n```\n"),
+    ("", GUIDE, "It" + " is" * 20 + " `code of five words here`.\nIt" + " is" * 20 + ".\n\n- It" + " is" * 20
+     + "\n- It" + " is" * 20 + f"\n<!--\nit{LONG * 2}\n-->\n"),
+    ("", "docs/internals/planted.md", f"It{LONG * 2}.\n"),
+    ("", TEXT, "https://example.com/home/page and ${TMPDIR:-/tmp}/x and ./work/it\nHeading\n=======\n")]
 
 
 def self_test():
-    failures, formatter = 0, shutil.which("swift")
+    """How many are missed; prints a line for each."""
     with tempfile.TemporaryDirectory() as copy:
-        for path in tracked(ROOT):
-            os.makedirs(os.path.dirname(os.path.join(copy, path)), exist_ok=True)
-            shutil.copy(os.path.join(ROOT, path), os.path.join(copy, path))
+        subprocess.run(["cp", "--parents", *tracked(), copy], cwd=ROOT, check=True)
+        missed = sum([not is_found(copy, *each) for each in PLANTED])
+        if shutil.which("swift"):
+            missed += not is_formatter_strict(pathlib.Path(copy, "Planted.swift"))
+    return missed
 
-        def planted(path, text):
-            """What is found in the planted file, and only there: the checkout may have findings of its own."""
-            place = os.path.join(copy, path)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(place, "w") as file:
-                file.write(text)
-            found = [line for line in check(copy, path) if line.startswith(path + ":")]
-            os.remove(place)
-            return found
 
-        for rule, path, text in PLANTED:
-            line = {"long-file": MAX_LINES + 1, "build-output": 1}.get(rule, 3)
-            found = planted(path, text)
-            good = len(found) == 1 and found[0].startswith(f"{path}:{line}: {rule}: ")
-            failures += not good
-            print(f"{'found' if good else 'MISSED'}  {rule:21} {path}" + ("" if good else f"  {found}"))
-        for path, text in INNOCENT:
-            found = planted(path, text)
-            failures += bool(found)
-            print(f"{'WRONG' if found else 'silent'} {'(innocent)':21} {path}" + (f"  {found}" if found else ""))
-        if formatter:
-            place = os.path.join(copy, "Planted.swift")
-            with open(place, "w") as file:
-                file.write("func f() {\n    let a = b!\n}\n")
-            shutil.copy(os.path.join(ROOT, ".swift-format"), copy)
-            result = subprocess.run([formatter, "format", "lint", "--strict", place], capture_output=True, text=True)
-            good = result.returncode != 0 and "Planted.swift:2:" in result.stderr
-            failures += not good
-            print(f"{'found' if good else 'MISSED'}  {'swift format':21} Planted.swift")
-    return failures
+def is_found(copy, rule, path, text):
+    """In the planted file, and only there: the checkout may have findings of its own."""
+    place = pathlib.Path(copy, path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    found = [line for line in check(copy, [path], [target for target in LAYERS if f"/{target}/" in path])
+             if line.startswith(path + ":")]
+    place.unlink()
+    line = {"long-file": MAX_LINES + 1, "build-output": 1}.get(rule, 3)
+    is_good = len(found) == 1 and found[0].startswith(f"{path}:{line}: {rule}: ") if rule else not found
+    said = ("found" if rule else "silent") if is_good else "MISSED" if rule else "WRONG"
+    print(f"{said:6} {rule or '(innocent)':21} {path}", *([] if is_good else [found]))
+    return is_good
+
+
+def is_formatter_strict(place):
+    place.write_text("func f() {\n    let a = b!\n}\n")
+    command = ["swift", "format", "lint", "--strict", "--configuration", f"{ROOT}/.swift-format", place]
+    result = subprocess.run(command, capture_output=True, text=True)
+    is_good = result.returncode != 0 and "Planted.swift:2:" in result.stderr
+    print(f"{'found' if is_good else 'MISSED':6} {'swift format':21} Planted.swift")
+    return is_good
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--self-test"]:
-        sys.exit(1 if self_test() else 0)
-    problems = check(sys.argv[1] if len(sys.argv) > 1 else ROOT)
+        sys.exit(bool(self_test()))
+    if len(sys.argv) > 1:
+        sys.exit(__doc__.strip())
+    problems = check(ROOT, tracked())
     print(*problems, sep="\n", end="\n" if problems else "")
-    sys.exit(1 if problems else 0)
+    sys.exit(bool(problems))

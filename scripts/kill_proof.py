@@ -2,10 +2,10 @@
 
 Part of the driver `kill`, which says in words what is proved here.
 """
+import copy
 import hashlib
 import itertools
 import json
-import os
 import random
 from base64 import b64encode
 
@@ -27,7 +27,8 @@ def big_record(seed, turn, number):
     noise = random.Random(f"{seed}/big/{turn}/{number}")
     note = b64encode(noise.randbytes(noise.randrange(150_000, 240_000))).decode()
     return (f'{{"user_id":"{number}","event":"Big {turn}","platform":"redfast","type":"track",'
-            f'"ts":{1630476856 + number},"properties":{{"round":{turn},"number":{number},"note":"{note}"}}}}\n').encode()
+            f'"ts":{1630476856 + number},"properties":{{"round":{turn},"number":{number},"note":"{note}"}}}}\n'
+            ).encode()
 
 
 def is_refused(digest):
@@ -38,10 +39,8 @@ def is_refused(digest):
 def read_letters(path):
     """(offset, row) of each dead letter, from `penstock tail` on the letters' log: a letter is text, an empty line, and
     the record's bytes."""
-    with open(path, "rb") as file:
-        letters = file.read().split(b"penstock dead letter 1\n")[1:]
     found = []
-    for letter in letters:
+    for letter in path.read_bytes().split(b"penstock dead letter 1\n")[1:]:
         text, _, row = letter.partition(b"\n\n")
         fields = dict(line.split(b" ", 1) for line in text.split(b"\n") if b" " in line)
         found.append((int(fields[b"offset"]), row))
@@ -57,19 +56,12 @@ class LogEvidence:
 
     def __init__(self, folder, seed, rounds, make):
         self.seed, self.rounds, self.make = seed, rounds, make
-        self.input, self.log, self.objects = (os.path.join(folder, name) for name in
-                                              ("input.ndjson", "log.ndjson", "objects.ndjson"))
-
-    def with_changes(self, **changes):
-        """The same evidence, but for what is said."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, **changes)
-        return copy
+        self.input, self.log, self.objects = (folder / f"{name}.ndjson" for name in ("input", "log", "objects"))
 
     def check_log(self):
         """Writes input.ndjson: the prefixes of the rounds that the log holds. (records, problems)."""
         offset, found = 0, []
-        with open(self.log, "rb") as log, open(self.input, "wb") as file:
+        with self.log.open("rb") as log, self.input.open("wb") as file:
             row = log.readline()
             for turn in self.rounds:
                 start, number = offset, 0
@@ -91,16 +83,15 @@ class LogEvidence:
 class Evidence(LogEvidence):
     """Files of rows and the receiver's ledger in one folder, and the proof over them.
 
-    `letters` are the webhook's dead letters, None where the binary has none; `window` is what was replayed, or None.
+    `letters` are the webhook's dead letters; `window` is what was replayed, or None.
     """
 
-    def __init__(self, folder, seed, rounds, letters=None, window=None):
+    def __init__(self, folder, seed, rounds, letters, window):
         super().__init__(folder, seed, rounds, record)
         self.letters, self.window = letters, window
-        self.received, self.accepted, self.replayed, self.cut = (os.path.join(folder, name) for name in (
-            "received.ndjson", "accepted.ndjson", "replayed.ndjson", "window.ndjson"))
-        with open(os.path.join(folder, "ledger.ndjson")) as file:
-            self.ledger = [json.loads(line) for line in file]
+        self.received, self.accepted, self.replayed, self.cut = (
+            folder / f"{name}.ndjson" for name in ("received", "accepted", "replayed", "window"))
+        self.ledger = [json.loads(line) for line in (folder / "ledger.ndjson").read_text().splitlines()]
 
     def problems(self):
         count, found = self.check_log()
@@ -114,11 +105,11 @@ class Evidence(LogEvidence):
         """Writes what the webhook accepts and what was replayed; returns (offset, row) of what it refuses."""
         refused = []
         first, end = self.window or (0, 0)
-        with open(self.input, "rb") as rows, open(self.accepted, "wb") as accepted, open(self.cut, "wb") as cut:
+        with self.input.open("rb") as rows, self.accepted.open("wb") as accepted, self.cut.open("wb") as cut:
             for offset, row in enumerate(rows):
                 if first <= offset < end:
                     cut.write(row)
-                if self.letters is not None and b'"platform":"refused"' in row:
+                if b'"platform":"refused"' in row:
                     refused.append((offset, row))
                 else:
                     accepted.write(row)
@@ -126,7 +117,7 @@ class Evidence(LogEvidence):
 
     def check_letters(self, refused):
         """Each refused record is a dead letter, once, with its own bytes, and nothing else is."""
-        if self.letters is None or self.letters == refused:
+        if self.letters == refused:
             return []
         wrong = set(self.letters) ^ set(refused)
         offsets = sorted({offset for offset, _ in wrong}) or "the same ones, but not once each, or out of order"
@@ -174,25 +165,24 @@ class Evidence(LogEvidence):
 
     def planted(self, kind):
         """The same evidence with one thing wrong in it."""
-        copy = self.with_changes()
-        middle = self.rounds[len(self.rounds) // 2:]
+        wrong, middle = copy.copy(self), self.rounds[len(self.rounds) // 2:]
         offset = next((turn.first_offset for turn in middle if turn.acknowledged), 0)
         if kind == "lost":
-            copy.log = tampered(self.log, offset, 0)
+            wrong.log = tampered(self.log, offset, 0)
         elif kind == "dup":
-            copy.objects = tampered(self.objects, offset, 2)
+            wrong.objects = tampered(self.objects, offset, 2)
         elif kind == "buried":
-            copy.letters = self.letters[:1] + self.letters
+            wrong.letters = self.letters[:1] + self.letters
         elif kind == "again":
-            copy.replayed = tampered(self.replayed, 10, 2)
+            wrong.replayed = tampered(self.replayed, 10, 2)
         elif kind == "changed":
             # A repeated request if there was one; else one is made up.
             ids = [line["id"] if line["status"] == 200 else None for line in self.ledger]
             last = max(at for at, name in enumerate(ids) if name)
             at = next((at for at, name in enumerate(ids) if name and name in ids[:at]), len(ids))
             line = self.ledger[at if at < len(ids) else last]
-            copy.ledger = [*self.ledger[:at], {**line, "duplicate": True, "sha256": "0" * 64}, *self.ledger[at + 1:]]
-        return copy
+            wrong.ledger = [*self.ledger[:at], {**line, "duplicate": True, "sha256": "0" * 64}, *self.ledger[at + 1:]]
+        return wrong
 
     def plants(self):
         """The faults that can be planted into this evidence, and how the problem they make begins."""
@@ -206,14 +196,14 @@ PLANTS = {"lost": "log: ", "dup": "s3: ", "changed": "webhook: ", "buried": "let
 
 def tampered(path, number, times):
     """A copy of a file of rows in which row `number` stands `times` times."""
-    with open(path, "rb") as file, open(path + ".planted", "wb") as out:
-        for index, row in enumerate(file):
-            out.write(row * times if index == number else row)
-    return path + ".planted"
+    planted = path.with_suffix(".planted")
+    with path.open("rb") as file, planted.open("wb") as out:
+        out.writelines(row * times if index == number else row for index, row in enumerate(file))
+    return planted
 
 
 def compare(name, path, expected):
-    with open(path, "rb") as one, open(expected, "rb") as other:
+    with path.open("rb") as one, expected.open("rb") as other:
         for number, (row, wanted) in enumerate(itertools.zip_longest(one, other, fillvalue=b"")):
             if row != wanted:
                 return [f"{name}: row {number} is {row[:160]!r}, but the log's is {wanted[:160]!r}"]

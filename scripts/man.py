@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
-"""The manual page of a built penstock, on standard output, from what it says of itself.
+"""The manual page of a built penstock, on standard output: one for all commands, from what `--help` says.
 
-usage: man.py BINARY
-
-One page for all commands: what `--help` says, in the form that man(1) shows. The date is that of SOURCE_DATE_EPOCH, or of today.
+usage: man.py BINARY      the date is that of SOURCE_DATE_EPOCH, or of today
 """
-import datetime
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 
 # What every command has; said once.
 COMMON = {"help", "version", "json"}
@@ -95,9 +93,8 @@ def commands(command, above=()):
 
 def page(tool, version):
     root = tool["command"]
-    date = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH") or datetime.datetime.now().timestamp()),
-                                           datetime.timezone.utc)
-    yield f'.TH PENSTOCK 1 "{date:%Y-%m-%d}" "{plain(version)}" "User Commands"'
+    date = time.strftime("%Y-%m-%d", time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())))
+    yield f'.TH PENSTOCK 1 "{date}" "{plain(version)}" "User Commands"'
     yield from [".SH NAME", f"penstock \\- {plain(root['abstract'].rstrip('.'))}", ".SH SYNOPSIS",
                 ".B penstock", ".I command", "[arguments]", ".SH DESCRIPTION"]
     yield from paragraphs(root.get("discussion", ""))

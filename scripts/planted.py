@@ -6,6 +6,7 @@ unique makes a patch stale.
 """
 import glob
 import os
+import pathlib
 import re
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -20,8 +21,7 @@ class Stale(Exception):
 
 
 def read(path):
-    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-        return file.read()
+    return pathlib.Path(ROOT, path).read_text("utf-8")
 
 
 class Patch:
@@ -38,31 +38,21 @@ class Patch:
         if not self.hunks or bool(self.bug) == bool(self.exempt) or bool(self.bug) != bool(self.tests):
             raise SystemExit(f"mutants: {name}.patch needs Bug and Found by, or Exempt, and a diff of one file")
 
-    def places(self, path, text):
-        """Where each hunk begins in the lines of a file."""
-        lines, found = text.split("\n"), []
+    def places(self, text):
+        """Where each hunk may begin in the lines of a file."""
+        lines = text.split("\n")
         for hunk in self.hunks:
             old = [line[1:] for line in hunk if line[0] in " -"]
-            starts = [at for at in range(len(lines) - len(old) + 1) if lines[at:at + len(old)] == old]
-            if len(starts) != 1:
-                raise Stale(f"{self.name}: what it changes stands {len(starts)} times in {path}, not once")
-            found += starts
-        return path, found
+            yield [at for at in range(len(lines) - len(old) + 1) if lines[at:at + len(old)] == old]
 
     def find(self, texts):
-        """The file it applies to, and the places there."""
-        try:
-            return self.places(self.path, texts.get(self.path, ""))
-        except Stale as error:
-            problem, elsewhere = error, []
-        for path, text in texts.items():
-            try:
-                elsewhere.append(self.places(path, text))
-            except Stale:
-                continue
-        if len(elsewhere) != 1:
-            raise Stale(f"{problem}; it fits {len(elsewhere)} other files")
-        return elsewhere[0]
+        """The file it applies to, and the place of each hunk there."""
+        for paths in ([self.path], texts):
+            found = [(path, list(self.places(texts.get(path, "")))) for path in paths]
+            fitting = [(path, sum(starts, [])) for path, starts in found if all(len(one) == 1 for one in starts)]
+            if len(fitting) == 1:
+                return fitting[0]
+        raise Stale(f"{self.name}: what it changes does not stand once in {self.path}; it fits {len(fitting)} files")
 
     def plant(self, texts):
         """The file, its text with the bug, and the numbers of the lines that are taken away."""

@@ -31,8 +31,12 @@ class Bucket:
         self.create = self.there.create
 
     @classmethod
-    def from_environment(cls, prefix="PENSTOCK_S3", variables=os.environ):
-        return cls(*(variables[f"{prefix}_{name}"] for name in VALUES))
+    def from_environment(cls, prefix="PENSTOCK_S3"):
+        return cls(*(os.environ[f"{prefix}_{name}"] for name in VALUES))
+
+    def destination(self, **keys):
+        return {"name": "archive", "type": "s3", "endpoint": self.endpoint, "bucket": self.name, "region": self.region,
+                "credentials": {"accessKey": self.access_key, "secretKey": self.secret_key}, **keys}
 
     def put(self, key, body):
         self.there.put_object(Key=key, Body=body)

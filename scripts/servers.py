@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Starts and stops private servers for the tests, on loopback, on ports that the kernel picked.
 
-usage: servers.py start [KIND …] [--env PREFIX]      KIND: seaweedfs (the default), openstack-swift, nginx
+usage: servers.py start [KIND …]      KIND: seaweedfs (the default), openstack-swift, nginx
        servers.py stop [STATE …]
+       servers.py run KIND … -- COMMAND …
 
 `start` prints lines for the shell to evaluate, once all answer. `stop` ends those servers, and removes the folders that
-held everything they wrote: those in the variables …_STATE (default: of PENSTOCK_S3).
+held everything they wrote: those in the variables …_STATE (default: of PENSTOCK_S3). `run` has them for one command.
 
 seaweedfs, as PENSTOCK_S3_*, has an atomic If-None-Match; openstack-swift, as PENSTOCK_S3_STRICT_*, checks signatures,
 payload hashes, regions and clocks as AWS does, but its If-None-Match is not atomic. Their variables are ENDPOINT,
@@ -25,6 +26,7 @@ import contextlib
 import os
 import shlex
 import signal
+import subprocess
 import sys
 
 import environment
@@ -37,7 +39,7 @@ from servers_s3 import OpenStackSwift, SeaweedFS  # noqa: E402
 KINDS = {"seaweedfs": SeaweedFS, "openstack-swift": OpenStackSwift, "nginx": Nginx}
 
 
-def start(*kinds, prefix=None):
+def start(*kinds):
     """The variables of these servers, which start at the same time."""
     servers = [KINDS[kind]() for kind in kinds]
     try:
@@ -45,8 +47,7 @@ def start(*kinds, prefix=None):
             server.launch()
         for server in servers:
             server.wait()
-        return {f"{prefix or server.prefix}_{name}": str(value) for server in servers
-                for name, value in server.values.items()}
+        return {f"{server.prefix}_{name}": str(value) for server in servers for name, value in server.values.items()}
     except BaseException:
         for server in servers:
             stop(server.state)
@@ -55,24 +56,36 @@ def start(*kinds, prefix=None):
 
 @contextlib.contextmanager
 def running(*kinds):
-    """The variables of servers that end with the context."""
+    """Servers that end with the context; their variables are in the environment meanwhile."""
     values = start(*kinds)
+    os.environ.update(values)
     try:
-        yield values
+        yield
     finally:
         for name, value in values.items():
+            del os.environ[name]
             if name.endswith("_STATE"):
                 stop(value)
+
+
+def run(kinds, command):
+    """The exit code of a command that has the variables of these servers. A signal ends the command first."""
+    with running(*kinds):
+        process = subprocess.Popen(command)
+        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal tells the command, too
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    starting = verbs.add_parser("start")
-    starting.add_argument("kinds", nargs="*", metavar="KIND", default=["seaweedfs"])
-    starting.add_argument("--env", metavar="PREFIX", help="instead of the usual one")
+    verbs.add_parser("start").add_argument("kinds", nargs="*", metavar="KIND", default=["seaweedfs"])
     verbs.add_parser("stop").add_argument("states", nargs="*", default=[os.environ.get("PENSTOCK_S3_STATE")])
-    options = parser.parse_args()
+    verbs.add_parser("run").add_argument("kinds", nargs="+", metavar="KIND")
+    end = [*sys.argv, "--"].index("--")
+    options, command = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1:]
     # Told to stop while starting: leave no server behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.verb == "stop":
@@ -82,7 +95,9 @@ def main():
         parser.error(f"there is no server {unknown.pop()}; there are {', '.join(KINDS)}")
     else:
         try:
-            values = start(*options.kinds, prefix=options.env)
+            if options.verb == "run":
+                sys.exit(run(options.kinds, command))
+            values = start(*options.kinds)
         except NotStarted as problem:
             sys.exit(f"servers.py: {problem}")
         print(*(f"{name}={shlex.quote(value)}" for name, value in values.items()), sep="\n")

@@ -1,6 +1,7 @@
 """What the servers of servers.py have in common: each is a folder, processes, and variables that tell of it."""
 import contextlib
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -34,8 +35,20 @@ def free_ports(count):
 
 
 class Server:
-    """`begin` starts its processes, and `check` fails until they answer."""
+    """`begin` starts its processes, and `check` fails until they answer: on all the `ports`, unless it says another."""
     state = None
+
+    def check(self):
+        for port in self.ports:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+
+    def __enter__(self):
+        self.launch()
+        self.wait()
+        return self
+
+    def __exit__(self, *_):
+        stop(self.state)
 
     def launch(self):
         """One attempt, in a folder of its own."""
@@ -52,8 +65,7 @@ class Server:
         return os.path.join(self.state, *parts)
 
     def write(self, name, text):
-        with open(self.path(name), "w") as file:
-            file.write(text)
+        pathlib.Path(self.path(name)).write_text(text)
 
     def spawn(self, *command):
         """In a session of its own: Ctrl-C at the tests must not reach it."""
@@ -68,9 +80,9 @@ class Server:
             try:
                 return self.wait_for_this_one()
             except NotStarted as problem:
-                with open(self.path("log"), errors="replace") as log:
-                    print(f"servers.py: {type(self).__name__}, attempt {attempt}: {problem}",
-                          *log.readlines()[-30:], sep="\n  ", file=sys.stderr)
+                log = pathlib.Path(self.path("log")).read_text(errors="replace").splitlines()
+                print(f"servers.py: {type(self).__name__}, attempt {attempt}: {problem}", *log[-30:], sep="\n  ",
+                      file=sys.stderr)
             stop(self.state)
             if attempt < ATTEMPTS:
                 self.launch()

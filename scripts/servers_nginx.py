@@ -4,7 +4,6 @@ import datetime
 import os
 import secrets
 import shutil
-import socket
 import sys
 
 import trustme
@@ -14,7 +13,7 @@ from servers_base import Server, free_ports
 class Nginx(Server):
     prefix = "PENSTOCK_NGINX"
     # What differs from one port to the next.
-    ports = {
+    kinds = {
         "MAIN": "", "HTTP1": "ssl_protocols TLSv1.2;",
         "OTHER": "ssl_certificate tls/other.pem; ssl_certificate_key tls/other.key;",
         "EXPIRED": "ssl_certificate tls/expired.pem; ssl_certificate_key tls/expired.key;",
@@ -55,14 +54,14 @@ http {{
         if nginx is None:
             sys.exit("servers.py: nginx is not installed; run scripts/setup --tests")
         self.make_certificates()
-        self.verifier, *ports = free_ports(1 + len(self.ports))
-        self.values |= {**dict(zip(self.ports, ports)), "TLS": self.path("tls"),
+        self.ports = verifier, *ports = free_ports(1 + len(self.kinds))
+        self.values |= {**dict(zip(self.kinds, ports)), "TLS": self.path("tls"),
                         "SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()}
         self.write("nginx.conf", self.configuration.format(servers="".join(
-            self.server.format(port=self.values[name], verifier=self.verifier, more=more,
-                               http2="" if name == "HTTP1" else " http2") for name, more in self.ports.items())))
+            self.server.format(port=self.values[name], verifier=verifier, more=more,
+                               http2="" if name == "HTTP1" else " http2") for name, more in self.kinds.items())))
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "webhook_verifier.py")
-        self.spawn(sys.executable, "-B", script, str(self.verifier), self.values["SECRET"])
+        self.spawn(sys.executable, "-B", script, str(verifier), self.values["SECRET"])
         self.spawn(nginx, "-c", self.path("nginx.conf"), "-p", self.state, "-e", "stderr")
 
     def make_certificates(self):
@@ -78,7 +77,3 @@ http {{
             made = authority.issue_cert(*identities, **dates)
             made.cert_chain_pems[0].write_to_path(self.path("tls", f"{name}.pem"))
             made.private_key_pem.write_to_path(self.path("tls", f"{name}.key"))
-
-    def check(self):
-        for port in (self.verifier, *(self.values[name] for name in self.ports)):
-            socket.create_connection(("127.0.0.1", port), 1).close()

@@ -6,6 +6,7 @@ microseconds, and a random SIGKILL hardly ever falls into it; with this proxy it
 import contextlib
 import random
 import socket
+import socketserver
 import threading
 import time
 from urllib.parse import urlsplit
@@ -21,20 +22,18 @@ class Deaf:
         """A piece of an answer has come."""
 
 
-class SlowAnswers:
+class SlowAnswers(socketserver.ThreadingTCPServer):
     """Listens on a port of its own until the process ends. `url` stands for the target's address, and `seen` grows with
     every piece of a request that has passed. While it is `down`, nothing connects, and conversations break off.
     `listener` makes what listens to a new conversation (see Deaf)."""
+    daemon_threads = True
 
     def __init__(self, target, seed, longest, listener=Deaf):
         self.target, self.longest, self.random = urlsplit(target), longest, random.Random(seed)
         self.listener, self.seen, self.up_again = listener, 0, 0.0
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
-        self.begin(self.accept)
-
-    def begin(self, work, *given):
-        threading.Thread(target=work, args=given, daemon=True).start()
+        super().__init__(("127.0.0.1", 0), None)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def go_down(self, seconds):
         self.up_again = time.monotonic() + seconds
@@ -43,28 +42,20 @@ class SlowAnswers:
     def down(self):
         return time.monotonic() < self.up_again
 
-    def accept(self):
-        while True:
-            client, _ = self.server.accept()
+    def finish_request(self, client, _):
+        """One conversation, in a thread of its own. While it is down, it hears what is wanted, and hangs up."""
+        ear, is_asked = self.listener(), threading.Event()
+        with contextlib.suppress(OSError):
             if self.down:
-                self.begin(self.turn_away, client)
-                continue
-            try:
-                server = socket.create_connection((self.target.hostname, self.target.port))
-            except OSError:
-                client.close()
-                continue
-            for one in (client, server):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            ear, is_asked = self.listener(), threading.Event()
-            self.begin(self.ask, client, server, ear, is_asked)
-            self.begin(self.answer, server, client, ear, is_asked)
-
-    def turn_away(self, client):
-        """Hears what was wanted, and hangs up."""
-        with client, contextlib.suppress(OSError):
-            client.settimeout(0.2)
-            self.listener().asked(client.recv(1 << 16), True)
+                client.settimeout(0.2)
+                return ear.asked(client.recv(1 << 16), True)
+            with socket.create_connection((self.target.hostname, self.target.port)) as server:
+                for one in (client, server):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                answers = threading.Thread(target=self.answer, args=(server, client, ear, is_asked), daemon=True)
+                answers.start()
+                self.ask(client, server, ear, is_asked)
+                answers.join()
 
     def ask(self, client, server, ear, is_asked):
         with contextlib.suppress(OSError):  # one side was killed
@@ -89,10 +80,8 @@ class SlowAnswers:
                 if self.down:
                     break
                 client.sendall(data)
-        # A close alone says nothing to the client while the other thread waits for its words.
+        # A close alone would say nothing to the client while the other thread waits for its words.
         shut(client)
-        server.close()
-        client.close()
 
 
 def shut(connection):

@@ -92,6 +92,7 @@ class Console:
 
     def __init__(self, stage, page, images):
         self.stage, self.page, self.images, self.complaints = stage, page, images, []
+        self.evaluate, self.key = page.evaluate, page.keyboard.press
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: self.complaints.append(("exception", str(error), "")))
         page.on("console", lambda said: said.type in ("error", "warning", "assert") and self.complaints.append(
@@ -102,9 +103,6 @@ class Console:
         """Until the expression is true; it is tried again when what it looks at is not there yet."""
         tried = f"try {{ const it = {script}; return it instanceof Node || it; }} catch {{ return null; }}"
         return until(lambda: self.page.evaluate(f"(() => {{ {tried} }})()"), seconds)
-
-    def evaluate(self, script):
-        return self.page.evaluate(script)
 
     def size(self, width, height, scale=1, dark=False, is_phone=False):
         self.devtools.send("Emulation.setDeviceMetricsOverride", {
@@ -137,9 +135,6 @@ class Console:
 
     def click(self, selector):
         self.page.locator(selector).first.click()
-
-    def key(self, name):
-        self.page.keyboard.press(name)
 
     def type(self, selector, text):
         self.page.locator(selector).first.click()

@@ -8,7 +8,7 @@ import threading
 
 import requests
 from filters import facts, odd, random_filter, record, selects, spelled
-from room import LIMIT
+from room import LIMIT, Folder
 from web import Web
 
 # Of a webhook: batching and requests in flight.
@@ -72,8 +72,8 @@ class Destination:
                 assert batches == sorted(batches), "batches came out of order"
                 assert world.receiver.taken[self.name] == [body for *_, body in batches], "the last end is not enough"
             return sorted(batches)
-        return sorted((*map(int, re.search(r"-(\d+)-(\d+)\.json$", name).groups()), content)
-                      for name, content in world.objects(self))
+        return sorted((*map(int, re.search(r"-(\d+)-(\d+)\.json$", key).groups()), self.place.get(key))
+                      for key, _ in self.place.list(self.prefix))
 
     def check(self):
         records, numbers, end = self.world.records, [], 0
@@ -110,19 +110,11 @@ class World:
         self.destinations = [Destination(self, number) for number in range(count)]
 
     def place(self, destination):
-        if destination.kind == "directory" or not self.bucket:
-            destination.kind = "directory"
-            return {"type": "directory", "path": destination.name}
-        bucket, name = self.bucket, f"{self.prefix}/{destination.name}/usages"
-        return {"type": "s3", "endpoint": bucket.endpoint, "bucket": bucket.name, "region": bucket.region,
-                "prefix": name, "credentials": {"accessKey": bucket.access_key, "secretKey": bucket.secret_key}}
-
-    def objects(self, destination):
-        """Names and contents."""
-        if destination.kind == "s3":
-            keys = self.bucket.list(f"{self.prefix}/{destination.name}/usages")
-            return [(key, self.bucket.get(key)) for key, _ in keys]
-        return [(path.name, path.read_bytes()) for path in (self.room.path / destination.name).glob("exports/usages*")]
+        """Where an export goes; the keys of the destination that say so."""
+        is_folder = destination.kind == "directory" or not self.bucket
+        destination.place = Folder(self.room.path / destination.name) if is_folder else self.bucket
+        destination.prefix = f"{self.prefix}/{destination.name}/usages"
+        return destination.place.destination(name=destination.name, prefix=destination.prefix)
 
     def grow(self, count, make):
         """So many new records; the log will have them at their numbers."""

@@ -159,8 +159,7 @@ def test_settings_of_the_log_that_make_no_sense(room, options, words):
 
 def test_destinations_that_need_more_descriptors_than_there_are_are_refused_before_the_start(room):
     room.append(rows(3))
-    hooks = [webhook("http://127.0.0.1:1/", name=f"w{number}") for number in range(60)]
-    room.file("c.yaml", {"log": {"path": "L"}, "destinations": hooks, "server": {"listen": "127.0.0.1:0"}})
+    room.configure(*(webhook("http://127.0.0.1:1/", name=f"w{number}") for number in range(60)))
     for command in ("deliver --until-caught-up", "serve"):
         room(f"{command} --config c.yaml", 3, "60 destinations need", "this process may have 128",
              "raise the limit", **open_files(128))

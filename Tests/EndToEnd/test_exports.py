@@ -2,7 +2,7 @@
 import os
 
 import pytest
-from room import directory, rows, webhook
+from room import Folder, directory, rows, webhook
 
 UNREACHABLE = {"type": "s3", "endpoint": "http://127.0.0.1:1", "bucket": "bucket", "credentials": {
     "accessKey": "a", "secretKey": "b"}}
@@ -11,42 +11,19 @@ UNREACHABLE = {"type": "s3", "endpoint": "http://127.0.0.1:1", "bucket": "bucket
 class Export:
     """450 records in five objects, in a folder or in a bucket, and ways to spoil them."""
 
-    def __init__(self, room, s3_bucket):
-        self.room, self.s3_bucket, self.prefix = room, s3_bucket, f"case-{room.path.name}/usages"
-        destination = {"name": "archive", "compression": "none", "rotate": {"maxRecords": 100, "maxAge": "1s"},
-                       "prefix": self.prefix, "type": "directory", "path": "out"}
-        if s3_bucket:
-            del destination["path"]
-            destination |= {"type": "s3", "endpoint": os.environ["PENSTOCK_S3_ENDPOINT"], "bucket": s3_bucket.name,
-                            "region": s3_bucket.region, "credentials": {
-                                "accessKey": "${PENSTOCK_S3_ACCESS_KEY}", "secretKey": "${PENSTOCK_S3_SECRET_KEY}"}}
-        room.configure(destination)
-        room.append(rows(450))
-        room.deliver()
-
-    def list(self, beginning):
-        if self.s3_bucket:
-            return [key for key, _ in self.s3_bucket.list(beginning)]
-        root = self.room.path / "out"
-        names = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-        return sorted(name for name in names if name.startswith(beginning))
+    def __init__(self, room, place):
+        self.room, self.place, self.prefix = room, place, f"case-{room.path.name}/usages"
+        self.get, self.put, self.remove = place.get, place.put, place.remove
+        rotate = {"maxRecords": 100, "maxAge": "1s"}
+        room.delivered(rows(450), place.destination(prefix=self.prefix, compression="none", rotate=rotate))
 
     @property
     def objects(self):
-        return self.list(self.prefix)
+        return [key for key, _ in self.place.list(self.prefix)]
 
     @property
     def entries(self):
-        return self.list(os.path.dirname(self.prefix) + "/_penstock/")
-
-    def get(self, key):
-        return self.s3_bucket.get(key) if self.s3_bucket else self.room.read("out/" + key)
-
-    def put(self, key, content):
-        self.s3_bucket.put(key, content) if self.s3_bucket else self.room.file("out/" + key, content)
-
-    def remove(self, key):
-        self.s3_bucket.remove(key) if self.s3_bucket else os.remove(self.room.path / "out" / key)
+        return [key for key, _ in self.place.list(os.path.dirname(self.prefix) + "/_penstock/")]
 
     def verify(self, options="--depth listing", code=0):
         return self.room.json(f"verify --s3 --config c.yaml {options}", code)
@@ -69,10 +46,10 @@ class Export:
 
 @pytest.fixture(params=["s3", "directory"])
 def export(request, room):
-    it = Export(room, request.getfixturevalue("s3_bucket") if request.param == "s3" else None)
+    place = request.getfixturevalue("s3_bucket") if request.param == "s3" else Folder(room.path / "out")
+    it = Export(room, place)
     yield it
-    if request.param == "s3":
-        it.clean_up()
+    it.clean_up()
 
 
 @pytest.mark.parametrize("depth", ["listing", "metadata", "content"])
@@ -108,14 +85,11 @@ def test_a_spoiled_export_is_found(export):
 
 def damage_cursors(room):
     """Damages the value of each cursor in both slots of its place."""
-    path = room.path / "L/cursors/small.slots"
-    with open(path, "r+b") as file:
-        table = bytearray(file.read())
-        for slot in range(0, len(table), 4096):
-            if table[slot:slot + 4] == b"PNST":
-                table[slot + 128] ^= 1
-        file.seek(0)
-        file.write(table)
+    table = bytearray(room.read("L/cursors/small.slots"))
+    for slot in range(0, len(table), 4096):
+        if table[slot:slot + 4] == b"PNST":
+            table[slot + 128] ^= 1
+    room.file("L/cursors/small.slots", table)
 
 
 def test_an_export_is_proved_and_its_cursor_rebuilt(room, export):

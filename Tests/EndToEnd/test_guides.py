@@ -4,6 +4,7 @@ Shell blocks run in order in one shell. Of blocks with prompts, the lines after 
 the lines below them, in that order (numbers and ids may differ, and `…` stands for anything). Ports are free ones
 instead of the written ones. Every curl must be answered with success, and where a line `# …` follows, with that.
 """
+import contextlib
 import json
 import os
 import re
@@ -85,10 +86,8 @@ class Tour:
         try:
             process.wait(LIMIT)
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # its own group: also what it left running
-            except ProcessLookupError:
-                pass
             process.wait()
         out = self.read("tour.out")
         assert process.returncode == 0, f"a command failed with {process.returncode}; the last words: {out[-900:]}"

@@ -1,9 +1,8 @@
 """Requests made from /openapi.json, by schemathesis: nothing may be answered that the document does not say.
 
-And nothing with a server's error but what is said to be unable. Most requests name what there is: a folder, and a
-webhook that refuses its first event and is unable from then on. So there are attempts, a dead letter, trouble and a
-replay to describe; an operation that is never answered well is a failure. Not the stream of the status, which ends when
-the service does: StatusFeedTests has it. OPENAPI_EXAMPLES and OPENAPI_SEED are for longer and other runs.
+Most requests name what there is, so there are attempts, a dead letter, trouble and a replay to describe; an operation
+that is never answered well is a failure. Not the stream of the status, which ends when the service does:
+StatusFeedTests has it. OPENAPI_EXAMPLES and OPENAPI_SEED are for longer and other runs.
 """
 import os
 import subprocess

@@ -34,6 +34,8 @@ def test_it_tells_its_version(room):
 
 
 @pytest.mark.parametrize("command, words", [
+    ("xyzzy", 'no command "xyzzy"; the commands are demo, append, tail, export'),
+    ("tail --log L --xyzzy", "no option --xyzzy"),
     ("tial", "did you mean penstock tail?"), ("stauts --log L", "penstock status?"),
     ("repair --log L", "penstock recover?"), ("help tial", "penstock tail?"), ("tial --help", "penstock tail?"),
     ("cursor lst", "penstock cursor list?"), ("replay lst --log L", "penstock replay list?"),
@@ -42,11 +44,6 @@ def test_it_tells_its_version(room):
     ("append --log L --no-validat x", "did you mean --no-validate?")])
 def test_unknown_commands_and_options_name_what_was_meant(room, command, words):
     assert not room(command, 2, words).out
-
-
-def test_what_is_like_nothing_gets_a_list(room):
-    room("xyzzy", 2, 'no command "xyzzy"', "the commands are demo, append, tail, export")
-    room("tail --log L --xyzzy", 2, "no option --xyzzy")
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(room):

@@ -3,101 +3,49 @@ import argparse
 import collections
 import contextlib
 import http.client
-import json
 import multiprocessing
-import os
 import queue
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-SCRIPTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LIMIT = 120  # seconds; no command may take longer
+import room
+from room import LIMIT
+
 STRIDE = 0x9E3779B1  # between the seeds of loops
-
-
-class Miss(Exception):
-    """Something does not hold."""
 
 
 class Skipped(Exception):
     """This machine cannot run the driver."""
 
 
-def expect(condition, what):
-    if not condition:
-        raise Miss(what)
-
-
-def wait_until(condition, seconds=LIMIT):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.002)
-    return condition()
-
-
 def say(*words, **options):
     print(*words, file=sys.stderr, flush=True, **options)
 
 
-class Room:
+class Room(room.Room):
     """A folder, the processes that work in it, and what is wrong so far."""
 
-    def __init__(self, options, folder, parent=None):
-        self.options, self.folder, self.log = options, folder, os.path.join(folder, "log")
+    def __init__(self, options, path, parent=None):
+        super().__init__(options.binary, path)
+        self.path.mkdir(exist_ok=True)
+        self.options = options
         self.problems, self.live = (parent.problems, parent.live) if parent else ([], [])
-        os.makedirs(folder, exist_ok=True)
 
     def sub(self, name):
-        return Room(self.options, self.path(name), self)
+        return Room(self.options, self.path / name, self)
 
-    def path(self, name):
-        return os.path.join(self.folder, name)
+    def spawn(self, name, command, **options):
+        return super().spawn(name, command, **{"stdout": subprocess.DEVNULL, **options})
 
-    def read(self, name):
-        with open(self.path(name), "rb") as file:
-            return file.read()
-
-    def write(self, name, data):
-        with open(self.path(name), "wb") as file:
-            file.write(data)
-        return self.path(name)
-
-    def configure(self, *destinations, server=None, **log):
-        """Writes the configuration of a log in this room. YAML contains JSON."""
-        text = json.dumps({"log": {"path": self.log, **log}, "server": server or {"listen": "127.0.0.1:0"},
-                           "destinations": destinations})
-        return self.write("penstock.json", text.encode())
-
-    def rows_of(self, name):
-        return [json.loads(line) for line in self.read(name).splitlines()]
-
-    def spawn(self, name, *arguments, env=None, **streams):
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **streams}
-        with open(self.path(name + ".stderr"), "wb") as errors:
-            process = subprocess.Popen([self.options.binary, *arguments], cwd=self.folder, stderr=errors,
-                                       env={**os.environ, **(env or {})}, **streams)
-        self.live[:] = [one for one in self.live if one.poll() is None] + [process]
-        return process
-
-    def listen(self, name, *arguments, **streams):
-        """Starts a service; the process, and its URL."""
-        process = self.spawn(name, *arguments, "--json", stdout=subprocess.PIPE, **streams)
-        watchdog = threading.Timer(LIMIT, process.kill)
-        watchdog.start()
-        line = process.stdout.readline()
-        watchdog.cancel()
-        expect(b"listening" in line, f"{name} did not start: {self.errors(name)}")
+    def listen(self, name, command, **options):
+        process, url = super().listen(name, command, stdout=subprocess.PIPE, **options)
         # Its later words are no evidence, but a full pipe would stop it.
         threading.Thread(target=process.stdout.read, daemon=True).start()
-        return process, json.loads(line)["listening"]
-
-    def errors(self, name):
-        return self.read(name + ".stderr").decode(errors="replace").strip()[-600:] or "(nothing on stderr)"
+        return process, url
 
     def wait(self, name, process, codes=(0,), what=""):
         """The exit code. One that is not expected is a problem, and so is a process that hangs."""
@@ -113,44 +61,50 @@ class Room:
             self.problems.append(f"{what}{name} ended with {code}: {self.errors(name)}")
         return code
 
-    def run(self, *arguments, codes=(0,), to=None, data=b"", env=None):
+    def run(self, command, codes=(0,), to=None, data=b"", env=None):
         """(exit code, what it printed); with `to`, what it prints goes to a file of the room alone."""
-        name = arguments[0]
-        with open(self.path(to or name + ".stdout"), "wb") as out, open(self.write("stdin", data), "rb") as source:
-            process = self.spawn(name, *arguments, stdin=source, stdout=out, env=env)
+        name = command.split()[0]
+        self.file("stdin", data)
+        with open(self.path / (to or f"{name}.stdout"), "wb") as out, open(self.path / "stdin", "rb") as source:
+            process = self.spawn(name, command, stdin=source, stdout=out, env=env)
         code = self.wait(name, process, codes)
-        return code, b"" if to else self.read(name + ".stdout")
+        return code, b"" if to else self.read(f"{name}.stdout")
 
     def held(self):
         """The rows of the log, as bytes."""
-        return self.run("tail", "--log", self.log, "--from", "beginning")[1]
-
-    def close(self, keep):
-        for process in self.live:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        return self.run(f"tail --log {self.log} --from beginning")[1]
 
 
 def post(address, body, headers=()):
-    """Sends events; the answer's status and body. OSError or HTTPException when it is not known what became of it."""
+    """Sends events; the answer's status and body. OSError when it is not known what became of it."""
     with contextlib.closing(http.client.HTTPConnection(address, timeout=20)) as connection:
-        connection.request("POST", "/v1/events", body, {"Content-Type": "application/json", **dict(headers)})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        try:
+            connection.request("POST", "/v1/events", body, {"Content-Type": "application/json", **dict(headers)})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as problem:
+            raise OSError(problem) from problem
+
+
+@contextlib.contextmanager
+def meanwhile(ending, *jobs):
+    """Runs each in a thread of its own until the context ends: then the event is set, and they are waited for."""
+    threads = [threading.Thread(target=job, daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join(LIMIT)
 
 
 def exported(folder):
     """The rows of the objects in a directory destination, in the order of their offsets."""
-    found = [os.path.join(here, name) for here, _, names in os.walk(folder) for name in names
-             if "_penstock" not in here and not name.startswith(".")]
-    rows = b""
-    for path in sorted(found, key=lambda path: int(os.path.basename(path).rsplit("-", 2)[-2])):
-        command = ["zstd", "-dcq", path] if path.endswith(".zst") else ["cat", path]
-        rows += subprocess.run(command, capture_output=True, check=True).stdout
-    return rows, len(found)
+    found = [path for path in folder.glob("[!.]*") if path.is_file()]
+    found.sort(key=lambda path: int(path.name.split("-")[1]))
+    return b"".join(path.read_bytes() for path in found), len(found)
 
 
 def parse(name, driver, arguments):
@@ -163,8 +117,14 @@ def parse(name, driver, arguments):
     parser.add_argument("--slice", action="store_true", help="a small part, for make test")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a good run too")
     parser.add_argument("--json", action="store_true", help="the line as JSON")
-    driver.add_options(parser)
+    amounts = getattr(driver, "AMOUNTS", {})
+    for option, (usual, small, words) in amounts.items():
+        parser.add_argument(f"--{option}", type=type(usual), help=f"{words} (default {usual:g}, in a slice {small:g})")
+    getattr(driver, "add_options", lambda parser: None)(parser)
     options = parser.parse_args(arguments)
+    for option, (usual, small, _) in amounts.items():
+        if getattr(options, option) is None:
+            setattr(options, option, small if options.slice else usual)
     options.fixed_seed = options.seed is not None
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1 << 32)
@@ -179,16 +139,16 @@ def one(name, driver, options):
     try:
         try:
             figures = driver.run(room)
-        except Miss as problem:
+        except AssertionError as problem:
             room.problems.append(str(problem))
         keep = options.keep or bool(room.problems and not options.plant and getattr(driver, "KEEPS", True))
     except (Skipped, SystemExit):
         keep = False  # interrupted, or there is nothing to see
         raise
     finally:
-        room.close(keep)
+        room.clean_up(keep)
         if keep:
-            say(f"{name}: seed {options.seed}; everything is in {room.folder}")
+            say(f"{name}: seed {options.seed}; everything is in {room.path}")
     return figures, room.problems
 
 

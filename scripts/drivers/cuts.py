@@ -1,17 +1,16 @@
 """Power cuts: a workload is recorded once, write by write; then the power goes at random moments of it.
 
-What was flushed is on the disk. Of what was not, any part may be: nothing, all, a random choice of the writes, or of
-their sectors of 512 bytes. In some states the power goes a second time, while penstock recovers from the first cut.
-What the disk holds then is mounted, recovered, read, verified, delivered and compared with what was acknowledged; and
-clients send everything again under its name.
+What was flushed is on the disk. Of what was not, any part may be.
 """
 import contextlib
 import ctypes
 import os
+import pathlib
 import random
 import struct
 import threading
 
+from common import meanwhile
 from device import Disk, Unusable, copy_image, make_image, mounted
 from ledger import Judge, Ledger
 from work import Laboratory, Work
@@ -25,8 +24,7 @@ class Journal:
     """The writes and flushes of a device, as it noted them."""
 
     def __init__(self, path):
-        with open(path, "rb") as file:
-            data = file.read()
+        data = pathlib.Path(path).read_bytes()
         # (position after the entry, kind, offset, bytes)
         self.entries, at = [], 0
         while at + 16 <= len(data):
@@ -74,7 +72,6 @@ class Outcome:
         return f"{how} of {len(self.pending)} unflushed writes"
 
 
-@contextlib.contextmanager
 def early_writes(folder):
     """Has the kernel write dirty pages now and then, as it does by itself within half a minute: nothing is flushed."""
     ending, libc, choice = threading.Event(), ctypes.CDLL(None, use_errno=True), random.Random()
@@ -85,20 +82,14 @@ def early_writes(folder):
             with contextlib.suppress(OSError, IndexError), open(choice.choice(paths), "rb") as file:
                 libc.sync_file_range(file.fileno(), ctypes.c_int64(0), ctypes.c_int64(0), SYNC_FILE_RANGE_WRITE)
 
-    thread = threading.Thread(target=push)
-    thread.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        thread.join()
+    return meanwhile(ending, push)
 
 
 class Cuts:
     """One recorded workload and the states that power cuts make of it."""
 
     def __init__(self, room, kind, seeded):
-        self.options, self.folder, self.kind, self.random = room.options, room.folder, kind, seeded
+        self.options, self.folder, self.kind, self.random = room.options, room.path, kind, seeded
         self.laboratory = Laboratory(room)
         self.crash, self.base = f"{self.folder}/crash.image", f"{self.folder}/base.image"
 

@@ -3,19 +3,16 @@
 Mounts are `mount -o loop`, so that unmounting ends the loop device too. The driver runs in a mount namespace of its
 own, so that even a killed run leaves no mount.
 """
-import array
 import contextlib
-import fcntl
 import os
+import re
 import shlex
-import struct
 import subprocess
 import time
 
 SOURCES = os.path.dirname(os.path.abspath(__file__))
+SCRIPTS = os.path.dirname(SOURCES)
 UUID = "6b0c4c1e-71d6-4f0b-9b7c-2f5a1d3e8c90"
-FS_IOC_FIEMAP = 0xC020660B
-MAX_EXTENTS = 256
 MEBIBYTE = 1 << 20
 SIZES = {"ext4": 64 * MEBIBYTE, "xfs": 304 * MEBIBYTE}  # the least that mkfs.xfs takes
 MAKE = {
@@ -58,11 +55,8 @@ def copy_image(source, target):
 
 def extents(path):
     """Where a file lies on its device: (offset, length) of each extent, in bytes."""
-    request = array.array("B", struct.pack("=QQLLLL", 0, (1 << 64) - 1, 0, 0, MAX_EXTENTS, 0) + bytes(56 * MAX_EXTENTS))
-    with open(path, "rb") as file:
-        fcntl.ioctl(file, FS_IOC_FIEMAP, request)
-    count = struct.unpack_from("=L", request, 20)[0]
-    return [struct.unpack_from("=QQ", request, 40 + 56 * index) for index in range(count)]
+    found = re.findall(r"^ +\d+: +\d+\.\. *\d+: +(\d+)\.\. *\d+: +(\d+):", run("filefrag", "-e", "-b1", path), re.M)
+    return [(int(offset), int(length)) for offset, length in found]
 
 
 def mount(image, place, kind):
@@ -169,7 +163,7 @@ class Disk:
     def owner(self, offset):
         for folder, _, names in os.walk(self.path):
             for path in (os.path.join(folder, name) for name in names):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(Unusable):
                     if any(begin <= offset < begin + length for begin, length in extents(path)):
                         return os.path.relpath(path, self.path)
         return "a removed file"

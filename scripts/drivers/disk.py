@@ -22,9 +22,10 @@ import subprocess
 import sys
 import time
 
-from common import SCRIPTS, Skipped, say
+import kept
+from common import Skipped, say
 from cuts import Cuts
-from device import SIZES, Disk, Unusable, build, make_image
+from device import SCRIPTS, SIZES, Disk, Unusable, build, make_image
 from writes import Writes
 
 CAMPAIGNS = {"cuts": Cuts, "writes": Writes}
@@ -79,10 +80,7 @@ class Sums:
     """What all runs found, by campaign, file system and plant. Kept in a file after each round."""
 
     def __init__(self, path):
-        self.path, self.rows = path, {}
-        if path and os.path.exists(path):
-            with open(path) as file:
-                self.rows = json.load(file)
+        self.path, self.rows = path, kept.load(path)
 
     def add(self, key, seed, found, **amounts):
         row = self.rows.setdefault(key, {"rounds": 0, "violations": 0, **dict.fromkeys(amounts, 0),
@@ -91,10 +89,7 @@ class Sums:
             row[name] = round(row[name] + amount, 1)
         row["seedsToLookAt"] += [seed] if found else []
         row["nextSeed"] = seed + 1
-        if self.path:
-            with open(self.path + ".new", "w") as file:
-                json.dump(self.rows, file, indent=1)
-            os.replace(self.path + ".new", self.path)
+        kept.save(self.path, self.rows)
 
     def figures(self):
         return {f"{name} of {key}": row[name] for key, row in self.rows.items()
@@ -107,10 +102,10 @@ class Laboratory:
         self.kinds = []
         for kind in self.options.file_system or SIZES:
             try:
-                build(room.folder)
-                image = room.path("probe.image")
-                make_image(image, kind, room.path("mount"))
-                with Disk(room.folder, image, kind):
+                build(room.path)
+                image = room.path / "probe.image"
+                make_image(image, kind, room.path / "mount")
+                with Disk(room.path, image, kind):
                     self.kinds.append(kind)
             except Unusable as error:
                 say(f"disk: {kind} is left out: {error}")
@@ -148,8 +143,8 @@ class Laboratory:
         while spent and (seconds is None or time.monotonic() - begun < seconds):
             name, kind = turn = min(spent, key=spent.get)
             key = f"{name} {kind}{special}"
-            kept = None if options.fixed_seed else self.sums.rows.get(key, {}).get("nextSeed")
-            found, took = self.round(name, kind, key, options.seed + done[turn] if kept is None else kept)
+            after = None if options.fixed_seed else self.sums.rows.get(key, {}).get("nextSeed")
+            found, took = self.round(name, kind, key, options.seed + done[turn] if after is None else after)
             spent[turn] += took
             done[turn] += 1
             if done[turn] == rounds:

@@ -1,12 +1,12 @@
 """Lets call n on a log's files fail, for every n; then stops processes and lets clocks jump (see stop.py).
 
-The calls are those that reach the C library (faults.c, preloaded): open, read, write, sync, truncate, rename, unlink,
-mkdir. One run of `penstock append` in small segments that are sealed, then one of `penstock deliver` into a directory,
-are first counted, and then done once for each n and each kind of failure. After each, without faults:
+The calls are those that reach the C library (faults.c, preloaded). A run of `penstock append` in small segments that
+are sealed, then one of `penstock deliver` into a directory, are first counted, and then done once for each n and each
+kind of failure. After each, without faults:
 
   append   ended within the limit by itself: with 0 and everything acknowledged, or with 1 or 3, a message, and what it
-           did acknowledge. The log opens again and takes more records: it holds, byte for byte, a prefix of what was
-           fed that is at least as long as what was acknowledged, then the rest; `penstock verify` finds nothing
+           did acknowledge. The log opens again and takes more records: it holds a prefix of what was fed that is at
+           least as long as what was acknowledged, then the rest; `penstock verify` finds nothing
   deliver  ended likewise; after another delivery the directory holds every record once, in order, byte for byte
 
 Other file systems get their turn: the folders in PENSTOCK_LAB_DIRS, and as root an XFS of its own.
@@ -23,8 +23,9 @@ import time
 import common
 import device
 import stop
-from common import Miss, exported, say
+from common import exported, say
 from kill_proof import record
+from room import directory
 
 PLANTS = {"lost": "records acknowledged, .* there|the directory holds|something else than"}
 FIRST, REST = 32, 3  # records: fifteen blocks fill a segment
@@ -58,7 +59,7 @@ def own_xfs(folder):
     """An XFS that is mounted in this context."""
     if os.getuid():
         raise device.Unusable("not root")
-    device.run(f"{common.SCRIPTS}/setup", "--lab")
+    device.run(f"{device.SCRIPTS}/setup", "--lab")
     device.make_file_system(f"{folder}/image", "xfs")
     return device.mounted(f"{folder}/image", f"{folder}/xfs", "xfs")
 
@@ -80,33 +81,31 @@ class Run:
     """A log, a directory destination, and what one command with a fault did to them."""
 
     def __init__(self, room):
-        self.room, self.out = room, room.sub("out").folder
-        directory = {"name": "out", "type": "directory", "path": self.out, "rotate": {"maxRecords": 12}}
-        self.config = room.configure(directory, segmentSize="64KiB", sealing="on")
+        self.room, room.log = room, f"{room.path}/L"  # faults.c knows the log's files by their whole paths
+        room.configure(directory(path=f"{room.path}/out", rotate={"maxRecords": 12}), segmentSize="64KiB", sealing="on")
         self.wrong, self.calls = [], []
 
-    def penstock(self, *arguments, data=b"", fault=None):
+    def penstock(self, command, data=b"", fault=None):
         """A command with a fault may end badly, but by itself and with a message."""
         environment = {}
         if fault:
-            environment = {"LD_PRELOAD": self.room.options.library, "PENSTOCK_FAULT_DIR": self.room.folder,
+            environment = {"LD_PRELOAD": self.room.options.library, "PENSTOCK_FAULT_DIR": str(self.room.path),
                            "PENSTOCK_FAULT_CALL": str(fault[0]), "PENSTOCK_FAULT_KIND": fault[1],
-                           "PENSTOCK_FAULT_REPORT": self.room.path("calls"), "SWIFT_BACKTRACE": "enable=no"}
-        code, out = self.room.run(*arguments, codes=(0, 1, 3) if fault else (0,), data=data, env=environment)
+                           "PENSTOCK_FAULT_REPORT": str(self.room.path / "calls"), "SWIFT_BACKTRACE": "enable=no"}
+        code, out = self.room.run(command, (0, 1, 3) if fault else (0,), data=data, env=environment)
         if fault:
             self.calls = self.room.read("calls").decode(errors="replace").splitlines()
-        errors, names = self.room.errors(arguments[0]), [f"penstock {arguments[0]}"]
-        names += ["penstock: "] * (arguments[0] == "deliver")
+        name = command.split()[0]
+        errors, names = self.room.errors(name), [f"penstock {name}"] + ["penstock: "] * (name == "deliver")
         if code in (1, 3) and not any(line.startswith(tuple(names)) for line in errors.splitlines()):
             self.wrong.append(f"ended with {code} and without a message: {errors!r}")
         return code, out
 
     def append(self, rows, fault=None):
-        return self.penstock("append", "--log", self.room.log, "--config", self.config, "--json", "--batch", "2", "-",
-                             data=b"".join(rows), fault=fault)
+        return self.penstock(f"append --log {self.room.log} --config c.yaml --json --batch 2 -", b"".join(rows), fault)
 
     def deliver(self, fault=None):
-        return self.penstock("deliver", "--config", self.config, "--until-caught-up", "--json", fault=fault)
+        return self.penstock("deliver --config c.yaml --until-caught-up --json", fault=fault)
 
     def append_with(self, fault):
         """What an append with a fault must leave."""
@@ -131,7 +130,7 @@ class Run:
     def deliver_with(self, fault):
         code, _ = self.deliver(fault)
         self.deliver()
-        held, (rows, _) = self.room.held(), exported(self.out)
+        held, (rows, _) = self.room.held(), exported(self.room.path / "out")
         rows = rows[:-1] if self.room.options.plant == "lost" else rows
         if rows != held:
             self.wrong.append(f"the directory holds {len(rows)} bytes of rows, the log {len(held)}")
@@ -144,31 +143,30 @@ class FaultTest:
         self.runs = self.failed = 0
         template = room.sub("template")
         Run(template).append(rows_of(1, FIRST))
-        self.template = template.log
+        self.template = template.path / "L"
 
     def once(self, kind, fault):
         """One run. How many calls there were."""
         room = self.room.sub(f"{kind}-{fault[1]}-{fault[0]}")
         if kind == "deliver":
-            shutil.copytree(self.template, room.log)
+            shutil.copytree(self.template, room.path / "L")
         run, before = Run(room), len(room.problems)
         code = run.append_with(fault) if kind == "append" else run.deliver_with(fault)
-        room.run("verify", "--log", room.log, "--json")
+        room.run("verify --log L --json")
         struck = [line for line in run.calls if line.endswith(" !")]
         self.struck.update(line.split()[1] for line in struck)
         found, room.problems[before:] = room.problems[before:] + run.wrong, []
         room.problems += [f"{kind}, call {fault[0]}, {fault[1]} ({struck[0] if struck else 'not reached'}): {problem}"
                           for problem in found]
         if fault[0] and not found:
-            shutil.rmtree(room.folder)
+            shutil.rmtree(room.path)
         self.runs, self.failed = self.runs + (fault[0] > 0), self.failed + (code != 0)
         return len(run.calls)
 
     def each(self, kind):
         """Every call of a run: threads make it a little longer or shorter."""
         count = self.once(kind, (0, "EIO"))
-        if not count:
-            raise Miss(f"{kind}: without a fault no calls are seen")
+        assert count, f"{kind}: without a fault no calls are seen"
         until = time.monotonic() + (self.options.seconds or 1e9) / 2
         for name in self.options.kinds:
             for number in range(1 + self.options.offset, count + 8, self.options.step):
@@ -196,6 +194,6 @@ def run(room):
             systems.append(system)
         finally:
             if own is not room and not room.problems:
-                shutil.rmtree(own.folder)
+                shutil.rmtree(own.path)
     return {"runs with a failing call on " + " and ".join(systems): runs, **calls, "runs ended with an error": failed,
             **{f"{verb}s struck": count for verb, count in sorted(struck.items())}, **stopped}

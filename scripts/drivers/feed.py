@@ -1,4 +1,5 @@
 """One round of `penstock append`, fed and watched."""
+import contextlib
 import json
 import random
 import signal
@@ -6,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from common import LIMIT
+from room import LIMIT
 
 
 class Append(threading.Thread):
@@ -17,8 +18,7 @@ class Append(threading.Thread):
         self.room, self.turn, self.limit, self.make, self.pace, self.sizes = room, turn, limit, make, pace, sizes
         self.seed, self.fed, self.acknowledged, self.first_offset = room.options.seed, 0, 0, None
         self.random = random.Random(f"{self.seed}/feed/{turn}/{make.__name__}")
-        self.process = room.spawn("append", "append", "--log", room.log, "--json", "-", stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE)
+        self.process = room.spawn("append", "append --log L --json -", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.reader = threading.Thread(target=self.collect, daemon=True)
         self.reader.start()
         self.start()
@@ -35,7 +35,7 @@ class Append(threading.Thread):
 
     def run(self):
         pending = b""
-        try:
+        with contextlib.suppress(OSError):  # killed
             while self.fed < self.limit:
                 count = min(self.random.choice(self.sizes), self.limit - self.fed)
                 data = pending + b"".join(self.make(self.seed, self.turn, n) for n in range(self.fed, self.fed + count))
@@ -47,8 +47,6 @@ class Append(threading.Thread):
                 if self.pace:
                     time.sleep(self.random.choice((0, 0.001, 0.004, 0.02)))
             self.write(pending)
-        except OSError:
-            pass  # killed
 
     def collect(self):
         for line in self.process.stdout:
@@ -69,10 +67,8 @@ class Append(threading.Thread):
         if kill:
             self.process.kill()
         self.join(LIMIT)
-        try:
+        with contextlib.suppress(OSError):
             self.process.stdin.close()
-        except OSError:
-            pass
         code = self.room.wait("append", self.process, (-signal.SIGKILL, 0) if kill else (0,), f"round {self.turn}: ")
         self.reader.join(LIMIT)
         if not kill and self.acknowledged != self.limit:

@@ -1,36 +1,26 @@
 """Hostile clients against `penstock serve`, and two honest ones that send events meanwhile.
 
-Decompression bombs in gzip and zstd, 10,000 idle connections, heads and bodies that trickle in, bodies that break off,
-garbage. What must hold:
-
-  honest   a request is answered within 5 s, and the log holds the honest events and nothing else
-  memory   it does not grow from the middle of the run to its end, and is never above what the limits allow
-  bombs    each is refused
-  silence  a connection that says nothing is closed; the server raises its limit of open files by itself
-
---plant memory gives the service limits that let a bomb in: the memory must then be found to be too much.
+docs/internals/testing.md says what must hold ("The service among hostile clients"). --plant memory gives the service
+limits that let a bomb in: the memory must then be found to be too much.
 """
 import collections
 import contextlib
+import functools
 import gzip
-import http.client
 import os
+import pathlib
+import re
 import resource
 import signal
 import socket
 import threading
 import time
 
-from common import post
+from common import meanwhile, post
 
 PLANTS = {"memory": "is the most"}
 HEAD = b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-
-
-def add_options(parser):
-    parser.add_argument("--idle", type=int, help="silent connections (default 10000, in a slice 1500)")
-    parser.add_argument("--seconds", type=float, help="how long (default 30, in a slice 10)")
-    parser.add_argument("--bomb", type=int, metavar="GIBIBYTES", help="default 10, in a slice 1")
+AMOUNTS = {"idle": (10_000, 1500, "silent connections"), "seconds": (30.0, 10.0, "how long"), "bomb": (10, 1, "GiB")}
 
 
 def gzip_bomb(size):
@@ -56,10 +46,10 @@ class Hostile:
         limits = {"idleTimeout": "5s", "bodyTimeout": "5s", "maxBody": "12MiB", "bodyMemory": "64MiB"}
         if self.options.plant:
             limits.update(maxBody="512MiB", bodyMemory="1GiB")
-        config = room.configure(server={"listen": "127.0.0.1:0", "limits": limits})
+        room.configure(server={"listen": "127.0.0.1:0", "limits": limits})
         # As in a shell: it has to raise its limit of open files by itself.
         few = (min(1024, self.most), self.most)
-        self.server, url = room.listen("serve", "serve", "--config", config,
+        self.server, url = room.listen("serve", "serve --config c.yaml",
                                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few))
         self.port = int(url.rpartition(":")[2])
         if resource.prlimit(self.server.pid, resource.RLIMIT_NOFILE)[0] != self.most:
@@ -70,8 +60,8 @@ class Hostile:
 
     def memory(self, name="VmRSS"):
         """In MiB; VmHWM is the most there ever was."""
-        with open(f"/proc/{self.server.pid}/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith(name)) >> 10
+        status = pathlib.Path(f"/proc/{self.server.pid}/status").read_text()
+        return int(re.search(rf"{name}:\s*(\d+)", status)[1]) >> 10
 
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
@@ -80,11 +70,8 @@ class Hostile:
         """One hostile connection after the other; that the server ends it is what it should do."""
         while not self.ending.is_set():
             end = ""
-            try:
-                with self.connect() as connection:
-                    end = job(connection, name, *given) or ""
-            except OSError:
-                pass
+            with contextlib.suppress(OSError), self.connect() as connection:
+                end = job(connection, name, *given) or ""
             self.done[name + end] += 1
 
     def honest(self):
@@ -92,7 +79,7 @@ class Hostile:
             began = time.time()
             try:
                 status, _ = post(f"127.0.0.1:{self.port}", b'[{"event":"honest"}]')
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 self.wrong(f"an honest request failed: {error}")
                 continue
             if status == 429:  # asked to come again, which is an answer
@@ -143,28 +130,25 @@ class Hostile:
         yield self.broken, "pieces of garbage", os.urandom(2000)
         yield self.broken, "pipelined garbage", b"GET / HTTP/1.1\r\n\r\nPOST /v1/events HTTP/1.1\r\n\x00" * 20
 
-    def run(self):
-        started = self.memory()
-        threads = [threading.Thread(target=self.honest, daemon=True) for _ in range(2)]
-        threads += [threading.Thread(target=self.again, args=job, daemon=True) for job in self.jobs()]
-        for thread in threads:
-            thread.start()
+    def open_idle_ones(self):
         for _ in range(min(self.options.idle, self.most - 500)):
             try:
                 self.sockets.append(self.connect())
             except OSError as error:
-                self.wrong(f"connection {len(self.sockets)} was not taken: {error}")
-                break
-        opened = self.memory()
-        time.sleep(self.options.seconds / 2)
-        middle = self.memory()
-        time.sleep(self.options.seconds / 2)
-        end = self.memory()
-        if still := sum(map(is_open, self.sockets)):
-            self.wrong(f"{still} of {len(self.sockets)} connections that said nothing are still open")
-        self.ending.set()
-        for thread in threads:
-            thread.join(30)
+                return self.wrong(f"connection {len(self.sockets)} was not taken: {error}")
+
+    def run(self):
+        started = self.memory()
+        with meanwhile(self.ending, self.honest, self.honest, *(functools.partial(self.again, *job)
+                                                                for job in self.jobs())):
+            self.open_idle_ones()
+            opened = self.memory()
+            time.sleep(self.options.seconds / 2)
+            middle = self.memory()
+            time.sleep(self.options.seconds / 2)
+            end = self.memory()
+            if still := sum(map(is_open, self.sockets)):
+                self.wrong(f"{still} of {len(self.sockets)} connections that said nothing are still open")
         peak = self.memory("VmHWM")
         if end > middle * 1.2 + 16:
             self.wrong(f"memory grew from {middle} to {end} MiB")
@@ -184,7 +168,7 @@ class Hostile:
                 self.wrong(f"no bomb in {coding} got its answer")
         self.server.send_signal(signal.SIGTERM)
         self.room.wait("serve", self.server)
-        rows = self.room.run("tail", "--log", self.room.log)[1].splitlines()
+        rows = self.room.held().splitlines()
         if set(rows) != {b'{"event":"honest"}'} or len(rows) < self.done.get("honest", 0):
             self.wrong(f"the log holds {len(rows)} events, of {len(set(rows))} kinds")
 
@@ -200,8 +184,4 @@ def is_open(connection):
 
 
 def run(room):
-    few = room.options.slice
-    room.options.idle = room.options.idle or (1500 if few else 10_000)
-    room.options.seconds = room.options.seconds or (10 if few else 30)
-    room.options.bomb = room.options.bomb or (1 if few else 10)
     return Hostile(room).run()

@@ -1,32 +1,12 @@
 """Kills penstock at random moments and proves that nothing acknowledged was lost and nothing was doubled.
 
-Each round feeds `penstock append` a stream of its own: records that carry the round and their number in it, so that
-every record of a run is unique. `append`, or a `penstock deliver` that runs meanwhile, or both, end by SIGKILL at a
-random moment. The receiver and the S3 server are other processes and live on. At the end everything is delivered
-undisturbed. Proof (scripts/kill_proof.py):
-
-  log      per round, the log holds a prefix of what was fed, at least as long as what was acknowledged, at the offsets
-           that were acknowledged, rounds in order and nothing between them. Those prefixes, written out again from the
-           generator, are `input.ndjson`; the log is equal to it byte for byte
-  s3       the rows of all objects, in key order, are equal to it byte for byte (so no row is lost or doubled);
-           `penstock verify --s3 --depth content` finds the manifest sound from 0 to the log's end, and notices when one
-           object is taken away
-  parts    one round in nine is of big records, in a log of their own: see parts.py
-  webhook  what the receiver stored, in the order received, is equal to it byte for byte, without the records it
-           rejects; every repeated request carries an id seen before with the same range and the same bytes (SHA-256),
-           and ranges are contiguous but for those records. Now and then the destinations are gone for a while
-  letters  each record that the receiver rejects (422, found by halving) is a dead letter exactly once, byte for byte
-  replay   the rows of the objects of a replay that ran meanwhile, killed and resumed, are its window's, once each
-  verify   `penstock verify` finds nothing
-
-Where a round's stream begins in the log is not asked from `penstock status`: a reader may know less of a dead writer
-than recovery finds, and the proof must not lean on it. Then the proof is put to the test itself: on the same evidence
-with one thing wrong it must fail, for each kind of --plant.
+docs/internals/testing.md says what is proved; the proof is scripts/kill_proof.py. Where a round's stream begins in the
+log is not asked from `penstock status`: a reader may know less of a dead writer than recovery finds. At the end the
+proof is put to the test: on the same evidence with one thing wrong it must fail, for each kind of --plant.
 
 `--jobs N` divides the rounds among N loops that run at the same time, each with a log, a receiver, names in the bucket
 and a seed of its own. A loop that fails names its seed; `--jobs 1 --seed` with that one runs it again.
 """
-import contextlib
 import os
 import random
 import signal
@@ -35,11 +15,11 @@ import time
 
 import objects
 import servers
-from common import wait_until
 from feed import Append
 from kill_proof import PLANTS as BLINDNESS
 from kill_proof import Evidence, read_letters, record
 from parts import Parts
+from room import wait_until, webhook
 from slow_answers import SlowAnswers
 
 PLANTS = {kind: "^" + words for kind, words in BLINDNESS.items()}
@@ -49,24 +29,19 @@ FEW_ROUNDS = 100  # with fewer, chance may leave something out
 REFUSED = '"platform":"refused"'  # the receiver answers 422 to every body that holds it: see kill_proof.record
 PATIENT = {"circuit": {"failures": 2, "drain": 16, "doubling": "1s", "full": 64},
            "retry": {"first": "50ms", "cap": "400ms"}}
+AMOUNTS = {"rounds": (200, 10, "how many")}
 
 
 def add_options(parser):
-    parser.add_argument("--rounds", type=int, help="default 200, in a slice 10")
     parser.add_argument("--jobs", type=int, help="loops at the same time (default: five for each processor)")
     parser.add_argument("--longest", type=float, default=0.5, metavar="S", help="the latest moment of a kill")
 
 
-@contextlib.contextmanager
-def prepare(options):
-    """An S3 server, whose place and keys are in the environment."""
-    with servers.running("seaweedfs") as variables:
-        os.environ.update(variables)
-        yield
+def prepare(_):
+    return servers.running("seaweedfs")
 
 
 def settle(options):
-    options.rounds = options.rounds or (10 if options.slice else 200)
     options.jobs = options.jobs or max(1, min(5 * (os.cpu_count() or 1), options.rounds // EVERY_BIG))
 
 
@@ -98,9 +73,8 @@ class Replay:
                 return None
             self.window = (end // 7, end)
         # The window each time: a kill may have come before it was durable, and the same one again is no change.
-        self.process = self.loop.room.spawn(
-            "replay", "replay", "--log", self.loop.room.log, "--config", self.loop.config, "--to", "archive", "--id",
-            "window", "--json", "--from", str(self.window[0]), "--until", str(self.window[1]))
+        window = f"--id window --from {self.window[0]} --until {self.window[1]}"
+        self.process = self.loop.room.spawn("replay", f"replay --config c.yaml --to archive {window} --json")
         return self.process
 
     def end(self):
@@ -114,22 +88,19 @@ class KillLoop:
     def __init__(self, room):
         self.room, self.random = room, random.Random(f"{room.options.seed}/moments")
         # Names of its own in a bucket that other loops, and earlier ones of the same seed, use as well.
-        self.place = "loop-" + room.folder.rpartition(".")[2]
+        self.place = "loop-" + room.path.name.rpartition(".")[2]
         self.rounds, self.appends_killed, self.deliveries_killed, self.outages = [], 0, 0, 0
-        self.receiver, url = room.listen("receive", "receive", "--listen", "127.0.0.1:0", "--out", "received.ndjson",
-                                         "--ledger", "ledger.ndjson", "--reject", REFUSED)
+        self.receiver, url = room.listen("receive", "receive --listen 127.0.0.1:0 --out received.ndjson "
+                                                    f"--ledger ledger.ndjson --reject '{REFUSED}'")
         self.webhook = SlowAnswers(url, room.options.seed, SLOW_SECONDS)
         self.store = SlowAnswers(os.environ["PENSTOCK_S3_ENDPOINT"], room.options.seed, SLOW_SECONDS)
         batch = {"maxEvents": 150, "maxBytes": "1MiB", "maxWait": "100ms"}
-        self.config = room.configure(
-            {"name": "webhook", "type": "webhook", "url": self.webhook.url, "allowPrivateNetworks": True,
-             "batch": batch, "onRejected": "deadLetter", **PATIENT},
-            objects.destination(self.store.url, f"{self.place}/usages", rotate={"maxRecords": 500, "maxAge": "1s"},
-                                **PATIENT))
+        room.configure(webhook(self.webhook.url, batch=batch, onRejected="deadLetter", **PATIENT), objects.destination(
+            self.store.url, f"{self.place}/usages", rotate={"maxRecords": 500, "maxAge": "1s"}, **PATIENT))
         self.replay, self.parts = Replay(self), Parts(self, 2 * SLOW_SECONDS, PATIENT)
 
-    def spawn_deliver(self, room, config):
-        return room.spawn("deliver", "deliver", "--log", room.log, "--config", config, "--until-caught-up", "--json")
+    def spawn_deliver(self, room):
+        return room.spawn("deliver", "deliver --config c.yaml --until-caught-up --json")
 
     def delivered(self, turn, room, process, may_be_killed=False):
         """Waits for a delivery; whether it was killed."""
@@ -151,7 +122,7 @@ class KillLoop:
             # While an append runs, as in production.
             wait_until(append.is_at_work)
             self.break_down()
-            deliver = self.spawn_deliver(self.room, self.config)
+            deliver = self.spawn_deliver(self.room)
         # Begins the replay or resumes it in some rounds, and mostly kills it. What was acknowledged in this round was
         # recovered before, and is there to stay.
         if self.random.random() >= 0.6 and (process := self.replay.begin(append.first_offset or 0)):
@@ -196,22 +167,22 @@ class KillLoop:
         room, turn = self.room, self.room.options.rounds
         self.rounds.append(last := Append(room, turn, 1000, record))
         self.ended(last)
-        self.delivered(turn, room, self.spawn_deliver(room, self.config))
+        self.delivered(turn, room, self.spawn_deliver(room))
         end = (last.first_offset or 0) + last.acknowledged
         self.replay.begin(end)
         self.replay.end()
         self.receiver.terminate()
         room.wait("receive", self.receiver)
-        room.run("tail", "--log", room.log, "--from", "beginning", to="log.ndjson")
-        room.run("verify", "--log", room.log, "--json")
-        letters, log = [], f"{room.log}.deadletters/webhook"
-        if os.path.isdir(log):  # made with the first letter
-            room.run("tail", "--log", log, "--from", "beginning", to="letters")
-            letters = read_letters(room.path("letters"))
+        room.run("tail --log L --from beginning", to="log.ndjson")
+        room.run("verify --log L --json")
+        letters = []
+        if room.has("L.deadletters/web"):  # made with the first letter
+            room.run("tail --log L.deadletters/web --from beginning", to="letters")
+            letters = read_letters(room.path / "letters")
         stored = objects.collect(room, f"{self.place}/usages", "objects")
         objects.collect(room, f"{self.place}/replays/window/usages", "replayed")
-        objects.Verify(room, self.config).all_of(end, stored)
-        evidence = Evidence(room.folder, room.options.seed, self.rounds, letters, self.replay.window)
+        objects.Verify(room).all_of(end, stored)
+        evidence = Evidence(room.path, room.options.seed, self.rounds, letters, self.replay.window)
         self.parts.finish()
         room.problems += prove(evidence, room.options.plant)
         first, until = self.replay.window or (0, 0)

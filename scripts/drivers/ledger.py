@@ -1,8 +1,8 @@
 """What was sent and what was acknowledged, and whether a log and its destinations keep it."""
 import collections
-import glob
 import json
 import os
+import pathlib
 
 
 class Ledger:
@@ -73,16 +73,16 @@ class Judge:
     def __init__(self, laboratory, ledger):
         self.laboratory, self.ledger, self.found = laboratory, ledger, []
 
-    def command(self, *arguments):
-        code, out, errors = self.laboratory.penstock(*arguments)
+    def command(self, command):
+        code, out, errors = self.laboratory.penstock(command)
         if code:
-            said = ((out if "--json" in arguments else b"") + errors).decode(errors="replace").strip()
-            self.found.append(f"{arguments[0]} ended with {code}: {said[-400:]}")
+            said = ((out if "--json" in command else b"") + errors).decode(errors="replace").strip()
+            self.found.append(f"{command.split()[0]} ended with {code}: {said[-400:]}")
         return out
 
     def rows(self):
         rows = []
-        for line in self.command("tail", "--log", self.laboratory.log, "--json", "--skip-gaps").splitlines():
+        for line in self.command(f"tail --log {self.laboratory.log} --json --skip-gaps").splitlines():
             head, _, record = line.partition(b',"record":')
             rows.append((json.loads(head + b"}")["offset"], record[:-1]))
         return rows
@@ -94,11 +94,11 @@ class Judge:
             if self.ledger.acknowledged:
                 self.found.append("the log is gone")
             return
-        self.command("recover", "--log", log, "--json")
+        self.command(f"recover --log {log} --json")
         rows = self.rows()
         self.found += self.ledger.problems(rows)
-        self.command("verify", "--log", log)
-        said = json.loads(self.command("cursor", "list", "--log", log, "--json") or b"{}")
+        self.command(f"verify --log {log}")
+        said = json.loads(self.command(f"cursor list --log {log} --json") or b"{}")
         self.found += [f"cursor {cursor['name']} is at {cursor['committed']}, and the log ends at {len(rows)}"
                        for cursor in said.get("cursors", []) if cursor["committed"] > len(rows)]
 
@@ -107,20 +107,18 @@ class Judge:
         laboratory = self.laboratory
         if not os.path.exists(f"{laboratory.log}/META"):
             return
-        self.command("deliver", "--config", laboratory.config, "--until-caught-up")
+        self.command("deliver --config c.yaml --until-caught-up")
         rows = self.rows()
         exported = []
-        for path in glob.glob(f"{laboratory.place}/export/exports/usages-*"):
-            with open(path, "rb") as file:
-                exported += enumerate(file.read().splitlines(), int(path.rsplit("-", 2)[1]))
+        for path in pathlib.Path(laboratory.place).glob("export/usages-*"):
+            exported += enumerate(path.read_bytes().splitlines(), int(path.name.split("-")[1]))
         if sorted(exported) != rows:
             self.found.append(f"the export has {len(exported)} rows, the log {len(rows)}, or they differ")
         elif rows:
-            self.command("verify", "--export", "--config", laboratory.config, "--destination", "directory", "--depth",
-                         "content")
+            self.command("verify --export --config c.yaml --destination dir --depth content")
         for _, name, count in self.ledger.files:
-            path = f"{laboratory.place}/{name}"
-            content = open(path, "rb").read().splitlines() if os.path.exists(path) else []
+            path = pathlib.Path(laboratory.place, name)
+            content = path.read_bytes().splitlines() if path.exists() else []
             if content != [record for _, record in rows[:count]]:
                 self.found.append(f"{name} is finished, and differs from the log's first {count} records")
         self.webhook(rows)
@@ -128,8 +126,7 @@ class Judge:
     def webhook(self, rows):
         """Each record is received, or is one dead letter if it is bad."""
         bad = [offset for offset, record in rows if record.startswith(b'{"event":"bad')]
-        said = self.command("deadletters", "list", "webhook", "--log", self.laboratory.log, "--limit", "100000",
-                            "--json")
+        said = self.command(f"deadletters list web --log {self.laboratory.log} --limit 100000 --json")
         letters = sorted(letter["offset"] for letter in json.loads(said or b"{}").get("deadLetters", []))
         if letters != bad:
             self.found.append(f"dead letters of the records {letters} instead of {bad}")

@@ -6,20 +6,16 @@ import s3
 
 
 def destination(endpoint, prefix, **more):
-    """The archive of a configuration: a bucket at this endpoint."""
-    bucket = s3.Bucket.from_environment()
-    return {"name": "archive", "type": "s3", "endpoint": endpoint, "bucket": bucket.name, "region": bucket.region,
-            "credentials": {"accessKey": "${PENSTOCK_S3_ACCESS_KEY}", "secretKey": "${PENSTOCK_S3_SECRET_KEY}"},
-            "prefix": prefix, "compression": "zstd", **more}
+    return s3.Bucket.from_environment().destination(endpoint=endpoint, prefix=prefix, compression="zstd", **more)
 
 
 def collect(room, prefix, name):
     """Writes the objects below the prefix, in key order, to NAME.zst and NAME.ndjson. (key, size) of each."""
     bucket = s3.Bucket.from_environment()
     objects = bucket.list(prefix)
-    room.write(name + ".zst", b"".join(bucket.get(key) for key, _ in objects))
-    room.write(name + ".keys", "".join(f"{size}\t{key}\n" for key, size in objects).encode())
-    if not unpack(room.path(name + ".zst"), room.path(name + ".ndjson")) and objects:
+    room.file(f"{name}.zst", b"".join(bucket.get(key) for key, _ in objects))
+    room.file(f"{name}.keys", "".join(f"{size}\t{key}\n" for key, size in objects))
+    if not unpack(room.path / f"{name}.zst", room.path / f"{name}.ndjson") and objects:
         room.problems.append(f"zstd cannot unpack the objects below {prefix}")
     return objects
 
@@ -33,12 +29,11 @@ def unpack(packed, rows):
 class Verify:
     """`penstock verify --s3`: it is content with what is there, and it is not blind."""
 
-    def __init__(self, room, config):
-        self.room, self.config, self.bucket = room, config, s3.Bucket.from_environment()
+    def __init__(self, room):
+        self.room, self.bucket = room, s3.Bucket.from_environment()
 
     def run(self, codes):
-        code, out = self.room.run("verify", "--s3", "--config", self.config, "--destination", "archive", "--depth",
-                                  "content", "--json", codes=codes)
+        code, out = self.room.run("verify --s3 --config c.yaml --destination archive --depth content --json", codes)
         return code, json.loads(out.partition(b"\n")[0] or b"{}")
 
     def all_of(self, end, objects):

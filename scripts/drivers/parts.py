@@ -1,21 +1,22 @@
 """Rounds of big records: a log of their own, whose objects go up in parts, with kills between those.
 
 The least part that the local store takes is 5 MiB, so these records are big and cannot be compressed, and an object of
-them has three parts. The kill, or an outage of the store, mostly comes between the first part and the completion. Every
-so often all is delivered, proved as the small ones are, and removed: else a long run would fill the disk. No upload is
-left open but one whose abort the store never heard, and `verify --s3` notices two parts that changed places.
+them has three parts. Every so often all is delivered, proved, and removed: else a long run would fill the disk.
 """
+import copy
+import functools
+import itertools
 import os
 import random
 import shutil
 
 import objects
 import s3
-from common import wait_until
 from feed import Append
 from kill_proof import LogEvidence, big_record, compare
+from room import wait_until
 from slow_answers import SlowAnswers
-from uploads import Uploads
+from uploads import Conversation, Uploads
 
 PART_BYTES = 5 << 20
 RECORDS = 60  # of 0.2 MB after compression: three parts
@@ -35,16 +36,12 @@ class PartsEvidence(LogEvidence):
 
     def planted(self, stored):
         """The same evidence, had the first two parts of the first object in parts changed places."""
-        place = 0
-        for _, size in stored:
-            if size > 2 * PART_BYTES:
-                break
-            place += size
-        path = self.objects.removesuffix(".ndjson")
-        with open(path + ".zst", "rb") as file, open(path + ".planted.zst", "wb") as out:
-            out.write(file.read(place) + swapped(file.read(2 * PART_BYTES)) + file.read())
-        objects.unpack(path + ".planted.zst", path + ".planted.ndjson")
-        return self.with_changes(objects=path + ".planted.ndjson")
+        place = sum(size for _, size in itertools.takewhile(lambda each: each[1] <= 2 * PART_BYTES, stored))
+        packed, wrong = self.objects.with_suffix(".zst").read_bytes(), copy.copy(self)
+        planted, wrong.objects = self.objects.with_suffix(".planted.zst"), self.objects.with_suffix(".planted")
+        planted.write_bytes(packed[:place] + swapped(packed[place:]))
+        objects.unpack(planted, wrong.objects)
+        return wrong
 
 
 class Parts:
@@ -52,7 +49,7 @@ class Parts:
         self.loop, self.options, self.patient, self.uploads = loop, loop.room.options, patient, Uploads()
         self.random = random.Random(f"{self.options.seed}/parts")
         self.store = SlowAnswers(os.environ["PENSTOCK_S3_ENDPOINT"], f"{self.options.seed}/parts", slow_seconds,
-                                 self.uploads.conversation)
+                                 functools.partial(Conversation, self.uploads))
         # What of the proof was itself tried, so that a run in which nothing could be tried is noticed.
         self.number = self.records = self.left = self.outages = self.tried = 0
         self.rounds = []
@@ -62,7 +59,7 @@ class Parts:
         self.room = self.loop.room.sub(f"parts-{self.number}")
         self.prefix = f"{self.loop.place}/parts-{self.number}/usages"
         rotate = {"maxRecords": RECORDS, "maxAge": "1h"}
-        self.config = self.room.configure(objects.destination(
+        self.room.configure(objects.destination(
             self.store.url, self.prefix, multipart={"partBytes": "5MiB"}, rotate=rotate, **self.patient))
 
     def append(self, turn, kill=False):
@@ -88,7 +85,7 @@ class Parts:
     def deliver(self, turn):
         """Whether the process was killed, so that the next has something to clear away."""
         kill = self.random.choice((True, True, True, False, False))
-        process = self.loop.spawn_deliver(self.room, self.config)
+        process = self.loop.spawn_deliver(self.room)
         if kill:
             self.loop.killer(process, self.beginning(), longest=0.03, patience=20).join()
         else:
@@ -114,32 +111,32 @@ class Parts:
         """Delivers the rest undisturbed, proves all of it, tries the proof, and removes it."""
         room, before = self.room, len(self.room.problems)
         self.append(self.options.rounds + self.number)
-        self.loop.delivered("at the end of big records", room, self.loop.spawn_deliver(room, self.config))
-        room.run("tail", "--log", room.log, "--from", "beginning", to="log.ndjson")
-        room.run("verify", "--log", room.log, "--json")
+        self.loop.delivered("at the end of big records", room, self.loop.spawn_deliver(room))
+        room.run("tail --log L --from beginning", to="log.ndjson")
+        room.run("verify --log L --json")
         stored = objects.collect(room, self.prefix, "objects")
-        evidence = PartsEvidence(room.folder, self.options.seed, self.rounds)
+        evidence = PartsEvidence(room.path, self.options.seed, self.rounds)
         in_parts = [key for key, size in stored if size > 2 * PART_BYTES]
         planted = self.options.plant == "part" and in_parts
         room.problems += (evidence.planted(stored) if planted else evidence).problems()
-        left = s3.Bucket.from_environment().uploads(self.prefix)
+        bucket = s3.Bucket.from_environment()
+        left = bucket.uploads(self.prefix)
         self.left += len(left)
         room.problems += [f"parts: the upload {name} of {key} is left open" for key, name in left
-                          if not self.uploads.may_be_left(name)]
+                          if not getattr(self.uploads.all.get(name), "abort_lost", False)]
         if in_parts and len(room.problems) == before:
             self.try_proof(evidence, stored, in_parts[0])
         if len(room.problems) == before and not self.options.keep:
-            bucket = s3.Bucket.from_environment()
             for key, _ in bucket.list(self.prefix.rpartition("/")[0] + "/"):
                 bucket.remove(key)
-            shutil.rmtree(room.folder)
+            shutil.rmtree(room.path)
         self.rounds = []
 
     def try_proof(self, evidence, stored, key):
         self.tried += 1
         if not evidence.planted(stored).problems():
             self.room.problems.append("the proof is blind: it passes with two parts that changed places")
-        verify = objects.Verify(self.room, self.config)
+        verify = objects.Verify(self.room)
         verify.all_of(self.rounds[-1].first_offset + self.rounds[-1].acknowledged, stored)
         verify.blindness(key, "of parts that changed places", swapped, "wrongContent")
 

@@ -1,34 +1,23 @@
 """Kills `penstock serve` with SIGKILL under load from many clients.
 
 Every batch has two events that no other batch has. Half of the clients name an idempotency key with each batch, the
-others a producer and a sequence. A client sends a batch until it is answered with 200; now and then it sends one again
-that was answered before. The proof:
-
-  log      it holds each event of each answered batch once, next to each other and at the offsets that were answered;
-           of what was not answered at the end, nothing is there twice either
-  answers  an answer never changes, and a batch that is repeated on purpose is called a duplicate
+others a producer and a sequence. docs/internals/testing.md says what must hold ("The service under kills").
 """
 import collections
-import http.client
 import json
 import random
 import signal
 import threading
 import time
 
-from common import post
+from common import meanwhile, post
 
 PLANTS = {"lost": "answered at .* found at", "doubled": "is in the log 2 times"}
+AMOUNTS = {"rounds": (500, 8, "how many kills"), "clients": (50, 50, "how many")}
 
 
-def add_options(parser):
-    parser.add_argument("--rounds", type=int, help="how many kills (default 500, in a slice 8)")
-    parser.add_argument("--clients", type=int, default=50)
-
-
-class Client(threading.Thread):
+class Client:
     def __init__(self, test, number):
-        super().__init__(daemon=True)
         self.test, self.number = test, number
         self.random = random.Random(test.room.options.seed * 1000 + number)
         self.next, self.answered, self.sent, self.repeats = 1, {}, 0, 0
@@ -43,7 +32,7 @@ class Client(threading.Thread):
                 else {"Idempotency-Key": f"{self.number}/{sequence}"})
         try:
             status, text = post(self.test.address, body, name)
-        except (OSError, http.client.HTTPException):
+        except OSError:
             return None
         self.sent += 1
         if status not in (200, 429, 503):
@@ -80,34 +69,30 @@ class Client(threading.Thread):
 class ServeTest:
     def __init__(self, room):
         self.room, self.ending, self.address = room, threading.Event(), None
-        self.config = room.configure()
+        room.configure()
 
     def start(self):
-        server, url = self.room.listen("serve", "serve", "--config", self.config)
+        server, url = self.room.listen("serve", "serve --config c.yaml")
         self.address = url.partition("//")[2]
         return server
 
     def run(self):
         options, server = self.room.options, self.start()
         chance, clients = random.Random(options.seed), [Client(self, number) for number in range(options.clients)]
-        for client in clients:
-            client.start()
-        for number in range(options.rounds):
-            time.sleep(chance.uniform(0.0, 0.4))
-            server.kill()
-            server.wait()
-            server = self.start()
-            options.progress(number + 1)
-        time.sleep(0.5)
-        self.ending.set()
-        for client in clients:
-            client.join(60)
+        with meanwhile(self.ending, *(client.run for client in clients)):
+            for number in range(options.rounds):
+                time.sleep(chance.uniform(0.0, 0.4))
+                server.kill()
+                server.wait()
+                server = self.start()
+                options.progress(number + 1)
+            time.sleep(0.5)
         server.send_signal(signal.SIGTERM)
         self.room.wait("serve", server)
         return self.prove(clients)
 
     def prove(self, clients):
-        rows, problems = self.room.run("tail", "--log", self.room.log)[1].splitlines(), self.room.problems
+        rows, problems = self.room.held().splitlines(), self.room.problems
         if self.room.options.plant == "lost":
             del rows[len(rows) // 2]
         if self.room.options.plant == "doubled":
@@ -128,5 +113,4 @@ class ServeTest:
 
 
 def run(room):
-    room.options.rounds = room.options.rounds or (8 if room.options.slice else 500)
     return ServeTest(room).run()

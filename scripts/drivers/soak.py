@@ -1,14 +1,12 @@
 """Mixed load for as long as wanted: memory and descriptors must stay flat, and everything must come out right.
 
-One writer fed without end (small segments, sealed in the background, trimmed by size), two followers, deliveries to a
-webhook and a directory, and one replay after the other. Each long-lived process is sampled twice a second. At the end:
-
   flat      the resident memory of each process: its median over the last third of the time is not above that over the
             second third by more than 15 % and 8 MiB; its descriptors by more than 8
   followed  both followers saw every record, in order, byte for byte (SHA-256)
   received  the webhook's receiver and the directory hold every record once, in order
   bounded   the log's files are no larger than the limit, apart from what a cursor held and one segment
 """
+import contextlib
 import hashlib
 import os
 import re
@@ -20,22 +18,19 @@ import threading
 import time
 
 import psutil
-from common import LIMIT, Skipped, exported, wait_until
+from common import Skipped, exported, meanwhile
 from kill_proof import record
+from room import LIMIT, directory, wait_until, webhook
 
 PLANTS = {"leak": " grew from "}
 KEPT = 4 << 20  # bytes of log
-
-
-def add_options(parser):
-    parser.add_argument("--seconds", type=float, help="how long (default 600, in a slice 15)")
+AMOUNTS = {"seconds": (600.0, 15.0, "how long")}
 
 
 def prepare(options):
     if not os.path.isdir("/proc/self/fd"):
         raise Skipped("no /proc here, so nothing can be sampled")
-    options.seconds = options.seconds or (15 if options.slice else 600)
-    return threading.Lock()  # a context that does nothing
+    return contextlib.nullcontext()
 
 
 class Watched:
@@ -82,11 +77,11 @@ class Follower(threading.Thread):
 
 class Soak:
     def __init__(self, room):
-        self.room, self.fed, self.digest, self.watched = room, 0, hashlib.sha256(), []
+        self.room, self.fed, self.digest, self.watched, self.ending = room, 0, hashlib.sha256(), [], threading.Event()
         self.replays = self.overtaken = self.largest = 0
 
-    def start(self, name, *arguments, **streams):
-        process = self.room.spawn(name, *arguments, **streams)
+    def start(self, name, command, **streams):
+        process = self.room.spawn(name, command, **streams)
         self.watched.append(Watched(name, process, self.room.options.plant))
         return process
 
@@ -101,64 +96,49 @@ class Soak:
             time.sleep(1 / 40)
         writer.stdin.close()
 
-    def watch(self, stop):
-        data = os.path.join(self.room.log, "data")
-        while not stop.wait(0.5):
+    def watch(self):
+        while not self.ending.wait(0.5):
             for one in self.watched:
                 one.sample()
-            try:
-                sizes = [os.path.getsize(os.path.join(data, name)) for name in os.listdir(data)]
+            with contextlib.suppress(FileNotFoundError):  # renamed or removed while we looked
+                sizes = [path.stat().st_size for path in (self.room.path / "L/data").iterdir()]
                 self.largest = max(self.largest, sum(sizes))
-            except FileNotFoundError:
-                pass  # renamed or removed while we looked
 
-    def replay(self, stop, config):
+    def replay(self):
         """One replay of the newest records after the other, each under its own name."""
-        while not stop.wait(2):
+        while not self.ending.wait(2):
             self.replays += 1
             name, before = f"soak-{self.replays}", len(self.room.problems)
-            window = ("--from", "beginning", "--until", "end")
-            code, _ = self.room.run("replay", "run", "--to", "again", *window, "--config", config, "--id", name)
+            code, _ = self.room.run(f"replay run --to again --from beginning --until end --config c.yaml --id {name}")
             if code == 1 and re.search(rf"replay {name}: records .* are lost: trimmed", self.room.errors("replay")):
                 # On a busy machine the log's size limit passes a replay; that it says so is what is asked for.
                 del self.room.problems[before:]
                 self.overtaken += 1
-            self.room.run("replay", "discard", name, "--yes", "--log", self.room.log)
-            shutil.rmtree(self.room.path("again"))
-            os.mkdir(self.room.path("again"))
+            self.room.run(f"replay discard {name} --yes --log L")
+            shutil.rmtree(self.room.path / "again", ignore_errors=True)
 
     def run(self):
         room = self.room
-        receiver, url = room.listen("receive", "receive", "--listen", "127.0.0.1:0", "--out", "received", "--ledger",
-                                    "ledger")
+        receiver, url = room.listen("receive", "receive --listen 127.0.0.1:0 --out received --ledger ledger")
         self.watched.append(Watched("receive", receiver, room.options.plant))
-        config = room.configure(
-            {"name": "hook", "type": "webhook", "url": url, "allowPrivateNetworks": True,
-             "batch": {"maxEvents": 100, "maxWait": "50ms"}},
-            {"name": "out", "type": "directory", "path": room.sub("out").folder,
-             "rotate": {"maxRecords": 1000, "maxAge": "1s"}},
-            {"name": "again", "type": "directory", "path": room.sub("again").folder, "rotate": {"maxRecords": 100}},
+        room.configure(
+            webhook(url, batch={"maxEvents": 100, "maxWait": "50ms"}),
+            directory(rotate={"maxRecords": 1000, "maxAge": "1s"}),
+            directory(name="again", path="again", rotate={"maxRecords": 100}),
             segmentSize="256KiB", sealing="on", retention={"maxBytes": KEPT})
-        writer = self.start("append", "append", "--log", room.log, "--config", config, "--batch", "20", "-",
-                            stdin=subprocess.PIPE)
-        wait_until(lambda: os.path.exists(os.path.join(room.log, "META")))
-        followers = [Follower(self.start(f"tail{number}", "tail", "--log", room.log, "--from", "beginning", "--follow",
+        writer = self.start("append", "append --log L --config c.yaml --batch 20 -", stdin=subprocess.PIPE)
+        wait_until(lambda: room.has("L/META"))
+        followers = [Follower(self.start(f"tail{number}", "tail --log L --from beginning --follow",
                                          stdout=subprocess.PIPE)) for number in (1, 2)]
-        deliver = ("deliver", "--config", config, "--only", "hook", "--only", "out")
-        delivery, stop = self.start("deliver", *deliver), threading.Event()
-        work = [threading.Thread(target=job, args=given, daemon=True)
-                for job, given in ((self.watch, (stop,)), (self.replay, (stop, config)))]
-        for thread in work:
-            thread.start()
-        self.feed(writer)
-        stop.set()
-        for thread in work:
-            thread.join(LIMIT)
+        deliver = "deliver --config c.yaml --only web --only dir"
+        delivery = self.start("deliver", deliver)
+        with meanwhile(self.ending, self.watch, self.replay):
+            self.feed(writer)
         room.wait("append", writer)
         wait_until(lambda: all(one.rows >= self.fed for one in followers))
         delivery.send_signal(signal.SIGTERM)
         room.wait("deliver", delivery, (0, 130))
-        room.run(*deliver, "--until-caught-up")
+        room.run(f"{deliver} --until-caught-up")
         for number, one in enumerate(followers, 1):
             one.process.kill()
             one.join(LIMIT)
@@ -177,7 +157,7 @@ class Soak:
             problems += one.growth()
         if hashlib.sha256(self.room.read("received")).digest() != self.digest.digest():
             problems.append("the receiver holds something else than what was fed")
-        rows, count = exported(self.room.path("out"))
+        rows, count = exported(self.room.path / "out")
         if hashlib.sha256(rows).digest() != self.digest.digest():
             problems.append(f"{count} objects hold something else than the {self.fed} records that were fed")
         if self.largest > KEPT + (4 << 20):

@@ -1,7 +1,4 @@
-"""What passes between an S3 sink and its store about uploads in parts.
-
-Heard at the proxy, request by request, so that it is known at any moment which uploads have parts and no end.
-"""
+"""What passes between an S3 sink and its store about uploads in parts, heard at the proxy."""
 import re
 import threading
 from urllib.parse import parse_qsl, urlsplit
@@ -25,9 +22,6 @@ class Uploads:
         self.lock, self.all = threading.Lock(), {}
         self.created = self.taken = self.completing = 0
 
-    def conversation(self):
-        return Conversation(self)
-
     def open(self):
         """Those with a part and without an end."""
         with self.lock:
@@ -38,12 +32,9 @@ class Uploads:
         for one in self.open():
             setattr(one, what, True)
 
-    def may_be_left(self, upload_id):
-        return upload_id in self.all and self.all[upload_id].abort_lost
-
     def count(self, condition):
         with self.lock:
-            return sum(1 for one in self.all.values() if one.parts and condition(one))
+            return sum(bool(one.parts and condition(one)) for one in self.all.values())
 
 
 class Conversation:
@@ -55,12 +46,12 @@ class Conversation:
     def asked(self, data, is_lost):
         if not (request := REQUEST.match(data)):
             return  # more of a body
-        query = dict(parse_qsl(urlsplit(request[2].decode()).query, keep_blank_values=True))
-        self.call, self.head = (request[1].decode(), query), b""
+        method, query = request[1].decode(), dict(parse_qsl(urlsplit(request[2].decode()).query, True))
+        self.call, self.head = (method, query), b""
         with self.uploads.lock:
             if upload := self.uploads.all.get(query.get("uploadId")):
-                upload.abort_lost |= request[1] == b"DELETE" and is_lost
-                self.uploads.completing += request[1] == b"POST"
+                upload.abort_lost |= method == "DELETE" and is_lost
+                self.uploads.completing += method == "POST"
 
     def answered(self, data):
         if self.call is None:

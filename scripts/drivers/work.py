@@ -4,14 +4,13 @@ Each step may end badly: its process is killed, or its disk refuses a write. Wha
 `finish` sends again what was not, and has a name.
 """
 import contextlib
-import http.client
 import json
-import os
 import subprocess
 import threading
 import time
 
-from common import LIMIT, post
+from common import post
+from room import LIMIT, directory, webhook
 from web import Web
 
 
@@ -33,27 +32,25 @@ class Laboratory:
     """The penstock that is tried, and one log on the disk that is mounted."""
 
     def __init__(self, room):
-        self.room, self.options, self.folder, self.receiver = room, room.options, room.folder, Receiver()
-        self.environment = dict(os.environ)
+        self.room, self.options, self.receiver, self.environment = room, room.options, Receiver(), {}
         if self.options.plant:
-            self.environment |= {"LD_PRELOAD": room.path("plants.so"), "PENSTOCK_PLANT": self.options.plant}
+            self.environment = {"LD_PRELOAD": f"{room.path}/plants.so", "PENSTOCK_PLANT": self.options.plant}
 
     def move(self, place):
         """Works on the disk that is mounted at this place from now on."""
-        self.place, self.room.log = place, f"{place}/log"
-        self.log, self.config = self.room.log, self.room.configure(
-            {"name": "directory", "type": "directory", "path": f"{place}/export",
-             "rotate": {"maxRecords": 40, "maxAge": "1s"}},
-            {"name": "webhook", "type": "webhook", "url": self.receiver.url, "allowPrivateNetworks": True,
-             "batch": {"maxEvents": 20, "maxWait": "20ms"}, "retry": {"first": "20ms", "refusedWait": "1s"}},
+        self.place = place
+        self.log = self.room.log = f"{place}/log"
+        self.room.configure(
+            directory(path=f"{place}/export", rotate={"maxRecords": 40, "maxAge": "1s"}),
+            webhook(self.receiver.url, batch={"maxEvents": 20, "maxWait": "20ms"},
+                    retry={"first": "20ms", "refusedWait": "1s"}),
             segmentSize="256KiB", sealing="on", durability=self.options.durability)
 
     @contextlib.contextmanager
-    def start(self, *arguments, kill_after=None, **streams):
+    def start(self, command, kill_after=None, **streams):
         """Starts penstock. It is killed after so many seconds, when the context ends, and when this program dies."""
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, **streams}
-        command = ["setpriv", "--pdeathsig", "KILL", self.options.binary, *arguments]
-        with subprocess.Popen(command, env=self.environment, **streams) as process:
+        with self.room.start(command, env=self.environment, before=("setpriv", "--pdeathsig", "KILL"),
+                             **{"stderr": subprocess.DEVNULL, **streams}) as process:
             timer = threading.Timer(LIMIT if kill_after is None else kill_after, process.kill)
             timer.start()
             try:
@@ -65,9 +62,9 @@ class Laboratory:
                     with contextlib.suppress(OSError):
                         process.stdin.close()
 
-    def penstock(self, *arguments, kill_after=None):
+    def penstock(self, command, kill_after=None):
         """Runs it to its end: (return code, output, errors). One that hangs is killed, so its return code is not 0."""
-        with self.start(*arguments, kill_after=kill_after, stderr=subprocess.PIPE) as process:
+        with self.start(command, kill_after, stderr=subprocess.PIPE) as process:
             out, errors = process.communicate()
         return process.returncode, out, errors
 
@@ -108,9 +105,9 @@ class Work:
                     self.ledger.batches.append(records)
                     self.ledger.acknowledge(now, ack["first"], records)
 
-        batch = str(self.random.choice((1, 5, 20)))
-        with laboratory.start("append", "--log", laboratory.log, "--config", laboratory.config, "--json", "--batch",
-                              batch, "-", kill_after=kill_after, stdin=subprocess.PIPE) as process:
+        batch = self.random.choice((1, 5, 20))
+        with laboratory.start(f"append --log {laboratory.log} --config c.yaml --json --batch {batch} -", kill_after,
+                              stdin=subprocess.PIPE) as process:
             reader = threading.Thread(target=collect)
             reader.start()
             with contextlib.suppress(OSError):
@@ -125,20 +122,17 @@ class Work:
     def file(self, kill_after=None):
         """A file under a producer's name, which continues where an earlier try ended."""
         records = self.ledger.records(self.random.randint(20, 200))
-        path = f"{self.laboratory.folder}/input-{len(self.ledger.sent)}.ndjson"
-        with open(path, "wb") as file:
-            file.writelines(record + b"\n" for record in records)
-        self.files.append((path, records))
-        self.all_files.append((path, records))
+        name = f"input-{len(self.ledger.sent)}"
+        self.laboratory.room.file(name, b"".join(record + b"\n" for record in records))
+        self.files.append((name, records))
+        self.all_files.append((name, records))
         self.send_file(kill_after)
 
     def send_file(self, kill_after=None):
         """Sends the first file that is not acknowledged. Whether it is now."""
-        (path, records), laboratory = self.files[0], self.laboratory
-        name = os.path.basename(path).partition(".")[0]
-        code, _, _ = laboratory.penstock("append", "--log", laboratory.log, "--config", laboratory.config, "--producer",
-                                         name, "--batch", "20", path, kill_after=kill_after)
-        if code:
+        (name, records), laboratory = self.files[0], self.laboratory
+        append = f"append --log {laboratory.log} --config c.yaml --producer {name} --batch 20 {name}"
+        if laboratory.penstock(append, kill_after)[0]:
             return False
         self.files.pop(0)
         self.ledger.acknowledge(self.position(), None, records)
@@ -164,12 +158,11 @@ class Work:
 
     def send_requests(self, kill_after=None, linger=0):
         """Sends what is not answered, in order, up to the first refusal. Whether all is answered."""
-        laboratory = self.laboratory
-        with laboratory.start("serve", "--config", laboratory.config, "--json", kill_after=kill_after) as process:
+        with self.laboratory.start("serve --config c.yaml --json", kill_after) as process:
             line = process.stdout.readline()
             # Where the log cannot be opened, it says an error instead.
             if b"listening" in line:
-                with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                with contextlib.suppress(OSError, ValueError):
                     self.post_all(json.loads(line)["listening"].partition("//")[2])
                 # Deliveries are under way meanwhile.
                 time.sleep(linger if kill_after is None else 0)
@@ -189,16 +182,14 @@ class Work:
             self.requests.pop(0)
 
     def deliver(self, kill_after=None):
-        self.laboratory.penstock("deliver", "--config", self.laboratory.config, "--until-caught-up",
-                                 kill_after=kill_after)
+        self.laboratory.penstock("deliver --config c.yaml --until-caught-up", kill_after)
 
     def replay(self, kill_after=None):
         """All records so far, into a file on the same disk."""
         laboratory, name = self.laboratory, f"replay-{self.replays}.ndjson"
         self.replays += 1
-        code, out, _ = laboratory.penstock("replay", "--log", laboratory.log, "--file", f"{laboratory.place}/{name}",
-                                           "--id", name, "--from", "0", "--until", "end", "--json",
-                                           kill_after=kill_after)
+        window, file = f"--id {name} --from 0 --until end", f"{laboratory.place}/{name}"
+        code, out, _ = laboratory.penstock(f"replay --log {laboratory.log} {window} --file {file} --json", kill_after)
         if code == 0 and out:
             self.ledger.finished(self.position(), name, json.loads(out.splitlines()[-1])["end"])
 
@@ -206,7 +197,7 @@ class Work:
         """Sends again what is not acknowledged. Yields what stays refused, in words."""
         while self.files:
             if not any(self.send_file() for _ in range(tries)):
-                yield f"{os.path.basename(self.files[0][0])} is not taken"
+                yield f"{self.files[0][0]} is not taken"
                 break
         if self.requests and not any(self.send_requests() for _ in range(tries)):
             yield f"{len(self.requests)} requests are not answered: {self.refusal}"

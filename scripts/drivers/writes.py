@@ -1,9 +1,7 @@
 """Failed writes: now and then the disk refuses one write of file content, on a machine that keeps running.
 
 The process that met it may end; the next one is started on the same mounted file system, with the same page cache, and
-clients send again what was not acknowledged. In some steps another process reads the log, or maps its files, which
-keeps their pages in the cache. At the end the cache is dropped, by mounting the disk again: every acknowledged record
-must be there.
+clients send again what was not acknowledged. At the end the cache is dropped, by mounting the disk again.
 """
 import contextlib
 import os
@@ -21,7 +19,7 @@ class Writes:
     """One world: a fresh disk, some steps, a look at what is left."""
 
     def __init__(self, room, kind, random):
-        self.room, self.folder, self.kind, self.random = room, room.folder, kind, random
+        self.room, self.folder, self.kind, self.random = room, room.path, kind, random
 
     def states(self):
         image = f"{self.folder}/work.image"
@@ -63,7 +61,7 @@ class Writes:
         if not how or not os.path.exists(f"{laboratory.log}/META"):
             yield ""
         elif how == "read and ":
-            with laboratory.start("tail", "--log", laboratory.log, "--follow", stdout=subprocess.DEVNULL):
+            with laboratory.start(f"tail --log {laboratory.log} --follow", stdout=subprocess.DEVNULL):
                 yield how
         else:
             command = ["setpriv", "--pdeathsig", "KILL", sys.executable, HOLD, laboratory.log]

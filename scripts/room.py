@@ -1,4 +1,5 @@
-"""What the end-to-end tests share: a folder for each test, penstock in it, and patience."""
+"""What the end-to-end tests and the drivers share: a folder, penstock in it, and patience."""
+import contextlib
 import json
 import os
 import pathlib
@@ -9,20 +10,27 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 from service import LIMIT, Service
 
 NOISE = random.Random(1)
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def wait_until(condition, seconds=LIMIT):
+    """What the condition answers when it is true, or when the time is over."""
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.002)
+    return found
 
 
 def until(condition, seconds=LIMIT):
     """What the condition answers when it is true at last."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"it takes more than {seconds} s"
-        time.sleep(0.02)
+    found = wait_until(condition, seconds)
+    assert found, f"it takes more than {seconds} s"
     return found
 
 
@@ -54,6 +62,29 @@ def bucket(**keys):
     return {name: value for name, value in keys.items() if value is not None}
 
 
+class Folder:
+    """What a directory destination has, asked as s3.Bucket is."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def destination(self, **keys):
+        return {"name": "archive", "type": "directory", "path": str(self.path), **keys}
+
+    def put(self, key, content):
+        (self.path / key).write_bytes(content)
+
+    def get(self, key):
+        return (self.path / key).read_bytes()
+
+    def remove(self, key):
+        (self.path / key).unlink()
+
+    def list(self, prefix=""):
+        files = {str(path.relative_to(self.path)): path for path in self.path.rglob("*") if path.is_file()}
+        return sorted((key, path.stat().st_size) for key, path in files.items() if key.startswith(prefix))
+
+
 def open_files(soft, hard=None):
     """An option for a process that may open so many files."""
     return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard or soft))}
@@ -76,11 +107,11 @@ class Ran:
 
 
 class Room:
-    """The folder of one test, and penstock in it. The log is L, the configuration c.yaml."""
+    """A folder, penstock in it, and the processes that were started. The log is L, the configuration c.yaml."""
 
-    def __init__(self, binary):
-        self.binary, self.live = binary, []
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="penstock-test."))
+    def __init__(self, binary, path=None):
+        self.binary, self.live, self.log = binary, [], "L"
+        self.path = pathlib.Path(path or tempfile.mkdtemp(prefix="penstock-test."))
 
     def file(self, name, content=b""):
         """Bytes, text, or anything else as JSON."""
@@ -116,11 +147,31 @@ class Room:
         """The same, and the last line of its JSON."""
         return self(command + " --json", code, *words, **options).last
 
-    def start(self, command, stdin=None, **options):
-        process = subprocess.Popen(self.arguments(command), cwd=self.path, stdin=stdin,
-                                   stdout=subprocess.PIPE, **{"stderr": subprocess.PIPE, **options})
-        self.live.append(process)
+    def start(self, command, env=None, before=(), **options):
+        """`before`: a program that starts it, and that one's arguments."""
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        process = subprocess.Popen([*before, *self.arguments(command)], cwd=self.path,
+                                   env={**os.environ, **(env or {})}, **options)
+        self.live[:] = [one for one in self.live if one.poll() is None] + [process]
         return process
+
+    def spawn(self, name, command, **options):
+        """The same, with its errors in NAME.stderr."""
+        with open(self.path / f"{name}.stderr", "wb") as errors:
+            return self.start(command, stderr=errors, **options)
+
+    def errors(self, name):
+        return self.read(f"{name}.stderr").decode(errors="replace").strip()[-1500:] or "(nothing on stderr)"
+
+    def listen(self, name, command, **options):
+        """Starts a service: the process, and its URL."""
+        process = self.spawn(name, f"{command} --json", **options)
+        watchdog = threading.Timer(LIMIT, process.kill)
+        watchdog.start()
+        line = process.stdout.readline()
+        watchdog.cancel()
+        assert b"listening" in line, f"{name} did not start: {line} {self.errors(name)}"
+        return process, json.loads(line)["listening"]
 
     def writer(self, content, options=""):
         """An append whose input stays open, after the first of the content is acknowledged."""
@@ -131,8 +182,7 @@ class Room:
         return process
 
     def receiver(self, options=""):
-        process = self.start(f"receive --json {options}")
-        return process, json.loads(process.stdout.readline())["listening"]
+        return self.listen("receive", f"receive {options}")
 
     def append(self, content, options="", code=0, *words, **more):
         return self(f"append --log L {options} -", code, *words, stdin=content, **more)
@@ -143,8 +193,9 @@ class Room:
     def status(self):
         return self.json("status --log L")
 
-    def configure(self, *destinations, **log):
-        self.file("c.yaml", {"log": {"path": "L", **log}, "destinations": destinations})
+    def configure(self, *destinations, server=None, **log):
+        self.file("c.yaml", {"log": {"path": self.log, **log}, "server": server or {"listen": "127.0.0.1:0"},
+                             "destinations": destinations})
 
     def deliver(self, code=0, *words, **options):
         return self("deliver --config c.yaml --until-caught-up --json", code, *words, **options)
@@ -172,15 +223,6 @@ class Room:
         self.file(self.segment(), content)
         return block
 
-    def without_rights(self):
-        """Options for a user without rights; root may read everything."""
-        if os.geteuid() != 0:
-            return {}
-        self.binary = shutil.copy(self.binary, self.path / "penstock")
-        os.chmod(self.binary, 0o755)
-        os.chmod(self.path, 0o755)
-        return {"user": 65534, "group": 65534, "extra_groups": []}
-
     def key(self, name, role):
         return self.json(f"keys create --file keys.json --name '{name}' --role {role}")["token"]
 
@@ -190,15 +232,15 @@ class Room:
                 "listen": "127.0.0.1:0", **config.get("server", {})}})
         return Service(self, options, **more)
 
-    def clean_up(self):
+    def clean_up(self, keep=False):
         for process in self.live:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
             process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream and not stream.closed:
+            for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
+                with contextlib.suppress(OSError):
                     stream.close()
-        shutil.rmtree(self.path, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def ended(process, sign=signal.SIGTERM):

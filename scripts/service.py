@@ -1,31 +1,23 @@
-"""`penstock serve`, running."""
-import http.client
+"""`penstock serve`, running in a room."""
 import json
 import time
 
 import requests
 
-LIMIT = 60  # seconds for any one thing
+LIMIT = 120  # seconds for any one thing
 
 
 class Service:
-    """`penstock serve` with serve.json; its errors are in serve.err."""
+    """`penstock serve` with serve.json; its errors are in serve.stderr."""
 
     def __init__(self, room, options, key=None, **more):
         self.room, self.key = room, key
-        with open(room.path / "serve.err", "ab") as errors:
-            self.process = room.start(f"serve --config serve.json --json {options}", stderr=errors, **more)
-        line = self.process.stdout.readline()
-        assert b"listening" in line, f"it did not start: {line} {self.errors}"
-        self.url = json.loads(line)["listening"]
+        self.process, self.url = room.listen("serve", f"serve --config serve.json {options}", **more)
         self.port = int(self.url.rsplit(":", 1)[1])
 
     @property
     def errors(self):
-        return self.room.read("serve.err").decode()
-
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
+        return self.room.read("serve.stderr").decode()
 
     def ask(self, method, path, body=None):
         """A body of bytes is sent as lines, anything else as JSON."""
