@@ -7,7 +7,7 @@ import Synchronization
 package final class BodyBuffers: Sendable {
   package static let shared = BodyBuffers()
 
-  /// Smaller ones are the allocator's to keep, larger ones nobody's.
+  /// The allocator keeps smaller ones itself; larger ones would take too much memory.
   static let sizes = (128 << 10)...(1 << 20)
   static let mostBytes = 4 << 20
 
@@ -27,7 +27,7 @@ package final class BodyBuffers: Sendable {
     return buffer
   }
 
-  /// Keeps the buffer of an array, which is empty afterwards. Of use only where nobody else holds the array.
+  /// Keeps the buffer of an array, which is empty afterwards. Of use only where nothing else holds the array.
   func give(_ bytes: inout [UInt8]) {
     guard Self.sizes.contains(bytes.capacity) else { return }
     var buffer: [UInt8] = []

@@ -211,7 +211,7 @@ struct DeliveryRunner {
       }
       $0.committed = next.committed
     }
-    if sent != nil { BodyBuffers.shared.give(&sent!.body.bytes) }
+    if var body = sent.take()?.body { BodyBuffers.shared.give(&body.bytes) }
     lastLogError = nil
     environment.observer?(.committed(intent, receipt: receipt))
     environment.logger.debug(

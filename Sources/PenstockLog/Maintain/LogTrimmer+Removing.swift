@@ -3,7 +3,7 @@ internal import Synchronization
 // Removing the files of dropped segments without making durable appends wait.
 extension LogTrimmer {
   /// Removes the files that ``trim(held:take:removesFiles:)`` left, with a pause after each, and syncs the directory.
-  /// Blocks the calling thread: use one on which nobody waits. Ends early, without an error, when the log is closed;
+  /// Blocks the calling thread: use one on which no cursor waits. Ends early, without an error, when the log is closed;
   /// the next opening removes the rest.
   ///
   /// The system frees the pages and the extents of a large file in some 10 ms, and durable appends wait for as long.
@@ -12,7 +12,7 @@ extension LogTrimmer {
   ///
   /// - Parameter afterEach: Called after each file: the disk has space again.
   /// - Throws: `.io`. The next run of retention, or the next opening, tries again.
-  package func removeDropped(afterEach: () -> Void = {}) throws(LogError) {
+  func removeDropped(afterEach: () -> Void = {}) throws(LogError) {
     var hasRemoved = false
     while let file = try removeNext() {
       hasRemoved = true
@@ -23,7 +23,7 @@ extension LogTrimmer {
   }
 
   /// Whether files wait to be removed, and the log is open.
-  package var hasLeftovers: Bool { state.withLock { !$0.isClosed && !$0.leftovers.isEmpty } }
+  var hasLeftovers: Bool { state.withLock { !$0.isClosed && !$0.leftovers.isEmpty } }
 
   /// Removes one file. Nil when there is none, and when the log is closed.
   private func removeNext() throws(LogError) -> Leftover? {
@@ -35,8 +35,8 @@ extension LogTrimmer {
     }
   }
 
-  /// 50 ms after 64 MiB, which is 1.3 GB a second.
-  static func pause(after bytes: UInt64) -> Int64 { (Int64(min(bytes, 1 << 30)) * 50_000_000) >> 26 }
+  /// 100 ms after 64 MiB, which is 0.7 GB a second.
+  static func pause(after bytes: UInt64) -> Int64 { (Int64(min(bytes, 1 << 30)) * 100_000_000) >> 26 }
 
   static func remove(_ file: String, _ fileSystem: any FileSystem) throws(LogError) {
     do throws(FileSystemError) { try fileSystem.removeIfPresent(file) } catch { throw failure(error) }

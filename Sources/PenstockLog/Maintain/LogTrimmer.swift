@@ -8,8 +8,8 @@ internal import Synchronization
 /// unchanged, and a cursor may have a loss that did not happen; or files remain below META's start, and the next
 /// opening removes them.
 ///
-/// Safe from any thread; one run at a time. `Log` runs it on the thread that moves its cursors, and removes the files on
-/// a thread of its own.
+/// Safe from any thread; one run at a time. `Log` runs it on the thread that moves its cursors, and removes the files
+/// on a thread of its own.
 package final class LogTrimmer: Sendable {
   struct State {
     var isClosed = false

@@ -69,7 +69,7 @@ import Testing
     #expect(freed == 4 && test.segments.count == 1 && !writer.trimmer.hasLeftovers)
     let expected = (0..<3).map { _ in LogTrimmer.pause(after: UInt64(report.droppedBytes) / 4) }
     #expect(pauses.all.withLock { $0 } == expected && expected[0] > 0)
-    #expect(LogTrimmer.pause(after: 64 << 20) == 50_000_000 && LogTrimmer.pause(after: .max) == 800_000_000)
+    #expect(LogTrimmer.pause(after: 64 << 20) == 100_000_000 && LogTrimmer.pause(after: .max) == 1_600_000_000)
     try writer.close()
   }
 
