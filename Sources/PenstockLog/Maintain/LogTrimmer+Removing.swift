@@ -19,7 +19,7 @@ extension LogTrimmer {
       afterEach()
       if hasLeftovers { environment.paceClock.sleep(nanoseconds: Self.pause(after: file.bytes)) }
     }
-    if hasRemoved { try Self.synchronize(fileSystem, paths) }
+    if hasRemoved { try Self.makeDurable(fileSystem, paths) }
   }
 
   /// Whether files wait to be removed, and the log is open.
@@ -42,7 +42,7 @@ extension LogTrimmer {
     do throws(FileSystemError) { try fileSystem.removeIfPresent(file) } catch { throw failure(error) }
   }
 
-  static func synchronize(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
+  static func makeDurable(_ fileSystem: any FileSystem, _ paths: LogPaths) throws(LogError) {
     do throws(FileSystemError) { try fileSystem.synchronizeDirectory(paths.data) } catch { throw failure(error) }
   }
 

@@ -160,7 +160,7 @@ package final class LogTrimmer: Sendable {
   ) throws(LogError) {
     guard !files.isEmpty else { return }
     for file in files { try remove(file, fileSystem) }
-    try synchronize(fileSystem, paths)
+    try makeDurable(fileSystem, paths)
   }
 
   private func logDrop(_ report: RetentionReport) {
