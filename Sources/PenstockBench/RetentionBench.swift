@@ -46,18 +46,20 @@ extension BenchCommand.Retention {
     try await options.eachRound { _ in
       try await BenchEvents.stream(log, noise, turns: Int(gibibytes * 1_073_741_824) / noise[0].byteCount)
       let peace = try await times(log, records) { $0 >= singles }
-      let size = try Self.segments(data).bytes
+      let before = try Self.segments(data)
       try await holder.seek(to: .end)
       let removal = Task { try await log.trim() }
       var (removing, took): (Samples?, Double) = (nil, 0)
       took = try await seconds { () async throws in
-        // The newest segment and the one that is filled ahead stay.
-        removing = try await times(log, records) { try $0.isMultiple(of: 20) && Self.segments(data).count <= 3 }
+        // The newest segment stays. Those that begin meanwhile do not count.
+        removing = try await times(log, records) {
+          try $0.isMultiple(of: 20) && Self.segments(data).names.intersection(before.names).count <= 1
+        }
       }
       _ = try await removal.value
       rows[0].add(removing?.percentile(0.5) ?? .nan, peace.percentile(0.5))
       rows[1].add(removing?.percentile(0.99) ?? .nan, peace.percentile(0.99))
-      rows[2].add(Double(size - (try Self.segments(data).bytes)) / 1e9)
+      rows[2].add(Double(before.bytes - (try Self.segments(data).bytes)) / 1e9)
       rows[3].add(took)
     }
     try await log.close()
@@ -91,13 +93,13 @@ extension BenchCommand.Retention {
   }
 
   /// The segments' files, and the disk space that they take.
-  private static func segments(_ path: String) throws -> (count: Int, bytes: Int) {
+  private static func segments(_ path: String) throws -> (names: Set<String>, bytes: Int) {
     let files = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".seg") }
     var bytes = 0
     for file in files {
       var status = stat()
       if stat(path + "/" + file, &status) == 0 { bytes += Int(status.st_blocks) * 512 }
     }
-    return (files.count, bytes)
+    return (Set(files), bytes)
   }
 }
