@@ -3,7 +3,7 @@ import Synchronization
 /// Buffers of large bodies that were sent, for the bodies that come next.
 ///
 /// An allocation of that size may come from the system and return to it each time, and the system clears its pages.
-/// That took a fifth of a webhook's processor time.
+/// That was 7 % of the processor time of a webhook with batches of 278 KB.
 package final class BodyBuffers: Sendable {
   package static let shared = BodyBuffers()
 

@@ -7,8 +7,8 @@ extension LogTrimmer {
   /// the next opening removes the rest.
   ///
   /// The system frees the pages and the extents of a large file in some 10 ms, and durable appends wait for as long.
-  /// Measured with 5 GB in files of 64 MiB: without pauses the slowest hundredth of the appends took 14 ms, with them
-  /// 0.2 ms.
+  /// A program that wrote and synced 4 KiB while 80 such files went had a p99 of 14 ms, and of 0.2 ms with pauses of
+  /// 50 ms. `penstock-bench retention` measures the log.
   ///
   /// - Parameter afterEach: Called after each file: the disk has space again.
   /// - Throws: `.io`. The next run of retention, or the next opening, tries again.

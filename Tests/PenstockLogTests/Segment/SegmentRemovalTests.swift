@@ -43,7 +43,7 @@ import Testing
     let (reached, go) = (AsyncCondition(""), DispatchSemaphore(value: 0))
     gate.once(before: "remove") {
       reached.update { $0 = Self.threadName() }
-      // On the thread that moves cursors, waiting here would be for ever.
+      // On the thread that moves cursors, this wait would never end.
       if reached.value == "penstock-remove" { go.wait() }
     }
     let removal = Task { try await log.trim() }
